@@ -1,4 +1,4 @@
-"""`python -m api` starts the service, as run.py and the command diffusion-pipe-api do."""
+"""`python -m api` starts the service, like run.py and the command diffusion-pipe-api."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ from typing import NoReturn
 
 def run() -> NoReturn:
     """Run `api.main.main` with the arguments of this process and exit with its code."""
-    # Ctrl-C while modules load: nothing has started yet, and an exception would be a traceback from inside an import.
+    # Ctrl-C while modules load: nothing has started, and KeyboardInterrupt would print a traceback from an import.
     _handle_stop(lambda *_: os._exit(0))
-    # Only once a stop is handled, as this takes a while.
+    # After the handler is set, because this import takes a while.
     from api.main import main  # noqa: PLC0415
 
     # Until the server handles signals itself, a stop is a normal exit.

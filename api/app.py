@@ -1,4 +1,4 @@
-"""The Flask application: blueprints, one error handler, the OpenAPI document. It starts nothing."""
+"""The Flask application: blueprints, error handlers, the OpenAPI document. Creating it starts nothing."""
 
 import errno
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Request, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -25,7 +25,7 @@ from api.catalog.push_routes import pushes
 from api.catalog.registry_routes import registry
 from api.catalog.routes import models
 from api.catalog.sample_routes import samples
-from api.composition.openapi import finish_document
+from api.composition.openapi import finish_document, template_of
 from api.composition.services import Services
 from api.datasets.item_routes import dataset_items
 from api.datasets.media_routes import dataset_media
@@ -34,10 +34,10 @@ from api.datasets.routes import datasets
 from api.datasets.upload_routes import uploads
 from api.domain.audit import note_refusal
 from api.errors import (
+    Finding,
     Invalid,
     MalformedRequest,
     MethodNotAllowed,
-    Mistake,
     NotFound,
     ServiceError,
     TooLarge,
@@ -56,14 +56,14 @@ from api.util.ids import check_task_id, current_request_id, new_request_id
 from api.util.responses import answer_error
 from api.util.validation import mistakes_in
 from api.web.docs_routes import docs
-from api.web.known_answers import KnownAnswers
-from api.web.last_known import answer_from_what_is_known
 from api.web.optional_body import may_have_no_body
 from api.web.page_routes import dashboard
+from api.web.response_cache import ResponseCache
+from api.web.stale_responses import serve_stale_responses
 
 logger = logging.getLogger(__name__)
 
-#: System errors that come from the disk or its administrator and may pass; any other one is a mistake of ours.
+#: Disk errors that may be temporary or need an administrator. Other system errors are bugs.
 _PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY}
 
 _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
@@ -75,13 +75,13 @@ _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
 
 
 class _AnyPath(PathConverter):
-    """Matches a path of any characters; Werkzeug's own converter refuses line breaks, which a file's name may have."""
+    """Matches a path of any characters; Werkzeug's own converter rejects line breaks, which file names may contain."""
 
     regex = r"[^/](?s:.*?)"
 
 
 class _StrictJSON(JSONProvider):
-    """JSON by orjson, which refuses what JSON does not have (NaN, lone surrogates, endless nesting)."""
+    """JSON by orjson, which rejects invalid JSON (NaN, lone surrogates, deep nesting)."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         return encode_json(obj).decode()
@@ -91,7 +91,7 @@ class _StrictJSON(JSONProvider):
 
 
 class _Request(Request):
-    """Says what is wrong with a body that is no JSON."""
+    """A request that reports why its body is not valid JSON."""
 
     def on_json_loading_failed(self, e: ValueError | None) -> dict[str, Any]:
         if self.endpoint is not None and _has_no_body(self, current_app.view_functions[self.endpoint]):
@@ -100,7 +100,7 @@ class _Request(Request):
 
 
 class _App(APIFlask):
-    """Every view here is a plain function: to ask each time whether it is a coroutine costs more than many of them."""
+    """An app whose views are all plain functions; checking each call for a coroutine would be slow."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -112,7 +112,7 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
 
 _OPTIONS: dict[str, Any] = {
     "docs_path": None,
-    # The document is served by web/docs_routes, compressed and with an ETag.
+    # web/docs_routes serves the document, compressed and with an ETag.
     "spec_path": None,
     "json_errors": False,
     # Flask's own route for files would stream them.
@@ -148,23 +148,22 @@ _BLUEPRINTS = (
 
 
 def create_app(services: Services) -> APIFlask:
-    """Create the Flask application that answers with these services."""
+    """Create the Flask application for these services."""
     app = _App("api", title="Diffusion-Pipe API", version=__version__, **_OPTIONS)
     app.json = _StrictJSON(app)
     app.request_class = _Request
     app.extensions["services"] = services
-    # Relative, so that the page works through a tunnel or proxy as well.
+    # Relative, so that the document works through a tunnel or proxy as well.
     app.servers = [{"url": "/"}]
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         AUTO_404_RESPONSE=False,
-        AUTO_OPERATION_ID=True,
     )
-    # `//gpu/status` is an unknown address, not one to be redirected in HTML.
+    # `//gpu/status` must be an unknown address, not an HTML redirect.
     app.url_map.merge_slashes = False
     app.url_map.converters["path"] = _AnyPath
-    answer_from_what_is_known(app, KnownAnswers())
+    serve_stale_responses(app, ResponseCache())
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
     for blueprint in _BLUEPRINTS:
@@ -177,8 +176,18 @@ def create_app(services: Services) -> APIFlask:
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
-    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys))
+    names = _operation_ids(app)
+    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys, operation_ids=names))
     return app
+
+
+def _operation_ids(app: Flask) -> dict[tuple[str, str], str]:
+    """Return the names of the views by method and path, both as the OpenAPI document writes them."""
+    return {
+        (method.lower(), template_of(rule.rule)): rule.endpoint.rpartition(".")[2]
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
 
 
 def _begin_request() -> None:
@@ -202,8 +211,8 @@ def _check_body(view: Callable[..., Any]) -> None:
     if request.mimetype != JSON and not _has_no_body(request, view):
         raise UnsupportedMediaType
     if not isinstance(request.get_json(), dict):
-        # Said once and here: below, each shape would have its own words for it.
-        raise Invalid(mistakes=[Mistake("", "The body must be an object of JSON, in braces.")])
+        # Checked here once: each schema would report it differently.
+        raise Invalid(mistakes=[Finding("", "The body must be a JSON object.")])
 
 
 def _end_request(error: BaseException | None) -> None:
@@ -250,7 +259,7 @@ def _answer_os_error(error: OSError) -> Response:
     logger.warning(
         "storage cannot be used", extra={"method": request.method, "path": request.path, "problem": f"{error}"}
     )
-    detail = f"The storage cannot be read or written at present ({error.strerror}): ask again."
+    detail = f"The storage cannot be read or written at present ({error.strerror}). Try again."
     return answer_error(Unavailable(detail, headers={"Retry-After": "2"}))
 
 

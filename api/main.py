@@ -1,4 +1,4 @@
-"""Starts the service: configuration, runtime, server. The only place that starts anything."""
+"""Starts the service: configuration, runtime, server. Only this module starts threads and servers."""
 
 import contextlib
 import ctypes
@@ -26,24 +26,24 @@ from api.errors import ServiceError
 from api.util.logs import set_up_logging
 from api.web.allowed_methods import AllowedMethods
 from api.web.auditing import Auditing
+from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.form_upload import FORM_UPLOADS, FormUpload
 from api.web.gate import Gate
 from api.web.operations import OperationTable
-from api.web.pouring import DiskThreads, Pourer
-from api.web.protocol import CannotListen, listen
+from api.web.protocol import ListenError, listen
 from api.web.serving import Server
-from api.web.shell import Shell
+from api.web.shell import Shell, ShellParts
 from api.web.tus import Tus
 
 logger = logging.getLogger("api")
 
-#: Files and sockets that the service may hold; the usual soft limit of 1,024 is too few for 1,000 live clients.
+#: Open files and sockets of the service; the usual soft limit of 1,024 is too low for 1,000 live clients.
 OPEN_FILES = 65_536
 
-#: The word before the flags that says what is done without any.
+#: The command that is the default.
 SERVE = "serve"
 
-#: The parameter of glibc's mallopt that bounds how many heaps there are (malloc.h).
+#: glibc's mallopt parameter for the number of heaps (malloc.h).
 _M_ARENA_MAX = -8
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -56,10 +56,10 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
+    """Run the service until it is stopped, or the command that the first argument names.
 
-    `serve` as the first argument says so; with `key`, `backup`, `restore`, `audit-verify` or `worker` there it does
-    what the command of that name does.
+    Returns the exit code: 0 after a normal stop, 1 if the service cannot start, 2 for an invalid setting. Commands:
+    `serve` (the default), `key`, `backup`, `restore`, `audit-verify`, `worker`.
     """
     command = _COMMANDS.get(argv[0]) if argv else None
     if command is not None:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _serve(config: Config) -> int:
-    """Builds every part, takes the port, and only then changes anything in the storage."""
+    """Create all parts and bind the port before changing anything in the storage."""
     try:
         runtime = Runtime(config)
     except (ConfigError, DatabaseError) as error:
@@ -90,7 +90,7 @@ def _serve(config: Config) -> int:
         _show_first_key(runtime.access.provide_first_key())
     except ConfigError as error:
         return _refuse(error, 2)
-    except (CannotListen, DatabaseError, StorageError, ServiceError) as error:
+    except (ListenError, DatabaseError, StorageError, ServiceError) as error:
         return _refuse(error)
     return _run_server(runtime, listener)
 
@@ -108,8 +108,8 @@ def _run_server(runtime: Runtime, listener: socket.socket) -> int:
         runtime.start()
     except ServiceError as error:
         return _refuse(error)
-    # What is loaded by now stays: without this, each full collection walks over it, for 70 ms. One such walk before it
-    # would find 0.2 MB, and keep the first client waiting.
+    # The objects of the start are permanent. Without freezing, each full collection would scan them for 70 ms; one
+    # collection before it would free 0.2 MB and delay the first client.
     gc.freeze()
     gc.enable()
     _give_back_memory()
@@ -125,7 +125,7 @@ def _run_node(config: Config) -> int:
     # httpx is heavy, and only a node uses it.
     from api.commands.node import run_node  # noqa: PLC0415
 
-    # run.py has switched it off until all is loaded.
+    # run.py disables the collector while modules load.
     gc.enable()
     return run_node(config)
 
@@ -136,41 +136,42 @@ def _refuse(why: object, code: int = 1) -> int:
 
 
 def _show_first_key(key: str | None) -> None:
-    """Shows a new administrator's key to whoever started the service, and to no log of it."""
+    """Print a new administrator's key to the terminal of the user who started the service, not to a log."""
     if key is not None:
         line = "=" * 78
         print(
-            f"\n{line}\n  The administrator's key. It is shown this once, as only its hash is kept:\n\n    {key}\n\n"
-            f"  Should it be lost: {MAKE_ONE}\n{line}\n",
+            f"\n{line}\n  The administrator's key, shown only once, because only its hash is stored:\n\n    {key}\n\n"
+            f"  If you lose it: {MAKE_ONE}\n{line}\n",
             file=sys.stderr,
             flush=True,
         )
 
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
-    """The ASGI application built from the runtime's parts, for the server and for tests."""
+    """Create the ASGI application from the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
     uploads, largest = runtime.services.uploads, runtime.config.max_upload_bytes
-    pourer = Pourer(DiskThreads())
-    tus = Tus(uploads, pourer, largest)
-    forms = {operation: FormUpload(uploads, pourer, file) for operation, file in FORM_UPLOADS.items()}
-    takers = {**tus.takers, **forms}
-    return Shell(
-        create_app(runtime.services),
-        AllowedMethods(OperationTable().all),
-        runtime.policy,
-        Gate(runtime.access.authority, runtime.access.rates, runtime.live.serving.has),
-        Auditing(runtime.access.audit, runtime.services.clock),
-        runtime.access_log,
-        runtime.live.serving,
-        lambda: gpus.documents,
-        {"/health": system.get_health, "/health/ready": system.get_readiness},
-        runtime.services.clock,
-        runtime.config.max_body_bytes,
-        serves_documents,
-        tus,
-        takers,
+    body_streamer = BodyStreamer(DiskThreads())
+    tus = Tus(uploads, body_streamer, largest)
+    forms = {operation: FormUpload(uploads, body_streamer, file) for operation, file in FORM_UPLOADS.items()}
+    body_handlers = {**tus.body_handlers, **forms}
+    parts = ShellParts(
+        flask_app=create_app(runtime.services),
+        paths=AllowedMethods(OperationTable().all),
+        policy=runtime.policy,
+        gate=Gate(runtime.access.authority, runtime.access.rates, runtime.live.serving.has),
+        auditing=Auditing(runtime.access.audit, runtime.services.clock),
+        access_log=runtime.access_log,
+        live=runtime.live.serving,
+        documents=lambda: gpus.documents,
+        instant={"/health": system.get_health, "/health/ready": system.get_readiness},
+        clock=runtime.services.clock,
+        max_body_bytes=runtime.config.max_body_bytes,
+        serves_documents=serves_documents,
+        tus=tus,
+        body_handlers=body_handlers,
     )
+    return Shell(parts)
 
 
 def _announce(runtime: Runtime, port: int) -> None:
@@ -193,32 +194,32 @@ def _announce(runtime: Runtime, port: int) -> None:
     if config.gpu_status_check_timeout < config.gpu_monitor_interval:
         logger.warning("GPU_STATUS_CHECK_TIMEOUT is below GPU_MONITOR_INTERVAL: readings turn stale between sweeps")
     if not config.is_loopback and not config.needs_keys:
-        logger.warning("everybody who reaches this address can use it: no keys are asked for")
+        logger.warning("no keys are required: everyone who can reach this address can use the service")
 
 
 def _describe_storage(config: Config) -> str:
     root = config.storage_root
-    # A relative one is another one wherever the service is started.
-    hint = "" if root.is_absolute() else " (under the current directory; STORAGE_ROOT names another)"
+    # A relative path depends on the directory in which the service is started.
+    hint = "" if root.is_absolute() else " (relative to the current directory; set STORAGE_ROOT to change it)"
     return f"{root.absolute()}{hint}"
 
 
 def _share_one_heap() -> None:
-    """Has all threads use one heap of the C library; before the first thread begins."""
-    # Of its own heap each of some thirty threads, which mostly wait, uses little, and together they hold 1.5 MB. A libc
-    # without this call (musl) has one anyway.
+    """Make all threads use one heap of the C library. Must run before the first thread starts."""
+    # Separate heaps of some thirty threads, most of them waiting, take 1.5 MB. A libc without this call (musl) has one
+    # heap anyway.
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _give_back_memory() -> None:
-    """Gives back what only the start needed: 0.5 MB, in a millisecond."""
+    """Return memory that only the start needed to the system: 0.5 MB, in a millisecond."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_limits() -> None:
-    # A core holds the keys and tokens that were in memory; where one is wanted, `ulimit -c` of a process says so.
+    # Core dumps would contain keys and tokens from memory; set `ulimit -c` of the process to get one.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)

@@ -1,1 +1,1 @@
-"""Who may do what: `key_ring` knows which keys hold, `operations` what each request needs, `authority` decides."""
+"""Authentication, authorization, keys, sessions, users, and the audit."""

@@ -1,4 +1,4 @@
-"""Reads the audit, and keeps what no transaction of its own keeps: refusals, and what is counted by the minute."""
+"""Reads and verifies the audit, and stores entries outside of transactions: refusals and counted operations."""
 
 import logging
 import threading
@@ -19,23 +19,23 @@ from api.web.operations import OperationTable
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two writes: what a crash can cost.
+#: Seconds between two writes: a crash loses at most the entries of this time.
 FLUSH_SECONDS = 1.0
 
-#: Seconds within which the like of one another are counted instead of kept one by one.
+#: Seconds in which similar entries are counted in one row.
 COUNT_SECONDS = 60.0
 
-#: Different refusals within that time: of one address, whose further ones are counted by their code only; and of all,
-#: whose further ones are only counted. Each makes two rows at most.
+#: Distinct refusals within that time. Beyond the first limit, refusals of one address are only distinguished by their
+#: code; beyond the second, refusals are only counted. Each makes two rows at most.
 MOST_OF_ADDRESS, MOST = 20, 300
 
-#: Entries that wait for a database that is away; a refusal that finds no room is counted.
+#: Entries that wait while the database is unavailable; further ones are only counted.
 CAPACITY = 5000
 
-#: Seconds between two looks for what is too old to be kept.
+#: Seconds between two removals of rows beyond the retention time.
 PRUNE_SECONDS = 3600.0
 
-#: The operation of refusals that are not told apart any more.
+#: The operation of refusals whose operations are no longer distinguished.
 VARIOUS = "various"
 
 _Kind = tuple[str, str | None, str | None, str, str | None]
@@ -43,7 +43,7 @@ _Kind = tuple[str, str | None, str | None, str, str | None]
 
 @dataclass(slots=True)
 class _Counted:
-    """The first of some entries that are alike, and how many followed within its minute."""
+    """The first of several similar entries, and the number of those that followed within its minute."""
 
     first: AuditEntry
     ends_at: float
@@ -52,12 +52,12 @@ class _Counted:
 
 
 class AuditTrail:
-    """What happens to the audit besides the transactions that keep their own notes."""
+    """Stores audit entries that do not belong to a transaction, and serves queries of the audit."""
 
     def __init__(
         self, store: AuditStore, clock: Clock, retention_days: int, operations: OperationTable | None = None
     ) -> None:
-        """`retention_days` 0 keeps everything."""
+        """With `retention_days` 0 rows are never removed."""
         self._store = store
         self._clock = clock
         self._retention_days = retention_days
@@ -71,24 +71,24 @@ class AuditTrail:
         self._thread = PeriodicThread("audit", FLUSH_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts to keep what comes in, and to remove what is too old."""
+        """Start the thread that stores entries and removes old rows."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Keeps what waits, and stops."""
+        """Store the waiting entries and stop the thread."""
         self._thread.stop()
         self._close_counts(float("inf"))
         self._keep()
 
-    # -- taking in: from the event loop, which waits for nothing -----------------------------------------------------
+    # -- receiving: called from the event loop, never blocks ---------------------------------------------------------
 
     def take(self, entry: AuditEntry) -> None:
-        """Takes something to be kept by itself."""
+        """Accept an entry to be stored in a row of its own."""
         with self._lock:
             self._wait(entry)
 
     def count(self, entry: AuditEntry) -> None:
-        """Takes something that may come often: the first is kept, its like of the next minute are counted."""
+        """Accept a frequent entry: the first is stored, similar ones of the next minute are counted."""
         with self._lock:
             kind = self._kind(entry)
             open_ = self._counted.get(kind)
@@ -116,10 +116,10 @@ class AuditTrail:
         else:
             self._dropped += entry.count
 
-    # -- keeping -----------------------------------------------------------------------------------------------------
+    # -- storing -----------------------------------------------------------------------------------------------------
 
     def run_once(self) -> None:
-        """Keeps what has come in, and once an hour removes what is too old."""
+        """Store the received entries; once an hour, remove old rows."""
         self._close_counts(self._clock.monotonic())
         self._keep()
 
@@ -128,7 +128,7 @@ class AuditTrail:
             self._flush()
             self._prune()
         except DatabaseUnavailable as error:
-            logger.debug("the audit waits for the database", extra={"problem": error.detail})
+            logger.debug("audit entries wait for the database", extra={"problem": error.detail})
 
     def _close_counts(self, now: float) -> None:
         with self._lock:
@@ -144,7 +144,7 @@ class AuditTrail:
             self._addresses = +self._addresses
 
     def _flush(self) -> None:
-        """Raises DatabaseUnavailable; then everything waits on."""
+        """Write the waiting entries. Raises DatabaseUnavailable; the entries then keep waiting."""
         while batch := self._next_batch():
             for record in self._store.append(batch):
                 log(record)
@@ -159,18 +159,18 @@ class AuditTrail:
         with self._lock:
             batch = [entry for entry, _ in zip(self._waiting, range(BATCH), strict=False)]
             if self._dropped:
-                told = AuditEntry(self._clock.now(), SERVICE, "audit", AuditOutcome.DROPPED, count=self._dropped)
-                batch.append(told)
+                dropped = AuditEntry(self._clock.now(), SERVICE, "audit", AuditOutcome.DROPPED, count=self._dropped)
+                batch.append(dropped)
             return batch
 
     def _prune(self) -> None:
         now = self._clock.monotonic()
         if not self._retention_days or now - self._pruned_at < PRUNE_SECONDS:
             return
-        # By the steady time: a wrong clock must not take the audit with it.
+        # The steady time, so that a wrong system clock does not delete the audit.
         oldest = self._clock.steady.now() - timedelta(days=self._retention_days)
         while removed := self._store.prune(oldest, self._clock.now()):
-            logger.info("old rows of the audit removed", extra={"rows": removed})
+            logger.info("old audit rows removed", extra={"rows": removed})
             if removed < BATCH:
                 break
         self._pruned_at = now
@@ -178,7 +178,7 @@ class AuditTrail:
     # -- for requests --------------------------------------------------------------------------------------------------
 
     def get_page(self, wanted: AuditFilter, operation: str | None, page: PageRequest) -> Page[AuditRow]:
-        """A page of what was kept, newest first. `operation` is a part of its name, in any case."""
+        """Return a page of rows, newest first. `operation` is a part of the operation's name, case-insensitive."""
         if operation is not None:
             wanted = replace(wanted, operations=tuple(self._find(operation)))
         limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
@@ -192,29 +192,30 @@ class AuditTrail:
         yield from (name for name in self._names if words.lower() in name.lower())
 
     def verify(self, after: int | None, anchor: tuple[int, str] | None = None) -> ChainVerdict:
-        """Walks along the chain from its beginning, or from behind the row `after`, as far as one request may. `anchor`
-        is a row's id and the hash that it had when its line was written.
+        """Verify the hash chain from its beginning or after the row `after`, up to the limit of one request.
+
+        `anchor` is a row's id with the hash that was logged when it was written.
         """
-        return show_check(self._store.check(after), find_anchor(self._store, anchor))
+        return to_verdict(self._store.check(after), find_anchor(self._store, anchor))
 
 
 def verify_all(store: AuditStore, anchor: tuple[int, str] | None = None) -> ChainVerdict:
-    """Walks along the whole chain, however long it is. Raises DatabaseUnavailable."""
+    """Verify the whole hash chain, however long it is. Raises DatabaseUnavailable."""
     check, after = store.check(), 0
     while check.next_id is not None and check.next_id > after:
         after = check.next_id
         part = store.check(after)
         check = replace(part, checked=check.checked + part.checked, kept_since=check.kept_since or part.kept_since)
-    return show_check(check, find_anchor(store, anchor))
+    return to_verdict(check, find_anchor(store, anchor))
 
 
 def find_anchor(store: AuditStore, anchor: tuple[int, str] | None) -> bool | None:
-    """Whether the row of an anchor still has its hash; None without an anchor."""
+    """Return whether the row of an anchor still has its hash; None without an anchor."""
     return None if anchor is None else store.find_hash(anchor[0]) == anchor[1]
 
 
-def show_check(check: ChainCheck, anchor_holds: bool | None) -> ChainVerdict:
-    """What a walk has found, as it is answered."""
+def to_verdict(check: ChainCheck, anchor_holds: bool | None) -> ChainVerdict:
+    """Return the result of a verification as the API shows it."""
     return ChainVerdict(
         ok=check.is_unbroken and anchor_holds is not False,
         complete=check.next_id is None,

@@ -1,4 +1,4 @@
-"""The audit: who changed what, what was refused, and whether that is what was written."""
+"""Routes of the audit: its rows, and the verification of its hash chain."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -15,11 +15,11 @@ audit = APIBlueprint("audit", __name__, url_prefix=f"{BASE_PATH}/auth/audit", ta
 @audit.input(AuditQuery, location="query")
 @audit.output(AuditAnswer)
 @audit.doc(responses=[422, 503])
-def get_audit(query_data: AuditQuery) -> Response:
-    """Who changed what, and what was refused; newest first
+def list_audit(query_data: AuditQuery) -> Response:
+    """List audit entries, newest first.
 
-    Each change with how it was before and is afterwards, each refusal with its code: by whom, with which key, from
-    where and by which request. What comes often is one row a minute with its `count`.
+    Each change has its values before and after, each refusal its code; both have the actor, key, address and request
+    id. Frequent operations have one row per minute with a `count`.
     """
     parts, query = services(), query_data
     page = parts.audit.get_page(query.wanted(parts.clock.now()), query.operation, query.page())
@@ -30,10 +30,10 @@ def get_audit(query_data: AuditQuery) -> Response:
 @audit.input(VerifyQuery, location="query")
 @audit.output(VerifyAnswer)
 @audit.doc(responses=[422, 503])
-def verify(query_data: VerifyQuery) -> Response:
-    """Whether the audit is what was written
+def verify_audit(query_data: VerifyQuery) -> Response:
+    """Verify that the audit was not modified.
 
-    Each row has the hash of itself and of the row before. `ok` is false where one was changed, cut out, put in or
-    moved; `bad_id` and `problem` say where and what. A long audit is walked along in parts: go on with `next_cursor`.
+    Each row contains a hash of itself and of the previous row. `ok` is false if a row was changed, removed, inserted or
+    moved; `bad_id` and `problem` have the details. A long audit is verified in parts: continue with `next_cursor`.
     """
     return answer(services().audit.verify(query_data.after(), query_data.known()))

@@ -1,4 +1,4 @@
-"""The audit in the database: appended, read, looked through for breaks, and pruned from its old end."""
+"""The audit in the database: append, query, verify and prune."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,26 +14,26 @@ from api.db.tables import audit, audit_chain
 from api.domain.audit import SERVICE, AuditEntry, AuditFilter, AuditRecord, ChainCheck
 from api.domain.reason import Reason
 
-#: Rows of one transaction of a check, and of a prune: neither holds anybody up for long.
+#: Rows per transaction when verifying or pruning, so that no transaction takes long.
 BATCH = 1000
 
-#: Rows that one check walks over at most; then it says where to go on.
+#: The most rows that one verification reads; its result says where to continue.
 MAX_CHECKED = 100_000
 
 
 class AuditStore:
-    """Reads the audit, and takes up what no transaction of its own keeps."""
+    """Queries and extends the audit in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, entries: Iterable[AuditEntry]) -> list[AuditRecord]:
-        """Keeps these entries, in one transaction. Raises DatabaseUnavailable."""
+        """Store these entries in one transaction. Raises DatabaseUnavailable."""
         with self._database.write(is_audited=False) as connection:
             return append(connection, entries)
 
     def page(self, wanted: AuditFilter, limit: int, cursor: int | None) -> tuple[list[AuditRecord], int]:
-        """Up to `limit` records, newest first, before the one with the id `cursor`; and how many there are in all."""
+        """Return up to `limit` records before the id `cursor`, newest first, and the total number of records."""
         conditions = _conditions(wanted)
         query = select(audit).where(*conditions).order_by(audit.c.id.desc()).limit(limit)
         if cursor is not None:
@@ -43,7 +43,7 @@ class AuditStore:
             return [read_record(_plain(row)) for row in connection.execute(query).mappings()], total
 
     def check(self, after: int | None = None, most: int = MAX_CHECKED, batch: int = BATCH) -> ChainCheck:
-        """Walks along the chain, from its beginning or from behind the row `after`, over `most` rows at most."""
+        """Verify at most `most` rows of the hash chain, from its beginning or after the row `after`."""
         walk = _Walk(after)
         while not walk.is_over and walk.checked < most:
             with self._database.read() as connection:
@@ -51,13 +51,14 @@ class AuditStore:
         return walk.result()
 
     def find_hash(self, id_: int) -> str | None:
-        """The hash of the row with this id; None when it is not there."""
+        """Return the hash of the row with this id, or None."""
         with self._database.read() as connection:
             return connection.scalar(select(audit.c.hash).where(audit.c.id == id_))
 
     def prune(self, before: datetime, now: datetime) -> int:
-        """Removes the oldest rows, BATCH at most, that are from before this time, and notes that; says how many. What
-        is left is a chain that begins later.
+        """Remove up to BATCH rows from before this time, record that in the audit, and return their number.
+
+        The rest remains a valid chain with a later beginning.
         """
         with self._database.write(is_audited=False) as connection:
             head = lock_head(connection)
@@ -68,13 +69,13 @@ class AuditStore:
             last = old[-1]
             connection.execute(delete(audit).where(audit.c.id <= last.id))
             connection.execute(update(audit_chain).values(first_id=last.id + 1, before_first=last.hash))
-            told = {"removed": len(old), "first_id": last.id + 1}
-            append(connection, [AuditEntry(now, SERVICE, "prune", before={"first_id": head.first_id}, after=told)])
+            change = {"removed": len(old), "first_id": last.id + 1}
+            append(connection, [AuditEntry(now, SERVICE, "prune", before={"first_id": head.first_id}, after=change)])
         return len(old)
 
 
 class _Walk:
-    """A walk along the chain, a batch at a time."""
+    """A verification of the chain, batch by batch."""
 
     def __init__(self, after: int | None) -> None:
         self.checked = 0
@@ -86,13 +87,13 @@ class _Walk:
         self._problem: Reason | None = None
 
     def go_on(self, connection: Connection, limit: int) -> None:
-        """Looks at the next rows; both ends of the chain are of the same moment as they."""
+        """Verify the next rows. Both ends of the chain are read in the same transaction."""
         head = read_head(connection)
         if head is None:
             self._end_without_head(connection)
             return
         if self._first_id is None or (self._position or 0) + 1 < head.first_id:
-            # At the beginning, or what was before this place has been pruned meanwhile.
+            # At the beginning, or the rows up to here were pruned meanwhile.
             self._begin(connection, head)
         rows = (
             connection.execute(select(audit).where(audit.c.id > self._position).order_by(audit.c.id).limit(limit))
@@ -141,7 +142,7 @@ class _Walk:
         self.is_over = True
         first = connection.scalar(select(func.min(audit.c.id)))
         if first is not None or self._position is not None:
-            self._break(first or 1, Reason.of("the chain's two ends are not known any more", "audit_headless"))
+            self._break(first or 1, Reason.of("the record of the chain's ends is missing", "audit_headless"))
 
     def _break(self, bad_id: int, problem: Reason) -> None:
         self.is_over, self._bad_id, self._problem = True, bad_id, problem
@@ -168,13 +169,11 @@ def _missing(id_: int) -> Reason:
 
 
 def _changed(id_: int) -> Reason:
-    return Reason.of(
-        "row {id} does not follow from what is before it: one of the two was changed", "audit_changed", id=id_
-    )
+    return Reason.of("row {id} does not match the row before it: one of the two was changed", "audit_changed", id=id_)
 
 
 def _ends(id_: int | None, last: int) -> Reason:
-    return Reason.of("the chain ends with row {id}, and should end with row {last}", "audit_end", id=id_, last=last)
+    return Reason.of("the chain ends with row {id} instead of row {last}", "audit_end", id=id_, last=last)
 
 
 def _conditions(wanted: AuditFilter) -> Sequence[ColumnElement[bool]]:

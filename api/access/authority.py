@@ -1,4 +1,4 @@
-"""Decides who may do what: by the key that is shown, the table of operations, and whom things belong to."""
+"""Authorization: decides by the principal's permissions, the operation table and the owner of a resource."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -6,39 +6,39 @@ from collections.abc import Callable, Mapping
 from api.access.key_ring import KeyRing
 from api.access.visibility import Visibility
 from api.domain.access import LOCAL, Permission, Principal
-from api.domain.sight import WHOLE, Sight
+from api.domain.read_scope import WHOLE, ReadScope
 from api.errors import Forbidden, HiddenDataset, HiddenModel, HiddenTask, NotYours, TaskIsTraining
-from api.web.operations import Belonging, Operation, OperationTable
+from api.web.operations import Operation, OperationTable, ResourceKind
 
-#: Owners of tasks that are remembered; a task never changes hands.
+#: The number of cached task owners; a task never changes its owner.
 _REMEMBERED = 10_000
 
-#: Finds the owner of a thing by its id; None: it belongs to nobody. Raises TaskNotFound.
+#: Returns the owner of a resource by its id, or None if it has no owner. Raises TaskNotFound.
 FindOwner = Callable[[str], str | None]
 
 
 class Authority:
-    """The decisions. `identify` and `require` read memory only; `require_own` may look into the database."""
+    """Authorization decisions. `identify` and `require` read memory only; `require_owner` may query the database."""
 
     def __init__(
         self,
         ring: KeyRing,
-        owners: Mapping[Belonging, FindOwner],
+        owners: Mapping[ResourceKind, FindOwner],
         *,
         needs_keys: bool,
         hides_others: bool,
         operations: OperationTable | None = None,
     ) -> None:
-        """`hides_others`: who may not see everybody's tasks sees their own only."""
+        """With `hides_others` users see only their own tasks, unless they have the permission to see all."""
         self.ring = ring
         self.needs_keys = needs_keys
         self.visibility = Visibility(hides_others=hides_others)
         self._operations = operations or OperationTable()
-        remembered: FindOwner = functools.lru_cache(_REMEMBERED)(owners[Belonging.TASK])
-        self._find_owners: dict[Belonging, FindOwner] = {**owners, Belonging.TASK: remembered}
+        remembered: FindOwner = functools.lru_cache(_REMEMBERED)(owners[ResourceKind.TASK])
+        self._find_owners: dict[ResourceKind, FindOwner] = {**owners, ResourceKind.TASK: remembered}
 
     def identify(self, key: str | None, cookie: str | None) -> Principal | None:
-        """Who has shown this key, or this cookie; None who has shown neither. Raises what `KeyRing` raises."""
+        """Return the principal of this key or cookie; None without either. Raises the errors of `KeyRing`."""
         if not self.needs_keys:
             return LOCAL
         if key is not None:
@@ -46,62 +46,63 @@ class Authority:
         return None if cookie is None else self.ring.find_session(cookie)
 
     def find(self, method: str, pattern: str) -> Operation | None:
-        """The operation of a method at an address; None for one that the table does not know."""
+        """Return the operation of a method at an address, or None if it is not in the table."""
         return self._operations.find(method, pattern)
 
     def require(self, principal: Principal, operation: Operation | None, name: str) -> Operation:
-        """Lets through who has the permission that the operation needs, and returns it. Raises Forbidden, for everybody
-        where the table does not know the operation of this name.
+        """Check that the principal has the permission of the operation, and return the operation.
+
+        Raises Forbidden, also for every principal if the operation is not in the table.
         """
         if operation is None:
-            raise Forbidden(f"Nobody may do this: {name} is in no table of permissions.")
+            raise Forbidden(f"The operation {name} is not in the permission table.")
         needed = operation.permission
         if needed is not None and needed not in principal.permissions:
             raise Forbidden(f"The key lacks the permission {needed}.", data={"missing_permission": needed})
         return operation
 
     def sees_all(self, principal: Principal) -> bool:
-        """Whether this principal may see everybody's tasks."""
+        """Return whether this principal may see the tasks of all users."""
         return self.visibility.sees_all(principal)
 
-    def sight_of_owner(self, owner: str | None) -> Sight:
-        """How far the user whom a task belongs to sees at present, by whichever of their keys."""
+    def scope_of_owner(self, owner: str | None) -> ReadScope:
+        """Return the current scope of a task's owner, from all of their keys."""
         if not self.visibility.hides_others or (owner is not None and self.ring.may(owner, Permission.TASKS_READ_ANY)):
             return WHOLE
-        return Sight(owner, sees_all=False)
+        return ReadScope(owner, sees_all=False)
 
-    def concerns_owner(self, principal: Principal, operation: Operation) -> bool:
-        """Whether it depends on whom the thing belongs to that this operation is about."""
-        if operation.belonging is None:
+    def depends_on_owner(self, principal: Principal, operation: Operation) -> bool:
+        """Return whether the decision depends on the owner of the resource."""
+        if operation.resource_kind is None:
             return False
-        # Whoever changes a task is shown it: nobody changes what is hidden from them.
+        # A response to a change shows the task, so changing requires seeing.
         may_change = not operation.changes or principal.may(Permission.TASKS_WRITE_ANY)
         return not (may_change and self.sees_all(principal))
 
-    def require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
-        """Lets through whom the thing belongs to. May wait for the database.
+    def require_owner(self, principal: Principal, operation: Operation, resource_id: str) -> None:
+        """Check that the principal owns the resource. May wait for the database.
 
-        Raises NotYours, or TaskNotFound as for one that does not exist where others' tasks are hidden.
+        Raises NotYours; or, where the tasks of others are hidden, the same TaskNotFound as for a missing one.
         """
-        if operation.belonging is None or self._has_own(principal, operation.belonging, thing):
+        if operation.resource_kind is None or self._owns(principal, operation.resource_kind, resource_id):
             return
         if not self.sees_all(principal):
-            if operation.belonging is Belonging.DATASET:
-                raise HiddenDataset(f'No dataset is called "{thing[:100]}".')
-            if operation.belonging is Belonging.MODEL:
-                raise HiddenModel(f'No model is called "{thing[:100]}".')
-            raise HiddenTask.named(thing)
-        raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
+            if operation.resource_kind is ResourceKind.DATASET:
+                raise HiddenDataset(f'No dataset is called "{resource_id[:100]}".')
+            if operation.resource_kind is ResourceKind.MODEL:
+                raise HiddenModel(f'No model is called "{resource_id[:100]}".')
+            raise HiddenTask.named(resource_id)
+        raise NotYours(f"{resource_id} belongs to another user. Only its owner and administrators may change it.")
 
-    def _has_own(self, principal: Principal, belonging: Belonging, thing: str) -> bool:
+    def _owns(self, principal: Principal, resource_kind: ResourceKind, resource_id: str) -> bool:
         try:
-            return self.owner_of(belonging, thing) == principal.user_id
+            return self.owner_of(resource_kind, resource_id) == principal.user_id
         except TaskIsTraining:
-            # That it is one, only those learn who may see it.
-            if self.sees_all(principal) or self.owner_of(Belonging.TASK, thing) == principal.user_id:
+            # Only users who may see the task learn that it is a training.
+            if self.sees_all(principal) or self.owner_of(ResourceKind.TASK, resource_id) == principal.user_id:
                 raise
             return False
 
-    def owner_of(self, belonging: Belonging, thing: str) -> str | None:
-        """Whom a thing belongs to; None: nobody. Raises TaskNotFound, DatabaseUnavailable."""
-        return self._find_owners[belonging](thing)
+    def owner_of(self, resource_kind: ResourceKind, resource_id: str) -> str | None:
+        """Return the owner of a resource, or None if it has none. Raises TaskNotFound, DatabaseUnavailable."""
+        return self._find_owners[resource_kind](resource_id)

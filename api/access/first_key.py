@@ -1,4 +1,4 @@
-"""The first key of all: made at the first start, or given by a file."""
+"""The administrator's first key: generated at the first start, or read from a file."""
 
 import logging
 from pathlib import Path
@@ -14,26 +14,26 @@ from api.util.key_format import hash_of, key_id_of, new_key
 
 logger = logging.getLogger(__name__)
 
-#: Whom the first key belongs to.
+#: The user to whom the first key belongs.
 ADMINISTRATOR = "admin"
 
-#: What to do where no key of an administrator is left.
+#: The command that creates a key if no administrator's key is left.
 MAKE_ONE = "python -m api key new --name NAME --role admin"
 
 
 class FirstKey:
-    """Sees to it that a service that asks for keys has one that may do everything."""
+    """Ensures that a service that requires keys has an administrator's key."""
 
     def __init__(self, store: CredentialStore, clock: Clock, file: Path | None) -> None:
-        """`file` has the key, for a service that shall not show one."""
+        """`file` contains the key; None: generate one and show it."""
         self._store = store
         self._clock = clock
         self._file = file
 
     def provide(self) -> str | None:
-        """A key to be shown once: None where there are keys already, or a file has it.
+        """Return a new key to show once; None if there are keys already or a file contains the key.
 
-        Raises ConfigError when the file has none that can be taken.
+        Raises ConfigError if the file does not contain a usable key.
         """
         made = None
         with noting(RequestNote(self._clock.now(), SERVICE, "first key", is_change=True)):
@@ -42,33 +42,34 @@ class FirstKey:
             elif self._store.count() == 0:
                 made = self._make()
         if not any(self._is_administrator(key) for key in self._store.list()):
-            logger.warning("no key holds that may do everything; `%s` makes one", MAKE_ONE)
+            logger.warning("no administrator's key is active; create one with `%s`", MAKE_ONE)
         return made
 
     def _make(self) -> str | None:
         key_id, key = new_key()
-        # Of two servers that start together one shows a key.
+        # Of two servers that start at the same time, one shows a key.
         return key if self._store.add_first(self._describe(key_id, "first start"), hash_of(key)) else None
 
     def _take(self, file: Path) -> None:
         key = read_key_file(file)
         key_id = key_id_of(key)
         if key_id is None:
-            raise ConfigError(f"ADMIN_KEY_FILE={file} holds no key: `python -m api key file PATH` writes one")
+            raise ConfigError(f"ADMIN_KEY_FILE={file} contains no key: write one with `python -m api key file PATH`")
         has_others = self._store.count() > 0
         try:
             is_new = self._store.add_given(self._describe(key_id, "ADMIN_KEY_FILE"), hash_of(key))
         except KeyEnded as error:
-            raise ConfigError(f"ADMIN_KEY_FILE={file} cannot be taken: {error.detail} Put a new one there") from None
+            raise ConfigError(f"ADMIN_KEY_FILE={file} cannot be used: {error.detail} Put a new key there") from None
         if is_new and has_others:
             logger.warning(
-                "ADMIN_KEY_FILE has a new key, which holds from now on; revoke the one before", extra={"key_id": key_id}
+                "ADMIN_KEY_FILE contains a new key, which is now active; revoke the previous one",
+                extra={"key_id": key_id},
             )
         elif is_new:
-            logger.info("the key in ADMIN_KEY_FILE is the first one", extra={"key_id": key_id})
+            logger.info("the key in ADMIN_KEY_FILE is the first key", extra={"key_id": key_id})
         elif not self._is_administrator(self._store.get(key_id)):
             logger.warning(
-                "the key in ADMIN_KEY_FILE was revoked, has expired or may not do everything: put a new one there",
+                "the key in ADMIN_KEY_FILE is revoked, expired or not an administrator's: put a new one there",
                 extra={"key_id": key_id},
             )
 

@@ -1,4 +1,4 @@
-"""The keys and sessions that hold, in memory: a request asks no database, and a revocation holds within a second."""
+"""Active keys and sessions, in memory. Requests query no database; a revocation takes effect within a second."""
 
 import logging
 import threading
@@ -22,44 +22,45 @@ from api.errors import (
     WrongTicket,
 )
 from api.util.clock import Clock
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.key_format import hash_of
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: How long a sign-in at the page lasts at most.
+#: The longest duration of a session in the browser.
 SESSION = timedelta(hours=12)
 
-#: A clock that is set back by so much, perhaps by mistake, ends no session.
+#: Setting the clock back by up to this much, perhaps by mistake, ends no session.
 SET_BACK = timedelta(days=2)
 
-#: Seconds between two looks for changes: a revocation holds everywhere within a second.
-LOOK_SECONDS = 0.25
+#: Seconds between two checks for changes; a revocation takes effect everywhere within a second.
+CHECK_SECONDS = 0.25
 
-#: Seconds for which keys hold that could not be looked at again: a minute, and the time that it takes to notice.
+#: Seconds for which keys stay valid without a successful check: a minute, and the time to notice.
 TRUST_SECONDS = 65.0
 
-#: Seconds between two notes of when keys were last used.
+#: Seconds between two writes of when keys were last used.
 USE_SECONDS = 60.0
 
-#: Seconds between a look and one that an unknown key causes: it may have been made on another server a moment ago.
+#: Seconds between a check and another one caused by an unknown key, which another server may just have created.
 EAGER_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class _Mirror:
-    """What is known of one version, with the principals that were asked for: exchanged as a whole, so that none of an
-    older version can come into a newer one.
+    """The credentials of one version with the principals derived from them.
+
+    It is replaced as a whole, so that no principal of an older version survives.
     """
 
     known: KnownCredentials
-    hashes: dict[str, str]  #: of all keys, by their id
-    #: By what finds them, and the hash: a cookie is no key, nor a key a cookie, whoever was asked for before.
+    hashes: dict[str, str]  #: of all keys, by key id
+    #: By the function that finds them, and the hash: a cookie must never be accepted as a key, or a key as a cookie.
     principals: "dict[tuple[_Show, str], Principal]" = field(default_factory=dict)
 
 
-#: Finds whom the hash of a key, or that of a cookie, belongs to. Raises as `KeyRing.find_key` does.
+#: Returns the principal of the hash of a key or cookie. Raises the errors of `KeyRing.find_key`.
 _Show = Callable[[_Mirror, str], Principal]
 
 
@@ -68,74 +69,74 @@ def _mirror(known: KnownCredentials) -> _Mirror:
 
 
 class KeyRing:
-    """A mirror of the keys and sessions in the database, which any thread may ask."""
+    """A copy of the database's keys and sessions in memory. Thread-safe."""
 
     def __init__(self, store: CredentialStore, clock: Clock, defaults: Quota | None = None) -> None:
-        """`defaults` is what a user may use whose own quota does not say."""
+        """`defaults` is the quota of users without one of their own."""
         self._store = store
         self._clock = clock
         self._defaults = defaults or Quota()
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._mirror = _mirror(KnownCredentials(-1, {}, {}, {}, {}))
-        self._loaded_at = datetime.max.replace(tzinfo=UTC)  #: by the wall clock
-        self._looked_at = float("-inf")
+        self._loaded_at = datetime.max.replace(tzinfo=UTC)  #: wall clock
+        self._checked_at = float("-inf")
         self._tried_at = float("-inf")
         self._used: set[str] = set()
         self._noted_at = clock.monotonic()
-        self._thread = PeriodicThread("key-ring", LOOK_SECONDS, self.run_once)
+        self._thread = PeriodicThread("key-ring", CHECK_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts to look for changes."""
+        """Start checking for changes."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the looking, and notes which keys were used."""
+        """Stop checking, and store which keys were used."""
         self._thread.stop()
         self._note_used()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Has `listener` called, in the thread that looked, whenever a principal may have ceased to hold."""
+        """Call `listener`, in the checking thread, whenever a principal may have become invalid."""
         self._listeners.append(listener)
 
     def run_once(self) -> None:
-        """Looks for changes. While the database does not answer, what is known holds for a minute."""
+        """Check for changes. While the database is unavailable, known keys stay valid for a minute."""
         try:
-            with hurrying(READ_SECONDS):
+            with wait_limit(READ_SECONDS):
                 self.refresh()
         except DatabaseUnavailable as error:
-            logger.debug("keys cannot be looked at", extra={"problem": error.detail})
-            # Time alone ends keys, and the trust in them.
-            self._tell()
+            logger.debug("keys cannot be checked", extra={"problem": error.detail})
+            # Keys may expire in the meantime, and so does the trust in them.
+            self._notify()
         if self._clock.monotonic() - self._noted_at >= USE_SECONDS:
             self._note_used()
 
     def refresh(self) -> None:
-        """Takes up what was changed, and forgets what has expired. Raises DatabaseUnavailable."""
+        """Load changes and drop expired credentials. Raises DatabaseUnavailable."""
         with self._lock:
             began = self._tried_at = self._clock.monotonic()
             now, was_set_back = self._clock.now(), self._clock.now() < self._loaded_at
             if was_set_back:
-                # Perhaps at this start: a session from while the clock was far ahead would last as long as it was.
+                # Perhaps before this start: a session created with a clock far ahead would last too long.
                 with suppress(DatabaseUnavailable):
                     self._store.bound_sessions(now + SESSION + SET_BACK, now + SESSION)
             has_changed = was_set_back or self._store.version() != self._mirror.known.version or self._has_expired()
             if has_changed:
                 self._mirror, self._loaded_at = _mirror(self._store.load(now)), now
-            self._looked_at = began
+            self._checked_at = began
         if has_changed:
-            self._tell()
+            self._notify()
 
     def _has_expired(self) -> bool:
         next_end = self._mirror.known.next_end
         return next_end is not None and next_end <= self._clock.now()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()
 
-    def seconds_to_look(self) -> float:
-        """Seconds until an unknown key may cause another look."""
+    def seconds_until_reload(self) -> float:
+        """Return the seconds until an unknown key may cause another check."""
         return max(0.0, self._tried_at + EAGER_SECONDS - self._clock.monotonic())
 
     def _note_used(self) -> None:
@@ -150,26 +151,29 @@ class KeyRing:
     # -- for requests ----------------------------------------------------------------------------------------------
 
     def find_key(self, key: str) -> Principal:
-        """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or WrongKey for an unknown one."""
+        """Return the principal of a key.
+
+        Raises KeyExpired, KeyRevoked, KeysUnknown, or WrongKey for an unknown one.
+        """
         principal = self._find(hash_of(key), _show_key)
         if principal.key_id is not None:
             self._used.add(principal.key_id)
         return principal
 
     def find_session(self, cookie: str) -> Principal:
-        """Whom a cookie of the page belongs to. Raises as `find_key` does."""
+        """Return the principal of a session cookie. Raises the errors of `find_key`."""
         return self._find(hash_of(cookie), _show_session)
 
     def find_again(self, key_id: str | None, session: str | None) -> Principal:
-        """Whom a ticket belongs to, by the key or session that it was made with. Raises as `find_key` does."""
+        """Return the principal of a ticket, by its key or session. Raises the errors of `find_key`."""
         if session is not None:
             return self._find(session, _show_session)
         return self._find(self._mirror.hashes.get(key_id or "", ""), _show_key)
 
     def use_ticket(self, ticket: str) -> Principal:
-        """Whom a ticket belongs to, which is used up by that. Waits for the database.
+        """Use up a ticket and return its principal. Waits for the database.
 
-        Raises WrongTicket, DatabaseUnavailable, and as `find_key` does for what it was made with.
+        Raises WrongTicket, DatabaseUnavailable, and the errors of `find_key` for its key or session.
         """
         found = self._store.use_ticket(hash_of(ticket), self._clock.now())
         if found is None:
@@ -177,15 +181,15 @@ class KeyRing:
         try:
             principal = self.find_again(*found)
         except WrongKey:
-            # Another server has made the key, or the sign-in, in this moment.
+            # Another server has just created the key or session.
             self.refresh()
             principal = self.find_again(*found)
         return replace(principal, credential=Credential.TICKET)
 
     def why_ended(self, principal: Principal) -> ServiceError | None:
-        """Why a principal that was let in would not be let in so any more; None while it would.
+        """Return why a principal would no longer be accepted, or None.
 
-        The key or session behind it has ended, or permits less than it did.
+        Its key or session has ended, or has fewer permissions than before.
         """
         if principal.credential is Credential.NONE:
             return None
@@ -196,12 +200,13 @@ class KeyRing:
         return None if principal.permissions <= present.permissions else Forbidden()
 
     def quota_of(self, user_id: str) -> Quota:
-        """What a user may use at most."""
+        """Return the quota of a user."""
         return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
     def may(self, user_id: str, permission: Permission) -> bool:
-        """Whether a key or session of a user that has not ended has a permission. Raises DatabaseUnavailable before
-        the first look.
+        """Return whether any active key or session of a user has a permission.
+
+        Raises DatabaseUnavailable before the first check.
         """
         if self._mirror.known.version < 0:
             self.refresh()
@@ -216,7 +221,7 @@ class KeyRing:
         return False
 
     def _find(self, hash_: str, show: _Show) -> Principal:
-        if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:
+        if self._clock.monotonic() - self._checked_at > TRUST_SECONDS:
             raise KeysUnknown(headers={"Retry-After": "2"})
         mirror = self._mirror
         principal = mirror.principals.get((show, hash_))
@@ -253,10 +258,10 @@ def _show_session(mirror: _Mirror, hash_: str) -> Principal:
 
 
 def _end_of(mirror: _Mirror, session: Session) -> datetime:
-    """When a session ends: no later than the key that it began with. Raises what `_show_key` raises."""
+    """Return when a session ends: not after its key. Raises the errors of `_show_key`."""
     if session.key_id is None:
         return session.expires_at
-    # Whoever signed in at the moment in which the key was revoked has no more than it.
+    # A session created at the moment of the revocation ends with the key.
     end = _show_key(mirror, mirror.hashes.get(session.key_id, "")).expires_at
     return session.expires_at if end is None else min(session.expires_at, end)
 

@@ -1,4 +1,4 @@
-"""Sign-in by OpenID Connect: the provider says who it is and in which groups, and these map to a role.
+"""Sign-in by OpenID Connect. The provider's ID token has the user and their groups, which map to a role.
 
 The authorization code flow with PKCE, state and nonce (OpenID Connect Core 1.0, 3.1; RFC 7636).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-# Signing in by OAuth 2 and OpenID Connect, and the signatures of their tokens, are no place for code of our own.
+# OAuth 2, OpenID Connect and token signatures are left to established libraries.
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwk, jwt
@@ -34,19 +34,19 @@ from api.util.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the provider may take for each answer, and bytes that it may have: all keys of a large one are 20 KB.
+#: Seconds and bytes of each response of the provider; all keys of a large provider have 20 KB.
 PROVIDER_SECONDS, PROVIDER_BYTES = 5.0, 2**20
 
-#: Requests that may wait for the provider at a time: while it is away, anybody can send more, and each holds a thread.
-ASKING = 4
+#: Requests that may wait for the provider at a time. Anyone can cause them, and each occupies a thread.
+MAX_WAITING = 4
 
 #: Seconds by which the provider's clock may differ from ours.
 LEEWAY_SECONDS = 60
 
-#: Signatures that are believed: made with a private key of the provider's. "none" and shared secrets are not.
+#: Accepted signatures: made with a private key of the provider. "none" and shared secrets are rejected.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-#: What a provider can answer that cannot be used, or fail with.
+#: Errors from unusable responses of the provider.
 _UNUSABLE = (
     AuthlibBaseError,
     JoseError,
@@ -60,13 +60,13 @@ _UNUSABLE = (
 
 _BY_RANK = (Role.ADMIN, Role.TRAINER, Role.VIEWER)
 
-#: In OIDC_ROLES, everybody whom the provider knows.
+#: In OIDC_ROLES, every user of the provider.
 EVERYBODY = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class OIDCSettings:
-    """The provider, and what its words mean here."""
+    """The provider, and how its claims are interpreted."""
 
     issuer: str
     client_id: str
@@ -79,7 +79,7 @@ class OIDCSettings:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where the provider's parts are, as it says itself."""
+    """The provider's endpoints and keys, from its discovery document."""
 
     authorization_endpoint: str
     token_endpoint: str
@@ -87,52 +87,55 @@ class Provider:
 
 
 class OIDC:
-    """Sign-ins at one provider. May wait for it: to be called where waiting is allowed."""
+    """Sign-ins with one provider. Calls may wait for the provider."""
 
     def __init__(self, settings: OIDCSettings, store: SignInStore, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._provider: Provider | None = None
-        self._places = threading.BoundedSemaphore(ASKING)
+        self._slots = threading.BoundedSemaphore(MAX_WAITING)
 
     def begin(self, redirect_uri: str, next_: str) -> tuple[str, str]:
-        """Where the browser signs in, and the cookie that it brings back. Raises SignInFailed."""
+        """Return the URL where the browser signs in, and the cookie that it must bring back. Raises SignInFailed."""
         provider = self._find_provider()
-        begun = SignIn(new_token(), new_token(), new_token(), redirect_uri, next_)
+        sign_in = SignIn(new_token(), new_token(), new_token(), redirect_uri, next_)
         with self._client(redirect_uri) as client:
             url, _ = client.create_authorization_url(
-                provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
+                provider.authorization_endpoint,
+                state=sign_in.state,
+                nonce=sign_in.nonce,
+                code_verifier=sign_in.verifier,
             )
         cookie, now = new_token(), self._clock.now()
-        self._store.add(hash_of(cookie), begun, now, now + SIGN_IN)
+        self._store.add(hash_of(cookie), sign_in, now, now + SIGN_IN)
         return url, cookie
 
     def finish(self, cookie: str | None, answer: Mapping[str, str]) -> tuple[Session, str, str]:
-        """The session of who came back from the provider, its cookie, and where to go. Raises SignInFailed."""
-        begun = None if cookie is None else self._store.take(hash_of(cookie), self._clock.now())
-        if begun is None:
-            raise SignInFailed("This sign-in is not known here, or took longer than ten minutes: begin again.")
-        if not secrets.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
-            raise SignInFailed("The provider's answer belongs to another sign-in: begin again.")
+        """Return the session of the returning user, its cookie, and the next address. Raises SignInFailed."""
+        sign_in = None if cookie is None else self._store.take(hash_of(cookie), self._clock.now())
+        if sign_in is None:
+            raise SignInFailed("This sign-in is unknown or took longer than ten minutes. Try again.")
+        if not secrets.compare_digest(answer.get("state", "").encode(), sign_in.state.encode()):
+            raise SignInFailed("The provider's response belongs to another sign-in. Try again.")
         if "code" not in answer:
-            raise SignInFailed(f"The provider says: {answer.get('error_description') or answer.get('error')}"[:300])
-        claims = self._exchange(begun, answer["code"])
-        return *self._open(claims), begun.next
+            raise SignInFailed(f"The provider reports: {answer.get('error_description') or answer.get('error')}"[:300])
+        claims = self._exchange(sign_in, answer["code"])
+        return *self._open(claims), sign_in.next
 
-    def _exchange(self, begun: SignIn, code: str) -> dict[str, Any]:
+    def _exchange(self, sign_in: SignIn, code: str) -> dict[str, Any]:
         provider = self._find_provider()
         try:
-            with self._asking(), self._client(begun.redirect_uri) as client:
-                token = client.fetch_token(provider.token_endpoint, code=code, code_verifier=begun.verifier)
+            with self._provider_slot(), self._client(sign_in.redirect_uri) as client:
+                token = client.fetch_token(provider.token_endpoint, code=code, code_verifier=sign_in.verifier)
         except _UNUSABLE as error:
-            raise self._failed("the provider does not exchange the code", error) from None
+            raise self._failed("the provider rejected the code", error) from None
         if not isinstance(token, dict) or not isinstance(token.get("id_token"), str):
-            raise SignInFailed("The provider gives no ID token: has OIDC_SCOPES the scope openid?")
-        return self._read(token["id_token"], begun.nonce)
+            raise SignInFailed("The provider sent no ID token. Check that OIDC_SCOPES contains openid.")
+        return self._read(token["id_token"], sign_in.nonce)
 
     def _read(self, id_token: str, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token whose signature, issuer, audience, time and nonce are right."""
+        """Return the claims of an ID token after checking signature, issuer, audience, time and nonce."""
         registry = jwt.JWTClaimsRegistry(
             now=int(self._clock.now().timestamp()),
             leeway=LEEWAY_SECONDS,
@@ -148,14 +151,14 @@ class OIDC:
         except (JoseError, ValueError) as error:
             raise self._failed("the provider's ID token is not valid", error) from None
         if claims.get("azp", self._settings.client_id) != self._settings.client_id:
-            raise SignInFailed("The provider's ID token was made for somebody else.")
+            raise SignInFailed("The provider's ID token was issued for another client.")
         return dict(claims)
 
     def _decode(self, id_token: str) -> jwt.Token:
         try:
             return jwt.decode(id_token, self._find_provider().keys, algorithms=_ALGORITHMS)
         except (JoseError, ValueError):
-            # Providers change their keys: the second look is at those of now.
+            # Providers rotate their keys: try again with the current ones.
             self._provider = None
             return jwt.decode(id_token, self._find_provider().keys, algorithms=_ALGORITHMS)
 
@@ -170,21 +173,25 @@ class OIDC:
         claim = self._settings.user_claim
         user_id = claims.get(claim)
         if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id) or is_reserved(user_id):
-            raise SignInFailed(f'The provider\'s claim "{claim}" is no name that can be used here (OIDC_USER_CLAIM).')
+            raise SignInFailed(
+                f'The provider\'s claim "{claim}" cannot be used as a user name here. Check OIDC_USER_CLAIM.'
+            )
         if claim == "email" and not _is_true(claims.get("email_verified")):
-            # An address that anybody may write into their profile would be anybody's name here.
-            raise SignInFailed("The provider does not say that it has verified this e-mail address (OIDC_USER_CLAIM).")
+            # An unverified address could be that of any other user.
+            raise SignInFailed(
+                "The provider has not verified this e-mail address. Verify it there, or use another claim."
+            )
         return user_id
 
     def _role(self, claims: Mapping[str, Any]) -> Role:
-        told = claims.get(self._settings.groups_claim, [])
-        listed = told if isinstance(told, list) else [told]
+        value = claims.get(self._settings.groups_claim, [])
+        listed = value if isinstance(value, list) else [value]
         groups = {group for group in listed if isinstance(group, str)}
         given = {role for group, role in self._settings.roles if group == EVERYBODY or group in groups}
         for role in _BY_RANK:
             if role in given:
                 return role
-        raise SignInFailed("None of your groups may use this service (OIDC_ROLES): ask its administrator.")
+        raise SignInFailed("None of your groups may use this service (OIDC_ROLES). Ask the administrator.")
 
     # -- the provider ----------------------------------------------------------------------------------------------
 
@@ -203,34 +210,36 @@ class OIDC:
         return session
 
     def _find_provider(self) -> Provider:
-        """The provider by its own description, which is asked for once. Raises SignInFailed."""
+        """Return the provider, whose discovery document is read once. Raises SignInFailed."""
         if self._provider is None:
             try:
-                with self._asking():
-                    self._provider = self._ask_provider()
+                with self._provider_slot():
+                    self._provider = self._discover()
             except _UNUSABLE as error:
-                raise self._failed("the provider cannot be asked", error) from None
+                raise self._failed("the provider cannot be reached", error) from None
         return self._provider
 
-    def _ask_provider(self) -> Provider:
+    def _discover(self) -> Provider:
         issuer = self._settings.issuer
-        told = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-        if not all(isinstance(told[name], str) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")):
-            raise ValueError("its description names an endpoint that is no text")
-        if told.get("issuer") != issuer:
-            raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
-        keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
-        return Provider(told["authorization_endpoint"], told["token_endpoint"], keys)
+        document = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if not all(
+            isinstance(document[name], str) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        ):
+            raise ValueError("an endpoint in its discovery document is missing or not a string")
+        if document.get("issuer") != issuer:
+            raise SignInFailed(f'The provider\'s issuer is "{document.get("issuer")}", which differs from OIDC_ISSUER.')
+        keys = jwk.KeySet.import_key_set(_get(document["jwks_uri"]))  # type: ignore[arg-type]
+        return Provider(document["authorization_endpoint"], document["token_endpoint"], keys)
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Takes one of the places for those who wait for the provider. Raises SignInFailed where none is free."""
-        if not self._places.acquire(blocking=False):
-            raise SignInFailed("Others wait for the provider at this moment, and it answers slowly: try again soon.")
+    def _provider_slot(self) -> Iterator[None]:
+        """Hold one of the slots for requests to the provider. Raises SignInFailed if none is free."""
+        if not self._slots.acquire(blocking=False):
+            raise SignInFailed("The provider responds slowly, and too many sign-ins are waiting. Try again later.")
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _failed(self, what: str, error: Exception) -> SignInFailed:
         facts = {"problem": what, "error": type(error).__name__, "why": str(error)[:300]}
@@ -239,7 +248,7 @@ class OIDC:
 
 
 def _is_true(claim: object) -> bool:
-    # Some providers write it as text.
+    # Some providers send a string.
     return claim is True or claim == "true"
 
 
@@ -247,7 +256,7 @@ def _get(url: str) -> dict[str, Any]:
     with bound_session(requests.Session(), PROVIDER_SECONDS, PROVIDER_BYTES, redirects=2) as session:
         answer = session.get(url)
     answer.raise_for_status()
-    told = answer.json()
-    if not isinstance(told, dict):
-        raise ValueError("its answer is no JSON object")
-    return told
+    content = answer.json()
+    if not isinstance(content, dict):
+        raise ValueError("its response is not a JSON object")
+    return content

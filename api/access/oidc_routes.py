@@ -1,4 +1,4 @@
-"""Sign-in by OpenID Connect: the browser goes to the provider, and comes back with a session."""
+"""Routes of the sign-in by OpenID Connect."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -7,9 +7,9 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.access.routes import set_session_cookie
-from api.access.schemas import SignInQuery, SignInWaysAnswer
+from api.access.schemas import SignInMethodsAnswer, SignInQuery
 from api.access.service import SIGN_IN
-from api.access.views import SignInWays
+from api.access.views import SignInMethods
 from api.domain.audit import note_refusal
 from api.errors import NotFound, SignInFailed
 from api.util.base_path import BASE_PATH
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 oidc = APIBlueprint("oidc", __name__, url_prefix=f"{BASE_PATH}/auth", tag="Access")
 
-#: The cookie of a browser that has gone to the provider, and where it is sent.
+#: The cookie of a browser during a sign-in, and the path to which it is sent.
 COOKIE = "dp_sign_in"
 _PLACE = f"{BASE_PATH}/auth/oidc"
 
-_ANSWERS: dict[int, str] = {303: "To where it goes on.", 404: "Not found"}
+_ANSWERS: dict[int, str] = {303: "Redirect.", 404: "Not found"}
 
 
 @oidc.get("/ways")
-@oidc.output(SignInWaysAnswer)
-def get_ways() -> Response:
-    """How people can sign in
+@oidc.output(SignInMethodsAnswer)
+def list_sign_in_methods() -> Response:
+    """List the ways to sign in.
 
-    Whether keys are asked for at all, and where to sign in by OpenID Connect; null without a provider.
+    Whether keys are required, and where to sign in by OpenID Connect; null without a provider.
     """
     known = services()
-    return answer(SignInWays(known.access.auth, None if known.oidc is None else f"{_PLACE}/login"))
+    return answer(SignInMethods(known.access.auth, None if known.oidc is None else f"{_PLACE}/login"))
 
 
 @oidc.get("/oidc/login")
 @oidc.input(SignInQuery, location="query")
 @oidc.doc(responses={**_ANSWERS, 422: "Unprocessable entity"})
-def begin(query_data: SignInQuery) -> Response:
-    """Sign in by OpenID Connect
+def start_oidc_login(query_data: SignInQuery) -> Response:
+    """Sign in by OpenID Connect.
 
-    For a browser: it is sent to the provider, and from there back to `/auth/oidc/callback`.
+    For browsers: redirects to the provider, which redirects back to `/auth/oidc/callback`.
     """
     here = f"{request.scheme}://{request.host}{_PLACE}/callback"
     try:
@@ -53,7 +53,7 @@ def begin(query_data: SignInQuery) -> Response:
     except SignInFailed as error:
         return _to_page(error)
     response = _redirect(url)
-    # Lax: it must come along when the provider sends the browser back.
+    # Lax: the browser must send it when the provider redirects back.
     response.set_cookie(
         COOKIE, cookie, max_age=SIGN_IN, path=_PLACE, secure=request.is_secure, httponly=True, samesite="Lax"
     )
@@ -62,10 +62,10 @@ def begin(query_data: SignInQuery) -> Response:
 
 @oidc.get("/oidc/callback")
 @oidc.doc(responses=_ANSWERS)
-def finish() -> Response:
-    """Where the provider sends the browser back to
+def finish_oidc_login() -> Response:
+    """Complete a sign-in by OpenID Connect.
 
-    With a session, or to the page's sign-in, which says what went wrong.
+    The provider redirects the browser here. Redirects on with a session, or to the page's sign-in with the error.
     """
     try:
         session, cookie, next_ = _provider().finish(request.cookies.get(COOKIE), request.args)
@@ -81,12 +81,12 @@ def finish() -> Response:
 def _provider() -> "OIDC":
     provider = services().oidc
     if provider is None:
-        raise NotFound("Nobody can sign in by OpenID Connect here: OIDC_ISSUER names no provider.")
+        raise NotFound("Sign-in by OpenID Connect is not configured: set OIDC_ISSUER.")
     return provider
 
 
 def _own(next_: str) -> str:
-    """The address when it is one of this service, so that nobody is sent on to another site; else the page."""
+    """Return the address if it is one of this service, else that of the page: no redirects to other sites."""
     is_own = next_.startswith("/") and not next_.startswith(("//", "/\\")) and next_.isprintable()
     return next_ if is_own else "/"
 

@@ -1,4 +1,4 @@
-"""How often a key may ask for something: counted in memory, or in Redis for all servers together."""
+"""Rate limits per key, counted in memory, or in Redis for all servers together."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-# Flask-Limiter's core: moving windows in memory and in Redis. It works before Flask, where documents and streams are.
+# Flask-Limiter's core: moving windows in memory and in Redis. Usable before Flask, which streams do not enter.
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -24,31 +24,31 @@ from api.web.operations import RateGroup
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a request waits for Redis, and for which Redis is not asked again after it gave no answer.
+#: Seconds that a request waits for Redis, and for which Redis is not used after it failed to answer.
 REDIS_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
 
-#: Wrong keys that an address may show in a minute before they are refused without being looked at.
+#: Wrong keys per minute from one address; beyond that they are refused without a check.
 WRONG_KEYS = "20/minute"
 
-#: Seconds by which the clocks of servers that count together may differ.
+#: The most seconds by which the clocks of servers that count together may differ.
 _SKEW_SECONDS = 60.0
 
-#: What the counters are called in Redis.
+#: The prefix of the counters in Redis.
 _PREFIX = "diffusion-pipe:rates"
 
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """Where somebody stands with a limit."""
+    """The use of a limit by one client."""
 
     limit: int
     remaining: int
-    reset_at: float  #: Unix seconds at which the oldest request that counts no longer does
+    reset_at: float  #: Unix seconds when the oldest counted request leaves the window
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that tell a client of its limit."""
+        """The response headers that describe the limit."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
@@ -56,7 +56,7 @@ class RateState:
         }
 
     def refusal(self, now: float, detail: str) -> RateLimited:
-        """The answer to who has asked too often."""
+        """Return the error for a client that exceeded the limit."""
         retry_after = max(1, math.ceil(self.reset_at - now))
         data = {
             "limit": self.limit,
@@ -68,10 +68,10 @@ class RateState:
 
 
 class RateLimits:
-    """The counters. Lives in the event loop."""
+    """The counters. Used from the event loop only."""
 
     def __init__(self, limits: Mapping[str, str], clock: Clock, redis_url: str = "") -> None:
-        """`limits` has by group what is permitted, as in `10/hour`; a group without a limit is not counted."""
+        """`limits` maps groups to limits such as `10/hour`; a group without a limit is not counted."""
         self._limits = {RateGroup(group): parse(text) for group, text in limits.items()}
         self._wrong = parse(WRONG_KEYS)
         self._clock = clock
@@ -82,25 +82,25 @@ class RateLimits:
 
     @property
     def is_shared(self) -> bool:
-        """Whether all servers count together; False without Redis, and while it does not answer."""
+        """Whether all servers count together; False without Redis, and while it is unavailable."""
         return self._is_shared
 
     async def count(self, group: RateGroup | None, principal: Principal, address: str | None) -> RateState | None:
-        """Counts a request; None when it has no limit. Raises RateLimited."""
+        """Count a request and return its state; None without a limit. Raises RateLimited."""
         limit = None if group is None else self._limits.get(group)
         if group is None or limit is None:
             return None
         who = _name(principal, address)
         is_within, state = await self._hit(limit, str(group), who)
         if not is_within:
-            raise state.refusal(self._now(), f"The limit is {limit} for {group}: ask again later.")
+            raise state.refusal(self._now(), f"The limit for {group} is {limit}. Try again later.")
         return state
 
     async def note_wrong_key(self, address: str | None) -> None:
-        """Counts a key that was wrong. Raises RateLimited once an address has shown too many."""
+        """Count a wrong key. Raises RateLimited once an address has sent too many."""
         is_within, state = await self._hit(self._wrong, "wrong-key", network_of(address))
         if not is_within:
-            raise state.refusal(self._now(), "Too many wrong keys came from this address: ask again later.")
+            raise state.refusal(self._now(), "Too many wrong keys were sent from this address. Try again later.")
 
     async def _hit(self, limit: RateLimitItem, *who: str) -> tuple[bool, RateState]:
         if self._redis is not None and self._clock.monotonic() >= self._silent_until:
@@ -112,20 +112,20 @@ class RateLimits:
             else:
                 self._note_answer()
                 return found
-        # Each server counts for itself then; nobody is let through uncounted.
+        # Each server then counts by itself, so requests stay limited.
         return await _hit(self._memory, limit, *who)
 
     def _note_silence(self, error: Exception) -> None:
         self._silent_until = self._clock.monotonic() + PAUSE_SECONDS
         if self._is_shared:
-            # Its message may repeat the address, and a password in it.
+            # The error message may contain the address with a password.
             extra = {"problem": type(error).__name__}
-            logger.warning("Redis does not answer; each server counts the limits by itself", extra=extra)
+            logger.warning("Redis is unavailable; each server counts rate limits by itself", extra=extra)
         self._is_shared = False
 
     def _note_answer(self) -> None:
         if not self._is_shared:
-            logger.info("Redis answers again; the limits are counted together")
+            logger.info("Redis is available again; rate limits are counted together")
         self._is_shared = True
 
     def _now(self) -> float:
@@ -136,7 +136,7 @@ async def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, *who: str
     is_within = await limiter.hit(limit, *who)
     stats = await limiter.get_window_stats(limit, *who)
     if stats.reset_time - time.time() > limit.get_expiry() + _SKEW_SECONDS:
-        # The clock was set back since: counted are requests that are still to come.
+        # The clock was set back: the counted requests are in the future.
         await limiter.clear(limit, *who)
         is_within = await limiter.hit(limit, *who)
         stats = await limiter.get_window_stats(limit, *who)
@@ -144,7 +144,7 @@ async def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, *who: str
 
 
 def _name(principal: Principal, address: str | None) -> str:
-    """Whose requests are counted together: those of a key, of a signed-in user, or of an address."""
+    """Return the counter's name: the key, the signed-in user, or the network."""
     if principal.key_id is not None:
         return f"key:{principal.key_id}"
     is_known = principal.credential is not Credential.NONE

@@ -1,4 +1,4 @@
-"""Keys, people and their quotas; signing in at the page."""
+"""Routes of keys, users with their quotas, and sign-ins."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ from api.util.caller import SESSION_COOKIE
 from api.util.envelope import encode_answer
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, keep_instead, made_before
+from api.web.idempotency_routes import earlier_result, idempotent, store_instead
 from api.web.optional_body import body_is_optional
 
 auth = APIBlueprint("auth", __name__, url_prefix=f"{BASE_PATH}/auth", tag="Access")
 
-#: No cache may keep a secret.
+#: No cache may store a secret.
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -44,18 +44,18 @@ _NO_STORE = {"Cache-Control": "no-store"}
 @auth.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
 def generate_key(json_data: GenerateKey) -> Response:
-    """Make a key
+    """Create a key.
 
-    `api_key` is shown this once: only its hash is kept. It can permit no more than the key that asks. Of a retry with
-    the same `Idempotency-Key` no second key is made, and its answer has `api_key` null.
+    `api_key` is shown only in this response, because only its hash is stored. A key can have no more permissions than
+    the key that creates it. A retry with the same `Idempotency-Key` creates no second key and returns `api_key` null.
     """
     access, by = services().access, current_principal.get()
-    before = made_before()
+    before = earlier_result()
     return _created(access.generate(json_data.request(), by) if before is None else access.reissue(before.about, by))
 
 
 def _created(key: NewKey) -> Response:
-    keep_instead(encode_answer(replace(key, api_key=None), 201, "created before; the key was shown then"))
+    store_instead(encode_answer(replace(key, api_key=None), 201, "created earlier; the key was shown then"))
     return answer(key, 201, "created", {"Location": f"{BASE_PATH}/auth/keys/{key.key_id}", **_NO_STORE})
 
 
@@ -64,9 +64,9 @@ def _created(key: NewKey) -> Response:
 @auth.output(KeyListAnswer)
 @auth.doc(responses=[422])
 def list_keys(query_data: KeyListQuery) -> Response:
-    """Keys, newest first
+    """List keys, newest first.
 
-    Without their secrets; those that were revoked or have expired stay in the list. Filters are joined by and.
+    Without their secrets. Revoked and expired keys stay in the list. All filters must match.
     """
     page = services().access.get_page(query_data.user_id, query_data.state, query_data.page())
     return answer({"keys": page.rows, "pagination": page.pagination})
@@ -76,9 +76,9 @@ def list_keys(query_data: KeyListQuery) -> Response:
 @auth.output(KeyAnswer)
 @auth.doc(responses=[404])
 def get_key(key_id: str) -> Response:
-    """One key
+    """Get a key.
 
-    What it permits, who made it, and when it was last used, to the minute.
+    With its permissions, its creator, and the minute of its last use.
     """
     return answer(services().access.get(key_id))
 
@@ -88,10 +88,10 @@ def get_key(key_id: str) -> Response:
 @auth.output(KeyAnswer)
 @auth.doc(responses=[404, 409, 422])
 def revoke_key(key_id: str, query_data: RevokeQuery) -> Response:
-    """Revoke a key
+    """Revoke a key.
 
-    It ends within a second on every server, with the sign-ins and streams that began with it. The only key that may do
-    everything is 409 `last_administrator` unless `force=true`. Asked again: the same answer.
+    It ends within a second on every server, with its sessions and streams. Revoking the only administrator's key fails
+    with 409 `last_administrator` unless `force=true`. Repeating the request gives the same response.
     """
     key = services().access.revoke(key_id, current_principal.get(), force=query_data.force)
     return answer(key, message="revoked")
@@ -104,14 +104,13 @@ def revoke_key(key_id: str, query_data: RevokeQuery) -> Response:
 @body_is_optional
 @idempotent
 def rotate_key(key_id: str, json_data: RotateKey) -> Response:
-    """Replace a key
+    """Replace a key.
 
-    By one that permits the same, for as long as the old one was made for; `api_key` is shown this once. The old key
-    holds on for `overlap_seconds`, and its sign-ins with it. One that was replaced, revoked or has expired is 409
-    `key_ended`.
+    The new key has the same permissions and lifetime; `api_key` is shown only in this response. The old key and its
+    sessions stay valid for `overlap_seconds`. 409 `key_ended` if the key was replaced or revoked, or has expired.
     """
     access, by = services().access, current_principal.get()
-    successor = None if made_before() is None else access.get(key_id).rotated_to
+    successor = None if earlier_result() is None else access.get(key_id).rotated_to
     if successor is not None:
         return _created(access.reissue(successor, by))
     return _created(access.rotate(key_id, json_data.overlap_seconds, by))
@@ -121,9 +120,9 @@ def rotate_key(key_id: str, json_data: RotateKey) -> Response:
 @auth.output(WhoAmIAnswer)
 @auth.doc(responses=[401])
 def get_whoami() -> Response:
-    """Who one is, and what one may do
+    """Get the current user and their permissions.
 
-    Also with `AUTH=off`, where everybody may do everything: `auth` says which.
+    With `AUTH=off` every caller has all permissions; `auth` has the mode.
     """
     return answer(services().access.who_am_i(current_principal.get()), headers=_NO_STORE)
 
@@ -133,11 +132,10 @@ def get_whoami() -> Response:
 @auth.output(WhoAmIAnswer)
 @auth.doc(responses=[400, 401, 415, 422, 503])
 def log_in(json_data: LogIn) -> Response:
-    """Sign in at the page with a key
+    """Sign in to the page with a key.
 
-    Sets the cookie `dp_session`, which no script can read and no other site's page can send; for 12 h, or until the key
-    ends. A key that is wrong, has expired or was revoked is 401 and says which. The sign-in that the browser had before
-    ends.
+    Sets the cookie `dp_session` for 12 h, or until the key ends. Scripts cannot read it, and pages of other sites
+    cannot send it. A wrong, expired or revoked key is 401 with the reason. The browser's previous session ends.
     """
     before = current_principal.get()
     cookie, who = services().access.log_in(json_data.key)
@@ -148,7 +146,7 @@ def log_in(json_data: LogIn) -> Response:
 
 
 def set_session_cookie(response: Response, cookie: str) -> None:
-    """Gives the browser the cookie of a session: no script can read it, and no other site's page can send it."""
+    """Set the cookie of a session: unreadable for scripts, not sent by pages of other sites."""
     response.set_cookie(
         SESSION_COOKIE, cookie, max_age=SESSION, path="/", secure=request.is_secure, httponly=True, samesite="Strict"
     )
@@ -158,9 +156,9 @@ def set_session_cookie(response: Response, cookie: str) -> None:
 @auth.output(LoggedOutAnswer)
 @auth.doc(responses=[503])
 def log_out() -> Response:
-    """Sign out
+    """Sign out.
 
-    Ends the sign-in that the cookie belongs to, with its streams, and takes the cookie away. It takes no body.
+    Ends the session of the cookie with its streams, and deletes the cookie. The request has no body.
     """
     services().access.log_out(current_principal.get())
     response = answer(None, message="signed out", headers=_NO_STORE)
@@ -171,11 +169,11 @@ def log_out() -> Response:
 @auth.post("/ticket")
 @auth.output(TicketAnswer)
 @auth.doc(responses=[503])
-def make_ticket() -> Response:
-    """A ticket for one stream
+def create_ticket() -> Response:
+    """Create a ticket for one stream.
 
-    For an EventSource or WebSocket of a page elsewhere, which can send neither key nor cookie: good once, for 30 s. It
-    takes no body.
+    For an EventSource or WebSocket of a page on another origin, which can send neither key nor cookie. It is valid
+    once, for 30 s. The request has no body.
     """
     return answer(services().access.make_ticket(current_principal.get()), headers=_NO_STORE)
 
@@ -184,9 +182,9 @@ def make_ticket() -> Response:
 @auth.output(UserListAnswer)
 @auth.doc(responses=[401, 403])
 def list_users() -> Response:
-    """The people whom keys were made for
+    """List users by name.
 
-    By name, each with quota and the number of keys that hold.
+    With their quotas and the number of their active keys.
     """
     return answer({"users": services().access.get_users()})
 
@@ -196,8 +194,8 @@ def list_users() -> Response:
 @auth.output(UserAnswer)
 @auth.doc(responses=[400, 404, 415, 422, 503])
 def change_user(user_id: str, json_data: ChangeUser) -> Response:
-    """Change what somebody may use
+    """Change a user's quota.
 
-    Of the quota what is given replaces what was there; null takes a bound away.
+    Given bounds replace the present ones; null removes a bound.
     """
     return answer(services().access.change_quota(user_id, json_data.quota.changes()))

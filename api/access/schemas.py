@@ -1,11 +1,11 @@
-"""What requests about keys and people may hold, and what their answers look like."""
+"""Schemas of requests and responses about keys and users."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from api.access.service import OVERLAP_SECONDS, KeyRequest
-from api.access.views import KeyState, KeyView, NewKey, SignInWays, Ticket, UserView, WhoAmI
+from api.access.views import KeyState, KeyView, NewKey, SignInMethods, Ticket, UserView, WhoAmI
 from api.domain.access import PERMISSION_GROUPS, USER_ID, Permission, Role
 from api.util.pagination import Pagination
 from api.util.suggestions import nearest
@@ -22,8 +22,8 @@ from api.web.schemas import (
     whole,
 )
 
-#: What a list of permissions may hold: permissions, and names of several at once.
-WORDS = (*(permission.value for permission in Permission), *PERMISSION_GROUPS)
+#: The valid items of a list of permissions: permissions, and names of groups of them.
+PERMISSION_NAMES = (*(permission.value for permission in Permission), *PERMISSION_GROUPS)
 
 #: The longest overlap of a rotation, in seconds: 30 days.
 MAX_OVERLAP = 30 * 86_400
@@ -31,52 +31,59 @@ MAX_OVERLAP = 30 * 86_400
 _ONE_WAY: list[JsonValue] = [at_most_one("role", "permissions"), at_least_one("role", "permissions")]
 
 
-def _known_word(word: str) -> str:
-    if word in WORDS:
+def _known_permission(word: str) -> str:
+    if word in PERMISSION_NAMES:
         return word
-    close = nearest(word, WORDS)
+    close = nearest(word, PERMISSION_NAMES)
     raise ValueError(
-        f'is no permission; did you mean "{close}"?' if close else f"is no permission; known are: {', '.join(WORDS)}"
+        f'is not a permission; did you mean "{close}"?'
+        if close
+        else f"is not a permission; valid are: {', '.join(PERMISSION_NAMES)}"
     )
 
 
 UserId = Annotated[str, Field(pattern=f"^{USER_ID}$")]
-Word = Annotated[str, Field(max_length=64), AfterValidator(_known_word), Field(json_schema_extra={"enum": list(WORDS)})]
+PermissionName = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(_known_permission),
+    Field(json_schema_extra={"enum": list(PERMISSION_NAMES)}),
+]
 Count = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(whole)]
 Amount = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class QuotaBounds(Strict):
-    """What a user may use at most. null takes a bound away, and what is not given stays as it is."""
+    """Bounds of a user's quota. null removes a bound; a bound that is not given stays as it is."""
 
     model_config = ConfigDict(strict=True)
 
-    gpus: Count | None = Field(None, description="GPUs at a time")
-    queued_tasks: Count | None = Field(None, description="tasks that wait")
-    gpu_hours_per_day: Amount | None = Field(None, description="in the last 24 h")
-    storage_gb: Amount | None = Field(None, description="of the files of their tasks")
+    gpus: Count | None = Field(None, description="GPUs in use at a time")
+    queued_tasks: Count | None = Field(None, description="queued tasks")
+    gpu_hours_per_day: Amount | None = Field(None, description="GPU hours in the last 24 h")
+    storage_gb: Amount | None = Field(None, description="GB of the files of their tasks")
 
     def changes(self) -> dict[str, float | None]:
-        """The bounds that are given."""
+        """Return the given bounds."""
         return self.model_dump(exclude_unset=True)
 
 
 class GenerateKey(Strict):
-    """A key, with a role or with permissions of its own."""
+    """A new key, with a role or with a list of permissions."""
 
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={"example": {"user_id": "anna", "name": "laptop", "role": "trainer"}, "allOf": _ONE_WAY},
     )
 
-    user_id: UserId = Field(description="whom it is for; what it makes belongs to them")
-    name: Name | None = Field(None, description="what people call it; the user_id unless it is given")
+    user_id: UserId = Field(description="the user; resources created with the key belong to them")
+    name: Name | None = Field(None, description="a name for the key; by default the user_id")
     role: Role | None = Field(None, strict=False, description="viewer, trainer or admin; instead of permissions")
-    permissions: list[Word] | None = Field(
+    permissions: list[PermissionName] | None = Field(
         None, min_length=1, max_length=100, description="permissions and groups of them; instead of role"
     )
-    expires_at: Time | None = Field(None, strict=False, description="in the future; never unless it is given")
-    quota: QuotaBounds | None = Field(None, description="what the user may use, by all their keys together")
+    expires_at: Time | None = Field(None, strict=False, description="a time in the future; by default never")
+    quota: QuotaBounds | None = Field(None, description="bounds for all keys of the user together")
 
     @model_validator(mode="after")
     def _one_way(self) -> "GenerateKey":
@@ -85,7 +92,7 @@ class GenerateKey(Strict):
         return self
 
     def request(self) -> KeyRequest:
-        """The request as the service takes it."""
+        """Return the request for the service."""
         return KeyRequest(
             user_id=self.user_id,
             name=self.name,
@@ -97,24 +104,26 @@ class GenerateKey(Strict):
 
 
 class RotateKey(Strict):
-    """Says how a key is to be replaced."""
+    """How to replace a key."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"overlap_seconds": 600}})
 
-    overlap_seconds: float = Field(OVERLAP_SECONDS, ge=0, le=MAX_OVERLAP, description="how long the old key holds on")
+    overlap_seconds: float = Field(
+        OVERLAP_SECONDS, ge=0, le=MAX_OVERLAP, description="seconds for which the old key stays valid"
+    )
 
 
 class KeyListQuery(PageQuery):
-    """Says which keys are wanted."""
+    """Filters for keys."""
 
-    user_id: UserId | None = Field(None, description="only of this user")
-    state: KeyState | None = Field(None, description="only in this state")
+    user_id: UserId | None = Field(None, description="only keys of this user")
+    state: KeyState | None = Field(None, description="only keys in this state")
 
 
 class RevokeQuery(Strict):
-    """Says how a key is to be revoked."""
+    """How to revoke a key."""
 
-    force: bool = Field(False, description="also the only key that may do everything")
+    force: bool = Field(False, description="revoke even the only administrator's key")
 
 
 class LogIn(Strict):
@@ -126,13 +135,13 @@ class LogIn(Strict):
 
 
 class SignInQuery(Strict):
-    """Says where to go after signing in."""
+    """Where to go after signing in."""
 
-    next: str = Field("/", max_length=2000, description="an address of the page; what is none becomes /")
+    next: str = Field("/", max_length=2000, description="an address of the page; any other counts as /")
 
 
 class ChangeUser(Strict):
-    """What is to be changed of a user."""
+    """Changes of a user."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"quota": {"gpus": 2}}})
 
@@ -165,7 +174,7 @@ class KeyListAnswer(Envelope[KeyList]):
 
 
 class WhoAmIAnswer(Envelope[WhoAmI]):
-    """Who asks."""
+    """The current user."""
 
 
 class TicketAnswer(Envelope[Ticket]):
@@ -181,8 +190,8 @@ class UserListAnswer(Envelope[UserList]):
 
 
 class LoggedOutAnswer(Envelope[None]):
-    """Nobody is signed in any more."""
+    """The session has ended."""
 
 
-class SignInWaysAnswer(Envelope[SignInWays]):
-    """How people can sign in."""
+class SignInMethodsAnswer(Envelope[SignInMethods]):
+    """The ways to sign in."""

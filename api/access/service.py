@@ -1,4 +1,4 @@
-"""Keys, people and sign-ins: makes, lists, replaces and ends them."""
+"""Keys, users and sessions: create, list, replace and end them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,21 +22,21 @@ from api.domain.access import (
 )
 from api.domain.audit import note_change
 from api.domain.usage import Usage
-from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
+from api.errors import DatabaseUnavailable, Finding, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
 from api.util.clock import Clock
 from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.util.pagination import Page, PageRequest, paginate
 
-#: How long a browser may be at the provider of OpenID Connect before it must be back.
+#: The time within which a browser must return from the OpenID Connect provider.
 SIGN_IN = timedelta(minutes=10)
 
-#: How long a ticket waits for its stream.
+#: The lifetime of an unused ticket.
 TICKET = timedelta(seconds=30)
 
-#: How long a key that was replaced holds on, when nothing is said.
+#: The default seconds for which a replaced key stays valid.
 OVERLAP_SECONDS = 3600
 
-#: Tells what users use, by their ids. Raises DatabaseUnavailable.
+#: Returns the usage of users by their ids. Raises DatabaseUnavailable.
 UsageOf = Callable[[Iterable[str]], Mapping[str, Usage]]
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
@@ -45,23 +45,23 @@ _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """A key that is wanted; either a role or permissions."""
+    """A request for a key, with either a role or permissions."""
 
     user_id: str
-    name: str | None = None  #: None: called by its user
+    name: str | None = None  #: None: the user's id
     role: Role | None = None
     permissions: tuple[str, ...] | None = None
     expires_at: datetime | None = None
-    quota: Mapping[str, float | None] | None = None  #: what its user may use; bounds that are not named stay
+    quota: Mapping[str, float | None] | None = None  #: changed bounds of the user; others stay
 
 
 class AccessService:
-    """Keys, people and sign-ins. What it changes holds on this server at once, on the others within a second."""
+    """Keys, users and sessions. Changes take effect here immediately, on other servers within a second."""
 
     def __init__(
         self, store: CredentialStore, authority: Authority, clock: Clock, usage_of: UsageOf | None = None
     ) -> None:
-        """`usage_of` None: nobody knows what users use."""
+        """`usage_of` None: usage is unknown."""
         self._store = store
         self._authority = authority
         self._ring = authority.ring
@@ -70,21 +70,21 @@ class AccessService:
 
     @property
     def needs_keys(self) -> bool:
-        """Whether every request must show who it is from."""
+        """Whether every request requires authentication."""
         return self._authority.needs_keys
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def generate(self, wanted: KeyRequest, by: Principal) -> NewKey:
-        """Makes a key. Raises Invalid, or Forbidden for one that permits more than `by` may do."""
+        """Create a key. Raises Invalid, or Forbidden if it has more permissions than `by`."""
         now = self._clock.now()
         if is_reserved(wanted.user_id):
-            raise Invalid(mistakes=[Mistake("/user_id", "is a name that the service uses itself; choose another")])
+            raise Invalid(mistakes=[Finding("/user_id", "is reserved for the service; choose another name")])
         if claimed_key_id(wanted.user_id) is not None:
-            # What a user is called, everybody may see.
-            raise Invalid(mistakes=[Mistake("/user_id", "looks like a key; name the person whom the key is for")])
+            # Every user may see the names of users.
+            raise Invalid(mistakes=[Finding("/user_id", "looks like a key; give the name of the user instead")])
         if wanted.expires_at is not None and wanted.expires_at <= now:
-            raise Invalid(mistakes=[Mistake("/expires_at", "must be in the future")])
+            raise Invalid(mistakes=[Finding("/expires_at", "must be in the future")])
         key_id, secret = new_key()
         key = AccessKey(
             key_id=key_id,
@@ -102,7 +102,7 @@ class AccessService:
         return self._show_new(key, secret)
 
     def get_page(self, user_id: str | None, state: KeyState | None, page: PageRequest) -> Page[KeyView]:
-        """Keys, newest first: of this user, in this state. No key is ever forgotten, so each has a number."""
+        """Return keys of this user in this state, newest first. Keys are never deleted, so each has a fixed number."""
         now = self._clock.now()
         numbered = list(enumerate(reversed(self._store.list()), start=1))[::-1]
         found = [
@@ -113,14 +113,14 @@ class AccessService:
         return paginate(found, lambda row: row[0], page, descending=True).map(lambda row: self._show(row[1]))
 
     def get(self, key_id: str) -> KeyView:
-        """The key with this id. Raises KeyNotFound."""
+        """Return the key with this id. Raises KeyNotFound."""
         return self._show(self._find(key_id))
 
     def rotate(self, key_id: str, overlap_seconds: float, by: Principal) -> NewKey:
-        """Makes a key that permits the same, for as long as the old one was made for.
+        """Create a key with the same permissions and the same lifetime.
 
-        The old one ends after the overlap. Raises KeyNotFound, KeyEnded, or Forbidden for one that permits more than
-        `by` may do.
+        The old key ends after the overlap. Raises KeyNotFound, KeyEnded, or Forbidden if it has more permissions than
+        `by`.
         """
         old, now = self._find(key_id), self._clock.now()
         self._require_grantable(old, by)
@@ -140,9 +140,9 @@ class AccessService:
         return self._show_new(successor, secret)
 
     def reissue(self, key_id: str, by: Principal) -> NewKey:
-        """Give a key that nobody has used a new secret, as the answer that showed the first one was lost.
+        """Replace the secret of an unused key, whose first secret was lost with its response.
 
-        One that was used keeps its secret, which is not shown again. Raises KeyNotFound, Forbidden.
+        A used key keeps its secret, which is not shown again. Raises KeyNotFound, Forbidden.
         """
         key, (_, secret) = self._find(key_id), new_key(key_id)
         self._require_grantable(key, by)
@@ -152,25 +152,27 @@ class AccessService:
         return self._show_new(key, secret)
 
     def revoke(self, key_id: str, by: Principal, *, force: bool = False) -> KeyView:
-        """Ends a key; one that was revoked stays as it is.
+        """End a key; a revoked one stays as it is.
 
-        Raises KeyNotFound, Forbidden where only an administrator may, or LastAdministrator without `force` for the only
-        key that may do everything.
+        Raises KeyNotFound, Forbidden if only an administrator may do that, or LastAdministrator for the only
+        administrator's key without `force`.
         """
         key = self._find(key_id)
         if Permission.KEYS_MANAGE in key.granted and not key.granted <= by.permissions:
-            raise Forbidden("This key manages keys, too, and permits more than yours: an administrator can revoke it.")
+            raise Forbidden(
+                "This key manages keys and has more permissions than yours. Ask an administrator to revoke it."
+            )
         revoked = self._store.revoke(key_id, by.actor, self._clock.now(), keeps_administrator=not force)
         self._ring.run_once()
         return self._show(revoked)
 
     def _find(self, key_id: str) -> AccessKey:
         if not KEY_ID.fullmatch(key_id):
-            raise KeyNotFound(f'No key has the id "{key_id[:80]}".')
+            raise KeyNotFound(f'There is no key with the id "{key_id[:80]}".')
         return self._store.get(key_id)
 
     def _require_grantable(self, key: AccessKey, by: Principal) -> None:
-        """Raises Forbidden when the key permits what `by` may not do: by itself, or to somebody else's tasks."""
+        """Raise Forbidden if the key has permissions that `by` lacks, in general or for another user's tasks."""
         needed = set(key.granted)
         if key.user_id != by.owner and any(user.user_id == key.user_id for user in self._store.users()):
             if needed & _WRITES:
@@ -180,8 +182,8 @@ class AccessService:
         missing = sorted(needed - by.permissions)
         if missing:
             raise Forbidden(
-                "A key can permit no more than the one that makes it, "
-                f"and with another's name no more to their tasks; this one lacks {', '.join(missing)}.",
+                "A key can have no more permissions than the key that creates it, nor more for tasks of another user. "
+                f"Missing: {', '.join(missing)}.",
                 data={"missing_permissions": missing},
             )
 
@@ -208,10 +210,10 @@ class AccessService:
             "rotated_to": key.rotated_to,
         }
 
-    # -- people ----------------------------------------------------------------------------------------------------
+    # -- users -----------------------------------------------------------------------------------------------------
 
     def get_users(self) -> tuple[UserView, ...]:
-        """Everybody whom a key was made for, by name."""
+        """Return every user who has a key, by name."""
         now = self._clock.now()
         active = Counter(key.user_id for key in self._store.list() if key.holds(now))
         users = self._store.users()
@@ -219,7 +221,7 @@ class AccessService:
         return tuple(_show_user(user, usage.get(user.user_id), active[user.user_id]) for user in users)
 
     def change_quota(self, user_id: str, changes: Mapping[str, float | None]) -> UserView:
-        """Changes what a user may use; None takes a bound away. Raises UserNotFound."""
+        """Change a user's quota; None removes a bound. Raises UserNotFound."""
         if "\0" in user_id:
             raise UserNotFound
         user, now = self._store.change_quota(user_id, changes), self._clock.now()
@@ -228,20 +230,20 @@ class AccessService:
         return _show_user(user, self._usage([user_id]).get(user_id), active)
 
     def _usage(self, user_ids: Sequence[str]) -> Mapping[str, Usage]:
-        """What these users use; nothing while the database does not answer: who asks is known from memory."""
+        """Return the usage of these users; empty while the database is unavailable, so that `whoami` still works."""
         with suppress(DatabaseUnavailable):
             return {} if self._usage_of is None else self._usage_of(user_ids)
         return {}
 
     @property
     def auth(self) -> str:
-        """Whether keys are asked for: off, or required."""
+        """Whether keys are required: "off" or "required"."""
         return "required" if self.needs_keys else "off"
 
-    # -- sign-ins --------------------------------------------------------------------------------------------------
+    # -- sessions --------------------------------------------------------------------------------------------------
 
     def who_am_i(self, principal: Principal) -> WhoAmI:
-        """What a principal is and may do."""
+        """Return a principal's user, permissions, quota and usage."""
         return WhoAmI(
             user_id=principal.user_id,
             name=principal.name,
@@ -255,11 +257,11 @@ class AccessService:
         )
 
     def log_in(self, key: str) -> tuple[str, WhoAmI]:
-        """Begins a session: the cookie's value, and who has signed in. Raises Unauthenticated, DatabaseUnavailable."""
+        """Start a session; return the cookie's value and the user. Raises Unauthenticated, DatabaseUnavailable."""
         note_change(about=claimed_key_id(key))
         if not KEY.fullmatch(key):
-            raise WrongKey("This is no key: one begins with dp_ and has 59 characters.")
-        # It may have been made or revoked on another server a moment ago.
+            raise WrongKey("This is not a key: keys start with dp_ and have 59 characters.")
+        # Another server may have created or revoked the key a moment ago.
         self._ring.refresh()
         principal, now = self._ring.find_key(key), self._clock.now()
         cookie = new_token()
@@ -279,19 +281,19 @@ class AccessService:
         return cookie, self.who_am_i(self._ring.find_session(cookie))
 
     def begin_session(self, session: Session) -> None:
-        """Begins the session of somebody whom a provider knows. Raises DatabaseUnavailable."""
+        """Start the session of a user whom the provider authenticated. Raises DatabaseUnavailable."""
         self._store.note_user(session.user_id, session.created_at)
         self._store.add_session(session, self._clock.steady.now())
         self._ring.refresh()
 
     def log_out(self, principal: Principal) -> None:
-        """Ends the session of a principal, if it has one."""
+        """End the session of a principal, if it has one."""
         if principal.session is not None:
             self._store.end_session(principal.session)
             self._ring.run_once()
 
     def make_ticket(self, principal: Principal) -> Ticket:
-        """A ticket, which lets its holder open one stream within 30 s as this principal."""
+        """Create a ticket, with which a client can open one stream as this principal within 30 s."""
         now, ticket = self._clock.now(), new_token()
         self._store.add_ticket(hash_of(ticket), principal.key_id, principal.session, now, now + TICKET)
         return Ticket(ticket, now + TICKET)

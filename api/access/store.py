@@ -1,4 +1,4 @@
-"""Keys, sessions, tickets and users, and the number by which all servers know that one of them was changed."""
+"""Keys, sessions, tickets and users in the database, with a version number that increases with each change."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,31 +18,31 @@ from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
 
 _STATE = 1
 
-#: Seconds beyond which no ticket and no sign-in that is under way ends; clocks of servers differ by less.
+#: The most seconds until a ticket or sign-in expires; the clocks of servers differ by less.
 _LATEST_SECONDS = 3600.0
 
-#: Asked four times a second by every server; to build it takes as long as to execute it.
+#: Executed four times a second by every server; building it takes as long as executing it.
 _VERSION = select(access_state.c.version).where(access_state.c.id == _STATE)
 _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=access_state.c.version + 1)
 
-#: Bounds of a quota by their names; None takes one away, and what is not named stays.
+#: Bounds of a quota by name; None removes one, and others stay.
 QuotaChanges = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownCredentials:
-    """What holds at one version: keys that are neither revoked nor expired, sessions that go on, quotas by user."""
+    """The credentials at one version: active keys and sessions, and quotas by user."""
 
     version: int
     keys: dict[str, AccessKey]  #: by the SHA-256 of the key
-    ended: dict[str, AccessKey]  #: revoked and expired ones, by the same, so that who uses one is told why
+    ended: dict[str, AccessKey]  #: revoked and expired keys by the same, for a precise error message
     sessions: dict[str, Session]  #: by the SHA-256 of the cookie
     quotas: dict[str, Quota]
     next_end: datetime | None = None  #: when the first of them expires
 
 
 class _IsThere(Exception):
-    """The key is kept already: the transaction changes nothing, and the audit keeps no note of it."""
+    """The key is already stored: rolls the transaction back, so that the audit has no entry."""
 
 
 class CredentialStore:
@@ -52,12 +52,12 @@ class CredentialStore:
         self._database = database
 
     def version(self) -> int:
-        """A number that is higher after each change; 0 before the first."""
+        """Return a number that increases with each change; 0 before the first."""
         with self._database.read() as connection:
             return connection.scalar(_VERSION) or 0
 
     def load(self, now: datetime) -> KnownCredentials:
-        """Everything that authenticates at this time, of one version."""
+        """Return all credentials at this time, from one version."""
         with self._database.read() as connection:
             version = connection.scalar(_VERSION) or 0
             every = [(row.hash, _read_key(row)) for row in connection.execute(select(keys))]
@@ -79,21 +79,21 @@ class CredentialStore:
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """How many keys there are, revoked ones among them."""
+        """Return the number of keys, including revoked ones."""
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(keys)) or 0
 
     def add(self, key: AccessKey, hash_: str, quota: QuotaChanges | None = None) -> None:
-        """Keeps a new key, and with `quota` what its user may use."""
+        """Store a new key and, with `quota`, the bounds of its user."""
         with self._database.write() as connection:
             _note_change(connection)
             _add_key(connection, key, hash_)
             _note_user(connection, key.user_id, key.created_at, quota or {})
 
     def add_first(self, key: AccessKey, hash_: str) -> bool:
-        """Keeps the first key of all; False when there is one already."""
+        """Store the first key; return False if there is one already."""
         with suppress(_IsThere), self._database.write() as connection:
-            # Raised first: on PostgreSQL two servers that start together take turns by its row.
+            # Written first: on PostgreSQL its row lock orders servers that start at the same time.
             _note_change(connection)
             if connection.scalar(select(func.count()).select_from(keys)):
                 raise _IsThere
@@ -103,7 +103,7 @@ class CredentialStore:
         return False
 
     def add_given(self, key: AccessKey, hash_: str) -> bool:
-        """Keeps a key that was made elsewhere; False when it is there. Raises KeyEnded for another one of its id."""
+        """Store a given key; False if it is stored already. Raises KeyEnded if another key has its id."""
         with suppress(_IsThere), self._database.write() as connection:
             _note_change(connection)
             there = connection.scalar(select(keys.c.hash).where(keys.c.key_id == key.key_id))
@@ -117,9 +117,9 @@ class CredentialStore:
         return False
 
     def rotate(self, key_id: str, successor: AccessKey, hash_: str, ends_at: datetime) -> None:
-        """Keeps the successor; the old key and what was begun with it end at this time, or earlier if they did.
+        """Store the successor. The old key and its sessions end at this time, or earlier if they would anyway.
 
-        Raises KeyNotFound, or KeyEnded for a key that does not hold or has a successor.
+        Raises KeyNotFound, or KeyEnded for a key that is not active or has a successor.
         """
         with self._database.write() as connection:
             _note_change(connection)
@@ -132,11 +132,11 @@ class CredentialStore:
             values = {"expires_at": end, "rotated_to": successor.key_id}
             connection.execute(update(keys).where(keys.c.key_id == key_id).values(values))
             _add_key(connection, successor, hash_)
-            told = {"rotated_to": successor.key_id, "ends_at": to_time(end)}
-            note_change(about=key_id, before={"ends_at": old.expires_at}, after=told)
+            change = {"rotated_to": successor.key_id, "ends_at": to_time(end)}
+            note_change(about=key_id, before={"ends_at": old.expires_at}, after=change)
 
     def reissue(self, key_id: str, hash_: str) -> bool:
-        """Exchange the hash of a key that was never used; False when it was, or was revoked."""
+        """Replace the hash of an unused key; return False if it was used or revoked."""
         unused = (keys.c.key_id == key_id) & keys.c.last_used_at.is_(None) & keys.c.revoked_at.is_(None)
         with self._database.write() as connection:
             _note_change(connection)
@@ -144,9 +144,9 @@ class CredentialStore:
             return connection.execute(update(keys).where(unused).values(hash=hash_)).rowcount == 1
 
     def revoke(self, key_id: str, by: str, now: datetime, *, keeps_administrator: bool = False) -> AccessKey:
-        """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound.
+        """End a key and its sessions; a revoked key stays as it is. Raises KeyNotFound.
 
-        With `keeps_administrator` LastAdministrator is raised where no other key is left that may do everything.
+        With `keeps_administrator` it raises LastAdministrator if no other administrator's key would be left.
         """
         with self._database.write() as connection:
             _note_change(connection)
@@ -163,12 +163,12 @@ class CredentialStore:
             return _get_key(connection, key_id)
 
     def get(self, key_id: str) -> AccessKey:
-        """The key with this id. Raises KeyNotFound."""
+        """Return the key with this id. Raises KeyNotFound."""
         with self._database.read() as connection:
             return _get_key(connection, key_id)
 
     def list(self, user_id: str | None = None) -> Sequence[AccessKey]:
-        """Every key, newest first; with `user_id` that user's."""
+        """Return every key, newest first; with `user_id` only that user's."""
         query = select(keys).order_by(keys.c.created_at.desc(), keys.c.key_id)
         if user_id is not None:
             query = query.where(keys.c.user_id == user_id)
@@ -176,7 +176,7 @@ class CredentialStore:
             return [_read_key(row) for row in connection.execute(query)]
 
     def note_used(self, key_ids: Iterable[str], now: datetime) -> None:
-        """Notes that these keys were used. That changes nothing for who uses them."""
+        """Store that these keys were used. This does not increase the version."""
         with self._database.write(is_audited=False) as connection:
             mine = keys.c.key_id.in_(list(key_ids))
             connection.execute(update(keys).where(mine).values(last_used_at=to_seconds(now)))
@@ -184,18 +184,18 @@ class CredentialStore:
     # -- users -----------------------------------------------------------------------------------------------------
 
     def users(self) -> Sequence[User]:
-        """Everybody whom a key was made for, by name."""
+        """Return every user who has a key, by name."""
         with self._database.read() as connection:
             return [_read_user(row) for row in connection.execute(select(users).order_by(users.c.user_id))]
 
     def note_user(self, user_id: str, now: datetime, quota: QuotaChanges | None = None) -> None:
-        """Makes the user known; with `quota` changes what they may use at most."""
+        """Store the user, if new; with `quota` change their bounds."""
         with self._database.write() as connection:
             _note_change(connection)
             _note_user(connection, user_id, now, quota or {})
 
     def change_quota(self, user_id: str, quota: QuotaChanges) -> User:
-        """Changes what a user may use at most. Raises UserNotFound."""
+        """Change a user's quota. Raises UserNotFound."""
         with self._database.write() as connection:
             _note_change(connection)
             found = _get_user(connection, user_id)
@@ -205,7 +205,7 @@ class CredentialStore:
     # -- sessions and tickets --------------------------------------------------------------------------------------
 
     def add_session(self, session: Session, ended_before: datetime) -> None:
-        """Keeps a session, and forgets those that ended before this time."""
+        """Store a session, and delete those that ended before this time."""
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.expires_at <= to_seconds(ended_before)))
             row = {
@@ -219,19 +219,19 @@ class CredentialStore:
                 "expires_at": to_seconds(session.expires_at),
             }
             connection.execute(insert(sessions).values(row))
-            # Who it is shows only now: nobody has to show a key to reach the sign-in.
-            told = {"expires_at": session.expires_at, "role": session.role}
-            note_change(about=session.user_id, after=told, actor=session.user_id, key_id=session.key_id)
+            # The user is known only now: the sign-in requires no authentication.
+            change = {"expires_at": session.expires_at, "role": session.role}
+            note_change(about=session.user_id, after=change, actor=session.user_id, key_id=session.key_id)
             _note_change(connection)
 
     def bound_sessions(self, most: datetime, expires_at: datetime) -> None:
-        """Have sessions that would end later than `most` end at `expires_at`."""
+        """Shorten sessions that would end later than `most` to end at `expires_at`."""
         late = update(sessions).where(sessions.c.expires_at > to_seconds(most))
         with self._database.write(is_audited=False) as connection:
             connection.execute(late.values(expires_at=to_seconds(expires_at)))
 
     def end_session(self, hash_: str) -> None:
-        """Ends a session."""
+        """End a session."""
         with self._database.write() as connection:
             note_change()
             connection.execute(delete(sessions).where(sessions.c.hash == hash_))
@@ -241,14 +241,14 @@ class CredentialStore:
     def add_ticket(
         self, hash_: str, key_id: str | None, session: str | None, now: datetime, expires_at: datetime
     ) -> None:
-        """Keeps a ticket, and forgets those that have expired."""
+        """Store a ticket, and delete expired ones."""
         with self._database.write(is_audited=False) as connection:
             connection.execute(delete(tickets).where(~holds_at(tickets.c.expires_at, now)))
             row = {"hash": hash_, "key_id": key_id, "session": session, "expires_at": to_seconds(expires_at)}
             connection.execute(insert(tickets).values(row))
 
     def use_ticket(self, hash_: str, now: datetime) -> tuple[str | None, str | None] | None:
-        """Uses up a ticket: the key and the session behind it; None when there is none, or somebody was first."""
+        """Delete a ticket and return its key and session; None if it is missing or already used."""
         with self._database.write(is_audited=False) as connection:
             holds = (tickets.c.hash == hash_) & holds_at(tickets.c.expires_at, now)
             row = connection.execute(
@@ -258,7 +258,7 @@ class CredentialStore:
 
 
 def holds_at(expires_at: ColumnElement[float], now: datetime) -> ColumnElement[bool]:
-    """Whether what ends within minutes holds now: not if it ends so late that a clock was ahead when it was made."""
+    """Return the condition that a short-lived row is valid now; a row from a clock far ahead is not."""
     seconds = to_seconds(now)
     return (expires_at > seconds) & (expires_at <= seconds + _LATEST_SECONDS)
 
@@ -289,7 +289,7 @@ def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
 
 
 def _tell(key: AccessKey) -> dict[str, Any]:
-    """What the audit says of a key."""
+    """Return the values of a key that the audit stores."""
     names = ("user_id", "name", "role", "permissions", "created_by", "expires_at")
     return {name: getattr(key, name) for name in names}
 
@@ -309,12 +309,12 @@ def _note_user(connection: Connection, user_id: str, now: datetime, changes: Quo
 def _get_user(connection: Connection, user_id: str) -> User:
     row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
     if row is None:
-        raise UserNotFound(f'Nobody is called "{user_id[:80]}": users are those whom a key was made for.')
+        raise UserNotFound(f'There is no user "{user_id[:80]}". Users exist once a key is created for them.')
     return _read_user(row)
 
 
 def _is_last_administrator(connection: Connection, key: AccessKey, now: datetime) -> bool:
-    """Whether the key may do everything, and no other that may holds, those aside that give way to a successor."""
+    """Return whether no other active administrator's key without a successor would be left."""
     every = frozenset(Permission)
     if key.granted != every or not key.holds(now):
         return False
@@ -325,12 +325,12 @@ def _is_last_administrator(connection: Connection, key: AccessKey, now: datetime
 def _get_key(connection: Connection, key_id: str) -> AccessKey:
     row = connection.execute(select(keys).where(keys.c.key_id == key_id)).one_or_none()
     if row is None:
-        raise KeyNotFound(f'No key has the id "{key_id[:80]}".')
+        raise KeyNotFound(f'There is no key with the id "{key_id[:80]}".')
     return _read_key(row)
 
 
 def _read_grant(row: Row[Any]) -> dict[str, Any]:
-    """What a key or session permits: a role, or words of its own."""
+    """Return what a key or session permits: a role or permissions."""
     return {
         "role": None if row.role is None else Role(row.role),
         "permissions": None if row.permissions is None else tuple(row.permissions),

@@ -1,4 +1,4 @@
-"""Keys, people and sign-ins as the API shows them."""
+"""Keys, users and sessions as the API shows them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from api.domain.usage import Usage
 
 
 class KeyState(StrEnum):
-    """Whether a key can be used."""
+    """The state of a key."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -23,8 +23,8 @@ class KeyView:
     key_id: str
     user_id: str
     name: str
-    role: Role | None  #: null: a list of permissions of its own
-    permissions: tuple[Permission, ...]  #: what it permits
+    role: Role | None  #: null: an individual list of permissions
+    permissions: tuple[Permission, ...]  #: all permissions, also those of the role
     state: KeyState
     created_at: datetime
     created_by: str
@@ -32,53 +32,53 @@ class KeyView:
     last_used_at: datetime | None  #: to the minute
     revoked_at: datetime | None
     revoked_by: str | None
-    rotated_to: str | None  #: the key that follows it
+    rotated_to: str | None  #: the key that replaced it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey(KeyView):
-    """A new key. `api_key` is shown this once: null where the answer is given again."""
+    """A new key. `api_key` is shown once; it is null in the response to a retry."""
 
     api_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """Somebody whom keys were made for."""
+    """A user who has or had a key."""
 
     user_id: str
     quota: Quota
-    usage: Usage | None  #: null: not known at present, or nobody is asked for keys
+    usage: Usage | None  #: null: unknown at present, or no keys are required
     active_keys: int
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class WhoAmI:
-    """Who asks, and what they may do."""
+    """The current user and their permissions."""
 
     user_id: str
     name: str | None  #: of the key
-    role: Role | None  #: null: a list of permissions of its own
+    role: Role | None  #: null: an individual list of permissions
     permissions: tuple[Permission, ...]
     key_id: str | None
     expires_at: datetime | None
-    quota: Quota  #: with the bounds for everybody where the user's own has none
-    usage: Usage | None  #: null: not known at present, or nobody is asked for keys
-    auth: str  #: off: nobody is asked who they are; or required
+    quota: Quota  #: with the defaults for bounds that the user's own quota lacks
+    usage: Usage | None  #: null: unknown at present, or no keys are required
+    auth: str  #: "off": no keys are required; or "required"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a stream takes in place of a key, once."""
+    """A replacement for a key in the address of a stream, valid once."""
 
     ticket: str
     expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class SignInWays:
-    """How people can sign in at the page."""
+class SignInMethods:
+    """The ways to sign in to the page."""
 
-    auth: str  #: off: nobody is asked who they are; or required
-    oidc: str | None  #: where to sign in by OpenID Connect; null: nowhere
+    auth: str  #: "off": no keys are required; or "required"
+    oidc: str | None  #: the address of the sign-in by OpenID Connect; null without a provider

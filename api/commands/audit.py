@@ -1,4 +1,4 @@
-"""The command `audit-verify`: walks along the audit's chain, beside the service or without it."""
+"""The command `audit-verify`: verifies the audit's hash chain, whether or not the service runs."""
 
 import re
 import sys
@@ -17,14 +17,15 @@ _ANCHOR = re.compile(r"(?P<id>[0-9]{1,18}):(?P<hash>[0-9a-f]{64})")
 _USAGE = """\
 usage: {program} audit-verify [--anchor ID:HASH] [settings]
 
-Looks whether the audit is what was written: whether a row was changed, cut out, put in or moved. Servers may run.
---anchor names a row by what a line of it said that was collected elsewhere: it must still have that hash.
-Settings, such as --storage-root and --database-url: {program} --help lists them."""
+Verifies that no row of the audit was changed, removed, inserted or moved. Servers may run.
+--anchor is the id and hash of a row, as in a log line that was stored elsewhere; the row must still have that hash.
+Settings, such as --storage-root and --database-url: see {program} --help."""
 
 
 def run_audit_command(argv: Sequence[str]) -> int:
-    """Walks along the audit's chain and says what it found. Returns the exit code: 0 when it is whole, 1 when it is
-    broken, 2 when it cannot be read or an argument is wrong.
+    """Verify the audit's hash chain and print the result.
+
+    Returns the exit code: 0 if it is intact, 1 if it is broken, 2 if it cannot be read or an argument is invalid.
     """
     if "-h" in argv or "--help" in argv:
         print(_USAGE.format(program=program()))
@@ -39,7 +40,7 @@ def run_audit_command(argv: Sequence[str]) -> int:
 
 
 def _verify(arguments: list[str]) -> ChainVerdict:
-    """Raises ConfigError, and DatabaseError when there is no audit to be read."""
+    """Return the result. Raises ConfigError, and DatabaseError if the audit cannot be read."""
     anchor = None
     if "--anchor" in arguments:
         at = arguments.index("--anchor")
@@ -57,26 +58,26 @@ def _verify(arguments: list[str]) -> ChainVerdict:
 def _read_anchor(given: list[str]) -> tuple[int, str]:
     found = _ANCHOR.fullmatch(given[0]) if given else None
     if found is None:
-        raise ConfigError("--anchor needs the id and the hash of a line of the audit: ID:HASH")
+        raise ConfigError("--anchor needs the id and the hash of an audit row: ID:HASH")
     return int(found["id"]), found["hash"]
 
 
 def describe(verdict: ChainVerdict) -> str:
-    """What a walk along the chain found, in a sentence."""
+    """Return the result of a verification as a sentence."""
     since = "" if verdict.kept_since is None else f" since {verdict.kept_since:%Y-%m-%d %H:%M:%S} UTC"
     if verdict.problem is not None:
-        return f"The audit is broken: {verdict.problem}. {verdict.checked} rows{since} before that fit."
+        return f"The audit is broken: {verdict.problem}. {verdict.checked} rows{since} before that are intact."
     if verdict.anchor_holds is False:
-        return "The audit was made anew: the row of the anchor is not there, or has another hash."
+        return "The audit was replaced: the row of the anchor is missing or has another hash."
     if verdict.last_id is None:
         return "The audit is empty."
     ends = f"It ends with {verdict.last_id}:{verdict.last_hash}"
-    return f"The audit is whole: {verdict.checked} rows{since}. {ends}"
+    return f"The audit is intact: {verdict.checked} rows{since}. {ends}"
 
 
 def _open(config: Config) -> Database:
     file = config.storage_root.absolute() / "database.sqlite"
     database = Database(config.database_url or sqlite_url(file), pool_size=1)
     if not config.database_url and not file.is_file():
-        raise DatabaseError(f"there is no database {file}: name STORAGE_ROOT or DATABASE_URL as the service has them")
+        raise DatabaseError(f"there is no database {file}: set STORAGE_ROOT or DATABASE_URL as for the service")
     return database

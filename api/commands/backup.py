@@ -1,4 +1,4 @@
-"""The commands `backup` and `restore`: at the machine itself, while the service runs and while it does not."""
+"""The commands `backup` and `restore`. A backup can be made while the service runs."""
 
 import os
 import sys
@@ -14,17 +14,18 @@ from api.db.privacy import UMASK
 _USAGE = """\
 usage: {program} backup [FILE] [--force] [settings]
        {program} restore FILE [--force] [settings]
-FILE stands first or last.
+FILE is the first or the last argument.
 
-backup writes the database and the machine's name into FILE, by default one under STORAGE_ROOT/backups; servers may run.
-restore puts them back while no server runs. The database that was there is kept beside it.
---force lets them replace what is there. Of the files of tasks (logs, checkpoints, secrets) a backup has none.
-Settings, such as --storage-root and --database-url: {program} --help lists them."""
+backup writes the database and the machine's name into FILE, by default a new file in STORAGE_ROOT/backups. Servers may
+run. restore replaces the database while no server runs; the previous database is kept beside it.
+--force allows to replace existing files or databases. Files of tasks (logs, checkpoints, secrets) are not included.
+Settings, such as --storage-root and --database-url: see {program} --help."""
 
 
 def run_backup_command(argv: Sequence[str]) -> int:
-    """Does what `backup` or `restore` and what follows say. Returns the exit code: 0, 1 when it cannot be done,
-    2 for wrong arguments.
+    """Run `backup` or `restore`, the first argument.
+
+    Returns the exit code: 0, 1 if it fails, 2 for invalid arguments.
     """
     os.umask(UMASK)
     name, *arguments = argv
@@ -51,18 +52,18 @@ def _restore(arguments: Sequence[str]) -> int:
     if file is None:
         raise ConfigError("restore needs the FILE of a backup")
     restored = restore_backup(config, file, replaces)
-    print(f"What was kept at {restored.made_at} is back; the next start of a server takes up what runs.")
+    print(f"The backup of {restored.made_at} is restored. The next start of a server adopts running tasks.")
     if restored.kept is not None:
-        print(f"The former database is kept: {restored.kept}.")
+        print(f"The previous database is kept: {restored.kept}.")
     if restored.former_root != str(config.storage_root.absolute()):
-        print(f"The files of tasks lay under {restored.former_root}: trainings look for them there.")
+        print(f"The files of tasks were in {restored.former_root}; trainings still refer to that path.")
     if restored.revived:
         since = (
-            "did not hold before and hold now"
+            "were not active before and are active now"
             if restored.is_former_known
-            else ("hold now; which of them had been revoked since the backup is not known")
+            else ("are active now; it is unknown which of them were revoked since the backup")
         )
-        print(f"These keys {since}: revoke those that should not, by `{program()} key revoke KEY_ID`.")
+        print(f"These keys {since}. Revoke unwanted ones with `{program()} key revoke KEY_ID`.")
         for key in restored.revived:
             print(f"  {key}")
     return 0
@@ -73,7 +74,7 @@ def _read(arguments: Sequence[str]) -> tuple[Path | None, bool, Config]:
     rest = [argument for argument in arguments if argument != "--force"]
     file = None
     for at in (0, -1):
-        # After a setting's flag the last word is its value.
+        # After an option, the last argument is its value.
         is_value = at == -1 and len(rest) > 1 and rest[-2].startswith("-") and "=" not in rest[-2]
         if file is None and rest and not rest[at].startswith("-") and not is_value:
             file = Path(rest.pop(at))

@@ -1,4 +1,4 @@
-"""Serves with ROLE=node: no page, no queue, no public API."""
+"""The server with ROLE=node: no page, no queue, no public API."""
 
 import logging
 import sys
@@ -6,26 +6,26 @@ import sys
 from api import __version__
 from api.composition.node import NodeRuntime
 from api.config import Config, ConfigError, program
-from api.web.protocol import CannotListen, listen
+from api.web.protocol import ListenError, listen
 from api.web.serving import Server
 
 logger = logging.getLogger("api")
 
 
 class _NoStreams:
-    """A node has no live streams."""
+    """No live streams, as a node has none."""
 
     count = 0
 
     def close_soon(self) -> None:
-        """Has nothing to close."""
+        """Do nothing."""
 
 
 def run_node(config: Config) -> int:
-    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot listen, 2 when a setting is wrong."""
+    """Serve until stopped. Returns the exit code: 0, 1 if the port is not available, 2 for an invalid setting."""
     try:
         listener = listen(config.host, config.port)
-    except CannotListen as error:
+    except ListenError as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     try:
@@ -36,7 +36,7 @@ def run_node(config: Config) -> int:
     server = Server(
         runtime.shell,
         _NoStreams(),
-        on_started=lambda: logger.info("a node listening on http://%s:%s", config.host, port, extra=facts),
+        on_started=lambda: logger.info("node listening on http://%s:%s", config.host, port, extra=facts),
         trusted_proxies=config.trusted_proxies,
     )
     runtime.start()

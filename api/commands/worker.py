@@ -1,4 +1,4 @@
-"""The command `worker`: delivers alerts that servers hand over by CELERY_BROKER_URL."""
+"""The command `worker`: delivers alerts that servers queue through CELERY_BROKER_URL."""
 
 import os
 import socket
@@ -23,13 +23,13 @@ from api.util.periodic import PeriodicThread
 _USAGE = """\
 usage: {program} worker [settings]
 
-Delivers alerts that servers hand over by CELERY_BROKER_URL (redis://...). It needs the servers' DATABASE_URL, or their
-STORAGE_ROOT, and the file that CHANNEL_KEY_FILE names. Any number may run; without one the servers deliver themselves.
-Settings: {program} --help lists them."""
+Delivers alerts that servers queue through CELERY_BROKER_URL (redis://...). It needs the servers' DATABASE_URL or
+STORAGE_ROOT, and the file of CHANNEL_KEY_FILE. Any number of workers may run; without one, servers deliver themselves.
+Settings: see {program} --help."""
 
 
 def run_worker_command(argv: Sequence[str]) -> int:
-    """Works until told to end. Returns the exit code: 0, 2 for wrong settings."""
+    """Deliver until stopped. Returns the exit code: 0, 2 for invalid settings."""
     os.umask(UMASK)
     if "-h" in argv or "--help" in argv:
         print(_USAGE.format(program=program()))
@@ -38,7 +38,7 @@ def run_worker_command(argv: Sequence[str]) -> int:
         config = read_config(argv=argv)
         if not config.celery_broker_url:
             raise ConfigError(
-                "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"
+                "CELERY_BROKER_URL is required: set it to the broker of the servers, such as redis://127.0.0.1:6379/1"
             )
         if missing := describe_missing("celery", "The worker"):
             raise ConfigError(missing)
@@ -52,7 +52,7 @@ def run_worker_command(argv: Sequence[str]) -> int:
         return 2
     set_up_logging(config.log_level, config.logs_json)
     clock = SystemClock()
-    with suppress(ServiceError):  # nothing is delivered before the database answers
+    with suppress(ServiceError):  # no delivery is possible before the database is available
         if steady := ServerStore(database).last_steady(config.node_name or socket.gethostname()):
             clock.steady.resume(steady)
     courier = build_courier(config, database, clock)

@@ -1,1 +1,1 @@
-"""The composition root: every part is built once here, started, and stopped in reverse; one module a noun."""
+"""The composition root: builds every part once, starts them, and stops them in reverse order."""

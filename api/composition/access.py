@@ -1,4 +1,4 @@
-"""The parts that decide who may do what, put together; a part of the composition root."""
+"""Builds the parts of authentication and authorization."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from api.config import Config
 from api.db.database import Database
 from api.domain.access import Quota, Role
 from api.util.clock import Clock
-from api.web.operations import Belonging
+from api.web.operations import ResourceKind
 
 if TYPE_CHECKING:
     from api.access.oidc import OIDC
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class AccessParts:
-    """The keys and the decisions. Building it starts nothing."""
+    """Keys, authorization and audit. The constructor starts nothing."""
 
     def __init__(
         self,
         config: Config,
         database: Database,
-        owners: Mapping[Belonging, FindOwner],
+        owners: Mapping[ResourceKind, FindOwner],
         clock: Clock,
         usage_of: UsageOf | None,
     ) -> None:
@@ -49,21 +49,21 @@ class AccessParts:
         self.oidc = _create_oidc(config, database, clock) if config.needs_keys and config.oidc_issuer else None
 
     def provide_first_key(self) -> str | None:
-        """The administrator's key, to be shown once: None where keys are not asked for, or there is one already.
+        """Return the administrator's key to show once; None if no keys are required or there is one already.
 
         Raises ConfigError, DatabaseUnavailable.
         """
         return self._first_key.provide() if self._needs_keys else None
 
     def start(self) -> None:
-        """Starts to keep the audit, and to look for changed keys, where keys are asked for."""
+        """Start storing audit entries and, if keys are required, checking for changed keys."""
         self.audit.start()
         if self._needs_keys:
             self.ring.run_once()
             self.ring.start()
 
     def stop(self) -> None:
-        """Stops looking, and keeps what the audit has still to keep."""
+        """Stop checking keys, and store the waiting audit entries."""
         if self._needs_keys:
             self.ring.stop()
         self.audit.stop()
@@ -79,14 +79,14 @@ def _default_quota(config: Config) -> Quota:
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":
-    # Redis' client is heavy, and used only where keys are required.
+    # Redis' client is large, and needed only where keys are required.
     from api.access.rates import RateLimits  # noqa: PLC0415
 
     return RateLimits(dict(config.rate_limits), clock, config.redis_url)
 
 
 def _create_oidc(config: Config, database: Database, clock: Clock) -> "OIDC":
-    # Authlib and what it needs are heavy, and used only where a provider is named.
+    # Authlib is large, and needed only with a provider.
     from api.access.oidc import OIDC, OIDCSettings  # noqa: PLC0415
 
     settings = OIDCSettings(

@@ -1,12 +1,12 @@
-"""What rules do besides telling, put together; a part of the composition root."""
+"""Builds the actions that alert rules can trigger."""
 
 from collections.abc import Callable
 
 from api.access.audit_store import AuditStore
-from api.alerts.action_deeds import ActionDeeds, CommandEnd, IdleCommand
 from api.alerts.action_loop import ActionLoop
+from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCommand
 from api.alerts.action_store import ActionStore
-from api.alerts.idle import IdleLook
+from api.alerts.idle import IdleCheck
 from api.composition.training import TrainingParts
 from api.config import Config, child_environment
 from api.db.audit_chain import log
@@ -21,14 +21,14 @@ def build_action_loop(
     config: Config,
     database: Database,
     training: TrainingParts,
-    idle: IdleLook,
+    idle: IdleCheck,
     node: str,
     clock: Clock,
     on_end: Callable[[], None],
 ) -> ActionLoop:
-    """The loop; it starts nothing."""
+    """Build the loop without starting it."""
     store = ActionStore(database)
-    deeds = ActionDeeds(
+    deeds = ActionRunner(
         training.stops,
         training.service,
         training.holds,
@@ -50,4 +50,4 @@ def build_action_loop(
 def _build_command(config: Config) -> IdleCommand | None:
     if not config.idle_command:
         return None
-    return lambda: CommandEnd(run_command(config.idle_command, child_environment()))
+    return lambda: CommandOutcome(run_command(config.idle_command, child_environment()))

@@ -1,42 +1,43 @@
-"""The parts that alerts need, put together; a part of the composition root."""
+"""Builds the parts of alerts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from api.alerts.action_store import ActionStore
 from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.carriers import ThreadCarriers
 from api.alerts.channel_store import ChannelStore
 from api.alerts.channels import ChannelService
 from api.alerts.courier import Courier
-from api.alerts.dead_man import DeadMan
-from api.alerts.emergency import EmergencyWord
+from api.alerts.emergency import EmergencyNotifier
 from api.alerts.environment_channel import EnvironmentChannel
 from api.alerts.exposition import AlertExposition
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.facts import FactBoard, People
+from api.alerts.facts import FactTables, People
 from api.alerts.gpu_facts import GPUFacts
-from api.alerts.idle import IdleLook
+from api.alerts.heartbeat import Heartbeat
+from api.alerts.idle import IdleCheck
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.machine import AlertMachine
-from api.alerts.news import AlertNews
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.notifiers.notifier import AddressRefused, Notifier
 from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.remote_carriers import RemoteCarriers
+from api.alerts.publisher import AlertPublisher
+from api.alerts.reporting_machines import REPORTED_SCOPES, ReportingMachines
 from api.alerts.rule_store import RuleStore
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
 from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
 from api.alerts.starts import StartLog
+from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
 from api.alerts.task_facts import TaskFacts
-from api.alerts.told_machines import TOLD_SCOPES, ToldMachines
+from api.alerts.thread_senders import ThreadSenders
+from api.alerts.worker_senders import WorkerSenders
 from api.composition.access import AccessParts
 from api.composition.alert_actions import build_action_loop
 from api.composition.celery_transport import CeleryTransport
@@ -60,30 +61,37 @@ from api.util.clock import Clock
 from api.util.extras import describe_missing
 from api.util.ids import new_task_id
 
-#: The scope in which everything is led that is not of one machine.
+#: The leadership scope of all alerts that do not belong to one machine.
 SHARED_SCOPE = "alerts"
 
 _OF_MACHINE = frozenset(scope for scope in RuleScope if scope.is_of_machine)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSources:
+    """The parts whose facts the rules evaluate, and on which actions act."""
+
+    gpus: GPUService
+    watch: StorageWatch
+    access: AccessParts
+    quotas: Quotas | None
+    training: TrainingParts
+
+
 class AlertParts:
-    """Everything that alerts need. Building it starts nothing."""
+    """All parts of alerts. The constructor starts nothing."""
 
     def __init__(
         self,
         config: Config,
         database: Database,
-        gpus: GPUService,
-        watch: StorageWatch,
-        access: AccessParts,
-        quotas: Quotas | None,
         node: str,
-        publish: Callable[[Message], None],
         clock: Clock,
-        training: TrainingParts,
+        sources: AlertSources,
+        publish: Callable[[Message], None],
     ) -> None:
-        """Raises ConfigError when PRIVATE_HOSTS_ALLOWED cannot be read."""
-        root = config.storage_root.absolute()
+        """Raise ConfigError if PRIVATE_HOSTS_ALLOWED is invalid."""
+        root, gpus, training = config.storage_root.absolute(), sources.gpus, sources.training
         self._clock = clock
         self.store, self.rule_store = AlertStore(database), RuleStore(database)
         self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
@@ -91,14 +99,14 @@ class AlertParts:
         notifiers, sealer = _create_notifiers(config), _create_sealer(config)
         self.environment = _create_environment(config, database, notifiers, sealer, node, clock)
         self._create_outbox(config, sealer, notifiers)
-        self.news = AlertNews(self.store, publish, clock)
-        self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
-        self.idle = IdleLook(lambda: gpus.state, AlertFactStore(database), node, clock)
+        self.news = AlertPublisher(self.store, publish, clock)
+        self.emergency = EmergencyNotifier(self.courier, clock, new_alert_id)
+        self.idle = IdleCheck(lambda: gpus.state, AlertFactStore(database), node, clock)
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         facts = GPUFacts(clock)
-        told = ToldMachines(AlertFactStore(database), facts, node, clock)
-        self.board = self._create_board(config, database, gpus, watch, access, quotas, node, facts, told)
+        told = ReportingMachines(AlertFactStore(database), facts, node, clock)
+        self.board = self._create_board(config, database, sources, node, facts, told)
         self.dead_man = _create_dead_man(config, clock)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, told, config.gpu_monitor_interval, clock))
@@ -117,7 +125,7 @@ class AlertParts:
             self.channel_store,
             self.emergency,
             self._clock,
-            self._tell,
+            self._note_changes,
             self.dead_man.note_round,
         )
 
@@ -145,7 +153,7 @@ class AlertParts:
 
     def _create_outbox(self, config: Config, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
         self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock, public_url=config.public_url)
-        self.carriers = ThreadCarriers(self.courier)
+        self.carriers = ThreadSenders(self.courier)
         self.remote = _create_remote(config, self.carriers, self._clock)
         self.outbox = Outbox(
             self.outbox_store, self.channel_store, self.remote or self.carriers, self._clock, new_delivery_id
@@ -158,20 +166,18 @@ class AlertParts:
         self,
         config: Config,
         database: Database,
-        gpus: GPUService,
-        watch: StorageWatch,
-        access: AccessParts,
-        quotas: Quotas | None,
+        sources: AlertSources,
         node: str,
         gpu_facts: GPUFacts,
-        told: ToldMachines,
-    ) -> FactBoard:
+        told: ReportingMachines,
+    ) -> FactTables:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
+        gpus, watch, access = sources.gpus, sources.watch, sources.access
         people = None
         if config.needs_keys:
-            usage_of = None if quotas is None else quotas.usage_of
+            usage_of = None if sources.quotas is None else sources.quotas.usage_of
             people = People(access.store.list, access.store.users, access.ring.quota_of, usage_of)
-        return FactBoard(
+        return FactTables(
             lambda: gpus.state,
             gpu_facts,
             TaskFacts(facts, self._clock, HoldStore(database).list),
@@ -185,7 +191,7 @@ class AlertParts:
             told,
         )
 
-    def _tell(self, is_told: bool) -> None:
+    def _note_changes(self, is_told: bool) -> None:
         self.news.wake()
         self.actions.wake()
         if is_told:
@@ -201,7 +207,7 @@ class AlertParts:
         self.outbox.wake()
 
     def start(self) -> None:
-        """Starts every loop."""
+        """Start every loop."""
         self.starts.note_start()
         self.environment.update()
         self.news.start()
@@ -215,7 +221,7 @@ class AlertParts:
         self.loop.start()
 
     def stop(self) -> None:
-        """Stops every loop, in reverse order. What waits is delivered after the next start."""
+        """Stop every loop in reverse order. Waiting notifications are delivered after the next start."""
         self.dead_man.stop()
         self.loop.stop()
         self.actions.stop()
@@ -229,17 +235,17 @@ class AlertParts:
 
 
 def new_alert_id(now: datetime) -> str:
-    """The id of an alert."""
+    """Return a new alert id."""
     return new_task_id("alert", now)
 
 
 def new_delivery_id(now: datetime) -> str:
-    """The id of a delivery."""
+    """Return a new delivery id."""
     return new_task_id("delivery", now)
 
 
 def build_courier(config: Config, database: Database, clock: Clock) -> Courier:
-    """What delivers, alone: a worker needs no more. Raises ConfigError."""
+    """Build only the delivery of notifications, for a worker. Raises ConfigError."""
     sealer, notifiers = _create_sealer(config), _create_notifiers(config)
     return Courier(OutboxStore(database), sealer, notifiers, clock, public_url=config.public_url)
 
@@ -263,12 +269,12 @@ def _create_environment(
         raise ConfigError(f"NOTIFY_URL: the address {error}") from None
 
 
-def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> RemoteCarriers | None:
+def _create_remote(config: Config, local: ThreadSenders, clock: Clock) -> WorkerSenders | None:
     if not config.celery_broker_url:
         return None
     if missing := describe_missing("celery", "CELERY_BROKER_URL"):
         raise ConfigError(missing)
-    return RemoteCarriers(CeleryTransport(config.celery_broker_url), local, clock, lambda: None)
+    return WorkerSenders(CeleryTransport(config.celery_broker_url), local, clock, lambda: None)
 
 
 def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:
@@ -282,9 +288,9 @@ def _create_guard(config: Config) -> AddressGuard:
         raise ConfigError(f"PRIVATE_HOSTS_ALLOWED: {error}") from error
 
 
-def _create_dead_man(config: Config, clock: Clock) -> DeadMan:
+def _create_dead_man(config: Config, clock: Clock) -> Heartbeat:
     guard, url = _create_guard(config), config.sign_of_life_url
-    return DeadMan(partial(ping, url, guard) if url else None, clock)
+    return Heartbeat(partial(ping, url, guard) if url else None, clock)
 
 
 def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
@@ -293,9 +299,9 @@ def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
 
 
 def _create_sections(
-    database: Database, own: ServerIdentity, told: ToldMachines, interval: float, clock: Clock
+    database: Database, own: ServerIdentity, told: ReportingMachines, interval: float, clock: Clock
 ) -> tuple[Section, Section]:
-    """What this machine alone knows, and what all servers on the database know."""
+    """Return two sections of alerts: those of this machine, and those shared by all servers on the database."""
 
     def candidacy(scope: str) -> Leadership:
         return Leadership(
@@ -310,12 +316,14 @@ def _create_sections(
 
     settle = 2 * interval
     return (
-        Section(_OF_MACHINE, is_of_here, candidacy(machine_scope(own.node)), AlertMachine(clock, new_alert_id, settle)),
+        Section(
+            _OF_MACHINE, is_of_here, candidacy(machine_scope(own.node)), AlertStateMachine(clock, new_alert_id, settle)
+        ),
         Section(
             frozenset(RuleScope) - _OF_MACHINE,
             is_shared,
             candidacy(SHARED_SCOPE),
-            AlertMachine(clock, new_alert_id, settle),
-            TOLD_SCOPES,
+            AlertStateMachine(clock, new_alert_id, settle),
+            REPORTED_SCOPES,
         ),
     )

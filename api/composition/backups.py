@@ -1,4 +1,4 @@
-"""Backups of what a server keeps: made while it runs, restored while none does."""
+"""Backups of a server's database: made while it runs, restored while no server runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,24 +36,25 @@ from api.files.work_directory import BACKUP, RESTORE, remove_abandoned, work_dir
 if TYPE_CHECKING:
     from api.db.postgres_backup import PostgresTables
 
-#: Keys that one row of the audit names.
+#: The most keys that one audit row lists.
 _MOST_KEYS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: when the backup was made, where the former database and the tasks' files are."""
+    """The result of a restore."""
 
-    made_at: str
-    kept: str | None
-    former_root: str
-    revived: tuple[str, ...]  #: keys that hold again, and did not hold in the former database
-    is_former_known: bool  #: whether the former database could be read, so that `revived` has no others
+    made_at: str  #: when the backup was made
+    kept: str | None  #: where the previous database is stored
+    former_root: str  #: the storage root of the backed-up server, which contains the files of its tasks
+    revived: tuple[str, ...]  #: keys that are active now and were not in the previous database
+    is_former_known: bool  #: whether the previous database could be read; if not, `revived` has all active keys
 
 
 def make_backup(config: Config, target: Path | None, replaces: bool, now: datetime | None = None) -> Path:
-    """Writes the database and the machine's name into a file, by default one under STORAGE_ROOT/backups, and returns
-    its path. A server may run meanwhile. Raises BackupError, DatabaseError.
+    """Write the database and the machine's name into a file and return its path, by default in STORAGE_ROOT/backups.
+
+    A server may run meanwhile. Raises BackupError, DatabaseError.
     """
     now = now or datetime.now(UTC)
     root = config.storage_root.absolute()
@@ -75,8 +76,10 @@ def make_backup(config: Config, target: Path | None, replaces: bool, now: dateti
 
 
 def restore_backup(config: Config, source: Path, replaces: bool, now: datetime | None = None) -> Restored:
-    """Puts the database of a backup in the place of the present one, which is kept beside it. Raises BackupError while
-    a server runs, when the backup is of a newer version, and when there is a database that may not be replaced.
+    """Replace the database by that of a backup; the previous one is kept beside it.
+
+    Raises BackupError if a server runs, if the backup is from a newer version, or if the present database may not be
+    replaced.
     """
     root, now = config.storage_root.absolute(), now or datetime.now(UTC)
     database = _database(config)
@@ -107,14 +110,14 @@ def _restore_sqlite(
 ) -> tuple[str | None, tuple[str, ...]]:
     _refuse_revision(prepare_sqlite(backup.database))
     refuse_existing(file, replaces)
-    # Into the copy, so that there is no moment in which the database is back and the audit does not say so.
+    # Recorded in the copy, so that the restored database is never without the audit entry.
     revived = _note_restore(Database(sqlite_url(backup.database)), note, former)
     kept = replace_sqlite(file, backup.database, f".{suffix}")
     return None if kept is None else str(kept), revived
 
 
 def _find_keys(database: Database, now: datetime) -> set[str] | None:
-    """Return the keys that hold, each as "id (user, name)"; None when the database is missing or cannot be read."""
+    """Return the active keys as "id (user, name)"; None if the database is missing or cannot be read."""
     if database.is_sqlite and not _file(database).exists():
         return None
     query = select(keys.c.key_id, keys.c.user_id, keys.c.name).where(
@@ -130,7 +133,7 @@ def _find_keys(database: Database, now: datetime) -> set[str] | None:
 
 
 def _note_restore(database: Database, note: AuditEntry, former: set[str] | None) -> tuple[str, ...]:
-    """Write the restore into the audit of the restored database; return the keys that it revived."""
+    """Record the restore in the restored database's audit; return the keys that became active again."""
     try:
         database.migrate()
         revived = tuple(sorted((_find_keys(database, note.at) or set()) - (former or set())))
@@ -145,14 +148,14 @@ def _refuse_unfit(backup: Backup, database: Database) -> None:
     backend = database.url.get_backend_name()
     if backup.facts.backend != backend:
         raise BackupError(
-            f"the backup is of a {backup.facts.backend} database, and DATABASE_URL names a {backend} one: restore it "
-            "into one of its kind"
+            f"the backup is of a {backup.facts.backend} database, but DATABASE_URL is a {backend} one: restore it "
+            f"into a {backup.facts.backend} database"
         )
     _refuse_revision(backup.facts.revision)
 
 
 def _refuse_revision(revision: str) -> None:
-    # Alembic is heavy, and seldom needed.
+    # Alembic is large, and seldom needed.
     from api.db.migrations.upgrading import known_revisions  # noqa: PLC0415
 
     if revision not in known_revisions():
@@ -163,10 +166,10 @@ def _refuse_revision(revision: str) -> None:
 
 @contextmanager
 def _no_server(root: Path) -> Iterator[None]:
-    """Keeps servers on this storage from leading within the `with` block. Raises BackupError while one does."""
+    """Prevent servers on this storage from leading within the `with` block. Raises BackupError if one runs."""
     lock = FileLock(root / "trainings.lock")
     if not lock.acquire():
-        raise BackupError(f"a server runs on STORAGE_ROOT={root}: end it first (its trainings go on)")
+        raise BackupError(f"a server runs on STORAGE_ROOT={root}: stop it first (its trainings continue)")
     try:
         yield
     finally:
@@ -182,7 +185,7 @@ def _file(database: Database) -> Path:
 
 
 def _postgres(database: Database) -> "PostgresTables":
-    # SQLite's users need no driver of PostgreSQL.
+    # Not needed with SQLite.
     from api.db.postgres_backup import PostgresTables  # noqa: PLC0415
 
     return PostgresTables(database.url)

@@ -1,36 +1,36 @@
-"""Celery over Redis as the transport of deliveries: what is published, and the worker that takes it."""
+"""Celery over Redis as the transport of deliveries: the publisher, and the worker."""
 
 from collections.abc import Callable
 from typing import Any
 
-from api.alerts.remote_carriers import TransportDown
+from api.alerts.worker_senders import TransportDown
 from api.util.ids import is_safe_id
 
-#: The queue and the task; both stand in the messages.
+#: The names of the queue and the task, as in the messages.
 QUEUE, TASK = "deliveries", "alerts.deliver"
 
-#: Seconds for connecting to the broker and for each of its answers.
+#: Seconds for connecting to the broker and for each of its responses.
 CONNECT_SECONDS, ANSWER_SECONDS = 2, 5
 
-#: Seconds after which a message that a worker has taken and not acknowledged is given to another one. Longer than any
-#: attempt; the row's lease decides, so one that comes twice finds nothing to do.
+#: Seconds after which an unacknowledged message is delivered to another worker. Longer than any attempt. The lease of
+#: the delivery's row decides, so a duplicate message has no effect.
 VISIBILITY_SECONDS = 300
 
-#: Messages that a worker sends at a time.
+#: Concurrent deliveries of one worker.
 AT_A_TIME = 4
 
 
 def create_app(broker_url: str) -> Any:
-    """The Celery application. It connects to nothing."""
+    """Create the Celery application. It connects to nothing."""
     # Celery is optional.
     from celery import Celery  # noqa: PLC0415
 
     app = Celery("diffusion-pipe-api", set_as_current=False)
     app.conf.update(
-        # Both, since for `broker_url` Celery itself would read CELERY_BROKER_URL, and not as it is meant here.
+        # Both, because for `broker_url` Celery itself would read CELERY_BROKER_URL, in another format.
         broker_read_url=_as_kombu_has_it(broker_url),
         broker_write_url=_as_kombu_has_it(broker_url),
-        # Nothing to store, nothing to leak; no pickle, and nobody commands workers by the broker.
+        # No results to store or leak, no pickle, and no remote control through the broker.
         result_backend=None,
         task_ignore_result=True,
         task_serializer="json",
@@ -48,7 +48,7 @@ def create_app(broker_url: str) -> Any:
             "global_keyprefix": "dp:",
         },
         visibility_timeout=VISIBILITY_SECONDS,
-        # A publisher never waits for a broker to come back.
+        # A publisher never waits for an unavailable broker.
         task_publish_retry=False,
         broker_connection_timeout=CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
@@ -60,7 +60,7 @@ def create_app(broker_url: str) -> Any:
 
 
 def _as_kombu_has_it(url: str) -> str:
-    """The address of a Redis by a socket is written in another way by redis-py, and so in the settings."""
+    """Return the address in kombu's form: it writes the address of a Unix socket differently from redis-py."""
     if not url.startswith("unix://"):
         return url
     path, _, query = url.removeprefix("unix://").partition("?")
@@ -68,29 +68,29 @@ def _as_kombu_has_it(url: str) -> str:
 
 
 class CeleryTransport:
-    """Publishes by Celery."""
+    """Publishes deliveries through Celery."""
 
     def __init__(self, broker_url: str) -> None:
         self._url = broker_url
         self._app: Any = None
 
     def publish(self, delivery_id: str) -> None:
-        """Has a worker look at this delivery. Raises TransportDown."""
+        """Queue a delivery for a worker. Raises TransportDown."""
         if self._app is None:
             self._app = create_app(self._url)
         try:
             self._app.send_task(TASK, args=[delivery_id], queue=QUEUE, retry=False, ignore_result=True)
         except Exception as error:
-            # Of kombu, redis or the system: each says that the broker did not take it.
+            # Errors of kombu, redis or the system: the broker did not accept the message.
             raise TransportDown from error
 
 
 def run_worker(broker_url: str, deliver: Callable[[str], object], log_level: str) -> int:
-    """Works until it is told to end; gives its exit code. `deliver` makes one attempt."""
+    """Run a worker until it is stopped and return its exit code. `deliver` makes one attempt."""
     app = create_app(broker_url)
 
     def take(delivery_id: object) -> None:
-        # Whoever can write to the broker can put anything there.
+        # Any client of the broker can publish any value.
         if isinstance(delivery_id, str) and is_safe_id(delivery_id):
             deliver(delivery_id)
 

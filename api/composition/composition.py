@@ -1,4 +1,4 @@
-"""The composition root: builds every part once, starts them, stops them in reverse."""
+"""The composition root: builds every part once, starts them, and stops them in reverse order."""
 
 import logging
 import socket
@@ -10,29 +10,29 @@ from pathlib import Path
 from api.catalog.downloaded import find_downloaded, write_allowances
 from api.catalog.store import RegistryStore
 from api.composition.access import AccessParts
-from api.composition.alerts import AlertParts
+from api.composition.alerts import AlertParts, AlertSources
 from api.composition.dataset_media import DatasetMediaParts
 from api.composition.datasets import DatasetParts
 from api.composition.fleet import build_nodes, build_servers
 from api.composition.gpu_source import create_source
-from api.composition.library import Library
-from api.composition.live import Live
-from api.composition.measuring import Measuring
+from api.composition.library import Library, LibraryParts
+from api.composition.live import Live, TaskSources
 from api.composition.preprocessing import PreprocessingParts
+from api.composition.process_metrics import ProcessMetrics
 from api.composition.readable_paths import build_readable_paths
 from api.composition.roots import models_root
 from api.composition.services import Services
 from api.composition.storage_root import name_machine, require_database, usable
 from api.composition.tracing import Tracing
-from api.composition.trainer_user import check_places, prepare_trainer_user
-from api.composition.training import TrainingNeeds, build_trainers, build_training
+from api.composition.trainer_user import check_paths, prepare_trainer_user
+from api.composition.training import TrainingDependencies, build_trainers, build_training
 from api.composition.work import WorkParts
 from api.config import LOOPBACK_NAMES, Config
 from api.datasets.store import DatasetStore
 from api.db.database import Database, sqlite_url
 from api.domain.access import Quota
 from api.domain.event import GPUEvent
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
 from api.executors.log_files import LogFiles
@@ -49,7 +49,7 @@ from api.logs.server_log import ServerLog
 from api.logs.service import LogService
 from api.nodes.server_store import ServerStore
 from api.nodes.store import NodeStore
-from api.system.service import SystemService
+from api.system.service import SystemService, TrainingSetup
 from api.system.storage_watch import StorageWatch
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
@@ -61,20 +61,20 @@ from api.training.usage_store import UsageStore
 from api.util.clock import Clock, SystemClock
 from api.web.access_log import AccessLog, HTTPMetrics
 from api.web.guard import HostPolicy, host_name
-from api.web.kept_answers import DatabaseIdempotencyStore
-from api.web.operations import Belonging
+from api.web.idempotency_database import DatabaseIdempotencyStore
+from api.web.operations import ResourceKind
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
+#: Seconds that the start waits for the first sweep, so that the first response includes GPUs.
 FIRST_SWEEP_SECONDS = 1.0
 
 
 class Runtime:
-    """The parts of one server. Building it starts nothing."""
+    """The parts of one server. The constructor starts nothing."""
 
     def __init__(self, config: Config, clock: Clock | None = None, executor: Executor | None = None) -> None:
-        """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
+        """Raise ConfigError, DatabaseError or StorageError if a part cannot be built."""
         self.config = config
         self._clock = clock or SystemClock()
         self._root = config.storage_root.absolute()
@@ -86,12 +86,12 @@ class Runtime:
         self.server_log = _open_server_log(self._root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
         self._open_database()
-        measuring = Measuring(http_metrics, self.database, self._clock)
-        self._build_gpus(measuring)
+        process_metrics = ProcessMetrics(http_metrics, self.database, self._clock)
+        self._build_gpus(process_metrics)
         self.quotas = self._create_quotas() if config.needs_keys else None
         trainers = diffusion_pipe, _ = build_trainers(config)
         self._build_datasets(trainers)
-        # The media parts are themselves built from the trainers.
+        # Set afterwards, because the media parts are built from the trainers.
         diffusion_pipe.examiner = self._media.by_path
         self.work = WorkParts(config, self.datasets, self._preprocessing, self._clock, self._wake_training)
         self._build_training(trainers, executor)
@@ -100,31 +100,31 @@ class Runtime:
         self._build_streams()
         self._build_system()
         self._build_alerts()
-        measuring.add(self.live, self._system, self.alerts.exposition)
-        self.services = self._offer_services()
+        process_metrics.add(self.live, self._system, self.alerts.exposition)
+        self.services = self._build_services()
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _open_database(self) -> None:
         url = self.config.database_url or sqlite_url(self._root / "database.sqlite")
         self.database = Database(url, self._root, self.config.database_pool_size)
         if self._trainer_user is not None:
-            check_places(self._trainer_user, self.config, self.database)
+            check_paths(self._trainer_user, self.config, self.database)
         self._reserve = DiskReserve(self._root / "reserve")
         self.storage_watch = StorageWatch(self.database, self._reserve)
         self._paths = build_readable_paths(self.config, self.database, self._sight_of_owner)
         self._tasks, self._attempts = TaskStore(self.database), AttemptStore(self.database)
 
-    def _build_gpus(self, measuring: Measuring) -> None:
+    def _build_gpus(self, process_metrics: ProcessMetrics) -> None:
         config, clock = self.config, self._clock
         self.source = create_source(config, clock)
-        self._events = GPUEvents(self._tell_source)
+        self._events = GPUEvents(self._publish_source_event)
         self._gpus = GPUService(
             self.source,
             DatabaseRegistrations(self.database, self._node.name, clock),
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
-            process_metrics=measuring.render,
+            process_metrics=process_metrics.render,
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
             events=self._events,
         )
@@ -140,7 +140,7 @@ class Runtime:
 
     def _build_training(self, trainers: tuple[Trainer, ...], executor: Executor | None) -> None:
         self._desk = NewsDesk()
-        needs = TrainingNeeds(
+        needs = TrainingDependencies(
             self.config,
             self.database,
             self._tasks,
@@ -164,45 +164,38 @@ class Runtime:
         self.nodes.show_engine(self._training.cluster)
 
     def _build_library(self) -> Library:
-        return Library(
-            self.config,
-            self.database,
-            self._training,
-            self.datasets,
-            self._media,
-            self._preprocessing,
-            self._clock,
-            self.quotas,
-            self._trainers_group,
-            self._paths,
+        parts = LibraryParts(
+            training=self._training,
+            datasets=self.datasets,
+            media=self._media,
+            preprocessing=self._preprocessing,
+            paths=self._paths,
         )
+        return Library(self.config, self.database, parts, self._clock, self.quotas, self._trainers_group)
 
     def _build_access(self) -> None:
         owners = {
-            Belonging.TASK: self._training.owners.of,
-            Belonging.REGISTRATION: self._gpus.tasks.owner_of,
-            Belonging.DATASET: self.datasets.service.owner_of,
-            Belonging.MODEL: self.library.registry.service.owner_of,
+            ResourceKind.TASK: self._training.owners.of,
+            ResourceKind.REGISTRATION: self._gpus.tasks.owner_of,
+            ResourceKind.DATASET: self.datasets.service.owner_of,
+            ResourceKind.MODEL: self.library.registry.service.owner_of,
         }
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.access = AccessParts(self.config, self.database, owners, self._clock, usage_of)
 
     def _build_streams(self) -> None:
-        training, clock, require = self._training, self._clock, self.database.require_places
+        training, clock, require = self._training, self._clock, self.database.require_files
         source = self.server_log.source
         self._logs = LogService(
             self._tasks, self._attempts, training.trainers, self._root, clock, source, training.executor, require
         )
-        self.live: Live = Live(
-            self.config,
-            self.database,
-            self._desk,
-            training.progress,
-            self._logs,
-            lambda: training.loop.is_here,
-            clock,
-            self.access.authority,
+        sources = TaskSources(
+            desk=self._desk,
+            progress=training.progress,
+            logs=self._logs,
+            is_loop_here=lambda: training.loop.is_here,
         )
+        self.live: Live = Live(self.config, self.database, sources, clock, self.access.authority)
         self._gpus.subscribe(self.live.publish_snapshot)
 
     def _build_system(self) -> None:
@@ -214,31 +207,28 @@ class Runtime:
             self.config.storage_root,
             self._node.name,
             lambda: self.storage_watch.trouble,
-            tuple(training.trainers.values()),
-            training.wishes,
+            TrainingSetup(tuple(training.trainers.values()), training.wishes),
         )
         self._gpus.subscribe(self._system.note_state)
 
     def _build_alerts(self) -> None:
+        sources = AlertSources(
+            gpus=self._gpus,
+            watch=self.storage_watch,
+            access=self.access,
+            quotas=self.quotas,
+            training=self._training,
+        )
         self.alerts: AlertParts = AlertParts(
-            self.config,
-            self.database,
-            self._gpus,
-            self.storage_watch,
-            self.access,
-            self.quotas,
-            self._node.name,
-            self.live.broker.publish,
-            self._clock,
-            self._training,
+            self.config, self.database, self._node.name, self._clock, sources, self.live.broker.publish
         )
 
-    def _keep_answers(self) -> DatabaseIdempotencyStore:
+    def _build_idempotency(self) -> DatabaseIdempotencyStore:
         node = self._node.name
         owner = host.own_identity(node)
         return DatabaseIdempotencyStore(self.database, self._clock, owner, lambda other: host.is_alive(other, node))
 
-    def _offer_services(self) -> Services:
+    def _build_services(self) -> Services:
         datasets, media, library, training = self.datasets, self._media, self.library, self._training
         return Services(
             gpus=self._gpus,
@@ -274,7 +264,7 @@ class Runtime:
             holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
-            idempotency=self._keep_answers(),
+            idempotency=self._build_idempotency(),
             audit=self.access.audit,
             alerts=self.alerts.service,
             rules=self.alerts.rules,
@@ -299,31 +289,31 @@ class Runtime:
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
 
-    def _sight_of_owner(self, owner: str | None) -> Sight:
-        return self.access.authority.sight_of_owner(owner)
+    def _sight_of_owner(self, owner: str | None) -> ReadScope:
+        return self.access.authority.scope_of_owner(owner)
 
     def _wake_training(self) -> None:
         self.training_loop.wake()
 
-    def _tell_source(self, event: GPUEvent) -> None:
-        self.live.tell_source(event)
+    def _publish_source_event(self, event: GPUEvent) -> None:
+        self.live.publish_source_event(event)
 
     def prepare(self) -> None:
-        """Brings the database to this version. Raises DatabaseError, StorageError."""
+        """Migrate the database to this version. Raises DatabaseError, StorageError."""
         if self.database.is_sqlite and self.database.url.database is not None:
             require_database(self._root, Path(self.database.url.database))
         self.database.migrate()
         NodeStore(self.database).register(self._node, self._root)
         if steady := ServerStore(self.database).last_steady(self._node.name):
             self._clock.steady.resume(steady)
-        # Only now: the name is this machine's, and everything has come along from its former one.
+        # Written last, after all data of the machine's former name has been renamed.
         if not self._node.is_known:
-            # A disk that is full today has the name already.
+            # The file was written earlier if the disk is full today.
             with usable(self._root):
                 write_private(self._root / "node", self._node.record, levels=0)
 
     def start(self) -> None:
-        """Starts every loop, and gives the first sweep a moment to end."""
+        """Start every loop, and wait a moment for the first sweep."""
         self.tracing.start()
         self.server_log.start()
         self.access_log.start()
@@ -343,7 +333,7 @@ class Runtime:
         self.alerts.start()
 
     def stop(self) -> None:
-        """Stops every loop, in reverse order. Trainings go on."""
+        """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
         self.training_loop.stop()
         self.work.harvester.stop()
@@ -364,9 +354,7 @@ class Runtime:
 
 
 def allowed_names(config: Config) -> Iterable[str]:
-    """The names that requests may address: loopback, those that were allowed, and the machine's own when it listens
-    beyond loopback.
-    """
+    """Return the accepted host names: loopback, the configured ones, and the machine's own unless bound to loopback."""
     names = {*LOOPBACK_NAMES, *(host_name(name) or name for name in config.allowed_hosts)}
     if not config.is_loopback:
         own = host.own_addresses() | {config.host.lower()}
@@ -375,6 +363,6 @@ def allowed_names(config: Config) -> Iterable[str]:
 
 
 def _open_server_log(directory: Path, config: Config) -> ServerLog:
-    """Opens the server's own log, which has the form of a task's, and so the same readers."""
+    """Open the server's own log, which has the format of a task's log, and therefore the same readers."""
     sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
     return ServerLog(LogFiles(directory), sink, config.logs_json)

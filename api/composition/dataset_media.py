@@ -1,4 +1,4 @@
-"""The parts by which the media of datasets are seen, put together; a part of the composition root."""
+"""Builds the services for the media of datasets."""
 
 import os
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ from api.files.media.decoder import MediaDecoder
 from api.trainers.trainer import DatasetRules, Trainer
 from api.util.clock import Clock
 
-#: Processes that decode at a time, at most: more than that is for trainings.
+#: The most processes that decode media at a time; the other CPUs are left to trainings.
 _MOST_CHILDREN = 8
 
 
 class DatasetMediaParts:
-    """The use cases of seeing. Building them starts nothing: a decoder's process begins with the first file."""
+    """Services for media. The constructor starts nothing: a decoder's process starts with the first file."""
 
     def __init__(
         self, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer], paths: ReadablePaths
@@ -46,5 +46,5 @@ class DatasetMediaParts:
         self.item_files = ItemFiles(parts.items, self.media)
 
     def stop(self) -> None:
-        """Ends the processes that decode."""
+        """Stop the decoder's processes."""
         self.decoder.close()

@@ -1,10 +1,10 @@
-"""The parts that datasets need, put together; a part of the composition root."""
+"""Builds the parts of datasets."""
 
 from api.access.readable_paths import ReadablePaths
 from api.composition.roots import datasets_root
 from api.config import Config
-from api.datasets.cache_harvest import CacheHarvest
 from api.datasets.cache_list import DatasetCacheList
+from api.datasets.cache_results import CacheResultRecorder
 from api.datasets.caches import DatasetCaches
 from api.datasets.captions import CaptionEditor
 from api.datasets.collect import DatasetCollector
@@ -12,11 +12,11 @@ from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_edits import ItemEditor
 from api.datasets.item_store import DatasetItemStore
 from api.datasets.items import DatasetItems
-from api.datasets.materials import DatasetMaterials
+from api.datasets.materials import DatasetDirectories
 from api.datasets.references import DatasetReferences
 from api.datasets.registered_directories import RegisteredDirectories
 from api.datasets.registered_files import RegisteredFileStore
-from api.datasets.service import DatasetService, StorageBound
+from api.datasets.service import DatasetService, StorageQuota
 from api.datasets.split_store import DatasetSplitStore
 from api.datasets.splitting import DatasetSplitter
 from api.datasets.store import DatasetStore
@@ -32,20 +32,22 @@ from api.util.clock import Clock
 
 
 class DatasetParts:
-    """The use cases of datasets and what they stand on. Building it starts nothing."""
+    """The services and stores of datasets. The constructor starts nothing."""
 
     def __init__(
         self,
         config: Config,
         database: Database,
         clock: Clock,
-        bound: StorageBound | None = None,
+        bound: StorageQuota | None = None,
         trainers_group: int | None = None,
         trainers: tuple[Trainer, ...] = (),
         paths: ReadablePaths | None = None,
     ) -> None:
-        """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another.
-        `trainers`: those that train. `paths`: which directories may be registered, besides the setting; None: all.
+        """`bound` checks quotas; None: no quotas.
+
+        `trainers_group` is the group of the trainers' user, if that is another. `trainers` are those that train.
+        `paths` decides which directories may be registered, in addition to the setting; None: all.
         """
         self.trainers = trainers
         self.store, self.holds = DatasetStore(database), DatasetHolds(database)
@@ -57,7 +59,7 @@ class DatasetParts:
         files, roots = RegisteredFileStore(database), config.dataset_directories
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock, paths)
         locator = self.registered.locator
-        materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
+        materials = DatasetDirectories(self.service, self.store, self.blobs, locator, trainers_group)
         self.views = materials.views
         root, tasks = config.storage_root.absolute(), TaskStore(database)
         by_name = {each.name: each for each in trainers}
@@ -68,7 +70,7 @@ class DatasetParts:
             tasks.add_event(task_id, EventKind.CHANGE, clock.now(), "service", said, None)
 
         self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, tell)
-        self.cache_harvest = CacheHarvest(self.caches, self.references, by_name, root, clock)
+        self.cache_results = CacheResultRecorder(self.caches, self.references, by_name, root, clock)
         self.cache_list = DatasetCacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
         self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
         self.collector = DatasetCollector(
@@ -76,11 +78,11 @@ class DatasetParts:
         )
 
     def start(self) -> None:
-        """Starts to watch registered directories, and to collect what nobody needs."""
+        """Start watching registered directories and collecting unused blobs."""
         self.registered.start()
         self.collector.start()
 
     def stop(self) -> None:
-        """Stops both loops."""
+        """Stop both loops."""
         self.collector.stop()
         self.registered.stop()

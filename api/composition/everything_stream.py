@@ -1,4 +1,4 @@
-"""The stream for a whole page: snapshots, what happens to all trainings, alerts, and the service itself."""
+"""The event stream of a whole page: GPU snapshots, events of all trainings, alerts, and the service's messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,33 +7,33 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from api.domain.access import Permission, current_principal
-from api.domain.sight import Sight, current_sight
+from api.domain.read_scope import ReadScope, current_scope
 from api.errors import Forbidden
-from api.gpus.stream import Unchanged
+from api.gpus.stream import UnchangedFilter
 from api.streaming.addresses import Asked, Opener
-from api.streaming.broker import Broker, Missed
+from api.streaming.broker import Broker, MissedMessages
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame, reset_frame
 from api.streaming.models import StreamEnding, Topic
 from api.streaming.query_parameters import StreamQuery, read_query, some_of
 from api.streaming.subscription import Subscription, TooSlow
 
-#: The topics that can be asked for. Output is followed task by task.
+#: The topics that can be requested. Output is streamed per task.
 TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM, Topic.ALERT)
 
-#: Those that come when none is asked for. Alerts need a permission of their own.
+#: The default topics. Alerts require a permission of their own.
 _USUAL = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
 
 
 class EventsStreamQuery(StreamQuery):
-    """Which topics are wanted, and where the subscriber goes on."""
+    """The requested topics, and the position of the subscriber."""
 
     topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TOPICS))] = _USUAL
     last_event_id: str | None = None
 
 
 def create_events_stream(broker: Broker) -> Opener:
-    """Makes the function that opens this stream for one subscriber."""
+    """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
@@ -41,16 +41,16 @@ def create_events_stream(broker: Broker) -> Opener:
         if Topic.ALERT in query.topics and not current_principal.get().may(Permission.ALERTS_READ):
             needed = Permission.ALERTS_READ
             raise Forbidden(f"Alerts need the permission {needed}.", data={"missing_permission": needed})
-        last_id, sight = asked.last_event_id or query.last_event_id or None, current_sight.get()
+        last_id, sight = asked.last_event_id or query.last_event_id or None, current_scope.get()
         with broker.subscribe(query.topics, keeps_latest_snapshot=True, sight=sight) as subscription:
-            # At once, and not when the first frame is asked for: what comes in between is new.
+            # Now, not when the first frame is requested, so that later messages count as new.
             yield _frames(subscription, broker.catch_up(query.topics, last_id, sight), broker.boot, sight)
 
     return open_stream
 
 
-async def _frames(subscription: Subscription, missed: Missed, boot: str, sight: Sight) -> Frames:
-    unchanged = Unchanged(sight.is_whole)
+async def _frames(subscription: Subscription, missed: MissedMessages, boot: str, sight: ReadScope) -> Frames:
+    unchanged = UnchangedFilter(sight.is_whole)
     yield unchanged.drop(_first(missed, f"{boot}-{missed.number}", sight))
     async for some in subscription.after(missed.number):
         yield unchanged.drop([published.frame(sight) for published in some])
@@ -60,13 +60,13 @@ async def _frames(subscription: Subscription, missed: Missed, boot: str, sight: 
         raise TooSlow
 
 
-def _first(missed: Missed, id_: str, sight: Sight) -> list[Frame]:
+def _first(missed: MissedMessages, id_: str, sight: ReadScope) -> list[Frame]:
     shown = [published.frame(sight) for published in missed.messages]
     if missed.is_continued:
         return shown
     frames = [reset_frame()] if missed.is_reset else []
     frames += [Frame(each.type, each.json) for each in shown]
     if frames:
-        # Only with the last of them has a client the whole present, and can go on from it.
+        # Only after the last frame does the client have the complete state, from which it can continue.
         frames[-1] = Frame(frames[-1].type, frames[-1].json, id_)
     return frames

@@ -1,4 +1,4 @@
-"""What a head needs to know of other machines, put together; and how simulated ones differ."""
+"""Builds the head's services for nodes and servers, and the seeds of simulated GPUs."""
 
 import os
 import secrets
@@ -8,11 +8,11 @@ import zlib
 from api import __version__
 from api.config import Config
 from api.db.database import Database
-from api.domain.node import NodePlace
+from api.domain.node import NodeLocation
 from api.gpus.service import GPUService
 from api.nodes.fleet_store import FleetStore
 from api.nodes.server_identity import ServerIdentity
-from api.nodes.server_models import KeptServer
+from api.nodes.server_models import StoredServer
 from api.nodes.server_store import ServerStore
 from api.nodes.servers import ServerList, server_id_of
 from api.nodes.service import MOST_NODES, NodeService
@@ -23,8 +23,8 @@ from api.util.clock import Clock
 
 
 def build_nodes(config: Config, database: Database, gpus: GPUService, clock: Clock, own: Node) -> NodeService:
-    """What is known of the machines; it starts nothing."""
-    place = NodePlace(own.machine, socket.gethostname(), config.port, secrets.token_hex(8))
+    """Build the service of nodes without starting it."""
+    place = NodeLocation(own.machine, socket.gethostname(), config.port, secrets.token_hex(8))
     shared = None
     if config.executor == "slurm":
         shared = SharedStorage(SharedProbe(config.storage_root, own.name, clock, MOST_NODES), clock)
@@ -33,9 +33,9 @@ def build_nodes(config: Config, database: Database, gpus: GPUService, clock: Clo
 
 
 def build_servers(config: Config, database: Database, clock: Clock, own: Node) -> ServerList:
-    """What is known of the servers on this database; it starts nothing."""
+    """Build the list of servers on this database without starting it."""
     identity, now = ServerIdentity.own(own.name, config.storage_root.absolute()), clock.now()
-    server = KeptServer(
+    server = StoredServer(
         server_id=server_id_of(identity.process),
         process=identity.process,
         node=own.name,
@@ -50,7 +50,7 @@ def build_servers(config: Config, database: Database, clock: Clock, own: Node) -
 
 
 def simulated_seed(config: Config) -> int:
-    """The seed of simulated GPUs: each node has others."""
+    """Return the seed of simulated GPUs, which differs between nodes."""
     if config.role != "node":
         return config.simulated_seed
     return zlib.crc32(f"{config.simulated_seed}:{config.node_name or socket.gethostname()}".encode())

@@ -1,4 +1,4 @@
-"""Where readings of GPUs come from, as the settings say."""
+"""Creates the source of GPU readings from the settings."""
 
 from api.composition.fleet import simulated_seed
 from api.config import Config, ConfigError
@@ -14,7 +14,7 @@ from api.util.clock import Clock
 
 
 def create_source(config: Config, clock: Clock) -> GPUSource:
-    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS or SIMULATED_EVENTS cannot be read."""
+    """Return the source that GPU_SOURCE names. Raises ConfigError if SIMULATED_GPUS or SIMULATED_EVENTS is invalid."""
     if config.gpu_source in ("nvml", "none"):
         return NVMLSource() if config.gpu_source == "nvml" else AbsentSource()
     try:

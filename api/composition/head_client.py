@@ -1,4 +1,4 @@
-"""A node's way to its head, by HTTP."""
+"""A node's HTTP client for its head."""
 
 import logging
 import time
@@ -10,30 +10,30 @@ import httpx
 import orjson
 
 from api.config import ConfigError
-from api.nodes.head import HeadRefuses, HeadSilent
+from api.nodes.head import HeadRejected, HeadUnreachable
 from api.util.base_path import BASE_PATH
 from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_answer
 from api.util.secret_files import read_secret_file
 
-#: Bytes of an answer that are read at most.
+#: The most bytes of a response that are read.
 _MOST_BYTES = 2**20
 
 
 class HTTPHead:
-    """The head at an address; its key is read anew when it is refused, so that a new one needs no restart."""
+    """The head at an address. Its key file is read again after a 401, so that a new key needs no restart."""
 
     def __init__(self, address: str, key_file: Path | None) -> None:
-        """Raises ConfigError when the key cannot be read."""
+        """Raise ConfigError if the key cannot be read."""
         self.address = address
         self._key_file = key_file
-        self.key = self.read_key()  #: what it is told by now
-        # It would write a line for each report.
+        self.key = self.read_key()  #: the present key
+        # httpx would log a line for each report.
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        # A proxy of the environment is for the world outside; the head is not there.
+        # The proxies of the environment are for external hosts, not for the head.
         self._client = httpx.Client(transport=TimedTransport(), trust_env=False, follow_redirects=False)
 
     def read_key(self) -> str | None:
-        """The node's key; None without one. Raises ConfigError."""
+        """Return the node's key, or None without a key file. Raises ConfigError."""
         if self._key_file is None:
             return None
         try:
@@ -41,7 +41,7 @@ class HTTPHead:
         except (OSError, ValueError) as error:
             raise ConfigError(f"NODE_KEY_FILE={self._key_file} cannot be read ({error})") from error
         if not key or not key.isascii() or not key.isprintable():
-            raise ConfigError(f"NODE_KEY_FILE={self._key_file} holds no key")
+            raise ConfigError(f"NODE_KEY_FILE={self._key_file} contains no key")
         return key
 
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
@@ -52,13 +52,13 @@ class HTTPHead:
                 status, body = self._post(name, report, timeout)
             data = orjson.loads(body)
         except (httpx.HTTPError, AnswerTooLong, ConfigError, orjson.JSONDecodeError) as error:
-            raise HeadSilent(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+            raise HeadUnreachable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
         if not isinstance(data, dict):
-            raise HeadSilent("it is no server of this service")
+            raise HeadUnreachable("the response is not from a server of this service")
         if status != 200:
             said = data.get("error") if isinstance(data.get("error"), dict) else {}
             code, detail = str((said or {}).get("code", "unknown")), str(data.get("message", ""))[:500]
-            raise HeadRefuses(status, code, detail)
+            raise HeadRejected(status, code, detail)
         receipt = data.get("data")
         return receipt if isinstance(receipt, dict) else {}
 

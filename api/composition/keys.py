@@ -1,4 +1,4 @@
-"""The keys alone, for the command that makes, lists and revokes them beside a service, or without one."""
+"""Opens only the key service, for the command `key`, whether or not the service runs."""
 
 import os
 import pwd
@@ -14,14 +14,14 @@ from api.config import Config, ConfigError
 from api.db.database import Database, sqlite_url
 from api.db.privacy import make_private_directory
 from api.util.clock import SystemClock
-from api.web.operations import Belonging
+from api.web.operations import ResourceKind
 
 
 @contextmanager
 def open_keys(config: Config, *, makes_database: bool) -> Iterator[tuple[AccessService, str]]:
-    """The service of keys on the configured database, and how that is called.
+    """Yield the key service on the configured database, and the database's name.
 
-    Raises ConfigError, or DatabaseError; without `makes_database` also where there is no database yet.
+    Raises ConfigError or DatabaseError; without `makes_database` also if there is no database.
     """
     root = config.storage_root.absolute()
     if not config.database_url:
@@ -32,7 +32,7 @@ def open_keys(config: Config, *, makes_database: bool) -> Iterator[tuple[AccessS
             _require_own(Path(database.url.database))
         database.migrate()
         store, clock = CredentialStore(database), SystemClock()
-        nobodys = {belonging: lambda thing: None for belonging in Belonging}
+        nobodys = {resource_kind: lambda thing: None for resource_kind in ResourceKind}
         authority = Authority(KeyRing(store, clock), nobodys, needs_keys=config.needs_keys, hides_others=False)
         yield AccessService(store, authority, clock), database.shown
     finally:
@@ -41,7 +41,7 @@ def open_keys(config: Config, *, makes_database: bool) -> Iterator[tuple[AccessS
 
 def _prepare(root: Path, makes_database: bool) -> None:
     if not makes_database and not (root / "database.sqlite").exists():
-        raise ConfigError(f"there is no database in STORAGE_ROOT={root}: name the service's own, or its DATABASE_URL")
+        raise ConfigError(f"there is no database in STORAGE_ROOT={root}: set it, or DATABASE_URL, as for the service")
     try:
         make_private_directory(root)
     except OSError as error:
@@ -49,7 +49,7 @@ def _prepare(root: Path, makes_database: bool) -> None:
 
 
 def _require_own(file: Path) -> None:
-    """Refuses another user's file: SQLite would leave files beside it that its service can no longer write."""
+    """Refuse another user's file: SQLite would create files beside it that the service could not write."""
     try:
         owner = file.stat().st_uid
     except OSError:
@@ -59,4 +59,4 @@ def _require_own(file: Path) -> None:
             name = pwd.getpwuid(owner).pw_name
         except KeyError:
             name = str(owner)
-        raise ConfigError(f"{file} belongs to {name}: run this as that user, such as by `sudo -u {name}`")
+        raise ConfigError(f"{file} belongs to {name}: run this command as that user, for example by `sudo -u {name}`")

@@ -1,7 +1,8 @@
-"""The parts that live streams need, put together; a part of the composition root."""
+"""Builds the live streams."""
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,10 +13,10 @@ from api.composition.everything_stream import create_events_stream
 from api.config import Config, ConfigError
 from api.db.database import Database
 from api.domain.event import GPUEvent
-from api.events.following import TaskFollowing
 from api.events.messages import system_message
-from api.events.publisher import Outlet, TaskNews
+from api.events.publisher import MessageSink, TaskPublisher
 from api.events.stream import create_task_stream
+from api.events.stream_reader import TaskStreamReader
 from api.events.tail import EventTail
 from api.gpus.documents import GPUDocuments
 from api.gpus.stream import create_gpu_stream, snapshot_message
@@ -26,7 +27,7 @@ from api.streaming.addresses import LiveRoute, LiveRoutes, Transport
 from api.streaming.admission import Admission
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
-from api.streaming.connections import LiveServing
+from api.streaming.connections import StreamServer
 from api.streaming.models import Topic
 from api.streaming.permits import Permits
 from api.training.attempt_store import AttemptStore
@@ -41,30 +42,33 @@ if TYPE_CHECKING:
     from api.streaming.redis_link import RedisLink
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSources:
+    """The sources of messages about tasks."""
+
+    desk: NewsDesk
+    progress: ProgressAnswers
+    logs: LogService
+    is_loop_here: Callable[[], bool]  #: whether this server runs the training loop
+
+
 class Live:
-    """The streams, and what feeds them. Building it starts nothing."""
+    """The streams and their sources. The constructor starts nothing."""
 
     def __init__(
-        self,
-        config: Config,
-        database: Database,
-        desk: NewsDesk,
-        progress: ProgressAnswers,
-        logs: LogService,
-        loop_is_here: Callable[[], bool],
-        clock: Clock,
-        authority: Authority,
+        self, config: Config, database: Database, sources: TaskSources, clock: Clock, authority: Authority
     ) -> None:
-        """Raises ConfigError when REDIS_URL cannot be used."""
+        """Raise ConfigError if REDIS_URL is invalid."""
         broker = self.broker = Broker()
         self._feeds = LogFeeds()
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
         self._reads = BlockingReads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
-        following = TaskFollowing(tasks, attempts, events, progress, clock)
+        progress = sources.progress
+        following = TaskStreamReader(tasks, attempts, events, progress, clock)
         self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
-        self.news = TaskNews(
-            desk,
+        self.news = TaskPublisher(
+            sources.desk,
             EventTail(events),
             tasks,
             progress,
@@ -72,16 +76,16 @@ class Live:
             self.link or broker,
             clock,
             authority.visibility,
-            is_told=lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            is_told=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,
         )
         database.on_append(self._announce)
-        self.routes = self._create_routes(following, logs)
+        self.routes = self._create_routes(following, sources.logs)
         permits = Permits(authority.ring.why_ended)
         authority.ring.subscribe(permits.look_again)
-        self.serving = LiveServing(self.routes, broker, self.admission, permits)
+        self.serving = StreamServer(self.routes, broker, self.admission, permits)
 
-    def _create_routes(self, following: TaskFollowing, logs: LogService) -> LiveRoutes:
+    def _create_routes(self, following: TaskStreamReader, logs: LogService) -> LiveRoutes:
         broker, feeds, reads = self.broker, self._feeds, self._reads
         gpu = create_gpu_stream(broker)
         task = create_task_stream(broker, following, reads, follow_task_log(logs, feeds, reads))
@@ -107,16 +111,16 @@ class Live:
 
     @property
     def count(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self.admission.streams
 
     @property
-    def outlet(self) -> Outlet:
+    def outlet(self) -> MessageSink:
         """The outlet to which the services publish messages."""
         return self.link or self.broker
 
     def publish_snapshot(self, number: int, documents: GPUDocuments) -> None:
-        """Publishes a new state of the GPUs to the subscribers of this process alone."""
+        """Publish a new state of the GPUs to the subscribers of this process."""
         message = snapshot_message(
             number,
             documents.message(),
@@ -125,8 +129,8 @@ class Live:
         )
         self.broker.publish(message)
 
-    def tell_source(self, event: GPUEvent) -> None:
-        """Publishes that the driver of the GPUs has come, failed or gone."""
+    def publish_source_event(self, event: GPUEvent) -> None:
+        """Publish that the GPU driver has started to work, failed or disappeared."""
         facts = {"previous": event.previous, "current": event.current}
         self.outlet.publish(system_message(event.severity, event.message, event.timestamp, **facts))
 
@@ -139,18 +143,18 @@ class Live:
             self.link.announce_events()
 
     def start(self) -> None:
-        """Starts every loop."""
+        """Start every loop."""
         self.news.start()
         if self.link is not None:
             self.link.start()
 
     def close_soon(self) -> None:
-        """Ends every stream; may be called from a signal handler."""
+        """End every stream. Safe in a signal handler."""
         self.broker.close_soon()
         self._feeds.close_soon()
 
     def stop(self) -> None:
-        """Stops every loop, in reverse order."""
+        """Stop every loop in reverse order."""
         if self.link is not None:
             self.link.stop()
         self.news.stop()
@@ -158,18 +162,22 @@ class Live:
         self._reads.stop()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of the streams, for prometheus-client."""
+        """Yield the metrics of the streams, for prometheus-client."""
         yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
         yield CounterMetricFamily(
             "diffusion_pipe_stream_refused",
-            "Streams refused because there were too many.",
+            "Streams refused because of limits.",
             value=self.admission.refused,
         )
-        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Log followers.", value=self._feeds.followers)
         by_topic = (
             ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
-            ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),
-            ("diffusion_pipe_stream_lost_messages", "Messages thrown away with them.", self.broker.lost),
+            (
+                "diffusion_pipe_stream_dropped",
+                "Subscribers disconnected because they did not read.",
+                self.broker.dropped,
+            ),
+            ("diffusion_pipe_stream_lost_messages", "Messages discarded with them.", self.broker.lost),
         )
         for name, text, counts in by_topic:
             metric = CounterMetricFamily(name, text, labels=["topic"])
@@ -182,24 +190,24 @@ class Live:
 
 def _redis_metrics(link: "RedisLink") -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        "diffusion_pipe_redis_connected", "Whether messages of other servers are heard.", value=link.is_listening
+        "diffusion_pipe_redis_connected", "Whether messages of other servers arrive.", value=link.is_listening
     )
     yield CounterMetricFamily("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
     yield CounterMetricFamily("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
-    yield CounterMetricFamily("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
+    yield CounterMetricFamily("diffusion_pipe_redis_refused", "Messages that were invalid.", value=link.refused)
 
 
 def _create_link(url: str, database: Database, broker: Broker, on_events: Callable[[], None]) -> "RedisLink":
     # Redis is optional.
     from api.streaming.redis_link import RedisLink  # noqa: PLC0415
 
-    # Servers on other storages may use the same Redis.
+    # Servers with other databases may use the same Redis.
     channel = f"diffusion-pipe:live:{hashlib.blake2b(database.shown.encode(), digest_size=8).hexdigest()}"
     try:
         return RedisLink(url, channel, broker, on_events)
     except ValueError:
-        # The library's reasons repeat parts of the address, its password among them.
+        # The library's message contains parts of the address, such as its password.
         raise ConfigError(
-            "REDIS_URL cannot be used: it looks like redis://:password@host:6379/0, with %2F, %3A, %40 for the "
-            "characters / : @ in a name or password"
+            "REDIS_URL is invalid: write it as redis://:password@host:6379/0, with %2F, %3A, %40 for the characters "
+            "/ : @ in a name or password"
         ) from None

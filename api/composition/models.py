@@ -1,4 +1,4 @@
-"""The parts that answer about models, put together; a part of the composition root."""
+"""Builds the parts of base models, registered models and transfers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 
 from api.access.readable_paths import ReadablePaths
 from api.catalog.comfyui import ComfyLinks
-from api.catalog.download_wish import DownloadRules
+from api.catalog.download_request import DownloadRules
 from api.catalog.downloads import DownloadService
 from api.catalog.links import LinkedVersions
 from api.catalog.pushes import PushRules, PushService
@@ -26,17 +26,16 @@ from api.domain.measured_memory import PlannedMemory
 from api.domain.media import Decoder
 from api.domain.task import TaskType
 from api.files.blobs import BlobStore
-from api.files.disk import require_room
+from api.files.disk import require_free_space
 from api.files.thumbnails import ThumbnailStore
 from api.files.weights.scan import LocalModels
-from api.jobs.downloads.trainer import DOWNLOADS
-from api.jobs.pushes.trainer import PUSHES
+from api.jobs.kinds import DOWNLOADS, PUSHES
+from api.trainers.diffusion_pipe.candidate_check import check_candidate
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.place_check import check_place
 from api.trainers.diffusion_pipe.settings import describe_settings
 from api.training.measured_memory import judge_memory
 from api.training.memory_runs import MemoryRunStore
@@ -45,14 +44,14 @@ from api.training.service import TrainingService
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 
-#: Seconds between two collections of the registry's files, and for how long a file is nobody's before it goes.
+#: Seconds between two collections of the registry's files, and the age from which an unused file is deleted.
 _COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
 
 
 def build_catalog(
     config: Config, find_upload: Callable[[str], Path], database: Database, paths: ReadablePaths
 ) -> CatalogService:
-    """Builds it; looks at nothing yet. `find_upload` tells where an upload lies that whoever asks may see."""
+    """Build the catalog. `find_upload` returns the path of an upload in the caller's scope."""
     root = models_root(config)
     trainer = config.diffusion_pipe_root
     return CatalogService(
@@ -65,12 +64,12 @@ def build_catalog(
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
         find_upload,
         _memory_finder(MemoryRunStore(database)),
-        partial(check_place, accepts_pickles=config.allow_pickled_weights),
+        partial(check_candidate, accepts_pickles=config.allow_pickled_weights),
     )
 
 
 def _memory_finder(runs: MemoryRunStore) -> FindMemory:
-    """Tells what trainings used here that can be compared with a request."""
+    """Return a function that finds the measured memory of trainings comparable to a request."""
 
     def find(model_type: str, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> PlannedMemory | None:
         facts = memory_facts_of(model_type, config, dataset)
@@ -81,7 +80,7 @@ def _memory_finder(runs: MemoryRunStore) -> FindMemory:
 
 
 def build_settings() -> SettingsService:
-    """Builds what tells the trainer's keys."""
+    """Build the service that describes the trainer's settings."""
     return SettingsService(MODELS, describe_settings, convert_forms)
 
 
@@ -94,7 +93,7 @@ def _build_transfers(
 def build_pushes(
     config: Config, database: Database, training: TrainingParts, registry: "RegistryParts", clock: Clock
 ) -> PushService:
-    """Builds the use cases of pushes, whose tasks the training loop executes."""
+    """Build the service of pushes, whose tasks the training loop executes."""
     transfers = _build_transfers(config, database, training, clock, TaskType.PUSH, PUSHES)
     rules = PushRules(config.hf_endpoint.rstrip("/"), config.private_hosts_allowed)
     return PushService(transfers, registry.service, registry.samples, CATALOG, rules)
@@ -108,7 +107,7 @@ def build_downloads(
     trainers_group: int | None,
     quotas: Quotas | None = None,
 ) -> DownloadService:
-    """Builds the use cases of downloads, whose tasks the training loop executes."""
+    """Build the service of downloads, whose tasks the training loop executes."""
     transfers = _build_transfers(config, database, training, clock, TaskType.DOWNLOAD, DOWNLOADS)
     rules = DownloadRules(
         models_root(config),
@@ -122,7 +121,7 @@ def build_downloads(
 
 
 class RegistryParts:
-    """The use cases of registered models, and the loop that removes what no version needs any more."""
+    """The services of registered models, and the loop that deletes unused files."""
 
     def __init__(
         self,
@@ -133,12 +132,12 @@ class RegistryParts:
         decoder: Decoder,
         require_storage: RequireStorage = lambda owner, more_bytes: None,
     ) -> None:
-        """`require_storage` says what an owner may keep; without it there are no quotas."""
+        """`require_storage` checks an owner's storage quota; by default there are no quotas."""
         self.blobs = blobs = BlobStore(registry_root(config))
         self.store = RegistryStore(database)
         loras = config.comfyui_loras
         links = None if loras is None else ComfyLinks(loras.absolute(), blobs, LinkedVersions(database))
-        room = partial(require_room, blobs.root, config.min_free_disk_mb)
+        room = partial(require_free_space, blobs.root, config.min_free_disk_mb)
         self.service = Registry(self.store, blobs, training, clock, links, room)
         samples, pictures = RegistrySampleStore(database), ThumbnailStore(blobs.root / "thumbnails")
         self.samples = Samples(self.service, samples, blobs, decoder, pictures, require_storage, clock)
@@ -149,9 +148,9 @@ class RegistryParts:
         self.samples.collect(self.store.needed, _KEPT_SECONDS)
 
     def start(self) -> None:
-        """Starts the loop."""
+        """Start the loop."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Stops the loop."""
+        """Stop the loop."""
         self._loop.stop()

@@ -1,4 +1,4 @@
-"""The parts of a server with ROLE=node, put together: GPUs, a way to the head, health and metrics."""
+"""Builds the parts of a server with ROLE=node: GPUs, the client of the head, health and metrics."""
 
 import re
 import secrets
@@ -10,39 +10,39 @@ from api.composition.composition import FIRST_SWEEP_SECONDS, allowed_names
 from api.composition.gpu_source import create_source
 from api.composition.head_client import HTTPHead
 from api.config import Config, ConfigError
-from api.domain.node import NODE_NAME, NodePlace
+from api.domain.node import NODE_NAME, NodeLocation
 from api.domain.system import Health, Readiness
 from api.errors import Unavailable
 from api.gpus.events import GPUEvents
 from api.gpus.service import GPUService
 from api.nodes.head import HeadLink
+from api.nodes.reported_holders import ReportedHolders
 from api.nodes.reporter import Reporter
 from api.nodes.shared_probe import SharedProbe
 from api.nodes.shared_storage import NodesOwnStorage
 from api.nodes.store import read_machine
-from api.nodes.told_holders import ToldHolders
 from api.util.clock import Clock, SystemClock
 from api.web.guard import HostPolicy
 from api.web.node import NodeShell
 
 
 class NodeRuntime:
-    """The parts of a node. Building it starts nothing."""
+    """The parts of a node. The constructor starts nothing."""
 
     def __init__(self, config: Config, port: int, clock: Clock | None = None, head: HeadLink | None = None) -> None:
-        """`port` is the one that it listens on. Raises ConfigError when a part cannot be built."""
+        """`port` is the listening port. Raises ConfigError if a part cannot be built."""
         self.config = config
         self.name = config.node_name or socket.gethostname()
         if not re.fullmatch(NODE_NAME, self.name):
             raise ConfigError(
-                f'"{self.name[:80]}" is no name for a node: give NODE_NAME up to 63 letters, digits, "." and "-"'
+                f'"{self.name[:80]}" is not a valid node name: set NODE_NAME to up to 63 letters, digits, "." and "-"'
             )
         self._clock = clock or SystemClock()
         self._began = self._clock.monotonic()
         ways = [HTTPHead(address, config.node_key_file) for address in config.head_url.split(",")]
         if config.needs_keys and config.node_key_file is None:
-            raise ConfigError("AUTH=required on a node shows its metrics for its own key: name that by NODE_KEY_FILE")
-        holders = ToldHolders(self.name)
+            raise ConfigError("AUTH=required on a node needs a key that protects its metrics: set NODE_KEY_FILE")
+        holders = ReportedHolders(self.name)
         self.gpus = GPUService(
             create_source(config, self._clock),
             holders,
@@ -53,7 +53,7 @@ class NodeRuntime:
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
             events=GPUEvents(),
         )
-        place = NodePlace(read_machine(), socket.gethostname(), port, secrets.token_hex(8))
+        place = NodeLocation(read_machine(), socket.gethostname(), port, secrets.token_hex(8))
         interval = config.gpu_monitor_interval
         storage = NodesOwnStorage(SharedProbe(config.storage_root, self.name, self._clock), self._clock)
         heads = ways if head is None else [head]
@@ -68,13 +68,13 @@ class NodeRuntime:
         )
 
     def get_health(self) -> Health:
-        """The answer that the node is alive; degraded while its head does not know of it."""
+        """Return the node's health, degraded while its head does not accept its reports."""
         uptime, problem = int(self._clock.monotonic() - self._began), self.reporter.problem
         health = Health(status="ok", version=__version__, uptime=uptime)
         return health if problem is None else replace(health, status="degraded", problems=(problem,))
 
     def get_readiness(self) -> Readiness:
-        """The answer that the readings can be relied on. Raises Unavailable."""
+        """Return whether the readings are current. Raises Unavailable."""
         readiness = self.gpus.get_readiness()
         if readiness.reasons:
             raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
@@ -88,19 +88,19 @@ class NodeRuntime:
             f"# TYPE {name} counter",
             f'diffusion_pipe_node_reports_total{{result="taken"}} {sent}',
             f'diffusion_pipe_node_reports_total{{result="failed"}} {failed}',
-            "# HELP diffusion_pipe_node_head_up Whether the head took the last report.",
+            "# HELP diffusion_pipe_node_head_up Whether the head accepted the last report.",
             "# TYPE diffusion_pipe_node_head_up gauge",
             f"diffusion_pipe_node_head_up {int(self.reporter.problem is None)}",
         ]
         return ("\n".join(lines) + "\n" + ("# EOF\n" if is_open else "")).encode()
 
     def start(self) -> None:
-        """Starts to read the GPUs and to tell the head of them."""
+        """Start reading the GPUs and reporting to the head."""
         self.gpus.start_monitoring()
         self.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.reporter.start()
 
     def stop(self) -> None:
-        """Tells the head that this node ends, and stops reading."""
+        """Report to the head that this node stops, and stop reading."""
         self.reporter.stop()
         self.gpus.stop_monitoring()

@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent by OTLP over HTTP. Only who makes traces loads this."""
+"""OpenTelemetry spans, sent by OTLP over HTTP. Loaded only if traces are configured."""
 
 import time
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from api import __version__
 from api.util.bounded_requests import bound_session
 from api.util.tracing import TRACEPARENT, Span, Value
 
-#: Seconds that an end waits for spans that were not sent yet, and that a receiver may take for each answer.
+#: Seconds that a stop waits for unsent spans, and that a receiver may take for each response.
 FLUSH_SECONDS, ANSWER_SECONDS = 2.0, 5.0
 
-#: Bytes of a receiver's answer that are read: an honest one has none, or a sentence.
+#: The most bytes of a receiver's response that are read; it is usually empty.
 MOST_ANSWER_BYTES = 65_536
 
 
 class _Span:
-    """A span of OpenTelemetry."""
+    """An OpenTelemetry span."""
 
     def __init__(self, span: Any) -> None:
         self.span = span
@@ -44,7 +44,7 @@ class _Span:
 
 
 class OpenTelemetryTracer:
-    """Makes spans, and sends them from a thread of its own."""
+    """Creates spans and sends them from a thread."""
 
     def __init__(self, endpoint: str, node: str) -> None:
         about = {"service.name": "diffusion-pipe-api", "service.version": __version__, "host.name": node}
@@ -56,12 +56,12 @@ class OpenTelemetryTracer:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin(self, name: str, *, is_request: bool, parent: Span | None, traceparent: str | None) -> Span:
-        """A span that begins now."""
+        """Start a span."""
         kind = trace.SpanKind.SERVER if is_request else trace.SpanKind.INTERNAL
         return _Span(self._tracer.start_span(name, context=self._context(parent, traceparent), kind=kind))
 
     def note(self, name: str, parent: Span, seconds: float, values: Mapping[str, Value]) -> None:
-        """A span of what has just ended."""
+        """Record a span that has just ended."""
         ended = time.time_ns()
         began = ended - int(seconds * 1e9)
         context, kind = self._context(parent, None), trace.SpanKind.CLIENT
@@ -74,8 +74,8 @@ class OpenTelemetryTracer:
         return None if traceparent is None else self._propagator.extract({TRACEPARENT: traceparent})
 
     def close(self) -> None:
-        """Sends what is left, for 2 s at most."""
+        """Send the remaining spans, for at most 2 s."""
         if not self._provider.force_flush(int(1000 * FLUSH_SECONDS)):
-            # It waits to try again, and would do so for longer than an end may take.
+            # The exporter would retry for longer than a stop may take.
             self._exporter.shutdown()
         self._provider.shutdown()

@@ -1,12 +1,12 @@
-"""How many tasks without GPUs run at a time, as the settings say; a part of the composition root."""
+"""Builds the limits of concurrent tasks without GPUs."""
 
 import os
 
 from api.config import Config
-from api.training.places import PlaceRules
+from api.training.slots import SlotLimits
 
 
-def place_rules(config: Config) -> PlaceRules:
-    """The places of work, and of transfers."""
+def slot_limits(config: Config) -> SlotLimits:
+    """Return the limits of dataset work and of transfers."""
     working = config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2)
-    return PlaceRules(working, config.transfers_parallel, config.hf_endpoint)
+    return SlotLimits(working, config.transfers_parallel, config.hf_endpoint)

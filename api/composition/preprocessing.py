@@ -1,14 +1,14 @@
-"""The parts that tasks on datasets need, put together; a part of the composition root."""
+"""Builds the parts of preprocessing and captioning tasks."""
 
 from collections.abc import Callable
 
 from api.composition.datasets import DatasetParts
 from api.composition.training import TrainingParts, task_means
 from api.config import Config
-from api.datasets.caption_harvest import CaptionHarvest
+from api.datasets.caption_results import CaptionResultRecorder
 from api.datasets.captioning import CaptionEndpoint, CaptioningService
 from api.datasets.derivations import DerivationStore
-from api.datasets.preprocess_harvest import PreprocessHarvest
+from api.datasets.preprocess_results import PreprocessResultRecorder
 from api.datasets.preprocess_views import PreprocessView
 from api.datasets.preprocessing import PreprocessingService
 from api.datasets.work_files import SourceFiles
@@ -16,17 +16,17 @@ from api.db.database import Database
 from api.domain.task import TaskType
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.training.quotas import Quotas
-from api.training.task_means import TaskMeans
+from api.training.task_resources import TaskResources
 from api.util.clock import Clock
 
 
 class PreprocessingParts:
-    """What takes up the results of tasks on datasets, and their use cases. Building it starts nothing."""
+    """Services of preprocessing and captioning, and the collectors of results. The constructor starts nothing."""
 
     def __init__(
         self, config: Config, database: Database, datasets: DatasetParts, clock: Clock, quotas: Quotas | None
     ) -> None:
-        """Without `quotas` tasks belong to nobody."""
+        """Without `quotas` tasks have no owner."""
         self._quotas = quotas
         self._config = config
         self._database = database
@@ -35,18 +35,18 @@ class PreprocessingParts:
         root = config.storage_root.absolute()
         derivations = self._derivations = DerivationStore(database)
         self._files = SourceFiles(datasets.blobs, datasets.registered)
-        self.harvest = PreprocessHarvest(
+        self.harvest = PreprocessResultRecorder(
             datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
         )
-        self.caption_harvest = CaptionHarvest(datasets.service, derivations, clock, root)
+        self.caption_results = CaptionResultRecorder(datasets.service, derivations, clock, root)
 
-    def means(self, training: TrainingParts) -> TaskMeans:
-        """By what such tasks are made, shown and stopped."""
+    def means(self, training: TrainingParts) -> TaskResources:
+        """Return the resources with which such tasks are created, shown and stopped."""
         kind = TaskType.PREPROCESSING
         return task_means(self._config, self._database, training, self._clock, kind, self._quotas)
 
     def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
-        """The use cases of `/preprocess`; `find_upload` knows the tasks of uploads."""
+        """Build the service of `/preprocess`; `find_upload` returns the tasks of uploads."""
         datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
         known = {**rates, "toy": None}
         means = self.means(training)
@@ -55,7 +55,7 @@ class PreprocessingParts:
         )
 
     def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
-        """The use cases of captions by a model."""
+        """Build the service of generated captions."""
         means, endpoint = self.means(training), _endpoint(self._config)
         return CaptioningService(means, self._datasets.service, preprocessing, self._derivations, endpoint)
 

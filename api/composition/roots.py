@@ -1,4 +1,4 @@
-"""Where files of datasets, of models and of registered models lie."""
+"""The directories of datasets, models and registered models."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from api.config import Config
 
 
 def datasets_root(config: Config) -> Path:
-    """The directory of the files of datasets."""
+    """Return the directory of datasets."""
     return (config.datasets_root or config.storage_root / "datasets").absolute()
 
 
 def models_root(config: Config) -> Path:
-    """Where models are downloaded to, and looked for first."""
+    """Return the directory of downloaded models, which is searched first."""
     return (config.models_root or config.storage_root / "models").absolute()
 
 
 def registry_root(config: Config) -> Path:
-    """The directory of the files of registered models."""
+    """Return the directory of registered models."""
     return config.storage_root.absolute() / "registry"

@@ -1,4 +1,4 @@
-"""Everything that the routes may call, built once by the composition root."""
+"""The services that routes call."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ from api.logs.service import LogService
 from api.nodes.servers import ServerList
 from api.nodes.service import NodeService
 from api.system.service import SystemService
-from api.training.attempts.strays import Strays
+from api.training.attempts.orphans import Orphans
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.holds import Holds
 from api.training.service import TrainingService
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services, one for each noun."""
+    """The services, built once by the composition root."""
 
     gpus: GPUService
     training: TrainingService
@@ -79,10 +79,10 @@ class Services:
     system: SystemService
     nodes: NodeService
     servers: ServerList
-    strays: Strays
+    strays: Orphans
     holds: Holds
     access: AccessService
-    oidc: "OIDC | None"  #: None: no provider is named
+    oidc: "OIDC | None"  #: None: no provider is configured
     idempotency: IdempotencyStore
     audit: AuditTrail
     alerts: AlertService

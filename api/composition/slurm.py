@@ -1,4 +1,4 @@
-"""The parts by which trainings run on a Slurm cluster; a part of the composition root."""
+"""Builds the parts of trainings on a Slurm cluster."""
 
 import hashlib
 import os
@@ -8,46 +8,50 @@ from pathlib import Path
 
 from api.config import Config
 from api.db.database import Database
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.domain.gpu import GPUStatus
 from api.domain.reason import Reason
 from api.domain.training import Attempt, AttemptStatus
 from api.executors.executor import Executor, NodeState
 from api.files.task_files import task_files
-from api.gpus.circumstances import EngineWord
+from api.gpus.circumstances import EngineStatus
 from api.gpus.service import GPUService
-from api.training.attempt_places import AttemptPlaces
+from api.training.attempt_locations import AttemptLocations
 from api.training.attempt_store import AttemptStore
-from api.training.cluster import ClusterWishes
-from api.training.window import Engine, EngineWindow
+from api.training.cluster import ClusterNodes
+from api.training.window import ClusterWindow, Engine
 from api.util.clock import Clock
 
-#: Statuses of an attempt that has its GPUs and was not seen running yet.
+#: Statuses of an attempt that has its GPUs and has not been observed running.
 _STARTING = frozenset({AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED})
 
 
 class SlurmParts:
-    """The executor, and what the service knows by it. Building it starts nothing and asks nothing."""
+    """The Slurm executor and the services based on it. The constructor starts nothing and sends no requests."""
 
     def __init__(
-        self, config: Config, local: Executor, wishes: Callable[[], Mapping[str, EngineWishes]], env: Mapping[str, str]
+        self,
+        config: Config,
+        local: Executor,
+        wishes: Callable[[], Mapping[str, ClusterOptions]],
+        env: Mapping[str, str],
     ) -> None:
-        # httpx is heavy, and only a cluster is asked by it.
+        # httpx is large, and needed only for a cluster.
         from api.executors.slurm.client import SlurmClient  # noqa: PLC0415
         from api.executors.slurm.executor import SlurmExecutor  # noqa: PLC0415
 
         client = SlurmClient(config.slurmrestd_url, config.slurm_token_file or Path())
         root = hashlib.sha256(os.fsencode(config.storage_root.absolute())).hexdigest()[:16]
-        # To save, to end, and a tick of each side.
+        # Time to save and to terminate, and a tick of each side.
         leave = config.stop_checkpoint_seconds + config.stop_terminate_seconds + 15.0
         self.executor = SlurmExecutor(
             client, local, f"diffusion-pipe-api {root}", sys.executable, env, leave_seconds=leave
         )
         self._wishes = wishes
-        self.wishes = ClusterWishes(self.executor.known_nodes, wishes)
+        self.wishes = ClusterNodes(self.executor.known_nodes, wishes)
 
-    def window(self, config: Config, attempts: AttemptStore, clock: Clock) -> EngineWindow:
-        """What hands the first tasks of the queue to Slurm."""
+    def window(self, config: Config, attempts: AttemptStore, clock: Clock) -> ClusterWindow:
+        """Build the window that submits the first tasks of the queue to Slurm."""
         root = config.storage_root.absolute()
         engine = Engine(
             self.executor.ahead,
@@ -56,59 +60,60 @@ class SlurmParts:
             lambda: {node.name: node.gpu_count for node in self.executor.known_nodes() if is_fit(node)},
             self._wishes,
         )
-        return EngineWindow(engine, config.slurm_window, lambda task_id: task_files(root, task_id), clock)
+        return ClusterWindow(engine, config.slurm_window, lambda task_id: task_files(root, task_id), clock)
 
-    def say(self, node: str, index: int) -> EngineWord | None:
-        """What the cluster says of a GPU; None where it has nothing against it."""
+    def say(self, node: str, index: int) -> EngineStatus | None:
+        """Return the cluster's objection to the use of a GPU, or None."""
         found = next((each for each in self.executor.known_nodes() if each.name == node), None)
         return None if found is None else judge_by_engine(found, index)
 
     def names(self) -> Sequence[str]:
-        """The machines on which it can start something, sooner or later."""
+        """Return the machines on which Slurm can start trainings, now or later."""
         return [node.name for node in self.executor.known_nodes()]
 
 
 def is_fit(node: NodeState) -> bool:
-    """Whether something may be started on a machine."""
+    """Return whether a training may be started on a machine."""
     return node.state == "up" and node.bar is None
 
 
-def judge_by_engine(node: NodeState, index: int) -> EngineWord | None:
-    """What keeps an engine from giving a GPU of this machine; None when nothing does."""
+def judge_by_engine(node: NodeState, index: int) -> EngineStatus | None:
+    """Return why the cluster does not assign a GPU of this machine, or None."""
     if node.state != "up":
         why = Reason.of(
-            "for the cluster its machine is {state} ({why})",
+            "the cluster reports its machine as {state} ({why})",
             "node_not_up",
             state=node.state,
-            why=node.reason or Reason.of("no reason is given", "no_reason_given"),
+            why=node.reason or Reason.of("no reason given", "no_reason_given"),
         )
-        return EngineWord(GPUStatus.BUSY if node.state == "draining" else GPUStatus.UNKNOWN, why)
+        return EngineStatus(GPUStatus.BUSY if node.state == "draining" else GPUStatus.UNKNOWN, why)
     if node.bar is not None:
-        return EngineWord(GPUStatus.BUSY, node.bar)
+        return EngineStatus(GPUStatus.BUSY, node.bar)
     holder = node.holders.get(index)
-    return None if not isinstance(holder, Reason) else EngineWord(GPUStatus.BUSY, holder)
+    return None if not isinstance(holder, Reason) else EngineStatus(GPUStatus.BUSY, holder)
 
 
-class PlaceKeeper:
-    """Has attempts hold the GPUs that the engine runs them on."""
+class ClusterLocations:
+    """Records on which GPUs the cluster runs attempts."""
 
     def __init__(self, database: Database, gpus: GPUService, clock: Clock) -> None:
-        self._places = AttemptPlaces(database)
+        self._locations = AttemptLocations(database)
         self._gpus = gpus
         self._clock = clock
 
-    def heed(self, attempt: Attempt, node: str, indices: Sequence[int]) -> None:
-        """Record where an attempt runs. GPUs whose UUIDs are not known stay those of the claim."""
+    def record(self, attempt: Attempt, node: str, indices: Sequence[int]) -> None:
+        """Record where an attempt runs. GPUs with unknown UUIDs stay those of the claim."""
         if self._is_recorded(attempt, node, indices):
             return
         known = {(gpu.node, gpu.reading.index): uuid for uuid, gpu in self._gpus.state.by_uuid.items()}
         uuids = [uuid for index in indices if (uuid := known.get((node, index))) is not None]
-        if len(uuids) == len(indices) and self._places.note(attempt, node, uuids, indices, self._clock.now()):
+        if len(uuids) == len(indices) and self._locations.note(attempt, node, uuids, indices, self._clock.now()):
             self._gpus.note_change()
 
     def _is_recorded(self, attempt: Attempt, node: str, indices: Sequence[int]) -> bool:
-        """Return whether an attempt's record names these GPUs. After an exchange it may name a UUID of another machine
-        under the right node and index.
+        """Return whether an attempt's record names these GPUs.
+
+        After a GPU was moved, the record may have a UUID of another machine under the right node and index.
         """
         if (attempt.node, tuple(sorted(attempt.gpu_indices))) != (node, tuple(indices)):
             return False

@@ -1,4 +1,4 @@
-"""STORAGE_ROOT when the service begins: made, its owner's alone, and the home of the machine's name."""
+"""Prepares STORAGE_ROOT at the start: creates it, restricts its access, and stores the machine's name in it."""
 
 import errno
 import logging
@@ -16,16 +16,16 @@ from api.nodes.store import Node, name_node
 
 logger = logging.getLogger(__name__)
 
-#: The file with the machine's name, which the first start makes.
+#: The file with the machine's name, created at the first start.
 NODE = "node"
 
 
 class StorageError(Exception):
-    """STORAGE_ROOT cannot be used: why, and what to do."""
+    """STORAGE_ROOT cannot be used; the message has the reason and a remedy."""
 
 
 def name_machine(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:
-    """Makes the directory; returns the name of this machine. Raises StorageError when nothing can be written there."""
+    """Create the directory and return the name of this machine. Raises StorageError if it is not writable."""
     with usable(root):
         make_private_directory(root) if trainer_user is None else make_passable_storage(root, trainer_user.gid)
         if not os.access(root, os.W_OK | os.X_OK):
@@ -36,24 +36,25 @@ def name_machine(root: Path, given: str, trainer_user: TrainerUser | None) -> No
 
 @contextmanager
 def usable(root: Path) -> Iterator[None]:
-    """Raises StorageError for what the disk refuses."""
+    """Raise StorageError for errors of the file system."""
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"
+            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or set it to another directory"
         ) from error
 
 
 def require_database(root: Path, file: Path) -> None:
-    """Close the SQLite file to others; refuse an emptied one where STORAGE_ROOT was used before, and log a missing one.
+    """Restrict access to the SQLite file; check that it was not lost or emptied.
 
-    Whoever removed it wants to begin anew; whoever lost it learns that the new one is empty. Raise DatabaseError.
+    A missing file in a used STORAGE_ROOT is only logged, since it may have been removed on purpose. Raises
+    DatabaseError for an empty one.
     """
     tighten_sqlite(file)
     if not (root / NODE).exists():
         return
     if not file.exists():
-        logger.warning("STORAGE_ROOT was used before, and its database is missing: an empty one is made: %s", file)
+        logger.warning("STORAGE_ROOT was used before, but its database is missing; creating an empty one: %s", file)
     elif file.stat().st_size == 0:
-        raise DatabaseError(f"the database {file} is empty: {describe_rescue(file)}; remove it to begin anew")
+        raise DatabaseError(f"the database {file} is empty: {describe_rescue(file)}; remove it to start with a new one")

@@ -1,4 +1,4 @@
-"""Traces, where OTEL_EXPORTER_OTLP_ENDPOINT is given; a part of the composition root."""
+"""Traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set."""
 
 import logging
 from collections.abc import Callable
@@ -15,24 +15,24 @@ logger = logging.getLogger(__name__)
 
 
 class Tracing:
-    """Makes traces from `start` to `stop`; without an endpoint it loads and does nothing."""
+    """Creates traces from `start` to `stop`. Without an endpoint it loads and does nothing."""
 
     def __init__(self, config: Config, node: str) -> None:
-        """Raises ConfigError when traces are asked for and the packages are not installed."""
+        """Raise ConfigError if traces are configured and the packages are not installed."""
         self._endpoint = config.otel_endpoint
         self._node = node
         self._make = _load() if self._endpoint else None
         self._tracer: OpenTelemetryTracer | None = None
 
     def start(self) -> None:
-        """Begins to make and to send spans."""
+        """Start creating and sending spans."""
         if self._make is not None:
             self._tracer = self._make(self._endpoint, self._node)
             use_tracer(self._tracer)
-            logger.info("traces are sent", extra={"endpoint": self._endpoint})
+            logger.info("sending traces", extra={"endpoint": self._endpoint})
 
     def stop(self) -> None:
-        """Sends what is left, for 2 s at most."""
+        """Send the remaining spans, for at most 2 s."""
         if self._tracer is not None:
             use_tracer(None)
             self._tracer.close()

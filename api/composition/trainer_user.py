@@ -1,4 +1,4 @@
-"""Readies the machine for trainings that run as a user of their own; a part of the composition root."""
+"""Prepares the machine for trainings that run as another user."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_trainer_user(config: Config) -> TrainerUser | None:
-    """The user that trainings are to run as, once this process has proven the means for it; None without TRAINER_USER.
+    """Return the user of trainings, or None without TRAINER_USER.
 
-    Raises ConfigError.
+    Raises ConfigError if this process may not start programs as that user.
     """
     if not config.trainer_user:
         return None
@@ -25,12 +25,12 @@ def prepare_trainer_user(config: Config) -> TrainerUser | None:
     return user
 
 
-def check_places(user: TrainerUser, config: Config, database: Database) -> None:
-    """Raises ConfigError where files of this machine would undo the separation; warns of what trainings will miss."""
+def check_paths(user: TrainerUser, config: Config, database: Database) -> None:
+    """Raise ConfigError if file permissions undo the separation of users; log paths that trainings cannot use."""
     closed = [path for path in (Path(".env"), config.admin_key_file) if path is not None]
     if database.is_sqlite and database.url.database is not None:
         closed.append(Path(database.url.database))
-    user.check_places(config.storage_root.absolute() / "tasks", closed)
+    user.check_paths(config.storage_root.absolute() / "tasks", closed)
     for what, path in _needed(user, config):
         if os.path.exists(path) and not user.may(what, path):
             verb = {"-w": "write to", "-r": "read", "-x": "execute"}[what]

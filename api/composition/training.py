@@ -1,4 +1,4 @@
-"""The parts that trainings need, put together; a part of the composition root."""
+"""Builds the parts of trainings."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
 from api.alerts.channel_store import ChannelStore
-from api.composition.places import place_rules
-from api.composition.slurm import PlaceKeeper, SlurmParts
+from api.composition.places import slot_limits
+from api.composition.slurm import ClusterLocations, SlurmParts
 from api.config import Config, cache_roots, child_environment
 from api.datasets.references import DatasetReferences
 from api.db.database import Database
@@ -32,16 +32,16 @@ from api.training.attempt_store import AttemptStore
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.hangs import HangLimits
-from api.training.attempts.harvest import Harvester
+from api.training.attempts.orphans import Orphans
+from api.training.attempts.pending_stops import PendingStops
 from api.training.attempts.reconciler import Reconciler, StopTimes
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.stop_wishes import StopWishes
-from api.training.attempts.strays import Strays
+from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
 from api.training.cache_use import CacheUse
 from api.training.checkpoint_saving import CheckpointSaving
-from api.training.cluster import ClusterWishes
+from api.training.cluster import ClusterNodes
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
 from api.training.holds import Holds
@@ -49,22 +49,22 @@ from api.training.intake import Intake
 from api.training.loop import TrainingLoop
 from api.training.lost_output import LostOutput
 from api.training.memory_runs import MemoryRunStore
+from api.training.orphan_store import OrphanStore
 from api.training.owners import TaskOwners
 from api.training.quotas import Quotas
 from api.training.request_check import RequestChecker
 from api.training.service import TrainingService
 from api.training.store import TaskStore
-from api.training.stray_store import StrayStore
-from api.training.task_means import TaskMeans
 from api.training.task_progress import ProgressAnswers
+from api.training.task_resources import TaskResources
 from api.training.task_stops import TaskStops
-from api.training.window import EngineWindow
+from api.training.window import ClusterWindow
 from api.util.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingParts:
-    """The use cases, the loop behind them, and the trainers by name."""
+    """The services of trainings, their loop, and the trainers by name."""
 
     service: TrainingService
     saving: CheckpointSaving
@@ -73,25 +73,25 @@ class TrainingParts:
     intake: Intake
     dispatcher: Dispatcher
     loop: TrainingLoop
-    strays: Strays
+    strays: Orphans
     trainers: Mapping[str, Trainer]
     executor: Executor
     owners: TaskOwners
     holds: Holds
-    cluster: Callable[[], Sequence[NodeState]]  #: the machines as a cluster's engine knows them; none without one
-    wishes: ClusterWishes | None  #: what requests may wish of a cluster; None: trainings run on this machine
+    cluster: Callable[[], Sequence[NodeState]]  #: the machines as the cluster knows them; empty without one
+    wishes: ClusterNodes | None  #: the cluster options of requests; None: trainings run on this machine
 
 
 @dataclass(frozen=True, slots=True)
 class TaskKinds:
-    """Tasks of other kinds than trainings: who executes them, and who takes up what they have made."""
+    """Tasks of other kinds than trainings: the programs that execute them, and the collectors of their results."""
 
     trainers: tuple[Trainer, ...] = ()
-    harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
+    harvesters: Mapping[TaskType, TaskResultRecorder] = field(default_factory=dict)
 
 
 def build_trainers(config: Config) -> tuple[DiffusionPipe, Toy]:
-    """The trainers of this program: diffusion-pipe and the toy."""
+    """Return the trainers of this program: diffusion-pipe and the toy."""
     real = DiffusionPipe(
         config.diffusion_pipe_root,
         config.diffusion_pipe_python,
@@ -101,9 +101,10 @@ def build_trainers(config: Config) -> tuple[DiffusionPipe, Toy]:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingNeeds:
-    """What trainings are built on. Without `quotas` tasks belong to nobody; without `trainers` those of this program
-    train.
+class TrainingDependencies:
+    """The dependencies of trainings.
+
+    Without `quotas` tasks have no owner. Without `trainers` the trainers of `build_trainers` are used.
     """
 
     config: Config
@@ -119,58 +120,61 @@ class TrainingNeeds:
     quotas: Quotas | None = None
     datasets: DatasetReferences | None = None
     caches: CacheUse | None = None
-    paths: ReadablePaths | None = None  #: which files a request may name; None: all
+    paths: ReadablePaths | None = None  #: decides which files a request may name; None: all
     kinds: TaskKinds = field(default_factory=TaskKinds)
     trainers: tuple[Trainer, ...] = ()  #: those that train
     trainer_user: TrainerUser | None = None  #: None: trainers run as the user of this service
 
     @property
     def root(self) -> Path:
-        """Where the storage lies."""
+        """The storage directory."""
         return self.config.storage_root.absolute()
 
     def trainers_by_name(self) -> dict[str, Trainer]:
-        """Those that train, and those that do other work."""
+        """Return all trainers: those that train, and those for other kinds of tasks."""
         found = (*(self.trainers or build_trainers(self.config)), *self.kinds.trainers)
         return {trainer.name: trainer for trainer in found}
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where attempts run, and in which environment."""
+    """The executor of attempts and their environment."""
 
     executor: Executor
     slurm: SlurmParts | None  #: None: on this machine
-    window: EngineWindow | None
-    is_shared: bool  #: every server with this storage sees what runs there, as on a cluster
+    window: ClusterWindow | None
+    is_shared: bool  #: whether every server with this storage observes the attempts, as on a cluster
     environment: Mapping[str, str]  #: of trainers
-    own_environment: Mapping[str, str]  #: of programs of this service
+    own_environment: Mapping[str, str]  #: of this service's programs
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What several parts are built of."""
+    """Parts that several other parts use."""
 
     trainers: Mapping[str, Trainer]
     place: _Place
     reconciler: Reconciler
     dispatcher: Dispatcher
-    wishes: StopWishes
+    wishes: PendingStops
 
 
-def build_training(needs: TrainingNeeds, executor: Executor | None = None, *, is_shared: bool = False) -> TrainingParts:
-    """Builds every part once; starts nothing. Unless an executor is given, attempts run where EXECUTOR says.
-    `is_shared`: every server with this storage sees what the given executor runs.
+def build_training(
+    needs: TrainingDependencies, executor: Executor | None = None, *, is_shared: bool = False
+) -> TrainingParts:
+    """Build every part once, without starting any. Without `executor` the setting EXECUTOR decides.
+
+    `is_shared`: every server with this storage observes what the given executor runs.
     """
     tasks, attempts, gpus, clock = needs.tasks, needs.attempts, needs.gpus, needs.clock
     trainers, place = needs.trainers_by_name(), _find_place(needs, executor, is_shared)
-    wishes, holds = StopWishes(needs.reserve), HoldStore(needs.database)
+    wishes, holds = PendingStops(needs.reserve), HoldStore(needs.database)
     reconciler = _build_reconciler(needs, trainers, place, wishes)
     dispatcher = _build_dispatcher(needs, trainers, place, holds)
     parts = _Parts(trainers, place, reconciler, dispatcher, wishes)
     strays = _build_strays(needs, trainers, place)
     loop = _build_loop(needs, parts, strays)
-    # What a request may name: the tasks of other kinds have services of their own.
+    # The tasks that training requests may name; tasks of other kinds have services of their own.
     trainings = TaskStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
     own_attempts = AttemptStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
     service = _build_service(needs, parts, trainings, own_attempts, loop.wake)
@@ -194,7 +198,7 @@ def build_training(needs: TrainingNeeds, executor: Executor | None = None, *, is
     )
 
 
-def _find_place(needs: TrainingNeeds, given: Executor | None, is_shared: bool) -> _Place:
+def _find_place(needs: TrainingDependencies, given: Executor | None, is_shared: bool) -> _Place:
     config, gpus, user = needs.config, needs.gpus, needs.trainer_user
     own = child_environment()
     supervisors = {name: own[name] for name in ("LD_LIBRARY_PATH",) if name in own}
@@ -208,14 +212,14 @@ def _find_place(needs: TrainingNeeds, given: Executor | None, is_shared: bool) -
     )
     if config.executor == "local" or given is not None:
         return _Place(local, None, None, is_shared, environment, own)
-    slurm = SlurmParts(config, local, needs.tasks.queued_wishes, supervisors)
+    slurm = SlurmParts(config, local, needs.tasks.queued_cluster_options, supervisors)
     gpus.offer_from(slurm.names, slurm.say)
     window = slurm.window(config, needs.attempts, needs.clock)
     return _Place(slurm.executor, slurm, window, True, environment, own)
 
 
-def _watched_node(needs: TrainingNeeds, place: _Place) -> str | None:
-    """The machine whose attempts this server watches; None: what runs on a cluster every server sees."""
+def _watched_node(needs: TrainingDependencies, place: _Place) -> str | None:
+    """Return the machine whose attempts this server observes; None: all, since every server observes a cluster."""
     return None if place.is_shared else needs.node
 
 
@@ -224,7 +228,7 @@ def _stop_times(config: Config) -> StopTimes:
 
 
 def _build_reconciler(
-    needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place, wishes: StopWishes
+    needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place, wishes: PendingStops
 ) -> Reconciler:
     config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
     root, executor, watched = needs.root, place.executor, _watched_node(needs, place)
@@ -249,12 +253,12 @@ def _build_reconciler(
         _stop_times(config),
         needs.news,
         wishes,
-        PlaceKeeper(needs.database, gpus, clock).heed,
+        ClusterLocations(needs.database, gpus, clock).record,
     )
 
 
 def _build_dispatcher(
-    needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place, holds: HoldStore
+    needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place, holds: HoldStore
 ) -> Dispatcher:
     config, slurm = needs.config, place.slurm
     return Dispatcher(
@@ -267,7 +271,7 @@ def _build_dispatcher(
         needs.root,
         node=needs.node,
         max_concurrent=config.max_concurrent_tasks,
-        places=place_rules(config),
+        places=slot_limits(config),
         min_free_mb=config.min_free_disk_mb,
         quotas=needs.quotas,
         holds=holds,
@@ -276,9 +280,9 @@ def _build_dispatcher(
     )
 
 
-def _build_strays(needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place) -> Strays:
-    return Strays(
-        StrayStore(needs.database),
+def _build_strays(needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place) -> Orphans:
+    return Orphans(
+        OrphanStore(needs.database),
         place.executor,
         trainers,
         needs.gpus,
@@ -290,7 +294,7 @@ def _build_strays(needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: 
     )
 
 
-def _build_loop(needs: TrainingNeeds, parts: _Parts, strays: Strays) -> TrainingLoop:
+def _build_loop(needs: TrainingDependencies, parts: _Parts, strays: Orphans) -> TrainingLoop:
     database, attempts, clock, root, place = needs.database, needs.attempts, needs.clock, needs.root, parts.place
     window, lock = place.window, FileLock(root / "trainings.lock")
     watched = _watched_node(needs, place)
@@ -311,7 +315,7 @@ def _build_loop(needs: TrainingNeeds, parts: _Parts, strays: Strays) -> Training
 
 
 def _build_service(
-    needs: TrainingNeeds, parts: _Parts, tasks: TaskStore, attempts: AttemptStore, wake: Callable[[], None]
+    needs: TrainingDependencies, parts: _Parts, tasks: TaskStore, attempts: AttemptStore, wake: Callable[[], None]
 ) -> TrainingService:
     database, gpus, root, place = needs.database, needs.gpus, needs.root, parts.place
     checker = RequestChecker(
@@ -341,7 +345,7 @@ def _build_service(
         parts.wishes,
         LostOutput(place.executor, root),
         needs.quotas,
-        database.require_places,
+        database.require_files,
     )
 
 
@@ -352,9 +356,9 @@ def task_means(
     clock: Clock,
     kind: TaskType,
     quotas: Quotas | None = None,
-) -> TaskMeans:
-    """By what tasks of another kind are made, shown and stopped."""
-    return TaskMeans(
+) -> TaskResources:
+    """Return the resources with which tasks of another kind are created, shown and stopped."""
+    return TaskResources(
         TaskStore(database, kind),
         AttemptStore(database, kind),
         training.intake,
@@ -372,7 +376,7 @@ def task_means(
 def _build_leaderships(
     database: Database, own: ServerIdentity, own_scope: str, lock: FileLock, clock: Clock
 ) -> tuple[Leadership, Leadership]:
-    """Who leads over the attempts of this machine and storage, and over the queue of all servers on the database."""
+    """Return the leaderships over the attempts of this machine and storage, and over the queue of the database."""
 
     def name() -> str:
         return own.as_leader(_has(lock))
@@ -385,7 +389,7 @@ def _build_leaderships(
 
 
 def _has(lock: FileLock) -> bool:
-    """Whether this process has the lock; False on a file system without locks, where nobody can tell."""
+    """Return whether this process holds the lock; False on a file system without locks."""
     try:
         return lock.acquire()
     except OSError:

@@ -1,25 +1,30 @@
-"""What executes tasks on datasets and models, put together; a part of the composition root."""
+"""Builds the programs of dataset and model tasks, and the collector of their results."""
 
 import os
 from collections.abc import Callable
 
 from api.composition.datasets import DatasetParts
-from api.composition.places import place_rules
+from api.composition.places import slot_limits
 from api.composition.preprocessing import PreprocessingParts
 from api.composition.training import TaskKinds
 from api.config import Config
-from api.datasets.harvesting import TakesUp, WorkHarvester
+from api.datasets.result_recorder import RecordsResult, ResultRecorder
 from api.domain.task import TaskType
-from api.jobs.downloads.trainer import Downloader
-from api.jobs.preprocessing.trainer import WorkTrainer
-from api.jobs.preprocessing.words import CAPTIONING, PREPROCESSING
-from api.jobs.pushes.trainer import Pusher
+from api.jobs.kinds import (
+    CAPTIONING,
+    CAPTIONING_JOB,
+    DOWNLOAD_JOB,
+    PREPROCESSING,
+    PREPROCESSING_JOB,
+    PUSH_JOB,
+)
+from api.jobs.trainer import JobTrainer
 from api.trainers.trainer import Trainer
 from api.util.clock import Clock
 
 
 class WorkParts:
-    """The programs by name, and the loop that has taken up what they made. Building it starts nothing."""
+    """The programs by task kind, and the loop that collects their results. The constructor starts nothing."""
 
     def __init__(
         self,
@@ -29,17 +34,17 @@ class WorkParts:
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        """`wake` has the training loop look at once."""
-        by_trainer: dict[str, TakesUp] = {
+        """`wake` triggers the training loop."""
+        by_trainer: dict[str, RecordsResult] = {
             PREPROCESSING: preprocessing.harvest,
-            CAPTIONING: preprocessing.caption_harvest,
-            **{trainer.name: datasets.cache_harvest for trainer in datasets.trainers},
+            CAPTIONING: preprocessing.caption_results,
+            **{trainer.name: datasets.cache_results for trainer in datasets.trainers},
         }
-        self.harvester = WorkHarvester(by_trainer, clock, wake)
-        threads = max(1, (os.cpu_count() or 1) // place_rules(config).parallel)
-        media: Trainer = WorkTrainer(PREPROCESSING, "api.jobs.preprocessing.program", threads)
-        captioning: Trainer = WorkTrainer(CAPTIONING, "api.jobs.preprocessing.caption_program")
+        self.harvester = ResultRecorder(by_trainer, clock, wake)
+        threads = max(1, (os.cpu_count() or 1) // slot_limits(config).parallel)
+        media: Trainer = JobTrainer(PREPROCESSING_JOB, threads)
+        others = (JobTrainer(kind) for kind in (CAPTIONING_JOB, DOWNLOAD_JOB, PUSH_JOB))
         self.kinds = TaskKinds(
-            trainers=(media, captioning, Downloader(), Pusher()),
+            trainers=(media, *others),
             harvesters={TaskType.PREPROCESSING: self.harvester, TaskType.CACHE: self.harvester},
         )

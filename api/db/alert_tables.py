@@ -4,18 +4,18 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Large
 
 from api.db.columns import Document, Serial, metadata
 
-#: Rules that somebody has made, and what was changed of those that are built in.
+#: Users' rules, and users' changes of built-in rules.
 alert_rules = Table(
     "alert_rules",
     metadata,
     Column("rule_id", String(64), primary_key=True),
     Column("is_builtin", Boolean, nullable=False),
-    Column("document", Document, nullable=False),  #: the whole rule; of one that is built in only what differs
+    Column("document", Document, nullable=False),  #: the whole rule; of a built-in one only the differences
     Column("updated_at", Float(53), nullable=False),
     Column("updated_by", String(64), nullable=False),
 )
 
-#: Incidents. `open_key` is the fingerprint while one is open: so there is never a second one.
+#: Alerts. `open_key` is the fingerprint while the alert is open, so that there is never a second open one.
 alerts = Table(
     "alerts",
     metadata,
@@ -32,7 +32,7 @@ alerts = Table(
     Column("severity", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("shown_state", String(16), nullable=False),
-    Column("number", Integer, nullable=False),  #: raised with each change: every change is guarded by it
+    Column("number", Integer, nullable=False),  #: incremented by each change, and checked by it
     Column("title", Text, nullable=False),
     Column("summary", Text, nullable=False),
     Column("remedy", Text, nullable=False),
@@ -46,7 +46,7 @@ alerts = Table(
     Column("peak", Float(53)),
     Column("is_unknown", Boolean, nullable=False),
     Column("owner", String(64)),
-    Column("is_personal", Boolean, nullable=False),  #: it is about something that belongs to somebody
+    Column("is_personal", Boolean, nullable=False),  #: it concerns a resource that has an owner
     Column("acknowledged_by", String(64)),
     Column("acknowledged_at", Float(53)),
     Column("acknowledged_until", Float(53)),
@@ -56,14 +56,14 @@ alerts = Table(
     Column("flapping_since", Float(53)),
     Column("told", Document, nullable=False),
     Column("told_at", Float(53)),
-    Column("bound", Document),  #: the task that its actions may act on, as it was when its condition began
+    Column("bound", Document),  #: the task that its actions may affect, as of the start of the condition
     sqlite_autoincrement=True,
 )
 Index("ix_alerts_state", alerts.c.shown_state, alerts.c.serial)
 Index("ix_alerts_resolved", alerts.c.resolved_at)
 Index("ix_alerts_task", alerts.c.task_id)
 
-#: What happened to alerts: appended, never changed.
+#: The history of alerts, append-only.
 alert_history = Table(
     "alert_history",
     metadata,
@@ -80,7 +80,7 @@ alert_history = Table(
 )
 Index("ix_alert_history_alert", alert_history.c.alert_id, alert_history.c.id)
 
-#: For how long nobody is told of which alerts.
+#: Silences: which alerts send no notifications, and until when.
 alert_silences = Table(
     "alert_silences",
     metadata,
@@ -92,12 +92,12 @@ alert_silences = Table(
     Column("author", String(64), nullable=False),
     Column("comment", Text, nullable=False),
     Column("created_at", Float(53), nullable=False),
-    Column("owner", String(64)),  #: the user whose alerts alone it silences; none: everybody's
-    Column("ended_at", Float(53)),  #: when a request ended it
+    Column("owner", String(64)),  #: the user whose alerts it silences; null: those of all users
+    Column("ended_at", Float(53)),  #: when it was ended by a request
     sqlite_autoincrement=True,
 )
 
-#: Ways to people. The address is a secret: `sealed` is encrypted with a key that is not in the database.
+#: Channels. The address is a secret: `sealed` is encrypted with a key that is not in the database.
 alert_channels = Table(
     "alert_channels",
     metadata,
@@ -121,7 +121,7 @@ alert_channels = Table(
     sqlite_autoincrement=True,
 )
 
-#: What channels are to be told: rows come in the transaction of the change that they tell of.
+#: Notifications to send. The transaction of a change inserts the notifications about it.
 alert_notifications = Table(
     "alert_notifications",
     metadata,
@@ -132,10 +132,10 @@ alert_notifications = Table(
     Column("kind", String(16), nullable=False),
     Column("severity", String(16), nullable=False),
     Column("group_key", String(200), nullable=False),
-    Column("told", Document, nullable=False),  #: the alert as it was then
+    Column("told", Document, nullable=False),  #: the alert at that time
     Column("created_at", Float(53), nullable=False),
     Column("not_before", Float(53), nullable=False),
-    Column("delivery_id", String(64)),  #: the message that it went into; none while it waits
+    Column("delivery_id", String(64)),  #: the message that includes it; null while it waits
     sqlite_autoincrement=True,
 )
 Index(
@@ -147,7 +147,7 @@ Index(
 )
 Index("ix_alert_notifications_waiting", alert_notifications.c.delivery_id, alert_notifications.c.not_before)
 
-#: Messages on their way: the outbox.
+#: The outbox: messages to deliver.
 alert_deliveries = Table(
     "alert_deliveries",
     metadata,
@@ -173,7 +173,7 @@ alert_deliveries = Table(
 Index("ix_alert_deliveries_state", alert_deliveries.c.state, alert_deliveries.c.not_before)
 Index("ix_alert_deliveries_channel", alert_deliveries.c.channel_id, alert_deliveries.c.created_at)
 
-#: One row whose number is raised with each change that a request makes of rules, silences, channels and alerts.
+#: One row with a number that each request that changes rules, silences, channels or alerts increments.
 alert_state = Table(
     "alert_state",
     metadata,
@@ -181,7 +181,7 @@ alert_state = Table(
     Column("version", BigInteger, nullable=False),
 )
 
-#: What is held back from who waits: the queue, or a GPU. A row is there as long as it is.
+#: The holds in force, on the queue or on a GPU.
 holds = Table(
     "holds",
     metadata,
@@ -196,22 +196,22 @@ holds = Table(
     sqlite_autoincrement=True,
 )
 
-#: What is to be done because an alert fires: rows come in the transaction of that change, and each is done once.
+#: Actions of alerts. The transaction of an alert's change inserts its actions; each is executed once.
 alert_actions = Table(
     "alert_actions",
     metadata,
     Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("action_id", String(64), nullable=False, unique=True),
     Column("alert_id", String(64), nullable=False),
-    Column("number", Integer, nullable=False),  #: of the change by which the alert fired
+    Column("number", Integer, nullable=False),  #: of the change that fired the alert
     Column("kind", String(32), nullable=False),
     Column("rule_id", String(64), nullable=False),
-    Column("node", String(255)),  #: the machine that is to do it; none: any
+    Column("node", String(255)),  #: the machine that executes it; null: any
     Column("about", String(255)),  #: the task or the GPU
-    Column("attempt", Integer),  #: the task's attempt; none: any
-    Column("owner", String(64)),  #: whom that belongs to
-    Column("acts_for", String(64)),  #: whose tasks alone the rule may act on; none: everybody's
-    Column("set_by", String(64)),  #: who had the rule act
+    Column("attempt", Integer),  #: the task's attempt; null: any
+    Column("owner", String(64)),  #: the owner of the task
+    Column("acts_for", String(64)),  #: the only user whose tasks the rule may affect; null: all users
+    Column("set_by", String(64)),  #: the user who configured the action
     Column("state", String(16), nullable=False),
     Column("created_at", Float(53), nullable=False),
     Column("not_before", Float(53), nullable=False),

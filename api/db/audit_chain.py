@@ -1,6 +1,6 @@
-"""The audit's chain: each row has the hash of itself and of the row before, and the head says where it begins and ends.
+"""The audit's hash chain: each row has a hash of itself and of the previous row; the head row has both ends.
 
-The head's row is the last that a transaction locks: so writers follow one another, and never wait in a circle.
+Transactions lock the head row last, so that writers queue up and never deadlock.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from api.domain.audit import AuditEntry, AuditOutcome, AuditRecord, RequestNote,
 from api.util.logs import AUDIT_LOGGER
 from api.util.shortening import shorten, shorten_text
 
-#: Its lines are JSON whatever the others are, and are written at every level: see `util/logs`.
+#: Its lines are always JSON, at every log level: see `util/logs`.
 logger = logging.getLogger(AUDIT_LOGGER)
 
-#: What the first row of all follows.
+#: The hash before the first row.
 GENESIS = "0" * 64
 
 _HEAD = 1
 
-# Made once: to build a statement anew takes longer than to execute it.
+# Built once: building a statement takes longer than executing it.
 _READ_HEAD = select(
     audit_chain.c.first_id, audit_chain.c.before_first, audit_chain.c.last_id, audit_chain.c.last_hash
 ).where(audit_chain.c.id == _HEAD)
@@ -38,16 +38,16 @@ _MOVE_HEAD = (
     .values(last_id=bindparam("new_last_id"), last_hash=bindparam("new_last_hash"))
 )
 _INSERT = insert(audit)
-#: One row and the move of the head in one statement, which only PostgreSQL knows: a question less to the server.
+#: Inserts one row and moves the head in one statement (PostgreSQL only), to save a round trip.
 _INSERT_AND_MOVE = _INSERT.values({column.name: bindparam(f"row_{column.name}") for column in audit.c}).add_cte(
     _MOVE_HEAD.cte("moved")
 )
 
-#: What a request with an Idempotency-Key has made: a retry after a kill finds it.
+#: Stores what a request with an Idempotency-Key has created, for a retry after a crash.
 _OF_SCOPE = kept_answers.c.scope == bindparam("of_scope")
 _NOTE_MADE = update(kept_answers).where(_OF_SCOPE).values(made=bindparam("what", type_=Document))
 
-#: Characters that the columns of texts take.
+#: The lengths of the text columns in characters.
 _TEXTS = {
     str(column.name): column.type.length
     for column in audit.c
@@ -58,14 +58,14 @@ _TEXTS = {
 class Head(NamedTuple):
     """Both ends of the chain."""
 
-    first_id: int  #: of the oldest row that is kept, or of the next one when none is
-    before_first: str  #: the hash that it follows
+    first_id: int  #: of the oldest stored row, or of the next one if there is none
+    before_first: str  #: the hash of the row before it
     last_id: int
     last_hash: str
 
 
 def append(connection: Connection, entries: Iterable[AuditEntry]) -> list[AuditRecord]:
-    """Appends rows, which must be the last that this transaction does."""
+    """Append rows. This must be the last change of the transaction."""
     head = lock_head(connection)
     last_id, last_hash = head.last_id, head.last_hash
     rows = []
@@ -83,14 +83,14 @@ def append(connection: Connection, entries: Iterable[AuditEntry]) -> list[AuditR
     return [AuditRecord(row["id"], _entry(row), row["hash"]) for row in rows]
 
 
-def keep_note(connection: Connection) -> RequestNote | None:
-    """Appends the note about the present request; None where there is none to be kept, or it is kept already."""
+def store_note(connection: Connection) -> RequestNote | None:
+    """Append the note about the current request. Returns None if there is none, or if it is stored already."""
     note = current_note.get()
     if note is None or not note.is_change:
         return None
     if note.key_scope is not None and note.has_changed and note.object is not None:
-        told = note.after.items() if isinstance(note.after, dict) else ()
-        made = {"about": note.object, "numbers": {name: value for name, value in told if type(value) is int}}
+        values = note.after.items() if isinstance(note.after, dict) else ()
+        made = {"about": note.object, "numbers": {name: value for name, value in values if type(value) is int}}
         connection.execute(_NOTE_MADE, {"of_scope": note.key_scope, "what": made})
     if note.is_kept:
         return None
@@ -101,21 +101,21 @@ def keep_note(connection: Connection) -> RequestNote | None:
     return note
 
 
-def tell_kept(note: RequestNote) -> None:
-    """Takes it that the transaction with the note has committed."""
+def mark_stored(note: RequestNote) -> None:
+    """Mark a note as stored, after its transaction has committed."""
     note.is_kept = True
     if note.pending is not None:
         log(note.pending)
 
 
 def log(record: AuditRecord) -> None:
-    """One line about a row that is kept now, for whoever collects the lines elsewhere."""
+    """Log a line about a stored row, so that it can be collected outside of the database."""
     entry = record.entry
     facts = {name: getattr(entry, name) for name in ("actor", "key_id", "operation", "object", "address")}
-    told = {"outcome": entry.outcome, "code": entry.code, "count": entry.count, "request_id": entry.request_id}
+    outcome = {"outcome": entry.outcome, "code": entry.code, "count": entry.count, "request_id": entry.request_id}
     change = {"before": entry.before, "after": entry.after}
     at = {"id": record.id, "at": entry.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-    logger.info("audit", extra={**at, **facts, **told, **change, "hash": record.hash})
+    logger.info("audit", extra={**at, **facts, **outcome, **change, "hash": record.hash})
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
@@ -136,24 +136,24 @@ def _entry(row: Mapping[str, Any]) -> AuditEntry:
 
 
 def read_record(row: Mapping[str, Any]) -> AuditRecord:
-    """The record in a row of the table, by the names of its columns."""
+    """Return the record of a table row."""
     return AuditRecord(row["id"], _entry(row), row["hash"])
 
 
 def hash_row(before: str, row: Mapping[str, Any]) -> str:
-    """The SHA-256 of the hash before and of every other column, as JSON with sorted names, in hexadecimal."""
+    """Return the SHA-256, in hexadecimal, of the previous hash and all other columns as JSON with sorted names."""
     content = {name: value for name, value in row.items() if name != "hash"}
     return hashlib.sha256(before.encode() + orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def read_head(connection: Connection) -> Head | None:
-    """Both ends of the chain; None before the first row."""
+    """Return both ends of the chain; None before the first row."""
     row = connection.execute(_READ_HEAD).one_or_none()
     return None if row is None else Head(*row)
 
 
 def lock_head(connection: Connection) -> Head:
-    """Both ends of the chain, which nobody else moves before this transaction ends."""
+    """Lock the head row until the end of the transaction, and return both ends of the chain."""
     row = connection.execute(_LOCK_HEAD).one_or_none()
     if row is None:
         _make_head(connection)
@@ -162,12 +162,12 @@ def lock_head(connection: Connection) -> Head:
 
 
 def _make_head(connection: Connection) -> None:
-    # Where rows are there already, somebody has removed the head: the next row follows none of them, which shows.
+    # If rows exist, someone has deleted the head. The new row then follows none of them, so verification fails.
     last_id = connection.scalar(select(func.max(audit.c.id))) or 0
     row = {"id": _HEAD, "first_id": 1, "before_first": GENESIS, "last_id": last_id, "last_hash": GENESIS}
     try:
         with connection.begin_nested():
             connection.execute(insert(audit_chain).values(row))
     except IntegrityError:
-        # Another server was first.
+        # Another server was faster.
         return

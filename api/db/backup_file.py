@@ -1,4 +1,4 @@
-"""A backup as one file: a gzipped tar of what it is, the database, and the name of the machine."""
+"""The file format of backups: a gzipped tar with metadata, the database, and the machine's name."""
 
 import contextlib
 import gzip
@@ -18,39 +18,39 @@ import orjson
 
 from api.util.durable import sync_directory
 
-#: The form of the file. A later one is refused.
+#: The version of the format. Later ones are rejected.
 FORMAT = 1
 
 _FACTS, _DATABASE, _NODE = "backup.json", "database", "node"
 
-#: Bytes that the small members may have.
+#: The most bytes of the small members.
 _MOST_BYTES = 64 * 1024
 
-#: Level of gzip: a quarter of the time of the highest, for a file that is a few percent larger.
+#: gzip's level: a quarter of the time of the highest, with a few percent more bytes.
 _LEVEL = 6
 
 _UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 class BackupError(Exception):
-    """A backup cannot be made or restored: why, and what to do."""
+    """A backup cannot be created or restored; the message has the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupFacts:
-    """What a backup is."""
+    """The metadata of a backup."""
 
     backend: str  #: "sqlite" or "postgresql"
     revision: str  #: of the tables
-    version: str  #: of the service that made it
+    version: str  #: of the service that created it
     made_at: str  #: UTC, ISO 8601
-    storage_root: str  #: where tasks' files lay, of which a backup has none
+    storage_root: str  #: the directory of the tasks' files, which are not in the backup
     sha256: str  #: of the database
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup that was read: its facts, where its database lies now, and the content of STORAGE_ROOT/node."""
+    """An extracted backup: its metadata, its database file, and the content of STORAGE_ROOT/node."""
 
     facts: BackupFacts
     database: Path
@@ -58,11 +58,12 @@ class Backup:
 
 
 def write_backup(target: Path, facts: BackupFacts, database: Path, node: bytes | None, replaces: bool) -> None:
-    """Writes the file whole or not at all, for its owner only. Raises OSError, and BackupError when there is one that
-    it may not replace.
+    """Write the file atomically, for its owner only.
+
+    Raises OSError, and BackupError if the file exists and may not be replaced.
     """
     refuse_existing(target, replaces)
-    # Made with mode 0600.
+    # mkstemp sets mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -85,9 +86,9 @@ def write_backup(target: Path, facts: BackupFacts, database: Path, node: bytes |
 
 
 def refuse_existing(target: Path, replaces: bool) -> None:
-    """Raises BackupError when there is a file that may not be replaced."""
+    """Raise BackupError if the file exists and may not be replaced."""
     if target.exists() and not replaces:
-        raise BackupError(f"{target} is there already: name another file, or replace it with --force (make: FORCE=1)")
+        raise BackupError(f"{target} exists: choose another file, or replace it with --force (make: FORCE=1)")
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
@@ -97,10 +98,10 @@ def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> 
 
 
 def read_backup(source: Path, directory: Path) -> Backup:
-    """Read a backup, and put its database into this directory.
+    """Read a backup, and extract its database into this directory.
 
-    Raise BackupError when the file cannot be opened, is not a backup, has a later form, or is damaged, and OSError
-    when its database cannot be written.
+    Raises BackupError if the file cannot be opened, is not a backup, has a later format or is damaged. Raises OSError
+    if the database cannot be written.
     """
     database = directory / _DATABASE
     small: dict[str, bytes] = {}
@@ -116,15 +117,15 @@ def read_backup(source: Path, directory: Path) -> Backup:
                 elif member.name in (_FACTS, _NODE) and member.size <= _MOST_BYTES:
                     small[member.name] = content.read()
     except _UNREADABLE as error:
-        raise BackupError(f"{source} is no backup of this service, or damaged ({error})") from error
+        raise BackupError(f"{source} is not a backup of this service, or it is damaged ({error})") from error
     facts = _read_facts(source, small.get(_FACTS, b""))
     if not database.is_file() or digest(database) != facts.sha256:
-        raise BackupError(f"{source} is damaged: its database is not the one that was put into it")
+        raise BackupError(f"{source} is damaged: the checksum of its database does not match")
     return Backup(facts, database, small.get(_NODE))
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """The regular files in it. Nothing is written under the names that they have."""
+    """Yield the regular files. Their names are never used as paths."""
     for member in archive:
         content = archive.extractfile(member) if member.isreg() else None
         if content is not None:
@@ -143,13 +144,13 @@ def _read_facts(source: Path, content: bytes) -> BackupFacts:
     try:
         facts = orjson.loads(content)
         if facts["format"] > FORMAT:
-            raise BackupError(f"{source} was made by a newer version of this service: restore it with that one")
+            raise BackupError(f"{source} was made by a newer version of this service: restore it with that version")
         return BackupFacts(**{each.name: str(facts[each.name]) for each in fields(BackupFacts)})
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise BackupError(f"{source} is no backup of this service: it does not say what it is") from error
+        raise BackupError(f"{source} is not a backup of this service: its metadata is missing") from error
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

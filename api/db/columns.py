@@ -1,4 +1,4 @@
-"""What the descriptions of all tables share."""
+"""Column types that all tables share."""
 
 from sqlalchemy import JSON, BigInteger, Integer, MetaData
 
@@ -7,5 +7,5 @@ metadata = MetaData()
 #: A JSON column in which None is SQL NULL, not the JSON text "null".
 Document = JSON(none_as_null=True)
 
-#: A number that the database gives; SQLite numbers rows by itself only in a column of the type INTEGER.
+#: An automatic number; SQLite numbers rows only in a column of the type INTEGER.
 Serial = BigInteger().with_variant(Integer, "sqlite")

@@ -1,4 +1,4 @@
-"""What DATABASE_URL says: SQLite in a file, or PostgreSQL on one server or on several of which one takes changes."""
+"""Parses DATABASE_URL: a SQLite file, or PostgreSQL on one or several servers, one of which is the primary."""
 
 import re
 from collections.abc import Mapping
@@ -12,28 +12,28 @@ _SEVERAL = re.compile(
     r"(?P<before>\w[\w+.-]*://(?:[^/?#]*@)?)(?P<servers>[^/?#@]*,[^/?#@]*)(?P<after>[/?].*|)", re.DOTALL
 )
 
-#: One of them: a name or address, in brackets where it has colons, and a port.
+#: One server: a name or address, in brackets if it has colons, and a port.
 _SERVER = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]+))?")
 
-_NO_URL = "DATABASE_URL is no URL: it looks like postgresql://user:password@host/name"
+_NO_URL = "DATABASE_URL is not a valid URL: write it as postgresql://user:password@host/name"
 
 
 class DatabaseError(Exception):
-    """The database cannot be used: which one, why, and what to do."""
+    """The database cannot be used; the message has its name, the reason and a remedy."""
 
 
 def parse_database_url(text: str) -> URL:
-    """The URL with the driver that is used for it; several servers stand in its query, as libpq takes them.
+    """Return the URL with its driver; several servers are in its query, in libpq's form.
 
-    Raises DatabaseError when it is none that is known here.
+    Raises DatabaseError if the URL is invalid or not supported.
     """
     text, servers = _take_servers(text)
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # ValueError: its port is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise DatabaseError(_NO_URL) from None
     if "@" in (url.host or ""):
-        # What was read as the host begins with the end of a password, and would be shown.
+        # The parsed host starts with the end of a password, which must not be shown.
         raise DatabaseError("DATABASE_URL has an @ in its name or password: write it as %40")
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
@@ -41,14 +41,14 @@ def parse_database_url(text: str) -> URL:
     if backend == "sqlite" and url.database not in (None, "", ":memory:"):
         return url.set(drivername="sqlite+pysqlite")
     raise DatabaseError(
-        f"DATABASE_URL names {backend!r}: only postgresql://… and sqlite:///file are supported"
+        f"DATABASE_URL has the scheme {backend!r}: only postgresql://… and sqlite:///file are supported"
         if backend != "sqlite"
-        else "DATABASE_URL must name a file: a database in memory would forget every task"
+        else "DATABASE_URL must name a file: a database in memory would lose every task"
     )
 
 
 def _take_servers(text: str) -> tuple[str, dict[str, str]]:
-    """The URL without its servers where these are several, and those as arguments of libpq."""
+    """Return the URL without its servers if there are several, and these as libpq arguments."""
     parts = _SEVERAL.fullmatch(text)
     if parts is None:
         return text, {}
@@ -66,7 +66,7 @@ def _with_servers(url: URL, servers: Mapping[str, str]) -> URL:
     for name in ("host", "port"):
         given = url.query.get(name)
         if isinstance(given, tuple):
-            # SQLAlchemy's form of several: host=a:5432&host=b:5432; libpq has one of each.
+            # SQLAlchemy's form of several servers: host=a:5432&host=b:5432; libpq has one value each.
             url = url.update_query_dict({name: ",".join(given)})
     hosts = str(url.query.get("host", ""))
     if hosts and "port" not in url.query and ":" in hosts and not hosts.startswith("/"):
@@ -74,16 +74,16 @@ def _with_servers(url: URL, servers: Mapping[str, str]) -> URL:
         servers = {"host": ",".join(pair[0] for pair in pairs), "port": ",".join(pair[2] for pair in pairs)}
     url = url.update_query_dict(dict(servers)) if servers else url
     if "," in str(url.query.get("host", "")) and "target_session_attrs" not in url.query:
-        # Whoever connects by it, a backup's programs too, finds the one that takes changes.
+        # So that all programs that use this URL, such as pg_dump, find the primary.
         url = url.update_query_dict({"target_session_attrs": "read-write"})
     return url
 
 
 def servers_of(arguments: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-    """Each server that these arguments of libpq name, as arguments of its own; none where they name one."""
+    """Return the libpq arguments of each server; empty if there is only one."""
     hosts, ports = str(arguments.get("host") or "").split(","), str(arguments.get("port") or "").split(",")
     if len(hosts) < 2 or "hostaddr" in arguments:
         return ()
-    # One port is that of all.
+    # A single port applies to all servers.
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return tuple({"host": host, "port": port} for host, port in zip(hosts, ports, strict=False))

@@ -1,4 +1,4 @@
-"""A lock on a directory: one process holds it, and the kernel frees it when that process ends, however it ends."""
+"""A file lock held by one process; the kernel releases it when the process ends."""
 
 import fcntl
 import os
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 class FileLock:
-    """Held until it is released or its process ends."""
+    """A lock that is held until it is released or its process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Takes the lock unless another process has it; True when it is held by this one. Raises OSError.
+        """Take the lock; return False if another process holds it. Raises OSError.
 
-        A link under its name is not followed: the lock would be on a file that somebody else has chosen.
+        A symbolic link under its name is not followed, because another user could have chosen its target.
         """
         if self._descriptor is not None:
             return True
@@ -32,7 +32,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Lets another process have it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

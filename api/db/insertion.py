@@ -1,4 +1,4 @@
-"""Rows that may be there already, put in by one statement on either database."""
+"""Inserts rows that may exist already, by one statement, on either database."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts those rows whose primary key is not there yet; the others stay as they are."""
+    """Insert the rows whose primary keys are missing; existing rows stay as they are."""
     if not rows:
         return
     if connection.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""Who leads: a row with a fence, which every write of the leader checks, so that two never write."""
+"""Leader election: a row with a fence that each write of the leader checks, so that two leaders never write."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,25 +6,25 @@ from contextlib import AbstractContextManager
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.db.database import Database, writing_only_if
+from api.db.database import Database, write_guard
 from api.db.tables import leadership
 from api.util.clock import Clock
 
-#: Seconds without a sign of life after which another server takes over, and between two such signs.
+#: Seconds without a renewal after which another server takes over, and seconds between two renewals.
 LEADERSHIP_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 
-#: The most seconds that one look counts: while the database did not answer, nobody could show that it lives.
-LOOK_SECONDS = 2.0
+#: The most seconds that one check counts as quiet, because no leader can renew while the database is unavailable.
+CHECK_SECONDS = 2.0
 
-# Made once: the leader looks at its row with every transaction, and building takes as long as executing.
+# Built once: the leader reads its row in every transaction, and building takes as long as executing.
 _ROW = select(leadership).where(leadership.c.scope == bindparam("scope"))
 _MINE = (
     (leadership.c.scope == bindparam("own_scope"))
     & (leadership.c.fence == bindparam("own_fence"))
     & (leadership.c.holder == bindparam("own_holder"))
 )
-#: Locks it until the transaction ends, so that nobody takes over in the middle of it.
+#: Locks the row until the transaction ends, so that no other server takes over during it.
 _LOCK = select(leadership.c.fence).where(_MINE).with_for_update(read=True)
 _RENEW = update(leadership).where(_MINE).values(expires_at=bindparam("until"))
 _FOLLOW = update(leadership).where(_MINE, leadership.c.expires_at == bindparam("seen_until"))
@@ -32,20 +32,20 @@ _RELEASE = update(leadership).where(_MINE).values(holder="")
 
 
 class LeadershipLost(Exception):
-    """Somebody else leads now: what was about to be written is theirs to write."""
+    """Another server leads now; the transaction must not be committed."""
 
 
 class Leadership:
-    """A server's candidacy for the lead of a scope. One thread uses it at a time.
+    """A server's candidacy for the leadership of a scope. Not thread-safe.
 
-    Clocks of different machines are never compared: a leader is given up when its row did not change for 15 s of our
-    own monotonic clock, or at once when `is_gone` knows that its process has ended.
+    Clocks of different machines are never compared. A leader is replaced if its row did not change for 15 s of our own
+    monotonic clock, or immediately if `is_gone` knows that its process has ended.
     """
 
     def __init__(
         self, database: Database, scope: str, name: Callable[[], str], clock: Clock, is_gone: Callable[[str], bool]
     ) -> None:
-        """`name` gives the name of this process as a leader; no other one, before or after it, may have it."""
+        """`name` returns a name for this process as a leader, which no other process ever has."""
         self._database = database
         self._scope = scope
         self._name = name
@@ -55,11 +55,11 @@ class Leadership:
         self._fence: int | None = None
         self._renewed_at = 0.0
         self._seen: tuple[int, str, float] | None = None
-        self._looked_at = 0.0
+        self._checked_at = 0.0
         self._quiet = 0.0
 
     def hold(self) -> bool:
-        """Whether this one leads; it takes over where nobody does. Raises DatabaseUnavailable."""
+        """Return whether this server leads; takes over if there is no leader. Raises DatabaseUnavailable."""
         now = self._clock.monotonic()
         if self._fence is None:
             self._take_over(now)
@@ -79,13 +79,13 @@ class Leadership:
         with self._database.read() as connection:
             row = connection.execute(_ROW, {"scope": self._scope}).one_or_none()
         seen = None if row is None else (row.fence, row.holder, row.expires_at)
-        self._quiet = self._quiet + min(now - self._looked_at, LOOK_SECONDS) if seen == self._seen else 0.0
+        self._quiet = self._quiet + min(now - self._checked_at, CHECK_SECONDS) if seen == self._seen else 0.0
         has_given_sign = self._seen is not None and seen != self._seen
-        self._seen, self._looked_at = seen, now
+        self._seen, self._checked_at = seen, now
         if seen is None:
             fence = self._begin()
         elif not seen[1] or self._quiet >= LEADERSHIP_SECONDS or (not has_given_sign and self._is_gone(seen[1])):
-            # Whoever has just given a sign of life need not be looked for.
+            # A leader that has just renewed is alive; its process need not be checked.
             fence = self._follow(*seen)
         else:
             return
@@ -99,7 +99,7 @@ class Leadership:
             with self._database.write() as connection:
                 connection.execute(insert(leadership).values(row))
         except IntegrityError:
-            return None  # somebody was first
+            return None  # another server was faster
         return 1
 
     def _follow(self, fence: int, holder: str, expires_at: float) -> int | None:
@@ -111,8 +111,8 @@ class Leadership:
         return fence + 1 if changed == 1 else None
 
     def guarding(self) -> AbstractContextManager[None]:
-        """What is written inside is written as the leader, or not at all: then LeadershipLost is raised."""
-        return writing_only_if(self._check)
+        """Guard the write transactions in the `with` block: they raise LeadershipLost unless this server leads."""
+        return write_guard(self._check)
 
     def _check(self, connection: Connection) -> None:
         if self._fence is None or connection.scalar(_LOCK, self._mine()) is None:
@@ -120,7 +120,7 @@ class Leadership:
             raise LeadershipLost
 
     def release(self) -> None:
-        """Stands down, so that another one need not wait. Raises DatabaseUnavailable."""
+        """Give up the leadership, so that another server need not wait. Raises DatabaseUnavailable."""
         if self._fence is None:
             return
         mine, self._fence = self._mine(), None
@@ -128,7 +128,7 @@ class Leadership:
             connection.execute(_RELEASE, mine)
 
     def _mine(self) -> dict[str, str | int | None]:
-        """What marks its own row in the statements above."""
+        """Return the parameters that identify its own row in the statements above."""
         return {"own_scope": self._scope, "own_fence": self._fence, "own_holder": self._holder}
 
     def _expiry(self) -> float:
@@ -136,13 +136,13 @@ class Leadership:
 
 
 class Leaders:
-    """The leaders of all scopes, by their own clocks: good enough to be shown, not to decide by."""
+    """The leaders of all scopes, by their own clocks: for display, not for decisions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def since(self, seconds: float) -> set[str]:
-        """The scopes in which somebody led after this time, in Unix seconds."""
+        """Return the scopes that had a leader after this time, in Unix seconds."""
         leads = (leadership.c.holder != "") & (leadership.c.expires_at > seconds)
         with self._database.read() as connection:
             return set(connection.scalars(select(leadership.c.scope).where(leads)))

@@ -1,4 +1,4 @@
-"""Exclusive holds: claimed all at once or not at all, by the primary key of the table."""
+"""Leases: exclusive reservations, all claimed together or not at all, enforced by the table's primary key."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _FREE_EXPIRED = (
 
 
 class ResourceHeld(Exception):
-    """Somebody else was first: who holds what, by resource; empty when they have left meanwhile."""
+    """Resources are held by others: task ids by resource; empty if they were released meanwhile."""
 
     def __init__(self, held: Mapping[str, str]) -> None:
         super().__init__(", ".join(f"{resource} is held by {task_id}" for resource, task_id in held.items()))
@@ -49,7 +49,7 @@ class ResourceHeld(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """On whose behalf a claim is made. `expires_at` None holds until it is released."""
+    """The holder of a claim. With `expires_at` None the leases stay until they are released."""
 
     task_id: str
     token: str
@@ -58,8 +58,8 @@ class Holder:
 
 
 def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], holder: Holder, now: datetime) -> None:
-    """Takes all these resources. Raises ResourceHeld; the transaction must then be rolled back."""
-    # Always in the same order: two claims for the same GPUs then wait for each other, and never in a circle.
+    """Claim all these resources. Raises ResourceHeld; the transaction must then be rolled back."""
+    # In a fixed order, so that concurrent claims of the same GPUs never deadlock.
     wanted = sorted({(resource, kind) for kind, resource in resources})
     rows = [
         {
@@ -76,7 +76,7 @@ def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], ho
     ]
     if not rows:
         return
-    taken = connection.execute(_take_what_is_free(connection.dialect.name), rows).all()
+    taken = connection.execute(_insert_free(connection.dialect.name), rows).all()
     if len(taken) < len(rows):
         gone = {resource for resource, _ in wanted} - {row.resource for row in taken}
         held = connection.execute(_HELD, {"names": list(gone)})
@@ -84,9 +84,10 @@ def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], ho
 
 
 @cache
-def _take_what_is_free(dialect: str) -> ReturningInsert[Any]:
-    """One statement for all rows, whose refusal is no error: PostgreSQL would log each. It waits for those who are
-    about to take the same, and returns what it took.
+def _insert_free(dialect: str) -> ReturningInsert[Any]:
+    """Return a statement that inserts the free resources among the rows and returns them.
+
+    A conflict is no error, because PostgreSQL would log each one. It waits for concurrent claims of the same resources.
     """
     if dialect == "postgresql":
         return postgresql.insert(leases).on_conflict_do_nothing().returning(leases.c.resource)
@@ -94,34 +95,34 @@ def _take_what_is_free(dialect: str) -> ReturningInsert[Any]:
 
 
 def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[Lease]:
-    """Every lease, or every one of a kind."""
+    """Return all leases, or all of a kind."""
     rows = connection.execute(_ALL) if kind is None else connection.execute(_OF_KIND, {"of_kind": kind})
     return [read_lease(row) for row in rows]
 
 
 def renew(connection: Connection, tokens: Sequence[str], expires_at: datetime) -> int:
-    """Moves the expiry of what is held with these tokens; returns how many leases there were."""
+    """Extend the held leases with these tokens; return their number."""
     return connection.execute(_RENEW, {"tokens": list(tokens), "until": to_seconds(expires_at)}).rowcount
 
 
 def drain(connection: Connection, token: str, now: datetime) -> None:
-    """Gives up what an ended holder has: its GPUs drain, everything else is free at once."""
+    """Release the leases of an ended holder, except its GPUs, which start draining."""
     connection.execute(_LEAVE, {"of_token": token})
     connection.execute(_DRAIN, {"of_token": token, "draining_since": to_seconds(now)})
 
 
 def release_drained(connection: Connection, token: str, resource: str) -> bool:
-    """Frees a resource whose last holder has ended; False when that was done before."""
+    """Release a drained resource; return False if that was done before."""
     return connection.execute(_RELEASE_DRAINED, {"of_resource": resource, "of_token": token}).rowcount > 0
 
 
 def release_expired(connection: Connection, now: datetime) -> list[Lease]:
-    """Frees and returns the leases that have expired and belong to no open attempt, so that nobody renews them."""
-    # One statement: an attempt that ends in this moment keeps its GPUs draining.
+    """Release and return the expired leases of tokens without an open attempt, so that none is renewed again."""
+    # One statement, so that GPUs of an attempt that ends at this moment keep draining.
     gone = connection.execute(_FREE_EXPIRED, {"now": to_seconds(now)})
     return sorted((read_lease(row) for row in gone), key=lambda lease: lease.resource)
 
 
 def release(connection: Connection, token: str, kind: LeaseKind) -> int:
-    """Gives up the leases of this kind with this token; returns how many there were."""
+    """Release the leases of this kind with this token; return their number."""
     return connection.execute(_RELEASE, {"of_token": token, "of_kind": kind}).rowcount

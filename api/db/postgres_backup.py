@@ -1,4 +1,4 @@
-"""Dumps the tables of the service from a PostgreSQL, and restores them, by PostgreSQL's own programs."""
+"""Dumps and restores the service's tables in PostgreSQL, by PostgreSQL's own programs."""
 
 import shutil
 import subprocess
@@ -17,13 +17,13 @@ from api.db.database import MIGRATION_LOCK
 from api.db.tables import metadata
 from api.util.masking import is_secret_name, mask_secrets
 
-#: Seconds to connect.
+#: The timeout for connecting, in seconds.
 _CONNECT_SECONDS = 10
 
-#: Those that this version knows; an older one has fewer.
+#: The tables of this version; older versions have fewer.
 _TABLES = frozenset((*metadata.tables, "alembic_version"))
 
-#: Those that every version has.
+#: The tables that every version has.
 _ALWAYS = frozenset(("alembic_version", "leadership", "tasks"))
 
 _PRESENT = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -44,7 +44,7 @@ class PostgresTables:
         self._password = url.password or str(url.query.get("password", ""))
 
     def dump(self, target: Path) -> str:
-        """Writes one state of the tables into a file, while others go on to write. Returns its revision.
+        """Write a consistent snapshot of the tables into a file and return its revision. Writers are not blocked.
 
         Raises BackupError.
         """
@@ -52,7 +52,7 @@ class PostgresTables:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             present = self._find_tables(connection)
             if not present >= _ALWAYS:
-                raise BackupError("the database has no tables of this service: look at DATABASE_URL")
+                raise BackupError("the database has no tables of this service: check DATABASE_URL")
             schema, snapshot, revision = self._one(
                 connection,
                 "SELECT current_schema(), pg_export_snapshot(), version_num FROM alembic_version",
@@ -63,14 +63,14 @@ class PostgresTables:
         return str(revision)
 
     def restore(self, dump: Path, schema: str, replaces: bool) -> str | None:
-        """Put the tables of a dump in the place of the present ones, which are moved into a schema of this name.
+        """Replace the tables by those of a dump; move the present ones into a schema of this name, and return that.
 
-        Return that; None when there were none. All of it is one transaction: raise BackupError, and after a kill
-        nothing has changed. Scripts are written beside the dump.
+        Returns None if there were none. All of it is one transaction: after a BackupError or a crash nothing has
+        changed. Scripts are written beside the dump.
         """
         with self._connect() as connection:
             connection.autocommit = True
-            # A server that starts now waits until this has ended.
+            # A server that starts now waits until the restore has ended.
             connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
             self._refuse_others(connection)
             present = self._find_tables(connection)
@@ -91,21 +91,21 @@ class PostgresTables:
         if others:
             shown = ", ".join(sorted(set(others))[:3])
             raise BackupError(
-                f"other connections to the database are open ({len(others)}: {shown}): end every server on it, and "
-                "whatever else uses it, first"
+                f"other connections to the database are open ({len(others)}: {shown}): stop every server and other "
+                "program that uses it first"
             )
 
     def _refuse_tables(self, connection: psycopg.Connection, present: set[str], replaces: bool) -> None:
         if present and not replaces:
             raise BackupError(
-                "the database has tables of this service already: with --force (make: FORCE=1) those of the backup "
-                "take their place, and the present ones are kept in a schema of their own"
+                "the database contains tables of this service: with --force (make: FORCE=1) they are replaced by "
+                "those of the backup and moved to a separate schema"
             )
         foreign = {str(row[0]) for row in connection.execute(_PRESENT)} - _TABLES
         if present and foreign:
             raise BackupError(
-                f"the database has tables that this version does not know ({', '.join(sorted(foreign)[:5])}): make an "
-                "empty one, and name that by DATABASE_URL"
+                f"the database has tables unknown to this version ({', '.join(sorted(foreign)[:5])}): create an "
+                "empty database, and set DATABASE_URL to it"
             )
 
     def _find_tables(self, connection: psycopg.Connection) -> set[str]:
@@ -114,7 +114,7 @@ class PostgresTables:
     def _one(self, connection: psycopg.Connection, statement: str) -> tuple[object, ...]:
         row = connection.execute(statement.encode()).fetchone()
         if row is None:
-            raise BackupError("the database does not say of which version its tables are")
+            raise BackupError("the database has no record of its tables' version")
         return row
 
     @contextmanager
@@ -124,15 +124,15 @@ class PostgresTables:
             with psycopg.connect(**arguments, connect_timeout=_CONNECT_SECONDS) as connection:
                 yield connection
         except psycopg.Error as error:
-            raise BackupError(f"the database does not do what is asked of it: {_say(error)}") from error
+            raise BackupError(f"the database reported an error: {_one_line(error)}") from error
 
     def _run(self, program: str, arguments: Sequence[str], *, connects: bool = True) -> None:
-        """Run one of PostgreSQL's programs, on this database if it connects. Raise BackupError with its message."""
+        """Run one of PostgreSQL's programs, on this database if `connects`. Raises BackupError with its message."""
         found = shutil.which(program)
         if found is None:
-            raise BackupError(f"{program} is not installed: it comes with PostgreSQL's client (postgresql-client)")
+            raise BackupError(f"{program} is not installed: install PostgreSQL's client (postgresql-client)")
         with tempfile.NamedTemporaryFile("w", prefix="pgpass-") as passwords:
-            # In a file and not on the command line, which every process of the machine can read.
+            # Not on the command line, which every process of the machine can read.
             escaped = self._password.replace("\\", "\\\\").replace(":", "\\:")
             passwords.write(f"*:*:*:*:{escaped}\n")
             passwords.flush()
@@ -147,7 +147,7 @@ class PostgresTables:
                 check=False,
             )
         if done.returncode != 0:
-            raise BackupError(f"{program} says: {mask_secrets(done.stderr.strip()[-1000:])}")
+            raise BackupError(f"{program} failed: {mask_secrets(done.stderr.strip()[-1000:])}")
 
 
 def _move(tables: set[str], usual: str, schema: str) -> list[sql.Composed]:
@@ -163,7 +163,7 @@ def _move(tables: set[str], usual: str, schema: str) -> list[sql.Composed]:
 
 
 def _finish(usual: str) -> list[sql.Composed]:
-    """Return the statements that fail unless every version's tables are in the usual schema, and that end the lead."""
+    """Return statements that fail unless the basic tables are in the usual schema, and that remove all leaders."""
     look = sql.SQL("SELECT 1 FROM {} LIMIT 1")
     return [
         *(look.format(sql.Identifier(usual, name)) for name in sorted(_ALWAYS)),
@@ -176,9 +176,9 @@ def _join(connection: psycopg.Connection, statements: Sequence[sql.Composed]) ->
 
 
 def _quote(name: object) -> str:
-    """A name in a pattern of pg_dump, in which it means itself."""
+    """Return a name quoted for a pattern of pg_dump."""
     return '"' + str(name).replace('"', '""') + '"'
 
 
-def _say(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return mask_secrets(" ".join(str(error).split()))

@@ -1,5 +1,6 @@
-"""Connections to PostgreSQL that wait for an answer only so long: a server that is frozen, or a host that has gone
-silent, breaks no connection, and libpq itself has no bound.
+"""PostgreSQL connections with bounded waits.
+
+A frozen server or an unreachable host breaks no connection, and libpq itself has no timeout for responses.
 """
 
 import time
@@ -18,42 +19,42 @@ from api.util.deadlines import at_most, time_left
 
 T = TypeVar("T")
 
-#: Seconds to connect, and for the answer to the first statement on a connection that is used again: both may come
-#: before a caller gets its 503, which is due within 5 s.
+#: Seconds to connect, and seconds for the response to the first statement on a reused connection. A request may need
+#: both before its 503, which must be sent within 5 s.
 CONNECT_SECONDS = 3
 PING_SECONDS = 1.5
 
-#: Seconds beyond the server's own bound on a statement.
+#: Seconds added to the server's own timeout of a statement.
 GRACE_SECONDS = 0.5
 
-#: Seconds between two looks for a signal while an answer is waited for; psycopg's own choice.
+#: Seconds between two checks for a signal while waiting; psycopg's default.
 INTERVAL_SECONDS = 0.1
 
-_SILENT = "the server has not answered in time"
+_SILENT = "the server did not answer in time"
 
-#: In a connection's info: it has answered before.
+#: The key in a connection's info that marks a connection which has answered before.
 _ANSWERED = "answered"
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that is closed when the server does not answer. Its transactions are begun by `begin`."""
+    """A connection that is closed if the server does not answer. `begin` starts its transactions."""
 
-    answer_seconds: float | None = None  #: None waits for ever
+    answer_seconds: float | None = None  #: None: no limit
     _is_beginning = False
     _is_unconfirmed = False
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
-        # The public bound, `connect_timeout`, knows no less than 2 s.
+        # psycopg's own `connect_timeout` is at least 2 s.
         gen, left = super()._connect_gen(*args, **kwargs), time_left()
         return gen if left is None else _bounded(gen, left, gen.close)
 
     def wait_for_answers(self, lock_ms: int | None) -> None:
-        """Bounds the wait for answers, a little above `lock_ms`, the server's bound on a statement; None: none."""
+        """Limit the wait for responses to slightly above `lock_ms`, the server's statement timeout; None: no limit."""
         self.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS
 
     def wait(self, gen: PQGen[T], interval: float = INTERVAL_SECONDS, timeout: float | None = None) -> T:
-        """Waits for an answer as psycopg does. Raises psycopg.OperationalError when the bound is over."""
+        """Wait for a response like psycopg does. Raises psycopg.OperationalError after the limit."""
         seconds = PING_SECONDS if self._is_beginning else self.answer_seconds
         if seconds is None:
             return super().wait(gen, interval, timeout)
@@ -68,35 +69,36 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(_SILENT) from None
 
     def watch_replication(self) -> None:
-        """Has `commit` raise where the server gave up the wait for its replica: it calls that a success."""
+        """Make `commit` raise if the server stopped waiting for its replica, which it reports as a success."""
         self.add_notice_handler(self._note_unconfirmed)
 
     def _note_unconfirmed(self, notice: psycopg.errors.Diagnostic) -> None:
-        # By the place in PostgreSQL that says so: the words are in the server's language.
+        # Identified by PostgreSQL's source function, because the message is in the server's language.
         self._is_unconfirmed |= notice.source_function == "SyncRepWaitForLSN"
 
     def commit(self) -> None:
-        """Commits. Raises psycopg.OperationalError when only this server has the change: a failover would lose it."""
+        """Commit. Raises psycopg.OperationalError if only this server has the change: a failover would lose it."""
         self._is_unconfirmed = False
         super().commit()
         if self._is_unconfirmed:
             raise psycopg.OperationalError("the replica has not confirmed the change")
 
     def begin(self, statement: bytes) -> None:
-        """Begins a transaction, which the driver then takes for one of its own. No lock is waited for, so that the
-        answer is due at once. Raises psycopg.Error.
+        """Start a transaction that the driver treats as its own. Raises psycopg.Error.
+
+        No lock is needed, so the response is due immediately.
         """
         self._is_beginning = True
         try:
             with self.lock:
-                # As the driver begins its own: through a cursor it takes three times as long.
+                # Like the driver starts its own; a cursor would take three times as long.
                 self.wait(self._exec_command(statement))
         finally:
             self._is_beginning = False
 
 
 def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], None]) -> Generator[Any, Any, T]:
-    """The generator of a conversation with the server, given up when the server says nothing for so long."""
+    """Wrap a generator of a conversation with the server; abort it if the server is silent for `seconds`."""
     give_up_at = time.monotonic() + seconds
     try:
         wanted = next(gen)
@@ -111,15 +113,15 @@ def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], 
 
 
 def create_postgres_engine(url: URL, lock_ms: int, how_to_begin: Callable[[], bytes], **shared: Any) -> Engine:
-    """An engine whose statements wait for a lock, and for an answer, no longer than `lock_ms` and a little.
+    """Create an engine whose statements wait for locks and responses for little longer than `lock_ms`.
 
-    `how_to_begin` gives the statement that begins the caller's transaction. It is sent when a connection is taken, and
-    so tells as well whether the connection is still one: another one is made where it is not.
+    `how_to_begin` returns the statement that starts the caller's transaction. It is sent when a connection is taken
+    from the pool, and thereby also tests the connection: a broken one is replaced.
     """
     options = f"-c statement_timeout={lock_ms} -c lock_timeout={lock_ms} -c timezone=UTC"
-    # The network's own bound, for what is sent and not even received.
+    # The kernel's limit for sent data that the server does not acknowledge.
     arguments = {"connect_timeout": CONNECT_SECONDS, "options": options, "tcp_user_timeout": lock_ms}
-    # A replica answers, too, and would be found out only by the first change.
+    # A replica would accept the connection and only fail at the first write.
     arguments |= {} if "target_session_attrs" in url.query else {"target_session_attrs": "read-write"}
     engine = create_engine(url, **shared, connect_args=arguments)
     servers = Servers(servers_of(engine.dialect.create_connect_args(url)[1]) or ({},))
@@ -139,7 +141,7 @@ def create_postgres_engine(url: URL, lock_ms: int, how_to_begin: Callable[[], by
             driver.begin(how_to_begin())
         except psycopg.Error as error:
             if record.info.get(_ANSWERED):
-                # The server was restarted meanwhile, most likely: SQLAlchemy tries again with a new connection.
+                # The server was probably restarted: SQLAlchemy tries again with a new connection.
                 raise InvalidatePoolError(str(error)) from error
             raise
         record.info[_ANSWERED] = True

@@ -1,4 +1,4 @@
-"""The servers of a PostgreSQL that is kept twice: whichever takes changes is found again after each failover."""
+"""Several PostgreSQL servers of which one is the primary; the primary is found again after a failover."""
 
 import logging
 import threading
@@ -15,16 +15,16 @@ Connection = TypeVar("Connection")
 
 
 class Servers:
-    """Tries one server after the other, beginning with the one that last took a connection."""
+    """Tries the servers in turn, starting with the one that last accepted a connection."""
 
     def __init__(self, servers: Sequence[Mapping[str, str]]) -> None:
         self._servers = list(servers)
         self._lock = threading.Lock()
 
     def connect(self, connect: Callable[[Mapping[str, str]], Connection], seconds: float) -> Connection:
-        """A connection to the first that gives one within its share of these seconds.
+        """Return a connection to the first server that accepts one within its share of these seconds.
 
-        Raises psycopg.OperationalError, with what each of them said.
+        Raises psycopg.OperationalError with the errors of all servers.
         """
         with self._lock:
             servers = list(self._servers)
@@ -34,7 +34,7 @@ class Servers:
         with within(seconds):
             for left, server in zip(range(len(servers), 0, -1), servers, strict=True):
                 try:
-                    # One that is silent leaves time for the others.
+                    # So that a silent server leaves time for the others.
                     with within(at_most(seconds) / left):
                         connection = connect(server)
                 except psycopg.OperationalError as error:
@@ -42,7 +42,7 @@ class Servers:
                 else:
                     self._prefer(server)
                     return connection
-        # The first one was silent, perhaps, and took the time that a hurried caller had.
+        # The first one may have been silent and used up an urgent caller's time.
         self._put_last(servers[0])
         raise psycopg.OperationalError("; ".join(problems))
 
@@ -53,7 +53,7 @@ class Servers:
                 return
             self._servers.remove(server)
             self._servers.insert(0, server)
-        logger.warning("another database server takes the changes now", extra={"database": _name(server)})
+        logger.warning("connected to another database server, the new primary", extra={"database": _name(server)})
 
     def _put_last(self, server: Mapping[str, str]) -> None:
         with self._lock:
@@ -67,5 +67,5 @@ def _name(server: Mapping[str, Any]) -> str:
 
 def _first_line(error: Exception) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # Before that it names the server, as is done already.
+    # The text before it repeats the server's address.
     return first.rpartition(" failed: ")[2]

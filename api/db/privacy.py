@@ -1,4 +1,4 @@
-"""Keeps what the service stores to its own user: requests, logs and the database are nobody else's."""
+"""File permissions: only the service's user may read requests, logs and the database."""
 
 import logging
 import os
@@ -7,28 +7,30 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: The umask of the process: files that it and its trainings make are for their user only.
+#: The umask of the process, so that files of the service and its trainings are private to their user.
 UMASK = 0o077
 
-#: Endings of the files that SQLite keeps, beginning with the database itself.
+#: Suffixes of SQLite's files, starting with the database itself.
 SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
-#: What the user that trainings run as may enter under STORAGE_ROOT: passing through, and writing.
+#: Modes of directories in STORAGE_ROOT that the trainers' user may enter, or write to.
 _SHARED = {"tasks": 0o710, "caches": 0o2770}
 
-#: Directories of the system itself, whose permissions stay even if somebody names one as the storage.
+#: System directories whose permissions are never changed, even if one is configured as the storage.
 _SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
 
 
 def make_private_directory(path: Path) -> None:
-    """Makes a directory that only its owner can enter, or makes one that is there so. Raises OSError."""
+    """Create a directory that only its owner can enter, or restrict an existing one. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     _tighten(path, path.stat())
 
 
 def make_passable_storage(root: Path, group: int) -> None:
-    """Makes a storage whose trainings run as another user: the members of its group can pass through to tasks that are
-    opened to them, and use `caches`; whatever else there is is its owner's alone. Raises OSError.
+    """Create a storage for trainings that run as another user. Raises OSError.
+
+    Members of its group can pass through to tasks that are opened to them, and use `caches`. Everything else is private
+    to the owner.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for entry in root.iterdir():
@@ -42,12 +44,12 @@ def make_passable_storage(root: Path, group: int) -> None:
             _close_tasks(shared)
         os.chown(shared, -1, group)
         shared.chmod(mode)
-    # Its group is left as it is: systemd gives all of a state directory anew to its user when that has changed.
+    # The group is unchanged: systemd would reset the ownership of a state directory if it differed.
     root.chmod(0o710 if root.stat().st_gid == group else 0o711)
 
 
 def _close_tasks(tasks: Path) -> None:
-    """Closes what an older version may have left open, as others could not come here then."""
+    """Restrict task directories that an older version left open, when other users could not reach them."""
     for task in tasks.iterdir():
         status = task.lstat()
         if stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) not in (0o700, 0o710):
@@ -55,7 +57,7 @@ def _close_tasks(tasks: Path) -> None:
 
 
 def tighten_sqlite(path: Path) -> None:
-    """Removes the permissions of group and others from a database's files, which an older version may have left."""
+    """Remove the permissions of group and others from a database's files, which an older version may have set."""
     for suffix in SQLITE_SUFFIXES:
         file = path.with_name(path.name + suffix)
         try:
@@ -72,21 +74,21 @@ def _tighten(path: Path, found: os.stat_result) -> None:
         return
     why = _why_not_ours(path, found)
     if why is not None:
-        logger.warning("%s can be entered or read by other users, and %s: `chmod go= %s`", path, why, path)
+        logger.warning("%s is accessible to other users: %s", path, why)
         return
     try:
         path.chmod(mode & ~UMASK)
     except OSError as error:
-        logger.warning("%s can be entered or read by other users (%s)", path, error.strerror)
+        logger.warning("%s is accessible to other users, and its mode cannot be changed (%s)", path, error.strerror)
         return
-    logger.warning("%s could be entered or read by other users (mode %04o); now only by its owner", path, mode)
+    logger.warning("%s was accessible to other users (mode %04o); access is now restricted to its owner", path, mode)
 
 
 def _why_not_ours(path: Path, found: os.stat_result) -> str | None:
     if found.st_uid != os.geteuid():
-        return "it belongs to another user"
+        return f"it belongs to another user, who can restrict it with `chmod go= {path}`"
     real = path.resolve()
     if found.st_mode & stat.S_ISVTX or (real.parent == Path("/") and real.name in _SYSTEM):
-        # Closing /tmp or /var would lock out everybody else.
-        return "it is a place that all share"
+        # Restricting /tmp or /var would lock out all other users.
+        return "it is a shared system directory; choose another directory"
     return None

@@ -1,10 +1,10 @@
-"""The tables of registered models, as SQLAlchemy knows them. Times are Unix seconds; a migration makes the same."""
+"""The tables of registered models. Times are Unix seconds; a migration creates the same tables."""
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, Text
 
 from api.db.columns import Document, Serial, metadata
 
-#: Names for results.
+#: Registered models.
 registry_models = Table(
     "registry_models",
     metadata,
@@ -15,12 +15,12 @@ registry_models = Table(
     Column("tags", Document, nullable=False),
     Column("created_at", Float(53), nullable=False),
     Column("updated_at", Float(53), nullable=False),
-    Column("last_ordinal", Integer, nullable=False),  #: of any version that there ever was: none is given twice
+    Column("last_ordinal", Integer, nullable=False),  #: of all versions, also deleted ones, so that none is reused
     sqlite_autoincrement=True,
 )
 Index("ix_registry_models_owner", registry_models.c.owner, registry_models.c.serial)
 
-#: Their versions, each with the blob that it is.
+#: The versions of models, each with its blob.
 registry_versions = Table(
     "registry_versions",
     metadata,
@@ -38,7 +38,7 @@ registry_versions = Table(
 )
 Index("ix_registry_versions_sha256", registry_versions.c.sha256)
 
-#: Words that stand for a version and can be moved to another one.
+#: Aliases: names of versions that can be moved to another version.
 registry_aliases = Table(
     "registry_aliases",
     metadata,
@@ -47,7 +47,7 @@ registry_aliases = Table(
     Column("ordinal", Integer, nullable=False),
 )
 
-#: Preview samples of versions, each with the blob that it is.
+#: Preview samples of versions, each with its blob.
 registry_samples = Table(
     "registry_samples",
     metadata,

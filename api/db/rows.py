@@ -1,4 +1,4 @@
-"""Rows to models and back: times are Unix seconds in the database and UTC datetimes outside."""
+"""Conversion between rows and models. Times are Unix seconds in the database and UTC datetimes outside."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from api.db.tables import tasks
 from api.domain.cause import Cause
 from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.progress import ProgressReport
-from api.domain.reason import ReasonCode, Words, code_of, text_of
+from api.domain.reason import ReasonCode, ReasonOrText, code_of, text_of
 from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
@@ -40,39 +40,41 @@ _PLAN = TypeAdapter(TrainingPlan)
 _STATUSES = {status.value: status for status in TaskStatus}
 _KINDS = {kind.value: kind for kind in TaskType}
 
-#: All columns of a task but those that only its details show.
+#: All columns of a task except those that only its details need.
 SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in ("request", "plan", "idempotency_key")]
 
 
 def to_seconds(time: datetime) -> float:
-    """Unix seconds."""
+    """Return Unix seconds."""
     return time.timestamp()
 
 
 def to_time(seconds: float) -> datetime:
-    """A UTC time."""
+    """Return a UTC time."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def is_ahead(column: Any, now: Any, longest: float) -> Any:
-    """SQL: whether this time is still to come. One that is further ahead of `now` than `longest`, the most that it is
-    ever set ahead, was written before the clock was set back: it does not count.
+    """Return the SQL condition that this time is in the future.
+
+    A time further ahead of `now` than `longest`, the longest wait ever set, does not count: it was written before the
+    clock was set back.
     """
     return and_(column > now, column <= now + longest + SLACK_SECONDS)
 
 
 def maybe_time(seconds: float | None) -> datetime | None:
-    """A UTC time; None stays None."""
+    """Return a UTC time; None stays None."""
     return None if seconds is None else to_time(seconds)
 
 
 def clean(text: str) -> str:
-    """The text in a form that every database takes: without NUL and lone surrogates, which programs may print."""
+    """Return the text without NUL and lone surrogates, which databases reject and programs may print."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def dump_words(words: Words | None, column: str) -> dict[str, Any]:
-    """The values of two columns: `column` gets the text of the words, the one beside it their code."""
+def dump_message(words: ReasonOrText | None, column: str) -> dict[str, Any]:
+    """Return the values of two columns: the text in `column`, and its code in the column beside it."""
     text, said = (None, None) if words is None else (clean(text_of(words)), _clean_all(dump(code_of(words))))
     return {column: text, f"{column}_code": said}
 
@@ -86,16 +88,16 @@ def _clean_all(value: Any) -> Any:
 
 
 def read_code(document: Any) -> ReasonCode | None:
-    """The code of a sentence, from its JSON; None without one."""
+    """Return the code of a sentence from its JSON, or None."""
     return None if document is None else _CODE.validate_python(document)
 
 
 def dump(value: Any) -> Any:
-    """A dataclass as JSON; None stays None."""
+    """Return a dataclass as JSON; None stays None."""
     return None if value is None else asdict(value)
 
 
-#: The columns of a task in the order of TaskSummary's fields; read in one go, as a head that begins reads 100,000 rows.
+#: The columns of a task in the order of TaskSummary's fields. Fast, as a new leader reads up to 100,000 rows.
 _FIELDS = attrgetter(
     "serial", "task_id", "status", "model_type", "trainer", "name", "description", "priority",
     "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "not_before", "started_at",
@@ -105,17 +107,17 @@ _FIELDS = attrgetter(
 
 
 def read_summary(row: Row[Any]) -> TaskSummary:
-    """A task from a row with SUMMARY_COLUMNS."""
+    """Return a task from a row with SUMMARY_COLUMNS."""
     return TaskSummary(*_summary(row))
 
 
 def read_task(row: Row[Any]) -> TrainingTask:
-    """A task from a whole row."""
+    """Return a task from a complete row."""
     return TrainingTask(*(*_summary(row), _REQUEST.validate_python(row.request), _PLAN.validate_python(row.plan)))
 
 
 def _summary(row: Row[Any]) -> tuple[Any, ...]:
-    """The values of TaskSummary's fields."""
+    """Return the values of TaskSummary's fields."""
     (
         serial, task_id, status, model_type, trainer, name, description, priority,
         gpu_references, gpu_count, min_memory, caches, created_at, queued_at, not_before, started_at,
@@ -135,12 +137,12 @@ def _summary(row: Row[Any]) -> tuple[Any, ...]:
 
 
 def read_cause(document: Any) -> Cause | None:
-    """A cause from its JSON."""
+    """Return a cause from its JSON."""
     return None if document is None else _CAUSE.validate_python(document)
 
 
 def read_attempt(row: Row[Any]) -> Attempt:
-    """An attempt from its row."""
+    """Return an attempt from its row."""
     fields = row._asdict()
     return Attempt(
         **{
@@ -158,7 +160,7 @@ def read_attempt(row: Row[Any]) -> Attempt:
 
 
 def read_lease(row: Row[Any]) -> Lease:
-    """A lease from its row."""
+    """Return a lease from its row."""
     return Lease(
         resource=row.resource,
         kind=LeaseKind(row.kind),
@@ -175,7 +177,7 @@ def read_lease(row: Row[Any]) -> Lease:
 
 
 def read_event(row: Row[Any]) -> TaskEvent:
-    """An event from its row."""
+    """Return an event from its row."""
     return TaskEvent(
         id=row.id,
         task_id=row.task_id,

@@ -1,4 +1,4 @@
-"""Brings the tables to this version, and what a server of an older version wrote into them."""
+"""Creates or migrates the tables, and completes rows written by servers of an older version."""
 
 import logging
 
@@ -9,7 +9,7 @@ from api.db.tables import REVISION, metadata, task_roll, tasks
 
 logger = logging.getLogger(__name__)
 
-#: Where Alembic keeps the revision of the tables.
+#: Alembic's table with the revision.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 _IN_ROLL = exists().where(task_roll.c.serial == tasks.c.serial)
@@ -19,13 +19,13 @@ _ADD = insert(task_roll).from_select(["serial", "owner"], select(tasks.c.serial,
 _REMOVE = delete(task_roll).where(~_IN_TASKS)
 
 
-def bring_up_to_date(connection: Connection, shown: str) -> None:
-    """Make or upgrade the tables; `shown` names the database in messages.
+def migrate_tables(connection: Connection, shown: str) -> None:
+    """Create or upgrade the tables; `shown` names the database in messages.
 
-    Raise DatabaseError when they are of a newer version.
+    Raises DatabaseError if they are of a newer version.
     """
     _upgrade(connection, shown)
-    # A server of a version without the roll runs on while others are upgraded, and adds and removes tasks only.
+    # During a rolling upgrade, a server without the roll adds and removes only tasks.
     connection.execute(_ADD)
     connection.execute(_REMOVE)
 
@@ -36,12 +36,12 @@ def _upgrade(connection: Connection, shown: str) -> None:
     if current == REVISION:
         return
     if current is None and tables.isdisjoint(metadata.tables):
-        # Nothing is there to be changed: the tables are made as they are now.
+        # An empty database: create the current tables directly.
         metadata.create_all(connection, checkfirst=False)
         _revision.create(connection, checkfirst=True)
         connection.execute(_revision.insert().values(version_num=REVISION))
     else:
-        # Alembic is heavy, and seldom needed.
+        # Alembic is large, and seldom needed.
         from api.db.migrations.upgrading import UnknownRevision, upgrade  # noqa: PLC0415
 
         try:
@@ -49,6 +49,6 @@ def _upgrade(connection: Connection, shown: str) -> None:
         except UnknownRevision as error:
             raise DatabaseError(
                 f"the database {shown} was made by a newer version of this service (revision {error}; this "
-                f"one knows {REVISION}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
+                f"one supports {REVISION}): start that version, or set DATABASE_URL or STORAGE_ROOT to another one"
             ) from None
-    logger.info("tables made", extra={"database": shown, "previous": current, "current": REVISION})
+    logger.info("tables created or upgraded", extra={"database": shown, "previous": current, "current": REVISION})

@@ -1,4 +1,4 @@
-"""Keeps secrets so that the database alone does not give them away: encrypted, with a key in a file beside it."""
+"""Encryption of secrets in the database, with a key in a separate file."""
 
 import os
 import secrets
@@ -16,21 +16,20 @@ from api.files.task_files import write_private
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
-#: A key is 44 characters.
+#: The length of a key in characters.
 _KEY_BYTES = 44
 
 _OTHER_KEY = (
-    "The secret was stored with another key than this storage has. "
-    "Enter the channel's address again, or put the file with the key back."
+    "The secret was encrypted with another key. Enter the channel's address again, or restore the previous key file."
 )
 
 
 class SecretUnreadable(Exception):
-    """A stored secret that cannot be decrypted, or a file that holds no key. The message is shown to users."""
+    """A stored secret cannot be decrypted, or the key file is invalid. The message is shown to users."""
 
 
 class Sealer:
-    """Encrypts by a key that is made at first use. Servers that share a database share the file, too."""
+    """Encrypts with a key that is created at first use. Servers that share a database share the key file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,12 +37,12 @@ class Sealer:
         self._fernet: Fernet | None = None
 
     def seal(self, secret: ChannelSecret) -> bytes:
-        """The secret, encrypted. Raises OSError."""
+        """Return the encrypted secret. Raises OSError."""
         return self._key().encrypt(orjson.dumps(asdict(secret)))
 
     def open(self, sealed: bytes) -> ChannelSecret:
-        """The secret. Raises SecretUnreadable, OSError."""
-        # cryptography is heavy, and only channels need it.
+        """Return the decrypted secret. Raises SecretUnreadable, OSError."""
+        # cryptography is large, and only channels need it.
         from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
         try:
@@ -58,18 +57,18 @@ class Sealer:
             return self._fernet
 
     def _load(self) -> "Fernet":
-        # cryptography is heavy, and only channels need it.
+        # cryptography is large, and only channels need it.
         from cryptography.fernet import Fernet  # noqa: PLC0415
 
         if not self._path.exists():
             self._make(Fernet.generate_key())
         key = self._path.read_bytes().strip()
         if len(key) != _KEY_BYTES:
-            raise SecretUnreadable(f"{self._path} is no key: put the file back that was there")
+            raise SecretUnreadable(f"{self._path} contains no valid key: restore the previous file")
         return Fernet(key)
 
     def _make(self, key: bytes) -> None:
-        """Another server on this storage may make one at the same time: the first one holds."""
+        """Create the key file, unless another server on this storage creates it at the same time."""
         own = self._path.with_name(f"{self._path.name}.{secrets.token_hex(6)}")
         write_private(own, key, levels=0)
         with suppress(FileExistsError):

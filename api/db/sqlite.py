@@ -1,4 +1,4 @@
-"""Connections to a SQLite file that take their locks themselves, and know which file they have open."""
+"""SQLite connections that take their locks explicitly and check that their file was not replaced."""
 
 import sqlite3
 import time
@@ -14,31 +14,31 @@ from api.db.tables import metadata
 from api.util.deadlines import at_most
 from api.util.file_identity import describe_loss, gone, identify
 
-#: Milliseconds that the search for damage may take; of a large file only a part is checked.
+#: Milliseconds that a check for damage may take; a large file is checked only in part.
 CHECK_MS = 3000
 
-#: KiB of pages that one connection may keep. SQLite's own 2 MB fill while the file grows, in each of up to 24; the
-#: kernel has the same pages anyway.
+#: KiB of pages that one connection may cache. SQLite's default of 2 MB would fill up in each of up to 24 connections;
+#: the kernel caches the same pages anyway.
 CACHE_KIB = 512
 
-#: What to do where a database cannot be used.
-TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
+#: The remedy if a database cannot be used.
+TAKE_ANOTHER = "choose another one with STORAGE_ROOT or DATABASE_URL"
 
 _WAL_RETRY_SECONDS = 0.02
 
-#: SQLite's virtual instructions between two looks at the clock.
+#: SQLite's virtual instructions between two checks of the time.
 _STEPS = 10_000
 
-_WAL = "wal"  # in a connection's info: who its write-ahead log is
+_WAL = "wal"  # the key in a connection's info for the identity of its write-ahead log
 
 
 def create_sqlite_engine(url: URL, lock_ms: int, check: Callable[[], None], **shared: Any) -> Engine:
-    """An engine whose transactions begin as their `info` says; `check` raises where the file is another one."""
+    """Create an engine whose transactions start as their `info` says; `check` raises if the file was replaced."""
     engine = create_engine(url, **shared)
     log = f"{url.database}-wal"
 
     def before(dialect: Any, record: Any, args: Any, kwargs: Any) -> None:
-        # SQLite would make an empty file where the one that it had is gone.
+        # Otherwise SQLite would create an empty file in place of a deleted one.
         check()
 
     def prepare(driver: Any, record: Any) -> None:
@@ -56,7 +56,7 @@ def create_sqlite_engine(url: URL, lock_ms: int, check: Callable[[], None], **sh
 
 
 def check_log(connection: Connection) -> None:
-    """Raises StorageGone when this connection's write-ahead log is not the one beside the file any more."""
+    """Raise StorageGone if this connection's write-ahead log was deleted or replaced."""
     noted = connection.info.get(_WAL)
     if noted is None:
         return
@@ -67,9 +67,9 @@ def check_log(connection: Connection) -> None:
 
 
 def find_damage(driver: Any) -> str | None:
-    """Return what is wrong with the file, by SQLite's own check and by a look at its columns.
+    """Return the damage that SQLite's own check or a check of the columns finds.
 
-    None when nothing was found in the time that the check has.
+    None if nothing was found within the time limit.
     """
     try:
         return _check_pages(driver) or _find_missing_column(driver)
@@ -78,9 +78,9 @@ def find_damage(driver: Any) -> str | None:
 
 
 def check_schema(file: Path) -> None:
-    """Read the schema from the file, as the next start will. Raise sqlite3.Error when it cannot be read.
+    """Read the schema from the file, like the next start. Raises sqlite3.Error if it is unreadable.
 
-    Open connections hold the schema in memory, and go on with one that no new connection could read.
+    Open connections cache the schema, and would continue with one that no new connection can read.
     """
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)) as connection:
@@ -90,9 +90,9 @@ def check_schema(file: Path) -> None:
 
 
 def check_pages(file: Path) -> str | None:
-    """Return what is wrong with the pages of the file, read anew: open connections keep theirs in memory.
+    """Return the damage in the file's pages, read without the caches of open connections.
 
-    None when nothing was found in the time that the check has, or the file cannot be read now.
+    None if nothing was found within the time limit, or if the file cannot be read now.
     """
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)) as connection:
@@ -104,7 +104,7 @@ def check_pages(file: Path) -> str | None:
 
 
 def _undecodable(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
-    """Return the error that the driver should have raised: it cannot decode SQLite's own message."""
+    """Return the error that the driver should have raised; it cannot decode SQLite's own message."""
     damage = sqlite3.DatabaseError(f"text that is not UTF-8: {error.reason}")
     damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return damage
@@ -139,27 +139,27 @@ def _check_pages(driver: Any) -> str | None:
 
 
 def describe_rescue(file: Path) -> str:
-    """What to do about a damaged file."""
+    """Return the remedy for a damaged file."""
     return (
-        f"restore a backup by `make restore FILE=... FORCE=1` (`restore FILE --force`), which keeps this file, or "
-        f"save what can be read: `sqlite3 {file} .recover | sqlite3 {file}.new`, then let the new file take its place"
+        "restore a backup with `make restore FILE=... FORCE=1` (`restore FILE --force`), which keeps this file, or "
+        f"recover readable data with `sqlite3 {file} .recover | sqlite3 {file}.new` and replace the file by the new one"
     )
 
 
 def describe_access(file: Path) -> str:
-    """Return what to do about a file that cannot be opened or made."""
+    """Return the remedy for a file that cannot be opened or created."""
     directory = file.absolute().parent
     if file.is_dir():
-        return "it is a directory: name a file in DATABASE_URL"
+        return "it is a directory: set DATABASE_URL to a file"
     if not directory.is_dir():
-        return f"make the directory {directory}, or name another file in DATABASE_URL"
+        return f"create the directory {directory}, or set DATABASE_URL to another file"
     if file.exists():
-        return "let this user read and write it, its -wal and -shm beside it, and its directory"
-    return f"let this user write into {directory} and make room on its disk, or {TAKE_ANOTHER}"
+        return "give this user read and write access to it, its -wal and -shm files, and its directory"
+    return f"give this user write access to {directory} and free disk space, or {TAKE_ANOTHER}"
 
 
 def _prepare(driver: Any, lock_ms: int) -> None:
-    # Transactions are begun by us: the driver's own way defers the lock, and then fails instead of waiting.
+    # We start transactions: the driver would defer the lock, and then fail instead of waiting.
     driver.isolation_level = None
     driver.execute(f"PRAGMA busy_timeout = {lock_ms}")
     _use_wal(driver, lock_ms)
@@ -168,7 +168,7 @@ def _prepare(driver: Any, lock_ms: int) -> None:
 
 
 def _use_wal(driver: Any, lock_ms: int) -> None:
-    # Where another server makes the file in this moment, SQLite refuses the change at once instead of waiting.
+    # While another server creates the file, SQLite rejects the change immediately instead of waiting.
     give_up_at = time.monotonic() + lock_ms / 1000
     while True:
         try:
@@ -183,12 +183,12 @@ def _use_wal(driver: Any, lock_ms: int) -> None:
 
 def _begin(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
-    # By the driver itself: SQLAlchemy's way to either takes as long as a small statement does.
+    # Through the driver, because SQLAlchemy takes as long for it as for a small statement.
     lock_ms = connection.info.pop("lock_ms", None)
     if lock_ms is not None:
         driver.execute(f"PRAGMA busy_timeout = {lock_ms}")
     mode = connection.info.pop("begin", "DEFERRED")
     driver.execute(f"BEGIN {mode}")
     if mode == "IMMEDIATE" and connection.info.get(_WAL) is None:
-        # The first connection of all makes the log with its first transaction.
+        # The first connection creates the log with its first transaction.
         connection.info[_WAL] = identify(f"{connection.engine.url.database}-wal")

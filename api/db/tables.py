@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core knows them. Times are Unix seconds; the migrations make the same in the database."""
+"""The tables in SQLAlchemy Core. Times are Unix seconds; the migrations create the same tables."""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,14 +16,15 @@ from sqlalchemy import (
 from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables
 from api.db.columns import Document, Serial
 
-#: The revision of the latest migration, whose tables these are.
+#: The revision of the latest migration, which creates these tables.
 REVISION = "0023"
 
-#: All tables, those of datasets, registered models and alerts among them.
+#: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
-_OTHER_ROOMS = (alert_tables, measurement_tables, registry_tables)  # imported so that their tables are in it
+# Imported so that `metadata` contains their tables.
+_OTHER_MODULES = (alert_tables, measurement_tables, registry_tables)
 
-#: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
+#: Tasks of all kinds. Columns of lists and the scheduler come first, large columns last.
 tasks = Table(
     "tasks",
     metadata,
@@ -41,25 +42,25 @@ tasks = Table(
     Column("caches", Document, nullable=False),
     Column("created_at", Float(53), nullable=False),
     Column("queued_at", Float(53), nullable=False),
-    Column("not_before", Float(53), nullable=False),  #: no attempt before this time: a retry waits
+    Column("not_before", Float(53), nullable=False),  #: no attempt starts before this time (delayed retry)
     Column("started_at", Float(53)),
     Column("finished_at", Float(53)),
     Column("updated_at", Float(53), nullable=False),
-    Column("attempts", Integer, nullable=False),  #: how many attempts were made
-    Column("retries", Integer, nullable=False),  #: how many of max_retries are used up
-    Column("retries_in_a_row", Integer, nullable=False),  #: retries in a row for causes outside of the training
+    Column("attempts", Integer, nullable=False),  #: the number of attempts
+    Column("retries", Integer, nullable=False),  #: the number of used retries, out of max_retries
+    Column("retries_in_a_row", Integer, nullable=False),  #: consecutive retries for causes outside of the training
     Column("restarted_from", String(64)),
     Column("idempotency_key", String(320), unique=True),
-    Column("owner", String(64)),  #: the user that started it; none where no keys were asked for
+    Column("owner", String(64)),  #: the user that started it; null if no keys were required
     Column("gpu_uuids", Document, nullable=False),  #: of the latest attempt
-    Column("progress", Document),  #: the latest that is known of the progress
+    Column("progress", Document),  #: the latest known progress
     Column("cause", Document),
-    Column("stop", Document),  #: what was asked for, by whom, and the rung that it is on
-    Column("resume", Document),  #: how the next attempt goes on
-    Column("warning", Text),  #: what needs attention while it runs
-    Column("warning_code", Document),  #: what the warning says
+    Column("stop", Document),  #: the requested stop, its author, and its present rung
+    Column("resume", Document),  #: how the next attempt resumes
+    Column("warning", Text),  #: a problem that needs attention while it runs
+    Column("warning_code", Document),  #: the code of the warning
     Column("kind", String(16), nullable=False, server_default="training"),
-    Column("result", Document),  #: what a completed task made that is no training
+    Column("result", Document),  #: the result of a completed task that is not a training
     Column("request", Document, nullable=False),
     Column("plan", Document, nullable=False),
     sqlite_autoincrement=True,
@@ -67,14 +68,14 @@ tasks = Table(
 Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
 Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
 Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
-#: Without the trainings, which are the most: their lists go by the serial number.
+#: Without trainings, which are the most: their lists use the serial number.
 _OTHER_KINDS, _IN_QUEUE = text("kind <> 'training'"), text("status = 'queued'")
 Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=_OTHER_KINDS, postgresql_where=_OTHER_KINDS)
-#: Of the queue alone: a task that joins it comes behind the latest.
+#: For queued tasks only: a new task is placed after the latest.
 Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=_IN_QUEUE, postgresql_where=_IN_QUEUE)
 
-#: The roll of all tasks: what never changes of each, in few bytes. Counting reads it instead of the tasks, of which
-#: PostgreSQL counts by an index alone only those that have not changed lately.
+#: A small row per task with its immutable values, for fast counts: PostgreSQL can count `tasks` by an index alone only
+#: where rows have not changed lately.
 task_roll = Table(
     "task_roll",
     metadata,
@@ -83,7 +84,7 @@ task_roll = Table(
 )
 Index("ix_task_roll_owner", task_roll.c.owner)
 
-#: The tries at a task.
+#: The attempts of tasks.
 attempts = Table(
     "attempts",
     metadata,
@@ -101,7 +102,7 @@ attempts = Table(
     Column("started_at", Float(53)),
     Column("ended_at", Float(53)),
     Column("pid", Integer),
-    Column("pid_start", Float(53)),  #: clock ticks since boot: tells a later process with the same pid apart
+    Column("pid_start", Float(53)),  #: clock ticks since boot, to recognise a later process with the same pid
     Column("run_dir", Text),
     Column("known_run_dirs", Document, nullable=False),  #: run directories of earlier attempts
     Column("resumed_from", String(64)),
@@ -117,7 +118,7 @@ _NOT_ENDED = text("status <> 'ended'")
 Index("ix_attempts_open", attempts.c.status, sqlite_where=_NOT_ENDED, postgresql_where=_NOT_ENDED)
 
 
-#: What deleted tasks used of GPUs in the last day: their owners' quotas still count it.
+#: GPU use of deleted tasks in the last day, which still counts for their owners' quotas.
 past_use = Table(
     "past_use",
     metadata,
@@ -130,7 +131,7 @@ past_use = Table(
 )
 Index("ix_past_use_ended", past_use.c.ended_at)
 
-#: Exclusive holds: a GPU by UUID, a port, a cache directory. The primary key is what makes them exclusive.
+#: Leases on GPUs by UUID, ports and cache directories. The primary key makes them exclusive.
 leases = Table(
     "leases",
     metadata,
@@ -148,7 +149,7 @@ leases = Table(
 )
 Index("ix_leases_task", leases.c.task_id)
 
-#: Which GPUs a task had, for the filter of lists.
+#: The GPUs that a task used, for filters of lists.
 task_gpus = Table(
     "task_gpus",
     metadata,
@@ -156,7 +157,7 @@ task_gpus = Table(
     Column("serial", BigInteger, primary_key=True),
 )
 
-#: What was registered by programs that were started outside.
+#: Registrations of external programs.
 registrations = Table(
     "registrations",
     metadata,
@@ -176,7 +177,7 @@ registrations = Table(
     sqlite_autoincrement=True,
 )
 
-#: Append-only facts about tasks.
+#: Events of tasks, append-only.
 events = Table(
     "events",
     metadata,
@@ -189,29 +190,29 @@ events = Table(
     Column("current", String(255)),
     Column("actor", String(64), nullable=False),
     Column("message", Text, nullable=False),
-    Column("message_code", Document),  #: what the message says; none where it is somebody else's words
+    Column("message_code", Document),  #: the code of the message; null if the message is a user's or a program's text
     Column("details", Document),
     sqlite_autoincrement=True,
 )
 Index("ix_events_task", events.c.task_id, events.c.id)
 
-#: Who leads in what, by a number that is raised each time somebody else does: every write of a leader names it.
+#: The leaders of scopes. The fence increases with each new leader, and every write of a leader checks it.
 leadership = Table(
     "leadership",
     metadata,
     Column("scope", String(64), primary_key=True),
     Column("fence", BigInteger, nullable=False),
-    Column("holder", String(512), nullable=False),  #: empty when the last one has stood down
-    Column("expires_at", Float(53), nullable=False),  #: moved on while the holder lives; by its own clock
+    Column("holder", String(512), nullable=False),  #: empty after the leader has given up
+    Column("expires_at", Float(53), nullable=False),  #: renewed by the holder, by its own clock
 )
 
-#: The names of machines.
+#: Machines.
 nodes = Table(
     "nodes",
     metadata,
     Column("name", String(255), primary_key=True),
-    Column("machine", String(64), nullable=False),  #: the installation's id, which tells machines of one name apart
-    # Of machines that tell a head of their GPUs, and of heads themselves; null before this was kept.
+    Column("machine", String(64), nullable=False),  #: the installation's id, which distinguishes machines of one name
+    # Of machines that report to a head, and of heads; null in rows of older versions.
     Column("role", String(16)),
     Column("host", String(255)),
     Column("port", Integer),
@@ -221,30 +222,30 @@ nodes = Table(
     Column("first_seen", Float(53)),
     Column("last_seen", Float(53)),
     Column("left_at", Float(53)),
-    Column("drained_at", Float(53)),  #: nothing new is started on it since then
+    Column("drained_at", Float(53)),  #: since then it starts nothing new
     Column("drain_reason", Text),
     Column("drained_by", String(80)),
-    Column("report", LargeBinary),  #: what it told last, compressed
-    Column("report_serial", BigInteger),  #: raised by each report
+    Column("report", LargeBinary),  #: its last report, compressed
+    Column("report_serial", BigInteger),  #: incremented by each report
 )
 
-#: The processes that answer people, while they live.
+#: The running servers.
 servers = Table(
     "servers",
     metadata,
     Column("server_id", String(64), primary_key=True),
-    Column("process", String(512), nullable=False),  #: what tells it from all others, later ones included
+    Column("process", String(512), nullable=False),  #: unique among all processes, also later ones
     Column("node", String(255), nullable=False),
     Column("host", String(255), nullable=False),
-    Column("port", Integer),  #: null: any that was free
+    Column("port", Integer),  #: null: a free port chosen by the system
     Column("pid", Integer, nullable=False),
     Column("version", String(64), nullable=False),
     Column("started_at", Float(53), nullable=False),
-    Column("last_seen", Float(53), nullable=False),  #: moved on every 10 s, by its own clock
-    Column("reads_gzip", Integer),  #: whether it reads compressed manifests; null: it is of before there were any
+    Column("last_seen", Float(53), nullable=False),  #: updated every 10 s, by its own clock
+    Column("reads_gzip", Integer),  #: whether it can read compressed manifests; null: an older version, which cannot
 )
 
-#: How far each machine's steady time has come, so that a restart goes on from there.
+#: The steady time of each machine, so that it continues after a restart.
 machine_clocks = Table(
     "machine_clocks",
     metadata,
@@ -254,22 +255,22 @@ machine_clocks = Table(
     Column("steady_at", Float(53), nullable=False),
 )
 
-#: The first answers to requests with an Idempotency-Key.
+#: The first responses to requests with an Idempotency-Key.
 kept_answers = Table(
     "kept_answers",
     metadata,
     Column("scope", String(320), primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("owner", String(80), nullable=False),  #: the server process that works on it
+    Column("owner", String(80), nullable=False),  #: the server process that handles the request
     Column("began_at", Float(53), nullable=False),
     Column("status", Integer),
     Column("body", LargeBinary),
     Column("headers", Document),
-    Column("made", Document),  #: what it has made, as soon as that is there
+    Column("made", Document),  #: what the request created, stored with it
 )
 Index("ix_kept_answers_began", kept_answers.c.began_at)
 
-#: People and programs that keys are made for.
+#: Users with keys: people and programs.
 users = Table(
     "users",
     metadata,
@@ -278,7 +279,7 @@ users = Table(
     Column("created_at", Float(53), nullable=False),
 )
 
-#: Keys, of whose secrets only the SHA-256 is kept.
+#: Keys. Only the SHA-256 of a secret is stored.
 keys = Table(
     "keys",
     metadata,
@@ -298,7 +299,7 @@ keys = Table(
 )
 Index("ix_keys_user", keys.c.user_id)
 
-#: Sign-ins at the page, by the SHA-256 of their cookie.
+#: Browser sessions, by the SHA-256 of their cookie.
 sessions = Table(
     "sessions",
     metadata,
@@ -307,13 +308,13 @@ sessions = Table(
     Column("name", String(200)),
     Column("role", String(16)),
     Column("permissions", Document),
-    Column("key_id", String(32)),  #: the key that was shown; none after signing in by OIDC
+    Column("key_id", String(32)),  #: the key used to sign in; null after signing in by OIDC
     Column("created_at", Float(53), nullable=False),
     Column("expires_at", Float(53), nullable=False),
 )
 Index("ix_sessions_expiry", sessions.c.expires_at)
 
-#: Tickets for one stream each, by their SHA-256; a row that is deleted is a ticket that was used.
+#: Unused tickets, each for one stream, by their SHA-256.
 tickets = Table(
     "tickets",
     metadata,
@@ -323,7 +324,7 @@ tickets = Table(
     Column("expires_at", Float(53), nullable=False),
 )
 
-#: Sign-ins by OpenID Connect that are under way, by the SHA-256 of the browser's cookie.
+#: OpenID Connect sign-ins in progress, by the SHA-256 of the browser's cookie.
 sign_ins = Table(
     "sign_ins",
     metadata,
@@ -336,7 +337,7 @@ sign_ins = Table(
     Column("expires_at", Float(53), nullable=False),
 )
 
-#: One row whose number is raised with every change of keys, sessions and users: all servers look at it.
+#: One row with a version that increases with every change of keys, sessions and users; all servers check it.
 access_state = Table(
     "access_state",
     metadata,
@@ -344,7 +345,7 @@ access_state = Table(
     Column("version", BigInteger, nullable=False),
 )
 
-#: Who did what, and what was refused: appended, never changed, each row with the hash of the one before it.
+#: The audit of changes and refusals, append-only; each row has the hash of the previous one.
 audit = Table(
     "audit",
     metadata,
@@ -357,8 +358,8 @@ audit = Table(
     Column("address", String(64)),
     Column("request_id", String(128)),
     Column("outcome", String(16), nullable=False),  #: done, refused, or dropped
-    Column("code", String(64)),  #: why it was refused
-    Column("count", BigInteger, nullable=False),  #: how often, within a minute
+    Column("code", String(64)),  #: the error code of a refusal
+    Column("count", BigInteger, nullable=False),  #: how often within a minute
     Column("before", Document),
     Column("after", Document),
     Column("hash", String(64), nullable=False),
@@ -369,13 +370,13 @@ Index("ix_audit_object", audit.c.object, audit.c.id)
 Index("ix_audit_outcome", audit.c.outcome, audit.c.id)
 Index("ix_audit_at", audit.c.at)
 
-#: Both ends of the chain: the latest row, and the hash that the oldest kept one follows.
+#: Both ends of the chain: the latest row, and the hash before the oldest stored one.
 audit_chain = Table(
     "audit_chain",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("last_id", BigInteger, nullable=False),
     Column("last_hash", String(64), nullable=False),
-    Column("first_id", BigInteger, nullable=False),  #: the oldest that is kept
+    Column("first_id", BigInteger, nullable=False),  #: of the oldest stored row
     Column("before_first", String(64), nullable=False),
 )

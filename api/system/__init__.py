@@ -1,4 +1,4 @@
-"""The machine as a whole: overview, health, and what is wrong with the storage.
+"""System overview, health, and problems of the storage.
 
-Others import `service.SystemService`.
+Other packages import `service.SystemService`.
 """

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether its answers can be relied on. Open to all."""
+"""Health and readiness of the service; both require no key."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -14,11 +14,11 @@ health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")
 @health.output(HealthAnswer)
 @health.doc(responses=[503])
 def get_health() -> Response:
-    """The service is alive
+    """Check that the service is alive.
 
-    Open to all, and asked without touching GPUs or trainings. Whether answers can be relied on: `/health/ready`.
-    `degraded` names what does not work for now, such as a database that does not answer. 503 (`storage_gone`,
-    `database_damaged`) when only a person can make the service keep anything again, with what to do.
+    Requires no key, and reads neither GPUs nor trainings. `/health/ready` reports whether responses can be relied on.
+    `degraded` lists what does not work at present, such as an unavailable database. 503 (`storage_gone`,
+    `database_damaged`) means that the service can store nothing until someone fixes it; the message has the remedy.
     """
     return answer(services().system.get_health())
 
@@ -27,9 +27,9 @@ def get_health() -> Response:
 @health.output(ReadinessAnswer)
 @health.doc(responses=[503])
 def get_readiness() -> Response:
-    """Its readings can be relied on
+    """Check that GPU readings are current.
 
-    503 with the reasons when readings are older than 3 sweeps, NVML fails on a machine that has it, or nothing can be
-    kept: the database does not answer, is damaged, or is not the one of the start any more.
+    503 with the reasons if readings are older than 3 sweeps, if NVML fails on a machine that has it, or if nothing can
+    be stored: the database is unavailable, damaged, or another one than at the start.
     """
     return answer(services().system.get_readiness())

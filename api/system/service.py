@@ -1,8 +1,8 @@
-"""The machine and the service at a glance."""
+"""Health, readiness and overview of the machine and the service."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -29,7 +29,7 @@ from api.gpus.service import GPUService
 from api.gpus.sources import host
 from api.gpus.state import GPUState
 from api.trainers.trainer import Trainer
-from api.training.cluster import ClusterWishes
+from api.training.cluster import ClusterNodes
 from api.training.service import TrainingService
 from api.util.clock import Clock
 
@@ -39,12 +39,20 @@ _NO_REPORTERS = (
     "no training can start: no GPU of Slurm's machines is reported to this server; run ROLE=node there (see /nodes)"
 )
 
-#: Errors that neither time nor the service itself can mend.
+#: Errors that need an administrator; neither time nor the service can fix them.
 NEEDS_A_PERSON = (StorageGone, DatabaseDamaged)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingSetup:
+    """The trainers, and the cluster on which they run."""
+
+    trainers: Sequence[Trainer] = ()
+    cluster: ClusterNodes | None = None  #: None: on this machine
+
+
 class SystemService:
-    """Makes the answers of `/health`, `/health/ready` and `/system/overview`."""
+    """Builds the responses of `/health`, `/health/ready` and `/system/overview`."""
 
     def __init__(
         self,
@@ -54,26 +62,24 @@ class SystemService:
         storage_root: Path,
         node: str,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
-        trainers: Sequence[Trainer] = (),
-        cluster: ClusterWishes | None = None,
+        setup: TrainingSetup | None = None,
     ) -> None:
-        """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now. `cluster` knows
-        where trainings run; without one, on this machine.
-        """
+        """`node` is this machine's name. `find_trouble` returns from memory why nothing can be stored now, or None."""
+        setup = setup or TrainingSetup()
         self._gpus = gpus
         self._training = training
         self._clock = clock
         self._storage_root = storage_root
         self._node = node
         self._find_trouble = find_trouble
-        self._trainers = trainers
-        self._cluster = cluster
+        self._trainers = setup.trainers
+        self._cluster = setup.cluster
         self._started = clock.monotonic()
         self._cpu = host.CPUMeter()
         self._measured_sweep = 0
 
     def note_state(self, number: int, documents: GPUDocuments) -> None:
-        """Measures the processors' use. It is told of each state of the GPUs, so once a sweep, whoever asks."""
+        """Measure the CPU usage once per sweep. Called with each new GPU state."""
         sweep = self._gpus.state.snapshot.sequence
         if sweep != self._measured_sweep:
             self._measured_sweep = sweep
@@ -85,29 +91,29 @@ class SystemService:
         return int(self._clock.monotonic() - self._started)
 
     def collect(self) -> Iterator[Metric]:
-        """The machine's series, for prometheus-client."""
+        """Yield the machine's series, for prometheus-client."""
         system = host.read_system([self._storage_root], self._cpu.percent)
         known: tuple[tuple[str, str, float | None], ...] = (
-            ("cpus", "Processors.", system.cpu_count),
-            ("cpu_ratio", "Use of the processors since the reading before.", _ratio(system.cpu_percent)),
-            ("load1", "Load over a minute.", system.load_average[0]),
-            ("memory_total_bytes", "Memory.", system.memory.total * _MIB),
-            ("memory_available_bytes", "Memory that programs can have.", system.memory.available * _MIB),
-            ("uptime_seconds", "Time since the machine began.", system.uptime),
+            ("cpus", "Number of CPUs.", system.cpu_count),
+            ("cpu_ratio", "CPU usage since the previous reading.", _ratio(system.cpu_percent)),
+            ("load1", "Load average over one minute.", system.load_average[0]),
+            ("memory_total_bytes", "Memory in total.", system.memory.total * _MIB),
+            ("memory_available_bytes", "Memory available to programs.", system.memory.available * _MIB),
+            ("uptime_seconds", "Time since the machine started.", system.uptime),
         )
         for name, text, value in known:
             if value is not None:
                 yield GaugeMetricFamily(f"diffusion_pipe_host_{name}", text, value=value)
 
     def get_health(self) -> Health:
-        """The answer that the service is alive. Reads memory only: the event loop itself asks.
+        """Return the service's health. Reads memory only, since the event loop calls it.
 
-        Raises StorageGone or DatabaseDamaged while only a person can make it keep anything again.
+        Raises StorageGone or DatabaseDamaged if the service can store nothing until someone fixes it.
         """
         health = Health(status="ok", version=__version__, uptime=self.uptime)
         trouble, state = self._find_trouble(), self._gpus.state
         problems = [] if trouble is None else [trouble.detail]
-        # Before Slurm has been heard of, nothing is known to be wrong. Anybody may ask: machines are not named.
+        # Before Slurm's first answer nothing is known to be wrong. No machine names, as this requires no key.
         if state.startable and explain_no_gpus(state) is not None:
             problems.append(_NO_REPORTERS)
         if problems:
@@ -118,9 +124,10 @@ class SystemService:
         return health
 
     def get_readiness(self) -> Readiness:
-        """The answer that the readings can be relied on, and that what is acknowledged is kept.
+        """Return whether readings are current and acknowledged writes are stored.
 
-        Raises Unavailable, or what the database is in trouble with. Reads memory only: the event loop itself asks."""
+        Raises Unavailable or the database's error. Reads memory only, since the event loop calls it.
+        """
         readiness, trouble = self._gpus.get_readiness(), self._find_trouble()
         if trouble is not None:
             reasons = (trouble.detail, *readiness.reasons)
@@ -131,7 +138,7 @@ class SystemService:
         return readiness
 
     def get_overview(self) -> SystemOverview:
-        """The machine, its GPUs, and the tasks that whoever asks may see."""
+        """Return the machine, its GPUs, and the tasks in the caller's scope."""
         status = self._gpus.get_status()
         holders, trainings = self._gpus.tasks.count(), self._training.count()
         return SystemOverview(

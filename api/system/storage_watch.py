@@ -1,4 +1,4 @@
-"""Watches whether what is acknowledged is kept: the storage's place, the database and its disk."""
+"""Checks periodically whether writes are stored: the storage directory, the database and its disk."""
 
 import logging
 
@@ -9,39 +9,39 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks.
-LOOK_SECONDS = 1.0
+#: Seconds between two checks.
+CHECK_SECONDS = 1.0
 
 
 class StorageWatch:
-    """Knows what was wrong with the storage a second ago; asking it reads memory only."""
+    """Knows the storage's problem as of the last check; reading it needs memory only."""
 
     def __init__(self, database: Database, reserve: DiskReserve) -> None:
         self._database = database
         self._reserve = reserve
         self._trouble: DatabaseUnavailable | None = None
-        self._thread = PeriodicThread("storage-watch", LOOK_SECONDS, self.look)
+        self._thread = PeriodicThread("storage-watch", CHECK_SECONDS, self.check)
 
     def start(self) -> None:
-        """Starts the thread that looks."""
+        """Start the checking thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the thread; a look at a file system that hangs is left behind."""
+        """Stop the thread; a check that hangs in a file system is abandoned."""
         self._thread.stop(timeout=0.5)
 
     @property
     def trouble(self) -> DatabaseUnavailable | None:
-        """Why nothing can be kept now; None when all is well."""
+        """Why nothing can be stored now, or None."""
         return self._trouble
 
-    def look(self) -> None:
-        """Looks once, and logs a change."""
+    def check(self) -> None:
+        """Check once and log a change."""
         before, self._trouble = self._trouble, self._database.find_trouble()
         now = self._trouble
         if now is not None and (before is None or before.code != now.code):
-            logger.error("nothing new can be kept", extra={"code": now.code, "problem": now.detail})
+            logger.error("nothing can be stored", extra={"code": now.code, "problem": now.detail})
         elif now is None and before is not None:
-            logger.info("what is acknowledged is kept again")
+            logger.info("the storage works again")
         if now is None:
             self._reserve.fill()

@@ -1,1 +1,1 @@
-"""What every request passes around its route: protocol, gate, bodies, idempotency, OpenAPI parts, the page's files."""
+"""The HTTP layer around the routes: protocol, authentication, request bodies, idempotency, and the page's files."""

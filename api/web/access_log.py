@@ -1,7 +1,7 @@
-"""One line and one count for each request, written in batches by a thread of its own.
+"""The access log and the HTTP metrics, written in batches by a thread.
 
-A request only appends its facts to a queue: writing the line there and then would cost a ready document more than
-sending it does, and a paused terminal would stop the event loop. A crash loses at most the last 0.1 s of lines.
+A request only appends its facts to a queue: writing a line immediately would take longer than sending a ready document,
+and a blocked terminal would stop the event loop. A crash loses at most the last 0.1 s of lines.
 """
 
 import sys
@@ -19,27 +19,27 @@ from api.util.masking import mask_secrets
 from api.util.measures import REQUEST_ID
 from api.util.periodic import PeriodicThread
 
-#: The most requests that wait to be written; further lines are lost, and their number is logged.
+#: The most requests that wait to be written. Further lines are lost; their number is logged.
 CAPACITY = 100_000
 
-#: Characters of a path that are logged.
+#: The most characters of a path that are logged.
 PATH_CHARACTERS = 500
 
-#: Seconds between two batches. Nothing wakes the thread as long as nobody asks for anything.
+#: Seconds between two batches. Without requests the thread sleeps.
 _FLUSH_SECONDS = 0.1
 
-# Lines written at a stretch (about 0.3 ms), and the pause after them: more than 100,000 lines a second.
+# Lines written without a pause (about 0.3 ms), and the pause after them: more than 100,000 lines a second.
 _BATCH = 100
 _PAUSE_SECONDS = 0.0005
 
-#: The methods that have series of their own; what else clients send is one together, as are their statuses by class.
+#: The methods with series of their own. All others share one, which bounds the number of series.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "-"})
 _OTHER = "other"
 _CLASSES = tuple(f"{first}xx" for first in range(10))
 
 
 class Access(NamedTuple):
-    """The facts of one request; `seconds` is how long it took, `ended` the Unix time of its end."""
+    """The facts of one request; `seconds` is its duration, `ended` the Unix time of its end."""
 
     ended: float
     method: str
@@ -52,7 +52,7 @@ class Access(NamedTuple):
 
 
 class AccessLog:
-    """Takes requests from the event loop, writes and counts them in its own thread."""
+    """Receives requests from the event loop; a thread writes and counts them."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class AccessLog:
         stream: TextIO | None = None,
         copy: Callable[[str], None] | None = None,
     ) -> None:
-        """`copy` gets every line that is written, too."""
+        """`copy` is called with all written text."""
         self._metrics = metrics
         self._writes_all = level in ("DEBUG", "INFO")
         self._as_json = as_json
@@ -73,33 +73,33 @@ class AccessLog:
         self._thread = PeriodicThread("access-log", None, self._flush_until_empty, rest=_FLUSH_SECONDS)
 
     def record(self, access: Access) -> None:
-        """Takes a request to be logged and counted; never blocks."""
+        """Queue a request to be logged and counted. Never blocks."""
         if len(self._queue) >= CAPACITY:
             self._lost += 1
             return
         self._queue.append(access)
-        # Who is not alone has the thread of the first look again, once it has written that one.
+        # Only the first request of a batch wakes the thread.
         if len(self._queue) == 1:
             self._thread.trigger()
 
     def start(self) -> None:
-        """Starts the thread that writes."""
+        """Start the writing thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes what is left, and stops the thread."""
+        """Stop the thread, and write the remaining requests."""
         self._thread.stop()
         self.flush()
 
     def flush(self) -> None:
-        """Writes and counts what has come in."""
+        """Write and count the queued requests."""
         waiting = len(self._queue)
         while waiting > 0:
             batch = [self._queue.popleft() for _ in range(min(waiting, _BATCH))]
             waiting -= len(batch)
             self._write(batch)
             if waiting > 0:
-                # Gives the interpreter back to the event loop, which would otherwise wait up to 5 ms for it.
+                # Releases the interpreter to the event loop, which would otherwise wait up to 5 ms for it.
                 time.sleep(_PAUSE_SECONDS)
 
     def _flush_until_empty(self) -> None:
@@ -139,12 +139,12 @@ class AccessLog:
 
 
 def shown_path(path: str) -> str:
-    """The path, shortened, and with what looks like a pasted key masked."""
+    """Return the path for the log: shortened, with anything that looks like a key masked."""
     return mask_secrets(path[:PATH_CHARACTERS]) + ("…" if len(path) > PATH_CHARACTERS else "")
 
 
 class HTTPMetrics:
-    """Requests by method, route and status, and how long they took; a collector of prometheus-client."""
+    """Requests by method, route and status, and their durations; a collector for prometheus-client."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -156,7 +156,7 @@ class HTTPMetrics:
         )
 
     def count(self, batch: Iterable[Access]) -> None:
-        """Adds these requests to the metrics."""
+        """Add these requests to the metrics."""
         with self._lock:
             for ended, method, _, route, status, seconds, request_id, _ in batch:
                 known = method if method in _METHODS else _OTHER
@@ -166,7 +166,7 @@ class HTTPMetrics:
                 self._durations.observe(seconds, labels, (REQUEST_ID, request_id), ended)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of all requests, for prometheus-client."""
+        """Yield the metrics of all requests, for prometheus-client."""
         requests = CounterMetricFamily(
             "diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status")
         )

@@ -1,4 +1,4 @@
-"""What requests leave in the audit: changes that no transaction has kept, refusals, and what is told by the minute."""
+"""Audit entries for requests: changes that no transaction recorded, refusals, and counted operations."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from api.domain.access import NOBODY, Principal
+from api.domain.access import ANONYMOUS, Principal
 from api.domain.audit import AuditEntry, AuditOutcome, RequestNote, noting
 from api.errors import ServiceError
 from api.util.base_path import BASE_PATH
@@ -14,8 +14,8 @@ from api.util.caller import address_of_caller
 from api.util.clock import Clock
 from api.util.key_format import claimed_key_id
 
-#: Operations that are told often, and of which a minute is one row: a program's own progress, downloads of what a
-#: training made, and the parts of uploads.
+#: Frequent operations, stored as one row per minute: progress reports of programs, downloads of training artifacts,
+#: and parts of uploads.
 COUNTED = frozenset(
     {
         f"PATCH {BASE_PATH}/gpu/tasks/<task_id>",
@@ -24,10 +24,10 @@ COUNTED = frozenset(
     }
 )
 
-#: Operations that change something although they are GETs: the way back from a provider signs somebody in.
+#: GET operations that change something: the callback of an identity provider signs a user in.
 CHANGING = frozenset({f"GET {BASE_PATH}/auth/oidc/callback"})
 
-#: Operations that change nothing although their method could: a question, and the way into a stream.
+#: Operations that change nothing although they are POSTs: dry runs, and the ticket for a stream.
 UNAUDITED = frozenset(
     {
         f"POST {BASE_PATH}/training/validate",
@@ -38,21 +38,21 @@ UNAUDITED = frozenset(
 
 
 class AuditSink(Protocol):
-    """Where entries go; neither waits for anything."""
+    """The store of audit entries. Neither method blocks."""
 
-    def take(self, entry: AuditEntry) -> None: ...  # to be kept by itself
-    def count(self, entry: AuditEntry) -> None: ...  # may come often: its like are counted
+    def take(self, entry: AuditEntry) -> None: ...  # stores the entry by itself
+    def count(self, entry: AuditEntry) -> None: ...  # counts the entry with similar ones of the same minute
 
 
-class Answered(Protocol):
-    """An answer on its way out."""
+class SentResponse(Protocol):
+    """A response that is being sent."""
 
     request_id: str
     status: int
 
 
 class Auditing:
-    """Notes what requests change, and what is refused to them. Lives in the event loop."""
+    """Records the changes and the refusals of requests. Used from the event loop only."""
 
     def __init__(self, sink: AuditSink, clock: Clock) -> None:
         self._sink = sink
@@ -66,9 +66,9 @@ class Auditing:
         pattern: str,
         arguments: Mapping[str, str],
         scope: Scope,
-        answered: Answered,
+        answered: SentResponse,
     ) -> Iterator[None]:
-        """Has the transaction of the `with` block that makes a change keep a note of this request."""
+        """Attach an audit note to this request, which the transaction of a change in the `with` block stores."""
         operation = name_operation(method, pattern)
         is_write = method not in ("GET", "HEAD", "WEBSOCKET") and operation not in COUNTED | UNAUDITED
         note = RequestNote(
@@ -92,7 +92,7 @@ class Auditing:
         if note.refused_with is not None or (is_answered and note.operation in COUNTED):
             self._sink.count(note.entry())
         elif is_answered and note.is_change and not note.is_kept and (note.has_changed or note.has_committed):
-            # What was changed without the database, as when a stray attempt is stopped; or nobody has said what it was.
+            # A change outside the database, such as stopping an orphan, or one whose view did not describe it.
             self._sink.take(note.entry())
 
     def refuse(
@@ -105,10 +105,10 @@ class Auditing:
         request_id: str,
         principal: Principal | None,
     ) -> None:
-        """Notes that the event loop has refused a request, if this error is a refusal."""
+        """Record a request that the event loop refused, if the error is a refusal."""
         if not error.is_refusal:
             return
-        known = principal or NOBODY
+        known = principal or ANONYMOUS
         self._sink.count(
             AuditEntry(
                 at=self._clock.now(),
@@ -116,7 +116,7 @@ class Auditing:
                 operation=name_operation(method, pattern),
                 outcome=AuditOutcome.REFUSED,
                 key_id=known.key_id,
-                # Nobody has shown to own this key: it is what was tried.
+                # The key that was tried; it has not been verified.
                 object=claimed_key_id(headers.get(b"authorization", b"").decode("latin-1")),
                 address=address_of_caller(scope),
                 request_id=request_id,
@@ -126,9 +126,9 @@ class Auditing:
 
 
 def name_operation(method: str, pattern: str) -> str:
-    """The operation as the table of permissions names it; HEAD is the GET without its body."""
+    """Return the operation's name as in the permission table; HEAD counts as GET."""
     return f"{'GET' if method == 'HEAD' else method} {pattern}"
 
 
 def _name_actor(principal: Principal) -> str:
-    return NOBODY.user_id if principal == NOBODY else principal.actor
+    return ANONYMOUS.user_id if principal == ANONYMOUS else principal.actor

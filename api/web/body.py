@@ -1,4 +1,4 @@
-"""The bodies of requests: read whole by the event loop before a thread is taken, within bounds of bytes and time."""
+"""Request bodies read into memory: complete before a thread is used, bounded in bytes and time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,29 +7,32 @@ from starlette.types import Receive
 
 from api.errors import RequestTimeout, TooLarge, Unavailable, UnsupportedMediaType
 
-#: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
+#: Seconds within which a request's body must have arrived. Slow clients occupy no thread meanwhile.
 BODY_SECONDS = 30.0
 
-#: Bytes of bodies that may be in memory over all requests; and those of each body that do not count, so that a flood
-#: of large bodies keeps no ordinary request away.
+#: The most bytes of all bodies in memory together. Bodies up to SMALL_BODY_BYTES do not count, so that a flood of large
+#: bodies does not block ordinary requests.
 MAX_BODIES_BYTES = 64 * 1024 * 1024
 SMALL_BODY_BYTES = 32 * 1024
 
-_AS_IT_IS_SENT = "The body may come in chunks, and not otherwise encoded: chunked is the only Transfer-Encoding."
-AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
+_AS_IT_IS_SENT = "Transfer-Encoding must be chunked or absent."
+AS_IT_IS = "The body must not be compressed. Send it without Content-Encoding."
 
 
 class Bodies:
-    """Reads bodies, and counts how much of them is in memory. Lives in the event loop."""
+    """Reads bodies and counts their bytes in memory. Used from the event loop only."""
 
     def __init__(self, limit: int, limit_together: int = MAX_BODIES_BYTES) -> None:
-        """`limit` is the most bytes of one body, `limit_together` of all at a time."""
+        """`limit` is the largest body in bytes, `limit_together` the most bytes of all bodies in memory."""
         self._limit = limit
         self._limit_together = max(limit, limit_together)
         self._bytes = 0
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The body, b"" when there is none. Raises UnsupportedMediaType, TooLarge, RequestTimeout or Unavailable."""
+        """Return the body; b"" without one.
+
+        Raises UnsupportedMediaType, TooLarge, RequestTimeout or Unavailable.
+        """
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             return b""
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
@@ -59,7 +62,7 @@ class Bodies:
             if len(body) > self._limit:
                 raise self._too_large()
             if self._bytes > self._limit_together and _counted(body):
-                raise Unavailable("Too many large bodies are being sent at a time.", headers={"Retry-After": "10"})
+                raise Unavailable("Too many large bodies are being sent. Try again.", headers={"Retry-After": "10"})
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is larger than {self._limit:,} bytes.", data={"max_bytes": self._limit})

@@ -1,15 +1,15 @@
-"""One component for each type of the OpenAPI document, under the type's own name."""
+"""Merges equal schemas of the OpenAPI document into one component per type."""
 
 from typing import Any
 
-PLACE = "#/components/schemas/"
+SCHEMA_PREFIX = "#/components/schemas/"
 
 
 def share_components(document: dict[str, Any]) -> None:
-    """Makes one component of the many that APIFlask keeps of a type, one for each answer that holds it.
+    """Replace the copies of a type, one per response that contains it, by one component with the type's name.
 
-    A component's title is its name, and no other schema has one: generators of clients name their types by
-    titles. Raises ValueError when two different types have one name.
+    A component's title is its name, and no other schema has a title, because client generators name their types by
+    titles. Raises ValueError if two different types have the same name.
     """
     schemas: dict[str, Any] = document["components"]["schemas"]
     shared: dict[str, Any] = {}
@@ -23,12 +23,12 @@ def share_components(document: dict[str, Any]) -> None:
 
 
 def _own_name(name: str) -> str:
-    """`TaskDetails` of `TrainingAnswer.TaskDetails`."""
+    """Return the name without its prefix: `TaskDetails` of `TrainingAnswer.TaskDetails`."""
     return name.rpartition(".")[2]
 
 
 def _plain(node: Any, is_schema: bool = True) -> Any:
-    """The node with references to shared components and without titles; `is_schema`: its keys are JSON Schema's."""
+    """Return the node with references to shared components and without titles; `is_schema`: it is a JSON Schema."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):
@@ -37,8 +37,8 @@ def _plain(node: Any, is_schema: bool = True) -> Any:
     for name, value in node.items():
         if is_schema and name == "title" and isinstance(value, str):
             continue
-        if name == "$ref" and isinstance(value, str) and value.startswith(PLACE):
-            value = PLACE + _own_name(value.removeprefix(PLACE))  # noqa: PLW2901
-        # Below `properties` keys are names of fields; examples and defaults are values.
+        if name == "$ref" and isinstance(value, str) and value.startswith(SCHEMA_PREFIX):
+            value = SCHEMA_PREFIX + _own_name(value.removeprefix(SCHEMA_PREFIX))  # noqa: PLW2901
+        # The keys of `properties` are field names; examples and defaults are values.
         plain[name] = value if name in ("example", "default", "const", "enum") else _plain(value, name != "properties")
     return plain

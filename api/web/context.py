@@ -1,4 +1,4 @@
-"""What every route needs: the services, and ready documents as answers."""
+"""Helpers for all routes: the services, and responses with ready documents."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 def services() -> "Services":
-    """The services of the running app."""
+    """Return the services of the running app."""
     return cast("Services", current_app.extensions["services"])
 
 
 def answer_document(path: str, node: str | None = None) -> Response:
-    """The response with the document at this path, as whoever asks may see it; compressed or 304 as the headers ask.
-    `node`: about this node's GPUs alone. Raises NodeNotFound.
+    """Return the document at this path as a response, filtered to the caller's scope; 304 or compressed as requested.
+
+    `node` limits it to this node's GPUs. Raises NodeNotFound.
     """
     parts, environ = services(), request.environ
     document = parts.gpus.seen.of_node(node).table.get(path, environ.get("HTTP_ACCEPT", ""))

@@ -1,12 +1,12 @@
-"""Pages of other origins: what an allowed one may send and read (the CORS protocol, fetch.spec.whatwg.org).
+"""CORS headers: what pages of allowed origins may send and read (fetch.spec.whatwg.org).
 
-Which origins are allowed, the guard says; all others were refused before anything of this is asked. Credentials of the
-browser are never taken: `Access-Control-Allow-Credentials` is not sent.
+`HostPolicy` in guard.py decides which origins are allowed and rejects all others earlier. Cookies are never accepted
+across origins: `Access-Control-Allow-Credentials` is not sent.
 """
 
 from api.util.documents import HeaderList
 
-#: Headers of answers that such a page may read, besides those that every page may.
+#: Response headers that such a page may read, besides the CORS-safelisted ones.
 EXPOSED = (
     "ETag, Age, X-Stale, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, "
     "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Tus-Resumable, "
@@ -14,22 +14,22 @@ EXPOSED = (
     "Upload-Metadata"
 )
 
-#: Headers that such a page may send.
+#: Request headers that such a page may send.
 SENDABLE = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Range, "
     "X-Request-ID, Tus-Resumable, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Checksum, "
     "X-HTTP-Method-Override"
 )
 
-#: Every method that any address takes: where an address does not, the answer is 405, which the page can then read.
+#: Every method in use. An address that does not support one answers with 405, which the page can read.
 METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 
-#: Seconds for which a browser may remember the answer to a preflight.
+#: Seconds for which a browser may cache the response to a preflight.
 MAX_AGE_SECONDS = 3600
 
 
 def reading_headers(origin: bytes) -> HeaderList:
-    """The headers that let a page of this origin read an answer."""
+    """Return the headers that let a page of this origin read a response."""
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED.encode()),
@@ -37,18 +37,18 @@ def reading_headers(origin: bytes) -> HeaderList:
 
 
 def is_preflight(method: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether the request is a preflight: a browser asks what a page may send before it sends it."""
+    """Return whether the request is a CORS preflight."""
     return method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 
 def preflight_headers(headers: dict[bytes, bytes]) -> HeaderList:
-    """The headers that let a page send its request; `reading_headers` are added to them."""
+    """Return the headers that let a page send its request; the caller adds `reading_headers`."""
     answer = [
         (b"access-control-allow-methods", METHODS.encode()),
         (b"access-control-allow-headers", SENDABLE.encode()),
         (b"access-control-max-age", b"%d" % MAX_AGE_SECONDS),
     ]
     if b"access-control-request-private-network" in headers:
-        # A page of the internet that asks a machine of the local network; its origin was allowed by name.
+        # A public page that calls a machine of the local network; its origin is in the allow-list.
         answer.append((b"access-control-allow-private-network", b"true"))
     return answer

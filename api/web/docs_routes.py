@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document; everything that it loads comes from this service."""
+"""Swagger UI for the OpenAPI document. All its files come from this service."""
 
 import threading
 from functools import cache
@@ -12,7 +12,7 @@ from api.util.envelope import JSON, encode_json
 from api.util.packed_files import PackedFile, pack, pack_as
 from api.web.packed import answer_packed
 
-#: Lets one request make the document, while others wait for it.
+#: One request builds the document; concurrent ones wait for it.
 _DOCUMENT_LOCK = threading.Lock()
 _DOCUMENT = "openapi-document"
 
@@ -20,11 +20,11 @@ docs = Blueprint("docs", __name__)
 
 _FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
 
-#: The files of Swagger UI that the page needs, out of many.
+#: The files of Swagger UI that the page uses.
 _NAMES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 _FILE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 
-# Swagger UI sets styles on elements; scripts come from files only.
+# Swagger UI sets inline styles; scripts come from files only.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,11 +52,11 @@ _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLink
 
 @docs.get("/openapi.json")
 def get_document() -> Response:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     with _DOCUMENT_LOCK:
         app = current_app
         if _DOCUMENT not in app.extensions:
-            # Made when it is first asked for, and kept: it takes a third of a second and 16 MB.
+            # Built at the first request and cached: it takes a third of a second and 16 MB.
             app.extensions[_DOCUMENT] = pack_as(JSON, encode_json(app.spec))  # type: ignore[attr-defined]
         packed: PackedFile = app.extensions[_DOCUMENT]
     return answer_packed(packed, {"Cache-Control": "no-cache"})
@@ -64,19 +64,19 @@ def get_document() -> Response:
 
 @docs.get("/docs")
 def get_page() -> Response:
-    """The page."""
+    """Return the page."""
     return Response(_PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
 
 
 @docs.get("/docs/start.js")
 def get_start() -> Response:
-    """The script that starts it; in a file of its own, so that the policy can forbid inline scripts."""
+    """Return the script that starts Swagger UI. It is a file because the policy forbids inline scripts."""
     return Response(_START, content_type="text/javascript; charset=utf-8")
 
 
 @docs.get("/docs/assets/<path:name>")
 def get_asset(name: str) -> Response:
-    """A file of Swagger UI."""
+    """Return a file of Swagger UI."""
     if name not in _NAMES:
         raise NotFound
     return answer_packed(_packed(name), _FILE_HEADERS)
@@ -84,5 +84,4 @@ def get_asset(name: str) -> Response:
 
 @cache
 def _packed(name: str) -> PackedFile:
-    # Read and compressed when the first browser asks.
     return pack(name, (_FOLDER / name).read_bytes())

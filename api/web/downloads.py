@@ -1,4 +1,4 @@
-"""Files as answers: streamed by the event loop, whole or in part. No thread waits for a slow client."""
+"""Files as responses, streamed by the event loop, whole or in part. No thread waits for a slow client."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from api.web.ranges import UNREADABLE, read_range
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a log that are read and sent at a time, and seconds after which a client that has not taken them is gone.
+#: Bytes of a log that are read and sent at a time, and seconds after which a client that accepts none is disconnected.
 CHUNK = 128 * 1024
 SEND_SECONDS = 60.0
 
 
 class File(Protocol):
-    """A regular file that is open for reading."""
+    """A regular file opened for reading."""
 
     @property
     def descriptor(self) -> int: ...
@@ -37,11 +37,9 @@ class File(Protocol):
 
 
 async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends a file or a log, or the part that Range names, or what is made meanwhile, and closes it.
+    """Send a file, a log or a generated stream, or the part that Range selects, and close it.
 
-    Raises RangeNotSatisfiable, MalformedRequest.
-
-    The connection of a client that has stopped reading a log is ended.
+    Raises RangeNotSatisfiable, MalformedRequest. Aborts the connection of a client that has stopped reading a log.
     """
     if not isinstance(file, (LogDownload, StreamedFile)):
         await send_file(file, scope, receive, send)
@@ -49,14 +47,14 @@ async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, r
     try:
         await (send_log(file, scope, send) if isinstance(file, LogDownload) else send_stream(file, scope, send))
     except TimeoutError as error:
-        logger.info("download given up: %s", str(error) or "the client has stopped reading")
+        logger.info("download aborted: %s", str(error) or "the client stopped reading")
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             connection.abort()
 
 
 async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends the file, or the part that Range names, and closes it. Raises RangeNotSatisfiable, MalformedRequest."""
+    """Send the file, or the part that Range selects, and close it. Raises RangeNotSatisfiable, MalformedRequest."""
 
     async def refuse_plain_text(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= 400:
@@ -75,19 +73,22 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _respond_with(file: File, if_none_match: bytes) -> ASGIApp:
-    # By its descriptor: the name may be another file by now.
+    # By its descriptor: another file may have this name by now.
     path = f"/proc/self/fd/{file.descriptor}"
     response = FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))
-    # What is kept by its content has a mark for its time, by which it is known whether somebody has written to it.
+    # Blobs have a marker as their modification time, which shows whether someone has written to them.
     response.headers["last-modified"] = formatdate(time_of(file.modified_at).timestamp(), usegmt=True)
     if if_none_match and names_etag(if_none_match.decode("latin-1"), response.headers["etag"]):
-        kept = {name: response.headers[name] for name in ("etag", "last-modified")}
-        return Response(status_code=304, headers=kept)
+        headers = {name: response.headers[name] for name in ("etag", "last-modified")}
+        return Response(status_code=304, headers=headers)
     return response
 
 
 def _with_plain_range(scope: Scope) -> Scope:
-    """The request with its Range in plain form: starlette takes `--1` and `+0-1` too. Several parts stay as sent."""
+    """Return the request with a strict Range header: Starlette also accepts `--1` and `+0-1`.
+
+    Several ranges stay as sent.
+    """
     wanted = read_range(dict(scope["headers"]).get(b"range", b""))
     if wanted is None:
         return scope
@@ -97,7 +98,7 @@ def _with_plain_range(scope: Scope) -> Scope:
 
 
 def _shown_name(name: str) -> str:
-    """The name that a client may give the file: a control character in it would steer its terminal."""
+    """Return the file name for the client, without control characters, which could steer its terminal."""
     return "".join(c if c.isprintable() else "_" for c in name)
 
 
@@ -106,25 +107,26 @@ def _quoted(name: str) -> str:
 
 
 def _status(descriptor: int) -> os.stat_result:
-    """The file's status, its time bounded to what a header can tell."""
+    """Return the file's status, with its time limited to what an HTTP header can express."""
     found = os.fstat(descriptor)
     seconds = time_of(found.st_mtime).timestamp()
     return os.stat_result((*found[:7], found.st_atime, seconds, found.st_ctime))
 
 
 async def send_stream(file: StreamedFile, scope: Scope, send: Send) -> None:
-    """Sends what is made while it is sent, whole: of what has no length yet there are no parts. Closes it.
+    """Send a stream that is generated while it is sent, and close it. Without a known length it has no ranges.
 
-    Raises TimeoutError when the client has stopped reading or a part cannot be made: the end that is missing tells it.
+    Raises TimeoutError when the client stops reading or a part cannot be generated. The missing end shows the client
+    that the file is incomplete.
     """
     headers = {
         "content-type": file.content_type,
         "content-disposition": f'attachment; filename="{_quoted(file.name)}"',
         "accept-ranges": "none",
     }
-    told = [(name.encode(), value.encode()) for name, value in headers.items()]
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.start", "status": 200, "headers": encoded})
         while scope["method"] != "HEAD" and (part := await asyncio.to_thread(_make, file)) is not None:
             message = {"type": "http.response.body", "body": part, "more_body": True}
             await asyncio.wait_for(send(message), SEND_SECONDS)
@@ -137,13 +139,13 @@ def _make(file: StreamedFile) -> bytes | None:
     try:
         return file.next_part()
     except OSError as error:
-        raise TimeoutError(f"{file.name} cannot be made: {error.strerror}") from error
+        raise TimeoutError(f"{file.name} cannot be generated: {error.strerror}") from error
 
 
 async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:
-    """Sends a log's bytes, or the part that Range names, and closes it. Raises RangeNotSatisfiable, MalformedRequest.
+    """Send a log, or the part that Range selects, and close it. Raises RangeNotSatisfiable, MalformedRequest.
 
-    Raises TimeoutError when the client has stopped reading.
+    Raises TimeoutError when the client stops reading.
     """
     try:
         headers = dict(scope["headers"])
@@ -156,8 +158,8 @@ async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:
         while begin < end:
             content = await asyncio.to_thread(log.read, begin, min(CHUNK, end - begin))
             if not content:
-                # The length that was promised cannot be kept.
-                raise TimeoutError("the log has become shorter")
+                # The announced Content-Length cannot be met.
+                raise TimeoutError("the log became shorter")
             begin += len(content)
             message = {"type": "http.response.body", "body": content, "more_body": begin < end}
             await asyncio.wait_for(send(message), SEND_SECONDS)
@@ -181,12 +183,12 @@ def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes
 
 
 def _tag(log: LogDownload) -> str:
-    """The ETag of a log, another one whenever its bytes are others."""
+    """Return the ETag of a log; it changes with the log's bytes."""
     return f'"{log.first:x}-{log.first + log.size:x}"'
 
 
 def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
-    """The bytes that are asked for, as begin and end (exclusive); None for all, as for several parts."""
+    """Return begin and end (exclusive) of the requested bytes; None for all, also when several ranges are requested."""
     wanted = read_range(headers.get(b"range", b""))
     if wanted is None or headers.get(b"if-range", _tag(log).encode()) != _tag(log).encode():
         return None

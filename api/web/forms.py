@@ -1,4 +1,4 @@
-"""Forms (multipart/form-data) read as they come: their texts are kept, their one file goes on in parts."""
+"""A streaming parser for multipart/form-data: texts are collected, the one file is passed on in parts."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.errors import MalformedRequest, UnsupportedMediaType
 
-#: Bounds: parts of a form, bytes of one part's headers, and of one text.
+#: Bounds: parts of a form, bytes of one part's headers, and bytes of one text.
 MOST_PARTS = 32
 MOST_HEADER_BYTES = 8 * 1024
 MOST_TEXT_BYTES = 64 * 1024
@@ -27,10 +27,10 @@ class _Part:
 
 
 class FormReader:
-    """One form on its way in. Called by one thread at a time."""
+    """Parses one form. Not thread-safe."""
 
     def __init__(self, content_type: bytes, write: Callable[[memoryview], None], file_names: tuple[str, ...]) -> None:
-        """`write` gets the file, which is in one of the fields `file_names`. Raises UnsupportedMediaType."""
+        """`write` receives the file, which is in one of the fields `file_names`. Raises UnsupportedMediaType."""
         kind, options = parse_options_header(content_type.decode("latin-1"))
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary or len(boundary) > 200:
@@ -57,20 +57,20 @@ class FormReader:
         self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
 
     def take(self, data: bytearray) -> None:
-        """Reads on. Raises MalformedRequest, and whatever `write` raises."""
+        """Parse more of the body. Raises MalformedRequest and any error of `write`."""
         try:
             self._parser.write(bytes(data))
         except MultipartParseError as error:
             raise MalformedRequest(f"The form cannot be read: {error}.") from None
 
     def finish(self) -> None:
-        """Raises MalformedRequest for a form that has no end, or no file."""
+        """Check that the form is complete. Raises MalformedRequest."""
         if not self._is_whole:
             raise MalformedRequest("The form ends before its last boundary.")
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of names and contents, whatever the boundary was."""
+        """The SHA-256 of names and contents, independent of the boundary."""
         return self._digest.digest()
 
     def _begin_part(self) -> None:
@@ -99,7 +99,7 @@ class FormReader:
 
     def _finish_headers(self) -> None:
         part = self._part
-        # The parser counts each byte as one character: whatever they are encoded in comes out as it went in.
+        # The parser maps each byte to one character, so any encoding passes through unchanged.
         _, options = parse_options_header(part.headers.get(b"content-disposition", b""))
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         part.is_file = b"filename" in options
@@ -114,9 +114,11 @@ class FormReader:
     def _begin_file(self, filename: str) -> None:
         if self._part.name not in self._file_names:
             wanted = " or ".join(self._file_names)
-            raise MalformedRequest(f'The field "{self._part.name[:100]}" has a file; the file is sent as {wanted}.')
+            raise MalformedRequest(
+                f'The field "{self._part.name[:100]}" contains a file. Send the file in the field {wanted}.'
+            )
         if self.file_field is not None:
-            raise MalformedRequest("The form has more than one file: send one, or several in a zip or tar.")
+            raise MalformedRequest("The form has more than one file. Send one file, or several in a zip or tar.")
         self.file_field, self.filename = self._part.name, filename or None
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
@@ -133,7 +135,7 @@ class FormReader:
             try:
                 self.texts[self._part.name] = self._part.text.decode()
             except UnicodeDecodeError:
-                raise MalformedRequest(f'The field "{self._part.name[:100]}" is no UTF-8.') from None
+                raise MalformedRequest(f'The field "{self._part.name[:100]}" is not UTF-8.') from None
 
     def _end(self) -> None:
         self._is_whole = True

@@ -1,4 +1,4 @@
-"""The one place that every request passes before anything may answer: who asks, and whether they may."""
+"""Authentication and authorization of every request before it is handled."""
 
 import asyncio
 import re
@@ -10,51 +10,51 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from api.domain.access import LOCAL, NOBODY, Credential, Principal, current_principal
-from api.domain.sight import seeing
+from api.domain.access import ANONYMOUS, LOCAL, Credential, Principal, current_principal
+from api.domain.read_scope import seeing
 from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey, WrongTicket
 from api.util.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.ids import check_task_id
 from api.util.key_format import key_id_of
-from api.web.operations import Belonging, Operation
+from api.web.operations import Operation, ResourceKind
 
 if TYPE_CHECKING:
     from api.access.authority import Authority
     from api.access.rates import RateLimits
 
-#: The key in the state of an ASGI scope under which the headers about the limit are left.
+#: The key in the state of an ASGI scope under which the rate limit's response headers are stored.
 RATE_HEADERS = "rate_headers"
 
 _COOKIE_NAME = SESSION_COOKIE.encode()
 
-#: What looks like a key has no place in an address, however it is called there.
+#: Matches a key, which must not be part of an address, whatever the parameter is called.
 _KEY = re.compile(r"dp_[a-z0-9]{12}_", re.IGNORECASE)
 _KEY_IN_QUERY = re.compile(rf"{_KEY.pattern}|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
 
-#: Of a browser's word for where a request comes from, those that a signed-in page sends (Fetch Metadata).
+#: Values of Sec-Fetch-Site that a browser sends for requests of our own page (Fetch Metadata).
 _OWN_SITE = (b"same-origin", b"none")
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """Somebody at the gate: who they are, or why that is not known."""
+class Caller:
+    """The result of authentication: the principal, or the reason why there is none."""
 
     principal: Principal | None = None
     problem: ServiceError | None = None
 
-    def show(self) -> Principal:
-        """Who it is. Raises what is wrong with the key, or Unauthenticated where none was shown."""
+    def require_principal(self) -> Principal:
+        """Return the principal. Raises the problem with the key, or Unauthenticated without one."""
         if self.principal is None:
             raise self.problem or Unauthenticated()
         return self.principal
 
 
-_EVERYBODY = Visitor(LOCAL)
+_LOCAL_CALLER = Caller(LOCAL)
 
 
 class Gate:
-    """Lets requests through. Lives in the event loop."""
+    """Authenticates and authorizes requests. Used from the event loop only."""
 
     def __init__(
         self,
@@ -62,20 +62,20 @@ class Gate:
         rates: "RateLimits | None" = None,
         takes_tickets: Callable[[str], bool] = lambda path: False,
     ) -> None:
-        """Without `rates` nothing is counted. `takes_tickets` tells the paths of streams."""
+        """Without `rates` nothing is limited. `takes_tickets` returns whether a path accepts tickets."""
         self._authority = authority
         self._takes_tickets = takes_tickets
         self._rates = rates
-        self._next_look: asyncio.Task[None] | None = None
-        self._looking = asyncio.Lock()
+        self._next_reload: asyncio.Task[None] | None = None
+        self._reload_lock = asyncio.Lock()
 
-    async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
-        """Who asks; a ticket is used up by that, and taken out of the query. Raises KeyInAddress."""
+    async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+        """Authenticate a request. A ticket is used up and removed from the query. Raises KeyInAddress."""
         if not self._authority.needs_keys:
             if _shows_ticket(scope) and self._takes_tickets(scope["path"]):
-                # A client that always shows one needs not know whether it is asked for.
+                # Clients may send a ticket without knowing whether the service requires one.
                 _take_ticket(scope)
-            return _EVERYBODY
+            return _LOCAL_CALLER
         _require_no_key_in(scope)
         ticket = _take_ticket(scope) if _shows_ticket(scope) else None
         try:
@@ -83,15 +83,15 @@ class Gate:
             if principal is not None and principal.credential is Credential.SESSION:
                 _require_own_site(scope, headers)
         except WrongKey as error:
-            return Visitor(problem=await self._count_wrong_key(scope) or error)
+            return Caller(problem=await self._count_wrong_key(scope) or error)
         except ServiceError as error:
-            return Visitor(problem=error)
-        return Visitor(principal)
+            return Caller(problem=error)
+        return Caller(principal)
 
     async def _count_wrong_key(self, scope: Scope) -> ServiceError | None:
-        """The refusal of an address that has shown too many wrong keys; None while it may try on.
+        """Return the refusal for an address that has sent too many wrong keys; None while it may try again.
 
-        Right keys pass nevertheless: a colleague behind the same proxy is not locked out by somebody who guesses.
+        Valid keys still pass, so that a guessing client does not lock out others behind the same proxy.
         """
         try:
             if self._rates is not None:
@@ -108,44 +108,44 @@ class Gate:
         except WrongKey:
             if key is not None and key_id_of(key) is None:
                 raise
-        # It may have been made on another server a moment ago.
-        await self._look_again()
+        # Another server may have created the key a moment ago.
+        await self._reload_keys()
         return self._authority.identify(key, cookie)
 
     async def _use_ticket(self, ticket: str, scope: Scope) -> Principal:
-        # In one word with a wrong one: nobody learns by it where there is a stream.
+        # The same error as for a wrong ticket, so that it does not reveal which paths are streams.
         if not self._takes_tickets(scope["path"]):
             raise WrongTicket
         return await asyncio.to_thread(self._find_holder, ticket)
 
     def _find_holder(self, ticket: str) -> Principal:
-        with hurrying(READ_SECONDS):
+        with wait_limit(READ_SECONDS):
             return self._authority.ring.use_ticket(ticket)
 
-    async def _look_again(self) -> None:
-        """Waits for a look at the keys that begins after this, together with everybody else who waits for it."""
-        if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_soon())
-        await asyncio.shield(self._next_look)
+    async def _reload_keys(self) -> None:
+        """Wait for a reload of the keys that starts after this call; concurrent callers share it."""
+        if self._next_reload is None:
+            self._next_reload = asyncio.create_task(self._reload_soon())
+        await asyncio.shield(self._next_reload)
 
-    async def _look_soon(self) -> None:
-        # One at a time: however many wrong keys come, they take one thread, and not even that all the time.
-        async with self._looking:
-            await asyncio.sleep(self._authority.ring.seconds_to_look())
-            self._next_look = None
+    async def _reload_soon(self) -> None:
+        # One at a time: however many wrong keys arrive, reloading uses one thread, and only part of the time.
+        async with self._reload_lock:
+            await asyncio.sleep(self._authority.ring.seconds_until_reload())
+            self._next_reload = None
             await asyncio.to_thread(self._authority.ring.run_once)
 
     async def admit(
-        self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
+        self, caller: Caller, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
     ) -> Principal:
-        """Lets a request through, and returns who asks; what its limit permits is left for the answer's headers.
+        """Authorize a request and return its principal. The rate limit's headers are stored in the scope's state.
 
         Raises Unauthenticated, Forbidden, TaskNotFound, RateLimited.
         """
-        operation, principal = self._require(visitor, method, pattern)
-        if self._authority.concerns_owner(principal, operation):
-            thing = _thing_of(operation, arguments)
-            await asyncio.to_thread(self._require_own, principal, operation, thing)
+        operation, principal = self._require(caller, method, pattern)
+        if self._authority.depends_on_owner(principal, operation):
+            resource_id = _resource_of(operation, arguments)
+            await asyncio.to_thread(self._require_owner, principal, operation, resource_id)
         state = scope.setdefault("state", {})
         state[REQUEST_PRINCIPAL] = principal
         if self._rates is not None:
@@ -153,44 +153,44 @@ class Gate:
             state[RATE_HEADERS] = {} if count is None else count.headers
         return principal
 
-    def _require(self, visitor: Visitor, method: str, pattern: str) -> tuple[Operation, Principal]:
+    def _require(self, caller: Caller, method: str, pattern: str) -> tuple[Operation, Principal]:
         operation = self._authority.find(method, pattern)
         if operation is not None and operation.is_open:
-            return operation, visitor.principal or NOBODY
-        # Who has shown nothing does not learn either what the table lacks.
-        principal = visitor.show()
+            return operation, caller.principal or ANONYMOUS
+        # An unauthenticated caller must not learn which addresses are missing in the table.
+        principal = caller.require_principal()
         return self._authority.require(principal, operation, f"{method} {pattern}"), principal
 
-    def _require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
-        with hurrying(READ_SECONDS):
-            self._authority.require_own(principal, operation, thing)
+    def _require_owner(self, principal: Principal, operation: Operation, resource_id: str) -> None:
+        with wait_limit(READ_SECONDS):
+            self._authority.require_owner(principal, operation, resource_id)
 
-    def shares(self, visitor: Visitor, pattern: str) -> bool:
-        """Whether this visitor may have the ready document of a route; False when what they see is not for all.
+    def may_share(self, caller: Caller, pattern: str) -> bool:
+        """Return whether the caller may receive the shared document of a route; False if their scope is limited.
 
         Raises Unauthenticated or Forbidden.
         """
-        _, principal = self._require(visitor, "GET", pattern)
-        return self._authority.visibility.sight_of(principal).is_whole
+        _, principal = self._require(caller, "GET", pattern)
+        return self._authority.visibility.scope_of(principal).is_whole
 
     @contextmanager
-    def asking(self, principal: Principal) -> Iterator[None]:
-        """Makes this the `current_principal`, and its sight the `current_sight`, within the `with` block."""
-        with asking(principal), seeing(self._authority.visibility.sight_of(principal)):
+    def acting_as(self, principal: Principal) -> Iterator[None]:
+        """Set the `current_principal` and its scope (`current_scope`) within the `with` block."""
+        with asking(principal), seeing(self._authority.visibility.scope_of(principal)):
             yield
 
 
-def _thing_of(operation: Operation, arguments: Mapping[str, str]) -> str:
-    """What the address names that belongs to somebody. Raises TaskNotFound for what can be no task's id."""
-    belonging = operation.belonging or Belonging.TASK
-    if belonging.argument == "task_id":
+def _resource_of(operation: Operation, arguments: Mapping[str, str]) -> str:
+    """Return the owned resource that the address names. Raises TaskNotFound if it cannot be a task's id."""
+    resource_kind = operation.resource_kind or ResourceKind.TASK
+    if resource_kind.argument == "task_id":
         check_task_id(arguments["task_id"])
-    return arguments[belonging.argument]
+    return arguments[resource_kind.argument]
 
 
 @contextmanager
 def asking(principal: Principal) -> Iterator[None]:
-    """Makes this the `current_principal` within the `with` block."""
+    """Set the `current_principal` within the `with` block."""
     before = current_principal.set(principal)
     try:
         yield
@@ -199,7 +199,7 @@ def asking(principal: Principal) -> Iterator[None]:
 
 
 def _require_no_key_in(scope: Scope) -> None:
-    """Raises KeyInAddress where path or query holds a key, which logs and histories would keep."""
+    """Raise KeyInAddress if path or query contains a key, since logs and browser histories store addresses."""
     query: bytes = scope["query_string"]
     if _KEY.search(scope["path"]) or (query and _KEY_IN_QUERY.search(unquote_to_bytes(query).decode("latin-1"))):
         raise KeyInAddress
@@ -210,31 +210,31 @@ def _shows_ticket(scope: Scope) -> bool:
 
 
 def _take_ticket(scope: Scope) -> str | None:
-    """The ticket in the query, which is taken out of it; of several none counts."""
-    found, kept = None, []
+    """Remove the ticket from the query and return it; several tickets count as an invalid one."""
+    found, remaining = None, []
     for pair in scope["query_string"].split(b"&"):
         name, _, value = pair.partition(b"=")
         if name == b"ticket":
             found = value.decode("latin-1") if found is None else ""
         else:
-            kept.append(pair)
-    scope["query_string"] = b"&".join(kept)
+            remaining.append(pair)
+    scope["query_string"] = b"&".join(remaining)
     return found
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
-    """The key in the Authorization header; None without one. Raises Unauthenticated for any other scheme."""
+    """Return the key in the Authorization header, or None. Raises Unauthenticated for another scheme."""
     value = headers.get(b"authorization")
     if value is None:
         return None
     scheme, _, key = value.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise Unauthenticated("Keys are sent as `Authorization: Bearer dp_…`.")
+        raise Unauthenticated("Send the key as `Authorization: Bearer dp_…`.")
     return key.strip()
 
 
 def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
-    """The value of our cookie. Others', which browsers send to every port of a host, may look as they like."""
+    """Return the value of our cookie. Browsers send cookies of other ports of the host, too, in any format."""
     value = headers.get(b"cookie", b"")
     if _COOKIE_NAME not in value:
         return None
@@ -246,9 +246,9 @@ def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _require_own_site(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-    """A browser sends the cookie by itself: what changes something, or opens a socket, must come from our own page.
+    """Raise CrossSite unless a change or a WebSocket comes from our own page.
 
-    Raises CrossSite.
+    Browsers send the cookie with every request, also with those that other sites cause.
     """
     origin, host = headers.get(b"origin"), headers.get(b"host", b"")
     site = headers.get(b"sec-fetch-site")

@@ -1,4 +1,4 @@
-"""Retries of a POST: the same Idempotency-Key and body give the first answer again, and the work is done once."""
+"""Idempotency of POST: a retry with the same Idempotency-Key and body gets the first response again."""
 
 import threading
 from collections import OrderedDict
@@ -7,24 +7,25 @@ from typing import Protocol
 
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import Clock
-from api.web.kept_answer_models import KEPT_SECONDS, AlreadyMade, KeptAnswer
+from api.web.stored_responses import KEPT_SECONDS, EarlierResult, StoredResponse
 
-#: The most answers kept; the oldest go first. Answers here are small (under 1 KB), so these are some 10 MB.
+#: The most stored responses; the oldest are dropped first. Responses are small (under 1 KB), so these are some 10 MB.
 CAPACITY = 10_000
 
 
 class IdempotencyStore(Protocol):
-    """The seam: the database keeps answers over a restart, the fake beside it for one process."""
+    """Stores responses: in the database, so that they survive a restart, or in memory for tests."""
 
-    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | AlreadyMade | None:
-        """The kept answer; None when the caller is to do the work, or what an attempt without an answer has made.
+    def begin(self, scope: str, fingerprint: bytes) -> StoredResponse | EarlierResult | None:
+        """Return the stored response, or None if the caller must do the work.
 
+        After an attempt that created something but failed without a response: what it created.
         Raises RequestInProgress, IdempotencyKeyReused.
         """
         ...
 
-    def finish(self, scope: str, answer: KeptAnswer | None) -> None:
-        """Keeps the answer; None lets go of the key, so that a retry does the work."""
+    def finish(self, scope: str, answer: StoredResponse | None) -> None:
+        """Store the response. None releases the key, so that a retry does the work again."""
         ...
 
 
@@ -32,18 +33,18 @@ class IdempotencyStore(Protocol):
 class _Entry:
     fingerprint: bytes
     began: float
-    answer: KeptAnswer | None = None
+    answer: StoredResponse | None = None
 
 
 class MemoryIdempotencyStore:
-    """The fake: answers in memory, under one lock."""
+    """The fake: responses in memory, under one lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
+    def begin(self, scope: str, fingerprint: bytes) -> StoredResponse | None:
         with self._lock:
             now = self._clock.monotonic()
             entry = self._entries.get(scope)
@@ -57,7 +58,7 @@ class MemoryIdempotencyStore:
                 raise RequestInProgress(headers={"Retry-After": "1"})
             return entry.answer
 
-    def finish(self, scope: str, answer: KeptAnswer | None) -> None:
+    def finish(self, scope: str, answer: StoredResponse | None) -> None:
         with self._lock:
             if answer is None:
                 self._entries.pop(scope, None)
@@ -69,7 +70,7 @@ class MemoryIdempotencyStore:
         forgotten: list[str] = []
         for scope, entry in self._entries.items():
             if entry.answer is None:
-                # What is still being worked on is never forgotten; it is only ever as much as there are threads.
+                # Requests in progress are never dropped; they are no more than there are threads.
                 continue
             if now - entry.began <= KEPT_SECONDS and len(forgotten) >= surplus:
                 break

@@ -1,4 +1,4 @@
-"""Idempotency-Key for routes that create."""
+"""The Idempotency-Key header for routes that create something."""
 
 import functools
 import hashlib
@@ -10,51 +10,70 @@ from flask import Response, g, request
 
 from api.domain.access import current_principal
 from api.domain.audit import current_note
-from api.errors import Invalid, Mistake
-from api.util.taken_body import SAID
+from api.errors import Finding, Invalid
+from api.util.stored_form import SAID
 from api.web.context import services
-from api.web.kept_answer_models import AlreadyMade, KeptAnswer
+from api.web.stored_responses import EarlierResult, StoredResponse
 
 P = ParamSpec("P")
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-#: For the `doc` of a creation that is answered with 202: of those with 201 the document says by itself that they take a
-#: key.
+#: For the `doc` of a creation that responds with 202; the document adds the header to those with 201 by itself.
 MARK = "x-takes-idempotency-key"
 TAKES_KEY = {MARK: True}
 
-#: Says that nothing was made now.
+#: The response header of a replayed response.
 REPLAYED = "Idempotent-Replayed"
 
-#: Headers of an answer that are kept and given again with it.
+#: Endpoints whose stored keys have an earlier name of the view: a retry after an upgrade must find its response.
+_STORED_ENDPOINTS = {
+    "alerts.create_channel": "alerts.make_channel",
+    "alerts.create_rule": "alerts.make_rule",
+    "alerts.create_silence": "alerts.make_silence",
+    "datasets.restore_dataset_version": "datasets.restore_version",
+    "gpu.register_gpu_task": "gpu.register_task",
+    "preprocess.start_preprocessing": "preprocess.start_preprocess",
+    "preprocess.upload_dataset_file": "preprocess.upload_file",
+    "registry.register_model": "registry.register",
+    "registry.write_model_metadata": "registry.write_metadata",
+    "system.create_hold": "system.make_hold",
+    "training.cache_dataset": "training.cache",
+    "training.restart_training": "training.restart",
+    "training.start_training": "training.start",
+    "uploads.create_upload": "uploads.begin_upload",
+}
+
+#: Response headers that are stored with a response.
 _KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
 
 
 def idempotency_scope() -> str | None:
-    """What the Idempotency-Key of this request stands for: each user has keys of their own, at each route; None without
-    one. A hash, since people put into keys what is nobody's business.
+    """Return the stored name of this request's Idempotency-Key, or None without one.
+
+    Keys are separate per user and route. They are hashed, because clients may put confidential text into them.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    parts = (current_principal.get().owner or "", request.endpoint or "", key)
+    endpoint = request.endpoint or ""
+    parts = (current_principal.get().owner or "", _STORED_ENDPOINTS.get(endpoint, endpoint), key)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def made_before() -> AlreadyMade | None:
-    """Return what the same request has made whose server was killed or failed before it answered: that is answered."""
-    made: AlreadyMade | None = g.get("made_before")
+def earlier_result() -> EarlierResult | None:
+    """Return what an earlier attempt of this request created before its server failed; None if there is none."""
+    made: EarlierResult | None = g.get("earlier_result")
     return made
 
 
-def keep_instead(body: bytes) -> None:
-    """Has this body kept for retries in place of the answer's own, which holds a secret that is shown once."""
-    g.kept_body = body
+def store_instead(body: bytes) -> None:
+    """Store this body for retries instead of the response's own, which contains a secret that is shown only once."""
+    g.stored_body = body
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Answers a repeated request with the first answer; failures are not kept, so that a retry can succeed."""
+    """Decorate a view: a repeated request gets the first response. Errors are not stored, so a retry can succeed."""
 
     @functools.wraps(view)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -62,21 +81,21 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         if key is None:
             return view(*args, **kwargs)
         if not _KEY.fullmatch(key):
-            raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
+            raise Invalid(mistakes=[Finding("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
         store, scope = services().idempotency, idempotency_scope() or ""
-        kept = store.begin(scope, _fingerprint())
-        if isinstance(kept, KeptAnswer):
-            return Response(kept.body, status=kept.status, headers=[*kept.headers, (REPLAYED, "true")])
-        g.made_before, note = kept, current_note.get()
+        earlier = store.begin(scope, _fingerprint())
+        if isinstance(earlier, StoredResponse):
+            return Response(earlier.body, status=earlier.status, headers=[*earlier.headers, (REPLAYED, "true")])
+        g.earlier_result, note = earlier, current_note.get()
         if note is not None:
             note.key_scope = scope
-        answer: KeptAnswer | None = None
+        answer: StoredResponse | None = None
         try:
             response = view(*args, **kwargs)
             headers = tuple((name, response.headers[name]) for name in _KEPT_HEADERS if name in response.headers)
-            if kept is not None:
+            if earlier is not None:
                 response.headers[REPLAYED] = "true"
-            answer = KeptAnswer(response.status_code, g.pop("kept_body", None) or response.get_data(), headers)
+            answer = StoredResponse(response.status_code, g.pop("stored_body", None) or response.get_data(), headers)
             return response
         finally:
             store.finish(scope, answer)
@@ -85,6 +104,6 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
 
 
 def _fingerprint() -> bytes:
-    """The hash of all that the request says; the path, too: a restart of another task is not this one again."""
+    """Return the hash of the whole request, including its path: restarting another task is another request."""
     said = request.environ.get("asgi.scope", {}).get("state", {}).get(SAID, b"")
     return hashlib.sha256(request.path.encode() + b"\0" + request.get_data() + said).digest()

@@ -1,4 +1,4 @@
-"""What a node answers: its health and its metrics, and nothing else."""
+"""The HTTP interface of a node: its health and its metrics."""
 
 import hmac
 import logging
@@ -13,7 +13,7 @@ from api.util.documents import DocumentTable
 from api.util.envelope import encode_answer
 from api.web.guard import HostPolicy, join_headers, request_id_of
 from api.web.reply import NOSNIFF, ClientGone, Reply
-from api.web.unread_answers import UnreadAnswers
+from api.web.unread_responses import UnreadResponses
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ METRICS = "/metrics"
 
 
 class NodeShell:
-    """The ASGI application of a node. It reads memory only, so that nobody waits for anything."""
+    """The ASGI application of a node. It reads memory only, so no request waits."""
 
     def __init__(
         self,
@@ -32,18 +32,18 @@ class NodeShell:
         clock: Clock,
         key: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`key` tells what metrics are shown for now; None: for nothing."""
+        """`key` returns the bearer token that metrics require now, or None if they require none."""
         self._policy = policy
         self._documents = documents
         self._instant = {"/health": health, "/health/ready": ready}
         self._clock = clock
         self._key = key
-        self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
+        self.unread = UnreadResponses()  #: counts and bounds the bytes of responses that clients have not read
 
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
-        """Logs what the protocol refused because it is no request at all."""
+        """Log input that the HTTP parser rejected."""
         facts = {"status": status, "request_id": request_id, "client": None if client is None else client[0]}
-        logger.info("refused: this was no request", extra=facts)
+        logger.info("rejected: not a valid HTTP request", extra=facts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -77,14 +77,14 @@ class NodeShell:
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
         path = scope["path"]
         if path not in self._instant and path != METRICS:
-            raise NotFound("A node serves /health and /metrics; everything else is at its head.")
+            raise NotFound("A node serves only /health and /metrics. Use its head for everything else.")
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
         if path in self._instant:
             await reply.send_json(encode_answer(self._instant[path]()))
             return
         self._require_key(headers)
-        await self.unread.wait_for_room()
+        await self.unread.wait_for_memory()
         document = self._documents().get(METRICS, headers.get(b"accept", b"").decode("latin-1"))
         if document is None:
             raise NotFound
@@ -93,4 +93,4 @@ class NodeShell:
     def _require_key(self, headers: dict[bytes, bytes]) -> None:
         key, given = self._key(), headers.get(b"authorization", b"")
         if key is not None and not hmac.compare_digest(given, f"Bearer {key}".encode()):
-            raise Unauthenticated("The metrics of a node are shown for its own key, that of NODE_KEY_FILE.")
+            raise Unauthenticated("The metrics of a node require its own key: the one in NODE_KEY_FILE.")

@@ -1,4 +1,4 @@
-"""The one table of permissions: what each operation needs. What is not in it is denied to everybody."""
+"""The table of permissions: what each operation requires. Operations that are not in it are rejected."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from api.domain.access import Permission
 from api.util.base_path import BASE_PATH
 
 
-class Belonging(StrEnum):
-    """What the address of an operation names, which belongs to somebody."""
+class ResourceKind(StrEnum):
+    """The kind of owned resource that an operation's address names."""
 
     TASK = "task_id of a training"
     REGISTRATION = "task_id of a registration"
@@ -18,12 +18,12 @@ class Belonging(StrEnum):
 
     @property
     def argument(self) -> str:
-        """What the address calls it."""
-        return "name" if self in (Belonging.DATASET, Belonging.MODEL) else "task_id"
+        """The name of the variable part of the address."""
+        return "name" if self in (ResourceKind.DATASET, ResourceKind.MODEL) else "task_id"
 
 
 class RateGroup(StrEnum):
-    """Operations that share a limit on how often a key may ask for them."""
+    """Operations that share one rate limit per key."""
 
     AUTH = "auth"
     STARTS = "starts"
@@ -33,30 +33,30 @@ class RateGroup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method at one address."""
+    """One method at one address, and its requirements."""
 
     method: str
-    pattern: str  #: the address, as Flask writes it
-    permission: Permission | None  #: None: whoever has shown who they are
-    is_open: bool = False  #: nobody is asked who they are
-    belonging: Belonging | None = None
+    pattern: str  #: the address as a Flask URL pattern
+    permission: Permission | None  #: None: any authenticated principal
+    is_open: bool = False  #: requires no authentication
+    resource_kind: ResourceKind | None = None
     rate: RateGroup | None = None
-    only_asks: bool = False  #: it changes nothing, although its method could
+    is_read_only: bool = False  #: a POST that changes nothing
 
     @property
     def name(self) -> str:
-        """The operation in words: method and address."""
+        """The operation's name: method and address."""
         return f"{self.method} {self.pattern}"
 
     @property
     def is_get(self) -> bool:
-        """Whether it is a GET, which HEAD can ask for too."""
+        """Whether it is a GET, which also serves HEAD."""
         return self.method == "GET"
 
     @property
     def changes(self) -> bool:
-        """Whether it changes anything; what belongs to somebody only they may change."""
-        return self.method not in ("GET", "WEBSOCKET") and not self.only_asks
+        """Whether it changes something. Only the owner and administrators may change an owned resource."""
+        return self.method not in ("GET", "WEBSOCKET") and not self.is_read_only
 
 
 def _open(*addresses: str, rate: RateGroup | None = None) -> list[Operation]:
@@ -68,13 +68,15 @@ def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None
 
 
 def _of(
-    belonging: Belonging,
+    resource_kind: ResourceKind,
     permission: Permission,
     *addresses: str,
     rate: RateGroup | None = None,
-    only_asks: bool = False,
+    is_read_only: bool = False,
 ) -> list[Operation]:
-    return [_one(each, permission, belonging=belonging, rate=rate, only_asks=only_asks) for each in addresses]
+    return [
+        _one(each, permission, resource_kind=resource_kind, rate=rate, is_read_only=is_read_only) for each in addresses
+    ]
 
 
 def _one(
@@ -82,17 +84,17 @@ def _one(
     permission: Permission | None,
     *,
     is_open: bool = False,
-    belonging: Belonging | None = None,
+    resource_kind: ResourceKind | None = None,
     rate: RateGroup | None = None,
-    only_asks: bool = False,
+    is_read_only: bool = False,
 ) -> Operation:
     method, _, path = address.partition(" ")
-    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate, only_asks)
+    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, resource_kind, rate, is_read_only)
 
 
 #: In these addresses ~ stands for /api/v1.
 _TABLE = (
-    # The page itself holds nothing of anybody, and its sign-in must be reached.
+    # The page contains no data of users, and its sign-in must be reachable.
     *_open("GET /", "GET /dashboard/<digest>/<path:name>", "GET /favicon.ico", "GET /health", "GET /health/ready"),
     *_need(None, "GET /docs", "GET /docs/assets/<path:name>", "GET /docs/start.js", "GET /openapi.json"),
     *_need(
@@ -116,9 +118,9 @@ _TABLE = (
     *_need(Permission.NODES_REPORT, "POST ~/nodes/<name>/report"),
     *_need(Permission.PROCESSES_READ, "GET ~/gpu/<gpu_id>/processes"),
     *_need(Permission.GPUS_REGISTER, "POST ~/gpu/tasks"),
-    *_of(Belonging.REGISTRATION, Permission.GPUS_READ, "GET ~/gpu/tasks/<task_id>"),
+    *_of(ResourceKind.REGISTRATION, Permission.GPUS_READ, "GET ~/gpu/tasks/<task_id>"),
     *_of(
-        Belonging.REGISTRATION,
+        ResourceKind.REGISTRATION,
         Permission.GPUS_REGISTER,
         "PATCH ~/gpu/tasks/<task_id>",
         "DELETE ~/gpu/tasks/<task_id>",
@@ -127,7 +129,7 @@ _TABLE = (
     *_need(Permission.TRAINING_WRITE, "POST ~/training/validate", "POST ~/models/<model_id>/convert"),
     *_need(Permission.TRAINING_WRITE, "POST ~/training/start", "POST ~/training/cache", rate=RateGroup.STARTS),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.TRAINING_READ,
         "GET ~/training/<task_id>",
         "GET ~/training/<task_id>/artifacts",
@@ -140,7 +142,7 @@ _TABLE = (
         "WEBSOCKET ~/ws/training/<task_id>",
     ),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.TRAINING_WRITE,
         "PATCH ~/training/<task_id>",
         "DELETE ~/training/<task_id>",
@@ -148,16 +150,16 @@ _TABLE = (
         "POST ~/training/<task_id>/stop",
         "POST ~/training/stop/<task_id>",
     ),
-    # Both take over the secrets of the task.
+    # Both reuse the secrets of the task.
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.TRAINING_WRITE,
         "POST ~/training/restart/<task_id>",
         "POST ~/training/resume/<task_id>",
         rate=RateGroup.STARTS,
     ),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.LOGS_READ,
         "GET ~/training/<task_id>/logs",
         "GET ~/training/<task_id>/logs/download",
@@ -169,16 +171,19 @@ _TABLE = (
     *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/start", rate=RateGroup.PREPROCESSING),
     *_need(Permission.DATASETS_READ, "GET ~/preprocess/list"),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.DATASETS_READ,
         "GET ~/preprocess/<task_id>/events",
         "GET ~/preprocess/<task_id>/events/stream",
     ),
     *_of(
-        Belonging.TASK, Permission.DATASETS_WRITE, "POST ~/preprocess/<task_id>/cancel", "DELETE ~/preprocess/<task_id>"
+        ResourceKind.TASK,
+        Permission.DATASETS_WRITE,
+        "POST ~/preprocess/<task_id>/cancel",
+        "DELETE ~/preprocess/<task_id>",
     ),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.DATASETS_READ,
         "GET ~/preprocess/<task_id>/logs",
         "GET ~/preprocess/<task_id>/logs/download",
@@ -189,7 +194,7 @@ _TABLE = (
     *_need(Permission.DATASETS_READ, "GET ~/datasets"),
     *_need(Permission.DATASETS_WRITE, "POST ~/datasets"),
     *_of(
-        Belonging.DATASET,
+        ResourceKind.DATASET,
         Permission.DATASETS_READ,
         "GET ~/datasets/<name>",
         "GET ~/datasets/<name>/versions",
@@ -202,9 +207,9 @@ _TABLE = (
         "GET ~/datasets/<name>/items/<item_id>/media",
         "GET ~/datasets/<name>/items/<item_id>/as_trained",
     ),
-    *_of(Belonging.DATASET, Permission.DATASETS_READ, "POST ~/datasets/<name>/check", only_asks=True),
+    *_of(ResourceKind.DATASET, Permission.DATASETS_READ, "POST ~/datasets/<name>/check", is_read_only=True),
     *_of(
-        Belonging.DATASET,
+        ResourceKind.DATASET,
         Permission.DATASETS_WRITE,
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
@@ -215,7 +220,7 @@ _TABLE = (
         "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
-    # Whom an upload belongs to, its service looks at.
+    # The upload service checks the owner of an upload itself.
     *_need(Permission.DATASETS_READ, "GET ~/uploads", "GET ~/uploads/<upload_id>", "GET ~/preprocess/status/<task_id>"),
     *_need(Permission.DATASETS_WRITE, "POST ~/uploads", "PATCH ~/uploads/<upload_id>", "DELETE ~/uploads/<upload_id>"),
     *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/upload", rate=RateGroup.PREPROCESSING),
@@ -229,9 +234,9 @@ _TABLE = (
     *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
     *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads", "GET ~/models/pushes"),
     *_need(Permission.MODELS_WRITE, "POST ~/models/download", "POST ~/models/upload"),
-    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
+    *_of(ResourceKind.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
     *_of(
-        Belonging.TASK,
+        ResourceKind.TASK,
         Permission.MODELS_WRITE,
         "POST ~/models/download/<task_id>/pause",
         "POST ~/models/download/<task_id>/resume",
@@ -241,7 +246,7 @@ _TABLE = (
         "POST ~/models/push/<task_id>/cancel",
     ),
     *_of(
-        Belonging.MODEL,
+        ResourceKind.MODEL,
         Permission.MODELS_READ,
         "GET ~/models/registry/<name>",
         "GET ~/models/registry/<name>/versions",
@@ -252,7 +257,7 @@ _TABLE = (
         "GET ~/models/registry/<name>/versions/<version>/samples/<sample_id>/thumbnail",
     ),
     *_of(
-        Belonging.MODEL,
+        ResourceKind.MODEL,
         Permission.MODELS_WRITE,
         "PATCH ~/models/registry/<name>",
         "DELETE ~/models/registry/<name>",
@@ -336,7 +341,7 @@ class OperationTable:
         self._by_name = {(each.method, each.pattern): each for each in operations}
 
     def find(self, method: str, pattern: str) -> Operation | None:
-        """The operation; None when there is none, which nobody may do. HEAD is the GET without its body."""
+        """Return the operation, or None if it is not in the table. HEAD counts as GET."""
         return self._by_name.get(("GET" if method == "HEAD" else method, pattern))
 
     @property

@@ -1,4 +1,4 @@
-"""Routes whose body may be left out: what it would say has defaults."""
+"""Routes whose request body is optional, because all its fields have defaults."""
 
 from collections.abc import Callable
 from typing import ParamSpec
@@ -11,11 +11,11 @@ _MARK = "body_is_optional"
 
 
 def body_is_optional(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Marks a view that takes an absent body as {}."""
+    """Mark a view whose missing body counts as {}."""
     setattr(view, _MARK, True)
     return view
 
 
 def may_have_no_body(view: Callable[..., object]) -> bool:
-    """Whether the body of this view may be left out."""
+    """Return whether the body of this view is optional."""
     return getattr(view, _MARK, False)

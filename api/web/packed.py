@@ -1,4 +1,4 @@
-"""Answers with files and pictures from memory. None is streamed, so a slow reader holds bytes and no thread."""
+"""Responses with files and pictures from memory. A slow reader occupies bytes, but no thread."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +8,7 @@ from api.util.packed_files import PackedFile
 
 
 def answer_packed(file: PackedFile, headers: Mapping[str, str]) -> Response:
-    """The response with a file, compressed or 304 as the request's headers ask."""
+    """Return the response with a file, compressed or 304 as the request's headers ask."""
     zipped = request.accept_encodings.quality("gzip") > 0
     response = Response(
         file.compressed if zipped else file.content, content_type=file.content_type, headers=dict(headers)
@@ -22,7 +22,7 @@ def answer_packed(file: PackedFile, headers: Mapping[str, str]) -> Response:
 
 
 def answer_picture(tag: str | None, content_type: str, draw: Callable[[], bytes]) -> Response:
-    """The picture, or 304 before it is drawn, when the client holds the one of this tag already."""
+    """Return the picture, or 304 without drawing it if the client has the picture with this tag."""
     headers = {"Cache-Control": "private, no-cache"}
     if tag is None:
         return Response(draw(), content_type=content_type, headers=headers)

@@ -1,7 +1,6 @@
-"""The files of the dashboard: read once, compressed once, and addressed by what is in them.
+"""The dashboard's files: read once, compressed once, and addressed by their content.
 
-The page names its files below a digest of all of them, so that a browser keeps them for good and never mixes two
-versions.
+The page names its files below a digest of all of them. Browsers can cache them forever and never mix two versions.
 """
 
 import hashlib
@@ -17,29 +16,28 @@ from api.util.packed_files import CONTENT_TYPES, PackedFile, pack
 FOLDER = Path(api.__file__).resolve().parent / "dashboard"
 PAGE = "index.html"
 
-#: The module that the page begins with. It imports a screen when that is shown, one language, and charts when needed.
+#: The page's first module. It imports screens when they are opened, one language, and charts when needed.
 _MAIN = "app/main.js"
 
-#: Matches `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
+#: Matches the static imports `import … from "./there.js";` and `import "./there.js";`.
 _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]+)";', re.MULTILINE)
 
-#: Matches whole lines of comments in a script of ours: a quarter of what would travel. None of its texts has several
-#: lines.
+#: Matches whole lines of comments in our scripts: a quarter of their bytes. No string in them has several lines.
 _NOTES = re.compile(rb"^[ \t]*(?://.*|/\*\*(?s:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE)
 
-#: Names the libraries to fetch; no part of the page.
+#: The file that lists the libraries to install; not part of the page.
 _PACKAGE = "package.json"
 
-#: The placeholder in the page that is replaced by the digest of its files.
+#: The placeholder in the page for the digest of its files.
 _PLACE = b"/dashboard/@/"
-#: The placeholder in the page for the list of its modules: a browser that knows them asks for all at once.
+#: The placeholder in the page for the list of its modules, so that browsers request all of them immediately.
 _LINKS = b"<!-- links -->"
 
-#: The libraries that `make install` fetches; without them the page shows tables instead of charts, and takes no files.
+#: Libraries that `make install` fetches. Without them the page shows tables instead of charts and accepts no files.
 _CHART_STYLE = "vendor/uPlot.min.css"
 _CHART_MODULE = "vendor/uPlot.js"
 _UPLOAD_MODULE = "vendor/tus.js"
-#: Their scripts as modules, which the page imports: as they come they only set a variable.
+#: Their scripts as modules, which the page imports; the originals only set a global variable.
 _MODULES = {
     "vendor/uPlot.iife.min.js": (_CHART_MODULE, b"\nexport default uPlot;\n"),
     "vendor/tus.min.js": (_UPLOAD_MODULE, b"\nexport default globalThis.tus;\n"),
@@ -47,7 +45,7 @@ _MODULES = {
 
 
 class DashboardFiles:
-    """All files below a folder whose kind is known; others are not there."""
+    """All files below a folder whose type is known."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         found = {name: _without_notes(name, path.read_bytes()) for name, path in _walk(folder)}
@@ -60,7 +58,7 @@ class DashboardFiles:
         self._files: Mapping[str, PackedFile] = {name: pack(name, content) for name, content in found.items()}
 
     def get(self, digest: str, name: str) -> PackedFile:
-        """A file of this version. Raises NotFound."""
+        """Return a file of this version. Raises NotFound."""
         found = self._files.get(name)
         if digest != self.digest or found is None:
             raise NotFound
@@ -68,7 +66,7 @@ class DashboardFiles:
 
 
 def _without_notes(name: str, content: bytes) -> bytes:
-    """A script of ours without its comments; each line keeps its number, for who looks for a fault."""
+    """Return one of our scripts without its comments; line numbers stay the same for debugging."""
     if not name.endswith(".js") or name.startswith("vendor/"):
         return content
     return _NOTES.sub(lambda found: b"\n" * found[0].count(b"\n"), content)
@@ -98,7 +96,7 @@ def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
 
 
 def _modules(files: Mapping[str, bytes]) -> list[str]:
-    """The names of the first module and of all modules that it needs before anything runs."""
+    """Return the names of the first module and of all modules that it imports statically."""
     found = [_MAIN] if _MAIN in files else []
     for name in found:
         folder = PurePosixPath(name).parent

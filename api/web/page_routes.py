@@ -1,4 +1,4 @@
-"""The dashboard: one page, and its files. It loads nothing from elsewhere and talks to the public API only."""
+"""The dashboard: one page and its files. It loads nothing from other hosts and uses the public API only."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from api.web.page_files import DashboardFiles
 
 dashboard = Blueprint("dashboard", __name__)
 
-# Nothing inline and nothing from elsewhere; and no text becomes markup (trusted types), whatever a task is named.
+# No inline scripts, no other hosts; trusted types prevent that a text, such as a task's name, becomes markup.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -21,29 +21,29 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-# The address holds a digest of the content: what it answers never changes.
+# The address contains a digest of the content, so the response never changes.
 _FILE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 @cache
 def files() -> DashboardFiles:
-    """The files, read when the first browser asks."""
+    """Return the files, which are read at the first request."""
     return DashboardFiles()
 
 
 @dashboard.get("/")
 def get_page() -> Response:
-    """The page."""
+    """Return the page."""
     return answer_packed(files().page, _PAGE_HEADERS)
 
 
 @dashboard.get("/favicon.ico")
 def get_icon() -> Response:
-    """The icon, for those who ask for it by its old name."""
+    """Return the icon for clients that request it by its traditional name."""
     return answer_packed(files().get(files().digest, "favicon.svg"), {"Cache-Control": "no-cache"})
 
 
 @dashboard.get("/dashboard/<digest>/<path:name>")
 def get_file(digest: str, name: str) -> Response:
-    """A script, a style sheet or a picture of the page."""
+    """Return a script, a style sheet or a picture of the page."""
     return answer_packed(files().get(digest, name), _FILE_HEADERS)

@@ -1,4 +1,4 @@
-"""uvicorn's protocols with this service's manners: bounded headers, failures in the envelope, sockets within reach."""
+"""uvicorn's protocols with bounded headers, errors in the envelope, and access to the connection."""
 
 import asyncio
 import re
@@ -13,57 +13,94 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
 from api.util.envelope import encode_error
 from api.util.ids import new_request_id
-from api.web.unread_answers import UnreadAnswers
+from api.web.unread_responses import UnreadResponses
 
-#: The most bytes of request line and headers; more is refused. (The parser itself has no bound.)
+#: The most bytes of request line and headers. The parser itself has no limit.
 MAX_HEADER_BYTES = 64 * 1024
 
-#: Bytes of framing that a chunked body may have for each byte of content; chunks of one byte have five.
+#: Bytes of framing that a chunked body may have per byte of content; chunks of one byte have five.
 CHUNK_OVERHEAD = 8
 
 #: Seconds within which a request's headers must be complete.
 HEADER_SECONDS = 20.0
 
-#: Requests that may wait for their turn on one connection; uvicorn itself would take any number.
+#: Requests that may wait on one connection; uvicorn itself has no limit.
 MAX_PIPELINED = 64
 
-#: Bytes that a WebSocket client may send at once, and per second in the long run.
-SPEECH_BYTES = 128 * 1024
-SPEECH_BYTES_A_SECOND = 8 * 1024
+#: Bytes that a WebSocket client may send at once, and per second on average.
+CLIENT_BYTES = 128 * 1024
+CLIENT_BYTES_PER_SECOND = 8 * 1024
 
-#: Bytes that the kernel may hold for a stream's client that does not read; below its default of megabytes, so that a
-#: stalled client shows in seconds.
+#: Bytes that the kernel buffers for a client of a stream. Below its default of megabytes, so that a stalled client is
+#: noticed within seconds.
 STREAM_BUFFER_BYTES = 128 * 1024
 
-#: Bytes that the kernel may hold unsent for a client: so what a client does not read soon shows in our own count, and
-#: not only after the megabytes that the kernel would take.
+#: Unsent bytes that the kernel accepts for a client. A small value, so that unread responses are counted by
+#: `UnreadResponses` instead of filling megabytes in the kernel.
 UNSENT_BYTES = 128 * 1024
 
 #: Seconds for which sent data may stay unacknowledged before the kernel ends the connection.
 UNREAD_SECONDS = 20
 
 
-class Served(Protocol):
-    """The application, and what its connections tell it."""
+class Application(Protocol):
+    """The ASGI application, as its connections use it."""
 
-    unread: UnreadAnswers
+    unread: UnreadResponses
 
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
-        """Notes what was refused because it is no request at all."""
+        """Log input that is not a valid request."""
         ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handle a request."""
         ...
 
 
+class _OneWrite:
+    """A transport that sends an answer's head together with the body that follows it.
+
+    uvicorn writes them separately, which costs a system call more for each answer. A head that no body follows in the
+    same round of the event loop is sent by itself.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+        elif data.startswith(b"HTTP/1."):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class HTTPProtocol(HttpToolsProtocol):
-    """One HTTP connection. `headers_since` is when the request being received began; None between requests."""
+    """One HTTP connection. `headers_since` is the time when the current request started; None between requests."""
 
     headers_since: float | None = None
     _header_bytes = 0
     _answering: RequestResponseCycle | None = None
-    # After the headers: bytes that came and are no body (the frames of chunks, trailers), and bytes of the body.
+    # After the headers: received bytes outside the body (chunk framing, trailers), and bytes of the body.
     _frame_bytes = 0
     _body_bytes = 0
 
@@ -75,7 +112,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._unread.remove(self.transport)
-        # uvicorn tells the request that came last; the one that is being answered may be another.
+        # uvicorn notifies the latest request; the one that is being answered may be an earlier one.
         answering = self._answering
         if answering is not None and not answering.response_complete:
             answering.disconnected = True
@@ -91,11 +128,12 @@ class HTTPProtocol(HttpToolsProtocol):
         self._unread.remove(self.transport)
 
     @property
-    def _unread(self) -> UnreadAnswers:
-        return cast(Served, self.config.app).unread
+    def _unread(self) -> UnreadResponses:
+        return cast(Application, self.config.app).unread
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
@@ -109,18 +147,19 @@ class HTTPProtocol(HttpToolsProtocol):
         self._frame_bytes += len(data)
         super().data_received(data)
         if self._frame_bytes > MAX_HEADER_BYTES + CHUNK_OVERHEAD * self._body_bytes:
-            # Trailers without end: the parser collects them, and nobody asked for any.
+            # Endless trailers: the parser collects them, and no application uses them.
             self.transport.abort()
 
     def _completes_headers(self, data: bytes) -> bool:
-        # The bound is for headers; a chunk that ends them within the bound may bring much body along.
+        # The limit is for headers; data that ends them within the limit may contain a large part of the body.
         end = data.find(b"\r\n\r\n")
         return end >= 0 and self._header_bytes - len(data) + end <= MAX_HEADER_BYTES
 
     def _unset_keepalive_if_required(self) -> None:
-        """Ends the keep-alive timeout only when a request begins; uvicorn ends it at any byte, and never sets it anew.
+        """End the keep-alive timeout only when a request begins.
 
-        A line break, or the rest of a body whose answer is sent, begins no request.
+        uvicorn ends it at any byte and never sets it again; but a line break, or the rest of a body after its response,
+        begins no request.
         """
 
     def on_message_begin(self) -> None:
@@ -131,7 +170,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers would be added to the headers of a request that is being answered.
+        # Trailers must not be added to the headers of a request that is being answered.
         if self.headers_since is not None:
             super().on_header(name, value)
 
@@ -144,7 +183,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _take_host_of_target(self) -> None:
-        # `GET http://name/path` is a request to that name, whatever Host says (RFC 9112, 3.2.2).
+        # `GET http://name/path` is a request to that name; Host is ignored (RFC 9112, 3.2.2).
         _, separator, rest = self.url.partition(b"://")
         if separator and not self.url.startswith(b"/"):
             name = re.split(rb"[/?#]", rest, maxsplit=1)[0]
@@ -155,7 +194,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.scope["method"] != "GET" or not headers.get(b"sec-websocket-key"):
             self._refuse(MalformedRequest("This is not a valid WebSocket handshake."))
         elif headers.get(b"sec-websocket-version") != b"13":
-            self._refuse(MalformedRequest("Only version 13 of WebSocket is spoken here."))
+            self._refuse(MalformedRequest("Only version 13 of the WebSocket protocol is supported."))
         else:
             super().handle_websocket_upgrade()
 
@@ -165,7 +204,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def is_late(self, now: float) -> bool:
-        """Whether the headers of the present request have taken too long."""
+        """Return whether the headers of the current request have taken too long."""
         return self.headers_since is not None and now - self.headers_since > HEADER_SECONDS
 
     def send_400_response(self, msg: str) -> None:
@@ -181,28 +220,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         limit_send_buffer(transport)
-        self._allowance = float(SPEECH_BYTES)
-        self._heard_at = self.loop.time()
+        self._allowance = float(CLIENT_BYTES)
+        self._received_at = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
-        # Subscribers have nothing to say but pongs; a flood of tiny frames would keep the event loop from all others.
+        # Subscribers send only pongs; a flood of tiny frames would block the event loop.
         now = self.loop.time()
-        refill = (now - self._heard_at) * SPEECH_BYTES_A_SECOND
-        self._allowance = min(SPEECH_BYTES, self._allowance + refill) - len(data)
-        self._heard_at = now
+        refill = (now - self._received_at) * CLIENT_BYTES_PER_SECOND
+        self._allowance = min(CLIENT_BYTES, self._allowance + refill) - len(data)
+        self._received_at = now
         if self._allowance < 0:
             self.transport.abort()
             return
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # The library has stricter bounds for a handshake (a line of 8 KiB, no body), and only falls silent.
+            # The library has stricter limits for a handshake (8 KiB per line, no body), and sends no error.
             _refuse(self, MalformedRequest("This is not a valid WebSocket handshake."))
 
 
 def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> None:
-    """Answers with an error what never became a request, and ends the connection."""
+    """Send an error for input that did not become a request, and close the connection."""
     request_id = new_request_id()
-    cast(Served, protocol.config.app).note_refusal(error.status, request_id, protocol.client)
+    cast(Application, protocol.config.app).note_refusal(error.status, request_id, protocol.client)
     body = encode_error(error, request_id)
     head = STATUS_LINE[error.status] + (
         b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -212,23 +251,23 @@ def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> 
 
 
 def limit_send_buffer(transport: Any) -> None:
-    """Bounds what the kernel holds for a client, so that one who does not read shows soon."""
+    """Limit the kernel's buffer for a client, so that one that does not read is noticed soon."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
 
-class CannotListen(Exception):
-    """An address cannot be listened on: why, and what to do."""
+class ListenError(Exception):
+    """The service cannot listen on an address; the message has the reason and a remedy."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises CannotListen when the address is taken or not this machine's."""
+    """Return a listening socket. Raises ListenError if the address is in use or not one of this machine."""
     try:
         return _listen(host, port)
     except (OSError, UnicodeError) as error:
-        why = f"{host}:{port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
-        raise CannotListen(f"{why}: stop what listens there, or choose another with --port") from error
+        why = f"cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error})"
+        raise ListenError(f"{why}: stop the program that uses the port, or choose another port with --port") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -237,7 +276,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Accepted sockets inherit it: the kernel drops who neither reads nor answers, wherever we are stuck.
+            # Accepted sockets inherit it: the kernel ends dead connections even when the event loop is blocked.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

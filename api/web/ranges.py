@@ -1,4 +1,4 @@
-"""The Range header, one part of it read in one way for every download (RFC 9110, 14.2)."""
+"""Parses the Range header for every download (RFC 9110, 14.2). One range is supported."""
 
 import re
 
@@ -6,13 +6,14 @@ from api.errors import MalformedRequest
 
 _RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
-UNREADABLE = "The Range header cannot be read: bytes=0-1023 asks for the first 1,024 bytes."
+UNREADABLE = "The Range header is invalid. Example: bytes=0-1023 requests the first 1,024 bytes."
 
 
 def read_range(header: bytes) -> tuple[int | None, int | None] | None:
-    """The first and the last byte asked for; with None as the first, the second is a count from the end. None: all.
+    """Return the first and the last requested byte; None for the whole file.
 
-    Several parts count as everything. Raises MalformedRequest.
+    With None as the first, the second is a count from the end. Several ranges count as the whole file.
+    Raises MalformedRequest.
     """
     wanted = header.replace(b" ", b"")
     if not wanted or b"," in wanted:

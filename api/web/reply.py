@@ -1,4 +1,4 @@
-"""What goes back to a client: the headers that every answer has, and failures in the envelope."""
+"""Sends responses: adds the headers that every response has, and sends errors in the envelope."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,9 +9,9 @@ from api.errors import ServiceError
 from api.util.documents import Document, HeaderList, reply_with
 from api.util.envelope import JSON, encode_error
 from api.web.cross_origin import reading_headers
-from api.web.unread_answers import Connection
+from api.web.unread_responses import Connection
 
-#: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
+#: RFC 6455, 7.4.1: an unexpected condition ended the stream; the client may reconnect.
 _INTERNAL_ERROR = 1011
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -22,11 +22,11 @@ Headers = Mapping[bytes, bytes]
 
 
 class ClientGone(Exception):
-    """The client has closed the connection: nobody is there to be answered."""
+    """The client has closed the connection."""
 
 
 class Reply:
-    """The answer to one request: adds the headers that every answer has, and remembers the status."""
+    """The response to one request: adds the headers that every response has, and stores the status."""
 
     __slots__ = ("_common_headers", "_connection", "_send", "request_id", "status")
 
@@ -40,25 +40,25 @@ class Reply:
         self.status = 0
 
     def allow_origin(self, origin: bytes) -> None:
-        """Lets a page of this origin read the answer."""
+        """Let a page of this origin read the response."""
         self._common_headers = [*self._common_headers, *reading_headers(origin)]
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Has the answer carry these headers, whatever it is."""
+        """Add these headers to the response, also if it is an error."""
         more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._common_headers = [*self._common_headers, *more]
 
     def require_client(self) -> None:
-        """Raises ClientGone when the client has left."""
+        """Raise ClientGone if the client has disconnected."""
         if self.has_lost_client():
             raise ClientGone
 
     def has_lost_client(self) -> bool:
-        """Whether the connection is closed or closing. Any thread may ask."""
+        """Return whether the connection is closed or closing. Thread-safe."""
         return self._connection is not None and self._connection.is_closing()
 
     async def send(self, message: Message) -> None:
-        """Sends a part of the answer once the client takes it. Raises ClientGone."""
+        """Send a part of the response. Waits while the client's buffer is full. Raises ClientGone."""
         self.require_client()
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -81,19 +81,19 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body})
 
     async def send_empty(self, status: int, headers: HeaderList) -> None:
-        """Sends an answer that has no content."""
+        """Send a response without content."""
         headers = [*headers, (b"content-length", b"0")]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": b""})
 
     async def send_json(self, body: bytes) -> None:
-        """Sends this JSON with status 200."""
+        """Send this JSON with status 200."""
         headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
     async def fail(self, error: ServiceError) -> None:
-        """Sends the failure, unless an answer is already on its way or nobody is there."""
+        """Send the error, unless a response has started or the client has disconnected."""
         if self.status:
             return
         with suppress(ClientGone):
@@ -108,7 +108,7 @@ class Reply:
 
 
 class Handshake:
-    """A WebSocket's handshake: until the client is let in, it can be refused with the envelope of a failure."""
+    """A WebSocket's handshake: until it is accepted, it can be rejected with an error in the envelope."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""What requests may hold and what answers look like, for validation and for the OpenAPI document."""
+"""Schemas of requests and responses, for validation and for the OpenAPI document."""
 
 import re
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from api.domain.gpu import (
 )
 from api.domain.history import GPUHistoryResponse, Metric, NodeGPUHistoryResponse
 from api.domain.model_memory import ModelType
+from api.domain.orphan import Orphan
 from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
-from api.domain.stray import Stray
 from api.domain.system import Health, Readiness, SystemOverview
 from api.domain.task import TaskType, TaskView
 from api.util.masking import mask_secrets
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Change(Strict):
-    """What is to be changed of something: what is not given stays, and something is given."""
+    """Changes of a resource: fields that are not given stay; at least one is given."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -43,10 +43,10 @@ class Change(Strict):
 
 
 class NamedChange(Change):
-    """What is to be changed of something that has a name and tags."""
+    """Changes of a resource that has a name and tags."""
 
     def changes(self) -> dict[str, Any]:
-        """What is given; null takes all tags away, and no name."""
+        """Return the given fields. null as tags removes all of them; null as the name is ignored."""
         given = self.model_dump(exclude_unset=True)
         if "tags" in given:
             given["tags"] = given["tags"] or []
@@ -54,14 +54,14 @@ class NamedChange(Change):
 
 
 class Shown(BaseModel):
-    """A part of an answer."""
+    """A part of a response."""
 
-    # Only the OpenAPI document needs these: until it is asked for, 16 MB are not taken.
+    # Only the OpenAPI document needs these models; building them takes 16 MB.
     model_config = ConfigDict(defer_build=True)
 
 
 class Envelope(Shown, Generic[T]):
-    """The shape of every success."""
+    """The shape of every successful response."""
 
     code: int
     message: str
@@ -74,45 +74,45 @@ class FailureMistake(BaseModel):
 
     pointer: str = Field(description="JSON pointer, or the parameter's name after a slash")
     message: str
-    remedy: str | None = Field(None, description="what to do about it")
+    remedy: str | None = Field(None, description="how to fix it")
 
 
 class FailureError(BaseModel):
-    """What went wrong."""
+    """The error of a failed request."""
 
-    code: str = Field(description="a stable snake_case word")
+    code: str = Field(description="a stable snake_case identifier")
     detail: str
     errors: list[FailureMistake]
     request_id: str
 
 
 class Failure(BaseModel):
-    """The shape of every failure."""
+    """The shape of every error response."""
 
     code: int = Field(description="the HTTP status")
     message: str
-    data: Any = Field(description="what helps the caller to go on, or null")
+    data: Any = Field(description="details for the caller, or null")
     timestamp: int = Field(description="Unix seconds")
     error: FailureError
 
 
 def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any]:
-    """The answers of a download that takes ranges; `types` are the media types that it may have."""
+    """Return the OpenAPI responses of a download that supports ranges; `types` are its possible media types."""
     content = {each: {"schema": {"type": "string", "format": "binary"}} for each in types}
     return {
         200: {"description": whole, "content": content},
-        206: {"description": "The part that Range asks for.", "content": content},
+        206: {"description": "The part that Range requests.", "content": content},
         404: missing,
-        416: "No such part.",
+        416: "The range is outside of the file.",
     }
 
 
 def picture_responses(picture: str, missing: str, type_: str) -> dict[int | str, Any]:
-    """The answers of a picture."""
+    """Return the OpenAPI responses of a picture."""
     content = {type_: {"schema": {"type": "string", "format": "binary"}}}
     return {
         200: {"description": picture, "content": content},
-        304: "The client has it.",
+        304: "Not modified: the client has the current version.",
         404: missing,
         422: "",
         503: "",
@@ -120,25 +120,25 @@ def picture_responses(picture: str, missing: str, type_: str) -> dict[int | str,
 
 
 def export_responses(whole: str, missing: str) -> dict[int | str, Any]:
-    """The answers of an archive that is made while it is sent."""
+    """Return the OpenAPI responses of an archive that is generated while it is sent."""
     content = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
     return {200: {"description": whole, "content": content}, 404: missing, 422: "Unprocessable entity"}
 
 
 def at_most_one(*names: str) -> dict[str, Any]:
-    """The rule, in JSON Schema's words, that at most one of these fields has a value."""
+    """Return the JSON Schema rule that at most one of these fields has a value."""
     given = _given(names)
     pairs = [{"allOf": [one, other]} for place, one in enumerate(given) for other in given[place + 1 :]]
     return {"not": pairs[0] if len(pairs) == 1 else {"anyOf": pairs}}
 
 
 def at_least_one(*names: str) -> dict[str, Any]:
-    """The rule, in JSON Schema's words, that at least one of these fields has a value."""
+    """Return the JSON Schema rule that at least one of these fields has a value."""
     return {"anyOf": _given(names)}
 
 
 def needs(name: str, other: str) -> dict[str, Any]:
-    """The rule, in JSON Schema's words, that the other field has a value where this one has."""
+    """Return the JSON Schema rule that the other field has a value if this one has."""
     [has_name, has_other] = _given((name, other))
     return {"anyOf": [{"not": has_name}, has_other]}
 
@@ -148,14 +148,14 @@ def _given(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 class PageQuery(Strict):
-    """Says which page of a list is wanted."""
+    """The query parameters of a paged list."""
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, description="rows a page; more than 500 is taken as 500")
-    offset: int | None = Field(None, ge=0, le=10**9, description="rows to skip; a cursor goes before it")
-    cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the page before")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, description="rows per page; values above 500 count as 500")
+    offset: int | None = Field(None, ge=0, le=10**9, description="rows to skip; ignored when a cursor is given")
+    cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the previous page")
 
     def page(self) -> PageRequest:
-        """The page that is asked for."""
+        """Return the requested page."""
         return PageRequest(limit=self.limit, offset=self.offset, cursor=self.cursor)
 
 
@@ -163,25 +163,25 @@ NodeName = Annotated[str, Field(max_length=255, description="only the GPUs of th
 
 
 class NodeQuery(Strict):
-    """Says of which machine GPUs are wanted."""
+    """A query that may be limited to one node."""
 
-    # These addresses have always taken any query.
+    # These addresses have always accepted unknown parameters.
     model_config = ConfigDict(extra="ignore")
 
     node: NodeName | None = None
 
 
 class AvailableQuery(Strict):
-    """Says which GPUs are wanted."""
+    """Filters for available GPUs."""
 
     min_memory: int = Field(0, ge=0, le=MAX_MEMORY_MB, description="free memory in MB that a GPU must have")
-    task_type: TaskType | None = Field(None, description="what they are wanted for")
-    model_type: ModelType | None = Field(None, description="only GPUs in whose free memory this model can be trained")
-    count: int | None = Field(None, ge=1, le=MAX_GPUS, description="how many at most, best first")
+    task_type: TaskType | None = Field(None, description="the kind of task that would use them")
+    model_type: ModelType | None = Field(None, description="only GPUs with enough free memory to train this model")
+    count: int | None = Field(None, ge=1, le=MAX_GPUS, description="the most GPUs to return, best first")
     node: NodeName | None = None
 
 
-# RFC 3339 and nothing else: pydantic would also take "0.5" for a time in 1970. An unencoded + arrives as a space.
+# RFC 3339 only: pydantic would also accept "0.5" as a time in 1970. An unencoded + arrives as a space.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:([Zz])|[ +](\d\d:\d\d)|(-\d\d:\d\d))")
 
 
@@ -193,28 +193,28 @@ def _time(text: object) -> object:
     return time + ("Z" if zulu else west or f"+{east}")
 
 
-# Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
+# These texts are stored and displayed in many places, so a key that was pasted into them is masked.
 Name = Annotated[str, Field(max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 
 Time = Annotated[AwareDatetime, BeforeValidator(_time)]
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="such as 15m, 6h, 1d: so long ago")]
+Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="a duration before now: 15m, 6h, 1d")]
 
 
 class HistoryQuery(Strict):
-    """Which part of a GPU's history."""
+    """The period and metric of a GPU's history."""
 
-    metric: Metric = Field(Metric.UTILIZATION_GPU, description="what to show")
-    since: Time | Duration = Field("1h", description="the beginning: a time, or how long ago; 24 h are kept")
+    metric: Metric = Field(Metric.UTILIZATION_GPU, description="the metric to return")
+    since: Time | Duration = Field("1h", description="the start: a time, or a duration before now; 24 h are stored")
     until: Time | None = Field(None, description="the end; now by default")
-    step: float | None = Field(None, ge=1, le=86_400, description="seconds a point; chosen by default")
+    step: float | None = Field(None, ge=1, le=86_400, description="seconds per point; chosen automatically by default")
 
     def period(self, now: datetime) -> tuple[datetime, datetime]:
-        """The beginning and the end in UTC."""
+        """Return the start and the end in UTC."""
         return moment(self.since, now), utc(self.until or now)
 
 
 def moment(since: datetime | str, now: datetime) -> datetime:
-    """A time, or so long ago, in UTC."""
+    """Return a time in UTC; a duration counts back from `now`."""
     return utc(now - _seconds(since) if isinstance(since, str) else since)
 
 
@@ -226,25 +226,25 @@ def _seconds(text: str) -> timedelta:
 
 
 def utc(time: datetime) -> datetime:
-    """The same moment in UTC."""
+    """Return the same moment in UTC."""
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        # Year 1 or 9999 in a far time zone; before and after everything all the same.
+        # Year 1 or 9999 in a far time zone; it is before or after everything anyway.
         return time.replace(tzinfo=UTC)
 
 
 class EventQuery(PageQuery):
-    """Says which events are wanted."""
+    """Filters for GPU events."""
 
-    type: EventType | None = Field(None, description="only this kind")
-    severity: Severity | None = Field(None, description="only of this weight")
-    gpu_id: str | None = Field(None, max_length=80, description="only of this GPU, by index or UUID")
-    since: Time | None = Field(None, description="only from this time on")
-    node: Annotated[str, Field(max_length=255)] | None = Field(None, description="only of this machine")
+    type: EventType | None = Field(None, description="only events of this type")
+    severity: Severity | None = Field(None, description="only events of this severity")
+    gpu_id: str | None = Field(None, max_length=80, description="only events of this GPU, by index or UUID")
+    since: Time | None = Field(None, description="only events since this time")
+    node: Annotated[str, Field(max_length=255)] | None = Field(None, description="only events of this machine")
 
     def selects(self, event: GPUEvent, node: str) -> bool:
-        """Whether this event, which is about this machine, is asked for."""
+        """Return whether this event of this node matches."""
         return (
             (self.type is None or event.type is self.type)
             and (self.severity is None or event.severity is self.severity)
@@ -254,7 +254,7 @@ class EventQuery(PageQuery):
 
 
 def whole(value: object) -> object:
-    """JSON's 5.0 is the integer 5; its true and "5" are not."""
+    """Return JSON's 5.0 as the integer 5. Other values, such as true and "5", are unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -264,24 +264,24 @@ GPUReference = GPUIndex | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$
 
 
 class RegisterTask(Strict):
-    """A program that holds GPUs."""
+    """A program outside of this service that uses GPUs."""
 
     model_config = ConfigDict(
-        strict=True,  # JSON has types of its own: true is no number, "5" is none either
+        strict=True,  # true is not a number, and neither is "5"
         json_schema_extra={"example": {"gpu_ids": [0], "task_type": "training", "description": "kohya on GPU 0"}},
     )
 
     gpu_ids: list[GPUReference] = Field(min_length=1, max_length=MAX_GPUS, description="indices or UUIDs")
     task_type: TaskType = Field(strict=False)
     task_id: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$", description="made by the service when not given"
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$", description="generated by the service when not given"
     )
     description: Annotated[str, AfterValidator(mask_secrets)] | None = Field(None, max_length=1000)
-    pid: Pid | None = Field(None, description="when this process ends, the task is released")
+    pid: Pid | None = Field(None, description="the task is released when this process ends")
 
 
 class TaskProgress(Strict):
-    """How far a task is; at least one of the two. null says that it is no longer known."""
+    """A task's progress; at least one of the two fields. null means unknown."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"progress": 42.5}})
 
@@ -309,13 +309,13 @@ class EventList(Shown):
     pagination: Pagination
 
 
-# Each use of the envelope has a name of its own, or the document's schemas get invalid names.
+# Each envelope needs a class of its own, or the document's schemas would get invalid names.
 class GPUStatusAnswer(Envelope[FleetStatusResponse | GPUStatusResponse]):
     """Every GPU."""
 
 
 class GPUAvailableAnswer(Envelope[AvailableGPUResponse]):
-    """The GPUs that can be had."""
+    """The available GPUs."""
 
 
 class GPUDetailsAnswer(Envelope[NodeGPUDetails | GPUDetails]):
@@ -323,11 +323,11 @@ class GPUDetailsAnswer(Envelope[NodeGPUDetails | GPUDetails]):
 
 
 class GPUSummaryAnswer(Envelope[GPUSummary]):
-    """The machine's GPUs in figures."""
+    """The machine's GPUs in numbers."""
 
 
 class GPUProcessesAnswer(Envelope[NodeGPUProcesses | GPUProcesses]):
-    """Who holds a GPU's memory."""
+    """The processes that use a GPU's memory."""
 
 
 class GPUHistoryAnswer(Envelope[NodeGPUHistoryResponse | GPUHistoryResponse]):
@@ -335,7 +335,7 @@ class GPUHistoryAnswer(Envelope[NodeGPUHistoryResponse | GPUHistoryResponse]):
 
 
 class GPUEventsAnswer(Envelope[EventList]):
-    """What happened."""
+    """GPU events."""
 
 
 class TaskAnswer(Envelope[TaskView]):
@@ -347,29 +347,29 @@ class TaskListAnswer(Envelope[TaskList]):
 
 
 class SystemOverviewAnswer(Envelope[SystemOverview]):
-    """The machine at a glance."""
+    """An overview of the machine."""
 
 
-class StopStray(Strict):
-    """How to stop a stray attempt."""
+class StopOrphan(Strict):
+    """How to stop an orphan."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"force": False}})
 
-    force: bool = Field(False, description="do not wait for a checkpoint")
+    force: bool = Field(False, description="stop without a checkpoint")
 
 
-class StrayList(Shown):
-    """Attempts that live here although the database does not know them."""
+class OrphanList(Shown):
+    """Orphans: attempts that run on this machine but are not in the database."""
 
-    strays: list[Stray]
-
-
-class StrayListAnswer(Envelope[StrayList]):
-    """Attempts that live here although the database does not know them."""
+    strays: list[Orphan]
 
 
-class StrayAnswer(Envelope[Stray]):
-    """A stray attempt."""
+class OrphanListAnswer(Envelope[OrphanList]):
+    """Orphans: attempts that run on this machine but are not in the database."""
+
+
+class OrphanAnswer(Envelope[Orphan]):
+    """An orphan: an attempt that runs on this machine but is not in the database."""
 
 
 class HealthAnswer(Envelope[Health]):
@@ -377,4 +377,4 @@ class HealthAnswer(Envelope[Health]):
 
 
 class ReadinessAnswer(Envelope[Readiness]):
-    """Whether answers can be relied on."""
+    """Whether responses can be relied on."""

@@ -1,4 +1,4 @@
-"""uvicorn's server as this service runs it: it ends the streams itself, and whoever does not send or read."""
+"""uvicorn's server with this service's shutdown, timeouts and signal handling."""
 
 import asyncio
 import signal
@@ -10,38 +10,40 @@ from typing import Protocol
 
 import uvicorn
 
-from api.web.protocol import HTTPProtocol, Served, WebSocketProtocol
+from api.web.protocol import Application, HTTPProtocol, WebSocketProtocol
 
-#: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
+#: Seconds that a shutdown waits for requests in progress. Streams are ended immediately.
 GRACE_SECONDS = 3
 
-#: Seconds between two looks at the connections. uvicorn counts tenths of a second, and would be woken by each.
+#: Seconds between two checks of the connections. uvicorn itself wakes ten times a second.
 TICK_SECONDS = 1.0
 
-#: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
+#: Rounds of 0.05 s that a shutdown waits for the streams to send their last message: 1 s.
 FAREWELL_ROUNDS = 20
 
 
 class Streams(Protocol):
-    """What the server needs of the live streams: how many there are, and how to end them."""
+    """The live streams: their number, and how to end them."""
 
     @property
     def count(self) -> int: ...
-    def close_soon(self) -> None: ...  # may be called from a signal handler
+    def close_soon(self) -> None: ...  # safe in a signal handler
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
+    """uvicorn's server; it ends the streams itself and exits with 0 after a signal."""
 
     def __init__(
         self,
-        shell: Served,
+        shell: Application,
         streams: Streams,
         on_started: Callable[[], None],
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
-        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
+        """`on_started` is called once the server listens and handles signals.
+
+        X-Forwarded-For and X-Forwarded-Proto are trusted from `trusted_proxies`, which are addresses and networks: the
+        client is the last address that is none of them.
         """
         super().__init__(
             uvicorn.Config(
@@ -49,7 +51,7 @@ class Server(uvicorn.Server):
                 http=HTTPProtocol,
                 ws=WebSocketProtocol,
                 ws_max_size=64 * 1024,
-                # A client that does not answer a ping is gone within 20 s.
+                # A client that does not answer a ping is disconnected within 20 s.
                 ws_ping_interval=10.0,
                 ws_ping_timeout=10.0,
                 ws_per_message_deflate=False,
@@ -59,8 +61,8 @@ class Server(uvicorn.Server):
                 proxy_headers=bool(trusted_proxies),
                 forwarded_allow_ips=list(trusted_proxies),
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
-                # a request that is sent in that very moment is lost.
+                # Longer than clients and proxies keep an idle connection (usually 60 s). They should close it first;
+                # otherwise a request that is sent at the moment of closing is lost.
                 timeout_keep_alive=75,
             )
         )
@@ -89,7 +91,7 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._told_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn would cut WebSockets off before they have said their last word.
+        # uvicorn would close WebSockets before they send their last message.
         for server in self.servers:
             server.close()
         for _ in range(FAREWELL_ROUNDS):
@@ -99,23 +101,23 @@ class Server(uvicorn.Server):
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
         else:
-            # uvicorn would wait for 0.1 s, for nobody.
+            # uvicorn would wait for 0.1 s without need.
             await self.lifespan.shutdown()
 
     async def on_tick(self, counter: int) -> bool:
-        # Who has not sent a whole header in 20 s is looked for every 2 s.
+        # Every 2 s: disconnect clients whose headers are not complete after 20 s.
         if counter % 20 == 0:
             now = asyncio.get_running_loop().time()
             for connection in [
                 c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
             ]:
                 connection.transport.abort()
-            self._unread.end_slow(now)
+            self._unread.close_slow(now)
         return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Ends on SIGINT and SIGTERM without raising them again: being told to end is no failure."""
+        """End on SIGINT and SIGTERM without raising the signals again: a requested stop is no failure."""
         handlers = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

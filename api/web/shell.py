@@ -1,104 +1,104 @@
-"""The ASGI shell: guards every request, answers ready documents and live streams, hands the rest to Flask."""
+"""The outermost ASGI application: checks every request, serves ready documents and streams, passes others to Flask."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from starlette.types import Receive, Scope, Send
 
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError
 from api.streaming.addresses import MatchedRoute
-from api.streaming.connections import LiveServing
+from api.streaming.connections import StreamServer
 from api.util.caller import address_of_caller, has_caller_left
 from api.util.clock import Clock
 from api.util.documents import DocumentTable, ReadyDocument, reply_with
 from api.util.envelope import encode_answer
 from api.util.ids import current_request_id
-from api.util.taken_body import FILE
+from api.util.stored_form import FILE
 from api.util.tracing import Span, begin_request
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
 from api.web.body import Bodies
+from api.web.body_handler import BodyHandler, BodyRequest
 from api.web.cross_origin import is_preflight, preflight_headers
 from api.web.downloads import send_download
-from api.web.gate import RATE_HEADERS, Gate, Visitor
+from api.web.gate import RATE_HEADERS, Caller, Gate
 from api.web.guard import HostPolicy, join_headers, request_id_of
-from api.web.places import Places
 from api.web.protocol import limit_send_buffer
 from api.web.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
-from api.web.taking import BodyRequest, BodyTaker
 from api.web.tus import VERSION, Tus
-from api.web.unread_answers import Connection, UnreadAnswers
-from api.web.wsgi import FlaskBelow, WSGIAnswer
+from api.web.unread_responses import Connection, UnreadResponses
+from api.web.worker_slots import WorkerSlots
+from api.web.wsgi import FlaskRunner, WSGIResponse
 
 logger = logging.getLogger(__name__)
 
-#: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
+#: Threads for Flask. Requests that wait up to 4 s for a locked database must leave some for responses from memory.
 FLASK_THREADS = 16
 
-#: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
+#: The route label in metrics for all unknown addresses; one label each would let clients create unlimited series.
 UNKNOWN_ROUTE = "unknown"
 
-#: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
+#: The status, in log and metrics, of a request whose client disconnected before the response; as in nginx.
 CLIENT_GONE = 499
 
 _STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Paths(Protocol):
-    """Which addresses the application below has."""
+    """The addresses of the Flask application."""
 
-    def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
+    def methods(self, path: str) -> tuple[str, ...]: ...  # empty: unknown address
     def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]: ...  # its pattern, and the variable parts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellParts:
+    """The dependencies of the shell."""
+
+    flask_app: WSGIApplication
+    paths: Paths
+    policy: HostPolicy
+    gate: Gate
+    auditing: Auditing
+    access_log: AccessLog
+    live: StreamServer
+    documents: Callable[[], DocumentTable]
+    instant: Mapping[str, Callable[[], Any]]  #: by path: functions of the event loop, which may read memory only
+    clock: Clock
+    max_body_bytes: int
+    serves_documents: bool = True  #: False: Flask serves every document, slower but with the same result
+    tus: Tus | None = None
+    body_handlers: Mapping[str, BodyHandler] = field(default_factory=dict)  #: by the names of operations
+
+
 class Shell:
-    """The outermost ASGI application: guards each request, and answers it or hands it to Flask."""
+    """The outermost ASGI application: checks each request, and answers it or passes it to Flask."""
 
-    def __init__(
-        self,
-        flask_app: WSGIApplication,
-        paths: Paths,
-        policy: HostPolicy,
-        gate: Gate,
-        auditing: Auditing,
-        access_log: AccessLog,
-        live: LiveServing,
-        documents: Callable[[], DocumentTable],
-        instant: Mapping[str, Callable[[], Any]],
-        clock: Clock,
-        max_body_bytes: int,
-        serves_documents: bool = True,
-        tus: Tus | None = None,
-        takers: Mapping[str, BodyTaker] | None = None,
-    ) -> None:
-        """`instant` has, by path, what the event loop answers by itself: it may read memory only. `takers` has, by the
-        name of their operation, those who take a body to disk.
-
-        `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
-        """
-        self._flask = FlaskBelow(flask_app, FLASK_THREADS)
-        self._paths = paths
-        self._places = Places(FLASK_THREADS)
-        self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
-        self._policy = policy
-        self._gate = gate
-        self._auditing = auditing
-        self._record = access_log.record
-        self._live = live
-        self._documents = documents
-        self._instant = instant
-        self._clock = clock
-        self._bodies = Bodies(max_body_bytes)
-        self._tus = tus
-        self._takers = takers or {}
-        # With origins allowed, an answer differs by Origin even where the request has none.
-        self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
-        self._serves_documents = serves_documents
+    def __init__(self, parts: ShellParts) -> None:
+        self._flask = FlaskRunner(parts.flask_app, FLASK_THREADS)
+        self._paths = parts.paths
+        self._slots = WorkerSlots(FLASK_THREADS)
+        self.unread = UnreadResponses()  #: counts and bounds the bytes of responses that clients have not read
+        self._policy = parts.policy
+        self._gate = parts.gate
+        self._auditing = parts.auditing
+        self._record = parts.access_log.record
+        self._live = parts.live
+        self._documents = parts.documents
+        self._instant = parts.instant
+        self._clock = parts.clock
+        self._bodies = Bodies(parts.max_body_bytes)
+        self._tus = parts.tus
+        self._body_handlers = parts.body_handlers
+        # With allowed origins, responses vary by Origin, even if this request has none.
+        self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if parts.policy.has_origins else [])]
+        self._serves_documents = parts.serves_documents
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -122,24 +122,24 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
-        route, visitor, span = None, Visitor(), begin_request(headers)
+        route, caller, span = None, Caller(), begin_request(headers)
         try:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
             if is_preflight(scope["method"], headers):
-                # A browser asks without any key what the page may send with one.
+                # Browsers send preflights without credentials.
                 await reply.send_empty(200, preflight_headers(headers))
                 return
-            visitor = await self._gate.identify(scope, headers)
+            caller = await self._gate.identify(scope, headers)
             ready = self._ready_document(scope, headers)
-            if ready is not None and self._gate.shares(visitor, ready.route):
+            if ready is not None and self._gate.may_share(caller, ready.route):
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
-                await self._think(visitor, scope, headers, receive, reply)
+                await self._route(caller, scope, headers, receive, reply)
         except ServiceError as error:
-            self._note_refusal(error, scope, headers, request_id, visitor)
+            self._note_refusal(error, scope, headers, request_id, caller)
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -147,12 +147,12 @@ class Shell:
             logger.exception("request failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
             await reply.fail(ServiceError())
         finally:
-            self._note(scope, began, request_id, reply.status, route)
+            self._log_request(scope, began, request_id, reply.status, route)
             if span is not None:
                 self._end_span(span, scope, request_id, reply.status, route)
 
     def _end_span(self, span: Span, scope: Scope, request_id: str, status: int, route: str | None) -> None:
-        """Ends the span of a request. Its path and query are left out: people paste keys into them."""
+        """End the span of a request. Path and query are omitted, because users paste keys into them."""
         pattern = route or scope.get("state", {}).get("route", UNKNOWN_ROUTE)
         facts = {
             "http.request.method": scope["method"],
@@ -170,93 +170,93 @@ class Shell:
     def _ready_document(self, scope: Scope, headers: dict[bytes, bytes]) -> ReadyDocument | None:
         is_plain = scope["method"] == "GET" and not scope["query_string"]
         ready = self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
-        # Another form of it is for Flask to find.
+        # Flask serves the OpenMetrics form.
         is_other = ready is not None and ready.is_negotiated and b"openmetrics" in headers.get(b"accept", b"")
         return None if is_other else ready
 
-    async def _think(
-        self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
+    async def _route(
+        self, caller: Caller, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
     ) -> None:
         token = current_request_id.set(reply.request_id)
         if self._tus is not None:
             scope["method"] = self._tus.method_of(scope, headers)
         path, method = scope["path"], scope["method"]
         try:
-            # No address has a NUL, and PostgreSQL takes none.
+            # No address contains NUL, and PostgreSQL rejects it.
             is_address = "\0" not in path
             found = self._live.find_events(path) if is_address else None
             methods = _STREAM_METHODS if found is not None else self._paths.methods(path) if is_address else ()
             if method not in methods or method == "OPTIONS":
-                # Nobody learns which addresses there are without showing who they are.
-                visitor.show()
+                # Only authenticated callers learn which addresses exist.
+                caller.require_principal()
                 await self._answer_without_route(methods, scope, reply)
                 return
-            pattern, arguments = self._address(found, path, method)
-            principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
+            pattern, arguments = self._match(found, path, method)
+            principal = await self._gate.admit(caller, method, pattern, arguments, scope)
             reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
-            if self._tus is not None and self._tus.speaks_at(path):
+            if self._tus is not None and self._tus.serves(path):
                 reply.add_headers({"Tus-Resumable": VERSION})
                 self._tus.require_version(scope, headers)
             noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
-            with self._gate.asking(principal), noting:
+            with self._gate.acting_as(principal), noting:
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
                     scope["state"]["route"] = path
                     await reply.send_json(encode_answer(self._instant[path]()))
                 else:
-                    taker = self._takers.get(name_operation(method, pattern))
+                    body_handler = self._body_handlers.get(name_operation(method, pattern))
                     request = BodyRequest(scope, headers, receive, arguments)
-                    await self._ask_flask(request, taker, reply)
+                    await self._call_flask(request, body_handler, reply)
         finally:
             current_request_id.reset(token)
 
-    def _address(self, found: MatchedRoute | None, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+    def _match(self, found: MatchedRoute | None, path: str, method: str) -> tuple[str, Mapping[str, str]]:
         return self._paths.find(path, method) if found is None else (found.route.pattern, found.arguments)
 
     async def _answer_without_route(self, methods: tuple[str, ...], scope: Scope, reply: Reply) -> None:
         if not methods:
-            await self._send_on(scope, reply)
+            await self._redirect(scope, reply)
         elif scope["method"] == "OPTIONS":
-            told = [] if self._tus is None else self._tus.options(scope["path"])
-            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode()), *told])
+            tus_headers = [] if self._tus is None else self._tus.options(scope["path"])
+            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode()), *tus_headers])
         else:
             raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
 
-    async def _send_on(self, scope: Scope, reply: Reply) -> None:
-        """Redirects to the address without the slash at its end. Raises NotFound where that does not exist."""
+    async def _redirect(self, scope: Scope, reply: Reply) -> None:
+        """Redirect to the address without its trailing slash. Raises NotFound if that does not exist."""
         path, raw = scope["path"], scope.get("raw_path") or b""
         shorter = path[:-1]
         is_there = path.endswith("/") and (self._paths.methods(shorter) or self._live.find_events(shorter) is not None)
-        # An encoded slash is none that somebody has typed.
+        # An encoded slash at the end is not a mistyped one.
         if not is_there or not raw.endswith(b"/"):
             raise NotFound
         query: bytes = scope["query_string"]
         await reply.send_empty(308, [(b"location", raw[:-1] + (b"?" + query if query else b""))])
 
-    async def _ask_flask(self, request: BodyRequest, taker: BodyTaker | None, reply: Reply) -> None:
+    async def _call_flask(self, request: BodyRequest, body_handler: BodyHandler | None, reply: Reply) -> None:
         scope = request.scope
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
-        await _until_taken(scope)
-        if taker is None:
+        await _wait_until_read(scope)
+        if body_handler is None:
             body = await self._bodies.read(request.headers, request.receive)
         else:
-            await taker.before(request)
+            await body_handler.before(request)
             body = b""
-        if taker is not None or b"transfer-encoding" in request.headers:
+        if body_handler is not None or b"transfer-encoding" in request.headers:
             _set_length(scope, len(body))
-        async with self._places.take():
-            await self.unread.wait_for_room()
+        async with self._slots.take():
+            await self.unread.wait_for_memory()
             reply.require_client()
             has_caller_left.set(reply.has_lost_client)
             table = self._table_for(scope)
             if table is None:
                 answer = await self._flask.ask(scope, body)
             else:
-                answer = await asyncio.to_thread(_make_answer, table, request, self._clock.monotonic())
-        if taker is not None:
-            answer = await taker.after(request, answer)
+                answer = await asyncio.to_thread(_make_document_response, table, request, self._clock.monotonic())
+        if body_handler is not None:
+            answer = await body_handler.after(request, answer)
         file = scope["state"].pop(FILE, None)
         if file is None:
             await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -265,12 +265,13 @@ class Shell:
         await send_download(file, scope, request.receive, reply.send)
 
     def _table_for(self, scope: Scope) -> DocumentTable | None:
-        """The documents, where what is asked for is made for scrapers by whoever sees everything; None for Flask, which
-        a machine that is only measured need not load.
+        """Return the documents if this one is generated for scrapers and the caller's scope is everything, else None.
+
+        None means Flask, which a machine that is only monitored never has to load.
         """
         table = self._documents()
         is_made = self._serves_documents and scope["method"] == "GET" and table.is_for_scrapers(scope["path"])
-        return table if is_made and current_sight.get().is_whole else None
+        return table if is_made and current_scope.get().is_whole else None
 
     async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
@@ -280,14 +281,14 @@ class Shell:
         await self._live.send_events(found, scope, receive, reply.send)
 
     def _note_refusal(
-        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, visitor: Visitor
+        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, caller: Caller
     ) -> None:
         if error.is_refusal:
-            method, principal = scope.get("method", "WEBSOCKET"), visitor.principal
+            method, principal = scope.get("method", "WEBSOCKET"), caller.principal
             self._auditing.refuse(error, method, self._pattern(scope), scope, headers, request_id, principal)
 
     def _pattern(self, scope: Scope) -> str:
-        """The pattern of the address that is asked for; UNKNOWN_ROUTE where there is none, so that they are few."""
+        """Return the pattern of the requested address; UNKNOWN_ROUTE if there is none, which bounds their number."""
         path, method = scope["path"], scope.get("method", "WEBSOCKET")
         found = self._live.find_socket(path) if method == "WEBSOCKET" else self._live.find_events(path)
         if found is not None:
@@ -295,11 +296,11 @@ class Shell:
         return self._paths.find(path, method)[0] if method in self._paths.methods(path) else UNKNOWN_ROUTE
 
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
-        """Logs and counts what the protocol refused because it is no request at all."""
+        """Log and count input that the HTTP parser rejected."""
         scope = {"method": "-", "path": "-", "client": client}
-        self._note(scope, time.perf_counter(), request_id, status, UNKNOWN_ROUTE)
+        self._log_request(scope, time.perf_counter(), request_id, status, UNKNOWN_ROUTE)
 
-    def _note(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
+    def _log_request(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
         self._record(
             Access(
                 time.time(),
@@ -319,32 +320,32 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
-        handshake, status, visitor = Handshake(send), 101, Visitor()
+        handshake, status, caller = Handshake(send), 101, Caller()
         try:
             self._check(scope, headers)
-            visitor = await self._gate.identify(scope, headers)
+            caller = await self._gate.identify(scope, headers)
             found = self._live.find_socket(scope["path"])
             if found is None:
-                visitor.show()
+                caller.require_principal()
                 raise NotFound
             scope.setdefault("state", {})["route"] = found.route.pattern
-            principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
-            with self._gate.asking(principal):
+            principal = await self._gate.admit(caller, "WEBSOCKET", found.route.pattern, found.arguments, scope)
+            with self._gate.acting_as(principal):
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
-            self._note_refusal(error, scope, headers, request_id, visitor)
+            self._note_refusal(error, scope, headers, request_id, caller)
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500
             logger.exception("stream failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
-            self._note(scope, began, request_id, status, None)
+            self._log_request(scope, began, request_id, status, None)
 
 
-def _make_answer(table: DocumentTable, request: BodyRequest, now: float) -> WSGIAnswer:
-    """Makes a document, and the answer to a GET of it."""
+def _make_document_response(table: DocumentTable, request: BodyRequest, now: float) -> WSGIResponse:
+    """Generate a document and return the response to a GET of it."""
     scope = request.scope
     accept, if_none_match, accept_encoding = (
         request.headers.get(name, b"").decode("latin-1") for name in (b"accept", b"if-none-match", b"accept-encoding")
@@ -353,17 +354,17 @@ def _make_answer(table: DocumentTable, request: BodyRequest, now: float) -> WSGI
     if document is None:
         raise NotFound
     scope["state"]["route"] = scope["path"]
-    return WSGIAnswer(*reply_with(document, if_none_match, accept_encoding, now))
+    return WSGIResponse(*reply_with(document, if_none_match, accept_encoding, now))
 
 
 def _set_length(scope: Scope, length: int) -> None:
-    """Says how long the body is that Flask gets: WSGI knows no chunks, and without a length a body counts as empty."""
-    kept = [each for each in scope["headers"] if each[0] not in (b"transfer-encoding", b"content-length")]
-    scope["headers"] = [*kept, (b"content-length", b"%d" % length)]
+    """Set the length of the body that Flask reads: WSGI has no chunks, and a body without a length counts as empty."""
+    headers = [each for each in scope["headers"] if each[0] not in (b"transfer-encoding", b"content-length")]
+    scope["headers"] = [*headers, (b"content-length", b"%d" % length)]
 
 
-async def _until_taken(scope: Scope) -> None:
-    """Waits until the client has taken its earlier answers: nothing new is worked out for it before."""
+async def _wait_until_read(scope: Scope) -> None:
+    """Wait until the client has accepted its earlier responses; no new one is generated before."""
     taken = scope.get("extensions", {}).get("taken")
     if taken is not None:
         await taken()

@@ -1,4 +1,4 @@
-"""The protocol tus 1.0 (tus.io/protocols/resumable-upload) where it is more than requests and answers of JSON."""
+"""The parts of the tus 1.0 protocol (tus.io/protocols/resumable-upload) that are not JSON requests and responses."""
 
 import asyncio
 import base64
@@ -12,12 +12,12 @@ from api.domain.upload import UploadView
 from api.errors import MalformedRequest, TusVersionUnknown, UnsupportedMediaType, UploadConflict
 from api.util.base_path import BASE_PATH
 from api.util.documents import HeaderList
-from api.util.taken_body import PART, SAID
-from api.web.incoming import CHECKSUMS, Checksum, Incoming
-from api.web.pouring import Pourer, sender_of
+from api.util.stored_form import PART, SAID
+from api.web.body_handler import BodyHandler, BodyRequest
+from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.reply import Headers
-from api.web.taking import BodyRequest, BodyTaker
-from api.web.wsgi import WSGIAnswer
+from api.web.upload_writer import CHECKSUMS, Checksum, UploadWriter
+from api.web.wsgi import WSGIResponse
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "checksum", "expiration", "termination")
@@ -25,40 +25,40 @@ EXTENSIONS = ("creation", "creation-with-upload", "checksum", "expiration", "ter
 
 UPLOADS = f"{BASE_PATH}/uploads"
 
-#: An old request of the same client may still hold the upload for as long as its last bytes are written.
+#: An earlier request of the same client may still hold the upload while its last bytes are written.
 _TRIES, _TRY_SECONDS = 5, 0.2
 
 
 class Uploads(Protocol):
-    """What the shell needs of the uploads. Threads call it."""
+    """The upload service's methods for parts of uploads. Threads call them."""
 
     def open(
         self, upload_id: str, offset: int | None, announced: int | None, checksum: Checksum | None
-    ) -> Incoming: ...
-    def close(self, incoming: Incoming, *, is_whole: bool) -> UploadView: ...
+    ) -> UploadWriter: ...
+    def close(self, incoming: UploadWriter, *, is_whole: bool) -> UploadView: ...
 
 
 class Tus:
-    """The addresses of tus: what all requests to them have in common, and their bodies."""
+    """The addresses of tus: the checks that all their requests share, and their bodies."""
 
-    def __init__(self, uploads: Uploads, pourer: Pourer, most: int) -> None:
+    def __init__(self, uploads: Uploads, body_streamer: BodyStreamer, most: int) -> None:
         """`most` is the size of the largest upload in bytes."""
         self._uploads = uploads
-        self._pourer = pourer
+        self._pourer = body_streamer
         self._most = most
 
     @property
-    def takers(self) -> Mapping[str, BodyTaker]:
-        """The operations whose bodies are taken here."""
+    def body_handlers(self) -> Mapping[str, BodyHandler]:
+        """The operations whose bodies are stored on disk."""
         return {f"POST {UPLOADS}": _Creation(self), f"PATCH {UPLOADS}/<upload_id>": _Part(self)}
 
-    def speaks_at(self, path: str) -> bool:
-        """Whether this is one of its addresses."""
+    def serves(self, path: str) -> bool:
+        """Return whether this is an address of tus."""
         return path == UPLOADS or path.startswith(f"{UPLOADS}/")
 
     def options(self, path: str) -> HeaderList:
-        """What is said about the protocol at this path."""
-        if not self.speaks_at(path):
+        """Return the headers that describe the protocol at this path."""
+        if not self.serves(path):
             return []
         return [
             (b"tus-version", VERSION.encode()),
@@ -68,44 +68,45 @@ class Tus:
         ]
 
     def method_of(self, scope: Scope, headers: Headers) -> str:
-        """The method that is meant: clients that can only send POST name another one in a header."""
+        """Return the intended method: clients that can only send POST name another one in a header."""
         method: str = scope["method"]
         wanted = headers.get(b"x-http-method-override", b"").decode("latin-1")
-        return (
-            wanted if method == "POST" and wanted in ("PATCH", "DELETE") and self.speaks_at(scope["path"]) else method
-        )
+        return wanted if method == "POST" and wanted in ("PATCH", "DELETE") and self.serves(scope["path"]) else method
 
     def require_version(self, scope: Scope, headers: Headers) -> None:
-        """Raises TusVersionUnknown where another version of tus is spoken, or none by who writes."""
+        """Raise TusVersionUnknown for another version of tus, or for none in a request that writes."""
         spoken = headers.get(b"tus-resumable")
-        # A plain GET is no part of the protocol, and neither is the list.
+        # A plain GET and the list are not part of the protocol.
         is_plain = scope["method"] == "GET" or (scope["method"] == "HEAD" and scope["path"] == UPLOADS)
         if spoken != VERSION.encode() and not (spoken is None and is_plain):
             raise TusVersionUnknown(headers={"Tus-Version": VERSION})
 
     async def take(self, request: BodyRequest, upload_id: str, offset: int | None) -> UploadView:
-        """Writes the body of a request to the upload, from `offset` on. Raises what the uploads raise, ClientGone."""
+        """Write the body of a request to the upload, from `offset` on.
+
+        Raises ClientGone and the errors of the upload service.
+        """
         checksum, threads = read_checksum(request.headers), self._pourer.threads
         incoming = await self._open(upload_id, offset, request.announced, checksum)
         is_whole = False
         try:
-            await self._pourer.pour(request.receive, incoming.write, sender_of(request.scope))
+            await self._pourer.stream(request.receive, incoming.write, sender_of(request.scope))
             is_whole = True
         finally:
-            # Also when this task is cancelled: nobody else lets go of the upload.
+            # Also when this coroutine is cancelled: nothing else releases the upload.
             view = await asyncio.shield(threads.call(self._uploads.close, incoming, is_whole=is_whole))
         return view
 
     async def _open(
         self, upload_id: str, offset: int | None, announced: int | None, checksum: Checksum | None
-    ) -> Incoming:
+    ) -> UploadWriter:
         tries = _TRIES
         while True:
             try:
                 return await self._pourer.threads.call(self._uploads.open, upload_id, offset, announced, checksum)
             except UploadConflict as error:
                 tries -= 1
-                # One that says where the upload is was not about another writer.
+                # With data, the conflict is a wrong offset, not another writer.
                 if error.data is not None or not tries:
                     raise
             await asyncio.sleep(_TRY_SECONDS)
@@ -119,14 +120,14 @@ class _Part:
 
     async def before(self, request: BodyRequest) -> None:
         if request.content_type != PART:
-            raise UnsupportedMediaType(f"A part of an upload is sent with Content-Type: {PART}.")
+            raise UnsupportedMediaType(f"Send parts of an upload with Content-Type: {PART}.")
         request.require_plain()
         offset = request.number("Upload-Offset")
         if offset is None:
-            raise MalformedRequest("Upload-Offset is missing: it says at which byte of the upload this part begins.")
+            raise MalformedRequest("Upload-Offset is missing. Send the offset in the upload at which this part begins.")
         await self._tus.take(request, request.arguments["upload_id"], offset)
 
-    async def after(self, request: BodyRequest, answer: WSGIAnswer) -> WSGIAnswer:
+    async def after(self, request: BodyRequest, answer: WSGIResponse) -> WSGIResponse:
         return answer
 
 
@@ -139,12 +140,12 @@ class _Creation:
     async def before(self, request: BodyRequest) -> None:
         request.require_plain()
         if request.has_body and request.content_type != PART:
-            raise UnsupportedMediaType(f"The first part of an upload is sent with Content-Type: {PART}.")
+            raise UnsupportedMediaType(f"Send the first part of an upload with Content-Type: {PART}.")
         read_checksum(request.headers)
         said = [request.headers.get(name, b"") for name in (b"upload-length", b"upload-metadata")]
         request.scope["state"][SAID] = hashlib.sha256(b"\0".join(said)).digest()
 
-    async def after(self, request: BodyRequest, answer: WSGIAnswer) -> WSGIAnswer:
+    async def after(self, request: BodyRequest, answer: WSGIResponse) -> WSGIResponse:
         headers = dict(answer.headers)
         is_new = answer.status == 201 and b"idempotent-replayed" not in headers
         if not (is_new and request.has_body and request.content_type == PART):
@@ -155,14 +156,14 @@ class _Creation:
 
 
 def read_checksum(headers: Headers) -> Checksum | None:
-    """The checksum that a part is to have. Raises MalformedRequest."""
+    """Return the expected checksum of a part. Raises MalformedRequest."""
     value = headers.get(b"upload-checksum")
     if value is None:
         return None
     algorithm, _, encoded = value.decode("latin-1").strip().partition(" ")
     if algorithm not in CHECKSUMS:
-        raise MalformedRequest(f"Upload-Checksum: the algorithms are {' and '.join(CHECKSUMS)}.")
+        raise MalformedRequest(f"The algorithm of Upload-Checksum must be {' or '.join(CHECKSUMS)}.")
     try:
         return Checksum(algorithm, base64.b64decode(encoded.strip(), validate=True))
     except ValueError:
-        raise MalformedRequest("Upload-Checksum: after its algorithm stands the checksum in Base64.") from None
+        raise MalformedRequest("Upload-Checksum must have a checksum in Base64 after its algorithm.") from None

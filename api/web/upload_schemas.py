@@ -1,4 +1,4 @@
-"""What questions about uploads may hold, and what their answers look like."""
+"""Schemas of requests and responses about uploads."""
 
 from pydantic import Field
 
@@ -8,13 +8,13 @@ from api.web.schemas import Envelope, PageQuery, Shown
 
 
 class UploadsQuery(PageQuery):
-    """Says which uploads are wanted."""
+    """Filters for uploads."""
 
-    status: UploadStatus | None = Field(None, description="only those with this status")
+    status: UploadStatus | None = Field(None, description="only uploads with this status")
 
 
 class UploadPage(Shown):
-    """Some uploads."""
+    """A page of uploads."""
 
     uploads: list[UploadView]
     pagination: Pagination

@@ -1,4 +1,4 @@
-"""Flask below the event loop: a thread works an answer out whole, and only the event loop waits for a client."""
+"""Flask in threads: a thread generates a complete response, and only the event loop waits for clients."""
 
 import asyncio
 import contextvars
@@ -15,28 +15,28 @@ from starlette.types import Scope
 from api.util.documents import HeaderList
 
 
-class WSGIAnswer(NamedTuple):
-    """A whole answer of a WSGI application."""
+class WSGIResponse(NamedTuple):
+    """A complete response of a WSGI application."""
 
     status: int
     headers: HeaderList
     body: bytes
 
 
-class FlaskBelow:
-    """A WSGI application in threads of its own. No thread ever waits for a client, in neither direction."""
+class FlaskRunner:
+    """Calls a WSGI application in a thread pool. No thread waits for a client, neither to receive nor to send."""
 
     def __init__(self, app: WSGIApplication, workers: int) -> None:
         self._app = app
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="WSGI")
 
-    async def ask(self, scope: Scope, body: bytes) -> WSGIAnswer:
-        """The answer to a request whose body has arrived."""
+    async def ask(self, scope: Scope, body: bytes) -> WSGIResponse:
+        """Return the response to a request whose body has arrived."""
         environ = cast(WSGIEnvironment, build_environ(_without_twins(scope), BytesIO(body)))  # type: ignore[arg-type]
         work = functools.partial(contextvars.copy_context().run, self._answer, environ)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _answer(self, environ: WSGIEnvironment) -> WSGIAnswer:
+    def _answer(self, environ: WSGIEnvironment) -> WSGIResponse:
         heads: list[tuple[str, list[tuple[str, str]]]] = []
         parts: list[bytes] = []
 
@@ -49,14 +49,14 @@ class FlaskBelow:
             parts.extend(produced)
         finally:
             getattr(produced, "close", lambda: None)()
-        # An application that failed after it began says so by beginning anew (PEP 3333).
+        # An application that fails after its start calls start_response again (PEP 3333).
         status, headers = heads[-1]
         encoded = [(name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in headers]
-        return WSGIAnswer(int(status[:3]), encoded, b"".join(parts))
+        return WSGIResponse(int(status[:3]), encoded, b"".join(parts))
 
 
 def _without_twins(scope: Scope) -> Scope:
-    """The request without headers that WSGI would confuse with others, as `a_b` and `a-b` get one name there."""
+    """Remove headers with underscores, which WSGI would confuse with those with dashes (`a_b` and `a-b`)."""
     if any(b"_" in name for name, _ in scope["headers"]):
         scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
     return scope

@@ -1,1 +1,1 @@
-"""Migrations: they bring the tables from one version to the next."""
+"""Migrations of the tables from one version to the next."""

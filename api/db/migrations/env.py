@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, in the transaction of the connection that it was given."""
+"""Runs the migrations for Alembic, in the transaction of the given connection."""
 
 from alembic import context
 

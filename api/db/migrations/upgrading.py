@@ -1,4 +1,4 @@
-"""Brings tables of an earlier version to this one, by Alembic."""
+"""Upgrades the tables of an earlier version, with Alembic."""
 
 import logging
 from pathlib import Path
@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 
 
 class UnknownRevision(Exception):
-    """The tables are of a revision that this version does not know."""
+    """The tables have a revision that this version does not know."""
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Runs what is missing up to this revision, in the transaction of this connection. Raises UnknownRevision."""
-    # It tells of each context that it makes; what matters is said by the database.
+    """Run the missing migrations up to this revision, in the connection's transaction. Raises UnknownRevision."""
+    # Alembic logs each context; the database logs the result.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     scripts = _scripts()
     current = MigrationContext.configure(connection).get_current_revision()
@@ -27,7 +27,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 
 def known_revisions() -> set[str]:
-    """The revisions from which tables can be brought to this one."""
+    """Return the revisions from which tables can be upgraded."""
     return {script.revision for script in ScriptDirectory.from_config(_scripts()).walk_revisions()}
 
 

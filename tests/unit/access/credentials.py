@@ -1,4 +1,4 @@
-"""Keys and sessions for tests, with what a test does not care about filled in."""
+"""Keys and sessions for tests, with defaults for values that a test does not need."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from api.util.key_format import hash_of, new_key, new_token
 def principal(
     user_id: str = "ann", role: Role | None = Role.TRAINER, permissions: Iterable[Permission] | None = None
 ) -> Principal:
-    """Somebody who has shown a key."""
+    """Return an authenticated principal."""
     granted = granted_by(role, None) if permissions is None else frozenset(permissions)
     return Principal(user_id, role if permissions is None else None, granted, Credential.KEY, "k")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Makes them in a store."""
+    """Creates credentials in a store."""
 
     store: CredentialStore
     clock: FakeClock
@@ -32,7 +32,7 @@ class Credentials:
         permissions: tuple[str, ...] | None = None,
         seconds: float | None = None,
     ) -> tuple[AccessKey, str]:
-        """A new key as it is kept, and the key itself; it expires after so many seconds."""
+        """Return a new key as it is stored, and its secret; it expires after so many seconds."""
         key_id, shown = new_key()
         now = self.clock.now()
         expires_at = None if seconds is None else now + timedelta(seconds=seconds)
@@ -41,7 +41,7 @@ class Credentials:
         return made, shown
 
     def session(self, key: AccessKey | None = None, seconds: float = 3600, role: Role = Role.TRAINER) -> str:
-        """The cookie of a new session, which began with this key or by OIDC."""
+        """Return the cookie of a new session, started with this key or by OIDC."""
         cookie, now = new_token(), self.clock.now()
         user_id = "ann" if key is None else key.user_id
         key_id = None if key is None else key.key_id

@@ -1,38 +1,38 @@
-"""A service's places with files of two users, below one directory."""
+"""Directories of a service with files of two users."""
 
 import os
 from pathlib import Path
 
-from api.access.readable_paths import PathOwners, PathRule, PlaceKind, ReadablePaths
-from api.domain.sight import WHOLE, Sight
+from api.access.readable_paths import PathAccess, PathOwners, PathRule, ReadablePaths
+from api.domain.read_scope import WHOLE, ReadScope
 from api.errors import TaskNotFound
 
-ANN, BOB = (Sight(name, sees_all=False) for name in ("ann", "bob"))
+ANN, BOB = (ReadScope(name, sees_all=False) for name in ("ann", "bob"))
 
 #: The hash of Bob's registered model.
 HASH = "b" * 64
 
 
 def paths_of(root: Path) -> ReadablePaths:
-    """Paths of a service whose STORAGE_ROOT is `storage` below `root`. Tasks are called as their owners."""
+    """Return the rules of a service with STORAGE_ROOT `storage` below `root`. Task ids start with an owner."""
     storage = root / "storage"
-    places = [
-        PathRule(storage, PlaceKind.SHUT),
-        PathRule(root / "secret.key", PlaceKind.SHUT),
-        PathRule(storage / "tasks", PlaceKind.TASKS),
-        PathRule(storage / "registry" / "blobs", PlaceKind.REGISTERED),
-        PathRule(root / "loras", PlaceKind.LINKED),
-        PathRule(storage / "models", PlaceKind.MODELS),
-        PathRule(storage / "caches", PlaceKind.OPEN),
+    rules = [
+        PathRule(storage, PathAccess.CLOSED),
+        PathRule(root / "secret.key", PathAccess.CLOSED),
+        PathRule(storage / "tasks", PathAccess.TASKS),
+        PathRule(storage / "registry" / "blobs", PathAccess.REGISTERED),
+        PathRule(root / "loras", PathAccess.LINKED),
+        PathRule(storage / "models", PathAccess.MODELS),
+        PathRule(storage / "caches", PathAccess.OPEN),
     ]
     owners = PathOwners(_owner_of_task, lambda sha256: ["bob"] if sha256 == HASH else [], _hash_of_link, lambda: [
         (str(root / "registered" / "bob"), "bob")
     ])  # fmt: skip
-    return ReadablePaths(places, owners, lambda owner: WHOLE if owner is None else Sight(owner, sees_all=False))
+    return ReadablePaths(rules, owners, lambda owner: WHOLE if owner is None else ReadScope(owner, sees_all=False))
 
 
 def make_files(root: Path) -> None:
-    """A trainer's checkout, and files of both users in every place."""
+    """Create a trainer's checkout, and files of both users in every directory."""
     for name in ("ann", "bob"):
         for place in ("output/20260101_00-00-00/epoch1", "attempts/1", "log", "datasets/cats"):
             (root / "storage" / "tasks" / name / place).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Refusals are kept without anybody waiting for them: alike ones counted, none lost in silence, however many come."""
+"""Refusals are stored asynchronously: similar ones are counted, none is lost silently, and their rows are bounded."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,12 +37,12 @@ def refusal(clock: FakeClock, **more: Any) -> AuditEntry:
 
 
 def rows(trail: AuditTrail, **wanted: Any) -> list[AuditRow]:
-    """Oldest first."""
+    """Return the rows, oldest first."""
     trail.run_once()
     return list(reversed(trail.get_page(AuditFilter(**wanted), None, PageRequest(500)).rows))
 
 
-def test_the_first_refusal_is_kept_at_once_and_its_like_are_counted(trail: AuditTrail, clock: FakeClock):
+def test_first_refusal_is_stored_immediately_and_similar_ones_are_counted(trail: AuditTrail, clock: FakeClock):
     for _ in range(50):
         trail.count(refusal(clock))
     assert [row.count for row in rows(trail)] == [1]
@@ -52,7 +52,7 @@ def test_the_first_refusal_is_kept_at_once_and_its_like_are_counted(trail: Audit
     assert [row.count for row in rows(trail)] == [1, 49, 1]
 
 
-def test_refusals_that_differ_are_told_apart(trail: AuditTrail, clock: FakeClock):
+def test_different_refusals_have_separate_rows(trail: AuditTrail, clock: FakeClock):
     trail.count(refusal(clock))
     trail.count(refusal(clock, code="key_expired"))
     trail.count(refusal(clock, address="10.0.0.2"))
@@ -60,7 +60,7 @@ def test_refusals_that_differ_are_told_apart(trail: AuditTrail, clock: FakeClock
     assert len(rows(trail)) == 4
 
 
-def test_what_was_counted_names_an_object_only_if_it_was_always_the_same(trail: AuditTrail, clock: FakeClock):
+def test_counted_row_names_an_object_only_if_it_was_always_the_same(trail: AuditTrail, clock: FakeClock):
     for task in ("t1", "t2", "t2"):
         trail.count(refusal(clock, object=task))
         trail.count(refusal(clock, operation="GET /y", object="t1"))
@@ -86,7 +86,7 @@ def test_many_addresses_make_a_bounded_number_of_rows_and_the_rest_is_counted(tr
     assert (found[-1].outcome, found[-1].count, found[-1].actor) == (AuditOutcome.DROPPED, 2 * MOST, "service")
 
 
-def test_what_waits_for_the_database_is_kept_when_it_is_back(
+def test_waiting_entries_are_stored_when_the_database_is_back(
     trail: AuditTrail, store: AuditStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(entries: object) -> None:
@@ -101,7 +101,7 @@ def test_what_waits_for_the_database_is_kept_when_it_is_back(
     assert len(rows(trail)) == 2
 
 
-def test_what_finds_no_room_is_counted(trail: AuditTrail, clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
+def test_entries_beyond_the_capacity_are_counted(trail: AuditTrail, clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit_module, "CAPACITY", 2)
     for _ in range(5):
         trail.take(refusal(clock))
@@ -110,7 +110,7 @@ def test_what_finds_no_room_is_counted(trail: AuditTrail, clock: FakeClock, monk
     assert found[-1].count == 3
 
 
-def test_what_waits_at_the_end_is_kept(trail: AuditTrail, clock: FakeClock):
+def test_waiting_entries_are_stored_at_the_stop(trail: AuditTrail, clock: FakeClock):
     trail.count(refusal(clock))
     trail.count(refusal(clock))
     trail.stop()
@@ -118,7 +118,7 @@ def test_what_waits_at_the_end_is_kept(trail: AuditTrail, clock: FakeClock):
     assert sorted(row.count for row in page.rows) == [1, 1]
 
 
-def test_old_rows_go_once_an_hour(trail: AuditTrail, clock: FakeClock):
+def test_old_rows_are_removed_once_an_hour(trail: AuditTrail, clock: FakeClock):
     trail.take(refusal(clock))
     assert len(rows(trail)) == 1
     clock.advance(31 * 86_400)
@@ -130,14 +130,14 @@ def test_old_rows_go_once_an_hour(trail: AuditTrail, clock: FakeClock):
     assert trail.verify(None).ok
 
 
-def test_without_a_retention_everything_stays(store: AuditStore, clock: FakeClock):
+def test_without_a_retention_time_all_rows_stay(store: AuditStore, clock: FakeClock):
     trail = AuditTrail(store, clock, retention_days=0)
     trail.take(refusal(clock))
     clock.advance(9999 * 86_400)
     assert len(rows(trail)) == 1
 
 
-def test_an_operation_is_found_by_a_part_of_its_name(trail: AuditTrail, clock: FakeClock):
+def test_operation_is_found_by_a_part_of_its_name(trail: AuditTrail, clock: FakeClock):
     trail.take(refusal(clock, operation="POST /api/v1/training/start"))
     trail.take(refusal(clock, operation="DELETE /api/v1/training/<task_id>"))
     trail.run_once()
@@ -150,7 +150,7 @@ def test_an_operation_is_found_by_a_part_of_its_name(trail: AuditTrail, clock: F
     assert found("nothing of the kind") == []
 
 
-def test_a_page_says_where_the_next_one_begins(trail: AuditTrail, clock: FakeClock):
+def test_page_has_the_cursor_of_the_next_one(trail: AuditTrail, clock: FakeClock):
     for _ in range(3):
         trail.take(refusal(clock))
     trail.run_once()
@@ -160,9 +160,7 @@ def test_a_page_says_where_the_next_one_begins(trail: AuditTrail, clock: FakeClo
     assert ([row.id for row in last.rows], last.pagination.has_more) == ([1], False)
 
 
-def test_a_hash_that_was_collected_elsewhere_shows_a_chain_that_was_made_anew(
-    trail: AuditTrail, store: AuditStore, clock: FakeClock
-):
+def test_anchor_reveals_a_replaced_chain(trail: AuditTrail, store: AuditStore, clock: FakeClock):
     (kept,) = store.append([refusal(clock)])
     assert trail.verify(None, (kept.id, kept.hash)).anchor_holds is True
     verdict = trail.verify(None, (kept.id, "0" * 64))
@@ -170,7 +168,7 @@ def test_a_hash_that_was_collected_elsewhere_shows_a_chain_that_was_made_anew(
     assert trail.verify(None, (7, kept.hash)).anchor_holds is False
 
 
-def test_the_whole_chain_is_walked_however_long_it_is(
+def test_whole_chain_is_verified_however_long_it_is(
     store: AuditStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     store.append([refusal(clock)] * 10)
@@ -182,9 +180,7 @@ def test_the_whole_chain_is_walked_however_long_it_is(
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize("jump", [25 * 3600.0, 366 * 86_400.0, -25 * 3600.0, -366 * 86_400.0])
-def test_clock_that_is_set_takes_nothing_of_the_audit(
-    store: AuditStore, clock: FakeClock, jump: float, is_restarted: bool
-):
+def test_clock_change_removes_no_audit_rows(store: AuditStore, clock: FakeClock, jump: float, is_restarted: bool):
     store.append([refusal(clock)])
     clock.advance(29 * 86_400)
     steady = clock.steady.read()
@@ -199,7 +195,7 @@ def test_clock_that_is_set_takes_nothing_of_the_audit(
     assert store.find_hash(1) is not None
 
 
-def test_each_prune_after_a_jump_takes_a_few_hours_of_the_audit(store: AuditStore, clock: FakeClock):
+def test_each_prune_after_a_clock_jump_removes_a_few_hours_of_the_audit(store: AuditStore, clock: FakeClock):
     for _ in range(48):
         store.append([refusal(clock)])
         clock.advance(3600)

@@ -1,4 +1,4 @@
-"""A service that asks for keys has one: shown once, or given by a file."""
+"""A service that requires keys has an administrator's key: shown once, or read from a file."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +29,13 @@ def write(file: Path, text: str) -> str:
 
 
 def given(store: CredentialStore, clock: FakeClock, file: Path) -> str:
-    """A new key in the file, and what a start with it says."""
+    """Write a new key into the file, and return what a start shows."""
     key = write(file, new_key()[1])
     assert FirstKey(store, clock, file).provide() is None
     return key
 
 
-def test_the_first_start_shows_a_key_that_may_do_everything(store: CredentialStore, clock: FakeClock):
+def test_first_start_shows_an_administrators_key(store: CredentialStore, clock: FakeClock):
     key = FirstKey(store, clock, None).provide()
     assert key is not None
     assert KEY.fullmatch(key)
@@ -44,7 +44,7 @@ def test_the_first_start_shows_a_key_that_may_do_everything(store: CredentialSto
     assert FirstKey(store, clock, None).provide() is None
 
 
-def test_of_two_servers_that_start_together_one_shows_a_key(store: CredentialStore, clock: FakeClock):
+def test_one_of_two_concurrent_starts_shows_a_key(store: CredentialStore, clock: FakeClock):
     with ThreadPoolExecutor(4) as pool:
         shown = list(pool.map(lambda _: FirstKey(store, clock, None).provide(), range(4)))
     assert len([key for key in shown if key is not None]) == 1
@@ -53,15 +53,15 @@ def test_of_two_servers_that_start_together_one_shows_a_key(store: CredentialSto
     assert [(row.entry.actor, row.entry.operation) for row in rows] == [("service", "first key")]
 
 
-def test_a_key_of_anybody_is_enough_for_none_to_be_shown(
+def test_no_key_is_shown_if_any_key_exists(
     store: CredentialStore, clock: FakeClock, credentials: Credentials, caplog: pytest.LogCaptureFixture
 ):
     credentials.key("ann")
     assert FirstKey(store, clock, None).provide() is None
-    assert "no key holds that may do everything" in caplog.text
+    assert "no administrator's key is active" in caplog.text
 
 
-def test_the_key_of_the_file_holds_and_is_not_shown(
+def test_key_of_the_file_is_active_and_not_shown(
     store: CredentialStore, clock: FakeClock, file: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
@@ -73,26 +73,26 @@ def test_the_key_of_the_file_holds_and_is_not_shown(
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
-def test_another_key_in_the_file_is_added_and_told(
+def test_new_key_in_the_file_is_added_and_logged(
     store: CredentialStore, clock: FakeClock, file: Path, caplog: pytest.LogCaptureFixture
 ):
     before = given(store, clock, file)
     after = given(store, clock, file)
     assert set(store.load(clock.now()).keys) == {hash_of(before), hash_of(after)}
-    assert "ADMIN_KEY_FILE has a new key, which holds from now on" in caplog.text
+    assert "ADMIN_KEY_FILE contains a new key, which is now active" in caplog.text
 
 
-def test_a_revoked_key_in_the_file_stays_revoked_and_is_told(
+def test_revoked_key_in_the_file_stays_revoked_and_is_logged(
     store: CredentialStore, clock: FakeClock, file: Path, caplog: pytest.LogCaptureFixture
 ):
     key = given(store, clock, file)
     store.revoke(key[3:15], "root", clock.now())
     assert FirstKey(store, clock, file).provide() is None
     assert store.load(clock.now()).keys == {}
-    assert "was revoked, has expired or may not do everything" in caplog.text
+    assert "is revoked, expired or not an administrator's" in caplog.text
 
 
-def test_a_key_with_the_id_of_another_is_refused(store: CredentialStore, clock: FakeClock, file: Path):
+def test_key_with_the_id_of_another_is_refused(store: CredentialStore, clock: FakeClock, file: Path):
     key = given(store, clock, file)
     write(file, key[:-1] + ("A" if key[-1] != "A" else "B"))
     with pytest.raises(ConfigError, match="Another key has the id"):
@@ -100,11 +100,9 @@ def test_a_key_with_the_id_of_another_is_refused(store: CredentialStore, clock: 
 
 
 @pytest.mark.parametrize("text", ["", "secret", "dp_short_x", "dp_abcdefghijkl_" + 44 * "x", "\0" * 5000, "é"])
-def test_a_file_without_a_key_is_refused_and_not_quoted(
-    store: CredentialStore, clock: FakeClock, file: Path, text: str
-):
+def test_file_without_a_key_is_refused_and_not_quoted(store: CredentialStore, clock: FakeClock, file: Path, text: str):
     write(file, text)
-    with pytest.raises(ConfigError, match="holds no key: `python -m api key file PATH` writes one") as refused:
+    with pytest.raises(ConfigError, match="contains no key: write one with `python -m api key file PATH`") as refused:
         FirstKey(store, clock, file).provide()
     assert not text or text not in str(refused.value)
     assert store.count() == 0

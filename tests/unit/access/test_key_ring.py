@@ -24,7 +24,7 @@ from tests.unit.access.credentials import Credentials
 
 
 class Away:
-    """A database that does not answer while `is_away`."""
+    """A database that is unavailable while `is_away`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, store: CredentialStore) -> None:
         self.is_away = True
@@ -40,7 +40,7 @@ class Away:
         return ask
 
 
-def test_a_key_shows_whose_it_is_and_what_it_permits(ring: KeyRing, credentials: Credentials):
+def test_key_identifies_its_user_and_permissions(ring: KeyRing, credentials: Credentials):
     key, shown = credentials.key("bob", Role.VIEWER)
     ring.refresh()
     found = ring.find_key(shown)
@@ -49,7 +49,7 @@ def test_a_key_shows_whose_it_is_and_what_it_permits(ring: KeyRing, credentials:
     assert found.credential is Credential.KEY
 
 
-def test_a_cookie_is_no_key_and_a_key_no_cookie_whatever_was_asked_before(ring: KeyRing, credentials: Credentials):
+def test_cookie_is_never_accepted_as_a_key_or_a_key_as_a_cookie(ring: KeyRing, credentials: Credentials):
     _, shown = credentials.key()
     cookie = credentials.session()
     ring.refresh()
@@ -61,24 +61,24 @@ def test_a_cookie_is_no_key_and_a_key_no_cookie_whatever_was_asked_before(ring: 
         ring.find_session(shown)
 
 
-def test_a_list_of_words_permits_what_they_name_and_nothing_else(ring: KeyRing, credentials: Credentials):
+def test_permission_list_grants_exactly_its_permissions(ring: KeyRing, credentials: Credentials):
     _, shown = credentials.key(role=None, permissions=("logs:read", "of:tomorrow"))
     ring.refresh()
     assert ring.find_key(shown).permissions == {Permission.LOGS_READ}
 
 
 @pytest.mark.parametrize("key", ["", "x", "dp_abcdefghijkl_" + "a" * 43, "é\x00\ud7ff", "a" * 60_000])
-def test_an_unknown_key_is_nobody(ring: KeyRing, key: str):
+def test_unknown_key_is_rejected(ring: KeyRing, key: str):
     with pytest.raises(Unauthenticated):
         ring.find_key(key)
 
 
-def test_nobody_comes_in_before_the_keys_were_looked_at(store: CredentialStore, clock: FakeClock):
+def test_no_key_is_accepted_before_the_first_load(store: CredentialStore, clock: FakeClock):
     with pytest.raises(KeysUnknown):
         KeyRing(store, clock).find_key("any")
 
 
-def test_a_revoked_key_says_so_after_the_next_look(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+def test_revoked_key_is_reported_after_the_next_check(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     key, shown = credentials.key()
     ring.refresh()
     ring.find_key(shown)
@@ -88,7 +88,7 @@ def test_a_revoked_key_says_so_after_the_next_look(ring: KeyRing, credentials: C
         ring.find_key(shown)
 
 
-def test_a_key_expires_by_the_clock_without_any_look(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_key_expires_by_the_clock_without_a_check(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     _, shown = credentials.key(seconds=30)
     ring.refresh()
     ring.find_key(shown)
@@ -100,10 +100,10 @@ def test_a_key_expires_by_the_clock_without_any_look(ring: KeyRing, credentials:
         ring.find_key(shown)
 
 
-def test_a_principal_of_an_older_version_never_comes_into_a_newer_one(
+def test_principal_of_an_older_version_never_enters_a_newer_one(
     ring: KeyRing, credentials: Credentials, store: CredentialStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """The look in another thread ends between the reading of the key and the keeping of its principal."""
+    """A reload in another thread ends between reading the key and caching its principal."""
     key, shown = credentials.key()
     ring.refresh()
     granted = type(key).granted.fget
@@ -124,14 +124,14 @@ def test_a_principal_of_an_older_version_never_comes_into_a_newer_one(
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_session_has_what_it_was_given(ring: KeyRing, credentials: Credentials):
+def test_session_has_its_own_role(ring: KeyRing, credentials: Credentials):
     cookie = credentials.session(role=Role.VIEWER)
     ring.refresh()
     found = ring.find_session(cookie)
     assert (found.user_id, found.role, found.credential) == ("ann", Role.VIEWER, Credential.SESSION)
 
 
-def test_a_session_ends_with_its_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+def test_session_ends_with_its_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     key, _ = credentials.key()
     cookie = credentials.session(key)
     ring.refresh()
@@ -142,7 +142,7 @@ def test_a_session_ends_with_its_key(ring: KeyRing, credentials: Credentials, st
         ring.find_session(cookie)
 
 
-def test_a_session_that_began_after_its_key_was_revoked_is_none(
+def test_session_started_after_its_key_was_revoked_is_invalid(
     ring: KeyRing, credentials: Credentials, store: CredentialStore
 ):
     key, _ = credentials.key()
@@ -153,7 +153,7 @@ def test_a_session_that_began_after_its_key_was_revoked_is_none(
         ring.find_session(cookie)
 
 
-def test_a_session_ends_when_its_key_expires_whatever_else_changes(
+def test_session_ends_when_its_key_expires_regardless_of_other_changes(
     ring: KeyRing, credentials: Credentials, clock: FakeClock
 ):
     key, _ = credentials.key(seconds=30)
@@ -167,7 +167,7 @@ def test_a_session_ends_when_its_key_expires_whatever_else_changes(
         ring.find_session(cookie)
 
 
-def test_a_session_that_was_ended_is_nobody(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+def test_ended_session_is_rejected(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     cookie = credentials.session()
     ring.refresh()
     store.end_session(str(ring.find_session(cookie).session))
@@ -185,7 +185,7 @@ def ticket(credentials: Credentials, key_id: str | None = None, session: str | N
     return made
 
 
-def test_key_that_expired_while_the_clock_was_ahead_holds_when_it_is_right_again(
+def test_key_that_expired_while_the_clock_was_ahead_is_valid_after_its_correction(
     ring: KeyRing, credentials: Credentials, clock: FakeClock
 ):
     _, shown = credentials.key(seconds=3600)
@@ -203,7 +203,7 @@ def test_key_that_expired_while_the_clock_was_ahead_holds_when_it_is_right_again
         ring.find_key(shown)
 
 
-def test_ticket_from_while_the_clock_was_ahead_opens_nothing(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_ticket_from_a_clock_ahead_is_rejected(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     key, _ = credentials.key()
     clock.jump(366 * 86_400)
     made = ticket(credentials, key.key_id)
@@ -212,7 +212,7 @@ def test_ticket_from_while_the_clock_was_ahead_opens_nothing(ring: KeyRing, cred
         ring.use_ticket(made)
 
 
-def test_a_ticket_is_as_good_as_its_key_once(ring: KeyRing, credentials: Credentials):
+def test_ticket_authenticates_as_its_key_once(ring: KeyRing, credentials: Credentials):
     key, shown = credentials.key("bob", Role.VIEWER)
     ring.refresh()
     made = ticket(credentials, key.key_id)
@@ -221,7 +221,7 @@ def test_a_ticket_is_as_good_as_its_key_once(ring: KeyRing, credentials: Credent
         ring.use_ticket(made)
 
 
-def test_a_ticket_of_a_sign_in_ends_with_it(ring: KeyRing, credentials: Credentials):
+def test_ticket_of_a_session_ends_with_it(ring: KeyRing, credentials: Credentials):
     cookie = credentials.session()
     ring.refresh()
     session = str(ring.find_session(cookie).session)
@@ -232,12 +232,12 @@ def test_a_ticket_of_a_sign_in_ends_with_it(ring: KeyRing, credentials: Credenti
     assert isinstance(ring.why_ended(principal), SessionEnded)
 
 
-def test_a_ticket_of_a_key_that_another_server_has_just_made_is_good(ring: KeyRing, credentials: Credentials):
+def test_ticket_of_a_key_just_created_on_another_server_is_valid(ring: KeyRing, credentials: Credentials):
     key, _ = credentials.key("bob")
     assert ring.use_ticket(ticket(credentials, key.key_id)).user_id == "bob"
 
 
-def test_a_ticket_of_a_key_that_has_expired_meanwhile_is_not(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_ticket_of_an_expired_key_is_invalid(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     key, _ = credentials.key(seconds=10)
     ring.refresh()
     made = ticket(credentials, key.key_id)
@@ -247,31 +247,31 @@ def test_a_ticket_of_a_key_that_has_expired_meanwhile_is_not(ring: KeyRing, cred
 
 
 @pytest.mark.parametrize("shown", ["", "x", "é" * 5000])
-def test_what_is_no_ticket_opens_nothing(ring: KeyRing, shown: str):
+def test_malformed_ticket_is_rejected(ring: KeyRing, shown: str):
     with pytest.raises(WrongTicket):
         ring.use_ticket(shown)
 
 
-def test_a_ticket_of_nobody_is_of_no_key(ring: KeyRing, credentials: Credentials):
-    """One that was made while no keys were asked for."""
+def test_ticket_without_a_key_is_rejected(ring: KeyRing, credentials: Credentials):
+    """A ticket from a time when no keys were required."""
     with pytest.raises(Unauthenticated):
         ring.use_ticket(ticket(credentials))
 
 
-# -- what has ended ----------------------------------------------------------------------------------------------------
+# -- ended credentials -------------------------------------------------------------------------------------------------
 
 
-def test_who_was_let_in_stays_so_while_the_key_holds(ring: KeyRing, credentials: Credentials):
+def test_principal_stays_accepted_while_the_key_is_valid(ring: KeyRing, credentials: Credentials):
     _, shown = credentials.key()
     ring.refresh()
     assert ring.why_ended(ring.find_key(shown)) is None
 
 
-def test_a_service_without_keys_ends_nobody(ring: KeyRing):
+def test_service_without_keys_ends_no_principal(ring: KeyRing):
     assert ring.why_ended(LOCAL) is None
 
 
-def test_who_was_let_in_ends_with_the_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+def test_principal_ends_with_the_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     key, shown = credentials.key()
     ring.refresh()
     found = ring.find_key(shown)
@@ -280,7 +280,7 @@ def test_who_was_let_in_ends_with_the_key(ring: KeyRing, credentials: Credential
     assert isinstance(ring.why_ended(found), KeyRevoked)
 
 
-def test_who_was_let_in_ends_by_the_clock(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_principal_ends_when_the_key_expires(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     _, shown = credentials.key(seconds=30)
     ring.refresh()
     found = ring.find_key(shown)
@@ -288,7 +288,7 @@ def test_who_was_let_in_ends_by_the_clock(ring: KeyRing, credentials: Credential
     assert isinstance(ring.why_ended(found), KeyExpired)
 
 
-def test_who_was_permitted_more_ends(ring: KeyRing, credentials: Credentials):
+def test_principal_with_more_permissions_than_now_ends(ring: KeyRing, credentials: Credentials):
     _, shown = credentials.key(role=Role.VIEWER)
     ring.refresh()
     before = replace(ring.find_key(shown), permissions=ROLE_PERMISSIONS[Role.ADMIN])
@@ -298,7 +298,7 @@ def test_who_was_permitted_more_ends(ring: KeyRing, credentials: Credentials):
 # -- listeners ---------------------------------------------------------------------------------------------------------
 
 
-def test_listeners_hear_of_changes_and_of_nothing_else(ring: KeyRing, credentials: Credentials):
+def test_listeners_are_notified_of_changes_only(ring: KeyRing, credentials: Credentials):
     heard: list[int] = []
     ring.subscribe(lambda: heard.append(1))
     ring.run_once()
@@ -308,7 +308,7 @@ def test_listeners_hear_of_changes_and_of_nothing_else(ring: KeyRing, credential
     assert heard == [1]
 
 
-def test_listeners_hear_when_a_key_expires(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_listeners_are_notified_when_a_key_expires(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     heard: list[int] = []
     credentials.key(seconds=30)
     ring.refresh()
@@ -319,7 +319,7 @@ def test_listeners_hear_when_a_key_expires(ring: KeyRing, credentials: Credentia
     assert heard == [1]
 
 
-def test_listeners_look_again_while_the_database_is_away(
+def test_listeners_are_notified_while_the_database_is_unavailable(
     ring: KeyRing, store: CredentialStore, monkeypatch: pytest.MonkeyPatch
 ):
     heard: list[int] = []
@@ -329,10 +329,10 @@ def test_listeners_look_again_while_the_database_is_away(
     assert heard == [1]
 
 
-# -- a database that is away -------------------------------------------------------------------------------------------
+# -- an unavailable database -------------------------------------------------------------------------------------------
 
 
-def test_keys_hold_for_a_minute_without_the_database_and_again_with_it(
+def test_keys_are_valid_for_a_minute_without_the_database_and_again_with_it(
     ring: KeyRing, credentials: Credentials, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     _, shown = credentials.key()
@@ -350,7 +350,7 @@ def test_keys_hold_for_a_minute_without_the_database_and_again_with_it(
     assert ring.find_key(shown).user_id == "ann"
 
 
-def test_the_use_of_keys_is_noted_once_a_minute(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+def test_use_of_keys_is_stored_once_a_minute(ring: KeyRing, credentials: Credentials, clock: FakeClock):
     key, shown = credentials.key()
     ring.refresh()
     ring.find_key(shown)
@@ -361,7 +361,7 @@ def test_the_use_of_keys_is_noted_once_a_minute(ring: KeyRing, credentials: Cred
     assert credentials.store.get(key.key_id).last_used_at == clock.now()
 
 
-def test_a_use_that_could_not_be_noted_is_noted_later(
+def test_use_that_could_not_be_stored_is_stored_later(
     ring: KeyRing, credentials: Credentials, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     key, shown = credentials.key()
@@ -375,7 +375,7 @@ def test_a_use_that_could_not_be_noted_is_noted_later(
     assert credentials.store.get(key.key_id).last_used_at == clock.now()
 
 
-def test_quotas_are_those_of_the_user(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+def test_quota_is_that_of_the_user(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     credentials.key("ann")
     store.note_user("ann", credentials.clock.now(), {"gpus": 2})
     ring.refresh()
@@ -383,12 +383,12 @@ def test_quotas_are_those_of_the_user(ring: KeyRing, credentials: Credentials, s
     assert ring.quota_of("nobody") == Quota()
 
 
-def test_a_mirror_without_expiries_never_looks_for_one(store: CredentialStore, clock: FakeClock):
+def test_keys_without_expiry_cause_no_reload(store: CredentialStore, clock: FakeClock):
     known: KnownCredentials = store.load(clock.now() + timedelta(days=1))
     assert known.next_end is None
 
 
-def test_bounds_that_a_quota_does_not_set_are_those_for_everybody(store: CredentialStore, clock: FakeClock):
+def test_unset_bounds_of_a_quota_have_the_default(store: CredentialStore, clock: FakeClock):
     ring = KeyRing(store, clock, defaults=Quota(gpus=4, queued_tasks=9))
     store.note_user("ann", clock.now(), {"gpus": 0})
     ring.refresh()

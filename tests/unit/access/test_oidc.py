@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect: the provider's answers are made here, its signatures are real."""
+"""Sign-in by OpenID Connect: the provider's responses are generated here, its signatures are real."""
 
 import resource
 import threading
@@ -40,7 +40,7 @@ SETTINGS = OIDCSettings(
 
 
 class Provider:
-    """What the provider answers, and with which key it signs."""
+    """The provider's responses, and the key with which it signs."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.key = jwk.RSAKey.generate_key(2048, {"kid": "first"})
@@ -61,7 +61,7 @@ class Provider:
         }
 
     def sign(self, nonce: str, /, algorithm: str = "RS256", key: Any = None, **claims: Any) -> None:
-        """Makes the ID token of the next exchange; None takes a claim away."""
+        """Create the ID token of the next exchange; None removes a claim."""
         now = int(self.clock.now().timestamp())
         told = {"iss": ISSUER, "aud": "us", "sub": "1", "exp": now + 60, "nonce": nonce}
         told |= {"email": "ann@example.org", "email_verified": True}
@@ -93,7 +93,7 @@ def sign_ins(provider: Provider, database: Database, clock: FakeClock) -> OIDC:
 
 
 class Begun:
-    """A sign-in that has gone to the provider."""
+    """A sign-in that waits for the browser's return."""
 
     def __init__(self, sign_ins: OIDC) -> None:
         self._sign_ins = sign_ins
@@ -116,14 +116,14 @@ def refused(words: str) -> Iterator[None]:
         yield
 
 
-def test_browser_is_sent_with_a_challenge_a_state_and_a_nonce(begun: Begun):
+def test_browser_is_redirected_with_a_challenge_a_state_and_a_nonce(begun: Begun):
     assert begun.url.startswith(f"{ISSUER}/authorize?")
     assert begun.query["redirect_uri"] == HERE
     assert begun.query["code_challenge_method"] == "S256"
     assert len({begun.query[name] for name in ("state", "nonce", "code_challenge")}) == 3
 
 
-def test_who_comes_back_has_a_session(begun: Begun, provider: Provider):
+def test_returning_user_has_a_session(begun: Begun, provider: Provider):
     provider.sign(begun.query["nonce"], name="Ann")
     session, cookie, next_ = begun.come_back()
     assert (session.user_id, session.name, session.role, session.key_id) == (
@@ -136,7 +136,7 @@ def test_who_comes_back_has_a_session(begun: Begun, provider: Provider):
     assert next_ == "/#/tasks"
 
 
-def test_a_name_that_would_be_shown_as_another_is_left_out(begun: Begun, provider: Provider):
+def test_name_with_control_characters_is_omitted(begun: Begun, provider: Provider):
     provider.sign(begun.query["nonce"], name="Ann\u202enimda")
     assert begun.come_back()[0].name is None
 
@@ -152,12 +152,12 @@ def test_a_name_that_would_be_shown_as_another_is_left_out(begun: Begun, provide
         (5, Role.VIEWER),
     ],
 )
-def test_groups_give_the_highest_of_their_roles(begun: Begun, provider: Provider, groups: Any, role: Role):
+def test_highest_role_of_the_groups_counts(begun: Begun, provider: Provider, groups: Any, role: Role):
     provider.sign(begun.query["nonce"], groups=groups)
     assert begun.come_back()[0].role is role
 
 
-def test_who_is_in_no_group_of_ours_is_refused(provider: Provider, database: Database, clock: FakeClock):
+def test_user_without_a_mapped_group_is_refused(provider: Provider, database: Database, clock: FakeClock):
     only_team = OIDC(
         OIDCSettings(ISSUER, "us", None, "openid", "email", "groups", (("team", Role.TRAINER),)),
         SignInStore(database),
@@ -189,13 +189,13 @@ LIES: dict[str, Callable[[FakeClock], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_token_that_lies_is_refused(begun: Begun, provider: Provider, clock: FakeClock, lie: str):
+def test_token_with_a_false_claim_is_refused(begun: Begun, provider: Provider, clock: FakeClock, lie: str):
     provider.sign(begun.query["nonce"], **LIES[lie](clock))
     with pytest.raises(SignInFailed):
         begun.come_back()
 
 
-def test_token_of_another_key_is_refused(begun: Begun, provider: Provider):
+def test_token_signed_by_another_key_is_refused(begun: Begun, provider: Provider):
     provider.sign(begun.query["nonce"], key=jwk.RSAKey.generate_key(2048, {"kid": "first"}))
     with refused("not valid"):
         begun.come_back()
@@ -208,37 +208,37 @@ def test_token_signed_with_a_shared_secret_is_refused(begun: Begun, provider: Pr
         begun.come_back()
 
 
-def test_token_of_a_key_that_is_new_at_the_provider_is_believed(begun: Begun, provider: Provider):
+def test_token_signed_by_a_new_key_of_the_provider_is_accepted(begun: Begun, provider: Provider):
     provider.key = jwk.RSAKey.generate_key(2048, {"kid": "first"})
     provider.sign(begun.query["nonce"])
     assert begun.come_back()[0].user_id == "ann@example.org"
 
 
-def test_answer_without_an_id_token_is_refused(begun: Begun):
+def test_response_without_an_id_token_is_refused(begun: Begun):
     with refused("no ID token"):
         begun.come_back()
 
 
-def test_what_the_provider_says_is_told(begun: Begun):
+def test_error_of_the_provider_is_reported(begun: Begun):
     with refused("access_denied"):
         begun._sign_ins.finish(begun.cookie, {"state": begun.query["state"], "error": "access_denied"})
 
 
-def test_answer_to_another_sign_in_is_refused(begun: Begun, provider: Provider):
+def test_response_to_another_sign_in_is_refused(begun: Begun, provider: Provider):
     provider.sign(begun.query["nonce"])
     with refused("another sign-in"):
         begun.come_back(state="x")
 
 
-def test_sign_in_is_finished_once(begun: Begun, provider: Provider):
+def test_sign_in_completes_once(begun: Begun, provider: Provider):
     provider.sign(begun.query["nonce"])
     begun.come_back()
-    with refused("not known here"):
+    with refused("is unknown"):
         begun.come_back()
 
 
 def test_browser_without_the_cookie_is_refused(sign_ins: OIDC, begun: Begun):
-    with refused("not known here"):
+    with refused("is unknown"):
         sign_ins.finish(None, {"state": begun.query["state"], "code": "c"})
 
 
@@ -249,21 +249,19 @@ def test_sign_in_that_takes_too_long_is_refused(begun: Begun, provider: Provider
         begun.come_back()
 
 
-def test_provider_that_calls_itself_otherwise_is_refused(sign_ins: OIDC, provider: Provider):
+def test_provider_with_another_issuer_is_refused(sign_ins: OIDC, provider: Provider):
     provider.issuer = "https://evil.example.org"
-    with refused("is not OIDC_ISSUER"):
+    with refused("differs from OIDC_ISSUER"):
         sign_ins.begin(HERE, "/")
 
 
-def test_provider_is_asked_for_its_description_once(sign_ins: OIDC, provider: Provider):
+def test_discovery_document_is_read_once(sign_ins: OIDC, provider: Provider):
     for _ in range(3):
         sign_ins.begin(HERE, "/")
     assert len(provider.asked) == 2
 
 
-def test_a_provider_that_does_not_answer_holds_few_of_those_who_ask(
-    sign_ins: OIDC, provider: Provider, monkeypatch: pytest.MonkeyPatch
-):
+def test_silent_provider_occupies_few_threads(sign_ins: OIDC, provider: Provider, monkeypatch: pytest.MonkeyPatch):
     waiting, answers = threading.Semaphore(0), threading.Event()
 
     def wait(url: str) -> dict[str, Any]:
@@ -272,11 +270,11 @@ def test_a_provider_that_does_not_answer_holds_few_of_those_who_ask(
         return provider.get(url)
 
     monkeypatch.setattr(module, "_get", wait)
-    with ThreadPoolExecutor(module.ASKING) as threads:
-        held = [threads.submit(sign_ins.begin, HERE, "/") for _ in range(module.ASKING)]
+    with ThreadPoolExecutor(module.MAX_WAITING) as threads:
+        held = [threads.submit(sign_ins.begin, HERE, "/") for _ in range(module.MAX_WAITING)]
         for _ in held:
             assert waiting.acquire(timeout=10)
-        with refused("try again soon"):
+        with refused("responds slowly"):
             sign_ins.begin(HERE, "/")
         answers.set()
         assert all(each.result(10)[0].startswith(ISSUER) for each in held)
@@ -288,14 +286,14 @@ def peak_memory_mb() -> float:
 
 
 @pytest.mark.parametrize("answer", HOSTILE)
-def test_hostile_description_costs_little_time_and_memory(
+def test_hostile_discovery_document_costs_little_time_and_memory(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ):
     monkeypatch.setattr(module, "PROVIDER_SECONDS", 0.3)
     began, before = time.monotonic(), peak_memory_mb()
     with serving(answer) as issuer:
         sign_ins = OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock)
-        with refused("the provider cannot be asked"):
+        with refused("the provider cannot be reached"):
             sign_ins.begin(HERE, "/")
     assert time.monotonic() - began < 3
     assert peak_memory_mb() - before < 50
@@ -312,7 +310,7 @@ def test_hostile_exchange_costs_little_time_and_memory(
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
         begun = Begun(OIDC(SETTINGS, SignInStore(database), clock))
-        with refused("does not exchange the code"):
+        with refused("rejected the code"):
             begun.come_back()
     assert time.monotonic() - began < 3
     assert peak_memory_mb() - before < 50
@@ -321,7 +319,7 @@ def test_hostile_exchange_costs_little_time_and_memory(
 @pytest.mark.parametrize(
     "told", ["[]", "1", "[" * 100_000, '{"issuer": 1}', '{"issuer": "ISSUER", "jwks_uri": 5}', '"x"', "{}", "\xff"]
 )
-def test_description_that_makes_no_sense_is_a_failed_sign_in(database: Database, clock: FakeClock, told: str):
+def test_invalid_discovery_document_is_a_failed_sign_in(database: Database, clock: FakeClock, told: str):
     body = ""
 
     def answer(peer: Any, _: bytes) -> None:
@@ -346,7 +344,7 @@ def test_exchange_sends_the_code_and_its_verifier(
 
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
-        with refused("gives no ID token"):
+        with refused("sent no ID token"):
             Begun(OIDC(SETTINGS, SignInStore(database), clock)).come_back()
     sent = parse_qs(asked[0].decode())
     assert (sent["grant_type"], sent["code"], sent["redirect_uri"]) == (["authorization_code"], ["c"], [HERE])

@@ -1,4 +1,4 @@
-"""How often somebody may ask: counted in memory, and by two servers in a real Redis."""
+"""Rate limits, counted in memory, and by two servers in a real Redis."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from api.access.rates import PAUSE_SECONDS, RateLimits, RateState
-from api.domain.access import NOBODY, Credential, Principal
+from api.domain.access import ANONYMOUS, Credential, Principal
 from api.errors import RateLimited
 from api.util.clock import FakeClock, SystemClock
 from api.util.setting_texts import RATE_GROUPS
@@ -25,7 +25,7 @@ THREE = {"starts": "3/hour"}
 
 @pytest.fixture
 def run() -> Iterator[Any]:
-    """One event loop for a whole test, as a server has it."""
+    """One event loop for a whole test, like a server."""
     with asyncio.Runner() as runner:
 
         def run(work: Coroutine[Any, Any, T]) -> T:
@@ -38,17 +38,17 @@ def count(rates: RateLimits, who: Principal = ANN, address: str | None = None) -
     return rates.count(RateGroup.STARTS, who, address)
 
 
-def test_settings_know_every_group():
+def test_default_limits_name_every_group():
     assert set(RATE_GROUPS) == {str(group) for group in RateGroup}
 
 
-def test_each_request_leaves_one_less(run: Any):
+def test_each_request_reduces_the_remaining_count(run: Any):
     rates = RateLimits(THREE, SystemClock())
     left = [run(count(rates)).remaining for _ in range(3)]
     assert left == [2, 1, 0]
 
 
-def test_one_too_many_is_told_when_to_come_again(run: Any):
+def test_request_beyond_the_limit_gets_a_retry_time(run: Any):
     rates = RateLimits(THREE, SystemClock())
     for _ in range(3):
         run(count(rates))
@@ -61,7 +61,7 @@ def test_one_too_many_is_told_when_to_come_again(run: Any):
 
 
 @pytest.mark.parametrize("back", [25 * 3600, 366 * 86_400])
-def test_clock_that_is_set_back_shuts_nobody_out(run: Any, monkeypatch: pytest.MonkeyPatch, back: int):
+def test_clock_set_back_locks_no_client_out(run: Any, monkeypatch: pytest.MonkeyPatch, back: int):
     rates, real = RateLimits(THREE, SystemClock()), time.time
     for _ in range(3):
         run(count(rates))
@@ -73,25 +73,25 @@ def test_clock_that_is_set_back_shuts_nobody_out(run: Any, monkeypatch: pytest.M
         run(count(rates))
 
 
-def test_keys_are_counted_apart(run: Any):
+def test_keys_are_counted_separately(run: Any):
     rates = RateLimits(THREE, SystemClock())
     for _ in range(3):
         run(count(rates))
     assert run(count(rates, replace(ANN, key_id="another"))).remaining == 2
 
 
-def test_who_has_signed_in_without_a_key_is_counted_by_name(run: Any):
+def test_user_signed_in_without_a_key_is_counted_by_name(run: Any):
     rates = RateLimits(THREE, SystemClock())
     signed_in = replace(ANN, key_id=None, credential=Credential.SESSION, session="first")
     run(count(rates, signed_in, "10.0.0.1"))
     assert run(count(rates, replace(signed_in, session="second"), "10.0.0.2")).remaining == 1
 
 
-def test_who_shows_no_key_is_counted_by_address(run: Any):
+def test_caller_without_a_key_is_counted_by_address(run: Any):
     rates = RateLimits(THREE, SystemClock())
-    run(count(rates, NOBODY, "10.0.0.1"))
-    assert run(count(rates, NOBODY, "10.0.0.1")).remaining == 1
-    assert run(count(rates, NOBODY, "10.0.0.2")).remaining == 2
+    run(count(rates, ANONYMOUS, "10.0.0.1"))
+    assert run(count(rates, ANONYMOUS, "10.0.0.1")).remaining == 1
+    assert run(count(rates, ANONYMOUS, "10.0.0.2")).remaining == 2
 
 
 def test_group_without_a_limit_is_not_counted(run: Any):
@@ -107,11 +107,11 @@ def test_wrong_keys_of_an_address_are_refused_after_some(run: Any):
     run(rates.note_wrong_key("10.0.0.2"))
 
 
-def test_headers_round_the_reset_up():
+def test_reset_header_is_rounded_up():
     assert RateState(3, 1, 1000.2).headers["X-RateLimit-Reset"] == "1001"
 
 
-# -- with Redis ----------------------------------------------------------------------------------------------------
+# -- with Redis --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -128,7 +128,9 @@ def test_two_servers_count_together(run: Any, redis: OwnRedis):
 
 
 @pytest.mark.parametrize("trouble", ["kill", "freeze"])
-def test_redis_that_is_away_opens_nothing(run: Any, redis: OwnRedis, trouble: str, caplog: pytest.LogCaptureFixture):
+def test_unavailable_redis_does_not_lift_the_limits(
+    run: Any, redis: OwnRedis, trouble: str, caplog: pytest.LogCaptureFixture
+):
     rates = RateLimits(THREE, SystemClock(), redis.url)
     run(count(rates))
     getattr(redis, trouble)()
@@ -140,7 +142,7 @@ def test_redis_that_is_away_opens_nothing(run: Any, redis: OwnRedis, trouble: st
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_redis_that_comes_back_counts_again(run: Any, redis: OwnRedis):
+def test_redis_is_used_again_when_it_is_back(run: Any, redis: OwnRedis):
     clock = FakeClock()
     rates = RateLimits(THREE, clock, redis.url)
     redis.freeze()

@@ -1,4 +1,4 @@
-"""Two users × every key of a request × every way to write a path: only what the user may read is let through."""
+"""Two users, every key of a request, and every spelling of a path: only permitted paths are accepted."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.access.readable_paths import NOT_PERMITTED, ReadablePaths
-from api.domain.sight import WHOLE, Sight
+from api.domain.read_scope import WHOLE, ReadScope
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import keys
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -19,7 +19,7 @@ from api.trainers.toy.trainer import Toy
 from api.trainers.variables import VARIABLES, VariableKind
 from tests.unit.access.places import ANN, BOB, HASH, make_files, paths_of
 
-#: How a path can be written, as what becomes of an absolute one.
+#: Spellings of a path, as functions of the absolute one.
 WAYS: dict[str, Callable[[Path, Path], str]] = {
     "absolute": lambda path, root: str(path),
     "with dots": lambda path, root: f"{root}/pipe/./configs/..//../{path.relative_to(root)}",
@@ -39,7 +39,7 @@ def _link(at: Path, target: Path, behind: Path | None = None) -> Path:
 
 
 def _config(value: Any) -> dict[str, Any]:
-    """A configuration with every key that there is, and one that the trainer may learn tomorrow."""
+    """Return a configuration with every known key, and one that the trainer may add in future."""
     kinds = {name for facts in MODELS.values() for name in facts.kinds}
     names = {
         "model": (*keys.MODEL, *kinds, "of tomorrow"),
@@ -57,13 +57,13 @@ def _dataset(value: Any) -> dict[str, Any]:
 
 
 def whole_request(value: Any, *, as_text: bool = False) -> TrainingRequest:
-    """A request with this value under every key."""
+    """Return a request with this value under every key."""
     if as_text:
         return TrainingRequest("flux", config_toml=write(_config(value)), dataset_toml=write(_dataset(value)))
     return TrainingRequest("flux", config=_config(value), dataset=_dataset(value))
 
 
-#: What stands under a key, with how many texts it has: keys that name files in lists have them deeper.
+#: Values under a key, with their number of texts; keys for lists of files have them at a deeper level.
 SHAPES: list[tuple[Callable[[str], Any], int]] = [
     (lambda text: text, 1),
     (lambda text: [text], 1),
@@ -86,7 +86,7 @@ def with_adapter(text: str) -> TrainingRequest:
     return TrainingRequest("flux", config={"adapter": {"init_from_existing": text}})
 
 
-def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, sight: Sight = ANN) -> list[str]:
+def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, sight: ReadScope = ANN) -> list[str]:
     trainer = DiffusionPipe(root / "pipe", "python")
     found = paths.check_request(request, trainer, root / "storage" / "tasks" / "ann" / "attempts" / "1", sight)
     assert {mistake.code for mistake in found} <= {NOT_PERMITTED}
@@ -95,14 +95,14 @@ def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, sight: S
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("as_text", [False, True], ids=["values", "text"])
-def test_no_key_leads_to_another_users_run(paths: ReadablePaths, root: Path, way: str, as_text: bool):
+def test_no_key_reads_another_users_run(paths: ReadablePaths, root: Path, way: str, as_text: bool):
     text = WAYS[way](root / "storage" / "tasks" / "bob" / "output" / "20260101_00-00-00", root)
     of_config, of_dataset = len(list(texts_in(_config(""), ""))), len(list(texts_in(_dataset(""), "")))
     assert (of_config > 80, of_dataset > 30) == (True, True)
     for shape, texts in SHAPES:
         request = whole_request(shape(text), as_text=as_text)
         assert len(refused(paths, request, root)) == texts * (of_config + of_dataset)
-        # Its owner may go on from it, but no dataset lies there: the trainer would write into it.
+        # The owner may continue from it, but not use it as a dataset: the trainer would write into it.
         for sight in (BOB, WHOLE):
             at = refused(paths, request, root, sight)
             assert len(at) == texts * of_dataset
@@ -110,7 +110,7 @@ def test_no_key_leads_to_another_users_run(paths: ReadablePaths, root: Path, way
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_nobodys_is_refused_to_everybody(paths: ReadablePaths, root: Path, way: str):
+def test_protected_files_are_refused_to_everyone(paths: ReadablePaths, root: Path, way: str):
     for number, place in enumerate(
         (
             "storage",
@@ -134,7 +134,7 @@ def test_what_is_nobodys_is_refused_to_everybody(paths: ReadablePaths, root: Pat
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_for_everybody_is_let_through(paths: ReadablePaths, root: Path, way: str):
+def test_public_files_are_accepted(paths: ReadablePaths, root: Path, way: str):
     text = WAYS[way](root / "storage" / "models" / "flux", root)
     assert refused(paths, whole_request(text), root) == []
 
@@ -151,12 +151,12 @@ def test_what_is_for_everybody_is_let_through(paths: ReadablePaths, root: Path, 
         ("elsewhere", True),
     ],
 )
-def test_things_with_an_owner_are_for_who_sees_them(paths: ReadablePaths, root: Path, place: str, may: bool):
+def test_owned_files_are_accepted_for_users_who_see_them(paths: ReadablePaths, root: Path, place: str, may: bool):
     request = with_adapter(str(root / place))
     assert [bool(refused(paths, request, root, sight)) for sight in (ANN, BOB, WHOLE)] == [not may, False, False]
 
 
-def test_a_dataset_of_evaluation_is_read_for_the_paths_in_it(paths: ReadablePaths, root: Path):
+def test_evaluation_dataset_is_searched_for_paths(paths: ReadablePaths, root: Path):
     file = root / "eval.toml"
     file.write_text("[[directory]]\npath = '../storage/tasks/bob/output'\n")
     for config in (
@@ -172,35 +172,35 @@ def test_a_dataset_of_evaluation_is_read_for_the_paths_in_it(paths: ReadablePath
 @pytest.mark.parametrize(
     "text", ["\0", "a\0b", "x" * 300, "x" * 5000, "a\nb", "\ud800", "", "~", "a/" * 2000, "/" * 4000]
 )
-def test_what_no_path_can_be_is_left_to_other_checks(paths: ReadablePaths, root: Path, text: str):
+def test_texts_that_cannot_be_paths_are_left_to_other_checks(paths: ReadablePaths, root: Path, text: str):
     assert refused(paths, whole_request(text), root) == []
     assert paths.find_examined(text, ANN) is None
 
 
 @pytest.mark.parametrize("text", ["/proc/self/cwd/../storage", "/proc/self/environ", "/sys/kernel", "/dev/fd/0"])
-def test_what_the_kernel_shows_of_processes_is_refused(paths: ReadablePaths, root: Path, text: str):
+def test_process_files_of_the_kernel_are_refused(paths: ReadablePaths, root: Path, text: str):
     assert refused(paths, with_adapter(text), root, WHOLE) == ["/config/adapter/init_from_existing"]
 
 
-def test_variables_are_paths_too(paths: ReadablePaths, root: Path):
+def test_variables_in_paths_are_resolved(paths: ReadablePaths, root: Path):
     names = [name for name, variable in VARIABLES.items() if variable.kind is VariableKind.PATH]
     env = dict.fromkeys(names, str(root / "storage" / "tasks" / "bob" / "output"))
     assert sorted(refused(paths, TrainingRequest("flux", env=env), root)) == sorted(f"/env/{name}" for name in names)
     assert refused(paths, TrainingRequest("flux", env={"HF_HOME": str(root / "storage" / "caches" / "hf")}), root) == []
 
 
-def test_keys_that_the_service_replaces_may_stand_as_a_plan_has_them(paths: ReadablePaths, root: Path):
+def test_keys_that_the_service_replaces_may_have_the_values_of_a_plan(paths: ReadablePaths, root: Path):
     config = {name: str(root / "storage" / "tasks" / "bob" / "output") for name in REPLACED}
     assert refused(paths, TrainingRequest("flux", config=config), root) == []
 
 
-def test_a_trainer_without_a_checkout_opens_no_relative_path(paths: ReadablePaths, root: Path):
+def test_trainer_without_a_checkout_opens_no_relative_path(paths: ReadablePaths, root: Path):
     request = TrainingRequest("flux", config={"a": "../storage", "b": str(root / "storage")})
     found = paths.check_request(request, DiffusionPipe(None, None), root, ANN)
     assert [mistake.pointer for mistake in found] == ["/config/b"]
 
 
-def test_the_toy_works_in_the_directory_of_its_attempt(paths: ReadablePaths, root: Path):
+def test_toy_runs_in_the_directory_of_its_attempt(paths: ReadablePaths, root: Path):
     attempt = root / "storage" / "tasks" / "ann" / "attempts" / "1"
     request = TrainingRequest("toy", config={"a": "constant", "b": "../../secrets.json", "c": "../../../bob/output"})
     found = paths.check_request(request, Toy(), attempt, ANN)
@@ -224,7 +224,7 @@ def test_weights_are_examined_below_model_directories_only(paths: ReadablePaths,
         assert found == seen_by, place
 
 
-def test_a_directory_that_holds_protected_files_is_not_registered(paths: ReadablePaths, root: Path):
+def test_directory_with_protected_files_is_not_registered(paths: ReadablePaths, root: Path):
     (root / "cats").mkdir()
     places = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
     for sight, expected in ((ANN, ["cats"]), (BOB, ["cats", "registered", "registered/bob"])):

@@ -1,4 +1,4 @@
-"""What the service of keys does at once, and what it refuses; tests/api/auth asks it over HTTP."""
+"""The key service: immediate effects and refusals; tests/api/auth tests it over HTTP."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from api.domain.access import LOCAL, Credential, Permission, Principal, Quota, R
 from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
 from api.util.clock import FakeClock
 from api.util.pagination import PageRequest
-from api.web.operations import Belonging
+from api.web.operations import ResourceKind
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
 def service_on(database: Database, clock: FakeClock, hides_others: bool = False) -> AccessService:
     """The service of one server."""
     store = CredentialStore(database)
-    owners = {belonging: lambda thing: None for belonging in Belonging}
+    owners = {resource_kind: lambda thing: None for resource_kind in ResourceKind}
     ring = KeyRing(store, clock)
     ring.refresh()
     return AccessService(store, Authority(ring, owners, needs_keys=True, hides_others=hides_others), clock)
@@ -53,15 +53,15 @@ def shown(access: AccessService, **fields: object) -> str:
     return made.api_key
 
 
-def test_a_key_that_another_server_made_signs_in_at_once(access: AccessService, database: Database, clock: FakeClock):
+def test_key_created_on_another_server_signs_in_immediately(
+    access: AccessService, database: Database, clock: FakeClock
+):
     other = service_on(database, clock)
     cookie, who = other.log_in(shown(access))
     assert (who.user_id, who.role, len(cookie)) == ("anna", Role.TRAINER, 43)
 
 
-def test_a_key_that_another_server_revoked_does_not_sign_in(
-    access: AccessService, database: Database, clock: FakeClock
-):
+def test_key_revoked_on_another_server_does_not_sign_in(access: AccessService, database: Database, clock: FakeClock):
     other, key = service_on(database, clock), shown(access)
     other.log_in(key)
     access.revoke(key[3:15], LOCAL)
@@ -69,38 +69,38 @@ def test_a_key_that_another_server_revoked_does_not_sign_in(
         other.log_in(key)
 
 
-def test_what_is_no_key_is_not_looked_up(access: AccessService, database: Database):
+def test_malformed_key_is_not_looked_up(access: AccessService, database: Database):
     database.close()
-    with pytest.raises(WrongKey, match="begins with dp_"):
+    with pytest.raises(WrongKey, match="start with dp_"):
         access.log_in("x" * 1000)
 
 
-def test_names_of_the_service_itself_are_taken(access: AccessService):
+def test_reserved_names_are_rejected(access: AccessService):
     for name in ("api", "local", "nobody"):
         with pytest.raises(Invalid):
             access.generate(KeyRequest(name, role=Role.VIEWER), LOCAL)
 
 
-def test_a_key_of_oneself_or_of_somebody_new_needs_no_more_than_it_permits(access: AccessService):
+def test_key_for_oneself_or_a_new_user_needs_only_its_own_permissions(access: AccessService):
     for name in ("desk", "new"):
         access.generate(KeyRequest(name, permissions=("training",)), manager("training"))
 
 
-def test_a_key_of_somebody_known_needs_what_their_tasks_need(
+def test_key_for_a_known_user_needs_the_permissions_of_their_tasks(
     access: AccessService, database: Database, clock: FakeClock
 ):
     shown(access)
     wanted = KeyRequest("anna", permissions=("logs:read",))
     access.generate(wanted, manager("logs:read"))
-    with pytest.raises(Forbidden, match=r"lacks tasks:write_any\."):
+    with pytest.raises(Forbidden, match=r"Missing: tasks:write_any\."):
         access.generate(KeyRequest("anna", permissions=("training",)), manager("training"))
     hiding = service_on(database, clock, hides_others=True)
-    with pytest.raises(Forbidden, match=r"lacks tasks:read_any\."):
+    with pytest.raises(Forbidden, match=r"Missing: tasks:read_any\."):
         hiding.generate(wanted, manager("logs:read"))
     hiding.generate(wanted, manager("logs:read", "tasks:read_any"))
 
 
-def test_of_two_administrators_who_revoke_each_other_one_stays(access: AccessService):
+def test_one_of_two_administrators_who_revoke_each_other_stays(access: AccessService):
     one, other = (shown(access, user_id=name, role=Role.ADMIN)[3:15] for name in ("one", "other"))
     access.revoke(one, LOCAL)
     with pytest.raises(LastAdministrator):
@@ -108,7 +108,7 @@ def test_of_two_administrators_who_revoke_each_other_one_stays(access: AccessSer
     assert access.revoke(other, LOCAL, force=True).state is KeyState.REVOKED
 
 
-def test_an_administrator_whose_key_has_expired_is_none(access: AccessService, clock: FakeClock):
+def test_expired_administrator_does_not_count(access: AccessService, clock: FakeClock):
     one = shown(access, role=Role.ADMIN)[3:15]
     shown(access, role=Role.ADMIN, expires_at=clock.now() + timedelta(seconds=5))
     clock.advance(5)
@@ -116,7 +116,7 @@ def test_an_administrator_whose_key_has_expired_is_none(access: AccessService, c
         access.revoke(one, LOCAL)
 
 
-def test_pages_of_keys_skip_and_repeat_none(access: AccessService):
+def test_pages_of_keys_neither_skip_nor_repeat(access: AccessService):
     made = [shown(access, name=f"{number}")[3:15] for number in range(5)]
     seen, cursor = [], None
     for _ in range(3):
@@ -127,33 +127,33 @@ def test_pages_of_keys_skip_and_repeat_none(access: AccessService):
     assert cursor is None
 
 
-def test_a_session_has_the_permissions_of_its_key(access: AccessService):
+def test_session_has_the_permissions_of_its_key(access: AccessService):
     _, who = access.log_in(shown(access, role=None, permissions=("training",)))
     assert who.role is None
     assert set(who.permissions) == expand_permissions(["training"])
 
 
 @pytest.mark.parametrize("name", ["api", "API", "Service", "OPERATOR", "Nobody", "me", "Me"])
-def test_nobody_is_called_as_the_service_calls_itself(access: AccessService, name: str):
+def test_user_names_of_the_service_are_rejected(access: AccessService, name: str):
     with pytest.raises(Invalid) as refused:
         shown(access, user_id=name)
     assert [mistake.pointer for mistake in refused.value.mistakes] == ["/user_id"]
 
 
-def test_a_key_is_nobodys_name(access: AccessService):
+def test_key_is_rejected_as_a_user_name(access: AccessService):
     with pytest.raises(Invalid) as refused:
         shown(access, user_id=shown(access)[:64])
     assert "looks like a key" in refused.value.mistakes[0].message
 
 
-def test_who_asks_is_known_although_nobody_can_tell_what_they_use(database: Database, clock: FakeClock):
+def test_whoami_works_although_usage_is_unknown(database: Database, clock: FakeClock):
     def fail(_: object) -> NoReturn:
         raise DatabaseUnavailable
 
     store = CredentialStore(database)
     ring = KeyRing(store, clock, defaults=Quota(gpus=4))
     authority = Authority(
-        ring, {belonging: lambda thing: None for belonging in Belonging}, needs_keys=True, hides_others=False
+        ring, {resource_kind: lambda thing: None for resource_kind in ResourceKind}, needs_keys=True, hides_others=False
     )
     who = AccessService(store, authority, clock, fail).who_am_i(manager())
     assert (who.user_id, who.usage, who.quota) == ("desk", None, Quota(gpus=4))

@@ -1,4 +1,4 @@
-"""The command that walks along the audit's chain, for the operator and for a timer."""
+"""The command `audit-verify`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,33 +28,31 @@ def entry() -> AuditEntry:
     return AuditEntry(datetime(2026, 1, 1, tzinfo=UTC), "ann", "POST /x")
 
 
-def test_a_whole_audit_is_told_with_where_it_ends(
+def test_intact_audit_is_reported_with_its_last_row(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     last = AuditStore(database).append([entry(), entry()])[-1]
     assert verify(tmp_path) == 0
-    said = f"The audit is whole: 2 rows since 2026-01-01 00:00:00 UTC. It ends with 2:{last.hash}"
+    said = f"The audit is intact: 2 rows since 2026-01-01 00:00:00 UTC. It ends with 2:{last.hash}"
     assert capsys.readouterr().out.strip() == said
 
 
-def test_a_broken_audit_fails(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_broken_audit_fails(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     AuditStore(database).append([entry(), entry()])
     with database.write() as connection:
         connection.execute(update(audit).where(audit.c.id == 2).values(actor="bob"))
     assert verify(tmp_path) == 1
-    assert "row 2 does not follow" in capsys.readouterr().err
+    assert "row 2 does not match" in capsys.readouterr().err
 
 
-def test_an_anchor_tells_a_chain_that_was_made_anew(
-    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_anchor_reveals_a_replaced_chain(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (kept,) = AuditStore(database).append([entry()])
     assert verify(tmp_path, "--anchor", f"1:{kept.hash}") == 0
     assert verify(tmp_path, "--anchor", f"1:{'0' * 64}") == 1
-    assert "made anew" in capsys.readouterr().err
+    assert "was replaced" in capsys.readouterr().err
 
 
-def test_an_empty_audit_is_whole(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_empty_audit_is_intact(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert verify(tmp_path) == 0
     assert capsys.readouterr().out.strip() == "The audit is empty."
 
@@ -62,11 +60,11 @@ def test_an_empty_audit_is_whole(database: Database, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     "argument", ["--storage-root=/nowhere", "--log-level=LOUD", "--unknown", "--anchor=1:2", "--anchor"]
 )
-def test_what_cannot_be_read_is_said(tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]):
+def test_unreadable_audit_is_reported(tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]):
     assert verify(tmp_path, argument) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_help_says_how_it_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_help_shows_the_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert verify(tmp_path, "--help") == 0
     assert "audit-verify [--anchor ID:HASH]" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Commands of the operator's, as they are typed."""
+"""The commands `backup` and `restore`."""
 
 from pathlib import Path
 
@@ -19,20 +19,20 @@ def root(tmp_path: Path) -> Path:
     return path
 
 
-def test_backup_without_a_name_lies_under_the_storage(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_backup_without_a_name_is_created_in_the_storage(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["backup", "--storage-root", str(root)]) == 0
     (made,) = (root / "backups").iterdir()
     assert str(made) in capsys.readouterr().out
     assert made.parent.stat().st_mode & 0o777 == 0o700
     assert run_backup_command(["restore", str(made), "--storage-root", str(root), "--force"]) == 0
-    assert "The former database is kept" in capsys.readouterr().out
+    assert "The previous database is kept" in capsys.readouterr().out
 
 
-def test_the_file_may_stand_after_the_settings(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_file_may_come_after_the_settings(root: Path, capsys: pytest.CaptureFixture[str]):
     file = root.parent / "kept.tar.gz"
     assert run_backup_command(["backup", "--storage-root", str(root), str(file)]) == 0
     assert run_backup_command(["restore", f"--storage-root={root}", "--force", str(file)]) == 0
-    assert "The former database is kept" in capsys.readouterr().out
+    assert "The previous database is kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_file_may_stand_after_the_settings(root: Path, capsys: pytest.Captur
         (["backup", "/nonexistent/file"], 1, "cannot be written"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_the_reason(
+def test_failure_is_reported_with_its_reason(
     root: Path, arguments: list[str], code: int, why: str, capsys: pytest.CaptureFixture[str]
 ):
     assert run_backup_command([*arguments, "--storage-root", str(root)]) == code
@@ -75,6 +75,6 @@ def test_backup_of_a_newer_version_is_refused(root: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])
-def test_help_says_how_they_are_typed(name: str, capsys: pytest.CaptureFixture[str]):
+def test_help_shows_the_usage(name: str, capsys: pytest.CaptureFixture[str]):
     assert main([name, "--help"]) == 0
     assert f"{name} " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Keys at the machine itself."""
+"""The command `key`."""
 
 import os
 from datetime import UTC, datetime
@@ -19,14 +19,14 @@ NEW = ("new", "--name", "anna", "--role", "trainer")
 
 
 class Machine:
-    """Somebody at the machine, with a storage of their own."""
+    """A shell on the machine, with a storage of its own."""
 
     def __init__(self, storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.storage = storage
         self._capsys = capsys
 
     def types(self, *words: str) -> tuple[int, str, str]:
-        """The exit code, standard output and standard error."""
+        """Run the command; return the exit code, standard output and standard error."""
         try:
             code = main.main(["key", *words])
         except SystemExit as end:
@@ -65,7 +65,7 @@ def umask_stays() -> object:
     os.umask(before)
 
 
-def test_the_key_alone_is_printed_and_holds_before_the_service_ever_ran(machine: Machine):
+def test_only_the_key_is_printed_and_it_is_valid_before_the_first_start(machine: Machine):
     code, out, err = machine.types(*NEW)
     key = out.removesuffix("\n")
     assert (code, bool(KEY.fullmatch(key))) == (0, True)
@@ -81,7 +81,7 @@ def test_the_key_alone_is_printed_and_holds_before_the_service_ever_ran(machine:
     assert (machine.storage / "database.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_a_key_may_have_a_user_permissions_and_an_end(machine: Machine):
+def test_key_may_have_a_user_permissions_and_an_expiry(machine: Machine):
     machine.makes(
         *("new", "--name", "ci of anna", "--user-id", "anna", "--permissions", "training,system:read"),
         *("--expires-at", "2099-01-01T00:00:00Z"),
@@ -105,7 +105,7 @@ def test_a_key_may_have_a_user_permissions_and_an_end(machine: Machine):
         ((), "arguments are required: new|list|revoke|file"),
     ],
 )
-def test_wrong_arguments_say_what_is_wrong(machine: Machine, words: tuple[str, ...], said: str):
+def test_invalid_arguments_are_reported(machine: Machine, words: tuple[str, ...], said: str):
     code, out, err = machine.types(*words)
     assert (code, out) == (2, "")
     assert said in err
@@ -116,11 +116,11 @@ def test_wrong_arguments_say_what_is_wrong(machine: Machine, words: tuple[str, .
     ("words", "said"),
     [
         ((*NEW, "--expires-at", "2001-01-01T00:00:00Z"), "must be in the future"),
-        (("new", "--name", "api", "--role", "viewer"), "is a name that the service uses itself"),
-        (("revoke", "abcdefghijkl"), 'No key has the id "abcdefghijkl"'),
+        (("new", "--name", "api", "--role", "viewer"), "is reserved for the service"),
+        (("revoke", "abcdefghijkl"), 'There is no key with the id "abcdefghijkl"'),
     ],
 )
-def test_what_is_refused_says_why(machine: Machine, words: tuple[str, ...], said: str):
+def test_refusal_is_reported_with_its_reason(machine: Machine, words: tuple[str, ...], said: str):
     machine.makes(*NEW)
     code, out, err = machine.types(*words)
     assert (code, out) == (1, "")
@@ -140,7 +140,7 @@ def test_keys_are_listed_without_their_secrets(machine: Machine):
     assert not any(key in out for key in keys)
 
 
-def test_the_last_administrator_is_revoked_by_force_only(machine: Machine):
+def test_last_administrator_is_revoked_only_with_force(machine: Machine):
     key_id = machine.makes("new", "--name", "root", "--role", "admin")[3:15]
     code, _, err = machine.types("revoke", key_id)
     assert (code, "Create another one first" in err) == (1, True)
@@ -148,7 +148,7 @@ def test_the_last_administrator_is_revoked_by_force_only(machine: Machine):
     assert machine.knows().keys == {}
 
 
-def test_a_storage_that_is_not_the_services_is_told_and_not_made(machine: Machine, tmp_path: Path):
+def test_storage_without_a_database_is_reported_and_not_created(machine: Machine, tmp_path: Path):
     for words in (("list",), ("revoke", "abcdefghijkl")):
         code, _, err = machine.types(*words, "--storage-root", str(tmp_path / "other"))
         assert (code, "there is no database in STORAGE_ROOT=" in err) == (2, True)
@@ -156,14 +156,14 @@ def test_a_storage_that_is_not_the_services_is_told_and_not_made(machine: Machin
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_another_users_database_is_not_touched(machine: Machine):
+def test_database_of_another_user_is_not_touched(machine: Machine):
     machine.makes(*NEW)
     os.chown(machine.storage / "database.sqlite", 1234, -1)
     code, _, err = machine.types("list")
-    assert (code, "belongs to 1234: run this as that user" in err) == (2, True)
+    assert (code, "belongs to 1234: run this command as that user" in err) == (2, True)
 
 
-def test_a_file_for_the_administrators_key_is_made(machine: Machine, tmp_path: Path):
+def test_file_with_an_administrators_key_is_created(machine: Machine, tmp_path: Path):
     code, out, err = machine.types("file", "admin-key")
     key = read_key_file(tmp_path / "admin-key")
     assert (code, out, bool(KEY.fullmatch(key))) == (0, "", True)
@@ -172,7 +172,7 @@ def test_a_file_for_the_administrators_key_is_made(machine: Machine, tmp_path: P
     assert machine.types("file", "admin-key")[0] == 2
 
 
-def test_the_audit_says_that_the_operator_did_it(machine: Machine):
+def test_audit_names_the_operator(machine: Machine):
     key_id = machine.makes(*NEW)[3:15]
     machine.types("revoke", key_id)
     machine.types("list")
@@ -183,7 +183,7 @@ def test_the_audit_says_that_the_operator_did_it(machine: Machine):
     assert told == [("operator", "key revoke", key_id), ("operator", "key new", key_id)]
 
 
-def test_help_tells_of_the_command(machine: Machine, capsys: pytest.CaptureFixture[str]):
+def test_help_lists_the_command(machine: Machine, capsys: pytest.CaptureFixture[str]):
     assert all(word in machine.types("--help")[1] for word in ("new", "list", "revoke", "file"))
     assert "shown this once" not in machine.types("new", "--help")[1]
     with pytest.raises(SystemExit):

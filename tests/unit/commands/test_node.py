@@ -1,4 +1,4 @@
-"""A node that cannot start says why, and ends."""
+"""A node that cannot start reports why and exits."""
 
 import socket
 
@@ -12,12 +12,12 @@ def config(port: int, **settings: str) -> Config:
     return Config(role="node", head_url="http://127.0.0.1:1", gpu_source="simulated", port=port, **settings)  # type: ignore[arg-type]
 
 
-def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]):
+def test_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert run_node(config(taken.getsockname()[1])) == 1
-    assert "cannot be listened on" in capsys.readouterr().err
+    assert "cannot listen on" in capsys.readouterr().err
 
 
-def test_a_name_that_is_none_is_said(capsys: pytest.CaptureFixture[str]):
+def test_invalid_name_is_reported(capsys: pytest.CaptureFixture[str]):
     assert run_node(config(0, node_name="a b")) == 2
     assert "NODE_NAME" in capsys.readouterr().err

@@ -13,18 +13,18 @@ from api.executors.fake import FakeExecutor
 from tests.faults import Faults
 
 
-def test_service_on_loopback_answers_to_loopback_names_and_those_that_were_allowed():
+def test_service_on_loopback_accepts_loopback_names_and_allowed_ones():
     config = Config(allowed_hosts=("gpu.example", "[2001:db8::1]:8080"))
     assert set(allowed_names(config)) == {"localhost", "127.0.0.1", "[::1]", "gpu.example", "[2001:db8::1]"}
 
 
-def test_service_beyond_loopback_answers_to_its_own_addresses(monkeypatch: pytest.MonkeyPatch):
+def test_service_beyond_loopback_accepts_its_own_addresses(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.gpus.sources.host.own_addresses", lambda: frozenset({"box", "192.168.1.5", "fe80::1"}))
     names = set(allowed_names(Config(host="0.0.0.0", allow_unauthenticated=True)))
     assert {"box", "192.168.1.5", "[fe80::1]", "localhost"} <= names
 
 
-def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
+def test_constructor_starts_no_thread_and_creates_no_database(tmp_path: Path):
     before = set(threading.enumerate())
     Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     assert set(threading.enumerate()) <= before
@@ -32,13 +32,13 @@ def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
 
 
 @pytest.mark.parametrize("url", ["nothing://x:s3cret@y", "ntfy://:s3cret@127.0.0.1/gpus", "jsons://s3cret.example.org"])
-def test_a_notify_url_to_which_nothing_can_be_sent_refuses_the_start(tmp_path: Path, url: str):
+def test_unusable_notify_url_refuses_the_start(tmp_path: Path, url: str):
     with pytest.raises(ConfigError, match=r"^NOTIFY_URL: the address") as refused:
         Runtime(Config(gpu_source="simulated", storage_root=tmp_path, notify_url=url))
     assert "s3cret" not in str(refused.value)
 
 
-def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):
+def test_start_serves_first_responses_and_stop_leaves_no_thread(tmp_path: Path):
     before = set(threading.enumerate())
     config = Config(gpu_source="simulated", simulated_gpus="3x L40S", log_level="WARNING", storage_root=tmp_path)
     runtime = Runtime(config)
@@ -52,7 +52,7 @@ def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path)
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
 
 
-def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_machine_keeps_the_name_from_the_creation_of_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("first", "a-new-container"):
         monkeypatch.setattr("socket.gethostname", lambda name=name: name)
         runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
@@ -61,7 +61,7 @@ def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: 
         assert (tmp_path / "node").read_text().splitlines()[0] == "first"
 
 
-def test_disk_that_does_not_take_the_machines_name_is_told(tmp_path: Path, faults: Faults):
+def test_disk_that_cannot_store_the_machines_name_is_reported(tmp_path: Path, faults: Faults):
     faults.strike("rename", "/node", errno.ENOSPC)
     runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*No space left"):
@@ -69,7 +69,7 @@ def test_disk_that_does_not_take_the_machines_name_is_told(tmp_path: Path, fault
     runtime.database.close()
 
 
-def test_name_that_the_storage_has_needs_no_room(tmp_path: Path, faults: Faults):
+def test_stored_name_needs_no_disk_space(tmp_path: Path, faults: Faults):
     config = Config(gpu_source="simulated", storage_root=tmp_path)
     for is_full in (False, True):
         if is_full:
@@ -79,14 +79,14 @@ def test_name_that_the_storage_has_needs_no_room(tmp_path: Path, faults: Faults)
         runtime.database.close()
 
 
-def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
+def test_storage_that_is_not_a_directory_is_refused_by_name(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*file"):
         Runtime(Config(gpu_source="simulated", storage_root=tmp_path / "file"))
 
 
 @pytest.mark.parametrize("url", ["mysql://a/b", "sqlite://", "nonsense", "sqlite:///:memory:"])
-def test_database_that_is_none_is_refused_by_name(tmp_path: Path, url: str):
+def test_invalid_database_is_refused_by_name(tmp_path: Path, url: str):
     with pytest.raises(DatabaseError, match="DATABASE_URL"):
         Runtime(Config(gpu_source="simulated", storage_root=tmp_path, database_url=url))
 

@@ -13,12 +13,12 @@ from api.util.clock import FakeClock
     ("name", "kind"),
     [("auto", AutoSource), ("nvml", NVMLSource), ("simulated", SimulatedSource), ("none", AbsentSource)],
 )
-def test_source_is_the_one_that_was_chosen(name: str, kind: type, clock: FakeClock):
+def test_configured_source_is_created(name: str, kind: type, clock: FakeClock):
     source = create_source(Config(gpu_source=name), clock)
     assert isinstance(source, kind)
     source.close()
 
 
-def test_boards_that_cannot_be_read_are_refused(clock: FakeClock):
+def test_invalid_boards_are_refused(clock: FakeClock):
     with pytest.raises(ConfigError, match="GPU"):
         create_source(Config(gpu_source="simulated", simulated_gpus=""), clock)

@@ -1,4 +1,4 @@
-"""A node's way to its head, against a real server on a socket."""
+"""A node's client of its head, against a real server on a socket."""
 
 import os
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import pytest
 
 from api.composition.head_client import HTTPHead
 from api.config import ConfigError
-from api.nodes.head import HeadRefuses, HeadSilent
+from api.nodes.head import HeadRejected, HeadUnreachable
 
 
 class Answering(HTTPServer):
-    """Answers each POST with the next of `answers`, and keeps what was asked."""
+    """Responds to each POST with the next of `answers`, and stores the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def address(server: Answering) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
-def test_a_report_is_answered_with_the_receipt(server: Answering):
+def test_report_gets_a_receipt(server: Answering):
     server.answers = [(200, b'{"data": {"time": 1.5}}')]
     head = HTTPHead(address(server), None)
     assert head.tell("gpu2", b"{}", 5) == {"time": 1.5}
@@ -61,7 +61,7 @@ def test_a_report_is_answered_with_the_receipt(server: Answering):
     head.close()
 
 
-def test_a_key_that_was_replaced_is_read_anew(server: Answering, tmp_path: Path):
+def test_replaced_key_is_read_again(server: Answering, tmp_path: Path):
     file = tmp_path / "key"
     file.write_text("dp_old\n")
     head = HTTPHead(address(server), file)
@@ -69,44 +69,44 @@ def test_a_key_that_was_replaced_is_read_anew(server: Answering, tmp_path: Path)
     server.answers = [(401, b'{"message": "revoked", "error": {"code": "unauthenticated"}}'), (200, b'{"data": {}}')]
     head.tell("gpu2", b"{}", 5)
     assert server.keys == ["Bearer dp_old", "Bearer dp_new"]
-    # A node shows its metrics for that one from then on.
+    # From then on the node protects its metrics with the new key.
     assert head.key == "dp_new"
     head.close()
 
 
-def test_a_refusal_has_its_reason(server: Answering):
+def test_refusal_has_its_reason(server: Answering):
     server.answers = [(409, b'{"message": "it is on box1", "error": {"code": "node_name_taken"}}')]
     head = HTTPHead(address(server), None)
-    with pytest.raises(HeadRefuses, match="node_name_taken: it is on box1"):
+    with pytest.raises(HeadRejected, match="node_name_taken: it is on box1"):
         head.tell("gpu2", b"{}", 5)
     head.close()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])
-def test_what_is_no_head_is_silent(server: Answering, body: bytes):
+def test_invalid_response_counts_as_silence(server: Answering, body: bytes):
     server.answers = [(200, body)]
     head = HTTPHead(address(server), None)
-    with pytest.raises(HeadSilent):
+    with pytest.raises(HeadUnreachable):
         head.tell("gpu2", b"{}", 5)
     head.close()
 
 
-def test_nobody_there_is_silent():
+def test_unreachable_head_counts_as_silence():
     head = HTTPHead("http://127.0.0.1:1", None)
-    with pytest.raises(HeadSilent):
+    with pytest.raises(HeadUnreachable):
         head.tell("gpu2", b"{}", 1)
     head.close()
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines"])
-def test_a_key_file_without_a_key_is_refused(tmp_path: Path, content: str | None):
+def test_key_file_without_a_key_is_refused(tmp_path: Path, content: str | None):
     if content is not None:
         (tmp_path / "key").write_text(content)
     with pytest.raises(ConfigError):
         HTTPHead("http://127.0.0.1:1", tmp_path / "key")
 
 
-def test_a_key_file_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
+def test_key_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
     for place in (tmp_path / "key", tmp_path, Path("/dev/zero")):
         with pytest.raises(ConfigError, match="no plain file"):

@@ -11,7 +11,7 @@ from api.streaming.broker import Broker
 @pytest.mark.parametrize(
     "url", ["redis://:x/s3cret@host:6379/0", "redis://:s3cret@host:s3cret/0", "redis://:s3cret@[/0"]
 )
-def test_an_address_of_redis_that_cannot_be_read_is_refused_without_its_password(url: str):
+def test_invalid_redis_url_is_refused_without_its_password(url: str):
     database: Any = SimpleNamespace(shown="x")
     broker: Any = SimpleNamespace(spec=Broker)
     with pytest.raises(ConfigError) as refused:

@@ -1,4 +1,4 @@
-"""The parts of a node, put together, with a head that is a fake."""
+"""The composed parts of a node, with a fake head."""
 
 import threading
 
@@ -8,7 +8,7 @@ import pytest
 from api.composition.node import NodeRuntime
 from api.config import Config, ConfigError, read_config
 from api.errors import Unavailable
-from api.nodes.head import FakeHead, HeadSilent
+from api.nodes.head import FakeHead, HeadUnreachable
 
 
 def node(head: FakeHead | None = None, **settings: object) -> NodeRuntime:
@@ -16,7 +16,7 @@ def node(head: FakeHead | None = None, **settings: object) -> NodeRuntime:
     return NodeRuntime(Config(**{**given, **settings}), 8081, head=head or FakeHead())  # type: ignore[arg-type]
 
 
-def test_a_node_tells_its_head_and_leaves_no_thread():
+def test_node_reports_to_its_head_and_leaves_no_thread():
     before = set(threading.enumerate())
     head = FakeHead()
     head.answer = {"time": 0.0, "held": [], "drain": None, "warnings": []}
@@ -24,36 +24,36 @@ def test_a_node_tells_its_head_and_leaves_no_thread():
     with pytest.raises(Unavailable):
         runtime.get_readiness()
     runtime.start()
-    runtime.reporter.tell()
+    runtime.reporter.send_report()
     assert runtime.get_health().status == "ok"
     assert runtime.get_readiness().status == "ready"
     runtime.stop()
-    assert orjson.loads(head.told[-1])["report"]["leaves"] is True
+    assert orjson.loads(head.reports[-1])["report"]["leaves"] is True
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
 
 
-def test_a_node_whose_head_is_away_is_degraded_and_says_so_in_its_metrics():
+def test_node_with_an_unreachable_head_is_degraded_and_counts_it():
     head = FakeHead()
-    head.answer = HeadSilent("ConnectError")
+    head.answer = HeadUnreachable("ConnectError")
     runtime = node(head)
-    runtime.reporter.tell()
+    runtime.reporter.send_report()
     assert runtime.get_health().problems == ("it does not answer (ConnectError)",)
     table = runtime.gpus.documents.get("/metrics")
     assert table is not None
     assert b"diffusion_pipe_node_head_up 0" in table.body
 
 
-def test_nodes_with_simulated_gpus_have_different_ones():
+def test_nodes_have_different_simulated_gpus():
     names = [node(node_name=name).gpus._source._gpus[0].identity.uuid for name in ("gpu2", "gpu3", "gpu2")]  # type: ignore[attr-defined]
     assert names[0] == names[2] != names[1]
 
 
 @pytest.mark.parametrize("settings", [{"node_name": "a b"}, {"auth": "required"}])
-def test_what_cannot_work_is_refused(settings: dict[str, str]):
+def test_unusable_settings_are_refused(settings: dict[str, str]):
     with pytest.raises(ConfigError):
         node(**settings)
 
 
-def test_a_node_needs_a_head():
+def test_node_requires_a_head():
     with pytest.raises(ConfigError, match="HEAD_URL"):
         read_config({"ROLE": "node"}, dotenv_path=None)

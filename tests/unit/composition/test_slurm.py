@@ -1,4 +1,4 @@
-"""What the cluster's word means for a GPU."""
+"""The effect of the cluster's states on GPUs."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.composition.slurm import PlaceKeeper, is_fit, judge_by_engine
+from api.composition.slurm import ClusterLocations, is_fit, judge_by_engine
 from api.db.database import Database, sqlite_url
 from api.domain.gpu import GPUStatus
 from api.domain.reason import Reason
@@ -33,17 +33,17 @@ BAR = Reason.of("its machine does not share STORAGE_ROOT", "storage_not_shared")
         (NODE, GPUStatus.BUSY, "slurm_job"),
     ],
 )
-def test_what_keeps_the_engine_from_giving_a_gpu_is_told(node: NodeState, status: GPUStatus, said: str) -> None:
+def test_reason_of_a_gpu_not_assigned_by_the_cluster_is_reported(node: NodeState, status: GPUStatus, said: str) -> None:
     word = judge_by_engine(node, 1)
     assert word is not None
     assert (word.status, word.words.said.code) == (status, said)
 
 
-def test_nothing_is_said_against_a_gpu_that_it_can_give() -> None:
+def test_assignable_gpu_has_no_objection() -> None:
     assert judge_by_engine(NODE, 0) is None
 
 
-def test_a_machine_that_is_barred_or_not_up_is_not_fit() -> None:
+def test_barred_or_down_machine_is_not_fit() -> None:
     assert [is_fit(node) for node in (NODE, replace(NODE, bar=BAR), replace(NODE, state="draining"))] == [
         True,
         False,
@@ -65,7 +65,7 @@ class Machines:
         return replace(gpu, node="n1" if number < 2 else "n2")
 
     def note_change(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 @pytest.fixture
@@ -82,17 +82,17 @@ def claim(stores: Stores, task_id: str, number: int) -> Attempt:
     return stores.attempts.claim(replace(new, gpu_indices=(number % 2,)), NOW)
 
 
-def heed(stores: Stores, attempt: Attempt, node: str, indices: Sequence[int]) -> Attempt:
+def record(stores: Stores, attempt: Attempt, node: str, indices: Sequence[int]) -> Attempt:
     machines: Any = Machines()
-    PlaceKeeper(stores.database, machines, FakeClock()).heed(stores.attempts.get(attempt.uid), node, indices)
+    ClusterLocations(stores.database, machines, FakeClock()).record(stores.attempts.get(attempt.uid), node, indices)
     return stores.attempts.get(attempt.uid)
 
 
-def test_an_attempt_that_got_a_gpu_of_another_machine_in_exchange_is_recorded_with_its_own(stores: Stores) -> None:
+def test_attempt_that_got_another_machines_gpu_is_recorded_with_it(stores: Stores) -> None:
     first, second = claim(stores, "t1", 2), claim(stores, "t2", 1)
     # The engine runs the first on the GPU of the second, which then ends.
-    assert heed(stores, first, "n1", [1]).gpu_uuids == ("GPU-1",)
+    assert record(stores, first, "n1", [1]).gpu_uuids == ("GPU-1",)
     assert stores.attempts.get(second.uid).gpu_uuids == ("GPU-2",)
-    # Now the second runs where it was claimed.
-    found = heed(stores, second, "n1", [1])
+    # Now the second runs on its claimed GPU.
+    found = record(stores, second, "n1", [1])
     assert (found.node, found.gpu_uuids, found.gpu_indices) == ("n1", ("GPU-1",), (1,))

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from api.composition.trainer_user import check_places, prepare_trainer_user
+from api.composition.trainer_user import check_paths, prepare_trainer_user
 from api.config import Config, ConfigError
 from api.db.database import Database, sqlite_url
 from api.executors.trainer_user import TrainerUser
 
-#: A setpriv whose user may do what stands after `in`.
+#: A setpriv whose user may access the paths after `in`.
 MAY = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\ncase "$*" in {cases}) exit 0 ;; esac\nexit 1\n'
 
 
@@ -23,31 +23,31 @@ def check(tmp_path: Path, *allowed: str, **settings: object) -> None:
     config = Config(storage_root=tmp_path, **settings)  # type: ignore[arg-type]
     database = Database(sqlite_url(tmp_path / "elsewhere.sqlite"), tmp_path)
     try:
-        check_places(user(tmp_path, f"-x {tmp_path}/tasks", *allowed), config, database)
+        check_paths(user(tmp_path, f"-x {tmp_path}/tasks", *allowed), config, database)
     finally:
         database.close()
 
 
-def test_without_the_setting_nothing_is_asked_for() -> None:
+def test_without_the_setting_nothing_is_checked() -> None:
     assert prepare_trainer_user(Config()) is None
 
 
-def test_a_user_that_will_not_do_keeps_the_service_from_starting() -> None:
+def test_unusable_user_refuses_the_start() -> None:
     with pytest.raises(ConfigError, match="TRAINER_USER=root"):
         prepare_trainer_user(Config(trainer_user="root"))
 
 
-def test_a_database_that_the_user_may_read_is_refused_wherever_it_lies(tmp_path: Path) -> None:
+def test_database_readable_by_the_user_is_refused_anywhere(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"it may read .*elsewhere\.sqlite"):
         check(tmp_path, f"-r {tmp_path}/elsewhere.sqlite")
 
 
-def test_an_administrators_key_that_the_user_may_read_is_refused(tmp_path: Path) -> None:
+def test_administrators_key_readable_by_the_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"it may read .*admin-key"):
         check(tmp_path, f"-r {tmp_path}/admin-key", admin_key_file=tmp_path / "admin-key")
 
 
-def test_what_trainings_will_miss_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_paths_that_trainings_cannot_use_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "shared-cache").mkdir()
     (tmp_path / "train.py").touch()
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""Tasks, attempts and leases for tests, and a look at what the tables hold."""
+"""Tasks, attempts and leases for tests, and queries of the tables."""
 
 import itertools
 import time
@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 
 def later(seconds: float) -> datetime:
-    """So many seconds after NOW."""
+    """Return the time so many seconds after NOW."""
     return NOW + timedelta(seconds=seconds)
 
 
@@ -42,14 +42,14 @@ def new_task(
     kind: TaskType = TaskType.TRAINING,
     **request: Any,
 ) -> NewTask:
-    """A task of the model type toy."""
+    """Return a task of the model type toy."""
     asked = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
     plan = TrainingPlan("toy", asked.model_type, asked.gpu_count, caches=caches)
     return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner, kind=kind)
 
 
 def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:
-    """An attempt on GPUs by index (GPU 0 if none is named), with a port and a token of its own."""
+    """Return an attempt on GPUs by index (by default GPU 0), with its own port and token."""
     gpus = gpus or (0,)
     number = next(_numbers)
     values: dict[str, Any] = {
@@ -68,12 +68,12 @@ def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:
 
 
 def a_stop(actor: str = "ann", *, force: bool = False, cause: Cause | None = None) -> StopState:
-    """A stop that was asked for now."""
+    """Return a stop requested now."""
     return StopState(NOW, actor, force, 30.0, cause=cause)
 
 
 class Stores:
-    """Both stores of a database, and tasks brought into a status by the ways that there are."""
+    """Both stores of a database, and tasks brought into a status by regular transitions."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -81,29 +81,29 @@ class Stores:
         self.attempts = AttemptStore(database)
 
     def claimed(self, task_id: str = "t1", *gpus: int, **more: Any) -> Attempt:
-        """A new task that has got its GPUs."""
+        """Create a task and claim its GPUs."""
         self.tasks.create(new_task(task_id), NOW, "ann")
         return self.attempts.claim(new_attempt(task_id, *gpus, **more), NOW)
 
     def running(self, task_id: str = "t1", *gpus: int, **more: Any) -> Attempt:
-        """A new task whose process runs."""
+        """Create a task whose process runs."""
         attempt = self.claimed(task_id, *gpus, **more)
         self.attempts.note_submitted(attempt)
         self.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW)
         return attempt
 
     def stopping(self, task_id: str = "t1", *gpus: int) -> Attempt:
-        """A new task that was asked to stop while its process ran."""
+        """Create a task that was stopped while its process ran."""
         attempt = self.running(task_id, *gpus)
         self.tasks.request_stop(task_id, a_stop(), NOW, "asked to stop")
         return attempt
 
     def finish(self, attempt: Attempt, status: TaskStatus, **more: Any) -> bool:
-        """The end of an attempt."""
+        """End an attempt."""
         return self.attempts.finish(attempt, Finish(status, f"it is {status} now", **more), NOW)
 
     def in_status(self, status: TaskStatus, task_id: str = "t1") -> Attempt | None:
-        """Brings a new task into a status; its attempt, if it has one."""
+        """Create a task in a status; return its attempt, if it has one."""
         match status:
             case TaskStatus.QUEUED:
                 self.tasks.create(new_task(task_id), NOW, "ann")
@@ -119,18 +119,18 @@ class Stores:
         return attempt
 
     def status(self, task_id: str = "t1") -> TaskStatus:
-        """What the table says."""
+        """Return the stored status."""
         with self.database.read() as connection:
             row = connection.execute(select(task_table.c.status).where(task_table.c.task_id == task_id)).one()
         return TaskStatus(row.status)
 
     def held(self, kind: LeaseKind | None = None) -> dict[str, str]:
-        """Who holds what, by resource."""
+        """Return the holders of leases, by resource."""
         return {lease.resource: lease.task_id for lease in self.attempts.leases(kind)}
 
 
 def beside(database: Database, first: Callable[[Connection], object], second: Callable[[], object]) -> Future[object]:
-    """Does `second` while what `first` has changed is not committed yet. For PostgreSQL: SQLite has one writer."""
+    """Run `second` while the change of `first` is not committed. For PostgreSQL: SQLite has one writer."""
     with ThreadPoolExecutor(1) as pool:
         with database.write() as connection:
             first(connection)
@@ -149,5 +149,5 @@ def _somebody_waits(database: Database) -> bool:
 
 
 def at_step(step: int) -> ProgressReport:
-    """Progress that says only which step."""
+    """Return progress with only a step."""
     return ProgressReport.from_json({"progress": {"current_step": step}})

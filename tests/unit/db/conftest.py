@@ -13,7 +13,7 @@ from tests.unit.db.builders import Stores
 
 @pytest.fixture(scope="session")
 def migrated_postgres() -> Iterator[Database]:
-    """One PostgreSQL database with tables for each process that runs tests."""
+    """One PostgreSQL database with tables per test process."""
     with fresh_postgres() as url:
         database = Database(url, pool_size=FEW)
         hurry(database)
@@ -35,7 +35,7 @@ def database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
         shared: Database = request.getfixturevalue("migrated_postgres")
         empty(shared)
         yield shared
-        shared._on_append.clear()  # whoever listened belongs to the test that has ended
+        shared._on_append.clear()  # listeners belong to the previous test
         return
     path = tmp_path / "database.sqlite"
     shutil.copy(request.getfixturevalue("migrated_file"), path)
@@ -47,7 +47,7 @@ def database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
 
 @pytest.fixture
 def url(backend: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without any table."""
+    """The URL of a database without tables."""
     if backend == "postgresql":
         with fresh_postgres() as fresh:
             yield fresh

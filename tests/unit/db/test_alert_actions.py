@@ -1,4 +1,4 @@
-"""Actions as rows: kept with the change that they come of, claimed by one, and finished by who has the lease."""
+"""Actions as rows: stored with their change, claimed by one server, and finished by the holder of the lease."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +23,7 @@ def store(database: Database) -> ActionStore:
     return ActionStore(database)
 
 
-def test_an_action_is_kept_with_its_change_and_due_at_its_time(database: Database):
+def test_action_is_stored_with_its_change_and_due_at_its_time(database: Database):
     later, elsewhere = (
         replace(PLANNED, not_before=NOW + LEASE),
         replace(PLANNED, action_id="action_2", kind=ActionKind.IDLE_COMMAND, node="there"),
@@ -35,7 +35,7 @@ def test_an_action_is_kept_with_its_change_and_due_at_its_time(database: Databas
     assert [each.action_id for each in store.due("there", NOW)] == ["action_2"]
 
 
-def test_of_one_change_each_kind_is_kept_once(store: ActionStore, database: Database):
+def test_each_kind_is_stored_once_per_change(store: ActionStore, database: Database):
     again = firing(alert_id="alert_1", fingerprint="f2")
     with pytest.raises(IntegrityError):
         AlertStore(database).apply(
@@ -43,7 +43,7 @@ def test_of_one_change_each_kind_is_kept_once(store: ActionStore, database: Data
         )
 
 
-def test_one_claims_and_who_has_lost_the_lease_changes_nothing(store: ActionStore):
+def test_one_server_claims_and_an_expired_lease_changes_nothing(store: ActionStore):
     first = store.claim("action_1", NOW, LEASE)
     assert first is not None
     assert store.claim("action_1", NOW, LEASE) is None
@@ -58,7 +58,7 @@ def test_one_claims_and_who_has_lost_the_lease_changes_nothing(store: ActionStor
     assert store.due("here", NOW + 10 * LEASE) == []
 
 
-def test_the_end_stands_in_the_history_of_the_alert(store: ActionStore, database: Database):
+def test_end_is_recorded_in_the_alerts_history(store: ActionStore, database: Database):
     claimed = store.claim("action_1", NOW, LEASE)
     assert claimed is not None
     store.finish(*claimed, ActionState.FAILED, "no room", NOW)
@@ -70,7 +70,7 @@ def test_the_end_stands_in_the_history_of_the_alert(store: ActionStore, database
     assert store.failed_since(NOW + LEASE) == []
 
 
-def test_its_reason_is_there_while_the_alert_fires_by_the_same_change(store: ActionStore, database: Database):
+def test_action_stays_justified_while_the_alert_fires_by_the_same_change(store: ActionStore, database: Database):
     (action,), alerts = store.of_alert("alert_1"), AlertStore(database)
     assert store.find_reason(action) == firing()
     known = alerts.acknowledge("alert_1", "ann", None, "", NOW)
@@ -86,7 +86,7 @@ def test_its_reason_is_there_while_the_alert_fires_by_the_same_change(store: Act
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_delays_no_action(store: ActionStore, hours: int):
+def test_clock_change_delays_no_action(store: ActionStore, hours: int):
     jumped = NOW + timedelta(hours=hours)
     assert [each.action_id for each in store.due("here", jumped)] == ["action_1"]
     claimed = store.claim("action_1", NOW, timedelta(seconds=180))
@@ -96,7 +96,7 @@ def test_a_clock_that_is_set_delays_no_action(store: ActionStore, hours: int):
     assert store.claim("action_1", jumped + timedelta(hours=hours), timedelta(seconds=180)) is not None
 
 
-def test_actions_are_forgotten_with_their_alert(store: ActionStore, database: Database):
+def test_actions_are_deleted_with_their_alert(store: ActionStore, database: Database):
     alerts, alert = AlertStore(database), firing()
     alerts.apply([AlertChange(alert, replace(alert, number=2, state=AlertState.RESOLVED, resolved_at=NOW))], NOW)
     assert alerts.forget(NOW + LEASE) == 1

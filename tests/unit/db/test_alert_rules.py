@@ -19,7 +19,7 @@ def store(database: Database) -> RuleStore:
     return RuleStore(database)
 
 
-def test_a_rule_of_ones_own_is_kept_beside_those_that_are_built_in(store: RuleStore):
+def test_custom_rule_is_stored_beside_built_in_ones(store: RuleStore):
     mine = rule(rule_id="mine", any_of=True, labels={"team": "a"}, when=["temperature_gpu >= temperature_slowdown - 5"])
     store.add(mine, "ann", NOW)
     assert store.load(BUILTIN) == {**BUILTIN, "mine": replace(mine, updated_at=NOW, updated_by="ann")}
@@ -28,7 +28,7 @@ def test_a_rule_of_ones_own_is_kept_beside_those_that_are_built_in(store: RuleSt
         store.add(mine, "ann", NOW)
 
 
-def test_it_is_replaced_and_deleted(store: RuleStore):
+def test_custom_rule_is_replaced_and_deleted(store: RuleStore):
     mine = rule(rule_id="mine")
     with pytest.raises(AlertNotFound):
         store.replace(mine, mine, "ann", NOW)
@@ -41,7 +41,7 @@ def test_it_is_replaced_and_deleted(store: RuleStore):
         store.delete("mine")
 
 
-def test_of_a_built_in_rule_only_what_differs_is_kept(store: RuleStore):
+def test_only_the_differences_of_a_built_in_rule_are_stored(store: RuleStore):
     store.change_builtin("hot", {"enabled": False}, "ann", NOW)
     store.change_builtin("hot", {"severity": Severity.CRITICAL}, "ann", NOW)
     later_version = {"hot": replace(BUILTIN["hot"], for_seconds=7)}
@@ -52,7 +52,7 @@ def test_of_a_built_in_rule_only_what_differs_is_kept(store: RuleStore):
     assert store.load(BUILTIN) == BUILTIN
 
 
-def test_every_change_raises_the_version(store: RuleStore, database: Database):
+def test_every_change_increases_the_version(store: RuleStore, database: Database):
     alerts, silence = AlertStore(database), Silence("s1", (Matcher("a", "b"),), NOW, later(60), "ann", "why", NOW)
     versions = [alerts.version()]
     for change in (
@@ -67,7 +67,7 @@ def test_every_change_raises_the_version(store: RuleStore, database: Database):
     assert versions == sorted(set(versions))
 
 
-def test_silences_end_by_their_time_or_by_hand(store: RuleStore):
+def test_silences_end_by_time_or_by_request(store: RuleStore):
     first = Silence("s1", (Matcher("rule", "hot*", is_glob=True),), NOW, later(60), "ann", "why", NOW)
     second = Silence("s2", (Matcher("a", "b"),), later(5), later(600), "ann", "why", NOW)
     store.add_silence(first)

@@ -41,7 +41,7 @@ def moved(before: Alert, **changes: object) -> AlertChange:
     return AlertChange(before, replace(before, number=before.number + 1, **changes), "moved")  # type: ignore[arg-type]
 
 
-def test_an_alert_is_kept_as_it_is(store: AlertStore):
+def test_alert_is_read_as_it_was_stored(store: AlertStore):
     whole = firing(
         labels={"a": "b\0c"}, told=("c1",), flips=(1.0, 2.0), told_at=NOW, acknowledged_by="ann", acknowledged_at=NOW
     )
@@ -50,7 +50,7 @@ def test_an_alert_is_kept_as_it_is(store: AlertStore):
     assert [row.message for row in store.history("alert_1")] == ["fires"]
 
 
-def test_a_change_and_its_notifications_are_one_transaction(store: AlertStore, database: Database):
+def test_change_and_its_notifications_are_one_transaction(store: AlertStore, database: Database):
     alert = firing()
     store.apply([begun()], NOW)
     change = replace(moved(alert, severity=Severity.CRITICAL), notifications=(told(replace(alert, number=2)),))
@@ -66,7 +66,7 @@ def test_a_change_and_its_notifications_are_one_transaction(store: AlertStore, d
     assert (row.number, row.told["severity"], row.delivery_id) == (2, "critical", None)
 
 
-def test_of_one_thing_one_incident_is_open(store: AlertStore):
+def test_one_alert_per_fingerprint_is_open(store: AlertStore):
     store.apply([begun()], NOW)
     with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         store.apply([begun(alert_id="alert_2")], NOW)
@@ -75,7 +75,7 @@ def test_of_one_thing_one_incident_is_open(store: AlertStore):
     assert {alert.alert_id for alert in store.load(NOW)} == {"alert_1", "alert_2"}
 
 
-def test_one_can_end_and_another_begin_in_one_go(store: AlertStore):
+def test_one_alert_can_end_and_another_start_in_one_transaction(store: AlertStore):
     pending = firing(state=AlertState.PENDING, fired_at=None)
     store.apply([AlertChange(None, pending)], NOW)
     forgotten = AlertChange(pending, replace(pending, number=2, state=AlertState.RESOLVED))
@@ -85,14 +85,14 @@ def test_one_can_end_and_another_begin_in_one_go(store: AlertStore):
     assert [alert.alert_id for alert in store.load(NOW)] == ["alert_2"]
 
 
-def test_what_ended_long_ago_is_not_loaded(store: AlertStore):
+def test_long_ended_alerts_are_not_loaded(store: AlertStore):
     ended = firing(state=AlertState.RESOLVED, resolved_at=later(-100))
     store.apply([AlertChange(None, ended, "x")], NOW)
     assert store.load(later(-99)) == []
     assert store.load(later(-101)) == [ended]
 
 
-def test_many_changes_are_kept_in_parts(store: AlertStore):
+def test_many_changes_are_stored_in_batches(store: AlertStore):
     many = [begun(alert_id=f"alert_{n}", fingerprint=f"f{n}") for n in range(BATCH + 3)]
     store.apply(many, NOW)
     assert len(store.load(NOW)) == BATCH + 3
@@ -131,7 +131,7 @@ def test_lists_are_filtered_counted_and_paged(store: AlertStore):
     assert (total, [alert.alert_id for _, alert in following]) == (6, ["a4", "a3"])
 
 
-def test_alerts_are_found_by_gpu_and_by_the_time_in_which_they_went_on(store: AlertStore):
+def test_alerts_are_found_by_gpu_and_by_time(store: AlertStore):
     ended = {"state": AlertState.RESOLVED, "resolved_at": later(10)}
     alerts = [
         firing(alert_id="a1", fingerprint="1", target="node/GPU-1", **ended),
@@ -150,7 +150,7 @@ def test_alerts_are_found_by_gpu_and_by_the_time_in_which_they_went_on(store: Al
     assert ids(since=later(11), until=later(20)) == ["a4", "a3", "a2"]
 
 
-def test_an_acknowledgement_raises_number_and_version(store: AlertStore):
+def test_acknowledgement_increases_number_and_version(store: AlertStore):
     store.apply([begun()], NOW)
     before = store.version()
     after = store.acknowledge("alert_1", "ann", later(60), "seen", later(1))
@@ -162,7 +162,7 @@ def test_an_acknowledgement_raises_number_and_version(store: AlertStore):
     assert [row.actor for row in store.history("alert_1")] == ["service", "ann", "api"]
 
 
-def test_only_what_fires_can_be_acknowledged(store: AlertStore):
+def test_only_firing_alerts_can_be_acknowledged(store: AlertStore):
     store.apply([begun(state=AlertState.PENDING, fired_at=None)], NOW)
     with pytest.raises(Conflict):
         store.acknowledge("alert_1", "ann", None, "", NOW)
@@ -170,7 +170,7 @@ def test_only_what_fires_can_be_acknowledged(store: AlertStore):
         store.acknowledge("alert_9", "ann", None, "", NOW)
 
 
-def test_the_history_is_read_on_by_its_ids(store: AlertStore):
+def test_history_is_read_on_by_ids(store: AlertStore):
     assert store.latest_id() == 0
     store.apply([begun()], NOW)
     store.apply([moved(firing())], NOW)
@@ -180,7 +180,7 @@ def test_the_history_is_read_on_by_its_ids(store: AlertStore):
     assert (row.message, alert.number, store.ids_above(first, 10)) == ("moved", 2, [second])
 
 
-def test_what_ended_months_ago_is_forgotten_with_what_was_told(store: AlertStore, database: Database):
+def test_old_alerts_are_deleted_with_their_notifications(store: AlertStore, database: Database):
     old = firing(state=AlertState.RESOLVED, resolved_at=later(-100))
     store.apply([AlertChange(None, old, "x", notifications=(told(old),)), begun(alert_id="a2", fingerprint="2")], NOW)
     assert store.forget(NOW - timedelta(seconds=50)) == 1

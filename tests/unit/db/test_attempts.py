@@ -1,4 +1,4 @@
-"""Attempts: claimed, listed, noted."""
+"""Attempts: claim, list and record."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def free(stores: Stores) -> None:
 
 
 class Statements:
-    """What the database executes while this is entered, and what of it had to be compiled anew."""
+    """The statements that the database executes in the `with` block, and those that were compiled."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
@@ -44,7 +44,7 @@ class Statements:
             self.compiled.append(statement)
 
 
-def test_claim_begins_an_attempt_with_everything(stores: Stores):
+def test_claim_creates_a_complete_attempt(stores: Stores):
     stores.tasks.create(new_task(), NOW, "ann")
     new = new_attempt("t1", 2, 0, known_run_dirs=("a",), run_dir="/r", resumed_from="global_step5")
     attempt = stores.attempts.claim(new, later(1))
@@ -72,7 +72,7 @@ def test_claim_is_six_statements_that_are_compiled_once(database: Database, stor
     assert seen.compiled == []
 
 
-def test_claim_starts_the_task_and_tells_it(stores: Stores):
+def test_claim_starts_the_task_and_appends_an_event(stores: Stores):
     stores.claimed("t1", 2, 0)
     task = stores.tasks.get("t1")
     assert (task.status, task.attempts, task.gpu_uuids) == (TaskStatus.STARTING, 1, ("GPU-2", "GPU-0"))
@@ -80,7 +80,7 @@ def test_claim_starts_the_task_and_tells_it(stores: Stores):
     assert (event.attempt, event.current, event.message) == ("t1.1", "starting", "got GPU 2, GPU 0")
 
 
-def test_where_there_are_several_machines_a_claim_tells_of_each_gpu_with_its_own(stores: Stores):
+def test_claim_on_a_cluster_names_each_gpu_with_its_machine(stores: Stores):
     stores.claimed("t1", 2, 0, is_fleet=True)
     assert stores.tasks.events("t1", 0, 10)[-1].message == f"got GPU {NODE}:2, GPU {NODE}:0"
 
@@ -113,7 +113,7 @@ def test_claim_of_a_held_cache_or_port_is_refused(stores: Stores, shared: dict[s
     assert stores.status("t2") is TaskStatus.QUEUED
 
 
-def test_same_port_of_two_nodes_is_not_the_same(stores: Stores):
+def test_ports_of_two_nodes_are_independent(stores: Stores):
     stores.claimed("t1", 0, master_port=29_500)
     assert stores.claimed("t2", 1, master_port=29_500, node="node-b").master_port == 29_500
 
@@ -125,7 +125,7 @@ def test_cache_with_a_long_path_can_be_held(stores: Stores):
 
 
 @pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.QUEUED])
-def test_claim_for_a_task_that_does_not_wait_is_refused(stores: Stores, status: TaskStatus):
+def test_claim_for_a_task_that_is_not_queued_is_refused(stores: Stores, status: TaskStatus):
     stores.in_status(status)
     before = stores.held()
     with pytest.raises(Conflict):
@@ -139,14 +139,14 @@ def test_claim_for_an_unknown_task_is_not_found(stores: Stores):
     assert stores.held() == {}
 
 
-def test_task_can_be_made_with_its_gpus_at_once(stores: Stores):
+def test_task_can_be_created_with_its_gpus(stores: Stores):
     attempt = stores.attempts.create_and_claim(new_task("t1", key="k"), new_attempt("t1", 3), NOW, "ann")
     assert attempt is not None
     assert (attempt.uid, attempt.gpu_indices, stores.status()) == ("t1.1", (3,), TaskStatus.STARTING)
     assert [event.current for event in stores.tasks.events("t1", 0, 10)] == ["queued", "starting"]
 
 
-def test_task_that_cannot_have_its_gpus_is_not_made(stores: Stores):
+def test_task_without_free_gpus_is_not_created(stores: Stores):
     stores.claimed("t1", 3)
     with pytest.raises(ResourceHeld):
         stores.attempts.create_and_claim(new_task("t2", key="k"), new_attempt("t2", 3), NOW, "ann")
@@ -154,7 +154,7 @@ def test_task_that_cannot_have_its_gpus_is_not_made(stores: Stores):
     assert stores.tasks.find_by_key("k") is None
 
 
-def test_task_with_a_key_that_was_used_is_not_made_again(stores: Stores):
+def test_task_with_a_used_idempotency_key_is_not_created_again(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     assert stores.attempts.create_and_claim(new_task("t2", key="k"), new_attempt("t2"), NOW, "ann") is None
     assert stores.held() == {}
@@ -164,7 +164,7 @@ def test_task_with_a_key_that_was_used_is_not_made_again(stores: Stores):
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
-def test_attempts_are_numbered_in_their_order(stores: Stores):
+def test_attempts_are_numbered_in_order(stores: Stores):
     stores.tasks.create(new_task(), NOW, "ann")
     for _ in range(3):
         attempt = stores.attempts.claim(new_attempt("t1", 0), NOW)
@@ -189,17 +189,17 @@ def test_open_attempts_are_those_of_a_node_that_have_not_ended(stores: Stores):
     assert [attempt.task_id for attempt in stores.attempts.open("node-b", ROOT)] == ["t5"]
 
 
-# -- notes -------------------------------------------------------------------------------------------------------------
+# -- records -----------------------------------------------------------------------------------------------------------
 
 
-def test_submission_is_noted_as_often_as_it_is_tried(stores: Stores):
+def test_every_submission_is_recorded(stores: Stores):
     attempt = stores.claimed()
     assert stores.attempts.note_submitted(attempt)
     assert stores.attempts.note_submitted(attempt)
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.SUBMITTED
 
 
-def test_submission_is_not_noted_once_it_runs_or_has_ended(stores: Stores):
+def test_submission_of_a_running_or_ended_attempt_is_not_recorded(stores: Stores):
     running, ended = stores.running("t1", 0), stores.claimed("t2", 1)
     stores.finish(ended, TaskStatus.FAILED)
     assert not stores.attempts.note_submitted(running)
@@ -207,7 +207,7 @@ def test_submission_is_not_noted_once_it_runs_or_has_ended(stores: Stores):
     assert stores.attempts.get(ended.uid).status is AttemptStatus.ENDED
 
 
-def test_process_that_runs_makes_the_task_run(stores: Stores):
+def test_running_process_makes_the_task_run(stores: Stores):
     attempt = stores.claimed()
     stores.attempts.note_submitted(attempt)
     stores.attempts.note_running(attempt, PROCESS, later(3))
@@ -217,7 +217,7 @@ def test_process_that_runs_makes_the_task_run(stores: Stores):
     assert (task.status, task.started_at) == (TaskStatus.RUNNING, later(3))
 
 
-def test_process_that_runs_is_noted_once(stores: Stores):
+def test_running_process_is_recorded_once(stores: Stores):
     attempt = stores.running()
     before = stores.tasks.count_events("t1")
     stores.attempts.note_running(attempt, ProcessIdentity(99, 1.0), later(9))
@@ -225,14 +225,14 @@ def test_process_that_runs_is_noted_once(stores: Stores):
     assert stores.tasks.count_events("t1") == before
 
 
-def test_process_that_was_not_submitted_does_not_run(stores: Stores):
+def test_unsubmitted_process_does_not_run(stores: Stores):
     attempt = stores.claimed()
     stores.attempts.note_running(attempt, PROCESS, NOW)
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.CLAIMED
     assert stores.status() is TaskStatus.STARTING
 
 
-def test_process_that_runs_leaves_a_stopping_task_stopping(stores: Stores):
+def test_running_process_leaves_a_stopping_task_stopping(stores: Stores):
     attempt = stores.claimed()
     stores.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
     stores.attempts.note_submitted(attempt)
@@ -241,7 +241,7 @@ def test_process_that_runs_leaves_a_stopping_task_stopping(stores: Stores):
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.RUNNING
 
 
-def test_what_became_known_of_an_attempt_is_kept_until_it_ends(stores: Stores):
+def test_facts_of_an_attempt_are_stored_until_it_ends(stores: Stores):
     attempt = stores.running()
     stores.attempts.note(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
     stores.finish(attempt, TaskStatus.FAILED)
@@ -250,7 +250,7 @@ def test_what_became_known_of_an_attempt_is_kept_until_it_ends(stores: Stores):
     assert (noted.run_dir, noted.first_step, noted.last_step, noted.peak_memory_mb) == ("/r", 1, 7, 900)
 
 
-def test_what_is_known_at_the_end_goes_before_what_was_noted(stores: Stores):
+def test_facts_at_the_end_take_precedence_over_recorded_ones(stores: Stores):
     attempt = stores.running()
     stores.attempts.note(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
     stores.finish(attempt, TaskStatus.FAILED, run_dir="/s", first_step=0, last_step=8, peak_memory_mb=901)
@@ -258,7 +258,7 @@ def test_what_is_known_at_the_end_goes_before_what_was_noted(stores: Stores):
     assert (noted.run_dir, noted.first_step, noted.last_step, noted.peak_memory_mb) == ("/s", 0, 8, 901)
 
 
-def test_holder_of_another_token_changes_nothing(stores: Stores):
+def test_old_token_changes_nothing(stores: Stores):
     attempt = stores.running()
     stranger = type(attempt)(**{**{name: getattr(attempt, name) for name in attempt.__slots__}, "token": "other"})
     stores.attempts.note(stranger, last_step=7)
@@ -268,7 +268,7 @@ def test_holder_of_another_token_changes_nothing(stores: Stores):
     assert stores.attempts.get(attempt.uid).last_step is None
 
 
-def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
+def test_progress_of_active_tasks_is_stored(stores: Stores):
     stores.running("t1", 0)
     stores.tasks.create(new_task("t2"), NOW, "ann")
     stores.attempts.save_progress({"t1": at_step(1), "t2": at_step(2), "t9": at_step(9)}, later(1))
@@ -296,7 +296,7 @@ def test_events_of_an_attempt_name_it(stores: Stores):
 # -- work for the loop -------------------------------------------------------------------------------------------------
 
 
-def test_there_is_work_from_the_queue_until_the_last_gpu_is_drained(stores: Stores):
+def test_work_exists_from_the_queue_until_the_last_gpu_is_drained(stores: Stores):
     assert not stores.attempts.has_work()
     stores.tasks.create(new_task(), NOW, "ann")
     assert stores.attempts.has_work()

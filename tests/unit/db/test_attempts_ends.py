@@ -1,4 +1,4 @@
-"""Ends of attempts: each once, and what a retry changes."""
+"""Ends of attempts: each once, and the effects of a retry."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from tests.unit.db.builders import (
 
 
 @pytest.mark.parametrize("status", [TaskStatus.COMPLETED, TaskStatus.FAILED])
-def test_end_is_kept_and_told(stores: Stores, status: TaskStatus):
+def test_end_is_stored_with_an_event(stores: Stores, status: TaskStatus):
     attempt = stores.running()
     assert stores.finish(attempt, status, cause=HANG, outcome={"exit_code": 1}, progress=at_step(9))
     ended, task = stores.attempts.get(attempt.uid), stores.tasks.get("t1")
@@ -37,7 +37,7 @@ def test_attempt_ends_once(stores: Stores):
     assert (stores.tasks.get("t1"), stores.attempts.get(attempt.uid), stores.tasks.count_events("t1")) == before
 
 
-def test_attempt_that_ended_does_not_end_the_next_one(stores: Stores):
+def test_ended_attempt_does_not_end_the_next_one(stores: Stores):
     first = stores.running()
     stores.finish(first, TaskStatus.QUEUED)
     second = stores.attempts.claim(new_attempt("t1", 1), NOW)
@@ -46,7 +46,7 @@ def test_attempt_that_ended_does_not_end_the_next_one(stores: Stores):
     assert stores.status() is TaskStatus.STARTING
 
 
-def test_end_that_may_not_follow_changes_nothing(stores: Stores):
+def test_invalid_end_changes_nothing(stores: Stores):
     attempt = stores.running()
     with pytest.raises(Conflict):
         stores.finish(attempt, TaskStatus.STOPPED)
@@ -54,21 +54,21 @@ def test_end_that_may_not_follow_changes_nothing(stores: Stores):
     assert {lease.state for lease in stores.attempts.leases()} == {LeaseState.HELD}
 
 
-def test_progress_that_is_not_known_at_the_end_stays(stores: Stores):
+def test_progress_stays_if_the_end_has_none(stores: Stores):
     attempt = stores.running()
     stores.attempts.save_progress({"t1": at_step(5)}, NOW)
     stores.finish(attempt, TaskStatus.FAILED)
     assert stores.tasks.get("t1").progress == at_step(5)
 
 
-def test_warning_ends_with_the_attempt(stores: Stores):
+def test_warning_is_removed_with_the_end_of_the_attempt(stores: Stores):
     attempt = stores.running()
     stores.tasks.set_warning("t1", attempt.uid, "It seems to hang.", NOW)
     stores.finish(attempt, TaskStatus.QUEUED)
     assert stores.tasks.get("t1").warning is None
 
 
-def test_retry_waits_and_says_why(stores: Stores):
+def test_retry_is_delayed_and_has_its_reason(stores: Stores):
     attempt = stores.running()
     stores.finish(
         attempt,
@@ -85,7 +85,7 @@ def test_retry_waits_and_says_why(stores: Stores):
     assert task.resume == ResumeOptions(reset_dataloader=True)
 
 
-def test_retry_that_does_not_count_uses_nothing_up(stores: Stores):
+def test_uncounted_retry_uses_no_retry(stores: Stores):
     stores.finish(stores.running(), TaskStatus.QUEUED, retry_counts=True)
     attempt = stores.attempts.claim(new_attempt("t1", 1), NOW)
     stores.finish(attempt, TaskStatus.QUEUED, retries_in_a_row=1)
@@ -93,21 +93,21 @@ def test_retry_that_does_not_count_uses_nothing_up(stores: Stores):
     assert (task.retries, task.retries_in_a_row, task.not_before, task.resume) == (1, 1, NOW, None)
 
 
-def test_cause_of_an_earlier_try_is_gone_when_it_completes(stores: Stores):
+def test_cause_of_an_earlier_attempt_is_removed_on_completion(stores: Stores):
     stores.finish(stores.running(), TaskStatus.QUEUED, cause=HANG)
     attempt = stores.attempts.claim(new_attempt("t1", 1), NOW)
     stores.finish(attempt, TaskStatus.COMPLETED)
     assert stores.tasks.get("t1").cause is None
 
 
-def test_stop_by_the_service_is_over_with_the_try_that_it_was_for(stores: Stores):
+def test_stop_by_the_service_ends_with_its_attempt(stores: Stores):
     attempt = stores.running()
     stores.tasks.request_stop("t1", a_stop("service", cause=HANG), NOW, "it hangs")
     stores.finish(attempt, TaskStatus.QUEUED, cause=HANG)
     assert stores.tasks.get("t1").stop is None
 
 
-def test_task_that_a_user_stopped_is_not_tried_again(stores: Stores):
+def test_task_stopped_by_a_user_is_not_retried(stores: Stores):
     attempt = stores.running()
     stores.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
     assert stores.finish(attempt, TaskStatus.QUEUED, cause=HANG, retry_counts=True)

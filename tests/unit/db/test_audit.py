@@ -1,4 +1,4 @@
-"""The audit is read by filters, shows every break of its chain, and is pruned from its old end only."""
+"""The audit: filters, verification of the chain, and pruning."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -49,7 +49,7 @@ def _insert(database: Database) -> None:
         connection.execute(insert(audit).values({**row, "id": 7, "actor": "mallory"}))
 
 
-#: What somebody who can write to the database does to six rows, and the row where it shows first.
+#: Manipulations of six rows by someone with access to the database, and the first row where each is detected.
 TAMPERING: dict[str, tuple[Callable[[Database], None], int]] = {
     "a changed actor": (lambda d: execute(d, update(audit).where(audit.c.id == 3).values(actor="bob")), 3),
     "a changed time": (lambda d: execute(d, update(audit).where(audit.c.id == 3).values(at=audit.c.at + 0.001)), 3),
@@ -71,7 +71,7 @@ TAMPERING: dict[str, tuple[Callable[[Database], None], int]] = {
 
 
 @pytest.mark.parametrize("what", TAMPERING)
-def test_tampering_shows(what: str, store: AuditStore, database: Database):
+def test_tampering_is_detected(what: str, store: AuditStore, database: Database):
     store.append([entry(number) for number in range(6)])
     assert store.check().is_unbroken
     tamper, bad_id = TAMPERING[what]
@@ -82,12 +82,12 @@ def test_tampering_shows(what: str, store: AuditStore, database: Database):
     assert check.problem is not None
 
 
-def test_an_empty_chain_is_unbroken(store: AuditStore):
+def test_empty_chain_is_intact(store: AuditStore):
     check = store.check()
     assert (check.is_unbroken, check.checked, check.first_id) == (True, 0, None)
 
 
-def test_a_long_chain_is_walked_in_parts(store: AuditStore):
+def test_long_chain_is_verified_in_parts(store: AuditStore):
     store.append([entry(number) for number in range(10)])
     first = store.check(most=4, batch=3)
     assert (first.checked, first.next_id) == (4, 4)
@@ -95,19 +95,19 @@ def test_a_long_chain_is_walked_in_parts(store: AuditStore):
     assert (rest.checked, rest.next_id, rest.is_unbroken) == (6, None, True)
 
 
-def test_a_walk_that_goes_on_sees_a_row_that_was_changed_meanwhile(store: AuditStore, database: Database):
+def test_continued_verification_detects_a_row_changed_meanwhile(store: AuditStore, database: Database):
     store.append([entry(number) for number in range(6)])
     store.check(most=3)
     execute(database, update(audit).where(audit.c.id == 5).values(actor="bob"))
     assert store.check(after=3).bad_id == 5
 
 
-def test_a_walk_from_a_row_that_is_gone_says_so(store: AuditStore):
+def test_verification_from_a_missing_row_reports_it(store: AuditStore):
     store.append([entry()])
     assert store.check(after=9).bad_id == 9
 
 
-def test_the_audit_is_chosen_by_who_what_when_and_how_it_ended(store: AuditStore):
+def test_audit_is_filtered_by_actor_object_time_and_outcome(store: AuditStore):
     store.append(
         [
             entry(0, actor="ann", object="t1"),
@@ -127,7 +127,7 @@ def test_the_audit_is_chosen_by_who_what_when_and_how_it_ended(store: AuditStore
     assert ids(since=later(1), until=later(2)) == [2]
 
 
-def test_pages_follow_one_another_by_the_last_id(store: AuditStore):
+def test_pages_continue_after_the_last_id(store: AuditStore):
     store.append([entry(number) for number in range(5)])
     first, total = store.page(AuditFilter(), 2, None)
     then, _ = store.page(AuditFilter(), 2, first[-1].id)
@@ -135,12 +135,12 @@ def test_pages_follow_one_another_by_the_last_id(store: AuditStore):
     assert [record.id for record in then] == [3, 2]
 
 
-def test_a_record_is_read_as_it_was_appended(store: AuditStore):
+def test_record_is_read_as_it_was_appended(store: AuditStore):
     (kept,) = store.append([entry(7, before=[1], count=3, request_id="r-1", address="::1", key_id="k")])
     assert store.page(AuditFilter(), 1, None)[0] == [kept]
 
 
-def test_old_rows_go_and_what_is_left_is_a_chain(store: AuditStore, monkeypatch: pytest.MonkeyPatch):
+def test_pruning_leaves_a_valid_chain(store: AuditStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit_module, "BATCH", 2)
     store.append([entry(number) for number in range(6)])
     assert store.prune(later(3), later(100)) == 2
@@ -156,7 +156,7 @@ def test_old_rows_go_and_what_is_left_is_a_chain(store: AuditStore, monkeypatch:
     )
 
 
-def test_when_everything_is_too_old_the_chain_goes_on(store: AuditStore):
+def test_chain_continues_after_all_rows_were_pruned(store: AuditStore):
     store.append([entry(), entry()])
     store.prune(NOW + timedelta(days=1), later(0))
     store.append([entry()])
@@ -164,7 +164,7 @@ def test_when_everything_is_too_old_the_chain_goes_on(store: AuditStore):
     assert (check.is_unbroken, check.first_id, check.last_id) == (True, 3, 4)
 
 
-def test_rows_are_pruned_while_somebody_walks_along_the_chain(store: AuditStore):
+def test_rows_can_be_pruned_during_a_verification(store: AuditStore):
     store.append([entry(number) for number in range(6)])
     first = store.check(most=2)
     store.prune(later(4), later(100))

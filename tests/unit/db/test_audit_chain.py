@@ -1,4 +1,4 @@
-"""Each row of the audit follows from the one before, whoever writes at the same time."""
+"""Each audit row follows from the previous one, also with concurrent writers."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ def rows(database: Database) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(select(audit).order_by(audit.c.id)).mappings()]
 
 
-def test_each_row_has_the_hash_of_itself_and_of_the_row_before(database: Database):
+def test_each_row_has_the_hash_of_itself_and_the_previous_row(database: Database):
     AuditStore(database).append([entry(after={"name": "ä", "rate": 1e-4}), entry(before=[1, None])])
     first, second = rows(database)
     assert first["hash"] == hash_row(GENESIS, {str(name): value for name, value in first.items()})
     assert second["hash"] == hash_row(first["hash"], {str(name): value for name, value in second.items()})
 
 
-def test_the_head_names_the_last_row(database: Database):
+def test_head_names_the_last_row(database: Database):
     AuditStore(database).append([entry(), entry()])
     with database.read() as connection:
         head = read_head(connection)
@@ -50,7 +50,7 @@ def test_the_head_names_the_last_row(database: Database):
     assert (head.last_id, head.last_hash) == (2, rows(database)[-1]["hash"])
 
 
-def test_a_change_is_kept_by_the_transaction_that_makes_it(stores: Stores):
+def test_change_is_recorded_by_its_own_transaction(stores: Stores):
     with noting(note(object="t1")):
         stores.tasks.create(new_task("t1"), NOW, "ann")
     (row,) = rows(stores.database)
@@ -58,7 +58,7 @@ def test_a_change_is_kept_by_the_transaction_that_makes_it(stores: Stores):
     assert row["after"]["request"]["model_type"] == "toy"
 
 
-def test_a_change_that_is_rolled_back_leaves_nothing(database: Database):
+def test_rolled_back_change_leaves_nothing(database: Database):
     def fail() -> None:
         with database.write() as connection:
             append(connection, [entry()])
@@ -70,14 +70,14 @@ def test_a_change_that_is_rolled_back_leaves_nothing(database: Database):
     assert not kept.is_kept
 
 
-def test_one_request_is_kept_once_however_many_transactions_it_makes(stores: Stores):
+def test_request_is_recorded_once_however_many_transactions_it_makes(stores: Stores):
     with noting(note()):
         stores.tasks.create(new_task("t1"), NOW, "ann")
         stores.tasks.patch("t1", {"priority": 3}, NOW, "ann")
     assert len(rows(stores.database)) == 1
 
 
-def test_the_transaction_that_makes_the_change_keeps_the_note_and_not_one_before(stores: Stores):
+def test_transaction_of_the_change_stores_the_note_and_no_earlier_one(stores: Stores):
     with noting(note()) as kept:
         with stores.database.write():
             pass
@@ -86,14 +86,14 @@ def test_the_transaction_that_makes_the_change_keeps_the_note_and_not_one_before
     assert [row["object"] for row in rows(stores.database)] == ["t1"]
 
 
-def test_a_task_that_was_there_already_is_no_change(stores: Stores):
+def test_existing_task_is_no_change(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     with noting(note()) as kept:
         stores.tasks.create(new_task("t2", key="k"), NOW, "ann")
     assert (rows(stores.database), kept.has_changed) == ([], False)
 
 
-def test_bookkeeping_keeps_no_note(database: Database):
+def test_bookkeeping_stores_no_note(database: Database):
     with noting(note()) as kept:
         note_change()
         with database.write(is_audited=False):
@@ -102,12 +102,12 @@ def test_bookkeeping_keeps_no_note(database: Database):
     assert not kept.is_kept
 
 
-def test_what_no_request_asked_for_keeps_none(stores: Stores):
+def test_change_without_a_request_stores_no_note(stores: Stores):
     stores.tasks.create(new_task("t1"), NOW, "scheduler")
     assert rows(stores.database) == []
 
 
-def test_a_patch_tells_how_it_was_before(stores: Stores):
+def test_patch_records_the_previous_values(stores: Stores):
     stores.tasks.create(new_task("t1", name="old"), NOW, "ann")
     with noting(note()):
         stores.tasks.patch("t1", {"priority": 7, "name": "new"}, NOW, "ann")
@@ -116,13 +116,13 @@ def test_a_patch_tells_how_it_was_before(stores: Stores):
     assert row["after"] == {"priority": 7, "name": "new"}
 
 
-def test_a_value_that_no_database_takes_is_kept_all_the_same(database: Database):
+def test_value_that_databases_reject_is_stored_cleaned(database: Database):
     strange = {"text": "a\0b", 3: float("nan"), "large": ["x" * 900] * 99}
     AuditStore(database).append([entry(object="\0" * 300, after=strange)])
     assert AuditStore(database).check().is_unbroken
 
 
-def test_writers_at_the_same_time_make_one_unbroken_chain(database: Database):
+def test_concurrent_writers_make_one_intact_chain(database: Database):
     stores = Stores(database)
 
     def write(writer: int) -> None:
@@ -138,7 +138,7 @@ def test_writers_at_the_same_time_make_one_unbroken_chain(database: Database):
     assert check.checked == check.last_id == WRITERS * EACH
 
 
-#: A server that changes things until it is killed, and says each change that it has acknowledged.
+#: A server that makes changes until it is killed, and prints each acknowledged change.
 CHANGES = """
 import itertools, sys
 from datetime import UTC, datetime
@@ -155,7 +155,7 @@ for number in itertools.count():
 """
 
 
-def test_a_server_that_is_killed_leaves_an_unbroken_chain_with_all_that_it_acknowledged(backend: str, url: str):
+def test_killed_server_leaves_an_intact_chain_with_all_acknowledged_changes(backend: str, url: str):
     database = Database(url)
     database.migrate()
     acknowledged = 0
@@ -175,7 +175,7 @@ def test_a_server_that_is_killed_leaves_an_unbroken_chain_with_all_that_it_ackno
     assert check.checked >= acknowledged
 
 
-def test_a_head_that_was_removed_is_not_made_anew_silently(tmp_path: Path):
+def test_deleted_head_is_not_recreated_silently(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "d.sqlite"))
     database.migrate()
     store = AuditStore(database)

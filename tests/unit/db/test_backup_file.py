@@ -1,4 +1,4 @@
-"""A backup as one file: whole or not at all, for its owner only, and never believed unseen."""
+"""Backup files: atomic, private to their owner, and verified before use."""
 
 import io
 import tarfile
@@ -36,13 +36,13 @@ def file(tmp_path: Path, database: Path, facts: BackupFacts) -> Path:
     return path
 
 
-def test_what_was_written_is_read(file: Path, facts: BackupFacts, database: Path, work: Path):
+def test_written_backup_is_read(file: Path, facts: BackupFacts, database: Path, work: Path):
     backup = read_backup(file, work)
     assert (backup.facts, backup.node) == (facts, b"name\nmachine\n")
     assert backup.database.read_bytes() == database.read_bytes()
 
 
-def test_file_is_its_owners_alone_and_nothing_is_left_beside_it(file: Path, tmp_path: Path):
+def test_file_is_private_and_leaves_nothing_beside_it(file: Path, tmp_path: Path):
     assert file.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kept.tar.gz"]
 
@@ -52,16 +52,16 @@ def test_machine_without_a_name_has_a_backup_too(tmp_path: Path, facts: BackupFa
     assert read_backup(tmp_path / "nameless", work).node is None
 
 
-def test_file_that_is_there_is_replaced_only_when_told(file: Path, facts: BackupFacts, database: Path, work: Path):
+def test_existing_file_is_replaced_only_if_requested(file: Path, facts: BackupFacts, database: Path, work: Path):
     before = file.read_bytes()
-    with pytest.raises(BackupError, match="is there already"):
+    with pytest.raises(BackupError, match="exists: choose another file"):
         write_backup(file, facts, database, None, replaces=False)
     assert file.read_bytes() == before
     write_backup(file, facts, database, None, replaces=True)
     assert read_backup(file, work).node is None
 
 
-def test_write_that_fails_leaves_what_was_there(file: Path, facts: BackupFacts, tmp_path: Path):
+def test_failed_write_leaves_the_existing_file(file: Path, facts: BackupFacts, tmp_path: Path):
     before = file.read_bytes()
     with pytest.raises(FileNotFoundError):
         write_backup(file, facts, tmp_path / "absent", None, replaces=True)
@@ -70,14 +70,14 @@ def test_write_that_fails_leaves_what_was_there(file: Path, facts: BackupFacts, 
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9])
-def test_file_that_was_cut_is_refused(file: Path, work: Path, kept: float):
+def test_truncated_file_is_refused(file: Path, work: Path, kept: float):
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(BackupError, match="no backup of this service, or damaged"):
+    with pytest.raises(BackupError, match="not a backup of this service, or it is damaged"):
         read_backup(file, work)
 
 
-def test_database_that_was_changed_is_refused(tmp_path: Path, facts: BackupFacts, database: Path, work: Path):
+def test_changed_database_is_refused(tmp_path: Path, facts: BackupFacts, database: Path, work: Path):
     write_backup(tmp_path / "changed", replace(facts, sha256="0" * 64), database, None, replaces=False)
     with pytest.raises(BackupError, match="is damaged"):
         read_backup(tmp_path / "changed", work)
@@ -86,20 +86,20 @@ def test_database_that_was_changed_is_refused(tmp_path: Path, facts: BackupFacts
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"{}", "does not say what it is"),
-        (b"[]", "does not say what it is"),
-        (b"{", "does not say what it is"),
+        (b"{}", "its metadata is missing"),
+        (b"[]", "its metadata is missing"),
+        (b"{", "its metadata is missing"),
         (b'{"format": 2}', "by a newer version"),
-        (b'{"format": "x"}', "does not say what it is"),
+        (b'{"format": "x"}', "its metadata is missing"),
     ],
 )
-def test_file_that_does_not_say_what_it_is_is_refused(tmp_path: Path, work: Path, content: bytes, why: str):
+def test_file_without_metadata_is_refused(tmp_path: Path, work: Path, content: bytes, why: str):
     _archive(tmp_path / "other", {"backup.json": content, "database": b"x"})
     with pytest.raises(BackupError, match=why):
         read_backup(tmp_path / "other", work)
 
 
-def test_names_in_a_file_lead_nowhere(tmp_path: Path, work: Path):
+def test_member_names_are_not_used_as_paths(tmp_path: Path, work: Path):
     _archive(tmp_path / "other", {"../outside": b"x", "/tmp/outside": b"x", "backup.json": b"{}"})
     with pytest.raises(BackupError):
         read_backup(tmp_path / "other", work)
@@ -115,6 +115,6 @@ def _archive(path: Path, members: dict[str, bytes]) -> None:
             archive.addfile(member, io.BytesIO(content))
 
 
-def test_missing_file_is_named_as_the_reason(tmp_path: Path, work: Path):
+def test_missing_file_is_reported(tmp_path: Path, work: Path):
     with pytest.raises(BackupError, match=f"the backup {tmp_path}/missing cannot be opened: No such file"):
         read_backup(tmp_path / "missing", work)

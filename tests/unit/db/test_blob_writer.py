@@ -9,7 +9,7 @@ from api.domain.dataset import Blob
 from api.files.blob_writer import BlobWriter
 
 
-def test_a_file_is_put_into_the_store_when_it_is_whole(tmp_path: Path):
+def test_complete_file_is_added_to_the_store(tmp_path: Path):
     put: list[tuple[Path, str, int, bytes]] = []
 
     def take(path: Path, sha256: str, size: int) -> None:
@@ -23,13 +23,13 @@ def test_a_file_is_put_into_the_store_when_it_is_whole(tmp_path: Path):
     assert put == [(tmp_path / "new", blob.sha256, 7, b"one two")]
 
 
-def test_what_is_not_committed_leaves_nothing(tmp_path: Path):
+def test_uncommitted_file_leaves_nothing(tmp_path: Path):
     with BlobWriter(tmp_path / "new", lambda *_: None) as new:
         new.write(b"half")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     new = BlobWriter(tmp_path / "new", lambda *_: None)
     new.write(b"whole")
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -38,7 +38,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_making_is_locked(tmp_path: Path):
+def test_unfinished_file_is_locked(tmp_path: Path):
     with BlobWriter(tmp_path / "new", lambda *_: None):
         handle = os.open(tmp_path / "new", os.O_RDONLY)
         with pytest.raises(BlockingIOError):

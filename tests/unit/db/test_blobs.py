@@ -38,7 +38,7 @@ def names(store: BlobStore) -> list[str]:
     return sorted(path.name for path in store.root.rglob("*") if path.is_file() and len(path.name) in (32, 64))
 
 
-def test_a_file_is_found_by_its_content(store: BlobStore):
+def test_file_is_found_by_its_content(store: BlobStore):
     with store.begin() as writer:
         writer.write(b"one ")
         writer.write(b"two")
@@ -48,7 +48,7 @@ def test_a_file_is_found_by_its_content(store: BlobStore):
     assert read(store, blob.sha256) == b"one two"
 
 
-def test_the_same_content_is_stored_once(store: BlobStore):
+def test_same_content_is_stored_once(store: BlobStore):
     first = put(store, b"same")
     inode = store.path(first).stat().st_ino
     assert put(store, b"same") == first
@@ -56,7 +56,7 @@ def test_the_same_content_is_stored_once(store: BlobStore):
     assert names(store) == [first]
 
 
-def test_compressed_file_is_named_by_its_lines_and_read_as_they_were(store: BlobStore):
+def test_compressed_file_is_named_by_its_lines_and_read_uncompressed(store: BlobStore):
     lines = [b'{"path":"%d.png","caption":"a cat on a sofa"}\n' % number for number in range(500)]
     content = b"".join(lines)
     with store.begin(compresses=True) as writer:
@@ -69,7 +69,7 @@ def test_compressed_file_is_named_by_its_lines_and_read_as_they_were(store: Blob
     assert list(store.lines(blob.sha256)) == lines
 
 
-def test_file_from_before_it_was_compressed_is_replaced_by_a_smaller_one(store: BlobStore):
+def test_uncompressed_file_is_replaced_by_a_compressed_one(store: BlobStore):
     sha256 = put(store, b"{}\n" * 1000)
     with store.begin(compresses=True) as writer:
         writer.write(b"{}\n" * 1000)
@@ -78,7 +78,7 @@ def test_file_from_before_it_was_compressed_is_replaced_by_a_smaller_one(store: 
     assert read(store, sha256) == b"{}\n" * 1000
 
 
-def test_damaged_compressed_file_is_an_error_of_the_disk(store: BlobStore):
+def test_damaged_compressed_file_is_a_disk_error(store: BlobStore):
     with store.begin(compresses=True) as writer:
         writer.write(os.urandom(5000))
         blob = writer.commit()
@@ -89,13 +89,13 @@ def test_damaged_compressed_file_is_an_error_of_the_disk(store: BlobStore):
         read(store, blob.sha256)
 
 
-def test_nobody_may_write_to_a_stored_file(store: BlobStore):
+def test_stored_file_is_read_only(store: BlobStore):
     path = store.path(put(store, b"fixed"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_file_that_was_written_to_is_noticed_and_healed_by_the_same_upload(store: BlobStore):
+def test_modified_file_is_detected_and_repaired_by_the_same_upload(store: BlobStore):
     sha256 = put(store, b"content")
     path = store.path(sha256)
     path.chmod(0o644)
@@ -106,18 +106,18 @@ def test_a_file_that_was_written_to_is_noticed_and_healed_by_the_same_upload(sto
     assert read(store, sha256) == b"content"
 
 
-def test_a_file_whose_time_alone_was_changed_is_intact(store: BlobStore):
+def test_file_with_only_a_changed_time_is_intact(store: BlobStore):
     sha256 = put(store, b"content")
     os.utime(store.path(sha256))
     assert store.is_intact(sha256, 7)
 
 
-def test_a_missing_file_is_named(store: BlobStore):
+def test_missing_file_is_named(store: BlobStore):
     with pytest.raises(BlobMissing, match="a" * 64):
         store.path("a" * 64)
 
 
-def test_a_complete_file_is_moved_in(store: BlobStore, tmp_path: Path):
+def test_complete_file_is_moved_into_the_store(store: BlobStore, tmp_path: Path):
     file = tmp_path / "upload"
     file.write_bytes(b"uploaded")
     blob = store.adopt(file)
@@ -125,7 +125,7 @@ def test_a_complete_file_is_moved_in(store: BlobStore, tmp_path: Path):
     assert read(store, blob.sha256) == b"uploaded"
 
 
-def test_a_file_with_another_hash_than_promised_stays_where_it_is(store: BlobStore, tmp_path: Path):
+def test_file_with_an_unexpected_hash_is_not_moved(store: BlobStore, tmp_path: Path):
     file = tmp_path / "upload"
     file.write_bytes(b"uploaded")
     with pytest.raises(ValueError, match="its content has the SHA-256"):
@@ -134,7 +134,7 @@ def test_a_file_with_another_hash_than_promised_stays_where_it_is(store: BlobSto
     assert names(store) == []
 
 
-def test_a_link_is_not_adopted(store: BlobStore, tmp_path: Path):
+def test_link_is_not_adopted(store: BlobStore, tmp_path: Path):
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic links"):
@@ -160,14 +160,14 @@ def test_without_hard_links_another_name_is_a_symbolic_link_or_a_copy(
     assert (tmp_path / "name.png").read_bytes() == b"shared"
 
 
-def test_what_somebody_needs_survives_every_sweep(store: BlobStore):
+def test_needed_files_survive_every_sweep(store: BlobStore):
     sha256 = put(store, b"needed")
     for _ in range(3):
         store.sweep(everybody_needs, 0)
     assert read(store, sha256) == b"needed"
 
 
-def test_what_nobody_needs_is_set_aside_and_then_removed(store: BlobStore):
+def test_unneeded_files_are_set_aside_and_then_deleted(store: BlobStore):
     sha256 = put(store, b"rubbish")
     assert store.sweep(nobody_needs, 0).set_aside == 1
     assert store.has(sha256)
@@ -176,19 +176,19 @@ def test_what_nobody_needs_is_set_aside_and_then_removed(store: BlobStore):
     assert not store.has(sha256)
 
 
-def test_what_has_just_come_in_is_not_swept(store: BlobStore):
+def test_new_files_are_not_swept(store: BlobStore):
     put(store, b"new")
     assert store.sweep(nobody_needs, 60).set_aside == 0
 
 
-def test_what_was_set_aside_waits_as_long_again(store: BlobStore):
+def test_file_set_aside_waits_as_long_again(store: BlobStore):
     put(store, b"rubbish")
     store.sweep(nobody_needs, 0)
     assert store.sweep(nobody_needs, 60).removed == 0
 
 
 @pytest.mark.parametrize("ask", ["keep", "upload", "path", "open"])
-def test_who_asks_for_what_was_set_aside_gets_it_back(store: BlobStore, ask: str):
+def test_file_set_aside_is_restored_when_requested(store: BlobStore, ask: str):
     sha256 = put(store, b"wanted")
     store.sweep(nobody_needs, 0)
     if ask == "keep":
@@ -203,15 +203,15 @@ def test_who_asks_for_what_was_set_aside_gets_it_back(store: BlobStore, ask: str
     assert read(store, sha256) == b"wanted"
 
 
-def test_what_is_needed_again_is_given_back_by_the_next_sweep(store: BlobStore):
+def test_file_needed_again_is_restored_by_the_next_sweep(store: BlobStore):
     sha256 = put(store, b"wanted")
     store.sweep(nobody_needs, 0)
     assert store.sweep(everybody_needs, 0).restored == 1
     assert store.path(sha256).read_bytes() == b"wanted"
 
 
-def test_an_upload_of_the_same_bytes_while_they_are_collected_keeps_them(store: BlobStore):
-    """The upload comes between the question who needs the file and its removal."""
+def test_upload_of_the_same_bytes_during_a_sweep_keeps_them(store: BlobStore):
+    """The upload happens between the query for needed files and the deletion."""
     sha256 = put(store, b"contested")
 
     def uploads_meanwhile(batch: Sequence[str]) -> set[str]:
@@ -224,12 +224,12 @@ def test_an_upload_of_the_same_bytes_while_they_are_collected_keeps_them(store: 
     assert read(store, sha256) == b"contested"
 
 
-def test_missing_files_are_told_when_they_are_to_be_kept(store: BlobStore):
+def test_missing_files_are_reported_if_needed(store: BlobStore):
     sha256 = put(store, b"here")
     assert store.keep([sha256, "b" * 64]) == ["b" * 64]
 
 
-def test_leftovers_of_killed_writers_are_removed_and_those_of_living_ones_are_not(store: BlobStore):
+def test_leftovers_of_killed_writers_are_deleted_and_those_of_living_ones_are_not(store: BlobStore):
     store.prepare()
     (store.root / "incoming" / ("0" * 32)).write_bytes(b"of a killed one")
     with store.begin() as writer:
@@ -239,13 +239,13 @@ def test_leftovers_of_killed_writers_are_removed_and_those_of_living_ones_are_no
     assert names(store) == [blob.sha256]
 
 
-def test_a_store_has_one_identity(store: BlobStore):
+def test_store_has_one_identity(store: BlobStore):
     first = store.identity()
     assert len(first) == 32
     assert BlobStore(store.root).identity() == first
 
 
-def test_a_link_knows_which_file_it_is_of(store: BlobStore, tmp_path: Path):
+def test_link_knows_its_file(store: BlobStore, tmp_path: Path):
     one, other = put(store, b"one"), put(store, b"other")
     store.link_into(one, tmp_path / "hard")
     (tmp_path / "symbolic").symlink_to(store.path(other))

@@ -27,7 +27,7 @@ def store(database: Database) -> ChannelStore:
     return made
 
 
-def test_a_channel_is_kept_as_it_was_made(store: ChannelStore):
+def test_channel_is_stored_as_it_was_created(store: ChannelStore):
     assert store.get("c1") == MADE
     assert store.with_secrets() == [(MADE, b"sealed")]
     assert store.names() == ["name-c1"]
@@ -37,7 +37,7 @@ def test_a_channel_is_kept_as_it_was_made(store: ChannelStore):
         store.get("c9")
 
 
-def test_its_address_stays_unless_another_is_given(store: ChannelStore):
+def test_address_stays_unless_another_is_given(store: ChannelStore):
     store.replace(replace(MADE, enabled=False), MADE, None)
     assert store.with_secrets()[0][1] == b"sealed"
     assert store.names() == []
@@ -61,7 +61,7 @@ def test_channels_are_listed_in_pages_and_deleted(store: ChannelStore):
         store.delete("c1")
 
 
-def test_refusals_in_a_row_put_it_aside_and_a_success_forgets_them(store: ChannelStore, database: Database):
+def test_consecutive_refusals_disable_a_channel_and_a_success_resets_them(store: ChannelStore, database: Database):
     def fail(is_refusal: bool) -> None:
         with database.write() as connection:
             note_failure(connection, "c1", "HTTP 404", is_refusal, 3)
@@ -80,6 +80,6 @@ def test_refusals_in_a_row_put_it_aside_and_a_success_forgets_them(store: Channe
     found = store.get("c1")
     assert (found.enabled, found.disabled_reason) == (
         False,
-        "put aside, since its receiver refuses it: HTTP 404",
+        "disabled, because its receiver refuses messages: HTTP 404",
     )
     assert found.created_at == NOW

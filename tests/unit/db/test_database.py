@@ -1,4 +1,4 @@
-"""Transactions, locks, and what a database that does not answer says."""
+"""Transactions, locks, and errors of an unavailable database."""
 
 import sqlite3
 import threading
@@ -21,7 +21,7 @@ from api.domain.training import EventKind
 from api.errors import DatabaseUnavailable
 from api.training import event_store as events
 from api.util.database_use import Use, current_use
-from api.util.deadlines import hurrying, time_left
+from api.util.deadlines import time_left, wait_limit
 from api.util.measures import transactions
 from tests.unit.db.builders import NOW
 from tests.unit.observed import observed
@@ -53,7 +53,7 @@ def cut_and_append(database: Database, connection: Any) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[Database]:
-    """The same database, from a server that waits 0.3 s for a lock or a connection, with two connections."""
+    """The same database with two connections and a timeout of 0.3 s for locks and connections."""
     monkeypatch.setattr(database_module, "LOCK_MS", 300)
     monkeypatch.setattr(database_module, "POOL_SIZE", 2)
     own = Database(database.url.render_as_string(hide_password=False))
@@ -64,25 +64,25 @@ def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[D
 # -- transactions ------------------------------------------------------------------------------------------------------
 
 
-def test_pages_that_connections_keep_are_bounded_over_all_of_them(tmp_path: Path):
+def test_cached_pages_are_bounded_over_all_connections(tmp_path: Path):
     with closing(Database(sqlite_url(tmp_path / "database.sqlite"))) as database, database.read() as connection:
         kept_kib = -connection.execute(text("PRAGMA cache_size")).scalar_one()
     assert 0 < kept_kib * database_module.POOL_SIZE <= 16 * 1024
 
 
-def test_write_is_kept(database: Database):
+def test_write_is_stored(database: Database):
     with database.write() as connection:
         append(connection)
     assert count_events(database) == 1
 
 
-def test_write_that_fails_changes_nothing(database: Database):
+def test_failed_write_changes_nothing(database: Database):
     with pytest.raises(RuntimeError), database.write() as connection:
         append_and_fail(connection)
     assert count_events(database) == 0
 
 
-def test_connection_can_be_used_again_after_a_failure(database: Database):
+def test_connection_is_usable_after_a_failure(database: Database):
     for _ in range(database_module.POOL_SIZE + 1):
         with pytest.raises(RuntimeError), database.write():
             raise RuntimeError
@@ -91,7 +91,7 @@ def test_connection_can_be_used_again_after_a_failure(database: Database):
     assert count_events(database) == 1
 
 
-def test_read_sees_one_state_while_others_write(database: Database):
+def test_read_sees_one_snapshot_while_others_write(database: Database):
     with database.read() as connection:
         before = connection.scalar(select(func.count()).select_from(event_table))
         with database.write() as other:
@@ -119,7 +119,7 @@ def test_mistakes_in_statements_are_not_hidden(database: Database):
         connection.execute(insert(event_table).values(task_id=None))
 
 
-def test_times_come_back_to_the_microsecond(database: Database):
+def test_times_are_exact_to_the_microsecond(database: Database):
     now = datetime(2026, 11, 25, 13, 14, 15, 123456, tzinfo=UTC)
     with database.write() as connection:
         events.append(connection, "t1", now, EventKind.CHANGE, "ann", "a")
@@ -127,11 +127,11 @@ def test_times_come_back_to_the_microsecond(database: Database):
         assert events.list_events(connection, "t1", 0, 1)[0].timestamp == now
 
 
-# -- a database that does not answer -----------------------------------------------------------------------------------
+# -- an unavailable database -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
+def test_locked_database_is_reported_within_five_seconds(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     with closing(sqlite3.connect(tmp_path / "database.sqlite", isolation_level=None)) as other:
@@ -147,7 +147,7 @@ def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
     database.close()
 
 
-def test_wait_for_ones_turn_counts_as_a_wait_for_the_lock(impatient: Database, monkeypatch: pytest.MonkeyPatch):
+def test_wait_for_the_writers_turn_counts_as_a_wait_for_the_lock(impatient: Database, monkeypatch: pytest.MonkeyPatch):
     if not impatient.is_sqlite:
         pytest.skip("PostgreSQL's writers take no turns")
     with closing(sqlite3.connect(str(impatient.url.database), isolation_level=None)) as other:
@@ -162,11 +162,11 @@ def test_wait_for_ones_turn_counts_as_a_wait_for_the_lock(impatient: Database, m
             return time.monotonic() - began
 
         with ThreadPoolExecutor(4) as pool:
-            # Who waits for the turn and then for the lock waits once, not twice.
+            # The waits for the turn and for the lock share one timeout.
             assert max(pool.map(write, (0, 0.1, 0.2, 0.3))) < 2 * 2
 
 
-def test_row_that_is_locked_is_not_waited_for_long(impatient: Database, backend: str):
+def test_wait_for_a_locked_row_is_short(impatient: Database, backend: str):
     with impatient.write() as connection:
         append(connection)
     lock = "SELECT 1" if backend == "sqlite" else "LOCK TABLE events IN EXCLUSIVE MODE"
@@ -178,22 +178,22 @@ def test_row_that_is_locked_is_not_waited_for_long(impatient: Database, backend:
     assert count_events(impatient) == 1
 
 
-def test_database_without_a_free_connection_says_so(impatient: Database):
-    with impatient.read(), impatient.read(), pytest.raises(DatabaseUnavailable, match="Every connection") as refused:
+def test_exhausted_connections_are_reported(impatient: Database):
+    with impatient.read(), impatient.read(), pytest.raises(DatabaseUnavailable, match="All connections") as refused:
         count_events(impatient)
     assert refused.value.headers == {"Retry-After": "2"}
     assert count_events(impatient) == 0
 
 
-def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database):
+def test_urgent_read_waits_briefly_for_a_free_connection(database: Database):
     with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own, own.read():
         began = time.monotonic()
-        with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
+        with pytest.raises(DatabaseUnavailable, match="All connections"), wait_limit(0.1):
             count_events(own)
         assert time.monotonic() - began < database_module.LOCK_MS / 2000
 
 
-def test_who_waited_for_a_connection_has_so_much_less_for_what_it_asks(database: Database):
+def test_wait_for_a_connection_reduces_the_time_for_statements(database: Database):
     with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own:
         has_it, left = threading.Event(), []
 
@@ -215,7 +215,7 @@ def test_who_waited_for_a_connection_has_so_much_less_for_what_it_asks(database:
     assert left[1] is None
 
 
-def test_hurried_read_waits_for_a_lock_of_the_file_only_so_long(tmp_path: Path):
+def test_urgent_read_waits_briefly_for_a_file_lock(tmp_path: Path):
     path = tmp_path / "database.sqlite"
     with closing(Database(sqlite_url(path))) as database:
         database.migrate()
@@ -224,23 +224,23 @@ def test_hurried_read_waits_for_a_lock_of_the_file_only_so_long(tmp_path: Path):
             for statement in ("PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE", "COMMIT"):
                 other.execute(statement)
             began = time.monotonic()
-            with pytest.raises(DatabaseUnavailable, match="locked"), hurrying(0.1):
+            with pytest.raises(DatabaseUnavailable, match="locked"), wait_limit(0.1):
                 count_events(database)
             assert time.monotonic() - began < database_module.LOCK_MS / 2000
 
 
-def test_write_that_waited_in_vain_for_a_lock_keeps_nobody_from_reading(impatient: Database):
+def test_write_that_timed_out_on_a_lock_does_not_block_reads(impatient: Database):
     with impatient.write() as connection:
         append(connection)
         lock = "SELECT 1" if impatient.is_sqlite else "LOCK TABLE events IN EXCLUSIVE MODE"
         connection.execute(text(lock))
         with pytest.raises(DatabaseUnavailable), impatient.write() as other:
             append(other)
-        with hurrying(5):
+        with wait_limit(5):
             assert count_events(impatient) == 0
 
 
-def test_use_of_the_database_is_noted_for_who_asks(database: Database):
+def test_use_of_the_database_is_recorded_for_the_context(database: Database):
     token = current_use.set(Use())
     try:
         count_events(database)
@@ -261,7 +261,7 @@ def test_file_in_a_missing_directory_is_unavailable(tmp_path: Path):
         pass
 
 
-def test_server_that_is_away_is_unavailable():
+def test_unreachable_server_is_unavailable():
     database = Database("postgresql://u@127.0.0.1:1/x")
     with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1"), database.read():
         pass
@@ -269,7 +269,7 @@ def test_server_that_is_away_is_unavailable():
         database.migrate()
 
 
-def test_connections_that_the_server_cut_are_made_anew(database: Database):
+def test_connections_closed_by_the_server_are_replaced(database: Database):
     if database.is_sqlite:
         pytest.skip("a file has no server")
     with ThreadPoolExecutor(4) as pool:
@@ -281,7 +281,7 @@ def test_connections_that_the_server_cut_are_made_anew(database: Database):
         assert set(pool.map(lambda _: count_events(database), range(16))) == {0}
 
 
-def test_connection_that_is_cut_within_a_transaction_is_unavailable(database: Database):
+def test_connection_closed_within_a_transaction_is_unavailable(database: Database):
     if database.is_sqlite:
         pytest.skip("a file has no server")
     with pytest.raises(DatabaseUnavailable), database.write() as connection:
@@ -289,7 +289,7 @@ def test_connection_that_is_cut_within_a_transaction_is_unavailable(database: Da
     assert count_events(database) == 0
 
 
-# -- a database that cannot be made says what to do --------------------------------------------------------------------
+# -- remedies for a database that cannot be created --------------------------------------------------------------------
 
 
 def why_unusable(database: Database) -> str:
@@ -299,7 +299,7 @@ def why_unusable(database: Database) -> str:
 
 
 def refuse_to_open(database: Database) -> None:
-    """As a file or directory that this user may not use; for root there is none."""
+    """Like a file or directory that this user may not access, which does not exist for root."""
 
     def refuse(*_: object) -> None:
         error = sqlite3.OperationalError("unable to open database file")
@@ -309,41 +309,43 @@ def refuse_to_open(database: Database) -> None:
     event.listen(database.engine, "do_connect", refuse)
 
 
-def test_directory_that_is_missing_is_to_be_made(tmp_path: Path):
+def test_missing_directory_is_reported_with_a_remedy(tmp_path: Path):
     file = tmp_path / "missing" / "database.sqlite"
     said = why_unusable(Database(sqlite_url(file)))
     assert said.startswith(f"the database {file} cannot be used (")
-    assert said.endswith(f": make the directory {file.parent}, or name another file in DATABASE_URL")
+    assert said.endswith(f": create the directory {file.parent}, or set DATABASE_URL to another file")
 
 
-def test_directory_in_the_place_of_a_file_is_named(tmp_path: Path):
+def test_directory_in_place_of_a_file_is_named(tmp_path: Path):
     said = why_unusable(Database(sqlite_url(tmp_path)))
-    assert said.endswith(": it is a directory: name a file in DATABASE_URL")
+    assert said.endswith(": it is a directory: set DATABASE_URL to a file")
 
 
-def test_file_that_may_not_be_used_is_to_be_permitted(tmp_path: Path):
+def test_inaccessible_file_is_reported_with_a_remedy(tmp_path: Path):
     (tmp_path / "database.sqlite").touch()
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     refuse_to_open(database)
-    assert "let this user read and write it, its -wal and -shm beside it, and its directory" in why_unusable(database)
+    assert "give this user read and write access to it, its -wal and -shm files, and its directory" in why_unusable(
+        database
+    )
 
 
-def test_directory_that_takes_no_file_is_to_be_permitted_or_another_taken(tmp_path: Path):
+def test_directory_without_write_access_is_reported_with_a_remedy(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     refuse_to_open(database)
     said = why_unusable(database)
-    assert f"let this user write into {tmp_path} and make room on its disk" in said
-    assert said.endswith("or name another one by STORAGE_ROOT or DATABASE_URL")
+    assert f"give this user write access to {tmp_path} and free disk space" in said
+    assert said.endswith("or choose another one with STORAGE_ROOT or DATABASE_URL")
 
 
-def test_server_that_is_away_is_to_be_looked_after():
-    assert "Look whether PostgreSQL runs there" in why_unusable(Database("postgresql://u@127.0.0.1:1/x"))
+def test_unreachable_server_is_reported_with_a_remedy():
+    assert "Check that PostgreSQL runs there" in why_unusable(Database("postgresql://u@127.0.0.1:1/x"))
 
 
-# -- files that others use ---------------------------------------------------------------------------------------------
+# -- concurrently used files -------------------------------------------------------------------------------------------
 
 
-def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: Path):
+def test_file_being_created_by_another_server_is_waited_for(tmp_path: Path):
     path = tmp_path / "database.sqlite"
     database = Database(sqlite_url(path))
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
@@ -356,7 +358,7 @@ def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: P
     database.close()
 
 
-def test_transactions_are_measured_whether_they_end_well_or_not(database: Database):
+def test_transactions_are_measured_whether_they_succeed_or_not(database: Database):
     read, write = observed(transactions, "read"), observed(transactions, "write")
     with database.read():
         pass

@@ -1,4 +1,4 @@
-"""What drivers raise, as the service's own errors."""
+"""Translation of drivers' exceptions."""
 
 import sqlite3
 
@@ -7,17 +7,17 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.db.database_errors import PROMOTE, is_access, say, translate
+from api.db.database_errors import PROMOTE, first_line, is_access, translate
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
 
 
 @pytest.mark.parametrize("kind", [sqlite3.DatabaseError, psycopg.InternalError, psycopg.ProgrammingError])
-def test_every_error_of_a_driver_is_the_databases(kind: type[Exception]):
+def test_driver_errors_are_recognised(kind: type[Exception]):
     assert type(translate(DBAPIError("SELECT", None, kind("odd")))) is DatabaseUnavailable  # type: ignore[arg-type]
     assert type(translate(kind("odd"))) is DatabaseUnavailable
 
 
-def test_refused_values_are_their_callers():
+def test_rejected_values_are_left_to_the_caller():
     assert translate(IntegrityError("INSERT", None, sqlite3.IntegrityError("UNIQUE"))) is None  # type: ignore[arg-type]
 
 
@@ -29,7 +29,7 @@ def test_refused_values_are_their_callers():
         (psycopg.errors.IndexCorrupted("index"), DatabaseDamaged),
     ],
 )
-def test_trouble_of_postgresql_is_told_by_its_kind(error: Exception, expected: type[Exception]):
+def test_postgresql_errors_are_translated_by_kind(error: Exception, expected: type[Exception]):
     assert type(translate(error)) is expected
 
 
@@ -43,7 +43,7 @@ def test_trouble_of_postgresql_is_told_by_its_kind(error: Exception, expected: t
         (sqlite3.SQLITE_BUSY, DatabaseUnavailable),
     ],
 )
-def test_trouble_of_sqlite_is_told_by_its_kind(code: int, expected: type[Exception]):
+def test_sqlite_errors_are_translated_by_kind(code: int, expected: type[Exception]):
     error = sqlite3.OperationalError("database trouble")
     error.sqlite_errorcode = code
     translated = translate(error)
@@ -52,24 +52,24 @@ def test_trouble_of_sqlite_is_told_by_its_kind(code: int, expected: type[Excepti
     assert translated.headers["Retry-After"]
 
 
-def test_every_connection_in_use_is_said_so():
+def test_exhausted_connections_are_reported():
     translated = translate(PoolTimeout("QueuePool limit"))
     assert translated is not None
-    assert translated.detail == "Every connection to the database is in use."
+    assert translated.detail == "All connections to the database are in use."
 
 
 @pytest.mark.parametrize(
     ("code", "is_one"), [(sqlite3.SQLITE_READONLY, True), (sqlite3.SQLITE_CANTOPEN, True), (sqlite3.SQLITE_BUSY, False)]
 )
-def test_a_file_that_cannot_be_used_here_is_known(code: int, is_one: bool):
+def test_inaccessible_file_is_recognised(code: int, is_one: bool):
     error = sqlite3.OperationalError("trouble")
     error.sqlite_errorcode = code
     assert is_access(error) is is_one
 
 
-def test_the_first_line_of_the_driver_is_said():
-    assert say(sqlite3.OperationalError("one\ntwo")) == "one."
-    assert say(sqlite3.OperationalError("")) == "OperationalError."
+def test_first_line_of_the_drivers_message_is_used():
+    assert first_line(sqlite3.OperationalError("one\ntwo")) == "one."
+    assert first_line(sqlite3.OperationalError("")) == "OperationalError."
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_first_line_of_the_driver_is_said():
         (psycopg.OperationalError("Connection refused"), False),
     ],
 )
-def test_a_postgresql_that_takes_no_changes_is_told_with_what_to_do(error: Exception, is_one: bool):
+def test_read_only_postgresql_is_reported_with_a_remedy(error: Exception, is_one: bool):
     translated = translate(error)
     assert translated is not None
     assert translated.detail.endswith(PROMOTE) is is_one

@@ -1,4 +1,4 @@
-"""What registrations in the database share with trainings, and how they behave while it is away."""
+"""Registrations in the database: their interplay with trainings, and an unavailable database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def test_gpu_of_a_training_cannot_be_registered(stores: Stores, registrations: D
     assert registrations.list() == ()
 
 
-def test_gpu_of_a_program_cannot_be_trained_on(stores: Stores, registrations: DatabaseRegistrations):
+def test_registered_gpu_cannot_be_claimed_by_a_training(stores: Stores, registrations: DatabaseRegistrations):
     registrations.claim(program("a", "GPU-0"))
     stores.tasks.create(new_task("t1"), NOW, "ann")
     with pytest.raises(ResourceHeld) as held:
@@ -84,26 +84,26 @@ def test_training_that_holds_a_gpu_shows_its_progress(stores: Stores, registrati
     assert (holder.progress, holder.estimated_remaining_time) == (12.5, 60.0)
 
 
-def test_training_whose_gpu_drains_has_ended(stores: Stores, registrations: DatabaseRegistrations):
+def test_training_with_a_draining_gpu_has_ended(stores: Stores, registrations: DatabaseRegistrations):
     attempt = stores.claimed("t1", 0)
     assert not registrations.holders()["GPU-0"].has_ended
     stores.finish(attempt, TaskStatus.FAILED)
     assert registrations.holders()["GPU-0"].has_ended
 
 
-def test_programs_of_other_machines_are_not_listed_here(database: Database, registrations: DatabaseRegistrations):
+def test_programs_of_other_machines_are_not_listed(database: Database, registrations: DatabaseRegistrations):
     DatabaseRegistrations(database, "node-b", FakeClock()).claim(program("b", "GPU-9"))
     registrations.claim(program("a", "GPU-0"))
     assert [task.task_id for task in registrations.list()] == ["a"]
     assert sorted(registrations.holders()) == ["GPU-0", "GPU-9"]
 
 
-def test_registrations_outlive_their_server(database: Database, registrations: DatabaseRegistrations):
+def test_registrations_survive_their_server(database: Database, registrations: DatabaseRegistrations):
     kept = registrations.claim(program("a", "GPU-0"))
     assert DatabaseRegistrations(database, NODE, FakeClock()).list() == (kept,)
 
 
-def test_release_beside_another_finds_nothing(database: Database, registrations: DatabaseRegistrations):
+def test_concurrent_release_finds_nothing(database: Database, registrations: DatabaseRegistrations):
     if database.is_sqlite:
         pytest.skip("writers of SQLite take turns")
     registrations.claim(program("a", "GPU-0"))
@@ -111,11 +111,11 @@ def test_release_beside_another_finds_nothing(database: Database, registrations:
     assert isinstance(late.exception(), TaskNotFound)
 
 
-# -- while the database is away ----------------------------------------------------------------------------------------
+# -- an unavailable database -------------------------------------------------------------------------------------------
 
 
 class Away:
-    """A database that can be away, and counts how often it was asked."""
+    """A database that can be unavailable, and counts its queries."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -131,7 +131,7 @@ class Away:
             yield connection
 
 
-def test_holders_are_the_last_ones_while_the_database_is_away(database: Database, clock: FakeClock):
+def test_last_holders_are_used_while_the_database_is_unavailable(database: Database, clock: FakeClock):
     DatabaseRegistrations(database, NODE, clock).claim(program("a", "GPU-0"))
     away = Away(database)
     registrations = DatabaseRegistrations(away, NODE, clock)  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def test_holders_are_the_last_ones_while_the_database_is_away(database: Database
     assert list(before) == ["GPU-0"]
 
 
-def test_holders_that_were_never_known_are_not_nobody(database: Database, clock: FakeClock):
+def test_unknown_holders_are_not_treated_as_none(database: Database, clock: FakeClock):
     away = Away(database)
     away.is_away = True
     registrations = DatabaseRegistrations(away, NODE, clock)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_holders_that_were_never_known_are_not_nobody(database: Database, clock:
     assert away.asked == 1
 
 
-def test_database_that_is_away_is_left_alone_for_a_while(database: Database, clock: FakeClock):
+def test_unavailable_database_is_not_queried_for_a_while(database: Database, clock: FakeClock):
     away = Away(database)
     registrations = DatabaseRegistrations(away, NODE, clock)  # type: ignore[arg-type]
     assert registrations.holders() == {}

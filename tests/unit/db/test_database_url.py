@@ -1,4 +1,4 @@
-"""The URL of a database: every name that is understood, what is refused, and passwords that are never shown."""
+"""DATABASE_URL: accepted forms, rejected ones, and passwords that are never shown."""
 
 import re
 from pathlib import Path
@@ -15,27 +15,27 @@ SECRET = "hunter2"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_name_of_postgresql_is_understood(scheme: str):
+def test_every_scheme_of_postgresql_is_accepted(scheme: str):
     database = Database(f"{scheme}://user:{SECRET}@host:5433/name?sslmode=require")
     assert (database.is_sqlite, database.url.drivername) == (False, "postgresql+psycopg")
     assert (database.url.host, database.url.port, database.url.database) == ("host", 5433, "name")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///a/b.sqlite", "sqlite+pysqlite:///a/b.sqlite"])
-def test_every_name_of_sqlite_is_understood(url: str):
+def test_every_form_of_sqlite_is_accepted(url: str):
     database = Database(url)
     assert (database.is_sqlite, database.url.database) == (True, "a/b.sqlite")
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "host/name", "postgresql://u@host:port/name", "://"])
-def test_what_is_no_url_is_refused_with_an_example(url: str):
-    with pytest.raises(DatabaseError, match="it looks like postgresql://user:password@host/name"):
+def test_invalid_url_is_refused_with_an_example(url: str):
+    with pytest.raises(DatabaseError, match="write it as postgresql://user:password@host/name"):
         Database(url)
 
 
 @pytest.mark.parametrize("url", ["mysql://u@h/x", "oracle://u@h/x", "http://host/x"])
 def test_other_databases_are_refused_by_name(url: str):
-    with pytest.raises(DatabaseError, match=f"names '{url.partition(':')[0]}': only postgresql://"):
+    with pytest.raises(DatabaseError, match=f"has the scheme '{url.partition(':')[0]}': only postgresql://"):
         Database(url)
 
 
@@ -51,12 +51,12 @@ def test_password_is_not_shown():
     assert re.fullmatch(r"postgresql\+psycopg://user:\*+@127\.0\.0\.1:1/name", database.shown)
 
 
-def test_password_in_the_query_is_not_shown_either():
+def test_password_in_the_query_is_not_shown():
     assert SECRET not in Database(f"postgresql://user@127.0.0.1:1/name?password={SECRET}&sslmode=disable").shown
 
 
 @pytest.mark.parametrize("password", [f"x@{SECRET}", f"{SECRET}@", f"x:{SECRET}@y", f"x/{SECRET}@y"])
-def test_a_password_that_cannot_be_told_from_the_host_is_refused_without_it(password: str):
+def test_ambiguous_password_is_refused_without_showing_it(password: str):
     with pytest.raises(DatabaseError) as refused:
         Database(f"postgresql://user:{password}@127.0.0.1:1/name").migrate()
     assert SECRET not in str(refused.value)
@@ -90,7 +90,7 @@ def test_every_file_name_survives_its_url(path: str):
         ("postgresql://u@/name?host=a,b&port=5432,5433", "a,b", "5432,5433"),
     ],
 )
-def test_several_servers_are_understood(url: str, hosts: str, ports: str | None):
+def test_several_servers_are_accepted(url: str, hosts: str, ports: str | None):
     database = Database(url)
     assert (database.url.database, database.url.host) == ("name", None)
     assert (database.url.query["host"], database.url.query.get("port")) == (hosts, ports)
@@ -98,13 +98,13 @@ def test_several_servers_are_understood(url: str, hosts: str, ports: str | None)
 
 
 @pytest.mark.parametrize("servers", ["a,", ",b", "a:x,b", "a:1:2,b", "[::1,b", "a,,b"])
-def test_a_list_of_servers_with_a_fault_is_refused(servers: str):
-    with pytest.raises(DatabaseError, match="looks like postgresql://user:password@host1:5432,host2:5432/name"):
+def test_invalid_list_of_servers_is_refused(servers: str):
+    with pytest.raises(DatabaseError, match="write it as postgresql://user:password@host1:5432,host2:5432/name"):
         Database(f"postgresql://user:pass@{servers}/name")
 
 
 @pytest.mark.parametrize("password", [f"x@{SECRET}", f"{SECRET},y", f"{SECRET},"])
-def test_a_password_beside_several_servers_is_never_shown(password: str):
+def test_password_with_several_servers_is_not_shown(password: str):
     try:
         shown = Database(f"postgresql://user:{password}@a:1,b:2/name").shown
     except DatabaseError as error:
@@ -112,6 +112,6 @@ def test_a_password_beside_several_servers_is_never_shown(password: str):
     assert SECRET not in shown
 
 
-def test_servers_share_a_port_that_stands_alone():
+def test_single_port_applies_to_all_servers():
     assert servers_of({"host": "a,b", "port": "5433"}) == ({"host": "a", "port": "5433"}, {"host": "b", "port": "5433"})
     assert servers_of({"host": "a"}) == servers_of({}) == ()

@@ -6,7 +6,7 @@ from api.datasets.store import DatasetStore
 from api.db.database import Database
 from api.domain.dataset import Dataset, PinnedDataset
 from api.domain.dataset_cache import CacheState, PlannedCache
-from api.domain.sight import ANOTHERS_TASK, Sight, seeing
+from api.domain.read_scope import OTHER_USERS_TASK, ReadScope, seeing
 from api.domain.task import TaskType
 from api.domain.training import NewTask, TaskStatus
 from api.errors import CacheBuilding, CacheInUse
@@ -43,7 +43,7 @@ def end(stores: Stores, task_id: str) -> None:
     stores.tasks.request_stop(task_id, a_stop(), NOW, "stop")
 
 
-def test_caches_are_found_by_their_key_and_their_dataset(stores: Stores, store: DatasetCacheStore, cats: Dataset):
+def test_caches_are_found_by_key_and_dataset(stores: Stores, store: DatasetCacheStore, cats: Dataset):
     stores.tasks.create(caching(cats), NOW, "ann")
     stores.tasks.create(caching(cats, "c2", "other"), NOW, "ann")
     stores.tasks.create(training(cats), NOW, "ann")
@@ -53,7 +53,7 @@ def test_caches_are_found_by_their_key_and_their_dataset(stores: Stores, store: 
     assert store.with_key("k") == []
 
 
-def test_one_task_at_a_time_makes_a_cache(stores: Stores, cats: Dataset):
+def test_one_task_at_a_time_creates_a_cache(stores: Stores, cats: Dataset):
     stores.tasks.create(caching(cats), NOW, "ann")
     with pytest.raises(CacheBuilding) as refused:
         stores.tasks.create(caching(cats, "c2"), NOW, "ann")
@@ -62,7 +62,7 @@ def test_one_task_at_a_time_makes_a_cache(stores: Stores, cats: Dataset):
     stores.tasks.create(caching(cats, "c2"), NOW, "ann")
 
 
-def test_of_two_that_start_at_once_one_is_refused(stores: Stores, database: Database, backend: str, cats: Dataset):
+def test_one_of_two_concurrent_starts_is_refused(stores: Stores, database: Database, backend: str, cats: Dataset):
     if backend == "sqlite":
         pytest.skip("SQLite has one writer")
     second = beside(
@@ -73,15 +73,15 @@ def test_of_two_that_start_at_once_one_is_refused(stores: Stores, database: Data
     assert isinstance(second.exception(), CacheBuilding)
 
 
-def test_who_uses_a_cache_keeps_it(stores: Stores, store: DatasetCacheStore, cats: Dataset):
+def test_task_that_uses_a_cache_keeps_it(stores: Stores, store: DatasetCacheStore, cats: Dataset):
     stores.tasks.create(caching(cats), NOW, "ann")
     end(stores, "c1")
     stores.tasks.create(training(cats), NOW, "ann")
     stores.tasks.create(training(cats, "t2", owner="bob"), NOW, "bob")
     assert store.users(["c1", "c2"]) == {"c1": ["t1", "t2"]}
-    with seeing(Sight("bob", sees_all=False)), pytest.raises(CacheInUse) as refused:
+    with seeing(ReadScope("bob", sees_all=False)), pytest.raises(CacheInUse) as refused:
         stores.tasks.delete("c1", NOW)
-    assert refused.value.data == {"tasks": [ANOTHERS_TASK, "t2"]}
+    assert refused.value.data == {"tasks": [OTHER_USERS_TASK, "t2"]}
     end(stores, "t1")
     end(stores, "t2")
     stores.tasks.delete("c1", NOW)

@@ -46,9 +46,7 @@ def take_over(store: DatasetStore, dataset: Dataset, claim: int, blobs: int) -> 
     store.add_version(dataset.serial, new, None, NOW)
 
 
-def test_what_a_dataset_holds_is_needed_even_before_a_version_has_it(
-    store: DatasetStore, holds: DatasetHolds, cats: Dataset
-):
+def test_claimed_blobs_are_needed_before_a_version_exists(store: DatasetStore, holds: DatasetHolds, cats: Dataset):
     claim = holds.hold(cats.serial, {SHA: 5}, NOW)
     holds.hold(cats.serial, {SHA: 5}, NOW)
     assert needed(holds, SHA, OTHER) == [SHA]
@@ -58,9 +56,7 @@ def test_what_a_dataset_holds_is_needed_even_before_a_version_has_it(
     assert holds.held(cats.serial) == {SHA}
 
 
-def test_a_claim_that_no_version_takes_over_is_let_go_after_an_hour(
-    store: DatasetStore, holds: DatasetHolds, cats: Dataset
-):
+def test_claim_without_a_version_is_released_after_an_hour(store: DatasetStore, holds: DatasetHolds, cats: Dataset):
     claim = holds.hold(cats.serial, {SHA: 5, OTHER: 6}, NOW)
     holds.purge(later(3000))
     assert needed(holds, SHA, OTHER) == [SHA, OTHER]
@@ -70,7 +66,7 @@ def test_a_claim_that_no_version_takes_over_is_let_go_after_an_hour(
     assert needed(holds, SHA, OTHER, "c" * 64) == [SHA, OTHER]
 
 
-def test_a_version_whose_claim_was_let_go_is_not_made(store: DatasetStore, holds: DatasetHolds, cats: Dataset):
+def test_version_with_a_released_claim_is_not_created(store: DatasetStore, holds: DatasetHolds, cats: Dataset):
     claim = holds.hold(cats.serial, {SHA: 5, OTHER: 6}, NOW)
     holds.purge(later(4000))
     with pytest.raises(DatasetChanged, match="took too long"):
@@ -78,7 +74,7 @@ def test_a_version_whose_claim_was_let_go_is_not_made(store: DatasetStore, holds
     assert store.get("cats").latest is None
 
 
-def test_files_of_a_deleted_dataset_stay_until_the_last_task_that_needs_them_goes(
+def test_files_of_a_deleted_dataset_stay_until_the_last_task_is_deleted(
     store: DatasetStore, holds: DatasetHolds, cats: Dataset, stores: Stores
 ):
     stores.tasks.create(new_task(), NOW, "ann")
@@ -94,7 +90,7 @@ def test_files_of_a_deleted_dataset_stay_until_the_last_task_that_needs_them_goe
     assert needed(holds, SHA) == []
 
 
-def test_a_purge_that_was_killed_is_completed_by_the_next(
+def test_killed_purge_is_completed_by_the_next(
     store: DatasetStore, holds: DatasetHolds, cats: Dataset, monkeypatch: pytest.MonkeyPatch
 ):
     dogs = store.create(Dataset(0, "dogs", None, None, (), None, NOW, NOW, None))
@@ -111,14 +107,14 @@ def test_a_purge_that_was_killed_is_completed_by_the_next(
         assert connection.scalar(select(func.count()).select_from(dataset_blobs)) == 1
 
 
-def test_what_an_upload_brought_is_needed(holds: DatasetHolds, database: Database):
+def test_uploaded_files_are_needed(holds: DatasetHolds, database: Database):
     row = {"upload_id": "u", "place": "here", "metadata": {}, "status": "done", "sha256": SHA}
     with database.write() as connection:
         connection.execute(insert(uploads).values(created_at=0, updated_at=0, expires_at=0, **row))
     assert holds.needed([SHA, OTHER]) == {SHA}
 
 
-def test_a_database_belongs_with_the_first_store_that_it_meets(holds: DatasetHolds):
+def test_database_belongs_to_its_first_store(holds: DatasetHolds):
     assert holds.belongs_with("one")
     assert holds.belongs_with("one")
     assert not holds.belongs_with("another")

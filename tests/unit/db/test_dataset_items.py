@@ -45,19 +45,19 @@ def count_rows(database: Database) -> int:
         return connection.scalar(select(func.count()).select_from(dataset_items)) or 0
 
 
-def test_items_come_back_as_they_are(store: DatasetItemStore, manifest: int):
+def test_items_are_read_as_they_were_stored(store: DatasetItemStore, manifest: int):
     assert [found.item for found in store.page(manifest, ItemFilter(), 10, None, None)[0]] == ITEMS
     assert store.get(manifest, ITEMS[2].item_id).item == ITEMS[2]
 
 
-def test_rows_are_made_once(store: DatasetItemStore, manifest: int):
+def test_rows_are_created_once(store: DatasetItemStore, manifest: int):
     def never() -> Iterator[ManifestItem]:
         raise AssertionError
 
     assert store.ensure(MANIFEST, never, NOW) == manifest
 
 
-def test_rows_that_were_half_made_are_completed(store: DatasetItemStore, monkeypatch: pytest.MonkeyPatch):
+def test_incomplete_rows_are_completed(store: DatasetItemStore, monkeypatch: pytest.MonkeyPatch):
     def interrupted() -> Iterator[ManifestItem]:
         yield ITEMS[0]
         yield ITEMS[1]
@@ -69,7 +69,7 @@ def test_rows_that_were_half_made_are_completed(store: DatasetItemStore, monkeyp
     assert paths(store, store.ensure(MANIFEST, lambda: ITEMS, NOW)) == ["a.png", "b.png", "c.png", "d.mp4"]
 
 
-def test_a_page_goes_on_behind_its_cursor_or_after_its_offset(store: DatasetItemStore, manifest: int):
+def test_page_continues_after_its_cursor_or_offset(store: DatasetItemStore, manifest: int):
     rows, total = store.page(manifest, ItemFilter(), 2, None, 1)
     assert [found.item.path for found in rows] == ["c.png", "d.mp4"]
     assert total is None
@@ -77,7 +77,7 @@ def test_a_page_goes_on_behind_its_cursor_or_after_its_offset(store: DatasetItem
         assert [found.item.path for found in store.page(manifest, wanted, 1, 2, None)[0]] == ["c.png"]
 
 
-def test_text_is_found_in_path_and_caption_whatever_its_case(store: DatasetItemStore, manifest: int):
+def test_text_is_found_in_path_and_caption_case_insensitively(store: DatasetItemStore, manifest: int):
     assert paths(store, manifest, search="TABBY") == ["c.png"]
     assert paths(store, manifest, search="0% t") == ["c.png"]
     assert paths(store, manifest, search=".MP4") == ["d.mp4"]
@@ -96,7 +96,7 @@ def test_text_is_found_in_path_and_caption_whatever_its_case(store: DatasetItemS
         ("no_such_problem", []),
     ],
 )
-def test_items_are_chosen_by_their_problem(
+def test_items_are_filtered_by_problem(
     database: Database, store: DatasetItemStore, manifest: int, problem: str, expected: list[str]
 ):
     know(database, "1", problem="truncated")
@@ -107,14 +107,14 @@ def test_items_are_chosen_by_their_problem(
     assert all(problem in ("any", *found.problems) for found in rows)
 
 
-def test_what_is_known_of_the_bytes_stands_beside_them(database: Database, store: DatasetItemStore, manifest: int):
+def test_media_facts_are_joined_to_items(database: Database, store: DatasetItemStore, manifest: int):
     know(database, "2", kind="other", width=7, frame_count=9)
     found = store.get(manifest, ITEMS[3].item_id)
     assert found.facts is not None
     assert (found.facts.width, found.facts.frame_count, found.facts.fps, found.problems) == (7, 9, None, ("not_media",))
 
 
-def test_an_unknown_item_is_told(store: DatasetItemStore, manifest: int):
+def test_unknown_item_is_reported(store: DatasetItemStore, manifest: int):
     with pytest.raises(ItemNotFound):
         store.get(manifest, "0" * 16)
 
@@ -124,9 +124,7 @@ def move(database: Database, store: DatasetItemStore, new: str = OTHER) -> bool:
         return store.move(connection, MANIFEST, new, {1: item("b.png", None)}, NOW)
 
 
-def test_rows_are_taken_over_by_a_version_with_other_captions(
-    database: Database, store: DatasetItemStore, manifest: int
-):
+def test_rows_are_reused_by_a_version_with_other_captions(database: Database, store: DatasetItemStore, manifest: int):
     assert move(database, store)
     assert count_rows(database) == len(ITEMS)
     moved = store.ensure(OTHER, lambda: pytest.fail("they are there already"), NOW)
@@ -137,16 +135,14 @@ def test_rows_are_taken_over_by_a_version_with_other_captions(
     assert (store.is_indexed(MANIFEST), store.is_indexed(OTHER)) == (False, True)
 
 
-def test_rows_that_were_taken_over_are_made_anew_for_who_asks_for_them(
-    database: Database, store: DatasetItemStore, manifest: int
-):
+def test_reused_rows_are_recreated_when_requested(database: Database, store: DatasetItemStore, manifest: int):
     move(database, store)
     again = store.ensure(MANIFEST, lambda: ITEMS, NOW)
     assert [each.item for each in store.page(again, ItemFilter(), 10, None, None)[0]] == list(ITEMS)
     assert count_rows(database) == 2 * len(ITEMS)
 
 
-def test_nothing_is_taken_over_where_it_is_there_or_not_whole(database: Database, store: DatasetItemStore):
+def test_rows_are_not_reused_if_they_exist_or_are_incomplete(database: Database, store: DatasetItemStore):
     assert not move(database, store)
     store.ensure(MANIFEST, lambda: ITEMS, NOW)
     store.ensure(OTHER, lambda: ITEMS[:1], NOW)
@@ -154,14 +150,14 @@ def test_nothing_is_taken_over_where_it_is_there_or_not_whole(database: Database
     assert paths(store, store.ensure(OTHER, lambda: pytest.fail("it is there"), NOW)) == [ITEMS[0].path]
 
 
-def test_rows_that_nobody_asks_for_go_and_come_again(database: Database, store: DatasetItemStore, manifest: int):
+def test_unused_rows_are_deleted_and_recreated(database: Database, store: DatasetItemStore, manifest: int):
     assert store.prune(NOW) == 0
     assert store.prune(later(1)) == 1
     assert count_rows(database) == 0
     assert paths(store, store.ensure(MANIFEST, lambda: ITEMS, NOW)) == ["a.png", "b.png", "c.png", "d.mp4"]
 
 
-def test_rows_that_a_killed_pass_left_are_removed_by_the_next(
+def test_rows_left_by_a_killed_pass_are_deleted_by_the_next(
     database: Database, store: DatasetItemStore, manifest: int, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patched:

@@ -30,21 +30,21 @@ def manifests(store: DatasetStore, task_id: str = "t1") -> list[str]:
     return [found.manifest_sha256 for found in store.pins_of([task_id])]
 
 
-def test_a_task_uses_what_was_pinned_last(database: Database, store: DatasetStore, cats: Dataset):
+def test_task_uses_what_was_pinned_last(database: Database, store: DatasetStore, cats: Dataset):
     pin(database, cats, twice=True)
     assert manifests(store) == [SHA]
     pin(database, cats, OTHER)
     assert manifests(store) == [OTHER]
 
 
-def test_a_dataset_that_was_deleted_meanwhile_is_not_pinned(database: Database, store: DatasetStore, cats: Dataset):
+def test_deleted_dataset_is_not_pinned(database: Database, store: DatasetStore, cats: Dataset):
     store.delete("cats", NOW)
     with pytest.raises(DatasetNotFound, match="cats was deleted meanwhile"):
         pin(database, cats)
     assert manifests(store) == []
 
 
-def test_what_a_task_uses_of_a_deleted_dataset_another_may_use_too(
+def test_other_tasks_may_use_the_pinned_version_of_a_deleted_dataset(
     database: Database, store: DatasetStore, cats: Dataset
 ):
     pin(database, cats)
@@ -55,6 +55,6 @@ def test_what_a_task_uses_of_a_deleted_dataset_another_may_use_too(
         pin(database, cats, OTHER, "t3")
 
 
-def test_tasks_are_told_with_what_they_use(database: Database, store: DatasetStore, cats: Dataset):
+def test_tasks_are_listed_with_the_versions_they_use(database: Database, store: DatasetStore, cats: Dataset):
     pin(database, cats)
     assert store.used_by(["t1", "t2"]) == {"t1": "cats@1"}

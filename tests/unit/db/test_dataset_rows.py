@@ -1,4 +1,4 @@
-"""Rows of datasets and versions, within a transaction of the caller."""
+"""Rows of datasets and versions, in a transaction of the caller."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ CATS = Dataset(0, "cats", "ann", None, (), None, NOW, NOW, None)
 VERSION = NewVersion("a" * 64, "ann", "first", 5, 10, {"edited": 1}, excluded=2)
 
 
-def test_a_version_is_read_as_it_was_inserted(database: Database):
+def test_version_is_read_as_it_was_inserted(database: Database):
     with database.write(is_audited=False) as connection:
         serial = insert_dataset(connection, CATS)
         made = insert_version(connection, serial, VERSION, None, NOW)
@@ -25,7 +25,7 @@ def test_a_version_is_read_as_it_was_inserted(database: Database):
     assert (made.ordinal, made.items, made.excluded, made.origin) == (1, 5, 2, {"edited": 1})
 
 
-def test_a_version_of_an_older_server_has_nothing_excluded(database: Database):
+def test_version_of_an_older_server_has_no_excluded_items(database: Database):
     with database.write(is_audited=False) as connection:
         made = insert_version(connection, insert_dataset(connection, CATS), VERSION, None, NOW)
         connection.execute(dataset_versions.update().values(excluded=None))
@@ -33,7 +33,7 @@ def test_a_version_of_an_older_server_has_nothing_excluded(database: Database):
     assert read_version(row._asdict()) == replace(made, excluded=0)
 
 
-def test_a_name_is_taken_once_and_a_version_follows_the_newest(database: Database):
+def test_name_is_unique_and_a_version_follows_the_newest(database: Database):
     with database.write(is_audited=False) as connection:
         serial = insert_dataset(connection, CATS)
     with pytest.raises(DatasetExists), database.write(is_audited=False) as connection:
@@ -43,7 +43,7 @@ def test_a_name_is_taken_once_and_a_version_follows_the_newest(database: Databas
             insert_version(connection, dataset, VERSION, expected, NOW)
 
 
-def test_a_claim_that_was_let_go_makes_no_version(database: Database):
+def test_released_claim_creates_no_version(database: Database):
     with database.write(is_audited=False) as connection:
         serial = insert_dataset(connection, CATS)
     with pytest.raises(DatasetChanged, match="too long"), database.write(is_audited=False) as connection:

@@ -1,4 +1,4 @@
-"""Splits in the database: both versions or neither."""
+"""Splits in the database are atomic."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def test_shared_bytes_count_in_full_for_two_owners(database: Database, store: Da
     assert store.stored_by() == {"ann": 5, "bob": 13}
 
 
-def test_neither_is_changed_where_one_cannot_be(database: Database, store: DatasetStore, cats: Dataset):
+def test_neither_dataset_changes_if_one_cannot(database: Database, store: DatasetStore, cats: Dataset):
     dogs = store.create(DOGS)
     with pytest.raises(DatasetExists):
         split(database, cats, DOGS)

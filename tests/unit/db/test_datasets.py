@@ -9,7 +9,7 @@ from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database
 from api.db.dataset_tables import dataset_pins
 from api.domain.dataset import Dataset
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound
 from tests.unit.db.builders import NOW, Stores, later, new_task
 
@@ -34,12 +34,12 @@ def pin(database: Database, dataset: Dataset, task_id: str = "t1") -> None:
         connection.execute(insert(dataset_pins).values(row))
 
 
-def test_a_dataset_is_read_as_it_was_made(store: DatasetStore, cats: Dataset):
+def test_dataset_is_read_as_it_was_created(store: DatasetStore, cats: Dataset):
     assert store.get("cats") == cats
     assert store.get_by_serial(cats.serial) == cats
 
 
-def test_a_taken_name_is_told_when_made_and_when_renamed(store: DatasetStore, cats: Dataset):
+def test_taken_name_is_reported_on_creation_and_rename(store: DatasetStore, cats: Dataset):
     with pytest.raises(DatasetExists):
         store.create(CATS)
     store.create(replace(CATS, name="dogs"))
@@ -47,7 +47,7 @@ def test_a_taken_name_is_told_when_made_and_when_renamed(store: DatasetStore, ca
         store.change("dogs", {"name": "cats"}, NOW)
 
 
-def test_lists_are_searched_and_show_only_what_may_be_seen(store: DatasetStore, cats: Dataset):
+def test_lists_are_searched_within_the_callers_scope(store: DatasetStore, cats: Dataset):
     store.create(replace(CATS, name="dogs", owner="bob", description=None))
     names = [row.name for row in store.page(DatasetFilter(), 10, None, None)[0]]
     assert names == ["dogs", "cats"]
@@ -66,12 +66,12 @@ def test_lists_are_searched_by_tags(store: DatasetStore, search: str, found: boo
     assert ([row.name for row in rows], total) == ((["cats"], 1) if found else ([], 0))
 
 
-def test_a_comma_between_tags_is_none_of_a_tag(store: DatasetStore):
+def test_comma_separates_tags(store: DatasetStore):
     store.create(replace(CATS, tags=("a", "b")))
     assert store.page(DatasetFilter(search=","), 10, None, None) == ([], 0)
 
 
-def test_the_items_of_the_newest_version_are_counted(store: DatasetStore, cats: Dataset):
+def test_items_of_the_newest_version_are_counted(store: DatasetStore, cats: Dataset):
     assert store.get("cats").items is None
     store.add_version(cats.serial, VERSION, None, NOW)
     store.add_version(cats.serial, replace(VERSION, manifest_sha256=OTHER, items=3), 1, NOW)
@@ -80,9 +80,7 @@ def test_the_items_of_the_newest_version_are_counted(store: DatasetStore, cats: 
     assert store.change("cats", {"tags": ["x"]}, NOW).items == 3
 
 
-def test_the_lists_of_items_of_all_versions_are_weighed_each_once(
-    database: Database, store: DatasetStore, cats: Dataset
-):
+def test_manifests_of_all_versions_are_counted_once(database: Database, store: DatasetStore, cats: Dataset):
     holds = DatasetHolds(database)
     for latest, blobs in ((None, {SHA: 5, "c" * 64: 100}), (1, {OTHER: 7})):
         claim = holds.hold(cats.serial, blobs, NOW)
@@ -92,13 +90,13 @@ def test_the_lists_of_items_of_all_versions_are_weighed_each_once(
     assert holds.manifest_bytes(cats.serial) == 12
 
 
-def test_a_list_goes_on_behind_its_cursor(store: DatasetStore, cats: Dataset):
+def test_list_continues_after_its_cursor(store: DatasetStore, cats: Dataset):
     dogs = store.create(replace(CATS, name="dogs"))
     assert [row.name for row in store.page(DatasetFilter(), 1, None, dogs.serial)[0]] == ["cats"]
     assert [row.name for row in store.page(DatasetFilter(), 1, 1, None)[0]] == ["cats"]
 
 
-def test_versions_follow_each_other_and_none_is_lost(store: DatasetStore, cats: Dataset):
+def test_versions_are_consecutive_and_none_is_lost(store: DatasetStore, cats: Dataset):
     store.add_version(cats.serial, VERSION, None, NOW)
     store.add_version(cats.serial, replace(VERSION, manifest_sha256=OTHER), 1, later(1))
     with pytest.raises(DatasetChanged) as refused:
@@ -108,13 +106,13 @@ def test_versions_follow_each_other_and_none_is_lost(store: DatasetStore, cats: 
     assert store.find_version(cats.serial, OTHER).ordinal == 2
 
 
-def test_a_deleted_dataset_takes_no_version(store: DatasetStore, cats: Dataset):
+def test_deleted_dataset_accepts_no_version(store: DatasetStore, cats: Dataset):
     store.delete("cats", NOW)
     with pytest.raises(DatasetNotFound):
         store.add_version(cats.serial, VERSION, None, NOW)
 
 
-def test_what_a_task_uses_that_has_not_finished_is_not_deleted(store: DatasetStore, cats: Dataset, stores: Stores):
+def test_dataset_used_by_an_unfinished_task_is_not_deleted(store: DatasetStore, cats: Dataset, stores: Stores):
     stores.tasks.create(new_task(), NOW, "ann")
     pin(stores.database, cats)
     with pytest.raises(DatasetInUse) as refused:
@@ -122,7 +120,7 @@ def test_what_a_task_uses_that_has_not_finished_is_not_deleted(store: DatasetSto
     assert refused.value.data == {"tasks": ["t1"]}
 
 
-def test_a_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: Dataset):
+def test_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: Dataset):
     store.delete("cats", NOW)
     with pytest.raises(DatasetNotFound):
         store.get("cats")
@@ -138,12 +136,12 @@ def test_bytes_are_counted_by_owner(database: Database, store: DatasetStore, cat
     assert holds.held(cats.serial) == {SHA, OTHER}
 
 
-def test_who_may_not_see_a_task_learns_only_that_there_is_one(store: DatasetStore, cats: Dataset, stores: Stores):
+def test_users_who_cannot_see_a_task_learn_only_that_there_is_one(store: DatasetStore, cats: Dataset, stores: Stores):
     stores.tasks.create(new_task(owner="root"), NOW, "root")
     stores.tasks.create(new_task("t2", owner="ann"), NOW, "ann")
     for task_id in ("t1", "t2"):
         pin(stores.database, cats, task_id)
-    with seeing(Sight("ann", sees_all=False, sees_commands=False)):
+    with seeing(ReadScope("ann", sees_all=False, sees_commands=False)):
         assert store.users(cats.serial) == ["another user's task", "t2"]
         with pytest.raises(DatasetInUse) as refused:
             store.delete("cats", NOW)

@@ -1,4 +1,4 @@
-"""Deliveries as rows: what was written is read."""
+"""Deliveries as rows."""
 
 from sqlalchemy import insert, select
 
@@ -10,7 +10,7 @@ from api.domain.event import Severity
 from tests.unit.db.builders import NOW
 
 
-def test_a_delivery_is_read_and_shown_as_it_was_written(database: Database):
+def test_delivery_is_read_and_shown_as_it_was_stored(database: Database):
     bundle = Bundle("d1", "c1", DeliveryKind.DIGEST, Severity.CRITICAL, "g", (1, 2))
     with database.write() as connection:
         connection.execute(insert(alert_deliveries).values(delivery_row(bundle, 2, NOW)))

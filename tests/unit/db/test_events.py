@@ -1,9 +1,9 @@
-"""Events as those read them who follow."""
+"""Events as their subscribers read them."""
 
 import pytest
 
 from api.db.database import Database
-from api.domain.progress import NOTHING_YET
+from api.domain.progress import NO_PROGRESS
 from api.domain.reason import Reason
 from api.domain.training import EventKind, StopState, TaskStatus
 from api.errors import Conflict, TaskNotFound
@@ -14,7 +14,7 @@ from tests.unit.db.builders import NOW, Stores, new_task
 
 
 class Listener:
-    """Counts how often it was called, and looks at what is committed by then."""
+    """Counts its calls, and reads what is committed by then."""
 
     def __init__(self, database: Database) -> None:
         self.latest: list[int] = []
@@ -36,24 +36,24 @@ def test_listener_is_called_after_the_commit(database: Database, stores: Stores)
     assert listener.latest == [listener.latest[0], listener.latest[0] + 1]
 
 
-def test_transaction_without_an_event_calls_nobody(database: Database, stores: Stores):
+def test_transaction_without_an_event_calls_no_listener(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     listener = Listener(database)
-    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
+    stores.attempts.save_progress({"t1": NO_PROGRESS}, NOW)
     stores.tasks.get("t1")
     assert listener.latest == []
 
 
-def test_transaction_that_is_rolled_back_calls_nobody(database: Database, stores: Stores):
+def test_rolled_back_transaction_calls_no_listener(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     listener = Listener(database)
     with pytest.raises(ZeroDivisionError):
         append_and_fail(database)
-    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
+    stores.attempts.save_progress({"t1": NO_PROGRESS}, NOW)
     assert listener.latest == []
 
 
-def test_event_is_told_with_the_status_that_its_task_had_by_then(database: Database, stores: Stores):
+def test_event_has_the_status_of_its_task_at_that_time(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     add(stores)
     stores.tasks.request_stop("t1", stop_now(), NOW, "stop it")
@@ -85,7 +85,7 @@ def test_position_without_an_id_is_the_present_status(database: Database, stores
     assert (position.status, position.has_more) == (TaskStatus.QUEUED, False)
 
 
-def test_position_after_an_id_is_what_came_later(database: Database, stores: Stores):
+def test_position_after_an_id_has_the_later_events(database: Database, stores: Stores):
     for task_id in ("t1", "t2"):
         stores.tasks.create(new_task(task_id), NOW, "api")
     for _ in range(3):
@@ -100,14 +100,14 @@ def test_position_after_an_id_is_what_came_later(database: Database, stores: Sto
     assert ([each.event.id for each in rest.events], rest.has_more) == (ids[3:], False)
 
 
-def test_position_after_the_latest_is_nothing_new(database: Database, stores: Stores):
+def test_position_after_the_latest_has_no_events(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     latest = EventStore(database).latest_id()
     position = EventStore(database).position("t1", latest, 10)
     assert (position.events, position.last_id, position.has_more) == ((), latest, False)
 
 
-def test_position_that_is_not_reached_yet_is_the_present(database: Database, stores: Stores):
+def test_position_in_the_future_is_the_present(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     latest = EventStore(database).latest_id()
     position = EventStore(database).position("t1", latest + 5, 10)
@@ -126,7 +126,7 @@ def ids(tail: EventTail) -> list[int]:
     return [told.event.id for told in tail.read()]
 
 
-def test_tail_tells_each_event_once_in_order(database: Database, stores: Stores):
+def test_tail_returns_each_event_once_in_order(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     tail = EventTail(EventStore(database))
     tail.begin()
@@ -140,7 +140,7 @@ def test_tail_tells_each_event_once_in_order(database: Database, stores: Stores)
     assert ids(tail) == [found[-1] + 1]
 
 
-def test_tail_that_could_not_begin_begins_with_its_first_answer(database: Database, stores: Stores):
+def test_tail_that_could_not_start_starts_with_its_first_response(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     tail = EventTail(EventStore(database))
     assert ids(tail) == []
@@ -162,7 +162,7 @@ def test_tail_finds_an_event_that_became_visible_after_a_later_one(database: Dat
     assert ids(tail) == [later - 1]
 
 
-def test_tail_reads_on_however_much_there_is(database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch):
+def test_tail_reads_any_number_of_events(database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.events.tail.WINDOW", 3)
     monkeypatch.setattr("api.events.tail.AT_ONCE", 2)
     stores.tasks.create(new_task(), NOW, "api")
@@ -175,7 +175,7 @@ def test_tail_reads_on_however_much_there_is(database: Database, stores: Stores,
     assert ids(tail) == []
 
 
-def test_conflict_changes_and_tells_nothing(database: Database, stores: Stores):
+def test_conflict_changes_nothing_and_appends_no_event(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     stores.tasks.request_stop("t1", stop_now(), NOW, "stop it")
     listener = Listener(database)
@@ -185,7 +185,7 @@ def test_conflict_changes_and_tells_nothing(database: Database, stores: Stores):
 
 
 @pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
-def test_codes_of_a_warning_and_its_event_are_kept(stores: Stores, letter: str):
+def test_codes_of_a_warning_and_its_event_are_stored(stores: Stores, letter: str):
     attempt, line = stores.running(), Reason.of("its last line: {line}", "line", line=f"said {letter}")
     stores.tasks.set_warning("t1", attempt.uid, Reason.of("It hangs: {why}.", "hangs", why=line, seconds=3), NOW)
     kept = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]

@@ -1,4 +1,4 @@
-"""A file that is not the one of the start acknowledges nothing."""
+"""A database whose file was replaced acknowledges no writes."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -58,22 +58,22 @@ LOSSES = [delete, replace, move_root, replace_root, delete_log]
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_write_is_refused_once_its_file_is_another(kept: Database, root: Path, lose: Callable[[Path], None]):
+def test_write_is_refused_after_its_file_was_replaced(kept: Database, root: Path, lose: Callable[[Path], None]):
     lose(root)
-    told = r"gone .*: put the same one back, or restart|another one than at the start"
-    with pytest.raises(StorageGone, match=told), kept.write() as connection:
+    problem = r"is missing .*: restore it, or restart|was replaced since the start"
+    with pytest.raises(StorageGone, match=problem), kept.write() as connection:
         append(connection)
     assert count_events(kept) == 0
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_write_is_refused_whose_file_goes_while_it_is_made(kept: Database, root: Path, lose: Callable[[Path], None]):
+def test_write_is_refused_if_its_file_disappears_during_it(kept: Database, root: Path, lose: Callable[[Path], None]):
     with pytest.raises(StorageGone), kept.write() as connection:
         append_and_lose(connection, root, lose)
     assert count_events(kept) == 0
 
 
-def test_new_connection_makes_no_file_where_the_old_one_was(kept: Database, root: Path):
+def test_new_connection_creates_no_file_in_place_of_the_old_one(kept: Database, root: Path):
     kept.close()
     delete(root)
     with pytest.raises(StorageGone), kept.read():
@@ -81,7 +81,7 @@ def test_new_connection_makes_no_file_where_the_old_one_was(kept: Database, root
     assert not (root / "database.sqlite").exists()
 
 
-def test_same_file_that_comes_back_is_written_again(kept: Database, root: Path):
+def test_restored_file_is_written_again(kept: Database, root: Path):
     move_root(root)
     assert isinstance(kept.find_trouble(), StorageGone)
     (root.parent / "moved").rename(root)

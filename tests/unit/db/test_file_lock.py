@@ -1,4 +1,4 @@
-"""A lock that the kernel frees."""
+"""A lock that the kernel releases."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ sys.stdin.read()
 """
 
 
-def test_lock_is_held_by_one(tmp_path: Path):
+def test_lock_is_held_by_one_process(tmp_path: Path):
     first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
     assert first.acquire()
     assert not second.acquire()
@@ -25,7 +25,7 @@ def test_lock_is_held_by_one(tmp_path: Path):
     assert second.acquire()
 
 
-def test_holder_may_ask_again(tmp_path: Path):
+def test_holder_may_acquire_again(tmp_path: Path):
     lock = FileLock(tmp_path / "lock")
     assert lock.acquire()
     assert lock.acquire()
@@ -34,7 +34,7 @@ def test_holder_may_ask_again(tmp_path: Path):
     assert FileLock(tmp_path / "lock").acquire()
 
 
-def test_lock_can_be_taken_again_after_a_refusal(tmp_path: Path):
+def test_lock_can_be_acquired_after_a_refusal(tmp_path: Path):
     first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
     first.acquire()
     for _ in range(3):
@@ -49,14 +49,14 @@ def test_lock_in_a_missing_directory_is_an_error(tmp_path: Path):
         FileLock(tmp_path / "missing" / "lock").acquire()
 
 
-def test_link_under_the_name_of_a_lock_is_not_followed(tmp_path: Path):
+def test_link_in_place_of_a_lock_is_not_followed(tmp_path: Path):
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
         FileLock(tmp_path / "lock").acquire()
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_lock_is_freed_when_its_process_is_killed(tmp_path: Path):
+def test_lock_is_released_when_its_process_is_killed(tmp_path: Path):
     arguments = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None

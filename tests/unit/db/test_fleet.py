@@ -1,17 +1,17 @@
-"""Who was heard when, what each told last, and which are drained."""
+"""Nodes: their last reports, and draining."""
 
 from dataclasses import replace
 
 import pytest
 
 from api.db.database import Database
-from api.domain.node import Drain, KeptNode, NodePlace, NodeRole
+from api.domain.node import Drain, NodeLocation, NodeRecord, NodeRole
 from api.errors import NodeDrained, NodeNameTaken, NodeNotFound
 from api.nodes.fleet_store import FleetStore
 from tests.unit.db.builders import NODE, NOW, Stores, later, new_attempt, new_task
 
-PLACE = NodePlace("m1", "box1", 8081, "s1")
-HEARD = KeptNode("gpu2", NodeRole.NODE, PLACE, "1.0.0", 0.25)
+PLACE = NodeLocation("m1", "box1", 8081, "s1")
+HEARD = NodeRecord("gpu2", NodeRole.NODE, PLACE, "1.0.0", 0.25)
 DRAIN = Drain(NOW, "fans", "ann")
 
 
@@ -20,16 +20,16 @@ def fleet(database: Database) -> FleetStore:
     return FleetStore(database)
 
 
-def test_what_a_node_told_is_kept_with_a_serial_number_that_grows(fleet: FleetStore):
+def test_report_is_stored_with_an_increasing_serial_number(fleet: FleetStore):
     assert fleet.note_report(HEARD, PLACE, b"one", NOW) == (1, NOW)
     assert fleet.note_report(HEARD, PLACE, b"two", later(5)) == (2, later(5))
     assert fleet.list() == {"gpu2": (replace(HEARD, first_seen=NOW, last_seen=later(5)), 2)}
     assert fleet.reports(["gpu2", "gpu3"]) == {"gpu2": b"two"}
 
 
-def test_two_programs_of_one_name_are_refused_until_the_row_of_one_was_seen_unchanged_for_long(fleet: FleetStore):
+def test_two_programs_with_one_name_are_refused_until_one_is_silent_for_long(fleet: FleetStore):
     mark = fleet.note_report(HEARD, PLACE, b"one", NOW)
-    other = NodePlace("m2", "box2", 8081, "s2")
+    other = NodeLocation("m2", "box2", 8081, "s2")
     with pytest.raises(NodeNameTaken, match="box1"):
         fleet.note_report(HEARD, other, b"two", later(9999))
     fleet.note_report(HEARD, PLACE, b"one", later(1))
@@ -40,22 +40,22 @@ def test_two_programs_of_one_name_are_refused_until_the_row_of_one_was_seen_unch
 
 
 @pytest.mark.parametrize("started", ["s1", "s2"])
-def test_a_node_that_begins_anew_at_its_place_is_the_same_one(fleet: FleetStore, started: str):
+def test_restarted_node_at_the_same_address_is_the_same_node(fleet: FleetStore, started: str):
     fleet.note_report(HEARD, PLACE, b"one", NOW)
     assert fleet.note_report(HEARD, replace(PLACE, started=started), b"two", later(1))[0] == 2
 
 
-def test_a_node_that_said_that_it_ends_leaves_its_name(fleet: FleetStore):
+def test_node_that_reported_its_end_releases_its_name(fleet: FleetStore):
     fleet.note_report(replace(HEARD, left_at=NOW), PLACE, b"one", NOW)
-    assert fleet.note_report(HEARD, NodePlace("m2", "box2", 1, ""), b"two", later(1))[0] == 2
+    assert fleet.note_report(HEARD, NodeLocation("m2", "box2", 1, ""), b"two", later(1))[0] == 2
 
 
-def test_a_heads_name_is_no_nodes(fleet: FleetStore, stores: Stores):
+def test_name_of_a_head_is_not_available_to_nodes(fleet: FleetStore, stores: Stores):
     fleet.note_report(replace(HEARD, name="h"), PLACE, b"", NOW)
     fleet.note_head("h", replace(PLACE, host="head"), "1.0.0", 0, NOW)
     assert fleet.list()["h"][0].role is NodeRole.ALL
     with pytest.raises(NodeNameTaken, match="a head on head"):
-        fleet.note_report(replace(HEARD, name="h"), NodePlace("m2", "b", 1, ""), b"", later(1))
+        fleet.note_report(replace(HEARD, name="h"), NodeLocation("m2", "b", 1, ""), b"", later(1))
 
 
 def test_nothing_is_claimed_on_a_drained_node(fleet: FleetStore, stores: Stores):
@@ -70,7 +70,7 @@ def test_nothing_is_claimed_on_a_drained_node(fleet: FleetStore, stores: Stores)
     assert stores.attempts.claim(new_attempt("t1", 0), NOW).number == 1
 
 
-def test_a_node_that_is_forgotten_is_gone(fleet: FleetStore):
+def test_forgotten_node_is_deleted(fleet: FleetStore):
     fleet.note_report(HEARD, PLACE, b"", NOW)
     fleet.forget("gpu2")
     assert fleet.list() == {}

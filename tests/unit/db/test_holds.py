@@ -1,4 +1,4 @@
-"""Holds as rows: kept once for an alert, and ended with it."""
+"""Holds as rows: stored once per alert, and ended with it."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def store(database: Database) -> HoldStore:
     return HoldStore(database)
 
 
-def test_the_queue_is_held_by_its_oldest_hold(store: HoldStore):
+def test_queue_is_held_by_its_oldest_hold(store: HoldStore):
     assert store.of_queue() is None
     store.add(OF_ALERT)
     store.add(QUEUE)
@@ -29,7 +29,7 @@ def test_the_queue_is_held_by_its_oldest_hold(store: HoldStore):
     assert store.of_queue() == QUEUE
 
 
-def test_an_ended_hold_is_gone(store: HoldStore):
+def test_ended_hold_is_deleted(store: HoldStore):
     store.add(QUEUE)
     assert store.end("hold_1") == QUEUE
     assert store.list() == []
@@ -37,8 +37,8 @@ def test_an_ended_hold_is_gone(store: HoldStore):
         store.end("hold_1")
 
 
-def test_an_alert_holds_a_thing_once_while_it_is_open(store: HoldStore, database: Database):
-    assert not store.add(OF_ALERT)  # there is no such alert
+def test_open_alert_holds_a_target_once(store: HoldStore, database: Database):
+    assert not store.add(OF_ALERT)  # no such alert exists
     AlertStore(database).apply([AlertChange(None, firing())], NOW)
     assert store.add(OF_ALERT)
     assert not store.add(replace(OF_ALERT, hold_id="hold_3"))
@@ -58,7 +58,7 @@ def test_holds_end_with_their_alert_and_others_stay(store: HoldStore, database: 
     assert store.list() == [QUEUE]
 
 
-def test_there_is_a_most_of_holds(store: HoldStore, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_holds_is_bounded(store: HoldStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.gpus.hold_store.MOST_HOLDS", 1)
     store.add(QUEUE)
     with pytest.raises(Conflict):

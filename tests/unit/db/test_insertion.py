@@ -5,7 +5,7 @@ from api.db.dataset_tables import blob_store
 from api.db.insertion import insert_missing
 
 
-def test_rows_that_are_there_stay_as_they_are(database: Database):
+def test_existing_rows_are_unchanged(database: Database):
     with database.write() as connection:
         insert_missing(connection, blob_store, [{"id": 1, "store": "first"}])
         insert_missing(connection, blob_store, [{"id": 1, "store": "second"}, {"id": 2, "store": "new"}])

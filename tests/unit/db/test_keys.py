@@ -25,14 +25,14 @@ def session(hash_: str = "s1", key_id: str | None = "k1", created_at: datetime =
     return Session(hash_, "ann", None, Role.VIEWER, None, key_id, created_at, later(seconds))
 
 
-def test_a_key_is_kept_as_it_was_made(store: CredentialStore):
+def test_key_is_stored_as_it_was_created(store: CredentialStore):
     made = key(role=None, permissions=("logs:read",), expires_at=later(60))
     store.add(made, "h1")
     assert store.get("k1") == made
     assert store.load(NOW).keys == {"h1": made}
 
 
-def test_a_key_that_nobody_has_made_is_not_found(store: CredentialStore):
+def test_unknown_key_is_not_found(store: CredentialStore):
     with pytest.raises(KeyNotFound):
         store.get("k9")
     with pytest.raises(KeyNotFound):
@@ -49,7 +49,7 @@ def test_keys_are_listed_newest_first_and_by_user(store: CredentialStore):
     assert store.count() == 2
 
 
-def test_every_change_raises_the_version_and_reading_does_not(store: CredentialStore):
+def test_every_change_increases_the_version_and_reading_does_not(store: CredentialStore):
     versions = [store.version()]
     for change in (
         lambda: store.add(key("k1"), "h1"),
@@ -68,7 +68,7 @@ def test_every_change_raises_the_version_and_reading_does_not(store: CredentialS
     assert store.version() == versions[-1] == store.load(NOW).version
 
 
-def test_what_has_expired_is_known_as_ended(store: CredentialStore):
+def test_expired_key_is_loaded_as_ended(store: CredentialStore):
     store.add(key("k1", expires_at=later(60)), "h1")
     store.add(key("k2"), "h2")
     store.revoke("k2", "root", later(1))
@@ -79,7 +79,7 @@ def test_what_has_expired_is_known_as_ended(store: CredentialStore):
     assert known.ended["h2"].revoked_by == "root"
 
 
-def test_a_revocation_ends_sessions_and_tickets_of_the_key_and_no_others(store: CredentialStore):
+def test_revocation_ends_only_the_keys_own_sessions_and_tickets(store: CredentialStore):
     store.add(key("k1"), "h1")
     store.add(key("k2"), "h2")
     for name in ("1", "2"):
@@ -91,14 +91,14 @@ def test_a_revocation_ends_sessions_and_tickets_of_the_key_and_no_others(store: 
     assert store.use_ticket("t2", NOW) == ("k2", None)
 
 
-def test_who_revoked_first_stays(store: CredentialStore):
+def test_first_revocation_stays(store: CredentialStore):
     store.add(key("k1"), "h1")
     store.revoke("k1", "root", later(1))
     again = store.revoke("k1", "eve", later(2))
     assert (again.revoked_by, again.revoked_at) == ("root", later(1))
 
 
-def test_a_rotated_key_holds_until_the_end_of_the_overlap(store: CredentialStore):
+def test_rotated_key_is_valid_until_the_overlap_ends(store: CredentialStore):
     store.add(key("k1"), "h1")
     store.rotate("k1", key("k2"), "h2", later(60))
     assert set(store.load(later(59)).keys) == {"h1", "h2"}
@@ -106,14 +106,14 @@ def test_a_rotated_key_holds_until_the_end_of_the_overlap(store: CredentialStore
     assert store.get("k1").rotated_to == "k2"
 
 
-def test_an_overlap_makes_no_key_last_longer(store: CredentialStore):
+def test_overlap_extends_no_key(store: CredentialStore):
     store.add(key("k1", expires_at=later(10)), "h1")
     store.rotate("k1", key("k2"), "h2", later(60))
     assert store.get("k1").expires_at == later(10)
 
 
 @pytest.mark.parametrize("how", ["revoked", "rotated"])
-def test_what_was_revoked_or_replaced_is_not_replaced_again(store: CredentialStore, how: str):
+def test_revoked_or_replaced_key_cannot_be_replaced_again(store: CredentialStore, how: str):
     store.add(key("k1"), "h1")
     if how == "revoked":
         store.revoke("k1", "root", NOW)
@@ -124,14 +124,14 @@ def test_what_was_revoked_or_replaced_is_not_replaced_again(store: CredentialSto
     assert "h3" not in store.load(NOW).keys
 
 
-def test_only_one_of_many_makes_the_first_key(store: CredentialStore):
+def test_one_of_many_servers_creates_the_first_key(store: CredentialStore):
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda n: store.add_first(key(f"k{n}"), f"h{n}"), range(4)))
     assert made.count(True) == 1
     assert store.count() == 1
 
 
-def test_a_user_keeps_the_quota_until_another_is_set(store: CredentialStore):
+def test_user_keeps_the_quota_until_another_is_set(store: CredentialStore):
     store.add(key("k1"), "h1", {"gpus": 2, "gpu_hours_per_day": 1.5})
     store.add(key("k2"), "h2")
     assert store.load(NOW).quotas == {"ann": Quota(gpus=2, gpu_hours_per_day=1.5)}
@@ -139,14 +139,14 @@ def test_a_user_keeps_the_quota_until_another_is_set(store: CredentialStore):
     assert [user.quota for user in store.users()] == [Quota(queued_tasks=3, gpu_hours_per_day=1.5)]
 
 
-def test_the_quota_is_changed_of_somebody_who_is_known(store: CredentialStore):
+def test_quota_of_an_unknown_user_cannot_be_changed(store: CredentialStore):
     with pytest.raises(UserNotFound):
         store.change_quota("ann", {"gpus": 1})
     store.add(key("k1"), "h1")
     assert store.change_quota("ann", {"gpus": 1}).quota == store.load(NOW).quotas["ann"] == Quota(gpus=1)
 
 
-def test_bounds_that_are_changed_at_once_all_hold(store: CredentialStore):
+def test_concurrently_changed_bounds_are_all_stored(store: CredentialStore):
     store.add(key("k1"), "h1")
     bounds = ["gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"]
     with ThreadPoolExecutor(4) as pool:
@@ -154,13 +154,13 @@ def test_bounds_that_are_changed_at_once_all_hold(store: CredentialStore):
     assert store.load(NOW).quotas["ann"] == Quota(7, 7, 7, 7)
 
 
-def test_many_keys_for_somebody_new_are_made_at_once(store: CredentialStore):
+def test_many_keys_for_a_new_user_can_be_created_concurrently(store: CredentialStore):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: store.add(key(f"k{n}"), f"h{n}"), range(8)))
     assert (store.count(), len(store.users())) == (8, 1)
 
 
-def test_of_two_administrators_that_are_revoked_at_once_one_stays(store: CredentialStore):
+def test_one_of_two_concurrently_revoked_administrators_stays(store: CredentialStore):
     for name in ("k1", "k2"):
         store.add(key(name, role=Role.ADMIN), f"h-{name}")
 
@@ -176,14 +176,14 @@ def test_of_two_administrators_that_are_revoked_at_once_one_stays(store: Credent
     assert len(store.load(NOW).keys) == 1
 
 
-def test_a_given_key_is_kept_once_and_its_id_is_nobody_elses(store: CredentialStore):
+def test_given_key_is_stored_once_and_its_id_is_unique(store: CredentialStore):
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(lambda _: store.add_given(key("k1"), "h1"), range(4))) == [False, False, False, True]
     with pytest.raises(KeyEnded, match="Another key has the id k1"):
         store.add_given(key("k1"), "h2")
 
 
-def test_a_session_is_known_until_it_is_ended_with_its_tickets(store: CredentialStore):
+def test_session_exists_until_it_is_ended_with_its_tickets(store: CredentialStore):
     store.add_session(session(), NOW)
     store.add_ticket("t1", None, "s1", NOW, later(30))
     assert store.load(NOW).sessions == {"s1": session()}
@@ -192,26 +192,26 @@ def test_a_session_is_known_until_it_is_ended_with_its_tickets(store: Credential
     assert store.use_ticket("t1", NOW) is None
 
 
-def test_a_new_session_forgets_those_that_have_ended(store: CredentialStore):
+def test_new_session_deletes_ended_ones(store: CredentialStore):
     store.add_session(session("s1", seconds=10), NOW)
     store.add_session(session("s2", created_at=later(10)), later(10))
     assert set(store.load(NOW).sessions) == {"s2"}
 
 
-def test_a_ticket_is_for_one_time(store: CredentialStore):
+def test_ticket_is_valid_once(store: CredentialStore):
     store.add_ticket("t1", "k1", None, NOW, later(30))
     with ThreadPoolExecutor(4) as pool:
         used = list(pool.map(lambda _: store.use_ticket("t1", NOW), range(4)))
     assert sorted(used, key=str) == [("k1", None), None, None, None]
 
 
-def test_a_ticket_is_for_half_a_minute(store: CredentialStore):
+def test_ticket_is_valid_for_half_a_minute(store: CredentialStore):
     store.add_ticket("t1", "k1", None, NOW, later(30))
     assert store.use_ticket("t1", later(30)) is None
     assert store.use_ticket("t1", later(29)) == ("k1", None)
 
 
-def test_the_use_of_keys_is_noted(store: CredentialStore):
+def test_use_of_keys_is_stored(store: CredentialStore):
     store.add(key("k1"), "h1")
     store.note_used({"k1", "k9"}, later(5))
     assert store.get("k1").last_used_at == later(5)

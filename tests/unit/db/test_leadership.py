@@ -1,4 +1,4 @@
-"""There is one leader, and nobody writes as one who is not."""
+"""There is one leader, and only the leader writes as such."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from api.db.database import Database
-from api.db.leadership import LEADERSHIP_SECONDS, LOOK_SECONDS, RENEW_SECONDS, Leadership, LeadershipLost
+from api.db.leadership import CHECK_SECONDS, LEADERSHIP_SECONDS, RENEW_SECONDS, Leadership, LeadershipLost
 from api.db.tables import leadership
 from api.domain.training import TaskStatus
 from api.util.clock import FakeClock
@@ -22,7 +22,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def gone() -> set[str]:
-    """The servers of which it is known that they have ended."""
+    """The servers that are known to have ended."""
     return set()
 
 
@@ -32,7 +32,7 @@ def make(database: Database, clock: FakeClock, gone: set[str]) -> Make:
 
 
 def wait(clock: FakeClock, seconds: float, *watching: Leadership) -> list[bool]:
-    """Time passes, and these look twice a second; whether each leads at its end."""
+    """Let time pass while these check twice a second; return whether each leads at the end."""
     leads = [False for _ in watching]
     for _ in range(int(seconds * 2)):
         clock.advance(0.5)
@@ -40,18 +40,18 @@ def wait(clock: FakeClock, seconds: float, *watching: Leadership) -> list[bool]:
     return leads
 
 
-def test_the_first_leads_and_others_do_not(make: Make):
+def test_first_candidate_leads_and_others_do_not(make: Make):
     first, second = make("a"), make("b")
     assert [first.hold(), second.hold(), first.hold(), second.hold()] == [True, False, True, False]
 
 
-def test_leader_that_shows_that_it_lives_is_not_followed(make: Make, clock: FakeClock):
+def test_leader_that_renews_is_not_replaced(make: Make, clock: FakeClock):
     first, second = make("a"), make("b")
     assert first.hold()
     assert wait(clock, 10 * LEADERSHIP_SECONDS, first, second) == [True, False]
 
 
-def test_leader_that_shows_nothing_is_followed_after_a_while(make: Make, clock: FakeClock):
+def test_silent_leader_is_replaced_after_a_while(make: Make, clock: FakeClock):
     first, second = make("a"), make("b")
     assert first.hold()
     assert not second.hold()
@@ -60,14 +60,14 @@ def test_leader_that_shows_nothing_is_followed_after_a_while(make: Make, clock: 
     assert not first.hold()
 
 
-def test_leader_that_is_known_to_have_ended_is_followed_at_once(make: Make, gone: set[str]):
+def test_leader_known_to_have_ended_is_replaced_immediately(make: Make, gone: set[str]):
     first, second = make("a"), make("b")
     assert first.hold()
     gone.add("a")
     assert second.hold()
 
 
-def test_leader_that_stands_down_is_followed_at_once(make: Make):
+def test_leader_that_releases_is_replaced_immediately(make: Make):
     first, second = make("a"), make("b")
     assert first.hold()
     first.release()
@@ -75,24 +75,24 @@ def test_leader_that_stands_down_is_followed_at_once(make: Make):
     assert not first.hold()
 
 
-def test_database_that_did_not_answer_for_long_does_not_make_a_leader_look_dead(make: Make, clock: FakeClock):
+def test_unavailable_database_does_not_make_a_leader_look_dead(make: Make, clock: FakeClock):
     first, second = make("a"), make("b")
     assert first.hold()
     assert not second.hold()
     clock.advance(3600.0)
     assert not second.hold()
     assert first.hold()
-    assert LOOK_SECONDS < LEADERSHIP_SECONDS
+    assert CHECK_SECONDS < LEADERSHIP_SECONDS
 
 
-def test_of_two_that_would_follow_one_does(make: Make, clock: FakeClock, gone: set[str]):
+def test_one_of_two_candidates_takes_over(make: Make, clock: FakeClock, gone: set[str]):
     first, second, third = make("a"), make("b"), make("c")
     assert first.hold()
     gone.add("a")
     assert [second.hold(), third.hold()] == [True, False]
 
 
-def test_leader_that_was_followed_writes_nothing(make: Make, gone: set[str], stores: Stores):
+def test_replaced_leader_writes_nothing(make: Make, gone: set[str], stores: Stores):
     first, second = make("a"), make("b")
     assert first.hold()
     stores.tasks.create(new_task(), NOW, "ann")
@@ -107,13 +107,13 @@ def test_leader_that_was_followed_writes_nothing(make: Make, gone: set[str], sto
     assert stores.status() is TaskStatus.STARTING
 
 
-def test_what_is_no_leaders_is_written_by_everybody(make: Make, stores: Stores):
+def test_unguarded_writes_need_no_leadership(make: Make, stores: Stores):
     assert make("a").hold()
     stores.tasks.create(new_task(), NOW, "ann")
     assert stores.status() is TaskStatus.QUEUED
 
 
-def test_database_that_forgot_its_leader_has_none(make: Make, database: Database, clock: FakeClock):
+def test_database_without_a_leadership_row_has_no_leader(make: Make, database: Database, clock: FakeClock):
     first, second = make("a"), make("b")
     assert first.hold()
     with database.write() as connection:
@@ -125,7 +125,7 @@ def test_database_that_forgot_its_leader_has_none(make: Make, database: Database
     assert not first.hold()
 
 
-def test_fence_is_raised_at_each_change(make: Make, database: Database, gone: set[str]):
+def test_fence_increases_with_each_leader(make: Make, database: Database, gone: set[str]):
     first, second = make("a"), make("b")
     assert first.hold()
     gone.update("ab")
@@ -137,7 +137,7 @@ def test_fence_is_raised_at_each_change(make: Make, database: Database, gone: se
     assert first._fence == 3
 
 
-def test_older_backup_with_the_same_fence_makes_nobody_a_leader_twice(make: Make, database: Database):
+def test_restored_backup_with_the_same_fence_revives_no_leader(make: Make, database: Database):
     first = make("a")
     assert first.hold()
     with database.write() as connection:

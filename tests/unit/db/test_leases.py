@@ -1,4 +1,4 @@
-"""Leases: drained, released, renewed, expired."""
+"""Leases: draining, release, renewal and expiry."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_leases_are_listed_by_resource_and_kind(stores: Stores):
     assert [lease.resource for lease in of_gpus(stores)] == ["GPU-0", "GPU-1"]
 
 
-def test_lease_says_who_holds_it_since_when_until_when(stores: Stores):
+def test_lease_has_its_holder_start_and_expiry(stores: Stores):
     attempt = stores.claimed("t1", 0, expires_at=later(30))
     (lease,) = of_gpus(stores)
     assert lease == Lease(
@@ -32,7 +32,7 @@ def test_lease_says_who_holds_it_since_when_until_when(stores: Stores):
 # -- draining ----------------------------------------------------------------------------------------------------------
 
 
-def test_end_drains_the_gpus_and_frees_everything_else(stores: Stores):
+def test_end_drains_the_gpus_and_releases_everything_else(stores: Stores):
     attempt = stores.claimed("t1", 0, 1, caches=("/cache",))
     stores.finish(attempt, TaskStatus.FAILED)
     left = stores.attempts.leases()
@@ -42,7 +42,7 @@ def test_end_drains_the_gpus_and_frees_everything_else(stores: Stores):
     }
 
 
-def test_gpu_that_drains_cannot_be_claimed(stores: Stores):
+def test_draining_gpu_cannot_be_claimed(stores: Stores):
     stores.finish(stores.claimed("t1", 0), TaskStatus.FAILED)
     stores.tasks.create(new_task("t2"), NOW, "ann")
     with pytest.raises(leases.ResourceHeld) as refused:
@@ -50,7 +50,7 @@ def test_gpu_that_drains_cannot_be_claimed(stores: Stores):
     assert refused.value.held == {"GPU-0": "t1"}
 
 
-def test_gpu_that_has_drained_is_freed_alone_and_once(stores: Stores):
+def test_drained_gpu_is_released_alone_and_once(stores: Stores):
     stores.finish(stores.claimed("t1", 0, 1), TaskStatus.FAILED)
     first, second = of_gpus(stores)
     assert stores.attempts.release_drained(first)
@@ -58,7 +58,7 @@ def test_gpu_that_has_drained_is_freed_alone_and_once(stores: Stores):
     assert of_gpus(stores) == [second]
 
 
-def test_gpu_that_was_claimed_again_is_not_freed_by_its_last_holder(stores: Stores):
+def test_gpu_claimed_again_is_not_released_by_its_last_holder(stores: Stores):
     stores.finish(stores.claimed("t1", 0), TaskStatus.FAILED)
     (old,) = of_gpus(stores)
     stores.attempts.release_drained(old)
@@ -67,14 +67,14 @@ def test_gpu_that_was_claimed_again_is_not_freed_by_its_last_holder(stores: Stor
     assert stores.held(LeaseKind.GPU) == {"GPU-0": "t2"}
 
 
-def test_gpu_that_is_held_is_not_freed_as_if_it_had_drained(stores: Stores):
+def test_held_gpu_is_not_released_as_drained(stores: Stores):
     stores.claimed("t1", 0)
     (lease,) = of_gpus(stores)
     assert not stores.attempts.release_drained(lease)
     assert of_gpus(stores) == [lease]
 
 
-def test_end_leaves_the_leases_of_others_alone(stores: Stores):
+def test_end_keeps_the_leases_of_others(stores: Stores):
     attempt = stores.claimed("t1", 0, caches=("/a",))
     stores.claimed("t2", 1, caches=("/b",))
     before = [lease for lease in stores.attempts.leases() if lease.task_id == "t2"]
@@ -82,7 +82,7 @@ def test_end_leaves_the_leases_of_others_alone(stores: Stores):
     assert [lease for lease in stores.attempts.leases() if lease.task_id == "t2"] == before
 
 
-def test_caches_are_given_up_early_and_once(stores: Stores):
+def test_caches_are_released_early_and_once(stores: Stores):
     attempt = stores.claimed("t1", 0, caches=("/a", "/b"))
     assert stores.attempts.release_cache(attempt)
     assert not stores.attempts.release_cache(attempt)
@@ -93,7 +93,7 @@ def test_caches_are_given_up_early_and_once(stores: Stores):
 # -- expiry ------------------------------------------------------------------------------------------------------------
 
 
-def test_renewal_moves_the_expiry_of_what_is_held(stores: Stores):
+def test_renewal_moves_the_expiry_of_held_leases(stores: Stores):
     first, second = stores.claimed("t1", 0), stores.claimed("t2", 1)
     stores.claimed("t3", 2)
     stores.finish(second, TaskStatus.FAILED)
@@ -128,7 +128,7 @@ def test_registration_never_expires(stores: Stores):
     assert stores.held() == {"GPU-0": "ext"}
 
 
-def test_lease_that_nobody_can_renew_expires(stores: Stores):
+def test_lease_that_cannot_be_renewed_expires(stores: Stores):
     holder = leases.Holder("gone", "token-of-nobody", "gone.1", later(60))
     with stores.database.write() as connection:
         leases.claim(connection, [(LeaseKind.GPU, "GPU-0"), (LeaseKind.CACHE, "/c")], holder, NOW)
@@ -138,7 +138,7 @@ def test_lease_that_nobody_can_renew_expires(stores: Stores):
     assert stores.held(LeaseKind.GPU) == {"GPU-1": "t1"}
 
 
-def test_resource_that_is_named_twice_is_claimed_once(stores: Stores):
+def test_resource_named_twice_is_claimed_once(stores: Stores):
     with stores.database.write() as connection:
         leases.claim(connection, [(LeaseKind.GPU, "GPU-0")] * 2, leases.Holder("a", "token"), NOW)
     assert stores.held() == {"GPU-0": "a"}

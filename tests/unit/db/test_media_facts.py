@@ -23,25 +23,25 @@ def store(database: Database) -> MediaFactsStore:
     return MediaFactsStore(database)
 
 
-def test_facts_come_back_as_they_were_kept(store: MediaFactsStore):
+def test_facts_are_read_as_they_were_stored(store: MediaFactsStore):
     picture = MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 8, 8, frame_count=1), 1)
     store.put({"a" * 64: CLIP, "b" * 64: picture}, NOW)
     assert store.get(["a" * 64, "b" * 64, "c" * 64]) == {"a" * 64: CLIP, "b" * 64: picture}
 
 
-def test_facts_of_many_blobs_are_kept_and_found(store: MediaFactsStore):
+def test_facts_of_many_blobs_are_stored_and_found(store: MediaFactsStore):
     probes = {f"{number:064x}": replace(CLIP, stated_frames=number) for number in range(1100)}
     store.put(probes, NOW)
     assert store.get(probes.keys()) == probes
 
 
-def test_what_is_known_stays(store: MediaFactsStore):
+def test_known_facts_are_not_replaced(store: MediaFactsStore):
     store.put({"a" * 64: CLIP}, NOW)
     store.put({"a" * 64: replace(CLIP, rotation=0)}, NOW)
     assert store.get(["a" * 64])["a" * 64].rotation == 90
 
 
-def test_what_an_earlier_way_of_looking_found_is_not_known_and_is_replaced(store: MediaFactsStore, database: Database):
+def test_facts_of_an_earlier_decoder_are_replaced(store: MediaFactsStore, database: Database):
     store.put({"a" * 64: CLIP}, NOW)
     with database.write() as connection:
         connection.execute(update(media_facts).values(prober="0"))
@@ -50,6 +50,6 @@ def test_what_an_earlier_way_of_looking_found_is_not_known_and_is_replaced(store
     assert store.get(["a" * 64])["a" * 64].rotation == 0
 
 
-def test_a_number_that_no_clip_can_have_is_not_known(store: MediaFactsStore):
+def test_impossible_number_is_unknown(store: MediaFactsStore):
     store.put({"a" * 64: replace(CLIP, stated_frames=2**40)}, NOW)
     assert store.get(["a" * 64])["a" * 64].stated_frames is None

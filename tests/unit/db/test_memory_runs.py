@@ -13,7 +13,7 @@ def run(stores: Stores, task_id: str, gpu: int, memory: MemoryRun | None) -> Non
     stores.finish(attempt, TaskStatus.COMPLETED, memory=memory)
 
 
-def test_what_attempts_used_is_found_by_model_and_variant(stores: Stores):
+def test_memory_of_attempts_is_found_by_model_and_variant(stores: Stores):
     run(stores, "t1", 0, MemoryRun(FACTS, 20_000))
     run(stores, "t2", 1, None)
     run(stores, "t3", 2, MemoryRun(FACTS, 21_000))
@@ -22,7 +22,7 @@ def test_what_attempts_used_is_found_by_model_and_variant(stores: Stores):
     assert store.find("flux", "flux-schnell") == store.find("flux", None) == []
 
 
-def test_it_outlives_its_task(stores: Stores):
+def test_memory_run_survives_its_task(stores: Stores):
     run(stores, "t1", 0, MemoryRun(FACTS, 20_000))
     (lease,) = stores.attempts.leases(LeaseKind.GPU)
     stores.attempts.release_drained(lease)

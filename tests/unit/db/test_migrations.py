@@ -1,4 +1,4 @@
-"""The way of the tables from nothing to this version."""
+"""Migrations from an empty database to this version."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from tests.unit.db.builders import Stores
 
 @pytest.fixture
 def fresh(url: str) -> Iterator[Database]:
-    """A database without any table."""
+    """A database without tables."""
     database = Database(url)
     yield database
     database.close()
@@ -40,7 +40,7 @@ def revision(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-#: A server that starts: it says when it is ready, and goes on when it is told to.
+#: A server that starts: it prints when it is ready, and continues when told to.
 START = """
 import sys
 from api.db.database import Database
@@ -53,7 +53,7 @@ print("migrated", flush=True)
 
 
 def migrate(url: str) -> str | None:
-    """The revision that it leaves the database at."""
+    """Migrate, and return the resulting revision."""
     database = Database(url)
     database.migrate()
     try:
@@ -62,14 +62,14 @@ def migrate(url: str) -> str | None:
         database.close()
 
 
-def test_tables_are_made_from_nothing(fresh: Database):
+def test_tables_are_created_in_an_empty_database(fresh: Database):
     fresh.migrate()
     with fresh.read() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
     Stores(fresh).claimed()
 
 
-def test_migrating_again_changes_nothing(fresh: Database):
+def test_second_migration_changes_nothing(fresh: Database):
     fresh.migrate()
     stores, before = Stores(fresh), revision(fresh)
     stores.claimed()
@@ -80,19 +80,19 @@ def test_migrating_again_changes_nothing(fresh: Database):
 
 
 @pytest.mark.parametrize("is_step_by_step", [False, True], ids=["at once", "step by step"])
-def test_tables_are_those_of_the_code(fresh: Database, is_step_by_step: bool):
+def test_migrated_tables_are_those_of_the_code(fresh: Database, is_step_by_step: bool):
     if is_step_by_step:
         with fresh.write() as connection:
             upgrade(connection)
     fresh.migrate()
     assert revision(fresh) == REVISION
     with fresh.read() as connection:
-        # SQLite does not enforce lengths, but says them: they are compared as well.
+        # SQLite does not enforce lengths but reports them, so they are compared as well.
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_index_of_open_attempts_leaves_the_ended_ones_out(backend: str, fresh: Database):
+def test_index_of_open_attempts_excludes_ended_ones(backend: str, fresh: Database):
     where = {
         "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'ix_attempts_open'",
         "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_attempts_open'",
@@ -103,14 +103,14 @@ def test_index_of_open_attempts_leaves_the_ended_ones_out(backend: str, fresh: D
     assert re.search(r"WHERE .*status.* <> 'ended'", made)
 
 
-def test_way_to_the_tables_makes_no_difference(backend: str, fresh: Database, tmp_path: Path):
+def test_created_and_migrated_tables_are_equal(backend: str, fresh: Database, tmp_path: Path):
     if backend != "sqlite":
         pytest.skip("SQLite keeps the statements that made its tables")
     fresh.migrate()
     stepped = Database(sqlite_url(tmp_path / "stepped.sqlite"))
     with stepped.write() as connection:
         upgrade(connection)
-    # Alembic compares neither the conditions of indices nor whether numbers are given again.
+    # Alembic compares neither the conditions of indices nor whether numbers are reused.
     assert statements(fresh) == statements(stepped)
     stepped.close()
 
@@ -118,11 +118,11 @@ def test_way_to_the_tables_makes_no_difference(backend: str, fresh: Database, tm
 def statements(database: Database) -> dict[str, list[str]]:
     with database.read() as connection:
         rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-        # In no order: a table says its keys and columns in the order of its code or of its migrations.
+        # Unordered: the order of keys and columns differs between code and migrations.
         return {row.name: sorted(re.split(r"[\s,)]+", row.sql)) for row in rows if row.name != "alembic_version"}
 
 
-def test_two_servers_that_start_at_once_migrate_once(url: str, fresh: Database):
+def test_two_concurrent_starts_migrate_once(url: str, fresh: Database):
     arguments, pipe = [sys.executable, "-c", START, url], subprocess.PIPE
     servers = [subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     try:
@@ -141,7 +141,7 @@ def test_two_servers_that_start_at_once_migrate_once(url: str, fresh: Database):
     Stores(fresh).claimed()
 
 
-def test_many_threads_that_migrate_at_once_migrate_once(url: str):
+def test_many_threads_migrate_once(url: str):
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(migrate, [url] * 4))) == 1
 
@@ -149,7 +149,7 @@ def test_many_threads_that_migrate_at_once_migrate_once(url: str):
 def test_start_waits_for_the_migration_of_another_server(
     url: str, backend: str, fresh: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    # A statement waits less long than a migration: the wait for another's must not be cut short by that.
+    # A migration may take longer than a statement; the wait for it must not be cut short.
     monkeypatch.setattr(database_module, "LOCK_MS", 200)
     other = Database(url)
     fresh.migrate()
@@ -169,12 +169,12 @@ def test_tables_of_a_newer_version_are_refused(fresh: Database):
     fresh.migrate()
     with fresh.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseError, match=r"made by a newer version .*\(revision 9999; this one knows \d+\): start"):
+    with pytest.raises(DatabaseError, match=r"by a newer version .*\(revision 9999; this one supports \d+\): start"):
         fresh.migrate()
     assert revision(fresh) == "9999"
 
 
-def test_file_that_is_no_database_is_refused(tmp_path: Path):
+def test_file_that_is_not_a_database_is_refused(tmp_path: Path):
     path = tmp_path / "database.sqlite"
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(DatabaseError, match=r"damaged \(file is not a database\): .* a backup .*sqlite3 .* \.recover"):
@@ -182,7 +182,7 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path):
     assert path.read_bytes().startswith(b"this is no database")
 
 
-def test_database_with_tables_of_somebody_else_is_left_alone(fresh: Database):
+def test_tables_of_another_program_are_not_touched(fresh: Database):
     with fresh.write() as connection:
         connection.execute(text("CREATE TABLE tasks (a INTEGER)"))
     with pytest.raises(DatabaseError, match=r"cannot be used.*already exists"):
@@ -191,7 +191,7 @@ def test_database_with_tables_of_somebody_else_is_left_alone(fresh: Database):
         assert inspect(connection).get_table_names() == ["tasks"]
 
 
-def test_connections_wait_no_longer_after_a_migration(tmp_path: Path):
+def test_lock_timeout_is_reset_after_a_migration(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     with database.read() as connection:
@@ -199,7 +199,7 @@ def test_connections_wait_no_longer_after_a_migration(tmp_path: Path):
     database.close()
 
 
-def test_retries_find_their_first_answer_after_the_keys_became_hashes(fresh: Database):
+def test_retries_find_their_response_after_the_keys_became_hashes(fresh: Database):
     with fresh.write() as connection:
         upgrade(connection, "0003")
         kept = "INSERT INTO kept_answers (scope, fingerprint, owner, began_at) VALUES ('train.go k 1', '', 'x', 0)"
@@ -226,7 +226,7 @@ OWN_RULES: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
-def test_own_rules_that_no_longer_fit_are_switched_off_and_named(fresh: Database, caplog: pytest.LogCaptureFixture):
+def test_custom_rules_that_no_longer_fit_are_disabled_and_logged(fresh: Database, caplog: pytest.LogCaptureFixture):
     with fresh.write() as connection:
         upgrade(connection, "0022")
         rows = {name: {"title": name, "scope": "gpu", "summary": "x", **rule} for name, (rule, _) in OWN_RULES.items()}

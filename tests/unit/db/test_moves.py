@@ -1,4 +1,4 @@
-"""Which status may follow which, stops, and going on."""
+"""Transitions of a task's status, stops, and resumes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +24,11 @@ def resume(stores: Stores, task_id: str = "t1", options: ResumeOptions | None = 
     stores.tasks.enqueue_again(task_id, chosen, task.request, task.plan, later(10), "bob", "to be resumed")
 
 
-# -- moves -------------------------------------------------------------------------------------------------------------
+# -- transitions -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "target"), ALLOWED)
-def test_move_that_may_follow_is_made_and_told(stores: Stores, status: TaskStatus, target: TaskStatus):
+def test_valid_transition_is_stored_with_an_event(stores: Stores, status: TaskStatus, target: TaskStatus):
     stores.in_status(status)
     with stores.database.write() as connection:
         assert move(connection, "t1", target, NOW, "ann", "because") is status
@@ -38,7 +38,7 @@ def test_move_that_may_follow_is_made_and_told(stores: Stores, status: TaskStatu
 
 
 @pytest.mark.parametrize(("status", "target"), FORBIDDEN)
-def test_move_that_may_not_follow_changes_nothing(stores: Stores, status: TaskStatus, target: TaskStatus):
+def test_invalid_transition_changes_nothing(stores: Stores, status: TaskStatus, target: TaskStatus):
     stores.in_status(status)
     before = stores.tasks.get("t1"), stores.tasks.count_events("t1")
     with pytest.raises(Conflict) as refused, stores.database.write() as connection:
@@ -47,12 +47,12 @@ def test_move_that_may_not_follow_changes_nothing(stores: Stores, status: TaskSt
     assert (stores.tasks.get("t1"), stores.tasks.count_events("t1")) == before
 
 
-def test_move_of_an_unknown_task_is_not_found(stores: Stores):
+def test_transition_of_an_unknown_task_is_not_found(stores: Stores):
     with pytest.raises(TaskNotFound), stores.database.write() as connection:
         move(connection, "t1", TaskStatus.STARTING, NOW, "ann", "because")
 
 
-def test_one_of_many_moves_at_once_is_made(stores: Stores):
+def test_one_of_many_concurrent_transitions_succeeds(stores: Stores):
     stores.in_status(TaskStatus.QUEUED)
     together = threading.Barrier(8)
 
@@ -73,7 +73,7 @@ def test_one_of_many_moves_at_once_is_made(stores: Stores):
 # -- stops -------------------------------------------------------------------------------------------------------------
 
 
-def test_task_that_waits_is_stopped_at_once(stores: Stores):
+def test_queued_task_stops_immediately(stores: Stores):
     stores.in_status(TaskStatus.QUEUED)
     stopped = stores.tasks.request_stop("t1", a_stop(), later(5), "asked to stop")
     assert (stopped.status, stopped.finished_at, stopped.updated_at) == (TaskStatus.STOPPED, later(5), later(5))
@@ -87,7 +87,7 @@ def test_task_with_a_process_is_stopping(stores: Stores, status: TaskStatus):
 
 
 @pytest.mark.parametrize("status", FINISHED)
-def test_task_that_has_finished_is_not_stopped(stores: Stores, status: TaskStatus):
+def test_finished_task_is_not_stopped(stores: Stores, status: TaskStatus):
     stores.in_status(status)
     with pytest.raises(Conflict):
         stores.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
@@ -99,7 +99,7 @@ def test_stop_of_an_unknown_task_is_not_found(stores: Stores):
         stores.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
 
 
-def test_stop_gets_harder(stores: Stores):
+def test_stop_can_become_harder(stores: Stores):
     stores.stopping()
     stop = stores.tasks.request_stop("t1", a_stop("bob", force=True), later(9), "asked again").stop
     assert stop == replace(a_stop(), force=True, actor="bob")
@@ -107,7 +107,7 @@ def test_stop_gets_harder(stores: Stores):
     assert (event.type, event.message, event.actor) == (EventKind.STOP, "asked again", "bob")
 
 
-def test_stop_never_gets_softer(stores: Stores):
+def test_stop_never_becomes_softer(stores: Stores):
     stores.running()
     stores.tasks.request_stop("t1", a_stop(force=True), NOW, "asked to stop")
     before = stores.tasks.count_events("t1")
@@ -116,54 +116,54 @@ def test_stop_never_gets_softer(stores: Stores):
 
 
 @pytest.mark.parametrize("was_forced", [False, True])
-def test_wish_of_a_user_goes_before_the_cause_of_the_service(stores: Stores, was_forced: bool):
+def test_stop_by_a_user_replaces_one_by_the_service(stores: Stores, was_forced: bool):
     stores.running()
     stores.tasks.request_stop("t1", a_stop("service", force=was_forced, cause=HANG), NOW, "it hangs")
     stop = stores.tasks.request_stop("t1", a_stop("bob"), NOW, "asked to stop").stop
     assert stop == a_stop("bob", force=was_forced)
 
 
-def test_cause_of_the_service_never_goes_before_the_wish_of_a_user(stores: Stores):
+def test_stop_by_the_service_never_replaces_one_by_a_user(stores: Stores):
     stores.stopping()
     stop = stores.tasks.request_stop("t1", a_stop("service", force=True, cause=HANG), NOW, "it hangs").stop
     assert stop is not None
     assert (stop.cause, stop.force) == (None, True)
 
 
-def test_rung_of_a_stop_is_kept_and_told(stores: Stores):
+def test_rung_of_a_stop_is_stored_with_an_event(stores: Stores):
     attempt = stores.stopping()
     task = stores.tasks.get_summary("t1")
     assert task.stop is not None
     for rung in (StopRung.CHECKPOINT, StopRung.KILL):
-        stores.tasks.note_rung(task, replace(task.stop, rung=rung), attempt.uid, NOW)
+        stores.tasks.record_stop_step(task, replace(task.stop, rung=rung), attempt.uid, NOW)
     assert stores.tasks.get("t1").stop == replace(a_stop(), rung=StopRung.KILL)
     event = stores.tasks.events("t1", 0, 100)[-1]
     assert (event.type, event.attempt, event.previous, event.current) == ("stop", attempt.uid, "checkpoint", "kill")
 
 
-def test_rung_that_is_noted_late_does_not_soften_the_stop(stores: Stores):
+def test_late_rung_does_not_soften_the_stop(stores: Stores):
     attempt = stores.stopping()
     read_before = stores.tasks.get_summary("t1")
     assert read_before.stop is not None
     stores.tasks.request_stop("t1", a_stop("bob", force=True), NOW, "asked again")
-    stores.tasks.note_rung(read_before, replace(read_before.stop, rung=StopRung.CHECKPOINT), attempt.uid, NOW)
+    stores.tasks.record_stop_step(read_before, replace(read_before.stop, rung=StopRung.CHECKPOINT), attempt.uid, NOW)
     assert stores.tasks.get("t1").stop == replace(a_stop("bob", force=True), rung=StopRung.CHECKPOINT)
 
 
-def test_rung_that_is_noted_after_the_end_changes_nothing(stores: Stores):
+def test_rung_after_the_end_changes_nothing(stores: Stores):
     attempt = stores.stopping()
     task = stores.tasks.get_summary("t1")
     stores.finish(attempt, TaskStatus.STOPPED)
     before = stores.tasks.get("t1"), stores.tasks.count_events("t1")
-    stores.tasks.note_rung(task, replace(a_stop(), rung=StopRung.KILL), attempt.uid, NOW)
+    stores.tasks.record_stop_step(task, replace(a_stop(), rung=StopRung.KILL), attempt.uid, NOW)
     assert (stores.tasks.get("t1"), stores.tasks.count_events("t1")) == before
 
 
-# -- going on ----------------------------------------------------------------------------------------------------------
+# -- resumes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", FINISHED)
-def test_finished_task_goes_on_as_if_it_were_new(stores: Stores, status: TaskStatus):
+def test_finished_task_resumes_like_a_new_one(stores: Stores, status: TaskStatus):
     attempt = stores.stopping()
     stores.finish(attempt, status, cause=HANG, retries_in_a_row=0)
     resume(stores)
@@ -173,7 +173,7 @@ def test_finished_task_goes_on_as_if_it_were_new(stores: Stores, status: TaskSta
     assert (task.retries, task.retries_in_a_row, task.attempts) == (0, 0, 1)
 
 
-def test_task_goes_on_with_another_request(stores: Stores):
+def test_task_resumes_with_another_request(stores: Stores):
     stores.in_status(TaskStatus.FAILED)
     changed = new_task("t1", gpus=GPURequest(count=4, min_memory=10), config={"epochs": 9}, caches=("/c",))
     stores.tasks.enqueue_again("t1", ResumeOptions(), changed.request, changed.plan, NOW, "bob", "to be resumed")
@@ -183,20 +183,20 @@ def test_task_goes_on_with_another_request(stores: Stores):
 
 
 @pytest.mark.parametrize("status", [TaskStatus.QUEUED, *ACTIVE])
-def test_task_that_has_not_finished_does_not_go_on(stores: Stores, status: TaskStatus):
+def test_unfinished_task_does_not_resume(stores: Stores, status: TaskStatus):
     stores.in_status(status)
     with pytest.raises(TaskActive) as refused:
         resume(stores)
     assert refused.value.data == {"status": status}
 
 
-def test_unknown_task_does_not_go_on(stores: Stores):
+def test_unknown_task_does_not_resume(stores: Stores):
     new = new_task()
     with pytest.raises(TaskNotFound):
         stores.tasks.enqueue_again("t1", ResumeOptions(), new.request, new.plan, NOW, "bob", "to be resumed")
 
 
-def test_task_that_goes_on_keeps_its_first_start(stores: Stores):
+def test_resumed_task_keeps_its_first_start(stores: Stores):
     stores.finish(stores.running(), TaskStatus.FAILED)
     resume(stores)
     attempt = stores.attempts.claim(new_attempt("t1", 1), later(20))
@@ -205,18 +205,18 @@ def test_task_that_goes_on_keeps_its_first_start(stores: Stores):
     assert stores.tasks.get("t1").started_at == NOW
 
 
-# -- at once -----------------------------------------------------------------------------------------------------------
+# -- concurrency -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def on_postgres(stores: Stores) -> Stores:
-    """Where two transactions can be open at once; on SQLite the second waits before it has read anything."""
+    """Where two transactions can overlap; on SQLite the second waits before it reads anything."""
     if stores.database.is_sqlite:
         pytest.skip("writers of SQLite take turns")
     return stores
 
 
-def test_stop_beside_a_start_stops_it(on_postgres: Stores):
+def test_stop_concurrent_with_a_start_stops_the_task(on_postgres: Stores):
     on_postgres.in_status(TaskStatus.QUEUED)
     stop = beside(
         on_postgres.database,
@@ -227,7 +227,7 @@ def test_stop_beside_a_start_stops_it(on_postgres: Stores):
     assert on_postgres.status() is TaskStatus.STOPPING
 
 
-def test_start_beside_a_stop_is_refused(on_postgres: Stores):
+def test_start_concurrent_with_a_stop_is_refused(on_postgres: Stores):
     on_postgres.in_status(TaskStatus.QUEUED)
     claim = beside(
         on_postgres.database,
@@ -238,7 +238,7 @@ def test_start_beside_a_stop_is_refused(on_postgres: Stores):
     assert on_postgres.held() == {}
 
 
-def test_task_that_goes_on_in_this_moment_is_not_forgotten(on_postgres: Stores):
+def test_task_that_is_being_resumed_is_not_deleted(on_postgres: Stores):
     on_postgres.in_status(TaskStatus.QUEUED)
     on_postgres.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
     delete = beside(
@@ -250,7 +250,7 @@ def test_task_that_goes_on_in_this_moment_is_not_forgotten(on_postgres: Stores):
     assert on_postgres.status() is TaskStatus.QUEUED
 
 
-def test_process_that_runs_beside_a_stop_is_noted(on_postgres: Stores):
+def test_process_start_concurrent_with_a_stop_is_recorded(on_postgres: Stores):
     attempt = on_postgres.claimed()
     on_postgres.attempts.note_submitted(attempt)
     beside(
@@ -262,7 +262,7 @@ def test_process_that_runs_beside_a_stop_is_noted(on_postgres: Stores):
     assert on_postgres.attempts.get(attempt.uid).pid == 4711
 
 
-def test_event_beside_another_waits_for_it(on_postgres: Stores):
+def test_event_waits_for_a_concurrent_one(on_postgres: Stores):
     on_postgres.running()
     beside(
         on_postgres.database,

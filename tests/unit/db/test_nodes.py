@@ -1,4 +1,4 @@
-"""One name for each machine."""
+"""Unique names of machines."""
 
 from pathlib import Path
 
@@ -22,18 +22,18 @@ def test_new_storage_has_the_name_of_the_host(path: Path):
     assert name_node(path, "") == Node("host", "m1", is_settled=False)
 
 
-def test_given_name_goes_before_the_one_that_is_remembered(path: Path):
+def test_configured_name_replaces_the_stored_one(path: Path):
     path.write_text("before\nm1\n")
     assert name_node(path, "given") == Node("given", "m1", is_settled=True, former="before")
 
 
 @pytest.mark.parametrize("kept", ["before\nm1\n", "before"], ids=["this version", "an older one"])
-def test_machine_keeps_its_name_when_the_host_gets_another(path: Path, kept: str):
+def test_machine_keeps_its_name_when_the_hostname_changes(path: Path, kept: str):
     path.write_text(kept)
     assert name_node(path, "") == Node("before", "m1", is_settled=True)
 
 
-def test_storage_that_comes_from_another_machine_brings_no_name(path: Path):
+def test_storage_from_another_machine_brings_no_name(path: Path):
     path.write_text("before\nm2\n")
     assert name_node(path, "") == Node("host", "m1", is_settled=False)
 
@@ -46,18 +46,18 @@ def test_name_of_another_machine_is_refused(database: Database):
     store = NodeStore(database)
     store.register(Node("gpu-1", "m1", is_settled=False), ROOT)
     store.register(Node("gpu-1", "m1", is_settled=False), Path("/other"))
-    with pytest.raises(DatabaseError, match=r"another machine .* is called 'gpu-1': give this one a NODE_NAME"):
+    with pytest.raises(DatabaseError, match=r"another machine .* has the name 'gpu-1': set another NODE_NAME"):
         store.register(Node("gpu-1", "m2", is_settled=False), ROOT)
 
 
-def test_machine_that_takes_the_place_of_another_says_so_by_its_name(database: Database):
+def test_machine_that_replaces_another_is_configured_with_its_name(database: Database):
     store = NodeStore(database)
     store.register(Node("gpu-1", "m1", is_settled=False), ROOT)
     store.register(Node("gpu-1", "m2", is_settled=True), ROOT)
     store.register(Node("gpu-1", "m2", is_settled=False), ROOT)
 
 
-def test_attempts_of_a_storage_come_along_to_the_new_name(database: Database, stores: Stores):
+def test_attempts_of_a_storage_move_to_the_new_name(database: Database, stores: Stores):
     mine = stores.running("t1", 0)
     other = stores.running("t2", 1, directory_of="/data2/t2/attempts")
     NodeStore(database).register(Node("new", "m1", is_settled=True, former=NODE), ROOT)

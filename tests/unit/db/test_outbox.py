@@ -27,7 +27,7 @@ def store(database: Database) -> OutboxStore:
 
 
 def note(database: Database, number: int = 1, kind: NotificationKind = NotificationKind.FIRING) -> None:
-    """A notification of one more alert."""
+    """Store a notification of another alert."""
     alert = firing(alert_id=f"a{number}", fingerprint=f"f{number}")
     told = AlertNotification(alert.alert_id, 1, kind, "c1", alert.severity, "g", later(number))
     AlertStore(database).apply([AlertChange(None, alert, "x", notifications=(told,))], NOW)
@@ -38,7 +38,7 @@ def bundle(store: OutboxStore, delivery_id: str = "d1") -> bool:
     return store.bundle(Bundle(delivery_id, "c1", DeliveryKind.ALERTS, Severity.WARNING, "g", ids), NOW)
 
 
-def test_what_waits_becomes_one_message_once(store: OutboxStore, database: Database):
+def test_waiting_notifications_become_one_message_once(store: OutboxStore, database: Database):
     note(database, 1)
     note(database, 2)
     waiting = store.waiting(NOW)
@@ -50,7 +50,7 @@ def test_what_waits_becomes_one_message_once(store: OutboxStore, database: Datab
     assert [row.delivery_id for _, row in store.page(DeliveryFilter(), 9, 0, None)[0]] == ["d1"]
 
 
-def test_a_claim_is_for_one_and_ends_with_its_lease(store: OutboxStore, database: Database):
+def test_claim_is_exclusive_and_ends_with_its_lease(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     claimed = store.claim("d1", NOW, LEASE)
@@ -62,7 +62,7 @@ def test_a_claim_is_for_one_and_ends_with_its_lease(store: OutboxStore, database
     )
     assert store.claim("d1", later(119), LEASE) is None
     assert store.due(later(119)) == []
-    assert store.next_look(NOW) == later(120)
+    assert store.next_due_at(NOW) == later(120)
     again = store.claim("d1", later(120), LEASE)
     assert again is not None
     assert again.delivery.attempts == 2
@@ -73,7 +73,7 @@ def test_a_claim_is_for_one_and_ends_with_its_lease(store: OutboxStore, database
     assert ChannelStore(database).get("c1").last_success_at == later(121)
 
 
-def test_many_claimants_at_once_give_one_sender(store: OutboxStore, database: Database):
+def test_one_of_many_concurrent_claims_succeeds(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     with ThreadPoolExecutor(6) as pool:
@@ -81,7 +81,7 @@ def test_many_claimants_at_once_give_one_sender(store: OutboxStore, database: Da
     assert sum(each is not None for each in found) == 1
 
 
-def test_one_that_failed_waits_for_its_next_attempt(store: OutboxStore, database: Database):
+def test_failed_delivery_waits_for_its_next_attempt(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     claimed = store.claim("d1", NOW, LEASE)
@@ -92,18 +92,18 @@ def test_one_that_failed_waits_for_its_next_attempt(store: OutboxStore, database
     assert ChannelStore(database).get("c1").failures == 1
 
 
-def test_a_message_of_a_channel_that_is_gone_ends(store: OutboxStore, database: Database):
+def test_message_of_a_deleted_channel_ends(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     ChannelStore(database).delete("c1")
     assert store.claim("d1", NOW, LEASE) is None
     ((_, row),) = store.page(DeliveryFilter(), 9, 0, None)[0]
-    assert (row.state, row.result, row.channel) == (DeliveryState.REJECTED, "its channel is gone", None)
+    assert (row.state, row.result, row.channel) == (DeliveryState.REJECTED, "its channel was deleted", None)
 
 
-def test_traffic_counts_messages_and_names_alerts_that_are_on_their_way(store: OutboxStore, database: Database):
+def test_traffic_counts_messages_and_names_alerts_being_delivered(store: OutboxStore, database: Database):
     note(database)
-    assert store.next_look(NOW) == later(1)
+    assert store.next_due_at(NOW) == later(1)
     bundle(store)
     traffic = store.traffic("c1", later(59))
     assert (traffic.busy_alerts, traffic.in_minute, traffic.in_hour) == (frozenset({"a1"}), 1, 1)
@@ -111,24 +111,24 @@ def test_traffic_counts_messages_and_names_alerts_that_are_on_their_way(store: O
     assert store.traffic("c2", NOW).in_hour == 0
 
 
-def test_a_channel_got_word_only_of_what_was_delivered(store: OutboxStore, database: Database):
+def test_only_delivered_messages_count_as_notified(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
-    assert store.got_word("c1", ["a1", "a2"]) == set()
+    assert store.find_notified("c1", ["a1", "a2"]) == set()
     claimed = store.claim("d1", NOW, LEASE)
     assert claimed is not None
     store.finish(claimed, DONE, NOW, 3)
-    assert store.got_word("c1", ["a1", "a2"]) == {"a1"}
+    assert store.find_notified("c1", ["a1", "a2"]) == {"a1"}
     assert store.traffic("c1", NOW).busy_alerts == frozenset()
 
 
-def test_what_is_superseded_waits_no_more(store: OutboxStore, database: Database):
+def test_superseded_notification_no_longer_waits(store: OutboxStore, database: Database):
     note(database)
     store.supersede([each.id for each in store.waiting(NOW)])
-    assert (store.waiting(NOW), store.next_look(NOW)) == ([], None)
+    assert (store.waiting(NOW), store.next_due_at(NOW)) == ([], None)
 
 
-def test_a_try_counts_for_no_limit(store: OutboxStore):
+def test_test_message_does_not_count_for_the_limit(store: OutboxStore):
     alert = replace(firing(), alert_id="d7")
     told = tell(AlertNotification("d7", 0, NotificationKind.TEST, "c1", alert.severity, "test", NOW), alert)
     store.add_test(Bundle("d7", "c1", DeliveryKind.TEST, Severity.INFO, "test", ()), told, NOW)
@@ -157,26 +157,26 @@ JUMPS = pytest.mark.parametrize("hours", [-25, 25])
 
 
 @JUMPS
-def test_a_clock_that_is_set_delays_no_notification(store: OutboxStore, database: Database, hours: int):
+def test_clock_change_delays_no_notification(store: OutboxStore, database: Database, hours: int):
     note(database, 3600)
     jumped = NOW + timedelta(hours=hours)
     (waiting,) = store.waiting(jumped)
     assert waiting.not_before <= jumped
-    following = store.next_look(jumped)
+    following = store.next_due_at(jumped)
     assert following is not None
     assert following <= jumped
 
 
 @JUMPS
-def test_a_clock_that_is_set_delays_no_delivery(store: OutboxStore, database: Database, hours: int):
+def test_clock_change_delays_no_delivery(store: OutboxStore, database: Database, hours: int):
     note(database)
     bundle(store)
     jumped = NOW + timedelta(hours=hours)
-    assert store.next_look(jumped) == jumped or hours > 0
+    assert store.next_due_at(jumped) == jumped or hours > 0
     assert store.due(jumped) == [("d1", "c1")]
     claimed = store.claim("d1", NOW, LEASE)
     assert claimed is not None
-    # Its sender has gone: the lease ends on either side of the jump.
+    # Its sender has died: the lease ends on either side of the jump.
     assert store.due(jumped) == [("d1", "c1")]
     again = store.claim("d1", jumped, LEASE)
     assert again is not None
@@ -184,7 +184,7 @@ def test_a_clock_that_is_set_delays_no_delivery(store: OutboxStore, database: Da
     assert store.due(jumped + 2 * timedelta(hours=hours)) == [("d1", "c1")]
 
 
-def test_a_short_step_back_delays_a_delivery_by_no_more_than_its_age(store: OutboxStore, database: Database):
+def test_small_step_back_delays_a_delivery_by_at_most_its_age(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     claimed = store.claim("d1", later(60), LEASE)
@@ -195,7 +195,7 @@ def test_a_short_step_back_delays_a_delivery_by_no_more_than_its_age(store: Outb
 
 
 @JUMPS
-def test_traffic_counts_no_messages_of_another_time(store: OutboxStore, database: Database, hours: int):
+def test_traffic_ignores_messages_of_another_time(store: OutboxStore, database: Database, hours: int):
     note(database)
     bundle(store)
     traffic = store.traffic("c1", NOW + timedelta(hours=hours))
@@ -203,7 +203,7 @@ def test_traffic_counts_no_messages_of_another_time(store: OutboxStore, database
     assert store.traffic("c1", later(-5)).in_minute == 1
 
 
-def test_a_channel_that_works_again_delivers_what_waits_at_once_and_in_order(store: OutboxStore, database: Database):
+def test_recovered_channel_delivers_waiting_messages_immediately_and_in_order(store: OutboxStore, database: Database):
     for number in range(3):
         note(database, number)
         bundle(store, f"d{number}")
@@ -218,7 +218,7 @@ def test_a_channel_that_works_again_delivers_what_waits_at_once_and_in_order(sto
     assert store.due(later(3500)) == [("d0", "c1"), ("d1", "c1")]
 
 
-def test_a_changed_channel_tries_what_waits_at_once(store: OutboxStore, database: Database):
+def test_changed_channel_retries_waiting_messages_immediately(store: OutboxStore, database: Database):
     note(database)
     bundle(store)
     claimed = store.claim("d1", NOW, LEASE)

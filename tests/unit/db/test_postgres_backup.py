@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL are dumped and restored by its own programs, with no password on a command line."""
+"""Dump and restore of PostgreSQL tables with its own programs, without a password on a command line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +44,7 @@ def _name(url: str, name: str) -> None:
     _execute(url, f"INSERT INTO nodes (name, machine) VALUES ('{name}', '')")
 
 
-def test_restored_tables_take_the_place_of_the_present_ones_which_are_kept(
-    url: str, tables: PostgresTables, tmp_path: Path
-):
+def test_restored_tables_replace_the_present_ones_which_are_kept(url: str, tables: PostgresTables, tmp_path: Path):
     _name(url, "first")
     _execute(url, "INSERT INTO leadership VALUES ('queue', 7, 'a server', 0)")
     assert tables.dump(tmp_path / "dump") == REVISION
@@ -55,13 +53,13 @@ def test_restored_tables_take_the_place_of_the_present_ones_which_are_kept(
     assert (_names(url), _names(url, "before")) == (["first"], ["first", "second"])
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT fence, holder FROM leadership").fetchall() == [(7, "")]
-    # Numbers go on where they were.
+    # Numbers continue where they were.
     database = Database(url)
     database.migrate()
     database.close()
 
 
-def test_empty_database_takes_a_dump_unasked(url: str, tables: PostgresTables, tmp_path: Path):
+def test_empty_database_accepts_a_dump_without_force(url: str, tables: PostgresTables, tmp_path: Path):
     _name(url, "first")
     tables.dump(tmp_path / "dump")
     with fresh_postgres() as empty:
@@ -71,7 +69,7 @@ def test_empty_database_takes_a_dump_unasked(url: str, tables: PostgresTables, t
         assert _names(empty) == ["first"]
 
 
-def test_tables_are_replaced_only_when_told(url: str, tables: PostgresTables, tmp_path: Path):
+def test_tables_are_replaced_only_with_force(url: str, tables: PostgresTables, tmp_path: Path):
     tables.dump(tmp_path / "dump")
     _name(url, "second")
     with pytest.raises(BackupError, match="--force"):
@@ -79,17 +77,17 @@ def test_tables_are_replaced_only_when_told(url: str, tables: PostgresTables, tm
     assert _names(url) == ["second"]
 
 
-def test_restore_that_fails_leaves_everything_as_it_was(url: str, tables: PostgresTables, tmp_path: Path):
+def test_failed_restore_changes_nothing(url: str, tables: PostgresTables, tmp_path: Path):
     _name(url, "first")
     (tmp_path / "dump").write_bytes(b"no dump")
-    with pytest.raises(BackupError, match="pg_restore says"):
+    with pytest.raises(BackupError, match="pg_restore failed"):
         tables.restore(tmp_path / "dump", "before", replaces=True)
     assert _names(url) == ["first"]
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regnamespace('before')").fetchone() == (None,)
 
 
-def test_database_that_somebody_is_connected_to_is_not_replaced(url: str, tables: PostgresTables, tmp_path: Path):
+def test_database_with_open_connections_is_not_replaced(url: str, tables: PostgresTables, tmp_path: Path):
     tables.dump(tmp_path / "dump")
     with (
         psycopg.connect(url, application_name="a colleague"),
@@ -98,7 +96,7 @@ def test_database_that_somebody_is_connected_to_is_not_replaced(url: str, tables
         tables.restore(tmp_path / "dump", "before", replaces=True)
 
 
-def test_tables_that_this_version_does_not_know_are_left_alone(url: str, tables: PostgresTables, tmp_path: Path):
+def test_unknown_tables_are_not_touched(url: str, tables: PostgresTables, tmp_path: Path):
     tables.dump(tmp_path / "dump")
     _execute(url, "CREATE TABLE of_a_newer_version (a int)")
     with pytest.raises(BackupError, match="of_a_newer_version"):

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is there and says nothing: a frozen server keeps its connections, and the kernel takes new ones."""
+"""A silent PostgreSQL: a frozen server keeps its connections, and the kernel accepts new ones."""
 
 import socket
 import threading
@@ -16,14 +16,14 @@ from api.db import database as database_module
 from api.db import postgresql
 from api.db.database import Database
 from api.errors import DatabaseUnavailable
-from api.util.deadlines import hurrying
+from api.util.deadlines import wait_limit
 from tests.databases import fresh_postgres
 
 pytestmark = pytest.mark.slow
 
 
 class Relay:
-    """Passes bytes between its clients and a server, until it is told to keep them to itself."""
+    """Forwards bytes between clients and a server until it is told to hold them back."""
 
     def __init__(self, url: str) -> None:
         server = make_url(url)
@@ -47,7 +47,7 @@ class Relay:
         self._passes.set()
 
     def hang_up(self) -> None:
-        """Ends every connection, as a server does that is restarted."""
+        """Close every connection, like a restarting server."""
         for each in list(self._peers):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -96,7 +96,7 @@ def database(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database
     monkeypatch.setattr(database_module, "LOCK_MS", 300)
     monkeypatch.setattr(postgresql, "GRACE_SECONDS", 0.2)
     monkeypatch.setattr(postgresql, "PING_SECONDS", 0.3)
-    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 2)  # the least that libpq knows
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 2)  # libpq's minimum
     database = Database(relay.url)
     database.migrate()
     yield database
@@ -110,9 +110,9 @@ def ask(database: Database) -> int:
 
 
 def seconds_of_a_hurried_read(database: Database) -> float:
-    """It must fail. Two seconds are the least that libpq itself knows, and 1.5 what a begin may take."""
+    """The read must fail. libpq's minimum is 2 s, and a begin may take 1.5 s."""
     began = time.monotonic()
-    with pytest.raises(DatabaseUnavailable, match="in time"), hurrying(0.3):
+    with pytest.raises(DatabaseUnavailable, match="in time"), wait_limit(0.3):
         ask(database)
     return time.monotonic() - began
 
@@ -125,11 +125,11 @@ def freeze_and_ask(relay: Relay, database: Database) -> None:
 
 
 def test_server_that_freezes_during_a_transaction_is_unavailable(relay: Relay, database: Database):
-    with pytest.raises(DatabaseUnavailable, match="has not answered"):
+    with pytest.raises(DatabaseUnavailable, match="did not answer"):
         freeze_and_ask(relay, database)
 
 
-def test_server_that_froze_before_is_unavailable(relay: Relay, database: Database):
+def test_frozen_server_is_unavailable(relay: Relay, database: Database):
     assert ask(database) == 1
     relay.freeze()
     with pytest.raises(DatabaseUnavailable):
@@ -138,34 +138,34 @@ def test_server_that_froze_before_is_unavailable(relay: Relay, database: Databas
 
 @pytest.fixture
 def slow(relay: Relay) -> Iterator[Database]:
-    """One whose bounds for everybody are those of the service: seconds."""
+    """A database with the service's own timeouts of seconds."""
     database = Database(relay.url)
     database.migrate()
     yield database
     database.close()
 
 
-def test_hurried_read_gives_up_on_a_frozen_connection_in_its_own_time(relay: Relay, slow: Database):
+def test_urgent_read_on_a_frozen_connection_ends_within_its_deadline(relay: Relay, slow: Database):
     assert ask(slow) == 1
     relay.freeze()
     assert seconds_of_a_hurried_read(slow) < 2
 
 
-def test_hurried_read_gives_up_on_connecting_in_its_own_time(relay: Relay, slow: Database):
+def test_urgent_read_while_connecting_ends_within_its_deadline(relay: Relay, slow: Database):
     slow.close()
     relay.freeze()
     assert seconds_of_a_hurried_read(slow) < 2
 
 
-def test_second_hurried_read_is_refused_without_a_try(relay: Relay, slow: Database):
+def test_second_urgent_read_is_refused_immediately(relay: Relay, slow: Database):
     assert ask(slow) == 1
     relay.freeze()
     seconds_of_a_hurried_read(slow)
-    with pytest.raises(DatabaseUnavailable, match="at present"), hurrying(0.3):
+    with pytest.raises(DatabaseUnavailable, match="at present"), wait_limit(0.3):
         ask(slow)
 
 
-def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):
+def test_server_that_recovers_is_used_again(relay: Relay, database: Database):
     assert ask(database) == 1
     relay.freeze()
     with pytest.raises(DatabaseUnavailable):
@@ -174,14 +174,14 @@ def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):
     assert ask(database) == 1
 
 
-def test_transaction_costs_two_questions_beside_its_statements(relay: Relay, database: Database):
+def test_transaction_needs_two_extra_round_trips(relay: Relay, database: Database):
     ask(database)
     before = relay.questions
     ask(database)
     assert relay.questions - before == 3, "to begin, which tells whether the connection is still one, and to commit"
 
 
-def test_server_that_was_restarted_is_used_again_at_once(relay: Relay, database: Database):
+def test_restarted_server_is_used_again_immediately(relay: Relay, database: Database):
     assert ask(database) == 1
     relay.hang_up()
     assert ask(database) == 1
@@ -189,7 +189,7 @@ def test_server_that_was_restarted_is_used_again_at_once(relay: Relay, database:
         assert connection.execute(text("SELECT 2")).scalar_one() == 2
 
 
-def test_server_that_ends_a_new_connection_is_unavailable(
+def test_server_that_closes_a_new_connection_is_unavailable(
     relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
@@ -205,7 +205,7 @@ def how_it_runs(connection: Connection) -> tuple[str, str]:
     return tuple(connection.scalar(text(f"SHOW {name}")) for name in ("transaction_isolation", "transaction_read_only"))
 
 
-def test_read_sees_one_state_and_writes_nothing_and_a_write_sees_what_was_committed(database: Database):
+def test_reads_use_a_read_only_snapshot_and_writes_see_committed_rows(database: Database):
     for _ in range(2):
         with database.read() as connection:
             assert how_it_runs(connection) == ("repeatable read", "on")
@@ -222,8 +222,8 @@ def test_second_transaction_of_a_connection_can_be_rolled_back(database: Databas
         assert connection.scalar(text("SELECT count(*) FROM kept")) == 0
 
 
-def test_migration_may_take_its_time(relay: Relay, database: Database):
+def test_migration_may_take_long(relay: Relay, database: Database):
     with database.engine.connect() as connection:
-        database._wait_longer(connection, database_module.MIGRATION_LOCK_MS)
+        database._set_lock_timeout(connection, database_module.MIGRATION_LOCK_MS)
         connection.execute(text("SET statement_timeout = 0"))
         assert connection.execute(text("SELECT 1 FROM pg_sleep(0.8)")).scalar_one() == 1

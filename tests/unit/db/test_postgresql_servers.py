@@ -1,4 +1,4 @@
-"""Several servers of which one takes changes: it is found, and a silent one holds nobody up."""
+"""Several servers of which one is the primary: it is found, and a silent one delays nothing."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ A, B = {"host": "a", "port": "1"}, {"host": "b", "port": "2"}
 
 
 class Answers:
-    """What each server does when it is asked: answer, refuse, or be silent for as long as it is waited for."""
+    """The behaviour of each server: accept, refuse, or stay silent until the timeout."""
 
     def __init__(self, **how: str) -> None:
         self.how = how
@@ -38,33 +38,33 @@ class Answers:
         return server["host"]
 
 
-def test_the_one_that_answered_is_asked_first_the_next_time() -> None:
+def test_server_that_accepted_is_tried_first_next_time() -> None:
     servers, answers = Servers([A, B]), Answers(a="session is read-only", b="answers")
     assert [servers.connect(answers.connect, 1) for _ in range(3)] == ["b", "b", "b"]
     assert answers.asked == ["a", "b", "b", "b"]
 
 
-def test_what_each_of_them_says_is_told() -> None:
+def test_errors_of_all_servers_are_reported() -> None:
     answers = Answers(a="Connection refused", b="session is read-only")
     with pytest.raises(psycopg.OperationalError) as refused:
         Servers([A, B]).connect(answers.connect, 1)
     assert str(refused.value) == "a:1: Connection refused; b:2: session is read-only"
 
 
-def test_a_silent_server_leaves_half_of_the_time_for_the_other() -> None:
+def test_silent_server_leaves_half_of_the_time_for_the_other() -> None:
     began = time.monotonic()
     assert Servers([A, B]).connect(Answers(a="silent", b="answers").connect, 0.2) == "b"
     assert 0.1 <= time.monotonic() - began < 0.19
 
 
-def test_a_hurried_caller_waits_no_longer_than_it_may() -> None:
+def test_urgent_caller_waits_no_longer_than_its_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(psycopg.OperationalError), within(0.05):
         Servers([A, B]).connect(Answers(a="silent", b="silent").connect, 60)
     assert time.monotonic() - began < 1
 
 
-def test_who_was_asked_in_vain_is_asked_last_the_next_time() -> None:
+def test_silent_server_is_tried_last_next_time() -> None:
     servers, answers = Servers([A, B]), Answers(a="silent", b="silent")
     with pytest.raises(psycopg.OperationalError), within(0.02):
         servers.connect(answers.connect, 1)
@@ -73,7 +73,7 @@ def test_who_was_asked_in_vain_is_asked_last_the_next_time() -> None:
     assert answers.asked == ["a", "b", "b"]
 
 
-def test_a_single_server_speaks_for_itself() -> None:
+def test_single_server_reports_its_own_error() -> None:
     with pytest.raises(psycopg.OperationalError, match=r"^connection to a failed: refused"):
         Servers([A]).connect(Answers(a="refused").connect, 1)
 
@@ -99,12 +99,12 @@ def write(database: Database) -> None:
         connection.execute(text("INSERT INTO written DEFAULT VALUES"))
 
 
-def test_a_replica_alone_is_refused_with_what_to_do(pair: PostgresPair) -> None:
-    with pytest.raises(DatabaseError, match=r"session is read-only.*promote the replica, or name in DATABASE_URL"):
+def test_replica_alone_is_refused_with_a_remedy(pair: PostgresPair) -> None:
+    with pytest.raises(DatabaseError, match=r"session is read-only.*promote the replica, or set DATABASE_URL"):
         Database(pair.replica.url).migrate()
 
 
-def test_a_replica_may_be_read_by_who_asks_for_it(pair: PostgresPair, database: Database) -> None:
+def test_replica_may_be_read_if_configured(pair: PostgresPair, database: Database) -> None:
     replica = Database(f"{pair.replica.url}&target_session_attrs=any")
     with replica.read() as connection:
         assert connection.scalar(text("SELECT pg_is_in_recovery()")) is True
@@ -113,20 +113,18 @@ def test_a_replica_may_be_read_by_who_asks_for_it(pair: PostgresPair, database: 
     replica.close()
 
 
-def test_nothing_is_acknowledged_while_the_replica_has_it_not(pair: PostgresPair, database: Database) -> None:
+def test_nothing_is_acknowledged_before_the_replica_has_it(pair: PostgresPair, database: Database) -> None:
     write(database)
     pair.replica.freeze()
     try:
-        with pytest.raises(DatabaseUnavailable, match="not answered in time"):
+        with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
             write(database)
     finally:
         pair.replica.thaw()
     write(database)
 
 
-def test_a_wait_for_the_replica_that_somebody_cancels_acknowledges_nothing(
-    pair: PostgresPair, database: Database
-) -> None:
+def test_cancelled_wait_for_the_replica_acknowledges_nothing(pair: PostgresPair, database: Database) -> None:
     write(database)
     pair.replica.freeze()
     canceller = threading.Thread(target=cancel_the_wait, args=(pair,))
@@ -147,9 +145,7 @@ def cancel_the_wait(pair: PostgresPair) -> None:
             time.sleep(0.01)
 
 
-def test_a_server_that_is_closed_to_changes_is_left_for_the_one_that_is_open(
-    pair: PostgresPair, database: Database
-) -> None:
+def test_read_only_server_is_left_for_the_primary(pair: PostgresPair, database: Database) -> None:
     write(database)
     pair.primary.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     try:
@@ -165,7 +161,7 @@ def test_a_server_that_is_closed_to_changes_is_left_for_the_one_that_is_open(
 
 
 def write_for_a_second(database: Database) -> None:
-    """Its connections were made before, and hear of a change of the settings a little later."""
+    """Existing connections notice a change of the settings a little later."""
     for _ in range(50):
         write(database)
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A long queue is read by what has changed in it, and is the same as when all of it is read."""
+"""A long queue is read incrementally, with the same result as reading all of it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskStore:
-    """A store to which three tasks are a long queue."""
+    """A store that treats three tasks as a long queue."""
     monkeypatch.setattr(queue_rows, "LONG", 3)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
@@ -32,13 +32,13 @@ def add(store: TaskStore, name: str, seconds: float = 0.0) -> None:
 
 
 def read_both(store: TaskStore) -> tuple[list[str], list[str]]:
-    """What a store tells that has read the queue before, and what one that has not."""
+    """Return the queue as read by a store with a cache, and by a new one."""
     seen, fresh = store.queued(), TaskStore(store._database).queued()
     assert seen == fresh
     return [task.task_id for task in seen], [task.name or "" for task in seen]
 
 
-def test_what_comes_goes_or_changes_is_seen(store: TaskStore) -> None:
+def test_added_removed_and_changed_tasks_are_seen(store: TaskStore) -> None:
     for place, name in enumerate("abcd"):
         add(store, name, place)
     assert read_both(store)[0] == ["a", "b", "c", "d"]
@@ -50,7 +50,7 @@ def test_what_comes_goes_or_changes_is_seen(store: TaskStore) -> None:
     assert read_both(store)[0] == ["d", "a", "c", "e"]
 
 
-def test_what_has_not_changed_is_not_read_again(store: TaskStore) -> None:
+def test_unchanged_tasks_are_not_read_again(store: TaskStore) -> None:
     for name in "abcd":
         add(store, name)
     before = {task.task_id: task for task in store.queued()}

@@ -2,7 +2,7 @@ from api.datasets.registered_files import RegisteredFile, RegisteredFileStore
 from api.db.database import Database
 
 
-def test_the_files_of_a_directory_are_those_that_were_kept_last(database: Database):
+def test_files_of_a_directory_are_those_stored_last(database: Database):
     store = RegisteredFileStore(database)
     first, second = (RegisteredFile(name, 3, 10**18, 7, "a" * 64) for name in ("a.png", "ä/b.png"))
     store.replace(1, [first, second])

@@ -1,4 +1,4 @@
-"""What every store of registrations does, in memory and in the database."""
+"""The contract of registration stores, in memory and in the database."""
 
 import threading
 from collections.abc import Callable
@@ -27,13 +27,13 @@ def task(task_id: str, *uuids: str) -> RegisteredTask:
 
 @pytest.fixture(params=["memory", *BACKENDS])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Where the registrations are kept."""
+    """The kind of store."""
     return str(request.param)
 
 
 @pytest.fixture
 def new_store(backend: str, request: pytest.FixtureRequest) -> Callable[[], Registrations]:
-    """Makes an empty store."""
+    """Create an empty store."""
     if backend == "memory":
         return MemoryRegistrations
     database: Database = request.getfixturevalue("database")
@@ -85,14 +85,14 @@ def test_released_gpus_can_be_claimed_again(store: Registrations):
     assert store.holders()["GPU-0"].task_id == "b"
 
 
-def test_progress_changes_only_what_is_given(store: Registrations):
+def test_progress_changes_only_given_values(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", 20.0, Keep.KEEP, NOW)
     assert (changed.progress, changed.estimated_remaining_time, changed.updated_at) == (20.0, 600.0, NOW)
 
 
-def test_progress_of_none_is_no_longer_known(store: Registrations):
+def test_progress_of_none_is_unknown(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", Keep.KEEP, None, NOW)
@@ -121,7 +121,7 @@ def test_unknown_task_is_not_found(store: Registrations):
         store.update_progress("a", 1.0, None, NOW)
 
 
-def test_everything_that_was_registered_comes_back(store: Registrations):
+def test_registration_is_read_as_it_was_stored(store: Registrations):
     given = RegisteredTask(
         "a", TaskType.EXTERNAL, ("GPU-1", "GPU-0"), NOW, description="mine", process=ProcessIdentity(7, 1.5)
     )
@@ -132,7 +132,7 @@ def test_everything_that_was_registered_comes_back(store: Registrations):
     assert store.release("a") == kept
 
 
-def test_serial_numbers_are_never_given_again(store: Registrations):
+def test_serial_numbers_are_never_reused(store: Registrations):
     serials = []
     for name in ("a", "b", "c"):
         serials.append(store.claim(task(name, "GPU-0")).serial)
@@ -140,14 +140,14 @@ def test_serial_numbers_are_never_given_again(store: Registrations):
     assert serials == sorted(set(serials))
 
 
-def test_id_of_a_released_task_can_be_used_again(store: Registrations):
+def test_id_of_a_released_task_can_be_reused(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, None, NOW)
     store.release("a")
     assert store.claim(task("a", "GPU-1")).progress is None
 
 
-def test_one_of_many_releases_at_once_is_the_first(store: Registrations):
+def test_one_of_many_concurrent_releases_succeeds(store: Registrations):
     store.claim(task("a", "GPU-0"))
     together = threading.Barrier(8)
 
@@ -169,7 +169,7 @@ def test_tasks_are_listed_oldest_first(store: Registrations):
     assert [kept.task_id for kept in store.list()] == ["c", "a", "b"]
 
 
-def test_many_claims_at_once_give_each_gpu_one_holder(store: Registrations, backend: str):
+def test_many_concurrent_claims_give_each_gpu_one_holder(store: Registrations, backend: str):
     claims = 2000 if backend == "memory" else 96
     together = threading.Barrier(16)
     won: list[str] = []
@@ -190,7 +190,7 @@ def test_many_claims_at_once_give_each_gpu_one_holder(store: Registrations, back
     assert sorted(holder.task_id for holder in store.holders().values()) == sorted(won)
 
 
-def test_overlapping_claims_at_once_never_split_a_pair(store: Registrations, backend: str):
+def test_overlapping_concurrent_claims_never_split_a_pair(store: Registrations, backend: str):
     turns = 200 if backend == "memory" else 8
     together = threading.Barrier(8)
 
@@ -214,7 +214,7 @@ def test_overlapping_claims_at_once_never_split_a_pair(store: Registrations, bac
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Any sequence of claims, releases and progress against a model of a dictionary."""
+    """Any sequence of claims, releases and progress, compared with a dictionary."""
 
     names = st.sampled_from(["a", "b", "c", "d"])
 
@@ -269,7 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert set(claimed) == set(self.store.holders())
 
 
-def test_any_sequence_is_as_in_a_dictionary(new_store: Callable[[], Registrations], backend: str):
+def test_any_sequence_behaves_like_a_dictionary(new_store: Callable[[], Registrations], backend: str):
     examples, steps = {"memory": (60, 30), "sqlite": (12, 20), "postgresql": (6, 20)}[backend]
     how = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
     run_state_machine_as_test(lambda: StoreMachine(new_store()), settings=how)

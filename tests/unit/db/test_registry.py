@@ -27,7 +27,7 @@ def cats(store: RegistryStore) -> RegistryStore:
     return store
 
 
-def test_versions_are_numbered_and_named_for_a_download(cats: RegistryStore):
+def test_versions_are_numbered_and_have_a_download_name(cats: RegistryStore):
     rows, total = cats.versions("cats", 10, None, None)
     assert [(row.ordinal, row.file_name) for row in rows] == [
         (2, "cats-v2.safetensors"),
@@ -56,7 +56,7 @@ def test_alias_moves_from_one_version_to_another(cats: RegistryStore):
     assert cats.get("cats").aliases == {}
 
 
-def test_version_that_is_needed_is_not_deleted(cats: RegistryStore, stores: Stores, database: Database):
+def test_needed_version_is_not_deleted(cats: RegistryStore, stores: Stores, database: Database):
     with pytest.raises(VersionInUse):
         cats.delete_version("cats", "1")
     with pytest.raises(VersionInUse):
@@ -70,14 +70,14 @@ def test_version_that_is_needed_is_not_deleted(cats: RegistryStore, stores: Stor
     assert refused.value.data == {"tasks": ["t1"]}
 
 
-def test_number_of_a_deleted_version_is_not_given_again(cats: RegistryStore):
+def test_number_of_a_deleted_version_is_not_reused(cats: RegistryStore):
     assert cats.delete_version("cats", "latest") == 2
     assert cats.add_version("cats", NEW, [], later(2)).ordinal == 3
     assert cats.needed([SHA, OTHER]) == {SHA}
     assert cats.needed([]) == set()
 
 
-def test_model_goes_with_its_versions(cats: RegistryStore):
+def test_model_is_deleted_with_its_versions(cats: RegistryStore):
     cats.change_version("cats", "1", {}, [], NOW)
     cats.delete("cats")
     assert cats.needed([SHA, OTHER]) == set()
@@ -85,7 +85,7 @@ def test_model_goes_with_its_versions(cats: RegistryStore):
         cats.get("cats")
 
 
-def test_lists_are_searched_and_show_only_what_may_be_seen(cats: RegistryStore):
+def test_lists_are_searched_within_the_callers_scope(cats: RegistryStore):
     cats.ensure("dogs", "bob", NOW)
     cats.change("cats", {"description": "tabby", "tags": ["animals"]}, NOW)
     assert [row.name for row in cats.page(10, None, None)[0]] == ["dogs", "cats"]
@@ -98,14 +98,14 @@ def test_lists_are_searched_and_show_only_what_may_be_seen(cats: RegistryStore):
     assert cats.page(10, None, None, tag="anim")[0] == []
 
 
-def test_list_goes_on_behind_its_cursor(cats: RegistryStore):
+def test_list_continues_after_its_cursor(cats: RegistryStore):
     dogs = cats.ensure("dogs", "bob", NOW)
     assert [row.name for row in cats.page(1, None, dogs.serial)[0]] == ["cats"]
     assert [row.name for row in cats.page(1, 1, None)[0]] == ["cats"]
     assert [row.ordinal for row in cats.versions("cats", 1, None, 2)[0]] == [1]
 
 
-def test_taken_name_is_told(cats: RegistryStore):
+def test_taken_name_is_reported(cats: RegistryStore):
     cats.ensure("dogs", "bob", NOW)
     assert cats.ensure("dogs", "ann", NOW).owner == "bob"
     with pytest.raises(ModelExists):
@@ -113,7 +113,7 @@ def test_taken_name_is_told(cats: RegistryStore):
     assert cats.change("dogs", {"name": "wolves"}, NOW).name == "wolves"
 
 
-def test_first_store_of_files_is_the_databases_own(store: RegistryStore):
+def test_database_belongs_to_its_first_file_store(store: RegistryStore):
     assert store.belongs_with("one")
     assert store.belongs_with("one")
     assert not store.belongs_with("two")

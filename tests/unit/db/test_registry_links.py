@@ -18,7 +18,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-def test_links_know_the_files_of_a_model_and_which_models_have_aliases(database: Database):
+def test_links_name_a_models_files_and_the_models_with_aliases(database: Database):
     store, links = RegistryStore(database), LinkedVersions(database)
     for name, digit, aliases in (("cats", "a", ["prod"]), ("dogs", "b", [])):
         store.ensure(name, None, NOW)
@@ -31,7 +31,7 @@ def test_links_know_the_files_of_a_model_and_which_models_have_aliases(database:
     assert found == [True, False, False]
 
 
-def test_a_file_has_the_owners_of_all_models_that_it_is_a_version_of(database: Database):
+def test_file_has_the_owners_of_all_its_models(database: Database):
     store, links = RegistryStore(database), LinkedVersions(database)
     for name, owner in (("cats", "ann"), ("dogs", "bob"), ("birds", None)):
         store.ensure(name, owner, NOW)
@@ -40,7 +40,7 @@ def test_a_file_has_the_owners_of_all_models_that_it_is_a_version_of(database: D
     assert links.owners_of("d" * 64) == []
 
 
-def test_links_of_other_models_are_known_by_their_names(database: Database):
+def test_links_of_other_models_are_found_by_name(database: Database):
     store, links = RegistryStore(database), LinkedVersions(database)
     for name, alias in (("cats", "big-prod"), ("dogs", "prod")):
         store.ensure(name, None, NOW)

@@ -34,7 +34,7 @@ def samples(database: Database) -> RegistrySampleStore:
     return RegistrySampleStore(database)
 
 
-def test_a_sample_is_kept_once_by_its_id(samples: RegistrySampleStore, models: RegistryStore, serial: int):
+def test_sample_is_stored_once_by_id(samples: RegistrySampleStore, models: RegistryStore, serial: int):
     made = samples.add(serial, 1, NEW, NOW)
     assert samples.add(serial, 1, replace(NEW, actor="bob"), NOW) == made
     assert samples.of_version(serial, 1) == [made]
@@ -44,7 +44,7 @@ def test_a_sample_is_kept_once_by_its_id(samples: RegistrySampleStore, models: R
     assert models.needed(["a" * 64, "b" * 64, "c" * 64]) == {"a" * 64, "c" * 64}
 
 
-def test_those_who_add_at_once_do_not_pass_the_bound(samples: RegistrySampleStore, serial: int):
+def test_concurrent_additions_respect_the_limit(samples: RegistrySampleStore, serial: int):
     def add(number: int) -> bool:
         try:
             samples.add(serial, 1, replace(NEW, sample_id=f"{number:032x}"), NOW)
@@ -56,7 +56,7 @@ def test_those_who_add_at_once_do_not_pass_the_bound(samples: RegistrySampleStor
         assert sum(threads.map(add, range(MOST_SAMPLES + 10))) == MOST_SAMPLES
 
 
-def test_a_sample_goes_with_its_version(samples: RegistrySampleStore, models: RegistryStore, serial: int):
+def test_sample_is_deleted_with_its_version(samples: RegistrySampleStore, models: RegistryStore, serial: int):
     samples.add(serial, 1, NEW, NOW)
     models.delete_version("cats", "1")
     assert models.needed(["a" * 64]) == set()

@@ -1,4 +1,4 @@
-"""What the training loop looks after is read whole, and of its own machine and storage alone."""
+"""A round of the training loop reads everything it needs, of its own machine and storage only."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from api.domain.training import TaskStatus
 from tests.unit.db.builders import NODE, ROOT, Stores
 
 
-def test_round_has_what_is_open_with_its_tasks_and_what_drains(stores: Stores):
+def test_round_has_open_attempts_with_their_tasks_and_draining_gpus(stores: Stores):
     first, second = stores.running("t1", 0), stores.claimed("t2", 1)
     ended = stores.claimed("t3", 2)
     stores.finish(ended, TaskStatus.FAILED)
@@ -19,11 +19,11 @@ def test_round_has_what_is_open_with_its_tasks_and_what_drains(stores: Stores):
     assert [(lease.resource, directory) for lease, directory in found.drains] == [("GPU-2", Path(ended.directory))]
 
 
-def test_round_without_anything_is_empty(stores: Stores):
+def test_round_without_work_is_empty(stores: Stores):
     assert stores.attempts.round(NODE, ROOT) == ([], {}, [])
 
 
-def test_attempts_of_another_storage_are_left_to_who_can_see_them(stores: Stores):
+def test_attempts_of_another_storage_are_left_to_its_server(stores: Stores):
     mine = stores.running("t1", 0)
     other = stores.running("t2", 1, directory_of="/data2/t2/attempts")
     assert [attempt.uid for attempt in stores.attempts.open(NODE, ROOT)] == [mine.uid]

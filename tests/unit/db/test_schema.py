@@ -1,4 +1,4 @@
-"""The roll agrees with the tasks after a server of an older version has changed only these."""
+"""The table of counts matches the tasks after a server of an older version changed only the tasks."""
 
 from sqlalchemy import delete, select
 
@@ -14,7 +14,7 @@ def count(database: Database) -> int:
         return count_tasks(connection, TaskFilter(), TaskOrder.NEWEST)
 
 
-def test_start_counts_tasks_that_an_older_server_made_and_not_those_that_it_deleted(stores: Stores, database: Database):
+def test_start_adds_and_removes_counts_for_tasks_changed_by_an_older_server(stores: Stores, database: Database):
     for name in ("t1", "t2", "t3"):
         stores.tasks.create(new_task(name), NOW, "ann")
     with database.write() as connection:

@@ -10,23 +10,23 @@ from api.domain.channel import ChannelSecret
 SECRET = ChannelSecret("mailtos://user:p4ssw0rd@example.org", "whsec_x")
 
 
-def test_a_secret_comes_back_and_its_bytes_do_not_show_it(tmp_path: Path):
+def test_secret_is_decrypted_and_its_ciphertext_does_not_show_it(tmp_path: Path):
     sealed = Sealer(tmp_path / "key").seal(SECRET)
     assert b"p4ssw0rd" not in sealed
     assert Sealer(tmp_path / "key").open(sealed) == SECRET
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
-def test_without_its_key_nobody_reads_it(tmp_path: Path):
+def test_secret_is_unreadable_without_its_key(tmp_path: Path):
     sealed = Sealer(tmp_path / "key").seal(SECRET)
     with pytest.raises(SecretUnreadable, match="another key"):
         Sealer(tmp_path / "other").open(sealed)
     (tmp_path / "key").write_text("nonsense")
-    with pytest.raises(SecretUnreadable, match="is no key"):
+    with pytest.raises(SecretUnreadable, match="contains no valid key"):
         Sealer(tmp_path / "key").open(sealed)
 
 
-def test_servers_that_begin_at_once_make_one_key(tmp_path: Path):
+def test_concurrent_starts_create_one_key(tmp_path: Path):
     with ThreadPoolExecutor(8) as pool:
         sealed = list(pool.map(lambda _: Sealer(tmp_path / "key").seal(SECRET), range(8)))
     assert {Sealer(tmp_path / "key").open(each) for each in sealed} == {SECRET}

@@ -25,37 +25,37 @@ def there(tmp_path: Path, clock: FakeClock) -> SharedProbe:
     return SharedProbe(tmp_path, "there", clock)
 
 
-def test_what_one_writes_the_other_reads(here: SharedProbe, there: SharedProbe):
+def test_file_of_one_machine_is_read_by_another(here: SharedProbe, there: SharedProbe):
     there.look_for(here.file)
     for number in (1, 2):
         assert probe(here).number == number
         assert (probe(there).seen, probe(there).problem) == ({here.file: number}, None)
 
 
-def test_what_is_not_there_is_not_read(here: SharedProbe, there: SharedProbe):
+def test_missing_file_is_not_read(here: SharedProbe, there: SharedProbe):
     here.look_for(there.file)
     assert (probe(here).seen, probe(here).problem) == ({}, None)
 
 
-def test_clock_of_the_storage_is_compared_by_the_time_of_the_file(here: SharedProbe, monkeypatch: pytest.MonkeyPatch):
+def test_storage_clock_is_compared_by_the_files_time(here: SharedProbe, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.nodes.shared_probe.time.time", lambda: 0.0)
     offset = probe(here).offset
     assert offset is not None
     assert offset > 1e9
 
 
-def test_lock_that_a_living_machine_has_and_that_can_be_had_here_is_told(here: SharedProbe, there: SharedProbe):
+def test_lock_of_a_living_machine_that_can_be_taken_here_is_reported(here: SharedProbe, there: SharedProbe):
     there.look_for(here.file)
     for _ in range(2):
         probe(here)
-        here._lock.release()  # as it looks where locks stay on their machine
+        here._lock.release()  # as if locks were local to each machine
         found = probe(there)
     assert code_of(found.problems[here.file]).code == "storage_without_locks"
     probe(here)
     assert probe(there).problems == {}
 
 
-def test_lock_of_a_machine_that_has_died_can_be_had_and_says_nothing(here: SharedProbe, there: SharedProbe):
+def test_lock_of_a_dead_machine_can_be_taken_and_means_nothing(here: SharedProbe, there: SharedProbe):
     there.look_for(here.file)
     probe(here)
     probe(there)
@@ -64,12 +64,12 @@ def test_lock_of_a_machine_that_has_died_can_be_had_and_says_nothing(here: Share
         assert (probe(there).problem, probe(there).problems) == (None, {})
 
 
-def test_file_that_cannot_be_read_is_told_of_alone(here: SharedProbe, there: SharedProbe, tmp_path: Path):
+def test_unreadable_file_is_reported_alone(here: SharedProbe, there: SharedProbe, tmp_path: Path):
     for name in ("box3.00000000", there.file):
         here.look_for(name)
     probe(there)
     (tmp_path / "probes" / "box3.00000000").write_text("000000000001\n")
-    (tmp_path / "probes" / "box3.00000000.lock").mkdir()  # as what belongs to another user, it cannot be opened
+    (tmp_path / "probes" / "box3.00000000.lock").mkdir()  # unreadable, like a file of another user
     found = probe(here)
     assert (found.seen, found.problem, [*found.problems]) == ({there.file: 1}, None, ["box3.00000000"])
 
@@ -82,21 +82,21 @@ def test_head_of_many_nodes_reads_each_within_a_few_probes(tmp_path: Path, clock
         head.look_for(node.file)
     for _ in range(6):
         head.probe()
-        head.look_for(nodes[0].file)  # as its next report has it
+        head.look_for(nodes[0].file)  # as in its next report
     assert head.latest is not None
     assert head.latest.seen == {node.file: 1 for node in nodes}
     for node in nodes:
         node._lock.release()
 
 
-def test_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path, clock: FakeClock):
+def test_missing_directory_is_reported_and_not_created(tmp_path: Path, clock: FakeClock):
     found = probe(SharedProbe(tmp_path / "gone", "here", clock))
     assert (found.number, code_of(found.problem).code) == (None, "storage_failing")
     assert "No such file or directory" in found.problem.text
     assert not (tmp_path / "gone").exists()
 
 
-def test_files_of_former_processes_are_removed_and_those_of_others_stay(tmp_path: Path, here: SharedProbe):
+def test_files_of_former_processes_are_deleted_and_those_of_others_stay(tmp_path: Path, here: SharedProbe):
     place = tmp_path / "probes"
     place.mkdir()
     for name in ("here.00000000", "there.00000000"):
@@ -107,12 +107,12 @@ def test_files_of_former_processes_are_removed_and_those_of_others_stay(tmp_path
 
 
 @pytest.mark.parametrize("name", ["../secrets", "", "a/b", "x" * 97])
-def test_no_other_file_is_looked_for(here: SharedProbe, name: str):
+def test_other_files_are_not_read(here: SharedProbe, name: str):
     here.look_for(name)
     assert here._wanted == {}
 
 
-def test_only_the_latest_few_are_looked_for(here: SharedProbe):
+def test_only_the_latest_few_files_are_read(here: SharedProbe):
     for number in range(MOST_FILES + 1):
         here.look_for(f"head.{number}")
     assert "head.0" not in here._wanted
@@ -121,14 +121,14 @@ def test_only_the_latest_few_are_looked_for(here: SharedProbe):
     assert "head.1" not in here._wanted
 
 
-def test_what_is_no_plain_file_holds_up_nobody(here: SharedProbe, there: SharedProbe, tmp_path: Path):
+def test_special_files_do_not_block(here: SharedProbe, there: SharedProbe, tmp_path: Path):
     here.look_for(there.file)
     probe(here)
     os.mkfifo(tmp_path / "probes" / there.file)
     assert (probe(here).seen, probe(here).problem) == ({}, None)
 
 
-def test_number_is_written_through_no_link(here: SharedProbe, tmp_path: Path):
+def test_number_is_not_written_through_a_link(here: SharedProbe, tmp_path: Path):
     (tmp_path / "probes").mkdir()
     (tmp_path / "elsewhere").write_text("stays as it is")
     (tmp_path / "probes" / here.file).symlink_to(tmp_path / "elsewhere")

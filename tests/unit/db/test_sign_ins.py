@@ -10,13 +10,13 @@ def test_sign_in_is_taken_once(stores: Stores):
     assert [sign_ins.take("hash", NOW) for _ in range(2)] == [BEGUN, None]
 
 
-def test_sign_in_that_has_expired_is_none(stores: Stores):
+def test_expired_sign_in_is_not_found(stores: Stores):
     sign_ins = SignInStore(stores.database)
     sign_ins.add("hash", BEGUN, NOW, later(60))
     assert sign_ins.take("hash", later(60)) is None
 
 
-def test_sign_ins_that_have_expired_are_forgotten_with_the_next(stores: Stores):
+def test_expired_sign_ins_are_deleted_with_the_next(stores: Stores):
     sign_ins = SignInStore(stores.database)
     sign_ins.add("old", BEGUN, NOW, later(60))
     sign_ins.add("new", BEGUN, later(61), later(120))

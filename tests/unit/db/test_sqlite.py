@@ -1,4 +1,4 @@
-"""A damaged SQLite file is named, with how to restore; nothing about it is an unforeseen error."""
+"""A damaged SQLite file is reported with its name and a remedy, never as an unexpected error."""
 
 import sqlite3
 from contextlib import closing
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def damage(path: Path) -> None:
-    """Everything but the first page, which holds the schema, so that it opens well."""
+    """Damage everything except the first page, which has the schema, so that the file opens."""
     content = bytearray(path.read_bytes())
     content[3 * 4096 :] = b"\xa5" * (len(content) - 3 * 4096)
     path.write_bytes(content)
@@ -40,13 +40,13 @@ def read_all(connection: Connection) -> None:
     connection.execute(text("SELECT sum(length(message)) FROM events")).all()
 
 
-def test_damaged_file_is_refused_at_start_with_what_to_do(path: Path):
+def test_damaged_file_is_refused_at_the_start_with_a_remedy(path: Path):
     damage(path)
     with pytest.raises(DatabaseError, match=r"database\.sqlite is damaged \(.*restore FILE --force.*\.recover"):
         Database(sqlite_url(path)).migrate()
 
 
-def test_damage_that_comes_later_is_told_until_the_next_start(path: Path):
+def test_later_damage_is_reported_until_the_next_start(path: Path):
     database = Database(sqlite_url(path))
     database.migrate()
     damage(path)
@@ -56,16 +56,16 @@ def test_damage_that_comes_later_is_told_until_the_next_start(path: Path):
     database.close()
 
 
-def test_damage_that_nobody_reads_is_found_within_an_hour(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unread_damage_is_found_within_an_hour(path: Path, monkeypatch: pytest.MonkeyPatch):
     database = Database(sqlite_url(path))
     database.migrate()
     pages = bytearray(path.read_bytes())
     last = pages.rindex(b"a" * 500) // 4096 * 4096
     pages[last : last + 4096] = bytes(4096)
     path.write_bytes(pages)
-    monkeypatch.setattr("api.db.database.LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("api.db.database.RECHECK_SECONDS", 0.0)
     assert database.find_trouble() is None
-    monkeypatch.setattr("api.db.database.LOOK_AT_PAGES_SECONDS", 0.0)
+    monkeypatch.setattr("api.db.database.CHECK_PAGES_SECONDS", 0.0)
     found = database.find_trouble()
     assert isinstance(found, DatabaseDamaged)
     assert ".recover" in str(found)
@@ -73,7 +73,7 @@ def test_damage_that_nobody_reads_is_found_within_an_hour(path: Path, monkeypatc
     database.close()
 
 
-def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path):
+def test_damage_by_a_temporary_disk_fault_ends_with_it(path: Path):
     database = Database(sqlite_url(path))
     database.migrate()
     fault = sqlite3.DatabaseError("database disk image is malformed")
@@ -86,20 +86,20 @@ def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path)
     database.close()
 
 
-def test_schema_that_is_not_utf_8_is_refused_at_start_with_what_to_do(path: Path):
+def test_schema_that_is_not_utf_8_is_refused_at_the_start_with_a_remedy(path: Path):
     damage_schema(path)
     with pytest.raises(DatabaseError, match=r"is damaged \(text that is not UTF-8.*restore FILE --force"):
         Database(sqlite_url(path)).migrate()
 
 
-def test_table_without_one_of_its_columns_is_damage(path: Path):
+def test_table_with_a_missing_column_is_damage(path: Path):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"priority INTEGER NOT NULL", b"priorixy INTEGER NOT NULL"))
     with pytest.raises(DatabaseError, match="the table tasks has no column priority"):
         Database(sqlite_url(path)).migrate()
 
 
-def test_running_server_refuses_changes_once_no_start_could_read_the_schema(path: Path):
+def test_running_server_refuses_changes_once_the_schema_is_unreadable(path: Path):
     database = Database(sqlite_url(path))
     database.migrate()
     with database.write() as connection:

@@ -1,4 +1,4 @@
-"""A SQLite database is copied while it is used, and replaced only while it is not."""
+"""A SQLite database is copied while in use, and replaced only while not in use."""
 
 import os
 import sqlite3
@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def user(file: Path) -> Iterator[sqlite3.Connection]:
-    """Somebody who has it open, as a server has."""
+    """A connection that has it open, like a server."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         _name(connection, "first")
@@ -41,9 +41,7 @@ def _names(path: Path) -> list[str]:
         return [name for (name,) in connection.execute("SELECT name FROM nodes ORDER BY name")]
 
 
-def test_copy_has_what_was_committed_and_nothing_of_a_transaction_under_way(
-    file: Path, user: sqlite3.Connection, tmp_path: Path
-):
+def test_copy_has_committed_rows_and_none_of_an_open_transaction(file: Path, user: sqlite3.Connection, tmp_path: Path):
     user.execute("BEGIN IMMEDIATE")
     _name(user, "second")
     assert copy_sqlite(file, tmp_path / "copy") == REVISION
@@ -53,19 +51,19 @@ def test_copy_has_what_was_committed_and_nothing_of_a_transaction_under_way(
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
 
 
-def test_database_that_is_not_there_is_not_made(tmp_path: Path):
+def test_missing_database_is_not_created(tmp_path: Path):
     with pytest.raises(BackupError, match="cannot be copied"):
         copy_sqlite(tmp_path / "absent", tmp_path / "copy")
     assert not (tmp_path / "absent").exists()
 
 
-def test_copy_that_is_damaged_is_not_used(tmp_path: Path):
+def test_damaged_copy_is_not_used(tmp_path: Path):
     (tmp_path / "copy").write_bytes(b"SQLite format 3\0" + bytes(4000))
     with pytest.raises(BackupError):
         prepare_sqlite(tmp_path / "copy")
 
 
-def test_nobody_leads_a_copy_that_is_to_be_used(file: Path):
+def test_prepared_copy_has_no_leaders(file: Path):
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("INSERT INTO leadership VALUES ('queue', 7, 'a server', 0)")
     prepare_sqlite(file)
@@ -73,7 +71,7 @@ def test_nobody_leads_a_copy_that_is_to_be_used(file: Path):
         assert connection.execute("SELECT fence, holder FROM leadership").fetchall() == [(7, "")]
 
 
-def test_replaced_database_is_kept_with_all_that_was_in_its_log(file: Path, user: sqlite3.Connection, tmp_path: Path):
+def test_replaced_database_is_kept_with_the_content_of_its_log(file: Path, user: sqlite3.Connection, tmp_path: Path):
     copy_sqlite(file, tmp_path / "copy")
     _name(user, "second")
     user.close()
@@ -83,7 +81,7 @@ def test_replaced_database_is_kept_with_all_that_was_in_its_log(file: Path, user
     assert _names(file) == ["first"]
 
 
-def test_log_without_its_database_does_not_change_the_new_one(file: Path, tmp_path: Path):
+def test_old_log_does_not_change_the_new_database(file: Path, tmp_path: Path):
     copy_sqlite(file, tmp_path / "copy")
     file.unlink()
     (tmp_path / "database.sqlite-wal").write_bytes(b"of another")
@@ -92,7 +90,7 @@ def test_log_without_its_database_does_not_change_the_new_one(file: Path, tmp_pa
     assert (tmp_path / "database.sqlite.before-wal").read_bytes() == b"of another"
 
 
-def test_database_that_somebody_has_open_is_not_replaced(file: Path, user: sqlite3.Connection, tmp_path: Path):
+def test_open_database_is_not_replaced(file: Path, user: sqlite3.Connection, tmp_path: Path):
     copy_sqlite(file, tmp_path / "copy")
     with pytest.raises(BackupError, match="in use"):
         replace_sqlite(file, tmp_path / "copy", ".before")
@@ -100,7 +98,7 @@ def test_database_that_somebody_has_open_is_not_replaced(file: Path, user: sqlit
     assert _names(file) == ["first", "second"]
 
 
-def test_damaged_database_can_be_replaced_and_is_kept_as_it_is(file: Path, tmp_path: Path):
+def test_damaged_database_can_be_replaced_and_is_kept_unchanged(file: Path, tmp_path: Path):
     copy_sqlite(file, tmp_path / "copy")
     file.write_bytes(b"no database at all" * 300)
     kept = replace_sqlite(file, tmp_path / "copy", ".before")
@@ -128,9 +126,7 @@ def test_schema_that_is_not_utf_8_is_damage_to_every_command(file: Path, tmp_pat
 
 
 @pytest.mark.parametrize("step", ["replace", "link"])
-def test_restore_that_is_killed_leaves_a_database(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-):
+def test_killed_restore_leaves_a_database(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str):
     copy_sqlite(file, tmp_path / "copy")
     with closing(sqlite3.connect(file)) as connection, connection:
         _name(connection, "former")
@@ -144,7 +140,7 @@ def test_restore_that_is_killed_leaves_a_database(
     assert _names(file) == ["former"]
 
 
-def test_former_database_is_copied_where_there_are_no_hard_links(
+def test_previous_database_is_copied_if_hard_links_are_not_supported(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     copy_sqlite(file, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""Any sequence of what can happen to trainings, over both databases: what always holds."""
+"""Invariants under any sequence of events of trainings, on both databases."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ some_gpus = st.lists(st.sampled_from(GPUS), min_size=1, max_size=2, unique=True)
 
 
 class Trainings(RuleBasedStateMachine):
-    """Users, the scheduler, supervisors and programs from outside, one deed at a time."""
+    """Users, the scheduler, supervisors and external programs, one action at a time."""
 
     tasks = Bundle("tasks")
 
@@ -58,14 +58,14 @@ class Trainings(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """A server that is killed remembers nothing."""
+        """A killed server remembers nothing."""
         self.stores = Stores(self.database)
         self.registrations = DatabaseRegistrations(self.database, NODE, FakeClock())
         self.remembered = {attempt.task_id: attempt for attempt in self.stores.attempts.open(NODE, ROOT)}
 
     @property
     def remembers(self) -> bool:
-        """Whether there is any attempt that a deed could be done with: else most steps would do nothing."""
+        """Whether there is an attempt to act on; otherwise most steps would do nothing."""
         return bool(self.remembered)
 
     def attempt(self, number: int) -> Attempt:
@@ -216,7 +216,7 @@ class Trainings(RuleBasedStateMachine):
     def expire(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
         before = self.stores.held()
-        # Whatever can be made by these deeds has an open attempt, drains, or is registered.
+        # Any lease of these actions has an open attempt, drains, or is registered.
         assert self.stores.attempts.renew([], self.now, self.now) == []
         assert self.stores.held() == before
 
@@ -225,7 +225,7 @@ class Trainings(RuleBasedStateMachine):
         expires_at = self.now + timedelta(seconds=60)
         self.stores.attempts.renew(self.stores.attempts.open(NODE, ROOT), expires_at, self.now)
 
-    # -- programs from outside -----------------------------------------------------------------------------------------
+    # -- external programs ---------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(["ext-a", "ext-b"]), gpus=some_gpus)
     def register(self, name: str, gpus: list[int]) -> None:
@@ -248,7 +248,7 @@ class Trainings(RuleBasedStateMachine):
     def registered(self) -> dict[str, RegisteredTask]:
         return {task.task_id: task for task in self.registrations.list()}
 
-    # -- what always holds ---------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------------
 
     @invariant()
     def everything_fits_together(self) -> None:
@@ -264,7 +264,7 @@ class Trainings(RuleBasedStateMachine):
 
 
 def check_leases(leases: list[Lease], attempts: dict[str, Attempt]) -> None:
-    """A GPU has one lease; what an open attempt has is held, what an ended one had drains."""
+    """Check that a GPU has one lease: held for an open attempt, draining for an ended one."""
     assert max(Counter(lease.resource for lease in leases).values(), default=1) == 1
     for lease in leases:
         if lease.attempt_uid is None:
@@ -278,7 +278,7 @@ def check_leases(leases: list[Lease], attempts: dict[str, Attempt]) -> None:
 
 
 def check_registrations(leases: list[Lease], registered: dict[str, RegisteredTask]) -> None:
-    """A program holds the GPUs that it registered, and no lease is left of one that is gone."""
+    """Check that programs hold their registered GPUs, and that no lease of a released one is left."""
     held: dict[str, set[str]] = {name: set() for name in registered}
     for lease in leases:
         if lease.attempt_uid is None:
@@ -287,7 +287,7 @@ def check_registrations(leases: list[Lease], registered: dict[str, RegisteredTas
 
 
 def check_task(task: TaskSummary, attempts: list[Attempt], leases: list[Lease]) -> None:
-    """An active task has one open attempt, the last, with all its GPUs; another task has none."""
+    """Check that an active task has one open attempt, the last, with all its GPUs; others have none."""
     assert [attempt.number for attempt in attempts] == list(range(1, task.attempts + 1))
     is_open = [attempt.status is not AttemptStatus.ENDED for attempt in attempts]
     assert sum(is_open) == task.status.is_active
@@ -302,7 +302,7 @@ def check_task(task: TaskSummary, attempts: list[Attempt], leases: list[Lease]) 
 
 
 def check_events(tasks: TaskStore, task: TaskSummary) -> None:
-    """The events of a task lead from its beginning to what it is now."""
+    """Check that the events of a task lead from its start to its present status."""
     told = [event for event in tasks.events(task.task_id, 0, 1000) if event.type is EventKind.STATUS]
     assert told[0].previous is None
     assert told[-1].current == task.status
@@ -310,7 +310,7 @@ def check_events(tasks: TaskStore, task: TaskSummary) -> None:
     assert sum(event.current == TaskStatus.STARTING for event in told) == task.attempts
 
 
-def test_whatever_happens_everything_fits_together(database: Database, backend: str):
+def test_invariants_hold_after_any_sequence(database: Database, backend: str):
     examples, steps = (length(60, 15), 50) if backend == "sqlite" else (length(10, 3), 50)
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     how = settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks)

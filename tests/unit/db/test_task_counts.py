@@ -1,4 +1,4 @@
-"""How many tasks there are: trainings beside others, and that indexes tell it."""
+"""Counts of tasks, by indices only."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ OTHERS = TaskFilter(kind=TaskType.PREPROCESSING)
 
 @pytest.fixture
 def filled(stores: Stores) -> Stores:
-    """Ann's two trainings, one of which has a GPU, Bob's one, and a task of another kind of each."""
+    """Ann's two trainings, one with a GPU, Bob's training, and a task of another kind of each."""
     stores.tasks.create(new_task("t1", owner="ann"), NOW, "ann")
     stores.attempts.claim(new_attempt("t1", 2), NOW)
     for task_id, owner in (("t2", "ann"), ("t3", "bob")):
@@ -45,13 +45,13 @@ def filled(stores: Stores) -> Stores:
         (replace(TRAININGS, search="p1"), 0, 0),
     ],
 )
-def test_what_is_wanted_is_counted_by_either_order(filled: Stores, wanted: TaskFilter, newest: int, waiting: int):
+def test_filtered_tasks_are_counted_in_either_order(filled: Stores, wanted: TaskFilter, newest: int, waiting: int):
     with filled.database.read() as connection:
         assert count_tasks(connection, wanted, TaskOrder.NEWEST) == newest
         assert count_tasks(connection, wanted, TaskOrder.QUEUE) == waiting
 
 
-def test_pushes_are_found_by_the_model_in_their_order(stores: Stores):
+def test_pushes_are_found_by_model_in_order(stores: Stores):
     for task_id, model in (("u1", "cats"), ("u2", "dogs"), ("u3", "cats")):
         config = {"order": {"model": model}}
         free = new_task(task_id, kind=TaskType.PUSH, gpus=GPURequest(count=0), config=config)
@@ -79,7 +79,7 @@ def test_each_status_is_counted(
         assert count_statuses(connection, kind, owner) == counts
 
 
-def test_what_was_deleted_is_counted_no_more(filled: Stores):
+def test_deleted_tasks_are_not_counted(filled: Stores):
     stop = StopState(NOW, "ann", force=True, timeout_seconds=None, rung=None)
     filled.tasks.request_stop("t2", stop, NOW, "stopped")
     filled.tasks.delete("t2", NOW)
@@ -93,7 +93,7 @@ def test_what_was_deleted_is_counted_no_more(filled: Stores):
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("others", [False, True])
 @pytest.mark.parametrize("wanted", [TaskFilter(), TaskFilter(statuses=(TaskStatus.COMPLETED,))])
-def test_no_row_of_a_task_is_read_to_count_trainings(database: Database, wanted: TaskFilter, others: bool):
+def test_counting_trainings_reads_no_task_rows(database: Database, wanted: TaskFilter, others: bool):
     statement = _count(wanted, TaskOrder.NEWEST, others=others)
     told = str(statement.compile(database.engine, compile_kwargs={"literal_binds": True}))
     with database.read() as connection:

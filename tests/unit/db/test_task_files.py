@@ -7,23 +7,23 @@ from tests.unit.util.foreign import Plant, each_plant
 
 
 @each_plant
-def test_secrets_take_the_place_of_whatever_is_there(tmp_path: Path, plant: Plant):
+def test_secrets_replace_any_existing_file(tmp_path: Path, plant: Plant):
     plant(tmp_path / "secrets.json")
-    TaskFiles(tmp_path).keep_secrets({"HF_TOKEN": "x"})
+    TaskFiles(tmp_path).store_secrets({"HF_TOKEN": "x"})
     assert TaskFiles(tmp_path).read_secrets() == {"HF_TOKEN": "x"}
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "made-by-following").exists()
 
 
 @each_plant
-def test_secrets_that_are_no_file_are_told_and_not_waited_for(tmp_path: Path, plant: Plant):
+def test_secrets_that_are_not_a_file_are_reported_without_waiting(tmp_path: Path, plant: Plant):
     plant(tmp_path / "secrets.json")
     with pytest.raises(OSError, match=r"plain|longer"):
         TaskFiles(tmp_path).read_secrets()
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{", ""])
-def test_secrets_that_cannot_be_understood_are_none(tmp_path: Path, content: str):
+def test_unreadable_secrets_count_as_none(tmp_path: Path, content: str):
     (tmp_path / "secrets.json").write_text(content)
     assert TaskFiles(tmp_path).read_secrets() == {}
 

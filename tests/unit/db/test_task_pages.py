@@ -1,4 +1,4 @@
-"""Pages of tasks: newest first, and which are wanted."""
+"""Pages of tasks: order and filters."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ def test_newest_task_is_listed_first(stores: Stores):
     assert names(stores) == ["t3", "t2", "t1"]
 
 
-def test_page_says_how_many_there_are_in_all(stores: Stores):
+def test_page_has_the_total_number(stores: Stores):
     for number in range(5):
         stores.tasks.create(new_task(f"t{number}"), NOW, "ann")
     rows, total = stores.tasks.page(EVERYTHING, 2, 3, None)
     assert ([row.task_id for row in rows], total) == (["t1", "t0"], 5)
 
 
-def test_pages_by_cursor_show_each_task_once_while_others_are_made(stores: Stores):
+def test_cursor_pages_show_each_task_once_while_others_are_created(stores: Stores):
     for number in range(6):
         stores.tasks.create(new_task(f"old{number}"), NOW, "ann")
     seen: list[str] = []
@@ -44,7 +44,7 @@ def test_pages_by_cursor_show_each_task_once_while_others_are_made(stores: Store
     assert seen == [f"old{number}" for number in reversed(range(6))]
 
 
-def test_list_can_be_of_some_statuses(stores: Stores):
+def test_list_is_filtered_by_statuses(stores: Stores):
     for status in (TaskStatus.QUEUED, TaskStatus.FAILED, TaskStatus.COMPLETED):
         stores.in_status(status, f"is-{status}")
         for lease in stores.attempts.leases():
@@ -56,13 +56,13 @@ def test_list_can_be_of_some_statuses(stores: Stores):
     ]
 
 
-def test_list_can_be_of_a_model_type(stores: Stores):
+def test_list_is_filtered_by_model_type(stores: Stores):
     stores.tasks.create(new_task("t1", model_type="flux"), NOW, "ann")
     stores.tasks.create(new_task("t2", model_type="wan"), NOW, "ann")
     assert names(stores, TaskFilter(model_type="wan")) == ["t2"]
 
 
-def test_list_of_a_gpu_has_the_tasks_that_were_on_it(stores: Stores):
+def test_list_of_a_gpu_has_the_tasks_that_used_it(stores: Stores):
     attempt = stores.running("t1", 0, 1)
     stores.finish(attempt, TaskStatus.QUEUED)
     stores.attempts.claim(new_attempt("t1", 2), NOW)
@@ -76,7 +76,7 @@ def test_list_of_a_gpu_has_the_tasks_that_were_on_it(stores: Stores):
     ]
 
 
-def test_task_that_has_the_same_gpu_twice_is_listed_once(stores: Stores):
+def test_task_with_the_same_gpu_twice_is_listed_once(stores: Stores):
     stores.finish(stores.running("t1", 0), TaskStatus.QUEUED)
     for lease in stores.attempts.leases():
         stores.attempts.release_drained(lease)
@@ -84,7 +84,7 @@ def test_task_that_has_the_same_gpu_twice_is_listed_once(stores: Stores):
     assert names(stores, TaskFilter(gpu_uuid="GPU-0")) == ["t1"]
 
 
-def test_search_looks_into_id_name_and_description(stores: Stores):
+def test_search_covers_id_name_and_description(stores: Stores):
     stores.tasks.create(new_task("has-apple"), NOW, "ann")
     stores.tasks.create(new_task("t2", name="An Apple"), NOW, "ann")
     stores.tasks.create(new_task("t3", description="two apples"), NOW, "ann")
@@ -93,13 +93,13 @@ def test_search_looks_into_id_name_and_description(stores: Stores):
 
 
 @pytest.mark.parametrize("letter", ["%", "_", "/", "\\", "'", '"'])
-def test_search_takes_every_letter_for_itself(stores: Stores, letter: str):
+def test_search_treats_every_character_literally(stores: Stores, letter: str):
     stores.tasks.create(new_task("t1", name=f"50{letter}off"), NOW, "ann")
     stores.tasks.create(new_task("t2", name="50-off"), NOW, "ann")
     assert names(stores, TaskFilter(search=f"0{letter}o")) == ["t1"]
 
 
-def test_filters_hold_together(stores: Stores):
+def test_filters_are_combined(stores: Stores):
     stores.tasks.create(new_task("t1", model_type="wan", name="x"), NOW, "ann")
     stores.tasks.create(new_task("t2", model_type="wan"), NOW, "ann")
     stores.tasks.create(new_task("t3", model_type="flux", name="x"), NOW, "ann")
@@ -113,7 +113,7 @@ def test_filters_hold_together(stores: Stores):
     [{"statuses": (TaskStatus.RUNNING,)}, {"model_type": "toy"}, {"search": "t3"}],
     ids=lambda more: next(iter(more)),
 )
-def test_filter_of_a_gpu_holds_with_others(stores: Stores, more: dict[str, Any]):
+def test_gpu_filter_is_combined_with_others(stores: Stores, more: dict[str, Any]):
     stores.finish(stores.running("t1", 0), TaskStatus.COMPLETED)
     for lease in stores.attempts.leases():
         stores.attempts.release_drained(lease)
@@ -124,7 +124,7 @@ def test_filter_of_a_gpu_holds_with_others(stores: Stores, more: dict[str, Any])
     assert total == (2 if "model_type" in more else 1)
 
 
-def test_pages_of_a_gpu_go_on_after_a_cursor(stores: Stores):
+def test_pages_of_a_gpu_continue_after_a_cursor(stores: Stores):
     for number in range(5):
         stores.finish(stores.running(f"t{number}", 0), TaskStatus.COMPLETED)
         stores.attempts.release_drained(stores.attempts.leases()[0])
@@ -133,7 +133,7 @@ def test_pages_of_a_gpu_go_on_after_a_cursor(stores: Stores):
     assert ([row.task_id for row in first], rest, total) == (["t4", "t3"], ["t2", "t1", "t0"], 5)
 
 
-def test_list_can_be_of_a_kind(stores: Stores):
+def test_list_is_filtered_by_kind(stores: Stores):
     stores.tasks.create(new_task("t1"), NOW, "ann")
     stores.tasks.create(new_task("p1", kind=TaskType.PREPROCESSING), NOW, "ann")
     assert names(stores, TaskFilter(kind=TaskType.PREPROCESSING)) == ["p1"]

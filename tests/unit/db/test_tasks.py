@@ -1,4 +1,4 @@
-"""Tasks: made, found, queued, changed, forgotten."""
+"""Tasks: create, find, queue, change and delete."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from api.domain.training import EventKind, GPURequest, ResumeOptions, TaskFilter
 from api.errors import TaskNotFinished, TaskNotFound
 from api.training.attempt_store import Finish
 from api.training.store import TaskStore
-from api.web.kept_answer_models import KEPT_SECONDS
+from api.web.stored_responses import KEPT_SECONDS
 from tests.unit.db.builders import NOW, Stores, a_stop, later, new_attempt, new_task
 
 EVERYTHING = TaskFilter()
@@ -28,23 +28,23 @@ def names(stores: Stores, wanted: TaskFilter = EVERYTHING, limit: int = 50, **mo
     return [row.task_id for row in rows]
 
 
-# -- making ------------------------------------------------------------------------------------------------------------
+# -- create ------------------------------------------------------------------------------------------------------------
 
 
-def test_new_task_waits(stores: Stores):
+def test_new_task_is_queued(stores: Stores):
     made = stores.tasks.create(new_task("t1", priority=5, name="first"), NOW, "ann")
     assert (made.status, made.priority, made.name, made.attempts) == (TaskStatus.QUEUED, 5, "first", 0)
     assert (made.created_at, made.queued_at, made.updated_at) == (NOW, NOW, NOW)
     assert (made.started_at, made.finished_at, made.progress, made.stop) == (None, None, None, None)
 
 
-def test_new_task_begins_with_an_event(stores: Stores):
+def test_new_task_has_an_event(stores: Stores):
     stores.tasks.create(new_task(), NOW, "ann")
     (event,) = stores.tasks.events("t1", 0, 10)
     assert (event.type, event.previous, event.current, event.actor) == (EventKind.STATUS, None, "queued", "ann")
 
 
-def test_task_that_is_made_anew_names_the_first(stores: Stores):
+def test_restarted_task_names_the_first(stores: Stores):
     made = stores.tasks.create(replace(new_task("t2"), restarted_from="t1"), NOW, "ann")
     assert made.restarted_from == "t1"
     assert "t1" in stores.tasks.events("t2", 0, 10)[0].message
@@ -56,13 +56,13 @@ def test_second_task_with_an_id_is_refused(stores: Stores):
         stores.tasks.create(new_task("t1"), NOW, "ann")
 
 
-def test_task_with_the_same_key_is_given_again(stores: Stores):
+def test_task_with_the_same_key_is_returned_again(stores: Stores):
     first = stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     assert stores.tasks.create(new_task("t2", key="k"), later(60), "ann") == first
     assert names(stores) == ["t1"]
 
 
-def test_key_can_be_used_again_after_a_day(stores: Stores):
+def test_key_can_be_reused_after_a_day(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     stores.tasks.create(replace(new_task("t2", key="k"), keys_since=NOW), later(KEPT_SECONDS), "ann")
     assert names(stores) == ["t1"]
@@ -73,7 +73,7 @@ def test_key_can_be_used_again_after_a_day(stores: Stores):
     assert found.task_id == "t3"
 
 
-def test_task_joins_the_queue_behind_all_others_after_the_clock_was_set_back(stores: Stores):
+def test_task_is_queued_last_after_the_clock_was_set_back(stores: Stores):
     times = {"a": NOW, "b": later(10), "c": later(-90_000), "d": later(-89_000), "e": later(20)}
     for task_id, now in times.items():
         stores.tasks.create(new_task(task_id), now, "ann")
@@ -90,7 +90,7 @@ def test_unknown_key_finds_nothing(stores: Stores):
     assert stores.tasks.find_by_key("k") is None
 
 
-def test_many_tasks_at_once_with_one_key_are_one_task(stores: Stores):
+def test_many_concurrent_tasks_with_one_key_are_one_task(stores: Stores):
     together = threading.Barrier(12)
 
     def create(number: int) -> str:
@@ -103,9 +103,9 @@ def test_many_tasks_at_once_with_one_key_are_one_task(stores: Stores):
     assert len(given_back) == 1
 
 
-# -- what was kept -----------------------------------------------------------------------------------------------------
+# -- read --------------------------------------------------------------------------------------------------------------
 
-#: What a config can hold, as far as a JSON document of this service does.
+#: Possible values in a config, as far as JSON documents of this service have them.
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -119,7 +119,7 @@ values = st.recursive(
 
 @given(config=st.dictionaries(st.text("abcé", max_size=5), values, max_size=4), number=st.integers(0, 2**40))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_request_comes_back_as_it_was_given(stores: Stores, config: dict[str, Any], number: int):
+def test_request_is_read_as_it_was_stored(stores: Stores, config: dict[str, Any], number: int):
     task_id = f"t{number}-{len(names(stores, limit=500))}"
     new = new_task(task_id, config=config, env={"A": "b"}, gpus=GPURequest(("0", 0, "GPU-1")), caches=("/c",))
     made = stores.tasks.create(new, NOW, "ann")
@@ -144,7 +144,7 @@ def test_unknown_task_is_not_found(stores: Stores):
 # -- queue -------------------------------------------------------------------------------------------------------------
 
 
-def test_queue_is_by_priority_then_age(stores: Stores):
+def test_queue_is_ordered_by_priority_then_age(stores: Stores):
     for task_id, priority, at in (("low", -1, 0), ("old", 0, 1), ("young", 0, 2), ("high", 9, 3), ("tie", 0, 2)):
         stores.tasks.create(new_task(task_id, priority=priority), later(at), "ann")
     stores.attempts.claim(new_attempt("old"), NOW)
@@ -161,7 +161,7 @@ def test_tasks_are_counted_by_status(stores: Stores):
 # -- changes and events ------------------------------------------------------------------------------------------------
 
 
-def test_change_is_kept_and_told(stores: Stores):
+def test_change_is_stored_with_an_event(stores: Stores):
     stores.tasks.create(new_task("t1", name="a"), NOW, "ann")
     changed = stores.tasks.patch("t1", {"name": "b", "priority": 7}, later(1), "bob")
     assert (changed.name, changed.priority, changed.updated_at) == ("b", 7, later(1))
@@ -169,7 +169,7 @@ def test_change_is_kept_and_told(stores: Stores):
     assert (event.type, event.actor, event.message) == (EventKind.CHANGE, "bob", "name is now 'b'; priority is now 7")
 
 
-def test_warning_is_shown_told_and_cleared(stores: Stores):
+def test_warning_is_shown_recorded_and_cleared(stores: Stores):
     attempt = stores.running()
     stores.tasks.set_warning("t1", attempt.uid, "It seems to hang.", NOW, last_lines=["x"])
     assert stores.tasks.get("t1").warning == "It seems to hang."
@@ -182,7 +182,7 @@ def test_warning_is_shown_told_and_cleared(stores: Stores):
 
 
 @pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
-def test_words_of_a_program_can_be_told_whatever_they_are(stores: Stores, letter: str):
+def test_program_output_with_any_character_is_recorded(stores: Stores, letter: str):
     attempt = stores.running()
     stores.tasks.set_warning("t1", attempt.uid, f"It said {letter}.", NOW)
     stores.finish(attempt, TaskStatus.QUEUED)
@@ -210,7 +210,7 @@ def test_event_can_name_a_checkpoint_with_a_long_name(stores: Stores):
     assert stores.tasks.events("t1", 0, 10)[-1].current == name
 
 
-def test_events_of_many_writers_are_seen_in_the_order_of_their_ids(stores: Stores):
+def test_events_of_many_writers_are_seen_in_id_order(stores: Stores):
     stores.tasks.create(new_task(), NOW, "ann")
     done = threading.Event()
 
@@ -235,10 +235,10 @@ def test_events_of_many_writers_are_seen_in_the_order_of_their_ids(stores: Store
         assert len(reader.result()) == 1 + 4 * 15
 
 
-# -- forgetting --------------------------------------------------------------------------------------------------------
+# -- delete ------------------------------------------------------------------------------------------------------------
 
 
-def test_forgotten_task_leaves_nothing_behind(stores: Stores):
+def test_deleted_task_leaves_nothing_behind(stores: Stores):
     stores.finish(stores.running("t1", 0, 1), TaskStatus.COMPLETED)
     for lease in stores.attempts.leases():
         stores.attempts.release_drained(lease)
@@ -252,7 +252,7 @@ def test_forgotten_task_leaves_nothing_behind(stores: Stores):
     assert set(left.values()) == {0}
 
 
-def test_others_stay_when_a_task_is_forgotten(stores: Stores):
+def test_other_tasks_stay_when_one_is_deleted(stores: Stores):
     stores.running("t2", 5)
     stores.tasks.create(new_task("t1"), NOW, "ann")
     stores.tasks.request_stop("t1", a_stop(), NOW, "stop")
@@ -263,20 +263,20 @@ def test_others_stay_when_a_task_is_forgotten(stores: Stores):
 
 
 @pytest.mark.parametrize("status", [status for status in TaskStatus if not status.is_finished])
-def test_task_that_has_not_finished_is_not_forgotten(stores: Stores, status: TaskStatus):
+def test_unfinished_task_is_not_deleted(stores: Stores, status: TaskStatus):
     stores.in_status(status)
     with pytest.raises(TaskNotFinished) as refused:
         stores.tasks.delete("t1", NOW)
     assert refused.value.data == {"status": status}
 
 
-def test_task_whose_gpu_drains_is_not_forgotten_yet(stores: Stores):
+def test_task_with_a_draining_gpu_is_not_deleted_yet(stores: Stores):
     stores.finish(stores.running(), TaskStatus.FAILED)
     with pytest.raises(TaskNotFinished, match="draining"):
         stores.tasks.delete("t1", NOW)
 
 
-def test_store_of_a_kind_knows_no_task_of_another(stores: Stores):
+def test_store_of_one_kind_knows_no_task_of_another(stores: Stores):
     stores.tasks.create(new_task("p1", kind=TaskType.PREPROCESSING), NOW, "ann")
     stores.tasks.create(new_task("t1"), NOW, "ann")
     trainings = TaskStore(stores.database, TaskType.TRAINING)
@@ -297,7 +297,7 @@ def test_store_of_a_kind_knows_no_task_of_another(stores: Stores):
     assert [task.task_id for task in trainings.queued()] == ["p1", "t1"]
 
 
-def test_places_are_counted_by_owner_and_gpus(stores: Stores):
+def test_running_tasks_are_counted_by_owner_and_gpus(stores: Stores):
     stores.running("t1", 0)
     for number, owner in enumerate(("ann", "ann", None)):
         free = new_task(f"p{number}", owner=owner, kind=TaskType.PREPROCESSING, gpus=GPURequest(count=0))
@@ -308,7 +308,7 @@ def test_places_are_counted_by_owner_and_gpus(stores: Stores):
     assert "needs no GPU" in stores.tasks.events("p0", 0, 10)[-1].message
 
 
-def test_transfers_that_run_are_told_with_where_they_go(stores: Stores):
+def test_running_transfers_are_listed_with_their_targets(stores: Stores):
     for name, kind, order in (
         ("d1", TaskType.DOWNLOAD, {"url": "https://a.example/w"}),
         ("d2", TaskType.DOWNLOAD, {"repository": "ann/cats"}),
@@ -326,7 +326,7 @@ def test_transfers_that_run_are_told_with_where_they_go(stores: Stores):
     assert stores.tasks.addresses(["d3", "d2", "absent"]) == {"d3": "https://b.example/w", "d2": None}
 
 
-def test_what_a_task_made_is_kept_and_goes_when_it_is_tried_again(stores: Stores):
+def test_result_of_a_task_is_stored_and_removed_by_a_retry(stores: Stores):
     stores.finish(stores.running("t1"), TaskStatus.COMPLETED, result={"version": 3})
     assert stores.tasks.get_summary("t1").result == {"version": 3}
     task = stores.tasks.get("t1")

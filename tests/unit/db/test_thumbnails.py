@@ -7,7 +7,7 @@ from api.files.thumbnails import ThumbnailStore
 A, B = "a" * 64, "b" * 64
 
 
-def test_thumbnails_are_kept_by_content_and_side(tmp_path: Path):
+def test_thumbnails_are_stored_by_content_and_size(tmp_path: Path):
     store = ThumbnailStore(tmp_path / "thumbnails")
     assert store.get(A, 256) is None
     store.put(A, 256, b"picture")
@@ -15,7 +15,7 @@ def test_thumbnails_are_kept_by_content_and_side(tmp_path: Path):
     assert (store.get(A, 256), store.get(A, 128), store.get(B, 256)) == (b"picture", b"", None)
 
 
-def test_those_of_what_nobody_needs_are_swept(tmp_path: Path):
+def test_thumbnails_of_unneeded_files_are_swept(tmp_path: Path):
     store = ThumbnailStore(tmp_path / "thumbnails")
     for sha256 in (A, B):
         store.put(sha256, 256, b"picture")
@@ -25,7 +25,7 @@ def test_those_of_what_nobody_needs_are_swept(tmp_path: Path):
     assert ThumbnailStore(tmp_path / "none").sweep(lambda hashes: set(), 0) == 0
 
 
-def test_one_that_cannot_be_kept_leaves_nothing(tmp_path: Path):
+def test_thumbnail_that_cannot_be_stored_leaves_nothing(tmp_path: Path):
     (tmp_path / "thumbnails").write_text("in the way")
     with pytest.raises(NotADirectoryError):
         ThumbnailStore(tmp_path / "thumbnails").put(A, 256, b"picture")

@@ -17,7 +17,7 @@ def files(tmp_path: Path) -> UploadFiles:
     return made
 
 
-def test_an_upload_is_as_far_as_its_file_is_long(files: UploadFiles):
+def test_upload_offset_is_the_length_of_its_file(files: UploadFiles):
     with files.open("one") as file:
         file.append(b"abc")
         file.append(memoryview(b"defg"))
@@ -26,26 +26,26 @@ def test_an_upload_is_as_far_as_its_file_is_long(files: UploadFiles):
     assert files.path("one").read_bytes() == b"abcdefg"
 
 
-def test_an_upload_that_is_not_there_is_not_found(files: UploadFiles):
+def test_missing_upload_is_not_found(files: UploadFiles):
     with pytest.raises(UploadNotFound):
         files.offset("other")
     with pytest.raises(UploadNotFound):
         files.open("other")
 
 
-def test_an_id_is_given_once(files: UploadFiles):
+def test_id_is_used_once(files: UploadFiles):
     with pytest.raises(FileExistsError):
         files.create("one")
 
 
-def test_two_do_not_write_at_once_and_the_next_may_when_the_first_lets_go(files: UploadFiles):
+def test_writers_exclude_each_other_until_release(files: UploadFiles):
     with files.open("one"), pytest.raises(UploadConflict) as refused:
         files.open("one")
     assert refused.value.headers == {"Retry-After": "1"}
     files.open("one").close()
 
 
-def test_an_upload_that_is_being_written_is_not_removed(files: UploadFiles):
+def test_upload_being_written_is_not_deleted(files: UploadFiles):
     with files.open("one"), pytest.raises(UploadConflict):
         files.remove("one")
     files.remove("one")
@@ -53,7 +53,7 @@ def test_an_upload_that_is_being_written_is_not_removed(files: UploadFiles):
     files.remove("one")
 
 
-def test_bytes_in_doubt_count_once_they_are_confirmed(files: UploadFiles):
+def test_doubtful_bytes_count_once_confirmed(files: UploadFiles):
     with files.open("one") as file:
         file.append(b"right")
         file.doubt()
@@ -64,7 +64,7 @@ def test_bytes_in_doubt_count_once_they_are_confirmed(files: UploadFiles):
     assert files.offset("one") == 13
 
 
-def test_bytes_that_are_wrong_are_cut_off(files: UploadFiles):
+def test_invalid_bytes_are_cut_off(files: UploadFiles):
     with files.open("one") as file:
         file.append(b"right")
         file.doubt()
@@ -86,7 +86,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_killed_writer_leaves_neither_its_lock_nor_bytes_in_doubt(files: UploadFiles):
+def test_killed_writer_leaves_neither_its_lock_nor_doubtful_bytes(files: UploadFiles):
     ended = subprocess.run([sys.executable, "-c", WRITER, files.path("one").parent], cwd=os.getcwd(), check=False)
     assert ended.returncode == -signal.SIGKILL
     assert files.offset("one") == 5
@@ -96,7 +96,7 @@ def test_a_killed_writer_leaves_neither_its_lock_nor_bytes_in_doubt(files: Uploa
     assert files.path("one").read_bytes() == b"right!"
 
 
-def test_what_was_unpacked_goes_with_its_upload(files: UploadFiles):
+def test_unpacked_files_are_deleted_with_their_upload(files: UploadFiles):
     place = files.new_unpacked("one")
     (place / "sub").mkdir(parents=True)
     assert set(files.ids()) == {"one"}
@@ -104,7 +104,7 @@ def test_what_was_unpacked_goes_with_its_upload(files: UploadFiles):
     assert not place.exists()
 
 
-def test_a_link_in_the_place_of_an_upload_is_not_followed(files: UploadFiles, tmp_path: Path):
+def test_link_in_place_of_an_upload_is_not_followed(files: UploadFiles, tmp_path: Path):
     (tmp_path / "other").write_bytes(b"others'")
     files.path("two").symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic links"):

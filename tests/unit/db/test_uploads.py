@@ -20,14 +20,14 @@ def store(database: Database) -> UploadStore:
     return UploadStore(database, lambda: "here")
 
 
-def test_an_upload_is_kept_as_it_was_announced(store: UploadStore):
+def test_upload_is_stored_as_it_was_announced(store: UploadStore):
     made = store.add(ONE)
     assert store.get("one") == made
     assert (made.owner, made.kind, made.filename, made.size_bytes) == ("ada", UploadKind.ITEM, "a/b.png", 100)
     assert (made.status, made.expires_at, made.metadata) == (UploadStatus.RECEIVING, LATER, {"filename": "b.png"})
 
 
-def test_an_upload_of_another_place_is_not_found(store: UploadStore, database: Database):
+def test_upload_of_another_store_is_not_found(store: UploadStore, database: Database):
     store.add(ONE)
     elsewhere = UploadStore(database, lambda: "elsewhere")
     with pytest.raises(UploadNotFound):
@@ -36,7 +36,7 @@ def test_an_upload_of_another_place_is_not_found(store: UploadStore, database: D
     assert elsewhere.known(["one", "two"]) == {"one"}
 
 
-def test_an_upload_goes_from_one_status_to_the_next_once(store: UploadStore):
+def test_upload_changes_its_status_once_each(store: UploadStore):
     store.add(ONE)
     assert store.receive("one", NOW, 100, kind=UploadKind.ARCHIVE)
     assert not store.receive("one", NOW, 100)
@@ -46,7 +46,7 @@ def test_an_upload_goes_from_one_status_to_the_next_once(store: UploadStore):
     assert (store.get("one").result, store.get("one").kind) == (RESULT, UploadKind.ARCHIVE)
 
 
-def test_a_failed_upload_says_why(store: UploadStore):
+def test_failed_upload_has_its_reason(store: UploadStore):
     store.add(ONE)
     store.receive("one", NOW, 100)
     problem = UploadProblem("archive_refused", "it is empty")
@@ -54,7 +54,7 @@ def test_a_failed_upload_says_why(store: UploadStore):
     assert store.get("one").problem == problem
 
 
-def test_a_page_has_the_newest_first_and_only_what_is_asked_for(store: UploadStore):
+def test_page_is_filtered_and_has_the_newest_first(store: UploadStore):
     made = [store.add(replace(ONE, upload_id=f"u{n}", owner="ada" if n % 2 else "bob")) for n in range(5)]
     page, total = store.page("bob", [], 2, None, None)
     assert ([each.upload_id for each in page], total) == (["u4", "u2"], 3)
@@ -62,7 +62,7 @@ def test_a_page_has_the_newest_first_and_only_what_is_asked_for(store: UploadSto
     assert store.page(None, [UploadStatus.FAILED], 10, None, None) == ([], 0)
 
 
-def test_what_is_over_has_expired_unless_it_is_being_looked_into(store: UploadStore):
+def test_upload_expires_unless_it_is_being_processed(store: UploadStore):
     store.add(ONE)
     assert store.expired(LATER - timedelta(seconds=1), 10) == []
     assert [each.upload_id for each in store.expired(LATER, 10)] == ["one"]
@@ -72,18 +72,18 @@ def test_what_is_over_has_expired_unless_it_is_being_looked_into(store: UploadSt
     assert store.expired(LATER + timedelta(days=1), 10) == []
 
 
-def test_what_is_announced_is_added_up_until_it_is_finished(store: UploadStore):
+def test_announced_bytes_are_summed_until_completion(store: UploadStore):
     store.add(ONE)
     store.add(replace(ONE, upload_id="two", owner="bob", size_bytes=None))
     store.add(replace(ONE, upload_id="three", owner="bob", size_bytes=7))
-    assert store.sizes_announced("bob") == {"two": 0, "three": 7}
-    assert (store.sizes_announced(ONE.owner), store.sizes_announced("eve")) == ({"one": 100}, {})
+    assert store.announced_sizes("bob") == {"two": 0, "three": 7}
+    assert (store.announced_sizes(ONE.owner), store.announced_sizes("eve")) == ({"one": 100}, {})
     store.receive("three", NOW, 7)
     store.complete("three", NOW, LATER, RESULT)
-    assert store.sizes_announced("bob") == {"two": 0}
+    assert store.announced_sizes("bob") == {"two": 0}
 
 
-def test_an_upload_is_forgotten_in_the_statuses_that_are_said(store: UploadStore):
+def test_upload_is_deleted_only_in_the_given_statuses(store: UploadStore):
     store.add(ONE)
     assert not store.remove("one", UploadStatus.FAILED)
     assert store.remove("one", UploadStatus.RECEIVING, UploadStatus.FAILED)
@@ -91,7 +91,7 @@ def test_an_upload_is_forgotten_in_the_statuses_that_are_said(store: UploadStore
         store.get("one")
 
 
-def test_a_task_finds_the_upload_that_it_began_with(store: UploadStore):
+def test_task_finds_its_upload(store: UploadStore):
     store.add(ONE)
     store.receive("one", NOW, 100, task_id="preprocess_1")
     found = store.find_task("preprocess_1")
@@ -100,7 +100,7 @@ def test_a_task_finds_the_upload_that_it_began_with(store: UploadStore):
     assert store.find_task("other") is None
 
 
-def test_no_upload_waits_longer_than_the_bound(store: UploadStore):
+def test_upload_waits_no_longer_than_the_limit(store: UploadStore):
     store.add(ONE)
     store.bound(LATER - timedelta(seconds=5))
     assert store.get("one").expires_at == LATER - timedelta(seconds=5)
@@ -108,7 +108,7 @@ def test_no_upload_waits_longer_than_the_bound(store: UploadStore):
     assert store.get("one").expires_at == LATER - timedelta(seconds=5)
 
 
-def test_first_of_each_owner_is_the_oldest_that_waits(store: UploadStore):
+def test_first_upload_of_each_owner_is_the_oldest_waiting(store: UploadStore):
     for upload_id, owner in (("a1", "ann"), ("a2", "ann"), ("b1", "bob"), ("n1", None)):
         store.add(replace(ONE, upload_id=upload_id, owner=owner, kind=UploadKind.ARCHIVE))
         store.receive(upload_id, NOW, 100)

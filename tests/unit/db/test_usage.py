@@ -1,4 +1,4 @@
-"""What owners use by the database, and the bounds on it that hold however many ask at once."""
+"""The usage of owners in the database, and quotas that hold under concurrency."""
 
 import threading
 from collections.abc import Callable
@@ -28,19 +28,19 @@ def usage(database: Database) -> UsageStore:
 
 
 def begin(stores: Stores, task_id: str, owner: str | None, *gpus: int, at: float = 0.0) -> Attempt:
-    """An attempt that has its GPUs since so many seconds after NOW."""
+    """Start an attempt that has had its GPUs since so many seconds after NOW."""
     stores.tasks.create(new_task(task_id, owner=owner), later(at), "ann")
     return stores.attempts.claim(new_attempt(task_id, *gpus), later(at))
 
 
 def end(stores: Stores, attempt: Attempt, at: float) -> None:
-    """The end of an attempt, whose GPUs are free at once."""
+    """End an attempt and release its GPUs."""
     stores.attempts.finish(attempt, Finish(TaskStatus.COMPLETED, "done"), later(at))
     for lease in stores.attempts.leases():
         stores.attempts.release_drained(lease)
 
 
-def test_gpus_of_open_attempts_are_held_by_their_owner(stores: Stores, usage: UsageStore):
+def test_gpus_of_open_attempts_count_for_their_owner(stores: Stores, usage: UsageStore):
     begin(stores, "a", "ann", 0, 1)
     begin(stores, "b", "ann", 2)
     begin(stores, "c", "bob", 3)
@@ -48,26 +48,26 @@ def test_gpus_of_open_attempts_are_held_by_their_owner(stores: Stores, usage: Us
     assert usage.held() == {"ann": 3, "bob": 1}
 
 
-def test_attempt_that_has_ended_holds_nothing(stores: Stores, usage: UsageStore):
+def test_ended_attempt_uses_nothing(stores: Stores, usage: UsageStore):
     end(stores, begin(stores, "a", "ann", 0, 1), 60)
     assert usage.held() == {}
 
 
-def test_waiting_tasks_are_counted_by_owner(stores: Stores, usage: UsageStore):
+def test_queued_tasks_are_counted_by_owner(stores: Stores, usage: UsageStore):
     for number in range(3):
         stores.tasks.create(new_task(f"t{number}", owner="ann"), NOW, "ann")
     begin(stores, "runs", "ann", 0)
     assert (usage.queued_by("ann"), usage.queued_by("bob"), usage.queued()) == (3, 0, {"ann": 3})
 
 
-def test_gpu_seconds_are_counted_for_each_gpu_and_up_to_now_while_it_runs(stores: Stores, usage: UsageStore):
+def test_gpu_seconds_are_counted_per_gpu_and_until_now_while_running(stores: Stores, usage: UsageStore):
     end(stores, begin(stores, "a", "ann", 0, 1), HOUR)
     begin(stores, "b", "bob", 2)
     begin(stores, "c", None, 3, at=HOUR)
     assert usage.gpu_seconds(later(2 * HOUR)) == {"ann": 2 * HOUR, "bob": 2 * HOUR, None: HOUR}
 
 
-def test_only_what_lies_within_the_last_day_counts(stores: Stores, usage: UsageStore):
+def test_only_the_last_day_counts(stores: Stores, usage: UsageStore):
     end(stores, begin(stores, "long ago", "ann", 0), HOUR)
     end(stores, begin(stores, "half", "ann", 0, at=2 * HOUR), 4 * HOUR)
     begin(stores, "runs", "bob", 1, 2)
@@ -77,12 +77,12 @@ def test_only_what_lies_within_the_last_day_counts(stores: Stores, usage: UsageS
     ]
 
 
-def test_clock_that_was_set_back_gives_no_negative_hours(stores: Stores, usage: UsageStore):
+def test_clock_set_back_gives_no_negative_hours(stores: Stores, usage: UsageStore):
     begin(stores, "a", "ann", 0, at=HOUR)
     assert usage.gpu_seconds(NOW) == {}
 
 
-def test_task_that_is_deleted_gives_its_owner_no_hours_back(stores: Stores, usage: UsageStore):
+def test_deleting_a_task_returns_no_hours(stores: Stores, usage: UsageStore):
     end(stores, begin(stores, "a", "ann", 0, 1), HOUR)
     begin(stores, "b", "ann", 2, at=HOUR)
     before = usage.gpu_seconds(later(2 * HOUR))
@@ -91,7 +91,7 @@ def test_task_that_is_deleted_gives_its_owner_no_hours_back(stores: Stores, usag
     assert {hold.gpus for hold in usage.holds("ann", later(2 * HOUR))} == {1, 2}
 
 
-def test_what_deleted_tasks_used_is_forgotten_after_a_day(stores: Stores, usage: UsageStore):
+def test_usage_of_deleted_tasks_is_deleted_after_a_day(stores: Stores, usage: UsageStore):
     for number, at in enumerate((0.0, DAY, 3 * DAY)):
         end(stores, begin(stores, f"t{number}", "ann", 0, at=at), at + HOUR)
         stores.tasks.delete(f"t{number}", later(at + HOUR))
@@ -108,7 +108,7 @@ def test_tasks_with_an_owner_are_listed_with_their_ends(stores: Stores, usage: U
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_usage_is_found_by_an_index_among_many_attempts(stores: Stores, usage: UsageStore):
+def test_usage_query_uses_an_index(stores: Stores, usage: UsageStore):
     plans = []
     with stores.database.read() as connection:
         for condition in ("ended_at IS NULL", "(ended_at IS NULL OR ended_at > 5.0)"):
@@ -117,10 +117,10 @@ def test_usage_is_found_by_an_index_among_many_attempts(stores: Stores, usage: U
     assert all("ix_attempts_ended" in plan for plan in plans), plans
 
 
-# -- bounds --------------------------------------------------------------------------------------------------------
+# -- quotas ------------------------------------------------------------------------------------------------------------
 
 
-def test_claim_beyond_the_bound_changes_nothing(stores: Stores, usage: UsageStore):
+def test_claim_beyond_the_quota_changes_nothing(stores: Stores, usage: UsageStore):
     begin(stores, "a", "ann", 0, 1)
     stores.tasks.create(new_task("b", owner="ann"), NOW, "ann")
     with pytest.raises(OverQuota) as refused:
@@ -131,7 +131,7 @@ def test_claim_beyond_the_bound_changes_nothing(stores: Stores, usage: UsageStor
     assert stores.attempts.claim(new_attempt("b", 2), NOW, Bound("ann", 3)).gpu_uuids == ("GPU-2",)
 
 
-def test_queue_beyond_the_bound_takes_no_task(stores: Stores):
+def test_full_queue_accepts_no_task(stores: Stores):
     bound = Bound("ann", 1)
     stores.tasks.create(new_task("a", owner="ann"), NOW, "ann", bound)
     with pytest.raises(OverQuota):
@@ -146,7 +146,7 @@ def test_retry_of_a_start_gets_its_task_although_the_queue_is_full(stores: Store
     assert stores.tasks.create(new_task("b", "key", owner="ann"), NOW, "ann", bound) == first
 
 
-def test_finished_task_goes_on_only_where_the_queue_has_room(stores: Stores):
+def test_finished_task_resumes_only_if_the_queue_has_space(stores: Stores):
     end(stores, begin(stores, "a", "ann", 0), HOUR)
     stores.tasks.create(new_task("b", owner="ann"), NOW, "ann")
     new = new_task("a", owner="ann")
@@ -161,7 +161,7 @@ THREADS = 32
 
 
 def at_once(ask: Callable[[int], bool]) -> int:
-    """How many of 32 threads, which ask at the same moment, had what they asked for."""
+    """Return how many of 32 threads that try at the same time succeed."""
     ready = threading.Barrier(THREADS)
 
     def patiently(number: int) -> bool:
@@ -170,14 +170,14 @@ def at_once(ask: Callable[[int], bool]) -> int:
             try:
                 return ask(number)
             except DatabaseUnavailable:
-                # A busy machine: a request would be told to ask again.
+                # A busy machine: a request would have to be repeated.
                 continue
 
     with ThreadPoolExecutor(THREADS) as pool:
         return sum(pool.map(patiently, range(THREADS)))
 
 
-def test_32_claims_at_once_get_no_more_gpus_than_the_quota(stores: Stores, usage: UsageStore):
+def test_32_concurrent_claims_respect_the_gpu_quota(stores: Stores, usage: UsageStore):
     def claim(number: int) -> bool:
         new = new_task(f"t{number}", owner="ann")
         try:
@@ -192,7 +192,7 @@ def test_32_claims_at_once_get_no_more_gpus_than_the_quota(stores: Stores, usage
     assert usage.held() == {"ann": 6}
 
 
-def test_32_claims_of_waiting_tasks_and_of_new_ones_share_one_bound(stores: Stores, usage: UsageStore):
+def test_32_claims_of_queued_and_new_tasks_share_one_quota(stores: Stores, usage: UsageStore):
     for number in range(0, THREADS, 2):
         stores.tasks.create(new_task(f"t{number}", owner="ann"), NOW, "ann")
 
@@ -211,7 +211,7 @@ def test_32_claims_of_waiting_tasks_and_of_new_ones_share_one_bound(stores: Stor
     assert usage.held() == {"ann": 5}
 
 
-def test_32_starts_at_once_make_no_more_tasks_than_may_wait(stores: Stores, usage: UsageStore):
+def test_32_concurrent_starts_respect_the_queue_quota(stores: Stores, usage: UsageStore):
     def start(number: int) -> bool:
         try:
             stores.tasks.create(new_task(f"t{number}", owner="ann"), NOW, "ann", Bound("ann", 4))
@@ -223,7 +223,7 @@ def test_32_starts_at_once_make_no_more_tasks_than_may_wait(stores: Stores, usag
     assert usage.queued_by("ann") == 4
 
 
-def test_one_owners_bound_holds_nobody_else_up(stores: Stores, usage: UsageStore):
+def test_quota_of_one_owner_does_not_block_others(stores: Stores, usage: UsageStore):
     begin(stores, "a", "ann", 0)
     stores.tasks.create(new_task("b", owner="bob"), NOW, "bob")
     stores.attempts.claim(new_attempt("b", 1), NOW, Bound("bob", 1))

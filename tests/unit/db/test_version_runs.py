@@ -30,7 +30,7 @@ def cats(store: DatasetStore) -> Dataset:
     return store.get("cats")
 
 
-def test_only_a_version_made_by_an_edit_can_be_joined(store: DatasetStore, cats: Dataset):
+def test_only_a_version_created_by_an_edit_can_be_joined(store: DatasetStore, cats: Dataset):
     assert store.runs.find(cats.serial, 1, "ann", NOW) is None
     assert store.runs.find(cats.serial, 2, "bob", NOW) is None
     assert store.runs.find(cats.serial, 2, "ann", NOW) == VersionRun(NOW.timestamp(), 2)
@@ -38,7 +38,7 @@ def test_only_a_version_made_by_an_edit_can_be_joined(store: DatasetStore, cats:
     assert store.runs.find(cats.serial, 2, "ann", NOW - timedelta(seconds=1)) is None
 
 
-def test_version_that_is_kept_meanwhile_is_not_superseded(database: Database, store: DatasetStore, cats: Dataset):
+def test_kept_version_is_not_superseded(database: Database, store: DatasetStore, cats: Dataset):
     run = store.runs.find(cats.serial, 2, "ann", NOW)
     assert run is not None
     store.runs.keep(cats.serial, 2)

@@ -6,14 +6,14 @@ from api.files.work_directory import BACKUP, RESTORE, remove_abandoned, work_dir
 
 
 @pytest.mark.parametrize("left", [BACKUP, RESTORE])
-def test_what_a_killed_command_left_is_removed_by_the_next_of_either(tmp_path: Path, left: str):
+def test_leftovers_of_a_killed_command_are_removed_by_the_next(tmp_path: Path, left: str):
     (tmp_path / f"{left}x").mkdir()
     (tmp_path / f"{left}x" / "database").write_bytes(b"a copy")
     with work_directory(BACKUP, tmp_path) as work:
         assert list(tmp_path.iterdir()) == [work]
 
 
-def test_what_a_command_works_in_stays(tmp_path: Path):
+def test_directory_in_use_stays(tmp_path: Path):
     with work_directory(RESTORE, tmp_path) as work:
         remove_abandoned(tmp_path)
         assert work.is_dir()

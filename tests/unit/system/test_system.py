@@ -7,15 +7,15 @@ from api.domain.task import TaskType
 from api.domain.training import TaskStatus
 from api.executors.executor import NodeState
 from api.gpus.service import GPUService
-from api.system.service import SystemService
+from api.system.service import SystemService, TrainingSetup
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
-from api.training.cluster import ClusterWishes
+from api.training.cluster import ClusterNodes
 from api.util.clock import FakeClock
 
 
 class FakeTrainings:
-    """Trainings of which only the numbers are asked for."""
+    """Trainings that are only counted."""
 
     def count(self) -> dict[TaskStatus, int]:
         return {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
@@ -26,13 +26,13 @@ def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemServi
     return SystemService(service, FakeTrainings(), clock, tmp_path, "here")
 
 
-def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
+def test_health_reports_version_and_whole_seconds(system: SystemService, clock: FakeClock):
     clock.advance(61.9)
     health = system.get_health()
     assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
 
 
-def test_health_mentions_a_cluster_of_which_no_gpu_is_reported(system: SystemService, service: GPUService, sweep):
+def test_health_reports_a_cluster_without_reported_gpus(system: SystemService, service: GPUService, sweep):
     service.offer_from(lambda: ["n1", "n2"])
     sweep()
     health = system.get_health()
@@ -67,11 +67,11 @@ def test_overview_counts_trainings_by_status(system: SystemService):
     assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
 
 
-def test_overview_says_which_trainer_is_not_set_up_and_what_to_set(
+def test_overview_reports_trainers_that_are_not_installed_with_a_remedy(
     service: GPUService, clock: FakeClock, tmp_path: Path
 ):
     trainers = (DiffusionPipe(None, None), Toy())
-    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", trainers=trainers)
+    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", setup=TrainingSetup(trainers))
     missing, toy = system.get_overview().trainers
     assert (missing.ready, toy.ready, toy.problems) == (False, True, ())
     assert [problem.code for problem in missing.problems] == ["trainer_not_found", "interpreter_not_found"]
@@ -79,7 +79,7 @@ def test_overview_says_which_trainer_is_not_set_up_and_what_to_set(
     assert "sdxl" in missing.model_types
 
 
-def test_overview_says_the_same_in_flat_fields(system: SystemService):
+def test_overview_has_the_same_values_in_flat_fields(system: SystemService):
     shown = system.get_overview().system
     assert (shown.memory_total, shown.memory_used) == (shown.memory.total, shown.memory.used)
     assert (shown.disk_total, shown.cpu_usage) == (shown.disks[-1].total, shown.cpu_percent)
@@ -89,7 +89,7 @@ def test_overview_names_its_machine(system: SystemService):
     assert [(node.name, node.state) for node in system.get_overview().nodes] == [("here", "up")]
 
 
-def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
+def test_cpu_usage_is_measured_once_per_sweep(
     system: SystemService, service: GPUService, sweep, monkeypatch: pytest.MonkeyPatch
 ):
     measured: list[int] = []
@@ -104,7 +104,7 @@ def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
     assert len(measured) == 2
 
 
-def test_metrics_of_the_machine_leave_out_what_is_not_known_yet(system: SystemService):
+def test_metrics_of_the_machine_omit_unknown_values(system: SystemService):
     shown = {family.name: family.samples[0].value for family in system.collect()}
     assert shown["diffusion_pipe_host_memory_total_bytes"] > shown["diffusion_pipe_host_memory_available_bytes"] > 0
     assert "diffusion_pipe_host_cpu_ratio" not in shown
@@ -113,12 +113,10 @@ def test_metrics_of_the_machine_leave_out_what_is_not_known_yet(system: SystemSe
     assert shown["diffusion_pipe_host_cpu_ratio"] == 0.25
 
 
-def test_overview_says_where_trainings_run_and_what_can_be_wished_for(
-    service: GPUService, clock: FakeClock, tmp_path: Path, sweep
-):
+def test_overview_reports_the_executor_and_its_options(service: GPUService, clock: FakeClock, tmp_path: Path, sweep):
     sweep()
     node = NodeState("n1", details={"partitions": ["gpu"], "features": ["h100"]})
-    for cluster, name, partitions in ((None, "local", ()), (ClusterWishes(lambda: [node], dict), "slurm", ("gpu",))):
-        system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", cluster=cluster)
+    for cluster, name, partitions in ((None, "local", ()), (ClusterNodes(lambda: [node], dict), "slurm", ("gpu",))):
+        system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", setup=TrainingSetup(cluster=cluster))
         shown = system.get_overview().executor
         assert (shown.name, shown.nodes, shown.partitions) == (name, (service.state.node,), partitions)

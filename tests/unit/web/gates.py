@@ -1,4 +1,4 @@
-"""A gate with a few operations, and the requests that come to it."""
+"""A gate with a few operations, and requests for it."""
 
 import asyncio
 from dataclasses import replace
@@ -11,19 +11,19 @@ from api.errors import (
     WrongKey,
     WrongTicket,
 )
-from api.web.gate import Gate, Visitor
-from api.web.operations import Belonging, Operation, OperationTable
+from api.web.gate import Caller, Gate
+from api.web.operations import Operation, OperationTable, ResourceKind
 
 KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
 NEW = f"dp_nopqrstuvwxy_{'n' * 43}"
 
 OPEN = Operation("GET", "/health", None, is_open=True)
 READ = Operation("GET", "/gpus", Permission.GPUS_READ)
-CHANGE = Operation("POST", "/t/<task_id>", Permission.TRAINING_WRITE, belonging=Belonging.TASK)
+CHANGE = Operation("POST", "/t/<task_id>", Permission.TRAINING_WRITE, resource_kind=ResourceKind.TASK)
 
 
 class FakeRing:
-    """Knows one key and one cookie; `made` are keys of other servers, known after the next look."""
+    """Knows one key and one cookie; `made` are keys of other servers, known after the next reload."""
 
     def __init__(self) -> None:
         self.keys = {KEY}
@@ -51,7 +51,7 @@ class FakeRing:
         self.tickets.remove(ticket)
         return replace(self.find_key(KEY), credential=Credential.TICKET)
 
-    def seconds_to_look(self) -> float:
+    def seconds_until_reload(self) -> float:
         return self.wait
 
     def run_once(self) -> None:
@@ -63,7 +63,7 @@ def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = Fal
     owners = {"anns": "ann", "bobs": "bob"}
     authority = Authority(
         ring,  # type: ignore[arg-type]
-        dict.fromkeys(Belonging, owners.__getitem__),
+        dict.fromkeys(ResourceKind, owners.__getitem__),
         needs_keys=needs_keys,
         hides_others=hides_others,
         operations=OperationTable([OPEN, READ, CHANGE]),
@@ -79,7 +79,7 @@ def scope_of(method: str = "GET", query: bytes = b"", kind: str = "http") -> dic
     return {"type": kind, "method": method, "query_string": query, "path": "/", "state": {}}
 
 
-def identify(gate: Gate, scope: dict[str, Any] | None = None, **headers: str) -> Visitor:
+def identify(gate: Gate, scope: dict[str, Any] | None = None, **headers: str) -> Caller:
     return asyncio.run(gate.identify(scope or scope_of(), headers_of(host="gpu.example", **headers)))
 
 

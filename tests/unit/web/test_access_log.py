@@ -17,7 +17,7 @@ def access(path: str = "/health", status: int = 200, route: str = "/health", sec
 
 
 class Stream(io.StringIO):
-    """What is written, batch by batch."""
+    """The written text, by batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Stream(io.StringIO):
 
 
 class Log:
-    """An access log with what it wrote."""
+    """An access log with its output."""
 
     def __init__(self, level: str = "INFO", as_json: bool = True) -> None:
         self.stream = Stream()
@@ -80,12 +80,12 @@ def test_hostile_path_stays_on_one_line(as_json: bool):
     assert len(Log(as_json=as_json).take(access("/a\nINFO forged\r\x1b[2J\u2028"))) == 1
 
 
-def test_failure_of_the_service_is_an_error(log: Log):
+def test_server_error_is_logged_as_an_error(log: Log):
     assert json.loads(log.take(access(status=503))[0])["level"] == "ERROR"
 
 
 @pytest.mark.parametrize("level", ["WARNING", "ERROR"])
-def test_quiet_log_writes_failures_of_the_service_only(level: str):
+def test_quiet_log_writes_only_server_errors(level: str):
     lines = Log(level).take(access(), access(status=404), access(status=500))
     assert [json.loads(line)["status"] for line in lines] == [500]
 
@@ -96,12 +96,12 @@ def test_quiet_log_counts_every_request():
     assert log.scrape().count("diffusion_pipe_http_requests_total{") == 2
 
 
-def test_nothing_is_written_twice(log: Log):
+def test_request_is_written_once(log: Log):
     log.take(access())
     assert len(log.take()) == 1
 
 
-def test_stop_writes_what_is_left(log: Log):
+def test_stop_writes_the_remaining_requests(log: Log):
     log.log.start()
     log.log.record(access())
     log.log.stop()
@@ -115,7 +115,7 @@ def test_request_wakes_the_writer(log: Log):
     log.log.stop()
 
 
-def test_request_that_comes_while_another_is_written_is_written_next(log: Log):
+def test_request_during_a_write_is_written_next(log: Log):
     log.stream.meanwhile = lambda: log.log.record(access("/second"))
     log.log.start()
     log.log.record(access("/first"))
@@ -126,7 +126,7 @@ def test_request_that_comes_while_another_is_written_is_written_next(log: Log):
     assert len(log.stream.getvalue().splitlines()) == 2
 
 
-def test_writer_goes_on_after_what_could_not_be_written(log: Log):
+def test_writer_continues_after_a_failure(log: Log):
     def fail() -> None:
         log.log.record(access("/second"))
         raise OSError("no space left")
@@ -139,7 +139,7 @@ def test_writer_goes_on_after_what_could_not_be_written(log: Log):
     assert "/second" in log.stream.getvalue()
 
 
-def test_lines_that_were_lost_are_counted_aloud(log: Log, monkeypatch: pytest.MonkeyPatch):
+def test_lost_lines_are_counted_in_the_log(log: Log, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(access_log, "CAPACITY", 2)
     lines = [json.loads(line) for line in log.take(*[access()] * 5)]
     assert [line["message"] for line in lines] == ["request", "request", "request lines were lost"]
@@ -163,12 +163,12 @@ def test_durations_are_a_cumulative_histogram(log: Log):
     assert f"{name}_sum{{{_LABELS}}} 99.0045" in text
 
 
-def test_request_on_a_bound_counts_below_it(log: Log):
+def test_request_on_a_bucket_bound_counts_below_it(log: Log):
     log.take(access(seconds=0.01))
     assert f'le="0.01",{_LABELS}}} 1.0' in log.scrape()
 
 
-def test_durations_are_told_by_class_of_status(log: Log):
+def test_durations_are_grouped_by_status_class(log: Log):
     log.take(access(status=200), access(status=204), access(status=404))
     name = "diffusion_pipe_http_request_duration_seconds_count"
     text = log.scrape()
@@ -176,18 +176,18 @@ def test_durations_are_told_by_class_of_status(log: Log):
     assert f'{name}{{method="GET",route="/health",status_class="4xx"}} 1.0' in text
 
 
-def test_methods_that_nobody_knows_share_their_series(log: Log):
+def test_unknown_methods_share_their_series(log: Log):
     log.take(access()._replace(method="PROPFIND"), access()._replace(method="MKCOL"))
     text = log.scrape()
     assert 'diffusion_pipe_http_requests_total{method="other",route="/health",status="200"} 2.0' in text
     assert "PROPFIND" not in text
 
 
-def test_key_in_a_path_is_not_written(log: Log):
+def test_key_in_a_path_is_masked(log: Log):
     line = log.take(access(path="/api/v1/training/hf_PLANTED0123456789abcdef"))[0]
     assert json.loads(line)["path"] == "/api/v1/training/***"
 
 
-def test_endless_path_is_cut(log: Log):
+def test_long_path_is_truncated(log: Log):
     line = log.take(access(path="/" + "a" * 60_000))[0]
     assert len(line) < 1_000

@@ -1,4 +1,4 @@
-"""A request leaves in the audit what no transaction of its own has kept."""
+"""Audit entries of requests that no transaction recorded."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +45,7 @@ def auditing(sink: Sink, clock: FakeClock) -> Auditing:
     return Auditing(sink, clock)
 
 
-def test_what_was_changed_without_the_database_is_taken(auditing: Auditing, sink: Sink, clock: FakeClock):
+def test_change_outside_of_the_database_is_recorded(auditing: Auditing, sink: Sink, clock: FakeClock):
     answer = Answer()
     with auditing.noting(ANN, "POST", "/stop/<task_id>", {"task_id": "t1"}, SCOPE, answer):
         note_change(after={"force": True})
@@ -59,7 +59,7 @@ def test_what_was_changed_without_the_database_is_taken(auditing: Auditing, sink
     assert current_note.get() is None
 
 
-def test_a_change_of_which_nobody_said_what_it_was_is_taken(auditing: Auditing, sink: Sink):
+def test_undescribed_change_is_recorded(auditing: Auditing, sink: Sink):
     answer = Answer()
     with auditing.noting(ANN, "POST", START, {}, SCOPE, answer):
         note = current_note.get()
@@ -69,7 +69,7 @@ def test_a_change_of_which_nobody_said_what_it_was_is_taken(auditing: Auditing, 
     assert [entry.operation for entry in sink.taken] == [f"POST {START}"]
 
 
-def test_what_a_transaction_has_kept_is_not_taken_again(auditing: Auditing, sink: Sink):
+def test_change_recorded_by_its_transaction_is_not_recorded_again(auditing: Auditing, sink: Sink):
     answer = Answer()
     with auditing.noting(LOCAL, "POST", START, {}, SCOPE, answer):
         note_change(after={})
@@ -83,7 +83,9 @@ def test_what_a_transaction_has_kept_is_not_taken_again(auditing: Auditing, sink
 @pytest.mark.parametrize(
     ("method", "status", "changes"), [("POST", 201, False), ("POST", 409, True), ("GET", 200, True)]
 )
-def test_what_changed_nothing_leaves_nothing(auditing: Auditing, sink: Sink, method: str, status: int, changes: bool):
+def test_request_without_a_change_leaves_nothing(
+    auditing: Auditing, sink: Sink, method: str, status: int, changes: bool
+):
     answer = Answer()
     with auditing.noting(LOCAL, method, START, {}, SCOPE, answer):
         if changes:
@@ -92,7 +94,7 @@ def test_what_changed_nothing_leaves_nothing(auditing: Auditing, sink: Sink, met
     assert (sink.taken, sink.counted) == ([], [])
 
 
-def test_a_refusal_below_is_counted(auditing: Auditing, sink: Sink):
+def test_refusal_by_a_view_is_counted(auditing: Auditing, sink: Sink):
     answer = Answer()
     with auditing.noting(ANN, "POST", START, {}, SCOPE, answer):
         note_refusal("quota_exceeded")
@@ -101,7 +103,7 @@ def test_a_refusal_below_is_counted(auditing: Auditing, sink: Sink):
     assert (entry.outcome, entry.code, entry.actor) == (AuditOutcome.REFUSED, "quota_exceeded", "ann")
 
 
-def test_a_download_is_counted(auditing: Auditing, sink: Sink):
+def test_download_is_counted(auditing: Auditing, sink: Sink):
     answer = Answer()
     pattern, arguments = "/api/v1/training/<task_id>/artifacts/<path:path>", {"task_id": "t1", "path": "a/b.txt"}
     with auditing.noting(ANN, "GET", pattern, arguments, SCOPE, answer):
@@ -109,7 +111,7 @@ def test_a_download_is_counted(auditing: Auditing, sink: Sink):
     assert [entry.object for entry in sink.counted] == ["t1/a/b.txt"]
 
 
-def test_a_key_that_was_tried_is_named_without_its_secret(auditing: Auditing, sink: Sink):
+def test_tried_key_is_recorded_without_its_secret(auditing: Auditing, sink: Sink):
     headers = {b"authorization": b"Bearer dp_abcdefghijkl_s3cret"}
     auditing.refuse(Unauthenticated(), "HEAD", "/x", SCOPE, headers, "r-1", None)
     (entry,) = sink.counted
@@ -117,7 +119,7 @@ def test_a_key_that_was_tried_is_named_without_its_secret(auditing: Auditing, si
     assert "s3cret" not in repr(entry)
 
 
-def test_who_is_known_is_named(auditing: Auditing, sink: Sink):
+def test_known_user_is_recorded(auditing: Auditing, sink: Sink):
     auditing.refuse(Forbidden(), "POST", "/x", SCOPE, {}, "r-1", ANN)
     auditing.refuse(RateLimited(), "POST", "/x", {}, {}, "r-1", ANN)
     assert [(entry.actor, entry.code, entry.address) for entry in sink.counted] == [
@@ -126,17 +128,17 @@ def test_who_is_known_is_named(auditing: Auditing, sink: Sink):
     ]
 
 
-def test_what_is_no_refusal_is_not_noted(auditing: Auditing, sink: Sink):
+def test_error_that_is_not_a_refusal_is_not_recorded(auditing: Auditing, sink: Sink):
     auditing.refuse(NotFound(), "GET", "/x", SCOPE, {}, "r-1", ANN)
     assert sink.counted == []
 
 
-def test_operations_with_a_rule_of_their_own_exist():
+def test_operations_with_special_rules_exist():
     known = {operation.name for operation in OperationTable().all}
     assert (COUNTED | UNAUDITED | CHANGING) - known == set()
 
 
-def test_coming_back_from_a_provider_changes_something(auditing: Auditing):
+def test_oidc_callback_is_a_change(auditing: Auditing):
     with auditing.noting(LOCAL, "GET", "/api/v1/auth/oidc/callback", {}, SCOPE, Answer()):
         note = current_note.get()
         assert note is not None

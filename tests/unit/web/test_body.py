@@ -1,4 +1,4 @@
-"""Bodies of requests, within bounds."""
+"""Request bodies within their limits."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ LONG = {b"transfer-encoding": b"chunked"}
 
 
 def sends(*parts: bytes) -> Any:
-    """A client that sends these parts; after the last, when it is empty, nothing more ever comes."""
+    """A client that sends these parts; after an empty last one, nothing more arrives."""
     left = list(parts)
 
     async def receive() -> dict[str, Any]:
@@ -28,20 +28,20 @@ def read(bodies: Bodies, *parts: bytes, headers: dict[bytes, bytes] = LONG) -> b
     return asyncio.run(bodies.read(headers, sends(*parts)))
 
 
-def test_body_is_read_whole():
+def test_body_is_read_completely():
     assert read(Bodies(100), b"one", b"two") == b"onetwo"
 
 
-def test_request_without_a_body_waits_for_none():
+def test_request_without_a_body_does_not_wait_for_one():
     assert asyncio.run(Bodies(100).read({}, sends())) == b""
 
 
-def test_body_that_is_said_to_be_too_large_is_refused_before_it_comes():
+def test_announced_body_beyond_the_limit_is_refused_immediately():
     with pytest.raises(TooLarge):
         asyncio.run(Bodies(100).read({b"content-length": b"101"}, sends()))
 
 
-def test_body_that_gets_too_large_is_refused():
+def test_body_that_grows_beyond_the_limit_is_refused():
     with pytest.raises(TooLarge):
         read(Bodies(5), b"one", b"two")
 
@@ -64,13 +64,13 @@ def test_large_bodies_are_bounded_together():
     assert read(bodies, b"x" * 60_000) == b"x" * 60_000
 
 
-def test_small_body_is_read_whatever_others_hold():
+def test_small_body_is_read_regardless_of_others():
     bodies = Bodies(100_000, 100_000)
     small = b"x" * SMALL_BODY_BYTES
     assert asyncio.run(_while_one_is_half_sent(bodies, b"x" * 100_000, small)) == small
 
 
 @pytest.mark.parametrize("coding", [b"gzip, chunked", b"chunked, chunked", b"identity"])
-def test_body_that_is_encoded_on_its_way_is_refused(coding: bytes):
+def test_encoded_body_is_refused(coding: bytes):
     with pytest.raises(UnsupportedMediaType):
         read(Bodies(100), b"one", headers={b"transfer-encoding": coding})

@@ -1,4 +1,4 @@
-"""Many copies of a type become one component."""
+"""Copies of a type become one component."""
 
 import pytest
 
@@ -31,13 +31,13 @@ def test_two_types_with_one_name_are_refused():
         share_components(document(A__Page={"type": "object"}, B__Page={"type": "string"}))
 
 
-def test_a_field_called_title_stays():
+def test_field_called_title_stays():
     doc = document(A={"type": "object", "properties": {"title": {"type": "string", "title": "Title"}}})
     share_components(doc)
     assert doc["components"]["schemas"]["A"]["properties"] == {"title": {"type": "string"}}
 
 
-def test_values_of_examples_stay_as_they_are():
+def test_values_of_examples_are_unchanged():
     doc = document(A={"example": {"title": "a book", "$ref": "#/components/schemas/A.B"}})
     share_components(doc)
     assert doc["components"]["schemas"]["A"]["example"] == {"title": "a book", "$ref": "#/components/schemas/A.B"}

@@ -3,7 +3,7 @@ import pytest
 from api.web.cross_origin import EXPOSED, METHODS, SENDABLE, is_preflight, preflight_headers, reading_headers
 
 
-def test_a_page_may_read_the_answer_and_its_useful_headers():
+def test_page_may_read_the_response_and_its_useful_headers():
     headers = dict(reading_headers(b"https://app.example"))
     assert headers[b"access-control-allow-origin"] == b"https://app.example"
     assert headers[b"access-control-expose-headers"] == EXPOSED.encode()
@@ -19,11 +19,11 @@ def test_a_page_may_read_the_answer_and_its_useful_headers():
         ("POST", [b"origin", b"access-control-request-method"], False),
     ],
 )
-def test_a_browser_that_asks_first_is_known(method: str, names: list[bytes], asks: bool):
+def test_preflight_is_recognised(method: str, names: list[bytes], asks: bool):
     assert is_preflight(method, dict.fromkeys(names, b"x")) is asks
 
 
-def test_who_asks_first_is_told_what_may_be_sent_and_for_how_long():
+def test_preflight_lists_allowed_methods_headers_and_the_cache_time():
     headers = dict(preflight_headers({}))
     assert headers[b"access-control-allow-methods"] == METHODS.encode()
     assert headers[b"access-control-allow-headers"] == SENDABLE.encode()
@@ -31,6 +31,6 @@ def test_who_asks_first_is_told_what_may_be_sent_and_for_how_long():
     assert b"access-control-allow-private-network" not in headers
 
 
-def test_a_page_of_the_internet_may_ask_a_machine_of_the_local_network_when_it_asks_to():
+def test_public_page_may_call_a_local_machine_if_it_requests_so():
     asked = {b"access-control-request-private-network": b"true"}
     assert dict(preflight_headers(asked))[b"access-control-allow-private-network"] == b"true"

@@ -1,4 +1,4 @@
-"""The files of the dashboard, and what its page names of them."""
+"""The dashboard's files, and their names in the page."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ PAGE = '<script src="/dashboard/@/app/early.js"></script>\n<!-- links -->'
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A page whose first module imports others at once, and one when it is wanted."""
+    """A page whose first module imports others statically, and one dynamically."""
     written = {
         "index.html": PAGE,
         "app/early.js": "",
@@ -41,25 +41,25 @@ def page_of(files: DashboardFiles) -> str:
     return files.page.content.decode()
 
 
-def test_the_page_preloads_what_its_first_module_cannot_run_without(folder: Path) -> None:
+def test_page_preloads_static_imports_of_its_first_module(folder: Path) -> None:
     preloaded = re.findall(r'modulepreload" href="/dashboard/\w+/app/([^"]+)"', page_of(DashboardFiles(folder)))
     assert sorted(preloaded) == ["b.js", "c.js", "main.js", "parts/a.js"]
 
 
-def test_the_page_tells_of_charts_only_where_they_are(folder: Path) -> None:
+def test_page_mentions_charts_only_if_installed(folder: Path) -> None:
     assert "charts" not in page_of(DashboardFiles(folder))
     fetch_charts(folder)
     files = DashboardFiles(folder)
     assert f'<meta name="charts" content="/dashboard/{files.digest}/vendor/uPlot.min.css">' in page_of(files)
 
 
-def test_the_script_of_charts_can_be_imported(folder: Path) -> None:
+def test_chart_script_can_be_imported(folder: Path) -> None:
     fetch_charts(folder)
     files = DashboardFiles(folder)
     assert files.get(files.digest, "vendor/uPlot.js").content.endswith(b"export default uPlot;\n")
 
 
-def test_the_client_of_uploads_can_be_imported_where_it_is(folder: Path) -> None:
+def test_upload_client_can_be_imported_if_installed(folder: Path) -> None:
     assert "uploads" not in page_of(DashboardFiles(folder))
     (folder / "vendor").mkdir()
     (folder / "vendor" / "tus.min.js").write_text("window.tus = 1;")
@@ -68,7 +68,7 @@ def test_the_client_of_uploads_can_be_imported_where_it_is(folder: Path) -> None
     assert files.get(files.digest, "vendor/tus.js").content.endswith(b"export default globalThis.tus;\n")
 
 
-def test_texts_are_served_and_what_names_the_libraries_is_not(folder: Path) -> None:
+def test_files_are_served_except_the_package_list(folder: Path) -> None:
     (folder / "locales").mkdir()
     for name in ("locales/en.json", "package.json"):
         (folder / name).write_text("{}")
@@ -87,7 +87,7 @@ def test_another_content_has_another_digest(folder: Path) -> None:
         after.get(before.digest, "app/screen.js")
 
 
-def test_scripts_travel_without_their_comments_and_keep_their_lines(tmp_path: Path):
+def test_scripts_are_served_without_comments_and_keep_their_lines(tmp_path: Path):
     (tmp_path / "app").mkdir()
     (tmp_path / "index.html").write_text("")
     script = 'a();\n  /**\n   * Gives b.\n   */\n  // Why.\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
@@ -97,7 +97,7 @@ def test_scripts_travel_without_their_comments_and_keep_their_lines(tmp_path: Pa
     assert sent == b'a();\n\n\n\n\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
 
 
-def test_no_script_has_a_text_over_several_lines_that_could_look_like_a_comment():
+def test_no_script_has_a_multi_line_string_that_could_look_like_a_comment():
     opened = {
         path.name
         for path in FOLDER.rglob("*.js")

@@ -1,4 +1,4 @@
-"""Files and logs as answers, whole or in part."""
+"""Files and logs as responses, whole or in part."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ class File:
 
 
 class Client:
-    """What one client gets."""
+    """The data that one client receives."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -58,7 +58,7 @@ def opened(path: Path) -> int:
 
 @pytest.fixture(params=["file", "log"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """A file, or a log of one segment, with the same bytes."""
+    """Create a file, or a log of one segment, with the same bytes."""
 
     def of(_: str = request.param) -> Any:
         descriptor = opened(tmp_path / "x")
@@ -85,7 +85,7 @@ def ask(file: Any, method: str = "GET", send: Callable[[Any], Awaitable[None]] |
     return client
 
 
-def test_the_whole_is_sent_with_its_length_and_closed(make: Make):
+def test_whole_file_is_sent_with_its_length_and_closed(make: Make):
     file = make()
     client = ask(file)
     assert (client.status, client.body, client.headers["content-length"]) == (200, CONTENT, "10")
@@ -95,7 +95,7 @@ def test_the_whole_is_sent_with_its_length_and_closed(make: Make):
         os.fstat(descriptor)
 
 
-def test_a_file_that_the_client_has_is_not_sent_again(tmp_path: Path):
+def test_unchanged_file_is_not_sent_again(tmp_path: Path):
     def file() -> File:
         return File(os.open(path, os.O_RDONLY), "x", len(CONTENT))
 
@@ -107,7 +107,7 @@ def test_a_file_that_the_client_has_is_not_sent_again(tmp_path: Path):
         assert (client.status, client.body, client.headers["etag"]) == (status, CONTENT * (status == 200), etag)
 
 
-def test_head_has_the_headers_alone(make: Make):
+def test_head_has_only_the_headers(make: Make):
     client = ask(make(), "HEAD")
     assert (client.status, client.body, client.headers["content-length"]) == (200, b"", "10")
 
@@ -117,24 +117,24 @@ def test_head_has_the_headers_alone(make: Make):
     [("bytes=2-4", b"234", "bytes 2-4/10"), ("bytes=8-", b"89", "bytes 8-9/10"), ("bytes=-3", b"789", "bytes 7-9/10"),
      ("bytes=0-99", CONTENT, "bytes 0-9/10")],
 )  # fmt: skip
-def test_a_part_is_sent_as_it_was_asked_for(make: Make, wanted: str, body: bytes, place: str):
+def test_requested_range_is_sent(make: Make, wanted: str, body: bytes, place: str):
     client = ask(make(), range=wanted)
     assert (client.status, client.body, client.headers["content-range"]) == (206, body, place)
 
 
-def test_a_part_behind_the_end_is_refused_with_the_size(make: Make):
+def test_range_beyond_the_end_is_refused_with_the_size(make: Make):
     with pytest.raises(RangeNotSatisfiable, match="has 10 bytes") as refused:
         ask(make(), range="bytes=10-")
     assert refused.value.headers["Content-Range"] == "bytes */10"
 
 
 @pytest.mark.parametrize("wanted", ["bytes=--1", "bytes=+0-1", "bytes=5-2"])
-def test_a_range_that_makes_no_sense_is_malformed(make: Make, wanted: str):
+def test_invalid_range_is_malformed(make: Make, wanted: str):
     with pytest.raises(MalformedRequest):
         ask(make(), range=wanted)
 
 
-def test_a_part_of_a_log_that_has_changed_is_the_whole(tmp_path: Path):
+def test_range_of_a_changed_log_is_the_whole(tmp_path: Path):
     def log() -> LogDownload:
         return LogDownload("x.log", (LogPart(opened(tmp_path / "x"), len(CONTENT)),), first=5)
 
@@ -143,7 +143,7 @@ def test_a_part_of_a_log_that_has_changed_is_the_whole(tmp_path: Path):
     assert ask(log(), range="bytes=0-1", if_range='"other"').status == 200
 
 
-def test_a_client_that_has_stopped_reading_a_log_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_client_that_stops_reading_a_log_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(downloads, "SEND_SECONDS", 0.01)
     log = LogDownload("x.log", (LogPart(opened(tmp_path / "x"), len(CONTENT)),), first=0)
 
@@ -154,25 +154,25 @@ def test_a_client_that_has_stopped_reading_a_log_is_cut_off(tmp_path: Path, monk
     assert ask(log, send=stuck).was_cut
 
 
-def test_a_log_that_has_become_shorter_is_cut_off(tmp_path: Path):
+def test_log_that_became_shorter_is_cut_off(tmp_path: Path):
     descriptor = opened(tmp_path / "x")
     (tmp_path / "x").write_bytes(b"0")
     assert ask(LogDownload("x.log", (LogPart(descriptor, len(CONTENT)),), first=0)).was_cut
 
 
-def test_a_name_steers_no_terminal(tmp_path: Path):
+def test_control_characters_are_removed_from_the_name(tmp_path: Path):
     client = ask(File(opened(tmp_path / "x"), "a\x1b\nb.txt", len(CONTENT)))
     assert client.headers["content-disposition"] == 'attachment; filename="a__b.txt"'
 
 
-def test_a_time_that_no_calendar_has_is_shown_as_one_that_it_has(tmp_path: Path):
+def test_time_beyond_the_calendar_is_limited(tmp_path: Path):
     descriptor = opened(tmp_path / "x")
     os.utime(tmp_path / "x", (2**40, 2**40))
     assert ask(File(descriptor, "x", len(CONTENT), 2.0**40)).headers["last-modified"]
 
 
-def test_the_time_that_is_told_is_that_of_what_the_file_is(tmp_path: Path):
-    # A blob's own is a mark of its content, of 1970 to 1978.
+def test_modification_time_is_that_of_the_file_object(tmp_path: Path):
+    # A blob's own time is a marker between 1970 and 1978.
     descriptor = opened(tmp_path / "x")
     os.utime(tmp_path / "x", (1_000_000, 1_000_000))
     client = ask(File(descriptor, "x", len(CONTENT)))
@@ -188,13 +188,13 @@ def streamed(*parts: bytes, fault: Exception | None = None) -> StreamedFile:
     return StreamedFile('a"\n.zip', "application/zip", make())
 
 
-def test_what_is_made_meanwhile_is_sent_whole():
+def test_generated_stream_is_sent_completely():
     sent = ask(streamed(b"one", b"two"), range="bytes=0-1")
     assert (sent.status, sent.body, sent.headers["accept-ranges"]) == (200, b"onetwo", "none")
     assert sent.headers["content-disposition"] == 'attachment; filename="a__.zip"'
     assert "content-length" not in sent.headers
 
 
-def test_of_what_cannot_be_made_to_its_end_the_end_is_missing():
+def test_stream_that_fails_has_no_end():
     sent = ask(streamed(b"one", fault=OSError(5, "Input/output error")))
     assert (sent.body, sent.was_cut) == (b"one", True)

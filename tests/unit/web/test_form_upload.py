@@ -4,19 +4,19 @@ from typing import Any
 import pytest
 
 from api.errors import MalformedRequest, TooLarge
-from api.util.taken_body import FORM, SAID, TakenForm
-from api.web.form_upload import FormUpload, TakenFile
-from api.web.pouring import DiskThreads, Pourer
-from api.web.taking import BodyRequest
-from api.web.wsgi import WSGIAnswer
+from api.util.stored_form import FORM, SAID, StoredForm
+from api.web.body_handler import BodyRequest
+from api.web.body_streamer import BodyStreamer, DiskThreads
+from api.web.form_upload import FormFile, FormUpload
+from api.web.wsgi import WSGIResponse
 
 TYPE = b"multipart/form-data; boundary=X"
 BODY = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x.png"\r\n\r\nbytes\r\n--X--\r\n'
-VIDEO = TakenFile(("video",))
+VIDEO = FormFile(("video",))
 
 
 class OneUpload:
-    """The fake of uploads: the one that is begun."""
+    """The fake upload service, with one upload."""
 
     upload_id = "one"
     offset = 0
@@ -25,7 +25,7 @@ class OneUpload:
         self.written = bytearray()
         self.said: list[str] = []
 
-    def begin_whole(self, at_least: int) -> Any:
+    def begin_form(self, at_least: int) -> Any:
         return self
 
     def open(self, *given: Any) -> Any:
@@ -44,7 +44,7 @@ class OneUpload:
         self.said.append(f"discarded {upload_id}")
 
 
-def take(uploads: OneUpload, body: bytes, status: int = 202, file: TakenFile = VIDEO) -> dict[str, Any]:
+def take(uploads: OneUpload, body: bytes, status: int = 202, file: FormFile = VIDEO) -> dict[str, Any]:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -52,31 +52,31 @@ def take(uploads: OneUpload, body: bytes, status: int = 202, file: TakenFile = V
     request = BodyRequest(scope, {b"content-type": TYPE, b"content-length": b"1"}, receive, {})
 
     async def both() -> None:
-        taker = FormUpload(uploads, Pourer(DiskThreads()), file)
+        taker = FormUpload(uploads, BodyStreamer(DiskThreads()), file)
         await taker.before(request)
-        await taker.after(request, WSGIAnswer(status, [], b""))
+        await taker.after(request, WSGIResponse(status, [], b""))
 
     asyncio.run(both())
     return scope["state"]
 
 
-def test_a_form_is_left_for_the_route_and_what_is_not_wanted_goes_after_it():
+def test_form_is_left_for_the_route_and_its_unused_file_is_discarded():
     uploads = OneUpload()
     state = take(uploads, BODY)
-    assert state[FORM] == TakenForm("one", {}, "video", "x.png", 5)
+    assert state[FORM] == StoredForm("one", {}, "video", "x.png", 5)
     assert len(state[SAID]) == 32
     assert (uploads.written, uploads.said) == (b"bytes", ["closed True", "discarded one"])
 
 
-def test_a_form_that_cannot_be_read_is_discarded_at_once():
+def test_unreadable_form_is_discarded():
     uploads = OneUpload()
     with pytest.raises(MalformedRequest):
         take(uploads, BODY[:-6])
     assert uploads.said == ["closed False", "discarded one"]
 
 
-def test_a_file_with_a_bound_of_its_own_is_discarded_where_it_passes_it():
+def test_file_beyond_its_own_limit_is_discarded():
     uploads = OneUpload()
     with pytest.raises(TooLarge):
-        take(uploads, BODY, file=TakenFile(("video",), most=4))
+        take(uploads, BODY, file=FormFile(("video",), most=4))
     assert uploads.said == ["closed False", "discarded one"]

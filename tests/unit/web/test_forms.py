@@ -27,7 +27,7 @@ def read(body: bytes, size: int = 10**9, content_type: bytes = TYPE) -> tuple[Fo
 END = b"--XXX--\r\n"
 
 
-def test_texts_are_kept_and_the_file_goes_on():
+def test_texts_are_collected_and_the_file_is_passed_on():
     body = part("prompt", "größe".encode()) + part("video", b"bytes", "clip.mp4") + part("fps", b"24") + END
     reader, written = read(body)
     assert reader.texts == {"prompt": "größe", "fps": "24"}
@@ -35,23 +35,23 @@ def test_texts_are_kept_and_the_file_goes_on():
 
 
 @pytest.mark.parametrize("name", ["模型.safetensors", "été.png", "a\N{RIGHT SINGLE QUOTATION MARK}s.png", "🐈"])
-def test_a_file_may_have_a_name_in_any_script(name: str):
+def test_file_name_may_use_any_script(name: str):
     reader, _ = read(part("größe", b"1") + part("file", b"x", name) + END)
     assert (reader.filename, reader.texts) == (name, {"größe": "1"})
 
 
-def test_a_name_in_no_known_encoding_is_replaced():
+def test_file_name_in_an_unknown_encoding_is_replaced():
     body = part("file", b"x", "NAME").replace(b"NAME", b"\xff\xfe.bin") + END
     assert read(body)[0].filename == "\N{REPLACEMENT CHARACTER}" * 2 + ".bin"
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700))
-def test_the_file_is_the_same_however_the_form_is_cut(content: bytes, size: int):
+def test_file_is_the_same_for_any_chunking(content: bytes, size: int):
     content = content.replace(b"--XXX", b"") + b"\r\n--XX\r\n-"
     assert read(part("file", content, "a") + END, size)[1] == content
 
 
-def test_the_same_form_has_the_same_digest_whatever_its_boundary_and_its_cuts():
+def test_digest_does_not_depend_on_boundary_and_chunking():
     body = part("prompt", b"a") + part("file", secrets.token_bytes(5000), "x") + END
     one, other = read(body)[0], read(body.replace(b"XXX", b"YYYY"), 100, TYPE.replace(b"XXX", b"YYYY"))[0]
     assert one.digest == other.digest
@@ -63,7 +63,7 @@ def test_the_same_form_has_the_same_digest_whatever_its_boundary_and_its_cuts():
     [
         (part("file", b"x", "a"), "before its last boundary"),
         (part("file", b"x", "a") + part("video", b"y", "b") + END, "more than one file"),
-        (part("prompt", b"x", "a") + END, "sent as video or file"),
+        (part("prompt", b"x", "a") + END, "in the field video or file"),
         (part("prompt", b"x") * 2 + END, "twice"),
         (part("prompt", b"x" * 70_000) + END, "65,536 bytes"),
         (part("prompt", b"\xff") + END, "UTF-8"),
@@ -73,7 +73,7 @@ def test_the_same_form_has_the_same_digest_whatever_its_boundary_and_its_cuts():
         (b"--XXX\r\n" + b"A: " + b"x" * 9000 + b"\r\n\r\n\r\n" + END, "headers|header"),
     ],
 )
-def test_a_form_that_is_none_is_refused_with_the_reason(body: bytes, reason: str):
+def test_invalid_form_is_refused_with_the_reason(body: bytes, reason: str):
     with pytest.raises(MalformedRequest, match=reason):
         read(body)
 
@@ -81,6 +81,6 @@ def test_a_form_that_is_none_is_refused_with_the_reason(body: bytes, reason: str
 @pytest.mark.parametrize(
     "content_type", [b"application/json", b"multipart/form-data", b"", b"multipart/mixed; boundary=X"]
 )
-def test_what_is_no_form_is_another_type(content_type: bytes):
+def test_other_content_type_is_refused(content_type: bytes):
     with pytest.raises(UnsupportedMediaType):
         read(b"", content_type=content_type)

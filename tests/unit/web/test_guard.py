@@ -39,7 +39,7 @@ def test_name_is_the_host_without_its_port(host: str, name: str):
 
 
 @pytest.mark.parametrize("host", [b"localhost", b"GPU.example:9", b"[::1]:8080", b"127.0.0.1"])
-def test_known_name_passes_again_and_again(policy: HostPolicy, host: bytes):
+def test_known_name_is_accepted_repeatedly(policy: HostPolicy, host: bytes):
     for _ in range(2):
         policy.check(host, None)
 
@@ -51,19 +51,19 @@ def test_missing_name_is_malformed(policy: HostPolicy, host: bytes | None):
 
 
 @pytest.mark.parametrize("host", [b"evil.example", b"localhost.evil.example", b"127.0.0.1.nip.io", b"\xff", b"a" * 999])
-def test_foreign_name_is_refused_again_and_again(policy: HostPolicy, host: bytes):
+def test_foreign_name_is_refused_repeatedly(policy: HostPolicy, host: bytes):
     for _ in range(2):
         with pytest.raises(HostNotAllowed) as refused:
             policy.check(host, None)
     assert len(refused.value.detail) < 300
 
 
-def test_refusal_says_how_to_allow_the_name(policy: HostPolicy):
+def test_refusal_explains_how_to_allow_the_name(policy: HostPolicy):
     with pytest.raises(HostNotAllowed, match="ALLOWED_HOSTS"):
         policy.check(b"evil.example", None)
 
 
-def test_many_different_ports_are_not_all_remembered(policy: HostPolicy):
+def test_number_of_cached_hosts_is_bounded(policy: HostPolicy):
     for port in range(10_000):
         policy.check(b"localhost:%d" % port, None)
     assert len(policy._passed) <= 256
@@ -105,7 +105,7 @@ def test_foreign_origin_is_refused(policy: HostPolicy, origin: bytes):
         policy.check(b"localhost:8080", origin)
 
 
-def test_a_refusal_repeats_no_secret(policy: HostPolicy):
+def test_refusal_does_not_repeat_secrets(policy: HostPolicy):
     with pytest.raises(OriginNotAllowed) as refused:
         policy.check(b"localhost:8080", b"http://me:s3cret@evil.example")
     assert "s3cret" not in refused.value.detail
@@ -118,7 +118,7 @@ def test_a_refusal_repeats_no_secret(policy: HostPolicy):
     ("origin", "crosses"),
     [(None, False), (ALLOWED.encode(), True), (b"HTTPS://Dashboard.Example", True), (b"http://localhost", False)],
 )
-def test_only_an_allowed_origin_crosses(policy: HostPolicy, origin: bytes | None, crosses: bool):
+def test_only_allowed_origins_are_cross_origin(policy: HostPolicy, origin: bytes | None, crosses: bool):
     assert policy.allows_cross(origin) is crosses
 
 
@@ -135,22 +135,22 @@ def test_any_other_host_is_refused(host: bytes):
 @pytest.mark.parametrize(
     "name", [b"host", b"origin", b"content-length", b"authorization", b"idempotency-key", b"range"]
 )
-def test_header_that_stands_twice_is_refused(name: bytes):
+def test_repeated_single_header_is_refused(name: bytes):
     with pytest.raises(MalformedRequest, match=f"more than one {name.decode().title()} header"):
         join_headers([(name, b"x"), (b"accept", b"*/*"), (name, b"x")])
 
 
-def test_list_in_two_headers_is_one_list():
+def test_repeated_list_header_is_joined():
     headers = [(b"if-none-match", b'"a"'), (b"x", b"1"), (b"if-none-match", b'"b"'), (b"x", b"2")]
     assert join_headers(headers) == {b"if-none-match": b'"a", "b"', b"x": b"1"}
 
 
-def test_request_id_of_a_client_is_kept():
+def test_clients_request_id_is_used():
     assert request_id_of({b"x-request-id": b"4bf92f3577b34da6a3ce929d0e0e4736"}) == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.mark.parametrize(
     "secret", [b"dp_abcdefghijkl_" + b"a" * 43, b"hf_" + b"a" * 34, b"x:dp_abcdefghijkl_" + b"a" * 43]
 )
-def test_secret_is_no_request_id(secret: bytes):
+def test_secret_is_not_used_as_a_request_id(secret: bytes):
     assert secret.decode() not in request_id_of({b"x-request-id": secret})

@@ -3,9 +3,9 @@ import pytest
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import FakeClock
 from api.web import idempotency
-from api.web.idempotency import KEPT_SECONDS, KeptAnswer, MemoryIdempotencyStore
+from api.web.idempotency import KEPT_SECONDS, MemoryIdempotencyStore, StoredResponse
 
-ANSWER = KeptAnswer(201, b"{}", (("Location", "/a"),))
+ANSWER = StoredResponse(201, b"{}", (("Location", "/a"),))
 
 
 @pytest.fixture
@@ -13,11 +13,11 @@ def store(clock: FakeClock) -> MemoryIdempotencyStore:
     return MemoryIdempotencyStore(clock)
 
 
-def test_first_request_is_the_callers_work(store: MemoryIdempotencyStore):
+def test_first_request_is_left_to_the_caller(store: MemoryIdempotencyStore):
     assert store.begin("k", b"1") is None
 
 
-def test_finished_request_is_answered_again(store: MemoryIdempotencyStore):
+def test_finished_request_gets_its_response_again(store: MemoryIdempotencyStore):
     store.begin("k", b"1")
     store.finish("k", ANSWER)
     assert store.begin("k", b"1") == ANSWER
@@ -31,7 +31,7 @@ def test_unfinished_request_is_in_progress(store: MemoryIdempotencyStore):
 
 
 @pytest.mark.parametrize("answer", [None, ANSWER])
-def test_other_body_is_refused(store: MemoryIdempotencyStore, answer: KeptAnswer | None):
+def test_another_body_is_refused(store: MemoryIdempotencyStore, answer: StoredResponse | None):
     store.begin("k", b"1")
     if answer:
         store.finish("k", answer)
@@ -39,18 +39,18 @@ def test_other_body_is_refused(store: MemoryIdempotencyStore, answer: KeptAnswer
         store.begin("k", b"2")
 
 
-def test_failed_request_can_be_done_again(store: MemoryIdempotencyStore):
+def test_failed_request_can_be_repeated(store: MemoryIdempotencyStore):
     store.begin("k", b"1")
     store.finish("k", None)
     assert store.begin("k", b"2") is None
 
 
-def test_keys_of_two_routes_do_not_meet(store: MemoryIdempotencyStore):
+def test_keys_of_two_routes_are_independent(store: MemoryIdempotencyStore):
     store.begin("route-a k", b"1")
     assert store.begin("route-b k", b"2") is None
 
 
-def test_answer_is_kept_for_a_day(store: MemoryIdempotencyStore, clock: FakeClock):
+def test_response_is_stored_for_a_day(store: MemoryIdempotencyStore, clock: FakeClock):
     store.begin("k", b"1")
     store.finish("k", ANSWER)
     clock.advance(KEPT_SECONDS)
@@ -59,9 +59,7 @@ def test_answer_is_kept_for_a_day(store: MemoryIdempotencyStore, clock: FakeCloc
     assert store.begin("k", b"2") is None
 
 
-def test_oldest_answer_goes_first_when_there_are_too_many(
-    store: MemoryIdempotencyStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_oldest_response_is_dropped_at_the_capacity(store: MemoryIdempotencyStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(idempotency, "CAPACITY", 3)
     for name in "abcd":
         store.begin(name, b"1")
@@ -70,7 +68,7 @@ def test_oldest_answer_goes_first_when_there_are_too_many(
     assert store.begin("a", b"1") is None
 
 
-def test_replay_of_the_oldest_answer_at_the_bound_is_still_a_replay(
+def test_oldest_response_at_the_capacity_is_still_replayed(
     store: MemoryIdempotencyStore, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(idempotency, "CAPACITY", 2)
@@ -80,7 +78,7 @@ def test_replay_of_the_oldest_answer_at_the_bound_is_still_a_replay(
     assert store.begin("a", b"1") == ANSWER
 
 
-def test_work_in_progress_is_never_forgotten(store: MemoryIdempotencyStore, monkeypatch: pytest.MonkeyPatch):
+def test_request_in_progress_is_never_dropped(store: MemoryIdempotencyStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(idempotency, "CAPACITY", 2)
     store.begin("working", b"1")
     for name in "abc":

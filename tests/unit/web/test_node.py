@@ -1,4 +1,4 @@
-"""A node answers for its health and metrics, and says of everything else where it is."""
+"""A node serves its health and metrics, and refers other requests to its head."""
 
 import asyncio
 from typing import Any
@@ -43,7 +43,7 @@ def ask(path: str, method: str = "GET", key: str | None = None, **headers: str) 
     return sent[0]["status"], sent[1]["body"]
 
 
-def test_health_and_metrics_are_answered():
+def test_health_and_metrics_are_served():
     assert orjson.loads(ask("/health")[1])["data"]["status"] == "ok"
     assert ask("/metrics") == (200, b"up 1\n")
 
@@ -54,18 +54,18 @@ def test_there_is_no_page_queue_or_public_api(path: str):
     assert (status, orjson.loads(body)["error"]["code"]) == (404, "not_found")
 
 
-def test_other_methods_and_names_are_refused():
+def test_other_methods_and_hosts_are_refused():
     assert ask("/metrics", method="POST")[0] == 405
     assert ask("/metrics", host="evil.example")[0] == 403
 
 
 @pytest.mark.parametrize(("given", "status"), [("Bearer dp_1", 200), ("Bearer dp_2", 401), ("", 401)])
-def test_metrics_are_shown_for_the_nodes_own_key(given: str, status: int):
+def test_metrics_require_the_nodes_own_key(given: str, status: int):
     assert ask("/metrics", key="dp_1", authorization=given)[0] == status
     assert ask("/health", key="dp_1")[0] == 200
 
 
-def test_its_connections_are_served_and_ended_like_those_of_a_head():
+def test_node_serves_and_ends_connections_like_a_head():
     async def play() -> None:
         shell, transport = shell_of(), Mock()
         transport.get_extra_info.return_value, transport.get_write_buffer_size.return_value = None, 7

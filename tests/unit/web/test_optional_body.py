@@ -3,7 +3,7 @@ from flask import Response
 from api.web.optional_body import body_is_optional, may_have_no_body
 
 
-def test_only_a_view_that_says_so_may_have_no_body():
+def test_only_a_marked_view_has_an_optional_body():
     def needs() -> Response:
         return Response()
 

@@ -16,7 +16,7 @@ def ask(**headers: str) -> Response:
         return answer_packed(FILE, {"Cache-Control": "no-cache"})
 
 
-def test_a_file_is_sent_as_it_is_or_compressed_for_those_who_take_it():
+def test_file_is_compressed_for_clients_that_accept_it():
     plain, zipped = ask(), ask(Accept_Encoding="gzip")
     assert plain.get_data() == gzip.decompress(zipped.get_data()) == FILE.content
     assert ("Content-Encoding" in plain.headers, zipped.headers["Content-Encoding"]) == (False, "gzip")
@@ -25,11 +25,11 @@ def test_a_file_is_sent_as_it_is_or_compressed_for_those_who_take_it():
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip;q=0", "br"])
-def test_who_takes_no_gzip_gets_none(encoding: str):
+def test_client_without_gzip_gets_an_uncompressed_file(encoding: str):
     assert "Content-Encoding" not in ask(Accept_Encoding=encoding).headers
 
 
-def test_who_has_it_already_gets_nothing():
+def test_unchanged_file_is_not_sent():
     tag = ask().headers["ETag"]
     assert (ask(If_None_Match=tag).status_code, ask(If_None_Match='"other"').status_code) == (304, 200)
     assert not ask().is_streamed

@@ -12,7 +12,7 @@ from api.web.protocol import HTTPProtocol, WebSocketProtocol
 
 
 class App:
-    """Answers at once, whatever has come of a body, and keeps what it was asked."""
+    """Responds immediately, whatever has arrived of a body, and stores the requests."""
 
     def __init__(self) -> None:
         self.unread = Mock()
@@ -38,7 +38,7 @@ def connect(kind: Any, app: App) -> tuple[Any, Mock]:
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n"])
 @pytest.mark.parametrize("trickle", [b"\r\n", b"\r"])
-def test_idle_connection_that_trickles_ends_as_soon_as_one_that_is_silent(request_line: bytes, trickle: bytes):
+def test_idle_connection_that_trickles_ends_like_a_silent_one(request_line: bytes, trickle: bytes):
     async def play() -> None:
         protocol, transport = connect(HTTPProtocol, App())
         protocol.data_received(request_line + b"Host: localhost\r\n\r\n")
@@ -53,7 +53,7 @@ def test_idle_connection_that_trickles_ends_as_soon_as_one_that_is_silent(reques
     asyncio.run(play())
 
 
-def test_next_request_ends_the_wait_for_it():
+def test_next_request_ends_the_keep_alive_timeout():
     async def play() -> None:
         protocol, _ = connect(HTTPProtocol, App())
         protocol.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -73,7 +73,7 @@ def test_next_request_ends_the_wait_for_it():
         (b"HTTP://evil.example:80/?a", b"evil.example:80"),
     ],
 )
-def test_a_target_that_names_a_host_is_a_request_to_it(target: bytes, host: bytes):
+def test_absolute_target_determines_the_host(target: bytes, host: bytes):
     async def play() -> None:
         app = App()
         protocol, _ = connect(HTTPProtocol, app)
@@ -87,7 +87,7 @@ def test_a_target_that_names_a_host_is_a_request_to_it(target: bytes, host: byte
 @pytest.mark.parametrize(
     "header", [b"Sec-WebSocket-Protocol: " + b"a," * 5000, b"Content-Length: 5", b"X: " + b"x" * 9000]
 )
-def test_handshake_that_the_library_refuses_is_answered_and_ended(header: bytes):
+def test_handshake_rejected_by_the_library_is_answered_and_closed(header: bytes):
     async def play() -> None:
         app = App()
         protocol, transport = connect(WebSocketProtocol, app)

@@ -35,6 +35,6 @@ def test_range_is_read(header: bytes, wanted: tuple[int | None, int | None] | No
         b"bytes=0-1;q=1",
     ],
 )
-def test_what_is_no_range_is_refused(header: bytes):
+def test_invalid_range_is_refused(header: bytes):
     with pytest.raises(MalformedRequest):
         read_range(header)

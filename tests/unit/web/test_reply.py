@@ -1,4 +1,4 @@
-"""Answers to clients that are there, and to those that are not."""
+"""Responses to connected and disconnected clients."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from api.web.reply import ClientGone, Reply
 
 
 class Line:
-    """A connection that is open, or not."""
+    """A connection that is open or closing."""
 
     def __init__(self, is_closing: bool) -> None:
         self._is_closing = is_closing
@@ -19,14 +19,14 @@ class Line:
         return self._is_closing
 
     def abort(self) -> None:
-        """Nothing is there to be ended."""
+        """Do nothing."""
 
     def get_write_buffer_size(self) -> int:
         return 0
 
 
 def reply(*, is_closing: bool) -> tuple[Reply, list[dict[str, Any]]]:
-    """A reply, and what was sent."""
+    """Return a reply, and the list of sent messages."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -35,20 +35,20 @@ def reply(*, is_closing: bool) -> tuple[Reply, list[dict[str, Any]]]:
     return Reply(send, "r1", [], Line(is_closing)), sent
 
 
-def test_part_of_an_answer_to_a_client_that_has_gone_is_refused():
+def test_sending_to_a_disconnected_client_raises():
     made, sent = reply(is_closing=True)
     with pytest.raises(ClientGone):
         asyncio.run(made.send({"type": "http.response.body", "body": b"more", "more_body": True}))
     assert sent == []
 
 
-def test_failure_is_not_told_to_a_client_that_has_gone():
+def test_failure_is_not_sent_to_a_disconnected_client():
     made, sent = reply(is_closing=True)
     asyncio.run(made.fail(NotFound()))
     assert sent == []
 
 
-def test_client_that_is_there_gets_its_answer():
+def test_connected_client_gets_its_response():
     made, sent = reply(is_closing=False)
     asyncio.run(made.send_json(b"{}"))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

@@ -6,15 +6,15 @@ import pytest
 
 from api.errors import MalformedRequest, TusVersionUnknown, UploadConflict
 from api.web import tus as tus_module
-from api.web.incoming import Checksum
-from api.web.pouring import DiskThreads, Pourer
+from api.web.body_handler import BodyRequest
+from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.reply import ClientGone
-from api.web.taking import BodyRequest
 from api.web.tus import Tus, read_checksum
+from api.web.upload_writer import Checksum
 
 
 class BusyUploads:
-    """Uploads that somebody else holds for so many tries."""
+    """Uploads that another writer holds for so many attempts."""
 
     def __init__(self, tries: int, error: UploadConflict) -> None:
         self.tries = tries
@@ -38,7 +38,7 @@ class BusyUploads:
 
 
 def tus(uploads: Any = None) -> Tus:
-    return Tus(uploads, Pourer(DiskThreads()), 1000)
+    return Tus(uploads, BodyStreamer(DiskThreads()), 1000)
 
 
 def take(uploads: BusyUploads, *messages: dict[str, Any]) -> None:
@@ -55,27 +55,27 @@ def take(uploads: BusyUploads, *messages: dict[str, Any]) -> None:
 LAST = {"type": "http.request", "body": b"abc", "more_body": False}
 
 
-def test_the_next_request_waits_a_moment_for_the_one_before():
+def test_next_request_waits_a_moment_for_the_previous_one():
     uploads = BusyUploads(4, UploadConflict())
     take(uploads, LAST)
     assert (uploads.asked, uploads.written, uploads.closed) == (5, b"abc", [True])
 
 
-def test_a_second_writer_is_refused_when_the_first_goes_on():
+def test_second_writer_is_refused_if_the_first_continues():
     uploads = BusyUploads(100, UploadConflict())
     with pytest.raises(UploadConflict):
         take(uploads, LAST)
     assert (uploads.asked, uploads.closed) == (5, [])
 
 
-def test_a_wrong_offset_is_told_at_once():
+def test_wrong_offset_is_reported_immediately():
     uploads = BusyUploads(100, UploadConflict(data={"offset": 3}))
     with pytest.raises(UploadConflict):
         take(uploads, LAST)
     assert uploads.asked == 1
 
 
-def test_the_upload_is_let_go_when_the_client_leaves():
+def test_upload_is_released_when_the_client_disconnects():
     uploads = BusyUploads(0, UploadConflict())
     with pytest.raises(ClientGone):
         take(uploads, {"type": "http.request", "body": b"ab", "more_body": True}, {"type": "http.disconnect"})
@@ -90,12 +90,12 @@ def scope(method: str, path: str) -> dict[str, Any]:
     ("path", "is_one"),
     [("/api/v1/uploads", True), ("/api/v1/uploads/x", True), ("/api/v1/uploadsx", False), ("/health", False)],
 )
-def test_it_speaks_at_its_own_addresses(path: str, is_one: bool):
-    assert tus().speaks_at(path) is is_one
+def test_tus_serves_only_its_own_addresses(path: str, is_one: bool):
+    assert tus().serves(path) is is_one
     assert bool(tus().options(path)) is is_one
 
 
-def test_a_version_is_asked_of_whoever_speaks_the_protocol():
+def test_tus_requests_require_the_version():
     tus().require_version(scope("GET", "/api/v1/uploads/x"), {})
     tus().require_version(scope("HEAD", "/api/v1/uploads"), {})
     tus().require_version(scope("POST", "/api/v1/uploads"), {b"tus-resumable": b"1.0.0"})
@@ -104,7 +104,7 @@ def test_a_version_is_asked_of_whoever_speaks_the_protocol():
             tus().require_version(scope(method, "/api/v1/uploads/x"), headers)
 
 
-def test_another_method_may_be_meant_only_at_its_addresses():
+def test_method_override_works_only_at_tus_addresses():
     meant = {b"x-http-method-override": b"PATCH"}
     assert tus().method_of(scope("POST", "/api/v1/uploads/x"), meant) == "PATCH"
     assert tus().method_of(scope("GET", "/api/v1/uploads/x"), meant) == "GET"
@@ -112,7 +112,7 @@ def test_another_method_may_be_meant_only_at_its_addresses():
     assert tus().method_of(scope("POST", "/api/v1/uploads/x"), {b"x-http-method-override": b"GET"}) == "POST"
 
 
-def test_a_checksum_names_its_algorithm():
+def test_checksum_names_its_algorithm():
     assert read_checksum({}) is None
     assert read_checksum({b"upload-checksum": b"sha1 YWJj"}) == Checksum("sha1", b"abc")
     for value in (b"md5 YWJj", b"sha256", b"sha256 ?", b"sha256 \xff", b""):

@@ -19,30 +19,30 @@ def read(header: str) -> dict[str, str]:
 
 
 @given(st.dictionaries(st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True), st.text(max_size=50), max_size=8))
-def test_what_is_written_is_read_again(values: dict[str, str]):
+def test_written_metadata_is_read(values: dict[str, str]):
     values = {name: value.replace("\0", "").encode("utf-8", "replace").decode() for name, value in values.items()}
     assert read(write_metadata(values)) == values
 
 
-def test_a_name_may_have_no_value():
+def test_name_may_have_no_value():
     assert read("is_private,filename eC5wbmc=") == {"is_private": "", "filename": "x.png"}
     assert read("") == {}
 
 
 @pytest.mark.parametrize("header", ["x !", "x \xff", "x eA==,x eA==", "x gA==", ",", "x,,y", "x AA==", "x" * 9000])
-def test_what_is_no_metadata_is_refused(header: str):
+def test_invalid_metadata_is_refused(header: str):
     with pytest.raises(MalformedRequest):
         read(header)
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "-5", "5.0", "1" * 19])
-def test_a_size_must_be_a_number_of_bytes(text: str | None):
+def test_size_must_be_a_number_of_bytes(text: str | None):
     headers = {} if text is None else {"Upload-Length": text}
     with APP.test_request_context(headers=headers), pytest.raises(MalformedRequest):
         read_length()
 
 
-def test_how_far_an_upload_is_stands_in_headers():
+def test_offset_and_length_are_in_headers():
     view = UploadView("x", UploadStatus.RECEIVING, None, None, None, None, 5, None, None, None, None, NOW, NOW, NOW)
     told = progress_headers(view)
     assert told["Upload-Offset"] == "5"

@@ -1,4 +1,4 @@
-"""Flask below the event loop."""
+"""Flask in threads."""
 
 import asyncio
 import threading
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from api.web.wsgi import FlaskBelow, WSGIAnswer
+from api.web.wsgi import FlaskRunner, WSGIResponse
 from tests.api.client import scope
 
 
-def ask(app: Any, body: bytes = b"", **changes: Any) -> WSGIAnswer:
-    return asyncio.run(FlaskBelow(app, 1).ask(scope("http", "/there", **changes), body))
+def ask(app: Any, body: bytes = b"", **changes: Any) -> WSGIResponse:
+    return asyncio.run(FlaskRunner(app, 1).ask(scope("http", "/there", **changes), body))
 
 
-def test_answer_is_whole_when_it_leaves_the_thread():
+def test_response_is_complete_when_it_leaves_the_thread():
     closed = []
 
     class Parts:
@@ -42,7 +42,7 @@ def test_application_reads_the_body_without_waiting():
     assert ask(app, b"a body").body == b"a body"
 
 
-def test_what_goes_wrong_is_raised():
+def test_exception_of_the_application_is_raised():
     def app(environ, start):
         raise LookupError("gone")
 
@@ -50,7 +50,7 @@ def test_what_goes_wrong_is_raised():
         ask(app)
 
 
-def test_header_that_wsgi_would_take_for_another_is_left_out():
+def test_headers_with_underscores_are_removed():
     def app(environ, start):
         start("200 OK", [])
         return [environ.get("HTTP_IDEMPOTENCY_KEY", "none").encode()]

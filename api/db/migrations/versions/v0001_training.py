@@ -1,4 +1,4 @@
-"""The first version: trainings, attempts, leases, registrations, events, kept answers."""
+"""The first version: trainings, attempts, leases, registrations, events, stored responses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Create the tables."""
     op.create_table(
         "attempts",
         sa.Column("uid", sa.String(length=80), nullable=False),

@@ -1,4 +1,4 @@
-"""Who leads, and which machine has which name."""
+"""Leaders, and the names of machines."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Create the tables."""
     op.create_table(
         "leadership",
         sa.Column("scope", sa.String(length=64), nullable=False),

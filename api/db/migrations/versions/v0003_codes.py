@@ -1,4 +1,4 @@
-"""Codes beside the sentences of events, warnings and holds."""
+"""Codes for the messages of events, warnings and holds."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,6 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Adds the columns."""
+    """Add the columns."""
     for table, column in (("events", "message_code"), ("tasks", "warning_code"), ("leases", "reason_code")):
         op.add_column(table, sa.Column(column, sa.JSON(none_as_null=True), nullable=True))

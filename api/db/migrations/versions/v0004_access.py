@@ -1,4 +1,4 @@
-"""Who may do what: users, keys, sessions, tickets, the audit, and whom tasks belong to."""
+"""Users, keys, sessions, tickets, the audit, and owners of tasks."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ _JSON = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Makes the tables, and adds the owners. What is there already belongs to nobody."""
+    """Create the tables, and add the owners. Existing rows have no owner."""
     op.add_column("tasks", sa.Column("owner", sa.String(64), nullable=True))
     op.create_index("ix_tasks_owner", "tasks", ["owner", "serial"])
     op.add_column("registrations", sa.Column("owner", sa.String(64), nullable=True))
@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def _hash_scopes(table: str, column: str) -> None:
-    """Turns each "route key" into the SHA-256 of nobody, route, and key: so a retry still finds the first answer."""
+    """Replace each "route key" by the SHA-256 of no user, route and key, so that retries still find the response."""
     connection, scopes = op.get_bind(), sa.table(table, sa.column(column))
     scope = scopes.c[column]
     for (old,) in connection.execute(sa.select(scope).where(scope.is_not(None))).all():

@@ -1,4 +1,4 @@
-"""Datasets: their versions and items, what is known of media, uploads, and what tasks use of them."""
+"""Datasets: versions, items, media properties, uploads, and their use by tasks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Create the tables."""
     _create_datasets()
     _create_items()
     _create_blobs()

@@ -1,4 +1,4 @@
-"""Tasks of other kinds than trainings: what kind each is, what it made, and what need not be made again."""
+"""Tasks of other kinds than trainings, their results, and reusable results of preprocessing."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Adds the columns. What is there already are trainings."""
+    """Add the columns. Existing tasks are trainings."""
     op.add_column("tasks", sa.Column("kind", sa.String(16), nullable=False, server_default="training"))
     op.add_column("tasks", sa.Column("result", sa.JSON(none_as_null=True), nullable=True))
     others = sa.text("kind <> 'training'")

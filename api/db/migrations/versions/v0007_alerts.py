@@ -1,4 +1,4 @@
-"""Rules, alerts, the ways to people, and what is on its way through them."""
+"""Rules, alerts, channels, notifications and deliveries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _JSON = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Makes the tables; nothing is there yet that anybody is told of."""
+    """Create the tables."""
     _create_rules()
     _create_alerts()
     _create_channels()

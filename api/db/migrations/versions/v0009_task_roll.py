@@ -1,4 +1,4 @@
-"""The roll of all tasks, by which they are counted."""
+"""A small table of all tasks for fast counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Makes the table, with all tasks that there are."""
+    """Create the table with all existing tasks."""
     op.create_table(
         "task_roll",
         sa.Column("serial", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),

@@ -1,4 +1,4 @@
-"""What is known of the machines: where they are, when they were last heard, what they told, and which are drained."""
+"""Machines: their addresses, last reports, and draining."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Adds the columns."""
+    """Add the columns."""
     for column in (
         sa.Column("role", sa.String(16)),
         sa.Column("host", sa.String(255)),

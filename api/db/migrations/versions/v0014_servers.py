@@ -1,4 +1,4 @@
-"""Which servers share the database."""
+"""The servers that share the database."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Makes the table."""
+    """Create the table."""
     op.create_table(
         "servers",
         sa.Column("server_id", sa.String(64), primary_key=True),

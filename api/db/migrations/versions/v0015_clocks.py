@@ -1,4 +1,4 @@
-"""How far each machine's steady time has come, and the queue in its order."""
+"""The steady time of each machine, and an index of the queue."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _IN_QUEUE = sa.text("status = 'queued'")
 
 
 def upgrade() -> None:
-    """Makes the table and the index."""
+    """Create the table and the index."""
     op.create_table(
         "machine_clocks",
         sa.Column("node", sa.String(255), primary_key=True),

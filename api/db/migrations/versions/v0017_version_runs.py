@@ -1,4 +1,4 @@
-"""Which versions of datasets are runs of edits, which of them are kept, and which were superseded."""
+"""Runs of edits: which dataset versions they created, keep, and superseded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0016"
 
 
 def upgrade() -> None:
-    """Adds the columns; of versions from before nothing is known, so none is superseded."""
+    """Add the columns. Earlier versions have null, so none is superseded."""
     op.add_column("dataset_versions", sa.Column("run_started_at", sa.Float(53)))
     op.add_column("dataset_versions", sa.Column("is_kept", sa.Boolean))
     op.add_column("dataset_versions", sa.Column("superseded_at", sa.Float(53)))

@@ -1,4 +1,4 @@
-"""What requests with an Idempotency-Key have made, before they were answered."""
+"""What requests with an Idempotency-Key created before they were answered."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0017"
 
 
 def upgrade() -> None:
-    """Adds the column."""
+    """Add the column."""
     op.add_column("kept_answers", sa.Column("made", sa.JSON))

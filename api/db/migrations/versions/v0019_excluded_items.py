@@ -1,4 +1,4 @@
-"""Excluded items, and versions that came from a split."""
+"""Excluded items, and versions created by a split."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0018"
 
 
 def upgrade() -> None:
-    """Add the columns; an older server that runs beside leaves them empty."""
+    """Add the columns. Older servers that run at the same time leave them empty."""
     op.add_column("dataset_items", sa.Column("excluded", sa.Boolean))
     op.add_column("dataset_versions", sa.Column("excluded", sa.Integer))
     op.add_column("dataset_versions", sa.Column("split_from", sa.BigInteger))

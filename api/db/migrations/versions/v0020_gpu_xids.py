@@ -1,4 +1,4 @@
-"""Xid errors that forbid a GPU until it is reset."""
+"""Xid errors because of which a GPU must not be used until it is reset."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0019"
 
 
 def upgrade() -> None:
-    """Makes the table."""
+    """Create the table."""
     op.create_table(
         "gpu_xids",
         sa.Column("node", sa.String(255), primary_key=True),

@@ -1,4 +1,4 @@
-"""Which uploads were begun together, and how many they are."""
+"""Batches of uploads that were started together."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0020"
 
 
 def upgrade() -> None:
-    """Adds the columns; uploads from before belong to no batch."""
+    """Add the columns. Earlier uploads belong to no batch."""
     op.add_column("uploads", sa.Column("batch", sa.String(64)))
     op.add_column("uploads", sa.Column("batch_size", sa.Integer))
     op.create_index("ix_uploads_batch", "uploads", ["place", "batch"])

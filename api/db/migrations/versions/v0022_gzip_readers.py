@@ -1,4 +1,4 @@
-"""Which servers read compressed manifests; an older one leaves the column empty."""
+"""Servers that can read compressed manifests; older servers leave the column empty."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0021"
 
 
 def upgrade() -> None:
-    """Adds the column."""
+    """Add the column."""
     op.add_column("servers", sa.Column("reads_gzip", sa.Integer))

@@ -1,4 +1,4 @@
-"""Own rules have one bound, and two actions of rules are gone; deliveries no longer escalate."""
+"""Simplifies custom rules to one bound, removes two actions, and removes escalating deliveries."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ _RULES = sa.table(
 
 
 def upgrade() -> None:
-    """Switches off own rules that no longer fit, takes removed actions away, and makes escalations repeats."""
+    """Disable custom rules that no longer fit, remove dropped actions, and turn escalations into repeats."""
     connection = op.get_bind()
     switched_off: list[str] = []
     without_action: list[str] = []
@@ -43,7 +43,7 @@ def upgrade() -> None:
         (without_action if row.is_builtin else switched_off).append(row.rule_id)
     if switched_off or without_action:
         logger.warning(
-            "alert rules of an older version no longer fit: own ones were switched off, built-in ones lost an action",
+            "alert rules of an older version no longer fit: custom ones were disabled, built-in ones lost an action",
             extra={"switched_off": ", ".join(switched_off), "without_action": ", ".join(without_action)},
         )
     for name in ("alert_notifications", "alert_deliveries"):

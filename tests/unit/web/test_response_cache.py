@@ -1,49 +1,49 @@
-from api.web.known_answers import ANSWER_BYTES, ANSWERS, TOTAL_BYTES, KnownAnswer, KnownAnswers
+from api.web.response_cache import ANSWER_BYTES, ANSWERS, TOTAL_BYTES, CachedResponse, ResponseCache
 
 
-def answer(size: int = 1, asked_at: float = 0.0) -> KnownAnswer:
-    return KnownAnswer(b"x" * size, asked_at)
+def answer(size: int = 1, asked_at: float = 0.0) -> CachedResponse:
+    return CachedResponse(b"x" * size, asked_at)
 
 
-def test_the_last_answer_of_an_address_is_known():
-    known = KnownAnswers()
+def test_last_response_of_an_address_is_cached():
+    known = ResponseCache()
     known.keep("/a", answer(1), 0)
     known.keep("/a", answer(2), 0)
     assert (known.get("/a"), known.get("/b")) == (answer(2), None)
 
 
-def test_a_change_makes_all_forgotten():
-    known = KnownAnswers()
+def test_change_empties_the_cache():
+    known = ResponseCache()
     known.keep("/a", answer(), 0)
     known.forget_all()
     assert known.get("/a") is None
 
 
-def test_answer_that_was_begun_before_a_change_is_not_kept():
-    known = KnownAnswers()
+def test_response_that_began_before_a_change_is_not_cached():
+    known = ResponseCache()
     begun = known.changes
     known.forget_all()
     known.keep("/a", answer(), begun)
     assert known.get("/a") is None
 
 
-def test_answers_are_bounded_in_number_and_the_oldest_goes():
-    known = KnownAnswers()
+def test_number_of_responses_is_bounded_and_the_oldest_is_dropped():
+    known = ResponseCache()
     for number in range(ANSWERS + 1):
         known.keep(f"/{number}", answer(), 0)
     assert [known.get(f"/{number}") is not None for number in (0, 1, ANSWERS)] == [False, True, True]
 
 
-def test_answers_are_bounded_in_bytes():
-    known = KnownAnswers()
+def test_bytes_of_responses_are_bounded():
+    known = ResponseCache()
     fit = TOTAL_BYTES // ANSWER_BYTES
     for number in range(fit + 1):
         known.keep(f"/{number}", answer(ANSWER_BYTES), 0)
     assert sum(known.get(f"/{number}") is not None for number in range(fit + 1)) == fit
 
 
-def test_answer_that_is_too_large_replaces_an_older_one_by_nothing():
-    known = KnownAnswers()
+def test_too_large_response_only_removes_the_older_one():
+    known = ResponseCache()
     known.keep("/a", answer(), 0)
     known.keep("/a", answer(ANSWER_BYTES + 1), 0)
     assert known.get("/a") is None

@@ -1,4 +1,4 @@
-"""First answers in the database: over a restart, and between server processes."""
+"""Stored responses in the database: after a restart, and between server processes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +10,12 @@ from api.db.database import Database
 from api.db.tables import kept_answers
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import FakeClock
-from api.web.kept_answer_models import KEPT_SECONDS
-from api.web.kept_answers import DatabaseIdempotencyStore
-from tests.unit.db.test_kept_answers import ANSWER, of_process
+from api.web.idempotency_database import DatabaseIdempotencyStore
+from api.web.stored_responses import KEPT_SECONDS
+from tests.unit.db.test_idempotency_store import ANSWER, of_process
 
 
-def test_answer_outlives_its_server(database: Database, clock: FakeClock):
+def test_response_survives_its_server(database: Database, clock: FakeClock):
     first = of_process(database, clock, "first")
     first.begin("k", b"1")
     first.finish("k", ANSWER)
@@ -24,13 +24,13 @@ def test_answer_outlives_its_server(database: Database, clock: FakeClock):
     again.close()
 
 
-def test_work_of_a_server_that_runs_is_in_progress_elsewhere(database: Database, clock: FakeClock):
+def test_request_of_a_running_server_is_in_progress_elsewhere(database: Database, clock: FakeClock):
     of_process(database, clock, "first").begin("k", b"1")
     with pytest.raises(RequestInProgress):
         of_process(database, clock, "second", "first").begin("k", b"1")
 
 
-def test_work_of_a_server_that_is_gone_is_taken_over(database: Database, clock: FakeClock):
+def test_request_of_a_dead_server_is_taken_over(database: Database, clock: FakeClock):
     of_process(database, clock, "first").begin("k", b"1")
     second = of_process(database, clock, "second")
     assert second.begin("k", b"1") is None
@@ -40,13 +40,13 @@ def test_work_of_a_server_that_is_gone_is_taken_over(database: Database, clock: 
     assert second.begin("k", b"1") == ANSWER
 
 
-def test_work_of_a_server_that_is_gone_is_not_taken_over_with_another_body(database: Database, clock: FakeClock):
+def test_request_of_a_dead_server_is_not_taken_over_with_another_body(database: Database, clock: FakeClock):
     of_process(database, clock, "first").begin("k", b"1")
     with pytest.raises(IdempotencyKeyReused):
         of_process(database, clock, "second").begin("k", b"2")
 
 
-def test_server_that_lost_its_work_does_not_answer_for_it(database: Database, clock: FakeClock):
+def test_server_that_lost_a_request_does_not_store_its_response(database: Database, clock: FakeClock):
     first, second = of_process(database, clock, "first"), of_process(database, clock, "second")
     first.begin("k", b"1")
     second.begin("k", b"1")
@@ -72,14 +72,14 @@ def test_one_of_many_servers_takes_over(database: Database, clock: FakeClock):
         assert sorted(pool.map(take, owners)) == [False] * 11 + [True]
 
 
-def test_server_that_takes_over_beside_another_is_told(database: Database, clock: FakeClock):
+def test_concurrent_takeover_is_reported(database: Database, clock: FakeClock):
     if database.is_sqlite:
         pytest.skip("writers of SQLite take turns")
     of_process(database, clock, "gone").begin("k", b"1")
     quick = of_process(database, clock, "quick")
 
     def is_alive(_: str) -> bool:
-        # Between the look at the work and its taking over.
+        # Between reading the row and taking it over.
         assert quick.begin("k", b"1") is None
         return False
 
@@ -87,7 +87,7 @@ def test_server_that_takes_over_beside_another_is_told(database: Database, clock
         DatabaseIdempotencyStore(database, clock, "slow", is_alive).begin("k", b"1")
 
 
-def test_old_answers_are_removed(database: Database, clock: FakeClock):
+def test_old_responses_are_deleted(database: Database, clock: FakeClock):
     store = of_process(database, clock, "here")
     for number in range(5):
         store.begin(f"k{number}", b"1")

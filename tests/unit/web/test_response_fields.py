@@ -1,8 +1,8 @@
-"""Fields of answers are required, those of requests and failures only where they are."""
+"""Fields of responses are required; those of requests and errors are unchanged."""
 
 from typing import Any
 
-from api.web.always_sent import require_sent
+from api.web.response_fields import require_response_fields
 
 
 def reference(name: str) -> dict[str, Any]:
@@ -22,9 +22,9 @@ def shape(*nested: str) -> dict[str, Any]:
     return {"properties": {"plain": {"type": "string", "default": "x"}, **fields}}
 
 
-def test_all_that_only_answers_hold_is_required():
+def test_fields_used_only_by_responses_are_required():
     told = document(Asked=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape())
-    require_sent(told)
+    require_response_fields(told)
     schemas = told["components"]["schemas"]
     assert {name: schema.get("required") for name, schema in schemas.items()} == {
         "Asked": None,
@@ -37,7 +37,7 @@ def test_all_that_only_answers_hold_is_required():
     assert "default" in schemas["Both"]["properties"]["plain"]
 
 
-def test_types_that_hold_themselves_come_to_an_end():
+def test_recursive_types_terminate():
     told = document(Asked=shape(), Sent=shape("Sent"), Failure=shape())
-    require_sent(told)
+    require_response_fields(told)
     assert told["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]

@@ -1,4 +1,4 @@
-"""What every store of first answers does, in memory and in the database."""
+"""The contract of idempotency stores, in memory and in the database."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,16 +11,16 @@ from api.domain.audit import RequestNote, note_change, noting
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import FakeClock
 from api.web.idempotency import IdempotencyStore, MemoryIdempotencyStore
-from api.web.kept_answer_models import KEPT_SECONDS, AlreadyMade, KeptAnswer
-from api.web.kept_answers import DatabaseIdempotencyStore
+from api.web.idempotency_database import DatabaseIdempotencyStore
+from api.web.stored_responses import KEPT_SECONDS, EarlierResult, StoredResponse
 from tests.databases import BACKENDS
 
-ANSWER = KeptAnswer(201, b"\x00\xff{}", (("Location", "/a"), ("Content-Type", "application/json")))
+ANSWER = StoredResponse(201, b"\x00\xff{}", (("Location", "/a"), ("Content-Type", "application/json")))
 
 
 @pytest.fixture(params=["memory", *BACKENDS])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Where the answers are kept."""
+    """The kind of store."""
     return str(request.param)
 
 
@@ -32,27 +32,27 @@ def store(backend: str, clock: FakeClock, request: pytest.FixtureRequest) -> Ide
 
 
 def of_process(database: Database, clock: FakeClock, owner: str, *alive: str) -> DatabaseIdempotencyStore:
-    """The store of a server process, which takes itself and `alive` for running."""
+    """The store of a server process that regards itself and `alive` as running."""
     return DatabaseIdempotencyStore(database, clock, owner, lambda other: other in (owner, *alive))
 
 
 # -- the contract ------------------------------------------------------------------------------------------------------
 
 
-def test_first_request_is_the_callers_work(store: IdempotencyStore):
+def test_first_request_is_left_to_the_caller(store: IdempotencyStore):
     assert store.begin("k", b"1") is None
 
 
-def test_finished_request_is_answered_again(store: IdempotencyStore):
+def test_finished_request_gets_its_response_again(store: IdempotencyStore):
     store.begin("k", b"1")
     store.finish("k", ANSWER)
     assert [store.begin("k", b"1") for _ in range(2)] == [ANSWER, ANSWER]
 
 
-def test_answer_without_headers_is_answered_again(store: IdempotencyStore):
+def test_response_without_headers_is_returned_again(store: IdempotencyStore):
     store.begin("k", b"1")
-    store.finish("k", KeptAnswer(204, b""))
-    assert store.begin("k", b"1") == KeptAnswer(204, b"")
+    store.finish("k", StoredResponse(204, b""))
+    assert store.begin("k", b"1") == StoredResponse(204, b"")
 
 
 def test_unfinished_request_is_in_progress(store: IdempotencyStore):
@@ -63,7 +63,7 @@ def test_unfinished_request_is_in_progress(store: IdempotencyStore):
 
 
 @pytest.mark.parametrize("answer", [None, ANSWER])
-def test_other_body_is_refused(store: IdempotencyStore, answer: KeptAnswer | None):
+def test_another_body_is_refused(store: IdempotencyStore, answer: StoredResponse | None):
     store.begin("k", b"1")
     if answer:
         store.finish("k", answer)
@@ -71,18 +71,18 @@ def test_other_body_is_refused(store: IdempotencyStore, answer: KeptAnswer | Non
         store.begin("k", b"2")
 
 
-def test_failed_request_can_be_done_again(store: IdempotencyStore):
+def test_failed_request_can_be_repeated(store: IdempotencyStore):
     store.begin("k", b"1")
     store.finish("k", None)
     assert store.begin("k", b"2") is None
 
 
-def test_keys_of_two_routes_do_not_meet(store: IdempotencyStore):
+def test_keys_of_two_routes_are_independent(store: IdempotencyStore):
     store.begin("route-a k", b"1")
     assert store.begin("route-b k", b"2") is None
 
 
-def test_answer_is_kept_for_a_day(store: IdempotencyStore, clock: FakeClock):
+def test_response_is_stored_for_a_day(store: IdempotencyStore, clock: FakeClock):
     store.begin("k", b"1")
     store.finish("k", ANSWER)
     clock.advance(KEPT_SECONDS)
@@ -92,7 +92,7 @@ def test_answer_is_kept_for_a_day(store: IdempotencyStore, clock: FakeClock):
 
 
 @pytest.mark.parametrize("jump", [10.0 * KEPT_SECONDS, -10.0 * KEPT_SECONDS])
-def test_clock_that_is_set_makes_no_answer_forgotten(store: IdempotencyStore, clock: FakeClock, jump: float):
+def test_clock_change_deletes_no_response(store: IdempotencyStore, clock: FakeClock, jump: float):
     store.begin("k", b"1")
     store.finish("k", ANSWER)
     clock.jump(jump)
@@ -100,9 +100,7 @@ def test_clock_that_is_set_makes_no_answer_forgotten(store: IdempotencyStore, cl
 
 
 @pytest.mark.parametrize("jump", [25 * 3600.0, -25 * 3600.0, 366 * 86_400.0, -366 * 86_400.0])
-def test_clock_that_is_set_between_two_starts_makes_no_answer_forgotten(
-    database: Database, clock: FakeClock, jump: float
-):
+def test_clock_change_between_two_starts_deletes_no_response(database: Database, clock: FakeClock, jump: float):
     before = of_process(database, clock, "before")
     before.begin("k", b"1")
     before.finish("k", ANSWER)
@@ -113,7 +111,7 @@ def test_clock_that_is_set_between_two_starts_makes_no_answer_forgotten(
     assert of_process(database, clock, "after").begin("k", b"1") == ANSWER
 
 
-def test_answer_from_while_the_clock_was_ahead_is_kept_for_a_day(database: Database, clock: FakeClock):
+def test_response_from_a_clock_ahead_is_stored_for_a_day(database: Database, clock: FakeClock):
     clock.jump(366 * 86_400)
     clock.restart()
     store = of_process(database, clock, "here")
@@ -125,13 +123,13 @@ def test_answer_from_while_the_clock_was_ahead_is_kept_for_a_day(database: Datab
     assert store.begin("k", b"1") is None
 
 
-def test_end_of_what_was_never_begun_changes_nothing(store: IdempotencyStore):
+def test_finish_without_begin_changes_nothing(store: IdempotencyStore):
     store.finish("k", ANSWER)
     store.finish("k", None)
     assert store.begin("k", b"1") is None
 
 
-def test_many_requests_at_once_are_one_piece_of_work(store: IdempotencyStore):
+def test_concurrent_requests_do_the_work_once(store: IdempotencyStore):
     together = threading.Barrier(64)
 
     def ask(_: int) -> str:
@@ -146,10 +144,10 @@ def test_many_requests_at_once_are_one_piece_of_work(store: IdempotencyStore):
     assert said == ["in progress"] * 63 + ["work"]
 
 
-def test_many_requests_that_ask_again_get_the_one_answer(store: IdempotencyStore):
+def test_concurrent_retries_get_the_one_response(store: IdempotencyStore):
     together, runs = threading.Barrier(64), count()
 
-    def ask(_: int) -> KeptAnswer:
+    def ask(_: int) -> StoredResponse:
         together.wait()
         while True:
             try:
@@ -157,15 +155,15 @@ def test_many_requests_that_ask_again_get_the_one_answer(store: IdempotencyStore
             except RequestInProgress:
                 continue
             if kept is None:
-                kept = KeptAnswer(201, f"run {next(runs)}".encode())
+                kept = StoredResponse(201, f"run {next(runs)}".encode())
                 store.finish("k", kept)
             return kept
 
     with ThreadPoolExecutor(64) as pool:
-        assert set(pool.map(ask, range(64))) == {KeptAnswer(201, b"run 0")}
+        assert set(pool.map(ask, range(64))) == {StoredResponse(201, b"run 0")}
 
 
-def test_what_a_request_had_made_is_given_to_its_retry_after_a_kill(database: Database, clock: FakeClock):
+def test_created_object_is_passed_to_the_retry_after_a_crash(database: Database, clock: FakeClock):
     gone = of_process(database, clock, "gone")
     gone.begin("k", b"1")
     with noting(RequestNote(clock.now(), "ann", "POST /x", is_change=True, key_scope="k")):
@@ -173,10 +171,10 @@ def test_what_a_request_had_made_is_given_to_its_retry_after_a_kill(database: Da
         with database.write():
             pass
     here = of_process(database, clock, "here")
-    assert here.begin("k", b"1") == AlreadyMade("cats", {"version": 3})
+    assert here.begin("k", b"1") == EarlierResult("cats", {"version": 3})
     with pytest.raises(RequestInProgress):
         here.begin("k", b"1")
     here.finish("k", None)
-    assert here.begin("k", b"1") == AlreadyMade("cats", {"version": 3})
+    assert here.begin("k", b"1") == EarlierResult("cats", {"version": 3})
     here.finish("k", ANSWER)
     assert here.begin("k", b"1") == ANSWER

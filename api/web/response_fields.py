@@ -1,21 +1,21 @@
-"""Which fields of an answer are always there: all of them, as unknown is null and nothing is left out."""
+"""Marks all fields of responses as required, because they are always sent; unknown values are null."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from api.web.components import PLACE
+from api.web.components import SCHEMA_PREFIX
 
 
-def require_sent(document: dict[str, Any]) -> None:
-    """Makes every field of what only answers hold a required one; a default in a dataclass is the service's own affair.
+def require_response_fields(document: dict[str, Any]) -> None:
+    """Mark every field of schemas used only by responses as required, regardless of defaults in dataclasses.
 
-    What requests hold too stays as it is, and so does what a failure is made of: a mistake may lack its remedy.
+    Schemas that requests use, too, are unchanged, as are those of errors, where a mistake may have no remedy.
     """
     schemas: dict[str, Any] = document["components"]["schemas"]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     asked = _below([[each.get("requestBody"), each.get("parameters")] for each in operations], schemas)
     sent = _below([each["responses"] for each in operations], schemas)
-    for name in sent - asked - _below([{"$ref": f"{PLACE}Failure"}], schemas):
+    for name in sent - asked - _below([{"$ref": f"{SCHEMA_PREFIX}Failure"}], schemas):
         fields = schemas[name].get("properties")
         if fields:
             schemas[name]["required"] = list(fields)
@@ -24,7 +24,7 @@ def require_sent(document: dict[str, Any]) -> None:
 
 
 def _below(node: Any, schemas: dict[str, Any]) -> set[str]:
-    """The names of all schemas that are reached from a part of the document."""
+    """Return the names of all schemas that a part of the document refers to, directly or indirectly."""
     found: set[str] = set()
     waiting = list(_references(node))
     while waiting:
@@ -41,7 +41,7 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(each)
     elif isinstance(node, dict):
         for name, value in node.items():
-            if name == "$ref" and isinstance(value, str) and value.startswith(PLACE):
-                yield value.removeprefix(PLACE)
+            if name == "$ref" and isinstance(value, str) and value.startswith(SCHEMA_PREFIX):
+                yield value.removeprefix(SCHEMA_PREFIX)
             else:
                 yield from _references(value)

@@ -1,41 +1,41 @@
-"""Keeps the last answers from the database, for the time in which it gives none."""
+"""A cache of the last responses from the database, used while it is unavailable."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-#: The most answers, bytes of all answers, and bytes of one.
+#: The most responses, bytes of all of them, and bytes of one.
 ANSWERS, TOTAL_BYTES, ANSWER_BYTES = 200, 8 * 1024 * 1024, 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAnswer:
-    """The body of a success, and when (by the monotonic clock) it was asked for."""
+class CachedResponse:
+    """The body of a success, and the monotonic time of its request."""
 
     body: bytes
     asked_at: float
 
 
-class KnownAnswers:
-    """The latest answers by address: by whom it was asked, and for what.
+class ResponseCache:
+    """The latest response per principal and address.
 
-    A change makes it forget all, so that nobody misses what they have written.
+    Any change empties the cache, so that no user misses their own write.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: OrderedDict[Hashable, KnownAnswer] = OrderedDict()
+        self._answers: OrderedDict[Hashable, CachedResponse] = OrderedDict()
         self._bytes = 0
         self._changes = 0
 
     @property
     def changes(self) -> int:
-        """How often it has forgotten everything."""
+        """The number of times that the cache was emptied."""
         return self._changes
 
-    def keep(self, address: Hashable, answer: KnownAnswer, changes: int) -> None:
-        """Keeps an answer, unless there was a change since it was begun, when there were so many `changes`."""
+    def keep(self, address: Hashable, answer: CachedResponse, changes: int) -> None:
+        """Store a response, unless the cache was emptied since the request began with this count of `changes`."""
         with self._lock:
             self._drop(address)
             if changes != self._changes or len(answer.body) > ANSWER_BYTES:
@@ -45,13 +45,13 @@ class KnownAnswers:
             while len(self._answers) > ANSWERS or self._bytes > TOTAL_BYTES:
                 self._drop(next(iter(self._answers)))
 
-    def get(self, address: Hashable) -> KnownAnswer | None:
-        """The latest answer at this address; None when none is known."""
+    def get(self, address: Hashable) -> CachedResponse | None:
+        """Return the latest response at this address, or None."""
         with self._lock:
             return self._answers.get(address)
 
     def forget_all(self) -> None:
-        """Forgets all answers, as something was changed."""
+        """Empty the cache after a change."""
         with self._lock:
             self._changes += 1
             self._answers.clear()

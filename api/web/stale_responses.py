@@ -1,4 +1,4 @@
-"""Lets readers wait only shortly for the database: where it does not answer, they get its last answer with its age."""
+"""Stale responses: while the database is unavailable, readers get its last response with its age."""
 
 from contextlib import ExitStack
 
@@ -8,18 +8,18 @@ from flask import Response, g, request
 from api.domain.access import Principal, current_principal
 from api.errors import DatabaseUnavailable
 from api.util.database_use import Use, current_use
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.envelope import JSON
 from api.util.responses import answer_error
 from api.web.context import services
-from api.web.known_answers import KnownAnswer, KnownAnswers
+from api.web.response_cache import CachedResponse, ResponseCache
 
-#: The header of an answer that is not of now: the code of the error that is the reason; `Age` has its age in seconds.
+#: The header of a stale response: the code of the error that is the reason. `Age` has its age in seconds.
 STALE = "X-Stale"
 
 
-def answer_from_what_is_known(app: APIFlask, known: KnownAnswers) -> None:
-    """Does this for every GET of the app but downloads and texts. Each principal gets only answers of their own."""
+def serve_stale_responses(app: APIFlask, known: ResponseCache) -> None:
+    """Serve stale responses for every GET of the app except downloads and texts, each principal its own."""
 
     def begin() -> None:
         g.use, g.changes, g.asked_at = Use(), known.changes, services().clock.monotonic()
@@ -27,11 +27,11 @@ def answer_from_what_is_known(app: APIFlask, known: KnownAnswers) -> None:
         before = current_use.set(g.use)
         g.until_end.callback(current_use.reset, before)
         if _only_reads():
-            g.until_end.enter_context(hurrying(READ_SECONDS))
+            g.until_end.enter_context(wait_limit(READ_SECONDS))
 
     def end(response: Response) -> Response:
         if not _only_reads():
-            # Also what was accepted without the database, such as a stop: nobody shall be told of the time before it.
+            # Also after a change accepted without the database, such as a stop: older responses would contradict it.
             if g.use.has_written or response.status_code < 400:
                 known.forget_all()
         elif (
@@ -40,7 +40,7 @@ def answer_from_what_is_known(app: APIFlask, known: KnownAnswers) -> None:
             and response.mimetype == JSON
             and STALE not in response.headers
         ):
-            known.keep(_address(), KnownAnswer(response.get_data(), g.asked_at), g.changes)
+            known.keep(_address(), CachedResponse(response.get_data(), g.asked_at), g.changes)
         return response
 
     def answer_last(error: DatabaseUnavailable) -> Response:

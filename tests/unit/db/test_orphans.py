@@ -1,4 +1,4 @@
-"""What lives although no row tells of it."""
+"""Orphans: running attempts without a row."""
 
 import pytest
 
@@ -6,29 +6,27 @@ from api.db.database import Database
 from api.db.leases import ResourceHeld
 from api.domain.lease import LeaseKind
 from api.domain.training import AttemptStatus, TaskStatus
-from api.training.stray_store import FoundAttempt, StrayStore
+from api.training.orphan_store import FoundAttempt, OrphanStore
 from tests.unit.db.builders import NODE, NOW, Stores, later, new_task
 
 FOUND = FoundAttempt("t1.2", "t1", 2, "/data/t1/attempts/2", ("GPU-0", "GPU-1"), (0, 1))
 
 
 @pytest.fixture
-def strays(database: Database) -> StrayStore:
-    return StrayStore(database)
+def strays(database: Database) -> OrphanStore:
+    return OrphanStore(database)
 
 
-def adopt(strays: StrayStore, found: FoundAttempt = FOUND) -> bool:
+def adopt(strays: OrphanStore, found: FoundAttempt = FOUND) -> bool:
     return strays.adopt(found, NODE, "token", later(60), NOW)
 
 
-def test_only_what_no_row_tells_of_is_unknown(stores: Stores, strays: StrayStore):
+def test_only_attempts_without_a_row_are_orphans(stores: Stores, strays: OrphanStore):
     attempt = stores.running()
     assert strays.unknown([attempt.uid, "t9.1"]) == {"t9.1"}
 
 
-def test_attempt_that_has_ended_by_the_database_and_holds_nothing_is_unknown_when_it_lives(
-    stores: Stores, strays: StrayStore
-):
+def test_living_attempt_that_ended_in_the_database_and_holds_nothing_is_an_orphan(stores: Stores, strays: OrphanStore):
     attempt = stores.running()
     stores.finish(attempt, TaskStatus.FAILED)
     assert strays.unknown([attempt.uid]) == set()
@@ -37,7 +35,7 @@ def test_attempt_that_has_ended_by_the_database_and_holds_nothing_is_unknown_whe
     assert strays.unknown([attempt.uid]) == {attempt.uid}
 
 
-def test_task_that_waits_takes_its_living_attempt_up_again(stores: Stores, strays: StrayStore):
+def test_queued_task_adopts_its_living_attempt(stores: Stores, strays: OrphanStore):
     stores.tasks.create(new_task(), NOW, "ann")
     assert adopt(strays)
     attempt = stores.attempts.get("t1.2")
@@ -47,19 +45,19 @@ def test_task_that_waits_takes_its_living_attempt_up_again(stores: Stores, stray
     assert stores.tasks.get_summary("t1").attempts == 2
 
 
-def test_it_is_taken_up_once(stores: Stores, strays: StrayStore):
+def test_attempt_is_adopted_once(stores: Stores, strays: OrphanStore):
     stores.tasks.create(new_task(), NOW, "ann")
     assert adopt(strays)
     assert not adopt(strays)
 
 
-def test_task_that_does_not_wait_takes_nothing_up(stores: Stores, strays: StrayStore):
+def test_task_that_is_not_queued_adopts_nothing(stores: Stores, strays: OrphanStore):
     stores.finish(stores.running("t1", 5), TaskStatus.COMPLETED)
     assert not adopt(strays)
     assert not adopt(strays, FoundAttempt("t9.1", "t9", 1, "/data", ("GPU-0",), (0,)))
 
 
-def test_gpu_that_somebody_else_holds_is_not_taken_from_them(stores: Stores, strays: StrayStore):
+def test_gpu_held_by_another_task_is_not_taken(stores: Stores, strays: OrphanStore):
     stores.running("t3", 1)
     stores.tasks.create(new_task(), NOW, "ann")
     with pytest.raises(ResourceHeld):
@@ -67,7 +65,7 @@ def test_gpu_that_somebody_else_holds_is_not_taken_from_them(stores: Stores, str
     assert stores.status() is TaskStatus.QUEUED
 
 
-def test_gpus_of_a_stray_are_kept_until_nothing_of_it_lives(stores: Stores, strays: StrayStore):
+def test_gpus_of_an_orphan_are_held_until_it_has_ended(stores: Stores, strays: OrphanStore):
     stores.running("t3", 1)
     assert strays.quarantine(FOUND, "stray:x", "t1.2 lives on it", NOW) == ["GPU-0"]
     assert strays.quarantine(FOUND, "stray:x", "t1.2 lives on it", NOW) == []
@@ -80,7 +78,7 @@ def test_gpus_of_a_stray_are_kept_until_nothing_of_it_lives(stores: Stores, stra
     assert stores.held(LeaseKind.GPU) == {"GPU-1": "t3"}
 
 
-def test_quarantine_gives_way_to_its_task(stores: Stores, strays: StrayStore):
+def test_quarantine_ends_when_its_task_adopts_the_attempt(stores: Stores, strays: OrphanStore):
     strays.quarantine(FOUND, "stray:x", "t1.2 lives on it", NOW)
     stores.tasks.create(new_task(), NOW, "ann")
     assert adopt(strays)

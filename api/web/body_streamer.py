@@ -1,4 +1,4 @@
-"""Bodies without end: taken from the event loop to the disk, while no more than two parts of them are in memory."""
+"""Large request bodies, streamed to disk. At most two parts of each are in memory."""
 
 import asyncio
 import contextvars
@@ -19,52 +19,54 @@ from api.web.reply import ClientGone
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Bytes that are written at a time, and threads that write them. None ever waits for a client.
+#: Bytes that are written at a time, and the number of writing threads. No thread waits for a client.
 PART_BYTES = 1024 * 1024
 _THREADS = 8
 
-#: Seconds that a client may send nothing before its request is ended. What came of an upload is kept.
-STILL_SECONDS = 30.0
+#: Seconds without data after which a request is ended. Received bytes of an upload stay stored.
+IDLE_SECONDS = 30.0
 
-#: Bodies that may come in at a time. Whoever sends may have as many of these places as are left free by all: half of
-#: them alone, a third each of two, and so on, so that there is one for who comes next.
+#: The most bodies received at a time. One sender may use at most as many slots as are free: half of them alone, a third
+#: each of two, and so on. So a slot remains for the next sender.
 MOST_AT_ONCE = 256
 
 
 class DiskThreads:
-    """The threads that write what comes in, and look into the database for it."""
+    """The threads that write bodies to disk and access the database for them."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="upload")
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns, called in one of the threads as whoever asks now."""
+        """Call the function in one of the threads, with the context of the caller, and return its result."""
         work = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
-class Pourer:
-    """Takes bodies in. Lives in the event loop."""
+class BodyStreamer:
+    """Receives bodies. Used from the event loop only."""
 
     def __init__(self, threads: DiskThreads) -> None:
         self.threads = threads
-        self._held = Counter[str]()  #: places by who holds them
+        self._held = Counter[str]()  #: used slots by sender
 
-    async def pour(self, receive: Receive, take: Callable[[bytearray], None], sender: str) -> None:
-        """Hands a body on in parts, in its order; `take` runs in a thread. What came before the client left is handed
-        on, too. Raises ClientGone when it leaves before the end, RequestTimeout when it falls silent, Unavailable when
-        too many send or this `sender` (`sender_of`) sends too much at a time, and whatever `take` raises.
+    async def stream(self, receive: Receive, take: Callable[[bytearray], None], sender: str) -> None:
+        """Pass a body on in parts, in order; `take` runs in a thread.
+
+        What arrived before the client disconnected is passed on, too. Raises any error of `take`, ClientGone if the
+        client disconnects early, RequestTimeout if it stops sending, and Unavailable if there are too many bodies, in
+        total or of this `sender` (`sender_of`).
         """
-        with self._place(sender):
-            await self._pour(receive, take)
+        with self._slot(sender):
+            await self._stream(receive, take)
 
     @contextmanager
-    def _place(self, sender: str) -> Iterator[None]:
+    def _slot(self, sender: str) -> Iterator[None]:
         free = MOST_AT_ONCE - self._held.total()
         if free <= 0:
-            raise Unavailable("Too many uploads are being sent at a time.", headers={"Retry-After": "5"})
+            raise Unavailable("Too many uploads at a time. Try again later.", headers={"Retry-After": "5"})
         if self._held[sender] >= free:
-            what = f"You are sending {self._held[sender]} uploads already, and the places left are for others."
+            what = f"You have {self._held[sender]} uploads in progress. Wait until one of them ends."
             raise Unavailable(what, headers={"Retry-After": "5"})
         self._held[sender] += 1
         try:
@@ -74,12 +76,12 @@ class Pourer:
             if not self._held[sender]:
                 del self._held[sender]
 
-    async def _pour(self, receive: Receive, take: Callable[[bytearray], None]) -> None:
+    async def _stream(self, receive: Receive, take: Callable[[bytearray], None]) -> None:
         writing: asyncio.Task[None] | None = None
         try:
             async with aclosing(_parts(receive)) as parts:
                 async for part in parts:
-                    # The next part comes in while one is written; a part is never written beside another.
+                    # The next part is received while one is written; parts are written one after another.
                     if writing is not None:
                         await asyncio.shield(writing)
                     writing = asyncio.create_task(self.threads.call(take, part))
@@ -89,7 +91,7 @@ class Pourer:
 
 
 def sender_of(scope: Scope) -> str:
-    """Whose bodies are counted together: those of a user, by whichever key, or of an address where nobody is known."""
+    """Return the key that counts bodies together: the user, or the network of an unknown client."""
     principal: Principal | None = scope.get("state", {}).get(REQUEST_PRINCIPAL)
     if principal is None or principal.owner is None:
         return f"address:{network_of(address_of_caller(scope))}"
@@ -97,12 +99,12 @@ def sender_of(scope: Scope) -> str:
 
 
 async def _parts(receive: Receive) -> AsyncGenerator[bytearray, None]:
-    """A body in parts of some size. Raises ClientGone, RequestTimeout: after it has given what came until then."""
+    """Yield a body in parts of PART_BYTES. Raises ClientGone or RequestTimeout after yielding all received bytes."""
     buffer, more = bytearray(), True
     failure: ClientGone | RequestTimeout | None = None
     while more:
         try:
-            message = await asyncio.wait_for(receive(), STILL_SECONDS)
+            message = await asyncio.wait_for(receive(), IDLE_SECONDS)
         except TimeoutError:
             failure = RequestTimeout(headers={"Connection": "close"})
             break

@@ -1,15 +1,15 @@
-"""Spares hurried reads the wait for a database that has just not answered another one."""
+"""A circuit breaker: urgent reads do not wait for a database that has just failed to answer."""
 
 import threading
 import time
 from collections.abc import Callable
 
-#: Seconds between two tries while nothing is answered: longer than a hurried try takes, so that they do not overlap.
+#: Seconds between two tries while the database does not answer; longer than an urgent read may take.
 PAUSE_SECONDS = 1.0
 
 
-class Breaker:
-    """Admits all reads while they are answered; after one that was not, a single one each PAUSE_SECONDS, to try."""
+class CircuitBreaker:
+    """Admits all reads while the database answers; after a failure only one per PAUSE_SECONDS."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -17,7 +17,7 @@ class Breaker:
         self._next_try_at: float | None = None
 
     def admits(self) -> bool:
-        """Whether the caller may ask the database now."""
+        """Return whether the caller may query the database now."""
         if self._next_try_at is None:
             return True
         with self._lock:
@@ -29,11 +29,11 @@ class Breaker:
             self._next_try_at = now + PAUSE_SECONDS
             return True
 
-    def note_answer(self) -> None:
-        """Records that a read was answered: all are admitted again."""
+    def note_success(self) -> None:
+        """Record a successful read; all reads are admitted again."""
         self._next_try_at = None
 
-    def note_silence(self) -> None:
-        """Records that a read was not answered in time."""
+    def note_failure(self) -> None:
+        """Record a read that timed out."""
         with self._lock:
             self._next_try_at = self._monotonic() + PAUSE_SECONDS

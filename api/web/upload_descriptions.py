@@ -1,9 +1,9 @@
-"""What the OpenAPI document says of bodies that the shell takes to disk, and of the headers of tus."""
+"""The OpenAPI descriptions of bodies that are stored on disk, and of the headers of tus."""
 
 from typing import Any
 
 from api.util.base_path import BASE_PATH
-from api.util.taken_body import PART
+from api.util.stored_form import PART
 
 _BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
 
@@ -18,7 +18,7 @@ _VERSION = _header("Tus-Resumable", "The version of tus.", {"type": "string", "e
 
 _CHECKSUM = _header(
     "Upload-Checksum",
-    "What the bytes of this request must have: `sha256` or `sha1`, and the checksum in Base64.",
+    "The checksum of this request's bytes: `sha256` or `sha1`, and the digest in Base64.",
     {"type": "string", "pattern": "^(sha256|sha1) [A-Za-z0-9+/]+=*$"},
 )
 
@@ -26,18 +26,18 @@ _LENGTH = _header("Upload-Length", "The size of the whole upload in bytes.", _CO
 
 _METADATA = _header(
     "Upload-Metadata",
-    "Pairs of a name and its value in Base64, by comma: `dataset`, `filename` or `relativePath`, `kind`.",
+    "Comma-separated pairs of a name and its value in Base64: `dataset`, `filename` or `relativePath`, `kind`.",
     {"type": "string", "maxLength": 8192},
     is_required=True,
 )
 
-_OFFSET = _header("Upload-Offset", "The byte of the upload that this part begins at.", _COUNT, is_required=True)
+_OFFSET = _header("Upload-Offset", "The offset in the upload at which this part begins.", _COUNT, is_required=True)
 
-#: Headers of answers.
+#: Headers of responses.
 _TOLD: dict[str, Any] = {
-    "Upload-Offset": {"description": "Bytes that are here, durably.", "schema": _COUNT},
+    "Upload-Offset": {"description": "Bytes that are stored durably.", "schema": _COUNT},
     "Upload-Length": {"description": "The size of the whole upload in bytes.", "schema": _COUNT},
-    "Upload-Expires": {"description": "When what is here is given up.", "schema": {"type": "string"}},
+    "Upload-Expires": {"description": "When an unfinished upload is deleted.", "schema": {"type": "string"}},
 }
 
 
@@ -45,7 +45,7 @@ def _body(media_type: str, schema: dict[str, Any], *, is_required: bool) -> dict
     return {"required": is_required, "content": {media_type: {"schema": schema}}}
 
 
-#: What is added to the operations at these addresses, by method.
+#: Additions to the operations at these addresses, by method.
 DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
     f"{BASE_PATH}/uploads": {
         "post": {
@@ -66,7 +66,7 @@ DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-#: What the fields with the file of a form are for, by the address of the form.
+#: Descriptions of a form's file fields, by the address of the form.
 FORM_FILES: dict[str, dict[str, str]] = {
     f"{BASE_PATH}/preprocess/upload": dict.fromkeys(("video", "file"), "one media file, or a zip or tar"),
     f"{BASE_PATH}/models/upload": {"file": "a safetensors file"},
@@ -79,22 +79,23 @@ FORM_FILES: dict[str, dict[str, str]] = {
 def describe_bodies(
     paths: dict[str, Any], schemas: dict[str, Any], forms: dict[str, dict[str, Any]], retrying: dict[str, Any]
 ) -> None:
-    """Adds them to the paths and schemas of a document; `forms` has by their address the schemas of the fields beside
-    the file of a form, `retrying` is the header that makes a retry safe.
+    """Add the descriptions to the paths and schemas of a document.
+
+    `forms` maps addresses of forms to the schemas of their other fields; `retrying` is the header Idempotency-Key.
     """
     for path, methods in DESCRIBED.items():
-        for method, told in methods.items():
+        for method, additions in methods.items():
             operation = paths[path][method]
-            operation.setdefault("parameters", []).extend(told["parameters"])
-            operation |= {name: told[name] for name in ("requestBody",) if name in told}
+            operation.setdefault("parameters", []).extend(additions["parameters"])
+            operation |= {name: additions[name] for name in ("requestBody",) if name in additions}
             success = next(each for status, each in operation["responses"].items() if status.startswith("2"))
-            if told["headers"]:
-                success["headers"] = told["headers"]
+            if additions["headers"]:
+                success["headers"] = additions["headers"]
     for path, form in forms.items():
         files = {name: {**_BYTES, "description": text} for name, text in FORM_FILES[path].items()}
         schemas[form["title"]] = {**form, "properties": {**files, **form["properties"]}}
         upload = paths[path]["post"]
-        if "201" not in upload["responses"]:  # where something is made at once, it has the header already
+        if "201" not in upload["responses"]:  # with 201 the header is there already
             upload.setdefault("parameters", []).append(retrying)
         reference = {"$ref": f"#/components/schemas/{form['title']}"}
         upload["requestBody"] = _body("multipart/form-data", reference, is_required=True)

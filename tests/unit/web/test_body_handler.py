@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from api.errors import MalformedRequest, UnsupportedMediaType
-from api.web.taking import BodyRequest
+from api.web.body_handler import BodyRequest
 
 
 async def receive() -> Any:
@@ -19,23 +19,23 @@ def request(**headers: str) -> BodyRequest:
     ("headers", "announced", "has_body"),
     [({}, 0, False), ({"content_length": "5"}, 5, True), ({"transfer_encoding": "chunked"}, None, True)],
 )
-def test_a_body_says_how_long_it_is_or_comes_in_chunks(headers: dict[str, str], announced: int | None, has_body: bool):
+def test_body_is_announced_by_length_or_chunked(headers: dict[str, str], announced: int | None, has_body: bool):
     asked = request(**headers)
     assert (asked.announced, asked.has_body) == (announced, has_body)
 
 
-def test_the_type_is_told_without_its_parameters():
+def test_content_type_has_no_parameters():
     assert request(content_type="Text/Plain; charset=x").content_type == "text/plain"
 
 
 @pytest.mark.parametrize("headers", [{"content_encoding": "gzip"}, {"transfer_encoding": "gzip, chunked"}])
-def test_a_packed_body_is_refused(headers: dict[str, str]):
+def test_compressed_body_is_refused(headers: dict[str, str]):
     with pytest.raises(UnsupportedMediaType):
         request(**headers).require_plain()
     request(content_encoding="identity", transfer_encoding="chunked").require_plain()
 
 
-def test_a_number_in_a_header_is_read():
+def test_number_in_a_header_is_read():
     assert request(upload_offset="12").number("Upload-Offset") == 12
     assert request().number("Upload-Offset") is None
     for text in ("-1", "1e3", "", "9" * 19, "١"):

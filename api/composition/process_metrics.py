@@ -1,4 +1,4 @@
-"""The series of this process in /metrics, put together; a part of the composition root."""
+"""Builds this process's series of /metrics."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ from api.util.clock import Clock
 from api.web.access_log import HTTPMetrics
 
 
-class Measuring:
-    """What has series of its own, and its text for scrapers."""
+class ProcessMetrics:
+    """The collectors of metrics, and their text for scrapers."""
 
     def __init__(self, http_metrics: HTTPMetrics, database: Database, clock: Clock) -> None:
         counts = TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock)
@@ -27,12 +27,11 @@ class Measuring:
         self._then: list[Collector] = [_Build(), counts, *measures.ALL]
 
     def add(self, *collectors: Collector) -> None:
-        """Adds what has series of its own, before the first scrape."""
+        """Add collectors, before the first scrape."""
         self._then += collectors
 
     def render(self, is_open: bool) -> bytes:
-        """The text of all series: as OpenMetrics with exemplars, or as Prometheus' older one without."""
-
+        """Return the text of all series: OpenMetrics with exemplars, or the Prometheus text format without."""
         if not is_open:
             return generate_latest(self._registry)
         text: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Bodies that go to disk and not into memory: which operations have them, and how they stand beside Flask's answer."""
+"""Request bodies that go to disk instead of memory, and the protocol of their handlers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope
 from api.errors import MalformedRequest, UnsupportedMediaType
 from api.web.body import AS_IT_IS
 from api.web.reply import Headers
-from api.web.wsgi import WSGIAnswer
+from api.web.wsgi import WSGIResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +19,34 @@ class BodyRequest:
     scope: Scope
     headers: Headers
     receive: Receive
-    arguments: Mapping[str, str]  #: the variable parts of its address
+    arguments: Mapping[str, str]  #: the variable parts of the address
 
     @property
     def announced(self) -> int | None:
-        """Bytes that its body has; None: it comes in chunks, and does not say."""
+        """The announced bytes of the body; None for a chunked body."""
         if b"transfer-encoding" in self.headers:
             return None
         return int(self.headers.get(b"content-length", b"0"))
 
     @property
     def has_body(self) -> bool:
-        """Whether a body comes, or may come."""
+        """Whether a body may follow."""
         return self.announced != 0
 
     @property
     def content_type(self) -> str:
-        """The type of the body, without its parameters."""
+        """The media type of the body, without parameters."""
         return self.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
 
     def require_plain(self) -> None:
-        """Raises UnsupportedMediaType for a body that is packed on its way."""
+        """Raise UnsupportedMediaType for a compressed body."""
         if self.headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             raise UnsupportedMediaType(AS_IT_IS)
         if self.headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
-            raise UnsupportedMediaType("The body may come in chunks, and not otherwise encoded.")
+            raise UnsupportedMediaType("Transfer-Encoding must be chunked or absent.")
 
     def number(self, name: str) -> int | None:
-        """The number in a header; None without one. Raises MalformedRequest."""
+        """Return the number in a header; None without one. Raises MalformedRequest."""
         text = self.headers.get(name.lower().encode())
         if text is None:
             return None
@@ -55,13 +55,13 @@ class BodyRequest:
         return int(text)
 
 
-class BodyTaker(Protocol):
-    """Takes the bodies of one operation to disk, before or after Flask has answered it with an empty one."""
+class BodyHandler(Protocol):
+    """Stores the bodies of one operation on disk, before or after Flask handles it with an empty body."""
 
     async def before(self, request: BodyRequest) -> None:
-        """What is done before Flask is asked. Whatever it raises is the answer."""
+        """Run before Flask; an exception is the response."""
         ...
 
-    async def after(self, request: BodyRequest, answer: WSGIAnswer) -> WSGIAnswer:
-        """What is done once Flask has answered; returns what is sent."""
+    async def after(self, request: BodyRequest, answer: WSGIResponse) -> WSGIResponse:
+        """Run after Flask; return the response to send."""
         ...

@@ -1,4 +1,4 @@
-"""Admits so many threads at a time, without anybody waiting for ever while others come and go."""
+"""A semaphore that admits threads in a fair order."""
 
 import threading
 import time
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from api.errors import DatabaseUnavailable
 from api.util.deadlines import at_most
 
-#: Seconds after which the one who has waited the longest is next, whoever asks. Until then whoever is running goes on:
-#: to wake another thread for each turn takes longer than most turns do.
+#: Seconds after which the longest waiting thread is admitted next. Until then, running threads may continue, because
+#: waking another thread for each turn takes longer than most turns.
 OVERDUE_SECONDS = 0.1
 
 
@@ -24,18 +24,20 @@ def _locked() -> threading.Lock:
 @dataclass(slots=True, eq=False)
 class _Waiter:
     since: float
-    called: threading.Lock = field(default_factory=_locked)  #: released to call it
+    called: threading.Lock = field(default_factory=_locked)  #: released to wake the thread
     has_turn: bool = False
 
     def call(self) -> None:
-        """Wakes it; again before it has come is once."""
+        """Wake the thread. Calls before it has run have no further effect."""
         if self.called.locked():
             self.called.release()
 
 
-class Turns:
-    """Like a semaphore, but nobody is overtaken for long. `threading`'s own gives way to whoever asks at the right
-    moment, which is mostly the one who has just left: of 32 threads that claim GPUs some waited for longer than 4 s.
+class FairSemaphore:
+    """Like a semaphore, but no thread is overtaken for long.
+
+    `threading.Semaphore` favours the thread that has just released it: of 32 threads that claimed GPUs, some waited for
+    longer than 4 s.
     """
 
     def __init__(self, count: int) -> None:
@@ -44,7 +46,7 @@ class Turns:
         self._waiting = deque[_Waiter]()
 
     def acquire(self, timeout: float) -> bool:
-        """Waits `timeout` seconds at most; False when its turn has not come by then."""
+        """Wait for a turn, at most `timeout` seconds; return whether it came."""
         give_up_at = time.monotonic() + timeout
         with self._lock:
             if self._free > 0:
@@ -68,8 +70,9 @@ class Turns:
 
     @contextmanager
     def wait(self, milliseconds: int, refusal: str) -> Iterator[int]:
-        """Has a turn within the `with` block, waited for so long at most, or as long as this context may; gives how
-        many of the milliseconds are left then, at least one. Raises DatabaseUnavailable.
+        """Hold a turn within the `with` block, and yield the remaining milliseconds, at least one.
+
+        Waits at most `milliseconds`, or until this context's deadline. Raises DatabaseUnavailable.
         """
         began = time.monotonic()
         if not self.acquire(timeout=at_most(milliseconds / 1000)):
@@ -80,7 +83,7 @@ class Turns:
             self.release()
 
     def release(self) -> None:
-        """Hands the turn to who has waited for too long, or leaves it to whoever is first."""
+        """Pass the turn to a thread that has waited too long, or else free it for the first to come."""
         with self._lock:
             if self._waiting and time.monotonic() - self._waiting[0].since >= OVERDUE_SECONDS:
                 first = self._waiting.popleft()

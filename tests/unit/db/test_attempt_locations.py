@@ -1,9 +1,9 @@
-"""An engine runs an attempt elsewhere than was claimed: the leases follow."""
+"""The cluster runs an attempt on other GPUs than claimed: the leases follow."""
 
 from api.db import leases
 from api.domain.lease import LeaseKind
 from api.domain.training import TaskStatus
-from api.training.attempt_places import AttemptPlaces
+from api.training.attempt_locations import AttemptLocations
 from tests.unit.db.builders import NODE, NOW, Stores, new_attempt, new_task
 
 
@@ -18,10 +18,10 @@ def holders(stores: Stores) -> dict[str, str]:
 
 def note(stores: Stores, uid: str, node: str, *gpus: int) -> bool:
     attempt = stores.attempts.get(uid)
-    return AttemptPlaces(stores.database).note(attempt, node, [f"GPU-{gpu}" for gpu in gpus], gpus, NOW)
+    return AttemptLocations(stores.database).note(attempt, node, [f"GPU-{gpu}" for gpu in gpus], gpus, NOW)
 
 
-def test_an_attempt_holds_what_it_runs_on_instead_of_what_was_claimed(stores: Stores):
+def test_attempt_holds_its_actual_gpus_instead_of_the_claimed_ones(stores: Stores):
     uid = claimed(stores, "t1", 0, 1)
     assert note(stores, uid, "n2", 1, 3)
     assert holders(stores) == {"GPU-1": "t1", "GPU-3": "t1"}
@@ -30,7 +30,7 @@ def test_an_attempt_holds_what_it_runs_on_instead_of_what_was_claimed(stores: St
     assert all(lease.expires_at is not None for lease in stores.attempts.leases(LeaseKind.GPU))
 
 
-def test_two_attempts_of_ours_change_places(stores: Stores):
+def test_two_attempts_exchange_their_gpus(stores: Stores):
     first, second = claimed(stores, "t1", 0), claimed(stores, "t2", 1)
     assert note(stores, first, NODE, 1)
     assert holders(stores) == {"GPU-0": "t2", "GPU-1": "t1"}
@@ -39,21 +39,21 @@ def test_two_attempts_of_ours_change_places(stores: Stores):
     assert holders(stores) == {"GPU-0": "t2", "GPU-1": "t1"}
 
 
-def test_an_attempt_that_has_ended_gets_nothing(stores: Stores):
+def test_ended_attempt_gets_no_gpu(stores: Stores):
     attempt = stores.running("t1", 0)
     stores.finish(attempt, TaskStatus.FAILED)
     assert not note(stores, attempt.uid, NODE, 1)
     assert "GPU-1" not in holders(stores)
 
 
-def test_a_gpu_of_an_ended_attempt_that_drains_is_taken_over(stores: Stores):
+def test_draining_gpu_of_an_ended_attempt_is_taken_over(stores: Stores):
     stores.finish(stores.running("t1", 0), TaskStatus.FAILED)
     uid = claimed(stores, "t2", 1)
     assert note(stores, uid, NODE, 0)
     assert holders(stores) == {"GPU-0": "t2"}
 
 
-def test_what_a_program_outside_holds_is_not_taken_from_it(stores: Stores):
+def test_gpu_of_an_external_program_is_not_taken(stores: Stores):
     uid = claimed(stores, "t1", 0)
     with stores.database.write() as connection:
         leases.claim(connection, [(LeaseKind.GPU, "GPU-1")], leases.Holder("outside", "token"), NOW)
