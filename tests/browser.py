@@ -1,16 +1,16 @@
-"""The system's browser: none is downloaded."""
+"""The installed browser; none is downloaded."""
 
 import shutil
 
 from playwright.sync_api import Browser, Playwright
 
-#: The first has no window of its own, which the others keep although nobody sees it: half of their processor time.
+#: The headless shell comes first: without a window it needs half of the CPU time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-#: What to say when there is none.
+#: Message if no browser is installed.
 ABSENT = f"none of {', '.join(NAMES)} is installed"
 
-# Without a screen, and without a word to any other machine.
+# No display, and no connections to other machines.
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -24,7 +24,7 @@ _FLAGS = (
 
 
 def find_browser() -> str | None:
-    """Where it is; None when there is none."""
+    """Return the path of the browser, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Puts uPlot and tus-js-client (package.json) into vendor/ by npm.
-# $1 is the Python of the environment. Without them the page shows tables, and says how to upload without it: a failure
-# is told and no more.
+# Install uPlot and tus-js-client (package.json) into vendor/ by npm. $1 is the Python of the environment.
+# Without them the page shows tables and has no uploads, so a failure is reported but is not an error.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -17,5 +16,5 @@ fetch() {
 }
 
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-if (fetch "$python") > "$work/said" 2>&1; then exit 0; fi
-echo "The dashboard's charts and uploads could not be fetched (it shows tables, and takes no files; make charts tries again): $(tail -n 1 "$work/said")" >&2
+if (fetch "$python") > "$work/output" 2>&1; then exit 0; fi
+echo "The dashboard's charts and uploads could not be installed (it shows tables and has no uploads; retry with make charts): $(tail -n 1 "$work/output")" >&2

@@ -1,13 +1,13 @@
-// Types that the dashboard's scripts name in their comments. What the service answers is taken from its OpenAPI document.
+// Types for the JSDoc comments of the dashboard's scripts. Response types come from the service's OpenAPI document.
 
 import type { components } from "../../build/openapi";
 
 type Schemas = components["schemas"];
 
 declare global {
-  /** What the service answers and what it is asked for. */
+  /** Requests and responses of the service. */
   namespace API {
-    /** With several machines they are beside the GPUs. */
+    /** Contains nodes if there are several machines. */
     type Snapshot = Omit<Schemas["GPUStatusResponse"], "gpus"> & { gpus: GPU[]; nodes?: NodeSummary[] };
     type GPU = Schemas["GPUInfo"] & { node?: string };
     type NodeSummary = Schemas["NodeSummary"];
@@ -56,23 +56,23 @@ declare global {
     type AlertHistoryRow = Schemas["AlertHistoryRow"];
     type Silence = Schemas["SilenceView"];
     type SilenceList = Schemas["SilenceList"];
-    type SilenceWish = Omit<Schemas["MakeSilence"], "matchers"> & { matchers: Matcher[] };
+    type SilenceRequest = Omit<Schemas["CreateSilence"], "matchers"> & { matchers: Matcher[] };
     type Matcher = { label: string; value: string; is_glob?: boolean };
     type Rule = Schemas["RuleView"];
     type RuleList = Schemas["RuleList"];
     type RuleResult = Schemas["RuleResult"];
     type RuleScope = Schemas["RuleScope"];
-    type RuleWish = Partial<Schemas["MakeRule"]>;
+    type RuleRequest = Partial<Schemas["CreateRule"]>;
     type RuleChange = Partial<Schemas["ChangeRule"]>;
     type AlertMetric = Schemas["AlertMetric"];
     type Channel = Schemas["ChannelView"];
     type ChannelList = Schemas["ChannelList"];
-    type ChannelWish = Partial<Schemas["MakeChannel"]>;
+    type ChannelRequest = Partial<Schemas["CreateChannel"]>;
     type ChannelChange = Partial<Schemas["ChangeChannel"]>;
     type Delivery = Schemas["DeliveryView"];
     type DeliveryList = Schemas["DeliveryList"];
     type Severity = Schemas["Severity"];
-    type Ways = Schemas["SignInWays"];
+    type Ways = Schemas["SignInMethods"];
     type WhoAmI = Schemas["WhoAmI"];
     type Permission = WhoAmI["permissions"][number];
     type Quota = Schemas["Quota"];
@@ -95,9 +95,9 @@ declare global {
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];
     type ItemsEdit = Schemas["ItemsEdit"];
-    type ItemsWish = Partial<Schemas["EditItems"]>;
+    type ItemsRequest = Partial<Schemas["EditItems"]>;
     type DatasetSplit = Schemas["DatasetSplit"];
-    type SplitWish = Pick<Schemas["SplitDataset"], "items" | "into"> & Partial<Schemas["SplitDataset"]>;
+    type SplitRequest = Pick<Schemas["SplitDataset"], "items" | "into"> & Partial<Schemas["SplitDataset"]>;
     type DatasetFinding = Schemas["DatasetFindingView"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
@@ -108,15 +108,15 @@ declare global {
     type ModelSettings = Schemas["ModelSettingsView"];
     type SettingTable = Schemas["SettingTableView"];
     type Setting = Schemas["SettingView"];
-    type FormsWish = Partial<Schemas["ConvertForms"]>;
+    type FormsRequest = Partial<Schemas["ConvertForms"]>;
     type RequestForms = Schemas["RequestFormsView"];
     type Weights = Schemas["WeightsView"];
     type Download = Schemas["DownloadView"];
     type DownloadList = Schemas["DownloadList"];
-    type DownloadWish = Partial<Schemas["StartDownload"]>;
+    type DownloadRequest = Partial<Schemas["StartDownload"]>;
     type RegisteredModel = Schemas["RegisteredModelView"];
     type RegistryList = Schemas["RegistryList"];
-    type RegisterWish = Partial<Schemas["RegisterModel"]>;
+    type RegisterRequest = Partial<Schemas["RegisterModel"]>;
     type RegisteredChange = Partial<Schemas["ChangeModel"]>;
     type ModelVersion = Schemas["ModelVersionView"];
     type ModelVersionList = Schemas["ModelVersionList"];
@@ -124,20 +124,20 @@ declare global {
     type SampleList = Schemas["SampleList"];
     type Push = Schemas["PushView"];
     type PushList = Schemas["PushList"];
-    type PushWish = Partial<Schemas["StartPush"]>;
+    type PushRequest = Partial<Schemas["StartPush"]>;
     type VersionChange = Partial<Schemas["ChangeModelVersion"]>;
     type Work = Schemas["PreprocessView"];
     type WorkPage = Schemas["PreprocessPage"];
-    type WorkWish = Partial<Schemas["StartPreprocess"]>;
-    type GenerateWish = Partial<Schemas["GenerateCaptions"]>;
+    type WorkRequest = Partial<Schemas["StartPreprocess"]>;
+    type GenerateRequest = Partial<Schemas["GenerateCaptions"]>;
     type Generation = Schemas["CaptionGeneration"];
     type CaptionEstimate = Schemas["CaptionEstimate"];
     type Upload = Schemas["UploadView"];
     type UploadPage = Schemas["UploadPage"];
     type DatasetCheck = Schemas["DatasetCheck"];
     type Bucket = Schemas["BucketView"];
-    type CheckWish = Partial<Schemas["CheckDataset"]>;
-    /** How the trainer makes the pixels of an item: `box` is left, top, right, bottom in pixels of the file. */
+    type CheckRequest = Partial<Schemas["CheckDataset"]>;
+    /** How the trainer produces the pixels of an item. `box` is left, top, right, bottom in pixels of the file. */
     interface Recipe {
       model_type: string;
       width: number;
@@ -148,20 +148,20 @@ declare global {
       is_video: boolean;
       shown: number[];
     }
-    /** What is to become of captions: what is not given has its default. */
-    type CaptionsWish = Partial<Schemas["EditCaptions"]>;
+    /** An edit of captions; missing fields have defaults. */
+    type CaptionsRequest = Partial<Schemas["EditCaptions"]>;
 
-    /** A request for a training, as it is kept and shown; the service checks it. */
+    /** A request for a training as stored by the service, which validates it. */
     interface Request extends Omit<Partial<Schemas["StartBody"]>, "config" | "dataset"> {
       config?: ToyConfig | null;
       dataset?: Record<string, unknown> | null;
     }
     type ToyConfig = Record<string, unknown> & { toy?: Record<string, unknown> };
 
-    /** A key that is asked for: of its quota what is given is changed. */
-    type KeyWish = Omit<Schemas["GenerateKey"], "quota"> & { quota: Partial<Quota> | null };
+    /** A request for a key; changes the given fields of the user's quota. */
+    type KeyRequest = Omit<Schemas["GenerateKey"], "quota"> & { quota: Partial<Quota> | null };
 
-    /** What can be asked for in an address. */
+    /** Query parameters. */
     type Query = Record<string, string | number | null | undefined>;
 
     /** A point of a metric in a stream. */
@@ -173,7 +173,7 @@ declare global {
       timestamp: string;
     }
 
-    /** What the messages of the streams say, by their type. */
+    /** Data of stream messages by type. */
     interface Messages {
       snapshot: Snapshot;
       progress: TaskProgress;
@@ -187,17 +187,17 @@ declare global {
       end: unknown;
     }
 
-    /** What is done with messages, by their type. */
+    /** Handlers of stream messages by type. */
     type Listeners = { [Type in keyof Messages]?: (data: Messages[Type], message: { timestamp: string }) => void };
   }
 
-  /** Keys of texts, which both languages have. */
+  /** Keys of texts. */
   type WordKey = keyof typeof import("../../api/dashboard/locales/en.json");
 
-  /** What an element can hold. */
+  /** Children of an element. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];
 
-  /** Attributes of an element; null, undefined and false leave one out, true sets it empty. */
+  /** Attribute values; null, undefined and false omit the attribute, true sets it empty. */
   type Attribute = string | number | boolean | null | undefined;
 
   interface Properties {
@@ -206,7 +206,7 @@ declare global {
     [attribute: string]: Attribute | Properties["on"] | Properties["data"];
   }
 
-  /** Something that was found in a request, and how bad it is. */
+  /** A finding with its severity. */
   type SeverityFinding = API.Finding & { severity: "error" | "warning" };
 
   interface HTMLCanvasElement {

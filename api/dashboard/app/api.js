@@ -1,42 +1,42 @@
-// The public API, and nothing else.
+// Client of the public HTTP API.
 
 const BASE = "/api/v1";
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 const PROBE_MS = 5_000;
 
-/** What the service said no to: its words, its code, and every mistake by pointer. */
+/** The service rejected a request: message, code, and each error with its JSON pointer. */
 export class Refused extends Error {
-  /** @param {number} status @param {API.Failure|null} body @param {string|null} [retryAfter] seconds, as the header has them */
+  /** @param {number} status @param {API.Failure|null} body @param {string|null} [retryAfter] seconds, from the Retry-After header */
   constructor(status, body, retryAfter = null) {
     super(body?.error?.detail ?? `HTTP ${status}`);
     this.status = status;
     this.code = body?.error?.code ?? "";
     this.errors = body?.error?.errors ?? [];
     this.data = body?.data ?? null;
-    /** Seconds after which it can be tried again; null when that is not told. */
+    /** Seconds until the request may be retried, or null if unknown. */
     this.retryAfter = Number(retryAfter) || null;
   }
 }
 
-/** Happens on the window when the service does not know who asks; `detail` is what it said. */
+/** Event on the window when the service responds that nobody is signed in. `detail` is the Refused error. */
 export const SIGNED_OUT = "signedout";
 
-/** The service did not answer. */
+/** The service did not respond. */
 export class Unreachable extends Error {}
 
 /**
- * Asks, and gives the envelope's data. Throws Refused or Unreachable. `isSignIn`: a 401 is about the key that is shown.
+ * Sends a request and returns the `data` of the response. Throws Refused or Unreachable. `isSignIn`: a 401 concerns the entered key.
  * @template T
  * @param {string} path below /api/v1
- * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal, isSignIn?: boolean, patience?: number}} [how] `patience` in milliseconds
+ * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal, isSignIn?: boolean, timeout?: number}} [options] `timeout` in milliseconds
  * @returns {Promise<T>}
  */
-export async function ask(path, { method = "GET", body, key, signal, isSignIn, patience = PATIENCE_MS } = {}) {
+export async function request(path, { method = "GET", body, key, signal, isSignIn, timeout = TIMEOUT_MS } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
-  const limit = AbortSignal.timeout(patience);
+  const limit = AbortSignal.timeout(timeout);
   let response, answer;
   try {
     response = await fetch(BASE + path, {
@@ -61,15 +61,15 @@ export async function ask(path, { method = "GET", body, key, signal, isSignIn, p
   return answer.data;
 }
 
-/** Whether the service answers at all. */
-export function lives() {
+/** Whether the service responds at all. */
+export function isAlive() {
   return fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) }).then(
     (response) => response.ok,
     () => false,
   );
 }
 
-/** A query string of what is known. @param {API.Query} values */
+/** A query string of the values that are set. @param {API.Query} values */
 export function query(values) {
   const known = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return known.length ? `?${new URLSearchParams(known.map(([name, value]) => [name, String(value)]))}` : "";
@@ -83,7 +83,7 @@ const accessKey = (id) => `/auth/keys/${encodeURIComponent(id)}`;
 const task = (id) => `/training/${encodeURIComponent(id)}`;
 
 /**
- * What is asked, by its name here.
+ * The operations of the API.
  * @typedef {object} Client
  * @property {() => Promise<API.Snapshot>} gpus
  * @property {(id: GPUName) => Promise<API.GPUDetails>} gpu
@@ -114,12 +114,12 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
  * @property {() => Promise<API.ModelList>} models
  * @property {(model: string) => Promise<API.PresetList>} presets
- * @property {() => Promise<API.Ways>} ways
+ * @property {() => Promise<API.Ways>} authMethods
  * @property {() => Promise<API.WhoAmI>} whoami
  * @property {(key: string) => Promise<API.WhoAmI>} logIn
  * @property {() => Promise<unknown>} logOut
  * @property {(values: API.Query) => Promise<API.KeyList>} keys
- * @property {(body: API.KeyWish, key: string) => Promise<API.NewKey>} makeKey
+ * @property {(body: API.KeyRequest, key: string) => Promise<API.NewKey>} makeKey
  * @property {(id: string, overlap: number) => Promise<API.NewKey>} rotateKey
  * @property {(id: string) => Promise<API.Key>} revokeKey
  * @property {() => Promise<{users: API.Person[]}>} people
@@ -134,50 +134,52 @@ const node = (name) => `/nodes/${encodeURIComponent(name)}`;
 
 /** @type {Client} */
 export const api = {
-  gpus: () => ask("/gpu/status"),
-  gpu: (id) => ask(gpu(id)),
-  gpuHistory: (id, values, signal) => ask(`${gpu(id)}/history${query(values)}`, { signal }),
-  gpuProcesses: (id) => ask(`${gpu(id)}/processes`),
-  gpuEvents: (values) => ask(`/gpu/events${query(values)}`),
-  nodes: () => ask("/nodes"),
-  servers: () => ask("/system/servers"),
-  drainNode: (name, reason) => ask(`${node(name)}/drain`, { method: "POST", body: { reason } }),
-  undrainNode: (name) => ask(`${node(name)}/undrain`, { method: "POST" }),
-  forgetNode: (name) => ask(node(name), { method: "DELETE" }),
-  overview: () => ask("/system/overview"),
-  tasks: (values) => ask(`/training/list${query(values)}`),
-  task: (id) => ask(task(id)),
-  metrics: (id, values) => ask(`${task(id)}/metrics${query(values)}`),
-  events: (id, values) => ask(`${task(id)}/events${query(values)}`),
-  artifacts: (id, values) => ask(`${task(id)}/artifacts${query(values)}`),
-  validate: (body) => ask("/training/validate", { method: "POST", body }),
-  start: (body, key) => ask("/training/start", { method: "POST", body, key }),
-  cache: (body, key) => ask("/training/cache", { method: "POST", body, key }),
-  stop: (id, body) => ask(`${task(id)}/stop`, { method: "POST", body }),
-  resume: (id, body) => ask(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
-  save: (id) => ask(`${task(id)}/save`, { method: "POST" }),
-  restart: (id, key) => ask(`/training/restart/${encodeURIComponent(id)}`, { method: "POST", key }),
-  change: (id, body) => ask(task(id), { method: "PATCH", body }),
-  remove: (id, files) => ask(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
-  logs: (id, values, signal) => ask(`${task(id)}/logs${query(values)}`, { signal }),
-  searchLogs: (id, values, signal) => ask(`${task(id)}/logs/search${query(values)}`, { signal }),
-  models: () => ask("/models/list?limit=500"),
-  presets: (model) => ask(`/models/${encodeURIComponent(model)}/presets`),
-  ways: () => ask("/auth/ways"),
-  whoami: () => ask("/auth/whoami"),
-  logIn: (key) => ask("/auth/login", { method: "POST", body: { key }, isSignIn: true }),
-  logOut: () => ask("/auth/logout", { method: "POST" }),
-  keys: (values) => ask(`/auth/keys${query(values)}`),
-  makeKey: (body, key) => ask("/auth/generate-key", { method: "POST", body, key }),
-  rotateKey: (id, overlap) => ask(`${accessKey(id)}/rotate`, { method: "POST", body: { overlap_seconds: overlap } }),
-  revokeKey: (id) => ask(accessKey(id), { method: "DELETE" }),
-  people: () => ask("/auth/users"),
-  changeQuota: (user, quota) => ask(`/auth/users/${encodeURIComponent(user)}`, { method: "PATCH", body: { quota } }),
-  audit: (values) => ask(`/auth/audit${query(values)}`),
-  verifyAudit: (cursor) => ask(`/auth/audit/verify${query({ cursor })}`),
+  gpus: () => request("/gpu/status"),
+  gpu: (id) => request(gpu(id)),
+  gpuHistory: (id, values, signal) => request(`${gpu(id)}/history${query(values)}`, { signal }),
+  gpuProcesses: (id) => request(`${gpu(id)}/processes`),
+  gpuEvents: (values) => request(`/gpu/events${query(values)}`),
+  nodes: () => request("/nodes"),
+  servers: () => request("/system/servers"),
+  drainNode: (name, reason) => request(`${node(name)}/drain`, { method: "POST", body: { reason } }),
+  undrainNode: (name) => request(`${node(name)}/undrain`, { method: "POST" }),
+  forgetNode: (name) => request(node(name), { method: "DELETE" }),
+  overview: () => request("/system/overview"),
+  tasks: (values) => request(`/training/list${query(values)}`),
+  task: (id) => request(task(id)),
+  metrics: (id, values) => request(`${task(id)}/metrics${query(values)}`),
+  events: (id, values) => request(`${task(id)}/events${query(values)}`),
+  artifacts: (id, values) => request(`${task(id)}/artifacts${query(values)}`),
+  validate: (body) => request("/training/validate", { method: "POST", body }),
+  start: (body, key) => request("/training/start", { method: "POST", body, key }),
+  cache: (body, key) => request("/training/cache", { method: "POST", body, key }),
+  stop: (id, body) => request(`${task(id)}/stop`, { method: "POST", body }),
+  resume: (id, body) => request(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
+  save: (id) => request(`${task(id)}/save`, { method: "POST" }),
+  restart: (id, key) => request(`/training/restart/${encodeURIComponent(id)}`, { method: "POST", key }),
+  change: (id, body) => request(task(id), { method: "PATCH", body }),
+  remove: (id, files) => request(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
+  logs: (id, values, signal) => request(`${task(id)}/logs${query(values)}`, { signal }),
+  searchLogs: (id, values, signal) => request(`${task(id)}/logs/search${query(values)}`, { signal }),
+  models: () => request("/models/list?limit=500"),
+  presets: (model) => request(`/models/${encodeURIComponent(model)}/presets`),
+  authMethods: () => request("/auth/ways"),
+  whoami: () => request("/auth/whoami"),
+  logIn: (key) => request("/auth/login", { method: "POST", body: { key }, isSignIn: true }),
+  logOut: () => request("/auth/logout", { method: "POST" }),
+  keys: (values) => request(`/auth/keys${query(values)}`),
+  makeKey: (body, key) => request("/auth/generate-key", { method: "POST", body, key }),
+  rotateKey: (id, overlap) =>
+    request(`${accessKey(id)}/rotate`, { method: "POST", body: { overlap_seconds: overlap } }),
+  revokeKey: (id) => request(accessKey(id), { method: "DELETE" }),
+  people: () => request("/auth/users"),
+  changeQuota: (user, quota) =>
+    request(`/auth/users/${encodeURIComponent(user)}`, { method: "PATCH", body: { quota } }),
+  audit: (values) => request(`/auth/audit${query(values)}`),
+  verifyAudit: (cursor) => request(`/auth/audit/verify${query({ cursor })}`),
 };
 
-/** The address of a file of a task. @param {string} id @param {string} path */
+/** URL of a task's file. @param {string} id @param {string} path */
 export const artifactURL = (id, path) =>
   `${BASE}${task(id)}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
 

@@ -1,6 +1,6 @@
-// What is asked about models: what a training needs, downloads, and what trainings made.
+// Client of the API of models: requirements, downloads, and saved models.
 
-import { ask, query, streamURL } from "./api.js";
+import { query, request, streamURL } from "./api.js";
 
 /** @param {string} id */
 const type = (id) => `/models/${encodeURIComponent(id)}`;
@@ -15,16 +15,16 @@ const one = (name, version) => `${registered(name)}/versions/${version}`;
 const sample = (name, version, id) => `${one(name, version)}/samples/${encodeURIComponent(id)}`;
 
 /**
- * What is asked, by its name here.
+ * The operations of the API.
  * @typedef {object} ModelsClient
  * @property {(model: string) => Promise<API.ModelSettings>} settings
- * @property {(model: string, body: API.FormsWish) => Promise<API.RequestForms>} convert
+ * @property {(model: string, body: API.FormsRequest) => Promise<API.RequestForms>} convert
  * @property {(body: {path: string, model_id?: string, key?: string}) => Promise<API.Weights>} examine
- * @property {(body: API.DownloadWish, key: string) => Promise<API.Download>} download
+ * @property {(body: API.DownloadRequest, key: string) => Promise<API.Download>} download
  * @property {(values: API.Query) => Promise<API.DownloadList>} downloads
  * @property {(id: string, what: "pause"|"resume"|"cancel") => Promise<API.Download>} change
  * @property {(values: API.Query) => Promise<API.RegistryList>} registry
- * @property {(body: API.RegisterWish, key: string) => Promise<API.ModelVersion>} register
+ * @property {(body: API.RegisterRequest, key: string) => Promise<API.ModelVersion>} register
  * @property {(name: string) => Promise<API.RegisteredModel>} registered
  * @property {(name: string, body: API.RegisteredChange) => Promise<API.RegisteredModel>} changeRegistered
  * @property {(name: string) => Promise<unknown>} removeRegistered
@@ -34,38 +34,41 @@ const sample = (name, version, id) => `${one(name, version)}/samples/${encodeURI
  * @property {(name: string, version: number, body: {trigger?: string}, key: string) => Promise<API.ModelVersion>} writeMetadata
  * @property {(name: string, version: number) => Promise<API.SampleList>} samples
  * @property {(name: string, version: number, id: string) => Promise<unknown>} removeSample
- * @property {(name: string, version: number, body: API.PushWish, key: string) => Promise<API.Push>} push
+ * @property {(name: string, version: number, body: API.PushRequest, key: string) => Promise<API.Push>} push
  * @property {(values: API.Query) => Promise<API.PushList>} pushes
  * @property {(id: string, what: "pause"|"resume"|"cancel") => Promise<API.Push>} changePush
  */
 
 /** @type {ModelsClient} */
 export const models = {
-  settings: (model) => ask(`${type(model)}/settings`),
-  convert: (model, body) => ask(`${type(model)}/convert`, { method: "POST", body }),
-  examine: (body) => ask("/models/validate", { method: "POST", body }),
-  download: (body, key) => ask("/models/download", { method: "POST", body, key }),
-  downloads: (values) => ask(`/models/downloads${query(values)}`),
-  change: (id, what) => ask(`${download(id)}/${what}`, { method: "POST" }),
-  registry: (values) => ask(`/models/registry${query(values)}`),
-  register: (body, key) => ask("/models/registry", { method: "POST", body, key }),
-  registered: (name) => ask(registered(name)),
-  changeRegistered: (name, body) => ask(registered(name), { method: "PATCH", body }),
-  removeRegistered: (name) => ask(registered(name), { method: "DELETE" }),
-  versions: (name, values) => ask(`${registered(name)}/versions${query(values)}`),
-  changeVersion: (name, version, body) => ask(one(name, version), { method: "PATCH", body }),
-  removeVersion: (name, version) => ask(one(name, version), { method: "DELETE" }),
-  writeMetadata: (name, version, body, key) => ask(`${one(name, version)}/metadata`, { method: "POST", body, key }),
-  samples: (name, version) => ask(`${one(name, version)}/samples?limit=500`),
-  removeSample: (name, version, id) => ask(sample(name, version, id), { method: "DELETE" }),
-  push: (name, version, body, key) => ask(`${one(name, version)}/push`, { method: "POST", body, key }),
-  pushes: (values) => ask(`/models/pushes${query(values)}`),
-  changePush: (id, what) => ask(`/models/push/${encodeURIComponent(id)}/${what}`, { method: "POST" }),
+  settings: (model) => request(`${type(model)}/settings`),
+  convert: (model, body) => request(`${type(model)}/convert`, { method: "POST", body }),
+  examine: (body) => request("/models/validate", { method: "POST", body }),
+  download: (body, key) => request("/models/download", { method: "POST", body, key }),
+  downloads: (values) => request(`/models/downloads${query(values)}`),
+  change: (id, what) => request(`${download(id)}/${what}`, { method: "POST" }),
+  registry: (values) => request(`/models/registry${query(values)}`),
+  register: (body, key) => request("/models/registry", { method: "POST", body, key }),
+  registered: (name) => request(registered(name)),
+  changeRegistered: (name, body) => request(registered(name), { method: "PATCH", body }),
+  removeRegistered: (name) => request(registered(name), { method: "DELETE" }),
+  versions: (name, values) => request(`${registered(name)}/versions${query(values)}`),
+  changeVersion: (name, version, body) => request(one(name, version), { method: "PATCH", body }),
+  removeVersion: (name, version) => request(one(name, version), { method: "DELETE" }),
+  writeMetadata: (name, version, body, key) => request(`${one(name, version)}/metadata`, { method: "POST", body, key }),
+  samples: (name, version) => request(`${one(name, version)}/samples?limit=500`),
+  removeSample: (name, version, id) => request(sample(name, version, id), { method: "DELETE" }),
+  push: (name, version, body, key) => request(`${one(name, version)}/push`, { method: "POST", body, key }),
+  pushes: (values) => request(`/models/pushes${query(values)}`),
+  changePush: (id, what) => request(`/models/push/${encodeURIComponent(id)}/${what}`, { method: "POST" }),
 };
 
-/** The address of the file of a version. @param {string} name @param {number} version */
+/** URL of a version's file. @param {string} name @param {number} version */
 export const versionURL = (name, version) => streamURL(`${one(name, version)}/file`);
 
-/** The address of a sample, or of a small picture of it. @param {API.Sample} of @param {"file"|"thumbnail?size=256"|"thumbnail?size=512"} what */
+/**
+ * URL of a sample, or of its thumbnail.
+ * @param {API.Sample} of @param {"file"|"thumbnail?size=256"|"thumbnail?size=512"} what
+ */
 export const sampleURL = ({ model, version, sample_id: id }, what) =>
   streamURL(`${sample(model, version, id)}/${what}`);

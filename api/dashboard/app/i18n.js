@@ -1,4 +1,4 @@
-// The texts of the page, in the browser's language or the one that was chosen.
+// The page's texts, in the chosen language or the browser's.
 
 import { recall, remember } from "./settings.js";
 
@@ -7,7 +7,7 @@ const LANGUAGES = ["en", "zh"];
 /** `en` or `zh`. */
 export const language = choose();
 
-// One file is enough: both have the same keys. The Chinese one also has what the service says, by its code.
+// One file is enough, because both languages have the same keys. Only the Chinese one translates the service's sentences, by code.
 /** @type {Record<string, string>} */
 const words = await load(`../locales/${language}.json`);
 
@@ -19,7 +19,7 @@ function choose() {
   return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
-/** @param {string} path beside this module */
+/** @param {string} path relative to this module */
 async function load(path) {
   const answer = await fetch(new URL(path, import.meta.url));
   if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
@@ -27,7 +27,7 @@ async function load(path) {
 }
 
 /**
- * The text of a key; `{name}` in it is replaced, and `{n|item|items}` is the one word or the other by that number.
+ * The text of a key. `{name}` is replaced by a value; `{n|item|items}` becomes singular or plural by the value of n.
  * @param {WordKey} key
  * @param {Record<string, string|number>} [values]
  */
@@ -36,18 +36,18 @@ export function t(key, values) {
 }
 
 /**
- * A sentence of the service in the language of the page, by its code; the sentence itself where that is not known.
- * @param {string} sentence @param {API.Reason|null} [what] what stands beside it as `…_code`
+ * Translates a sentence of the service by its code; without a translation returns the sentence itself.
+ * @param {string} sentence @param {API.Reason|null} [reason] the field `…_code` beside the sentence
  * @returns {string}
  */
-export function tell(sentence, what) {
-  const text = what && words[`service.${what.code}`];
-  return text ? filled(text, what.params) : sentence;
+export function translate(sentence, reason) {
+  const text = reason && words[`service.${reason.code}`];
+  return text ? filled(text, reason.params) : sentence;
 }
 
 /**
  * Return an error's message in the page's language.
- * @param {string} code @param {string} message the service's own @param {string[]} details what is wrong in the request
+ * @param {string} code @param {string} message the service's English message @param {string[]} details errors of single fields
  */
 export function errorText(code, message, details) {
   const text = words[`api_error.${code}`];
@@ -65,23 +65,23 @@ const filled = (text, values) =>
       })
     : text;
 
-/** What stands in a sentence may be sentences. @param {unknown} value @returns {string} */
+/** Parameters of a sentence may be sentences themselves. @param {unknown} value @returns {string} */
 function shown(value) {
   if (Array.isArray(value)) return value.map(shown).join("；");
   if (typeof value !== "object" || value === null) return String(value);
   const sentence = /** @type {API.Reason & {text: string}} */ (value);
-  return tell(sentence.text, sentence);
+  return translate(sentence.text, sentence);
 }
 
 /**
- * The text of a key that may not be known, such as a status of a newer service: then the word itself.
+ * The text of a key that may be missing, such as a status of a newer service; then the name itself.
  * @param {string} group @param {string|null|undefined} name
  */
-export function word(group, name) {
+export function labelFor(group, name) {
   return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
-/** Takes the other language; the page draws itself anew. */
+/** Switches to the other language and reloads the page. */
 export function switchLanguage() {
   remember("language", language === "zh" ? "en" : "zh");
   location.reload();

@@ -1,8 +1,8 @@
-// The keyboard: single keys, and two in a row such as `g m`. Whoever writes into a field is left alone.
+// Keyboard shortcuts: single keys, and sequences of two such as `g m`. Ignored while the user types in a field.
 
 const PAIR_MS = 1200;
 
-/** What keys do, by their names. @typedef {Record<string, (event: KeyboardEvent) => void>} Bindings */
+/** Handlers by key. @typedef {Record<string, (event: KeyboardEvent) => void>} Bindings */
 
 export class Keys {
   /** @type {Map<string, (event: KeyboardEvent) => void>} */
@@ -17,12 +17,12 @@ export class Keys {
     document.addEventListener("keydown", (event) => this.#press(event));
   }
 
-  /** Keys that work everywhere. @param {Bindings} bindings */
+  /** Adds shortcuts that work on every screen. @param {Bindings} bindings */
   bind(bindings) {
     this.#bindings = new Map(Object.entries(bindings));
   }
 
-  /** Keys of the present screen, instead of those of the last. @param {Bindings} [bindings] */
+  /** Sets the shortcuts of the current screen, replacing those of the previous one. @param {Bindings} [bindings] */
   bindScreen(bindings) {
     this.#screen = new Map(Object.entries(bindings ?? {}));
   }

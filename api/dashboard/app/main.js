@@ -1,24 +1,22 @@
-// The page: its bar, its banners, and the screen that the address names.
+// The page: bar, banners, and the screen of the current address.
 
-import { hearOfAlert, maySee, refetchFiring } from "../screens/alerts/state.js";
+import { alertChanged, canSeeAlerts, refetchFiring } from "../screens/alerts/state.js";
 import { fill, h, setAttribute } from "../ui/dom.js";
 import { toast, toastError } from "../ui/toast.js";
-import { access, learnAccess, signIn } from "./access.js";
-import { api, lives, Refused, SIGNED_OUT } from "./api.js";
+import { access, loadAccess, signIn } from "./access.js";
+import { api, isAlive, Refused, SIGNED_OUT } from "./api.js";
 import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
 import { ageOfReadings, machine, take } from "./machine.js";
-import { forgetReload, reloadOnce } from "./reload.js";
 import { go, place } from "./router.js";
 import { recall } from "./settings.js";
 import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
-import { printInLight } from "./shell/print.js";
-import { learnAlertStyle, learnStyle } from "./shell/style.js";
+import { loadAlertStyle, loadStyleOnce } from "./shell/style.js";
 import { connection, Stream } from "./stream.js";
 
-// Each is loaded when it is shown first.
+// Each module is loaded when its screen is first shown.
 const SCREENS = {
   machine: () => import("../screens/machine/view.js"),
   gpu: () => import("../screens/machine/gpu.js"),
@@ -36,61 +34,64 @@ const SCREENS = {
   "sign-in": () => import("../screens/sign_in/view.js"),
 };
 
-/** With the styles of logs. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withLog = async (module) => (await Promise.all([module, learnStyle("log")]))[0];
+/** Loads the styles of logs, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withLog = async (module) => (await Promise.all([module, loadStyleOnce("log")]))[0];
 
-/** With the styles of datasets. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withData = async (module) => (await Promise.all([module, learnStyle("data")]))[0];
+/** Loads the styles of datasets, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withData = async (module) => (await Promise.all([module, loadStyleOnce("data")]))[0];
 
-/** With those of models, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withModels = async (module) => (await Promise.all([withData(module), learnStyle("models")]))[0];
+/**
+ * Loads the styles of datasets and models, too.
+ * @template Module @param {Promise<Module>} module @returns {Promise<Module>}
+ */
+const withModels = async (module) => (await Promise.all([withData(module), loadStyleOnce("models")]))[0];
 
-/** With those of alerts. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withAlerts = async (module) => (await Promise.all([module, learnAlertStyle()]))[0];
+/** Loads the styles of alerts, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withAlerts = async (module) => (await Promise.all([module, loadAlertStyle()]))[0];
 
 const PRODUCT = "Diffusion-Pipe";
 
-// Readings come every 5 s: after three that did not come, what is shown is old.
-const OLD_SECONDS = 15;
+// Readings arrive every 5 s: after three missing ones the data is stale.
+const STALE_SECONDS = 15;
 
-/** So long a screen waits to know whether one has to sign in first. */
+/** How long a screen waits for the state of sign-in. */
 const ACCESS_MS = 500;
 
-/** States of a connection to a service that answers. */
+/** States of the connection in which the service responds. */
 const ANSWERS = ["live", "polling"];
 
 /** @typedef {import("./router.js").Place} Place */
 
 /**
- * What a screen gives.
+ * What a screen module returns.
  * @typedef {object} Screen
  * @property {HTMLElement} element
  * @property {() => string} title
- * @property {() => string} [path] of its stream; the common one when it has none
- * @property {string} [topics] of the common stream
- * @property {API.Listeners} on what it does with messages, by type
+ * @property {() => string} [path] of its own stream; by default the common one
+ * @property {string} [topics] topics of the common stream
+ * @property {API.Listeners} on handlers of stream messages, by type
  * @property {() => Promise<void>} refetch
  * @property {import("./keys.js").Bindings} [keys]
- * @property {boolean} [isQuiet] nothing is asked for it and nothing heard
- * @property {() => void} [shown] called when it is there
+ * @property {boolean} [isQuiet] whether it needs neither requests nor a stream
+ * @property {() => void} [shown] called when it is in the document
  * @property {() => void} close
  */
 
-/** What of a screen is watched. @typedef {Pick<Screen, "path"|"topics"|"on"|"refetch">} Watched */
+/** The parts of a screen that the stream needs. @typedef {Pick<Screen, "path"|"topics"|"on"|"refetch">} Watched */
 
-/** Before the first is there. @type {Watched} */
+/** Until the first screen is loaded. @type {Watched} */
 const NO_SCREEN = { topics: "gpu,system", on: {}, refetch: async () => {} };
 
 export class App {
-  /** Where the address leads: while that screen loads, another is still shown. @type {Place} */
+  /** The route of the address. While its screen loads, the previous one is still shown. @type {Place} */
   #wanted = place();
-  /** How often in a row the wanted screen could not be loaded. */
+  /** Consecutive failures to load the requested screen. */
   #failures = 0;
-  /** Whether the service has said that it does not know who asks. */
+  /** Whether the service responded that nobody is signed in. */
   #isOut = false;
-  /** The screen of which parts may not be seen, which was told. @type {Watched|null} */
-  #toldOf = null;
-  /** What the service said then; null: one has signed out. @type {unknown} */
+  /** The screen for which missing permissions were reported. @type {Watched|null} */
+  #deniedScreen = null;
+  /** The error at that time; null after the user signed out. @type {unknown} */
   signedOutBy = null;
 
   /** @param {Element} root */
@@ -126,20 +127,20 @@ export class App {
     connection.watch(({ state }) => {
       if (!ANSWERS.includes(state)) return;
       if (this.#failures) this.#show();
-      if (!access.value) learnAccess().catch(() => {});
+      if (!access.value) loadAccess().catch(() => {});
     });
     this.#begin();
   }
 
   async #begin() {
-    // What is wanted comes meanwhile, and a service that does not answer at once keeps nobody from seeing so.
+    // Preload the requested screen. A slow service must not delay the sign-in.
     SCREENS[place().name]().catch(() => {});
     const late = new Promise((resolve) => setTimeout(resolve, ACCESS_MS));
-    await Promise.race([learnAccess().catch(() => {}), late]);
+    await Promise.race([loadAccess().catch(() => {}), late]);
     if (!this.#isOut) this.#show();
   }
 
-  /** Somebody is there: what they wanted to see is shown. @param {API.WhoAmI} who */
+  /** Continues to the requested screen after sign-in. @param {API.WhoAmI} who */
   signedIn(who) {
     this.#isOut = false;
     this.signedOutBy = null;
@@ -148,7 +149,7 @@ export class App {
     else this.#show();
   }
 
-  /** Nobody is there any more: nothing of what was seen stays, and nothing is asked. @param {unknown} why */
+  /** Clears all data and stops requests after sign-out. @param {unknown} why */
   signedOut(why) {
     if (this.#isOut) return;
     this.#isOut = true;
@@ -164,21 +165,21 @@ export class App {
     this.#show();
   }
 
-  /** Whether all readings that are shown are old, because nothing new comes. A single old one is told on its GPU. */
+  /** Whether all readings shown are stale because no new ones arrive. Single stale readings are marked on their GPU. */
   isStale() {
     const snapshot = machine.value;
-    // A screen with a stream of its own shows none, and hears of none.
+    // A screen with its own stream shows no readings and receives none.
     if (!snapshot || this.screen?.path) return false;
     const read = snapshot.gpus.filter(({ status }) => status !== "lost");
-    return (read.length > 0 && read.every(({ stale }) => stale)) || (ageOfReadings(snapshot) ?? 0) > OLD_SECONDS;
+    return (read.length > 0 && read.every(({ stale }) => stale)) || (ageOfReadings(snapshot) ?? 0) > STALE_SECONDS;
   }
 
-  /** Tells the tab's title again. */
+  /** Updates the tab's title. */
   retitle() {
     if (this.screen) document.title = `${this.screen.title()} · ${PRODUCT}`;
   }
 
-  /** Fetches everything anew and connects again: after something was done. */
+  /** Fetches everything again and reconnects, after a change. */
   reload() {
     this.stream.watch(this.#watching(this.screen ?? NO_SCREEN));
   }
@@ -200,7 +201,7 @@ export class App {
     this.#enter(here, open(this, here));
   }
 
-  /** Where the address leads: who is not signed in has to, and who is has not. @returns {Place} */
+  /** The route to show, considering whether the user must sign in. @returns {Place} */
   #here() {
     const here = place();
     if (this.#isOut) return { ...here, name: "sign-in" };
@@ -215,7 +216,7 @@ export class App {
     this.screen = screen;
     setAttribute(this.main, "aria-busy", null);
     fill(this.main, screen.element);
-    // What led here is gone: the keyboard goes on at the beginning of the new screen.
+    // The focused element was removed: focus the new screen.
     if (hadFocus) this.main.focus({ preventScroll: true });
     this.keys.bindScreen(screen.keys);
     this.bar.mark(here.name);
@@ -227,12 +228,12 @@ export class App {
   }
 
   /**
-   * A screen that could not be loaded: the present one stays, and the service is asked whether it lives. When it does,
-   * the screen is tried again; what then cannot be had is of another version than this page.
+   * Handles a screen that could not be loaded. The current one stays. If the service is alive, loading is retried;
+   * if it fails again, the files belong to another version, and the page reloads.
    */
   async #waitForService() {
     this.#failures += 1;
-    if (this.#failures > 1 && (await lives())) {
+    if (this.#failures > 1 && (await isAlive())) {
       this.#failures = 0;
       setAttribute(this.main, "aria-busy", null);
       return reloadOnce() || toast("bad", t("screen.missing"));
@@ -245,13 +246,13 @@ export class App {
     /** @type {API.Listeners} */
     const common = {
       snapshot: (data, message) => take(data, message.timestamp),
-      // The service does not know what we heard last: everything may have changed.
+      // The service does not know which message arrived last: everything may have changed.
       reset: () => this.#refetch(screen),
-      alert: hearOfAlert,
+      alert: alertChanged,
     };
     const on = { ...common, ...screen.on };
     return {
-      path: screen.path ?? (() => `/events/stream?topics=${screen.topics}${maySee() ? ",alert" : ""}`),
+      path: screen.path ?? (() => `/events/stream?topics=${screen.topics}${canSeeAlerts() ? ",alert" : ""}`),
       on,
       refetch: () => this.#refetch(screen),
     };
@@ -265,15 +266,15 @@ export class App {
     if (snapshot.status === "fulfilled") take(snapshot.value);
     for (const each of [snapshot, rest]) {
       if (each.status !== "rejected") continue;
-      this.#tellDenied(screen, each.reason);
+      this.#reportDenied(screen, each.reason);
       throw each.reason;
     }
   }
 
-  /** Why parts of a screen stay empty, once. @param {Watched} screen @param {unknown} why */
-  #tellDenied(screen, why) {
-    if (!(why instanceof Refused && why.status === 403) || this.#toldOf === screen) return;
-    this.#toldOf = screen;
+  /** Reports once why parts of a screen stay empty. @param {Watched} screen @param {unknown} why */
+  #reportDenied(screen, why) {
+    if (!(why instanceof Refused && why.status === 403) || this.#deniedScreen === screen) return;
+    this.#deniedScreen = screen;
     toastError(why);
   }
 
@@ -284,8 +285,58 @@ export class App {
   }
 }
 
+/** The version that was loaded by a reload, in the session storage. */
+const RELOADED = "reloaded";
+
+/**
+ * Reloads for another version of the service, unless this version was already loaded by a reload.
+ * @returns {boolean} whether it does
+ */
+function reloadOnce() {
+  try {
+    if (sessionStorage.getItem(RELOADED) === import.meta.url) return false;
+    sessionStorage.setItem(RELOADED, import.meta.url);
+  } catch {
+    // Without storage the page could reload forever.
+    return false;
+  }
+  location.reload();
+  return true;
+}
+
+/** Clears the record of the reload, after all files were loaded. */
+function forgetReload() {
+  try {
+    sessionStorage.removeItem(RELOADED);
+  } catch {
+    // Nothing was stored.
+  }
+}
+
+const paper = matchMedia("print");
+/** The theme to restore after printing. @type {string|null} */
+let themeBefore = null;
+
+/** Uses light colours while printing, including charts. */
+function applyPrintTheme() {
+  const root = document.documentElement;
+  if (paper.matches && themeBefore === null) {
+    themeBefore = root.dataset.theme ?? "dark";
+    root.dataset.theme = "light";
+  } else if (!paper.matches && themeBefore !== null) {
+    root.dataset.theme = themeBefore;
+    themeBefore = null;
+  } else return;
+  dispatchEvent(new Event("themechange"));
+}
+
+/** Registers the print listeners. */
+function printInLight() {
+  paper.addEventListener("change", applyPrintTheme);
+}
+
 printInLight();
-// Only who has notifications loads what shows them; another tab may switch them on.
+// Loaded only if notifications are on; another tab may turn them on.
 const notify = () => recall("notify", "") === "on" && import("../screens/alerts/notify.js");
 notify();
 addEventListener("storage", ({ key }) => key === "notify" && notify());

@@ -1,6 +1,9 @@
-// Which screen: what stands behind the # of the address.
+// Routes: the part of the address after #.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"nodes"|"sign-in", id: string, query: URLSearchParams}} Place */
+/**
+ * `id` is empty for screens without one.
+ * @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"nodes"|"sign-in", id: string, query: URLSearchParams}} Place
+ */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -54,11 +57,14 @@ export const registeredAddress = (name) => `#/registry/${encodeURIComponent(name
 export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
 
 export const nodesAddress = "#/nodes";
-/** The machine with the GPUs of one node alone. @param {string} name */
+/** Address of the machine screen with the GPUs of one node. @param {string} name */
 export const nodeAddress = (name) => `#/?${new URLSearchParams({ node: name })}`;
 
-/** Notes a screen's own settings in the address without leaving it. @param {string} path @param {Record<string, string>} values */
-export function note(path, values) {
+/**
+ * Stores a screen's settings in the address without leaving the screen.
+ * @param {string} path @param {Record<string, string>} values
+ */
+export function storeQuery(path, values) {
   const known = Object.entries(values).filter(([, value]) => value);
   const text = known.length ? `?${new URLSearchParams(known)}` : "";
   history.replaceState(null, "", `#${path}${text}`);

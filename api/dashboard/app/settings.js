@@ -1,6 +1,6 @@
-// What this browser remembers of a person's choices.
+// Choices of the user that this browser stores.
 
-/** The remembered value, or `otherwise`. @param {string} name @param {string} otherwise */
+/** The stored value, or `otherwise`. @param {string} name @param {string} otherwise */
 export function recall(name, otherwise) {
   try {
     return localStorage.getItem(name) ?? otherwise;
@@ -9,11 +9,11 @@ export function recall(name, otherwise) {
   }
 }
 
-/** Remembers; a browser that refuses forgets with the tab. @param {string} name @param {string} value */
+/** Stores a value; if the browser refuses, it is lost with the tab. @param {string} name @param {string} value */
 export function remember(name, value) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // Private windows may refuse; the choice then holds until the tab is closed.
+    // Private windows may refuse; the choice then lasts until the tab is closed.
   }
 }

@@ -1,4 +1,4 @@
-// A value that is watched.
+// An observable value.
 
 /** @template T */
 export class Store {
@@ -22,7 +22,10 @@ export class Store {
     for (const watcher of [...this.#watchers]) watcher(value);
   }
 
-  /** Tells now and after each change; what it returns ends that. @param {(value: T) => void} watcher */
+  /**
+   * Calls `watcher` now and after each change. The returned function unsubscribes.
+   * @param {(value: T) => void} watcher
+   */
   watch(watcher) {
     this.#watchers.add(watcher);
     watcher(this.#value);

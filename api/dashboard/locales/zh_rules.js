@@ -1,6 +1,6 @@
-// The rules that are built in, in Chinese: their titles, and their sentences beside the English ones that they stand for.
+// Chinese titles and sentences of built-in rules, with the English sentences that they translate.
 
-/** `resolved` is said when the alert ends; an event has none. @type {Record<string, {title: string, summary: [english: string, chinese: string], remedy: [english: string, chinese: string], resolved?: [english: string, chinese: string]}>} */
+/** `resolved` is the sentence for the end of the alert; events have none. @type {Record<string, {title: string, summary: [english: string, chinese: string], remedy: [english: string, chinese: string], resolved?: [english: string, chinese: string]}>} */
 export const rules = {
   gpu_lost: {
     title: "GPU 丢失",
@@ -32,7 +32,10 @@ export const rules = {
   xid_fatal: {
     title: "GPU 致命错误（Xid）",
     summary: ["{gpu} has a fatal error: {health}.", "{gpu} 发生致命错误：{health}。"],
-    remedy: ["{health_action} Until then no training gets this GPU.", "{health_action} 在此之前不会分配这个 GPU。"],
+    remedy: [
+      "{health_action} Until then no training is started on this GPU.",
+      "{health_action} 在此之前不会分配这个 GPU。",
+    ],
     resolved: ["{gpu} has recovered from its fatal error", "{gpu} 已从致命错误中恢复"],
   },
   xid_application: {
@@ -127,13 +130,10 @@ export const rules = {
   fan_stands: {
     title: "GPU 风扇停转",
     summary: [
-      "The fan of {gpu} reads 0 % at {temperature_gpu} °C.",
+      "The fan of {gpu} is at 0 % at {temperature_gpu} °C.",
       "{gpu} 的风扇读数为 0 %，温度 {temperature_gpu} °C。",
     ],
-    remedy: [
-      "Check the fan: it may stand still only while the GPU is cool.",
-      "检查风扇：只有 GPU 温度低时停转才正常。",
-    ],
+    remedy: ["Check the fan: it should stop only while the GPU is cool.", "检查风扇：只有 GPU 温度低时停转才正常。"],
     resolved: ["The fan of {gpu} turns again", "{gpu} 的风扇恢复转动"],
   },
   pcie_width: {
@@ -171,7 +171,7 @@ export const rules = {
       "A program outside this service holds {foreign_memory} MB of {gpu}.",
       "本服务之外的程序占用了 {gpu} 的 {foreign_memory} MB 显存。",
     ],
-    remedy: ["End it, or register it with POST /gpu/tasks.", "结束它，或用 POST /gpu/tasks 登记它。"],
+    remedy: ["Stop it, or register it with POST /gpu/tasks.", "结束它，或用 POST /gpu/tasks 登记它。"],
     resolved: ["{gpu} is free of other programs again", "{gpu} 上已没有其他程序"],
   },
   foreign_memory_blocks: {
@@ -180,7 +180,7 @@ export const rules = {
       "Trainings wait while a program outside this service holds {foreign_memory} MB of {gpu}.",
       "本服务之外的程序占用 {gpu} 的 {foreign_memory} MB 显存，有训练在等待。",
     ],
-    remedy: ["End it, or register it with POST /gpu/tasks.", "结束它，或用 POST /gpu/tasks 登记它。"],
+    remedy: ["Stop it, or register it with POST /gpu/tasks.", "结束它，或用 POST /gpu/tasks 登记它。"],
     resolved: ["{gpu} is free for trainings again", "{gpu} 又可用于训练"],
   },
   foreign_leak: {
@@ -265,7 +265,7 @@ export const rules = {
       "{task} has saved no checkpoint for {checkpoint_age:seconds}; a crash would lose that work.",
       "{task} 已有 {checkpoint_age:seconds} 没有保存检查点；崩溃会丢失这些工作。",
     ],
-    remedy: ["Ask for one with POST /training/{task_id}/save.", "用 POST /training/{task_id}/save 让它保存一个。"],
+    remedy: ["Request one with POST /training/{task_id}/save.", "用 POST /training/{task_id}/save 让它保存一个。"],
     resolved: ["{task} has saved a checkpoint", "{task} 已保存检查点"],
   },
   queue_waits: {
@@ -280,7 +280,7 @@ export const rules = {
   queue_stuck: {
     title: "队列停滞",
     summary: [
-      "{first} is first in the queue but has not started for {stuck_seconds:seconds}, although the GPUs that it needs are free.",
+      "{first} is first in the queue but has not started for {stuck_seconds:seconds}, although the GPUs it needs are free.",
       "{first} 排在最前，所需 GPU 空闲，却已 {stuck_seconds:seconds} 没有开始。",
     ],
     remedy: [
@@ -323,7 +323,7 @@ export const rules = {
       "{node} 已有 {database_away_seconds:seconds} 无法访问数据库：{database_problem}",
     ],
     remedy: [
-      "Check the database. Running trainings go on, but nothing new starts.",
+      "Check the database. Running trainings continue, but no new training starts.",
       "检查数据库；正在运行的训练会继续，但不会开始新的。",
     ],
     resolved: ["{node} reaches the database again", "{node} 又能访问数据库"],
@@ -335,7 +335,7 @@ export const rules = {
       "{node} 上的服务意外结束后重新启动了。",
     ],
     remedy: [
-      "Read its log to find out why. Running trainings went on.",
+      "Read its log to find out why. Running trainings were not affected.",
       "查看它的日志找出原因；正在运行的训练没有中断。",
     ],
   },
@@ -379,9 +379,9 @@ export const rules = {
   },
   clock_off: {
     title: "时钟不准",
-    summary: ["The clock of {node} is off by {clock_offset} s.", "{node} 的时钟偏差 {clock_offset} 秒。"],
+    summary: ["The clock of {node} is wrong by {clock_offset} s.", "{node} 的时钟偏差 {clock_offset} 秒。"],
     remedy: ["Start chrony or another NTP client.", "启动 chrony 或其他 NTP 客户端。"],
-    resolved: ["The clock of {node} is right again", "{node} 的时钟恢复准确"],
+    resolved: ["The clock of {node} is correct again", "{node} 的时钟恢复准确"],
   },
   action_failed: {
     title: "规则的动作失败",
@@ -390,7 +390,7 @@ export const rules = {
       "按规则 {rule_id} 对 {about} 执行的动作 {action} 失败：{why}",
     ],
     remedy: [
-      "Do it by hand; GET /alerts/{alert_id} shows the alert.",
+      "Do it manually; GET /alerts/{alert_id} shows the alert.",
       "请手动完成；GET /alerts/{alert_id} 显示该告警。",
     ],
   },

@@ -1,6 +1,6 @@
-// In Chinese: what parts of models are called, and what is said of presets, variants and memory.
+// Chinese names of model parts, and notes of presets, variants and memory.
 
-/** Parts of models, by how their titles are made; names stay as they are. @type {readonly (readonly [RegExp, string])[]} */
+/** Titles of model parts by pattern; names are not translated. @type {readonly (readonly [RegExp, string])[]} */
 export const parts = [
   [/^the video VAE of (.+)$/, "$1 的视频 VAE"],
   [/^the audio VAE of (.+)$/, "$1 的音频 VAE"],
@@ -11,14 +11,14 @@ export const parts = [
   [/^the language model (.+)$/, "语言模型 $1"],
   [/^the directory of (.+), without its transformer$/, "$1 的目录，不含 transformer"],
   [/^the directory of (.+)$/, "$1 的目录"],
-  [/^the adapter that undoes the distillation$/, "抵消蒸馏的 adapter"],
+  [/^the adapter that removes the distillation$/, "抵消蒸馏的 adapter"],
   [/^a checkpoint of (.+)$/, "$1 的 checkpoint"],
   [/^(.+) in diffusers' form, without its transformer and VAE$/, "diffusers 格式的 $1，不含 transformer 和 VAE"],
   [/^(.+) in diffusers' form, without its transformer$/, "diffusers 格式的 $1，不含 transformer"],
   [/^(.+) in diffusers' form$/, "diffusers 格式的 $1"],
 ];
 
-/** What stands within such a title. @type {readonly (readonly [RegExp, string])[]} */
+/** Parts within such a title. @type {readonly (readonly [RegExp, string])[]} */
 export const within = [
   [/, high noise/, "（高噪声）"],
   [/, low noise/, "（低噪声）"],
@@ -31,16 +31,17 @@ export const within = [
   [/ in ComfyUI's nam(ing|es)/, "（ComfyUI 命名）"],
 ];
 
-/** Whole sentences. @type {Record<string, string>} */
+/** Complete sentences. @type {Record<string, string>} */
 export const sentences = {
   "SDXL base 1.0, or a checkpoint made from it": "SDXL base 1.0，或由它得到的 checkpoint",
   "Wan 2.1 and 2.2": "Wan 2.1 与 2.2",
   "AuraFlow, Pony V7": "AuraFlow、Pony V7",
   "av 16 or newer": "av 16 或更新",
-  "It edits: the directories of the dataset need `control_path`.": "用于编辑：数据集的目录需要 `control_path`。",
-  "It takes videos only.": "只接受视频。",
-  "One training is of one of the two models, for low and for high noise.": "一次训练针对两个模型之一：低噪声或高噪声。",
-  "One training is of one of the two models, for low and for high noise. It takes videos only.":
+  "This model edits images: the directories of the dataset need `control_path`.":
+    "用于编辑：数据集的目录需要 `control_path`。",
+  "It accepts only videos.": "只接受视频。",
+  "One training trains one of the two models, for low or for high noise.": "一次训练针对两个模型之一：低噪声或高噪声。",
+  "One training trains one of the two models, for low or for high noise. It accepts only videos.":
     "一次训练针对两个模型之一：低噪声或高噪声。只接受视频。",
   "1024 px cost what 512 px cost elsewhere.": "1024 px 的开销相当于别处的 512 px。",
   "16 GB ran out even at 512 px; 48 GB train it in full.": "16 GB 在 512 px 时也不够；48 GB 可以全量训练。",
@@ -59,14 +60,14 @@ export const sentences = {
   "In full at 1024 px on 24 GB with an 8-bit optimizer.": "使用 8-bit 优化器时，24 GB 可在 1024 px 下全量训练。",
   "Its weights take 12.3 GB in bf16, 6.2 in float8.": "权重在 bf16 下占 12.3 GB，float8 下占 6.2 GB。",
   "Its weights take 8.9 GB in float8.": "权重在 float8 下占 8.9 GB。",
-  "An estimate: nobody has reported it.": "估计值：没有人报告过。",
+  "An estimate without reports.": "估计值：没有人报告过。",
   "The 1.3B on 12 GB; the 14B on 24, on 16 with much RAM.": "1.3B 需 12 GB；14B 需 24 GB，内存充足时 16 GB。",
   "The 14B on 24 GB needs float8_e5m2.": "14B 在 24 GB 上需要 float8_e5m2。",
   "dev needs 48 GB without block swapping; Klein 9B some 24, Klein 4B 12 to 16.":
     "dev 不交换块时需 48 GB；Klein 9B 约 24 GB，Klein 4B 12 至 16 GB。",
   "2 blocks swapped, 33 and 61 frames; 120 to 180 s a step on an A6000":
     "交换 2 个块，33 与 61 帧；在 A6000 上每步 120 至 180 秒",
-  "bf16, 81 frames of 1280x720: close to the bound": "bf16，81 帧 1280x720：接近上限",
+  "bf16, 81 frames of 1280x720: close to the limit": "bf16，81 帧 1280x720：接近上限",
   "bf16, without float8": "bf16，不用 float8",
   "float8, 1024 px at rank 8": "float8，1024 px，rank 8",
   "float8, 28 blocks swapped, on a 4090": "float8，交换 28 个块，4090 上",
@@ -80,7 +81,7 @@ export const sentences = {
   "float8, no blocks swapped": "float8，不交换块",
   "float8, rank 32, 512 px": "float8，rank 32，512 px",
   "float8, up to 512 px and 33 frames": "float8，至多 512 px、33 帧",
-  "float8_e5m2, the one small type that is known to work": "float8_e5m2，已知唯一可用的小类型",
+  "float8_e5m2, the only small type that is known to work": "float8_e5m2，已知唯一可用的小类型",
   "float8, no blocks swapped; needs much RAM": "float8，不交换块；需要大量内存",
   "the fp8 file, float8, 512 px": "fp8 文件，float8，512 px",
   "the fp8 file, float8, 20 blocks swapped, images of 512 px": "fp8 文件，float8，交换 20 个块，512 px 的图片",
@@ -90,7 +91,7 @@ export const sentences = {
     "Wan 2.2 T2V 低噪声：float8，交换 32 个块，512 px 下 65 帧，同 Wan 2.1 14B",
   "Wan 2.2 T2V, high noise: float8, 32 blocks swapped, 65 frames at 512 px, as of Wan 2.1 14B":
     "Wan 2.2 T2V 高噪声：float8，交换 32 个块，512 px 下 65 帧，同 Wan 2.1 14B",
-  "a LoRA at 1024 px; the memory is an estimate: 16 GB ran out (#157), 48 GB train the whole model":
+  "a LoRA at 1024 px; the memory is an estimate: 16 GB is too little (#157), 48 GB suffices for full fine-tuning":
     "1024 px 的 LoRA；显存为估计值：16 GB 不够（#157），48 GB 可训练整个模型",
   "Klein 4B base: bf16, 512 px; the memory is an estimate": "Klein 4B base：bf16，512 px；显存为估计值",
   "Klein 9B base: float8, 512 px; the memory is an estimate": "Klein 9B base：float8，512 px；显存为估计值",
@@ -101,6 +102,6 @@ export const sentences = {
     "bf16，不训练 LLM adapter，512 px；显存为估计值",
   "SD 3.5 Medium: bf16, 512 px; the memory is an estimate": "SD 3.5 Medium：bf16，512 px；显存为估计值",
   "SD 3.5 Large: float8, 512 px; the memory is an estimate": "SD 3.5 Large：float8，512 px；显存为估计值",
-  "the whole model, not an adapter": "整个模型，而不是 adapter",
+  "full fine-tuning, without an adapter": "整个模型，而不是 adapter",
   "the trainer's documentation": "训练器的文档",
 };

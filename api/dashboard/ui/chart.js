@@ -1,31 +1,33 @@
-// A chart by uPlot; where it could not be fetched at install time, a table of the same figures.
+// A chart by uPlot; a table if uPlot was not installed.
 
 import { t } from "../app/i18n.js";
 import { fill, h } from "./dom.js";
 import { clockTime, count, figure, isKnown, UNKNOWN } from "./format.js";
 import { swatch } from "./icons.js";
-import { canPlot, loadPlot } from "./plot.js";
 
 const ROWS = 40;
-// The shortest axis, in seconds and in steps.
+// Minimum length of the axis, in seconds and in steps.
 const LEAST_SPAN = { time: 20, step: 4 };
 
 /** @param {string} name */
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 /** @param {number|null|undefined} value @param {(value: number) => string} show */
-const said = (value, show) => (isKnown(value) ? show(value) : UNKNOWN);
+const valueText = (value, show) => (isKnown(value) ? show(value) : UNKNOWN);
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** x first, then each series: null is a gap, undefined no value here. @typedef {[number[], ...Values[]]} ChartData */
+/**
+ * x first, then each series: null is a gap, undefined is no value here.
+ * @typedef {[number[], ...Values[]]} ChartData
+ */
 /** @typedef {(number|null|undefined)[]} Values */
 /** @typedef {import("uplot")} Plot */
 
 /**
  * @typedef {object} ChartSeries
  * @property {string} label
- * @property {string} colour the name of a custom property
+ * @property {string} colour name of a CSS custom property
  * @property {boolean} [faint] drawn thin, behind the others
- * @property {boolean} [dots] few values: each is marked, and the line spans what lies between
+ * @property {boolean} [dots] few values: each is marked, and the line connects them across gaps
  * @property {boolean} [isDashed]
  * @property {(value: number) => string} [show]
  */
@@ -63,10 +65,10 @@ export class Chart {
     this.sized.observe(this.place);
     this.recolour = () => this.#rebuild();
     addEventListener("themechange", this.recolour);
-    this.#sayLegend(null);
+    this.#showLegend(null);
   }
 
-  /** Other series, with their values. @param {ChartSeries[]} series */
+  /** Replaces the series and their values. @param {ChartSeries[]} series */
   reshape(series) {
     const same =
       JSON.stringify(series.map(({ label }) => label)) === JSON.stringify(this.how.series.map(({ label }) => label));
@@ -85,15 +87,18 @@ export class Chart {
       this.#plot.setData(this.#data, !this.#isZoomed);
       if (this.#isZoomed) this.#plot.redraw();
     } else this.#build();
-    this.#sayLegend(null);
+    this.#showLegend(null);
   }
 
-  /** Lines across the chart. @param {{x: number, label: string}[]} marks */
+  /** Sets labelled vertical lines. @param {{x: number, label: string}[]} marks */
   mark(marks) {
     this.#marks = marks;
   }
 
-  /** The upper edge, from 0 on; null: what the values need. Asked for when the values are set. @param {number|null} value */
+  /**
+   * The upper limit of the axis that starts at 0; null: automatic. Applied with the next values.
+   * @param {number|null} value
+   */
   set top(value) {
     this.#top = value;
   }
@@ -128,14 +133,14 @@ export class Chart {
   }
 
   async #build() {
-    // Without an answer the next values try again.
+    // On failure the next values try again.
     const uPlot = await loadPlot().catch(() => null);
     const width = this.place.clientWidth;
-    // Meanwhile another call may have drawn it, its values may be gone, or it may be out of the page.
+    // In the meantime another call may have drawn it, its values may be empty, or it may be out of the document.
     if (!uPlot || this.#plot || !this.#data[0].length || !width) return;
     this.place.textContent = "";
     const plot = new uPlot(this.#options(width), this.#data, this.place);
-    // A double click takes the zoom back.
+    // A double click resets the zoom.
     plot.over.addEventListener("dblclick", () => {
       this.#isZoomed = false;
     });
@@ -163,7 +168,7 @@ export class Chart {
         y: this.#isLog ? { distr: 3 } : this.#top ? { range: () => [0, this.#top] } : {},
       },
       axes: [
-        { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },
+        { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#showX(tick)) },
         {
           ...axis,
           size: 4.1 * rem(),
@@ -172,7 +177,7 @@ export class Chart {
       ],
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
       hooks: {
-        setCursor: [(plot) => this.#sayLegend(plot.cursor.idx)],
+        setCursor: [(plot) => this.#showLegend(plot.cursor.idx)],
         setSelect: [
           (plot) => {
             this.#isZoomed = plot.select.width > 0;
@@ -184,7 +189,7 @@ export class Chart {
   }
 
   /** @param {number} tick */
-  #sayX(tick) {
+  #showX(tick) {
     if (this.how.isTime) return clockTime(tick * 1000);
     return Number.isInteger(tick) ? count(tick) : "";
   }
@@ -193,12 +198,12 @@ export class Chart {
   #series({ colour, faint, dots, isDashed }) {
     const stroke = css(colour);
     return {
-      // The colours of series have six digits: two more make them transparent.
+      // Colours of series have six digits: two more make them transparent.
       stroke: faint ? `${stroke}60` : stroke,
       width: faint ? 1 : 2,
       ...(isDashed && { dash: [6, 4] }),
       spanGaps: Boolean(dots),
-      // By itself uPlot marks values only where they stand far apart, such as a single one.
+      // By itself uPlot marks values only where they are far apart, such as a single one.
       points: { ...(dots && { show: true }), size: 6, fill: stroke },
     };
   }
@@ -231,8 +236,8 @@ export class Chart {
     pen.restore();
   }
 
-  /** The values at the pointer, or the last ones. @param {number|null|undefined} index */
-  #sayLegend(index) {
+  /** Shows the values at the pointer, or the last ones. @param {number|null|undefined} index */
+  #showLegend(index) {
     if (this.how.hasLegend === false) return;
     const at = isKnown(index) ? index : null;
     const x = at === null ? null : this.#data[0][at];
@@ -243,7 +248,7 @@ export class Chart {
         const value = at === null ? values.findLast(isKnown) : values[at];
         const sign = swatch(`var(${colour})`, isDashed);
         if (faint) sign.style.opacity = "0.45";
-        return h("span", {}, sign, label, h("b", {}, said(value, show)));
+        return h("span", {}, sign, label, h("b", {}, valueText(value, show)));
       }),
       x !== null && h("span", {}, this.how.xLabel ?? "", h("b", {}, (this.how.showX ?? String)(x))),
     );
@@ -278,7 +283,7 @@ export class Chart {
               {},
               h("td", { class: "num" }, (this.how.showX ?? String)(x)),
               this.how.series.map(({ show = figure }, s) =>
-                h("td", { class: "num" }, said(this.#data[s + 1][i], show)),
+                h("td", { class: "num" }, valueText(this.#data[s + 1][i], show)),
               ),
             ),
           ),
@@ -289,7 +294,7 @@ export class Chart {
 }
 
 /**
- * The ends of the x axis. One too short for two different marks is made longer; of a single value uPlot makes a day, or
+ * The limits of the x axis. A very short axis is extended; for a single value uPlot would use a day, or
  * twice its step.
  * @param {number[]} xs @param {number} from @param {number} to @param {boolean} [isTime]
  * @returns {[number, number]}
@@ -302,14 +307,14 @@ export function spanX(xs, from, to, isTime) {
   return [middle - least / 2, middle + least / 2];
 }
 
-/** A logarithm knows only what is above 0. @param {ChartData} data @returns {ChartData} */
+/** A logarithmic scale has no values at or below 0. @param {ChartData} data @returns {ChartData} */
 const positive = ([xs, ...series]) => [
   xs,
   ...series.map((values) => values.map((value) => (isKnown(value) && value > 0 ? value : null))),
 ];
 
 /**
- * Series with points of their own on one x axis.
+ * Merges series with different x values onto one x axis.
  * @param {Array<Map<number, number|null>>} series
  * @returns {ChartData}
  */
@@ -317,4 +322,32 @@ export function join(series) {
   const xs = [...new Set(series.flatMap((points) => [...points.keys()]))].sort((a, b) => a - b);
   // undefined is "no value here" to uPlot, null is a gap.
   return [xs, ...series.map((points) => xs.map((x) => (points.has(x) ? points.get(x) : undefined)))];
+}
+
+const style = /** @type {HTMLMetaElement|null} */ (document.querySelector("meta[name=charts]"))?.content;
+
+/** Whether charts are available; otherwise tables are shown. */
+const canPlot = Boolean(style);
+
+/** @type {Promise<typeof import("uplot")>|null} */
+let loading = null;
+
+/** uPlot's constructor. After a failure the next call retries. */
+function loadPlot() {
+  loading ??= Promise.all([import("../vendor/uPlot.js"), loadStyle()]).then(
+    ([{ default: uPlot }]) => uPlot,
+    (error) => {
+      loading = null;
+      throw error;
+    },
+  );
+  return loading;
+}
+
+function loadStyle() {
+  return new Promise((resolve, reject) => {
+    const link = h("link", { rel: "stylesheet", href: style, on: { load: resolve, error: reject } });
+    link.addEventListener("error", () => link.remove());
+    document.head.append(link);
+  });
 }

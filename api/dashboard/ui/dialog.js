@@ -1,29 +1,29 @@
-// Questions before something is done. The browser keeps the focus inside, and Esc closes.
+// Dialogs. The browser keeps the focus inside, and Esc closes.
 
 import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
 
 /**
- * Opens a dialog with this content; it is gone when it is closed. One that `isKept` is closed by its buttons alone.
+ * Opens a dialog with this content and removes it when closed. With `isSticky` only its buttons close it.
  * @param {string} label
  * @param {(close: () => void) => Node} build
  */
-export function openDialog(label, build, className = "", isKept = false) {
+export function openDialog(label, build, className = "", isSticky = false) {
   const dialog = h("dialog", { "aria-label": label, class: className });
   const close = () => dialog.close();
   dialog.append(build(close));
   dialog.addEventListener("close", () => dialog.remove());
-  // A click beside it is a way out as well; the second of the double click that opened it is none.
-  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && !isKept && close());
-  dialog.addEventListener("cancel", (event) => isKept && event.preventDefault());
+  // A click outside closes it, too, except for the second click of the double click that opened it.
+  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && !isSticky && close());
+  dialog.addEventListener("cancel", (event) => isSticky && event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
 }
 
 /**
- * Asks; gives the value of the choice, or null.
- * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[], back?: string}} question `back` is the way out in words
+ * Asks a question; resolves to the value of the choice, or null.
+ * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[], back?: string}} question `back` is the label of the cancel button
  * @returns {Promise<string|null>}
  */
 export function askWhich({ title, text, choices, back = t("cancel") }) {
@@ -56,7 +56,7 @@ export function askWhich({ title, text, choices, back = t("cancel") }) {
 }
 
 /**
- * Asks for a number; gives it, or null.
+ * Asks for a number; resolves to it, or null.
  * @param {{title: string, text: Child, value: number, min: number, max: number, action: string}} question
  * @returns {Promise<number|null>}
  */

@@ -1,11 +1,11 @@
-// Elements from code. Text is always text: nothing here, and nothing that uses it, parses markup.
+// DOM elements from code. Text is always text: markup is never parsed.
 
 /**
- * Makes an element.
+ * Creates an element.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Properties|null} [props] attributes; `on` holds listeners, `data` the data attributes; null, undefined and
- *   false leave an attribute out, true sets it empty
+ *   false omit an attribute, true sets it empty
  * @param {...Child} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -35,7 +35,7 @@ function append(element, children) {
 }
 
 /**
- * Replaces what an element holds.
+ * Replaces the children of an element.
  * @template {Element} E
  * @param {E} element
  * @param {...Child} children
@@ -47,7 +47,7 @@ export function fill(element, ...children) {
 }
 
 /**
- * Sets a text only when it differs: a page that changes nothing is not painted.
+ * Sets a text only if it differs, so that an unchanged page is not repainted.
  * @param {Element} element @param {string|number} text
  */
 export function setText(element, text) {
@@ -56,7 +56,7 @@ export function setText(element, text) {
 }
 
 /**
- * Sets or removes an attribute, only when it differs.
+ * Sets or removes an attribute, only if it differs.
  * @param {Element} element @param {string} name @param {Attribute} value
  */
 export function setAttribute(element, name, value) {
@@ -72,12 +72,12 @@ export function setAttribute(element, name, value) {
  */
 
 /**
- * Brings the children of an element to a list of models: each key has one component, which is made once, then updated.
+ * Updates the children of an element to match a list of models: each key has one component, created once, then updated.
  * @template Model
  * @template {Part<Model>} P
  * @template Key
  * @param {HTMLElement} parent
- * @param {Map<Key, P>} parts what is there, by key
+ * @param {Map<Key, P>} parts existing components by key
  * @param {Model[]} models
  * @param {(model: Model) => Key} keyOf
  * @param {(model: Model) => P} make

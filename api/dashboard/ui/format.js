@@ -1,4 +1,4 @@
-// Figures as people read them. Unknown is a dash, never 0.
+// Number formats. Unknown values are a dash, never 0.
 
 import { language, t } from "../app/i18n.js";
 
@@ -21,14 +21,14 @@ export const count = (value) => (isKnown(value) ? whole.format(value) : UNKNOWN)
 /** 42 % @param {number|null|undefined} value */
 export const percent = (value) => (isKnown(value) ? `${whole.format(value)} %` : UNKNOWN);
 
-/** Memory in MB (MiB) as GB with one digit behind the point: 79.6 @param {number|null|undefined} mb */
+/** Memory in MB (MiB) as GB with one decimal: 79.6 @param {number|null|undefined} mb */
 export const gigabytes = (mb) => (isKnown(mb) ? tenth.format(mb / 1024) : UNKNOWN);
 
-/** With its unit; without it when unknown. @param {number|null|undefined} value @param {string} name */
+/** With its unit; without it if unknown. @param {number|null|undefined} value @param {string} name */
 export const unit = (value, name, digits = 0) =>
   isKnown(value) ? `${digits ? tenth.format(value) : whole.format(value)} ${name}` : UNKNOWN;
 
-/** A file's size: 1.6 MB @param {number|null|undefined} value */
+/** A file size: 1.6 MB @param {number|null|undefined} value */
 export function bytes(value) {
   if (!isKnown(value)) return UNKNOWN;
   const units = ["B", "KB", "MB", "GB", "TB"];
@@ -37,7 +37,7 @@ export function bytes(value) {
   return `${power && scaled < 100 ? tenth.format(scaled) : whole.format(scaled)} ${units[power]}`;
 }
 
-/** A loss, a learning rate: four figures, and powers where they are shorter. @param {number|null|undefined} value */
+/** A loss or learning rate: four digits, exponential if shorter. @param {number|null|undefined} value */
 export function figure(value) {
   if (!isKnown(value)) return UNKNOWN;
   const size = Math.abs(value);
@@ -56,7 +56,7 @@ export function duration(seconds) {
   return `${s} ${t("unit.s")}`;
 }
 
-/** A time as it is told, or in milliseconds since 1970. @typedef {string|number|null|undefined} Time */
+/** An ISO time, or milliseconds since 1970. @typedef {string|number|null|undefined} Time */
 
 /** A time as seconds since 1970, or null. @param {string|null|undefined} iso */
 export function seconds(iso) {
@@ -79,7 +79,7 @@ const dayAndTime = new Intl.DateTimeFormat(locale, {
 });
 const full = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 
-/** Local: the time alone for today, with the day otherwise. @param {Time} iso */
+/** Local time: only the time for today, otherwise with the day. @param {Time} iso */
 export function localTime(iso) {
   const date = new Date(iso ?? NaN);
   if (!iso || Number.isNaN(date.getTime())) return UNKNOWN;
@@ -87,13 +87,13 @@ export function localTime(iso) {
   return date.getFullYear() === new Date().getFullYear() ? dayAndTime.format(date) : full.format(date);
 }
 
-/** The local time alone. @param {Time} iso */
+/** The local time without the day. @param {Time} iso */
 export function clockTime(iso) {
   const date = new Date(iso ?? NaN);
   return !iso || Number.isNaN(date.getTime()) ? UNKNOWN : timeOnly.format(date);
 }
 
-/** UTC, for those who hover: 2026-11-25 09:00:00 UTC @param {Time} iso */
+/** UTC, for tooltips: 2026-11-25 09:00:00 UTC @param {Time} iso */
 export function utcTime(iso) {
   const date = new Date(iso ?? NaN);
   if (!iso || Number.isNaN(date.getTime())) return "";

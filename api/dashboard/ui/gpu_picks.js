@@ -1,4 +1,4 @@
-// Boxes for exactly these GPUs, those of each machine together.
+// Checkboxes for specific GPUs, grouped by machine.
 
 import { t } from "../app/i18n.js";
 import { machine } from "../app/machine.js";
@@ -12,17 +12,17 @@ import { statusChip } from "./status.js";
 /** @param {Name} a @param {Name} b */
 const inOrder = (a, b) => String(a).localeCompare(String(b), undefined, { numeric: true });
 
-/** What one GPU is called in requests. @param {API.GPU} gpu */
+/** The names of a GPU in requests. @param {API.GPU} gpu */
 const namesOf = (gpu) => [gpuReference(gpu), gpu.uuid].filter((name) => name !== null).map(String);
 
-/** An index, which several machines may have. @param {Name} name */
+/** Whether it is an index, which is not unique across machines. @param {Name} name */
 const isIndex = (name) => /^\d+$/.test(String(name));
 
 export function gpuPicks() {
   const element = h("div", { class: "gpu-pick-list" });
-  /** What was asked for: one that is not here stays as long as its box is not touched. @type {Name[]} */
+  /** The requested GPUs. Unknown ones stay until the user changes them. @type {Name[]} */
   let named = [];
-  /** The machines on which something can be started; null: not known. @type {string[]|null} */
+  /** Machines on which tasks can start; null: unknown. @type {string[]|null} */
   let startable = null;
   /** @type {Map<string, ReturnType<typeof group>>} */
   const groups = new Map();
@@ -33,12 +33,12 @@ export function gpuPicks() {
     return named.some((name) => own.includes(String(name)));
   };
 
-  /** @param {API.GPU} gpu @param {boolean} isWanted */
-  function name(gpu, isWanted) {
+  /** @param {API.GPU} gpu @param {boolean} isRelevant */
+  function name(gpu, isRelevant) {
     const own = namesOf(gpu);
     named = named.filter((each) => !own.includes(String(each)) && !(gpu.node && isIndex(each)));
     const first = gpuReference(gpu) ?? gpu.uuid;
-    if (isWanted && first !== null) named = [...named, first].sort(inOrder);
+    if (isRelevant && first !== null) named = [...named, first].sort(inOrder);
   }
 
   /** @param {API.GPU} first */
@@ -70,7 +70,7 @@ export function gpuPicks() {
     };
   }
 
-  /** The GPUs of one machine; of one alone without its name. @param {{node: string}} first */
+  /** The GPUs of one machine; without its name if it is the only one. @param {{node: string}} first */
   function group({ node }) {
     const [grid, free] = [h("div", { class: "gpu-picks" }), h("span", { class: "faint small" })];
     /** @type {Map<string|number|null, ReturnType<typeof row>>} */
@@ -116,7 +116,7 @@ export function gpuPicks() {
       named = names;
       draw();
     },
-    /** Shows the GPUs of these machines alone. @param {string[]} nodes */
+    /** Shows only the GPUs of these machines. @param {string[]} nodes */
     only(nodes) {
       startable = nodes;
       draw();
@@ -124,7 +124,7 @@ export function gpuPicks() {
   };
 }
 
-/** The most GPUs that one machine has: a training's are all of one. @param {API.Snapshot} snapshot */
+/** The largest number of GPUs in one machine: a training uses one machine. @param {API.Snapshot} snapshot */
 export function mostInOne({ gpus }) {
   /** @type {Map<string, number>} */
   const counts = new Map();

@@ -1,4 +1,4 @@
-// The icons: strokes on a grid of 24, drawn in the colour of the text around them.
+// Icons: strokes on a grid of 24, in the colour of the surrounding text.
 
 const PATHS = {
   gpu: "M4 7h16v10H4zM8 17v3M12 17v3M16 17v3M8 4v3M12 4v3M16 4v3M9 12h6",
@@ -68,13 +68,13 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {keyof typeof PATHS} IconName */
 
-/** An icon by its name. It is decoration: whoever uses it says the same in words. @param {IconName} name */
+/** An icon by name. Decorative: the same information must be in text. @param {IconName} name */
 export function icon(name, className = "") {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
   svg.setAttribute("class", className);
-  // Outside of a style sheet's reach an icon still has a size.
+  // Default size without a style sheet.
   svg.setAttribute("width", "16");
   svg.setAttribute("height", "16");
   const path = document.createElementNS(SVG, "path");

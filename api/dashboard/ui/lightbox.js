@@ -1,4 +1,4 @@
-// Pictures and clips in large, one at a time.
+// A lightbox for images and videos.
 
 import { t } from "../app/i18n.js";
 import { openDialog } from "./dialog.js";
@@ -8,9 +8,9 @@ import { icon } from "./icons.js";
 /** @typedef {{url: string, file: string, alt: string, isVideo?: boolean, poster?: string, about?: Child}} Picture */
 
 /**
- * Opens at one of them; the arrow keys lead on.
+ * Opens at one of them; arrow keys move.
  * @param {string} title @param {readonly Picture[]} pictures @param {number} first
- * @param {(at: number, close: () => void) => Child} [tools] what else can be done with the one that is shown
+ * @param {(at: number, close: () => void) => Child} [tools] actions on the one that is shown
  */
 export function openLightbox(title, pictures, first, tools) {
   let at = first;
@@ -50,8 +50,8 @@ export function openLightbox(title, pictures, first, tools) {
         h(
           "div",
           { class: "under" },
-          pictures.length > 1 && button("picture.back", "left", () => show(at - 1)),
-          pictures.length > 1 && button("picture.on", "right", () => show(at + 1)),
+          pictures.length > 1 && button("picture.previous", "left", () => show(at - 1)),
+          pictures.length > 1 && button("picture.next", "right", () => show(at + 1)),
           name,
           more,
           save,
@@ -61,7 +61,7 @@ export function openLightbox(title, pictures, first, tools) {
     "lightbox",
   );
   dialog.addEventListener("keydown", (event) => {
-    // The arrows move within a clip that has the focus.
+    // Arrow keys in a focused video seek.
     if (event.target instanceof HTMLVideoElement) return;
     if (event.key === "ArrowLeft") show(at - 1);
     if (event.key === "ArrowRight") show(at + 1);

@@ -1,15 +1,15 @@
-// What can be done with something, behind one button.
+// A menu behind a button.
 
 import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
 /**
- * `denied` says why it may not be done; then `run` says so.
+ * `denied` is why it is not allowed; clicking then shows it.
  * @typedef {{label: string, icon: import("./icons.js").IconName, run: () => void, danger?: boolean, denied?: string|null}} Choice
  */
 
-/** @param {string} label @param {() => Choice[]} choices asked when it opens */
+/** @param {string} label @param {() => Choice[]} choices called when it opens */
 export function menuButton(label, choices) {
   const button = h(
     "button",
@@ -24,7 +24,10 @@ export function menuButton(label, choices) {
   return button;
 }
 
-/** Opens a menu below a button. @param {HTMLElement} button @param {Choice[]} choices @param {HTMLElement} [head] above them */
+/**
+ * Opens a menu below a button.
+ * @param {HTMLElement} button @param {Choice[]} choices @param {HTMLElement} [head] content above the choices
+ */
 export function openMenu(button, choices, head) {
   const close = () => {
     menu.remove();

@@ -3,7 +3,7 @@
 import { h, setAttribute } from "./dom.js";
 import { isKnown } from "./format.js";
 
-/** @param {string} label what it measures, for those who cannot see it */
+/** @param {string} label label for screen readers */
 export function meter(label) {
   const fill = h("i");
   const element = h(
@@ -25,7 +25,7 @@ export function meter(label) {
       const known = isKnown(value);
       const percent = known ? Math.min(100, Math.max(0, value)) : 0;
       element.classList.toggle("unknown", !known);
-      // A meter has to have a number; the text beside it says that it is unknown.
+      // ARIA requires a number; the text beside it shows that it is unknown.
       setAttribute(element, "aria-valuenow", Math.round(percent));
       setAttribute(element, "aria-valuetext", known ? `${Math.round(percent)} %` : "–");
       setAttribute(element, "data-level", level);

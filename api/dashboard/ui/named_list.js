@@ -1,8 +1,8 @@
-// A list of named things: searched, narrowed to one's own, turned page by page, walked by keys.
+// A list of named resources with search, owner filter, pages and keyboard navigation.
 
 import { access } from "../app/access.js";
 import { t } from "../app/i18n.js";
-import { note } from "../app/router.js";
+import { storeQuery } from "../app/router.js";
 import { fill, h, reconcile, setAttribute } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
@@ -14,15 +14,15 @@ const ROWS = 50;
 /** @typedef {{element: HTMLElement, link: HTMLAnchorElement, update: (row: any) => void}} NamedRow */
 
 /**
- * What is listed.
+ * The kind of resource.
  * @template {{name: string}} Named
  * @typedef {object} Kind
  * @property {string} address of the screen, such as /data
  * @property {string} title
  * @property {(values: API.Query) => Promise<{rows: Named[], pagination: API.DatasetList["pagination"]}>} list
  * @property {(row: Named, changed: () => void) => NamedRow} newRow
- * @property {() => Child} nothing what there is to do where there is nothing yet
- * @property {Node} [tools] in the head of the list
+ * @property {() => Child} nothing the empty state
+ * @property {Node} [tools] content in the head of the list
  * @property {(rows: Named[], isWhole: boolean) => void} [drawn]
  */
 
@@ -33,7 +33,7 @@ const ROWS = 50;
 export function namedList(app, place, kind) {
   const wanted = { search: place.query.get("search") ?? "", owner: place.query.get("owner") ?? "" };
   let offset = 0;
-  let asked = 0;
+  let requests = 0;
   /** @type {Map<string, NamedRow>} */
   const parts = new Map();
   const total = h("span", { class: "count-badge" });
@@ -46,8 +46,8 @@ export function namedList(app, place, kind) {
     icon("user"),
     t("filter.mine"),
   );
-  const forgetAccess = access.watch((known) => {
-    mine.hidden = !known?.asks;
+  const unwatchAccess = access.watch((known) => {
+    mine.hidden = !known?.isRequired;
   });
 
   /** @param {Partial<typeof wanted>} change */
@@ -55,7 +55,7 @@ export function namedList(app, place, kind) {
     Object.assign(wanted, change);
     search.input.value = wanted.search;
     offset = 0;
-    note(kind.address, wanted);
+    storeQuery(kind.address, wanted);
     showMine();
     refetchOrRetry();
   }
@@ -65,11 +65,11 @@ export function namedList(app, place, kind) {
 
   /** @returns {Promise<void>} */
   async function refetch() {
-    const own = ++asked;
-    // `me` is whoever is signed in; where nobody is, nothing is anybody's.
+    const own = ++requests;
+    // `me` is the signed-in user; without sign-in there are no owners.
     const owner = wanted.owner === "me" ? access.value?.who?.user_id : "";
     const { rows: found, pagination } = await kind.list({ search: wanted.search, owner, limit: ROWS, offset });
-    if (own !== asked) return;
+    if (own !== requests) return;
     if (!found.length && offset > 0) {
       offset = Math.max(0, offset - ROWS);
       return refetch();
@@ -97,7 +97,7 @@ export function namedList(app, place, kind) {
     search.input.focus();
   }
 
-  /** The keys j and k. @param {number} step */
+  /** Moves the selection, for the keys j and k. @param {number} step */
   function move(step) {
     const links = [...parts.values()].map(({ link }) => link);
     const at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
@@ -119,7 +119,7 @@ export function namedList(app, place, kind) {
     refetchOrRetry,
     close() {
       search.close();
-      forgetAccess();
+      unwatchAccess();
     },
   };
 }

@@ -1,4 +1,4 @@
-// Which stretch of a list is shown, and the ways to its neighbours.
+// Previous and next buttons of a list, with the range shown.
 
 import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
@@ -7,12 +7,12 @@ import { icon } from "./icons.js";
 
 /**
  * @param {object} page
- * @param {number} page.offset of the first row that is shown
- * @param {number} page.limit rows a page
- * @param {number} page.shown rows
+ * @param {number} page.offset of the first row shown
+ * @param {number} page.limit rows per page
+ * @param {number} page.shown number of rows shown
  * @param {number} page.total
  * @param {boolean} page.hasMore
- * @param {(by: number) => void} page.turn called with the rows to go on, or back
+ * @param {(by: number) => void} page.turn called with the number of rows to move
  * @returns {Child}
  */
 export function pager({ offset, limit, shown, total, hasMore, turn }) {
@@ -20,17 +20,17 @@ export function pager({ offset, limit, shown, total, hasMore, turn }) {
   const words = t("page.of", { from, to: count(offset + shown), total: count(total) });
   return [
     h("span", { class: "soft small" }, words),
-    button("left", t("page.back"), offset === 0, () => turn(-limit)),
-    button("right", t("page.on"), !hasMore, () => turn(limit)),
+    button("left", t("page.previous"), offset === 0, () => turn(-limit)),
+    button("right", t("page.next"), !hasMore, () => turn(limit)),
   ];
 }
 
 /**
- * The same for an answer with one page of a list; nothing where the list is not longer.
- * @param {{offset: number, limit: number}} asked
- * @param {number} shown rows
+ * A pager for a response with pagination; empty if there is only one page.
+ * @param {{offset: number, limit: number}} pagination
+ * @param {number} shown number of rows
  * @param {{total: number, has_more: boolean}} pagination
- * @param {(offset: number) => unknown} goTo shows the page from this row on
+ * @param {(offset: number) => unknown} goTo shows the page that starts at this row
  * @returns {Child}
  */
 export const pagerOf = ({ offset, limit }, shown, { total, has_more: hasMore }, goTo) =>

@@ -1,9 +1,9 @@
-// What is asked for again and again while something goes on.
+// Polling while something is in progress.
 
 /**
  * @template T
  * @param {() => Promise<T>} ask
- * @param {(found: T) => boolean} show shows it; returns whether something goes on
+ * @param {(found: T) => boolean} show show shows the result; returns whether to continue
  * @param {number} pauseMs
  */
 export function polling(ask, show, pauseMs) {
@@ -15,7 +15,7 @@ export function polling(ask, show, pauseMs) {
     const found = await ask();
     if (!isClosed && show(found)) wait();
   }
-  // A service that is away is asked again.
+  // Keep polling if the service is away.
   const wait = () => {
     if (!isClosed) timer = setTimeout(() => refetch().catch(wait), pauseMs);
   };

@@ -1,4 +1,4 @@
-// What the service says: its `commands` between backticks are set as code.
+// Text of the service, with `code` between backticks set as code.
 
 import { h } from "./dom.js";
 

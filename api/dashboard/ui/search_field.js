@@ -1,4 +1,4 @@
-// A field that is searched by while one types, after a pause; `/` goes to it.
+// A search field that searches after a pause in typing; `/` focuses it.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 const PAUSE_MS = 200;
 
 /**
- * @param {string} label @param {string} value @param {(text: string) => void} search called with what stands there then
+ * @param {string} label @param {string} value @param {(text: string) => void} search called with its text
  */
 export function searchField(label, value, search) {
   const input = h("input", {
@@ -26,7 +26,7 @@ export function searchField(label, value, search) {
   return {
     element: h("div", { class: "search" }, icon("search"), input, h("kbd", { class: "only-wide" }, "/")),
     input,
-    /** What was typed last is not searched for any more. */
+    /** Cancels a pending search. */
     close: () => clearTimeout(typing),
   };
 }

@@ -1,4 +1,4 @@
-// One of a few.
+// A segmented control: one choice of a few.
 
 import { h, setAttribute } from "./dom.js";
 

@@ -1,11 +1,11 @@
-// A small line over time on a canvas: no axes, no words; it is drawn only while it can be seen.
+// A small line chart on a canvas, without axes; drawn only while visible.
 
 import { h } from "./dom.js";
 
 const GAP_FACTOR = 4;
 
-/** A value that is known at a time. @typedef {[time: number, value: number]} Known */
-/** By time in seconds; null: nothing was read. @typedef {[time: number, value: number|null]} TimePoint */
+/** A known value at a time. @typedef {[time: number, value: number]} Known */
+/** By time in seconds; null: no reading. @typedef {[time: number, value: number|null]} TimePoint */
 
 /** @param {Element} element */
 const lineOf = (element) => (element instanceof HTMLCanvasElement ? element.sparkline : undefined);
@@ -17,7 +17,7 @@ const sized = new ResizeObserver((entries) => {
   for (const entry of entries) lineOf(entry.target)?.invalidate();
 });
 
-// Drawn at once: what is printed does not wait for the next frame.
+// Draw immediately: printing does not wait for the next frame.
 addEventListener("themechange", () => {
   for (const canvas of document.querySelectorAll(".sparkline")) lineOf(canvas)?.draw();
 });
@@ -40,8 +40,8 @@ export class Sparkline {
   #to = 1;
 
   /**
-   * @param {string} colour the name of a custom property
-   * @param {number|null} top the value at the upper edge; null: the highest
+   * @param {string} colour colour name of a CSS custom property
+   * @param {number|null} top top value at the upper edge; null: the maximum
    */
   constructor(colour, top = 100) {
     this.element = h("canvas", { class: "sparkline", "aria-hidden": "true" });
@@ -54,8 +54,8 @@ export class Sparkline {
 
   /**
    * @param {TimePoint[]} points
-   * @param {number} from the time at the left edge
-   * @param {number} to the time at the right edge
+   * @param {number} from from time at the left edge
+   * @param {number} to to time at the right edge
    */
   update(points, from, to) {
     this.#points = points;
@@ -115,7 +115,7 @@ export class Sparkline {
 const isRead = (point) => point[1] !== null;
 
 /**
- * The line breaks where nothing was read: at a null, and where far more time lies between two points than usual.
+ * Splits the line at gaps: at a null, and where points are much farther apart than usual.
  * @param {TimePoint[]} points
  */
 function parts(points) {
@@ -142,12 +142,12 @@ function parts(points) {
 
 /**
  * @param {CanvasRenderingContext2D} pen
- * @param {number[][]} part places in pixels, one at least
+ * @param {number[][]} part points in pixels, at least one
  * @param {{height: number, stroke: number, colour: string}} look
  */
 function trace(pen, part, { height, stroke, colour }) {
   const line = new Path2D();
-  // The first point of a path is where it begins, whatever is asked for.
+  // lineTo on an empty path moves to the first point.
   for (const [x, y] of part) line.lineTo(x, y);
   const area = new Path2D(line);
   area.lineTo(part[part.length - 1][0], height);

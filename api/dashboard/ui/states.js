@@ -1,4 +1,4 @@
-// What a list shows before it has come, and when there is nothing in it.
+// Loading and empty states of lists.
 
 import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
@@ -11,7 +11,7 @@ export const loading = () => h("p", { class: "none faint", "aria-busy": "true" }
 export const empty = (name, text) => h("div", { class: "empty" }, icon(name), h("p", {}, text));
 
 /**
- * A table whose cells know their heads: where there is no room beside each other they stand below each other.
+ * A table whose cells carry their headings, for narrow screens that stack the cells.
  * @param {import("./table.js").Head[]} heads @param {HTMLElement[]} rows @param {string} className
  */
 export function stackedTable(heads, rows, className) {

@@ -1,10 +1,10 @@
-// A status: a colour, a shape and a word, so that none of them is needed alone.
+// Statuses as a colour, a shape and a text, so that none is needed alone.
 
-import { t, word } from "../app/i18n.js";
+import { labelFor, t } from "../app/i18n.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** A tone, and an icon. @typedef {[string, import("./icons.js").IconName]} Look */
+/** A tone and an icon. @typedef {[string, import("./icons.js").IconName]} Look */
 
 /** @type {Record<API.TaskStatus, Look>} */
 const TASK = {
@@ -36,19 +36,22 @@ const NODE = {
   unknown: ["warn", "question"],
 };
 
-/** A newer service may have others. @type {{task: Record<string, Look>, gpu: Record<string, Look>, node: Record<string, Look>}} */
+/**
+ * A newer service may have others.
+ * @type {{task: Record<string, Look>, gpu: Record<string, Look>, node: Record<string, Look>}}
+ */
 const KINDS = { task: TASK, gpu: GPU, node: NODE };
 
-/** Statuses of a task after which nothing changes by itself. @param {string|null} status */
+/** Whether a task in this status is final. @param {string|null} status */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
 
 /**
- * Whether its latest loss was no number: what it learned since is worth nothing, however far it is.
+ * Whether the latest loss is NaN: the weights since then are unusable.
  * @param {{metrics: API.Metrics}} task
  */
 export const isSpoiled = ({ metrics }) => (metrics.nan_steps ?? 0) > 0 && metrics.current_loss === null;
 
-/** Says so beside the status. */
+/** The chip for this state. */
 export const spoiledChip = () =>
   h(
     "span",
@@ -77,14 +80,14 @@ export function statusChip(kind) {
       const next = icon(name, name === "spin" ? "spin" : "");
       sign.replaceWith(next);
       sign = next;
-      setText(text, word(kind, status));
+      setText(text, labelFor(kind, status));
     },
   };
 }
 
 const SIGNS = /** @type {const} */ ({ bad: "cross", warn: "warn", ok: "check", run: "play", idle: "help" });
 
-/** Something that has to be said. @param {keyof typeof SIGNS} tone @param {...Child} content */
+/** A note with an icon. @param {keyof typeof SIGNS} tone @param {...Child} content */
 export function note(tone, ...content) {
   return h("div", { class: "note", data: { tone } }, icon(SIGNS[tone]), h("div", { class: "grow" }, content));
 }

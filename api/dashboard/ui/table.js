@@ -1,4 +1,4 @@
-// A table that can be scrolled to the side.
+// A table that scrolls horizontally.
 
 import { h } from "./dom.js";
 import { scrollable } from "./scroll.js";

@@ -1,4 +1,4 @@
-// A time: local to read, UTC on hover.
+// A time: local, with UTC as tooltip.
 
 import { h, setAttribute, setText } from "./dom.js";
 import { localTime, utcTime } from "./format.js";

@@ -1,8 +1,8 @@
-// Short news in a corner; read out politely.
+// Short messages in a corner, announced politely.
 
 import { Refused } from "../app/api.js";
+import { refusalText } from "../app/error_text.js";
 import { t } from "../app/i18n.js";
-import { refusalWords } from "../app/refusal.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
@@ -11,7 +11,7 @@ const SHOWN_MS = { ok: 4000, bad: 12_000 };
 const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 document.body.append(region);
 
-/** Shows a message; the result closes it. @param {"ok"|"bad"} tone @param {...Child} content */
+/** Shows a message. The returned function closes it. @param {"ok"|"bad"} tone @param {...Child} content */
 export function toast(tone, ...content) {
   const close = () => void element.remove();
   /** @type {HTMLElement} */
@@ -23,22 +23,22 @@ export function toast(tone, ...content) {
     h("button", { class: "icon-button small", "aria-label": t("close"), on: { click: close } }, icon("close")),
   );
   region.append(element);
-  // What can be undone stays long enough to be read and clicked.
+  // Messages with an undo button stay longer.
   const isUndoable = element.querySelector(".grow button") !== null;
   setTimeout(close, isUndoable ? SHOWN_MS.bad : SHOWN_MS[tone]);
   return close;
 }
 
-/** What went wrong. That nobody is signed in any more, the sign-in says. @param {unknown} error */
+/** Shows an error. An ended session is reported by the sign-in screen. @param {unknown} error */
 export function toastError(error) {
-  if (!(error instanceof Refused && error.status === 401)) toast("bad", refusalWords(error));
+  if (!(error instanceof Refused && error.status === 401)) toast("bad", refusalText(error));
 }
 
 /**
- * Runs what a button does; a failure is told.
+ * Runs the action of a button and shows its error.
  * @template T
  * @param {() => T|Promise<T>} action
- * @returns {Promise<T|undefined>} what it gave, or undefined
+ * @returns {Promise<T|undefined>} the result, or undefined
  */
 export async function attempt(action) {
   try {

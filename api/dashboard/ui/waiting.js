@@ -1,6 +1,6 @@
-// Why a task waits: by the code of the reason, so that names lead to their tasks; as it was said where the code is new.
+// Why a task waits, by reason code, so that names become links. Unknown codes show the service's sentence.
 
-import { t, tell, word } from "../app/i18n.js";
+import { labelFor, t, translate } from "../app/i18n.js";
 import { taskAddress } from "../app/router.js";
 import { h } from "./dom.js";
 import { duration } from "./format.js";
@@ -9,10 +9,10 @@ import { gpusCalled } from "./gpus.js";
 const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
 
 /**
- * What stands in the way.
+ * What prevents the start.
  * @typedef {object} Obstacle
  * @property {string} kind
- * @property {string} gpus their numbers
+ * @property {string} gpus their indexes
  * @property {boolean} is_one
  * @property {string|null} task_id
  * @property {string|null} name
@@ -22,7 +22,7 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  */
 
 /**
- * Of a task that needs GPUs.
+ * The reason of a task that needs GPUs.
  * @typedef {object} Needs
  * @property {string} gpus
  * @property {number} gpu_count
@@ -32,18 +32,18 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  * @property {string[]} absent
  */
 
-/** Without an id and a name it is a task of somebody else, which the reader may not see.
+/** Without id and name it belongs to another user and is hidden.
  * @typedef {{task_id: string|null, name: string|null}} NamedTask */
 
 /**
- * The reasons that are said here with links.
+ * Reasons that are shown with links.
  * @typedef {{code: "needs_gpus", params: Needs}
  *   | {code: "tries_again", params: {seconds: number}}
  *   | {code: "caching", params: {tasks: NamedTask[]}}} Known
  */
 
 /** @param {string|null} text @param {API.Reason|null} code @returns {Child[]} */
-export function waitingWords(text, code) {
+export function waitingText(text, code) {
   if (!text) return [];
   const known = /** @type {Known|null} */ (code);
   if (known?.code === "needs_gpus") return needs(known.params);
@@ -53,20 +53,20 @@ export function waitingWords(text, code) {
       "wait.caching",
       known.params.tasks.flatMap((task, i) => [i > 0 && ", ", taskLink(task)]),
     );
-  return [tell(text, code)];
+  return [translate(text, code)];
 }
 
 /** @param {Needs} wanted @returns {Child[]} */
 function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, more, absent }) {
-  const wish = named.length ? gpusCalled(named) : t(count === 1 ? "gpus.count.one" : "gpus.count", { n: count });
+  const needed = named.length ? gpusCalled(named) : t(count === 1 ? "gpus.count.one" : "gpus.count", { n: count });
   const with_ = memory && !named.length ? t("wait.memory", { mb: memory.toLocaleString() }) : "";
   const parts = [
     ...obstacles.map(obstacle),
     ...(more ? [[t("wait.more", { n: more })]] : []),
     ...absent.map((name) => [t("wait.absent", { gpu: gpusCalled(name) })]),
   ];
-  const said = parts.length ? parts.flatMap((part, i) => [i > 0 && t("wait.comma"), part]) : [t("wait.few")];
-  return [t("wait.needs", { wish: wish + with_ }), said];
+  const reasons = parts.length ? parts.flatMap((part, i) => [i > 0 && t("wait.comma"), part]) : [t("wait.few")];
+  return [t("wait.needs", { needed: needed + with_ }), reasons];
 }
 
 /** @typedef {typeof HOLDERS[number]|"too_small"|"status"|"not_startable"|"not_known"} Kind */
@@ -81,11 +81,14 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
   if (kind === "too_small") return [t(form("too_small"), { gpus: called, mb: what })];
   if (kind === "status")
     return [
-      t(form("status"), { gpus: called, status: word("gpu", what) }),
-      detail ? t("wait.detail", { detail: tell(detail, code) }) : "",
+      t(form("status"), { gpus: called, status: labelFor("gpu", what) }),
+      detail ? t("wait.detail", { detail: translate(detail, code) }) : "",
     ];
   if (kind === "not_startable")
-    return [t(form("not_startable"), { gpus: called }), detail ? t("wait.detail", { detail: tell(detail, code) }) : ""];
+    return [
+      t(form("not_startable"), { gpus: called }),
+      detail ? t("wait.detail", { detail: translate(detail, code) }) : "",
+    ];
   return [t(form("not_known"), { gpus: called })];
 }
 
@@ -96,7 +99,7 @@ const taskLink = ({ task_id: id, name }) =>
     : h("span", { class: "foreign" }, name || id || t("wait.another"));
 
 /**
- * A sentence with nodes in the place of {task}.
+ * A sentence with nodes in place of {task}.
  * @param {WordKey} key @param {Child} nodes @param {Record<string, string>} [values] @returns {Child[]}
  */
 function between(key, nodes, values = {}) {

@@ -1,4 +1,4 @@
-"""A server that asks for keys, and signing in to its page."""
+"""A server that requires keys, and sign-in to its page."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from tests.e2e.training_server import TrainingServer
 
 
 class GuardedServer(TrainingServer):
-    """It asks for keys; its client shows an administrator's. How often is not limited unless `settings` say so."""
+    """Requires keys. Its client uses an administrator's key. No rate limits unless `settings` has them."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ class GuardedServer(TrainingServer):
         self.client.headers["Authorization"] = f"Bearer {self.admin_key}"
 
     def make_key(self, user_id: str, role: str | None = "trainer", **more: Any) -> dict[str, Any]:
-        """A new key, with its secret as `api_key`."""
+        """Create a key; its secret is `api_key`."""
         return self.post(
             "/auth/generate-key", 201, json={"user_id": user_id, **({"role": role} if role else {}), **more}
         )
@@ -33,13 +33,13 @@ class GuardedServer(TrainingServer):
         assert self.client.delete(f"/api/v1/auth/keys/{key['key_id']}").status_code == 200
 
     def start_task_of(self, key: dict[str, Any], body: dict[str, Any]) -> str:
-        """A training that belongs to the user of this key."""
+        """Start a training of the key's user."""
         headers = {"Authorization": f"Bearer {key['api_key']}"}
         return str(self.post("/training/start", 201, json=body, headers=headers)["task_id"])
 
 
 def sign_in(page: Page, key: str) -> None:
-    """Writes the key, and waits until the sign-in is gone."""
+    """Enter the key and wait until the sign-in has disappeared."""
     page.get_by_label("Key", exact=True).fill(key)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".sign-in")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""What axe finds on a page, in both themes and on a phone."""
+"""Accessibility checks by axe, in both themes and at phone size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,43 +9,43 @@ AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.m
 PHONE = ViewportSize(width=390, height=844)
 
 _RUN = """async (part) => {
-    // Areas that are cut off take the focus, and what opens begins to rise, with the next frames.
+    // Scrollable areas become focusable, and opening animations start, within the next frames.
     for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame);
-    // What still rises into view is paler than it will be.
+    // Wait for animations: an element that fades in has too little contrast.
     const ends = (animation) => animation.effect.getComputedTiming().iterations !== Infinity;
     await Promise.allSettled(document.getAnimations().filter(ends).map(({ finished }) => finished));
     const found = await axe.run(part, { resultTypes: ["violations"] });
-    const told = ({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`);
-    return found.violations.flatMap(told);
+    const messages = ({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`);
+    return found.violations.flatMap(messages);
 }"""
 
 
 def looks(page: Page, *, is_resized: bool = True) -> Iterator[str]:
-    """Dark, light and, if `is_resized`, on a phone, while the page stays open; at the end it is dark and wide again."""
+    """Switch the open page to dark, light and, if `is_resized`, phone size; then back to dark and wide."""
     wide = page.viewport_size
-    _be(page, "dark")
+    _set_theme(page, "dark")
     yield "dark"
-    _be(page, "light")
+    _set_theme(page, "light")
     yield "light"
     if is_resized and wide is not None:
         page.set_viewport_size(PHONE)
         yield "phone"
         page.set_viewport_size(wide)
-    _be(page, "dark")
+    _set_theme(page, "dark")
 
 
-def _be(page: Page, theme: str) -> None:
+def _set_theme(page: Page, theme: str) -> None:
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     expect(page.locator("html")).to_have_attribute("data-theme", theme)
 
 
 def violations(page: Page, axe: str, part: str = "html", *, is_resized: bool = True) -> list[str]:
-    """Each with the look in which it shows; `is_resized` is False for what closes when the window changes."""
+    """Return violations prefixed by the look. `is_resized` is False for elements that close on resize."""
     page.evaluate(axe)
     return [f"{look}: {each}" for look in looks(page, is_resized=is_resized) for each in _find(page, part)]
 
 
 def _find(page: Page, part: str) -> list[str]:
     found: list[str] = page.evaluate(_RUN, part)
-    # Of what came while axe looked, an area does not know its size yet: what is so for a frame only is no violation.
+    # Elements that appeared during the run may not be laid out yet: count only violations found twice.
     return [each for each in page.evaluate(_RUN, part) if each in found] if found else []

@@ -1,4 +1,4 @@
-"""A browser of the system, and pages that may not complain."""
+"""The system's browser, and pages that must not log errors."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.browser import ABSENT, find_browser, launch
 from tests.e2e.dashboard.axe import AXE
 from tests.e2e.training_server import TrainingServer
 
-#: What a browser says by itself about a server that is gone; everything else on the console is a fault.
+#: Console messages of the browser when the server is down. All other messages fail the test.
 GONE = (
     "net::ERR_CONNECTION_REFUSED",
     "net::ERR_CONNECTION_RESET",
@@ -21,7 +21,7 @@ GONE = (
     "ERR_EMPTY",
 )
 
-#: Other work may share the cores.
+#: Generous, because other work may share the cores.
 PATIENCE_MS = 25_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -30,9 +30,9 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it: none is downloaded.
+    """The installed Chromium; none is downloaded.
 
-    Not for the whole session: Playwright's event loop stays in the thread, where other tests have loops of their own.
+    Module scope, because Playwright's event loop stays in the thread, where other tests have their own loops.
     """
     path = find_browser()
     if path is None:
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """Its source; `make install-dev` fetches it by npm."""
+    """The source of axe-core; `make install-dev` fetches it by npm."""
     if not AXE.exists():
         reason = "no axe-core: make install-dev fetches it by npm"
         if os.environ.get("CI"):
@@ -58,45 +58,45 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """Four simulated GPUs, for the tests of a module."""
+    """A server with four simulated GPUs, shared by a module."""
     settings = {"SIMULATED_GPUS": "4x NVIDIA GeForce RTX 4090"}
     with TrainingServer(tmp_path_factory.mktemp("dashboard"), **settings) as started:
         yield started
 
 
 class Complaints:
-    """Everything on the console that is no fault of the network, and every uncaught error."""
+    """Collects console errors and warnings, except allowed ones, and uncaught errors."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
         self.allowed: tuple[str, ...] = ()
 
     def listen(self, context: BrowserContext) -> None:
-        context.on("console", self._hear)
+        context.on("console", self._record)
         context.on("weberror", lambda error: self.found.append(str(error.error)))
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(part in message.text for part in self.allowed):
             self.found.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
-    """What pages complained of; a test that ends with any fails."""
-    heard = Complaints()
-    yield heard
-    assert heard.found == []
+    """Collected errors of all pages; the test fails if there are any."""
+    collected = Complaints()
+    yield collected
+    assert collected.found == []
 
 
 @pytest.fixture
 def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) -> Iterator[Open]:
-    """Opens the dashboard in a browser that has never been there."""
+    """Open the dashboard in a fresh browser context."""
     contexts = []
 
     def open_one(address: str = "#/", at: TrainingServer = server, **options: Any) -> Page:
-        # Without motion: to draw it takes a seventh of the processor time of these tests.
-        usual = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
-        context = browser.new_context(**{**usual, **options})
+        # Without animations, which would take a seventh of the CPU time of these tests.
+        defaults = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
+        context = browser.new_context(**{**defaults, **options})
         contexts.append(context)
         complaints.listen(context)
         page = context.new_page()
@@ -110,12 +110,12 @@ def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) 
 
 
 def has_charts() -> bool:
-    """Whether `make install` could fetch them."""
+    """Whether uPlot is installed."""
     return (Path(__file__).resolve().parents[3] / "api/dashboard/vendor/uPlot.iife.min.js").exists()
 
 
 def append_to_log(server: TrainingServer, task_id: str, content: bytes) -> None:
-    """As if the trainer had said it last."""
+    """Append output as if the trainer had written it."""
     directory: Path = server.root / "tasks" / task_id / "log"
     segment = sorted(path for path in directory.iterdir() if path.suffix == ".log")[-1]
     with segment.open("ab") as log:

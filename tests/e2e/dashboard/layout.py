@@ -1,19 +1,19 @@
-"""Whether a page fits into its window."""
+"""Checks that a page fits into its window."""
 
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from playwright.sync_api import TimeoutError as StillSo
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-#: Charts follow a changed window some frames later, and frames are late while other tests have the processor.
+#: Charts resize some frames after the window, and frames are late on a busy machine.
 SETTLING_MS = 5_000
 
 
 def assert_fits(page: Page, where: Any = "") -> None:
-    """Fails when there is something to scroll to the side, and still is after a moment; `where` is told then."""
+    """Fail with `where` if the page still scrolls horizontally after a moment."""
     try:
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=SETTLING_MS)
-    except StillSo:
+    except PlaywrightTimeout:
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         pytest.fail(f"{wide} pixels reach beyond the window: {where}")

@@ -1,4 +1,4 @@
-"""Every screen is looked at by axe, in both themes; and printed."""
+"""Accessibility of every screen in both themes, and printing."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,15 @@ from tests.e2e.training_server import TrainingServer
 
 @pytest.fixture(scope="module")
 def tasks(server: TrainingServer) -> Iterator[dict[str, str]]:
-    """One that ended well, one that failed, one that runs, one that waits."""
+    """A completed, a failed, a running and a queued task."""
     made = {
-        "completed": server.start_task(toy(20, name="ended well", gpus=[1])),
+        "completed": server.start_task(toy(20, name="completed", gpus=[1])),
         "failed": server.start_task(toy(20, name="failed", gpus=[2], knobs={"fail_at_step": 12})),
-        "running": server.start_task(toy(30_000, name="runs", gpus=[0])),
+        "running": server.start_task(toy(30_000, name="running", gpus=[0])),
     }
     for status, task_id in made.items():
         server.await_status(task_id, status)
-    made["queued"] = server.start_task(toy(20, name="waits", gpus=4))
+    made["queued"] = server.start_task(toy(20, name="queued", gpus=4))
     yield made
     for name in ("queued", "running"):
         server.stop_task(made[name], force=True)
@@ -41,7 +41,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, address: str) -> None:
+def test_screen_has_no_accessibility_violations(open_page: Open, tasks: dict[str, str], axe: str, address: str) -> None:
     page = open_page(address.format(**tasks), color_scheme="dark")
     expect(page.locator(ADDRESSES[address]).first).to_be_visible()
     if "start" in address:
@@ -51,7 +51,7 @@ def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, add
     assert violations(page, axe) == []
 
 
-def test_status_of_a_chosen_gpu_is_readable_whatever_it_is(open_page: Open, axe: str) -> None:
+def test_status_chip_of_a_selected_gpu_has_enough_contrast(open_page: Open, axe: str) -> None:
     page = open_page("#/start", color_scheme="dark")
     page.locator("#gpus-these").check()
     page.locator(".gpu-pick input").first.check()
@@ -62,7 +62,7 @@ def test_status_of_a_chosen_gpu_is_readable_whatever_it_is(open_page: Open, axe:
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks/{completed}"])
-def test_is_printed_dark_on_white(open_page: Open, tasks: dict[str, str], address: str) -> None:
+def test_page_prints_dark_on_white(open_page: Open, tasks: dict[str, str], address: str) -> None:
     page = open_page(address.format(**tasks), color_scheme="dark")
     shown = ".loss-panel canvas" if "tasks" in address and has_charts() else ".panel"
     expect(page.locator(shown).first).to_be_visible()
@@ -74,7 +74,7 @@ def test_is_printed_dark_on_white(open_page: Open, tasks: dict[str, str], addres
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_colours_follow_the_system_until_somebody_chooses(open_page: Open) -> None:
+def test_theme_follows_the_system_until_the_user_chooses(open_page: Open) -> None:
     page = open_page(color_scheme="dark")
     html = page.locator("html")
     expect(page.locator(".gpu-card").first).to_be_visible()

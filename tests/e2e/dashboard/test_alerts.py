@@ -1,6 +1,4 @@
-"""The bell and the screen of alerts: a simulated GPU is too hot from the beginning, and each test has a rule of its own
-about it.
-"""
+"""The bell and the alerts screen. A simulated GPU is too hot from the start, and each test creates its own rule."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from tests.unit.alerts.notifiers.receivers import receiving, status
 
 
 class WatchedServer(GuardedServer):
-    """Two GPUs, of which the second is too hot."""
+    """Has two GPUs; the second one overheats."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
@@ -31,7 +29,7 @@ class WatchedServer(GuardedServer):
         )
 
     def fire(self, rule_id: str, severity: str = "warning") -> str:
-        """Makes a rule that fires at once; the alert's id."""
+        """Create a rule that fires immediately and return the alert's id."""
         rule = {
             "rule_id": rule_id,
             "title": rule_id,
@@ -52,7 +50,7 @@ class WatchedServer(GuardedServer):
         return str(until(fired, what=f"{rule_id} to fire"))
 
     def make_channel(self, name: str) -> None:
-        """One that nobody listens to, for what a training asks for."""
+        """Create a channel without a receiver, for notifications that trainings request."""
         body = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:9/x", "only_opted_in": True}
         self.post("/alerts/channels", 201, json=body)
 
@@ -73,7 +71,7 @@ def refusals(complaints: Complaints) -> None:
 
 @pytest.fixture
 def page(open_page: Open, watched: WatchedServer) -> Page:
-    """As an administrator sees it."""
+    """The page with an administrator signed in."""
     opened = open_page(at=watched)
     sign_in(opened, watched.admin_key)
     expect(opened.locator(".connection")).to_have_attribute("data-state", "live")
@@ -88,12 +86,12 @@ def card(page: Page, alert_id: str) -> Locator:
     return page.locator(f".alert-panel [data-alert={alert_id}]")
 
 
-def test_the_bell_shows_what_fires_and_two_clicks_acknowledge_it(page: Page, watched: WatchedServer) -> None:
+def test_bell_lists_active_alerts_and_acknowledges_one(page: Page, watched: WatchedServer) -> None:
     bell = page.locator(".bell")
     before = int(bell.locator("b").text_content() or 0)
     alert_id = watched.fire("too_hot", "critical")
     expect(bell.locator("b")).to_have_text(str(before + 1))
-    expect(bell).to_have_attribute("aria-label", f"Alerts: {before + 1} fire, the gravest is critical")
+    expect(bell).to_have_attribute("aria-label", f"Alerts: {before + 1} active, highest severity: critical")
     bell.click()
     shown = card(page, alert_id)
     expect(shown.locator("h3")).to_contain_text("GPU 1 is at ")
@@ -112,7 +110,7 @@ def gpu_of(watched: WatchedServer, alert_id: str) -> str:
     return str(watched.get(f"/alerts/{alert_id}")["alert"]["labels"]["gpu_uuid"])
 
 
-def test_it_is_silenced_for_a_while_and_told_again_when_that_is_ended(page: Page, watched: WatchedServer) -> None:
+def test_silenced_alert_fires_again_after_the_silence_ends(page: Page, watched: WatchedServer) -> None:
     alert_id = watched.fire("quiet_please")
     page.keyboard.press("b")
     expect(card(page, alert_id)).to_be_visible()
@@ -124,78 +122,78 @@ def test_it_is_silenced_for_a_while_and_told_again_when_that_is_ended(page: Page
     (silence,) = watched.get("/alerts/silences")["silences"]
     assert {matcher["label"] for matcher in silence["matchers"]} == {"rule", "gpu_uuid"}
     go(page, "/alerts?tab=silences")
-    page.locator(".silences-table").get_by_role("button", name="End the silence").click()
+    page.locator(".silences-table").get_by_role("button", name="End silence").click()
     expect(page.locator(".silences-table")).to_have_count(0)
     until(lambda: watched.state_of(alert_id) == "firing", what="it to fire again")
 
 
-def test_the_history_is_filtered_and_leads_to_all_about_an_alert(page: Page, watched: WatchedServer) -> None:
-    alert_id = watched.fire("looked_for")
-    watched.fire("not_looked_for")
-    go(page, "/alerts?tab=history&rule=looked_for")
+def test_history_is_filtered_and_opens_alert_details(page: Page, watched: WatchedServer) -> None:
+    alert_id = watched.fire("wanted")
+    watched.fire("unwanted")
+    go(page, "/alerts?tab=history&rule=wanted")
     rows = page.locator(".alerts-table > tbody > tr")
     expect(rows).to_have_count(1)
-    page.get_by_label("Every severity").select_option("critical")
+    page.get_by_label("All severities").select_option("critical")
     expect(rows).to_have_count(0)
-    page.get_by_label("Every severity").select_option("warning")
-    rows.filter(has_text="looked_for").get_by_role("link").first.click()
+    page.get_by_label("All severities").select_option("warning")
+    rows.filter(has_text="wanted").get_by_role("link").first.click()
     dialog = page.get_by_role("dialog", name="Alert")
     expect(dialog).to_contain_text(alert_id)
     expect(dialog.locator("table").first).to_contain_text("fires")
 
 
-def test_who_only_looks_sees_what_fires_and_why_no_more_may_be_done(open_page: Open, watched: WatchedServer) -> None:
+def test_viewer_sees_alerts_and_why_actions_are_denied(open_page: Open, watched: WatchedServer) -> None:
     alert_id = watched.fire("for_the_viewer")
     page = open_page("#/alerts", at=watched)
     sign_in(page, watched.make_key("vic", "viewer")["api_key"])
     page.locator(".bell").click()
-    expect(page.locator(".alert-panel .note")).to_contain_text("acknowledge alerts")
+    expect(page.locator(".alert-panel .note")).to_contain_text("acknowledge and silence alerts")
     card(page, alert_id).get_by_role("button", name="Acknowledge").click(force=True)
-    expect(page.locator(".toast").first).to_contain_text("Your key does not permit this")
+    expect(page.locator(".toast").first).to_contain_text("Your key does not allow this")
     assert watched.state_of(alert_id) == "firing"
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Rules").click()
     expect(page.locator(".alerts-body .note")).to_contain_text("change rules and channels")
 
 
-def test_a_channel_is_made_by_its_form_and_tried(page: Page, watched: WatchedServer) -> None:
+def test_channel_is_created_tested_edited_and_deleted(page: Page, watched: WatchedServer) -> None:
     with receiving(status("204 No Content")) as receiver:
         go(page, "/alerts?tab=channels")
         page.get_by_role("button", name="New channel").click()
         form = page.get_by_role("dialog")
         form.get_by_label("Name", exact=True).fill("hook")
         form.get_by_label("Kind").select_option("webhook")
-        form.get_by_label("Address", exact=True).fill(f"http://127.0.0.1:{receiver.port}/topsecret")
-        form.get_by_role("button", name="Make one").click()
+        form.get_by_label("URL", exact=True).fill(f"http://127.0.0.1:{receiver.port}/topsecret")
+        form.get_by_role("button", name="Generate").click()
         form.get_by_label("Quiet hours").check()
-        form.get_by_role("button", name="Make it").click()
+        form.get_by_role("button", name="Create channel").click()
         shown = page.locator("[data-channel=hook]")
         expect(shown).to_contain_text("quiet 22:00–07:00")
         assert "topsecret" not in page.content()
-        shown.get_by_role("button", name="Send a test").click()
+        shown.get_by_role("button", name="Send test").click()
         expect(shown.locator(".note")).to_contain_text("Delivered")
-        expect(shown.locator(".status")).to_have_text("works")
+        expect(shown.locator(".status")).to_have_text("working")
         assert b"topsecret" in receiver.requests[0]
         assert b"webhook-signature" in receiver.requests[0].lower()
-        shown.get_by_role("button", name="Change").click()
-        expect(form.get_by_label("Address", exact=True)).to_have_value("")
-        form.get_by_label("Which alerts").select_option("critical")
+        shown.get_by_role("button", name="Edit").click()
+        expect(form.get_by_label("URL", exact=True)).to_have_value("")
+        form.get_by_label("Alerts to send").select_option("critical")
         form.get_by_role("button", name="Save").click()
-        expect(shown).to_contain_text("critical ones only")
-    (kept,) = watched.get("/alerts/channels")["channels"]
-    assert (kept["min_severity"], kept["address"]) == ("critical", f"http://127.0.0.1:{receiver.port}/…")
+        expect(shown).to_contain_text("critical only")
+    (stored,) = watched.get("/alerts/channels")["channels"]
+    assert (stored["min_severity"], stored["address"]) == ("critical", f"http://127.0.0.1:{receiver.port}/…")
     shown.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("button", name="Delete channel").click()
     expect(shown).to_have_count(0)
 
 
-def test_a_rule_is_made(page: Page, watched: WatchedServer) -> None:
+def test_rule_is_created_by_form_and_json(page: Page, watched: WatchedServer) -> None:
     go(page, "/alerts?tab=rules")
     page.get_by_role("button", name="New rule").click()
     form = page.get_by_role("dialog")
     form.get_by_label("Title").fill("by the form")
-    form.get_by_label("Id", exact=True).fill("by_the_form")
+    form.get_by_label("ID", exact=True).fill("by_the_form")
     form.get_by_label("Number", exact=True).fill("80")
     form.get_by_label("for", exact=True).fill("0")
     if has_charts():
@@ -206,11 +204,11 @@ def test_a_rule_is_made(page: Page, watched: WatchedServer) -> None:
     assert (written["metric"], written["comparison"], written["value"]) == ("temperature_gpu", "at_least", 80)
     assert written["for_seconds"] == 0
     form.get_by_label("JSON").fill("{")
-    form.get_by_role("button", name="Make it").click()
-    expect(form.get_by_role("alert")).to_contain_text("This is no JSON")
+    form.get_by_role("button", name="Create rule").click()
+    expect(form.get_by_role("alert")).to_contain_text("Invalid JSON")
     form.get_by_label("JSON").fill(json.dumps(written | {"severity": "info"}))
-    form.get_by_role("button", name="Make it").click()
-    expect(page.locator("[data-rule=by_the_form]")).to_contain_text("own")
+    form.get_by_role("button", name="Create rule").click()
+    expect(page.locator("[data-rule=by_the_form]")).to_contain_text("custom")
     assert watched.get("/alerts/rules/by_the_form")["severity"] == "info"
     until(lambda: watched.get("/alerts", params={"rule": "by_the_form"})["alerts"], what="it to fire")
 
@@ -225,21 +223,21 @@ def test_threshold_of_a_built_in_rule_is_changed(page: Page, watched: WatchedSer
     assert watched.get("/alerts/rules/near_slowdown")["for_seconds"] == 300
 
 
-def test_a_rule_that_is_built_in_is_switched_off_and_made_as_it_came(page: Page, watched: WatchedServer) -> None:
+def test_built_in_rule_is_disabled_and_reset(page: Page, watched: WatchedServer) -> None:
     go(page, "/alerts?tab=rules")
     row = page.locator("[data-rule=disk_forecast]")
     row.get_by_role("switch").uncheck()
-    expect(page.locator(".toast").last).to_contain_text("Off")
+    expect(page.locator(".toast").last).to_contain_text("Disabled")
     assert not watched.get("/alerts/rules/disk_forecast")["enabled"]
-    page.get_by_role("button", name="Own and changed").click()
+    page.get_by_role("button", name="Custom and changed").click()
     go(page, "/alerts?tab=rules&rule=disk_forecast")
-    page.get_by_role("button", name="As it came").click()
+    page.get_by_role("button", name="Reset to default").click()
     expect(row.get_by_role("switch")).to_be_checked()
     rule = watched.get("/alerts/rules/disk_forecast")
     assert (rule["enabled"], rule["is_changed"]) == (True, False)
 
 
-#: Notes what the page would have the browser show, over reloads and in every tab.
+#: Records notifications across reloads and tabs instead of showing them.
 SHOWN = """
     window.Notification = class {
         static permission = "granted";
@@ -254,30 +252,30 @@ SHOWN = """
 
 
 def notices(page: Page, alert_id: str) -> list[str]:
-    """The titles of the notifications of an alert."""
+    """Return the titles of the notifications of an alert."""
     found = json.loads(page.evaluate("localStorage.getItem('shown') ?? '[]'"))
     return [title for title, tag in found if tag == alert_id]
 
 
-def test_the_browser_tells_of_an_alert_once_whatever_tabs_are_open(page: Page, watched: WatchedServer) -> None:
+def test_browser_notifies_once_per_alert_across_tabs(page: Page, watched: WatchedServer) -> None:
     page.context.add_init_script(SHOWN)
-    known = watched.fire("known_before")
+    known = watched.fire("fired_before")
     page.reload()
     page.locator(".bell").click()
     page.get_by_role("switch", name="Notify me").check()
     second = page.context.new_page()
     second.goto(page.url)
     expect(second.locator(".connection")).to_have_attribute("data-state", "live")
-    alert_id = watched.fire("told_once")
+    alert_id = watched.fire("notified_once")
     until(lambda: notices(page, alert_id), what="a notification")
     page.reload()
-    last = watched.fire("told_after_the_reload")
+    last = watched.fire("notified_after_reload")
     until(lambda: notices(page, last), what="another notification")
     assert notices(page, alert_id) == [f"⚠️ {watched.get(f'/alerts/{alert_id}')['alert']['summary']}"]
     assert (len(notices(page, last)), notices(page, known)) == (1, [])
 
 
-def test_a_new_training_tells_through_the_channels_that_are_chosen(page: Page, watched: WatchedServer) -> None:
+def test_new_training_notifies_the_selected_channels(page: Page, watched: WatchedServer) -> None:
     watched.make_channel("for_the_end")
     go(page, "/start")
     page.get_by_label("for_the_end").check()
@@ -288,13 +286,13 @@ def test_a_new_training_tells_through_the_channels_that_are_chosen(page: Page, w
     watched.stop_task(task["task_id"], force=True)
 
 
-def test_the_browser_tells_of_the_end_of_a_training(page: Page, watched: WatchedServer) -> None:
+def test_notify_button_is_kept_across_reloads_until_the_end(page: Page, watched: WatchedServer) -> None:
     page.context.add_init_script(SHOWN)
     task_id = watched.start_task(toy(30_000, name="awaited", gpus=[0]))
     watched.await_step(task_id, 1)
     page.reload()
     go(page, f"/tasks/{task_id}")
-    button = page.get_by_role("button", name="Tell me when it ends")
+    button = page.get_by_role("button", name="Notify me when it ends")
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
     page.reload()
@@ -324,13 +322,13 @@ def test_the_browser_tells_of_the_end_of_a_training(page: Page, watched: Watched
         ("ntfy", {"topic": "gpus", "token": "tk"}, "ntfys://tk@ntfy.sh/gpus"),
     ],
 )
-def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: dict[str, str], address: str) -> None:
+def test_channel_address_is_built_from_its_fields(page: Page, kind: str, values: dict[str, str], address: str) -> None:
     expression = "m.ADDRESS_KINDS[v[0]].address(v[1])"
     assert call(page, "screens/alerts/addresses.js", expression, [kind, values]) == address
 
 
 @pytest.mark.parametrize(
-    ("sentence", "template", "other", "said"),
+    ("sentence", "template", "other", "translated"),
     [
         (
             "a waits for 2 hours 5 minutes.",
@@ -342,11 +340,11 @@ def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: d
         ("it is otherwise", "{a} failed.", "{a} 失败。", "it is otherwise"),
     ],
 )
-def test_sentences_of_rules_are_said_in_chinese_with_their_durations(
-    page: Page, sentence: str, template: str, other: str, said: str
+def test_rule_sentences_are_translated_with_their_durations(
+    page: Page, sentence: str, template: str, other: str, translated: str
 ) -> None:
     values = [sentence, template, other]
-    assert call(page, "screens/alerts/told.js", "m.refill(...v)", values) == said
+    assert call(page, "screens/alerts/alert_text.js", "m.refill(...v)", values) == translated
 
 
 TABS = {
@@ -358,7 +356,7 @@ TABS = {
 }
 
 
-def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str) -> None:
+def test_alerts_have_no_accessibility_violations(open_page: Open, watched: WatchedServer, axe: str) -> None:
     watched.fire("looked_at", "critical")
     watched.make_channel("looked_at")
     page = open_page("#/alerts", at=watched)
@@ -385,7 +383,7 @@ def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str) ->
     assert violations(page, axe) == []
 
 
-def test_nothing_reaches_beyond_the_window(page: Page, watched: WatchedServer) -> None:
+def test_alerts_fit_every_window_width(page: Page, watched: WatchedServer) -> None:
     watched.fire("wide")
     watched.make_channel("wide")
     for tab, awaited in TABS.items():

@@ -1,4 +1,4 @@
-"""A dataset is cached ahead from the page: asked for, followed, used by a training, and removed."""
+"""Caching a dataset ahead: start, progress, use by a training, and deletion."""
 
 import os
 from pathlib import Path
@@ -11,28 +11,28 @@ from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.shelves import Shelf, png
 from tests.e2e.training_server import TrainingServer
 
-#: Where pictures of the screens go, for whoever wants to look at them.
-PICTURES = os.environ.get("CACHING_PICTURES")
+#: Directory for screenshots, if set.
+SCREENSHOTS = os.environ.get("CACHING_PICTURES")
 
 
-def look(page: Page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
+def take_screenshot(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"), full_page=True)
 
 
-def has_faults(page: Page) -> list[str]:
-    """What axe finds; nothing where it was not fetched."""
+def axe_violations(page: Page) -> list[str]:
+    """Return the violations found by axe; none if axe is not installed."""
     return violations(page, AXE.read_text()) if AXE.exists() else []
 
 
-def test_a_dataset_is_cached_ahead_and_its_training_begins_at_once(open_page: Open, server: TrainingServer) -> None:
+def test_dataset_is_cached_ahead_and_used_by_a_training(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
     shelf.put("cached", [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(3)])
     shelf.close()
     page = open_page("#/start?dataset=cached@1&model=toy")
     page.get_by_role("button", name="Validate").click()
     side = page.locator(".start-side")
-    expect(side).to_contain_text("none; it caches by itself")
+    expect(side).to_contain_text("none; created by the training")
     page.get_by_role("button", name="Cache ahead").click()
     expect(page.locator(".task-head")).to_be_visible()
     made = page.url.rsplit("/", 1)[1]
@@ -42,30 +42,30 @@ def test_a_dataset_is_cached_ahead_and_its_training_begins_at_once(open_page: Op
     expect(page.locator(".share")).to_have_text("3 cached")
     expect(page.locator(".task-charts")).to_be_hidden()
     expect(page.get_by_role("button", name="Resume…")).to_have_count(0)
-    look(page, "task")
+    take_screenshot(page, "task")
     page.goto(page.url.split("#")[0] + "#/start?dataset=cached@1&model=toy")
     page.get_by_role("button", name="Validate").click()
-    expect(side).to_contain_text("there; it begins with its first step")
-    look(page, "start")
+    expect(side).to_contain_text("ready; training starts with the first step")
+    take_screenshot(page, "start")
     page.goto(page.url.split("#")[0] + "#/data/cached?tab=prepare")
     caches = page.locator(".caches .work")
     expect(caches).to_have_count(1)
     expect(caches).to_contain_text("complete")
-    look(page, "caches")
-    assert has_faults(page) == []
+    take_screenshot(page, "caches")
+    assert axe_violations(page) == []
     caches.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".caches .work")).to_have_count(0)
     assert server.get("/datasets/cached/caches")["caches"] == []
 
 
-def test_the_button_is_there_only_where_a_dataset_is_named(open_page: Open) -> None:
+def test_cache_button_needs_a_named_dataset(open_page: Open) -> None:
     page = open_page("#/start")
     expect(page.get_by_role("button", name="Validate")).to_be_visible()
     expect(page.get_by_role("button", name="Cache ahead")).to_be_hidden()
 
 
-def test_caches_are_told_in_chinese_on_a_narrow_screen(open_page: Open, server: TrainingServer) -> None:
+def test_caches_fit_a_narrow_screen_in_chinese(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
     shelf.put("narrow", [shelf.keep("1.png", png(1), "a cat")])
     shelf.close()
@@ -78,11 +78,11 @@ def test_caches_are_told_in_chinese_on_a_narrow_screen(open_page: Open, server: 
     server.await_status(made, "completed")
     shard = next((server.root / "tasks" / made).rglob("shard_0.bin"))
     shard.write_bytes(b"touched")
-    look_of = {"viewport": {"width": 320, "height": 700}, "locale": "zh-CN", "color_scheme": "dark"}
-    page = open_page("#/data/narrow?tab=prepare", **look_of)
+    options = {"viewport": {"width": 320, "height": 700}, "locale": "zh-CN", "color_scheme": "dark"}
+    page = open_page("#/data/narrow?tab=prepare", **options)
     caches = page.locator(".caches .work")
-    expect(caches).to_contain_text("之后有变化")
+    expect(caches).to_contain_text("已过时")
     expect(caches).to_contain_text("生成之后它的文件有变化")
-    look(page, "narrow")
+    take_screenshot(page, "narrow")
     assert_fits(page)
-    assert has_faults(page) == []
+    assert axe_violations(page) == []

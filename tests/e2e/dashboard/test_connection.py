@@ -1,4 +1,4 @@
-"""A server that goes and comes back, in a browser."""
+"""The page when its server stops and restarts."""
 
 from pathlib import Path
 
@@ -10,12 +10,10 @@ from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
 
-def test_a_lost_connection_is_shown_and_heals_by_itself(
-    open_page: Open, tmp_path: Path, complaints: Complaints
-) -> None:
+def test_lost_connection_is_shown_and_restored(open_page: Open, tmp_path: Path, complaints: Complaints) -> None:
     complaints.allowed = GONE
     with TrainingServer(tmp_path / "mortal") as mortal:
-        task_id = mortal.start_task(toy(30_000, name="goes on"))
+        task_id = mortal.start_task(toy(30_000, name="long"))
         mortal.await_step(task_id, 5)
         page = open_page(f"#/tasks/{task_id}", at=mortal)
         expect(page.locator(".connection")).to_have_attribute("data-state", "live")
@@ -31,20 +29,18 @@ def test_a_lost_connection_is_shown_and_heals_by_itself(
         mortal.stop_task(task_id, force=True)
 
 
-def test_a_tab_that_nobody_looks_at_holds_no_connection(open_page: Open, server: TrainingServer) -> None:
+def test_background_tab_holds_no_connection(open_page: Open, server: TrainingServer) -> None:
     page = open_page()
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     until(lambda: streams(server) == 1, what="its stream to be counted")
-    look_away(page, True)
+    set_hidden(page, True)
     expect(page.locator(".connection")).to_have_attribute("data-state", "resting")
     until(lambda: streams(server) == 0, what="its stream to end")
-    look_away(page, False)
+    set_hidden(page, False)
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
 
 
-def test_a_service_without_streams_to_spare_is_asked_now_and_then(
-    open_page: Open, tmp_path: Path, complaints: Complaints
-) -> None:
+def test_page_polls_while_no_stream_is_free(open_page: Open, tmp_path: Path, complaints: Complaints) -> None:
     complaints.allowed = ("status of 503",)
     with TrainingServer(tmp_path / "full", MAX_STREAMS="1") as full:
         first = open_page(at=full)
@@ -58,12 +54,12 @@ def test_a_service_without_streams_to_spare_is_asked_now_and_then(
 
 
 def streams(server: TrainingServer) -> float:
-    """How many the server holds."""
+    """Return the number of streams that the server serves."""
     return server.metrics()["diffusion_pipe_stream_subscribers"]
 
 
-def look_away(page: Page, is_hidden: bool) -> None:
-    """Tells the page that its tab was left, or come back to."""
+def set_hidden(page: Page, is_hidden: bool) -> None:
+    """Simulate a switch of tabs."""
     page.evaluate(
         """(isHidden) => {
             Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });

@@ -1,4 +1,4 @@
-"""Pages of other origins, in a real browser: an allowed one starts and follows a training, another cannot."""
+"""Pages of other origins in a real browser: an allowed one can use the API, another cannot."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.e2e.training_server import TrainingServer
 
 TOY = {"model_type": "toy", "config": {"epochs": 1}}
 
-#: What a page of a user's own would do: start, read the answer and its headers, go on from there.
+#: A typical client page: start a training, read the response and its headers, and continue.
 START = """async ([base, body]) => {
     const headers = {"Content-Type": "application/json", "Idempotency-Key": "from-a-page"};
     const made = await fetch(`${base}/api/v1/training/start`, {method: "POST", headers, body: JSON.stringify(body)});
@@ -62,15 +62,15 @@ class _Page(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(b"<!DOCTYPE html><title>a page of somebody's own</title>")
+        self.wfile.write(b"<!DOCTYPE html><title>a client page</title>")
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Suppress the log."""
 
 
 @contextmanager
 def site() -> Iterator[str]:
-    """A web server of somebody's own; its origin."""
+    """Run another web server and return its origin."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
         try:
@@ -86,18 +86,16 @@ def allowed() -> Iterator[str]:
 
 
 @pytest.fixture
-def crossed(allowed: str, tmp_path: Path) -> Iterator[TrainingServer]:
-    """A server that allows the pages of one origin."""
+def cors_server(allowed: str, tmp_path: Path) -> Iterator[TrainingServer]:
+    """A server that allows one origin."""
     with TrainingServer(tmp_path, CORS_ORIGINS=allowed) as started:
         yield started
 
 
-def test_page_of_an_allowed_origin_starts_a_training_and_reads_the_answers(
-    browser: Browser, allowed: str, crossed: TrainingServer
-) -> None:
+def test_allowed_origin_can_use_the_api(browser: Browser, allowed: str, cors_server: TrainingServer) -> None:
     page = browser.new_page()
     page.goto(allowed)
-    base = f"http://127.0.0.1:{crossed.port}"
+    base = f"http://127.0.0.1:{cors_server.port}"
     found = page.evaluate(START, [base, TOY])
     task_id = found.pop("location").rpartition("/")[2]
     assert found.pop("request")
@@ -109,14 +107,14 @@ def test_page_of_an_allowed_origin_starts_a_training_and_reads_the_answers(
         "code": "method_not_allowed",
     }
     assert page.evaluate(STREAM, base) == "snapshot"
-    assert crossed.get(f"/training/{task_id}")["name"] == "from a page"
+    assert cors_server.get(f"/training/{task_id}")["name"] == "from a page"
     page.close()
 
 
-def test_page_of_another_origin_can_neither_start_nor_read(browser: Browser, crossed: TrainingServer) -> None:
+def test_other_origin_can_neither_read_nor_write(browser: Browser, cors_server: TrainingServer) -> None:
     with site() as foreign:
         page = browser.new_page()
         page.goto(foreign)
-        assert page.evaluate(READ, [f"http://127.0.0.1:{crossed.port}", TOY]) == []
+        assert page.evaluate(READ, [f"http://127.0.0.1:{cors_server.port}", TOY]) == []
         page.close()
-    assert crossed.get("/training/list")["tasks"] == []
+    assert cors_server.get("/training/list")["tasks"] == []

@@ -1,4 +1,4 @@
-"""Datasets in a browser: found, looked at, their captions written, and gone back to."""
+"""Datasets in a browser: search, items, captions, checks, and versions."""
 
 import re
 import secrets
@@ -15,13 +15,13 @@ from tests.e2e.shelves import Shelf, many, png
 from tests.e2e.training_server import TrainingServer
 
 MANY = 10_000
-#: Those of the fixture.
+#: Number of datasets of the fixture.
 DATASETS = 3
 
 
 @pytest.fixture(scope="module")
 def cats(server: TrainingServer) -> Iterator[Shelf]:
-    """Three datasets: a few items, very many, and none."""
+    """Three datasets: with few items, with many items, and empty."""
     shelf = Shelf(server.root)
     captions = ["a photo of a cat, sofa", "a photo of a dog", None]
     items = [shelf.keep(f"{index}.png", png(index), captions[index % 3]) for index in range(9)]
@@ -33,7 +33,7 @@ def cats(server: TrainingServer) -> Iterator[Shelf]:
 
 
 def status(page: Page) -> Locator:
-    """How many items there are, and how many of them are chosen."""
+    """Return the status with the number of items and selected items."""
     return page.locator(".items-panel [role=status]")
 
 
@@ -48,29 +48,27 @@ def captions(server: TrainingServer, name: str = "cats") -> list[str | None]:
     return [item["caption"] for item in server.get(f"/datasets/{name}/items")["items"]]
 
 
-def test_a_dataset_is_made_changed_and_deleted(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
+def test_dataset_is_created_edited_and_deleted(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     page = open_page("#/data")
     expect(page.locator(".dataset-row")).to_have_count(DATASETS)
     page.get_by_role("button", name="New dataset…").click()
     page.get_by_label("Name", exact=True).fill("horses")
     page.get_by_label("Tags", exact=True).fill("animals, brown")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create").click()
     expect(page.locator(".items-panel .empty")).to_be_visible()
     page.get_by_role("button", name="Actions").click()
-    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_role("menuitem", name="Edit name").click()
     page.get_by_label("Name", exact=True).fill("ponies")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="ponies", level=1)).to_be_visible()
     assert server.get("/datasets/ponies")["dataset"]["tags"] == ["animals", "brown"]
     page.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".dataset-row")).to_have_count(DATASETS)
 
 
-def test_a_caption_is_written_by_keyboard_where_it_stands_and_undone(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
+def test_caption_is_edited_inline_by_keyboard_and_undone(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     page = open_page("#/data/cats")
     grid(page).press("ArrowRight")
     page.keyboard.press("e")
@@ -86,42 +84,40 @@ def test_a_caption_is_written_by_keyboard_where_it_stands_and_undone(
     assert captions(server)[1] == "a photo of a dog"
 
 
-def test_chosen_items_are_edited_after_a_look_at_what_would_change(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
+def test_selected_captions_are_edited_after_a_preview(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     page = open_page("#/data/cats?search=dog")
     expect(status(page)).to_have_text("3 items")
     grid(page).press("Space")
     page.keyboard.press("Shift+ArrowRight")
-    expect(status(page)).to_have_text("2 of 3 chosen")
+    expect(status(page)).to_have_text("2 of 3 selected")
     page.get_by_role("button", name="Edit captions…").click()
     page.get_by_label("Find", exact=True).fill("a photo of ")
     page.get_by_role("textbox", name="Trigger word").fill("ohwx")
     expect(page.get_by_role("dialog")).to_contain_text("2 captions change")
     assert captions(server)[1] == "a photo of a dog"
-    page.get_by_role("button", name="Change them").click()
+    page.get_by_role("button", name="Apply").click()
     expect(page.locator(".tile").first).to_contain_text("ohwx, a dog")
     assert captions(server)[1::3] == ["ohwx, a dog", "ohwx, a dog", "a photo of a dog"]
     page.get_by_role("button", name="Versions", exact=True).click()
-    page.get_by_role("button", name="Go back to it").last.click()
-    expect(page.get_by_text("Back to version 1")).to_be_visible()
+    page.get_by_role("button", name="Restore").last.click()
+    expect(page.get_by_text("Version 1 was restored")).to_be_visible()
     assert captions(server)[1] == "a photo of a dog"
 
 
-def test_ten_thousand_items_are_a_screenful_of_the_page(open_page: Open, cats: Shelf) -> None:
+def test_grid_of_many_items_renders_only_visible_tiles(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/many")
     grid(page).press("End")
     expect(page.locator(".tile.active")).to_contain_text("09999.png")
     assert page.locator(".tile").count() < 120
     page.keyboard.press("Control+a")
-    expect(status(page)).to_have_text("10,000 of 10,000 chosen")
+    expect(status(page)).to_have_text("10,000 of 10,000 selected")
     page.keyboard.press("Escape")
     page.get_by_label("Problem", exact=True).select_option("missing_caption")
     expect(page.locator(".tile")).to_have_count(1)
     expect(page.locator(".tile")).to_contain_text("00077.png")
 
 
-def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
+def test_check_shows_buckets_that_link_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".check-result")).to_contain_text("3 of 9 files have no caption")
@@ -131,7 +127,7 @@ def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: S
     expect(status(page)).to_have_text("9 items")
 
 
-def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
+def test_item_is_shown_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".bucket").first).to_be_visible()
@@ -148,13 +144,11 @@ def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) ->
     expect(page.locator(".tile.active")).to_contain_text("1.png")
 
 
-def test_train_on_this_leads_to_a_request_that_can_be_started(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
+def test_train_button_opens_a_valid_request(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     page = open_page("#/data/cats")
-    page.get_by_role("button", name="Train on this…").click()
+    page.get_by_role("button", name="Train…").click()
     page.get_by_role("textbox", name="Resolutions").fill("640x384")
-    page.get_by_role("button", name="To the form").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_label("Dataset", exact=True)).to_have_value("cats")
     page.get_by_role("button", name="TOML files").click()
     text = page.get_by_role("textbox", name="Dataset (TOML)")
@@ -162,21 +156,19 @@ def test_train_on_this_leads_to_a_request_that_can_be_started(
     expect(text).to_have_value(re.compile(rf"resolutions = \[\[640, 384\]\](.|\n)*dataset = .cats@{latest}."))
     expect(page.get_by_role("textbox", name="Configuration (TOML)")).to_have_value(re.compile("type = .flux."))
     page.go_back()
-    page.get_by_role("button", name="Train on this…").click()
-    page.get_by_label("The toy trainer").check()
-    page.get_by_role("button", name="To the form").click()
+    page.get_by_role("button", name="Train…").click()
+    page.get_by_label("Toy trainer").check()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Validate").click()
-    expect(page.locator(".start-side")).to_contain_text("Nothing is wrong.")
+    expect(page.locator(".start-side")).to_contain_text("Ready to start")
     expect(page.locator(".start-side")).to_contain_text("datasets/cats-")
 
 
-def test_what_works_on_a_dataset_is_followed_to_its_new_version(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
+def test_preparation_creates_a_new_version(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("pups", [cats.keep("pup.png", png(3), "a pup")])
     page = open_page("#/data/pups?tab=prepare")
     page.get_by_role("textbox", name="Trigger word").fill("ohwx")
-    page.get_by_role("region", name="Files for a model").get_by_role("button", name="Prepare").click()
+    page.get_by_role("region", name="Prepare files for a model").get_by_role("button", name="Prepare").click()
     expect(page.locator(".work .status")).to_have_text("completed")
     expect(page.locator(".work")).to_contain_text("pups, version 2, 1 item")
     expect(page.locator(".dataset-facts")).to_contain_text("version 2")
@@ -186,19 +178,21 @@ def test_what_works_on_a_dataset_is_followed_to_its_new_version(
     assert server.client.get(link).headers["content-type"] == "application/zip"
 
 
-def test_a_dataset_is_light(open_page: Open, cats: Shelf) -> None:
+def test_dataset_screen_stays_within_the_size_budget(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats")
     grid(page)
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
-def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
+def test_tags_are_counted_and_link_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=tags")
     page.get_by_role("button", name="sofa").click()
     expect(status(page)).to_have_text("3 items")
 
 
-def test_axe_finds_nothing(open_page: Open, cats: Shelf, axe: str, complaints: Complaints) -> None:
+def test_datasets_have_no_accessibility_violations(
+    open_page: Open, cats: Shelf, axe: str, complaints: Complaints
+) -> None:
     page = open_page("#/data")
     expect(page.locator(".dataset-row").first).to_be_visible()
     assert violations(page, axe) == []
@@ -219,7 +213,7 @@ def test_axe_finds_nothing(open_page: Open, cats: Shelf, axe: str, complaints: C
 
 
 @pytest.mark.parametrize("width", [320, 768, 2560])
-def test_nothing_is_wider_than_the_window(open_page: Open, cats: Shelf, width: int) -> None:
+def test_datasets_fit_the_window_width(open_page: Open, cats: Shelf, width: int) -> None:
     page = open_page("#/data", viewport={"width": width, "height": 800}, locale="zh-CN")
     for address in ("#/data", "#/data/cats", "#/data/cats?tab=versions"):
         page.evaluate("address => { location.hash = address; }", address)
@@ -227,9 +221,7 @@ def test_nothing_is_wider_than_the_window(open_page: Open, cats: Shelf, width: i
         assert_fits(page, address)
 
 
-def test_chosen_items_are_excluded_removed_and_brought_back(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
+def test_selected_items_are_excluded_removed_and_restored(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("edits", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(5)])
     page = open_page("#/data/edits")
     grid(page).press("Space")
@@ -256,10 +248,8 @@ def test_chosen_items_are_excluded_removed_and_brought_back(
     assert [item["excluded"] for item in items] == [True, True, False, False, False]
 
 
-def test_an_edit_is_not_undone_where_somebody_else_was_there_since(
-    open_page: Open, server: TrainingServer, cats: Shelf
-) -> None:
-    name = f"shared-{secrets.token_hex(2)}"  # a test that is run again finds what its first run left
+def test_edit_cannot_be_undone_after_a_later_edit(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
+    name = f"shared-{secrets.token_hex(2)}"  # unique, because a rerun would find the dataset of the first run
     cats.put(name, [cats.keep(f"{index}.png", png(index), "a cat") for index in range(3)])
     page = open_page(f"#/data/{name}")
     grid(page).press("Delete")
@@ -271,22 +261,22 @@ def test_an_edit_is_not_undone_where_somebody_else_was_there_since(
     assert captions(server, name) == ["a cat, by another"] * 2
 
 
-def test_chosen_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
+def test_selected_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("whole", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(4)])
     page = open_page("#/data/whole")
     grid(page).press("Space")
     page.get_by_role("button", name="Split off…").click()
-    page.get_by_label("Dataset that gets the items").fill("part")
+    page.get_by_label("Target dataset").fill("part")
     page.get_by_role("dialog").get_by_role("button", name="Split off").click()
     expect(page.get_by_text("1 item was moved to part.")).to_be_visible()
     expect(status(page)).to_have_text("3 items")
     assert captions(server, "part") == ["a cat"]
 
 
-def test_what_a_check_finds_is_removed_and_one_of_each_group_kept(
+def test_check_removes_damaged_items_and_duplicates(
     open_page: Open, server: TrainingServer, cats: Shelf, complaints: Complaints
 ) -> None:
-    # Of a damaged picture there is no thumbnail.
+    # A damaged picture has no thumbnail.
     complaints.allowed = ("404",)
     whole = png(40, (256, 256))
     twins = [cats.keep(f"twin {index}.png", png(30), "a cat" if index else None) for index in range(3)]

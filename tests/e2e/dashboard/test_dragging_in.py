@@ -1,4 +1,4 @@
-"""Files that are dragged into a dataset in a browser."""
+"""Uploads to a dataset in a browser."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from tests.e2e.shelves import png
 from tests.e2e.training_server import TrainingServer
 
 CLIENT = ROOT / "api" / "dashboard" / "vendor" / "tus.min.js"
-fetched = pytest.mark.skipif(not CLIENT.exists(), reason="the client of uploads could not be fetched: make charts")
+fetched = pytest.mark.skipif(not CLIENT.exists(), reason="tus-js-client is not installed: make charts")
 
-#: Bytes a second, so that what is sent can be cut off.
+#: Bytes per second, so that uploads can be interrupted.
 SLOW = 400_000
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four pictures in a folder and one below it, with captions; and what systems leave there."""
+    """A folder of captioned pictures with a subfolder, and a system file."""
     place = tmp_path / "my cats"
     (place / "more").mkdir(parents=True)
     for index in range(4):
@@ -48,8 +48,8 @@ def dataset(server: TrainingServer, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def give(page: Page, what: Path) -> None:
-    """As if it had been chosen."""
+def choose_files(page: Page, what: Path) -> None:
+    """Choose a file or folder in the picker."""
     kind = "[webkitdirectory]" if what.is_dir() else ":not([webkitdirectory])"
     page.locator(f".adding input[type=file]{kind}").set_input_files(what)
 
@@ -65,21 +65,21 @@ def slow_down(page: Page) -> None:
 
 
 @fetched
-def test_a_folder_becomes_items_with_their_captions(
+def test_folder_upload_adds_items_with_captions(
     open_page: Open, server: TrainingServer, dataset: str, folder: Path
 ) -> None:
     page = open_page(f"#/data/{dataset}")
     expect(page.locator(".items-panel .empty")).to_be_visible()
     (folder / "notes.pdf").write_bytes(b"%PDF")
-    give(page, folder)
+    choose_files(page, folder)
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 10 files added")
-    expect(page.locator(".uploads-panel")).to_contain_text("1 left out: notes.pdf")
+    expect(page.locator(".uploads-panel")).to_contain_text("1 skipped: notes.pdf")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
     assert len(server.get(f"/datasets/{dataset}/versions")["versions"]) == 1
     one_more = folder.parent / "5.png"
     one_more.write_bytes(png(5))
-    give(page, one_more)
+    choose_files(page, one_more)
     expect(page.locator(".tile")).to_have_count(6)
     names = [item["name"] for item in server.get(f"/datasets/{dataset}/items")["items"]]
     assert names == ["0.png", "1.png", "2.png", "3.png", "5.png", "more/last.png"]
@@ -88,18 +88,16 @@ def test_a_folder_becomes_items_with_their_captions(
 
 
 @fetched
-def test_an_upload_that_a_reload_cuts_off_goes_on_where_it_stopped(
-    open_page: Open, server: TrainingServer, dataset: str, noise: Path
-) -> None:
+def test_upload_continues_after_a_reload(open_page: Open, server: TrainingServer, dataset: str, noise: Path) -> None:
     page = open_page(f"#/data/{dataset}")
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
-    give(page, noise)
+    choose_files(page, noise)
     [before] = until(lambda: [each for each in uploads_to(server, dataset) if each["offset"]], what="some bytes")
     page.reload()
-    expect(page.get_by_text("1 upload to this dataset was cut off")).to_be_visible()
-    give(page, noise)
+    expect(page.get_by_text("1 upload to this dataset was interrupted")).to_be_visible()
+    choose_files(page, noise)
     expect(page.locator(".uploads-panel")).to_contain_text("1 of 1 file added")
     [after] = uploads_to(server, dataset)
     assert (after["upload_id"], after["status"]) == (before["upload_id"], "completed")
@@ -107,26 +105,24 @@ def test_an_upload_that_a_reload_cuts_off_goes_on_where_it_stopped(
 
 
 @fetched
-def test_uploads_pause_and_go_on_whichever_screen_is_shown(
+def test_upload_is_paused_and_resumed_on_another_screen(
     open_page: Open, server: TrainingServer, dataset: str, noise: Path
 ) -> None:
     page = open_page(f"#/data/{dataset}")
     expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
-    give(page, noise)
+    choose_files(page, noise)
     until(lambda: any(each["offset"] for each in uploads_to(server, dataset)), what="some bytes")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".uploads-panel")).to_contain_text("paused")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     page.get_by_role("navigation").get_by_role("link", name="Tasks").click()
     until(lambda: uploads_to(server, dataset)[0]["status"] == "completed", what="the upload")
     page.go_back()
     expect(page.locator(".tile")).to_have_count(1)
 
 
-def test_where_the_client_could_not_be_fetched_the_page_says_so(
-    open_page: Open, server: TrainingServer, dataset: str
-) -> None:
+def test_missing_upload_client_is_reported(open_page: Open, server: TrainingServer, dataset: str) -> None:
     def without(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, body=answer.text().replace('<meta name="uploads" content="tus">', ""))
@@ -138,4 +134,4 @@ def test_where_the_client_could_not_be_fetched_the_page_says_so(
     button = page.get_by_role("button", name="Add files…")
     expect(button).to_have_attribute("aria-disabled", "true")
     button.click(force=True)
-    expect(page.get_by_text("This page cannot upload")).to_be_visible()
+    expect(page.get_by_text("Uploads are not available on this page")).to_be_visible()

@@ -1,4 +1,4 @@
-"""GPUs and drivers that fail, in a browser: why, and what to do, can be read there."""
+"""Failing GPUs and drivers in a browser, with reason and remedy."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    """Six GPUs; whatever hangs is let go at the end, so that the server can end."""
+    """Six GPUs; hanging calls are released at the end, so that the server can stop."""
     if compiler() is None:
         why = "no C compiler on PATH: the stand-in for libnvidia-ml.so.1 cannot be built"
         if os.environ.get("CI") == "true":
@@ -30,16 +30,16 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def faulty(machine: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """Lost, hung, unhealthy, degraded and draining, in this order; the last GPU is well."""
+    """A server with GPUs that are lost, hung, unhealthy, degraded, draining and healthy, in this order."""
     settings = {"GPU_SOURCE": "nvml", **machine.environment()}
     with TrainingServer(tmp_path_factory.mktemp("faulty"), **settings) as server:
         until(lambda: len(server.get("/gpu/available")["available_gpus"]) == 6)
 
-        def hears() -> bool:
+        def receives_xid() -> bool:
             machine.raise_xid(5, 43)
             return bool(server.events(type="xid"))
 
-        until(hears, what="the server to listen for Xid errors")
+        until(receives_xid, what="the server to listen for Xid errors")
         server.register(gpu_ids=[4], task_id="ended")
         machine.set(4, "memory_used", 20_000 << 20)
         until(lambda: server.gpu(4)["memory"]["used"] > 10_000)
@@ -58,7 +58,7 @@ def card(page: Page, gpu: int) -> Locator:
     return page.get_by_role("article", name=f"GPU {gpu}")
 
 
-def test_each_fault_is_said_with_its_reason_and_what_to_do(open_page: Open, faulty: TrainingServer) -> None:
+def test_each_fault_shows_reason_and_remedy(open_page: Open, faulty: TrainingServer) -> None:
     page = open_page(at=faulty)
     for gpu, status, reason, remedy in (
         (0, "lost", "the driver has lost this GPU", "reboot"),
@@ -74,24 +74,24 @@ def test_each_fault_is_said_with_its_reason_and_what_to_do(open_page: Open, faul
     expect(card(page, 5).locator(".condition")).to_be_empty()
 
 
-def test_one_old_reading_does_not_make_all_look_old(open_page: Open, faulty: TrainingServer) -> None:
+def test_one_stale_reading_is_marked_alone(open_page: Open, faulty: TrainingServer) -> None:
     page = open_page(at=faulty)
     expect(card(page, 1).locator(".age")).to_contain_text("old")
     expect(card(page, 5).locator(".age")).to_be_hidden()
     expect(page.locator(".banner.stale")).to_be_hidden()
 
 
-def test_the_page_of_a_gpu_that_cannot_be_read_claims_nothing(open_page: Open, faulty: TrainingServer) -> None:
+def test_page_of_an_unreadable_gpu_shows_no_values(open_page: Open, faulty: TrainingServer) -> None:
     page = open_page("#/gpu/1", at=faulty)
     expect(page.locator(".condition")).to_contain_text("a driver call has not returned for")
-    expect(page.get_by_text("Who holds its memory cannot be read now.")).to_be_visible()
+    expect(page.get_by_text("The processes using its memory cannot be read at the moment.")).to_be_visible()
 
 
-def test_a_driver_that_fails_as_a_whole_is_said_once(open_page: Open, faulty: TrainingServer, machine: StandIn) -> None:
+def test_failing_driver_is_reported_once(open_page: Open, faulty: TrainingServer, machine: StandIn) -> None:
     page = open_page(at=faulty)
     machine.fail_driver(999)
     problem = page.locator("main > .screen > div > .note")
-    expect(problem).to_contain_text("The driver gives no readings.")
+    expect(problem).to_contain_text("The driver returns no readings.")
     expect(problem.locator("code").first).to_have_text("nvidia-smi")
     expect(page.locator(".banner.stale")).to_be_visible()
     expect(page.locator(".gpu-card .condition", has_text="NVML fails")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Names and log lines that mean harm, in a browser."""
+"""Hostile names and log lines in a browser."""
 
 from playwright.sync_api import expect
 
@@ -11,7 +11,7 @@ ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='
 BIDI = "abc\u202egnp.exe\u2066"
 
 
-def test_hostile_names_and_lines_are_text(open_page: Open, server: TrainingServer) -> None:
+def test_hostile_names_and_lines_are_shown_as_text(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(5, name=ATTACK, description=ATTACK + BIDI))
     server.await_status(task_id, "completed")
     append_to_log(server, task_id, f"{ATTACK}\n{BIDI}\n\x1b[31mred\x1b[0m\n".encode() + b"\xff\x00\n")
@@ -25,7 +25,7 @@ def test_hostile_names_and_lines_are_text(open_page: Open, server: TrainingServe
     assert_fits(page)
 
 
-def test_a_line_of_10_mb_does_not_hold_the_page_up(open_page: Open, server: TrainingServer) -> None:
+def test_page_handles_a_line_of_10_mb(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(5, name="long-winded"))
     server.await_status(task_id, "completed")
     append_to_log(server, task_id, b"x" * 10 * 2**20 + b"\nafter the long line\n")

@@ -1,4 +1,4 @@
-"""The screen of keys, people and the audit."""
+"""The access screen: keys, people and audit log."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def refusals(complaints: Complaints) -> None:
 
 @pytest.fixture
 def screen(open_page: Open, guarded: GuardedServer) -> Page:
-    """As an administrator sees it."""
+    """The access screen with an administrator signed in."""
     page = open_page("#/access", at=guarded)
     sign_in(page, guarded.admin_key)
     expect(page.locator(".audit-table")).to_be_visible()
@@ -32,10 +32,10 @@ def screen(open_page: Open, guarded: GuardedServer) -> Page:
 
 
 def make_key(page: Page, user: str) -> str:
-    """The key as the page has shown it; its dialog is still open."""
+    """Create a key on the page and return it; its dialog stays open."""
     page.get_by_role("button", name="New key").click()
-    page.get_by_label("User", exact=True).fill(user)
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("dialog").get_by_label("User", exact=True).fill(user)
+    page.get_by_role("button", name="Create key").click()
     return page.get_by_role("group", name="Key").inner_text()
 
 
@@ -45,50 +45,48 @@ def choose(page: Page, user: str, action: str) -> None:
     page.get_by_role("menuitem", name=action).click()
 
 
-def test_a_key_is_shown_once_and_signs_in_until_it_is_revoked(
-    screen: Page, open_page: Open, guarded: GuardedServer
-) -> None:
+def test_key_is_shown_once_and_valid_until_revoked(screen: Page, open_page: Open, guarded: GuardedServer) -> None:
     key = make_key(screen, "dora")
-    expect(screen.get_by_role("group", name="To try it")).to_contain_text(f"curl -H 'Authorization: Bearer {key}'")
+    expect(screen.get_by_role("group", name="Test it")).to_contain_text(f"curl -H 'Authorization: Bearer {key}'")
     screen.keyboard.press("Escape")
-    screen.get_by_role("button", name="It is noted").click()
+    screen.get_by_role("button", name="Done, I saved it").click()
     expect(screen.locator(".keys-table")).to_contain_text("dora")
     assert key not in screen.content()
     other = open_page(at=guarded)
     sign_in(other, key)
     expect(other.locator(".gpu-card")).to_have_count(8)
     choose(screen, "dora", "Revoke")
-    screen.get_by_role("button", name="Revoke it now").click()
+    screen.get_by_role("button", name="Revoke key").click()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(screen.locator(".keys-table")).not_to_contain_text("dora")
     screen.get_by_role("button", name="Revoked").click()
     expect(screen.locator(".keys-table")).to_contain_text("dora")
 
 
-def test_a_key_is_rotated(screen: Page, guarded: GuardedServer) -> None:
+def test_key_is_rotated(screen: Page, guarded: GuardedServer) -> None:
     guarded.make_key("rob")
     screen.reload()
     choose(screen, "rob", "Rotate")
     screen.get_by_role("button", name="1 day").click()
     expect(screen.get_by_role("group", name="Key")).to_contain_text("dp_")
-    screen.get_by_role("button", name="It is noted").click()
-    expect(screen.locator(".keys-table tr").filter(has_text="replaced by another")).to_have_count(1)
+    screen.get_by_role("button", name="Done, I saved it").click()
+    expect(screen.locator(".keys-table tr").filter(has_text="replaced")).to_have_count(1)
 
 
-def test_a_quota_is_changed_in_place(screen: Page, guarded: GuardedServer) -> None:
+def test_quota_is_changed_in_place(screen: Page, guarded: GuardedServer) -> None:
     guarded.make_key("quinn", quota={"gpus": 2})
     screen.reload()
-    field = screen.get_by_label("quinn: GPUs at a time")
+    field = screen.get_by_label("quinn: GPUs at the same time")
     expect(field).to_have_value("2")
     expect(screen.locator(".people-table tr[data-user=quinn]")).to_contain_text("0 used")
-    expect(screen.locator(".access-own [data-bound=gpus] dd")).to_have_text("0 no bound")
+    expect(screen.locator(".access-own [data-bound=gpus] dd")).to_have_text("0 unlimited")
     field.fill("4")
     field.press("Enter")
     expect(screen.locator(".toast")).to_contain_text("quinn")
     (quinn,) = [user for user in guarded.get("/auth/users")["users"] if user["user_id"] == "quinn"]
     assert quinn["quota"]["gpus"] == 4
-    screen.get_by_label("Who", exact=True).fill("admin")
-    screen.get_by_label("What", exact=True).fill("users")
+    screen.get_by_label("User", exact=True).fill("admin")
+    screen.get_by_label("Action", exact=True).fill("users")
     row = screen.locator(".audit-table > tbody > tr")
     expect(row).to_have_count(1)
     row.locator("summary").click()
@@ -97,12 +95,12 @@ def test_a_quota_is_changed_in_place(screen: Page, guarded: GuardedServer) -> No
     expect(row.locator("ins")).to_have_text("4")
 
 
-def test_the_audit_is_verified(screen: Page) -> None:
+def test_audit_log_is_verified(screen: Page) -> None:
     screen.get_by_role("button", name="Verify").click()
-    expect(screen.locator(".note").filter(has_text="are as they were written")).to_be_visible()
+    expect(screen.locator(".note").filter(has_text="are unchanged")).to_be_visible()
 
 
-def test_others_see_their_own_quota_only(open_page: Open, guarded: GuardedServer) -> None:
+def test_users_see_only_their_own_quota(open_page: Open, guarded: GuardedServer) -> None:
     key = guarded.make_key("tim", quota={"gpus": 3})
     page = open_page("#/access", at=guarded, locale="zh-CN")
     page.get_by_label("密钥").fill(key["api_key"])
@@ -112,14 +110,14 @@ def test_others_see_their_own_quota_only(open_page: Open, guarded: GuardedServer
     expect(page.get_by_role("heading", name="访问权限")).to_be_visible()
 
 
-def test_axe_finds_nothing(open_page: Open, guarded: GuardedServer, axe: str) -> None:
+def test_access_screen_has_no_accessibility_violations(open_page: Open, guarded: GuardedServer, axe: str) -> None:
     page = open_page("#/access", at=guarded)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert violations(page, axe) == []
     sign_in(page, guarded.admin_key)
     page.locator(".audit-table summary").first.click()
     page.get_by_role("button", name="Verify").click()
-    expect(page.locator(".note").filter(has_text="as they were written")).to_be_visible()
+    expect(page.locator(".note").filter(has_text="are unchanged")).to_be_visible()
     assert violations(page, axe) == []
     page.locator(".who").click()
     assert violations(page, axe) == []
@@ -130,6 +128,6 @@ def test_axe_finds_nothing(open_page: Open, guarded: GuardedServer, axe: str) ->
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440, 2560])
-def test_nothing_reaches_beyond_the_window(screen: Page, width: int) -> None:
+def test_access_screen_fits_every_window_width(screen: Page, width: int) -> None:
     screen.set_viewport_size({"width": width, "height": 900})
     assert_fits(screen)

@@ -1,4 +1,4 @@
-"""What a browser loads for a screen, and screens that cannot be loaded."""
+"""The size of screens, and screens that cannot be loaded."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.e2e.server import ROOT
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
-#: Page, scripts, styles and the texts of all screens (20 KB), as they go over the wire: compressed.
+#: Compressed size of page, scripts, styles and the texts of all screens (20 KB).
 BUDGET_BYTES = 118_000
 
 _LOADED = """() => {
@@ -22,20 +22,20 @@ _LOADED = """() => {
 
 
 def loaded(page: Page) -> dict[str, int]:
-    """The bytes of page, scripts, texts and styles that a page has asked for, unpacked, by path."""
+    """Return the transferred bytes of page, scripts, texts and styles by path."""
     found: dict[str, int] = page.evaluate(_LOADED)
     return found
 
 
 def copy_of_the_code(directory: Path) -> Path:
-    """The service's code, to be changed; without the charts."""
+    """Copy the service's code without the charts."""
     ignored = shutil.ignore_patterns("__pycache__", "vendor")
     shutil.copytree(ROOT / "api", directory / "api", ignore=ignored)
     shutil.copy(ROOT / "run.py", directory)
     return directory
 
 
-def heading(page: Page, name: str) -> None:
+def expect_heading(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
 
@@ -45,7 +45,7 @@ def open_tasks(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def ended(server: TrainingServer) -> str:
-    """A training that has ended."""
+    """A completed training."""
     task_id = server.start_task(toy(20, name="small"))
     server.await_status(task_id, "completed")
     return task_id
@@ -63,13 +63,13 @@ def ended(server: TrainingServer) -> str:
         ("#/access", ".audit-table"),
     ],
 )
-def test_a_screen_is_light(open_page: Open, ended: str, address: str, awaited: str) -> None:
+def test_screen_stays_within_the_size_budget(open_page: Open, ended: str, address: str, awaited: str) -> None:
     page = open_page(address.format(ended))
     expect(page.locator(awaited).first).to_be_visible()
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
-def test_a_page_loads_one_language_and_no_charts_before_it_draws_one(open_page: Open) -> None:
+def test_page_loads_only_what_it_needs(open_page: Open) -> None:
     page = open_page(locale="zh-CN")
     expect(page.locator(".gpu-card")).to_have_count(4)
     names = {path.split("/", 3)[-1] for path in loaded(page)}
@@ -77,13 +77,13 @@ def test_a_page_loads_one_language_and_no_charts_before_it_draws_one(open_page: 
     assert names.isdisjoint({"locales/en.json", "screens/tasks/task.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
 
 
-@pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")
-def test_charts_come_when_they_are_drawn_first(open_page: Open) -> None:
+@pytest.mark.skipif(not has_charts(), reason="uPlot is not installed: make charts")
+def test_charts_are_loaded_on_demand(open_page: Open) -> None:
     page = open_page("#/gpu/0")
     expect(page.locator(".gpu-charts canvas")).to_have_count(4)
 
 
-def test_where_charts_could_not_be_fetched_there_are_tables(open_page: Open, tmp_path: Path) -> None:
+def test_tables_replace_missing_charts(open_page: Open, tmp_path: Path) -> None:
     bare = TrainingServer(tmp_path / "bare")
     bare.code = copy_of_the_code(tmp_path / "code")
     with bare:
@@ -94,9 +94,7 @@ def test_where_charts_could_not_be_fetched_there_are_tables(open_page: Open, tmp
         page.close()
 
 
-def test_a_screen_that_cannot_be_loaded_opens_when_the_service_is_back(
-    open_page: Open, tmp_path: Path, complaints: Complaints
-) -> None:
+def test_screen_opens_after_the_service_restarts(open_page: Open, tmp_path: Path, complaints: Complaints) -> None:
     complaints.allowed = GONE
     with TrainingServer(tmp_path / "mortal") as mortal:
         page = open_page(at=mortal)
@@ -104,16 +102,14 @@ def test_a_screen_that_cannot_be_loaded_opens_when_the_service_is_back(
         mortal.kill()
         open_tasks(page)
         expect(page.locator(".banner.lost")).to_be_visible()
-        heading(page, "Machine")
+        expect_heading(page, "Machine")
         mortal.start(port=mortal.port)
-        heading(page, "Tasks")
+        expect_heading(page, "Tasks")
         expect(page.locator(".banner.lost")).to_be_hidden()
         page.close()
 
 
-def test_a_page_of_another_version_of_the_service_is_loaded_anew(
-    open_page: Open, tmp_path: Path, complaints: Complaints
-) -> None:
+def test_page_reloads_after_an_update_of_the_service(open_page: Open, tmp_path: Path, complaints: Complaints) -> None:
     complaints.allowed = (*GONE, "status of 404")
     with TrainingServer(tmp_path / "renewed") as renewed:
         page = open_page(at=renewed)
@@ -123,6 +119,6 @@ def test_a_page_of_another_version_of_the_service_is_loaded_anew(
         renewed.code = copy_of_the_code(tmp_path / "code")
         renewed.start(port=renewed.port)
         open_tasks(page)
-        heading(page, "Tasks")
+        expect_heading(page, "Tasks")
         assert before.isdisjoint(set(loaded(page)) - {"/"})
         page.close()

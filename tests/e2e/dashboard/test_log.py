@@ -19,26 +19,26 @@ def height(page: Page) -> int:
 
 @pytest.fixture(scope="module")
 def talkative(server: TrainingServer) -> str:
-    """A training that said 20,000 lines, and failed."""
+    """A failed training with 20,000 lines of output."""
     knobs = {"log_lines_per_step": 1000, "fail_at_step": 20}
     task_id = server.start_task(toy(40, name="talkative", step_seconds=0.01, knobs=knobs))
     server.await_status(task_id, "failed")
     return task_id
 
 
-def test_only_what_can_be_seen_is_in_the_page(open_page: Open, talkative: str) -> None:
+def test_only_visible_lines_are_rendered(open_page: Open, talkative: str) -> None:
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".log-line").first).to_be_visible()
     assert lines_in_page(page) < 120
     before = height(page)
     page.locator(".log-scroll").evaluate("element => (element.scrollTop = 0)")
-    # What lies above comes when it is scrolled to.
+    # Older lines are loaded on scrolling.
     until(lambda: page.wait_for_timeout(50) or height(page) > before, what="older lines")
     assert lines_in_page(page) < 120
 
 
-def test_search_finds_what_is_far_above(open_page: Open, talkative: str, complaints: Complaints) -> None:
-    # A browser tells its console of every refusal, such as that of a pattern.
+def test_search_finds_lines_outside_the_loaded_range(open_page: Open, talkative: str, complaints: Complaints) -> None:
+    # The browser logs every rejected request, such as an invalid pattern.
     complaints.allowed = ("status of 400",)
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".log-line").first).to_be_visible()
@@ -50,7 +50,7 @@ def test_search_finds_what_is_far_above(open_page: Open, talkative: str, complai
     expect(page.get_by_label("Search the log")).to_have_class("input wrong")
 
 
-def test_errors_are_jumped_to_and_filtered(open_page: Open, talkative: str) -> None:
+def test_errors_can_be_jumped_to_and_filtered(open_page: Open, talkative: str) -> None:
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".log-line").first).to_be_visible()
     page.locator("h1").click()
@@ -62,8 +62,8 @@ def test_errors_are_jumped_to_and_filtered(open_page: Open, talkative: str) -> N
     expect(page.locator(".note[data-tone=bad]")).to_contain_text("What to do:")
 
 
-def test_what_is_said_is_followed_and_can_be_paused(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(30_000, name="goes on", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
+def test_log_is_followed_and_paused(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(30_000, name="long", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
     server.await_step(task_id, 5)
     page = open_page(f"#/tasks/{task_id}")
     last = page.locator(".log-line .log-number").last
@@ -80,14 +80,14 @@ def test_what_is_said_is_followed_and_can_be_paused(open_page: Open, server: Tra
     server.stop_task(task_id, force=True)
 
 
-@pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")
-def test_curves_are_drawn(open_page: Open, talkative: str) -> None:
+@pytest.mark.skipif(not has_charts(), reason="uPlot is not installed: make charts")
+def test_loss_chart_is_drawn(open_page: Open, talkative: str) -> None:
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".loss-panel canvas")).to_be_visible()
     expect(page.locator(".loss-panel .legend")).to_contain_text("smoothed")
 
 
-def test_long_lines_are_broken_on_request_and_it_is_remembered(open_page: Open, server: TrainingServer) -> None:
+def test_line_wrapping_is_stored(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(5, name="long lines"))
     server.await_status(task_id, "completed")
     long = "".join(f"{n:09} " for n in range(100))
@@ -97,13 +97,13 @@ def test_long_lines_are_broken_on_request_and_it_is_remembered(open_page: Open, 
     scroll = page.locator(".log-scroll")
     expect(scroll).to_contain_text("the end")
     before = height(page)
-    page.get_by_role("button", name="Break long lines").click()
-    expect(page.get_by_role("button", name="Break long lines")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Wrap long lines").click()
+    expect(page.get_by_role("button", name="Wrap long lines")).to_have_attribute("aria-pressed", "true")
     assert height(page) > before
     assert scroll.evaluate("element => element.scrollWidth - element.clientWidth") == 0
     page.reload()
     expect(scroll).to_contain_text("the end")
-    # Each line is as high as its text needs, or a little more, and ends where the next one begins.
+    # Each line has the height of its text, or slightly more, so that lines do not overlap.
     assert scroll.evaluate(_ILL_FITTING) == []
 
 

@@ -1,4 +1,4 @@
-"""The machine's screen in a browser."""
+"""The machine screen in a browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
 
-def test_shows_each_gpu_with_its_readings(open_page: Open) -> None:
+def test_each_gpu_is_shown_with_its_readings(open_page: Open) -> None:
     page = open_page()
     expect(page.locator(".gpu-card")).to_have_count(4)
     first = page.locator(".gpu-card").first
@@ -22,7 +22,7 @@ def test_shows_each_gpu_with_its_readings(open_page: Open) -> None:
     expect(page).to_have_title("Machine · Diffusion-Pipe")
 
 
-def test_a_gpu_has_a_page_of_its_own(open_page: Open) -> None:
+def test_gpu_has_its_own_page(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("link", name="GPU 1", exact=True).click()
     expect(page.get_by_role("heading", name="GPU 1", level=1)).to_be_visible()
@@ -30,7 +30,7 @@ def test_a_gpu_has_a_page_of_its_own(open_page: Open) -> None:
     expect(page.locator(".gpu-charts .panel")).to_have_count(4)
 
 
-def test_many_gpus_are_tiles(open_page: Open, tmp_path: Path) -> None:
+def test_many_gpus_are_shown_as_tiles(open_page: Open, tmp_path: Path) -> None:
     settings = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3"}
     with TrainingServer(tmp_path / "many", **settings) as many:
         page = open_page(at=many)
@@ -43,7 +43,7 @@ def test_many_gpus_are_tiles(open_page: Open, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def six_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """Eight GPUs, six of them at work: each training evaluates and saves every few seconds."""
+    """Eight GPUs with six trainings that evaluate and save every few seconds."""
     with TrainingServer(tmp_path_factory.mktemp("six")) as busy:
         config = {"eval_every_n_epochs": 1, "save_every_n_epochs": 1}
         for gpu in range(6):
@@ -53,7 +53,7 @@ def six_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingSe
         yield busy
 
 
-def test_shows_the_task_on_a_gpu_and_who_holds_its_memory(open_page: Open, six_running: TrainingServer) -> None:
+def test_gpu_shows_its_task_and_processes(open_page: Open, six_running: TrainingServer) -> None:
     page = open_page(at=six_running)
     card = page.locator(".gpu-card").nth(2)
     task_id = six_running.gpu(2)["current_task"]["task_id"]
@@ -61,27 +61,27 @@ def test_shows_the_task_on_a_gpu_and_who_holds_its_memory(open_page: Open, six_r
     expect(card.locator(".holders li").first).to_contain_text("python", timeout=40_000)
 
 
-def test_asks_seldom_while_nothing_changes(open_page: Open, six_running: TrainingServer) -> None:
+def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_running: TrainingServer) -> None:
     pages = [open_page(address, at=six_running) for address in ("#/", "#/gpu/0")]
     for page in pages:
         expect(page.locator(".gpu-card .holders li").first).to_contain_text("python", timeout=40_000)
     page.wait_for_timeout(3_000)
-    asked: list[list[str]] = [[], []]
-    for page, urls in zip(pages, asked, strict=True):
+    requested: list[list[str]] = [[], []]
+    for page, urls in zip(pages, requested, strict=True):
         page.on("request", lambda request, urls=urls: urls.append(request.url))
     page.wait_for_timeout(12_000)
-    assert [urls for urls in asked if len(urls) > 12] == []
+    assert [urls for urls in requested if len(urls) > 12] == []
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks", "#/start", "#/gpu/0"])
-def test_a_narrow_screen_is_not_scrolled_to_the_side(open_page: Open, address: str) -> None:
+def test_screen_fits_a_narrow_window(open_page: Open, address: str) -> None:
     page = open_page(address, viewport={"width": 360, "height": 780})
     expect(page.locator("h1")).to_be_visible()
     expect(page.locator(".banner.simulated")).to_be_visible()
     assert_fits(page)
 
 
-def test_speaks_chinese_and_remembers_what_was_chosen(open_page: Open) -> None:
+def test_language_and_theme_are_stored(open_page: Open) -> None:
     page = open_page(locale="zh-CN", color_scheme="dark")
     expect(page.get_by_role("heading", name="机器", level=1)).to_be_visible()
     page.get_by_role("button", name="浅色").click()
@@ -92,19 +92,19 @@ def test_speaks_chinese_and_remembers_what_was_chosen(open_page: Open) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 
-def test_asks_nobody_but_its_own_service(open_page: Open, server: TrainingServer) -> None:
-    asked: list[str] = []
+def test_page_sends_requests_only_to_its_service(open_page: Open, server: TrainingServer) -> None:
+    requested: list[str] = []
     page = open_page()
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requested.append(request.url))
     page.reload()
     expect(page.locator(".gpu-card")).to_have_count(4)
-    assert asked
-    assert [url for url in asked if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []
+    assert requested
+    assert [url for url in requested if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []
 
 
-def test_why_a_gpu_is_busy_and_what_happened_is_said_in_chinese(open_page: Open, server: TrainingServer) -> None:
+def test_events_and_failures_are_translated(open_page: Open, server: TrainingServer) -> None:
     fails = {"fail_at_step": 12, "fail_with": "cuda_oom"}
-    # So slow that a look falls between its first step and its last.
+    # Slow enough that GPU readings fall between its first and last step.
     failed = server.start_task(toy(20, gpus=[1], step_seconds=0.3, knobs=fails))
     server.await_status(failed, "failed")
     page = open_page(locale="zh-CN")

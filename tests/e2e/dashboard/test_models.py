@@ -1,4 +1,4 @@
-"""Models in a browser: what is here, what a file is, and from a new training to the file of its version."""
+"""Models in a browser: files on the machine, identification of files, and saved models."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """With a checkpoint of SDXL and half of what Z-Image needs; its hub has no repositories."""
+    """A server with SDXL, half of Z-Image's files, and a hub without repositories."""
     root = tmp_path_factory.mktemp("models")
     write_stand_in(root / "comfy" / "checkpoints" / "xl.safetensors", STAND_INS["sdxl"])
     write_stand_in(root / "comfy" / "vae" / "ae.safetensors", STAND_INS["vae-flux"])
@@ -31,8 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
 
 
 @pytest.fixture(scope="module")
-def kept(server: TrainingServer) -> str:
-    """A finished training whose file is version 1 and `prod` of a model."""
+def finished(server: TrainingServer) -> str:
+    """A finished training whose model is saved as version 1 with the alias `prod`."""
     task_id = server.start_task(toy(20, name="cats"))
     server.await_status(task_id, "completed")
     artifact = adapter_of(server, task_id)["path"]
@@ -60,10 +60,10 @@ def type_row(page: Page, name: str) -> Any:
         ("#/start?model=sdxl", ".preset-card"),
     ],
 )
-def test_axe_finds_nothing_on_screens_of_models(
-    open_page: Open, kept: str, axe: str, address: str, awaited: str
+def test_models_have_no_accessibility_violations(
+    open_page: Open, finished: str, axe: str, address: str, awaited: str
 ) -> None:
-    page = open_page(address.format(kept))
+    page = open_page(address.format(finished))
     expect(page.locator(awaited).first).to_be_visible()
     assert violations(page, axe) == []
     for look in looks(page):
@@ -71,18 +71,18 @@ def test_axe_finds_nothing_on_screens_of_models(
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
-def test_each_model_type_says_what_of_it_is_here(open_page: Open) -> None:
+def test_model_types_show_their_state_on_this_machine(open_page: Open) -> None:
     page = open_page("#/models")
     expect(page.locator(".type-row")).to_have_count(24)
-    expect(type_row(page, "SDXL")).to_contain_text("whole")
+    expect(type_row(page, "SDXL")).to_contain_text("Ready")
     type_row(page, "Z-Image").click()
     expect(page.locator(".component[data-tone=ok]")).to_have_count(1)
     expect(page.get_by_role("button", name="Download 2")).to_be_visible()
-    page.get_by_role("button", name="whole", exact=True).click()
+    page.get_by_role("button", name="Ready", exact=True).click()
     expect(page.locator(".type-row")).to_have_count(1)
 
 
-def test_a_download_that_fails_says_why_and_can_go_on(open_page: Open) -> None:
+def test_failed_download_shows_the_cause_and_can_be_resumed(open_page: Open) -> None:
     page = open_page("#/models?type=z_image")
     page.get_by_role("button", name="Download 2").click()
     row = page.locator(".downloads .download-row")
@@ -91,21 +91,21 @@ def test_a_download_that_fails_says_why_and_can_go_on(open_page: Open) -> None:
     expect(row.locator(".status")).to_contain_text("failed")
 
 
-def test_a_file_is_told_by_its_content(open_page: Open, server: TrainingServer, complaints: Complaints) -> None:
+def test_file_is_identified_by_its_content(open_page: Open, server: TrainingServer, complaints: Complaints) -> None:
     complaints.allowed = ("status of 404",)
     path = write_stand_in(Path(server.settings["MODELS_DIRECTORIES"]) / "x.bin", STAND_INS["vae-flux2"])
     page = open_page("#/models")
     page.get_by_label("Path on the server").fill(str(path))
-    page.get_by_role("button", name="Look").click()
-    expect(page.locator(".examine .note")).to_contain_text("whole")
+    page.get_by_role("button", name="Identify").click()
+    expect(page.locator(".examine .note")).to_contain_text("Complete.")
     page.locator(".place-list").get_by_role("link", name="ideogram4").click()
     expect(page.locator(".type-detail code").first).to_have_text("ideogram4")
     page.get_by_label("Path on the server").fill("/nowhere")
-    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Identify").click()
     expect(page.locator(".examine .note[data-tone=bad]")).to_be_visible()
 
 
-def test_a_version_in_use_is_not_deleted_and_says_by_what(open_page: Open, kept: str, complaints: Complaints) -> None:
+def test_version_in_use_cannot_be_deleted(open_page: Open, finished: str, complaints: Complaints) -> None:
     complaints.allowed = ("status of 409",)
     page = open_page("#/registry")
     page.get_by_role("link", name="cats").click()
@@ -113,7 +113,7 @@ def test_a_version_in_use_is_not_deleted_and_says_by_what(open_page: Open, kept:
     expect(card.locator(".alias.prod")).to_be_visible()
     card.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("prod")
     page.get_by_role("button", name="Cancel").click()
     card.get_by_role("button", name="Actions").click()
@@ -121,16 +121,16 @@ def test_a_version_in_use_is_not_deleted_and_says_by_what(open_page: Open, kept:
     page.get_by_label("Notes").fill("overtrained")
     page.get_by_role("button", name="Save").click()
     expect(card).to_contain_text("overtrained")
-    expect(card.get_by_role("link", name="cats")).to_have_attribute("href", f"#/tasks/{kept}")
+    expect(card.get_by_role("link", name="cats")).to_have_attribute("href", f"#/tasks/{finished}")
 
 
-def test_from_a_new_training_to_the_file_of_its_version_by_mouse_alone(open_page: Open, server: TrainingServer) -> None:
+def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
     shelf.put("pups", [shelf.keep("pup.png", png(3), "a pup")])
     shelf.close()
     page = open_page("#/", accept_downloads=True)
     page.get_by_role("link", name="New training").click()
-    # What was set of a directory for the trainer's model is left behind when the toy is chosen instead.
+    # Settings of a directory are dropped when the toy is chosen instead.
     page.locator(".model-card[data-model=sdxl]").click()
     page.get_by_label("Dataset", exact=True).select_option("pups")
     page.get_by_label("Repeats").fill("2")
@@ -138,14 +138,14 @@ def test_from_a_new_training_to_the_file_of_its_version_by_mouse_alone(open_page
     page.locator(".model-card[data-model=toy]").click()
     expect(page.get_by_label("Repeats")).to_have_count(0)
     page.get_by_role("button", name="Validate").click()
-    expect(page.locator(".start-side")).to_contain_text("Nothing is wrong.")
+    expect(page.locator(".start-side")).to_contain_text("Ready to start")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator(".task-head")).to_be_visible()
     task_id = page.url.rsplit("/", 1)[1]
-    page.get_by_role("button", name="Make a version of toy").click()
-    page.get_by_role("link", name="Look at it").click()
+    page.get_by_role("button", name="Save to library as toy").click()
+    page.get_by_role("link", name="Open").click()
     card = page.locator(".version-card")
-    card.get_by_role("button", name="Make it prod").click()
+    card.get_by_role("button", name="Set as prod").click()
     expect(card.locator(".alias.prod")).to_be_visible()
     with page.expect_download() as given:
         card.get_by_role("link", name="Download").click()
@@ -157,7 +157,7 @@ def test_from_a_new_training_to_the_file_of_its_version_by_mouse_alone(open_page
     expect(card.get_by_role("link", name="pups@sha256:")).to_be_visible()
 
 
-def test_the_model_that_a_training_is_begun_with_is_seen_among_the_others(open_page: Open) -> None:
+def test_preselected_model_is_scrolled_into_view(open_page: Open) -> None:
     page = open_page("#/start?model=z_image", viewport={"width": 390, "height": 844})
     expect(page.locator(".model-card[aria-pressed=true]")).to_have_attribute("data-model", "z_image")
     assert page.evaluate(
@@ -169,7 +169,7 @@ def test_the_model_that_a_training_is_begun_with_is_seen_among_the_others(open_p
     )
 
 
-def test_the_plan_is_shown_where_a_small_screen_has_it_below_the_form(open_page: Open) -> None:
+def test_small_screen_scrolls_to_the_plan(open_page: Open) -> None:
     page = open_page("#/start", viewport={"width": 390, "height": 844})
     page.get_by_role("button", name="Validate").click()
-    expect(page.locator(".start-side").get_by_text("Nothing is wrong.")).to_be_in_viewport()
+    expect(page.locator(".start-side").get_by_text("Ready to start")).to_be_in_viewport()

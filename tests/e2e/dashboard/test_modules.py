@@ -1,4 +1,4 @@
-"""The page's own arithmetic, run where it runs."""
+"""Functions of the page's modules, called in a browser."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ def page(browser: Browser, server: TrainingServer) -> Iterator[Page]:
 
 
 def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
-    """An expression of what the module exports (`m`) and a value (`v`)."""
+    """Evaluate an expression with a module's exports (`m`) and a value (`v`)."""
     script = f"""async (v) => {{
         const base = new URL("../", document.querySelector("script[type=module]").src);
         const m = await import(new URL({module!r}, base).href);
@@ -44,9 +44,9 @@ def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
     return page.evaluate(script, value)
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0 attempts"), ("1", "1 attempt"), ("1,234", "1,234 attempts")])
-def test_a_count_of_one_is_said_as_one(page: Page, number: Any, said: str) -> None:
-    assert call(page, "app/i18n.js", "m.t('attempts.n', { n: v })", number) == said
+@pytest.mark.parametrize(("number", "text"), [(0, "0 attempts"), ("1", "1 attempt"), ("1,234", "1,234 attempts")])
+def test_count_of_one_is_singular(page: Page, number: Any, text: str) -> None:
+    assert call(page, "app/i18n.js", "m.t('attempts.n', { n: v })", number) == text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_count_of_one_is_said_as_one(page: Page, number: Any, said: str) -> No
         ("/optimizer", None),
     ],
 )
-def test_a_pointer_leads_to_its_line(page: Page, pointer: str, line: int | None) -> None:
+def test_pointer_is_located_in_toml(page: Page, pointer: str, line: int | None) -> None:
     assert call(page, "screens/start/toml.js", "m.lineOf(v[0], v[1])", [TOML, pointer]) == line
 
 
@@ -79,11 +79,11 @@ def test_a_pointer_leads_to_its_line(page: Page, pointer: str, line: int | None)
         ("m.utcTime('2026-11-25T09:00:00.123Z')", "2026-11-25 09:00:00 UTC"),
     ],
 )
-def test_figures_are_written_for_people(page: Page, expression: str, shown: str) -> None:
+def test_numbers_are_formatted(page: Page, expression: str, shown: str) -> None:
     assert call(page, "ui/format.js", expression) == shown
 
 
-def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
+def test_smoothing_keeps_the_first_value_and_skips_gaps(page: Page) -> None:
     expression = "[...m.smooth(new Map([[1, 4], [2, null], [3, 2]]), 0.5).values()]"
     assert call(page, "screens/tasks/series.js", expression) == [4, None, pytest.approx(8 / 3)]
 
@@ -99,12 +99,12 @@ def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
         ([], [None, None], False, [None, None]),
     ],
 )
-def test_axis_of_few_values_is_about_them(page: Page, xs: Any, given: Any, is_time: bool, shown: Any) -> None:
+def test_axis_of_few_values_is_centred(page: Page, xs: Any, given: Any, is_time: bool, shown: Any) -> None:
     expression = "m.spanX(v[0], v[1][0], v[1][1], v[2])"
     assert call(page, "ui/chart.js", expression, [xs, given, is_time]) == shown
 
 
-def test_many_gpus_are_summed_up(page: Page) -> None:
+def test_many_gpus_are_summarised(page: Page) -> None:
     expression = "m.summarise(v.map((each) => new Map(each)))"
     found = [[[1, 10], [2, 20]], [[1, 30], [2, None]], [[2, 40]]]
     assert call(page, "screens/tasks/gpu_use.js", expression, found) == [[1, 2], [20, 30], [10, 20], [30, 40]]

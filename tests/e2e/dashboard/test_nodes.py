@@ -1,4 +1,4 @@
-"""Several machines in a browser: grouped, told of when one falls silent, drained and undrained."""
+"""Several machines in a browser: groups, missing reports, draining."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ from tests.unit.builders import identity, reading
 from tests.unit.nodes.builders import PLACE, at, report
 
 
-def tell(server: TrainingServer, number: int, gpus: int = 2, **changes: object) -> None:
-    """The report of a machine with so many free GPUs."""
+def send_report(server: TrainingServer, number: int, gpus: int = 2, **changes: object) -> None:
+    """Send the report of a machine with this number of free GPUs."""
     found = [
         reading(index, identity=identity(index, uuid=f"GPU-{number}-{index}"), processes=()) for index in range(gpus)
     ]
-    told = report(*found, place=at(PLACE, host=f"box{number}"), **changes)
-    server.post(f"/nodes/gpu{number}/report", 200, json={"report": told})
+    sent = report(*found, place=at(PLACE, host=f"box{number}"), **changes)
+    server.post(f"/nodes/gpu{number}/report", 200, json={"report": sent})
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fleet(server: TrainingServer) -> None:
     for number in (2, 3):
-        tell(server, number)
+        send_report(server, number)
 
 
-def test_gpus_are_grouped_by_their_machine_and_one_machine_is_chosen(open_page: Open, server: TrainingServer) -> None:
+def test_gpus_are_grouped_and_filtered_by_machine(open_page: Open, server: TrainingServer) -> None:
     page = open_page()
     expect(page.locator(".fleet-node")).to_have_count(3)
     expect(page.get_by_role("region", name="gpu2")).to_contain_text("2 of 2 GPUs free")
@@ -39,51 +39,49 @@ def test_gpus_are_grouped_by_their_machine_and_one_machine_is_chosen(open_page: 
     assert "gpu3%3A1" in page.url
 
 
-def test_a_machine_is_drained_and_undrained(open_page: Open, server: TrainingServer) -> None:
-    tell(server, 2)
+def test_machine_is_drained_and_resumed(open_page: Open, server: TrainingServer) -> None:
+    send_report(server, 2)
     page = open_page("#/nodes")
     row = page.get_by_role("row").filter(has_text="gpu2")
     row.get_by_role("button", name="Drain").click()
-    page.get_by_label("Why").fill("its fans are replaced")
+    page.get_by_label("Reason").fill("its fans are replaced")
     page.get_by_role("dialog").get_by_role("button", name="Drain").click()
     expect(row).to_contain_text("its fans are replaced")
-    row.get_by_role("button", name="Undrain").click()
+    row.get_by_role("button", name="Resume").click()
     expect(row.get_by_role("button", name="Drain", exact=True)).to_be_visible()
 
 
-def test_a_machine_that_ended_can_be_forgotten(open_page: Open, server: TrainingServer) -> None:
-    tell(server, 4)
-    tell(server, 4, leaves=True)
+def test_stopped_machine_can_be_removed(open_page: Open, server: TrainingServer) -> None:
+    send_report(server, 4)
+    send_report(server, 4, leaves=True)
     page = open_page("#/nodes", viewport={"width": 390, "height": 844})
     row = page.get_by_role("row").filter(has_text="gpu4")
-    expect(row).to_contain_text("ended")
-    row.get_by_role("button", name="Forget").click()
-    page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    expect(row).to_contain_text("stopped")
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_role("row").filter(has_text="gpu4")).to_have_count(0)
 
 
-def test_what_is_to_be_done_about_a_machine_that_is_up_stands_out(open_page: Open, server: TrainingServer) -> None:
-    tell(server, 6, version="9.9.9")
+def test_problem_of_an_online_machine_is_highlighted(open_page: Open, server: TrainingServer) -> None:
+    send_report(server, 6, version="9.9.9")
     page = open_page("#/nodes")
     row = page.get_by_role("row").filter(has_text="gpu6")
-    expect(row).to_contain_text("up")
+    expect(row).to_contain_text("online")
     expect(row.locator(".warn")).to_contain_text("update the head first")
-    tell(server, 6, leaves=True)
+    send_report(server, 6, leaves=True)
     server.client.delete("/api/v1/nodes/gpu6").raise_for_status()
 
 
-def test_who_is_at_a_machine_by_keyboard_stays_there_while_others_come_and_go(
-    open_page: Open, server: TrainingServer
-) -> None:
-    tell(server, 2)
+def test_keyboard_focus_stays_while_machines_come_and_go(open_page: Open, server: TrainingServer) -> None:
+    send_report(server, 2)
     page = open_page("#/nodes")
     button = page.get_by_role("row").filter(has_text="gpu2").get_by_role("button", name="Drain", exact=True)
     button.focus()
-    tell(server, 5)
+    send_report(server, 5)
     other = page.get_by_role("row").filter(has_text="gpu5")
-    expect(other).to_contain_text("up")
-    tell(server, 5, leaves=True)
-    # Among many machines those that are gone are looked for: they come first.
+    expect(other).to_contain_text("online")
+    send_report(server, 5, leaves=True)
+    # Stopped machines are listed first.
     expect(page.locator("tr:has-text('gpu5') ~ tr:has-text('this server')")).to_have_count(1)
     expect(button).to_be_focused()
     server.client.delete("/api/v1/nodes/gpu5").raise_for_status()
@@ -91,62 +89,62 @@ def test_who_is_at_a_machine_by_keyboard_stays_there_while_others_come_and_go(
     expect(button).to_be_focused()
 
 
-def test_a_training_says_that_its_machine_is_silent(open_page: Open, server: TrainingServer) -> None:
+def test_training_shows_that_its_machine_is_silent(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, gpus=[0]))
     server.await_status(task_id, "running")
     address = f"#/tasks/{task_id}"
     page = open_page(address)
     [name] = {attempt["node"] for attempt in server.task(task_id)["attempts"]}
-    expect(page.get_by_text(f"On machine {name}")).to_be_visible()
+    expect(page.get_by_text(f"Machine {name}")).to_be_visible()
     page.goto("about:blank")
     page.route("**/api/v1/nodes", lambda route: route.fulfill(json=_silent(server, name, task_id)))
     page.goto(f"http://127.0.0.1:{server.port}/{address}")
-    told = page.locator(".note", has_text=f"On machine {name}: silent")
-    expect(told).to_contain_text("nothing was heard of it for 20 s")
-    expect(told).to_contain_text("not started elsewhere before that is known")
+    note = page.locator(".note", has_text=f"Machine {name}: no reports")
+    expect(note).to_contain_text("nothing was heard of it for 20 s")
+    expect(note).to_contain_text("not restarted elsewhere until this is known")
     page.goto(f"http://127.0.0.1:{server.port}/#/nodes")
-    expect(page.get_by_role("row").filter(has_text=f"{name} ").first).to_contain_text("goes on on gpu2")
+    expect(page.get_by_role("row").filter(has_text=f"{name} ").first).to_contain_text("continues on gpu2")
     server.stop_task(task_id, force=True)
 
 
 def _silent(server: TrainingServer, name: str, task_id: str) -> Any:
-    """The answer about all machines as if this one were silent, and its training had gone to gpu2."""
+    """Return the list of machines as if this one were silent and its training had moved to gpu2."""
     answer = server.client.get("/api/v1/nodes").json()
     nodes = {node["name"]: node for node in answer["data"]["nodes"]}
-    said = {"reason": "nothing was heard of it for 20 s", "reason_code": None}
-    nodes[name].update(state="unknown", is_this_server=False, **said)
+    changes = {"reason": "nothing was heard of it for 20 s", "reason_code": None}
+    nodes[name].update(state="unknown", is_this_server=False, **changes)
     nodes["gpu2"]["state"] = "up"
     nodes["gpu2"]["tasks"] = nodes[name]["tasks"] = [{"task_id": task_id, "task_type": "training"}]
     return answer
 
 
-def test_gpus_are_chosen_by_machine_and_wishes_of_a_cluster_are_sent(open_page: Open, server: TrainingServer) -> None:
+def test_gpus_of_a_machine_and_slurm_options_are_sent(open_page: Open, server: TrainingServer) -> None:
     for number in (2, 3):
-        tell(server, number)
+        send_report(server, number)
     overview = server.get("/system/overview")
     cluster = {"name": "slurm", "nodes": ["gpu2", "gpu3"], "partitions": ["big", "gpu"], "features": ["h100"]}
     page = open_page("#/tasks")
     page.route("**/system/overview", lambda route: route.fulfill(json={"data": overview | {"executor": cluster}}))
     page.goto(page.url.replace("#/tasks", "#/start"))
-    page.get_by_label("Exactly these").check()
+    page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick-node")).to_have_count(2)
     page.get_by_role("group", name="gpu3").get_by_label("GPU 1").check()
     page.get_by_label("Partition").fill("gpu")
     page.get_by_label("Time limit (minutes)").fill("90")
-    with page.expect_request("**/training/validate") as asked:
+    with page.expect_request("**/training/validate") as requested:
         page.get_by_role("button", name="Validate").click()
-    sent = asked.value.post_data_json
+    sent = requested.value.post_data_json
     assert (sent["gpu_ids"], sent["slurm"]) == (["gpu3:1"], {"partition": "gpu", "time_limit": 90})
 
 
-def test_without_a_cluster_its_wishes_are_not_asked_for(open_page: Open, server: TrainingServer) -> None:
+def test_slurm_options_are_hidden_without_a_cluster(open_page: Open, server: TrainingServer) -> None:
     page = open_page("#/start")
-    page.get_by_label("Exactly these").check()
+    page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick").first).to_be_visible()
-    expect(page.get_by_text("On the cluster (Slurm)")).to_be_hidden()
+    expect(page.get_by_text("Cluster (Slurm)")).to_be_hidden()
 
 
-def test_several_servers_are_shown_with_what_each_leads_in(open_page: Open, server: TrainingServer) -> None:
+def test_servers_are_listed_with_their_leader_roles(open_page: Open, server: TrainingServer) -> None:
     answer = server.client.get("/api/v1/system/servers").json()
     [own] = answer["data"]["servers"]
     other = own | {"server_id": "b", "host": "box9", "is_this_server": False, "state": "unknown", "leads": []}
@@ -156,4 +154,4 @@ def test_several_servers_are_shown_with_what_each_leads_in(open_page: Open, serv
     panel = page.get_by_role("region", name="Servers")
     expect(panel.get_by_role("row")).to_have_count(3)
     expect(panel.get_by_role("row").nth(1)).to_contain_text("the queue")
-    expect(panel.get_by_role("row").nth(2)).to_contain_text("silent")
+    expect(panel.get_by_role("row").nth(2)).to_contain_text("no reports")

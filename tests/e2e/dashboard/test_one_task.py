@@ -1,4 +1,4 @@
-"""One task's page: what it warns of, how it goes on, what it saves and how that is downloaded."""
+"""The page of one task: warnings, resume, checkpoints, and downloads."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.e2e.training_server import TrainingServer
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """Twelve simulated GPUs."""
+    """A server with twelve simulated GPUs."""
     with TrainingServer(tmp_path_factory.mktemp("task"), SIMULATED_GPUS="12x NVIDIA H100 80GB HBM3") as started:
         yield started
 
@@ -27,29 +27,29 @@ def completed(server: TrainingServer, name: str) -> str:
     return task_id
 
 
-def test_completed_training_whose_loss_was_no_number_says_so(open_page: Open, server: TrainingServer) -> None:
+def test_completed_training_with_nan_loss_is_marked(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(20, name="spoiled", knobs={"fail_at_step": 16, "fail_with": "nan"}))
     server.await_status(task_id, "completed")
     page = open_page(f"#/tasks/{task_id}")
     head = page.locator(".task-head .screen-head")
     expect(head).to_contain_text("completed")
     expect(head).to_contain_text("loss is NaN")
-    expect(page.locator(".task-head .note")).to_contain_text("go back to a checkpoint from before")
+    expect(page.locator(".task-head .note")).to_contain_text("resume from an earlier checkpoint")
     page = open_page("#/tasks")
     expect(page.locator(f"[data-task={task_id}]")).to_contain_text("loss is NaN")
 
 
-def test_completed_training_goes_on_for_more_epochs(
+def test_completed_training_is_resumed_for_more_epochs(
     open_page: Open, server: TrainingServer, complaints: Complaints
 ) -> None:
-    complaints.allowed = ("422",)  # what a browser says by itself of a refusal
+    complaints.allowed = ("422",)  # logged by the browser for a rejected request
     task_id = completed(server, "more of it")
     page = open_page(f"#/tasks/{task_id}")
     choose(page, "Resume")
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_label("Epochs in all")).to_be_focused()
-    expect(dialog.get_by_label("From the checkpoint")).to_contain_text("step 20")
-    dialog.get_by_label("Epochs in all").fill("3")
+    expect(dialog.get_by_label("Total epochs")).to_be_focused()
+    expect(dialog.get_by_label("Checkpoint")).to_contain_text("step 20")
+    dialog.get_by_label("Total epochs").fill("3")
     dialog.get_by_label("GPUs", exact=True).select_option("these")
     dialog.get_by_role("button", name="Resume").click()
     expect(dialog).to_contain_text("at least 1")
@@ -61,12 +61,12 @@ def test_completed_training_goes_on_for_more_epochs(
     assert (attempts[-1]["gpu_ids"], attempts[-1]["resumed_from"]) == ([5], "global_step20")
 
 
-def test_training_goes_on_from_the_checkpoint_that_is_chosen(open_page: Open, server: TrainingServer) -> None:
+def test_training_is_resumed_from_the_selected_checkpoint(open_page: Open, server: TrainingServer) -> None:
     task_id = completed(server, "another way")
     page = open_page("#/tasks")
     page.locator(f"[data-task={task_id}]").get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Resume").click()
-    page.get_by_label("From the checkpoint").select_option("global_step10")
+    page.get_by_label("Checkpoint").select_option("global_step10")
     page.get_by_role("dialog").get_by_role("button", name="Resume").click()
     until(lambda: len(server.task(task_id)["attempts"]) == 2, what="another attempt")
     assert server.task(task_id)["attempts"][-1]["resumed_from"] == "global_step10"
@@ -77,11 +77,11 @@ def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, se
     server.await_status(task_id, "failed")
     page = open_page(f"#/tasks/{task_id}")
     choose(page, "Resume")
-    expect(page.get_by_role("dialog")).to_contain_text("There is no whole checkpoint")
+    expect(page.get_by_role("dialog")).to_contain_text("No complete checkpoint")
     page.keyboard.press("Escape")
     before = len(server.task_ids())
     choose(page, "Restart")
-    expect(page.get_by_role("dialog")).to_contain_text("Start it anew?")
+    expect(page.get_by_role("dialog")).to_contain_text("Restart from the beginning?")
     page.keyboard.press("Escape")
     assert len(server.task_ids()) == before
     choose(page, "Restart")
@@ -89,7 +89,7 @@ def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, se
     expect(page.get_by_text("restarted from another")).to_be_visible()
 
 
-def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, server: TrainingServer) -> None:
+def test_checkpoint_is_saved_on_request(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="saves now", every=None))
     server.await_step(task_id, 3)
     page = open_page(f"#/tasks/{task_id}")
@@ -100,8 +100,8 @@ def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, serv
     server.stop_task(task_id, force=True)
 
 
-def test_running_attempt_shows_its_steps_as_they_come(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(30_000, name="goes on", every=None))
+def test_running_attempt_shows_its_current_step(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(30_000, name="long", every=None))
     server.await_step(task_id, 3)
     table = open_page(f"#/tasks/{task_id}").get_by_role("region", name="Attempts")
     expect(table.get_by_role("columnheader", name="Started", exact=True)).to_be_visible()
@@ -109,7 +109,7 @@ def test_running_attempt_shows_its_steps_as_they_come(open_page: Open, server: T
     server.stop_task(task_id, force=True)
 
 
-def test_model_is_downloaded_under_the_name_of_its_task(open_page: Open, server: TrainingServer) -> None:
+def test_downloaded_model_is_named_after_its_task(open_page: Open, server: TrainingServer) -> None:
     page = open_page(f"#/tasks/{completed(server, 'My cats: v2')}")
     table = page.locator(".file-table")
     expect(table).to_contain_text("My-cats-v2-epoch2.safetensors")
@@ -122,7 +122,7 @@ def test_model_is_downloaded_under_the_name_of_its_task(open_page: Open, server:
 
 
 @pytest.mark.skipif(not has_charts(), reason="the charts are not installed")
-def test_use_of_every_gpu_is_shown(open_page: Open, server: TrainingServer) -> None:
+def test_gpu_use_is_charted_or_summarised(open_page: Open, server: TrainingServer) -> None:
     for gpus, shown in ((8, 8), (12, 3)):
         task_id = server.start_task(toy(30_000, name=f"on {gpus}", gpus=gpus))
         server.await_step(task_id, 3)

@@ -1,4 +1,4 @@
-"""What one may not do stays on the page, greyed, and says why."""
+"""Denied actions stay on the page, disabled, with the reason."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.e2e.dashboard.access import GuardedServer, sign_in
 from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.toy_tasks import toy
 
-_LACKING = "Your key does not permit this: start trainings"
+_LACKING = "Your key does not allow this: start trainings"
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]
 
 
 @pytest.fixture(scope="module")
-def of_ann(guarded: GuardedServer) -> Iterator[str]:
-    """A training of ann's that runs."""
+def task_of_ann(guarded: GuardedServer) -> Iterator[str]:
+    """A running training of the user ann."""
     task_id = guarded.start_task_of(guarded.make_key("ann"), toy(5000, name="of ann"))
     guarded.await_status(task_id, "running")
     yield task_id
@@ -32,13 +32,15 @@ def refusals(complaints: Complaints) -> None:
     complaints.allowed = ("status of 401",)
 
 
-def test_a_viewer_sees_greyed_buttons_that_say_why(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
-    page = open_page(f"#/tasks/{of_ann}", at=guarded)
+def test_viewer_sees_disabled_buttons_with_the_reason(
+    open_page: Open, guarded: GuardedServer, task_of_ann: str
+) -> None:
+    page = open_page(f"#/tasks/{task_of_ann}", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     stop = page.get_by_role("button", name="Stop", exact=True)
     expect(stop).to_have_attribute("aria-disabled", "true")
     expect(stop).to_have_accessible_description(
-        f"{_LACKING} and change one's own. Ask an administrator for a key that does."
+        f"{_LACKING} and change own trainings. Ask an administrator for a key with this permission."
     )
     stop.focus()
     page.keyboard.press("Enter")
@@ -46,14 +48,14 @@ def test_a_viewer_sees_greyed_buttons_that_say_why(open_page: Open, guarded: Gua
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_viewer_is_told_before_filling_the_form(open_page: Open, guarded: GuardedServer) -> None:
+def test_form_warns_a_viewer(open_page: Open, guarded: GuardedServer) -> None:
     page = open_page("#/start", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     expect(page.locator(".note").filter(has_text=_LACKING)).to_be_visible()
     expect(page.locator(".start-form [type=submit]")).to_have_attribute("aria-disabled", "true")
 
 
-def test_a_viewer_sees_datasets_and_is_told_why_nothing_can_be_added(open_page: Open, guarded: GuardedServer) -> None:
+def test_viewer_cannot_add_files(open_page: Open, guarded: GuardedServer) -> None:
     guarded.post("/datasets", 201, json={"name": "cats"})
     page = open_page("#/data", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
@@ -63,10 +65,10 @@ def test_a_viewer_sees_datasets_and_is_told_why_nothing_can_be_added(open_page: 
     expect(add).to_have_attribute("aria-disabled", "true")
     add.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".toast")).to_contain_text("Your key does not permit this: make datasets")
+    expect(page.locator(".toast")).to_contain_text("Your key does not allow this: create datasets")
 
 
-def test_a_viewer_is_told_why_a_download_cannot_be_cancelled(open_page: Open, guarded: GuardedServer) -> None:
+def test_viewer_cannot_cancel_a_download(open_page: Open, guarded: GuardedServer) -> None:
     guarded.post("/models/download", 202, json={"url": f"http://{'a' * 64}.example/w.safetensors", "sha256": "0" * 64})
     page = open_page("#/models", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
@@ -74,14 +76,14 @@ def test_a_viewer_is_told_why_a_download_cannot_be_cancelled(open_page: Open, gu
     expect(button).to_have_attribute("aria-disabled", "true")
     button.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".toast")).to_contain_text("Your key does not permit this")
+    expect(page.locator(".toast")).to_contain_text("Your key does not allow this")
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_trainer_may_not_stop_what_is_anothers(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
+def test_trainer_cannot_stop_another_users_training(open_page: Open, guarded: GuardedServer, task_of_ann: str) -> None:
     page = open_page("#/tasks", at=guarded)
     sign_in(page, guarded.make_key("bob")["api_key"])
-    row = page.locator(f'.task-row[data-task="{of_ann}"]')
+    row = page.locator(f'.task-row[data-task="{task_of_ann}"]')
     expect(row).to_contain_text("of ann")
     row.get_by_role("button", name="Actions").click()
     stop = page.get_by_role("menuitem", name="Stop")
@@ -93,8 +95,8 @@ def test_a_trainer_may_not_stop_what_is_anothers(open_page: Open, guarded: Guard
     expect(page).to_have_url(f"http://127.0.0.1:{guarded.port}/#/tasks?owner=me")
 
 
-def test_whose_it_is_may_stop_it(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
-    page = open_page(f"#/tasks/{of_ann}", at=guarded)
+def test_owner_can_stop_a_training(open_page: Open, guarded: GuardedServer, task_of_ann: str) -> None:
+    page = open_page(f"#/tasks/{task_of_ann}", at=guarded)
     sign_in(page, guarded.make_key("ann", name="another of ann's")["api_key"])
     stop = page.get_by_role("button", name="Stop", exact=True)
     expect(stop).not_to_have_attribute("aria-disabled", "true")
@@ -102,12 +104,12 @@ def test_whose_it_is_may_stop_it(open_page: Open, guarded: GuardedServer, of_ann
     expect(page.get_by_role("dialog")).to_contain_text("Stop this training?")
 
 
-def test_a_key_that_sees_no_trainings_is_told_why_they_are_not_shown(
+def test_missing_permission_to_see_trainings_is_reported(
     open_page: Open, guarded: GuardedServer, complaints: Complaints
 ) -> None:
     complaints.allowed = ("status of 401", "status of 403")
     key = guarded.make_key("gil", role=None, permissions=["gpus:read"])
     page = open_page("#/tasks", at=guarded)
     sign_in(page, key["api_key"])
-    expect(page.locator(".toast")).to_contain_text("Your key does not permit this: see trainings")
+    expect(page.locator(".toast")).to_contain_text("Your key does not allow this: see trainings")
     expect(page.locator(".toast")).to_have_count(1)

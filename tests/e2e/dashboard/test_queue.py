@@ -1,4 +1,4 @@
-"""The list of tasks with a long queue: what runs first, then the queue as it is served."""
+"""The tasks screen with a long queue."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ WAITING = 120
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """One training on both GPUs, and 120 that wait: the last of them goes first."""
+    """A server with one running training and 120 queued ones; the last one has the highest priority."""
     with TrainingServer(tmp_path_factory.mktemp("queue"), SIMULATED_GPUS="2x NVIDIA GeForce RTX 4090") as started:
         running = started.start_task(toy(30_000, name="runs", gpus=2, step_seconds=0.1))
         started.await_step(running, 2)
@@ -27,7 +27,7 @@ def names(page: Page, panel: str) -> list[str]:
     return page.get_by_role("region", name=panel).locator(".task-name").all_inner_texts()
 
 
-def test_what_runs_is_on_the_first_screen_and_the_queue_is_in_its_order(open_page: Open) -> None:
+def test_running_tasks_come_before_the_queue_in_its_order(open_page: Open) -> None:
     for viewport in ({"width": 1440, "height": 900}, {"width": 390, "height": 844}):
         page = open_page("#/tasks", viewport=viewport)
         expect(
@@ -40,7 +40,7 @@ def test_what_runs_is_on_the_first_screen_and_the_queue_is_in_its_order(open_pag
         expect(first).to_contain_text("Number 1 in the queue")
 
 
-def test_queue_is_turned_over_by_pages(open_page: Open) -> None:
+def test_queue_has_pages(open_page: Open) -> None:
     page = open_page("#/tasks")
     queue = page.get_by_role("region", name="Queue")
     queue.get_by_role("button", name="Next page").click()
@@ -48,15 +48,15 @@ def test_queue_is_turned_over_by_pages(open_page: Open) -> None:
     expect(queue.locator(".task-row").first).to_contain_text("waits 24")
 
 
-def test_machine_shows_what_runs_before_what_waits(open_page: Open) -> None:
+def test_machine_screen_lists_running_before_queued_tasks(open_page: Open) -> None:
     page = open_page("#/")
     expect(page.locator(".task-name").first).to_have_text("runs")
     expect(page.locator(".task-name").nth(1)).to_have_text(f"waits {WAITING - 1}")
 
 
-def test_filter_that_nothing_passes_is_cleared_by_one_click(open_page: Open) -> None:
+def test_filter_without_matches_is_cleared_by_one_click(open_page: Open) -> None:
     page = open_page("#/tasks?status=failed&search=nobody")
-    expect(page.get_by_text("Nothing matches.")).to_be_visible()
+    expect(page.get_by_text("No matches.")).to_be_visible()
     expect(page.locator(".task-row")).to_have_count(0)
     page.get_by_role("button", name="Clear the filter").click()
     expect(page.get_by_role("region", name="Running").get_by_role("link", name="runs", exact=True)).to_be_visible()

@@ -1,4 +1,4 @@
-"""Models in a browser, in and out: samples of versions, models made elsewhere, pushes and downloads by hand."""
+"""Models in a browser: samples, uploads, pushes, and downloads."""
 
 import hashlib
 import re
@@ -42,7 +42,7 @@ def hub() -> Iterator[LocalHub]:
 
 @pytest.fixture(scope="module")
 def server(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """With cats v1, which has two samples, and a hub beside it."""
+    """A server with version 1 of cats, two samples, and a hub."""
     root = tmp_path_factory.mktemp("shared")
     with TrainingServer(root / "server", HF_ENDPOINT=hub.address, PRIVATE_HOSTS_ALLOWED="127.0.0.1") as started:
         made = started.post("/models/upload", 202, files={"file": ("c.safetensors", weights())}, data={"name": "cats"})
@@ -54,7 +54,7 @@ def server(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def drop(page: Page, target: str, name: str, content: bytes, kind: str) -> None:
-    """As if a file had been dragged there."""
+    """Drop a file onto an element."""
     script = """([name, bytes, kind]) => {
         const transfer = new DataTransfer();
         transfer.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
@@ -72,14 +72,14 @@ def drop(page: Page, target: str, name: str, content: bytes, kind: str) -> None:
         ("#/registry/cats", "Push to a hub…"),
         ("#/registry/cats", "a cat in the rain"),
         ("#/models", "From a repository…"),
-        ("#/models", "By address and SHA-256…"),
+        ("#/models", "From a URL…"),
         ("#/registry", ""),
     ],
 )
-def test_axe_finds_nothing_on_what_goes_in_and_out(open_page: Open, axe: str, address: str, opened: str) -> None:
+def test_transfers_have_no_accessibility_violations(open_page: Open, axe: str, address: str, opened: str) -> None:
     page = open_page(address)
     if address == "#/models":
-        # What moves the page closes a menu.
+        # Scrolling closes a menu, so scroll first.
         expect(page.locator(".type-row")).to_have_count(24)
         page.get_by_role("button", name="Other files…").scroll_into_view_if_needed()
         page.wait_for_timeout(300)
@@ -99,9 +99,7 @@ def test_axe_finds_nothing_on_what_goes_in_and_out(open_page: Open, axe: str, ad
 
 
 @fetched
-def test_samples_are_dropped_in_seen_in_large_and_deleted_by_keys(
-    open_page: Open, server: TrainingServer, tmp_path: Path
-) -> None:
+def test_samples_are_added_viewed_and_deleted(open_page: Open, server: TrainingServer, tmp_path: Path) -> None:
     page = open_page("#/registry/cats")
     tiles = page.locator(".version-samples .sample")
     expect(tiles).to_have_count(2)
@@ -127,7 +125,7 @@ def test_samples_are_dropped_in_seen_in_large_and_deleted_by_keys(
     page.keyboard.press("ArrowLeft")
     for _ in range(2):
         dialog.first.get_by_role("button", name="Delete").click()
-        page.get_by_role("button", name="Delete it").click()
+        page.locator("dialog[open]").last.get_by_role("button", name="Delete").click()
         expect(page.locator("dialog")).to_have_count(0)
         tiles.last.click()
         if tiles.count() == 2:
@@ -138,7 +136,7 @@ def test_samples_are_dropped_in_seen_in_large_and_deleted_by_keys(
 
 
 @fetched
-def test_what_is_no_picture_says_so_and_nothing_is_added(open_page: Open) -> None:
+def test_invalid_sample_is_rejected(open_page: Open) -> None:
     page = open_page("#/registry/cats")
     expect(page.locator(".version-samples .sample")).to_have_count(2)
     drop(page, ".version-samples", "x.png", b"<svg onload=alert(1)>", "image/png")
@@ -147,7 +145,7 @@ def test_what_is_no_picture_says_so_and_nothing_is_added(open_page: Open) -> Non
     expect(page.locator(".version-samples .sample")).to_have_count(2)
 
 
-def test_a_version_is_pushed_with_its_samples_and_the_page_leads_to_it(open_page: Open, hub: LocalHub) -> None:
+def test_version_is_pushed_with_its_samples(open_page: Open, hub: LocalHub) -> None:
     page = open_page("#/registry/cats")
     page.locator(".version-card").get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Push to a hub").click()
@@ -155,14 +153,14 @@ def test_a_version_is_pushed_with_its_samples_and_the_page_leads_to_it(open_page
     expect(dialog).to_contain_text("cats-v1.safetensors")
     expect(dialog.get_by_label("Private")).to_be_checked()
     dialog.get_by_label("Repository", exact=True).fill("ann/cats")
-    dialog.get_by_label("Token of the hub").fill("hf_wrong")
+    dialog.get_by_label("Hub token").fill("hf_wrong")
     dialog.get_by_role("button", name="Push").click()
     row = page.locator(".downloads .download-row")
     expect(row.first.locator(".note")).to_contain_text("token")
     page.locator(".version-card").get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Push to a hub").click()
     dialog.get_by_label("Repository", exact=True).fill("ann/cats")
-    dialog.get_by_label("Token of the hub").fill(TOKEN)
+    dialog.get_by_label("Hub token").fill(TOKEN)
     page.keyboard.press("Enter")
     link = row.first.get_by_role("link")
     expect(link).to_have_attribute("href", f"{hub.address}/ann/cats")
@@ -172,9 +170,7 @@ def test_a_version_is_pushed_with_its_samples_and_the_page_leads_to_it(open_page
 
 
 @fetched
-def test_a_model_made_elsewhere_is_dropped_in_and_goes_on_after_a_reload(
-    open_page: Open, server: TrainingServer, tmp_path: Path
-) -> None:
+def test_model_upload_continues_after_a_reload(open_page: Open, server: TrainingServer, tmp_path: Path) -> None:
     page = open_page("#/registry")
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator(".registered-row")).to_have_count(1)
@@ -193,15 +189,15 @@ def test_a_model_made_elsewhere_is_dropped_in_and_goes_on_after_a_reload(
     page.locator(".adding input[type=file]").set_input_files(file)
     expect(dialog.get_by_label("Name")).to_have_value("tabbies")
     page.keyboard.press("Enter")
-    expect(page.locator(".adding")).to_contain_text("It is version 1 of tabbies.")
+    expect(page.locator(".adding")).to_contain_text("Saved as version 1 of tabbies.")
     expect(page.locator(".registered-row")).to_have_count(2)
     assert [each["filename"] for each in server.get("/uploads")["uploads"]].count(file.name) == 1
     drop(page, "body", "x.bin", b"nothing", "")
     dialog.get_by_role("button", name="Upload").click()
-    expect(page.locator(".uploads-panel .note[data-tone=bad]")).to_contain_text("no safetensors")
+    expect(page.locator(".uploads-panel .note[data-tone=bad]")).to_contain_text("not a safetensors")
 
 
-def test_files_are_downloaded_from_a_repository_and_by_address(
+def test_files_are_downloaded_from_a_repository_and_a_url(
     open_page: Open, server: TrainingServer, hub: LocalHub, complaints: Complaints
 ) -> None:
     complaints.allowed = ("status of 422",)
@@ -214,15 +210,15 @@ def test_files_are_downloaded_from_a_repository_and_by_address(
     page.keyboard.press("Enter")
     dialog.get_by_label("Repository").fill("ann/more")
     dialog.get_by_label("Files").fill("a/*\n")
-    dialog.get_by_label("Token of the hub").fill(TOKEN)
+    dialog.get_by_label("Hub token").fill(TOKEN)
     dialog.get_by_role("button", name="Download").click()
     rows = page.locator(".downloads .download-row")
     expect(rows.first.locator(".status")).to_contain_text("completed")
     (found,) = server.get("/models/downloads")["downloads"]
     assert [Path(each["path"]).read_bytes() for each in found["components"]] == [content]
     page.get_by_role("button", name="Other files…").click()
-    page.get_by_role("menuitem", name="By address").click()
-    dialog.get_by_label("Address").fill(f"{hub.address}/ann/more/resolve/main/b/y.safetensors")
+    page.get_by_role("menuitem", name="From a URL").click()
+    dialog.get_by_label("URL").fill(f"{hub.address}/ann/more/resolve/main/b/y.safetensors")
     dialog.get_by_label("SHA-256").fill(hashlib.sha256(weights()).hexdigest())
     dialog.get_by_role("button", name="Download").click()
     expect(rows).to_have_count(2)
@@ -232,7 +228,7 @@ def test_files_are_downloaded_from_a_repository_and_by_address(
 
 @pytest.fixture
 def gate(hub: LocalHub) -> Iterator[threading.Event]:
-    """While it is closed files of the hub come slowly."""
+    """Files of the hub are sent slowly until this event is set."""
     opened = threading.Event()
 
     def drip(handler: Any, content: bytes) -> bool:
@@ -254,19 +250,19 @@ def gate(hub: LocalHub) -> Iterator[threading.Event]:
 
 
 def begin(server: TrainingServer, hub: LocalHub, name: str, status: str) -> str:
-    """A download with this status."""
+    """Start a download and wait for this status."""
     if status != "failed":
         hub.add(f"ann/{name}", "w.safetensors", weights(400_000))
     made = server.post("/models/download", 202, json={"repository": f"ann/{name}", "token": TOKEN})["download_id"]
 
-    def is_(wanted: str) -> bool:
+    def has_status(wanted: str) -> bool:
         found = server.get(f"/models/download/{made}")
         return found["status"] == wanted and bool(wanted != "downloading" or found["components"])
 
-    until(lambda: is_("failed" if status == "failed" else "downloading"), LONG)
+    until(lambda: has_status("failed" if status == "failed" else "downloading"), LONG)
     if status == "paused":
         server.post(f"/models/download/{made}/pause", 202)
-        until(lambda: is_("paused"), LONG)
+        until(lambda: has_status("paused"), LONG)
     return str(made)
 
 
@@ -276,24 +272,24 @@ def row_of(page: Page, name: str) -> Locator:
 
 def cancel(page: Page, name: str) -> None:
     row_of(page, name).get_by_role("button", name=f"Cancel ann/{name}").click()
-    page.get_by_role("button", name="Cancel the download").click()
+    page.get_by_role("button", name="Cancel download").click()
 
 
 @pytest.mark.parametrize("status", ["downloading", "paused", "failed"])
-def test_a_download_is_cancelled_by_keys_after_a_question_and_other_tabs_show_it(
+def test_download_is_cancelled_by_keyboard_and_in_all_tabs(
     open_page: Open, server: TrainingServer, hub: LocalHub, gate: threading.Event, status: str
 ) -> None:
     name = f"left-{status}"
     begin(server, hub, name, status)
     page, other = open_page("#/models"), open_page("#/models")
     row, button = row_of(page, name), page.get_by_role("button", name=f"Cancel ann/{name}")
-    # The second click of a double click does not take the question away.
+    # The second click of a double click must not close the dialog.
     button.dblclick()
     dialog = page.get_by_role("dialog", name="Cancel this download?")
-    expect(dialog).to_contain_text("unfinished files is removed")
+    expect(dialog).to_contain_text("Partly downloaded files are deleted")
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    expect(dialog.get_by_role("button", name="Keep downloading")).to_be_focused()
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
     expect(button).to_be_focused()
@@ -308,14 +304,14 @@ def test_a_download_is_cancelled_by_keys_after_a_question_and_other_tabs_show_it
     expect(row).not_to_contain_text("%")
     expect(row).to_be_focused()
     if status != "downloading":
-        # No process has ended, of which a stream tells: the tab sees it when it does something, or is looked at anew.
+        # No process has ended, so there is no event: the other tab must reload.
         other.reload()
     expect(row_of(other, name).locator(".status").first).to_have_text("cancelled")
     incoming = server.root / "models" / ".incoming"
     until(lambda: not incoming.exists() or not list(incoming.iterdir()), LONG)
 
 
-def test_what_came_of_a_cancellation_is_said_whoever_was_first(
+def test_result_of_a_cancellation_race_is_reported(
     open_page: Open, server: TrainingServer, hub: LocalHub, gate: threading.Event, complaints: Complaints
 ) -> None:
     complaints.allowed = ("status of 409", "net::ERR_FAILED")
@@ -325,7 +321,7 @@ def test_what_came_of_a_cancellation_is_said_whoever_was_first(
     toasts = page.locator(".toasts")
     page.route("**/cancel", lambda route: route.abort())
     cancel(page, "race")
-    expect(toasts).to_contain_text("Whether ann/race was cancelled shows here")
+    expect(toasts).to_contain_text("Whether ann/race was cancelled will appear here")
     expect(row_of(page, "race").locator(".status").first).to_have_text("paused")
     page.unroute("**/cancel")
 
@@ -336,19 +332,19 @@ def test_what_came_of_a_cancellation_is_said_whoever_was_first(
 
     page.route("**/cancel", complete)
     cancel(page, "late")
-    expect(toasts).to_contain_text("ann/late was completed before it could be cancelled.")
+    expect(toasts).to_contain_text("ann/late completed before it could be cancelled.")
     expect(row_of(page, "late").locator(".status").first).to_have_text("completed")
     page.unroute("**/cancel")
-    # Both ask, and both are told that it was done.
+    # Both tabs cancel, and both report success.
     other = open_page("#/models")
     for each in (page, other):
         row_of(each, "race").get_by_role("button", name="Cancel ann/race").click()
     for each in (page, other):
-        each.get_by_role("button", name="Cancel the download").click()
+        each.get_by_role("button", name="Cancel download").click()
         expect(each.locator(".toasts")).to_contain_text("ann/race was cancelled.")
 
 
-def test_a_push_is_cancelled_after_a_question(open_page: Open, server: TrainingServer, hub: LocalHub) -> None:
+def test_push_is_cancelled_after_confirmation(open_page: Open, server: TrainingServer, hub: LocalHub) -> None:
     order = {"repository": "ann/nobody", "create": False, "token": TOKEN}
     push = server.post("/models/registry/cats/versions/1/push", 202, json=order)["push_id"]
     until(lambda: server.get(f"/models/push/{push}")["status"] == "failed", LONG)
@@ -360,7 +356,7 @@ def test_a_push_is_cancelled_after_a_question(open_page: Open, server: TrainingS
     expect(row.locator(".status").first).to_have_text("已取消")
 
 
-def test_parts_and_presets_are_called_in_the_language_of_the_page(open_page: Open) -> None:
+def test_parts_and_presets_are_translated(open_page: Open) -> None:
     page = open_page("#/models?type=z_image", locale="zh-CN")
     expect(page.locator(".component").first).to_contain_text("Z-Image 的 transformer")
     page.goto(page.url.split("#")[0] + "#/start?model=flux")

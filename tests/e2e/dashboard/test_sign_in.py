@@ -1,4 +1,4 @@
-"""Signing in to the page, and being put out."""
+"""Sign-in, sign-out, and revoked keys."""
 
 import json
 import time
@@ -12,10 +12,10 @@ from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.server import until
 from tests.e2e.training_server import TrainingServer
 
-#: What a browser says by itself about an answer that refuses.
+#: Logged by the browser for rejected requests.
 REFUSED = ("status of 401", "status of 403", "status of 429")
 
-#: Seconds in which a revoked key's page is left, and what a busy machine may add.
+#: Seconds until the page of a revoked key is closed, plus a margin for a busy machine.
 SOON = 1.0 + 2.0
 
 
@@ -27,7 +27,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]
 
 @pytest.fixture
 def refusals(complaints: Complaints) -> None:
-    """Pages may be refused something."""
+    """Allow rejected requests."""
     complaints.allowed = REFUSED
 
 
@@ -37,7 +37,7 @@ def signed_in(page: Page, name: str) -> None:
 
 @pytest.mark.quick
 @pytest.mark.usefixtures("refusals")
-def test_who_signs_in_comes_back_to_where_they_were(open_page: Open, guarded: GuardedServer) -> None:
+def test_sign_in_returns_to_the_requested_screen(open_page: Open, guarded: GuardedServer) -> None:
     page = open_page("#/tasks", at=guarded)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_label("Key", exact=True)).to_be_focused()
@@ -50,15 +50,15 @@ def test_who_signs_in_comes_back_to_where_they_were(open_page: Open, guarded: Gu
 
 
 @pytest.mark.usefixtures("refusals")
-def test_the_key_stays_nowhere_in_the_browser(open_page: Open, guarded: GuardedServer) -> None:
+def test_key_is_not_stored_in_the_browser(open_page: Open, guarded: GuardedServer) -> None:
     page = open_page(at=guarded)
     sign_in(page, f"Authorization: Bearer {guarded.admin_key}\n")
     signed_in(page, "admin")
-    kept = page.evaluate(
+    stored = page.evaluate(
         """() => JSON.stringify([document.documentElement.outerHTML, { ...localStorage }, { ...sessionStorage },
             location.href, document.cookie, [...document.querySelectorAll("input")].map((field) => field.value)])"""
     )
-    assert guarded.admin_key not in kept
+    assert guarded.admin_key not in stored
     assert "dp_" not in json.dumps(page.evaluate("document.cookie"))
     (cookie,) = page.context.cookies()
     assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("dp_session", True, "Strict")
@@ -66,7 +66,7 @@ def test_the_key_stays_nowhere_in_the_browser(open_page: Open, guarded: GuardedS
 
 
 @pytest.mark.usefixtures("refusals")
-def test_what_is_wrong_with_a_key_is_said_in_words(open_page: Open, guarded: GuardedServer) -> None:
+def test_invalid_key_is_explained(open_page: Open, guarded: GuardedServer) -> None:
     revoked = guarded.make_key("ann")
     guarded.revoke(revoked)
     page = open_page(at=guarded)
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_a_key_is_said_in_words(open_page: Open, guarded: Gua
 
 
 @pytest.mark.usefixtures("refusals")
-def test_too_many_tries_say_when_to_try_again(open_page: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_rate_limit_shows_when_to_retry(open_page: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
     with GuardedServer(tmp_path_factory.mktemp("limited"), RATE_LIMITS="auth=3/minute") as limited:
         page = open_page(at=limited, locale="zh-CN")
         problem = page.get_by_role("alert").filter(has_text="请求过于频繁")
@@ -93,25 +93,25 @@ def test_too_many_tries_say_when_to_try_again(open_page: Open, tmp_path_factory:
 
 
 @pytest.mark.usefixtures("refusals")
-def test_a_revoked_key_puts_its_page_out_within_a_second(open_page: Open, guarded: GuardedServer) -> None:
+def test_revoked_key_is_signed_out_within_a_second(open_page: Open, guarded: GuardedServer) -> None:
     key = guarded.make_key("bob")
     page = open_page(at=guarded)
     sign_in(page, key["api_key"])
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     expect(page.locator(".gpu-card")).to_have_count(8)
     guarded.revoke(key)
-    began = time.monotonic()
+    started = time.monotonic()
     expect(page.locator(".gpu-card")).to_have_count(0)
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - started < SOON
     expect(page.get_by_role("alert")).to_contain_text("has ended")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.wait_for_timeout(6000)
-    assert asked == []
+    assert requested == []
 
 
 @pytest.mark.usefixtures("refusals")
-def test_who_signs_out_is_out_in_every_tab(open_page: Open, guarded: GuardedServer) -> None:
+def test_sign_out_applies_to_every_tab(open_page: Open, guarded: GuardedServer) -> None:
     page = open_page(at=guarded)
     sign_in(page, guarded.admin_key)
     other = page.context.new_page()
@@ -125,7 +125,7 @@ def test_who_signs_out_is_out_in_every_tab(open_page: Open, guarded: GuardedServ
     until(lambda: guarded.metrics()["diffusion_pipe_stream_subscribers"] == 0, what="their streams to end")
 
 
-def test_without_keys_nothing_of_this_is_seen(open_page: Open, server: TrainingServer) -> None:
+def test_sign_in_is_hidden_without_keys(open_page: Open, server: TrainingServer) -> None:
     page = open_page("#/sign-in", at=server)
     expect(page.locator(".gpu-card")).to_have_count(4)
     expect(page.locator(".who")).to_be_hidden()

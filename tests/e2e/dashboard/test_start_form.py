@@ -1,4 +1,4 @@
-"""The form that starts a training: copies, what is pasted, and what it says beforehand."""
+"""The form of a new training: copies, TOML, presets, and findings."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.e2e.training_server import TrainingServer
 
 SECRET = "hf_0123456789abcdefghij0123456789abcdef"
 
-#: Every field of a start that does not exclude another.
+#: All fields of a request that can be combined.
 EVERYTHING: dict[str, Any] = toy(
     20,
     2,
@@ -40,7 +40,7 @@ EVERYTHING: dict[str, Any] = toy(
 
 
 def started_by(page: Page) -> str:
-    """Presses Start; the id of the new task."""
+    """Press Start and return the id of the new task."""
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator(".task-head")).to_be_visible()
     return str(page.url.rsplit("/", 1)[1])
@@ -48,16 +48,14 @@ def started_by(page: Page) -> str:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
-    """A directory that the toy takes for a dataset."""
+    """A directory that the toy accepts as a dataset."""
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "one.png")
     return str(tmp_path / "pictures")
 
 
-def test_a_copy_of_a_training_with_every_field_set_differs_in_none(
-    open_page: Open, server: TrainingServer, pictures: str
-) -> None:
-    # Nobody is told anything: the training does not hang.
+def test_copy_of_a_training_has_all_its_fields(open_page: Open, server: TrainingServer, pictures: str) -> None:
+    # No notification is sent, because the training does not hang.
     server.post("/alerts/channels", 201, json={"name": "hook", "kind": "webhook", "url": "https://hooks.invalid/x"})
     body = EVERYTHING | {"dataset": {"directories": [{"path": pictures}]}}
     first = server.start_task(body)
@@ -71,7 +69,7 @@ def test_a_copy_of_a_training_with_every_field_set_differs_in_none(
     assert {name for name in body if name not in original} == set()
 
 
-def test_a_structured_request_is_copied_in_its_form_until_its_text_is_changed(open_page: Open) -> None:
+def test_structured_request_is_sent_unchanged_until_its_text_is_edited(open_page: Open) -> None:
     request = {"model_type": "flux", "config": {"epochs": 3}, "dataset": {"resolutions": [512]}, "gpu_count": 1}
     texts = {"config.toml": "epochs = 3\n", "dataset.toml": "resolutions = [512]\n"}
     shown = {"data": {"request": request, "model_type": "flux", "plan": {"files": texts}}}
@@ -99,7 +97,7 @@ def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Compl
     page = open_page("#/start?model=z_image&variant=turbo")
     expect(page.locator(".model-card[aria-pressed=true]")).to_contain_text("Z-Image")
     page.get_by_label("epochs", exact=True).fill("7")
-    page.get_by_text("Every setting").last.click()
+    page.get_by_text("All settings").last.click()
     page.get_by_label("max steps", exact=True).fill("900")
     page.get_by_label("max steps", exact=True).blur()
     page.get_by_role("button", name="TOML files").click()
@@ -117,16 +115,16 @@ def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Compl
     expect(config).to_be_visible()
 
 
-def test_a_preset_fills_the_form_and_what_nobody_told_is_said_to_be_unknown(open_page: Open) -> None:
+def test_preset_fills_the_form(open_page: Open) -> None:
     page = open_page("#/start?model=wan")
-    expect(page.locator(".preset-card.unknown").first).to_contain_text("not known")
+    expect(page.locator(".preset-card.unknown").first).to_contain_text("unknown")
     page.locator("button.preset-card", has_text="16 GB").click()
     expect(page.get_by_label("blocks to swap", exact=True)).to_have_value("38")
     expect(page.get_by_label("frame buckets", exact=True)).to_have_value("[1,17]")
-    expect(page.locator(".kept-list")).to_contain_text("PYTORCH_CUDA_ALLOC_CONF")
+    expect(page.locator(".extra-list")).to_contain_text("PYTORCH_CUDA_ALLOC_CONF")
 
 
-def test_a_finding_stands_at_its_field(open_page: Open) -> None:
+def test_finding_is_shown_at_its_field(open_page: Open) -> None:
     page = open_page("#/start?model=flux")
     page.get_by_label("gradient accumulation steps", exact=True).fill("0")
     page.get_by_role("button", name="Validate").click()
@@ -134,10 +132,10 @@ def test_a_finding_stands_at_its_field(open_page: Open) -> None:
     expect(wrong.filter(has_text="gradient accumulation steps")).to_be_visible()
 
 
-def test_a_secret_that_is_not_given_again_is_left_out_of_a_copy(open_page: Open, server: TrainingServer) -> None:
+def test_copy_omits_secrets_that_are_not_entered_again(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, env={"HF_TOKEN": SECRET, "NCCL_DEBUG": "WARN"}))
     page = open_page(f"#/start?from={first}")
-    expect(page.get_by_placeholder("A secret is not shown")).to_be_visible()
+    expect(page.get_by_placeholder("Secrets are not shown")).to_be_visible()
     sent = []
     page.on("request", lambda request: sent.append(request.post_data) if request.method == "POST" else None)
     second = started_by(page)
@@ -145,32 +143,32 @@ def test_a_secret_that_is_not_given_again_is_left_out_of_a_copy(open_page: Open,
     assert "***" not in str(sent)
 
 
-def test_what_a_copy_was_also_given_can_be_left_out(open_page: Open, server: TrainingServer) -> None:
+def test_other_options_of_a_copy_can_be_removed(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, name="hangs", stop_on_hang=True, max_retries=2))
     page = open_page(f"#/start?from={first}")
-    page.get_by_role("button", name="Leave out max_retries").click()
+    page.get_by_role("button", name="Remove max_retries").click()
     second = server.task(started_by(page))["request"]
     assert (second["stop_on_hang"], second["max_retries"]) == (True, 0)
 
 
-def test_a_typed_secret_is_kept_nowhere(open_page: Open, server: TrainingServer) -> None:
+def test_typed_secret_is_not_stored(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, env={"HF_TOKEN": SECRET}))
     page = open_page(f"#/start?from={first}")
     page.get_by_label("HF_TOKEN", exact=True).fill("hf_typed")
     page.get_by_label("Name").fill("another")
-    kept = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
-    assert "another" in kept
-    assert "hf_typed" not in kept
+    stored = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
+    assert "another" in stored
+    assert "hf_typed" not in stored
 
 
-def test_the_model_type_follows_what_is_pasted(open_page: Open) -> None:
+def test_model_type_follows_the_pasted_text(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_role("button", name="TOML files").click()
     config = page.get_by_role("textbox", name="Configuration (TOML)")
     model = page.get_by_label("Model", exact=True)
     config.fill('epochs = 1\n\n[model]\ntype = "sdxl"\n')
     expect(model).to_have_value("sdxl")
-    # Who then chooses another one meant it.
+    # The user's own choice has priority.
     model.select_option("wan")
     config.press_sequentially("dtype = 'bfloat16'\n")
     expect(model).to_have_value("wan")
@@ -178,7 +176,7 @@ def test_the_model_type_follows_what_is_pasted(open_page: Open) -> None:
     expect(model).to_have_value("chroma")
 
 
-def test_says_that_no_trainer_is_set_up_before_anything_is_pasted(open_page: Open) -> None:
+def test_missing_trainer_is_reported(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_role("button", name="TOML files").click()
     note = page.locator(".start-form .note")
@@ -189,25 +187,25 @@ def test_says_that_no_trainer_is_set_up_before_anything_is_pasted(open_page: Ope
     expect(chinese.locator(".start-form .note")).to_contain_text("重启服务")
 
 
-def test_a_gpu_is_named_by_its_number_and_counted_as_gpus(open_page: Open, server: TrainingServer) -> None:
-    # Where every GPU is held by what other tests have started, none is named.
+def test_gpus_are_named_by_index_and_counted(open_page: Open, server: TrainingServer) -> None:
+    # Tasks of other tests must not occupy the GPUs.
     server.make_idle()
     page = open_page("#/start")
     page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side .facts dd").first).to_have_text(re.compile(r"^GPU \d$"))
     task_id = server.start_task(toy(30_000, gpus=[3], name="on the third"))
     server.await_status(task_id, "running")
-    waiting = server.start_task(toy(20, gpus=4, name="wants all"))
+    waiting = server.start_task(toy(20, gpus=4, name="needs all"))
     page = open_page("#/tasks")
     expect(page.locator(f"[data-task={task_id}] .gpu-cell")).to_have_text("GPU 3")
-    expect(page.locator(f"[data-task={waiting}] .gpu-cell")).to_have_text("wants 4 GPUs")
+    expect(page.locator(f"[data-task={waiting}] .gpu-cell")).to_have_text("needs 4 GPUs")
     page = open_page(f"#/tasks/{task_id}")
     expect(page.locator(".task-sub")).to_contain_text("GPU 3")
     for each in (waiting, task_id):
         server.stop_task(each, force=True)
 
 
-def test_a_config_with_a_mask_is_not_sent(open_page: Open) -> None:
+def test_config_with_a_masked_secret_is_not_sent(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_role("button", name="TOML files").click()
     config = "[model]\ntype = 'flux'\n\n[monitoring]\nwandb_api_key = \"***\"\n"
@@ -219,7 +217,7 @@ def test_a_config_with_a_mask_is_not_sent(open_page: Open) -> None:
     assert sent == []
 
 
-def test_the_copied_request_has_every_field_that_a_start_can_have() -> None:
-    one_of = {"gpu_id", "gpu_count", "config_toml", "dataset_toml"}  # others of EVERYTHING stand for these
-    elsewhere = {"slurm"}  # refused where there is no cluster
+def test_copied_request_covers_all_fields() -> None:
+    one_of = {"gpu_id", "gpu_count", "config_toml", "dataset_toml"}  # alternatives of fields in EVERYTHING
+    elsewhere = {"slurm"}  # rejected without a cluster
     assert set(StartTraining.model_fields) - one_of - elsewhere == set(EVERYTHING)

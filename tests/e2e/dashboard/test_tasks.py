@@ -1,4 +1,4 @@
-"""Starting, finding and ending trainings in a browser."""
+"""Start, find and stop trainings in a browser."""
 
 from collections.abc import Iterator
 
@@ -22,37 +22,37 @@ DATASET = "resolutions = [512]\n\n[[directory]]\npath = '/does/not/exist'\n"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(server: TrainingServer) -> Iterator[None]:
+def idle_server(server: TrainingServer) -> Iterator[None]:
     yield
     server.make_idle()
 
 
 def choose(page: Page, action: str) -> None:
-    """An action of the open task's header."""
+    """Click an action in the header of the open task."""
     page.locator(".task-head").get_by_role("button", name=action).click()
 
 
 @pytest.mark.quick
-def test_a_toy_started_from_the_form_is_watched_to_its_end(open_page: Open) -> None:
+def test_toy_is_started_from_the_form_and_completes(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_label("Epochs", exact=True).fill("2")
     page.get_by_label("Steps per epoch").fill("20")
     page.get_by_label("Seconds per step").fill("0.05")
     page.get_by_label("Name").fill("from the form")
     page.get_by_role("button", name="Validate").click()
-    expect(page.locator(".start-side")).to_contain_text("Nothing is wrong.")
-    expect(page.locator(".start-side")).to_contain_text("Steps in all")
+    expect(page.locator(".start-side")).to_contain_text("Ready to start")
+    expect(page.locator(".start-side")).to_contain_text("Total steps")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("heading", name="from the form")).to_be_visible()
     expect(page.locator(".task-head .status")).to_have_text("completed", timeout=40_000)
     expect(page.locator(".stats")).to_contain_text("40 / 40")
     expect(page.locator(".sample")).not_to_have_count(0)
-    expect(page.get_by_text("complete, the latest")).to_be_visible()
+    expect(page.get_by_text("complete, latest")).to_be_visible()
     expect(page.locator(".log-scroll")).to_contain_text("TRAINING COMPLETE!")
     expect(page).to_have_title("completed · from the form · Diffusion-Pipe")
 
 
-def test_findings_stand_at_their_place(open_page: Open) -> None:
+def test_findings_are_shown_at_their_fields_and_lines(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_label("Steps per epoch").fill("0")
     page.get_by_role("button", name="Validate").click()
@@ -69,7 +69,7 @@ def test_findings_stand_at_their_place(open_page: Open) -> None:
     expect(page.get_by_role("textbox", name="Dataset (TOML)")).to_be_focused()
 
 
-def test_what_was_written_survives_a_reload(open_page: Open) -> None:
+def test_draft_survives_a_reload(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_role("button", name="TOML files").click()
     page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
@@ -77,7 +77,7 @@ def test_what_was_written_survives_a_reload(open_page: Open) -> None:
     expect(page.get_by_role("textbox", name="Configuration (TOML)")).to_have_value(CONFIG)
 
 
-def test_a_task_is_stopped_resumed_forced_and_deleted(
+def test_task_is_stopped_resumed_force_stopped_and_deleted(
     open_page: Open, server: TrainingServer, complaints: Complaints
 ) -> None:
     task_id = server.start_task(toy(30_000, name="to and fro", step_seconds=0.05))
@@ -93,47 +93,45 @@ def test_a_task_is_stopped_resumed_forced_and_deleted(
     page.get_by_role("dialog").get_by_role("button", name="Resume").click()
     expect(status).to_have_text("running", timeout=40_000)
     choose(page, "Stop")
-    page.get_by_role("button", name="Force…").click()
-    expect(page.get_by_role("dialog")).to_contain_text("End it without a checkpoint?")
+    page.get_by_role("button", name="Force stop…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Stop without a checkpoint?")
     page.keyboard.press("Escape")
     assert server.task(task_id)["stop"] is None
     choose(page, "Stop")
-    page.get_by_role("button", name="Force…").click()
-    page.get_by_role("button", name="End it now").click()
+    page.get_by_role("button", name="Force stop…").click()
+    page.get_by_role("button", name="Stop now").click()
     expect(status).to_have_text("stopped", timeout=40_000)
 
     held = server.task(task_id)["attempts"][-1]["gpu_ids"][0]
     until(lambda: server.gpu(held)["status"] == "available", what="the GPU to be free again")
-    complaints.allowed = ("404",)  # the page may just be asking for the task when it goes
+    complaints.allowed = ("404",)  # the page may request the task during its deletion
     choose(page, "Delete")
-    page.get_by_role("button", name="Delete with its files").click()
+    page.get_by_role("button", name="Delete with files").click()
     expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
     assert task_id not in server.task_ids()
 
 
-def test_stop_asks_for_a_task_as_it_is_not_as_it_was_when_the_button_appeared(
-    open_page: Open, server: TrainingServer
-) -> None:
+def test_stop_dialog_fits_the_current_status(open_page: Open, server: TrainingServer) -> None:
     assert server.register(gpu_ids=[0], task_id="outsider").status_code == 201
     task_id = server.start_task(toy(20, name="waits, then loads", gpus=[0], knobs={"hang_in": "loading"}))
     page = open_page(f"#/tasks/{task_id}")
     expect(page.locator(".task-head .status")).to_have_text("queued")
     choose(page, "Stop")
-    expect(page.get_by_role("dialog")).to_contain_text("Take this training out of the queue?")
+    expect(page.get_by_role("dialog")).to_contain_text("Remove this training from the queue?")
     page.keyboard.press("Escape")
     server.client.delete("/api/v1/gpu/tasks/outsider")
     expect(page.locator(".task-head .status")).to_have_text("running")
     choose(page, "Stop")
-    expect(page.get_by_role("dialog").get_by_role("button", name="Force…")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Force stop…")).to_be_visible()
 
 
-def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: TrainingServer) -> None:
+def test_list_shows_why_a_task_waits(open_page: Open, server: TrainingServer) -> None:
     holding = server.start_task(toy(30_000, name="holds all", gpus=4))
     waiting = server.start_task(toy(20, name="waits for two", gpus=2))
     page = open_page("#/tasks")
     row = page.locator(f"[data-task={waiting}]")
     expect(row).to_contain_text("queued")
-    expect(row.locator(".why")).to_have_text("needs 2 GPUs: GPUs 0–3 are held by holds all")
+    expect(row.locator(".why")).to_have_text("needs 2 GPUs: GPUs 0–3 are in use by holds all")
     link = row.locator(".why").get_by_role("link", name="holds all")
     expect(link).to_have_attribute("href", f"#/tasks/{holding}")
     chinese = open_page("#/tasks", locale="zh-CN")
@@ -153,7 +151,7 @@ def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: Tr
     expect(row).to_contain_text("priority 7")
 
 
-def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None:
+def test_page_can_be_used_by_keyboard(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(5, name="by keys"))
     server.await_status(task_id, "completed")
     page = open_page()
@@ -179,14 +177,14 @@ def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None
     expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
 
 
-def test_why_a_task_waits_is_kept_up_to_date(open_page: Open, server: TrainingServer) -> None:
+def test_reason_for_waiting_is_updated(open_page: Open, server: TrainingServer) -> None:
     for gpu, name in enumerate(("first-outsider", "second-outsider")):
         assert server.register(gpu_ids=[gpu], task_id=name).status_code == 201
     waiting = server.start_task(toy(20, name="waits for outsiders", gpus=[0, 1]))
     pages = [open_page(address) for address in ("#/tasks", "#/", f"#/tasks/{waiting}")]
     for page in pages:
-        expect(page.get_by_text("held by first-outsider").last).to_be_visible()
-    # No event tells of this one: the task waits as before.
+        expect(page.get_by_text("in use by first-outsider").last).to_be_visible()
+    # There is no event for this change: the task still waits.
     assert server.client.delete("/api/v1/gpu/tasks/first-outsider").status_code == 200
     for page in pages:
         expect(page.locator(".why, .task-head .note").first).not_to_contain_text("first-outsider")

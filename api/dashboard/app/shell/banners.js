@@ -1,4 +1,4 @@
-// What has to be known on every screen: simulated readings, a lost connection, old readings.
+// Banners on every screen: simulated readings, lost connection, stale readings.
 
 import { h, setText } from "../../ui/dom.js";
 import { duration } from "../../ui/format.js";

@@ -1,4 +1,4 @@
-// The bar on top: where one is, whether the connection lives, language and colours.
+// The top bar: navigation, state of the connection, language and theme.
 
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
@@ -7,7 +7,7 @@ import { recall, remember } from "../settings.js";
 import { connection } from "../stream.js";
 import { bell } from "./bell.js";
 import { openHelp } from "./help.js";
-import { whoMenu } from "./who.js";
+import { userMenu } from "./user_menu.js";
 
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
@@ -47,7 +47,7 @@ export function bar(app) {
       { class: "bar-end" },
       connectionSign(app),
       alerts.element,
-      whoMenu(app),
+      userMenu(app),
       h(
         "button",
         {
@@ -75,12 +75,12 @@ export function bar(app) {
   function switchTheme() {
     const chosen = document.documentElement.dataset.theme === "light" ? "dark" : "light";
     remember("theme", chosen);
-    wear(chosen, theme);
+    applyTheme(chosen, theme);
   }
   const light = matchMedia("(prefers-color-scheme: light)");
   light.addEventListener("change", () => {
-    // Paper is always light, which is nobody's wish.
-    if (recall("theme", "") === "" && !matchMedia("print").matches) wear(light.matches ? "light" : "dark", theme);
+    // Printing always uses light colours, which is not a choice of the user.
+    if (recall("theme", "") === "" && !matchMedia("print").matches) applyTheme(light.matches ? "light" : "dark", theme);
   });
   return {
     element,
@@ -101,7 +101,7 @@ const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("li
  * @param {"light"|"dark"} colours
  * @param {HTMLElement} button
  */
-function wear(colours, button) {
+function applyTheme(colours, button) {
   document.documentElement.dataset.theme = colours;
   showTheme(button);
   dispatchEvent(new Event("themechange"));

@@ -1,16 +1,16 @@
-// The bell: what fires, how much of it and how grave; quiet while nothing does.
+// The bell: number and highest severity of active alerts.
 
 import { countChip } from "../../screens/alerts/severity.js";
-import { firing, loudOf, maySee, refetchFiring } from "../../screens/alerts/state.js";
+import { canSeeAlerts, firing, loudOf, refetchFiring } from "../../screens/alerts/state.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { attempt } from "../../ui/toast.js";
 import { access } from "../access.js";
-import { t, word } from "../i18n.js";
-import { learnAlertStyle } from "./style.js";
+import { labelFor, t } from "../i18n.js";
+import { loadAlertStyle } from "./style.js";
 
-/** Screens with a stream of their own do not hear of alerts: then it is asked so often. */
+/** Poll interval on screens with their own stream, which carries no alerts. */
 const ASK_MS = 10_000;
 
 /** @param {import("../main.js").App} app */
@@ -28,7 +28,7 @@ export function bell(app) {
 
   async function toggle() {
     if (close) return close();
-    const [{ openPanel }] = await Promise.all([import("../../screens/alerts/panel.js"), learnAlertStyle()]);
+    const [{ openPanel }] = await Promise.all([import("../../screens/alerts/panel.js"), loadAlertStyle()]);
     if (close) return;
     setAttribute(button, "aria-expanded", "true");
     close = openPanel(button, () => {
@@ -39,17 +39,17 @@ export function bell(app) {
 
   firing.watch((what) => {
     const { count: loud, gravest: worst } = what ? loudOf(what) : { count: 0, gravest: null };
-    const words = wordsOf(what !== null, worst, loud);
+    const words = bellText(what !== null, worst, loud);
     chip.element.hidden = !worst;
     button.classList.toggle("unknown", !what);
     if (worst) chip.update(worst, count(loud));
     button.title = words;
     button.setAttribute("aria-label", words);
-    // What is quiet from the beginning is no news.
+    // No announcement if there is no alert from the beginning.
     if (worst || news.textContent) setText(news, words);
   });
   access.watch(() => {
-    button.hidden = !maySee();
+    button.hidden = !canSeeAlerts();
     if (button.hidden) close?.();
   });
   setInterval(() => !document.hidden && app.screen?.path && refetchFiring(), ASK_MS);
@@ -57,7 +57,7 @@ export function bell(app) {
 }
 
 /** @param {boolean} isKnown @param {string|null} worst @param {number} loud */
-function wordsOf(isKnown, worst, loud) {
+function bellText(isKnown, worst, loud) {
   if (!isKnown) return t("bell.unknown");
-  return worst ? t("bell.n", { n: count(loud), severity: word("severity", worst) }) : t("bell.quiet");
+  return worst ? t("bell.n", { n: count(loud), severity: labelFor("severity", worst) }) : t("bell.quiet");
 }

@@ -1,4 +1,4 @@
-// The keys.
+// The list of keyboard shortcuts.
 
 import { openDialog } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
@@ -28,8 +28,8 @@ const KEYS = [
   [["?"], "keys.help"],
 ];
 
-/** Where nobody is asked who they are, the screen of keys is not spoken of. @param {WordKey} key */
-const isTold = (key) => key !== "keys.access" || access.value?.asks;
+/** Without sign-in, the shortcut of the access screen is hidden. @param {WordKey} key */
+const isAvailable = (key) => key !== "keys.access" || access.value?.isRequired;
 
 export function openHelp() {
   openDialog(t("keys"), (close) =>
@@ -40,7 +40,7 @@ export function openHelp() {
       h(
         "dl",
         { class: "keys" },
-        KEYS.filter(([, key]) => isTold(key)).map(([keys, key]) => [
+        KEYS.filter(([, key]) => isAvailable(key)).map(([keys, key]) => [
           h(
             "dt",
             {},

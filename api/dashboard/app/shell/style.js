@@ -1,18 +1,21 @@
-// Styles that only some screens need.
+// Style sheets that only some screens need.
 
 /** @type {Map<string, Promise<void>>} */
-const learnt = new Map();
+const loaded = new Map();
 
-/** Loads one once, before those of print. Throws when it cannot be had. @param {"alerts"|"data"|"log"|"models"} name */
-export function learnStyle(name) {
-  const known = learnt.get(name) ?? load(name);
-  learnt.set(name, known);
-  known.catch(() => learnt.delete(name));
+/**
+ * Loads one once, before the print styles. Throws if it is not available.
+ * @param {"alerts"|"data"|"log"|"models"} name
+ */
+export function loadStyleOnce(name) {
+  const known = loaded.get(name) ?? load(name);
+  loaded.set(name, known);
+  known.catch(() => loaded.delete(name));
   return known;
 }
 
-/** Loads the styles of alerts; without them alerts are still shown. */
-export const learnAlertStyle = () => learnStyle("alerts").catch(() => {});
+/** Loads the styles of alerts; alerts are shown without them if that fails. */
+export const loadAlertStyle = () => loadStyleOnce("alerts").catch(() => {});
 
 /** @param {string} name @returns {Promise<void>} */
 function load(name) {

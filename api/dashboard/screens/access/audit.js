@@ -1,27 +1,26 @@
-// The audit: who changed what, what was refused, and whether that is what was written.
+// The audit log: changes, rejected requests, and the verification of the chain.
 
 import { api } from "../../app/api.js";
-import { t, tell, word } from "../../app/i18n.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
 import { fill, h } from "../../ui/dom.js";
-import { count, localTime } from "../../ui/format.js";
+import { count, localTime, UNKNOWN } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { pager } from "../../ui/pager.js";
 import { empty, loading, stackedTable } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
 import { attempt } from "../../ui/toast.js";
-import { differenceTable } from "./diff.js";
 
 const ROWS = 25;
 const TYPING_MS = 300;
 const TONES = { done: "ok", refused: "bad", dropped: "warn" };
 const SIGNS = /** @type {const} */ ({ done: "check", refused: "cross", dropped: "warn" });
-/** How far back, as the service takes it. */
+/** Time ranges that the service accepts. */
 const SINCE = /** @type {const} */ (["", "1h", "1d", "7d", "30d"]);
-/** Each part has 100,000 rows: beyond that many something is wrong. */
-const MOST_PARTS = 1000;
+/** Each part has 100,000 entries: more parts than this indicate an error. */
+const MAX_PARTS = 1000;
 
 export function auditPanel() {
   const [body, foot, verdict] = [
@@ -34,14 +33,14 @@ export function auditPanel() {
     cursors.length = 0;
     attempt(refetch);
   });
-  /** Where each page after the first begins, to the one that is shown. @type {string[]} */
+  /** Cursors of the pages after the first, up to the current one. @type {string[]} */
   const cursors = [];
-  let asked = 0;
+  let requests = 0;
 
   async function refetch() {
-    const mine = ++asked;
+    const mine = ++requests;
     const found = await api.audit({ ...filter.values(), limit: ROWS, cursor: cursors.at(-1) });
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     const { entries, pagination } = found;
     fill(total, count(pagination.total));
     fill(
@@ -103,12 +102,12 @@ function auditFilter(changed) {
     "select",
     { class: "input", "aria-label": t("audit.outcome"), on: { change: changed } },
     h("option", { value: "" }, t("audit.outcome.all")),
-    Object.keys(TONES).map((value) => h("option", { value }, word("outcome", value))),
+    Object.keys(TONES).map((value) => h("option", { value }, labelFor("outcome", value))),
   );
   const since = h(
     "select",
     { class: "input", "aria-label": t("audit.since"), on: { change: changed } },
-    SINCE.map((value) => h("option", { value }, value ? word("since", value) : t("audit.since.all"))),
+    SINCE.map((value) => h("option", { value }, value ? labelFor("since", value) : t("audit.since.all"))),
   );
   return {
     element: h("div", { class: "audit-filter" }, actor, operation, outcome, since),
@@ -156,7 +155,7 @@ function row(entry) {
         "span",
         { class: "status chip", data: { tone: TONES[outcome] } },
         icon(SIGNS[outcome]),
-        word("outcome", outcome),
+        labelFor("outcome", outcome),
       ),
       times > 1 && h("span", { class: "soft small" }, ` × ${count(times)}`),
       code && h("div", { class: "faint tiny mono" }, code),
@@ -186,13 +185,16 @@ function facts({ id, key_id: key, request_id: request, hash }) {
   );
 }
 
-/** Walks over all rows, part by part. @param {(checked: number) => void} tellChecked @returns {Promise<API.ChainVerdict>} */
-async function walk(tellChecked) {
+/**
+ * Verifies all entries, part by part.
+ * @param {(checked: number) => void} reportChecked @returns {Promise<API.ChainVerdict>}
+ */
+async function walk(reportChecked) {
   let checked = 0;
   let verdict = await api.verifyAudit(null);
-  for (let part = 1; verdict.ok && verdict.next_cursor && part < MOST_PARTS; part += 1) {
+  for (let part = 1; verdict.ok && verdict.next_cursor && part < MAX_PARTS; part += 1) {
     checked += verdict.checked;
-    tellChecked(checked);
+    reportChecked(checked);
     verdict = await api.verifyAudit(verdict.next_cursor);
   }
   return { ...verdict, checked: checked + verdict.checked };
@@ -204,6 +206,54 @@ function verdictNote({ ok, checked, kept_since: since, bad_id: bad, problem, pro
   return note(
     "bad",
     h("strong", {}, t("audit.broken", { id: String(bad ?? "") })),
-    h("p", { class: "foreign" }, tell(problem ?? "", code)),
+    h("p", { class: "foreign" }, translate(problem ?? "", code)),
   );
 }
+
+/** A changed value; undefined means absent. @typedef {{path: string, before: unknown, after: unknown}} Difference */
+
+/**
+ * The differing values within two objects, by path.
+ * @param {unknown} before @param {unknown} after @returns {Difference[]}
+ */
+function differences(before, after, path = "") {
+  if (!isObject(before) && !isObject(after)) {
+    return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
+  }
+  // A value that becomes an object, or was one, is shown by its fields.
+  const [old, next] = [isObject(before) ? before : {}, isObject(after) ? after : {}];
+  const names = new Set([...Object.keys(old), ...Object.keys(next)]);
+  return [...names].flatMap((name) => differences(old[name], next[name], path ? `${path}.${name}` : name));
+}
+
+/** @param {unknown} value @returns {value is Record<string, unknown>} */
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** @param {unknown} value */
+const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** @param {unknown} before @param {unknown} after @returns {Child} */
+function differenceTable(before, after) {
+  const found = differences(before ?? {}, after ?? {});
+  if (!found.length) return null;
+  return h(
+    "table",
+    { class: "table diff" },
+    h(
+      "thead",
+      {},
+      h("tr", {}, h("th", {}, t("diff.value")), h("th", {}, t("diff.before")), h("th", {}, t("diff.after"))),
+    ),
+    h(
+      "tbody",
+      {},
+      found.map(({ path, before: old, after: next }) =>
+        h("tr", {}, h("td", { class: "mono foreign" }, path || UNKNOWN), cell("del", old), cell("ins", next)),
+      ),
+    ),
+  );
+}
+
+/** @param {"del"|"ins"} kind @param {unknown} value */
+const cell = (kind, value) =>
+  h("td", { class: "foreign" }, value === undefined || value === null ? UNKNOWN : h(kind, {}, shown(value)));

@@ -1,10 +1,10 @@
-// Keys: who has which, whether they are used, and their end.
+// Keys: their users, their last use, rotation and revocation.
 
 import { access } from "../../app/access.js";
 import { api } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
-import { permissionWord } from "../../app/refusal.js";
-import { roleWord } from "../../app/shell/who.js";
+import { permissionLabel } from "../../app/error_text.js";
+import { labelFor, t } from "../../app/i18n.js";
+import { roleLabel } from "../../app/shell/user_menu.js";
 import { askWhich } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
@@ -19,7 +19,7 @@ import { askForKey, nameOf, showOnce } from "./new_key.js";
 
 const ROWS = 25;
 const STATES = /** @type {const} */ (["active", "expired", "revoked", ""]);
-/** Seconds that a key which was replaced may hold on. */
+/** Seconds for which a replaced key may stay valid. */
 const OVERLAPS = /** @type {const} */ ([
   [0, "overlap.none"],
   [3600, "overlap.hour"],
@@ -29,14 +29,14 @@ const OVERLAPS = /** @type {const} */ ([
 const TONES = { active: "ok", expired: "idle", revoked: "bad" };
 const SIGNS = /** @type {const} */ ({ active: "check", expired: "clock", revoked: "cross" });
 
-/** @param {() => unknown} changed called when a key was made or ended */
+/** @param {() => unknown} changed called when a key was created or ended */
 export function keysPanel(changed) {
   const total = h("span", { class: "count-badge" });
   const [body, foot] = [h("div", {}, loading()), h("div", { class: "pager" })];
   /** @type {typeof STATES[number]} */
   let state = "active";
   let offset = 0;
-  let asked = 0;
+  let requests = 0;
   const filter = segments(
     t("key.state"),
     STATES.map((value) => ({ value, label: value ? t(`key.${value}`) : t("filter.all") })),
@@ -53,9 +53,9 @@ export function keysPanel(changed) {
   };
 
   async function refetch() {
-    const mine = ++asked;
+    const mine = ++requests;
     const found = await api.keys({ state, limit: ROWS, offset });
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     const { keys, pagination } = found;
     fill(total, count(pagination.total));
     fill(
@@ -115,7 +115,7 @@ function row(key, changed) {
     "span",
     { class: "status chip", data: { tone: TONES[state] } },
     icon(SIGNS[state]),
-    word("key", state),
+    labelFor("key", state),
   );
   return h(
     "tr",
@@ -128,7 +128,7 @@ function row(key, changed) {
       isOwn && h("span", { class: "faint tiny" }, ` ${t("key.own")}`),
       h("div", { class: "faint tiny mono" }, key.key_id),
     ),
-    h("td", { title: key.permissions.map(permissionWord).join("\n") }, roleWord(key.role)),
+    h("td", { title: key.permissions.map(permissionLabel).join("\n") }, roleLabel(key.role)),
     h("td", {}, chip, key.rotated_to && state === "active" && h("div", { class: "faint tiny" }, t("key.replaced"))),
     h("td", {}, key.last_used_at ? time(key.last_used_at) : h("span", { class: "faint" }, t("key.unused"))),
     h("td", {}, key.expires_at ? time(key.expires_at) : h("span", { class: "faint" }, t("never.ends"))),

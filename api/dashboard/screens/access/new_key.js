@@ -1,11 +1,12 @@
-// Making a key, and showing it the one time that it can be shown.
+// Creates a key and shows it once.
 
 import { has } from "../../app/access.js";
 import { api } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
-import { permissionWord, refusalWords } from "../../app/refusal.js";
+import { permissionLabel } from "../../app/error_text.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
+import { askForm } from "../../ui/form_dialog.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
@@ -14,8 +15,8 @@ import { quotaInput } from "./quota.js";
 
 const DAY_MS = 86_400_000;
 const ROLES = /** @type {const} */ (["viewer", "trainer", "admin"]);
-/** Days that a new key lasts; 0: for ever. */
-const LASTS = /** @type {const} */ ([
+/** Days until a new key expires; 0: never. */
+const DURATIONS = /** @type {const} */ ([
   [30, "lasts.30"],
   [90, "lasts.90"],
   [365, "lasts.365"],
@@ -41,56 +42,26 @@ const PERMISSIONS = /** @type {API.Permission[]} */ ([
   "audit:read",
 ]);
 
-/** Asks whom a key is for and what it permits, makes it and shows it; gives it, or null. @returns {Promise<API.NewKey|null>} */
-export function askForKey() {
-  return new Promise((resolve) => {
-    /** @type {API.NewKey|null} */
-    let made = null;
-    const form = keyForm();
-    let once = newId();
-    const problem = h("div", { role: "alert" });
-    const button = h("button", { class: "button primary", type: "submit" }, icon("key"), t("key.make.do"));
-    const dialog = openDialog(
-      t("key.make"),
-      (close) => {
-        const submit = async (/** @type {Event} */ event) => {
-          event.preventDefault();
-          if (!form.isValid()) return;
-          button.disabled = true;
-          try {
-            made = await api.makeKey(form.wish(), once);
-            close();
-          } catch (error) {
-            fill(problem, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
-          } finally {
-            button.disabled = false;
-          }
-        };
-        const changed = () => {
-          once = newId();
-        };
-        return h(
-          "form",
-          { class: "inside", on: { submit, input: changed } },
-          h("h2", {}, t("key.make")),
-          form.element,
-          problem,
-          h(
-            "div",
-            { class: "choices" },
-            h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-            button,
-          ),
-        );
-      },
-      "",
-      true,
-    );
-    dialog.addEventListener("close", async () => {
-      if (made) await showOnce(made);
-      resolve(made);
-    });
+/**
+ * Opens the form for a new key, creates it and shows it. Resolves to the key, or null.
+ * @returns {Promise<API.NewKey|null>}
+ */
+export async function askForKey() {
+  const form = keyForm();
+  let once = newId();
+  const made = await askForm({
+    title: t("key.make"),
+    content: form.element,
+    action: [icon("key"), t("key.make.do")],
+    run: () => api.makeKey(form.toRequest(), once),
+    isValid: form.isValid,
+    changed: () => {
+      once = newId();
+    },
+    isSticky: true,
   });
+  if (made) await showOnce(made);
+  return made;
 }
 
 const newId = () => crypto.randomUUID?.() ?? `key-${Date.now()}-${Math.random().toString(36).slice(2)}`;
@@ -128,13 +99,13 @@ function keyForm() {
   const role = h(
     "select",
     { class: "input", id: "key-role", on: { change: () => showOwn() } },
-    ROLES.map((value) => h("option", { value, selected: value === "trainer" }, word("role", value))),
+    ROLES.map((value) => h("option", { value, selected: value === "trainer" }, labelFor("role", value))),
     h("option", { value: "" }, t("role.own")),
   );
   const lasts = h(
     "select",
     { class: "input", id: "key-lasts" },
-    LASTS.map(([days, label]) => h("option", { value: days, selected: days === 90 }, t(label))),
+    DURATIONS.map(([days, label]) => h("option", { value: days, selected: days === 90 }, t(label))),
   );
   const bounds = BOUNDS.map((bound) => ({ bound, input: quotaInput(bound, t(`quota.${bound}`), null) }));
   const showOwn = () => {
@@ -162,8 +133,8 @@ function keyForm() {
     ),
   );
 
-  /** @returns {API.KeyWish} */
-  function wish() {
+  /** @returns {API.KeyRequest} */
+  function toRequest() {
     const given = bounds.filter(({ input }) => input.value !== "");
     const days = Number(lasts.value);
     return {
@@ -174,17 +145,17 @@ function keyForm() {
       quota: given.length ? Object.fromEntries(given.map(({ bound, input }) => [bound, input.valueAsNumber])) : null,
     };
   }
-  return { element, wish, isValid: () => own.isValid(role.value !== "") };
+  return { element, toRequest, isValid: () => own.isValid(role.value !== "") };
 }
 
-/** Each permission; those that one lacks cannot be given on. */
+/** Checkboxes of all permissions; those that the user lacks are disabled. */
 function permissionChecks() {
   const boxes = PERMISSIONS.map((value) => ({ value, box: h("input", { type: "checkbox", disabled: !has(value) }) }));
   const element = h(
     "fieldset",
     { class: "permission-list" },
     h("legend", { class: "label" }, t("permissions")),
-    boxes.map(({ value, box }) => h("label", { class: "check" }, box, permissionWord(value))),
+    boxes.map(({ value, box }) => h("label", { class: "check" }, box, permissionLabel(value))),
   );
   return {
     element,
@@ -204,7 +175,7 @@ const field = (id, label, ...content) => h("div", { class: "field" }, h("label",
 /** @param {API.Key} key */
 export const nameOf = ({ user_id: user, name }) => (name === user ? user : `${user} · ${name}`);
 
-/** Shows a new key until the dialog is closed; afterwards nobody can show it again. @param {API.NewKey} key */
+/** Shows a new key until the dialog is closed. It cannot be shown again. @param {API.NewKey} key */
 export function showOnce(key) {
   return new Promise((resolve) => {
     const secret = key.api_key;
@@ -218,15 +189,18 @@ export function showOnce(key) {
           h("p", { class: "soft" }, h("strong", { class: "foreign" }, nameOf(key))),
           secret
             ? [
-                note("warn", h("p", {}, t("key.once"))),
+                note("warn", h("p", {}, t("key.shown_once"))),
                 copied(t("key.itself"), secret),
-                copied(t("key.try"), `curl -H 'Authorization: Bearer ${secret}' ${location.origin}/api/v1/auth/whoami`),
+                copied(
+                  t("key.test"),
+                  `curl -H 'Authorization: Bearer ${secret}' ${location.origin}/api/v1/auth/whoami`,
+                ),
               ]
             : note("bad", h("p", {}, t("key.lost"))),
           h(
             "div",
             { class: "choices" },
-            h("button", { class: "button primary", on: { click: close } }, t("key.noted")),
+            h("button", { class: "button primary", on: { click: close } }, t("key.saved")),
           ),
         ),
       "",
@@ -236,7 +210,10 @@ export function showOnce(key) {
   });
 }
 
-/** A text to be copied: by its button, or by hand where the browser lets no page copy. @param {string} label @param {string} text */
+/**
+ * A text with a copy button; if the browser blocks copying, the text is selected.
+ * @param {string} label @param {string} text
+ */
 function copied(label, text) {
   const shown = h("code", { class: "file", tabindex: 0, role: "group", "aria-label": label }, text);
   const copy = async () => {

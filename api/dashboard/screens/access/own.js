@@ -1,17 +1,17 @@
-// Who one is, what one may do, and how much one may use.
+// The signed-in user, their permissions and quota.
 
 import { access } from "../../app/access.js";
 import { api } from "../../app/api.js";
+import { permissionLabel } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { permissionWord } from "../../app/refusal.js";
-import { roleWord } from "../../app/shell/who.js";
+import { roleLabel } from "../../app/shell/user_menu.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, figure, isKnown, localTime, utcTime } from "../../ui/format.js";
 
-/** What a quota bounds, in the order in which it is shown. */
+/** The limits of a quota, in display order. */
 export const BOUNDS = /** @type {const} */ (["gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"]);
 
-/** What is used of a bound: a number, or null when that is not known. @param {API.Usage|null} usage @param {typeof BOUNDS[number]} name */
+/** The used amount of a limit, or null if unknown. @param {API.Usage|null} usage @param {typeof BOUNDS[number]} name */
 export const usedOf = (usage, name) => usage?.[name === "gpu_hours_per_day" ? "gpu_hours_last_day" : name] ?? null;
 
 /** @param {number} value */
@@ -35,9 +35,9 @@ export function ownPanel() {
       facts,
       fact("user", who.user_id),
       who.name && who.name !== who.user_id && fact("key.name", who.name),
-      fact("role", roleWord(who.role)),
+      fact("role", roleLabel(who.role)),
       fact("expires", who.expires_at ? localTime(who.expires_at) : t("never.ends"), utcTime(who.expires_at)),
-      fact("permissions", who.permissions.map(permissionWord).join(" · ")),
+      fact("permissions", who.permissions.map(permissionLabel).join(" · ")),
     );
     showQuota(who);
   });
@@ -64,7 +64,7 @@ export function ownPanel() {
 /** @param {WordKey} key @param {Child} value @param {string} [title] */
 const fact = (key, value, title) => [h("dt", {}, t(key)), h("dd", { class: "foreign", title: title || null }, value)];
 
-/** What is used, and the bound behind it. @param {number|null} most @param {number|null} used */
+/** The used amount and its limit. @param {number|null} most @param {number|null} used */
 function bound(most, used) {
   if (!isKnown(used)) return h("b", {}, isKnown(most) ? amount(most) : t("quota.none"));
   const behind = isKnown(most) ? t("quota.of.bound", { bound: amount(most) }) : t("quota.none");

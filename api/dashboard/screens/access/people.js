@@ -1,4 +1,4 @@
-// People, and how much each may use; changed in place.
+// Users and their quotas, editable in place.
 
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -17,7 +17,7 @@ export function peoplePanel() {
   async function refetch() {
     const { users } = await api.people();
     fill(total, count(users.length));
-    // Whoever writes into a field is not disturbed.
+    // Do not disturb a user who is typing in a field.
     if (body.contains(document.activeElement)) return;
     fill(body, users.length ? stackedTable(HEADS(), users.map(row), "people-table") : empty("user", t("people.none")));
   }
@@ -55,17 +55,17 @@ const used = (value) => value !== null && h("div", { class: "faint small" }, t("
 
 /** @param {string} user @param {typeof BOUNDS[number]} name @param {number|null} first */
 function boundField(user, name, first) {
-  let kept = first;
+  let saved = first;
   const input = quotaInput(name, `${user}: ${t(`quota.${name}`)}`, first);
   input.addEventListener("change", async () => {
     if (!input.reportValidity()) return;
     const wanted = input.value === "" ? null : input.valueAsNumber;
     try {
       await api.changeQuota(user, { [name]: wanted });
-      kept = wanted;
+      saved = wanted;
       toast("ok", t("quota.changed", { user }));
     } catch (error) {
-      input.value = kept === null ? "" : String(kept);
+      input.value = saved === null ? "" : String(saved);
       toastError(error);
     }
   });

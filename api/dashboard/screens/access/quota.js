@@ -1,9 +1,9 @@
-// A field for a bound of a quota; empty: without one.
+// A field for a limit of a quota. Empty: unlimited.
 
 import { h } from "../../ui/dom.js";
 import { UNKNOWN } from "../../ui/format.js";
 
-/** Bounds that are counted in whole things. */
+/** Limits that are whole numbers. */
 const WHOLE = ["gpus", "queued_tasks"];
 
 /** @param {typeof import("./own.js").BOUNDS[number]} name @param {string} label @param {number|null} value */

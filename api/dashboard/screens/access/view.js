@@ -1,4 +1,4 @@
-// Who may do what: oneself; and for those who manage them keys, people and the audit.
+// The access screen: the user's own permissions; for administrators keys, people and the audit log.
 
 import { access, has } from "../../app/access.js";
 import { t } from "../../app/i18n.js";
@@ -12,11 +12,11 @@ import { peoplePanel } from "./people.js";
 /** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
 export function open(app) {
   const own = ownPanel();
-  const openToAll = h("div");
+  const warning = h("div");
   const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
   const [keys, people, audit] = [keysPanel(refetchOrRetry), peoplePanel(), auditPanel()];
   const forget = access.watch(() => {
-    fill(openToAll, access.value?.asks === false && note("warn", h("p", {}, t("access.off"))));
+    fill(warning, access.value?.isRequired === false && note("warn", h("p", {}, t("access.open"))));
     keys.element.hidden = people.element.hidden = !has("keys:manage");
     audit.element.hidden = !has("audit:read");
   });
@@ -31,7 +31,7 @@ export function open(app) {
       "div",
       { class: "screen" },
       h("div", { class: "screen-head" }, h("h1", {}, t("nav.access"))),
-      openToAll,
+      warning,
       own.element,
       keys.element,
       people.element,

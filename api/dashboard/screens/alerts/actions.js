@@ -1,4 +1,4 @@
-// What can be done about an alert: saying that one knows, and having nobody told for a while.
+// Actions on an alert: acknowledge and silence.
 
 import { has, whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
@@ -10,41 +10,41 @@ import { attempt, toast } from "../../ui/toast.js";
 import { refetchFiring } from "./state.js";
 
 export const HOUR_MS = 3_600_000;
-/** Hours that a silence can last, by one click. */
-export const LASTS = /** @type {const} */ ([
+/** Durations of a silence in hours, offered as one click. */
+export const DURATIONS = /** @type {const} */ ([
   [1, "silence.1h"],
   [4, "silence.4h"],
   [24, "silence.1d"],
   [168, "silence.7d"],
 ]);
 
-/** What an alert is about, by the label that tells it from others of its rule. */
-const ABOUT = ["gpu_uuid", "task_id", "disk", "channel_id", "channel", "key", "user", "node"];
+/** Labels that identify the target of an alert among the alerts of its rule. */
+const TARGET_LABELS = ["gpu_uuid", "task_id", "disk", "channel_id", "channel", "key", "user", "node"];
 
 /** @param {API.Alert} alert */
 export function matchersOf({ rule_id: rule, labels }) {
-  const about = ABOUT.find((label) => labels[label]);
+  const about = TARGET_LABELS.find((label) => labels[label]);
   return [{ label: "rule", value: rule }, ...(about ? [{ label: about, value: labels[about] }] : [])];
 }
 
 export const newId = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
-/** @param {() => Promise<unknown>} deed @param {string} done */
-const run = (deed, done) =>
+/** @param {() => Promise<unknown>} action @param {string} done */
+const run = (action, done) =>
   attempt(async () => {
-    await deed();
+    await action();
     toast("ok", done);
     await refetchFiring();
   });
 
 /**
- * Why alerts of this user cannot be acknowledged or silenced, in words; null when they can.
+ * Why this user cannot acknowledge or silence alerts, as a message; null if they can.
  * @param {string|null} owner
  */
 export const whyNotMuted = (owner) => whyNot("alerts:write", has("alerts:manage") ? undefined : owner);
 
-/** The buttons for an alert as it is. @param {API.Alert} alert @returns {HTMLElement[]} */
-export function deedsFor(alert) {
+/** The buttons for an alert in its current state. @param {API.Alert} alert @returns {HTMLElement[]} */
+export function actionButtons(alert) {
   const denied = whyNotMuted(alert.owner);
   /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {(button: HTMLElement) => void} act @param {string} [more] */
   const button = (sign, label, act, more) => {
@@ -66,7 +66,7 @@ export function deedsFor(alert) {
   };
   const { alert_id: id, state } = alert;
   if (state === "resolved") return [];
-  const silence = button("mute", t("alert.silence"), (place) => openMenu(place, lasting(alert)), "menu");
+  const silence = button("mute", t("alert.silence"), (place) => openMenu(place, durationText_(alert)), "menu");
   if (state === "firing") return [acknowledge(), silence];
   if (state === "acknowledged") return [withdraw(), silence];
   if (state === "silenced" && alert.muted_by?.startsWith("silence_")) return [unsilence(alert.muted_by)];
@@ -87,8 +87,8 @@ export function deedsFor(alert) {
 }
 
 /** @param {API.Alert} alert @returns {import("../../ui/menu.js").Choice[]} */
-const lasting = (alert) =>
-  LASTS.map(([hours, label]) => ({
+const durationText_ = (alert) =>
+  DURATIONS.map(([hours, label]) => ({
     label: t(label),
     icon: "clock",
     run: () =>

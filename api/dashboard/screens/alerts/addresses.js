@@ -1,30 +1,30 @@
-// Addresses of channels, made of what people know of them.
+// Builds channel addresses from their parts.
 
 /**
- * A field of a kind: its name, whether it is needed, and whether it is secret.
+ * A field of a channel kind: name, whether it is required, and whether it is secret.
  * @typedef {object} AddressField
  * @property {string} name
  * @property {boolean} [required]
  * @property {boolean} [secret]
  * @property {string} [example]
- * @property {string[]} [choices] instead of a text
+ * @property {string[]} [choices] choices instead of a text field
  * @property {boolean} [wide]
  */
 /**
  * @typedef {object} AddressKind
- * @property {"apprise"|"webhook"} kind as the service has it
+ * @property {"apprise"|"webhook"} kind kind in the API
  * @property {import("../../ui/icons.js").IconName} sign
- * @property {string[]} schemes by which an address is told to be of it
+ * @property {string[]} schemes URL schemes of this kind
  * @property {AddressField[]} fields
- * @property {(values: Record<string, string>) => string} address throws a RangeError where a pasted address is of something else
+ * @property {(values: Record<string, string>) => string} address throws a RangeError if a pasted address is of another kind
  */
 
 const safe = encodeURIComponent;
 
-/** The last parts of the path of an address that was pasted. @param {string} text @param {number} count @returns {string[]} */
+/** The last parts of the path of a pasted address. @param {string} text @param {number} count @returns {string[]} */
 function lastParts(text, count) {
   const parts = text.split(/[?#]/)[0].split("/").filter(Boolean);
-  // Before them stand at least the scheme and the host.
+  // At least the scheme and the host come before them.
   if (parts.length < count + 2) throw new RangeError("address");
   return parts.slice(-count);
 }
@@ -106,13 +106,13 @@ export const ADDRESS_KINDS = {
   },
 };
 
-/** Of which kind a channel is, by its masked address. @param {string} address */
+/** The kind of a channel, by its masked address. @param {string} address */
 export function kindOf(address) {
   const scheme = address.split(":")[0];
   return Object.keys(ADDRESS_KINDS).find((name) => ADDRESS_KINDS[name].schemes.includes(scheme)) ?? "apprise";
 }
 
-/** A key to sign webhooks with, made here. */
+/** Generates a key for signing webhooks. */
 export function newSigningKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(32));
   return `whsec_${btoa(String.fromCharCode(...bytes))}`;

@@ -1,4 +1,4 @@
-// One alert: how grave, what, since when, what to do, and what can be done about it here.
+// The card of one alert: severity, message, duration, remedy, and actions.
 
 import { t } from "../../app/i18n.js";
 import { ageOf } from "../../app/machine.js";
@@ -7,10 +7,10 @@ import { duration } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { prose } from "../../ui/prose.js";
 import { time } from "../../ui/time.js";
-import { deedsFor } from "./actions.js";
+import { actionButtons } from "./actions.js";
+import { translateAlert, translateEnd } from "./alert_text.js";
 import { alertLink, linksOf } from "./links.js";
 import { alertStateChip, severityChip, toneOfSeverity } from "./severity.js";
-import { tellAlert, tellEnd } from "./told.js";
 
 /** @param {API.Alert} first */
 export function alertCard(first) {
@@ -22,7 +22,7 @@ export function alertCard(first) {
     const key = JSON.stringify([alert, Math.floor((ageOf(alert.since) ?? 0) / 60)]);
     if (key === drawn) return;
     drawn = key;
-    // Whoever has the keyboard on a button keeps it there.
+    // Keep the keyboard focus on the same button.
     const focused = [...element.querySelectorAll("button, a")].indexOf(/** @type {Element} */ (document.activeElement));
     draw(element, alert);
     if (focused >= 0)
@@ -33,7 +33,7 @@ export function alertCard(first) {
 
 /** @param {HTMLElement} element @param {API.Alert} alert */
 function draw(element, alert) {
-  const { summary, remedy } = tellAlert(alert);
+  const { summary, remedy } = translateAlert(alert);
   setAttribute(element, "data-tone", alert.state === "firing" ? toneOfSeverity(alert.severity) : "idle");
   fill(
     element,
@@ -47,7 +47,7 @@ function draw(element, alert) {
       h("span", { class: "faint small since" }, since(alert)),
     ),
     h("h3", {}, alertLink(alert.alert_id, summary)),
-    alert.state === "resolved" && h("p", { class: "soft small foreign" }, tellEnd(alert)),
+    alert.state === "resolved" && h("p", { class: "soft small foreign" }, translateEnd(alert)),
     remedy &&
       h(
         "p",
@@ -56,7 +56,7 @@ function draw(element, alert) {
         h("span", {}, h("span", { class: "visually-hidden" }, t("remedy"), " "), prose(remedy)),
       ),
     why(alert),
-    h("footer", {}, linksOf(alert), h("span", { class: "grow" }), deedsFor(alert)),
+    h("footer", {}, linksOf(alert), h("span", { class: "grow" }), actionButtons(alert)),
   );
 }
 
@@ -67,10 +67,10 @@ function since({ since: begun, resolved_at: ended }) {
   return [shown, " · ", t("alert.for", { time: duration(ageOf(begun)) })];
 }
 
-/** Who knows of it, or why nobody is told. @param {API.Alert} alert @returns {Child} */
+/** Who acknowledged it, or why no notifications are sent. @param {API.Alert} alert @returns {Child} */
 function why({ acknowledged_by: by, acknowledged_until: until, muted_by: muted, state }) {
   if (state === "silenced" && muted) {
-    const words = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.graver");
+    const words = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.covered");
     const isAlert = !muted.startsWith("silence_");
     return h("p", { class: "faint small" }, words, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
   }

@@ -1,11 +1,11 @@
-// A channel by a form: made, or changed. Its address is written, and never shown again.
+// The form of a channel. A stored address is never shown again.
 
 import { Refused } from "../../app/api.js";
 import { alertApi } from "../../app/api_alerts.js";
-import { t, word } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
-import { openDialog } from "../../ui/dialog.js";
+import { refusalText } from "../../app/error_text.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { askForm } from "../../ui/form_dialog.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
@@ -14,106 +14,62 @@ import { ADDRESS_KINDS, kindOf, newSigningKey } from "./addresses.js";
 import { channelSettings } from "./channel_settings.js";
 import { choiceField, field } from "./fields.js";
 
-/** Asks and makes, or changes; gives the channel, or null. @param {API.Channel|null} channel @returns {Promise<API.Channel|null>} */
+/**
+ * Opens the form, and creates or changes the channel. Resolves to it, or null.
+ * @param {API.Channel|null} channel @returns {Promise<API.Channel|null>}
+ */
 export function askForChannel(channel) {
-  return new Promise((resolve) => {
-    /** @type {API.Channel|null} */
-    let kept = null;
-    let once = newId();
-    const name = h("input", {
-      class: "input",
-      id: "channel-name",
-      required: true,
-      maxlength: 64,
-      pattern: "[A-Za-z0-9_.\\-]+",
-      title: t("channel.name.form"),
-      value: channel?.name ?? "",
-      autocomplete: "off",
-      autofocus: true,
-    });
-    const address = addressPart(channel);
-    const settings = channelSettings(channel);
-    const problem = h("div", { role: "alert" });
-    const button = h(
-      "button",
-      { class: "button primary", type: "submit" },
-      icon("save"),
-      t(channel ? "save" : "channel.make"),
-    );
-    const title = channel ? t("channel.change.title", { name: channel.name }) : t("channel.new");
+  let once = newId();
+  const name = h("input", {
+    class: "input",
+    id: "channel-name",
+    required: true,
+    maxlength: 64,
+    pattern: "[A-Za-z0-9_.\\-]+",
+    title: t("channel.name.form"),
+    value: channel?.name ?? "",
+    autocomplete: "off",
+    autofocus: true,
+  });
+  const address = addressPart(channel);
+  const settings = channelSettings(channel);
 
-    async function keep() {
-      const body = { name: name.value.trim(), ...address.values(), ...settings.values() };
-      return channel
-        ? alertApi.changeChannel(channel.channel_id, body)
-        : alertApi.makeChannel(/** @type {API.ChannelWish} */ (body), once);
-    }
+  async function save() {
+    const body = { name: name.value.trim(), ...address.values(), ...settings.values() };
+    const saved = channel
+      ? await alertApi.changeChannel(channel.channel_id, body)
+      : await alertApi.makeChannel(/** @type {API.ChannelRequest} */ (body), once);
+    toast("ok", t("channel.saved", { name: saved.name }));
+    return saved;
+  }
 
-    const dialog = openDialog(
-      title,
-      (close) => {
-        const submit = async (/** @type {Event} */ event) => {
-          event.preventDefault();
-          button.disabled = true;
-          try {
-            kept = await keep();
-            toast("ok", t("channel.kept", { name: kept.name }));
-            close();
-          } catch (error) {
-            address.mark(error);
-            fill(
-              problem,
-              note(
-                "bad",
-                h(
-                  "p",
-                  { class: "foreign" },
-                  error instanceof RangeError ? t("channel.hook.wrong") : refusalWords(error),
-                ),
-              ),
-            );
-            problem.scrollIntoView({ block: "nearest" });
-          } finally {
-            button.disabled = false;
-          }
-        };
-        return h(
-          "form",
-          {
-            class: "inside",
-            on: {
-              submit,
-              input: () => {
-                once = newId();
-              },
-            },
-          },
-          h("h2", {}, title),
-          field(t("name"), name, t("channel.name.form")),
-          address.element,
-          settings.element,
-          problem,
-          h(
-            "div",
-            { class: "choices" },
-            h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-            button,
-          ),
-        );
-      },
-      "channel-dialog",
-      true,
-    );
-    dialog.addEventListener("close", () => resolve(kept));
+  return askForm({
+    title: channel ? t("channel.change.title", { name: channel.name }) : t("channel.new"),
+    content: [field(t("name"), name, t("channel.name.form")), address.element, settings.element],
+    action: [icon("save"), t(channel ? "save" : "channel.make")],
+    run: () =>
+      save().catch((error) => {
+        address.mark(error);
+        throw error;
+      }),
+    changed: () => {
+      once = newId();
+    },
+    message: (error) => (error instanceof RangeError ? t("channel.hook.wrong") : refusalText(error)),
+    className: "channel-dialog",
+    isSticky: true,
   });
 }
 
-/** Where it leads. Of one that is there nothing is shown; what is left empty stays as it is. @param {API.Channel|null} channel */
+/**
+ * The fields of the destination. Of an existing channel no values are shown; empty fields stay unchanged.
+ * @param {API.Channel|null} channel
+ */
 function addressPart(channel) {
   const names = Object.keys(ADDRESS_KINDS);
   const kinds = choiceField(
     "channel-kind",
-    names.map((name) => [name, word("channel.kind", name)]),
+    names.map((name) => [name, labelFor("channel.kind", name)]),
     channel ? kindOf(channel.address) : "email",
   );
   const place = h("div", { class: "pair wide address-fields" });
@@ -146,7 +102,7 @@ function addressPart(channel) {
         const input = addressInput(each, channel !== null);
         inputs.set(each.name, input);
         const hint = each.name === "hook" ? t("channel.hook.hint") : undefined;
-        return field(word("address", each.name), input, hint, each.wide ? "whole" : "");
+        return field(labelFor("address", each.name), input, hint, each.wide ? "whole" : "");
       }),
       kind === "webhook" && [field(t("channel.format"), format), signing],
     );
@@ -166,7 +122,7 @@ function addressPart(channel) {
     };
   }
 
-  /** Marks the address when it was refused. @param {unknown} error */
+  /** Marks the address after it was rejected. @param {unknown} error */
   function mark(error) {
     const pointers = error instanceof Refused ? error.errors.map(({ pointer }) => pointer) : [];
     const isWrong = error instanceof RangeError || pointers.includes("/url");
@@ -182,7 +138,7 @@ function addressPart(channel) {
       field(t("channel.kind"), kinds),
       note(
         "idle",
-        h("p", {}, t(channel ? "channel.address.kept" : "channel.address.once", { address: channel?.address ?? "" })),
+        h("p", {}, t(channel ? "channel.address.stored" : "channel.address.once", { address: channel?.address ?? "" })),
       ),
       place,
     ),
@@ -191,13 +147,13 @@ function addressPart(channel) {
   };
 }
 
-/** @param {import("./addresses.js").AddressField} of @param {boolean} isKept */
-function addressInput({ name, required, secret, example, choices }, isKept) {
+/** @param {import("./addresses.js").AddressField} of @param {boolean} isStored */
+function addressInput({ name, required, secret, example, choices }, isStored) {
   const id = `address-${name}`;
   if (choices)
     return choiceField(
       id,
-      choices.map((value) => [value, word("address.security", value)]),
+      choices.map((value) => [value, labelFor("address.security", value)]),
     );
   return h("input", {
     class: "input",
@@ -205,8 +161,8 @@ function addressInput({ name, required, secret, example, choices }, isKept) {
     type: secret ? "password" : "text",
     autocomplete: secret ? "new-password" : "off",
     spellcheck: "false",
-    required: required && !isKept,
-    placeholder: isKept ? t("channel.unchanged") : example,
+    required: required && !isStored,
+    placeholder: isStored ? t("channel.unchanged") : example,
     maxlength: 1500,
   });
 }

@@ -1,6 +1,6 @@
-// What goes through a channel, when, and how often: the part of its form that all kinds share.
+// The part of the channel form that all kinds share: filter, quiet hours, and frequency.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 import { checkField, choiceField, field, lastingField } from "./fields.js";
 import { matcherFields } from "./matchers.js";
@@ -10,8 +10,8 @@ const MINUTE = 60;
 const HOUR = 3600;
 const REPEATS = [HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR, null];
 
-/** As the service has them where nothing is said. */
-const USUAL = {
+/** The service's defaults. */
+const DEFAULTS = {
   min_severity: "warning",
   send_resolved: true,
   only_opted_in: false,
@@ -27,7 +27,7 @@ const USUAL = {
 
 /** @param {API.Channel|null} channel null: a new one */
 export function channelSettings(channel) {
-  const given = channel ?? USUAL;
+  const given = channel ?? DEFAULTS;
   const severity = choiceField(
     "channel-severity",
     SEVERITIES.map((value) => [value, t(`channel.from.${/** @type {"info"} */ (value)}`)]),
@@ -38,7 +38,7 @@ export function channelSettings(channel) {
   const now = { zero: t("channel.at_once") };
   const never = { never: t("channel.never") };
   const wait = lastingField("channel-wait", [0, 30, MINUTE, 5 * MINUTE], given.group_wait_seconds, now);
-  const grave = lastingField("channel-grave", [0, 5, 30], given.critical_wait_seconds, now);
+  const criticalWait = lastingField("channel-critical-wait", [0, 5, 30], given.critical_wait_seconds, now);
   const critical = lastingField("channel-critical", REPEATS, given.repeat_critical_seconds, never);
   const warning = lastingField("channel-warning", REPEATS, given.repeat_warning_seconds, never);
   const most = (/** @type {string} */ id, /** @type {number} */ value) =>
@@ -64,7 +64,7 @@ export function channelSettings(channel) {
           "div",
           { class: "pair wide" },
           field(t("channel.wait"), wait.input, t("channel.wait.hint")),
-          field(t("channel.grave"), grave.input),
+          field(t("channel.critical_wait"), criticalWait.input),
           field(t("channel.repeat.critical"), critical.input),
           field(t("channel.repeat.warning"), warning.input),
           field(t("channel.minute"), perMinute),
@@ -87,7 +87,7 @@ export function channelSettings(channel) {
       send_resolved: resolved.input.checked,
       only_opted_in: optedIn.input.checked,
       group_wait_seconds: wait.value(),
-      critical_wait_seconds: grave.value(),
+      critical_wait_seconds: criticalWait.value(),
       repeat_critical_seconds: critical.value(),
       repeat_warning_seconds: warning.value(),
       per_minute: perMinute.valueAsNumber,
@@ -137,11 +137,11 @@ function quietHours(given) {
   };
 }
 
-/** What goes through a channel, in one line. @param {API.Channel} channel */
-export function settingsWords(channel) {
+/** The settings of a channel in one line. @param {API.Channel} channel */
+export function settingsText(channel) {
   const { quiet_hours: quiet, matchers, min_severity: severity } = channel;
   return [
-    word("channel.from", severity),
+    labelFor("channel.from", severity),
     channel.only_opted_in && t("channel.opted.short"),
     quiet && t("channel.quiet.short", { begins: quiet.begins, ends: quiet.ends, zone: quiet.zone }),
     matchers.length > 0 && matchers.map(({ label, value }) => `${label} = ${value}`).join(", "),

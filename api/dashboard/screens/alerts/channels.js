@@ -1,8 +1,8 @@
-// Channels: the ways to people, how they fare, and trying them.
+// The list of channels, their state, and tests.
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { askWhich } from "../../ui/dialog.js";
 import { fill, h, reconcile } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
@@ -13,8 +13,7 @@ import { note } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { ADDRESS_KINDS, kindOf } from "./addresses.js";
-import { settingsWords } from "./channel_settings.js";
-import { followTest } from "./channel_test.js";
+import { settingsText } from "./channel_settings.js";
 
 /** @type {import("./view.js").MakePart} */
 export function channelsPart() {
@@ -78,9 +77,12 @@ export function channelsPart() {
   };
 }
 
-/** Works, fails, was put aside, is off. @param {API.Channel} channel @returns {[tone: string, sign: import("../../ui/icons.js").IconName, key: WordKey]} */
+/**
+ * Working, failing, suspended or off.
+ * @param {API.Channel} channel @returns {[tone: string, sign: import("../../ui/icons.js").IconName, key: WordKey]}
+ */
 function stateOf({ enabled, disabled_reason: aside, failures, last_success_at: success }) {
-  if (aside) return ["bad", "cross", "channel.aside"];
+  if (aside) return ["bad", "cross", "channel.suspended"];
   if (!enabled) return ["idle", "pause", "channel.off"];
   if (failures) return ["warn", "warn", "channel.failing"];
   return success ? ["ok", "check", "channel.works"] : ["idle", "question", "channel.untried"];
@@ -94,17 +96,17 @@ function channelCard(denied, edit, refetch) {
   let drawn = "";
   element.append(head, result);
 
-  /** @param {() => unknown} deed */
-  const permitted = (deed) => (denied ? toast("bad", denied) : void attempt(deed));
-  /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {() => unknown} deed */
-  const button = (sign, label, deed) =>
+  /** @param {() => unknown} action */
+  const permitted = (action) => (denied ? toast("bad", denied) : void attempt(action));
+  /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {() => unknown} action */
+  const button = (sign, label, action) =>
     h(
       "button",
       {
         class: "button small",
         "aria-disabled": denied ? "true" : null,
         title: denied,
-        on: { click: () => permitted(deed) },
+        on: { click: () => permitted(action) },
       },
       icon(sign),
       label,
@@ -170,11 +172,11 @@ function channelCard(denied, edit, refetch) {
       h(
         "p",
         { class: "small soft" },
-        word("channel.kind", kind),
+        labelFor("channel.kind", kind),
         " · ",
         h("code", { class: "foreign" }, channel.address),
       ),
-      h("p", { class: "small" }, settingsWords(channel)),
+      h("p", { class: "small" }, settingsText(channel)),
       channel.from_environment && h("p", { class: "small soft" }, t("channel.environment")),
       h(
         "p",
@@ -194,4 +196,39 @@ function channelCard(denied, edit, refetch) {
     );
   }
   return { element, update, close: () => stop.abort() };
+}
+
+const POLL_MS = 500;
+/** A receiver has 45 s; a failed delivery is retried a few seconds later. */
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Polls until the delivery has ended or failed once.
+ * @param {string} channel @param {string} id @param {(shown: Child) => void} show @param {AbortSignal} signal
+ */
+async function followTest(channel, id, show, signal) {
+  show(note("run", h("p", {}, t("test.on_its_way"))));
+  const end = Date.now() + TIMEOUT_MS;
+  while (!signal.aborted && Date.now() < end) {
+    const { deliveries } = await alertApi.deliveries({ channel_id: channel, limit: 20 });
+    const found = deliveries.find(({ delivery_id: each }) => each === id);
+    const result = found && outcome(found);
+    if (result) return show(result);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  if (!signal.aborted) show(note("warn", h("p", {}, t("test.still"))));
+}
+
+/** The result, or null while it is unknown. @param {API.Delivery} delivery @returns {HTMLElement|null} */
+function outcome({ state, status, result, attempts, not_before: next }) {
+  const answer = h("p", { class: "foreign" }, [status && `HTTP ${status}`, result].filter(Boolean).join(" · "));
+  if (state === "delivered") return note("ok", h("strong", {}, t("test.delivered")));
+  if (state === "rejected" || state === "expired") return note("bad", h("strong", {}, t("test.rejected")), answer);
+  if (state !== "waiting" || !attempts) return null;
+  return note(
+    "warn",
+    h("strong", {}, t("test.failed")),
+    answer,
+    next && h("p", {}, t("delivery.next"), " ", time(next)),
+  );
 }

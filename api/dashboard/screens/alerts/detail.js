@@ -1,9 +1,9 @@
-// All about one alert: what it says, its labels, what became of it, and what was told to whom.
+// The dialog with all details of an alert: message, labels, timeline, and deliveries.
 
 import { alertApi } from "../../app/api_alerts.js";
-import { t, word } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
-import { learnAlertStyle } from "../../app/shell/style.js";
+import { refusalText } from "../../app/error_text.js";
+import { labelFor, t } from "../../app/i18n.js";
+import { loadAlertStyle } from "../../app/shell/style.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { figure } from "../../ui/format.js";
@@ -17,7 +17,7 @@ import { firing } from "./state.js";
 
 /** @param {string} id */
 export async function openAlert(id) {
-  await learnAlertStyle();
+  await loadAlertStyle();
   const [card, rest] = [h("div"), h("div", { class: "stack" }, loading())];
   const dialog = openDialog(
     t("alert"),
@@ -46,10 +46,10 @@ export async function openAlert(id) {
         facts(alert),
         historyTable(history),
         actions.length ? done(actions) : null,
-        deliveries?.length ? told(deliveries) : null,
+        deliveries?.length ? deliveryTable(deliveries) : null,
       );
     } catch (error) {
-      fill(rest, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+      fill(rest, note("bad", h("p", { class: "foreign" }, refusalText(error))));
     }
   }
   const unwatch = firing.watch(() => void refetch());
@@ -103,15 +103,15 @@ function historyTable(history) {
   return h("section", {}, h("h3", {}, t("alerts.tab.history")), table(heads, rows));
 }
 
-/** What its rule has done, or is doing. @param {API.AlertDetail["actions"]} actions */
+/** The actions that its rule has taken or is taking. @param {API.AlertDetail["actions"]} actions */
 function done(actions) {
   const rows = actions.map(({ created_at: at, kind, about, state, result }) =>
     h(
       "tr",
       {},
       h("td", {}, time(at)),
-      h("td", {}, word("action", kind), about && h("div", { class: "mono tiny foreign" }, about)),
-      h("td", {}, word("action.state", state)),
+      h("td", {}, labelFor("action", kind), about && h("div", { class: "mono tiny foreign" }, about)),
+      h("td", {}, labelFor("action.state", state)),
       h("td", { class: "foreign" }, result ?? ""),
     ),
   );
@@ -125,14 +125,14 @@ function done(actions) {
 }
 
 /** @param {readonly API.Delivery[]} deliveries */
-function told(deliveries) {
+function deliveryTable(deliveries) {
   const rows = deliveries.map(({ created_at: at, channel, state, result, attempts, not_before: next }) =>
     h(
       "tr",
       {},
       h("td", {}, time(at)),
-      h("td", { class: "foreign" }, channel ?? t("channel.gone")),
-      h("td", {}, word("delivery", state)),
+      h("td", { class: "foreign" }, channel ?? t("channel.deleted")),
+      h("td", {}, labelFor("delivery", state)),
       h(
         "td",
         { class: "foreign" },

@@ -3,7 +3,7 @@
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 
-/** @param {string} label @param {HTMLElement} input whose id is set @param {string} [hint] */
+/** @param {string} label @param {HTMLElement} input must have an id @param {string} [hint] */
 export const field = (label, input, hint, className = "") =>
   h(
     "div",
@@ -20,13 +20,13 @@ export function checkField(id, label, checked) {
 }
 
 /**
- * How long: one of a few, and what holds already.
+ * A select of durations, including the current one.
  * @param {string} id @param {readonly (number|null)[]} choices in seconds; null: never @param {number|null} chosen @param {{zero?: string, never?: string}} words
  */
 export function lastingField(id, choices, chosen, { zero, never }) {
   const all = choices.includes(chosen) ? choices : [...choices, chosen];
   const shown = (/** @type {number|null} */ value) =>
-    (value === null ? never : value === 0 ? zero : null) ?? whole(/** @type {number} */ (value));
+    (value === null ? never : value === 0 ? zero : null) ?? durationText(/** @type {number} */ (value));
   const input = h(
     "select",
     { class: "input", id },
@@ -41,8 +41,8 @@ const UNITS = /** @type {const} */ ([
   [60, "unit.min"],
 ]);
 
-/** In the largest unit of which it is so many: 4 h, 90 s. @param {number} seconds */
-export function whole(seconds) {
+/** A duration in the largest unit that divides it: 4 h, 90 s. @param {number} seconds */
+export function durationText(seconds) {
   const [size, unit] = UNITS.find(([each]) => seconds && seconds % each === 0) ?? [1, "unit.s"];
   return `${seconds / size} ${t(unit)}`;
 }

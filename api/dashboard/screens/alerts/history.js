@@ -1,10 +1,10 @@
-// What has fired: found by how grave it was, its state, rule, GPU, training and time.
+// The history of alerts, filtered by severity, state, rule, GPU, training and time.
 
 import { alertApi } from "../../app/api_alerts.js";
-import { t, word } from "../../app/i18n.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { ageOf, machine } from "../../app/machine.js";
-import { note } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
+import { storeQuery } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, duration, figure } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
@@ -12,15 +12,15 @@ import { pagerOf } from "../../ui/pager.js";
 import { empty, loading, stackedTable } from "../../ui/states.js";
 import { time } from "../../ui/time.js";
 import { attempt } from "../../ui/toast.js";
+import { translateAlert, translateEnd, translateRule } from "./alert_text.js";
 import { alertLink, linksOf } from "./links.js";
 import { alertStateChip, severityChip } from "./severity.js";
-import { tellAlert, tellEnd, tellRule } from "./told.js";
 
 const ROWS = 25;
 const TYPING_MS = 300;
 const STATES = ["firing", "pending", "acknowledged", "silenced", "resolved"];
 const SEVERITIES = ["critical", "warning", "info"];
-/** How far back, as the service takes it. */
+/** Time ranges that the service accepts. */
 const SINCE = ["1h", "1d", "7d", "30d"];
 
 /** @type {import("./view.js").MakePart} */
@@ -29,17 +29,17 @@ export function historyPart(place) {
   const foot = h("div", { class: "pager" });
   const total = h("span", { class: "count-badge" });
   let offset = 0;
-  let asked = 0;
+  let requests = 0;
   const filter = historyFilter(place.query, () => {
     offset = 0;
-    note("/alerts", { tab: "history", ...filter.values() });
+    storeQuery("/alerts", { tab: "history", ...filter.values() });
     attempt(refetch);
   });
 
   async function refetch() {
-    const mine = ++asked;
+    const mine = ++requests;
     const found = await alertApi.list({ ...filter.values(), limit: ROWS, offset });
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     const { alerts, pagination } = found;
     fill(total, count(pagination.total));
     fill(
@@ -82,12 +82,12 @@ function historyFilter(query, changed) {
     state: select(
       "state",
       "history.state",
-      STATES.map((value) => [value, word("alert", value)]),
+      STATES.map((value) => [value, labelFor("alert", value)]),
     ),
     severity: select(
       "severity",
       "history.severity",
-      SEVERITIES.map((value) => [value, word("severity", value)]),
+      SEVERITIES.map((value) => [value, labelFor("severity", value)]),
     ),
     rule: select("rule", "history.rule", []),
     gpu_uuid: select(
@@ -98,7 +98,7 @@ function historyFilter(query, changed) {
     since: select(
       "since",
       "history.since",
-      SINCE.map((value) => [value, word("since", value)]),
+      SINCE.map((value) => [value, labelFor("since", value)]),
     ),
     task_id: h("input", {
       class: "input",
@@ -113,7 +113,7 @@ function historyFilter(query, changed) {
   alertApi.rules().then(
     ({ rules }) => {
       const wanted = query.get("rule");
-      const named = rules.map((rule) => ({ value: rule.rule_id, label: tellRule(rule).title }));
+      const named = rules.map((rule) => ({ value: rule.rule_id, label: translateRule(rule).title }));
       named.sort((a, b) => a.label.localeCompare(b.label));
       fields.rule.append(...named.map(({ value, label }) => h("option", { value, selected: value === wanted }, label)));
     },
@@ -121,7 +121,7 @@ function historyFilter(query, changed) {
   );
   return {
     element: h("div", { class: "audit-filter alerts-filter" }, Object.values(fields)),
-    /** A rule is wanted before the names of rules are there. */
+    /** A rule may be selected before the rules are loaded. */
     values() {
       const values = Object.entries(fields).map(([name, field]) => [name, field.value.trim()]);
       if (fields.rule.options.length === 1) values.push(["rule", query.get("rule") ?? ""]);
@@ -142,7 +142,7 @@ const HEADS = () => [
 
 /** @param {API.Alert} alert */
 function row(alert) {
-  const { title, summary } = tellAlert(alert);
+  const { title, summary } = translateAlert(alert);
   const { since, resolved_at: ended, peak } = alert;
   const lasted = ended ? (Date.parse(ended) - Date.parse(since)) / 1000 : ageOf(since);
   return h(
@@ -153,7 +153,7 @@ function row(alert) {
       "td",
       {},
       h("strong", {}, alertLink(alert.alert_id, summary)),
-      h("div", { class: "soft small foreign" }, ended ? tellEnd(alert) : title),
+      h("div", { class: "soft small foreign" }, ended ? translateEnd(alert) : title),
       h("div", { class: "links small" }, linksOf(alert)),
     ),
     h("td", {}, alertStateChip(alert.state)),

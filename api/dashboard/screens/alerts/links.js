@@ -1,4 +1,4 @@
-// Where an alert leads: to its GPU, its training, its own page, and out.
+// The links of an alert: GPU, training, its own page, and external.
 
 import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
@@ -14,7 +14,10 @@ export const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
 /** @param {import("../../ui/icons.js").IconName} sign @param {string} href @param {Child} text */
 const link = (sign, href, text) => h("a", { class: "alert-link", href }, icon(sign), h("span", {}, text));
 
-/** Only what can be shown here: another machine's GPU has its page there. @param {API.Alert} alert @returns {HTMLElement[]} */
+/**
+ * Only targets of this page; GPUs of other machines have their own page.
+ * @param {API.Alert} alert @returns {HTMLElement[]}
+ */
 export function linksOf({ labels, link: outside }) {
   const { gpu_uuid: uuid, gpu, task_id: task } = labels;
   const isElsewhere = machine.value && !machine.value.gpus.some((each) => each.uuid === uuid);
@@ -27,7 +30,7 @@ export function linksOf({ labels, link: outside }) {
   ];
 }
 
-/** Leads to all about an alert, where one is. @param {string} id @param {Child} content */
+/** Links to the details of an alert, if it has any. @param {string} id @param {Child} content */
 export function alertLink(id, content) {
   const open = (/** @type {MouseEvent} */ event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;

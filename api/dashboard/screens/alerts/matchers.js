@@ -1,13 +1,13 @@
-// Labels and what they must be, as rows of a form.
+// Rows for label matchers in a form.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 
-/** Labels that alerts have; others can be written. */
+/** Known labels; users can enter others. */
 const LABELS = ["rule", "severity", "scope", "gpu_uuid", "gpu_name", "node", "task_id", "owner", "disk", "channel"];
 
-/** @param {API.Matcher[]} first @param {boolean} [mayBeNone] nothing has to fit: everything does */
+/** @param {API.Matcher[]} first @param {boolean} [mayBeNone] no matcher is needed, which matches everything */
 export function matcherFields(first, mayBeNone = false) {
   const names = h(
     "datalist",

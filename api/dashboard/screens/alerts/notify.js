@@ -1,23 +1,23 @@
-// Notifications of the browser: one for each alert, however many tabs are open and however often they are loaded anew.
-// The tab that holds a lock listens and shows them, also while nobody looks at it; the others wait for the lock.
+// Browser notifications: one per alert, however many tabs are open and however often they reload.
+// The tab that holds the lock receives alerts and shows them, also in the background; other tabs wait for the lock.
 
 import { access } from "../../app/access.js";
-import { ask, streamURL } from "../../app/api.js";
-import { language, t, word } from "../../app/i18n.js";
+import { request, streamURL } from "../../app/api.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, language, t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
-import { soon } from "../../app/soon.js";
 import { Store } from "../../app/store.js";
-import { hearOfAlert, maySee } from "./state.js";
+import { alertChanged, canSeeAlerts } from "./state.js";
 
 const LOCK = "diffusion-pipe-alerts";
-/** Alerts that are remembered as shown, and trainings whose end is waited for. */
-const MOST = 300;
-/** More at once are one notification. */
-const AT_ONCE = 3;
+/** Number of shown alerts, and of watched trainings, that are remembered. */
+const MAX_COUNT = 300;
+/** More alerts than this at the same time become one notification. */
+const MAX_AT_ONCE = 3;
 const PAUSE_MS = 300;
 const RETRY_MS = 5000;
 
-/** Browsers give notifications, and locks between tabs, to pages that nobody can have changed on the way. */
+/** Notifications and locks need a secure context. */
 export const canNotify = "Notification" in globalThis && "locks" in navigator && isSecureContext;
 
 const isOn = () => canNotify && recall("notify", "") === "on" && Notification.permission === "granted";
@@ -36,14 +36,14 @@ function listed(name) {
 }
 
 /** @param {string} name @param {string[]} ids */
-const list = (name, ids) => remember(name, JSON.stringify(ids.slice(-MOST)));
+const list = (name, ids) => remember(name, JSON.stringify(ids.slice(-MAX_COUNT)));
 
-/** Asks the browser, which asks whoever has clicked. Gives whether notifications are shown from now on. */
+/** Asks the user for permission. Resolves to whether notifications are on. */
 export async function switchOn() {
   if (!canNotify || (await Notification.requestPermission()) !== "granted") return false;
   remember("notify", "on");
-  // What fires already is known to who has just looked.
-  await ask(`/alerts?state=firing&limit=${MOST}`).then(
+  // Alerts that are active already are known to the user.
+  await request(`/alerts?state=firing&limit=${MAX_COUNT}`).then(
     (/** @type {API.AlertList} */ { alerts }) =>
       list("notified", [...listed("notified"), ...alerts.map(({ alert_id: id }) => id)]),
     () => {},
@@ -57,7 +57,7 @@ export function switchOff() {
   notifies.set(false);
 }
 
-/** Whether the end of a training is told here. @param {string} id */
+/** Whether this browser notifies of the training's end. @param {string} id */
 export const isWatched = (id) => isOn() && listed("watched").includes(id);
 
 /** @param {string} id @param {boolean} is */
@@ -67,12 +67,12 @@ export const watch = (id, is) =>
 /** @type {AbortController|null} */
 let waiting = null;
 
-/** Listens for as long as notifications are on and alerts may be seen. */
+/** Runs while notifications are on and the user may see alerts. */
 function notifyWhileOn() {
   const tabs = new BroadcastChannel(LOCK);
-  tabs.onmessage = () => hearOfAlert();
+  tabs.onmessage = () => alertChanged();
   const begin = () => {
-    const should = isOn() && maySee();
+    const should = isOn() && canSeeAlerts();
     if (should && !waiting) {
       waiting = new AbortController();
       const { signal } = waiting;
@@ -84,25 +84,25 @@ function notifyWhileOn() {
   };
   notifies.watch(begin);
   access.watch(begin);
-  // Another tab has switched it on or off.
+  // Another tab has turned notifications on or off.
   addEventListener("storage", () => isOn() !== notifies.value && notifies.set(isOn()));
 }
 
-/** Listens, and shows what fires, until it is ended. @param {BroadcastChannel} tabs @param {AbortSignal} signal */
+/** Receives alerts and shows notifications until aborted. @param {BroadcastChannel} tabs @param {AbortSignal} signal */
 function lead(tabs, signal) {
   /** @type {EventSource|null} */
   let source = null;
   let timer = 0;
-  const look = soon(() => showNew().catch(() => {}), PAUSE_MS);
+  const showNewSoon = soon(() => showNew().catch(() => {}), PAUSE_MS);
   const connect = () => {
     source = new EventSource(streamURL("/alerts/stream"));
-    // After a gap what has fired meanwhile is looked for.
-    source.onopen = look;
+    // After a gap, fetch the alerts that fired in the meantime.
+    source.onopen = showNewSoon;
     source.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       tabs.postMessage("changed");
-      hearOfAlert();
-      look();
+      alertChanged();
+      showNewSoon();
       if (message.type === "alert" && message.data.alert.state === "resolved") showOver(message.data.alert);
     };
     source.onerror = () => {
@@ -114,29 +114,29 @@ function lead(tabs, signal) {
   return new Promise((resolve) => {
     signal.addEventListener("abort", () => {
       clearTimeout(timer);
-      look.cancel();
+      showNewSoon.cancel();
       source?.close();
       resolve(undefined);
     });
   });
 }
 
-/** Notices are told only where a training's end is waited for. @param {API.Alert} alert @param {string[]} watched */
-const isWanted = ({ severity, labels }, watched) => severity !== "info" || watched.includes(labels.task_id);
+/** Alerts of severity info are shown only for watched trainings. @param {API.Alert} alert @param {string[]} watched */
+const isRelevant = ({ severity, labels }, watched) => severity !== "info" || watched.includes(labels.task_id);
 
 async function showNew() {
   /** @type {API.AlertList} */
-  const { alerts } = await ask(`/alerts?state=firing&limit=${MOST}`);
+  const { alerts } = await request(`/alerts?state=firing&limit=${MAX_COUNT}`);
   const [known, watched] = [listed("notified"), listed("watched")];
-  const fresh = alerts.filter((alert) => !known.includes(alert.alert_id) && isWanted(alert, watched));
+  const fresh = alerts.filter((alert) => !known.includes(alert.alert_id) && isRelevant(alert, watched));
   if (!fresh.length) return;
-  // Before they are shown: better none than the same again.
+  // Stored before they are shown: a lost notification is better than a repeated one.
   list("notified", [...known, ...fresh.map(({ alert_id: id }) => id)]);
-  if (fresh.length <= AT_ONCE) for (const alert of fresh) await show(alert, false);
+  if (fresh.length <= MAX_AT_ONCE) for (const alert of fresh) await show(alert, false);
   else {
-    const { tellAlert } = await import("./told.js");
-    const title = t("bell.n", { n: fresh.length, severity: word("severity", fresh[0].severity) });
-    const body = fresh.map((alert) => `${signOf(alert)} ${tellAlert(alert).summary}`).join("\n");
+    const { translateAlert } = await import("./alert_text.js");
+    const title = t("bell.n", { n: fresh.length, severity: labelFor("severity", fresh[0].severity) });
+    const body = fresh.map((alert) => `${signOf(alert)} ${translateAlert(alert).summary}`).join("\n");
     showNotice(title, { body, tag: "alerts" }, "/alerts");
   }
 }
@@ -144,11 +144,11 @@ async function showNew() {
 /** @param {API.Alert} alert */
 async function showOver(alert) {
   const isKnown = listed("notified").includes(alert.alert_id);
-  // That a training has ended does not end.
+  // The end of a training does not resolve.
   if (isKnown && alert.severity !== "info") await show(alert, true);
 }
 
-/** The signs of the service's own messages. @type {Record<string, string>} */
+/** Symbols as in the service's own messages. @type {Record<string, string>} */
 const SIGNS = { critical: "❌", warning: "⚠️", info: "ℹ️", training_failed: "❌", training_finished: "✅" };
 
 /** @param {API.Alert} alert */
@@ -156,9 +156,9 @@ const signOf = ({ rule_id: rule, severity }) => SIGNS[rule] ?? SIGNS[severity];
 
 /** @param {API.Alert} alert @param {boolean} isOver */
 async function show(alert, isOver) {
-  const { tellAlert, tellEnd } = await import("./told.js");
-  const { summary, remedy } = tellAlert(alert);
-  const title = isOver ? `✅ ${tellEnd(alert)}` : `${signOf(alert)} ${summary}`;
+  const { translateAlert, translateEnd } = await import("./alert_text.js");
+  const { summary, remedy } = translateAlert(alert);
+  const title = isOver ? `✅ ${translateEnd(alert)}` : `${signOf(alert)} ${summary}`;
   const options = { body: isOver ? "" : remedy, tag: alert.alert_id, lang: language, silent: isOver };
   showNotice(title, options, `/alerts?alert=${encodeURIComponent(alert.alert_id)}`);
 }
@@ -173,7 +173,7 @@ function showNotice(title, options, address) {
       notice.close();
     };
   } catch {
-    // Browsers of phones show notifications of installed pages only.
+    // Mobile browsers show notifications of installed pages only.
     switchOff();
   }
 }

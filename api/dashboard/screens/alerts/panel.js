@@ -1,4 +1,4 @@
-// What the bell opens: what fires now, and what can be done about it at once.
+// The panel of the bell: active alerts and their actions.
 
 import { whyNot } from "../../app/access.js";
 import { t } from "../../app/i18n.js";
@@ -7,14 +7,18 @@ import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { empty } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
+import { toast } from "../../ui/toast.js";
 import { alertCard } from "./card.js";
-import { notifySwitch } from "./notify_switch.js";
-import { byWeight, firing } from "./state.js";
+import { canNotify, notifies, switchOff, switchOn } from "./notify.js";
+import { bySeverity, firing } from "./state.js";
 
-/** How long it goes on already is told anew so often. */
+/** Update interval of durations. */
 const TICK_MS = 30_000;
 
-/** Opens it below the bell; gives what closes it. @param {HTMLElement} button @param {() => void} closed */
+/**
+ * Opens it below the bell. Returns a function that closes it.
+ * @param {HTMLElement} button @param {() => void} closed
+ */
 export function openPanel(button, closed) {
   const list = h("div", { class: "alert-list" });
   const [state, foot] = [h("div"), h("div", { class: "alert-panel-foot small" })];
@@ -38,8 +42,8 @@ export function openPanel(button, closed) {
       !what ? note("warn", h("p", {}, t("bell.unknown"))) : !what.alerts.length && empty("check", t("alerts.none")),
     );
     const hadFocus = panel.contains(document.activeElement);
-    reconcile(list, cards, byWeight(what?.alerts ?? []), ({ alert_id: id }) => id, alertCard);
-    // What was done is gone from the list, and the keyboard stays in it.
+    reconcile(list, cards, bySeverity(what?.alerts ?? []), ({ alert_id: id }) => id, alertCard);
+    // The alert was removed from the list: keep the focus in the panel.
     if (hadFocus && !panel.contains(document.activeElement)) panel.focus();
     fill(
       foot,
@@ -50,7 +54,7 @@ export function openPanel(button, closed) {
 
   function leave(/** @type {Event} */ { target }) {
     if (!(target instanceof Element)) return;
-    // Menus and dialogs that were opened from here stand elsewhere in the document.
+    // Menus and dialogs opened from here are elsewhere in the document.
     if (target.closest(".menu, dialog, .toasts") || panel.contains(target) || button.contains(target)) return;
     close();
   }
@@ -87,8 +91,41 @@ export function openPanel(button, closed) {
 const closeButton = (close) =>
   h("button", { class: "icon-button small", "aria-label": t("close"), on: { click: close } }, icon("close"));
 
-/** What is open besides. @param {import("./state.js").Firing} what */
+/** The counts of other active alerts. @param {import("./state.js").Firing} what */
 function others({ counts }) {
   const known = /** @type {const} */ (["acknowledged", "silenced", "pending"]).filter((name) => counts[name]);
   return known.map((name) => h("span", { class: "faint" }, t(`alerts.also.${name}`, { n: count(counts[name]) })));
+}
+
+function notifySwitch() {
+  const input = h("input", {
+    type: "checkbox",
+    role: "switch",
+    class: "switch",
+    id: "notify-switch",
+    disabled: !canNotify,
+  });
+  input.addEventListener("change", async () => {
+    if (!input.checked) return switchOff();
+    if (await switchOn()) return;
+    input.checked = false;
+    toast("bad", t("notify.denied"));
+  });
+  const unwatch = notifies.watch((is) => {
+    input.checked = is;
+  });
+  return {
+    element: h(
+      "div",
+      { class: "notify-row small" },
+      input,
+      h(
+        "label",
+        { for: input.id },
+        t("notify.here"),
+        h("span", { class: "faint" }, ` · ${t(canNotify ? "notify.text" : "notify.cannot")}`),
+      ),
+    ),
+    close: () => void unwatch(),
+  };
 }

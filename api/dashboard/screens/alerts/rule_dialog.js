@@ -1,10 +1,10 @@
-// A rule: shown, made or changed, by a form or as JSON.
+// The dialog of a rule: view, create or change it, as a form or as JSON.
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
+import { soon } from "../../app/debounce.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
-import { soon } from "../../app/soon.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
@@ -13,16 +13,19 @@ import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
 import { newId } from "./actions.js";
+import { translateRule } from "./alert_text.js";
 import { NEW_RULE, ruleForm } from "./rule_form.js";
 import { rulePicture } from "./rule_picture.js";
-import { tellRule } from "./told.js";
 
 const TYPING_MS = 400;
 
-/** What is no JSON. */
-class NoJSON extends Error {}
+/** The text is not valid JSON. */
+class InvalidJSON extends Error {}
 
-/** Whether anything was changed. @param {API.Rule|null} rule null: a new one @param {readonly API.AlertMetric[]} metrics @returns {Promise<boolean>} */
+/**
+ * Whether anything was changed.
+ * @param {API.Rule|null} rule null: a new one @param {readonly API.AlertMetric[]} metrics @returns {Promise<boolean>}
+ */
 export function openRule(rule, metrics) {
   return new Promise((resolve) => {
     let isChanged = false;
@@ -46,31 +49,31 @@ export function openRule(rule, metrics) {
     });
     form.set(rule ?? NEW_RULE);
 
-    /** @returns {API.RuleWish} */
-    function wish() {
-      if (json.hidden) return form.wish();
+    /** @returns {API.RuleRequest} */
+    function toRequest() {
+      if (json.hidden) return form.toRequest();
       try {
         return JSON.parse(json.value);
       } catch (error) {
-        throw new NoJSON(t("rule.json.wrong", { why: error instanceof Error ? error.message : "" }));
+        throw new InvalidJSON(t("rule.json.wrong", { why: error instanceof Error ? error.message : "" }));
       }
     }
     const redraw = soon(() => {
       try {
-        picture.update({ ...rule, ...wish() });
+        picture.update({ ...rule, ...toRequest() });
       } catch {
-        // Half-written JSON has no picture.
+        // Incomplete JSON has no picture.
       }
     }, TYPING_MS);
 
     /** @param {"form"|"json"} mode */
     function choose(mode) {
       try {
-        if (mode === "json") json.value = JSON.stringify(form.wish(), null, 2);
-        else if (!json.hidden) form.set(/** @type {API.RuleWish} */ ({ ...rule, ...wish() }));
+        if (mode === "json") json.value = JSON.stringify(form.toRequest(), null, 2);
+        else if (!json.hidden) form.set(/** @type {API.RuleRequest} */ ({ ...rule, ...toRequest() }));
       } catch (error) {
         modes.select("json");
-        return tell(error);
+        return showError(error);
       }
       json.hidden = mode !== "json";
       form.element.hidden = mode === "json";
@@ -86,32 +89,32 @@ export function openRule(rule, metrics) {
     );
 
     /** @param {unknown} error */
-    const tell = (error) => {
-      fill(problem, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+    const showError = (error) => {
+      fill(problem, note("bad", h("p", { class: "foreign" }, refusalText(error))));
       problem.scrollIntoView({ block: "nearest" });
     };
-    /** @param {() => Promise<void>} deed @param {HTMLButtonElement} button */
-    async function guarded(deed, button) {
+    /** @param {() => Promise<void>} run @param {HTMLButtonElement} button */
+    async function guarded(run, button) {
       if (denied) return toast("bad", denied);
       fill(problem);
       button.disabled = true;
       try {
-        await deed();
+        await run();
       } catch (error) {
-        tell(error);
+        showError(error);
       } finally {
         button.disabled = false;
       }
     }
 
-    async function keep() {
+    async function save() {
       if (rule) {
-        const changes = differing(rule, wish());
+        const changes = differing(rule, toRequest());
         if (!Object.keys(changes).length) return;
         await alertApi.changeRule(rule.rule_id, changes);
-      } else await alertApi.makeRule(wish(), once);
+      } else await alertApi.makeRule(toRequest(), once);
       isChanged = true;
-      toast("ok", t("rule.kept"));
+      toast("ok", t("rule.saved"));
     }
 
     async function remove() {
@@ -120,14 +123,14 @@ export function openRule(rule, metrics) {
       toast("ok", t(isBuiltin ? "rule.restored" : "rule.deleted"));
     }
 
-    const title = rule ? tellRule(rule).title : t("rule.new");
+    const title = rule ? translateRule(rule).title : t("rule.new");
     const dialog = openDialog(
       title,
       (close) => {
         const act = (
           /** @type {string} */ label,
           /** @type {import("../../ui/icons.js").IconName} */ sign,
-          /** @type {() => Promise<void>} */ deed,
+          /** @type {() => Promise<void>} */ run,
           kind = "",
         ) => {
           /** @type {HTMLButtonElement} */
@@ -138,14 +141,14 @@ export function openRule(rule, metrics) {
               type: "button",
               "aria-disabled": denied ? "true" : null,
               title: denied,
-              on: { click: () => guarded(deed, button) },
+              on: { click: () => guarded(run, button) },
             },
             icon(sign),
             label,
           );
           return button;
         };
-        const save = h(
+        const saveButton = h(
           "button",
           { class: "button primary", type: "submit", "aria-disabled": denied ? "true" : null, title: denied },
           icon("save"),
@@ -154,9 +157,9 @@ export function openRule(rule, metrics) {
         const submit = (/** @type {Event} */ event) => {
           event.preventDefault();
           guarded(async () => {
-            await keep();
+            await save();
             close();
-          }, save);
+          }, saveButton);
         };
         const ending = async () => {
           await remove();
@@ -177,7 +180,7 @@ export function openRule(rule, metrics) {
             rule?.is_changed && act(t("rule.restore"), "redo", ending),
             h("span", { class: "grow" }),
             h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-            save,
+            saveButton,
           ),
         );
       },
@@ -193,16 +196,21 @@ export function openRule(rule, metrics) {
   });
 }
 
-/** What of it is to be another: the rest stays as it is, and as it came. @param {API.Rule} rule @param {API.RuleWish} wish @returns {API.RuleChange} */
-function differing(rule, wish) {
+/**
+ * The fields that differ from the rule. The others keep following the default.
+ * @param {API.Rule} rule @param {API.RuleRequest} request @returns {API.RuleChange}
+ */
+function differing(rule, request) {
   const had = /** @type {Record<string, unknown>} */ ({ ...rule });
-  const changed = Object.entries(wish).filter(([name, value]) => JSON.stringify(had[name]) !== JSON.stringify(value));
+  const changed = Object.entries(request).filter(
+    ([name, value]) => JSON.stringify(had[name]) !== JSON.stringify(value),
+  );
   return Object.fromEntries(changed);
 }
 
-/** What it is about, and what people are told. @param {API.Rule} rule */
+/** The scope and message of a rule. @param {API.Rule} rule */
 function explanation(rule) {
-  const { summary, remedy } = tellRule(rule);
+  const { summary, remedy } = translateRule(rule);
   return h(
     "div",
     { class: "stack tight" },
@@ -212,7 +220,7 @@ function explanation(rule) {
   );
 }
 
-/** Its clauses, joined by what joins them. @param {Pick<API.Rule, "when"|"match">} rule */
+/** The clauses of a rule as text. @param {Pick<API.Rule, "when"|"match">} rule */
 export const conditionOf = ({ when, match }) =>
   when.map((text, i) => [
     i > 0 && ` ${t(match === "any" ? "rule.or" : "rule.and")} `,

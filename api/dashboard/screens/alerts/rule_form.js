@@ -1,6 +1,6 @@
-// A rule as a form: of one that is built in only its threshold, and when and how people are told.
+// The form of a rule. For a built-in rule only the threshold and the notification can be changed.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { checkField, choiceField, field } from "./fields.js";
 
@@ -25,7 +25,7 @@ const UNITS = /** @type {const} */ ([
   [3600, "unit.h"],
 ]);
 
-/** A new rule begins like this. @type {API.RuleWish} */
+/** The default of a new rule. @type {API.RuleRequest} */
 export const NEW_RULE = {
   rule_id: "",
   title: "",
@@ -44,8 +44,8 @@ export const NEW_RULE = {
   actions: [],
 };
 
-/** A time as a number and its unit. @param {string} id @param {string} label @param {() => void} changed */
-function lasting(id, label, changed) {
+/** A duration as a number and a unit. @param {string} id @param {string} label @param {() => void} changed */
+function durationText_(id, label, changed) {
   const number = h("input", { class: "input", id, type: "number", min: 0, step: "any", required: true });
   const unit = h(
     "select",
@@ -75,13 +75,13 @@ export function ruleForm(metrics, rule, changed) {
   const title = text("rule-title", 200, true);
   const scope = choiceField(
     "rule-scope",
-    SCOPES.map((value) => [value, word("scope", value)]),
+    SCOPES.map((value) => [value, labelFor("scope", value)]),
   );
   scope.disabled = !isNew;
   const metric = choiceField("rule-metric", []);
   const comparison = choiceField(
     "rule-comparison",
-    BOUNDS.map((value) => [value, word("bound", value)]),
+    BOUNDS.map((value) => [value, labelFor("bound", value)]),
   );
   const value = h("input", { class: "input", id: "rule-value", type: "number", step: "any", required: true });
   /** @param {string} [chosen] */
@@ -94,18 +94,18 @@ export function ruleForm(metrics, rule, changed) {
           h("option", { value: name, selected: name === chosen }, unit ? `${name} (${unit})` : name),
         ),
     );
-  const held = lasting("rule-for", t("rule.for"), changed);
-  const calm = lasting("rule-calm", t("rule.clear_for"), changed);
+  const held = durationText_("rule-for", t("rule.for"), changed);
+  const calm = durationText_("rule-calm", t("rule.clear_for"), changed);
   const severity = choiceField(
     "rule-severity",
-    SEVERITIES.map((value) => [value, word("severity", value)]),
+    SEVERITIES.map((value) => [value, labelFor("severity", value)]),
   );
   const summary = text("rule-summary", 1000, true);
   const remedy = text("rule-remedy", 1000);
   const link = text("rule-link", 500, false, { type: "url" });
   const labels = text("rule-labels", 2000, false, { placeholder: "team=vision, shift=night" });
   const enabled = checkField("rule-enabled", t("rule.enabled"), true);
-  const actions = ACTIONS.map((value) => ({ value, ...checkField(`act-${value}`, word("action", value), false) }));
+  const actions = ACTIONS.map((value) => ({ value, ...checkField(`act-${value}`, labelFor("action", value), false) }));
   scope.addEventListener("change", () => {
     listMetrics();
     changed();
@@ -156,7 +156,7 @@ export function ruleForm(metrics, rule, changed) {
     ),
   );
 
-  /** @param {API.RuleWish|API.Rule} rule */
+  /** @param {API.RuleRequest|API.Rule} rule */
   function set(rule) {
     id.value = rule.rule_id ?? "";
     title.value = rule.title ?? "";
@@ -177,38 +177,38 @@ export function ruleForm(metrics, rule, changed) {
     for (const { value, input } of actions) input.checked = (rule.actions ?? []).some((each) => each === value);
   }
 
-  /** @returns {API.RuleWish} */
-  function wish() {
-    const told = {
+  /** @returns {API.RuleRequest} */
+  function toRequest() {
+    const common = {
       enabled: enabled.input.checked,
       for_seconds: held.value(),
       clear_seconds: calm.value(),
       severity: /** @type {API.Severity} */ (severity.value),
       labels: readLabels(labels.value),
-      actions: /** @type {API.RuleWish["actions"]} */ (
+      actions: /** @type {API.RuleRequest["actions"]} */ (
         actions.filter(({ input }) => input.checked).map(({ value }) => value)
       ),
     };
-    if (isBuiltin) return hasThreshold ? { ...told, value: value.valueAsNumber } : told;
+    if (isBuiltin) return hasThreshold ? { ...common, value: value.valueAsNumber } : common;
     return {
       ...(isNew ? { rule_id: id.value.trim(), scope: /** @type {API.RuleScope} */ (scope.value) } : {}),
       title: title.value.trim(),
       metric: metric.value,
-      comparison: /** @type {API.RuleWish["comparison"]} */ (comparison.value),
+      comparison: /** @type {API.RuleRequest["comparison"]} */ (comparison.value),
       value: value.valueAsNumber,
       summary: summary.value.trim(),
       remedy: remedy.value.trim(),
       link: link.value.trim() || null,
-      ...told,
+      ...common,
     };
   }
-  return { element, set, wish };
+  return { element, set, toRequest };
 }
 
-/** @param {string} given as `name=value, other=value` @returns {Record<string, string>} */
-const readLabels = (given) =>
+/** @param {string} text such as `name=value, other=value` @returns {Record<string, string>} */
+const readLabels = (text) =>
   Object.fromEntries(
-    given
+    text
       .split(",")
       .map((part) => part.split("=").map((each) => each.trim()))
       .filter(([name, value]) => name && value),

@@ -1,4 +1,4 @@
-// A picture of what a rule is about: its first metric over the last day, with the levels at which it fires and ends.
+// A chart of a rule: its first metric over the last day, with the levels at which it fires and resolves.
 
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -9,7 +9,7 @@ import { clockTime, isKnown, seconds } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
 import { attempt } from "../../ui/toast.js";
 
-/** What a clause may be compared with, and is the same at all times. @type {Record<string, (gpu: API.GPUDetails) => number|null|undefined>} */
+/** Constants with which a clause may compare. @type {Record<string, (gpu: API.GPUDetails) => number|null|undefined>} */
 const CONSTANT = {
   temperature_slowdown: (gpu) => gpu.temperature.slowdown,
   power_limit: (gpu) => gpu.power.limit,
@@ -19,8 +19,8 @@ const CONSTANT = {
 const CLAUSE = /^(\w+) (?:>=|<=|==|!=|>|<) (?:(-?[\d.]+)|(\w+)(?: ([+-]) ([\d.]+))?)$/;
 
 /**
- * The level that a clause means for a GPU; null where it is not about this metric, or not known.
- * @param {string} text @param {string} metric @param {API.GPUDetails} gpu @param {number|null} [threshold] instead of its own number
+ * The level of a clause for a GPU, or null if it uses another metric or is unknown.
+ * @param {string} text @param {string} metric @param {API.GPUDetails} gpu @param {number|null} [threshold] used instead of the number in the clause
  */
 function levelOf(text, metric, gpu, threshold) {
   const found = CLAUSE.exec(text);
@@ -34,7 +34,7 @@ function levelOf(text, metric, gpu, threshold) {
 
 /** @typedef {Partial<Pick<API.Rule, "scope"|"metric"|"value"|"is_builtin"|"when"|"clear">>} Drawn */
 
-/** The clause that says when it fires: an own rule compares with a number. @param {Drawn} rule @param {string} metric */
+/** The clause that fires. A custom rule compares with a number. @param {Drawn} rule @param {string} metric */
 const whenOf = (rule, metric) =>
   (rule.is_builtin && rule.when?.find((text) => text.startsWith(`${metric} `))) || `${metric} >= 0`;
 
@@ -67,9 +67,9 @@ export function rulePicture(metrics) {
     const key = `${gpu.uuid} ${metric}`;
     const history = known.get(key) ?? api.gpuHistory(gpu.uuid, { metric, since: "24h" });
     known.set(key, history);
-    const told = details.get(gpu.uuid) ?? api.gpu(gpu.uuid);
-    details.set(gpu.uuid, told);
-    show(await history, metric, await told);
+    const pending = details.get(gpu.uuid) ?? api.gpu(gpu.uuid);
+    details.set(gpu.uuid, pending);
+    show(await history, metric, await pending);
   }
 
   /** @param {API.GPUHistory} history @param {string} metric @param {API.GPUDetails} gpu */

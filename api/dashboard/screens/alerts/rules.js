@@ -1,8 +1,8 @@
-// Rules: which are on, when they fire, and one's own.
+// The list of rules: whether they are on, and their conditions.
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -11,11 +11,11 @@ import { segments } from "../../ui/segments.js";
 import { empty, loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast, toastError } from "../../ui/toast.js";
-import { whole } from "./fields.js";
+import { translateRule } from "./alert_text.js";
+import { durationText } from "./fields.js";
 import { conditionOf, openRule } from "./rule_dialog.js";
 import { SCOPES } from "./rule_form.js";
 import { severityChip } from "./severity.js";
-import { tellRule } from "./told.js";
 
 const WHICH = /** @type {const} */ (["all", "on", "off", "own"]);
 /** @type {Record<typeof WHICH[number], (rule: API.Rule) => boolean>} */
@@ -61,14 +61,14 @@ export function rulesPart(place) {
       class: "button primary small",
       "aria-disabled": denied ? "true" : null,
       title: denied,
-      on: { click: () => (denied ? toast("bad", denied) : attempt(() => look(null))) },
+      on: { click: () => (denied ? toast("bad", denied) : attempt(() => openDialog(null))) },
     },
     icon("plus"),
     t("rule.new"),
   );
 
   /** @param {API.Rule|null} rule */
-  async function look(rule) {
+  async function openDialog(rule) {
     if (await openRule(rule, metrics)) await refetch();
   }
 
@@ -76,7 +76,7 @@ export function rulesPart(place) {
     const text = search.value.trim().toLowerCase();
     const fits = (/** @type {API.Rule} */ rule) =>
       FITS[which](rule) &&
-      [rule.rule_id, ...Object.values(tellRule(rule)), ...rule.when].some((each) =>
+      [rule.rule_id, ...Object.values(translateRule(rule)), ...rule.when].some((each) =>
         String(each).toLowerCase().includes(text),
       );
     const shown = rules.filter(fits);
@@ -86,7 +86,7 @@ export function rulesPart(place) {
       shown.length === 0 && h("section", { class: "panel" }, empty("bell", t("rules.none"))),
       SCOPES.map((scope) => {
         const own = shown.filter((rule) => rule.scope === scope);
-        return own.length > 0 && group(scope, own, denied, look);
+        return own.length > 0 && group(scope, own, denied, openDialog);
       }),
     );
   }
@@ -94,9 +94,9 @@ export function rulesPart(place) {
   async function refetch() {
     [{ rules }, { metrics }] = await Promise.all([alertApi.rules(), alertApi.metrics()]);
     draw();
-    const asked = rules.find(({ rule_id: id }) => id === wanted);
+    const linked = rules.find(({ rule_id: id }) => id === wanted);
     wanted = null;
-    if (asked) look(asked).catch(toastError);
+    if (linked) openDialog(linked).catch(toastError);
   }
 
   return {
@@ -117,23 +117,23 @@ export function rulesPart(place) {
   };
 }
 
-/** @param {string} scope @param {API.Rule[]} rules @param {string|null} denied @param {(rule: API.Rule) => unknown} look */
-const group = (scope, rules, denied, look) =>
+/** @param {string} scope @param {API.Rule[]} rules @param {string|null} denied @param {(rule: API.Rule) => unknown} openDialog */
+const group = (scope, rules, denied, openDialog) =>
   h(
     "section",
-    { class: "panel rule-group", "aria-label": word("scope", scope) },
-    h("header", {}, h("h3", {}, word("scope", scope)), h("span", { class: "count-badge" }, count(rules.length))),
+    { class: "panel rule-group", "aria-label": labelFor("scope", scope) },
+    h("header", {}, h("h3", {}, labelFor("scope", scope)), h("span", { class: "count-badge" }, count(rules.length))),
     h(
       "ul",
       {},
-      rules.map((rule) => row(rule, denied, look)),
+      rules.map((rule) => row(rule, denied, openDialog)),
     ),
   );
 
-/** @param {API.Rule} rule @param {string|null} denied @param {(rule: API.Rule) => unknown} look */
-function row(rule, denied, look) {
-  const { title, remedy } = tellRule(rule);
-  // What each alert says for itself is not known yet.
+/** @param {API.Rule} rule @param {string|null} denied @param {(rule: API.Rule) => unknown} openDialog */
+function row(rule, denied, openDialog) {
+  const { title, remedy } = translateRule(rule);
+  // The values of single alerts are not known here.
   const general = remedy.replace(/^\{\w+\}\s*/, "").replace(/\{\w+\}/g, "…");
   return h(
     "li",
@@ -145,19 +145,19 @@ function row(rule, denied, look) {
       h(
         "div",
         { class: "rule-head" },
-        h("button", { class: "link-button foreign", type: "button", on: { click: () => look(rule) } }, title),
+        h("button", { class: "link-button foreign", type: "button", on: { click: () => openDialog(rule) } }, title),
         severityChip(rule.severity),
         !rule.is_builtin && h("span", { class: "tag" }, t("rule.own")),
         rule.is_changed && h("span", { class: "tag" }, t("rule.changed")),
         rule.is_opt_in && h("span", { class: "tag", title: t("rule.opt_in.why") }, t("rule.opt_in")),
         rule.actions.length > 0 &&
-          h("span", { class: "tag" }, rule.actions.map((each) => word("action", each)).join(", ")),
+          h("span", { class: "tag" }, rule.actions.map((each) => labelFor("action", each)).join(", ")),
       ),
       h(
         "p",
         { class: "small soft" },
         conditionOf(rule),
-        rule.for_seconds > 0 && ` · ${t("rule.for.short", { time: whole(rule.for_seconds) })}`,
+        rule.for_seconds > 0 && ` · ${t("rule.for.short", { time: durationText(rule.for_seconds) })}`,
       ),
       general && h("p", { class: "small faint foreign" }, prose(general)),
     ),

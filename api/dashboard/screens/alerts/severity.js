@@ -1,6 +1,6 @@
-// How grave something is: a colour, a shape and a word.
+// Severity as a colour, a shape and a text.
 
-import { word } from "../../app/i18n.js";
+import { labelFor } from "../../app/i18n.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 
@@ -20,19 +20,19 @@ const STATES = {
 /** @param {string} severity */
 export const toneOfSeverity = (severity) => (LOOKS[severity] ?? ["idle"])[0];
 
-/** @param {string} group of its word @param {Record<string, [string, IconName]>} looks @param {string} value @param {string} text */
+/** @param {string} group of its text @param {Record<string, [string, IconName]>} looks @param {string} value @param {string} text */
 function chip(group, looks, value, text) {
   const [tone, sign] = looks[value] ?? ["idle", "question"];
   return h("span", { class: "status chip", data: { tone, [group]: value } }, icon(sign), text);
 }
 
 /** @param {string} severity */
-export const severityChip = (severity) => chip("severity", LOOKS, severity, word("severity", severity));
+export const severityChip = (severity) => chip("severity", LOOKS, severity, labelFor("severity", severity));
 
 /** @param {string} state */
-export const alertStateChip = (state) => chip("state", STATES, state, word("alert", state));
+export const alertStateChip = (state) => chip("state", STATES, state, labelFor("alert", state));
 
-/** A count in the shape of the gravest, for the bell. */
+/** A count with the shape of the highest severity, for the bell. */
 export function countChip() {
   const text = h("b");
   let sign = icon("info");

@@ -1,4 +1,4 @@
-// Silences: for how long nobody is told of what, and why.
+// The list of silences.
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
@@ -20,7 +20,7 @@ const ROWS = 25;
 export function silencesPart() {
   const body = h("div", {}, loading());
   const foot = h("div", { class: "pager" });
-  let [offset, asked] = [0, 0];
+  let [offset, requests] = [0, 0];
   /** @type {"open"|"all"} */
   let which = "open";
   const filter = segments(
@@ -62,9 +62,9 @@ export function silencesPart() {
     });
 
   async function refetch() {
-    const mine = ++asked;
+    const mine = ++requests;
     const found = await alertApi.silences({ ended: which === "all" ? "true" : "", limit: ROWS, offset });
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     const { silences, pagination } = found;
     const rows = silences.map((silence) => row(silence, whyNotMuted(silence.owner), end));
     fill(body, rows.length ? stackedTable(HEADS(), rows, "silences-table") : empty("mute", t("silences.none")));

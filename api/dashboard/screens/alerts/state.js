@@ -1,39 +1,39 @@
-// What fires at present: the one thing about alerts that every screen shows.
+// Active alerts, which every screen shows in the bell.
 
 import { access, has } from "../../app/access.js";
-import { ask } from "../../app/api.js";
-import { soon } from "../../app/soon.js";
+import { request } from "../../app/api.js";
+import { soon } from "../../app/debounce.js";
 import { Store } from "../../app/store.js";
 
-/** Alerts that the bell's list holds; the count goes on. */
+/** Most alerts in the bell's list; the counts include all. */
 const SHOWN = 100;
-/** Of a burst only what it comes to is asked for. */
+/** Pause that combines bursts of changes. */
 const PAUSE_MS = 300;
 
 /** @typedef {{alerts: API.Alert[], counts: API.AlertCounts}} Firing */
 
-/** Null while it is not known. */
+/** Null while unknown. */
 export const firing = new Store(/** @type {Firing|null} */ (null));
 
-/** Whether one may see alerts at all. */
-export const maySee = () => has("alerts:read") && !(access.value?.asks && !access.value.who);
+/** Whether the user may see alerts. */
+export const canSeeAlerts = () => has("alerts:read") && !(access.value?.isRequired && !access.value.who);
 
-let asked = 0;
+let requests = 0;
 
-/** Asks for what fires. Never throws: what cannot be had is not known. */
+/** Fetches active alerts. Never throws; on failure the state is unknown. */
 export async function refetchFiring() {
-  const mine = ++asked;
+  const mine = ++requests;
   /** @type {Firing|null} */
   let found = null;
-  if (maySee()) found = await ask(`/alerts?state=firing&limit=${SHOWN}`).catch(() => null);
-  if (mine === asked) firing.set(found);
+  if (canSeeAlerts()) found = await request(`/alerts?state=firing&limit=${SHOWN}`).catch(() => null);
+  if (mine === requests) firing.set(found);
 }
 
-/** Something has become of an alert. */
-export const hearOfAlert = soon(refetchFiring, PAUSE_MS);
+/** Called when an alert has changed. */
+export const alertChanged = soon(refetchFiring, PAUSE_MS);
 
-/** The gravest first, and of these the newest. @param {API.Alert[]} alerts */
-export const byWeight = (alerts) =>
+/** Highest severity first, then newest first. @param {API.Alert[]} alerts */
+export const bySeverity = (alerts) =>
   alerts.toSorted(
     (a, b) => WEIGHTS.indexOf(a.severity) - WEIGHTS.indexOf(b.severity) || Date.parse(b.since) - Date.parse(a.since),
   );
@@ -41,12 +41,12 @@ export const byWeight = (alerts) =>
 const WEIGHTS = /** @type {const} */ (["critical", "warning", "info"]);
 
 /**
- * What the bell shouts: notices, such as that a training has finished, are in its list and not in its count.
+ * The count in the bell. Alerts of severity info, such as the end of a training, are listed but not counted.
  * @param {Firing} what @returns {{count: number, gravest: "critical"|"warning"|null}}
  */
 export function loudOf({ alerts, counts }) {
   const loud = alerts.filter(({ severity }) => severity !== "info");
-  // Of more than the list holds nobody knows how many are notices.
+  // If the list is incomplete, the number of info alerts is unknown.
   const count = counts.firing > alerts.length ? counts.firing : loud.length;
   return { count, gravest: counts.critical ? "critical" : count ? "warning" : null };
 }

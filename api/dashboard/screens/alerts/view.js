@@ -1,32 +1,32 @@
-// Alerts: what fires, what has fired, who was told, and by which rules.
+// The alerts screen: active alerts, history, silences, deliveries, rules and channels.
 
+import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
-import { note } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
+import { storeQuery } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { segments } from "../../ui/segments.js";
 import { loading } from "../../ui/states.js";
 import { attempt } from "../../ui/toast.js";
-import { nowPart } from "./now.js";
+import { activePart } from "./active.js";
 import { firing } from "./state.js";
 
-/** Changes come in bursts. */
+/** Pause that combines bursts of changes. */
 const PAUSE_MS = 500;
 
 /**
- * A part of the screen, behind one of its tabs.
+ * The content of a tab.
  * @typedef {object} Part
  * @property {HTMLElement} element
  * @property {() => Promise<void>} refetch
- * @property {boolean} [isLive] it is asked for anew when something becomes of an alert
+ * @property {boolean} [isLive] it is refetched when an alert changes
  * @property {() => void} [close]
  */
 /** @typedef {(place: import("../../app/router.js").Place) => Part} MakePart */
 
-/** Those that are seldom looked at are loaded then. @type {Record<string, () => Promise<MakePart>>} */
+/** Rarely used tabs are loaded on demand. @type {Record<string, () => Promise<MakePart>>} */
 const PARTS = {
-  now: async () => nowPart,
+  now: async () => activePart,
   history: async () => (await import("./history.js")).historyPart,
   silences: async () => (await import("./silences.js")).silencesPart,
   rules: async () => (await import("./rules.js")).rulesPart,
@@ -46,7 +46,7 @@ export function open(_app, place) {
     chosen,
     (value) => {
       chosen = value;
-      note("/alerts", { tab: value === "now" ? "" : value });
+      storeQuery("/alerts", { tab: value === "now" ? "" : value });
       attempt(show);
     },
   );
@@ -63,8 +63,8 @@ export function open(_app, place) {
     await part.refetch();
   }
 
-  const asked = place.query.get("alert");
-  if (asked) attempt(async () => (await import("./detail.js")).openAlert(asked));
+  const alertId = place.query.get("alert");
+  if (alertId) attempt(async () => (await import("./detail.js")).openAlert(alertId));
   return {
     element: h(
       "div",

@@ -1,29 +1,29 @@
-// Files are added to a dataset: dragged in, or chosen; with what is on its way.
+// Adds files to a dataset by drag and drop or file pickers, and shows uploads.
 
+import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
-import { soon } from "../../app/soon.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { filePicker, takeDrops } from "../../ui/uploads/drop.js";
+import { dropZone, filePicker } from "../../ui/uploads/drop.js";
 import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
 
-/** Files that come together are shown together. */
+/** Pause that combines files uploaded together. */
 const SHOW_PAUSE_MS = 700;
 
 /**
  * @param {string} name of the dataset
- * @param {{denied: () => string|null, added: () => unknown}} how `denied` says why nothing may be added
+ * @param {{denied: () => string|null, added: () => unknown}} handlers `denied` returns why nothing may be added
  */
-export function addingFiles(name, how) {
+export function addingFiles(name, handlers) {
   const panel = uploadsPanel((place) => place === name);
   const left = h("div");
-  const whyNot = () => (canUpload ? how.denied() : t("upload.absent"));
+  const whyNot = () => (canUpload ? handlers.denied() : t("upload.absent"));
 
   /** @param {readonly import("../../ui/uploads/files.js").Found[]} files */
   function add(files) {
@@ -45,15 +45,15 @@ export function addingFiles(name, how) {
       { label: t("upload.files"), icon: "file", run: () => files.click() },
     ]);
   });
-  const forgetDrops = takeDrops(
+  const removeDropZone = dropZone(
     () => whyNot() ?? t("upload.drop", { name }),
     (transfer) => {
       const found = droppedFiles(transfer);
       attempt(async () => add(await found));
     },
   );
-  const addedSoon = soon(how.added, SHOW_PAUSE_MS);
-  const forgetUploads = onUploaded((dataset) => dataset === name && addedSoon());
+  const addedSoon = soon(handlers.added, SHOW_PAUSE_MS);
+  const unwatchUploads = onUploaded((dataset) => dataset === name && addedSoon());
   interrupted(({ dataset }) => dataset === name).then(
     ({ length: n }) => fill(left, n > 0 && note("warn", h("p", {}, t("upload.interrupted", { n: count(n) })))),
     () => {},
@@ -68,8 +68,8 @@ export function addingFiles(name, how) {
       setAttribute(button, "title", why);
     },
     close() {
-      forgetDrops();
-      forgetUploads();
+      removeDropZone();
+      unwatchUploads();
       addedSoon.cancel();
       panel.close();
     },

@@ -1,8 +1,8 @@
-// An item as the trainer sees it: the very pixels, frame by frame, and where in the file they are taken from.
+// An item as the trainer sees it: the exact pixels, frame by frame, and their area in the file.
 
 import { data, fetchPicture, itemURL } from "../../app/api_data.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, figure } from "../../ui/format.js";
 import { scrollable } from "../../ui/scroll.js";
@@ -11,9 +11,9 @@ import { trainedQuery } from "./settings.js";
 
 /**
  * @param {string} name of the dataset
- * @param {(recipe: API.Recipe|null) => void} told how the pixels are made
+ * @param {(recipe: API.Recipe|null) => void} reported called with how the pixels are made
  */
-export function trainedView(name, told) {
+export function trainedView(name, reported) {
   const picture = h("img", { alt: t("trained") });
   const frame = h("input", { type: "range", min: 0, value: 0, step: 1, "aria-label": t("trained.frame") });
   const position = h("span", { class: "small soft" });
@@ -24,8 +24,8 @@ export function trainedView(name, told) {
   const problem = h("div");
   const place = h("div", { class: "trained-picture" }, picture);
   /** @type {AbortController} */
-  let asked = new AbortController();
-  /** What is shown now, and has to be let go. @type {Map<string, string>} */
+  let request = new AbortController();
+  /** Object URLs of the images shown, to be revoked. @type {Map<string, string>} */
   const addresses = new Map();
   /** @type {{item: API.Item, values: API.Query, recipe: API.Recipe}|null} */
   let shown = null;
@@ -53,7 +53,7 @@ export function trainedView(name, told) {
       index: count(frames[at]),
       fps: figure(fps),
     });
-    const { signal } = asked;
+    const { signal } = request;
     await draw(picture, "frame", { frame: at }, signal).catch((error) => fail(error, signal));
   }
 
@@ -62,18 +62,18 @@ export function trainedView(name, told) {
     if (signal.aborted) return;
     place.hidden = slider.hidden = strip.hidden = true;
     words.textContent = "";
-    told(null);
-    fill(problem, note("warn", h("p", { class: "foreign" }, refusalWords(error))));
+    reported(null);
+    fill(problem, note("warn", h("p", { class: "foreign" }, refusalText(error))));
   }
 
   frame.addEventListener("input", drawFrame);
   return {
     element: h("div", { class: "trained stack" }, place, slider, strip, words, problem),
-    /** @param {API.Item} item @param {number|null} version where it is not the newest @param {import("./settings.js").Settings} settings */
+    /** @param {API.Item} item @param {number|null} version null: the newest @param {import("./settings.js").Settings} settings */
     async show(item, version, settings) {
-      asked.abort();
-      asked = new AbortController();
-      const { signal } = asked;
+      request.abort();
+      request = new AbortController();
+      const { signal } = request;
       const values = { ...trainedQuery(settings), version };
       fill(problem);
       try {
@@ -87,7 +87,7 @@ export function trainedView(name, told) {
         frame.max = String(frames.length - 1);
         frame.value = "0";
         words.textContent = t("trained.size", { size: `${width} × ${height}` });
-        told(recipe);
+        reported(recipe);
         const image = h("img", { alt: t("trained.strip") });
         fill(strip, image);
         image.addEventListener("load", () => scrollable(strip, image), { once: true });
@@ -98,7 +98,7 @@ export function trainedView(name, told) {
       }
     },
     close() {
-      asked.abort();
+      request.abort();
       for (const address of addresses.values()) URL.revokeObjectURL(address);
     },
   };

@@ -1,17 +1,17 @@
-// The buckets of a training as a picture: each in its shape, with how many items it has and what of it is dropped.
+// The buckets of a training as shapes, with the number of items and dropped examples.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 
-/** The longest side of a shape, in rem. */
+/** Longest side of a shape, in rem. */
 const SIDE = 6.5;
-/** The shapes behind one of several frames. */
+/** Layers drawn behind a bucket of several frames. */
 const LAYERS = 3;
 
 /**
- * @param {readonly API.Bucket[]} buckets @param {(bucket: API.Bucket) => void} show its items
+ * @param {readonly API.Bucket[]} buckets @param {(bucket: API.Bucket) => void} show called to show its items
  */
 export function bucketsPicture(buckets, show) {
   const sorted = [...buckets].sort((a, b) => b.items - a.items || a.width / a.height - b.width / b.height);
@@ -24,7 +24,7 @@ export function bucketsPicture(buckets, show) {
   );
 }
 
-/** How a bucket is called: 512 × 768, 33 frames. @param {API.Bucket} bucket */
+/** The label of a bucket: 512 × 768, 33 frames. @param {API.Bucket} bucket */
 export const bucketName = ({ width, height, frames }) =>
   frames > 1 ? t("bucket.frames", { size: `${width} × ${height}`, n: count(frames) }) : `${width} × ${height}`;
 

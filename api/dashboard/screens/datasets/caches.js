@@ -1,21 +1,21 @@
-// What was cached of a dataset ahead: whether a training can use it, who does, and its end.
+// The caches of a dataset: state, users, and deletion.
 
 import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { data } from "../../app/api_data.js";
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { time } from "../../ui/time.js";
-import { endButton, lookChip, polledList } from "./work_parts.js";
+import { endButton, lookChip, polledList } from "./list_parts.js";
 
 const LIST = 50;
-/** How often it is asked while something is being cached. */
-const LOOK_MS = 3000;
+/** Poll interval while a cache is created. */
+const POLL_MS = 3000;
 
-/** @type {Record<API.DatasetCache["state"], import("./work_parts.js").Look>} */
+/** @type {Record<API.DatasetCache["state"], import("./list_parts.js").Look>} */
 const LOOKS = {
   none: ["idle", "clock"],
   building: ["run", "spin"],
@@ -31,7 +31,7 @@ export function cachesList(name) {
     ask: async () => (await data.caches(name, { limit: LIST })).caches,
     row,
     isActive: ({ state }) => state === "building",
-    pauseMs: LOOK_MS,
+    pauseMs: POLL_MS,
   });
 
   /** @param {API.DatasetCache} cache */
@@ -46,7 +46,7 @@ export function cachesList(name) {
       h(
         "div",
         { class: "work-head" },
-        lookChip(LOOKS[cache.state], word("cache", cache.state)),
+        lookChip(LOOKS[cache.state], labelFor("cache", cache.state)),
         h("strong", { class: "foreign" }, cache.model_type),
         h("span", { class: "small" }, t("version.n", { n: count(cache.version) })),
         h("a", { class: "faint tiny mono", href: taskAddress(cache.task_id) }, cache.task_id),
@@ -55,7 +55,7 @@ export function cachesList(name) {
         removeButton(cache),
       ),
       parts.some(Boolean) && h("p", { class: "small soft" }, parts.filter(Boolean).join(" · ")),
-      cache.reason && h("p", { class: "small soft foreign" }, tell(cache.reason, cache.reason_code ?? null)),
+      cache.reason && h("p", { class: "small soft foreign" }, translate(cache.reason, cache.reason_code ?? null)),
     );
   }
 

@@ -1,38 +1,38 @@
-// A caption that is written where it stands.
+// An inline editor for a caption.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 import { toastError } from "../../ui/toast.js";
 
-/** The longest caption, as the service takes it. */
-export const MOST_CHARACTERS = 20_000;
+/** Length limit of the service. */
+export const MAX_CHARACTERS = 20_000;
 
 /**
- * Puts a field into the place of a caption. Enter keeps what was written, Tab goes on with the next, Escape leaves it
- * as it was; so does a look elsewhere keep it.
+ * Replaces a caption with a text field. Enter saves, Tab saves and continues with the next item, Escape discards;
+ * losing the focus saves, too.
  * @param {HTMLElement} place
  * @param {API.Item} item
- * @param {{save: (text: string) => Promise<void>, done: (step: -1|0|1|null) => void}} how `done` tells how far to go on; null: the focus is elsewhere
+ * @param {{save: (text: string) => Promise<void>, done: (step: -1|0|1|null) => void}} options `done` gets the number of items to move on; null: the focus is elsewhere
  */
 export function captionEditor(place, item, { save, done }) {
   const before = item.caption ?? "";
   const field = h("textarea", {
     class: "input caption-field",
-    maxlength: MOST_CHARACTERS,
+    maxlength: MAX_CHARACTERS,
     "aria-label": t("caption.of", { name: item.name }),
   });
   field.value = before;
   let isOver = false;
 
-  /** @param {boolean} isKept @param {-1|0|1|null} step */
-  async function end(isKept, step) {
+  /** @param {boolean} isSaved @param {-1|0|1|null} step */
+  async function end(isSaved, step) {
     if (isOver) return;
     isOver = true;
     field.readOnly = true;
     try {
-      if (isKept && field.value !== before) await save(field.value);
+      if (isSaved && field.value !== before) await save(field.value);
     } catch (error) {
-      // What was written stays until it is kept, or given up.
+      // The text stays until it is saved or discarded.
       isOver = false;
       field.readOnly = false;
       toastError(error);

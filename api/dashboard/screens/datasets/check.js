@@ -1,8 +1,8 @@
-// A dataset is checked before it is trained on: what is wrong with it, and its buckets.
+// The check of a dataset: its problems and its buckets.
 
 import { Refused } from "../../app/api.js";
 import { data, itemURL } from "../../app/api_data.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -10,33 +10,33 @@ import { note } from "../../ui/status.js";
 import { attempt } from "../../ui/toast.js";
 import { findingItem, findingsOf, verdict } from "../start/findings.js";
 import { bucketName, bucketsPicture } from "./buckets.js";
-import { checkWish, recallSettings, settingsForm } from "./settings.js";
-import { problemWord } from "./tile.js";
+import { checkRequest, recallSettings, settingsForm } from "./settings.js";
+import { problemLabel } from "./tile.js";
 
-/** Groups of duplicates that are shown, and of each so many. */
+/** Most duplicate groups shown, and most items of each. */
 const GROUPS = 24;
 const IN_GROUP = 8;
-/** How often a busy service is asked again. */
+/** Number of retries if the service is busy. */
 const TRIES = 10;
 
-/** Some items, and what they have in common. @typedef {{label: string, ids: readonly string[]}} Some */
+/** Items and what they have in common. @typedef {{label: string, ids: readonly string[]}} Some */
 
 /**
  * @param {string} name of the dataset
- * @param {object} how
- * @param {() => number|null} how.shown the version
- * @param {() => number|null} how.pinned the version, where it is not the newest
- * @param {(some: Some) => void} how.show these items
- * @param {(problem: string) => void} how.showProblem
- * @param {() => void} how.looked into files: more is known of them
- * @param {() => string|null} how.denied why items cannot be removed or excluded
- * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} how.change
+ * @param {object} options
+ * @param {() => number|null} options.shown the version
+ * @param {() => number|null} options.pinned the version if it is not the newest
+ * @param {(some: Some) => void} options.show shows these items
+ * @param {(problem: string) => void} options.showProblem
+ * @param {() => void} options.onFilesRead called after files were read: more is known about them
+ * @param {() => string|null} options.denied why items cannot be removed or excluded
+ * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} options.change
  */
-export function checkPanel(name, how) {
+export function checkPanel(name, options) {
   let settings = recallSettings();
   /** @type {AbortController|null} */
   let running = null;
-  /** The version whose result is shown. @type {number|null} */
+  /** The version of the result shown. @type {number|null} */
   let checked = null;
   const result = h("div", { class: "stack check-result", "aria-live": "polite" });
   const form = settingsForm("check", settings, (now) => {
@@ -54,16 +54,16 @@ export function checkPanel(name, how) {
     running = mine;
     button.disabled = true;
     try {
-      // A request looks into files for some seconds; the same goes on where it left off.
+      // One request reads files for some seconds; repeating it continues.
       for (;;) {
-        const wish = { ...checkWish(settings), version: String(how.shown()) };
-        const found = await patiently(() => data.check(name, wish, mine.signal), mine.signal);
+        const request = { ...checkRequest(settings), version: String(options.shown()) };
+        const found = await patiently(() => data.check(name, request, mine.signal), mine.signal);
         if (mine.signal.aborted) return;
         checked = found.version;
         fill(result, resultOf(found));
         if (!found.unexamined) break;
       }
-      how.looked();
+      options.onFilesRead();
     } catch (error) {
       if (mine.signal.aborted) return;
       fill(result);
@@ -103,7 +103,7 @@ export function checkPanel(name, how) {
       found.buckets.length > 0 && [
         h("h3", {}, t("check.buckets")),
         h("p", { class: "faint small" }, t("check.buckets.text")),
-        bucketsPicture(found.buckets, (bucket) => how.show({ label: bucketName(bucket), ids: bucket.item_ids })),
+        bucketsPicture(found.buckets, (bucket) => options.show({ label: bucketName(bucket), ids: bucket.item_ids })),
       ],
       found.skipped.length > 0 && [h("h3", {}, t("check.skipped")), skippedList(found)],
       duplicates(t("check.exact"), found.duplicates.exact, found.duplicates.exact_groups, found.duplicates.exact_extra),
@@ -119,8 +119,8 @@ export function checkPanel(name, how) {
       problems.map(({ reason, items }) =>
         h(
           "button",
-          { class: "button small", on: { click: () => how.showProblem(reason) } },
-          `${problemWord(reason)}: ${count(items)}`,
+          { class: "button small", on: { click: () => options.showProblem(reason) } },
+          `${problemLabel(reason)}: ${count(items)}`,
         ),
       ),
     );
@@ -135,10 +135,10 @@ export function checkPanel(name, how) {
           "li",
           { class: "finding", data: { tone: "warn" } },
           icon("warn"),
-          h("div", { class: "grow foreign" }, `${count(items)}: ${word("skipped", reason)} `),
+          h("div", { class: "grow foreign" }, `${count(items)}: ${labelFor("skipped", reason)} `),
           h(
             "button",
-            { class: "button small", on: { click: () => how.show({ label: word("skipped", reason), ids }) } },
+            { class: "button small", on: { click: () => options.show({ label: labelFor("skipped", reason), ids }) } },
             t("check.show"),
           ),
           changeButton("check.exclude", "exclude", ids),
@@ -147,10 +147,10 @@ export function checkPanel(name, how) {
       ),
     );
 
-  /** What can be done with the items that a finding is about. @param {API.DatasetFinding} finding @returns {Child} */
+  /** Actions on the items of a finding. @param {API.DatasetFinding} finding @returns {Child} */
   function actionsOf({ items, item_ids: ids }) {
     if (!items) return null;
-    const show = () => how.show({ label: t("check.found"), ids });
+    const show = () => options.show({ label: t("check.found"), ids });
     return h(
       "div",
       { class: "finding-actions" },
@@ -162,9 +162,9 @@ export function checkPanel(name, how) {
 
   /** @param {WordKey} label @param {import("./items_panel.js").ItemChange} what @param {readonly string[]} ids */
   function changeButton(label, what, ids) {
-    const why = how.denied();
+    const why = options.denied();
     const run = async () => {
-      if (await how.change(what, ids)) await check();
+      if (await options.change(what, ids)) await check();
     };
     return h(
       "button",
@@ -202,11 +202,11 @@ export function checkPanel(name, how) {
               {
                 class: "duplicate-group",
                 "aria-label": t("check.group", { n: ids.length }),
-                on: { click: () => how.show({ label: title, ids }) },
+                on: { click: () => options.show({ label: title, ids }) },
               },
               ids.slice(0, IN_GROUP).map((id) =>
                 h("img", {
-                  src: itemURL(name, id, "thumbnail", { size: 128, version: how.pinned() }),
+                  src: itemURL(name, id, "thumbnail", { size: 128, version: options.pinned() }),
                   alt: "",
                   loading: "lazy",
                 }),
@@ -230,16 +230,16 @@ export function checkPanel(name, how) {
   fill(result, h("p", { class: "faint small" }, t("check.hint")));
   return {
     element,
-    /** Checks again where another version is shown now: ids and counts are of the old one. */
+    /** Checks again if another version is shown: ids and counts have changed. */
     async refetch() {
-      if (checked !== null && checked !== how.shown()) await attempt(check);
+      if (checked !== null && checked !== options.shown()) await attempt(check);
     },
     close: () => running?.abort(),
   };
 }
 
 /**
- * Asks again while the service looks into other files.
+ * Retries while the service is busy with other files.
  * @template T @param {() => Promise<T>} ask @param {AbortSignal} signal @returns {Promise<T>}
  */
 async function patiently(ask, signal) {

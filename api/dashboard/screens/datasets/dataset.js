@@ -1,26 +1,25 @@
-// One dataset: its items, the tags of their captions, its versions.
+// The screen of one dataset: items, tags, check, and versions.
 
 import { access, whyNot } from "../../app/access.js";
 import { Refused } from "../../app/api.js";
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
-import { datasetAddress, go, note } from "../../app/router.js";
+import { datasetAddress, go, storeQuery } from "../../app/router.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
 import { segments } from "../../ui/segments.js";
-import { note as tell } from "../../ui/status.js";
+import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { addingFiles } from "./adding.js";
 import { datasetChoices } from "./dialogs.js";
+import { watchNote } from "./directory_changes.js";
 import { itemsPanel } from "./items_panel.js";
-import { panelLater } from "./later.js";
 import { goBack, versionsPanel } from "./versions.js";
-import { watchNote } from "./watched.js";
 
 const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
-/** How often a directory that is being read is asked about. */
+/** Poll interval while a directory is read. */
 const READING_MS = 2000;
 /** @typedef {typeof TABS[number]} Tab */
 
@@ -52,7 +51,7 @@ export function open(app, { id: name, query }) {
     return whyNot("datasets:write", known.dataset.owner);
   }
 
-  /** Why what the dataset holds may not be changed now: of a directory on the server only which items are used. */
+  /** Why the content may not be changed now. In a directory on the server only the exclusion of items can change. */
   const denied = () => (known?.dataset.directory ? t("data.registered.why") : deniedItems());
 
   const panel = itemsPanel(name, {
@@ -72,20 +71,20 @@ export function open(app, { id: name, query }) {
     added: () => (isOld() ? undefined : refetchOrRetry()),
   });
   /** @param {string} tag */
-  const sought = (tag) => {
+  const searched = (tag) => {
     panel.search(tag);
     setTab("items");
   };
-  const tags = panelLater(async () => (await import("./tags.js")).tagsPanel(panel.items, sought));
+  const tags = lazyPanel(async () => (await import("./tags.js")).tagsPanel(panel.items, searched));
   const versions = versionsPanel(name, {
     shown,
     latest,
-    look(version) {
-      look(version);
+    showVersion(version) {
+      showVersion(version);
       setTab("items");
     },
     denied: () => (known ? whyNot("datasets:write", known.dataset.owner) : t("loading")),
-    restored: () => look(null),
+    restored: () => showVersion(null),
   });
   const checkWays = {
     shown,
@@ -100,19 +99,19 @@ export function open(app, { id: name, query }) {
       panel.showProblem(problem);
       setTab("items");
     },
-    looked: () => void attempt(() => panel.show()),
+    onFilesRead: () => void attempt(() => panel.show()),
     denied: deniedItems,
     change: panel.change,
   };
-  const check = panelLater(async () => (await import("./check.js")).checkPanel(name, checkWays));
+  const check = lazyPanel(async () => (await import("./check.js")).checkPanel(name, checkWays));
   const prepareWays = {
     shown,
     owner: () => known?.dataset.owner ?? null,
-    made: () => look(null),
+    made: () => showVersion(null),
     /** @param {number} version */
-    undo: (version) => void attempt(async () => look(await goBack(name, version).then(() => null))),
+    undo: (version) => void attempt(async () => showVersion(await goBack(name, version).then(() => null))),
   };
-  const prepare = panelLater(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
+  const prepare = lazyPanel(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
   const panels = { items: panel, check, prepare, tags, versions };
 
   const title = h("h1", { class: "foreign clip" }, name);
@@ -122,9 +121,9 @@ export function open(app, { id: name, query }) {
   const notices = h("div", { class: "stack" });
   const menu = h("button", { class: "button", "aria-haspopup": "menu" }, icon("more"), t("actions"));
   menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
-  /** Why there is nothing to train on, or one may not. */
+  /** Why training is not possible: no items, or no permission. */
   const whyNoTraining = () => (shown() === null ? t("items.none") : whyNot("training:write"));
-  // Until it is known what there is.
+  // Until the content is known.
   const train = h("button", { class: "button primary", "aria-disabled": "true" }, icon("play"), t("train.ask"));
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
@@ -161,7 +160,7 @@ export function open(app, { id: name, query }) {
 
   function noteAddress() {
     const { tab, version, search, problem } = wanted;
-    note(`/data/${encodeURIComponent(name)}`, {
+    storeQuery(`/data/${encodeURIComponent(name)}`, {
       tab: tab === "items" ? "" : tab,
       version: version === null ? "" : String(version),
       search,
@@ -170,15 +169,15 @@ export function open(app, { id: name, query }) {
   }
 
   /** Shows another version; null: the newest. @param {number|null} version */
-  function look(version) {
+  function showVersion(version) {
     wanted.version = version === latest() ? null : version;
     noteAddress();
     refetchOrRetry();
   }
 
-  /** An edit has made a version, which can be undone. @param {API.DatasetVersion} version @param {string} message */
+  /** Shows the new version of an edit, with undo. @param {API.DatasetVersion} version @param {string} message */
   function edited(version, message) {
-    // Only this edit is undone.
+    // Undo only this edit.
     const before = version.version > 1 ? version.version - 1 : null;
     if (known) known = { ...known, latest_version: version, dataset: { ...known.dataset, latest: version.version } };
     showHead();
@@ -189,7 +188,7 @@ export function open(app, { id: name, query }) {
       const { dataset } = await data.get(name);
       if (dataset.latest !== version.version) return toast("bad", t("undo.late"));
       await goBack(name, before);
-      look(null);
+      showVersion(null);
     };
     closeUndo();
     closeUndo = toast(
@@ -227,10 +226,10 @@ export function open(app, { id: name, query }) {
   }
 
   const oldNote = () =>
-    tell(
+    note(
       "warn",
       h("p", {}, t("version.old", { n: count(wanted.version), latest: count(latest()) })),
-      h("button", { class: "button small", on: { click: () => look(null) } }, t("version.to_newest")),
+      h("button", { class: "button small", on: { click: () => showVersion(null) } }, t("version.to_newest")),
     );
 
   const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
@@ -260,7 +259,7 @@ export function open(app, { id: name, query }) {
     setAttribute(train, "title", why);
   }
 
-  const forgetAccess = access.watch(showAccess);
+  const unwatchAccess = access.watch(showAccess);
   showTab();
   const element = h(
     "div",
@@ -289,7 +288,7 @@ export function open(app, { id: name, query }) {
     on: {},
     refetch,
     close() {
-      forgetAccess();
+      unwatchAccess();
       closeUndo();
       clearTimeout(reading);
       adding.close();
@@ -309,3 +308,31 @@ const missing = (name) =>
     h("p", { class: "foreign" }, t("data.missing", { name })),
     h("a", { class: "button", href: "#/data" }, t("data.back")),
   );
+
+/**
+ * @typedef {{element: HTMLElement, refetch: () => Promise<void>, close?: () => void, showAccess?: () => void}} Panel
+ * @param {() => Promise<Panel>} load
+ */
+function lazyPanel(load) {
+  const element = h("div");
+  /** @type {Panel|null} */
+  let panel = null;
+  let isClosed = false;
+  return {
+    element,
+    async refetch() {
+      if (!panel) {
+        const made = await load();
+        if (isClosed || panel) return made.close?.();
+        panel = made;
+        fill(element, made.element);
+      }
+      await panel.refetch();
+    },
+    showAccess: () => panel?.showAccess?.(),
+    close() {
+      isClosed = true;
+      panel?.close?.();
+    },
+  };
+}

@@ -1,65 +1,35 @@
-// What is asked before a dataset is made, changed or deleted.
+// Dialogs to create, change or delete a dataset.
 
 import { api, Refused } from "../../app/api.js";
 import { data, newKey } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { taskAddress } from "../../app/router.js";
-import { askWhich, openDialog } from "../../ui/dialog.js";
-import { fill, h } from "../../ui/dom.js";
+import { askWhich } from "../../ui/dialog.js";
+import { h } from "../../ui/dom.js";
+import { askForm } from "../../ui/form_dialog.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 
-/** Names of datasets, as the service takes them. */
+/** Pattern of dataset names that the service accepts. */
 export const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}";
-const MOST_TASKS = 20;
+const MAX_TASKS = 20;
 
 /** @typedef {Pick<API.Dataset, "name"|"description"|"tags">} Fields */
 
 /**
- * Asks for a new dataset, or for what is to be changed of one.
+ * Opens the form of a new or existing dataset.
  * @param {API.Dataset|null} dataset null: a new one
- * @param {string} [name] to begin with
- * @returns {Promise<API.Dataset|null>} as it is then; null when nothing was done
+ * @param {string} [name] initial name
+ * @returns {Promise<API.Dataset|null>} the saved dataset; null: cancelled
  */
 export function askForDataset(dataset, name = "") {
-  return new Promise((resolve) => {
-    /** @type {API.Dataset|null} */
-    let made = null;
-    const title = t(dataset ? "data.change.title" : "data.new");
-    const begin = dataset ?? { name, description: null, tags: [] };
-    const dialog = openDialog(title, (close) => {
-      const form = fields(begin, dataset === null);
-      const problem = h("div", { "aria-live": "assertive" });
-      const key = newKey();
-      const save = h("button", { class: "button primary", type: "submit" }, t(dataset ? "save" : "data.new.do"));
-      const submit = async (/** @type {Event} */ event) => {
-        event.preventDefault();
-        save.disabled = true;
-        try {
-          made = dataset ? await data.change(dataset.name, form.value()) : await data.make(form.value(), key);
-          close();
-        } catch (error) {
-          fill(problem, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
-        } finally {
-          save.disabled = false;
-        }
-      };
-      return h(
-        "form",
-        { class: "inside", on: { submit } },
-        h("h2", {}, title),
-        form.element,
-        problem,
-        h(
-          "div",
-          { class: "choices" },
-          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-          save,
-        ),
-      );
-    });
-    dialog.addEventListener("close", () => resolve(made));
+  const form = fields(dataset ?? { name, description: null, tags: [] }, dataset === null);
+  const key = newKey();
+  return askForm({
+    title: t(dataset ? "data.change.title" : "data.new"),
+    content: form.element,
+    action: t(dataset ? "save" : "data.new.do"),
+    run: () => (dataset ? data.change(dataset.name, form.value()) : data.make(form.value(), key)),
   });
 }
 
@@ -125,9 +95,9 @@ const field = (id, label, ...content) => h("div", { class: "field" }, h("label",
 const splitTags = (text) => [...new Set(text.split(/[,，]/).map((tag) => tag.trim()))].filter(Boolean);
 
 /**
- * Deletes a dataset when that is confirmed; says who uses it.
+ * Deletes a dataset after confirmation; lists the tasks that use it.
  * @param {API.Dataset} dataset
- * @returns {Promise<boolean>} whether it is gone
+ * @returns {Promise<boolean>} whether it was deleted
  */
 export async function deleteDataset(dataset) {
   const { used_by: users } = await data.get(dataset.name);
@@ -142,18 +112,18 @@ export async function deleteDataset(dataset) {
   });
   if (!choice) return false;
   try {
-    const gone = await data.remove(dataset.name);
-    toast("ok", t(gone.kept_for.length ? "data.deleted.kept" : "data.deleted"));
+    const removed = await data.remove(dataset.name);
+    toast("ok", t(removed.kept_for.length ? "data.deleted.files" : "data.deleted"));
     return true;
   } catch (error) {
     if (!(error instanceof Refused && error.code === "dataset_in_use")) throw error;
-    await tellUsers(dataset, error);
+    await showUsers(dataset, error);
     return false;
   }
 }
 
 /** @param {API.Dataset} dataset @param {Refused} refused */
-async function tellUsers(dataset, refused) {
+async function showUsers(dataset, refused) {
   const { tasks } = /** @type {{tasks?: string[]}} */ (refused.data ?? {});
   await askWhich({
     title: t("data.in_use.title"),
@@ -166,9 +136,9 @@ async function tellUsers(dataset, refused) {
   });
 }
 
-/** Links to tasks, by their names where these can be had. @param {readonly string[]} ids */
+/** Links to tasks, with their names if available. @param {readonly string[]} ids */
 async function userList(ids) {
-  const shown = ids.slice(0, MOST_TASKS);
+  const shown = ids.slice(0, MAX_TASKS);
   const named = await Promise.all(shown.map((id) => api.task(id).catch(() => null)));
   return h(
     "ul",
@@ -178,7 +148,7 @@ async function userList(ids) {
   );
 }
 
-/** What can be done to a dataset, wherever it is shown. @param {API.Dataset} dataset @param {string|null} denied @param {(now: API.Dataset|null) => unknown} changed
+/** Actions on a dataset, for its menu. @param {API.Dataset} dataset @param {string|null} denied @param {(now: API.Dataset|null) => unknown} changed
  * @returns {import("../../ui/menu.js").Choice[]} */
 export function datasetChoices(dataset, denied, changed) {
   /** @param {() => Promise<void>} run */

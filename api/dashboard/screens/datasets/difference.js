@@ -1,4 +1,4 @@
-// What was taken out of a text and what came in, in one line.
+// The difference of two texts in one line.
 
 import { h } from "../../ui/dom.js";
 
@@ -9,14 +9,14 @@ export function difference(before, after) {
   while (start < old.length && start < now.length && old[start] === now[start]) start += 1;
   let end = 0;
   while (end < old.length - start && end < now.length - start && old.at(-1 - end) === now.at(-1 - end)) end += 1;
-  const [gone, came] = [old.slice(start, old.length - end).join(""), now.slice(start, now.length - end).join("")];
+  const [removed, added] = [old.slice(start, old.length - end).join(""), now.slice(start, now.length - end).join("")];
   return [
     now.slice(0, start).join(""),
-    gone && h("del", {}, gone),
-    came && h("ins", {}, came),
+    removed && h("del", {}, removed),
+    added && h("ins", {}, added),
     now.slice(now.length - end).join(""),
   ];
 }
 
-/** Words with what is between them; characters where there are no spaces. @param {string} text */
+/** Tokens: words and separators; single characters for scripts without spaces. @param {string} text */
 const split = (text) => text.match(/[\p{L}\p{N}_]+|[^\p{L}\p{N}_]/gu) ?? [];

@@ -1,9 +1,9 @@
-// The same edit over many captions: what it would make of them is shown before it is made.
+// Edits many captions in the same way, with a preview.
 
 import { Refused } from "../../app/api.js";
 import { data } from "../../app/api_data.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
@@ -13,13 +13,13 @@ import { difference } from "./difference.js";
 const PREVIEW_PAUSE_MS = 350;
 const SHOWN = 100;
 
-/** Which items an edit is about, as the service takes it. @typedef {Pick<API.CaptionsWish, "item_ids"|"search">} Scope */
+/** The items of an edit, in the form of the API. @typedef {Pick<API.CaptionsRequest, "item_ids"|"search">} Scope */
 
 /**
- * Asks for an edit and makes it.
+ * Opens the dialog and applies the edit.
  * @param {string} name of the dataset @param {number} version the newest
- * @param {Scope} scope @param {number} total how many items that are
- * @returns {Promise<API.CaptionEdit|null>} what was made; null: nothing
+ * @param {Scope} scope @param {number} total number of these items
+ * @returns {Promise<API.CaptionEdit|null>} the applied edit; null: cancelled
  */
 export function editMany(name, version, scope, total) {
   return new Promise((resolve) => {
@@ -35,52 +35,52 @@ export function editMany(name, version, scope, total) {
 }
 
 /**
- * @param {string} name @param {API.CaptionsWish} base @param {number} total
+ * @param {string} name @param {API.CaptionsRequest} base @param {number} total
  * @param {() => void} close @param {(edit: API.CaptionEdit) => void} done
  */
 function form(name, base, total, close, done) {
   const fields = editFields();
   const preview = h("div", { class: "edit-preview", "aria-live": "polite" });
   const save = h("button", { class: "button primary", type: "submit", disabled: true }, t("edit.do"));
-  let asked = 0;
+  let requests = 0;
   let timer = 0;
 
-  async function look() {
-    const mine = ++asked;
-    const wish = fields.wish();
+  async function showPreview() {
+    const mine = ++requests;
+    const request = fields.toRequest();
     save.disabled = true;
-    if (!wish) return void fill(preview, h("p", { class: "faint small" }, t("edit.hint")));
+    if (!request) return void fill(preview, h("p", { class: "faint small" }, t("edit.hint")));
     try {
-      const found = await data.captions(name, { ...base, ...wish, dry_run: true });
-      if (mine !== asked) return;
+      const found = await data.captions(name, { ...base, ...request, dry_run: true });
+      if (mine !== requests) return;
       save.disabled = found.changed === 0;
       fill(preview, previewOf(found));
     } catch (error) {
-      if (mine === asked) fill(preview, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+      if (mine === requests) fill(preview, note("bad", h("p", { class: "foreign" }, refusalText(error))));
     }
   }
 
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
-    const wish = fields.wish();
-    if (!wish || save.disabled) return;
+    const request = fields.toRequest();
+    if (!request || save.disabled) return;
     save.disabled = true;
     try {
-      done(await data.captions(name, { ...base, ...wish }));
+      done(await data.captions(name, { ...base, ...request }));
       close();
     } catch (error) {
       const isOld = error instanceof Refused && error.code === "dataset_changed";
-      fill(preview, note("bad", h("p", { class: "foreign" }, isOld ? t("data.changed") : refusalWords(error))));
+      fill(preview, note("bad", h("p", { class: "foreign" }, isOld ? t("data.changed") : refusalText(error))));
     }
   }
 
   const input = () => {
-    // Nothing is made that was not shown before.
+    // Nothing is applied without a preview.
     save.disabled = true;
     clearTimeout(timer);
-    timer = setTimeout(look, PREVIEW_PAUSE_MS);
+    timer = setTimeout(showPreview, PREVIEW_PAUSE_MS);
   };
-  look();
+  showPreview();
   return h(
     "form",
     { class: "inside", on: { submit, input } },
@@ -120,20 +120,20 @@ function editFields() {
       h("div", { class: "pair" }, trigger.element, prefix.element, suffix.element),
       h("p", { class: "faint tiny" }, t("edit.once")),
     ),
-    /** What is wanted; null: nothing yet. @returns {API.CaptionsWish|null} */
-    wish() {
+    /** The edit; null while the form is empty. @returns {API.CaptionsRequest|null} */
+    toRequest() {
       if (missing.input.value.trim()) return { caption: missing.input.value.trim(), only_missing: true };
-      const word = trigger.input.value.trim();
-      const front = (word ? `${word}, ` : "") + prefix.input.value;
-      /** @type {API.CaptionsWish} */
-      const wish = {};
+      const triggerWord = trigger.input.value.trim();
+      const front = (triggerWord ? `${triggerWord}, ` : "") + prefix.input.value;
+      /** @type {API.CaptionsRequest} */
+      const request = {};
       if (find.input.value) {
-        wish.replace = { from: find.input.value, to: put.input.value };
-        if (regex.checked) wish.regex = true;
+        request.replace = { from: find.input.value, to: put.input.value };
+        if (regex.checked) request.regex = true;
       }
-      if (front) wish.prefix = front;
-      if (suffix.input.value) wish.suffix = suffix.input.value;
-      return Object.keys(wish).length ? wish : null;
+      if (front) request.prefix = front;
+      if (suffix.input.value) request.suffix = suffix.input.value;
+      return Object.keys(request).length ? request : null;
     },
   };
 }

@@ -1,4 +1,4 @@
-// The items of a dataset as a grid, of which only what can be seen is in the page; by mouse and by keyboard.
+// The grid of items, which renders only visible rows; for mouse and keyboard.
 
 import { t } from "../../app/i18n.js";
 import { h, setAttribute } from "../../ui/dom.js";
@@ -7,15 +7,15 @@ import { attempt } from "../../ui/toast.js";
 import { captionEditor } from "./caption_editor.js";
 import { tile } from "./tile.js";
 
-/** The least width of a tile, and what stands below its picture, in rem. */
+/** Minimum width of a tile, and height below its picture, in rem. */
 const WIDTH = 12.5;
 const TEXT = 5.4;
 const GAP = 0.6;
-/** The height of a picture by its width. */
+/** Height of a picture relative to its width. */
 const RATIO = 0.78;
-/** Rows above and below those that can be seen. */
+/** Rows rendered above and below the visible ones. */
 const BEYOND = 2;
-/** What stands below the grid, in rem. */
+/** Space below the grid, in rem. */
 const FOOT = 4;
 
 /** @typedef {{row: HTMLElement, tiles: ReturnType<typeof tile>[]}} Drawn */
@@ -24,26 +24,26 @@ export class Grid {
   active = 0;
   #columns = 1;
   #rowHeight = 100;
-  /** @type {Map<number, Drawn>} by the number of the row */
+  /** @type {Map<number, Drawn>} by row number */
   #rows = new Map();
-  /** Where a choice of several begins. */
+  /** Where a range selection starts. */
   #anchor = 0;
-  /** The item whose caption is being written. @type {number|null} */
+  /** The item whose caption is edited. @type {number|null} */
   #edited = null;
 
   /**
-   * @param {object} how
-   * @param {import("./items.js").Items} how.items
-   * @param {import("./chosen.js").Chosen} how.chosen
-   * @param {() => number|null} how.version that is shown, where it is not the newest
-   * @param {(index: number) => void} how.open an item in full
-   * @param {() => string|null} how.denied why captions cannot be changed
-   * @param {(item: API.Item, caption: string) => Promise<void>} how.save a caption
-   * @param {(item: API.Item) => void} how.remove the chosen items, or this one where none are
-   * @param {(item: API.Item) => void} how.exclude likewise; includes those that are excluded
+   * @param {object} options
+   * @param {import("./items.js").Items} options.items
+   * @param {import("./selection.js").Selection} options.chosen
+   * @param {() => number|null} options.version the version shown, if it is not the newest
+   * @param {(index: number) => void} options.open opens an item
+   * @param {() => string|null} options.denied why captions cannot be changed
+   * @param {(item: API.Item, caption: string) => Promise<void>} options.save saves a caption
+   * @param {(item: API.Item) => void} options.remove removes the selected items, or this one if none is selected
+   * @param {(item: API.Item) => void} options.exclude likewise excludes items, or includes excluded ones
    */
-  constructor(how) {
-    this.how = how;
+  constructor(options) {
+    this.options = options;
     this.body = h("div", { class: "grid-body", role: "rowgroup" });
     this.element = h("div", {
       class: "item-grid",
@@ -72,7 +72,7 @@ export class Grid {
     this.#rows.clear();
   }
 
-  /** From the first on: after another filter. */
+  /** Scrolls to the start, after a change of the filter. */
   reset() {
     this.active = this.#anchor = 0;
     this.element.scrollTop = 0;
@@ -80,9 +80,9 @@ export class Grid {
     this.draw();
   }
 
-  /** Draws what can be seen, anew. */
+  /** Renders the visible rows again. */
   draw() {
-    const { total } = this.how.items;
+    const { total } = this.options.items;
     const rows = Math.ceil(total / this.#columns);
     this.body.style.height = `${rows * this.#rowHeight}px`;
     setAttribute(this.element, "aria-rowcount", rows);
@@ -97,7 +97,7 @@ export class Grid {
       this.#rows.delete(number);
     }
     for (let number = from; number < to; number += 1) this.#drawRow(number, total);
-    this.how.items.want(from * this.#columns, to * this.#columns);
+    this.options.items.want(from * this.#columns, to * this.#columns);
     setAttribute(
       this.element,
       "aria-activedescendant",
@@ -105,9 +105,9 @@ export class Grid {
     );
   }
 
-  /** Makes an item the present one, and shows it. @param {number} index */
+  /** Makes an item the current one and shows it. @param {number} index */
   go(index) {
-    const { total } = this.how.items;
+    const { total } = this.options.items;
     if (!total) return;
     this.active = Math.min(total - 1, Math.max(0, index));
     const top = Math.floor(this.active / this.#columns) * this.#rowHeight;
@@ -118,19 +118,19 @@ export class Grid {
     this.draw();
   }
 
-  /** Writes the caption of an item where it stands. @param {number} index */
+  /** Edits the caption of an item in place. @param {number} index */
   edit(index) {
-    const denied = this.how.denied();
+    const denied = this.options.denied();
     this.go(index);
     const place = this.#tile(this.active);
     const item = place?.item;
     if (!place || !item || denied) return;
     this.#edited = this.active;
     captionEditor(place.caption, item, {
-      save: (text) => this.how.save(item, text),
+      save: (text) => this.options.save(item, text),
       done: (step) => {
         this.#edited = null;
-        if (step) this.edit(Math.min(this.how.items.total - 1, Math.max(0, index + step)));
+        if (step) this.edit(Math.min(this.options.items.total - 1, Math.max(0, index + step)));
         else if (step === 0) this.element.focus({ preventScroll: true });
       },
     });
@@ -141,13 +141,15 @@ export class Grid {
     const first = number * this.#columns;
     const shown = Math.min(this.#columns, total - first);
     let drawn = this.#rows.get(number);
-    // The last row may have got, or lost, some.
+    // The last row may have gained or lost items.
     if (drawn && drawn.tiles.length !== shown) {
       remove(drawn);
       drawn = undefined;
     }
     if (!drawn) {
-      const tiles = Array.from({ length: shown }, (_, i) => tile(this.how.items.name, first + i, this.how.version));
+      const tiles = Array.from({ length: shown }, (_, i) =>
+        tile(this.options.items.name, first + i, this.options.version),
+      );
       const row = h(
         "div",
         { class: "grid-row", role: "row", "aria-rowindex": number + 1 },
@@ -159,8 +161,8 @@ export class Grid {
       this.#rows.set(number, drawn);
     }
     for (const [i, each] of drawn.tiles.entries()) {
-      const item = this.how.items.at(first + i);
-      each.update(item, { isActive: first + i === this.active, isChosen: this.how.chosen.has(item) });
+      const item = this.options.items.at(first + i);
+      each.update(item, { isActive: first + i === this.active, isChosen: this.options.chosen.has(item) });
     }
   }
 
@@ -169,7 +171,7 @@ export class Grid {
     return this.#rows.get(Math.floor(index / this.#columns))?.tiles[index % this.#columns];
   }
 
-  /** It reaches to the lower edge of the window. */
+  /** Extends the grid to the lower edge of the window. */
   #fit() {
     const top = this.element.getBoundingClientRect().top + scrollY;
     if (this.element.clientWidth) this.element.style.height = `${Math.round(innerHeight - top - FOOT * rootSize())}px`;
@@ -193,7 +195,7 @@ export class Grid {
     this.element.scrollTop = Math.floor(top / columns) * height;
   }
 
-  /** Rows are made anew: other items stand in them. */
+  /** Drops the rendered rows, because they show other items. */
   #forget() {
     for (const drawn of this.#rows.values()) remove(drawn);
     this.#rows.clear();
@@ -210,12 +212,12 @@ export class Grid {
   #click(event) {
     const index = this.#indexAt(event);
     if (index === null || (event.target instanceof Element && event.target.closest("textarea"))) return;
-    const item = this.how.items.at(index);
-    // A finger has no second button and no keys: it opens what it touches, beside the sign that chooses.
-    if (isTouch(event) && !isOnMark(event)) return this.how.open(index);
+    const item = this.options.items.at(index);
+    // Touch screens have no second button and no keys: a tap opens an item, except on the selection mark.
+    if (isTouch(event) && !isOnMark(event)) return this.options.open(index);
     if (event.shiftKey) this.#chooseUpTo(index);
     else if (item && (event.ctrlKey || event.metaKey || isOnMark(event))) this.#toggle(item);
-    else if (item) this.how.chosen.set([item]);
+    else if (item) this.options.chosen.set([item]);
     if (!event.shiftKey) this.#anchor = index;
     this.go(index);
   }
@@ -225,29 +227,29 @@ export class Grid {
     const index = this.#indexAt(event);
     if (index === null || (event.target instanceof Element && event.target.closest("textarea"))) return;
     if (event.target instanceof Element && event.target.closest(".tile-text")) this.edit(index);
-    else this.how.open(index);
+    else this.options.open(index);
   }
 
-  /** One that is taken out of all leaves all others. @param {API.Item} item */
+  /** Deselecting one item of "all" selects all others. @param {API.Item} item */
   async #toggle(item) {
-    if (this.how.chosen.isAll) this.how.chosen.set((await attempt(() => this.how.items.all())) ?? []);
-    this.how.chosen.toggle(item);
+    if (this.options.chosen.isAll) this.options.chosen.set((await attempt(() => this.options.items.all())) ?? []);
+    this.options.chosen.toggle(item);
   }
 
   /** @param {number} index */
   async #chooseUpTo(index) {
     const [from, to] = [Math.min(this.#anchor, index), Math.max(this.#anchor, index)];
-    const here = Array.from({ length: to - from + 1 }, (_, i) => this.how.items.at(from + i));
-    if (!here.includes(undefined)) return this.how.chosen.set(here);
-    const all = await attempt(() => this.how.items.all());
-    if (all) this.how.chosen.set(all.slice(from, to + 1));
+    const here = Array.from({ length: to - from + 1 }, (_, i) => this.options.items.at(from + i));
+    if (!here.includes(undefined)) return this.options.chosen.set(here);
+    const all = await attempt(() => this.options.items.all());
+    if (all) this.options.chosen.set(all.slice(from, to + 1));
   }
 
   /** @param {KeyboardEvent} event */
   #press(event) {
     if (event.target !== this.element || event.altKey) return;
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.#rowHeight)) * this.#columns;
-    const last = this.how.items.total - 1;
+    const last = this.options.items.total - 1;
     /** @type {Record<string, number>} */
     const moves = {
       ArrowLeft: this.active - 1,
@@ -259,22 +261,22 @@ export class Grid {
       Home: 0,
       End: last,
     };
-    const item = this.how.items.at(this.active);
+    const item = this.options.items.at(this.active);
     const to = moves[event.key];
     if (event.ctrlKey || event.metaKey) {
       if (event.key.toLowerCase() !== "a") return;
-      this.how.chosen.all();
+      this.options.chosen.all();
     } else if (to !== undefined) {
       if (to < 0 && event.key === "ArrowUp") return void event.preventDefault();
       this.go(to);
       if (event.shiftKey) this.#chooseUpTo(this.active);
       else this.#anchor = this.active;
-    } else if (event.key === "Enter" && item) this.how.open(this.active);
+    } else if (event.key === "Enter" && item) this.options.open(this.active);
     else if (event.key === " " && item) this.#toggle(item);
     else if (event.key.toLowerCase() === "e") this.edit(this.active);
-    else if (event.key.toLowerCase() === "x" && item) this.how.exclude(item);
-    else if (event.key === "Delete" && item) this.how.remove(item);
-    else if (event.key === "Escape" && !this.how.chosen.isNone) this.how.chosen.clear();
+    else if (event.key.toLowerCase() === "x" && item) this.options.exclude(item);
+    else if (event.key === "Delete" && item) this.options.remove(item);
+    else if (event.key === "Escape" && !this.options.chosen.isNone) this.options.chosen.clear();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -292,9 +294,9 @@ function remove({ row, tiles }) {
 /** @param {MouseEvent} event */
 const isTouch = (event) => event instanceof PointerEvent && event.pointerType === "touch";
 
-/** The sign in the corner chooses one besides others. @param {Event} event */
+/** Whether the event is on the selection mark. @param {Event} event */
 const isOnMark = ({ target }) => target instanceof Element && target.closest(".tile-mark") !== null;
 
-/** How many there are, and how many of them are chosen. @param {number} total @param {number} chosen */
-export const amountWords = (total, chosen) =>
+/** The number of items, and of selected items. @param {number} total @param {number} chosen */
+export const amountText = (total, chosen) =>
   chosen ? t("chosen.n", { n: count(chosen), total: count(total) }) : t("items.n", { n: count(total) });

@@ -1,4 +1,4 @@
-// An item in full: its file with the part that is trained on, the pixels that the trainer gets, its caption, its facts.
+// The dialog of one item: file with the trained part, the trainer's pixels, caption, and details.
 
 import { t } from "../../app/i18n.js";
 import { openDialog } from "../../ui/dialog.js";
@@ -8,26 +8,26 @@ import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { attempt } from "../../ui/toast.js";
 import { trainedView } from "./as_trained.js";
-import { MOST_CHARACTERS } from "./caption_editor.js";
+import { MAX_CHARACTERS } from "./caption_editor.js";
 import { originalView } from "./original.js";
 import { recallSettings, settingsForm } from "./settings.js";
-import { isSeen, problemWord } from "./tile.js";
+import { hasThumbnail, problemLabel } from "./tile.js";
 
 /**
  * @param {string} name of the dataset
- * @param {object} how
- * @param {number} how.index of the item that is shown first
- * @param {number|null} how.version that is shown, where it is not the newest
- * @param {number} how.total
- * @param {(index: number) => Promise<API.Item|undefined>} how.get
- * @param {string|null} how.denied why its caption cannot be changed
- * @param {(item: API.Item, caption: string) => Promise<void>} how.save
- * @param {string|null} how.deniedItems why it cannot be excluded
- * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} how.change
- * @param {(index: number) => void} how.closed with the item that was shown last
+ * @param {object} options
+ * @param {number} options.index of the first item shown
+ * @param {number|null} options.version the version shown, if it is not the newest
+ * @param {number} options.total
+ * @param {(index: number) => Promise<API.Item|undefined>} options.get
+ * @param {string|null} options.denied why its caption cannot be changed
+ * @param {(item: API.Item, caption: string) => Promise<void>} options.save
+ * @param {string|null} options.deniedItems why it cannot be excluded
+ * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} options.change
+ * @param {(index: number) => void} options.closed called with the last item shown
  */
-export function openItem(name, how) {
-  let at = how.index;
+export function openItem(name, options) {
+  let at = options.index;
   /** @type {API.Item|undefined} */
   let item;
   let settings = recallSettings();
@@ -35,35 +35,35 @@ export function openItem(name, how) {
   const place = h("span", { class: "small soft nowrap" });
   const original = originalView(name);
   const trained = trainedView(name, (recipe) => original.mark(recipe));
-  const caption = h("textarea", { class: "input", id: "item-caption", rows: 4, maxlength: MOST_CHARACTERS });
-  caption.readOnly = how.denied !== null;
+  const caption = h("textarea", { class: "input", id: "item-caption", rows: 4, maxlength: MAX_CHARACTERS });
+  caption.readOnly = options.denied !== null;
   const save = h(
     "button",
-    { class: "button small primary", title: how.denied, on: { click: () => void attempt(keep) } },
+    { class: "button small primary", title: options.denied, on: { click: () => void attempt(saveCaption) } },
     t("save"),
   );
-  save.setAttribute("aria-disabled", String(how.denied !== null));
+  save.setAttribute("aria-disabled", String(options.denied !== null));
   const exclude = h("button", {
     class: "button small",
-    title: how.deniedItems,
-    "aria-disabled": String(how.deniedItems !== null),
+    title: options.deniedItems,
+    "aria-disabled": String(options.deniedItems !== null),
     on: { click: () => void attempt(toggle) },
   });
   const facts = h("dl", { class: "facts" });
   const problems = h("div", { class: "stack" });
 
-  /** What was written is kept before another item is shown. */
-  async function keep() {
-    if (!item || how.denied || caption.value === (item.caption ?? "")) return;
+  /** Saves the caption before another item is shown. */
+  async function saveCaption() {
+    if (!item || options.denied || caption.value === (item.caption ?? "")) return;
     const written = caption.value;
-    await how.save(item, written);
+    await options.save(item, written);
     item = { ...item, caption: written };
   }
 
   /** Excludes the item, or includes it again. */
   async function toggle() {
     const before = item;
-    if (!before || !(await how.change(before.excluded ? "include" : "exclude", [before.item_id]))) return;
+    if (!before || !(await options.change(before.excluded ? "include" : "exclude", [before.item_id]))) return;
     if (item === before) item = { ...before, excluded: !before.excluded };
     showExcluded();
   }
@@ -72,31 +72,35 @@ export function openItem(name, how) {
 
   /** @param {number} index */
   async function show(index) {
-    await keep();
-    at = Math.min(how.total - 1, Math.max(0, index));
+    await saveCaption();
+    at = Math.min(options.total - 1, Math.max(0, index));
     const mine = at;
-    const next = await how.get(at);
+    const next = await options.get(at);
     if (mine !== at || !next) return;
     item = next;
     setText(title, item.name);
-    setText(place, `${count(at + 1)} / ${count(how.total)}`);
+    setText(place, `${count(at + 1)} / ${count(options.total)}`);
     caption.value = item.caption ?? "";
     caption.placeholder = t(item.caption === null ? "caption.none" : "problem.empty_caption");
     showExcluded();
     fill(facts, factsOf(item));
-    const { problems: found, problem_text: said } = item;
+    const { problems: found, problem_text: problemText } = item;
     fill(
       problems,
       found.length > 0 &&
-        note("warn", h("p", {}, found.map(problemWord).join(" · ")), said && h("p", { class: "foreign" }, said)),
+        note(
+          "warn",
+          h("p", {}, found.map(problemLabel).join(" · ")),
+          problemText && h("p", { class: "foreign" }, problemText),
+        ),
     );
-    original.show(item, how.version);
+    original.show(item, options.version);
     showTrained();
   }
 
   function showTrained() {
-    trained.element.hidden = !item || !isSeen(item);
-    if (item && isSeen(item)) trained.show(item, how.version, settings);
+    trained.element.hidden = !item || !hasThumbnail(item);
+    if (item && hasThumbnail(item)) trained.show(item, options.version, settings);
   }
 
   const form = settingsForm("item", settings, (now) => {
@@ -116,8 +120,8 @@ export function openItem(name, how) {
         h(
           "div",
           { class: "item-head" },
-          button("item.back", "left", () => turn(-1)),
-          button("item.on", "right", () => turn(1)),
+          button("item.previous", "left", () => turn(-1)),
+          button("item.next", "right", () => turn(1)),
           title,
           place,
           button("close", "close", close),
@@ -146,7 +150,7 @@ export function openItem(name, how) {
   );
   dialog.addEventListener("keydown", (event) => {
     const isField = event.target instanceof Element && event.target.matches("input, textarea, select, video");
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) attempt(keep);
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) attempt(saveCaption);
     else if (isField) return;
     else if (event.key === "ArrowLeft") turn(-1);
     else if (event.key === "ArrowRight") turn(1);
@@ -155,9 +159,9 @@ export function openItem(name, how) {
     event.preventDefault();
   });
   dialog.addEventListener("close", () => {
-    attempt(keep);
+    attempt(saveCaption);
     trained.close();
-    how.closed(at);
+    options.closed(at);
   });
   attempt(() => show(at));
 }

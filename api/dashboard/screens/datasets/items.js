@@ -1,54 +1,54 @@
-// The items of a version, of which only those are fetched that are looked at; they are many.
+// The items of a version, fetched page by page as needed.
 
 import { data } from "../../app/api_data.js";
 
-/** Items a page. */
+/** Items per page. */
 const PAGE = 100;
-/** Items a page when all are wanted: as many as the service gives. */
+/** Items per page when all are fetched: the service's maximum. */
 const LARGE_PAGE = 500;
 const AT_A_TIME = 2;
-/** So many are looked through here at most: tags are counted, buckets are filtered. */
-export const MOST = 50_000;
+/** Most items that are fetched completely, for counting tags and filtering buckets. */
+export const MAX_COUNT = 50_000;
 
 /** @typedef {{search: string, problem: string, excluded?: "true"|"false"}} Filter */
 
 export class Items {
   total = 0;
-  /** Whether the first page is there. */
+  /** Whether the first page is loaded. */
   isKnown = false;
   /** @type {number|null} */
   #version = null;
   /** @type {Filter} */
   #filter = { search: "", problem: "" };
-  /** @type {Map<number, API.Item[]>} by the number of the page */
+  /** @type {Map<number, API.Item[]>} by page number */
   #pages = new Map();
-  /** In place of pages: those that were chosen here. @type {API.Item[]|null} */
+  /** Instead of pages: the items selected by id. @type {API.Item[]|null} */
   #chosen = null;
   /** @type {Set<number>} */
-  #asked = new Set();
+  #loading = new Set();
   /** @type {[from: number, to: number]} */
   #wanted = [0, 0];
   #generation = 0;
 
   /**
    * @param {string} name of the dataset
-   * @param {{changed: () => void, failed: (error: unknown) => void}} tell when items came, or did not
+   * @param {{changed: () => void, failed: (error: unknown) => void}} listeners called when items were loaded, or failed to load
    */
-  constructor(name, tell) {
+  constructor(name, listeners) {
     this.name = name;
-    this.tell = tell;
+    this.listeners = listeners;
   }
 
   /**
-   * Begins anew with these.
-   * @param {number} version @param {Filter} filter @param {ReadonlySet<string>|null} [only] the ids of those that are shown
+   * Starts with another version or filter.
+   * @param {number} version @param {Filter} filter @param {ReadonlySet<string>|null} [only] ids of the items shown
    */
   async show(version, filter, only = null) {
     const mine = ++this.#generation;
     this.#version = version;
     this.#filter = filter;
-    this.#asked.clear();
-    // What was there stays until what comes instead is here.
+    this.#loading.clear();
+    // The old items stay until the new ones are loaded.
     const chosen = only && (await this.#everyItem(filter)).filter(({ item_id: id }) => only.has(id));
     const first = chosen ? null : await this.#fetch(0, PAGE, filter);
     if (mine !== this.#generation) return;
@@ -57,78 +57,84 @@ export class Items {
     if (first) this.#pages.set(0, first.items);
     this.total = chosen?.length ?? first?.pagination.total ?? 0;
     this.isKnown = true;
-    this.tell.changed();
+    this.listeners.changed();
   }
 
-  /** The version went on, and only these items of it changed: captions. @param {number} version @param {readonly API.Item[]} changed */
+  /**
+   * Moves to a new version in which only the captions of these items changed.
+   * @param {number} version @param {readonly API.Item[]} changed
+   */
   follow(version, changed) {
     this.#version = version;
     const known = new Map(changed.map((item) => [item.item_id, item]));
     for (const page of [...this.#pages.values(), this.#chosen ?? []]) {
       for (const [i, item] of page.entries()) page[i] = known.get(item.item_id) ?? item;
     }
-    this.tell.changed();
+    this.listeners.changed();
   }
 
-  /** The item at a place; undefined when it is not here yet. @param {number} index @returns {API.Item|undefined} */
+  /** The item at an index, or undefined if it is not loaded. @param {number} index @returns {API.Item|undefined} */
   at(index) {
     if (this.#chosen) return this.#chosen[index];
     return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
-  /** The item at a place, once it is here. Throws Refused or Unreachable. @param {number} index @returns {Promise<API.Item|undefined>} */
+  /**
+   * Fetches the item at an index if needed. Throws Refused or Unreachable.
+   * @param {number} index @returns {Promise<API.Item|undefined>}
+   */
   async get(index) {
     return this.at(index) ?? (await this.#fetch(index, 1, this.#filter)).items[0];
   }
 
-  /** Fetches what of these places is not here; what was wanted before is given up. @param {number} from @param {number} to */
+  /** Fetches missing items of a range; drops earlier requests. @param {number} from @param {number} to */
   want(from, to) {
     this.#wanted = [from, Math.min(to, this.total)];
     this.#pump();
   }
 
-  /** The items that are here. @returns {API.Item[]} */
+  /** The loaded items. @returns {API.Item[]} */
   get known() {
     return this.#chosen ?? [...this.#pages.values()].flat();
   }
 
-  /** All that pass the filter. Throws Refused or Unreachable. @returns {Promise<API.Item[]>} */
+  /** All items that match the filter. Throws Refused or Unreachable. @returns {Promise<API.Item[]>} */
   async all() {
     return this.#chosen ?? (await this.#everyItem(this.#filter));
   }
 
-  /** All of the version, whatever the filter. Throws Refused or Unreachable. */
+  /** All items of the version, ignoring the filter. Throws Refused or Unreachable. */
   whole = () => this.#everyItem({ search: "", problem: "" });
 
-  /** Whether there are too many to look through them here. */
+  /** Whether there are too many items to fetch all. */
   get isVast() {
-    return this.total > MOST;
+    return this.total > MAX_COUNT;
   }
 
   #pump() {
     if (this.#chosen) return;
     const [from, to] = this.#wanted;
     for (let page = Math.floor(from / PAGE); page * PAGE < to; page += 1) {
-      if (this.#asked.size >= AT_A_TIME) return;
-      if (!this.#pages.has(page) && !this.#asked.has(page)) this.#ask(page);
+      if (this.#loading.size >= AT_A_TIME) return;
+      if (!this.#pages.has(page) && !this.#loading.has(page)) this.#ask(page);
     }
   }
 
   /** @param {number} page */
   async #ask(page) {
     const mine = this.#generation;
-    this.#asked.add(page);
+    this.#loading.add(page);
     try {
       const found = await this.#fetch(page * PAGE, PAGE, this.#filter);
       if (mine !== this.#generation) return;
       this.#pages.set(page, found.items);
-      this.#asked.delete(page);
-      this.tell.changed();
+      this.#loading.delete(page);
+      this.listeners.changed();
       this.#pump();
     } catch (error) {
       if (mine !== this.#generation) return;
-      this.#asked.delete(page);
-      this.tell.failed(error);
+      this.#loading.delete(page);
+      this.listeners.failed(error);
     }
   }
 
@@ -148,7 +154,7 @@ export class Items {
       const page = await data.items(this.name, values);
       found.push(...page.items);
       cursor = page.pagination.next_cursor;
-    } while (cursor && found.length < MOST);
+    } while (cursor && found.length < MAX_COUNT);
     return found;
   }
 }

@@ -1,4 +1,4 @@
-// The items of a version: looked for, chosen, and their captions changed.
+// The items of a version: search, selection, and edits.
 
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
@@ -7,12 +7,12 @@ import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { searchField } from "../../ui/search_field.js";
 import { attempt, toast, toastError } from "../../ui/toast.js";
-import { Chosen, MOST_NAMED } from "./chosen.js";
-import { amountWords, Grid } from "./grid.js";
+import { amountText, Grid } from "./grid.js";
 import { Items } from "./items.js";
-import { problemWord } from "./tile.js";
+import { MAX_NAMED, Selection } from "./selection.js";
+import { problemLabel } from "./tile.js";
 
-/** Problems that items are looked for by. */
+/** Problems offered as filters. */
 const PROBLEMS = [
   "any",
   "missing_caption",
@@ -30,7 +30,7 @@ const PROBLEMS = [
 /** @type {Record<string, "true"|"false">} */
 const EXCLUDED = { excluded: "true", included: "false" };
 
-/** The filter for what stands in the list of problems. @param {{search: string, problem: string}} wanted */
+/** The API's filter for an entry of the problem list. @param {{search: string, problem: string}} wanted */
 const filterOf = ({ search, problem }) =>
   problem in EXCLUDED ? { search, problem: "", excluded: EXCLUDED[problem] } : { search, problem };
 
@@ -38,28 +38,28 @@ const filterOf = ({ search, problem }) =>
 
 /**
  * @param {string} name of the dataset
- * @param {object} how
- * @param {{search: string, problem: string, version: number|null}} how.wanted changed here
- * @param {() => number|null} how.shown the version that is shown
- * @param {() => number|null} how.latest
- * @param {() => boolean} how.isOld
- * @param {() => string|null} how.denied why captions cannot be changed
- * @param {() => string|null} how.deniedItems why items cannot be removed or excluded
- * @param {() => boolean} how.isRegistered whether it is a directory on the server
- * @param {(version: API.DatasetVersion, message: string) => void} how.edited
- * @param {() => void} how.filtered
+ * @param {object} options
+ * @param {{search: string, problem: string, version: number|null}} options.wanted changed by this panel
+ * @param {() => number|null} options.shown the version shown
+ * @param {() => number|null} options.latest
+ * @param {() => boolean} options.isOld
+ * @param {() => string|null} options.denied why captions cannot be changed
+ * @param {() => string|null} options.deniedItems why items cannot be removed or excluded
+ * @param {() => boolean} options.isRegistered whether the dataset is a directory on the server
+ * @param {(version: API.DatasetVersion, message: string) => void} options.edited
+ * @param {() => void} options.filtered
  */
-export function itemsPanel(name, how) {
-  const { wanted } = how;
+export function itemsPanel(name, options) {
+  const { wanted } = options;
   const items = new Items(name, { changed: () => showItems(), failed: toastError });
-  const chosen = new Chosen(() => showItems());
+  const chosen = new Selection(() => showItems());
   const grid = new Grid({
     items,
     chosen,
-    version: () => (how.isOld() ? how.shown() : null),
+    version: () => (options.isOld() ? options.shown() : null),
     open: (index) => void attempt(() => openAt(index)),
     denied() {
-      const why = how.denied();
+      const why = options.denied();
       if (why) toast("bad", why);
       return why;
     },
@@ -83,9 +83,9 @@ export function itemsPanel(name, how) {
       on: { change: () => apply({ problem: problem.value }) },
     },
     h("option", { value: "" }, t("problem.all")),
-    PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemWord(each))),
+    PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemLabel(each))),
   );
-  /** Those that were chosen elsewhere, such as the items of a bucket. @type {import("./check.js").Some|null} */
+  /** Items selected elsewhere, such as those of a bucket. @type {import("./check.js").Some|null} */
   let only = null;
   const onlyText = h("span", { class: "clip foreign" });
   const onlyButton = h(
@@ -116,7 +116,7 @@ export function itemsPanel(name, how) {
   function showItems() {
     if (!items.isKnown) return;
     const n = chosen.count(items.total);
-    setText(amount, amountWords(items.total, n));
+    setText(amount, amountText(items.total, n));
     none.hidden = n === 0;
     all.hidden = edit.hidden = items.total === 0;
     const picked = n === 0 ? [] : items.known.filter((item) => chosen.has(item));
@@ -135,13 +135,13 @@ export function itemsPanel(name, how) {
       "div",
       { class: "empty" },
       icon(isFiltered ? "search" : "stack"),
-      h("p", {}, t(isFiltered ? "filter.none" : how.isRegistered() ? "data.registered.why" : "items.none")),
+      h("p", {}, t(isFiltered ? "filter.none" : options.isRegistered() ? "data.registered.why" : "items.none")),
       isFiltered &&
         h("button", { class: "button", on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
     );
   }
 
-  /** @param {{search?: string, problem?: string}} change @param {import("./check.js").Some|null} [some] only these */
+  /** @param {{search?: string, problem?: string}} change @param {import("./check.js").Some|null} [some] show only these */
   function apply(change, some = null) {
     Object.assign(wanted, change);
     only = some;
@@ -149,14 +149,14 @@ export function itemsPanel(name, how) {
     setText(onlyText, only?.label ?? "");
     search.input.value = wanted.search;
     problem.value = wanted.problem;
-    how.filtered();
+    options.filtered();
     chosen.clear();
     attempt(() => show(true));
   }
 
-  /** What is shown now; `isNew` from its first item on. @param {boolean} [isNew] */
+  /** Shows the current items; `isNew` scrolls to the first. @param {boolean} [isNew] */
   async function show(isNew = false) {
-    const version = how.shown();
+    const version = options.shown();
     if (version === null) {
       items.isKnown = true;
       return showItems();
@@ -169,12 +169,12 @@ export function itemsPanel(name, how) {
   const openAt = async (index) =>
     (await import("./item.js")).openItem(name, {
       index,
-      version: how.isOld() ? how.shown() : null,
+      version: options.isOld() ? options.shown() : null,
       total: items.total,
       get: (at) => items.get(at),
-      denied: how.denied(),
+      denied: options.denied(),
       save: saveCaption,
-      deniedItems: how.deniedItems(),
+      deniedItems: options.deniedItems(),
       change,
       closed(at) {
         grid.go(at);
@@ -184,31 +184,34 @@ export function itemsPanel(name, how) {
 
   /** @param {API.Item} item @param {string} caption */
   async function saveCaption({ item_id: id, name: item }, caption) {
-    const body = { changes: [{ item_id: id, caption }], version: how.latest() };
+    const body = { changes: [{ item_id: id, caption }], version: options.latest() };
     const edit = await data.captions(name, body);
     await follow(edit, [id], t("caption.saved", { name: item }));
   }
 
-  /** @param {API.CaptionEdit} edit @param {string[]} ids of what has changed @param {string} message */
+  /** @param {API.CaptionEdit} edit @param {string[]} ids of the changed items @param {string} message */
   async function follow({ version }, ids, message) {
     if (!version) return;
-    how.edited(version, message);
+    options.edited(version, message);
     const changed = await Promise.all(ids.map((id) => data.item(name, id, { version: version.version })));
     items.follow(version.version, changed);
   }
 
-  /** Which items an edit is about. @returns {Promise<import("./edit_many.js").Scope|null>} null: they are too many */
+  /**
+   * The items of an edit. Null: too many.
+   * @returns {Promise<import("./edit_many.js").Scope|null>} null: they are too many
+   */
   async function scope() {
     const isSome = !chosen.isNone && !chosen.isAll;
     if (!isSome && !wanted.problem && !only) return wanted.search ? { search: wanted.search } : {};
     const ids = isSome ? chosen.ids : (await items.all()).map(({ item_id: id }) => id);
-    if (ids.length <= MOST_NAMED) return { item_ids: ids };
-    toast("bad", t("edit.too_many", { n: count(MOST_NAMED) }));
+    if (ids.length <= MAX_NAMED) return { item_ids: ids };
+    toast("bad", t("edit.too_many", { n: count(MAX_NAMED) }));
     return null;
   }
 
   async function editChosen() {
-    const [why, latest] = [how.denied(), how.latest()];
+    const [why, latest] = [options.denied(), options.latest()];
     if (why || latest === null) return toast("bad", why ?? t("data.empty"));
     const about = await scope();
     if (!about) return;
@@ -216,17 +219,17 @@ export function itemsPanel(name, how) {
     const { editMany } = await import("./edit_many.js");
     const edit = await editMany(name, latest, about, n);
     if (!edit?.version) return;
-    how.edited(edit.version, t("edit.done", { n: count(edit.changed) }));
+    options.edited(edit.version, t("edit.done", { n: count(edit.changed) }));
     await show();
   }
 
-  /** Whether the chosen items, or this one where none are chosen, are excluded. @param {API.Item} item */
+  /** Whether the selected items, or this one if none is selected, are excluded. @param {API.Item} item */
   function isExcluded(item) {
     const picked = chosen.isNone ? [item] : items.known.filter((each) => chosen.has(each));
     return picked.length > 0 && picked.every(({ excluded }) => excluded);
   }
 
-  /** The ids of the chosen items, or of this one where none are chosen. @param {API.Item} [item] */
+  /** The ids of the selected items, or of this one if none is selected. @param {API.Item} [item] */
   async function chosenIds(item) {
     if (chosen.isNone) return item ? [item.item_id] : [];
     return chosen.isAll ? (await items.all()).map(({ item_id: id }) => id) : chosen.ids;
@@ -235,20 +238,20 @@ export function itemsPanel(name, how) {
   /** @param {ItemChange} what @param {API.Item} [item] */
   const changeChosen = async (what, item) => change(what, await chosenIds(item));
 
-  /** Why items cannot be edited now; says so. @param {readonly string[]} ids @param {string|null} why */
+  /** Whether items cannot be edited now; reports why. @param {readonly string[]} ids @param {string|null} why */
   function isRefused(ids, why) {
-    const said = why ?? (ids.length > MOST_NAMED ? t("items.too_many", { n: count(MOST_NAMED) }) : null);
-    if (said) toast("bad", said);
-    return said !== null;
+    const problem = why ?? (ids.length > MAX_NAMED ? t("items.too_many", { n: count(MAX_NAMED) }) : null);
+    if (problem) toast("bad", problem);
+    return problem !== null;
   }
 
   /**
-   * Removes, excludes or includes items, in a new version. @param {ItemChange} what @param {readonly string[]} ids
-   * @returns {Promise<boolean>} whether that changed anything
+   * Removes, excludes or includes items in a new version. @param {ItemChange} what @param {readonly string[]} ids
+   * @returns {Promise<boolean>} whether anything changed
    */
   async function change(what, ids) {
-    if (!ids.length || isRefused(ids, how.deniedItems())) return false;
-    const edit = await data.editItems(name, { [what]: [...ids], version: how.latest() });
+    if (!ids.length || isRefused(ids, options.deniedItems())) return false;
+    const edit = await data.editItems(name, { [what]: [...ids], version: options.latest() });
     if (!edit.version) {
       toast("ok", t("items.unchanged"));
       return false;
@@ -258,30 +261,30 @@ export function itemsPanel(name, how) {
       exclude: ["items.excluded.n", edit.excluded],
       include: ["items.included", edit.included],
     })[what];
-    how.edited(edit.version, t(verb, { n: count(n) }));
+    options.edited(edit.version, t(verb, { n: count(n) }));
     if (what === "remove") chosen.clear();
     await show();
     return true;
   }
 
   async function splitChosen() {
-    const [ids, latest] = [await chosenIds(), how.latest()];
-    if (latest === null || isRefused(ids, how.denied())) return;
+    const [ids, latest] = [await chosenIds(), options.latest()];
+    if (latest === null || isRefused(ids, options.denied())) return;
     const { askForSplit } = await import("./split.js");
     const made = await askForSplit(name, latest, ids);
     if (!made?.version) return;
-    how.edited(made.version, t("split.done", { n: count(made.moved), into: made.into }));
+    options.edited(made.version, t("split.done", { n: count(made.moved), into: made.into }));
     chosen.clear();
     await show();
   }
 
   function showAccess() {
     for (const [button, why] of /** @type {const} */ ([
-      [edit, how.denied()],
-      [split, how.denied()],
-      [exclude, how.deniedItems()],
-      [include, how.deniedItems()],
-      [removal, how.deniedItems()],
+      [edit, options.denied()],
+      [split, options.denied()],
+      [exclude, options.deniedItems()],
+      [include, options.deniedItems()],
+      [removal, options.deniedItems()],
     ])) {
       setAttribute(button, "aria-disabled", why ? "true" : null);
       setAttribute(button, "title", why);

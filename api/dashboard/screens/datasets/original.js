@@ -1,14 +1,14 @@
-// The file of an item as it is, with the part of it that is trained on.
+// The file of an item, with its trained part marked.
 
 import { itemURL } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
-import { isSeen } from "./tile.js";
+import { hasThumbnail } from "./tile.js";
 
-/** Formats that browsers draw themselves; of others a small picture is shown. */
+/** Formats that browsers can show; others are shown as thumbnail. */
 const DRAWN = ["png", "jpeg", "jpg", "webp", "gif", "bmp", "avif"];
-const MOST_BYTES = 30 * 1024 ** 2;
+const MAX_BYTES = 30 * 1024 ** 2;
 
 /** @param {string} name of the dataset */
 export function originalView(name) {
@@ -20,7 +20,7 @@ export function originalView(name) {
   /** @param {API.Item} item @param {API.Query} version */
   function picture(item, version) {
     const small = itemURL(name, item.item_id, "thumbnail", { ...version, size: 512 });
-    const isDrawn = DRAWN.includes(item.format ?? "") && item.size_bytes < MOST_BYTES;
+    const isDrawn = DRAWN.includes(item.format ?? "") && item.size_bytes < MAX_BYTES;
     const image = h("img", { alt: item.name, src: isDrawn ? itemURL(name, item.item_id, "media", version) : small });
     if (isDrawn) image.addEventListener("error", () => (image.src = small), { once: true });
     return image;
@@ -37,7 +37,7 @@ export function originalView(name) {
       preload: "metadata",
       "aria-label": item.name,
     });
-    // A codec that the browser does not know: its first frame is all that can be shown.
+    // The browser does not support the codec: show the first frame.
     element.addEventListener("error", () => element.replaceWith(picture({ ...item, format: null }, version)), {
       once: true,
     });
@@ -46,7 +46,7 @@ export function originalView(name) {
 
   return {
     element: place,
-    /** @param {API.Item} item @param {number|null} version where it is not the newest */
+    /** @param {API.Item} item @param {number|null} version null: the newest */
     show(item, version) {
       if (shown?.sha256 === item.sha256 && shown.item_id === item.item_id) return;
       shown = item;
@@ -59,7 +59,11 @@ export function originalView(name) {
         icon("warn"),
         h("p", { class: "foreign" }, item.problem_text ?? t("original.none")),
       );
-      const what = !isSeen(item) ? none : item.kind === "video" ? video(item, { version }) : picture(item, { version });
+      const what = !hasThumbnail(item)
+        ? none
+        : item.kind === "video"
+          ? video(item, { version })
+          : picture(item, { version });
       fill(place, what, crop);
     },
     /** @param {API.Recipe|null} recipe */

@@ -1,4 +1,4 @@
-// What is made of a dataset: its files prepared for a model, its captions written by one, an archive of it.
+// Preparation of a dataset: files for a model, captions by a model, and exports.
 
 import { whyNot } from "../../app/access.js";
 import { data, exportURL, newKey } from "../../app/api_data.js";
@@ -10,25 +10,25 @@ import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
 import { cachesList } from "./caches.js";
+import { jobsList } from "./jobs.js";
 import { DATA_TYPES } from "./settings.js";
-import { worksList } from "./works.js";
 
 const FORMS = /** @type {const} */ (["trainer", "kohya", "ai_toolkit"]);
 const TEMPLATES = /** @type {const} */ (["detailed", "short", "tags"]);
 
 /**
  * @param {string} name of the dataset
- * @param {object} how
- * @param {() => number|null} how.shown the version that is worked on
- * @param {() => string|null} how.owner
- * @param {() => unknown} how.made called when there is a new version
- * @param {(version: number) => unknown} how.undo
+ * @param {object} options
+ * @param {() => number|null} options.shown the version to work on
+ * @param {() => string|null} options.owner
+ * @param {() => unknown} options.made called when there is a new version
+ * @param {(version: number) => unknown} options.undo
  */
-export function preparePanel(name, how) {
-  const works = worksList(name, how);
+export function preparePanel(name, options) {
+  const works = jobsList(name, options);
   const caches = cachesList(name);
-  /** Why nothing can be made now. */
-  const denied = () => (how.shown() === null ? t("items.none") : whyNot("datasets:write", how.owner()));
+  /** Why nothing can be started now. */
+  const denied = () => (options.shown() === null ? t("items.none") : whyNot("datasets:write", options.owner()));
   /** @param {() => Promise<void>} run */
   const guarded = (run) => async (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -43,19 +43,19 @@ export function preparePanel(name, how) {
   const [files, captions, archives] = [filesForm(), captionsForm(), h("div", { class: "choices export" })];
 
   const startFiles = guarded(async () => {
-    await data.preprocess({ ...files.wish(), dataset: `${name}@${how.shown()}` }, newKey());
+    await data.preprocess({ ...files.toRequest(), dataset: `${name}@${options.shown()}` }, newKey());
     await started();
   });
   const estimate = guarded(async () => {
     const { estimate: found } = await data.generate(name, {
-      ...captions.wish(),
-      version: String(how.shown()),
+      ...captions.toRequest(),
+      version: String(options.shown()),
       dry_run: true,
     });
-    captions.tell(found);
+    captions.showEstimate(found);
   });
   const startCaptions = guarded(async () => {
-    await data.generate(name, { ...captions.wish(), version: String(how.shown()) }, newKey());
+    await data.generate(name, { ...captions.toRequest(), version: String(options.shown()) }, newKey());
     await started();
   });
   const buttons = [
@@ -70,7 +70,7 @@ export function preparePanel(name, how) {
       setAttribute(button, "aria-disabled", why ? "true" : null);
       setAttribute(button, "title", why);
     }
-    const version = how.shown();
+    const version = options.shown();
     fill(
       archives,
       version === null
@@ -174,10 +174,10 @@ function filesForm() {
       { class: "form-grid" },
       Object.values(fields).map((each) => each.element),
     ),
-    /** @returns {API.WorkWish} */
-    wish() {
+    /** @returns {API.WorkRequest} */
+    toRequest() {
       /** @type {Record<string, unknown>} */
-      const wish = {
+      const request = {
         model_type: value("model_type"),
         fps: value("fps") === "keep" ? "keep" : Number(value("fps")),
         resolution: value("resolution").replace(/\s*[x×]\s*/, "x"),
@@ -187,9 +187,9 @@ function filesForm() {
         into: value("into"),
       };
       if (value("cut"))
-        wish.cut = { by: value("cut"), ...(value("seconds") ? { seconds: Number(value("seconds")) } : {}) };
-      if (value("trigger")) wish.captions = { trigger: value("trigger") };
-      return Object.fromEntries(Object.entries(wish).filter(([, each]) => each));
+        request.cut = { by: value("cut"), ...(value("seconds") ? { seconds: Number(value("seconds")) } : {}) };
+      if (value("trigger")) request.captions = { trigger: value("trigger") };
+      return Object.fromEntries(Object.entries(request).filter(([, each]) => each));
     },
   };
 }
@@ -205,7 +205,7 @@ function captionsForm() {
   const prompt = field("prompt", h("textarea", { class: "input", rows: 3, maxlength: 8000 }));
   const frames = field("frames", numberInput({ min: 1, max: 16, step: 1, value: 4 }));
   const missing = h("input", { type: "checkbox", id: "prepare-missing", checked: true });
-  const told = h("div", { "aria-live": "polite" });
+  const estimateBox = h("div", { "aria-live": "polite" });
   const show = () => {
     prompt.element.hidden = template.input.value !== "";
   };
@@ -218,10 +218,10 @@ function captionsForm() {
       h("div", { class: "form-grid" }, template.element, frames.element),
       prompt.element,
       h("label", { class: "check", for: "prepare-missing" }, missing, t("make.missing")),
-      told,
+      estimateBox,
     ),
-    /** @returns {API.GenerateWish} */
-    wish: () => ({
+    /** @returns {API.GenerateRequest} */
+    toRequest: () => ({
       ...(template.input.value
         ? { template: /** @type {typeof TEMPLATES[number]} */ (template.input.value) }
         : { prompt: prompt.input.value }),
@@ -229,7 +229,7 @@ function captionsForm() {
       only_missing: missing.checked,
     }),
     /** @param {API.CaptionEstimate} found */
-    tell(found) {
+    showEstimate(found) {
       const { questions, known, endpoint, model, estimated_seconds: seconds, estimated_cost: cost } = found;
       const parts = [
         t("estimate.questions", { n: count(questions - known), known: count(known) }),
@@ -237,7 +237,7 @@ function captionsForm() {
         cost === null ? t("estimate.cost.unknown") : t("estimate.cost", { cost: figure(cost) }),
       ];
       fill(
-        told,
+        estimateBox,
         note("idle", h("p", {}, parts.join(" · ")), h("p", { class: "foreign soft" }, `${model} · ${endpoint}`)),
       );
     },

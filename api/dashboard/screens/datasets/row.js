@@ -1,4 +1,4 @@
-// A dataset in the list.
+// The row of a dataset in the list.
 
 import { whyNot } from "../../app/access.js";
 import { t } from "../../app/i18n.js";
@@ -10,7 +10,7 @@ import { menuButton } from "../../ui/menu.js";
 import { setTime, time } from "../../ui/time.js";
 import { datasetChoices } from "./dialogs.js";
 
-/** @param {API.Dataset} first as it is now @param {() => unknown} changed */
+/** @param {API.Dataset} first its current state @param {() => unknown} changed */
 export function datasetRow(first, changed) {
   let dataset = first;
   const link = h("a", { class: "task-name clip foreign", href: datasetAddress(first.name) });
@@ -37,7 +37,7 @@ export function datasetRow(first, changed) {
     h("div", { class: "cell small soft when-cell" }, when),
     h("div", { class: "cell menu-cell" }, menu),
   );
-  // The whole row leads to the dataset; links and buttons in it lead where they lead.
+  // The whole row links to the dataset, except links and buttons in it.
   element.addEventListener("click", (event) => {
     if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
   });

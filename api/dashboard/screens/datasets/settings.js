@@ -1,4 +1,4 @@
-// How a dataset would be trained on: the settings by which it is checked, and its items are shown as trained.
+// Training settings with which a dataset is checked and items are shown.
 
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
@@ -10,7 +10,7 @@ import { formField, numberInput, selectInput, textInput } from "../start/fields.
  * @typedef {object} Settings
  * @property {string} model_type
  * @property {string} resolutions such as "512" or "512, 1280x720"
- * @property {boolean} buckets whether there are buckets of several ratios
+ * @property {boolean} buckets whether buckets have several aspect ratios
  * @property {number} min_ar @property {number} max_ar @property {number} num_ar_buckets
  * @property {string} frames such as "1, 33"
  * @property {number} batch_size
@@ -31,16 +31,16 @@ const FIRST = {
 };
 const NAME = "data.settings";
 
-/** The toy takes datasets as they are. */
+/** The toy trainer needs no settings. */
 export const DATA_TYPES = MODEL_TYPES.filter((name) => name !== "toy");
 
-/** As they were chosen last. @returns {Settings} */
+/** The settings used last. @returns {Settings} */
 export function recallSettings() {
   try {
-    const kept = JSON.parse(recall(NAME, "{}"));
+    const stored = JSON.parse(recall(NAME, "{}"));
     const known = Object.entries(FIRST).map(([name, value]) => [
       name,
-      typeof kept?.[name] === typeof value ? kept[name] : value,
+      typeof stored?.[name] === typeof value ? stored[name] : value,
     ]);
     return /** @type {Settings} */ (Object.fromEntries(known));
   } catch {
@@ -51,7 +51,7 @@ export function recallSettings() {
 /** @param {Settings} settings */
 export const keepSettings = (settings) => remember(NAME, JSON.stringify(settings));
 
-/** Sides of squares, and sizes. @param {string} text @returns {(number|[number, number])[]} */
+/** Square sizes and width × height pairs. @param {string} text @returns {(number|[number, number])[]} */
 export const readResolutions = (text) =>
   [...text.matchAll(/(\d+)(?:\s*[x×*]\s*(\d+))?/gi)].map(([, width, height]) =>
     height ? [Number(width), Number(height)] : Number(width),
@@ -60,7 +60,10 @@ export const readResolutions = (text) =>
 /** @param {string} text */
 export const readFrames = (text) => (text.match(/\d+/g) ?? []).map(Number);
 
-/** What the trainer's dataset file says by them. @param {Settings} settings @returns {Record<string, unknown>} */
+/**
+ * The settings as fields of the trainer's dataset file.
+ * @param {Settings} settings @returns {Record<string, unknown>}
+ */
 export const datasetSettings = ({ resolutions, buckets, min_ar, max_ar, num_ar_buckets, frames, num_repeats }) => ({
   resolutions: readResolutions(resolutions),
   ...(buckets ? { enable_ar_bucket: true, min_ar, max_ar, num_ar_buckets } : {}),
@@ -68,14 +71,17 @@ export const datasetSettings = ({ resolutions, buckets, min_ar, max_ar, num_ar_b
   ...(num_repeats > 1 ? { num_repeats } : {}),
 });
 
-/** What a check is asked by them. @param {Settings} settings @returns {API.CheckWish} */
-export const checkWish = (settings) => ({
+/** The settings as a request for a check. @param {Settings} settings @returns {API.CheckRequest} */
+export const checkRequest = (settings) => ({
   model_type: settings.model_type,
   ...datasetSettings(settings),
   config: { micro_batch_size_per_gpu: settings.batch_size },
 });
 
-/** What the pixels of an item are asked by, at its first resolution. @param {Settings} settings @returns {API.Query} */
+/**
+ * The settings as a query for an item's pixels, at the first resolution.
+ * @param {Settings} settings @returns {API.Query}
+ */
 export function trainedQuery(settings) {
   const [first] = readResolutions(settings.resolutions);
   return {
@@ -86,7 +92,7 @@ export function trainedQuery(settings) {
   };
 }
 
-/** Ratios of equal steps from the least to the most, as the trainer makes them. @param {Settings} settings */
+/** Equally spaced ratios from the smallest to the largest, as in the trainer. @param {Settings} settings */
 function ratios({ min_ar: least, max_ar: most, num_ar_buckets: count }) {
   if (count < 2) return [least];
   const step = Math.log(most / least) / (count - 1);
@@ -95,7 +101,7 @@ function ratios({ min_ar: least, max_ar: most, num_ar_buckets: count }) {
 
 /**
  * The fields of the settings.
- * @param {string} place a word that makes their names unique in the page
+ * @param {string} place prefix that makes ids unique in the page
  * @param {Settings} settings @param {(settings: Settings) => void} changed
  */
 export function settingsForm(place, settings, changed) {

@@ -1,14 +1,17 @@
-// How often which tag stands in the captions of a version: what stands between commas.
+// Tag counts of a version's captions. Tags are separated by commas.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, percent } from "../../ui/format.js";
 import { attempt } from "../../ui/toast.js";
-import { MOST } from "./items.js";
+import { MAX_COUNT } from "./items.js";
 
 const SHOWN = 300;
 
-/** Tags and in how many captions each is, most frequent first. @param {readonly (string|null)[]} captions @returns {[tag: string, items: number][]} */
+/**
+ * Tags and the number of captions that contain each, most frequent first.
+ * @param {readonly (string|null)[]} captions @returns {[tag: string, items: number][]}
+ */
 export function countTags(captions) {
   /** @type {Map<string, number>} */
   const found = new Map();
@@ -33,8 +36,8 @@ export function tagsPanel(items, search) {
   let total = 0;
 
   function draw() {
-    const sought = filter.value.trim().toLowerCase();
-    const matching = found.filter(([tag]) => tag.toLowerCase().includes(sought));
+    const searched = filter.value.trim().toLowerCase();
+    const matching = found.filter(([tag]) => tag.toLowerCase().includes(searched));
     const most = found[0]?.[1] ?? 1;
     if (!matching.length) return void fill(body, h("p", { class: "faint" }, t(total ? "filter.none" : "tags.none")));
     fill(
@@ -80,7 +83,8 @@ export function tagsPanel(items, search) {
       found = countTags(all.map(({ caption }) => caption));
       total = all.length;
       draw();
-      if (all.length >= MOST) body.append(h("p", { class: "faint small" }, t("tags.vast", { n: count(MOST) })));
+      if (all.length >= MAX_COUNT)
+        body.append(h("p", { class: "faint small" }, t("tags.vast", { n: count(MAX_COUNT) })));
     },
   };
 }

@@ -1,22 +1,22 @@
-// An item in the grid.
+// The tile of an item in the grid.
 
 import { itemURL } from "../../app/api_data.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { duration } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 
-/** Problems of which no picture can be made. */
-const UNSEEN = ["unreadable", "media_bomb", "not_media"];
-/** Whoever scrolls past does not wait for pictures. */
+/** Problems that make a thumbnail impossible. */
+const WITHOUT_THUMBNAIL = ["unreadable", "media_bomb", "not_media"];
+/** Delay before a thumbnail is loaded, so that fast scrolling loads none. */
 const PICTURE_PAUSE_MS = 90;
-/** The service may be busy with other pictures. */
+/** Retry delays: the service may be busy with other thumbnails. */
 const RETRY_MS = [1500, 5000, 15_000];
 
-/** Whether the service can draw it. @param {API.Item} item */
-export const isSeen = ({ problems }) => !problems.some((problem) => UNSEEN.includes(problem));
+/** Whether the service can create a thumbnail. @param {API.Item} item */
+export const hasThumbnail = ({ problems }) => !problems.some((problem) => WITHOUT_THUMBNAIL.includes(problem));
 
-/** @param {string} dataset @param {number} index @param {() => number|null} version that is shown, where it is not the newest */
+/** @param {string} dataset @param {number} index @param {() => number|null} version the version shown, if it is not the newest */
 export function tile(dataset, index, version) {
   const image = h("img", { alt: "", decoding: "async", draggable: "false" });
   const none = h("span", { class: "tile-none" }, icon("square"));
@@ -53,8 +53,8 @@ export function tile(dataset, index, version) {
     clearTimeout(timer);
     image.removeAttribute("src");
     element.classList.remove("seen");
-    none.replaceChildren(icon(next.kind === "video" ? "film" : isSeen(next) ? "square" : "warn"));
-    if (isSeen(next)) timer = setTimeout(draw, PICTURE_PAUSE_MS);
+    none.replaceChildren(icon(next.kind === "video" ? "film" : hasThumbnail(next) ? "square" : "warn"));
+    if (hasThumbnail(next)) timer = setTimeout(draw, PICTURE_PAUSE_MS);
   }
 
   return {
@@ -63,7 +63,7 @@ export function tile(dataset, index, version) {
     get item() {
       return item;
     },
-    /** @param {API.Item|undefined} next undefined: it is not here yet @param {{isActive: boolean, isChosen: boolean}} state */
+    /** @param {API.Item|undefined} next undefined: not loaded yet @param {{isActive: boolean, isChosen: boolean}} state */
     update(next, { isActive, isChosen }) {
       element.classList.toggle("active", isActive);
       setAttribute(element, "aria-selected", String(isChosen));
@@ -79,7 +79,7 @@ export function tile(dataset, index, version) {
     },
     close() {
       clearTimeout(timer);
-      // A picture that nobody waits for any more is not fetched.
+      // Cancel a thumbnail that is no longer needed.
       image.removeAttribute("src");
     },
   };
@@ -90,9 +90,9 @@ function badgesOf({ kind, duration: seconds, problems, has_mask: hasMask, has_co
   return [
     excluded && h("span", { class: "badge", data: { tone: "idle" } }, t("items.excluded")),
     problems.length > 0 &&
-      h("span", { class: "badge", data: { tone: "warn" }, title: problems.map(problemWord).join("\n") }, [
+      h("span", { class: "badge", data: { tone: "warn" }, title: problems.map(problemLabel).join("\n") }, [
         icon("warn"),
-        h("span", { class: "visually-hidden" }, problems.map(problemWord).join(", ")),
+        h("span", { class: "visually-hidden" }, problems.map(problemLabel).join(", ")),
         problems.length > 1 ? String(problems.length) : null,
       ]),
     kind === "video" && h("span", { class: "badge" }, icon("film"), seconds === null ? null : duration(seconds)),
@@ -102,4 +102,4 @@ function badgesOf({ kind, duration: seconds, problems, has_mask: hasMask, has_co
 }
 
 /** @param {string} problem */
-export const problemWord = (problem) => word("problem", problem);
+export const problemLabel = (problem) => labelFor("problem", problem);

@@ -1,4 +1,4 @@
-// The versions of a dataset: each edit has made one, and each can be gone back to.
+// The versions of a dataset, which can be viewed and restored.
 
 import { data, newKey } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
@@ -13,7 +13,7 @@ import { attempt, toast } from "../../ui/toast.js";
 const ROWS = 25;
 
 /**
- * Makes what an earlier version holds the newest, and says so.
+ * Restores an earlier version as the newest, and reports it.
  * @param {string} name @param {number} version @returns {Promise<API.DatasetVersion>}
  */
 export async function goBack(name, version) {
@@ -24,17 +24,17 @@ export async function goBack(name, version) {
 
 /**
  * @param {string} name
- * @param {{shown: () => number|null, latest: () => number|null, look: (version: number) => void, denied: () => string|null, restored: () => unknown}} how
+ * @param {{shown: () => number|null, latest: () => number|null, showVersion: (version: number) => void, denied: () => string|null, restored: () => unknown}} options
  */
-export function versionsPanel(name, how) {
+export function versionsPanel(name, options) {
   const [body, foot] = [h("div"), h("div", { class: "pager" })];
   let offset = 0;
-  let asked = 0;
+  let requests = 0;
 
   async function refetch() {
-    const mine = ++asked;
+    const mine = ++requests;
     const { versions, pagination } = await data.versions(name, { limit: ROWS, offset });
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     fill(
       body,
       versions.length
@@ -50,12 +50,12 @@ export function versionsPanel(name, how) {
 
   /** @param {API.DatasetVersion} version */
   function row({ version, created_at: made, actor, message, items, size_bytes: size, manifest }) {
-    const isShown = version === how.shown();
-    const denied = version === how.latest() ? t("version.newest") : how.denied();
+    const isShown = version === options.shown();
+    const denied = version === options.latest() ? t("version.newest") : options.denied();
     const back = async () => {
       if (denied) return toast("bad", denied);
       await goBack(name, version);
-      how.restored();
+      options.restored();
     };
     const button = h(
       "button",
@@ -85,7 +85,11 @@ export function versionsPanel(name, how) {
           { class: "choices" },
           h(
             "button",
-            { class: "button small", "aria-pressed": String(isShown), on: { click: () => how.look(version) } },
+            {
+              class: "button small",
+              "aria-pressed": String(isShown),
+              on: { click: () => options.showVersion(version) },
+            },
             t("version.look"),
           ),
           button,
@@ -106,7 +110,7 @@ export function versionsPanel(name, how) {
 
 const HEADS = () => [
   { label: t("version"), isNumber: true },
-  { label: t("version.made_by") },
+  { label: t("version.source") },
   { label: t("items"), isNumber: true },
   { label: t("size"), isNumber: true },
   { label: t("time") },

@@ -1,4 +1,4 @@
-// All datasets, and the way to a new one.
+// The list of datasets.
 
 import { access, whyNot } from "../../app/access.js";
 import { data } from "../../app/api_data.js";
@@ -9,7 +9,7 @@ import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { namedList } from "../../ui/named_list.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { takeDrops } from "../../ui/uploads/drop.js";
+import { dropZone } from "../../ui/uploads/drop.js";
 import { droppedFiles, folderName } from "../../ui/uploads/files.js";
 import { addFiles, canUpload } from "../../ui/uploads/uploads.js";
 import { askForDataset } from "./dialogs.js";
@@ -42,7 +42,7 @@ export function open(app, place) {
     else attempt(makeOne);
   };
   const button = h("button", { class: "button primary", on: { click: make } }, icon("plus"), t("data.new.ask"));
-  const forgetAccess = access.watch(() => {
+  const unwatchAccess = access.watch(() => {
     const why = whyNot("datasets:write");
     setAttribute(button, "aria-disabled", why ? "true" : null);
     setAttribute(button, "title", why);
@@ -53,7 +53,7 @@ export function open(app, place) {
     if (made) go(datasetAddress(made.name).slice(1));
   }
 
-  const forgetDrops = takeDrops(
+  const removeDropZone = dropZone(
     () => whyNot("datasets:write") ?? (canUpload ? t("upload.drop.new") : t("upload.absent")),
     (transfer) => {
       const why = whyNot("datasets:write") ?? (canUpload ? null : t("upload.absent"));
@@ -84,13 +84,13 @@ export function open(app, place) {
     refetch: list.refetch,
     keys: list.keys,
     close() {
-      forgetAccess();
-      forgetDrops();
+      unwatchAccess();
+      removeDropZone();
       list.close();
     },
   };
 }
 
-/** What there is to do where there is nothing yet. */
+/** The empty state with an action. */
 const nothing = () =>
   h("div", { class: "empty" }, icon("stack"), h("strong", {}, t("data.none")), h("p", {}, t("data.none.text")));

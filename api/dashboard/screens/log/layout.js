@@ -1,29 +1,29 @@
-// Where the lines of a log lie: each is one row high, or, when they are wrapped, as many as its characters need.
+// Layout of log lines: one row each or, if wrapped, as many as their characters need.
 
-// What a terminal and a browser draw twice as wide: the scripts of East Asia, and pictures.
+// Characters of double width: East Asian scripts and emoji.
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/gu;
 const NOT_ASCII = /[^\p{ASCII}]/u;
 const TAB = 8;
 
 /**
- * Rows that a text takes at so many characters a row. It may be one too many where characters are wide.
+ * Rows of a text at this number of columns; may be one too many with wide characters.
  * @param {string} text @param {number} columns
  */
 function rowsOf(text, columns) {
   const tabs = text.includes("\t") ? text.split("\t").length - 1 : 0;
-  // Plain ASCII is the rule, and its length is its width.
+  // Fast path: the width of ASCII text is its length.
   const wide = NOT_ASCII.test(text) ? (text.match(WIDE)?.length ?? 0) : 0;
   return Math.max(1, Math.ceil((text.length + wide + tabs * (TAB - 1)) / columns));
 }
 
 export class Layout {
-  /** Rows above each line, and at the end all of them; null while every line is one row. @type {Uint32Array|null} */
+  /** Rows above each line, and the total at the end; null while each line has one row. @type {Uint32Array|null} */
   #above = null;
   /** @type {API.LogLine[]} */
   #lines = [];
 
-  /** @param {API.LogLine[]} lines @param {number|null} columns characters a row; null: nothing is wrapped */
+  /** @param {API.LogLine[]} lines @param {number|null} columns characters per row; null: no wrapping */
   constructor(lines, columns) {
     this.#lines = lines;
     if (columns === null) return;
@@ -46,7 +46,7 @@ export class Layout {
     return this.above(index + 1) - this.above(index);
   }
 
-  /** The line that a row belongs to; the last one for a row below all. @param {number} row */
+  /** The line at a row; the last line for rows below all. @param {number} row */
   lineAt(row) {
     const last = Math.max(0, this.#lines.length - 1);
     if (!this.#above) return Math.min(last, Math.max(0, row));

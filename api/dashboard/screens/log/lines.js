@@ -1,22 +1,22 @@
-// The part of a log that is here: a stretch of lines without a gap, grown at both ends, bounded.
+// The loaded part of a log: a continuous, bounded range of lines that grows at both ends.
 
 import { api } from "../../app/api.js";
 
 const TAIL = 1000;
 const OLDER_BYTES = 262_144;
-const MOST_BYTES = 4_194_304;
-// With a filter a stretch may hold nothing: so many are gone through before it is scrolled again.
-const MOST_STRETCHES = 8;
+const MAX_BYTES = 4_194_304;
+// With a filter, a chunk may contain no lines: most chunks to read before the next scroll.
+const MAX_CHUNKS = 8;
 
-/** More lines are not kept: what is far above is fetched again when it is wanted. */
-const MOST_LINES = 100_000;
+/** Most lines stored; older ones are fetched again when needed. */
+const MAX_LINES = 100_000;
 
 export class LogLines {
   /** @type {API.LogLine[]} */
   lines = [];
-  /** The unfinished last line, or null. @type {API.LogLine|null} */
+  /** The incomplete last line, or null. @type {API.LogLine|null} */
   partial = null;
-  /** Bytes: where the stretch begins and ends, and what the log has. */
+  /** Offsets in bytes: start and end of the range, and size of the log. */
   start = 0;
   next = 0;
   first = 0;
@@ -25,7 +25,7 @@ export class LogLines {
   total = null;
   /** @type {API.LogLevel|""} */
   level = "";
-  /** Whether the stretch reaches the log's end, so that what is new belongs to it. */
+  /** Whether the range reaches the end of the log, so that new lines can be appended. */
   isLive = true;
   isLoaded = false;
   /** @type {Promise<number>|null} */
@@ -36,7 +36,7 @@ export class LogLines {
     this.taskId = taskId;
   }
 
-  /** The last lines. */
+  /** Loads the last lines. */
   async loadTail() {
     const found = await api.logs(this.taskId, { tail: TAIL, level: this.level });
     this.lines = [];
@@ -46,7 +46,7 @@ export class LogLines {
     this.isLoaded = true;
   }
 
-  /** The lines around an offset: for a find that is far from what is here. @param {number} offset */
+  /** Loads the lines around an offset, for a match outside the range. @param {number} offset */
   async loadAround(offset) {
     const from = Math.max(this.first, offset - OLDER_BYTES / 2);
     const found = await api.logs(this.taskId, { offset: from, limit_bytes: OLDER_BYTES });
@@ -60,7 +60,7 @@ export class LogLines {
     return this.isLoaded && this.start > this.first;
   }
 
-  /** What lies before; gives how many lines came. One at a time. */
+  /** Loads earlier lines; resolves to their number. One request at a time. */
   loadOlder() {
     this.#loading ??= this.#loadOlder().finally(() => {
       this.#loading = null;
@@ -70,22 +70,25 @@ export class LogLines {
 
   async #loadOlder() {
     let size = OLDER_BYTES;
-    for (let stretch = 0; stretch < MOST_STRETCHES && this.start > this.first; stretch += 1) {
+    for (let stretch = 0; stretch < MAX_CHUNKS && this.start > this.first; stretch += 1) {
       const end = this.start;
       const from = Math.max(this.first, end - size);
       const found = await this.#read(from, end);
-      // Another part of the log was taken meanwhile.
+      // Another part of the log was loaded in the meantime.
       if (this.start !== end) return 0;
       const lines = whole(found, from, this.first);
       this.start = lines[0]?.offset ?? from;
-      size = Math.min(MOST_BYTES, size * 4);
+      size = Math.min(MAX_BYTES, size * 4);
       const wanted = lines.filter((line) => passes(line, this.level));
       if (wanted.length) return this.#addOlder(wanted);
     }
     return 0;
   }
 
-  /** All lines from one offset to another; the service gives so many at a time. @param {number} from @param {number} end */
+  /**
+   * All lines between two offsets; the service limits the lines per response.
+   * @param {number} from @param {number} end
+   */
   async #read(from, end) {
     /** @type {API.LogLine[]} */
     const lines = [];
@@ -103,16 +106,16 @@ export class LogLines {
   /** @param {API.LogLine[]} lines */
   #addOlder(lines) {
     this.lines = lines.concat(this.lines);
-    if (this.lines.length > MOST_LINES) {
-      this.next = this.lines[MOST_LINES].offset;
-      this.lines.length = MOST_LINES;
+    if (this.lines.length > MAX_LINES) {
+      this.next = this.lines[MAX_LINES].offset;
+      this.lines.length = MAX_LINES;
       this.partial = null;
       this.isLive = false;
     }
     return lines.length;
   }
 
-  /** What lies after, when the stretch does not reach the end. */
+  /** Loads later lines, if the range does not reach the end. */
   async loadNewer() {
     const found = await api.logs(this.taskId, { offset: this.next, limit_bytes: OLDER_BYTES, level: this.level });
     this.#addNewer(found);
@@ -132,7 +135,10 @@ export class LogLines {
     return this.#dropExcess();
   }
 
-  /** New lines from the stream. @param {API.LogLine[]} lines @param {number} nextOffset @returns {number} how many were dropped at the beginning */
+  /**
+   * Appends lines from the stream.
+   * @param {API.LogLine[]} lines @param {number} nextOffset @returns {number} how many were dropped at the beginning
+   */
   append(lines, nextOffset) {
     this.end = Math.max(this.end, nextOffset);
     this.total = Math.max(this.total ?? 0, lines.at(-1)?.line_number ?? 0);
@@ -144,7 +150,7 @@ export class LogLines {
   }
 
   #dropExcess() {
-    const excess = Math.max(0, this.lines.length - MOST_LINES);
+    const excess = Math.max(0, this.lines.length - MAX_LINES);
     if (excess) {
       this.lines.splice(0, excess);
       this.start = this.lines[0].offset;
@@ -158,7 +164,10 @@ export class LogLines {
   }
 }
 
-/** Without the line in whose middle the reading began. @param {API.LogLine[]} lines @param {number} from @param {number} first */
+/**
+ * Removes the line in whose middle the range starts.
+ * @param {API.LogLine[]} lines @param {number} from @param {number} first
+ */
 function whole(lines, from, first) {
   const isPart = from > first && lines.length > 1 && lines[0].offset === from && lines[0].truncated;
   return isPart ? lines.slice(1) : lines;
@@ -168,7 +177,7 @@ function whole(lines, from, first) {
 const LEVELS = ["debug", "info", "warning", "error"];
 
 /**
- * Whether a line is at least of this level; no level lets all through.
+ * Whether a line has at least this level; no level matches all.
  * @param {API.LogLine} line @param {API.LogLevel|""} level
  */
 const passes = (line, level) => !level || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level);

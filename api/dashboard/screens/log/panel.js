@@ -1,8 +1,8 @@
-// The log of a training: followed, paused, filtered, searched; only what can be seen is drawn.
+// The log of a training: follow, pause, filter and search. Only visible lines are rendered.
 
 import { logDownloadURL } from "../../app/api.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { recall, remember } from "../../app/settings.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
@@ -23,7 +23,7 @@ export function logPanel(taskId) {
   let isFollowing = true;
   let isPaused = false;
   let isWrapped = recall("log-wrap", "") === "1";
-  /** What came while it was paused. @type {{lines: API.LogLine[], next: number}[]} */
+  /** Lines received while paused. @type {{lines: API.LogLine[], next: number}[]} */
   let held = [];
   let isScheduled = false;
   let shift = 0;
@@ -76,8 +76,8 @@ export function logPanel(taskId) {
         "div",
         { class: "tools" },
         levels.element,
-        button("log.error.back", "up", () => toError(-1)),
-        button("log.error.on", "chevron", () => toError(1), t("log.errors")),
+        button("log.error.previous", "up", () => toError(-1)),
+        button("log.error.next", "chevron", () => toError(1), t("log.errors")),
         wrapButton,
         pauseButton,
         followButton,
@@ -100,8 +100,8 @@ export function logPanel(taskId) {
       h("div", { class: "search grow" }, icon("search"), input),
       h("label", { class: "check", title: t("log.regex.title") }, isRegex, t("log.regex")),
       found,
-      button("log.find.back", "up", () => toFind(-1)),
-      button("log.find.on", "chevron", () => toFind(1)),
+      button("log.find.previous", "up", () => toFind(-1)),
+      button("log.find.next", "chevron", () => toFind(1)),
     ),
     h("div", { class: "log-body" }, rows.element, none, newer),
   );
@@ -148,9 +148,9 @@ export function logPanel(taskId) {
   function pause(wanted) {
     isPaused = wanted;
     if (!isPaused && held.length) {
-      const kept = held;
+      const batches = held;
       held = [];
-      for (const { lines, next } of kept) add(lines, next);
+      for (const { lines, next } of batches) add(lines, next);
     }
     drawSoon();
   }
@@ -163,8 +163,8 @@ export function logPanel(taskId) {
   }
 
   /**
-   * A person who scrolls up wants to read; one who scrolls to the end wants to follow.
-   * @param {{isUp: boolean, isAtEnd: boolean, isAtStart: boolean}} how
+   * Scrolling up stops following; scrolling to the end continues it.
+   * @param {{isUp: boolean, isAtEnd: boolean, isAtStart: boolean}} options
    */
   function onScroll({ isUp, isAtEnd, isAtStart }) {
     const wanted = !isUp && isAtEnd && log.isLive;
@@ -182,7 +182,7 @@ export function logPanel(taskId) {
     if (came) drawSoon();
   }
 
-  /** What came while nobody was connected; when it is too much, only the end of it. */
+  /** Loads lines missed while disconnected; if there are too many, only the last ones. */
   async function catchUp() {
     for (let round = 0; round < 4; round += 1) {
       await log.loadNewer();
@@ -224,28 +224,28 @@ export function logPanel(taskId) {
     }
     try {
       await finds.run({ [isRegex.checked ? "regex" : "keyword"]: text, ignore_case: "true", level: log.level });
-      sayFinds();
+      showMatches();
       rows.redraw();
-      // The newest is what is looked for most.
+      // Start with the newest match.
       if (finds.results.length && finds.at < 0) await reveal(finds.step(-1));
-      sayFinds();
+      showMatches();
     } catch (error) {
       if (!(error instanceof Error) || error.name === "AbortError") return;
       input.classList.add("wrong");
-      setText(found, refusalWords(error));
+      setText(found, refusalText(error));
     }
   }
 
-  function sayFinds() {
+  function showMatches() {
     const { length } = finds.results;
     const total = count(length) + (finds.isComplete ? "" : "+");
     setText(
       found,
       length
         ? finds.at < 0
-          ? t("log.finds", { n: total })
+          ? t("log.matches", { n: total })
           : `${count(finds.at + 1)} / ${total}`
-        : t("log.finds.none"),
+        : t("log.matches.none"),
     );
   }
 
@@ -253,7 +253,7 @@ export function logPanel(taskId) {
   async function toFind(by) {
     if (input.value && !finds.results.length) await runSearch();
     else await reveal(finds.step(by));
-    sayFinds();
+    showMatches();
   }
 
   /** @param {number} by */
@@ -285,17 +285,17 @@ export function logPanel(taskId) {
   wrap(isWrapped);
   return {
     element,
-    /** Where the stream has to go on. */
+    /** The offset at which the stream continues. */
     get next() {
       return log.isLive ? log.next : log.end;
     },
-    /** The newest lines at first; later whatever came while nobody was connected. */
+    /** Loads the newest lines at first, later those missed while disconnected. */
     async refetch() {
       if (!log.isLoaded) await log.loadTail();
       else if (log.isLive) await catchUp();
       drawSoon();
     },
-    /** @param {API.Messages["log"]} told */
+    /** @param {API.Messages["log"]} message */
     add({ logs, next_offset: next }) {
       if (isPaused) {
         held.push({ lines: logs, next });

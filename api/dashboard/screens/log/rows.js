@@ -1,25 +1,25 @@
-// A list of any length of which only what can be seen is in the page.
+// A list of any length that renders only visible rows.
 
 import { fill, h } from "../../ui/dom.js";
 import { clockTime, count, utcTime } from "../../ui/format.js";
 import { Layout } from "./layout.js";
 
 const BEYOND = 12;
-// Characters by which the width of one is measured.
+// Number of characters used to measure the width of one.
 const PROBE = 80;
 const MIN_COLUMNS = 10;
-// Pixels at the end of a line: the bar to scroll by may lie there.
+// Pixels at the end of a line, for a scroll bar.
 const END_SPACE = 24;
 
 /**
- * What stands before the text of a line.
+ * The columns before the text of a line.
  * @typedef {{offset: number, timestamp: string|null, line_number: number|null, level: API.LogLevel}} Head
  */
 
 export class Rows {
-  /** Height of a line in pixels; measured once, and again when the window changes. */
+  /** Height of a line in pixels; measured at first and when the window changes. */
   #height = 0;
-  /** Width of a character, and of what stands before the text, in pixels. */
+  /** Width of a character, and of the columns before the text, in pixels. */
   #character = 8;
   #margin = 0;
   #drawn = "";
@@ -28,7 +28,7 @@ export class Rows {
   #wraps = false;
   #layout = new Layout([], null);
 
-  /** @param {(how: {isUp: boolean, isAtEnd: boolean, isAtStart: boolean}) => void} scrolled by a person */
+  /** @param {(options: {isUp: boolean, isAtEnd: boolean, isAtStart: boolean}) => void} scrolled called when the user scrolls */
   constructor(scrolled) {
     this.inner = h("div", { class: "log-rows" });
     this.spacer = h("div", { class: "log-spacer" }, this.inner);
@@ -37,7 +37,7 @@ export class Rows {
     this.lines = [];
     /** @type {(line: API.LogLine) => [from: number, to: number]|null} */
     this.isMarked = () => null;
-    /** The offset of the line that was looked for last. @type {number|null} */
+    /** The offset of the current match. @type {number|null} */
     this.current = null;
     this.scrolled = scrolled;
     this.element.addEventListener("scroll", () => this.#onScroll(), { passive: true });
@@ -48,8 +48,8 @@ export class Rows {
   /**
    * Shows these lines.
    * @param {API.LogLine[]} lines
-   * @param {boolean} stays keep to the end
-   * @param {number} shift lines that came in above; those that went are negative
+   * @param {boolean} stays scroll to the end
+   * @param {number} shift lines added above; negative for removed ones
    */
   show(lines, stays, shift = 0) {
     this.#measure();
@@ -65,7 +65,7 @@ export class Rows {
     this.#draw();
   }
 
-  /** Whether long lines are broken; what stands on top stays there. @param {boolean} isOn */
+  /** Turns wrapping on or off; keeps the top line in place. @param {boolean} isOn */
   wrap(isOn) {
     const top = this.#layout.lineAt(Math.floor(this.element.scrollTop / (this.#height || 1)));
     this.#wraps = isOn;
@@ -80,7 +80,7 @@ export class Rows {
     return scrollHeight - scrollTop - clientHeight < this.#height * 1.5;
   }
 
-  /** Brings a line into the middle. @param {number} index */
+  /** Scrolls a line to the middle. @param {number} index */
   reveal(index) {
     this.current = this.lines[index]?.offset ?? null;
     this.#scrollTo(Math.max(0, this.#layout.above(index) * this.#height - this.element.clientHeight / 2));
@@ -98,7 +98,7 @@ export class Rows {
 
   #measure() {
     if (this.#height) return;
-    // The text itself: wrapped, its element is as wide as there is room.
+    // Measure the text itself: a wrapped element has the full width.
     const text = h("span", {}, "x".repeat(PROBE));
     const place = h("span", { class: "log-text" }, text);
     place.style.whiteSpace = "pre";
@@ -124,7 +124,7 @@ export class Rows {
     const { scrollTop, clientHeight } = this.element;
     const moved = scrollTop - this.#top;
     this.#top = scrollTop;
-    // What this list scrolls itself was noted when it did; and lines that go or come move nobody upwards.
+    // The list's own scrolling was recorded; added or removed lines are not user scrolling.
     if (moved) this.scrolled({ isUp: moved < 0, isAtEnd: this.isAtEnd, isAtStart: scrollTop < clientHeight });
   }
 
@@ -149,7 +149,7 @@ export class Rows {
     );
   }
 
-  /** @param {API.LogLine} line @param {number} rows that it takes */
+  /** @param {API.LogLine} line @param {number} rows its height in rows */
   #row(line, rows) {
     const text = h("span", { class: "log-text" }, marked(line, this.isMarked(line)));
     const element = this.#element(line, text, line.truncated && h("span", { class: "faint" }, " …"));
@@ -174,14 +174,14 @@ export class Rows {
   }
 }
 
-/** A letter beside the colour. @type {Record<API.LogLevel, string>} */
+/** A letter in addition to the colour. @type {Record<API.LogLevel, string>} */
 const SIGNS = { debug: "D", info: "", warning: "W", error: "E" };
 
 /** @param {API.LogLine} line @param {[from: number, to: number]|null} place @returns {Child} */
 function marked(line, place) {
   if (!place) return line.message;
   const [from, to] = place;
-  // Positions count characters as people do, strings here count in halves of some.
+  // Positions count code points; strings here count UTF-16 units.
   const characters = Array.from(line.message);
   return [
     characters.slice(0, from).join(""),

@@ -1,8 +1,8 @@
-// Finding in a log: the service searches all of it, and the finds are gone through one by one.
+// Search in a log: the service searches all of it; the user steps through the matches.
 
 import { api } from "../../app/api.js";
 
-const MOST = 1000;
+const MAX_COUNT = 1000;
 
 export class LogSearch {
   /** @type {AbortController|null} */
@@ -11,7 +11,7 @@ export class LogSearch {
   results = [];
   at = -1;
   isComplete = true;
-  /** Places in lines, by their offset. @type {Map<number, [from: number, to: number]>} */
+  /** Match positions in lines, by offset. @type {Map<number, [from: number, to: number]>} */
   marks = new Map();
 
   /** @param {string} taskId */
@@ -32,7 +32,7 @@ export class LogSearch {
     this.clear();
     this.#abort = new AbortController();
     const { signal } = this.#abort;
-    const found = await api.searchLogs(this.taskId, { ...values, limit: MOST }, signal);
+    const found = await api.searchLogs(this.taskId, { ...values, limit: MAX_COUNT }, signal);
     if (signal.aborted) return;
     this.results = found.results;
     this.isComplete = found.complete;
@@ -42,7 +42,7 @@ export class LogSearch {
   }
 
   /**
-   * The next find, or the one before; at first the one nearest to an offset.
+   * The next or previous match; at first the one nearest to an offset.
    * @param {number} by @param {number|null} [offset]
    */
   step(by, offset = null) {

@@ -1,4 +1,4 @@
-// A GPU as a card: four readings with bars and lines, the task on it, who holds its memory, what is wrong with it.
+// A GPU as a card: four readings with bars and lines, its task, processes and health.
 
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -16,8 +16,8 @@ import { occupant } from "./occupant.js";
 import { READINGS } from "./readings.js";
 import { staleness } from "./staleness.js";
 
-// Details are asked for when the status changes, once more when the service has read the processes anew (it does so
-// every 15 s), and rarely otherwise: the more GPUs, the more rarely.
+// Details are fetched when the status changes, again after the service has read the processes (every 15 s),
+// and rarely otherwise: the more GPUs, the more rarely.
 const PROCESSES_SECONDS = 16;
 const DETAILS_SECONDS = 60;
 const DETAILS_SECONDS_EACH = 8;
@@ -25,7 +25,7 @@ const PAGE_POINTS = 300;
 
 /** @param {import("./readings.js").Reading} reading */
 function readingRow(reading) {
-  const [value, whole] = [h("b"), h("span", { class: "faint small" })];
+  const [value, total] = [h("b"), h("span", { class: "faint small" })];
   const bar = meter(reading.label);
   const line = new Sparkline("--fill");
   const element = h(
@@ -35,7 +35,7 @@ function readingRow(reading) {
       "div",
       { class: "reading-head" },
       h("span", { class: "label" }, reading.label),
-      h("span", { class: "value" }, value, " ", whole),
+      h("span", { class: "value" }, value, " ", total),
     ),
     h("div", { class: "spark" }, line.element),
     bar.element,
@@ -46,7 +46,7 @@ function readingRow(reading) {
     /** @param {API.GPU} gpu @param {History} history */
     update(gpu, history) {
       setText(value, reading.value(gpu));
-      setText(whole, reading.whole(gpu));
+      setText(total, reading.total(gpu));
       bar.update(reading.bar(gpu), reading.level(gpu));
       setAttribute(element, "data-level", reading.level(gpu));
       line.top = reading.top(gpu);
@@ -55,13 +55,13 @@ function readingRow(reading) {
   };
 }
 
-/** Its status with the reason, but not the seconds and megabytes in it, which change all the time. @param {API.GPU} gpu */
+/** Its status and reason without numbers, which change all the time. @param {API.GPU} gpu */
 const statusOf = (gpu) => `${gpu.status} ${gpu.current_task?.task_id} ${gpu.status_reason?.replace(/[\d,]+/g, "")}`;
 
 /**
- * @param {API.GPU} first as it is now
- * @param {import("./history.js").Range} range of the lines
- * @param {{isPage?: boolean, drawn?: (history: History) => void}} [how] `drawn`: told of its lines when they move on
+ * @param {API.GPU} first its current state
+ * @param {import("./history.js").Range} range time range of the lines
+ * @param {{isPage?: boolean, drawn?: (history: History) => void}} [options] `drawn` is called when the lines have changed
  */
 export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {}) {
   const id = historyName(first);
@@ -98,31 +98,31 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
     ),
   );
   let gpu = first;
-  let askedAt = -Infinity;
-  let askedStatus = "";
+  let fetchedAt = -Infinity;
+  let fetchedStatus = "";
   let isSettled = true;
   /** @type {API.GPUHealth|null} */
   let health = null;
 
   function isDue() {
-    const age = (performance.now() - askedAt) / 1000;
+    const age = (performance.now() - fetchedAt) / 1000;
     const rest = isSettled
       ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0))
       : PROCESSES_SECONDS;
-    return askedStatus !== statusOf(gpu) || age > rest;
+    return fetchedStatus !== statusOf(gpu) || age > rest;
   }
 
   async function askDetails() {
-    askedAt = performance.now();
-    isSettled = askedStatus === statusOf(gpu);
-    askedStatus = statusOf(gpu);
+    fetchedAt = performance.now();
+    isSettled = fetchedStatus === statusOf(gpu);
+    fetchedStatus = statusOf(gpu);
     try {
       const details = await api.gpu(id);
       health = details.health;
       why.update(gpu, health);
       held.update(details.processes);
     } catch {
-      // The next round asks again.
+      // The next poll isRequired again.
     }
   }
 

@@ -1,22 +1,22 @@
-// Why a GPU is in its status, what is wrong with it, and what to do.
+// The status of a GPU with its reason, health problems, and remedies.
 
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
 import { prose } from "../../ui/prose.js";
 import { note } from "../../ui/status.js";
 
 const TONES = /** @type {const} */ ({ healthy: "idle", unknown: "idle", degraded: "warn", unhealthy: "bad" });
-/** Statuses of a GPU whose task says by itself who holds it. */
+/** Statuses whose task already names the holder. */
 const HELD = ["training", "preprocessing", "busy"];
 
-/** @param {boolean} isAlone whether nothing else on the screen tells of a driver that fails as a whole */
+/** @param {boolean} isAlone whether nothing else on the screen reports a failing driver */
 export function condition(isAlone) {
   const element = h("div", { class: "condition" });
   let drawn = "";
   return {
     element,
-    /** @param {API.GPU} gpu @param {API.GPUHealth|null} health of its details, or null while they are not known */
+    /** @param {API.GPU} gpu @param {API.GPUHealth|null} health from its details, or null while unknown */
     update(gpu, health) {
       const reason = reasonOf(gpu, isAlone);
       const found = !health || health.verdict === "healthy" ? null : health;
@@ -25,8 +25,8 @@ export function condition(isAlone) {
       drawn = key;
       if (!found) return void fill(element, reason && h("p", { class: "small soft foreign" }, prose(reason)));
       if (found.verdict === "unknown") return void fill(element, reason && unknownNote(reason, found));
-      const isTold = !reason || reasonsOf(found).some((each) => reason.includes(each));
-      fill(element, !isTold && h("p", { class: "small soft foreign" }, prose(reason)), healthNote(found));
+      const isListed = !reason || reasonsOf(found).some((each) => reason.includes(each));
+      fill(element, !isListed && h("p", { class: "small soft foreign" }, prose(reason)), healthNote(found));
     },
   };
 }
@@ -36,20 +36,23 @@ function reasonOf(gpu, isAlone) {
   if (gpu.current_task && HELD.includes(gpu.status)) return "";
   const reason = gpu.status_reason ?? "";
   if (!isAlone && reason === machine.value?.source_problem) return "";
-  return tell(reason, gpu.status_reason_code);
+  return translate(reason, gpu.status_reason_code);
 }
 
 /** @param {API.GPUHealth} health */
-const reasonsOf = (health) => health.reasons.map((reason, i) => tell(reason, health.reason_codes[i]));
+const reasonsOf = (health) => health.reasons.map((reason, i) => translate(reason, health.reason_codes[i]));
 
-/** It cannot be read: the status says why, and by the second for how long. @param {string} reason @param {API.GPUHealth} health */
+/**
+ * The GPU cannot be read: the status has the cause and the duration.
+ * @param {string} reason @param {API.GPUHealth} health
+ */
 const unknownNote = (reason, health) => note("warn", h("p", {}, prose(reason)), actions(health));
 
 /** @param {API.GPUHealth} health */
 const healthNote = (health) =>
   note(
     TONES[health.verdict],
-    h("strong", {}, word("health", health.verdict)),
+    h("strong", {}, labelFor("health", health.verdict)),
     reasonsOf(health).map((reason) => h("p", {}, prose(reason))),
     actions(health),
   );
@@ -61,6 +64,6 @@ const actions = (health) =>
     h(
       "ul",
       {},
-      health.suggested_actions.map((action, i) => h("li", {}, prose(tell(action, health.action_codes[i])))),
+      health.suggested_actions.map((action, i) => h("li", {}, prose(translate(action, health.action_codes[i])))),
     ),
   ];

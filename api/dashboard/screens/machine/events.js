@@ -1,6 +1,6 @@
-// What happened to GPUs: changes of status and health, Xid errors.
+// Events of GPUs: changes of status and health, Xid errors.
 
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { gpuAddress, nodesAddress } from "../../app/router.js";
 import { h } from "../../ui/dom.js";
 import { isKnown } from "../../ui/format.js";
@@ -12,7 +12,7 @@ import { time } from "../../ui/time.js";
 /** @type {Record<string, string>} */
 const TONES = { critical: "bad", warning: "warn" };
 
-/** @param {API.GPUEvent[]} events newest first @param {boolean} [namesGPU] whether each says which GPU it is about */
+/** @param {API.GPUEvent[]} events newest first @param {boolean} [namesGPU] whether to show the GPU of each */
 export function eventTable(events, namesGPU = false) {
   if (!events.length) return h("p", { class: "faint small" }, t("events.none"));
   const row = (/** @type {API.GPUEvent} */ event) =>
@@ -28,8 +28,8 @@ export function eventTable(events, namesGPU = false) {
             ? h("a", { href: gpuAddress(gpuReference(event)) }, gpuName(gpuReference(event)))
             : event.node && h("a", { href: nodesAddress }, event.node),
         ),
-      h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
-      h("td", { class: "foreign" }, prose(tell(event.message, event.message_code))),
+      h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, labelFor("event", event.type)),
+      h("td", { class: "foreign" }, prose(translate(event.message, event.message_code))),
     );
   return table(null, events.map(row));
 }

@@ -1,21 +1,21 @@
-// The GPUs of several machines, those of each together under its name, state and age.
+// The GPUs of several machines, grouped by machine with its state and age.
 
-import { t, tell } from "../../app/i18n.js";
-import { nodesAddress } from "../../app/router.js";
-import { h, reconcile, setText } from "../../ui/dom.js";
-import { gpuKey } from "../../ui/gpus.js";
-import { statusChip } from "../../ui/status.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
+import { gpuAddress, nodesAddress } from "../../app/router.js";
+import { h, reconcile, setAttribute, setText } from "../../ui/dom.js";
+import { count, isKnown, UNKNOWN } from "../../ui/format.js";
+import { gpuKey, gpuName, gpuReference } from "../../ui/gpus.js";
+import { statusChip, toneOf } from "../../ui/status.js";
 import { gpuCard } from "./card.js";
-import { gpuCell } from "./cell.js";
 import { gpuTile } from "./tile.js";
 
 /** @typedef {"cells"|"tiles"|"cards"} Form */
 /** @typedef {{form: Form, range: import("./history.js").Range, gpus: API.GPU[], node: API.NodeSummary}} Shown */
 
-// With more GPUs than this, each is a cell until one machine is chosen.
+// With more GPUs, each is a cell until one machine is selected.
 const MANY = 48;
 
-/** @param {number} gpus @param {string} density as it was chosen @param {boolean} isOne whether one machine was chosen @returns {Form} */
+/** @param {number} gpus @param {string} density the user's choice @param {boolean} isOne whether one machine is selected @returns {Form} */
 export function formOf(gpus, density, isOne) {
   if (!isOne && gpus > MANY) return "cells";
   return density === "cards" ? "cards" : "tiles";
@@ -60,7 +60,7 @@ function group(first, choose) {
       chip.update(node.state);
       const available = gpus.filter((gpu) => gpu.is_available).length;
       setText(free, t("node.free", { free: available, all: gpus.length }));
-      setText(why, tell(node.reason ?? "", node.reason_code));
+      setText(why, translate(node.reason ?? "", node.reason_code));
       why.title = why.textContent ?? "";
       reconcile(grid, parts, gpus, gpuKey, (gpu) =>
         form === "cells" ? gpuCell(gpu) : form === "tiles" ? gpuTile(gpu, range) : gpuCard(gpu, range),
@@ -119,6 +119,28 @@ export function fleet(choose) {
     close() {
       for (const each of groups.values()) each.close?.();
       groups.clear();
+    },
+  };
+}
+
+/** @param {API.GPU} first its current state */
+function gpuCell(first) {
+  const use = h("span", { "aria-hidden": "true" });
+  const element = h("a", { class: "fleet-cell", href: gpuAddress(gpuReference(first)) }, use);
+  return {
+    element,
+    /** @param {API.GPU} gpu */
+    update(gpu) {
+      const isBusy = gpu.status !== "available" && isKnown(gpu.utilization_gpu) && !gpu.stale;
+      setText(use, isBusy ? count(gpu.utilization_gpu) : gpu.status === "available" ? "" : UNKNOWN);
+      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      const why = gpu.current_task?.task_id ?? translate(gpu.status_reason ?? "", gpu.status_reason_code);
+      const label = `${gpuName(gpuReference(gpu))}: ${labelFor("gpu", gpu.status)}${why ? ` · ${why}` : ""}`;
+      setAttribute(element, "title", label);
+      setAttribute(element, "aria-label", label);
+    },
+    close() {
+      // Nothing to release.
     },
   };
 }

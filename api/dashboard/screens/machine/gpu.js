@@ -1,7 +1,7 @@
-// One GPU: its card, its lines in full, who is on it, and what is known about it.
+// The screen of one GPU: card, charts, processes, and details.
 
 import { api, Refused } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { Chart } from "../../ui/chart.js";
 import { fill, h } from "../../ui/dom.js";
@@ -43,7 +43,7 @@ export function open(app, place) {
   });
   /** @type {ReturnType<typeof gpuCard>|null} */
   let card = null;
-  let told = "";
+  let lastStatus = "";
 
   /** @param {API.Snapshot|null} snapshot */
   function draw(snapshot) {
@@ -58,9 +58,9 @@ export function open(app, place) {
     }
     for (const { reading, chart } of charts) chart.top = reading.top(gpu);
     card.update(gpu);
-    // What the snapshot does not carry changes with the status.
-    if (told !== "" && told !== gpu.status) refetch().catch(() => app.stream.retry());
-    told = gpu.status;
+    // Data missing in the snapshot changes with the status.
+    if (lastStatus !== "" && lastStatus !== gpu.status) refetch().catch(() => app.stream.retry());
+    lastStatus = gpu.status;
   }
 
   /** @param {import("./history.js").History} history */
@@ -125,7 +125,7 @@ export function open(app, place) {
   };
 }
 
-/** The GPU is gone: the screen says so by itself. @param {unknown} error */
+/** The GPU does not exist any more: the screen shows that itself. @param {unknown} error */
 function ignoreMissing(error) {
   if (!(error instanceof Refused) || error.status !== 404) throw error;
 }
@@ -141,7 +141,7 @@ function factList(gpu) {
     pcie: isKnown(gpu.pcie.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
     clocks: isKnown(gpu.clocks.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
     pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
-    // An idle GPU runs slowly because nobody asks it to do more.
+    // An idle GPU has low clocks because of missing load; do not list that as throttling.
     throttle: gpu.throttle_reasons
       ?.filter((reason) => reason !== "gpu_idle")
       .map((reason) => reason.replaceAll("_", " "))
@@ -155,6 +155,6 @@ function factList(gpu) {
   return h(
     "dl",
     { class: "facts" },
-    Object.entries(rows).map(([name, value]) => [h("dt", {}, word("fact", name)), h("dd", {}, value || UNKNOWN)]),
+    Object.entries(rows).map(([name, value]) => [h("dt", {}, labelFor("fact", name)), h("dd", {}, value || UNKNOWN)]),
   );
 }

@@ -1,4 +1,4 @@
-// What the GPUs did in the last minutes or hours: fetched once for a range, then continued by each snapshot.
+// Readings of the last minutes or hours: fetched once for a range, then extended by snapshots.
 
 import { api } from "../../app/api.js";
 import { now } from "../../app/machine.js";
@@ -7,9 +7,9 @@ import { seconds } from "../../ui/format.js";
 export const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
 
 export const POINTS = 120;
-const AT_ONCE = 3;
+const MAX_AT_ONCE = 3;
 
-/** How a metric is found in a snapshot. */
+/** How to read a metric from a snapshot. */
 const METRICS = {
   utilization_gpu: (/** @type {API.GPU} */ gpu) => gpu.utilization_gpu,
   memory_used: (/** @type {API.GPU} */ gpu) => gpu.memory.used,
@@ -17,7 +17,7 @@ const METRICS = {
   power_usage: (/** @type {API.GPU} */ gpu) => gpu.power_usage,
 };
 
-/** What a GPU is asked for by: its UUID, which of several machines two may tell of. @param {API.GPU} gpu */
+/** The name of a GPU in requests: the UUID, or node and index. @param {API.GPU} gpu */
 export const historyName = ({ node, uuid, gpu_id: index }) =>
   node && index !== null ? `${node}:${index}` : (uuid ?? index);
 
@@ -29,13 +29,16 @@ const waiting = [];
 let working = 0;
 
 async function work() {
-  if (working >= AT_ONCE) return;
+  if (working >= MAX_AT_ONCE) return;
   working += 1;
   for (let next = waiting.shift(); next; next = waiting.shift()) await next();
   working -= 1;
 }
 
-/** A queue: 64 GPUs with four lines each are asked for few at a time, those that are seen first. @param {() => Promise<void>} task @returns {Promise<void>} */
+/**
+ * A queue that limits parallel requests (64 GPUs × 4 lines); visible ones come first.
+ * @param {() => Promise<void>} task @returns {Promise<void>}
+ */
 function soon(task) {
   return new Promise((resolve, reject) => {
     waiting.push(() => task().then(resolve, reject));
@@ -79,7 +82,7 @@ export class History {
     this.#points.set(metric, [...points, ...later]);
   }
 
-  /** Goes on with a reading: a new point when the last is a step old. @param {API.GPU} gpu */
+  /** Adds a reading, as a new point if the last is older than one step. @param {API.GPU} gpu */
   add(gpu) {
     const time = seconds(gpu.read_at);
     if (time === null) return;

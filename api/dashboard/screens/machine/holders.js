@@ -1,6 +1,6 @@
-// Who holds a GPU's memory: from its details, which the snapshot does not carry.
+// Processes that use a GPU's memory, from its details.
 
-import { t, tell } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { gigabytes, UNKNOWN } from "../../ui/format.js";
@@ -14,7 +14,7 @@ export function holders() {
   const element = h("div", { class: "holders" });
   return {
     element,
-    /** @param {API.Process[]|null} found null: they cannot be listed */
+    /** @param {API.Process[]|null} found null: the list is not available */
     update(found) {
       const processes = found ?? [];
       const rows = processes
@@ -51,10 +51,10 @@ export function holders() {
 /** A command without the directories of its paths: python -u …/train.py @param {string} command */
 const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
 
-/** All of them, with everything that is known. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
+/** The table of all processes with details. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
 export function processTable(found, gpu) {
   if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
-  const note = tell(found.note ?? "", found.note_code);
+  const note = translate(found.note ?? "", found.note_code);
   if (!found.processes) return h("p", { class: "faint small" }, note || t("process.unread"));
   if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", note);
   const rows = found.processes.map((process) =>
@@ -84,6 +84,6 @@ export function processTable(found, gpu) {
       heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
       rows,
     ),
-    found.note && h("p", { class: "faint small" }, tell(found.note, found.note_code)),
+    found.note && h("p", { class: "faint small" }, translate(found.note, found.note_code)),
   );
 }

@@ -1,7 +1,7 @@
-// The task on a GPU: its name as a link, and how far it is.
+// The task on a GPU: a link with its name, and its progress.
 
 import { api } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
 import { duration, isKnown, percent, UNKNOWN } from "../../ui/format.js";
@@ -16,12 +16,12 @@ const names = new Map();
 /** @type {Map<string, (() => void)[]>} */
 const waiting = new Map();
 
-/** Ids of this service's own trainings. */
+/** Ids of this service's trainings and caches. */
 const OWN = /^(train|cache)_/;
 
 /**
- * Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none.
- * @param {string} taskId @param {() => void} ready called when it is known @returns {Named|undefined}
+ * A training's name is fetched once, because snapshots contain only ids. External programs have no name.
+ * @param {string} taskId @param {() => void} ready called when the name is known @returns {Named|undefined}
  */
 export function nameOf(taskId, ready) {
   if (!OWN.test(taskId)) return FOREIGN;
@@ -31,15 +31,15 @@ export function nameOf(taskId, ready) {
   else {
     waiting.set(taskId, [ready]);
     api.task(taskId).then(
-      (task) => learn(taskId, { name: task.name }),
-      () => learn(taskId, FOREIGN),
+      (task) => store(taskId, { name: task.name }),
+      () => store(taskId, FOREIGN),
     );
   }
   return undefined;
 }
 
 /** @param {string} taskId @param {Named} known */
-function learn(taskId, known) {
+function store(taskId, known) {
   names.set(taskId, known);
   for (const ready of waiting.get(taskId) ?? []) ready();
   waiting.delete(taskId);
@@ -65,7 +65,7 @@ export function occupant() {
     const known = nameOf(task.task_id, () => last && update(last));
     setText(link, known?.name || task.task_id);
     setAttribute(link, "href", known?.isForeign ? null : taskAddress(task.task_id));
-    setAttribute(link, "title", `${word("tasktype", task.task_type)} · ${task.task_id}`);
+    setAttribute(link, "title", `${labelFor("tasktype", task.task_type)} · ${task.task_id}`);
     const left = isKnown(task.estimated_remaining_time)
       ? ` · ${t("left", { time: duration(task.estimated_remaining_time) })}`
       : "";

@@ -1,4 +1,4 @@
-// How far back lines and charts go: one choice for all screens, remembered.
+// The time range of lines and charts, shared by all screens and stored.
 
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";

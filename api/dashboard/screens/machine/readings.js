@@ -1,26 +1,26 @@
-// The four figures of a GPU: how they are written, and from when on they are worth a second look.
+// The four readings of a GPU: formats and warning levels.
 
 import { t } from "../../app/i18n.js";
 import { count, gigabytes, isKnown, percent, UNKNOWN, unit } from "../../ui/format.js";
 
-// Where most boards begin to slow down; the board's own limit is in its details.
+// Temperature at which most boards start to throttle; the board's own limit is in its details.
 const WARM = 83;
 const HOT = 90;
 
-/** @param {number|null} part @param {number|null} whole */
-const share = (part, whole) => (isKnown(part) && isKnown(whole) && whole > 0 ? (100 * part) / whole : null);
+/** @param {number|null} part @param {number|null} total */
+const share = (part, total) => (isKnown(part) && isKnown(total) && total > 0 ? (100 * part) / total : null);
 
 /**
- * A figure of a GPU.
+ * A reading of a GPU.
  * @typedef {object} Reading
  * @property {import("./history.js").Metric} metric
  * @property {string} label
  * @property {(gpu: API.GPU) => string} value
- * @property {(gpu: API.GPU) => string} whole of what it is a part
- * @property {(value: number) => string} show how any value is written
+ * @property {(gpu: API.GPU) => string} total the total of which it is a part
+ * @property {(value: number) => string} show formats any value
  * @property {(gpu: API.GPU) => number|null} bar
  * @property {(gpu: API.GPU) => string|null} level
- * @property {(gpu: API.GPU) => number|null} top the line's upper edge
+ * @property {(gpu: API.GPU) => number|null} top upper edge of the line
  */
 
 /** @param {number|null} degrees */
@@ -32,7 +32,7 @@ export const READINGS = [
     metric: "utilization_gpu",
     label: t("gpu.utilization"),
     value: (gpu) => percent(gpu.utilization_gpu),
-    whole: () => "",
+    total: () => "",
     show: percent,
     bar: (gpu) => gpu.utilization_gpu,
     level: () => null,
@@ -42,7 +42,7 @@ export const READINGS = [
     metric: "memory_used",
     label: t("gpu.memory"),
     value: (gpu) => (isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN),
-    whole: (gpu) => (isKnown(gpu.memory.total) ? `/ ${gigabytes(gpu.memory.total)}` : ""),
+    total: (gpu) => (isKnown(gpu.memory.total) ? `/ ${gigabytes(gpu.memory.total)}` : ""),
     show: (mb) => `${gigabytes(mb)} GB`,
     bar: (gpu) => gpu.memory.utilization,
     level: () => null,
@@ -52,7 +52,7 @@ export const READINGS = [
     metric: "temperature_gpu",
     label: t("gpu.temperature"),
     value: (gpu) => unit(gpu.temperature.gpu, "°C"),
-    whole: () => "",
+    total: () => "",
     show: (degrees) => unit(degrees, "°C"),
     bar: (gpu) => gpu.temperature.gpu,
     level: (gpu) => heat(gpu.temperature.gpu),
@@ -62,7 +62,7 @@ export const READINGS = [
     metric: "power_usage",
     label: t("gpu.power"),
     value: (gpu) => unit(gpu.power_usage, "W"),
-    whole: (gpu) => (isKnown(gpu.power_limit) ? `/ ${count(gpu.power_limit)}` : ""),
+    total: (gpu) => (isKnown(gpu.power_limit) ? `/ ${count(gpu.power_limit)}` : ""),
     show: (watts) => unit(watts, "W"),
     bar: (gpu) => gpu.power_utilization ?? share(gpu.power_usage, gpu.power_limit),
     level: () => null,

@@ -1,4 +1,4 @@
-// A reading that is old is greyed, and says how old it is.
+// Greys out stale readings and shows their age.
 
 import { t } from "../../app/i18n.js";
 import { ageOf } from "../../app/machine.js";

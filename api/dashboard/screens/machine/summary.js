@@ -1,4 +1,4 @@
-// The machine in a few figures.
+// The machine in a few numbers.
 
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -41,17 +41,17 @@ export function summary() {
     { class: "figures-row panel", "aria-label": t("machine") },
     [gpus, use, memory, power, trainings, host, disk].map((part) => part.element),
   );
-  let askedAt = -Infinity;
+  let fetchedAt = -Infinity;
 
   /** @param {API.Snapshot} snapshot */
-  function showGPUs({ gpus: known, summary: told }) {
-    // What a machine used before it fell silent is not what it uses.
+  function showGPUs({ gpus: known, summary: counts }) {
+    // Stale readings are not current use.
     const fresh = known.filter(({ stale }) => !stale);
     const all = fresh.length ? fresh : known;
     gpus.say(
-      `${told.available_gpus} / ${told.total_gpus}`,
-      t("sum.busy", { n: told.busy_gpus }),
-      share(told.available_gpus, told.total_gpus),
+      `${counts.available_gpus} / ${counts.total_gpus}`,
+      t("sum.busy", { n: counts.busy_gpus }),
+      share(counts.available_gpus, counts.total_gpus),
       "ok",
     );
     const loads = all.map((gpu) => gpu.utilization_gpu).filter(isKnown);
@@ -60,7 +60,7 @@ export function summary() {
     const [used, whole] = [sum(all.map((gpu) => gpu.memory.used)), sum(all.map((gpu) => gpu.memory.total))];
     memory.say(
       isKnown(used) ? `${gigabytes(used)} GB` : UNKNOWN,
-      t("of", { whole: `${gigabytes(told.total_memory)} GB` }),
+      t("of", { whole: `${gigabytes(counts.total_memory)} GB` }),
       share(used, whole),
     );
     const [drawn, limit] = [sum(all.map((gpu) => gpu.power_usage)), sum(all.map((gpu) => gpu.power_limit))];
@@ -88,11 +88,11 @@ export function summary() {
   }
 
   async function askOverview() {
-    askedAt = performance.now();
+    fetchedAt = performance.now();
     try {
       showOverview(await api.overview());
     } catch {
-      // The connection's own sign says that the service does not answer.
+      // The connection's own indicator reports this.
     }
   }
 
@@ -101,7 +101,7 @@ export function summary() {
     /** @param {API.Snapshot} snapshot */
     update(snapshot) {
       showGPUs(snapshot);
-      if (performance.now() - askedAt > OVERVIEW_SECONDS * 1000) askOverview();
+      if (performance.now() - fetchedAt > OVERVIEW_SECONDS * 1000) askOverview();
     },
     refresh: askOverview,
   };

@@ -1,6 +1,6 @@
-// A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
+// A GPU as a tile, for machines with many: one line, one bar, three numbers.
 
-import { t, tell } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { now } from "../../app/machine.js";
 import { gpuAddress } from "../../app/router.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
@@ -15,7 +15,7 @@ import { staleness } from "./staleness.js";
 
 const METRIC = "utilization_gpu";
 
-/** @param {API.GPU} first as it is now @param {import("./history.js").Range} range of the line */
+/** @param {API.GPU} first its current state @param {import("./history.js").Range} range of the line */
 export function gpuTile(first, range) {
   const history = new History(historyName(first), range, [METRIC]);
   const line = new Sparkline("--fill");
@@ -41,19 +41,19 @@ export function gpuTile(first, range) {
   const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
 
   /** @returns {string} */
-  function sayTask() {
-    if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code);
-    return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
+  function showTask() {
+    if (!gpu.current_task) return translate(gpu.status_reason ?? "", gpu.status_reason_code);
+    return nameOf(gpu.current_task.task_id, () => setText(task, showTask()))?.name || gpu.current_task.task_id;
   }
 
-  // What is far below is asked for when it comes into sight.
-  const sight = new IntersectionObserver(([entry]) => {
+  // Fetch data when the tile becomes visible.
+  const observer = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting || isLoaded) return;
     isLoaded = true;
-    sight.disconnect();
+    observer.disconnect();
     history.load(redraw);
   });
-  sight.observe(element);
+  observer.observe(element);
 
   return {
     element,
@@ -67,14 +67,14 @@ export function gpuTile(first, range) {
       setText(held, isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN);
       setText(heat, unit(gpu.temperature.gpu, "°C"));
       setText(power, unit(gpu.power_usage, "W"));
-      setText(task, sayTask());
+      setText(task, showTask());
       memory.update(gpu.memory.utilization);
       setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
       element.classList.toggle("stale", age.update(gpu));
       redraw();
     },
     close() {
-      sight.disconnect();
+      observer.disconnect();
       history.close();
       line.close();
     },

@@ -1,11 +1,11 @@
-// The machine: what its GPUs are, do, and are held by.
+// The machine screen: GPUs, their readings and tasks.
 
 import { api } from "../../app/api.js";
-import { t, tell, word } from "../../app/i18n.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
-import { note as noteAddress, place } from "../../app/router.js";
+import { place, storeQuery } from "../../app/router.js";
 import { recall, remember } from "../../app/settings.js";
-import { soon } from "../../app/soon.js";
 import { fill, h, reconcile } from "../../ui/dom.js";
 import { gpuKey } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
@@ -20,13 +20,13 @@ import { rangeChoice } from "./range.js";
 import { summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
 
-// More cards than this are more than a screen.
+// More cards than this do not fit on a screen.
 const MANY = 12;
 const DENSITIES = /** @type {const} */ (["cards", "tiles"]);
 /** @type {API.GPUStatus[]} */
 const ORDER = ["training", "preprocessing", "busy", "draining", "available", "unknown", "lost"];
 
-/** Events after which the lists below the GPUs are another. */
+/** Events that change the lists below the GPUs. */
 const LISTED = ["status", "change", "stop"];
 const TASKS = 6;
 const EVENTS = 12;
@@ -56,7 +56,7 @@ export function open(app) {
   let chosen = place().query.get("node") ?? "";
   const nodes = fleet((node) => {
     chosen = node;
-    noteAddress("/", { node });
+    storeQuery("/", { node });
     redraw();
   });
   /** @type {Map<string|number|null, import("../../ui/dom.js").Part<API.GPU>>} */
@@ -90,7 +90,7 @@ export function open(app) {
     const all = snapshot.gpus;
     const grouped = nodes.update(snapshot, chosen, density, range.value);
     if (grouped) densities.select(grouped === "cards" ? "cards" : grouped === "tiles" ? "tiles" : "");
-    // Of one machine alone there are no groups.
+    // A single machine is not grouped.
     const gpus = grouped ? [] : all;
     grid.hidden = grouped !== null;
     const isDense = density === "tiles" || (density !== "cards" && gpus.length > MANY);
@@ -111,11 +111,11 @@ export function open(app) {
         note(
           "bad",
           h("strong", {}, t("driver.problem")),
-          h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code))),
+          h("p", {}, prose(translate(snapshot.source_problem, snapshot.source_problem_code))),
         ),
       !all.length && nothing(),
     );
-    counts.textContent = sayCounts(all);
+    counts.textContent = showCounts(all);
     const now = all.map(({ status }) => status).join();
     if (statuses && statuses !== now) refetchSoon();
     statuses = now;
@@ -144,16 +144,16 @@ export function open(app) {
     ),
   );
   const unwatch = machine.watch(draw);
-  // Ages and the right edge of the lines move on while nothing new comes.
+  // Update ages and charts while no data arrives.
   const ticking = setInterval(() => machine.value && app.isStale() && draw(machine.value), 1000);
   return {
     element,
     title: () => t("machine"),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => tasks.progress(told),
-      // Stages and checkpoints come often, and change nothing of what is listed here.
-      status: (told) => LISTED.includes(told.event?.type) && refetchSoon(),
+      progress: (message) => tasks.progress(message),
+      // Stages and checkpoints are frequent and do not change these lists.
+      status: (message) => LISTED.includes(message.event?.type) && refetchSoon(),
     },
     refetch,
     keys: {},
@@ -169,10 +169,10 @@ export function open(app) {
 }
 
 /** @param {API.GPU[]} gpus */
-function sayCounts(gpus) {
+function showCounts(gpus) {
   return ORDER.map((status) => ({ status, n: gpus.filter((gpu) => gpu.status === status).length }))
     .filter(({ n }) => n > 0)
-    .map(({ status, n }) => `${n} ${word("gpu", status)}`)
+    .map(({ status, n }) => `${n} ${labelFor("gpu", status)}`)
     .join(" · ");
 }
 

@@ -1,21 +1,21 @@
-// Downloads of what no model type lists: files of a repository, or one file by its address and hash.
+// Downloads outside of the catalog: files of a repository, or one file by URL and hash.
 
 import { whyNot } from "../../app/access.js";
 import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
-import { askFields } from "../../ui/ask_fields.js";
 import { h } from "../../ui/dom.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
 import { attempt, toast } from "../../ui/toast.js";
 
 const PART = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,95}";
 const SHA256 = "[0-9a-f]{64}";
-/** A path, and perhaps the hash that it must have. */
+/** A path, optionally with its required hash. */
 const PINNED = /^(.*\S)\s+([0-9a-f]{64})$/;
 
-/** @param {() => unknown} started called when a download has begun */
+/** @param {() => unknown} started called when a download has started */
 export function otherDownloads(started) {
   const button = h(
     "button",
@@ -118,5 +118,5 @@ async function askForAddress(started) {
   );
 }
 
-/** What is not empty. @param {Record<string, string>} values */
+/** The non-empty values. @param {Record<string, string>} values */
 const given = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value));

@@ -1,4 +1,4 @@
-// Downloads, as a list of transfers.
+// Downloads as a list of transfers.
 
 import { models } from "../../app/api_models.js";
 import { bytes } from "../../ui/format.js";
@@ -29,7 +29,10 @@ const DOWNLOADS = {
 
 /** @typedef {import("./transfers.js").Watched<API.Download>} Downloads */
 
-/** Those that one may see. @param {() => unknown} finished called when one has ended @returns {Downloads} */
+/**
+ *  unknown} finished called when one has ended=>The downloads visible to the user.
+ * @param {() => unknown} finished called when one has ended=> unknown} finished called when one has ended @returns {Downloads}
+ */
 export const watchDownloads = (finished) => watchTransfers(DOWNLOADS, finished);
 
 /** @param {Downloads} downloads @param {(download: API.Download) => boolean} [isShown] */

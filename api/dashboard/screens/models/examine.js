@@ -1,8 +1,8 @@
-// What is this file? A path on the server's machine, and what lies there by its content.
+// Identifies a file on the server by its content.
 
 import { models } from "../../app/api_models.js";
-import { t, word } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
+import { refusalText } from "../../app/error_text.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -21,12 +21,12 @@ export function examinePanel() {
   const answer = h("div", { class: "stack", "aria-live": "polite" });
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
-    const asked = path.value.trim();
-    if (!asked) return path.focus();
+    const file = path.value.trim();
+    if (!file) return path.focus();
     try {
-      fill(answer, verdict(await models.examine({ path: asked })));
+      fill(answer, verdict(await models.examine({ path: file })));
     } catch (error) {
-      fill(answer, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+      fill(answer, note("bad", h("p", { class: "foreign" }, refusalText(error))));
     }
   };
   return h(
@@ -63,14 +63,14 @@ function verdict(found) {
       tone,
       h("strong", {}, title),
       found.problem && h("p", { class: "foreign" }, t("component.problem", { problem: found.problem })),
-      h("p", {}, t(found.is_whole ? "whole.yes" : found.is_whole === false ? "whole.no" : "whole.unknown")),
+      h("p", {}, t(found.is_whole ? "complete.yes" : found.is_whole === false ? "complete.no" : "complete.unknown")),
     ),
     facts([
       ["fact.file", found.name],
       ["size", bytes(found.size_bytes)],
-      ["fact.form", word("form", found.form)],
+      ["fact.form", labelFor("form", found.form)],
       ["fact.dtype", found.dtype],
-      ["fact.quantisation", found.quantisation && word("quantisation", found.quantisation)],
+      ["fact.quantisation", found.quantisation && labelFor("quantisation", found.quantisation)],
       ["fact.parameters", found.parameters === null ? null : count(found.parameters)],
       ["fact.tensors", found.tensors === null ? null : count(found.tensors)],
       ["kind", adapter && [adapter.kind, adapter.rank && t("rank.n", { n: adapter.rank })].filter(Boolean).join(", ")],
@@ -82,7 +82,7 @@ function verdict(found) {
       h(
         "div",
         { class: "stack" },
-        h("h3", {}, t("examine.places")),
+        h("h3", {}, t("examine.used_for")),
         h(
           "ul",
           { class: "place-list" },
@@ -101,7 +101,7 @@ function verdict(found) {
   ];
 }
 
-/** Of what is known. @param {[WordKey, string|null|undefined|false][]} rows */
+/** A list of the known values. @param {[WordKey, string|null|undefined|false][]} rows */
 export const facts = (rows) =>
   h(
     "dl",

@@ -1,4 +1,4 @@
-// What can be trained: the toy, and the trainer's model types.
+// The model types, including the toy.
 
 export const MODEL_TYPES = [
   "toy",

@@ -1,4 +1,4 @@
-// The two halves of what is known of models, and the way between them.
+// The tabs of the models screens.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";

@@ -1,4 +1,4 @@
-// What can be done with a download or a push: it pauses, goes on, or is cancelled, which is asked first.
+// Actions on a download or push: pause, resume, and cancel after confirmation.
 
 import { whyNot } from "../../app/access.js";
 import { Refused, Unreachable } from "../../app/api.js";
@@ -8,27 +8,27 @@ import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { toast, toastError } from "../../ui/toast.js";
 
-/** @typedef {"pause"|"resume"|"cancel"} Deed */
+/** @typedef {"pause"|"resume"|"cancel"} TransferAction */
 
-/** Why another was first, by the service's code. @type {Record<string, WordKey>} */
-const MEANWHILE = {
+/** Why the action was too late, by error code. @type {Record<string, WordKey>} */
+const TOO_LATE = {
   task_finished: "download.ended",
   conflict: "download.no_more",
   task_active: "download.goes_on",
 };
 
-/** Tells what came of a deed that the service did not do. @param {unknown} error @param {Deed} deed @param {string} name */
-export function tellUndone(error, deed, name) {
-  const isCancel = deed === "cancel";
+/** Reports an action that failed. @param {unknown} error @param {TransferAction} action @param {string} name */
+export function reportFailure(error, action, name) {
+  const isCancel = action === "cancel";
   if (error instanceof Unreachable && isCancel) return toast("bad", t("download.cancel.unsure", { name }));
   const code = error instanceof Refused ? error.code : "";
-  if (isCancel && code === "task_finished") return tellLate(name);
-  const known = MEANWHILE[code];
+  if (isCancel && code === "task_finished") return reportEnded(name);
+  const known = TOO_LATE[code];
   return known ? toast("bad", t(known, { name })) : toastError(error);
 }
 
-/** Tells that the end came first. @param {string} name */
-export const tellLate = (name) => toast("bad", t("download.cancel.late", { name }));
+/** Reports that the transfer had already ended. @param {string} name */
+export const reportEnded = (name) => toast("bad", t("download.cancel.late", { name }));
 
 /** @param {string} name @param {{title: WordKey, text: WordKey, sure: WordKey, keep: WordKey}} words */
 async function isSure(name, { title, text, sure, keep }) {
@@ -42,24 +42,24 @@ async function isSure(name, { title, text, sure, keep }) {
 }
 
 /**
- * The buttons of one transfer; they stay the same elements, so that the keyboard keeps its place.
+ * The buttons of a transfer. The elements stay the same, so that the keyboard focus stays.
  * @template {import("./transfers.js").Transfer} T
  * @param {import("./transfers.js").TransferKind<T>} kind
- * @param {(one: T, deed: Deed) => Promise<void>} change
+ * @param {(one: T, action: TransferAction) => Promise<void>} change
  */
-export function deedButtons(kind, change) {
+export function actionButtons(kind, change) {
   /** @type {T|null} */
   let known = null;
-  /** Whether something was asked of it that has not happened yet. */
+  /** Whether a requested action is pending. */
   let isBusy = false;
-  /** @type {Deed} */
+  /** @type {TransferAction} */
   let next = "pause";
   const denied = () => whyNot("models:write", known?.owner);
 
-  /** @param {() => Deed} deed */
-  function button(deed, className = "") {
-    // The second click of a double click would hit what the first has put there.
-    const click = (/** @type {MouseEvent} */ event) => event.detail < 2 && press(deed());
+  /** @param {() => TransferAction} action */
+  function button(action, className = "") {
+    // The second click of a double click would hit the new action.
+    const click = (/** @type {MouseEvent} */ event) => event.detail < 2 && press(action());
     const [sign, label] = [h("span", { class: "button-sign" }), h("span")];
     const element = h("button", { class: `button small ${className}`, type: "button", on: { click } }, sign, label);
     let shown = "";
@@ -68,7 +68,7 @@ export function deedButtons(kind, change) {
       /** @param {import("../../ui/icons.js").IconName} wanted */
       show(wanted) {
         const why = denied();
-        const words = t(`download.${deed()}`);
+        const words = t(`download.${action()}`);
         if (shown !== wanted) fill(sign, icon(wanted));
         shown = wanted;
         setText(label, words);
@@ -81,13 +81,13 @@ export function deedButtons(kind, change) {
   const [other, cancel] = [button(() => next), button(() => "cancel", "danger")];
   const element = h("div", { class: "choices" }, other.element, cancel.element);
 
-  /** @param {Deed} deed */
-  async function press(deed) {
+  /** @param {TransferAction} action */
+  async function press(action) {
     const why = denied();
     const one = known;
     if (why) return toast("bad", why);
     if (!one || isBusy) return;
-    if (deed !== "cancel" || (await isSure(kind.nameOf(one), kind.question))) await change(one, deed);
+    if (action !== "cancel" || (await isSure(kind.nameOf(one), kind.question))) await change(one, action);
   }
 
   return {

@@ -1,22 +1,22 @@
-// A download or a push in a list: how far it is, what is wrong, and its buttons. It is loaded when the first is shown.
+// The row of a download or push: progress, problem, and actions. Loaded with the first transfer.
 
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { bytes, duration, percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { meter } from "../../ui/meter.js";
 import { note } from "../../ui/status.js";
-import { waitingWords } from "../../ui/waiting.js";
-import { deedButtons } from "./transfer_actions.js";
+import { waitingText } from "../../ui/waiting.js";
+import { actionButtons } from "./transfer_actions.js";
 import { isActive, isOver } from "./transfers.js";
 
 /** @typedef {import("./transfers.js").Transfer} Transfer */
 /** @typedef {import("./transfers.js").TransferFile} TransferFile */
-/** @typedef {import("./transfer_actions.js").Deed} Deed */
+/** @typedef {import("./transfer_actions.js").TransferAction} TransferAction */
 /** @typedef {Transfer["status"]} Status */
 /** @template {Transfer} T @typedef {import("./transfers.js").Watched<T>} Watched */
 
-export { tellLate, tellUndone } from "./transfer_actions.js";
+export { reportEnded, reportFailure } from "./transfer_actions.js";
 
 /** @type {Record<Status, [string, import("../../ui/icons.js").IconName]>} */
 const LOOKS = {
@@ -32,7 +32,7 @@ const LOOKS = {
 /** @type {Partial<Record<Status, string>>} */
 const LEVELS = { completed: "ok", failed: "bad", cancelled: "idle", paused: "warn" };
 
-/** Of one that was asked to end, or to go on. @type {[string, import("../../ui/icons.js").IconName]} */
+/** The look while an action is pending. @type {[string, import("../../ui/icons.js").IconName]} */
 const ENDING = ["warn", "spin"];
 
 /** @param {HTMLElement|null} element */
@@ -42,20 +42,20 @@ export function focusOn(element) {
 }
 
 /** @template {Transfer} T @param {Watched<T>} watched */
-export function transferRow({ kind, change, askedOf }) {
-  const [name, status, told] = [h("strong", { class: "foreign" }), h("span"), h("span", { class: "small soft" })];
+export function transferRow({ kind, change, pendingAction }) {
+  const [name, status, amount] = [h("strong", { class: "foreign" }), h("span"), h("span", { class: "small soft" })];
   const chip = h("span", { class: "status chip" });
   const bar = meter(t("progress"));
   const share = h("b", { class: "small num" });
   const [problem, files] = [h("div"), h("ul", { class: "download-files" })];
-  const buttons = deedButtons(kind, change);
+  const buttons = actionButtons(kind, change);
   const result = h("div", { class: "small" });
   const details = h("details", {}, h("summary", { class: "small soft" }, t("download.files")), files);
   let drawn = "";
   const element = h(
     "li",
     { class: "download-row" },
-    h("div", { class: "download-head" }, chip, h("div", { class: "grow" }, name, " ", told), share, buttons.element),
+    h("div", { class: "download-head" }, chip, h("div", { class: "grow" }, name, " ", amount), share, buttons.element),
     bar.element,
     status,
     problem,
@@ -63,11 +63,11 @@ export function transferRow({ kind, change, askedOf }) {
     details,
   );
 
-  /** @param {T} now @param {Deed|undefined} asked */
-  function showStatus(now, asked) {
-    const [tone, sign] = asked ? ENDING : LOOKS[now.status];
+  /** @param {T} now @param {TransferAction|undefined} pending */
+  function showStatus(now, pending) {
+    const [tone, sign] = pending ? ENDING : LOOKS[now.status];
     setAttribute(chip, "data-tone", tone);
-    const words = asked ? t(`download.${asked}.busy`) : word("download", now.status);
+    const words = pending ? t(`download.${pending}.busy`) : labelFor("download", now.status);
     fill(chip, icon(sign, sign === "spin" ? "spin" : ""), words);
     fill(result, now.status === "completed" && kind.resultOf?.(now));
     fill(
@@ -75,8 +75,8 @@ export function transferRow({ kind, change, askedOf }) {
       now.failure &&
         note(
           "bad",
-          h("p", { class: "foreign" }, tell(now.failure.detail, now.failure.detail_code)),
-          h("p", { class: "what-to-do" }, tell(now.failure.remedy, now.failure.remedy_code)),
+          h("p", { class: "foreign" }, translate(now.failure.detail, now.failure.detail_code)),
+          h("p", { class: "what-to-do" }, translate(now.failure.remedy, now.failure.remedy_code)),
         ),
     );
   }
@@ -92,23 +92,22 @@ export function transferRow({ kind, change, askedOf }) {
     element,
     /** @param {T} now */
     update(now) {
-      const asked = askedOf(now);
+      const pending = pendingAction(now);
       setText(name, kind.nameOf(now));
-      // Of what was cancelled there is nothing any more.
+      // A cancelled transfer has no progress.
       setText(share, now.status === "cancelled" ? "" : percent(now.progress));
       bar.update(now.progress ?? (isOver(now) ? 100 : null), LEVELS[now.status]);
       bar.element.hidden = now.status === "completed" || now.status === "cancelled";
-      setText(told, progressWords(now));
-      const key = `${now.status} ${asked}`;
-      if (key !== drawn) showStatus(now, asked);
+      setText(amount, progressText(now));
+      const key = `${now.status} ${pending}`;
+      if (key !== drawn) showStatus(now, pending);
       drawn = key;
       fill(
         status,
-        now.waiting_reason &&
-          h("p", { class: "small soft" }, waitingWords(now.waiting_reason, now.waiting_reason_code)),
+        now.waiting_reason && h("p", { class: "small soft" }, waitingText(now.waiting_reason, now.waiting_reason_code)),
         now.warnings.map((text) => h("p", { class: "small warn foreign" }, text)),
       );
-      showButtons(now, asked !== undefined);
+      showButtons(now, pending !== undefined);
       const all = kind.filesOf(now);
       fill(files, all.map(fileRow));
       details.hidden = !all.length;
@@ -126,7 +125,7 @@ const fileRow = ({ name, title, text }) =>
   );
 
 /** 3.2 / 23.8 GB, 85 MB/s, 4 min left @param {Transfer} transfer */
-function progressWords(transfer) {
+function progressText(transfer) {
   const { bytes_done: done, bytes_total: total, bytes_per_second: speed, eta_seconds: left } = transfer;
   if (isOver(transfer)) return bytes(total);
   return [

@@ -1,47 +1,50 @@
-// Downloads and pushes as they go on, and what can be done with each.
+// Downloads and pushes: polling and actions.
 
+import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
-import { soon } from "../../app/soon.js";
 import { Store } from "../../app/store.js";
 import { h, reconcile } from "../../ui/dom.js";
 import { polling } from "../../ui/polling.js";
 import { toast } from "../../ui/toast.js";
 
-/** A screen may show none: then the rows are not loaded. @type {typeof import("./transfer_row.js")|null} */
+/** The row module is loaded with the first transfer. @type {typeof import("./transfer_row.js")|null} */
 let rows = null;
-const learnRows = async () => {
+const loadRows = async () => {
   rows ??= await import("./transfer_row.js");
 };
 
-/** How often they are asked for while one goes on. */
-const LOOK_MS = 1500;
-/** So long after news of tasks, of which several come at once. */
+/** Poll interval while a transfer is active. */
+const POLL_MS = 1500;
+/** Delay after events of tasks, which come in bursts. */
 const NEWS_MS = 300;
 
 /** @typedef {API.Download|API.Push} Transfer */
-/** @typedef {import("./transfer_actions.js").Deed} Deed */
+/** @typedef {import("./transfer_actions.js").TransferAction} TransferAction */
 
 /** @param {Transfer} transfer */
 export const isActive = ({ status }) => ["queued", "downloading", "pushing", "verifying"].includes(status);
 /** @param {Transfer} transfer */
 export const isOver = ({ status }) => status === "completed" || status === "cancelled";
 
-/** One file of a transfer; `text` is how much of it is there. @typedef {{name: string, title: string|null, text: string}} TransferFile */
-
 /**
- * What tells downloads from pushes.
- * @template {Transfer} T
- * @typedef {object} TransferKind
- * @property {() => Promise<T[]>} ask newest first
- * @property {(id: string, what: Deed) => Promise<T>} change
- * @property {{title: WordKey, text: WordKey, sure: WordKey, keep: WordKey}} question before one is cancelled
- * @property {(one: T) => string} idOf @property {(one: T) => string} nameOf
- * @property {(one: T) => TransferFile[]} filesOf
- * @property {(one: T) => Child} [resultOf] what is shown of one that is completed
+ * A file of a transfer; `text` is its progress.
+ * @typedef {{name: string, title: string|null, text: string}} TransferFile
  */
 
 /**
- * Those that one may see, newest first; asked for again and again while one goes on.
+ * The differences between downloads and pushes.
+ * @template {Transfer} T
+ * @typedef {object} TransferKind
+ * @property {() => Promise<T[]>} ask lists them, newest first
+ * @property {(id: string, what: TransferAction) => Promise<T>} change
+ * @property {{title: WordKey, text: WordKey, sure: WordKey, keep: WordKey}} question the confirmation of a cancellation
+ * @property {(one: T) => string} idOf @property {(one: T) => string} nameOf
+ * @property {(one: T) => TransferFile[]} filesOf
+ * @property {(one: T) => Child} [resultOf] the content shown for a completed one
+ */
+
+/**
+ * The transfers visible to the user, newest first; polled while one is active.
  * @template {Transfer} T
  * @param {TransferKind<T>} kind
  * @param {() => unknown} finished called when one has ended
@@ -50,68 +53,71 @@ export function watchTransfers(kind, finished) {
   const shown = new Store(/** @type {T[]} */ ([]));
   /** @type {Set<string>} */
   let active = new Set();
-  /** What was asked here and has not happened yet, and whether the service has said yes. @type {Map<string, {deed: Deed, isTaken: boolean}>} */
-  const asked = new Map();
+  /**
+   * Pending actions of this page, and whether the service has accepted them.
+   * @type {Map<string, {action: TransferAction, isAccepted: boolean}>}
+   */
+  const pending = new Map();
   const { refetch, close: end } = polling(
     kind.ask,
     (found) => {
-      for (const one of found) if (hasHappened(one)) settle(one);
+      for (const one of found) if (hasTakenEffect(one)) settle(one);
       shown.set(found);
       const now = new Set(found.filter(isActive).map(kind.idOf));
       if ([...active].some((id) => !now.has(id))) finished();
       active = now;
       return active.size > 0;
     },
-    LOOK_MS,
+    POLL_MS,
   );
 
-  /** A list that was asked for before does not know it yet. @param {T} one */
-  function hasHappened(one) {
-    const known = asked.get(kind.idOf(one));
-    return known?.isTaken && (known.deed === "cancel" ? isOver(one) : !isActive(one));
+  /** Whether the action has taken effect. An earlier response may not show it yet. @param {T} one */
+  function hasTakenEffect(one) {
+    const known = pending.get(kind.idOf(one));
+    return known?.isAccepted && (known.action === "cancel" ? isOver(one) : !isActive(one));
   }
 
   /** @param {T} one */
   function settle(one) {
-    const { deed } = /** @type {{deed: Deed}} */ (asked.get(kind.idOf(one)));
-    asked.delete(kind.idOf(one));
-    if (deed !== "cancel") return;
+    const { action } = /** @type {{action: TransferAction}} */ (pending.get(kind.idOf(one)));
+    pending.delete(kind.idOf(one));
+    if (action !== "cancel") return;
     if (one.status === "cancelled") toast("ok", t("download.cancel.done", { name: kind.nameOf(one) }));
-    else rows?.tellLate(kind.nameOf(one));
+    else rows?.reportEnded(kind.nameOf(one));
   }
 
-  /** Does it, and says what came of it. @param {T} one @param {Deed} deed */
-  async function change(one, deed) {
+  /** Runs an action and reports the result. @param {T} one @param {TransferAction} action */
+  async function change(one, action) {
     const id = kind.idOf(one);
-    const known = { deed, isTaken: false };
-    asked.set(id, known);
+    const known = { action, isAccepted: false };
+    pending.set(id, known);
     shown.set([...shown.value]);
     try {
-      const now = await kind.change(id, deed);
-      known.isTaken = true;
-      if (deed === "resume") asked.delete(id);
-      else if (deed === "cancel" && isActive(now)) toast("ok", t("download.cancel.asked"));
+      const now = await kind.change(id, action);
+      known.isAccepted = true;
+      if (action === "resume") pending.delete(id);
+      else if (action === "cancel" && isActive(now)) toast("ok", t("download.cancel.started"));
     } catch (error) {
-      asked.delete(id);
-      rows?.tellUndone(error, deed, kind.nameOf(one));
+      pending.delete(id);
+      rows?.reportFailure(error, action, kind.nameOf(one));
     }
     await refetch().catch(() => shown.set([...shown.value]));
   }
 
-  // Others begin and end them, too: in another tab, or by a script.
-  const look = soon(() => refetch().catch(() => {}), NEWS_MS);
+  // Other tabs and scripts start and end transfers, too.
+  const refetchSoon = soon(() => refetch().catch(() => {}), NEWS_MS);
   const close = () => {
-    look.cancel();
+    refetchSoon.cancel();
     end();
   };
-  const askedOf = (/** @type {T} */ one) => asked.get(kind.idOf(one))?.deed;
-  return { kind, shown, refetch, look, close, change, askedOf };
+  const pendingAction = (/** @type {T} */ one) => pending.get(kind.idOf(one))?.action;
+  return { kind, shown, refetch, refetchSoon, close, change, pendingAction };
 }
 
 /**
  * @template {Transfer} T
- * @typedef {{kind: TransferKind<T>, shown: Store<T[]>, refetch: () => Promise<void>, look: () => void,
- *   close: () => void, change: (one: T, deed: Deed) => Promise<void>, askedOf: (one: T) => Deed|undefined}} Watched
+ * @typedef {{kind: TransferKind<T>, shown: Store<T[]>, refetch: () => Promise<void>, refetchSoon: () => void,
+ *   close: () => void, change: (one: T, action: TransferAction) => Promise<void>, pendingAction: (one: T) => TransferAction|undefined}} Watched
  */
 
 /**
@@ -126,17 +132,17 @@ export function transferList(watched, isShown = () => true) {
   function draw(/** @type {T[]} */ all) {
     const own = all.filter(isShown);
     const known = rows;
-    // What is drawn then is what is known then.
+    // The first list is drawn when it arrives.
     if (!known)
       return own.length
-        ? void learnRows().then(
+        ? void loadRows().then(
             () => draw(watched.shown.value),
             () => {},
           )
         : undefined;
     const hadFocus = element.contains(document.activeElement);
     reconcile(element, parts, own, watched.kind.idOf, () => known.transferRow(watched));
-    // Its row is gone: the keyboard goes on where the list is.
+    // The row was removed: move the focus to the list.
     if (hadFocus && !element.contains(document.activeElement)) known.focusOn(element.closest("section"));
   }
   return { element, close: watched.shown.watch(draw), draw: () => draw(watched.shown.value) };

@@ -1,25 +1,25 @@
-// One model type in full: what it can do, its variants, what of each is here, and the way to the rest.
+// The details of a model type: abilities, variants, and downloads.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
+import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { attempt } from "../../ui/toast.js";
-import { componentList } from "./components.js";
 import { downloadLabel, downloadMissing } from "./download_start.js";
 import { downloadList } from "./downloads.js";
-import { missingOf, STATES, stateOfVariant } from "./state.js";
+import { missingOf, publishedSize, STATES, stateOfVariant } from "./state.js";
 import { titled } from "./titles.js";
 
 /**
  * @param {import("./downloads.js").Downloads} downloads
- * @param {(variant: API.Variant) => void} chosen called when one is chosen by hand
+ * @param {(variant: API.Variant) => void} chosen called when the user chooses one
  */
 export function variantView(downloads, chosen) {
   /** @type {API.Model|null} */
   let model = null;
   /** @type {API.Variant|null} */
   let variant = null;
-  const [tabs, told, parts, foot] = [
+  const [tabs, noteBox, parts, foot] = [
     h("div", { class: "variant-tabs" }),
     h("div"),
     h("div"),
@@ -67,7 +67,7 @@ export function variantView(downloads, chosen) {
       },
       icon(sign),
       titled(each.name),
-      h("span", { class: "visually-hidden" }, word("state", stateOfVariant(each))),
+      h("span", { class: "visually-hidden" }, labelFor("state", stateOfVariant(each))),
     );
   }
 
@@ -78,14 +78,14 @@ export function variantView(downloads, chosen) {
     variant = next.variants.find((each) => each.id === id) ?? next.variants[0];
     fill(tabs, next.variants.length > 1 && next.variants.map(tab));
     if (hadFocus) /** @type {HTMLElement|null} */ (tabs.querySelector("[aria-pressed=true]"))?.focus();
-    fill(told, variant.note && h("p", { class: "small soft" }, titled(variant.note)));
+    fill(noteBox, variant.note && h("p", { class: "small soft" }, titled(variant.note)));
     fill(parts, componentList(variant.components));
     running.draw();
     showFoot();
   }
 
   return {
-    element: h("div", { class: "stack variant-view" }, tabs, told, parts, running.element, foot),
+    element: h("div", { class: "stack variant-view" }, tabs, noteBox, parts, running.element, foot),
     update,
     get variant() {
       return variant;
@@ -97,7 +97,7 @@ export function variantView(downloads, chosen) {
   };
 }
 
-/** What a type can do, and what it needs. @param {API.Model} model @returns {HTMLElement} */
+/** Abilities and requirements of a type. @param {API.Model} model @returns {HTMLElement} */
 export function abilities(model) {
   const swap = model.max_blocks_to_swap;
   const list = h(
@@ -124,8 +124,59 @@ const chip = (text, can) =>
   );
 
 /** @param {API.Model} model */
-export function memoryChip({ min_vram_gb: least, recommended_vram_gb: good, vram_note: told }) {
+export function memoryChip({ min_vram_gb: least, recommended_vram_gb: good, vram_note: noteBox }) {
   const text = least ?? good;
   const words = text == null ? t("vram.unknown") : t("vram.from", { gb: text });
-  return h("span", { class: "fact-chip", title: told && titled(told) }, icon("gpu"), words);
+  return h("span", { class: "fact-chip", title: noteBox && titled(noteBox) }, icon("gpu"), words);
+}
+
+/** @param {API.Component[]} components @returns {HTMLElement} */
+const componentList = (components) => h("ul", { class: "component-list" }, components.map(row));
+
+/** @param {API.Component} component */
+function row(component) {
+  const { name, key, present, path, problem, size, files } = component;
+  const [tone, sign] = present
+    ? /** @type {const} */ (["ok", "check"])
+    : /** @type {const} */ ([problem ? "bad" : "idle", problem ? "cross" : "circle"]);
+  const sizeText = present ? bytes(size) : (publishedSize(files[0]?.size_gb) ?? t("size.unknown"));
+  return h(
+    "li",
+    { class: "component", data: { tone } },
+    h("span", { class: "component-sign" }, icon(sign)),
+    h(
+      "div",
+      { class: "grow" },
+      h(
+        "p",
+        { class: "component-name" },
+        h("strong", {}, titled(name)),
+        h("code", { class: "faint tiny" }, key),
+        chips(component),
+      ),
+      path && h("p", { class: "mono tiny soft foreign component-path", title: path }, path),
+      problem && h("p", { class: "small bad" }, t("component.problem", { problem })),
+      !present && source(component),
+    ),
+    h("span", { class: "small num nowrap soft" }, sizeText),
+  );
+}
+
+/** @param {API.Component} component */
+function source({ files }) {
+  const [first] = files;
+  if (!first) return h("p", { class: "small soft" }, t("component.by_hand"));
+  return h("p", { class: "mono tiny soft foreign component-path" }, first.repository, " : ", first.path || "*");
+}
+
+/** Facts to know before a download. @param {API.Component} component @returns {Child} */
+function chips({ present, gated, license, is_pickle: isPickle }) {
+  if (present) return null;
+  return [
+    license && h("span", { class: "fact-chip", title: t("license") }, license),
+    gated &&
+      h("span", { class: "fact-chip", data: { tone: "warn" }, title: t("gated.text") }, icon("lock"), t("gated")),
+    isPickle &&
+      h("span", { class: "fact-chip", data: { tone: "warn" }, title: t("pickle.text") }, icon("warn"), t("pickle")),
+  ];
 }

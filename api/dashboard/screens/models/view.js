@@ -1,8 +1,8 @@
-// What can be trained, what of it is on this machine, and how the rest comes here.
+// The models screen: model types, their files on this machine, and downloads.
 
 import { api } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
-import { note } from "../../app/router.js";
+import { labelFor, t } from "../../app/i18n.js";
+import { storeQuery } from "../../app/router.js";
 import { fill, h, reconcile, setAttribute, setText } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -44,9 +44,9 @@ export function open(app, place) {
   });
   const filters = segments(
     t("models.filter"),
-    /** @type {Filter[]} */ (["all", "whole", "partial", "missing"]).map((value) => ({
+    /** @type {Filter[]} */ (["all", "ready", "incomplete", "missing"]).map((value) => ({
       value,
-      label: word("state", value),
+      label: labelFor("state", value),
     })),
     "all",
     (value) => {
@@ -56,15 +56,15 @@ export function open(app, place) {
   );
   const view = variantView(downloads, ({ id }) => {
     wanted.variant = id;
-    note("/models", wanted);
+    storeQuery("/models", wanted);
     showTrain();
   });
-  const [head, told] = [h("header"), h("div", { class: "stack" })];
+  const [head, intro] = [h("header"), h("div", { class: "stack" })];
   const detail = h(
     "section",
     { class: "panel type-detail", "aria-label": t("models.type"), hidden: true },
     head,
-    h("div", { class: "body stack" }, told, view.element),
+    h("div", { class: "body stack" }, intro, view.element),
   );
   const total = h("span", { class: "count-badge" });
   const train = h("a", { class: "button primary", href: "#/start" }, icon("play"), t("models.train"));
@@ -95,7 +95,7 @@ export function open(app, place) {
   function choose(id) {
     wanted.type = id;
     wanted.variant = "";
-    note("/models", wanted);
+    storeQuery("/models", wanted);
     draw();
     showDetail();
     if (detail.getBoundingClientRect().top > innerHeight * 0.8) detail.scrollIntoView({ block: "start" });
@@ -120,14 +120,14 @@ export function open(app, place) {
       h("div", { class: "tools" }, train),
     );
     fill(
-      told,
+      intro,
       abilities(model),
       h(
         "p",
         { class: "small soft" },
         titled(model.vram_note ?? ""),
         " ",
-        h("span", { class: "faint" }, t("source.of", { source: word("origin", model.vram_source) })),
+        h("span", { class: "faint" }, t("source.of", { source: labelFor("origin", model.vram_source) })),
       ),
       model.requirements.length > 0 &&
         h("p", { class: "small soft" }, t("models.requirements"), " ", model.requirements.map(titled).join(", ")),
@@ -137,14 +137,14 @@ export function open(app, place) {
   async function refetch() {
     const [found] = await Promise.all([api.models(), downloads.refetch()]);
     all = found.models;
-    if (!chosen()) wanted.type = (all.find((model) => stateOf(model) === "whole") ?? all[0])?.id ?? "";
+    if (!chosen()) wanted.type = (all.find((model) => stateOf(model) === "ready") ?? all[0])?.id ?? "";
     draw();
     showDetail();
     if (isFirst) parts.get(wanted.type)?.show();
     isFirst = false;
   }
 
-  /** The keys j and k. @param {number} step */
+  /** Moves the selection, for the keys j and k. @param {number} step */
   function move(step) {
     const buttons = [...parts.values()].map(({ button }) => button);
     const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
@@ -194,7 +194,7 @@ export function open(app, place) {
     ),
     title: () => t("nav.models"),
     topics: "gpu,task,system",
-    on: { status: downloads.look },
+    on: { status: downloads.refetchSoon },
     refetch,
     keys: { j: () => move(1), k: () => move(-1) },
     close() {
@@ -230,7 +230,7 @@ function typeRow(choose) {
   return {
     element: h("li", {}, button),
     button,
-    /** Brings it into view within the list. */
+    /** Scrolls it into view within the list. */
     show() {
       const list = button.closest("ul");
       if (list) list.scrollTop = Math.max(0, button.offsetTop - list.offsetTop - list.clientHeight / 3);
@@ -246,7 +246,7 @@ function typeRow(choose) {
       fill(medium, icon(model.type === "video" ? "film" : "image"));
       const [tone, sign] = STATES[stateOf(model)];
       setAttribute(state, "data-tone", tone);
-      fill(state, icon(sign), word("state", stateOf(model)));
+      fill(state, icon(sign), labelFor("state", stateOf(model)));
     },
   };
 }

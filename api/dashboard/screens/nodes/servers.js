@@ -1,15 +1,15 @@
-// The servers that share a database, where there are several: who is there, and what each does alone for all.
+// Servers that share a database, and the duties that each one leads.
 
 import { has } from "../../app/access.js";
 import { api } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { UNKNOWN } from "../../ui/format.js";
 import { stackedTable } from "../../ui/states.js";
 import { statusChip } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
 
-/** The panel; it is hidden while one server is alone, whatever became of those before it. */
+/** The panel; hidden while there is only one server. */
 export function servers() {
   const body = h("div", {});
   const element = h(
@@ -33,7 +33,7 @@ const heads = () => [
   { label: t("servers.server") },
   { label: t("node.state") },
   { label: t("servers.leads") },
-  { label: t("node.heard") },
+  { label: t("node.last_report") },
   { label: t("node.version") },
   { label: t("servers.since") },
 ];
@@ -42,7 +42,7 @@ const heads = () => [
 function row(server) {
   const chip = statusChip("node");
   chip.update(server.state);
-  const leads = server.leads.map((scope) => word("servers.leads", scope)).join(", ");
+  const leads = server.leads.map((scope) => labelFor("servers.leads", scope)).join(", ");
   return h(
     "tr",
     {},

@@ -1,4 +1,4 @@
-// Whether a machine is there.
+// Whether a machine is reachable.
 
-/** Nothing is heard of it, or it said that it ends. @param {API.Node} node */
-export const isGone = ({ state }) => state === "down" || state === "unknown";
+/** It sends no reports, or announced its end. @param {API.Node} node */
+export const isUnreachable = ({ state }) => state === "down" || state === "unknown";

@@ -1,14 +1,14 @@
-// The machines: whether each is there, what it has and runs, and whether anything new may start on it.
+// The machines screen: state, GPUs and tasks of each, and draining.
 
 import { has } from "../../app/access.js";
 import { api } from "../../app/api.js";
-import { t, tell } from "../../app/i18n.js";
+import { soon } from "../../app/debounce.js";
+import { t, translate } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { nodeAddress, taskAddress } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
-import { askFields } from "../../ui/ask_fields.js";
 import { askWhich } from "../../ui/dialog.js";
 import { fill, h, reconcile, setText } from "../../ui/dom.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { duration, UNKNOWN } from "../../ui/format.js";
 import { prose } from "../../ui/prose.js";
 import { loading, stackedTable } from "../../ui/states.js";
@@ -16,12 +16,12 @@ import { statusChip } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { servers } from "./servers.js";
-import { isGone } from "./state.js";
+import { isUnreachable } from "./state.js";
 
 const PAUSE_MS = 500;
 const AGAIN_MS = 5000;
 
-/** What a row shows. @typedef {{node: API.Node, nodes: API.Node[]}} Shown */
+/** The data of a row. @typedef {{node: API.Node, nodes: API.Node[]}} Shown */
 
 /** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
 export function open(app) {
@@ -33,7 +33,7 @@ export function open(app) {
 
   async function refetch() {
     const { nodes } = await api.nodes();
-    setText(counts, sayCounts(nodes));
+    setText(counts, showCounts(nodes));
     const isCluster = nodes.some((node) => node.slurm);
     if (rows?.isCluster !== isCluster) {
       rows = list(isCluster, () => attempt(refetch));
@@ -72,7 +72,7 @@ export function open(app) {
 }
 
 /**
- * The table. Its rows stay while they are asked for anew, so that whoever is at one by keyboard stays there.
+ * The table. Rows are reused, so that the keyboard focus stays.
  * @param {boolean} isCluster @param {() => void} changed
  */
 function list(isCluster, changed) {
@@ -87,7 +87,7 @@ function list(isCluster, changed) {
     element: h("div", {}, content, alone),
     /** @param {API.Node[]} nodes */
     update(nodes) {
-      const shown = byTrouble(nodes).map((node) => ({ node, nodes }));
+      const shown = problemsFirst(nodes).map((node) => ({ node, nodes }));
       reconcile(
         rows,
         parts,
@@ -100,14 +100,14 @@ function list(isCluster, changed) {
   };
 }
 
-/** Those that are silent or have ended before the others: among fifty nobody looks for them. @param {API.Node[]} nodes */
-function byTrouble(nodes) {
+/** Machines with problems first. @param {API.Node[]} nodes */
+function problemsFirst(nodes) {
   const rank = (/** @type {API.Node} */ { state }) => (state === "unknown" ? 0 : state === "down" ? 1 : 2);
   return [...nodes].sort((one, other) => rank(one) - rank(other));
 }
 
 /** @param {API.Node[]} nodes */
-function sayCounts(nodes) {
+function showCounts(nodes) {
   const states = /** @type {const} */ (["up", "draining", "unknown", "down"]);
   return states
     .map((state) => ({ state, n: nodes.filter((node) => node.state === state).length }))
@@ -123,7 +123,7 @@ const heads = (isCluster) => [
   ...(isCluster ? [{ label: "Slurm" }] : []),
   { label: t("node.gpus") },
   { label: t("node.tasks") },
-  { label: t("node.heard") },
+  { label: t("node.last_report") },
   { label: t("node.version") },
   { label: t("node.where") },
   { label: t("actions") },
@@ -132,7 +132,7 @@ const heads = (isCluster) => [
 /** @param {import("../../ui/table.js").Head[]} labels @param {boolean} isCluster @param {() => void} changed */
 function row(labels, isCluster, changed) {
   const chip = statusChip("node");
-  const said = h("div", {});
+  const stateBox = h("div", {});
   const cells = labels.map(({ label }) => h("td", { data: { label } }));
   const [name, state, ...others] = cells;
   const [slurm, [gpus, tasks, heard, version, where, actions]] = isCluster
@@ -140,7 +140,7 @@ function row(labels, isCluster, changed) {
     : [null, others];
   for (const cell of [gpus, heard, version]) cell.classList.add("nowrap");
   where.classList.add("foreign");
-  state.append(chip.element, said);
+  state.append(chip.element, stateBox);
   return {
     element: h("tr", {}, cells),
     /** @param {Shown} shown */
@@ -150,20 +150,20 @@ function row(labels, isCluster, changed) {
         h("a", { href: nodeAddress(node.name) }, node.name),
         node.is_this_server && h("span", { class: "faint small" }, ` ${t("node.here")}`),
       ]);
-      put(said, saidOf(node));
+      put(stateBox, stateDetails(node));
       if (slurm) put(slurm, slurmOf(node.slurm));
       setText(gpus, t("node.free", { free: node.gpus.available, all: node.gpus.total }));
       put(tasks, tasksOf(node, nodes));
-      put(heard, lastHeard(node));
+      put(heard, lastReport(node));
       setText(version, node.version ?? UNKNOWN);
       setText(where, node.host ?? UNKNOWN);
-      put(actions, deeds(node, changed));
+      put(actions, actionButtons(node, changed));
     },
   };
 }
 
 /**
- * Fills a cell where that differs from what it shows; whoever is at a button that goes is at the first one that comes.
+ * Fills a cell if its content differs; if a focused button disappears, focus the first new one.
  * @param {HTMLElement} cell @param {Child} content
  */
 function put(cell, content) {
@@ -175,12 +175,12 @@ function put(cell, content) {
   if (isHere) cell.querySelector("button")?.focus();
 }
 
-/** Why it is as it is, and what is to be looked at. @param {API.Node} node @returns {Child} */
-function saidOf(node) {
-  const problems = [node.source_problem, ...node.warnings.map((one) => tell(one.message, one.message_code))];
+/** The reason of its state, and problems to check. @param {API.Node} node @returns {Child} */
+function stateDetails(node) {
+  const problems = [node.source_problem, ...node.warnings.map((one) => translate(one.message, one.message_code))];
   return [
-    node.reason && h("p", { class: "soft small foreign" }, prose(tell(node.reason, node.reason_code))),
-    // The machine is up, and still somebody has to do something: among fifty it must be found.
+    node.reason && h("p", { class: "soft small foreign" }, prose(translate(node.reason, node.reason_code))),
+    // Problems of a machine that is up must be visible among many machines.
     problems.map((words) => words && h("p", { class: "warn small foreign" }, prose(words))),
   ];
 }
@@ -188,10 +188,10 @@ function saidOf(node) {
 /** @param {API.Node["slurm"]} slurm @returns {Child} */
 function slurmOf(slurm) {
   if (!slurm) return h("span", { class: "faint" }, t("node.slurm.none"));
-  const says = [slurm.says.join(" + "), slurm.partitions.join(", ")].filter(Boolean).join(" · ");
+  const slurmText = [slurm.says.join(" + "), slurm.partitions.join(", ")].filter(Boolean).join(" · ");
   return [
     t(`node.slurm.${slurm.state}`),
-    h("p", { class: "faint small foreign" }, says),
+    h("p", { class: "faint small foreign" }, slurmText),
     slurm.reason && h("p", { class: "soft small foreign" }, slurm.reason),
   ];
 }
@@ -199,36 +199,36 @@ function slurmOf(slurm) {
 /** @param {API.Node} node @param {API.Node[]} nodes @returns {Child} */
 function tasksOf(node, nodes) {
   if (!node.tasks.length) return h("span", { class: "faint" }, UNKNOWN);
-  const whereElse = (/** @type {string} */ id) =>
-    nodes.find((other) => other !== node && other.tasks.some((task) => task.task_id === id) && !isGone(other));
+  const otherNode = (/** @type {string} */ id) =>
+    nodes.find((other) => other !== node && other.tasks.some((task) => task.task_id === id) && !isUnreachable(other));
   return [
     node.tasks.map(({ task_id: id, task_type: type, has_ended: hasEnded }) => {
-      const other = isGone(node) && whereElse(id);
+      const other = isUnreachable(node) && otherNode(id);
       return h(
         "p",
         { class: "clip" },
         type === "training" ? h("a", { href: taskAddress(id) }, id) : id,
         other && h("span", { class: "soft small" }, " ", t("node.task.elsewhere", { node: other.name })),
-        !other && isGone(node) && hasEnded && h("span", { class: "soft small" }, " ", t("node.task.again")),
+        !other && isUnreachable(node) && hasEnded && h("span", { class: "soft small" }, " ", t("node.task.again")),
       );
     }),
-    isGone(node) &&
-      node.tasks.some(({ task_id: id, has_ended: hasEnded }) => !hasEnded && !whereElse(id)) &&
+    isUnreachable(node) &&
+      node.tasks.some(({ task_id: id, has_ended: hasEnded }) => !hasEnded && !otherNode(id)) &&
       h("p", { class: "warn small" }, t("node.tasks.unknown")),
   ];
 }
 
 /** @param {API.Node} node @returns {Child} */
-function lastHeard(node) {
+function lastReport(node) {
   if (node.is_this_server || !node.last_seen) return UNKNOWN;
   const age = t("node.ago", { age: duration(node.silent_seconds) });
-  return isGone(node) && node.silent_seconds !== null
+  return isUnreachable(node) && node.silent_seconds !== null
     ? [time(node.last_seen), h("p", { class: "soft small" }, age)]
     : time(node.last_seen);
 }
 
 /** @param {API.Node} node @param {() => void} changed @returns {Child} */
-function deeds(node, changed) {
+function actionButtons(node, changed) {
   if (!has("system:write")) return null;
   const { name } = node;
   const button = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ act) =>
@@ -242,7 +242,7 @@ function deeds(node, changed) {
     "div",
     { class: "tools" },
     node.drain ? button(t("node.undrain"), undrain) : button(t("node.drain"), () => drain(name, changed)),
-    isGone(node) && button(t("node.forget"), () => forget(name, changed)),
+    isUnreachable(node) && button(t("node.remove"), () => forget(name, changed)),
   );
 }
 
@@ -263,10 +263,10 @@ async function drain(name, changed) {
 
 /** @param {string} name @param {() => void} changed */
 async function forget(name, changed) {
-  const choices = [{ label: t("node.forget"), value: "forget", kind: "danger" }];
-  const title = t("node.forget.title", { node: name });
-  if (!(await askWhich({ title, text: t("node.forget.text"), choices }))) return;
+  const choices = [{ label: t("node.remove"), value: "forget", kind: "danger" }];
+  const title = t("node.remove.title", { node: name });
+  if (!(await askWhich({ title, text: t("node.remove.text"), choices }))) return;
   await api.forgetNode(name);
-  toast("ok", t("node.forgotten", { node: name }));
+  toast("ok", t("node.removed", { node: name }));
   changed();
 }

@@ -1,16 +1,16 @@
-// What is asked before a named model or one of its versions is changed or deleted.
+// Dialogs to change or delete a model or one of its versions.
 
 import { Refused } from "../../app/api.js";
 import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { askFields, MODEL_NAME } from "../../ui/ask_fields.js";
 import { askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
+import { askFields, MODEL_NAME } from "../../ui/form_dialog.js";
 import { toast } from "../../ui/toast.js";
 
-/** Aliases, as the service takes them. */
+/** Pattern of aliases that the service accepts. */
 const ALIASES = "\\s*([a-z][a-z0-9._\\-]{0,39}\\s*[,，]?\\s*)*";
 
 /** @param {string} text */
@@ -67,7 +67,10 @@ export const changeVersion = (version, changed) =>
     },
   );
 
-/** A copy with the words in its header that other programs look for. @param {API.ModelVersion} version @param {() => unknown} changed */
+/**
+ * Creates a copy whose header has the fields that other programs read.
+ * @param {API.ModelVersion} version @param {() => unknown} changed
+ */
 export function writeMetadata(version, changed) {
   const key = newKey();
   return askFields(
@@ -83,13 +86,13 @@ export function writeMetadata(version, changed) {
   );
 }
 
-/** @param {API.RegisteredModel} model @returns {Promise<boolean>} whether it is gone */
+/** @param {API.RegisteredModel} model @returns {Promise<boolean>} whether it was deleted */
 export const deleteModel = (model) =>
   deleteOne(t("registered.delete.title"), model.name, t("registered.delete.text", { n: model.versions }), () =>
     models.removeRegistered(model.name),
   );
 
-/** @param {API.ModelVersion} version @returns {Promise<boolean>} whether it is gone */
+/** @param {API.ModelVersion} version @returns {Promise<boolean>} whether it was deleted */
 export const deleteVersion = (version) =>
   deleteOne(t("version.delete.title", { n: version.version }), version.file_name, t("version.delete.text"), () =>
     models.removeVersion(version.model, version.version),
@@ -109,13 +112,13 @@ async function deleteOne(title, name, text, remove) {
     return true;
   } catch (error) {
     if (!(error instanceof Refused && error.code === "version_in_use")) throw error;
-    await tellUsers(name, error);
+    await showUsers(name, error);
     return false;
   }
 }
 
-/** What keeps it: aliases, and tasks that have not finished. @param {string} name @param {Refused} refused */
-function tellUsers(name, refused) {
+/** Lists what prevents the deletion: aliases and unfinished tasks. @param {string} name @param {Refused} refused */
+function showUsers(name, refused) {
   const { aliases, tasks } = /** @type {{aliases?: Record<string, number>|string[], tasks?: string[]}} */ (
     refused.data ?? {}
   );

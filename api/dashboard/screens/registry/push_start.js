@@ -1,17 +1,17 @@
-// A version goes to a repository of a hub: which one, and what is pushed.
+// Starts the push of a version to a repository of a hub.
 
 import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
-import { askFields } from "../../ui/ask_fields.js";
 import { h } from "../../ui/dom.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { bytes, count } from "../../ui/format.js";
 import { toast } from "../../ui/toast.js";
-import { formatOf } from "./words.js";
+import { formatOf } from "./version_text.js";
 
 const PART = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,95}";
 const REPOSITORY = `${PART}/${PART}`;
-/** Licences by the hub's words for them; another one can be said by a request. */
+/** Licence names of the hub; requests can name others. */
 const LICENSES = ["apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0", "openrail", "creativeml-openrail-m"];
 
 /** @param {API.ModelVersion} version @param {() => unknown} pushed */
@@ -23,19 +23,21 @@ export async function pushVersion(version, pushed) {
     fields(version, trigger),
     t("push.do"),
     async (given) => {
-      const { repository, license, base_model: base, trigger: word, token } = given;
-      const known = Object.entries({ license, base_model: base, trigger: word, token }).filter(([, value]) => value);
+      const { repository, license, base_model: base, trigger: triggerWord, token } = given;
+      const known = Object.entries({ license, base_model: base, trigger: triggerWord, token }).filter(
+        ([, value]) => value,
+      );
       const order = { repository, private: given.private !== "", samples: given.samples !== "" };
       await models.push(version.model, version.version, { ...order, ...Object.fromEntries(known) }, key);
     },
-    whatGoes(version),
+    contentText(version),
   );
   if (!isDone) return;
-  toast("ok", t("push.begun"));
+  toast("ok", t("push.started"));
   pushed();
 }
 
-/** @param {API.ModelVersion} version @param {string} trigger @returns {import("../../ui/ask_fields.js").Field[]} */
+/** @param {API.ModelVersion} version @param {string} trigger @returns {import("../../ui/form_dialog.js").Field[]} */
 const fields = (version, trigger) => [
   {
     name: "repository",
@@ -83,7 +85,7 @@ const fields = (version, trigger) => [
 ];
 
 /** @param {API.ModelVersion} version */
-const whatGoes = (version) =>
+const contentText = (version) =>
   h(
     "div",
     { class: "push-what" },

@@ -1,4 +1,4 @@
-// A named model with its versions, the newest first.
+// A saved model with its versions, newest first.
 
 import { whyNot } from "../../app/access.js";
 import { Refused } from "../../app/api.js";
@@ -6,14 +6,14 @@ import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { go, registeredAddress } from "../../app/router.js";
 import { fill, h, setText } from "../../ui/dom.js";
-import { count } from "../../ui/format.js";
+import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { menuButton } from "../../ui/menu.js";
 import { pagerOf } from "../../ui/pager.js";
 import { empty } from "../../ui/states.js";
 import { attempt, toast } from "../../ui/toast.js";
+import { transferList, watchTransfers } from "../models/transfers.js";
 import { changeModel, deleteModel } from "./dialogs.js";
-import { pushesPanel } from "./pushes.js";
 import { sampleGallery } from "./samples.js";
 import { versionCard } from "./version.js";
 
@@ -84,7 +84,7 @@ export function open(app, { id: name }) {
     }
   }
 
-  /** It stays while cards are made anew. @param {API.ModelVersion} version @param {string|null} owner */
+  /** The gallery is reused when cards are rebuilt. @param {API.ModelVersion} version @param {string|null} owner */
   function galleryOf(version, owner) {
     const gallery = galleries.get(version.version) ?? sampleGallery(version, owner);
     galleries.set(version.version, gallery);
@@ -156,11 +156,64 @@ export function open(app, { id: name }) {
     ),
     title: () => name,
     topics: "gpu,task,system",
-    on: { status: pushes.look },
+    on: { status: pushes.refetchSoon },
     refetch,
     close() {
       pushes.close();
       for (const gallery of galleries.values()) gallery.close();
+    },
+  };
+}
+
+/** Most pushes shown. */
+const SHOWN = 10;
+
+/** @param {string} model @returns {import("../models/transfers.js").TransferKind<API.Push>} */
+const pushesOf = (model) => ({
+  ask: async () => (await models.pushes({ model, limit: SHOWN })).pushes,
+  change: models.changePush,
+  question: {
+    title: "push.cancel.title",
+    text: "push.cancel.text",
+    sure: "push.cancel.do",
+    keep: "push.cancel.keep",
+  },
+  idOf: ({ push_id: id }) => id,
+  nameOf: ({ version, repository, push_id: id }) => (repository ? `v${version} → ${repository}` : id),
+  filesOf: ({ files }) =>
+    files.map(({ name, size, sent, status }) => ({
+      name,
+      title: null,
+      text: status === "completed" ? bytes(size) : `${bytes(sent)} / ${bytes(size)}`,
+    })),
+  resultOf: ({ url, is_new: isNew }) => [
+    isNew === false && h("p", { class: "soft" }, t("push.nothing_new")),
+    url?.startsWith("http") &&
+      h("a", { class: "foreign", href: url, target: "_blank", rel: "noopener noreferrer" }, url),
+  ],
+});
+
+/** @param {string} model */
+function pushesPanel(model) {
+  const watched = watchTransfers(pushesOf(model), () => {});
+  const list = transferList(watched);
+  const element = h(
+    "section",
+    { class: "panel downloads", "aria-label": t("pushes"), hidden: true },
+    h("header", {}, h("h2", {}, t("pushes"))),
+    list.element,
+  );
+  const forget = watched.shown.watch((found) => {
+    element.hidden = found.length === 0;
+  });
+  return {
+    element,
+    refetch: watched.refetch,
+    refetchSoon: watched.refetchSoon,
+    close() {
+      forget();
+      list.close();
+      watched.close();
     },
   };
 }

@@ -1,11 +1,11 @@
-// A named model in the list.
+// The row of a saved model in the list.
 
 import { t } from "../../app/i18n.js";
 import { registeredAddress } from "../../app/router.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { setTime, time } from "../../ui/time.js";
-import { aliasChips, formatWords } from "./words.js";
+import { aliasChips, formatText } from "./version_text.js";
 
 /** @param {API.RegisteredModel} first */
 export function registeredRow(first) {
@@ -42,7 +42,7 @@ export function registeredRow(first) {
         model.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
       );
       fill(aliases, aliasChips(Object.entries(model.aliases).map(([alias, version]) => `${alias} → ${version}`)));
-      setText(format, model.latest ? formatWords(model.latest) : "");
+      setText(format, model.latest ? formatText(model.latest) : "");
       setText(versions, t("registry.versions", { n: count(model.versions) }));
       setText(size, model.latest ? bytes(model.latest.size_bytes) : "");
       setText(owner, model.owner ?? "");

@@ -1,25 +1,25 @@
-// What a version makes: its samples, more of them by drag and drop, and one at a time in large.
+// The samples of a version: gallery, upload by drag and drop, and lightbox.
 
 import { whyNot } from "../../app/access.js";
 import { models, sampleURL } from "../../app/api_models.js";
+import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
-import { soon } from "../../app/soon.js";
-import { askFields } from "../../ui/ask_fields.js";
 import { askWhich } from "../../ui/dialog.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openLightbox } from "../../ui/lightbox.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { filePicker, takeDrops } from "../../ui/uploads/drop.js";
+import { dropZone, filePicker } from "../../ui/uploads/drop.js";
 import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, onUploaded } from "../../ui/uploads/uploads.js";
 
 const ACCEPTED = "image/png,image/jpeg,image/webp,image/gif,video/mp4,video/webm";
-/** Samples that come together are shown together. */
+/** Pause that combines samples uploaded together. */
 const SHOW_PAUSE_MS = 700;
-/** Pictures that are about to be sent, of which so many are shown. */
+/** Most previews of images before an upload. */
 const PREVIEWS = 12;
 
 /** The samples of one version. @param {API.ModelVersion} version @param {string|null} owner of the model */
@@ -48,7 +48,10 @@ export function sampleGallery({ model, version, samples }, owner) {
     else picker.click();
   });
 
-  /** Asks how they were made, and sends them. @param {readonly import("../../ui/uploads/files.js").Found[]} files */
+  /**
+   * Asks for details of the samples and uploads them.
+   * @param {readonly import("../../ui/uploads/files.js").Found[]} files
+   */
   function add(files) {
     const why = denied();
     if (why) return toast("bad", why);
@@ -104,8 +107,8 @@ export function sampleGallery({ model, version, samples }, owner) {
 
   const refetch = async () => draw((await models.samples(model, version)).samples);
   const refetchSoon = soon(() => void attempt(refetch), SHOW_PAUSE_MS);
-  const forgetUploads = onUploaded((each) => each === place && refetchSoon());
-  const forgetDrops = takeDrops(
+  const unwatchUploads = onUploaded((each) => each === place && refetchSoon());
+  const removeDropZone = dropZone(
     () => denied() ?? t("samples.drop", { n: version }),
     (transfer) => {
       const found = droppedFiles(transfer);
@@ -125,8 +128,8 @@ export function sampleGallery({ model, version, samples }, owner) {
       if (now.samples !== shown) void attempt(refetch);
     },
     close() {
-      forgetDrops();
-      forgetUploads();
+      removeDropZone();
+      unwatchUploads();
       refetchSoon.cancel();
       panel.close();
     },
@@ -153,8 +156,8 @@ async function askHow(files, send) {
       ],
       t("samples.add.do"),
       async (given) => {
-        const told = Object.entries(given).filter(([, value]) => value !== "");
-        send({ kind: "sample", ...Object.fromEntries(told) });
+        const filled = Object.entries(given).filter(([, value]) => value !== "");
+        send({ kind: "sample", ...Object.fromEntries(filled) });
       },
       preview,
     );

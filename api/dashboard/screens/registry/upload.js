@@ -1,16 +1,16 @@
-// Models that were made elsewhere: dragged in or chosen, named, and sent in parts that can be resumed.
+// Uploads of models: drag and drop or file picker, name, resumable upload.
 
 import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
 import { registeredAddress } from "../../app/router.js";
-import { askFields, MODEL_NAME } from "../../ui/ask_fields.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
+import { askFields, MODEL_NAME } from "../../ui/form_dialog.js";
 import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { filePicker, takeDrops } from "../../ui/uploads/drop.js";
+import { dropZone, filePicker } from "../../ui/uploads/drop.js";
 import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
@@ -25,7 +25,7 @@ const SHA256 = "\\s*([0-9a-f]{64})?\\s*";
 export function modelUploads(added) {
   const panel = uploadsPanel((place) => place.startsWith(PLACE));
   const [left, done] = [h("div"), h("div", { "aria-live": "polite" })];
-  /** What was told of uploads that were cut off. @type {Record<string, string>[]} */
+  /** Metadata of interrupted uploads. @type {Record<string, string>[]} */
   let cutOff = [];
   const picker = filePicker(false, (input) => add(chosenFiles(input)), { accept: ACCEPTED, isOne: true });
   const button = h("button", { class: "button", type: "button" }, icon("up"), t("model.upload"));
@@ -85,14 +85,14 @@ export function modelUploads(added) {
     );
   }
 
-  const forgetDrops = takeDrops(
+  const removeDropZone = dropZone(
     () => denied() ?? t("model.upload.drop"),
     (transfer) => {
       const found = droppedFiles(transfer);
       attempt(async () => add(await found));
     },
   );
-  const forgetUploads = onUploaded((place, result) => {
+  const unwatchUploads = onUploaded((place, result) => {
     if (!place.startsWith(PLACE) || !result?.model) return;
     const link = h("a", { href: registeredAddress(result.model) }, t("version.made.open"));
     fill(done, note("ok", h("p", {}, t("version.made", { n: result.version, name: result.model }), " ", link)));
@@ -116,14 +116,14 @@ export function modelUploads(added) {
       setAttribute(button, "title", why);
     },
     close() {
-      forgetDrops();
-      forgetUploads();
+      removeDropZone();
+      unwatchUploads();
       panel.close();
     },
   };
 }
 
-/** A name that the service takes. @param {string} file */
+/** A valid model name for a file. @param {string} file */
 const nameFor = (file) =>
   file
     .replace(/\.[^.]*$/, "")

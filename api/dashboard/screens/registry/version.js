@@ -1,4 +1,4 @@
-// One version of a model: what it is, what it came from, and what can be done with it.
+// One version of a saved model: file details, origin, and actions.
 
 import { whyNot } from "../../app/access.js";
 import { models, versionURL } from "../../app/api_models.js";
@@ -13,15 +13,15 @@ import { attempt, toast } from "../../ui/toast.js";
 import { metadataList } from "../models/examine.js";
 import { changeVersion, deleteVersion, writeMetadata } from "./dialogs.js";
 import { pushVersion } from "./push_start.js";
-import { aliasChips, formatOf, formatWords, originOf } from "./words.js";
+import { aliasChips, formatOf, formatText, originOf } from "./version_text.js";
 
-/** The alias that most people look for. */
+/** The alias for the production version. */
 const PROD = "prod";
 
 /**
  * @param {API.ModelVersion} version @param {string|null} owner of the model
  * @param {boolean} isNewest @param {() => unknown} changed
- * @param {Node} gallery of its samples @param {() => unknown} pushed called when a push has begun
+ * @param {Node} gallery of its samples @param {() => unknown} pushed called when a push has started
  */
 export function versionCard(version, owner, isNewest, changed, gallery, pushed) {
   const denied = whyNot("models:write", owner);
@@ -103,7 +103,7 @@ const fact = (label, value) =>
   value !== "" &&
   !(Array.isArray(value) && !value.length) && [h("dt", {}, label), h("dd", { class: "foreign" }, value)];
 
-/** What its header says. @param {API.ModelVersion} version */
+/** The details in the file's header. @param {API.ModelVersion} version */
 function fileFacts(version) {
   const format = formatOf(version);
   const metadata = format.metadata ?? {};
@@ -114,7 +114,7 @@ function fileFacts(version) {
     h(
       "dl",
       { class: "facts" },
-      fact(t("kind"), formatWords(version)),
+      fact(t("kind"), formatText(version)),
       fact(t("fact.dtype"), [format.dtype, format.quantisation].filter(Boolean).join(", ")),
       fact(t("fact.parameters"), isKnown(format.parameters) ? count(format.parameters) : null),
       fact(t("fact.keys"), format.keys),
@@ -128,7 +128,7 @@ function fileFacts(version) {
   );
 }
 
-/** What it came from. @param {API.ModelVersion} version */
+/** The origin of a version. @param {API.ModelVersion} version */
 function originFacts(version) {
   const origin = originOf(version);
   const task = typeof origin.task_id === "string" ? origin.task_id : null;
@@ -176,5 +176,5 @@ const datasetLink = (reference) => [
   " ",
 ];
 
-/** With as much of a hash as tells it from others. @param {string} reference */
+/** Shortens a hash to its first characters. @param {string} reference */
 const shortReference = (reference) => reference.replace(/(@sha256:[0-9a-f]{12})[0-9a-f]+$/, "$1…");

@@ -1,4 +1,4 @@
-// What trainings made, and what was made elsewhere: named models, each with its newest version and its aliases.
+// The library screen: saved models with their newest versions and aliases.
 
 import { access } from "../../app/access.js";
 import { models } from "../../app/api_models.js";
@@ -26,7 +26,7 @@ export function open(app, place) {
     nothing,
   });
   const uploads = modelUploads(list.refetchOrRetry);
-  const forgetAccess = access.watch(uploads.showAccess);
+  const unwatchAccess = access.watch(uploads.showAccess);
   return {
     element: h(
       "div",
@@ -48,7 +48,7 @@ export function open(app, place) {
     refetch: list.refetch,
     keys: list.keys,
     close() {
-      forgetAccess();
+      unwatchAccess();
       uploads.close();
       list.close();
     },

@@ -1,14 +1,14 @@
-// Signing in: with a key, or where the organisation's accounts are.
+// The sign-in screen: by key, or by OpenID Connect.
 
-import { access, learnAccess } from "../../app/access.js";
+import { access, loadAccess } from "../../app/access.js";
 import { api, Refused } from "../../app/api.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 
-/** What is a key in what was pasted: people copy whole headers. */
+/** Finds a key in pasted text, such as a whole header. */
 const KEY = /dp_[a-z0-9]+_\S+/i;
 const LONGEST_PROBLEM = 500;
 
@@ -34,28 +34,28 @@ export function open(app, { query }) {
   const elsewhere = h("div", { class: "stack" });
 
   /** @param {string} text */
-  const complain = (text) => fill(problem, text && note("bad", h("p", { class: "foreign" }, text)));
+  const showProblem = (text) => fill(problem, text && note("bad", h("p", { class: "foreign" }, text)));
 
   /** @param {Event} event */
   async function submit(event) {
     event.preventDefault();
     const written = field.value.trim();
     if (!written) return field.focus();
-    // It stays nowhere in the page, whatever becomes of it.
+    // The key is removed from the page in any case.
     field.value = "";
     button.disabled = true;
-    complain("");
+    showProblem("");
     try {
       app.signedIn(await api.logIn(KEY.exec(written)?.[0] ?? written));
     } catch (error) {
-      complain(refusalWords(error));
+      showProblem(refusalText(error));
     } finally {
       button.disabled = false;
       field.focus();
     }
   }
 
-  /** The link to where the organisation's accounts are; the way back leads to where one was. */
+  /** The link to OpenID Connect, which returns to the current address. */
   function showElsewhere() {
     const place = access.value?.oidc;
     const next = `/${location.hash.startsWith("#/sign-in") ? "" : location.hash}`;
@@ -69,8 +69,8 @@ export function open(app, { query }) {
   }
 
   const forget = access.watch(showElsewhere);
-  if (!access.value) learnAccess().catch(() => {});
-  complain(query.get("problem")?.slice(0, LONGEST_PROBLEM) ?? said(app.signedOutBy));
+  if (!access.value) loadAccess().catch(() => {});
+  showProblem(query.get("problem")?.slice(0, LONGEST_PROBLEM) ?? reasonText(app.signedOutBy));
   return {
     element: h(
       "div",
@@ -98,5 +98,5 @@ export function open(app, { query }) {
   };
 }
 
-/** Why one is no longer signed in; nothing for somebody who comes. @param {unknown} why */
-const said = (why) => (why instanceof Refused && why.code !== "unauthenticated" ? refusalWords(why) : "");
+/** Why the session has ended; empty for a first visit. @param {unknown} why */
+const reasonText = (why) => (why instanceof Refused && why.code !== "unauthenticated" ? refusalText(why) : "");

@@ -1,4 +1,4 @@
-// The second step: on what. Datasets by name and version, or directories on the server; and how they are cut.
+// Step 2: the datasets, by name and version or as directories on the server, and their settings.
 
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
@@ -11,11 +11,11 @@ import { findingItem } from "./findings.js";
 import { settingField } from "./setting_field.js";
 import { helpOf } from "./settings_form.js";
 
-const MOST = 500;
+const MAX_COUNT = 500;
 
 /** @typedef {{dataset?: string, path?: string, num_repeats?: number, [name: string]: unknown}} Directory */
 
-/** @param {import("./draft.js").Draft} draft @param {() => void} changed called when another dataset was chosen */
+/** @param {import("./draft.js").Draft} draft @param {() => void} changed called when the dataset has changed */
 export function datasetChoice(draft, changed) {
   /** @type {readonly API.Dataset[]} */
   let known = [];
@@ -63,8 +63,8 @@ export function datasetChoice(draft, changed) {
     parts = shown.map((each, place) => {
       const set = (/** @type {Directory|null} */ next) => {
         const now = directories();
-        const isKept = next && Object.keys(next).length > 0;
-        put(isKept ? [...now.slice(0, place), next, ...now.slice(place + 1)] : now.filter((_, i) => i !== place));
+        const isFilled = next && Object.keys(next).length > 0;
+        put(isFilled ? [...now.slice(0, place), next, ...now.slice(place + 1)] : now.filter((_, i) => i !== place));
         draw();
       };
       return directoryRow(each, place, known, shown.length > 1, set, model, draft);
@@ -78,7 +78,7 @@ export function datasetChoice(draft, changed) {
     for (const field of fields) field.update();
   }
 
-  data.list({ limit: MOST }).then(
+  data.list({ limit: MAX_COUNT }).then(
     ({ datasets }) => {
       known = datasets.filter(({ latest }) => latest !== null);
       draw();
@@ -89,12 +89,12 @@ export function datasetChoice(draft, changed) {
   return {
     element,
     update: draw,
-    /** The one named dataset that is trained on; null: several, or none. @returns {string|null} */
+    /** The reference of the only named dataset, or null. @returns {string|null} */
     get reference() {
       const [first, ...others] = directories();
       return others.length ? null : (first?.dataset ?? null);
     },
-    /** The keys of a dataset, as fields. @param {API.ModelSettings|null} found */
+    /** Shows the keys of a dataset as fields. @param {API.ModelSettings|null} found */
     describe(found) {
       model = found;
       const table = found?.tables.find(({ name, file }) => file === "dataset" && !name);
@@ -136,7 +136,7 @@ export function datasetChoice(draft, changed) {
 }
 
 /**
- * One directory, or one dataset by its name.
+ * One directory, or one named dataset.
  * @param {Directory} directory @param {number} place @param {readonly API.Dataset[]} known @param {boolean} isOneOfMany
  * @param {(next: Directory|null) => void} set @param {API.ModelSettings|null} model @param {import("./draft.js").Draft} draft
  */
@@ -207,7 +207,7 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
         "div",
         { class: "directory-fields" },
         source.map((each) => each.element),
-        // The toy knows neither this nor any other setting of a directory.
+        // The toy supports no settings of a directory.
         table && Object.keys(directory).length > 0 && repeats.element,
       ),
       own.length > 0 &&
@@ -224,10 +224,10 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
     ),
     /** @param {SeverityFinding[]} findings */
     show(findings) {
-      const told = [...(table ? [repeats] : []), ...own].flatMap((each) => each.show(findings));
-      // Whatever else is said of the directory stands beside what names it.
-      const others = findings.filter((each) => !told.includes(each));
-      return [...told, ...source.flatMap((each) => each.show(others))];
+      const marked = [...(table ? [repeats] : []), ...own].flatMap((each) => each.show(findings));
+      // Other findings of the directory are shown next to its name.
+      const others = findings.filter((each) => !marked.includes(each));
+      return [...marked, ...source.flatMap((each) => each.show(others))];
     },
   };
 }

@@ -1,6 +1,6 @@
-// The first step: what is trained, and whether all that it needs is here.
+// Step 1: the model type, and whether its files are present.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { firstVariant, STATES, stateOf } from "../models/state.js";
@@ -11,7 +11,7 @@ import { helpOf } from "./settings_form.js";
 
 /**
  * @param {import("../models/downloads.js").Downloads} downloads @param {import("./draft.js").Draft} draft
- * @param {(model: API.Model|null, variant: API.Variant|null) => void} chosen by hand; null: the toy
+ * @param {(model: API.Model|null, variant: API.Variant|null) => void} chosen called when the user chooses one; null: the toy
  */
 export function modelChoice(downloads, draft, chosen) {
   /** @type {readonly API.Model[]} */
@@ -26,10 +26,10 @@ export function modelChoice(downloads, draft, chosen) {
   const cards = h("div", { class: "model-cards", role: "group", "aria-label": t("models.types") });
   const picker = h("div", { class: "stack model-picker" }, search, cards);
   const view = variantView(downloads, (variant) => chosen(model(), variant));
-  const told = h("div", { class: "stack" });
+  const summary = h("div", { class: "stack" });
   const paths = h("div", { class: "form-grid" });
   const files = h("details", {}, h("summary", { class: "small soft" }, t("group.paths")), paths);
-  const element = h("div", { class: "stack" }, picker, told, view.element, files);
+  const element = h("div", { class: "stack" }, picker, summary, view.element, files);
   /** @type {ReturnType<typeof settingField>[]} */
   let fields = [];
 
@@ -89,9 +89,9 @@ export function modelChoice(downloads, draft, chosen) {
           ),
           h(
             "span",
-            { class: "status", data: { tone }, title: word("state", stateOf(each)) },
+            { class: "status", data: { tone }, title: labelFor("state", stateOf(each)) },
             icon(sign),
-            h("span", { class: "visually-hidden" }, word("state", stateOf(each))),
+            h("span", { class: "visually-hidden" }, labelFor("state", stateOf(each))),
           ),
         );
       }),
@@ -106,11 +106,11 @@ export function modelChoice(downloads, draft, chosen) {
     const found = model();
     view.element.hidden = !found;
     files.hidden = !found;
-    fill(told, found && abilities(found));
+    fill(summary, found && abilities(found));
     if (found) view.update(found, variant ?? view.variant?.id ?? firstVariant(found).id);
   }
 
-  /** Scrolls the list, and not the page, to what is chosen. */
+  /** Scrolls the list, but not the page, to the selected type. */
   function reveal() {
     const chosen = /** @type {HTMLElement|null} */ (cards.querySelector('[aria-pressed="true"]'));
     if (!chosen) return;
@@ -126,19 +126,19 @@ export function modelChoice(downloads, draft, chosen) {
     get model() {
       return model();
     },
-    /** What is known of all types. @param {readonly API.Model[]} found */
+    /** Sets the known model types. @param {readonly API.Model[]} found */
     know(found) {
       all = found;
       drawCards();
       draw();
     },
-    /** Shows what was chosen elsewhere. @param {string} id @param {string} [variant] */
+    /** Selects a type that was chosen elsewhere. @param {string} id @param {string} [variant] */
     select(id, variant) {
       type = id;
       const found = model();
       draw(found ? (variant ?? firstVariant(found).id) : undefined);
     },
-    /** Its paths, as fields. @param {API.ModelSettings|null} settings */
+    /** Shows its paths as fields. @param {API.ModelSettings|null} settings */
     describe(settings) {
       const table = settings?.tables.find(({ name }) => name === "model");
       fields = (table?.settings ?? [])

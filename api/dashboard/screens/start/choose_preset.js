@@ -1,25 +1,25 @@
-// The third step: settings that somebody is known to have trained with, by the memory of a GPU.
+// Step 3: presets, by the memory of a GPU.
 
 import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { titled } from "../models/titles.js";
-import { measuredWords } from "./memory.js";
+import { measuredText } from "./memory.js";
 
-/** GB of the boards that people have. */
+/** Common memory sizes of GPUs, in GB. */
 const TIERS = [12, 16, 24, 48, 80];
-/** How far below its name a board's memory may be: 24 GB boards tell 23,028 MB. */
+/** Real memory relative to the nominal size: 24 GB boards report 23,028 MB. */
 const SLACK = 0.9;
 
-/** The largest tier that this machine's GPUs reach; null: they are not known. */
+/** The largest tier that this machine's GPUs reach; null: unknown. */
 export function ownTier() {
   const totals = (machine.value?.gpus ?? []).map(({ memory }) => memory.total).filter((mb) => mb !== null);
   const most = Math.max(0, ...totals.map((mb) => mb / 1024));
   return TIERS.filter((tier) => most >= tier * SLACK).pop() ?? null;
 }
 
-/** @param {(preset: API.Preset|null) => void} chosen by hand; null: own settings */
+/** @param {(preset: API.Preset|null) => void} chosen called when the user chooses one; null: custom settings */
 export function presetChoice(chosen) {
   /** @type {readonly API.Preset[]} */
   let known = [];
@@ -62,7 +62,7 @@ export function presetChoice(chosen) {
         h("span", { class: "small" }, titled(preset.title)),
         preset.known_memory_gb !== null &&
           h("span", { class: "tiny ok" }, t("preset.known", { gb: preset.known_memory_gb })),
-        preset.memory && h("span", { class: "tiny ok" }, measuredWords(preset.memory)),
+        preset.memory && h("span", { class: "tiny ok" }, measuredText(preset.memory)),
         preset.variant !== variant?.id &&
           h("span", { class: "tiny warn" }, t("preset.other", { variant: preset.variant })),
         h("span", { class: "tiny faint foreign" }, t("preset.source", { source: titled(preset.source) })),
@@ -100,7 +100,7 @@ export function presetChoice(chosen) {
   return {
     element,
     close: forget,
-    /** The one for this machine's GPUs, of this variant; null: none is known. */
+    /** The preset for this machine's GPUs and this variant, or null. */
     get best() {
       const tier = ownTier();
       const fitting = known.filter((each) => each.variant === variant?.id && tier !== null && each.memory_gb <= tier);

@@ -1,10 +1,10 @@
-// The place of what is wished of a cluster: its fields are fetched where there is one, or a copied request has wishes.
+// Slurm options, loaded if there is a cluster or the copied request has them.
 
 import { fill, h } from "../../ui/dom.js";
 
-export function clusterPlace() {
+export function clusterSection() {
   const element = h("div", { hidden: true });
-  /** @type {ReturnType<typeof import("./cluster_options.js").clusterWishes>|null} */
+  /** @type {ReturnType<typeof import("./cluster_options.js").clusterOptions>|null} */
   let fields = null;
   /** @type {API.Overview["executor"]|null} */
   let executor = null;
@@ -12,25 +12,25 @@ export function clusterPlace() {
   let given;
 
   async function fetchFields() {
-    const { clusterWishes } = await import("./cluster_options.js");
-    fields ??= clusterWishes();
+    const { clusterOptions } = await import("./cluster_options.js");
+    fields ??= clusterOptions();
     fill(element, fields.element);
     element.hidden = false;
     if (executor) fields.offer(executor);
     fields.choose({ slurm: given });
   }
 
-  const wish = () => (fields ? fields.wish() : (given ?? undefined));
+  const toRequest = () => (fields ? fields.toRequest() : (given ?? undefined));
   return {
     element,
-    wish,
+    toRequest,
     /** @param {API.Overview["executor"]} known */
     offer(known) {
       executor = known;
-      given = wish();
+      given = toRequest();
       if (fields || known.name === "slurm") fetchFields();
     },
-    /** @param {API.Request} begun */
+    /** @param {API.Request} initial */
     choose({ slurm }) {
       given = slurm;
       if (fields || slurm) fetchFields();

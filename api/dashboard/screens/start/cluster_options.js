@@ -1,12 +1,12 @@
-// What a training wishes of the cluster that it runs on. Not there where trainings run on one machine.
+// The Slurm options of a training. Hidden without a cluster.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem } from "./findings.js";
 
-/** @typedef {NonNullable<API.Request["slurm"]>} Wishes */
-/** As the service takes them: their bounds are its own. @satisfies {Record<string, number>} */
+/** @typedef {NonNullable<API.Request["slurm"]>} SlurmOptions */
+/** Upper limits of the service. @satisfies {Record<string, number>} */
 const NUMBERS = { time_limit: 527_040, cpus_per_gpu: 1024, memory_per_gpu: 2 ** 31 };
 const TEXTS = { partition: 256, constraint: 256, account: 64, qos: 64 };
 
@@ -20,7 +20,7 @@ const field = (name, input) =>
     hint: t(/** @type {any} */ (`slurm.${name}.hint`)),
   });
 
-export function clusterWishes() {
+export function clusterOptions() {
   const [partitions, features] = [choices("slurm-partitions"), choices("slurm-features")];
   const lists = { partition: partitions.id, constraint: features.id };
   const texts = Object.entries(TEXTS).map(([name, maxlength]) => {
@@ -48,22 +48,22 @@ export function clusterWishes() {
   );
   let hasCluster = false;
 
-  /** @returns {Wishes|undefined} */
-  function wish() {
+  /** @returns {SlurmOptions|undefined} */
+  function toRequest() {
     const given = [
       ...texts.map(({ name, input }) => [name, input.value.trim()]),
       ...numbers.map(({ name, input }) => [name, input.valueAsNumber]),
     ].filter(([, value]) => value);
-    return given.length ? /** @type {Wishes} */ (Object.fromEntries(given)) : undefined;
+    return given.length ? /** @type {SlurmOptions} */ (Object.fromEntries(given)) : undefined;
   }
 
-  // What a copied request wishes is shown even where there is no cluster: the service refuses it until it is emptied.
+  // Options of a copied request are shown even without a cluster: the service rejects them until they are removed.
   const show = () => {
-    element.hidden = !hasCluster && !wish();
+    element.hidden = !hasCluster && !toRequest();
   };
   return {
     element,
-    wish,
+    toRequest,
     /** @param {API.Overview["executor"]} executor */
     offer(executor) {
       hasCluster = executor.name === "slurm";
@@ -77,7 +77,7 @@ export function clusterWishes() {
         );
       show();
     },
-    /** @param {Pick<API.Request, "slurm">} begun */
+    /** @param {Pick<API.Request, "slurm">} initial */
     choose({ slurm }) {
       const given = /** @type {Record<string, string|number|null>} */ (slurm ?? {});
       for (const { name, input } of fields) input.value = String(given[name] ?? "");

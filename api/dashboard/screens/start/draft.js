@@ -1,9 +1,9 @@
-// The request that the form edits: its configuration and dataset as values, by their place.
+// The request that the form edits: configuration and dataset as nested values, by path.
 
 /** @typedef {Record<string, unknown>} Table */
-/** Keys, from the outermost on; a number is a place in a list. @typedef {readonly (string|number)[]} Path */
+/** Keys from the top level down; numbers are list indexes. @typedef {readonly (string|number)[]} Path */
 
-/** A LoRA with plain values: the learning rate is that of the trainer's main example. @type {Table} */
+/** A LoRA with common values. The learning rate is that of the trainer's main example. @type {Table} */
 export const PLAIN = {
   epochs: 20,
   micro_batch_size_per_gpu: 1,
@@ -17,7 +17,7 @@ export const PLAIN = {
 /** @type {Table} */
 export const PLAIN_DATASET = { resolutions: [512], enable_ar_bucket: true, min_ar: 0.5, max_ar: 2, num_ar_buckets: 7 };
 
-/** @param {() => void} changed called after each change by hand */
+/** @param {() => void} changed called after each change by the user */
 export function requestDraft(changed) {
   /** @type {{config: Table, dataset: Table}} */
   let values = { config: {}, dataset: {} };
@@ -34,7 +34,7 @@ export function requestDraft(changed) {
     },
     /** @param {Path} path from `config` or `dataset` on */
     get: (path) => path.reduce((/** @type {any} */ at, key) => at?.[key], values),
-    /** Sets a value, or takes it away; tables on the way are made. @param {Path} path @param {unknown} value undefined: away */
+    /** Sets or deletes a value; creates missing tables. @param {Path} path @param {unknown} value undefined: delete */
     set(path, value) {
       /** @type {any} */
       let at = values;
@@ -52,7 +52,10 @@ export function requestDraft(changed) {
 
 /** @typedef {ReturnType<typeof requestDraft>} Draft */
 
-/** What was typed, as a value: JSON, which TOML's lists and numbers are, too. Throws SyntaxError. @param {string} text @returns {unknown} */
+/**
+ * Parses typed text as JSON, which covers TOML's numbers and lists. Throws SyntaxError.
+ * @param {string} text @returns {unknown}
+ */
 export function readValue(text) {
   const plain = text
     .replace(/'([^'"]*)'/g, '"$1"')

@@ -1,4 +1,4 @@
-// A text area for a TOML file: numbered lines, and findings at their line.
+// A text area for a TOML file with line numbers and findings.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
@@ -40,7 +40,7 @@ export function tomlEditor(name, label, placeholder, changed) {
     list,
   );
   const isInside = new RegExp(`^/${name}(?:_toml)?(/|$)`);
-  /** The worst of each line. @type {Map<number, "error"|"warning">} */
+  /** The highest severity of each line. @type {Map<number, "error"|"warning">} */
   let marked = new Map();
 
   function number() {
@@ -96,10 +96,10 @@ export function tomlEditor(name, label, placeholder, changed) {
       area.value = text;
       number();
     },
-    /** Shows the findings that point into this file, and gives these back. @param {SeverityFinding[]} findings */
+    /** Shows the findings of this file and returns them. @param {SeverityFinding[]} findings */
     show(findings) {
       marked = new Map();
-      // The structured form is shown as the same text.
+      // A structured request is shown as text, too.
       const own = findings.filter(({ pointer }) => isInside.test(pointer));
       const items = own.map((finding) => {
         const inside = finding.pointer.replace(isInside, "$1");

@@ -1,4 +1,4 @@
-// A field of the form with the findings that point to it.
+// A form field with its findings.
 
 import { fill, h } from "../../ui/dom.js";
 import { findingItem } from "./findings.js";

@@ -1,4 +1,4 @@
-// What was found in a request, at its place.
+// Findings of a request, shown near their fields.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
@@ -7,8 +7,8 @@ import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 
 /**
- * What was found, in a sentence. @param {readonly SeverityFinding[]} findings
- * @param {...Child} more beside it, where there are errors
+ * A summary of the findings. @param {readonly SeverityFinding[]} findings
+ * @param {...Child} more content shown in addition if there are errors
  */
 export function verdict(findings, ...more) {
   const errors = findings.filter(({ severity }) => severity === "error").length;
@@ -20,10 +20,10 @@ export function verdict(findings, ...more) {
 
 /**
  * @param {SeverityFinding} finding
- * @param {string} where its pointer, where that says something
+ * @param {string} where its pointer, if useful
  * @param {number|null} line of a file
- * @param {() => void} [goTo] shows that line
- * @param {Child} [actions] what can be done about it
+ * @param {() => void} [goTo] scrolls to that line
+ * @param {Child} [actions] actions for the user
  */
 export function findingItem(finding, where, line, goTo, actions = null) {
   const place = line
@@ -44,7 +44,7 @@ export function findingItem(finding, where, line, goTo, actions = null) {
 }
 
 /**
- * Errors and warnings of an answer in one list, errors first.
+ * Errors and warnings in one list, errors first.
  * @template {API.Finding} T
  * @param {{errors: readonly T[], warnings: readonly T[]}} found
  */

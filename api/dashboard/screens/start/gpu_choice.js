@@ -1,4 +1,4 @@
-// Which GPUs: any so many, or exactly these.
+// The choice of GPUs: any number of free ones, or specific ones.
 
 import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
@@ -49,16 +49,16 @@ export function gpuChoice() {
       return own;
     },
     /** The part of the request. */
-    wish() {
+    toRequest() {
       if (any.checked) return { gpu_count: count.valueAsNumber || 1 };
       return { gpu_ids: picks.named };
     },
-    /** @param {API.Request} wish */
-    choose(wish) {
-      these.checked = Array.isArray(wish.gpu_ids);
+    /** @param {API.Request} request */
+    choose(request) {
+      these.checked = Array.isArray(request.gpu_ids);
       any.checked = !these.checked;
-      if (wish.gpu_count) count.value = String(wish.gpu_count);
-      picks.choose(wish.gpu_ids ?? []);
+      if (request.gpu_count) count.value = String(request.gpu_count);
+      picks.choose(request.gpu_ids ?? []);
       showList();
     },
   };

@@ -1,4 +1,4 @@
-// A new training step by step: model, dataset, preset, settings. All of them edit one request.
+// The step-by-step form: model, dataset, preset, settings. All steps edit one request.
 
 import { api } from "../../app/api.js";
 import { models } from "../../app/api_models.js";
@@ -10,21 +10,21 @@ import { datasetChoice } from "./choose_dataset.js";
 import { modelChoice } from "./choose_model.js";
 import { presetChoice } from "./choose_preset.js";
 import { PLAIN, PLAIN_DATASET, requestDraft } from "./draft.js";
+import { formField, numberInput } from "./fields.js";
 import { settingsForm } from "./settings_form.js";
-import { toyForm } from "./toy.js";
 
 /** @typedef {import("./draft.js").Table} Table */
 
 /**
  * @param {() => void} changed
- * @param {(env: Record<string, string>) => void} takeEnv what a preset sets in the environment
+ * @param {(env: Record<string, string>) => void} takeEnv called with the environment variables of a preset
  */
 export function guidedForm(changed, takeEnv) {
   const draft = requestDraft(changed);
   const downloads = watchDownloads(() => refetch().catch(() => {}));
   const toy = toyForm();
   let type = "toy";
-  /** What is to be chosen once the models are known. @type {{model: string, variant: string}|null} */
+  /** The model to select once the models are loaded. @type {{model: string, variant: string}|null} */
   let pending = null;
   /** @type {ReturnType<typeof settingsForm>|null} */
   let form = null;
@@ -53,22 +53,25 @@ export function guidedForm(changed, takeEnv) {
     presetStep.hidden = isToy;
   }
 
-  /** What was chosen by hand; no model is the toy. @param {API.Model|null} found @param {API.Variant|null} variant */
+  /**
+   * Handles the user's choice of a model; null is the toy.
+   * @param {API.Model|null} found @param {API.Variant|null} variant
+   */
   async function pick(found, variant) {
     const isOther = type !== (found?.id ?? "toy");
     type = found?.id ?? "toy";
     const directories = draft.get(["dataset", "directories"]);
-    const kept = directories ? { directories } : {};
+    const previous = directories ? { directories } : {};
     if (!found) draft.choose({ config: {}, dataset: plainDirectories(directories) });
     else if (isOther)
       draft.choose({
         config: { ...PLAIN, model: { ...variant?.model, dtype: "bfloat16" } },
-        dataset: { ...PLAIN_DATASET, ...kept },
+        dataset: { ...PLAIN_DATASET, ...previous },
       });
     else if (variant) draft.choose({ config: { ...draft.config, model: withVariant(found, variant) } });
     show();
     await describe();
-    // Another model was chosen while this one was fetched: the preset is not for that.
+    // Another model was chosen in the meantime: the preset does not apply.
     if (type !== (found?.id ?? "toy")) return;
     const best = found && isOther && preset.best;
     if (best) {
@@ -78,7 +81,10 @@ export function guidedForm(changed, takeEnv) {
     changed();
   }
 
-  /** The table [model] with another variant's paths. @param {API.Model} found @param {API.Variant} variant @returns {Table} */
+  /**
+   * The table [model] with the paths of another variant.
+   * @param {API.Model} found @param {API.Variant} variant @returns {Table}
+   */
   function withVariant(found, variant) {
     const others = new Set(found.variants.flatMap((each) => Object.keys(each.model)));
     const now = /** @type {Table} */ (draft.config.model ?? {});
@@ -109,17 +115,17 @@ export function guidedForm(changed, takeEnv) {
     dataset.update();
   }
 
-  /** Fetches what is told of the chosen type, and shows its keys. */
+  /** Fetches the settings of the chosen type and shows its keys. */
   async function describe() {
     const own = ++described;
-    const asked = type;
-    if (asked === "toy") {
+    const requestedType = type;
+    if (requestedType === "toy") {
       form = null;
       model.describe(null);
       dataset.describe(null);
       return;
     }
-    const [keys, { presets }] = await Promise.all([models.settings(asked), api.presets(asked)]);
+    const [keys, { presets }] = await Promise.all([models.settings(requestedType), api.presets(requestedType)]);
     if (own !== described) return;
     preset.know(presets, model.variant);
     form = settingsForm(keys, draft);
@@ -146,7 +152,7 @@ export function guidedForm(changed, takeEnv) {
     get type() {
       return type;
     },
-    /** The dataset that is trained on; null: several, or none. */
+    /** The reference of the only named dataset, or null. */
     get reference() {
       return dataset.reference;
     },
@@ -172,7 +178,7 @@ export function guidedForm(changed, takeEnv) {
       dataset.update();
       await describe();
     },
-    /** Begins with a model that was chosen elsewhere. @param {string} id @param {string} variant */
+    /** Starts with a model that was chosen elsewhere. @param {string} id @param {string} variant */
     begin(id, variant) {
       pending = { model: id, variant };
     },
@@ -189,7 +195,7 @@ export function guidedForm(changed, takeEnv) {
   };
 }
 
-/** Where data is, without the settings that only the trainer has. @param {unknown} directories @returns {Table} */
+/** The directories without settings that only the real trainer has. @param {unknown} directories @returns {Table} */
 function plainDirectories(directories) {
   if (!Array.isArray(directories)) return {};
   const place = (/** @type {Table} */ each) =>
@@ -197,7 +203,7 @@ function plainDirectories(directories) {
   return { directories: directories.map(place) };
 }
 
-/** A part of the form; they are numbered as they stand. @param {WordKey} key @param {...Child} content */
+/** A step of the form; steps are numbered in order. @param {WordKey} key @param {...Child} content */
 export const step = (key, ...content) =>
   h(
     "section",
@@ -210,3 +216,56 @@ export const step = (key, ...content) =>
     ),
     h("div", { class: "step-body" }, content),
   );
+
+const FIELDS = /** @type {const} */ ([
+  { name: "epochs", value: 3, min: 1, step: 1, pointer: "/config/epochs" },
+  { name: "steps_per_epoch", value: 40, min: 1, step: 1, pointer: "/config/toy/steps_per_epoch", isToy: true },
+  { name: "step_seconds", value: 0.1, min: 0, pointer: "/config/toy/step_seconds", isToy: true },
+  { name: "eval_every_n_epochs", value: 1, min: 1, step: 1, pointer: "/config/eval_every_n_epochs" },
+  { name: "log_lines_per_step", value: "", min: 0, step: 1, pointer: "/config/toy/log_lines_per_step", isToy: true },
+  { name: "fail_at_step", value: "", min: 0, step: 1, pointer: "/config/toy/fail_at_step", isToy: true },
+]);
+
+function toyForm() {
+  const fields = FIELDS.map((field) => ({
+    name: field.name,
+    isToy: "isToy" in field,
+    form: formField({
+      name: field.name,
+      label: t(`toy.${field.name}`),
+      pointers: [field.pointer],
+      input: numberInput({ min: field.min, step: "step" in field ? field.step : "any", value: field.value }),
+    }),
+  }));
+  const element = h(
+    "div",
+    { class: "form-grid" },
+    h("p", { class: "soft small wide" }, t("toy.text")),
+    fields.map(({ form }) => form.element),
+  );
+  /** The initial settings, including those without a field. @type {API.ToyConfig} */
+  let base = {};
+  return {
+    element,
+    config() {
+      /** @type {Record<string, unknown>} */
+      const own = { ...base.toy };
+      /** @type {API.ToyConfig} */
+      const config = { ...base, toy: own };
+      for (const { name, isToy, form } of fields) {
+        const table = isToy ? own : config;
+        if (form.input.value === "") delete table[name];
+        else table[name] = form.input.valueAsNumber;
+      }
+      return config;
+    },
+    /** @param {API.ToyConfig} config */
+    choose(config) {
+      base = config;
+      for (const { name, isToy, form } of fields)
+        form.input.value = String((isToy ? config.toy?.[name] : config[name]) ?? "");
+    },
+    /** @param {SeverityFinding[]} findings */
+    show: (findings) => fields.flatMap(({ form }) => form.show(findings)),
+  };
+}

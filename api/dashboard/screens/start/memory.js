@@ -1,10 +1,10 @@
-// What is known of the memory that a training needs.
+// Measured memory use.
 
 import { t } from "../../app/i18n.js";
 import { gigabytes, isKnown } from "../../ui/format.js";
 
-/** What trainings used here, in words; null where none can be compared. @param {API.PlannedMemory|null} memory */
-export function measuredWords(memory) {
+/** The memory that trainings used here, as text; null if none is comparable. @param {API.PlannedMemory|null} memory */
+export function measuredText(memory) {
   if (!memory || memory.origin === "estimated" || memory.origin === "unknown") return null;
   const figures = { measured: memory.most_mb, at_most: memory.at_most_mb, at_least: memory.at_least_mb };
   const mb = figures[memory.origin];

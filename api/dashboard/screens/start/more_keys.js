@@ -1,4 +1,4 @@
-// Keys of a table that are not listed: arguments of optimizers above all, and what was pasted.
+// Keys that are not in the form, such as arguments of optimizers and pasted keys.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
@@ -6,7 +6,7 @@ import { icon } from "../../ui/icons.js";
 import { readValue, showValue } from "./draft.js";
 import { formField, textInput } from "./fields.js";
 
-/** Tables that stand in the top level. */
+/** Tables at the top level. */
 const TABLES = [
   "model",
   "adapter",
@@ -41,7 +41,7 @@ export function moreKeys(place, table, draft) {
     const pointer = `/${path.join("/")}`;
     const field = formField({ name: path.join("-"), label: name, pointers: [pointer], input });
     fields.push(field);
-    const label = t("kept.drop", { name });
+    const label = t("extra.remove", { name });
     const drop = () => {
       draft.set(path, undefined);
       update();
@@ -101,7 +101,7 @@ export function moreKeys(place, table, draft) {
   };
 }
 
-/** What cannot be read as a value is a text. @param {string} text */
+/** Invalid values are sent as text. @param {string} text */
 function read(text) {
   try {
     return readValue(text);

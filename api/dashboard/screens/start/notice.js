@@ -1,14 +1,14 @@
-// Through which channels somebody is told when the training ends.
+// The channels that are notified when the training ends.
 
 import { alertApi } from "../../app/api_alerts.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { maySee } from "../alerts/state.js";
+import { canSeeAlerts } from "../alerts/state.js";
 import { findingItem } from "./findings.js";
 
 const POINTER = "/notify";
 
-/** Not there while there are no channels. */
+/** Hidden if there are no channels. */
 export function noticeChoice() {
   const [boxes, list] = [h("div", { class: "stack" }), h("ul", { class: "findings" })];
   const element = h(
@@ -18,14 +18,14 @@ export function noticeChoice() {
     boxes,
     list,
   );
-  /** As the request had it. @type {API.Request["notify"]} */
+  /** The value in the request. @type {API.Request["notify"]} */
   let given = null;
   /** @type {string[]} */
   let known = [];
 
   function draw() {
     const chosen = given?.channels ?? [];
-    // What a request names is shown even where its channel is gone: the service says so.
+    // Channels of the request are shown even if deleted: the service reports them.
     const names = [...new Set([...known, ...chosen])];
     element.hidden = !names.length;
     fill(
@@ -42,7 +42,7 @@ export function noticeChoice() {
     );
   }
 
-  if (maySee()) {
+  if (canSeeAlerts()) {
     alertApi.channels().then(
       ({ channels }) => {
         known = channels.filter(({ enabled }) => enabled).map(({ name }) => name);
@@ -53,10 +53,10 @@ export function noticeChoice() {
   }
   return {
     element,
-    wish: () => given ?? undefined,
-    /** @param {API.Request} begun */
-    choose(begun) {
-      given = begun.notify ?? null;
+    toRequest: () => given ?? undefined,
+    /** @param {API.Request} initial */
+    choose(initial) {
+      given = initial.notify ?? null;
       draw();
     },
     /** @param {SeverityFinding[]} findings */

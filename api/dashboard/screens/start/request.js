@@ -1,14 +1,14 @@
-// The request that the form sends: what it was begun with, overlaid with what stands in the form. Fields that the form
-// does not know are sent as they came.
+// Builds the request of the form: the initial request, overlaid with the form's values. Unknown fields are sent
+// unchanged.
 
-/** What the service shows where a secret stood. */
+/** The service's mask for secrets. */
 export const MASK = "***";
 
 const GPU_FIELDS = ["gpu_id", "gpu_ids", "gpu_count"];
 const FILE_FIELDS = ["config", "dataset", "config_toml", "dataset_toml"];
 
-/** Fields that have a place of their own in the form. */
-const OWN_PLACE = new Set([
+/** Fields that have an input in the form. */
+const FORM_FIELDS = new Set([
   "model_type",
   "name",
   "description",
@@ -22,28 +22,28 @@ const OWN_PLACE = new Set([
 ]);
 
 /**
- * A request with the form's parts in the place of its own; a part that is undefined takes its field away.
+ * The request with the form's parts; an undefined part removes its field.
  * @param {API.Request} base @param {Record<"what"|"gpus"|"fields", API.Request>} parts @returns {API.Request}
  */
 export function overlay(base, { what, gpus, fields }) {
-  const kept = Object.entries(base).filter(([name]) => !GPU_FIELDS.includes(name) && !FILE_FIELDS.includes(name));
-  const all = { ...Object.fromEntries(kept), ...what, ...gpus, ...fields };
+  const inherited = Object.entries(base).filter(([name]) => !GPU_FIELDS.includes(name) && !FILE_FIELDS.includes(name));
+  const all = { ...Object.fromEntries(inherited), ...what, ...gpus, ...fields };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== null));
 }
 
-/** What a request says besides the form's fields, and is more than nothing. @param {API.Request} request */
-export const besides = (request) =>
-  Object.entries(request).filter(([name, value]) => !OWN_PLACE.has(name) && says(name, value));
+/** The non-empty fields without an input in the form. @param {API.Request} request */
+export const otherFields = (request) =>
+  Object.entries(request).filter(([name, value]) => !FORM_FIELDS.has(name) && isSet(name, value));
 
 /**
- * A task waits for its GPUs unless it is told not to; everything else is off unless it is on.
+ * The default of a flag: a task waits for GPUs unless set otherwise; other flags are off.
  * @param {string} name @param {unknown} value
  */
-const says = (name, value) => (name === "queue" ? value === false : Boolean(value) && !isEmpty(value));
+const isSet = (name, value) => (name === "queue" ? value === false : Boolean(value) && !isEmpty(value));
 /** @param {unknown} value */
 const isEmpty = (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
 
-/** Where a value in it is masked. @param {unknown} value @returns {string[]} JSON pointers */
+/** JSON pointers of masked values. @param {unknown} value @returns {string[]} JSON pointers */
 export function masksIn(value, at = "") {
   if (value === MASK) return [at];
   if (!value || typeof value !== "object") return [];

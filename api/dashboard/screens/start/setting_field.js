@@ -1,4 +1,4 @@
-// A field for one key of the trainer, made of what the service tells of it.
+// An input for one key of the trainer, built from the service's description.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
@@ -9,9 +9,9 @@ let lists = 0;
 
 /**
  * @param {API.Setting} setting @param {import("./draft.js").Path} path @param {import("./draft.js").Draft} draft
- * @param {string} help in the language of the page
- * @param {() => void} [written] called when it was changed by hand
- * @param {string} [table] that is named before it
+ * @param {string} help help text in the page's language
+ * @param {() => void} [written] called when the user has changed it
+ * @param {string} [table] prefix of its label
  */
 export function settingField(setting, path, draft, help, written, table) {
   const { name, kind } = setting;
@@ -23,7 +23,7 @@ export function settingField(setting, path, draft, help, written, table) {
     label,
     pointers: [pointer, pointer.replace(/^\/(config|dataset)\//, "/$1_toml/").replace("/directory/", "/directories/")],
     input,
-    hint: [help, rangeWords(setting), defaultWords(setting)].filter(Boolean).join(" "),
+    hint: [help, rangeText(setting), defaultText(setting)].filter(Boolean).join(" "),
     wide: setting.is_path || kind === "table",
   });
   form.element.classList.add("setting");
@@ -33,7 +33,7 @@ export function settingField(setting, path, draft, help, written, table) {
     const isWrong = value === WRONG;
     input.classList.toggle("wrong", isWrong);
     input.setCustomValidity(isWrong ? t("settings.wrong") : "");
-    // What is no value is sent as it was typed: the service says what belongs there.
+    // Invalid values are sent as typed: the service reports what is expected.
     draft.set(path, isWrong ? text : value);
     written?.();
   };
@@ -41,7 +41,7 @@ export function settingField(setting, path, draft, help, written, table) {
   return {
     ...form,
     setting,
-    /** Shows what the request has. */
+    /** Shows the value of the request. */
     update() {
       const value = draft.get(path);
       const shown = showValue(value);
@@ -69,7 +69,7 @@ function inputOf({ kind, options, is_open: isOpen, name }) {
     lists += 1;
     const id = `options-${name}-${lists}`;
     const input = textInput({ list: id, spellcheck: "false" });
-    // A list of options is found by its id wherever it stands.
+    // Datalists are found by id, so a duplicate must be removed.
     document.getElementById(id)?.remove();
     queueMicrotask(() =>
       input.after(
@@ -107,19 +107,19 @@ function readAs({ kind, options }, text) {
 }
 
 /** @param {API.Setting} setting */
-function rangeWords({ kind, least, above, most }) {
+function rangeText({ kind, least, above, most }) {
   if (kind !== "whole" && kind !== "number") return "";
-  // The largest count that the trainer takes says nothing to people.
+  // Very large upper limits are not helpful.
   const top = most !== null && most < 1e6 ? most : null;
   if (least !== null && top !== null) return `(${t("settings.range", { least, most: top })})`;
-  const said = [
+  const limits = [
     least !== null && t("settings.least", { least }),
     above !== null && t("settings.above", { above }),
     top !== null && t("settings.most", { most: top }),
   ].filter(Boolean);
-  return said.length ? `(${said.join(", ")})` : "";
+  return limits.length ? `(${limits.join(", ")})` : "";
 }
 
 /** @param {API.Setting} setting */
-const defaultWords = ({ default: value }) =>
+const defaultText = ({ default: value }) =>
   value === null || value === undefined ? "" : `· ${t("settings.default", { value: showValue(value) })}`;

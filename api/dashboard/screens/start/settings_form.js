@@ -1,26 +1,32 @@
-// Every key of the trainer as a form: those that most trainings set at once, the others below, by table.
+// All keys of the trainer as a form: common ones first, others below by table.
 
-import { language, t, word } from "../../app/i18n.js";
+import { labelFor, language, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { moreKeys } from "./more_keys.js";
 import { settingField } from "./setting_field.js";
 
 /** @typedef {ReturnType<typeof settingField>} SettingField */
 
-/** What keys are for, in Chinese; in English the service says it. @type {{settings: Record<string, string>, paths: Record<string, string>}} */
-const told = language === "zh" ? await import("../../locales/zh_settings.js") : { settings: {}, paths: {} };
+/**
+ * Chinese descriptions of keys; the English ones come from the service.
+ * @type {{settings: Record<string, string>, paths: Record<string, string>}}
+ */
+const chinese = language === "zh" ? await import("../../locales/zh_settings.js") : { settings: {}, paths: {} };
 
 /** @param {API.SettingTable} table @param {API.Setting} setting */
 export const helpOf = ({ name, file }, setting) =>
-  told.settings[`${name || file}.${setting.name}`] ??
-  told.settings[setting.name] ??
-  told.paths[setting.help] ??
+  chinese.settings[`${name || file}.${setting.name}`] ??
+  chinese.settings[setting.name] ??
+  chinese.paths[setting.help] ??
   setting.help;
 
-/** The place of a table in a request. @param {API.SettingTable} table @returns {string[]} */
+/** The path of a table in a request. @param {API.SettingTable} table @returns {string[]} */
 const placeOf = ({ name, file }) => (name ? [file, name] : [file]);
 
-/** Keys that have places of their own: the type of a model is chosen above. @param {API.SettingTable} table @param {API.Setting} setting */
+/**
+ * Keys that are elsewhere in the form, such as the model type.
+ * @param {API.SettingTable} table @param {API.Setting} setting
+ */
 const isElsewhere = ({ name }, setting) => name === "model" && (setting.name === "type" || setting.is_path);
 
 /**
@@ -56,7 +62,7 @@ export function settingsForm(settings, draft) {
     h("div", { class: "stack" }, h("p", { class: "small soft" }, t("settings.text")), search, rest),
   );
 
-  /** Whether a key is read as the request is now. @param {API.SettingTable} table @param {API.Setting} setting */
+  /** Whether the current request uses a key. @param {API.SettingTable} table @param {API.Setting} setting */
   function isRead({ name }, { only_for: takers, name: key }) {
     if (name === "adapter") return adapter.checked;
     if (!takers) return true;
@@ -116,12 +122,12 @@ export function settingsForm(settings, draft) {
     return h(
       "section",
       { class: "setting-table" },
-      h("h3", {}, word("table", table.name ? `${table.file}.${table.name}` : table.file)),
+      h("h3", {}, labelFor("table", table.name ? `${table.file}.${table.name}` : table.file)),
       groups.map((group) =>
         h(
           "div",
           { class: "setting-group" },
-          groups.length > 1 && h("h4", {}, word("group", group)),
+          groups.length > 1 && h("h4", {}, labelFor("group", group)),
           h(
             "div",
             { class: "form-grid" },

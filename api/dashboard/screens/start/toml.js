@@ -1,8 +1,8 @@
-// Where in a TOML text a finding points to. It does not parse: tables, keys and lines are enough to find a place.
+// Locates findings in a TOML text. It is not a parser: tables, keys and lines are enough.
 
 /**
- * The line (from 1) that a pointer such as `/model/dtype` or `/directory/0/path` means in this text, or null. When the
- * key itself is missing it is the line of the nearest table around it.
+ * The line (from 1) of a pointer such as `/model/dtype` or `/directory/0/path`, or null. If the key is missing, the line
+ * of the nearest enclosing table.
  * @param {string} text
  * @param {string} pointer JSON pointer inside the document
  */
@@ -22,7 +22,7 @@ export function lineOf(text, pointer) {
   return best.line;
 }
 
-/** What `[model] type` says, or "". A single `type = …` that was pasted alone is meant so, too. @param {string} text */
+/** The value of `[model] type`, or "". A single pasted line `type = …` counts, too. @param {string} text */
 export function modelTypeIn(text) {
   const entries = [...keysOf(text)];
   const own =
@@ -33,7 +33,7 @@ export function modelTypeIn(text) {
   return found?.[2] ?? "";
 }
 
-/** The pointers of the keys whose value is this text. @param {string} text @param {string} wanted */
+/** Pointers of the keys with this value. @param {string} text @param {string} wanted */
 export function pointersOf(text, wanted) {
   const is = (/** @type {string|undefined} */ value) =>
     value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
@@ -41,7 +41,7 @@ export function pointersOf(text, wanted) {
 }
 
 /**
- * Every table and key with its whole path; the tables of an array are counted from 0.
+ * All tables and keys with their paths; tables of an array are counted from 0.
  * @param {string} text @returns {Generator<{path: string[], line: number, value?: string}>}
  */
 function* keysOf(text) {
@@ -79,7 +79,7 @@ function* keysOf(text) {
 /** @param {string} name */
 const split = (name) => name.split(".").map((part) => part.trim().replace(/^["']|["']$/g, ""));
 
-/** The line that a message of a TOML parser names. @param {string} message */
+/** The line named by a TOML parser's message. @param {string} message */
 export function lineInMessage(message) {
   const found = /\bline (\d+)/.exec(message);
   return found ? Number(found[1]) : null;

@@ -1,7 +1,7 @@
-// The trainer's two files as text, and the model type, which follows what the configuration says.
+// The trainer's two files as text, and the model type, which follows the configuration.
 
 import { api } from "../../app/api.js";
-import { t, tell } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { prose } from "../../ui/prose.js";
 import { note } from "../../ui/status.js";
@@ -34,19 +34,19 @@ export function trainerFiles(changed) {
   const element = h("div", { class: "stack" }, trainers, model.element, config.element, dataset.element);
   let named = "";
   /**
-   * A request in structured form, and the texts that stand for it: it is sent as it is until one is changed.
+   * A structured request with its text form: it is sent unchanged until a text is edited.
    * @type {{config: API.Request["config"], dataset: API.Request["dataset"], texts: Texts}|null}
    */
   let structured = null;
 
-  /** Only when the text's own type changes: who then chooses another meant it. */
+  /** Follows only changes of the type in the text; the user's own choice stays. */
   function follow() {
     const found = modelTypeIn(config.value);
     if (found !== named && MODEL_TYPES.includes(found)) model.input.value = found;
     named = found;
   }
 
-  /** The structured request, while nothing of its texts was changed. */
+  /** The structured request, while its texts are unchanged. */
   const asItCame = () =>
     structured && config.value === structured.texts.config && dataset.value === structured.texts.dataset
       ? structured
@@ -65,11 +65,11 @@ export function trainerFiles(changed) {
       if (same) return { ...type, config: same.config, dataset: same.dataset };
       return { ...type, config_toml: config.value, dataset_toml: dataset.value };
     },
-    /** Whether anything stands in them. */
+    /** Whether the texts are non-empty. */
     get isWritten() {
       return Boolean(config.value.trim() || dataset.value.trim());
     },
-    /** The texts that stand for a structured request. */
+    /** The text form of a structured request. */
     get texts() {
       return structured?.texts;
     },
@@ -83,7 +83,7 @@ export function trainerFiles(changed) {
     },
     /** @param {SeverityFinding[]} findings */
     show: (findings) => [model, config, dataset].flatMap((part) => part.show(findings)),
-    /** Masks would reach the trainer as if they were the secret. */
+    /** Findings for masked secrets, which would reach the trainer as literal values. */
     masked() {
       const same = asItCame();
       const places = same
@@ -94,7 +94,7 @@ export function trainerFiles(changed) {
   };
 }
 
-/** Said before anything is pasted: which model types cannot be trained here yet, and what would change it. @param {API.Trainer} trainer */
+/** A note on model types whose trainer is not installed, and how to install it. @param {API.Trainer} trainer */
 function trainerNote({ name, model_types: types, problems }) {
   return note(
     "warn",
@@ -103,9 +103,9 @@ function trainerNote({ name, model_types: types, problems }) {
       h(
         "p",
         {},
-        prose(tell(message, { code, params: {} })),
+        prose(translate(message, { code, params: {} })),
         " ",
-        prose(tell(remedy, { code: `${code}_remedy`, params: {} })),
+        prose(translate(remedy, { code: `${code}_remedy`, params: {} })),
       ),
     ),
     h("details", {}, h("summary", {}, t("trainer.types", { n: types.length })), h("p", {}, types.join(", "))),

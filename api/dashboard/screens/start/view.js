@@ -1,25 +1,30 @@
-// A new training, step by step or as the trainer's two files; checked before it is sent.
+// The new training screen: step by step or as the trainer's files; validated before it starts.
 
 import { access, whyNot } from "../../app/access.js";
 import { api, Refused } from "../../app/api.js";
 import { models } from "../../app/api_models.js";
-import { t } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { go, taskAddress } from "../../app/router.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
+import { count, gigabytes, isKnown } from "../../ui/format.js";
+import { gpuNames } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
 import { scrollable } from "../../ui/scroll.js";
 import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast, toastError } from "../../ui/toast.js";
-import { clusterPlace } from "./cluster.js";
+import { waitingText } from "../../ui/waiting.js";
+import { datasetSettings, readFrames, recallSettings } from "../datasets/settings.js";
+import { firstVariant } from "../models/state.js";
+import { clusterSection } from "./cluster.js";
+import { PLAIN } from "./draft.js";
+import { extraFields } from "./extra_fields.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf, verdict } from "./findings.js";
-import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { guidedForm, step } from "./guided.js";
-import { keptFields } from "./kept.js";
+import { measuredText } from "./memory.js";
 import { noticeChoice } from "./notice.js";
-import { planView } from "./plan.js";
 import { masksIn, overlay } from "./request.js";
 import { trainerFiles } from "./trainer_files.js";
 
@@ -27,8 +32,8 @@ const DRAFT = "draft";
 
 /** @typedef {"form"|"toml"} Mode */
 /**
- * What a form is begun with.
- * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null}} Begun
+ * The initial state of the form.
+ * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null}} InitialState
  */
 
 /**
@@ -42,15 +47,15 @@ export function open(_app, place) {
   let key = newKey();
   const changed = () => {
     key = newKey();
-    keep();
+    storeDraft();
     offerCache();
   };
-  const [gpus, cluster] = [gpuChoice(), clusterPlace()];
+  const [gpus, cluster] = [gpuChoice(), clusterSection()];
   const notice = noticeChoice();
   const files = trainerFiles(changed);
-  const kept = keptFields(changed);
+  const extra = extraFields(changed);
   const guided = guidedForm(changed, (env) =>
-    kept.choose({ ...kept.base(true), env: { ...kept.base(true).env, ...env } }),
+    extra.choose({ ...extra.base(true), env: { ...extra.base(true).env, ...env } }),
   );
   const name = formField({
     name: "name",
@@ -93,13 +98,13 @@ export function open(_app, place) {
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
   const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
-  /** Whether one may start trainings; who may not is told. */
+  /** Whether the user may start trainings; otherwise reports why. */
   function permitted() {
     const why = whyNot("training:write");
     if (why) toast("bad", why);
     return !why;
   }
-  const forgetAccess = access.watch(() => {
+  const unwatchAccess = access.watch(() => {
     const why = whyNot("training:write");
     fill(denied, why && note("warn", h("p", {}, why)));
     for (const button of [validateButton, cacheButton, startButton]) {
@@ -115,7 +120,7 @@ export function open(_app, place) {
     (value) => attempt(() => turnTo(value)),
   );
 
-  /** The same request in its other form. What has none is told, and stays as it is. @param {Mode} value */
+  /** Switches between form and text. Reports if the request cannot be converted, and stays. @param {Mode} value */
   async function turnTo(value) {
     try {
       if (value === "toml" && mode === "form" && guided.type !== "toy") await showTexts();
@@ -152,32 +157,35 @@ export function open(_app, place) {
     files.element.hidden = mode !== "toml";
   }
 
-  /** @param {boolean} [isDraft] it is kept here: no secret goes into it */
+  /** @param {boolean} [isDraft] it is stored in the browser, so it must not contain secrets */
   function request(isDraft = false) {
-    const base = kept.base(isDraft);
+    const base = extra.base(isDraft);
     return overlay(base, {
       what: mode === "form" ? guided.request(base) : files.request(),
-      gpus: gpus.wish(),
+      gpus: gpus.toRequest(),
       fields: {
         name: name.input.value.trim() || undefined,
         description: description.input.value || undefined,
         min_memory: memory.input.valueAsNumber || undefined,
         priority: priority.input.valueAsNumber || 0,
-        notify: notice.wish(),
-        slurm: cluster.wish(),
+        notify: notice.toRequest(),
+        slurm: cluster.toRequest(),
       },
     });
   }
 
-  /** Each finding at its place; what has none stands beside the form. @param {Pick<API.Validation, "errors"|"warnings">} found */
+  /**
+   * Shows findings at their fields, and the others next to the form.
+   * @param {Pick<API.Validation, "errors"|"warnings">} found
+   */
   function show(found) {
     const all = findingsOf(found);
-    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, cluster, notice, kept];
+    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, cluster, notice, extra];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     fill(
       findings,
-      verdict(all, h("p", {}, t("found.places"))),
+      verdict(all, h("p", {}, t("found.see_fields"))),
       rest.length > 0 &&
         h(
           "ul",
@@ -187,7 +195,7 @@ export function open(_app, place) {
     );
   }
 
-  /** Only versions of datasets can be cached ahead. */
+  /** Only dataset versions can be cached ahead. */
   function offerCache() {
     const { dataset, dataset_toml: text } = request();
     cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
@@ -205,7 +213,7 @@ export function open(_app, place) {
     return found;
   }
 
-  /** On a small screen the plan stands below the form, and a mistake anywhere: the first of them is shown. */
+  /** On small screens, scroll to the first error. */
   function reveal() {
     const shown = form.querySelector('.finding[data-tone="bad"]') ?? side;
     const { top } = shown.getBoundingClientRect();
@@ -218,10 +226,10 @@ export function open(_app, place) {
     if (permitted()) await send(api.start, t("start.done"));
   }
 
-  /** The form stays: what is cached is trained on next. */
+  /** The form stays open: the next step is a training with the cache. */
   const cacheAhead = () => send(api.cache, t("start.cached"), true);
 
-  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether what was written is kept */
+  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether the draft is kept */
   async function send(by, words, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
     startButton.disabled = cacheButton.disabled = true;
@@ -238,28 +246,28 @@ export function open(_app, place) {
     }
   }
 
-  // A reload, or a look at another screen, does not lose what was written.
-  function keep() {
+  // Store a draft, so that a reload or another screen does not lose it.
+  function storeDraft() {
     try {
       sessionStorage.setItem(DRAFT, JSON.stringify({ mode, request: request(true), texts: files.texts }));
     } catch {
-      // A file that is too large to keep is still in the form.
+      // A file too large to store is still in the form.
     }
   }
 
-  /** @param {Begun} begun */
-  function choose({ mode: chosen, request: begun, texts }) {
+  /** @param {InitialState} initial */
+  function choose({ mode: chosen, request: initial, texts }) {
     setMode(chosen);
-    kept.choose(begun);
-    gpus.choose(begun);
-    cluster.choose(begun);
-    notice.choose(begun);
-    name.input.value = begun.name ?? "";
-    description.input.value = begun.description ?? "";
-    memory.input.value = String(begun.min_memory || "");
-    priority.input.value = String(begun.priority ?? 0);
-    if (chosen === "toml") files.choose(begun, texts);
-    else attempt(() => guided.choose(begun));
+    extra.choose(initial);
+    gpus.choose(initial);
+    cluster.choose(initial);
+    notice.choose(initial);
+    name.input.value = initial.name ?? "";
+    description.input.value = initial.description ?? "";
+    memory.input.value = String(initial.min_memory || "");
+    priority.input.value = String(initial.priority ?? 0);
+    if (chosen === "toml") files.choose(initial, texts);
+    else attempt(() => guided.choose(initial));
     offerCache();
   }
 
@@ -278,7 +286,7 @@ export function open(_app, place) {
         gpus.element,
         cluster.element,
         notice.element,
-        kept.element,
+        extra.element,
       ),
       h("div", { class: "choices start-choices" }, validateButton, cacheButton, startButton),
     ),
@@ -316,19 +324,19 @@ export function open(_app, place) {
     on: {},
     refetch: guided.refetch,
     close: () => {
-      forgetAccess();
+      unwatchAccess();
       guided.close();
       gpus.close();
     },
   };
 }
 
-/** A secret that was not given again. @param {unknown} config */
+/** Masked secrets that were not entered again. @param {unknown} config */
 const maskedIn = (config) =>
   masksIn(config, "/config").map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
 
 /**
- * How a dataset would be cut, as a picture.
+ * The buckets of a dataset as a picture.
  * @param {string} reference @param {string} type @param {import("./draft.js").Draft} draft @param {HTMLElement} plan
  */
 async function showBuckets(reference, type, draft, plan) {
@@ -338,9 +346,9 @@ async function showBuckets(reference, type, draft, plan) {
   ]);
   const [name, version] = reference.split("@");
   const { directories: _directories, directory: _directory, ...settings } = draft.dataset;
-  const wish = /** @type {API.CheckWish} */ ({ ...settings, model_type: type, config: draft.config });
-  if (version) wish.version = version;
-  const { buckets } = await data.check(name, wish);
+  const request = /** @type {API.CheckRequest} */ ({ ...settings, model_type: type, config: draft.config });
+  if (version) request.version = version;
+  const { buckets } = await data.check(name, request);
   if (!buckets.length) return;
   plan.append(
     h("h3", {}, t("plan.buckets")),
@@ -350,22 +358,22 @@ async function showBuckets(reference, type, draft, plan) {
 
 const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
-/** What start refused, in the form of validate's answer. @param {unknown} error @returns {API.Validation} */
+/** Converts errors of start to the form of validate's response. @param {unknown} error @returns {API.Validation} */
 function asFindings(error) {
   if (!(error instanceof Refused) || !error.errors.length) throw error;
   return { valid: false, errors: [...error.errors], warnings: [], plan: null, gpus: null };
 }
 
 /**
- * From another task, on a dataset, or from what was written last.
- * @param {URLSearchParams} query @param {(begun: Begun) => void} choose @param {(words: string) => void} say
+ * The initial state: a copy of a task, a dataset, or the stored draft.
+ * @param {URLSearchParams} query @param {(initial: InitialState) => void} choose @param {(words: string) => void} say
  */
 async function prefill(query, choose, say) {
   const [taskId, dataset] = [query.get("from"), query.get("dataset")];
   if (dataset) {
-    const begun = await attempt(() => beginOnDataset(dataset, query.get("model") ?? "toy"));
-    if (begun) choose(begun);
-    if (begun) say(t("start.on", { dataset }));
+    const initial = await attempt(() => beginOnDataset(dataset, query.get("model") ?? "toy"));
+    if (initial) choose(initial);
+    if (initial) say(t("start.on", { dataset }));
     return;
   }
   if (taskId) {
@@ -384,7 +392,7 @@ async function prefill(query, choose, say) {
     const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
     if (draft) choose({ ...draft, mode: draft.mode === "toml" ? "toml" : "form" });
   } catch {
-    // Nothing was kept.
+    // Nothing was stored.
   }
 }
 
@@ -392,6 +400,88 @@ function forget() {
   try {
     sessionStorage.removeItem(DRAFT);
   } catch {
-    // Nothing was kept.
+    // Nothing was stored.
   }
+}
+
+const TOY = { epochs: 3, eval_every_n_epochs: 1, toy: { steps_per_epoch: 40, step_seconds: 0.1 } };
+
+/**
+ * Throws Refused or Unreachable.
+ * @param {string} reference such as cats@3 @param {string} model @returns {Promise<import("./view.js").InitialState>}
+ */
+async function beginOnDataset(reference, model) {
+  const name = reference.replace(/@.*$/, "");
+  if (model === "toy") {
+    const dataset = { directories: [{ dataset: reference }] };
+    return { mode: "form", request: { model_type: "toy", name, config: TOY, dataset } };
+  }
+  const [preset] = (await api.presets(model)).presets;
+  const ready = /** @type {import("./draft.js").Table|undefined} */ (preset?.request.config);
+  const config = { ...(ready ?? (await plainConfig(model))), micro_batch_size_per_gpu: recallSettings().batch_size };
+  return { mode: "form", request: { model_type: model, name, config, dataset: datasetTable(reference) } };
+}
+
+/** The trainer's dataset file as values. @param {string} reference @returns {import("./draft.js").Table} */
+function datasetTable(reference) {
+  const settings = recallSettings();
+  const { num_repeats: repeats, frame_buckets: frames, ...own } = datasetSettings(settings);
+  const cut = readFrames(settings.frames).length ? { ...own, frame_buckets: frames } : own;
+  return { ...cut, directories: [{ dataset: reference, num_repeats: repeats ?? 1 }] };
+}
+
+/** For a model type without a preset: a LoRA with the paths of the files on this machine. @param {string} model */
+async function plainConfig(model) {
+  const known = (await api.models()).models.find(({ id }) => id === model);
+  return { ...PLAIN, model: { ...(known ? firstVariant(known).model : { type: model }), dtype: "bfloat16" } };
+}
+
+/** The state of a cache. @param {API.PlannedCache|null} cache */
+function cacheText(cache) {
+  if (!cache) return null;
+  if (!cache.key) return t("plan.cache.never", { why: cache.reason ?? "" });
+  return labelFor("plan.cache", cache.state);
+}
+
+/** @param {API.Validation} found @returns {Child} */
+function planView({ plan, gpus }) {
+  if (!plan) return null;
+  /** @param {WordKey} key @param {string|null} value @returns {Child} */
+  const fact = (key, value) => value !== null && [h("dt", {}, t(key)), h("dd", {}, value)];
+  const measured = measuredText(plan.memory ?? null);
+  const memory = isKnown(plan.estimated_memory_mb)
+    ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
+    : t("unknown");
+  return [
+    gpus?.waiting_reason
+      ? note(
+          "idle",
+          h("strong", {}, t("plan.waits")),
+          h("p", {}, waitingText(gpus.waiting_reason, gpus.waiting_reason_code)),
+        )
+      : null,
+    h(
+      "dl",
+      { class: "facts" },
+      fact("gpus", gpus?.gpu_ids?.length ? gpuNames(gpus.gpu_ids) : null),
+      fact("plan.epochs", count(plan.epochs)),
+      fact("plan.steps", count(plan.total_steps)),
+      fact("plan.epoch", count(plan.steps_per_epoch)),
+      fact("plan.batch", count(plan.global_batch_size)),
+      fact("plan.items", count(plan.dataset_items)),
+      fact("plan.cache", cacheText(plan.cache ?? null)),
+      fact("plan.memory", measured ?? memory),
+      fact("plan.basis", plan.memory?.origin === "measured" ? null : plan.memory_basis),
+    ),
+    plan.notes.map((text) => note("idle", h("p", {}, text))),
+    Object.entries(plan.files ?? {}).map(([name, text]) =>
+      h("details", {}, h("summary", { class: "small soft" }, name), scrollable(h("pre", { class: "file" }, text))),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", { class: "small soft" }, t("plan.command")),
+      scrollable(h("pre", { class: "file" }, plan.command.join(" "))),
+    ),
+  ];
 }

@@ -1,4 +1,4 @@
-// What can be done to a task, with the questions that come before it.
+// Actions on a task, with confirmations.
 
 import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
@@ -9,14 +9,14 @@ import { h } from "../../ui/dom.js";
 import { isFinished } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 
-/** Told when something was done; `deleted` when the task is gone. @typedef {(what?: "deleted") => unknown} Changed */
-/** What an action does. @typedef {(task: API.Row, changed: Changed) => Promise<void>} Action */
+/** Called after an action; with `deleted` if the task was deleted. @typedef {(what?: "deleted") => unknown} Changed */
+/** Runs an action. @typedef {(task: API.Row, changed: Changed) => Promise<void>} Action */
 
 /** @param {API.Row} task */
 const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.task_id);
 
 /**
- * The actions that make sense for a task now. What may not be done stays there and says why.
+ * The actions available for a task. Denied ones stay and show why.
  * @param {API.Row} task
  * @param {Changed} changed
  * @returns {import("../../ui/menu.js").Choice[]}
@@ -39,7 +39,7 @@ export function actionsFor(task, changed) {
     ];
   }
   return [
-    // A cache has no checkpoints: it is begun anew.
+    // A cache has no checkpoints: it is restarted.
     ...(task.kind === "cache" ? [] : [act(t("resume.ask"), "resume", resume)]),
     act(t("restart.ask"), "redo", restart),
     act(t("delete"), "trash", remove, true),
@@ -48,11 +48,11 @@ export function actionsFor(task, changed) {
 
 /** @type {Action} */
 async function stop(task, changed) {
-  const how = task.status === "stopping" ? "force" : await askHow(task);
-  if (how === "force" && !(await isSure(task))) return;
-  if (!how) return;
-  await api.stop(task.task_id, { force: how === "force" });
-  toast("ok", t("stop.asked"));
+  const options = task.status === "stopping" ? "force" : await askHow(task);
+  if (options === "force" && !(await isSure(task))) return;
+  if (!options) return;
+  await api.stop(task.task_id, { force: options === "force" });
+  toast("ok", t("stop.started"));
   changed();
 }
 
@@ -85,22 +85,22 @@ async function isSure(task) {
   return choice === "yes";
 }
 
-/** While it loads or caches there is nothing to save. @param {API.Row} task */
+/** Whether a checkpoint can be saved; not while it loads or caches. @param {API.Row} task */
 export const savesNow = ({ status, progress }) =>
   status === "running" && ["training", "evaluating", "saving"].includes(progress.stage ?? "");
 
 /** @type {Action} */
 async function saveCheckpoint(task, changed) {
   await api.save(task.task_id);
-  toast("ok", t("checkpoint.asked"));
+  toast("ok", t("checkpoint.requested"));
   changed();
 }
 
 /** @type {Action} */
 async function resume(task, changed) {
-  // A row of the list does not know the checkpoints; the dialog is loaded when it is first wanted.
+  // A row of the list has no checkpoints; the dialog is loaded on demand.
   const [details, dialog] = await Promise.all([api.task(task.task_id), import("./resume_dialog.js")]);
-  if (!dialog.wholeCheckpoints(details).length) return offerRestart(task);
+  if (!dialog.completeCheckpoints(details).length) return offerRestart(task);
   if (!(await dialog.askResume(details))) return;
   toast("ok", t("resume.done"));
   changed();
@@ -128,9 +128,9 @@ async function restart(task) {
 
 /** @param {API.Row} task */
 async function restartNow(task) {
-  const anew = await api.restart(task.task_id, crypto.randomUUID?.());
+  const created = await api.restart(task.task_id, crypto.randomUUID?.());
   toast("ok", t("restart.done"));
-  go(taskAddress(anew.task_id));
+  go(taskAddress(created.task_id));
 }
 
 /** @type {Action} */

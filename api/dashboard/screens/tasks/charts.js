@@ -1,4 +1,4 @@
-// The curves of a training.
+// The charts of a training.
 
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
@@ -8,9 +8,9 @@ import { count, isKnown } from "../../ui/format.js";
 import { smooth, speed } from "./series.js";
 
 const SMOOTHING = 0.8;
-// New points come every second; a chart need not be drawn more often than an eye sees.
+// New points come every second; drawing more often is not visible.
 const REDRAW_MS = 500;
-const MOST_MARKS = 60;
+const MAX_MARKS = 60;
 const TEST_COLOURS = ["--series-2", "--series-3", "--series-4", "--series-5"];
 
 /** @param {import("./series.js").SeriesStore} store */
@@ -35,7 +35,7 @@ export function lossPanel(store) {
     const raw = store.values("loss");
     const tests = store.evaluations;
     const series = [
-      { label: t("loss.step"), colour: "--series-1", faint: weight > 0 },
+      { label: t("loss.per_step"), colour: "--series-1", faint: weight > 0 },
       ...(weight > 0 ? [{ label: t("loss.smooth"), colour: "--series-1" }] : []),
       ...tests.map((name, i) => ({ label: name, colour: TEST_COLOURS[i % TEST_COLOURS.length], dots: true })),
     ];
@@ -74,9 +74,9 @@ export function lossPanel(store) {
       h("div", { class: "body" }, chart.element, summary),
     ),
     draw: lazily(draw),
-    /** @param {API.Progress} told */
-    setProgress(told) {
-      progress = told;
+    /** @param {API.Progress} next */
+    setProgress(next) {
+      progress = next;
     },
     close: () => chart.close(),
   };
@@ -87,7 +87,7 @@ function epochMarks(progress, last) {
   const every = progress?.steps_per_epoch;
   if (!isKnown(every) || !last) return [];
   const epochs = Math.floor(last / every);
-  const stride = Math.max(1, Math.ceil(epochs / MOST_MARKS));
+  const stride = Math.max(1, Math.ceil(epochs / MAX_MARKS));
   const marks = [];
   for (let epoch = stride; epoch <= epochs; epoch += stride)
     marks.push({ x: epoch * every, label: t("epoch.n", { n: epoch }) });
@@ -131,7 +131,7 @@ export function smallCharts(store) {
   };
 }
 
-/** Draws soon, and not again within the pause. @param {() => void} draw */
+/** Draws soon, at most once per pause. @param {() => void} draw */
 function lazily(draw) {
   let isWaiting = false;
   let last = -Infinity;

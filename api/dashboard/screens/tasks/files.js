@@ -1,7 +1,7 @@
-// What a training made: checkpoints and files, to download.
+// Checkpoints and files of a training, with downloads.
 
 import { artifactURL } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -33,7 +33,7 @@ export function filesView(taskId) {
           ? checkpointTable(task.checkpoints)
           : h("p", { class: "faint small" }, t("checkpoints.none")),
       );
-      // A checkpoint is one thing to a person, and a dozen files to a disk.
+      // A checkpoint is shown as one entry, though it has many files.
       const shown = found.artifacts.filter(({ kind }) => kind !== "checkpoint");
       fill(
         total,
@@ -45,7 +45,7 @@ export function filesView(taskId) {
   };
 }
 
-/** By time: after going back to an older one, what was written then is newer. @param {API.Checkpoint[]} checkpoints */
+/** By time: after a resume from an older checkpoint, later writes are newer. @param {API.Checkpoint[]} checkpoints */
 const newestFirst = (checkpoints) =>
   [...checkpoints].sort((a, b) => b.created_at.localeCompare(a.created_at) || (b.step ?? 0) - (a.step ?? 0));
 
@@ -94,7 +94,7 @@ function fileTable(taskId, artifacts) {
       "tr",
       {},
       h("td", {}, link(each)),
-      h("td", { class: "soft" }, word("filekind", each.kind)),
+      h("td", { class: "soft" }, labelFor("filekind", each.kind)),
       h("td", { class: "num" }, bytes(each.size_bytes)),
       h("td", {}, time(each.modified_at)),
     );

@@ -1,4 +1,4 @@
-// What the GPUs of a training did while it ran.
+// GPU readings during a training.
 
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -9,11 +9,11 @@ import { clockTime, isKnown, seconds } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
 
 const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];
-// More lines than these are not told apart: then it is the mean, with the least and the most.
-const MOST_LINES = 2 * COLOURS.length;
+// More lines cannot be distinguished: then show mean, minimum and maximum.
+const MAX_LINES = 2 * COLOURS.length;
 const POINTS = 300;
-const AT_ONCE = 3;
-// Each GPU is asked for on its own: with many of them, less often.
+const MAX_AT_ONCE = 3;
+// One request per GPU: the more GPUs, the less often.
 const PAUSE_MS_PER_GPU = 4_000;
 
 export function gpuUseChart() {
@@ -41,7 +41,7 @@ export function gpuUseChart() {
       if (performance.now() - loadedAt < PAUSE_MS_PER_GPU * uuids.length) return;
       loadedAt = performance.now();
       const found = await histories(uuids, start, seconds(task.finished_at) ?? now());
-      const isMany = found.length > MOST_LINES;
+      const isMany = found.length > MAX_LINES;
       chart.reshape(isMany ? summaryLines(found.length) : task.gpu_ids.map(line));
       chart.set(isMany ? summarise(found) : join(found));
     },
@@ -65,7 +65,7 @@ const summaryLines = (n) => [
 
 /**
  * @param {string[]} uuids @param {number} from @param {number} to
- * @returns {Promise<Map<number, number|null>[]>} of each GPU, by time; a few are asked for at a time
+ * @returns {Promise<Map<number, number|null>[]>} of each GPU, by time; requests run in small groups
  */
 async function histories(uuids, from, to) {
   const range = {
@@ -75,15 +75,15 @@ async function histories(uuids, from, to) {
     step: Math.max(1, Math.round((to - from) / POINTS)),
   };
   const found = [];
-  for (let i = 0; i < uuids.length; i += AT_ONCE) {
-    const some = await Promise.all(uuids.slice(i, i + AT_ONCE).map((uuid) => api.gpuHistory(uuid, range)));
+  for (let i = 0; i < uuids.length; i += MAX_AT_ONCE) {
+    const some = await Promise.all(uuids.slice(i, i + MAX_AT_ONCE).map((uuid) => api.gpuHistory(uuid, range)));
     for (const { data } of some) found.push(new Map(data.map((point) => [seconds(point.timestamp) ?? 0, point.value])));
   }
   return found;
 }
 
 /**
- * The mean, the least and the most of what is known at each time.
+ * Mean, minimum and maximum of the known values by time.
  * @param {Map<number, number|null>[]} found
  * @returns {import("../../ui/chart.js").ChartData}
  */

@@ -1,8 +1,8 @@
-// What a training is, how far it is, and what can be done with it.
+// The header of a training: state, progress, and actions.
 
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { fill, h, setText } from "../../ui/dom.js";
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../ui/format.js";
 import { gpuLinks } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
@@ -10,15 +10,15 @@ import { meter } from "../../ui/meter.js";
 import { prose } from "../../ui/prose.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../ui/status.js";
 import { setTime, time } from "../../ui/time.js";
-import { waitingWords } from "../../ui/waiting.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { waitingText } from "../../ui/waiting.js";
 import { actionsFor } from "./actions.js";
-import { endNotice } from "./end_notice.js";
 import { LEVELS, stepsOf } from "./progress.js";
 
-/** What only caches has none of these. */
+/** Figures that a cache does not have. */
 const STEPS = /** @type {const} */ (["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed"]);
 
-/** How many files are cached, where the trainer tells. @param {API.Task["progress"]} progress */
+/** The number of cached files, if the trainer reports it. @param {API.Task["progress"]} progress */
 const cachedOf = ({ items_cached: n }) => (isKnown(n) ? t("cached.n", { n: count(n) }) : UNKNOWN);
 
 /** @param {WordKey} key */
@@ -27,7 +27,7 @@ function stat(key) {
   return {
     element: h("div", { class: "stat" }, h("span", { class: "label" }, t(key)), value, under),
     /** @param {string} text */
-    say(text, more = "") {
+    show(text, more = "") {
       setText(value, text);
       setText(under, more);
     },
@@ -68,7 +68,7 @@ export function taskHeader(changed) {
     fill(
       actions,
       notice.element,
-      // A button of the same label stays, and does what is right for the task as it is when it is pressed.
+      // A button with the same label is reused and acts on the current task.
       choices.map((choice, place) =>
         h(
           "button",
@@ -111,11 +111,11 @@ export function taskHeader(changed) {
   /** @param {API.Task} task @returns {Child} */
   function waitsFor(task) {
     const start = task.estimated_start && [t("queue.expected"), " ", time(task.estimated_start)];
-    const place = isKnown(task.queue_position) && t("queue.place", { n: count(task.queue_position) });
+    const place = isKnown(task.queue_position) && t("queue.position", { n: count(task.queue_position) });
     return [
       h("span", { class: "soft" }, place, place && start && " · ", start),
       lastEnd(task),
-      task.waiting_reason && h("p", {}, waitingWords(task.waiting_reason, task.waiting_reason_code)),
+      task.waiting_reason && h("p", {}, waitingText(task.waiting_reason, task.waiting_reason_code)),
     ];
   }
 
@@ -126,12 +126,12 @@ export function taskHeader(changed) {
       task.status === "queued" && note("idle", h("strong", {}, t("waits")), " ", waitsFor(task)),
       task.stop &&
         !isFinished(task.status) &&
-        note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
+        note("warn", h("strong", {}, t("stopping")), h("p", {}, labelFor("rung", task.stop.rung))),
       task.warning &&
         note(
           "warn",
           h("strong", {}, t("warning")),
-          h("p", { class: "foreign" }, tell(task.warning, task.warning_code)),
+          h("p", { class: "foreign" }, translate(task.warning, task.warning_code)),
         ),
       (task.metrics.nan_steps ?? 0) > 0 &&
         note(
@@ -153,33 +153,33 @@ export function taskHeader(changed) {
     const onlyCaches = task.kind === "cache";
     setText(share, onlyCaches ? cachedOf(progress) : percent(progress.overall_progress));
     for (const name of STEPS) stats[name].element.hidden = onlyCaches;
-    setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
+    setText(stage, isFinished(task.status) ? "" : progress.stage ? labelFor("stage", progress.stage) : "");
     setText(
       left,
       task.status === "running" && isKnown(progress.eta_seconds)
         ? t("left", { time: duration(progress.eta_seconds) })
         : "",
     );
-    stats.epoch.say(
+    stats.epoch.show(
       isKnown(progress.current_epoch) ? `${count(progress.current_epoch)} / ${count(progress.total_epochs)}` : UNKNOWN,
       isKnown(progress.epoch_progress) ? percent(progress.epoch_progress) : "",
     );
-    stats.step.say(stepsOf(progress) || UNKNOWN);
-    stats.loss.say(
+    stats.step.show(stepsOf(progress) || UNKNOWN);
+    stats.loss.show(
       figure(metrics.current_loss),
       isKnown(metrics.epoch_loss) ? t("epoch.mean", { value: figure(metrics.epoch_loss) }) : "",
     );
-    stats.best.say(
+    stats.best.show(
       figure(metrics.best_loss),
       isKnown(metrics.best_epoch) ? t("epoch.n", { n: metrics.best_epoch }) : "",
     );
-    stats.grad_norm.say(figure(metrics.grad_norm));
-    stats.learning_rate.say(figure(metrics.learning_rate));
-    stats.speed.say(
+    stats.grad_norm.show(figure(metrics.grad_norm));
+    stats.learning_rate.show(figure(metrics.learning_rate));
+    stats.speed.show(
       isKnown(speed.steps_per_second) ? unit(speed.steps_per_second, t("per.second"), 1) : UNKNOWN,
       isKnown(speed.samples_per_second) ? t("samples.second", { n: figure(speed.samples_per_second) }) : "",
     );
-    stats.elapsed.say(
+    stats.elapsed.show(
       duration(progress.training_time),
       task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
     );
@@ -220,8 +220,50 @@ export function taskHeader(changed) {
   };
 }
 
-/** Why it waits once more: what ended its last try. @param {API.Task} task @returns {Child} */
+/** Why it is queued again: the end of its last attempt. @param {API.Task} task @returns {Child} */
 function lastEnd({ attempts }) {
   const failure = attempts.at(-1)?.failure;
-  return failure && h("p", { class: "foreign" }, prose(tell(failure.detail, failure.detail_code)));
+  return failure && h("p", { class: "foreign" }, prose(translate(failure.detail, failure.detail_code)));
+}
+
+/** Not needed for trainings that have ended. */
+const load = () => import("../alerts/notify.js");
+
+function endNotice() {
+  const button = h(
+    "button",
+    { class: "button", type: "button", hidden: true, "aria-pressed": "false", on: { click: () => attempt(toggle) } },
+    icon("bell"),
+    t("notify.end"),
+  );
+  let id = "";
+
+  async function toggle() {
+    const { isWatched, notifies, switchOn, watch } = await load();
+    const wanted = !isWatched(id);
+    if (wanted && !notifies.value && !(await switchOn())) return toast("bad", t("notify.denied"));
+    watch(id, wanted);
+    await show();
+    toast("ok", t(wanted ? "notify.end.on" : "notify.end.off"));
+  }
+
+  async function show() {
+    const { isWatched } = await load();
+    setAttribute(button, "aria-pressed", String(isWatched(id)));
+  }
+
+  return {
+    element: button,
+    /** @param {API.Task} task */
+    update(task) {
+      const isOver = isFinished(task.status);
+      button.hidden = isOver;
+      if (isOver || task.task_id === id) return;
+      id = task.task_id;
+      const notify = /** @type {{channels?: string[]}|undefined} */ (task.request.notify);
+      const channels = notify?.channels?.join(", ");
+      button.title = channels ? t("notify.end.also", { channels }) : t("notify.text");
+      attempt(show);
+    },
+  };
 }

@@ -1,4 +1,4 @@
-// A list of tasks with its pages.
+// A list of tasks with pages.
 
 import { api } from "../../app/api.js";
 import { fill, h, reconcile } from "../../ui/dom.js";
@@ -7,12 +7,12 @@ import { pagerOf } from "../../ui/pager.js";
 import { isFinished } from "../../ui/status.js";
 import { taskRow } from "./row.js";
 
-// Why a task waits changes without a word.
+// Reasons for waiting change without an event.
 const REASONS_MS = 15_000;
 
-/** A stretch of a list. @typedef {{limit: number, offset: number}} Page */
+/** A page of a list. @typedef {{limit: number, offset: number}} Page */
 
-/** What runs, newest first, then what waits in the order in which it is served; only the first page. @param {Page} page */
+/** Running tasks, newest first, then queued ones in queue order; only the first page. @param {Page} page */
 export async function askActive({ limit }) {
   const [running, waiting] = await Promise.all([
     api.tasks({ status: "starting,running,stopping", limit }),
@@ -26,30 +26,30 @@ export class TaskList {
   /** @type {Map<string, ReturnType<typeof taskRow>>} */
   #parts = new Map();
   #offset = 0;
-  #asked = 0;
-  /** Tasks that are known to be on another page, or not to pass the filter. @type {Set<string>} */
+  #requests = 0;
+  /** Tasks on another page, or outside of the filter. @type {Set<string>} */
   #elsewhere = new Set();
 
   /**
-   * @param {object} how
-   * @param {string} how.title
-   * @param {number} how.limit rows a page
-   * @param {() => API.Query} [how.values] the filter and the order
-   * @param {() => Node} [how.empty] what is shown when there are none
-   * @param {() => void} how.changed called when something was done to a task
-   * @param {(page: Page) => Promise<{tasks: API.Row[], pagination: {total: number, has_more: boolean}}>} [how.ask] where the tasks come from, if not from
+   * @param {object} options
+   * @param {string} options.title
+   * @param {number} options.limit rows per page
+   * @param {() => API.Query} [options.values] filter and order
+   * @param {() => Node} [options.empty] content of the empty list
+   * @param {() => void} options.changed called after an action on a task
+   * @param {(page: Page) => Promise<{tasks: API.Row[], pagination: {total: number, has_more: boolean}}>} [options.ask] fetches the tasks, instead of
    *   the list with these values
    */
-  constructor(how) {
-    this.how = how;
+  constructor(options) {
+    this.options = options;
     this.rows = h("ul", { class: "task-rows" });
     this.foot = h("div", { class: "pager" });
     this.total = h("span", { class: "count-badge" });
     this.none = h("div");
     this.element = h(
       "section",
-      { class: "panel tasks", "aria-label": how.title },
-      h("header", {}, h("h2", {}, how.title), this.total),
+      { class: "panel tasks", "aria-label": options.title },
+      h("header", {}, h("h2", {}, options.title), this.total),
       this.rows,
       this.none,
       this.foot,
@@ -57,7 +57,7 @@ export class TaskList {
     this.refreshing = setInterval(() => this.#refreshReasons(), REASONS_MS);
   }
 
-  /** Back to the first page: after a filter changed. */
+  /** Returns to the first page, after a filter changed. */
   reset() {
     this.#offset = 0;
     this.#elsewhere.clear();
@@ -67,13 +67,16 @@ export class TaskList {
     clearInterval(this.refreshing);
   }
 
-  /** What a progress message tells. A task that is not here is looked for once: it may have begun unheard. @param {API.TaskProgress} told */
-  progress(told) {
-    const row = this.#parts.get(told.task_id);
-    if (row) return row.progress(told);
-    if (isFinished(told.status) || this.#elsewhere.has(told.task_id)) return;
-    this.#elsewhere.add(told.task_id);
-    this.how.changed();
+  /**
+   * Handles a progress message. An unknown task is fetched once: its start may have been missed.
+   * @param {API.TaskProgress} message
+   */
+  progress(message) {
+    const row = this.#parts.get(message.task_id);
+    if (row) return row.progress(message);
+    if (isFinished(message.status) || this.#elsewhere.has(message.task_id)) return;
+    this.#elsewhere.add(message.task_id);
+    this.options.changed();
   }
 
   #refreshReasons() {
@@ -83,12 +86,12 @@ export class TaskList {
 
   /** @returns {Promise<void>} */
   async refetch() {
-    const asked = ++this.#asked;
-    const page = { limit: this.how.limit, offset: this.#offset };
-    const found = await (this.how.ask?.(page) ?? api.tasks({ ...this.how.values?.(), ...page }));
-    if (asked !== this.#asked) return;
+    const own = ++this.#requests;
+    const page = { limit: this.options.limit, offset: this.#offset };
+    const found = await (this.options.ask?.(page) ?? api.tasks({ ...this.options.values?.(), ...page }));
+    if (own !== this.#requests) return;
     if (!found.tasks.length && this.#offset > 0) {
-      this.#offset = Math.max(0, this.#offset - this.how.limit);
+      this.#offset = Math.max(0, this.#offset - this.options.limit);
       return this.refetch();
     }
     reconcile(
@@ -96,22 +99,22 @@ export class TaskList {
       this.#parts,
       found.tasks,
       (task) => task.task_id,
-      (task) => taskRow(task, this.how.changed),
+      (task) => taskRow(task, this.options.changed),
     );
-    fill(this.none, found.tasks.length === 0 && this.how.empty?.());
+    fill(this.none, found.tasks.length === 0 && this.options.empty?.());
     fill(this.total, count(found.pagination.total));
     const goTo = (/** @type {number} */ to) => {
       this.#offset = to;
       this.refetch().catch(() => {});
     };
-    fill(this.foot, !this.how.ask && pagerOf(page, found.tasks.length, found.pagination, goTo));
+    fill(this.foot, !this.options.ask && pagerOf(page, found.tasks.length, found.pagination, goTo));
   }
 
   get isEmpty() {
     return this.#parts.size === 0;
   }
 
-  /** The tasks as they are shown. */
+  /** The tasks shown. */
   get tasks() {
     return [...this.#parts.values()].map((row) => row.task);
   }

@@ -1,12 +1,12 @@
-// On which machine a training runs, where there are several, and whether anything is heard of it.
+// The machine of a training, and whether it sends reports.
 
 import { api } from "../../app/api.js";
-import { t, tell } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { nodeAddress } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { prose } from "../../ui/prose.js";
 import { isFinished, note } from "../../ui/status.js";
-import { isGone } from "../nodes/state.js";
+import { isUnreachable } from "../nodes/state.js";
 
 export function taskMachine() {
   const element = h("div", {});
@@ -20,19 +20,19 @@ export function taskMachine() {
       const { nodes } = await api.nodes();
       isAlone = nodes.length < 2;
       const found = nodes.find((node) => node.name === name);
-      return fill(element, found && !isAlone && say(found));
+      return fill(element, found && !isAlone && nodeNote(found));
     },
   };
 }
 
 /** @param {API.Node} node */
-function say(node) {
+function nodeNote(node) {
   const link = h("a", { class: "foreign", href: nodeAddress(node.name) }, node.name);
-  if (!isGone(node)) return h("p", { class: "soft small" }, t("task.machine"), " ", link);
+  if (!isUnreachable(node)) return h("p", { class: "soft small" }, t("task.machine"), " ", link);
   return note(
     "warn",
     h("strong", {}, t("task.machine"), " ", link, ": ", t(`node.${node.state}`)),
-    node.reason && h("p", {}, prose(tell(node.reason, node.reason_code))),
+    node.reason && h("p", {}, prose(translate(node.reason, node.reason_code))),
     h("p", {}, t("node.tasks.unknown")),
   );
 }

@@ -1,19 +1,22 @@
-// How far a training is: a bar with its figures.
+// The progress of a training: a bar with numbers.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { h, setText } from "../../ui/dom.js";
 import { count, duration, isKnown, percent, UNKNOWN } from "../../ui/format.js";
 import { meter } from "../../ui/meter.js";
 import { isSpoiled } from "../../ui/status.js";
 
-/** The colour of a bar by the status of its task. */
+/** The colour of a bar by task status. */
 /** @type {Partial<Record<API.TaskStatus, string>>} */
 export const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
 
-/** What stands beside the bar: time left while it runs, the stage where there is no time yet. @param {API.TaskStatus} status @param {API.Progress} progress */
+/**
+ * The text beside the bar: remaining time, or the stage while that is unknown.
+ * @param {API.TaskStatus} status @param {API.Progress} progress
+ */
 function timeLeft(status, progress) {
   if (status === "running" && isKnown(progress.eta_seconds)) return t("left", { time: duration(progress.eta_seconds) });
-  if (status === "running" && progress.stage) return word("stage", progress.stage);
+  if (status === "running" && progress.stage) return labelFor("stage", progress.stage);
   return "";
 }
 

@@ -1,6 +1,6 @@
-// What was asked for, and the files that the trainer reads; its attempts.
+// The request, the trainer's files, and the attempts.
 
-import { t, word } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, duration, isKnown, seconds, UNKNOWN } from "../../ui/format.js";
 import { gpuNames } from "../../ui/gpus.js";
@@ -9,7 +9,7 @@ import { table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 
 /** @type {WordKey[]} */
-const COLUMNS = ["attempt", "status", "gpus", "attempt.start", "duration", "steps.range", "attempt.end"];
+const COLUMNS = ["attempt", "status", "gpus", "attempt.start", "duration", "steps.range", "attempt.outcome"];
 
 export function requestView() {
   const element = h("section", { class: "panel", "aria-label": t("request") });
@@ -65,13 +65,13 @@ export function attemptsView() {
   };
 }
 
-/** @param {API.Attempt} attempt @param {number|null} step where the training is now */
+/** @param {API.Attempt} attempt @param {number|null} step the current step */
 function attemptRow(attempt, step) {
   const [from, to] = [seconds(attempt.started_at), seconds(attempt.ended_at)];
   const last = to === null ? step : attempt.last_step;
   const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(last)}` : UNKNOWN;
   const end = attempt.failure
-    ? word("cause", attempt.failure.code)
+    ? labelFor("cause", attempt.failure.code)
     : isKnown(attempt.signal)
       ? t("signal", { n: attempt.signal })
       : isKnown(attempt.exit_code)
@@ -81,7 +81,7 @@ function attemptRow(attempt, step) {
     "tr",
     {},
     h("td", {}, attempt.number, attempt.resumed_from && h("span", { class: "faint" }, ` ← ${attempt.resumed_from}`)),
-    h("td", {}, word("attempt", attempt.status)),
+    h("td", {}, labelFor("attempt", attempt.status)),
     h("td", {}, gpuNames(attempt.gpu_ids)),
     h("td", {}, attempt.started_at ? time(attempt.started_at) : UNKNOWN),
     h("td", {}, from !== null && to !== null ? duration(to - from) : UNKNOWN),

@@ -1,8 +1,8 @@
-// How a training goes on: from which checkpoint, for how many epochs, on which GPUs.
+// The resume dialog: checkpoint, epochs and GPUs.
 
 import { api, Refused } from "../../app/api.js";
+import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, isKnown, localTime } from "../../ui/format.js";
@@ -10,7 +10,7 @@ import { gpuPicks } from "../../ui/gpu_picks.js";
 import { note } from "../../ui/status.js";
 
 /**
- * Asks, and resumes it; a refusal is shown in the dialog, which stays.
+ * Opens the dialog and resumes the task; the dialog stays open and shows a rejection.
  * @param {API.Task} task its details
  * @returns {Promise<boolean>} whether it was resumed
  */
@@ -39,7 +39,7 @@ function form(task, gpus, close, done) {
       done();
       close();
     } catch (error) {
-      fill(problem, note("bad", sayRefusal(error)));
+      fill(problem, note("bad", showRefusal(error)));
     } finally {
       go.disabled = false;
     }
@@ -63,22 +63,22 @@ function form(task, gpus, close, done) {
 }
 
 /** @param {unknown} error */
-function sayRefusal(error) {
+function showRefusal(error) {
   if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
   return error.errors.length
     ? error.errors.map(({ message, remedy }) => h("p", { class: "foreign" }, message, " ", remedy))
-    : h("p", { class: "foreign" }, refusalWords(error));
+    : h("p", { class: "foreign" }, refusalText(error));
 }
 
-/** Those that are whole, the newest first. @param {API.Task} task */
-export const wholeCheckpoints = (task) =>
+/** The complete checkpoints, newest first. @param {API.Task} task */
+export const completeCheckpoints = (task) =>
   task.checkpoints
     .filter(({ is_complete: isComplete }) => isComplete)
     .sort((a, b) => b.created_at.localeCompare(a.created_at) || (b.step ?? 0) - (a.step ?? 0));
 
 /** @param {API.Task} task */
 function checkpointField(task) {
-  const choices = wholeCheckpoints(task);
+  const choices = completeCheckpoints(task);
   const latest = choices.find(({ is_latest: isLatest }) => isLatest) ?? choices[0];
   const select = h(
     "select",
@@ -109,7 +109,7 @@ function epochsField(task) {
     type: "number",
     min: isOver && isKnown(planned) ? planned + 1 : 1,
     step: 1,
-    // What has completed has nothing left to do: as much again is a first guess.
+    // A completed task has no steps left: suggest doubling the epochs.
     value: isKnown(planned) ? (isOver ? 2 * planned : planned) : "",
     required: isOver,
     autofocus: true,

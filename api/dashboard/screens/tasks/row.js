@@ -1,6 +1,6 @@
-// A task in the list.
+// The row of a task in a list.
 
-import { t, tell } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../ui/format.js";
@@ -8,17 +8,17 @@ import { gpuLinks } from "../../ui/gpus.js";
 import { menuButton } from "../../ui/menu.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../ui/status.js";
 import { setTime, time } from "../../ui/time.js";
-import { waitingWords } from "../../ui/waiting.js";
+import { waitingText } from "../../ui/waiting.js";
 import { actionsFor } from "./actions.js";
 import { progressBar } from "./progress.js";
 
-/** Seconds from its start to its end. @param {API.Row} task */
+/** Seconds from start to end. @param {API.Row} task */
 function lasted(task) {
   const [start, end] = [seconds(task.started_at), seconds(task.finished_at)];
   return start === null || end === null ? null : end - start;
 }
 
-/** @param {API.Row} first as it is now @param {import("./actions.js").Changed} changed */
+/** @param {API.Row} first its current state @param {import("./actions.js").Changed} changed */
 export function taskRow(first, changed) {
   const chip = statusChip("task");
   const link = h("a", { class: "task-name clip foreign", href: taskAddress(first.task_id) });
@@ -32,7 +32,7 @@ export function taskRow(first, changed) {
   const when = time(first.created_at);
   const [whenLabel, took] = [h("span", { class: "faint tiny" }), h("span", { class: "faint tiny" })];
   let task = first;
-  let whySaid = "";
+  let shownReason = "";
   const menu = menuButton(t("actions.of", { name: first.name ?? first.task_id }), () => actionsFor(task, changed));
   const element = h(
     "li",
@@ -45,7 +45,7 @@ export function taskRow(first, changed) {
     h("div", { class: "cell time-cell small" }, whenLabel, when, took),
     h("div", { class: "cell menu-cell" }, menu),
   );
-  // The whole row leads to the task; links and buttons in it lead where they lead.
+  // The whole row links to the task, except links and buttons in it.
   element.addEventListener("click", (event) => {
     if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
   });
@@ -53,7 +53,7 @@ export function taskRow(first, changed) {
     const waits = task.status === "queued";
     place.hidden = !waits;
     bar.element.hidden = waits;
-    setText(place, isKnown(task.queue_position) ? t("queue.place", { n: count(task.queue_position) }) : "");
+    setText(place, isKnown(task.queue_position) ? t("queue.position", { n: count(task.queue_position) }) : "");
     if (waits && task.estimated_start) {
       setText(whenLabel, t("queue.expected"));
       setTime(when, task.estimated_start);
@@ -66,11 +66,11 @@ export function taskRow(first, changed) {
   }
 
   /** @param {string} reason */
-  function sayWhy(reason) {
+  function showReason(reason) {
     const key = reason + JSON.stringify(task.waiting_reason_code);
-    if (key === whySaid) return;
-    whySaid = key;
-    fill(why, task.waiting_reason ? waitingWords(reason, task.waiting_reason_code) : reason);
+    if (key === shownReason) return;
+    shownReason = key;
+    fill(why, task.waiting_reason ? waitingText(reason, task.waiting_reason_code) : reason);
   }
 
   return {
@@ -96,11 +96,13 @@ export function taskRow(first, changed) {
           .join(" · "),
       );
       const { failure } = task;
-      const told = failure ? tell(failure.detail, failure.detail_code) : tell(task.warning ?? "", task.warning_code);
-      const reason = task.waiting_reason ?? told;
+      const problemText = failure
+        ? translate(failure.detail, failure.detail_code)
+        : translate(task.warning ?? "", task.warning_code);
+      const reason = task.waiting_reason ?? problemText;
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
-      sayWhy(reason);
+      showReason(reason);
       fill(gpus, gpuLinks(task));
       setText(loss, task.status === "queued" ? "" : figure(task.metrics.current_loss));
       lossLabel.hidden = task.status === "queued";
@@ -108,9 +110,9 @@ export function taskRow(first, changed) {
       spoiled.hidden = !isSpoiled(task);
       showTime();
     },
-    /** What a progress message tells. @param {API.TaskProgress} told */
-    progress(told) {
-      this.update({ ...task, ...told, task_id: task.task_id });
+    /** Handles a progress message. @param {API.TaskProgress} message */
+    progress(message) {
+      this.update({ ...task, ...message, task_id: task.task_id });
     },
   };
 }

@@ -1,4 +1,4 @@
-// The pictures that a training drew, newest first; one at a time in large.
+// Sample images of a training, newest first, with a lightbox.
 
 import { artifactURL } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
@@ -6,7 +6,7 @@ import { fill, h } from "../../ui/dom.js";
 import { openLightbox } from "../../ui/lightbox.js";
 
 const PICTURES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
-const MOST = 200;
+const MAX_COUNT = 200;
 
 /** @param {string} taskId */
 export function samplesView(taskId) {
@@ -24,8 +24,8 @@ export function samplesView(taskId) {
     const pictures = artifacts
       .filter(({ kind, path }) => kind === "sample" && PICTURES.test(path))
       .sort((a, b) => b.modified_at.localeCompare(a.modified_at))
-      .slice(0, MOST);
-    // A picture that is written anew has another time, and so another address.
+      .slice(0, MAX_COUNT);
+    // A rewritten image gets another URL by its time.
     const urls = pictures.map((each) => `${artifactURL(taskId, each.path)}?v=${Date.parse(each.modified_at)}`);
     if (urls.join() === drawn) return;
     drawn = urls.join();

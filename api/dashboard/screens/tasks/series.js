@@ -1,16 +1,16 @@
-// The figures of a training over its steps: fetched whole, then continued.
+// Metrics of a training by step: fetched once, then extended.
 
 import { api } from "../../app/api.js";
 import { seconds } from "../../ui/format.js";
 
 const LIMIT = 2000;
 
-/** What a metric was at a step, and when, in seconds. @typedef {{value: number|null, time: number}} StepValue */
+/** The value of a metric at a step, and its time in seconds. @typedef {{value: number|null, time: number}} StepValue */
 
 export class SeriesStore {
   /** By metric, then by step. @type {Map<string, Map<number, StepValue>>} */
   #points = new Map();
-  /** Names of all series that there are. @type {string[]} */
+  /** Names of all available series. @type {string[]} */
   available = [];
 
   /** @param {string} taskId */
@@ -28,7 +28,10 @@ export class SeriesStore {
     this.#points.set(metric, points);
   }
 
-  /** New points from the stream. A step that is gone over again after a resume replaces what it had. @param {API.Point[]} points */
+  /**
+   * Adds points from the stream. After a resume, a repeated step replaces its old value.
+   * @param {API.Point[]} points
+   */
   add(points) {
     for (const point of points) {
       const { metric } = point;
@@ -49,7 +52,7 @@ export class SeriesStore {
     return new Map(this.sorted(metric).map(([step, { value }]) => [step, value]));
   }
 
-  /** The losses of evaluation runs. */
+  /** The losses of evaluations. */
   get evaluations() {
     return this.available.filter((name) => name.endsWith("/loss"));
   }
@@ -60,7 +63,7 @@ const put = (points, { step, epoch, value, timestamp }) =>
   points.set(step ?? epoch ?? 0, { value, time: seconds(timestamp) ?? 0 });
 
 /**
- * An exponential mean, corrected for its beginning; `weight` from 0 (none) to below 1.
+ * Exponential moving average with bias correction; `weight` from 0 (none) to below 1.
  * @param {Map<number, number|null>} values by step
  * @param {number} weight
  */
@@ -81,7 +84,7 @@ export function smooth(values, weight) {
 }
 
 /**
- * Steps a second, from when the steps were: their times have whole seconds, so a value is the mean over a stretch.
+ * Steps per second from the times of steps. Times have whole seconds, so a value is the mean over a range.
  * @param {[number, StepValue][]} points by step
  */
 export function speed(points, pieces = 60) {
@@ -92,7 +95,7 @@ export function speed(points, pieces = 60) {
   const stretch = Math.max(5, total / pieces);
   let [fromStep, fromTime] = [points[0][0], points[0][1].time];
   for (const [step, { time }] of points) {
-    // Time went back: an attempt began anew.
+    // Time went backwards: a new attempt started.
     if (time < fromTime) [fromStep, fromTime] = [step, time];
     if (time - fromTime < stretch) continue;
     found.set(step, (step - fromStep) / (time - fromTime));

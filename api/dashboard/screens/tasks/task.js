@@ -1,15 +1,15 @@
-// One training: how it goes, what it says, what it made, and what became of it.
+// The screen of one training: charts, log, files and history.
 
 import { api, Refused } from "../../app/api.js";
-import { t, word } from "../../app/i18n.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { go } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
 import { fill, h } from "../../ui/dom.js";
 import { percent } from "../../ui/format.js";
+import { prose } from "../../ui/prose.js";
 import { isFinished, note } from "../../ui/status.js";
 import { logPanel } from "../log/panel.js";
 import { lossPanel, smallCharts } from "./charts.js";
-import { failureView } from "./failure.js";
 import { filesView } from "./files.js";
 import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
@@ -21,9 +21,9 @@ import { timeline } from "./timeline.js";
 import { versionOffer } from "./version.js";
 
 const METRICS = ["loss", "learning_rate", "grad_norm"];
-const MOST_FILES = 500;
-const MOST_EVENTS = 500;
-// Files come, and the reason to wait changes, without a word: they are looked at soon after an event, and now and then.
+const MAX_FILES = 500;
+const MAX_EVENTS = 500;
+// New files, and changed reasons for waiting, have no event: poll soon after events and periodically.
 const SLOW_MS = 10_000;
 const SOON_MS = 400;
 
@@ -56,7 +56,7 @@ export function open(app, { id }) {
   const missing = h("div");
   const beside = h("div", { class: "small-charts" }, small.elements, use.element);
   const charts = h("div", { class: "task-charts" }, loss.element, beside);
-  const kept = h("div", { class: "two" }, files.elements);
+  const outputs = h("div", { class: "two" }, files.elements);
   const body = h(
     "div",
     { class: "task-body" },
@@ -67,7 +67,7 @@ export function open(app, { id }) {
     charts,
     h("div", { class: "task-middle" }, log.element, band.element),
     samples.element,
-    kept,
+    outputs,
     attempts.element,
     request.element,
   );
@@ -80,8 +80,8 @@ export function open(app, { id }) {
     request.update(task);
     attempts.update(task);
     loss.setProgress(task.progress);
-    // What only caches makes no steps, and no files that anybody else could use.
-    charts.hidden = kept.hidden = task.kind === "cache";
+    // A cache has no steps and no files of use to others.
+    charts.hidden = outputs.hidden = task.kind === "cache";
     app.retitle();
   }
 
@@ -105,8 +105,8 @@ export function open(app, { id }) {
 
   async function refetchHappened() {
     const [happened, made] = await Promise.all([
-      api.events(id, { limit: MOST_EVENTS }),
-      api.artifacts(id, { limit: MOST_FILES, order: "newest" }),
+      api.events(id, { limit: MAX_EVENTS }),
+      api.artifacts(id, { limit: MAX_FILES, order: "newest" }),
     ]);
     if (task) {
       band.update(happened.events, task);
@@ -138,7 +138,7 @@ export function open(app, { id }) {
     if (document.hidden || !task) return;
     const wasFinished = isFinished(task.status);
     refetchTask()
-      // Somebody else has resumed it.
+      // The task was resumed by another user.
       .then((found) => {
         if (wasFinished && !isFinished(found.status)) return app.reload();
         return Promise.all([refetchHappened(), !wasFinished && use.load(found)]).then(() => {});
@@ -146,7 +146,7 @@ export function open(app, { id }) {
       .catch(() => {});
   }, SLOW_MS);
 
-  /** It is gone: nothing is asked for it while the other screen comes. */
+  /** The task was deleted: stop requests while the next screen loads. */
   function leave() {
     close();
     app.stream.watch(null);
@@ -163,7 +163,7 @@ export function open(app, { id }) {
     if (!task) return id;
     const name = task.name || id;
     return isFinished(task.status)
-      ? `${word("task", task.status)} · ${name}`
+      ? `${labelFor("task", task.status)} · ${name}`
       : `${percent(task.progress.overall_progress)} ${name}`;
   };
 
@@ -173,17 +173,17 @@ export function open(app, { id }) {
     path: () =>
       `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
     on: {
-      progress: (told) => {
+      progress: (message) => {
         if (!task) return;
         show({
           ...task,
-          status: told.status,
-          progress: told.progress,
-          metrics: told.metrics,
-          speed: told.speed,
-          waiting_reason: told.waiting_reason,
-          waiting_reason_code: told.waiting_reason_code,
-          warning: told.warning,
+          status: message.status,
+          progress: message.progress,
+          metrics: message.metrics,
+          speed: message.speed,
+          waiting_reason: message.waiting_reason,
+          waiting_reason_code: message.waiting_reason_code,
+          warning: message.warning,
         });
       },
       metrics: ({ points }) => {
@@ -191,7 +191,7 @@ export function open(app, { id }) {
         drawSeries();
       },
       status: refetchSoon,
-      log: (told) => log.add(told),
+      log: (message) => log.add(message),
       partial: ({ line }) => log.setPartial(line),
       dropped: () => log.refetch().catch(() => {}),
       end: () => {
@@ -205,8 +205,42 @@ export function open(app, { id }) {
   };
 }
 
-/** A training that has not begun has no metrics. @param {unknown} error */
+/** A training that has not started has no metrics. @param {unknown} error */
 function ignoreMissing(error) {
   if (!(error instanceof Refused)) throw error;
   if (error.status !== 404 && error.status !== 422) throw error;
+}
+
+function failureView() {
+  const element = h("div");
+  return {
+    element,
+    /** @param {API.Cause|null} failure */
+    update(failure) {
+      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines.join("\n"));
+      const title = labelFor("cause", failure?.code);
+      const detail = failure ? translate(failure.detail, failure.detail_code) : "";
+      fill(
+        element,
+        failure &&
+          note(
+            "bad",
+            !detail.startsWith(title) && h("strong", {}, title),
+            h("p", { class: "foreign" }, prose(detail)),
+            failure.remedy &&
+              h(
+                "p",
+                { class: "foreign" },
+                h("b", {}, t("remedy")),
+                " ",
+                prose(translate(failure.remedy, failure.remedy_code)),
+              ),
+            failure.last_lines.length > 0 &&
+              h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
+          ),
+      );
+      // The error is at the end.
+      lines.scrollTop = lines.scrollHeight;
+    },
+  };
 }

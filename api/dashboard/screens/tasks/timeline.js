@@ -1,6 +1,6 @@
-// What a training went through: a band of its statuses and stages over time, with its checkpoints; below it each event.
+// The timeline of a training: a band of statuses and stages with checkpoints, and the list of events.
 
-import { t, tell, word } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { now } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
 import { duration, seconds, utcTime } from "../../ui/format.js";
@@ -8,10 +8,10 @@ import { scrollable } from "../../ui/scroll.js";
 import { isFinished } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
 
-/** By a status, or a type of event. @type {Record<string, string>} */
+/** Colours by status or event type. @type {Record<string, string>} */
 const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
 
-/** A status or stage, from when to when. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
+/** A status or stage with its time range. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
 
 /** @param {API.TaskEvent[]} events @param {number} end @returns {Stretch[]} */
 function stretches(events, end) {
@@ -26,7 +26,7 @@ function stretches(events, end) {
     const isRunning = event.type === "status" && event.current === "running";
     found.push({
       name: event.current ?? "",
-      label: event.type === "stage" || isRunning ? word("stage", event.current) : word("task", event.current),
+      label: event.type === "stage" || isRunning ? labelFor("stage", event.current) : labelFor("task", event.current),
       from: at,
       to: end,
     });
@@ -65,8 +65,8 @@ export function timeline() {
           return piece;
         }),
         marks.map((event) => {
-          const told = tell(event.message, event.message_code);
-          const tick = h("span", { class: "tick", title: `${told} · ${utcTime(event.timestamp)}` });
+          const text = translate(event.message, event.message_code);
+          const tick = h("span", { class: "tick", title: `${text} · ${utcTime(event.timestamp)}` });
           tick.style.left = `${Math.min(100, (100 * ((seconds(event.timestamp) ?? start) - start)) / whole)}%`;
           return tick;
         }),
@@ -90,11 +90,13 @@ export function timeline() {
               h(
                 "div",
                 { class: "grow" },
-                h("p", { class: "foreign" }, tell(event.message, event.message_code)),
+                h("p", { class: "foreign" }, translate(event.message, event.message_code)),
                 h(
                   "p",
                   { class: "faint tiny" },
-                  [word("event", event.type), event.actor && word("actor", event.actor)].filter(Boolean).join(" · "),
+                  [labelFor("event", event.type), event.actor && labelFor("actor", event.actor)]
+                    .filter(Boolean)
+                    .join(" · "),
                 ),
               ),
             ),
@@ -104,7 +106,7 @@ export function timeline() {
   };
 }
 
-/** How long each status or stage was in all. @param {Stretch[]} parts */
+/** Total duration of each status or stage. @param {Stretch[]} parts */
 function sums(parts) {
   /** @type {Map<string, {name: string, label: string, length: number}>} */
   const by = new Map();

@@ -1,4 +1,4 @@
-// From what a training saved to a version of a named model.
+// Saves a model of a training to the library.
 
 import { whyNot } from "../../app/access.js";
 import { newKey } from "../../app/api_data.js";
@@ -11,19 +11,19 @@ import { attempt, toast } from "../../ui/toast.js";
 
 const LONGEST_NAME = 100;
 
-/** The service's words for a name, made of a training's own. @param {API.Task} task */
+/** The default name in the service's form, from the training's name. @param {API.Task} task */
 export function suggestedName({ name, model_type: model }) {
   const plain = (name ?? "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+|-+$/g, "");
   return (plain || model).slice(0, LONGEST_NAME);
 }
 
-/** The newest of what a training saved as a model. @param {API.ArtifactList} found */
+/** The newest saved model of a training. @param {API.ArtifactList} found */
 const newestModel = ({ artifacts }) =>
   artifacts
     .filter(({ kind, path, is_complete: isWhole }) => kind === "model" && isWhole && path.endsWith(".safetensors"))
     .sort((a, b) => b.modified_at.localeCompare(a.modified_at))[0];
 
-/** Offers it once there is something to keep. */
+/** Shown once there is a model to save. */
 export function versionOffer() {
   const element = h("div", { class: "version-offer", hidden: true });
   let drawn = "";
@@ -31,7 +31,7 @@ export function versionOffer() {
   let made = null;
 
   /** @param {API.Task} task @param {API.Artifact} artifact @param {string} name */
-  async function keep(task, artifact, name) {
+  async function save(task, artifact, name) {
     made = await models.register({ task_id: task.task_id, artifact: artifact.path, name }, newKey());
     toast("ok", t("version.made", { n: made.version, name: made.model }));
     draw(task, artifact);
@@ -44,7 +44,7 @@ export function versionOffer() {
     /** @param {() => Promise<unknown>} run */
     const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
     const other = async () => {
-      const { askFields, MODEL_NAME } = await import("../../ui/ask_fields.js");
+      const { askFields, MODEL_NAME } = await import("../../ui/form_dialog.js");
       return askFields(
         t("version.make.title"),
         [
@@ -58,7 +58,7 @@ export function versionOffer() {
           },
         ],
         t("version.make"),
-        (values) => keep(task, artifact, values.name),
+        (values) => save(task, artifact, values.name),
         t("version.make.text"),
       );
     };
@@ -77,7 +77,7 @@ export function versionOffer() {
       !made &&
         h(
           "button",
-          { ...attributes, class: "button primary", on: { click: guarded(() => keep(task, artifact, name)) } },
+          { ...attributes, class: "button primary", on: { click: guarded(() => save(task, artifact, name)) } },
           t("version.make.of", { name }),
         ),
       h("button", { ...attributes, class: "button", on: { click: guarded(other) } }, t("version.make.other")),
@@ -85,7 +85,7 @@ export function versionOffer() {
     element.hidden = false;
   }
 
-  /** Whether it was kept before, under the name that is suggested. @param {API.Task} task @param {API.Artifact} artifact */
+  /** Whether it was saved before under the suggested name. @param {API.Task} task @param {API.Artifact} artifact */
   async function find(task, artifact) {
     const name = suggestedName(task);
     const { models: found } = await models.registry({ search: name, limit: 50 });

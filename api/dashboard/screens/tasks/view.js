@@ -1,9 +1,9 @@
-// All tasks: what runs, then what waits in the order in which it is served, then what has ended.
+// The tasks screen: running tasks, then the queue in order, then finished ones.
 
 import { access } from "../../app/access.js";
-import { t, word } from "../../app/i18n.js";
-import { note } from "../../app/router.js";
-import { soon } from "../../app/soon.js";
+import { soon } from "../../app/debounce.js";
+import { labelFor, t } from "../../app/i18n.js";
+import { storeQuery } from "../../app/router.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
 import { percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -33,7 +33,7 @@ const FILTERS = {
 
 const NAMES = /** @type {Filter[]} */ (Object.keys(FILTERS));
 
-// Several events of one change come together.
+// Events of one change come in bursts.
 const REFETCH_PAUSE_MS = 250;
 
 /**
@@ -82,23 +82,23 @@ export function open(app, place) {
     t("status"),
     NAMES.map((value) => ({
       value,
-      label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value),
+      label: value === "all" || value === "active" ? t(`filter.${value}`) : labelFor("task", value),
     })),
     wanted.status,
     (status) => apply({ status }),
   );
 
-  // Where nobody is asked who they are, nothing is anybody's.
+  // Without sign-in, tasks have no owner.
   const mine = h("button", { class: "button small", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } });
   fill(mine, icon("user"), t("filter.mine"));
-  const forgetAccess = access.watch((known) => {
-    mine.hidden = !known?.asks;
+  const unwatchAccess = access.watch((known) => {
+    mine.hidden = !known?.isRequired;
   });
 
   /** @param {Partial<typeof wanted>} change */
   function apply(change) {
     Object.assign(wanted, change);
-    note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
+    storeQuery("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
     showMine();
     for (const each of lists) each.reset();
     refetchOrRetry();
@@ -160,9 +160,9 @@ export function open(app, place) {
     title: () => title(running),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => running.progress(told),
-      status: (told) =>
-        told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
+      progress: (message) => running.progress(message),
+      status: (message) =>
+        message.event?.type === "status" || message.event?.type === "change" || message.event?.type === "stop"
           ? refetchSoon()
           : undefined,
     },
@@ -170,14 +170,14 @@ export function open(app, place) {
     keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
     close() {
       search.close();
-      forgetAccess();
+      unwatchAccess();
       refetchSoon.cancel();
       for (const each of lists) each.close();
     },
   };
 }
 
-/** The progress of what runs, for a tab in the background. @param {TaskList} running */
+/** Shows the progress of running tasks in the tab's title. @param {TaskList} running */
 function title(running) {
   const first = running.tasks.find((task) => task.status === "running");
   return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");

@@ -1,20 +1,20 @@
-// A place into which files and folders are dragged.
+// Drop zones for files and folders.
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
 
 /**
- * Takes what is dropped anywhere in the window, or into an element; what is returned ends that.
- * @param {() => string} words what a drop would do
+ * Accepts drops anywhere in the window, or in an element. The returned function unsubscribes.
+ * @param {() => string} words words what a drop would do
  * @param {(transfer: DataTransfer) => void} dropped
- * @param {HTMLElement} [into] it shows the words within itself
+ * @param {HTMLElement} [into] the element that shows the words
  */
-export function takeDrops(words, dropped, into) {
+export function dropZone(words, dropped, into) {
   const text = h("strong");
   const sign = h("div", { class: `drop-sign${into ? " within" : ""}`, hidden: true }, icon("down"), text);
   (into ?? document.body).append(sign);
   const target = /** @type {EventTarget} */ (into ?? window);
-  // Elements that are left and entered in turn: only outside of all of them nothing is held over the page any more.
+  // Nested enter and leave events: at depth 0 the drag has left the page.
   let depth = 0;
   const show = (/** @type {boolean} */ isOver) => {
     sign.hidden = !isOver;
@@ -53,7 +53,10 @@ export function takeDrops(words, dropped, into) {
   };
 }
 
-/** What opens a dialog to choose files, or a folder. @param {boolean} isFolder @param {(input: HTMLInputElement) => void} chosen @param {{accept?: string, isOne?: boolean}} [which] */
+/**
+ * A button that opens a file or folder picker.
+ * @param {boolean} isFolder @param {(input: HTMLInputElement) => void} chosen @param {{accept?: string, isOne?: boolean}} [which]
+ */
 export function filePicker(isFolder, chosen, { accept, isOne } = {}) {
   const input = h("input", {
     type: "file",

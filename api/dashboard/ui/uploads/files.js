@@ -1,32 +1,35 @@
-// The files of what was chosen or dropped: of folders all that is in them.
+// The files of a selection or drop, including those in folders.
 
-/** A file, and its path below the dataset. @typedef {{file: File, path: string}} Found */
+/** A file, and its path in the dataset. @typedef {{file: File, path: string}} Found */
 
-/** What systems leave in folders. */
-const LITTER = /^(\.|Thumbs\.db$|desktop\.ini$|__MACOSX$)/i;
-/** A folder whose name says how often its files are repeated keeps its name. */
-const SAYS_SOMETHING = /^\d+_/;
+/** Files that operating systems leave in folders. */
+const IGNORED = /^(\.|Thumbs\.db$|desktop\.ini$|__MACOSX$)/i;
+/** Folder names with a number of repeats are significant. */
+const HAS_REPEATS = /^\d+_/;
 
-/** What was dropped. It has to be called while the event is handled. @param {DataTransfer} transfer @returns {Promise<Found[]>} */
+/**
+ * The dropped files. Must be called while the event is handled.
+ * @param {DataTransfer} transfer @returns {Promise<Found[]>}
+ */
 export async function droppedFiles(transfer) {
   const found = await Promise.all([...transfer.items].map(filesIn));
   return belowOneFolder(found.flat());
 }
 
-/** What is dragged out of another program may have no entry in a file system. @param {DataTransferItem} item */
+/** Files dragged from other programs may have no file system entry. @param {DataTransferItem} item */
 async function filesIn(item) {
   const [entry, file] = [item.webkitGetAsEntry(), item.getAsFile()];
   if (entry) return filesOf(entry, "");
-  return file && isWanted({ file, path: file.name }) ? [{ file, path: file.name }] : [];
+  return file && isRelevant({ file, path: file.name }) ? [{ file, path: file.name }] : [];
 }
 
-/** What was chosen by an input. @param {HTMLInputElement} input */
+/** The files chosen in an input. @param {HTMLInputElement} input */
 export const chosenFiles = (input) =>
   belowOneFolder(
-    [...(input.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })).filter(isWanted),
+    [...(input.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })).filter(isRelevant),
   );
 
-/** The name of the folder that holds all, for a new dataset. @param {DataTransfer} transfer */
+/** The name of the single top folder, as the name of a new dataset. @param {DataTransfer} transfer */
 export const folderName = (transfer) => {
   const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? []);
   return entries.length === 1 ? entries[0].name.replace(/\.(zip|tar|tgz|tar\.\w+)$/i, "") : "";
@@ -34,7 +37,7 @@ export const folderName = (transfer) => {
 
 /** @param {FileSystemEntry} entry @param {string} above @returns {Promise<Found[]>} */
 async function filesOf(entry, above) {
-  if (LITTER.test(entry.name)) return [];
+  if (IGNORED.test(entry.name)) return [];
   const path = above + entry.name;
   if (isFile(entry)) {
     const file = /** @type {File} */ (await new Promise((resolve, reject) => entry.file(resolve, reject)));
@@ -44,7 +47,7 @@ async function filesOf(entry, above) {
   /** @type {Found[]} */
   const found = [];
   for (;;) {
-    // A browser gives some at a time.
+    // Browsers return entries in batches.
     const some = /** @type {FileSystemEntry[]} */ (
       await new Promise((resolve, reject) => reader.readEntries(resolve, reject))
     );
@@ -57,13 +60,13 @@ async function filesOf(entry, above) {
 const isFile = (entry) => entry.isFile;
 
 /** @param {Found} found */
-const isWanted = ({ path }) => !path.split("/").some((part) => LITTER.test(part));
+const isRelevant = ({ path }) => !path.split("/").some((part) => IGNORED.test(part));
 
-/** A folder around everything says nothing, unless by how often its files are repeated. @param {Found[]} files */
+/** Removes a common top folder, unless its name has a number of repeats. @param {Found[]} files */
 function belowOneFolder(files) {
   const [first] = files[0]?.path.split("/") ?? [];
   const isAround = files.every(({ path }) => path.startsWith(`${first}/`));
-  const shown = isAround && !SAYS_SOMETHING.test(first) ? files.map(cutFirst) : files;
+  const shown = isAround && !HAS_REPEATS.test(first) ? files.map(cutFirst) : files;
   return shown.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 

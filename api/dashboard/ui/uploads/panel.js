@@ -1,4 +1,4 @@
-// How far the uploads to a dataset, or to another place, are, and what can be done about them.
+// The upload panel of a target: progress, errors and actions.
 
 import { t } from "../../app/i18n.js";
 import { fill, h, setText } from "../dom.js";
@@ -33,11 +33,11 @@ export function uploadsPanel(isMeant) {
     bar.element,
     problems,
   );
-  /** When how many bytes had been sent. @type {[seconds: number, sent: number][]} */
+  /** Bytes sent by time. @type {[seconds: number, sent: number][]} */
   let past = [];
-  let said = "";
+  let announced = "";
 
-  /** Bytes a second of late; null: not known yet. @param {number} sent */
+  /** The current rate in bytes per second; null: unknown. @param {number} sent */
   function rateAt(sent) {
     const now = performance.now() / 1000;
     past = [...past.filter(([time]) => now - time < RATE_SECONDS), [now, sent]];
@@ -57,10 +57,10 @@ export function uploadsPanel(isMeant) {
     const counted = (/** @type {import("./uploads.js").State} */ state) =>
       jobs.filter((job) => job.state === state).length;
     const leftOut = jobs.flatMap(({ result }) => result?.left_out_examples ?? []);
-    const [failed, ended, looked] = [counted("failed"), counted("done"), counted("sent")];
+    const [failed, ended, processing] = [counted("failed"), counted("done"), counted("sent")];
     const done = ended - jobs.filter(({ result }) => result?.left_out && !(result.added + result.changed)).length;
     const isSending = counted("sending") + counted("waiting") > 0;
-    const isOver = !isSending && !looked;
+    const isOver = !isSending && !processing;
     const rate = isSending && !isPaused ? rateAt(sent) : null;
     const figures = { done: count(done), total: count(jobs.length), sent: bytes(sent), size: bytes(size) };
     const parts = [
@@ -68,16 +68,16 @@ export function uploadsPanel(isMeant) {
       isPaused && isSending && t("upload.paused"),
       rate && t("upload.rate", { rate: bytes(rate), time: duration((size - sent) / rate) }),
       leftOut.length > 0 &&
-        t("upload.left_out", {
+        t("upload.skipped", {
           n: count(sum(jobs, ({ result }) => result?.left_out ?? 0)),
           names: leftOut.slice(0, 3).join(", "),
         }),
-      !isSending && looked > 0 && t("upload.looked", { n: count(looked) }),
+      !isSending && processing > 0 && t("upload.processing", { n: count(processing) }),
     ];
     setText(words, parts.filter(Boolean).join(" · "));
     bar.update(size ? (100 * sent) / size : 100, failed ? "bad" : isOver ? "ok" : isPaused ? "idle" : null);
     hold.hidden = !isSending;
-    fill(hold, icon(isPaused ? "play" : "pause"), t(isPaused ? "upload.go_on" : "upload.pause"));
+    fill(hold, icon(isPaused ? "play" : "pause"), t(isPaused ? "upload.resume" : "upload.pause"));
     again.hidden = !failed;
     fill(end, icon("close"), t(isOver ? "upload.dismiss" : "cancel"));
     showProblems(jobs.filter((job) => job.state === "failed"));
@@ -86,8 +86,8 @@ export function uploadsPanel(isMeant) {
   /** @param {import("./uploads.js").Job[]} failed */
   function showProblems(failed) {
     const key = failed.map(({ path, problem }) => path + problem).join();
-    if (key === said) return;
-    said = key;
+    if (key === announced) return;
+    announced = key;
     fill(
       problems,
       failed.length > 0 &&

@@ -1,36 +1,36 @@
-// Uploads: they go on while one looks at other screens, go on after a cut, and after a reload once the same files are given again.
+// Uploads. They continue across screens, after lost connections, and after a reload if the same files are added again.
 
-import { ask, query, Refused, SIGNED_OUT, streamURL } from "../../app/api.js";
+import { query, Refused, request, SIGNED_OUT, streamURL } from "../../app/api.js";
 import { newKey } from "../../app/api_data.js";
+import { soon } from "../../app/debounce.js";
+import { refusalText } from "../../app/error_text.js";
 import { errorText } from "../../app/i18n.js";
-import { refusalWords } from "../../app/refusal.js";
-import { soon } from "../../app/soon.js";
 import { Store } from "../../app/store.js";
 
 const AT_A_TIME = 3;
-/** Pauses before a part that was cut off is sent again: as long as a service may be restarted. */
+/** Delays before an interrupted part is retried: long enough for a restart of the service. */
 const RETRIES_MS = [0, 500, 1000, 3000, 5000, 10_000, 20_000, 30_000];
-/** What is so small comes in one request. Cut off, it begins anew: where a larger one goes on is told before its first byte. */
+/** Files up to this size are sent in one request. If interrupted they start again; larger ones continue at an offset. */
 const SMALL_BYTES = 256 * 1024;
 const ENDPOINT = "/uploads";
-/** What is here is looked into: how often that is asked for. */
-const LOOK_MS = 1000;
+/** Poll interval while the service processes uploaded files. */
+const POLL_MS = 1000;
 const PAGE = 500;
-/** Several changes are shown together. */
-const TELL_MS = 100;
+/** Pause that combines updates. */
+const NOTIFY_MS = 100;
 
-/** Whether the page can upload: `make install` may not have been able to fetch what that needs. */
+/** Whether uploads are available: `make install` may have failed to fetch tus-js-client. */
 export const canUpload = document.querySelector("meta[name=uploads]") !== null;
 
 /** @typedef {"waiting"|"sending"|"sent"|"done"|"failed"} State */
 
 /**
- * A file on its way.
+ * An upload.
  * @typedef {object} Job
- * @property {string} place the dataset that it is for; of others a path, which no dataset is called
+ * @property {string} place the target: a dataset name, or a path for other targets, which no dataset name can be
  * @property {string} path @property {File} file
- * @property {string} batch names those that were added together
- * @property {Record<string, string>} metadata what the service is told of it
+ * @property {string} batch identifies files that were added together
+ * @property {Record<string, string>} metadata sent with the upload
  * @property {State} state
  * @property {number} sent bytes
  * @property {string|null} uploadId
@@ -42,28 +42,34 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
 /** @type {Job[]} */
 let jobs = [];
 let isPaused = false;
-/** Told of all jobs whenever one has changed. */
+/** Notified with all jobs after each change. */
 export const uploads = new Store(/** @type {{jobs: readonly Job[], isPaused: boolean}} */ ({ jobs, isPaused }));
-const tell = soon(() => uploads.set({ jobs, isPaused }), TELL_MS);
+const notify = soon(() => uploads.set({ jobs, isPaused }), NOTIFY_MS);
 
 /** @type {Set<(place: string, result: API.Upload["result"]) => void>} */
 const listeners = new Set();
 
-/** Calls `listener` when a dataset, or another place, has got something; what it returns ends that. @param {(place: string, result: API.Upload["result"]) => void} listener */
+/**
+ * Calls `listener` when a target has received files. The returned function unsubscribes.
+ * @param {(place: string, result: API.Upload["result"]) => void} listener
+ */
 export function onUploaded(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-/** Sends files to a dataset, or, with what is to be told of them, elsewhere. @param {string} place @param {readonly import("./files.js").Found[]} files @param {Record<string, string>} [about] */
+/**
+ * Uploads files to a dataset, or to another target with the given metadata.
+ * @param {string} place @param {readonly import("./files.js").Found[]} files @param {Record<string, string>} [about]
+ */
 export function addFiles(place, files, about = { dataset: place }) {
-  const isGone = (/** @type {Job} */ { state }) => state === "failed" || (state === "done" && !about.dataset);
-  const here = new Set(jobs.filter((job) => job.place === place && !isGone(job)).map(({ path }) => path));
+  const isUnreachable = (/** @type {Job} */ { state }) => state === "failed" || (state === "done" && !about.dataset);
+  const here = new Set(jobs.filter((job) => job.place === place && !isUnreachable(job)).map(({ path }) => path));
   const added = files.filter(({ path }) => !here.has(path));
   const isAdded = new Set(added.map(({ path }) => path));
-  jobs = jobs.filter((job) => job.place !== place || !isGone(job) || !isAdded.has(job.path));
+  jobs = jobs.filter((job) => job.place !== place || !isUnreachable(job) || !isAdded.has(job.path));
   const batch = newKey();
-  // What goes into a dataset together becomes one version.
+  // Files added together become one dataset version.
   /** @type {Record<string, string>} */
   const together = about.dataset && added.length > 1 ? { batch, batch_size: String(added.length) } : {};
   for (const { file, path } of added) {
@@ -81,9 +87,9 @@ export function addFiles(place, files, about = { dataset: place }) {
   pump();
 }
 
-/** Which places are meant. @typedef {(place: string) => boolean} Places */
+/** Selects targets. @typedef {(place: string) => boolean} Places */
 
-/** What is under way stops where it is. */
+/** Pauses all uploads. */
 export function pause() {
   isPaused = true;
   for (const job of jobs) {
@@ -91,7 +97,7 @@ export function pause() {
     job.upload?.abort();
     job.state = "waiting";
   }
-  tell();
+  notify();
 }
 
 export function goOn() {
@@ -99,7 +105,7 @@ export function goOn() {
   pump();
 }
 
-/** Tries again what has failed. @param {Places} isMeant */
+/** Retries failed uploads. @param {Places} isMeant */
 export function retry(isMeant) {
   for (const job of jobs) {
     if (!isMeant(job.place) || job.state !== "failed") continue;
@@ -108,35 +114,35 @@ export function retry(isMeant) {
   goOn();
 }
 
-/** Gives up what has not come whole, and forgets the rest. @param {Places} isMeant */
+/** Cancels incomplete uploads and removes the others. @param {Places} isMeant */
 export async function clear(isMeant) {
-  const gone = jobs.filter((job) => isMeant(job.place));
+  const removed = jobs.filter((job) => isMeant(job.place));
   jobs = jobs.filter((job) => !isMeant(job.place));
   isPaused = false;
-  tell();
+  notify();
   await Promise.allSettled(
-    gone.map(({ state, upload }) => (state === "sending" || state === "waiting") && upload?.abort(true)),
+    removed.map(({ state, upload }) => (state === "sending" || state === "waiting") && upload?.abort(true)),
   );
   pump();
 }
 
 /**
- * Uploads that were begun here and have not come whole: by a reload, or another tab.
- * @param {(metadata: Record<string, string>) => boolean} isOurs by what the service was told of them
+ * Incomplete uploads that were started here before a reload, or in another tab.
+ * @param {(metadata: Record<string, string>) => boolean} isOurs selects by metadata
  */
 export async function interrupted(isOurs) {
   if (!canUpload) return [];
   const { default: tus } = await import("../../vendor/tus.js");
-  const kept = await tus.defaultOptions.urlStorage.findAllUploads();
+  const stored = await tus.defaultOptions.urlStorage.findAllUploads();
   const own = new Set(jobs.map(({ metadata }) => withoutBatch(metadata)));
-  return kept.map(({ metadata }) => metadata).filter((each) => isOurs(each) && !own.has(withoutBatch(each)));
+  return stored.map(({ metadata }) => metadata).filter((each) => isOurs(each) && !own.has(withoutBatch(each)));
 }
 
-/** Files that are given again after a reload are another batch. @param {Record<string, string>} metadata */
+/** Files added again after a reload belong to another batch. @param {Record<string, string>} metadata */
 const withoutBatch = ({ batch, batch_size, ...rest }) => JSON.stringify(rest);
 
 function pump() {
-  tell();
+  notify();
   if (isPaused) return;
   let free = AT_A_TIME - jobs.filter(({ state }) => state === "sending").length;
   const pending = free > 0 ? pendingMedia() : new Map();
@@ -149,12 +155,15 @@ function pump() {
   }
 }
 
-/** The batches of media that no dataset has yet, by the datasets that they are for, and by their paths without ending. @returns {Map<string, Set<string>>} */
+/**
+ * Batches of media that are not in their dataset yet, by dataset and by path without extension.
+ * @returns {Map<string, Set<string>>}
+ */
 function pendingMedia() {
   /** @type {Map<string, Set<string>>} */
   const pending = new Map();
   for (const { place, path, batch, state } of jobs) {
-    if (state === "done" || state === "failed" || isBeside(path)) continue;
+    if (state === "done" || state === "failed" || isCompanion(path)) continue;
     for (const key of [place, `${place}/${stemOf(path)}`]) {
       pending.set(key, (pending.get(key) ?? new Set()).add(batch));
     }
@@ -162,15 +171,18 @@ function pendingMedia() {
   return pending;
 }
 
-/** What belongs to media is refused where these are not there, unless they come with it: a caption follows its own, a list of them all. @param {Job} job @param {Map<string, Set<string>>} pending */
+/**
+ * Whether a file must wait: the service rejects captions, masks and caption lists without their media.
+ * @param {Job} job @param {Map<string, Set<string>>} pending
+ */
 function hasToWait({ place, path, batch, metadata }, pending) {
-  if (!metadata.dataset || !isBeside(path)) return false;
+  if (!metadata.dataset || !isCompanion(path)) return false;
   const batches = pending.get(path.endsWith(".txt") ? `${place}/${stemOf(path)}` : place) ?? new Set();
   return [...batches].some((each) => each !== batch);
 }
 
-/** Texts, and pictures in folders of masks and controls. @param {string} path */
-const isBeside = (path) =>
+/** Whether the path is a text, or an image in a folder of masks or control images. @param {string} path */
+const isCompanion = (path) =>
   /\.(txt|jsonl?)$|(^|\/)(masks?|controls?|control_images|conditioning(_images)?)\//i.test(path);
 /** @param {string} path */
 const stemOf = (path) => path.replace(/\.[^./]*$/, "");
@@ -184,7 +196,7 @@ async function send(job) {
     const [earlier] = await upload.findPreviousUploads();
     if (earlier) upload.resumeFromPreviousUpload(earlier);
   }
-  // It may have been paused or given up meanwhile.
+  // It may have been paused or cancelled in the meantime.
   if (job.state === "sending" && jobs.includes(job)) upload.start();
 }
 
@@ -197,12 +209,12 @@ function optionsOf(job) {
     retryDelays: RETRIES_MS,
     uploadDataDuringCreation: file.size <= SMALL_BYTES,
     removeFingerprintOnSuccess: true,
-    // The same file for the same place, whatever it is called where it comes from; and told of in the same words.
-    fingerprint: async () => ["upload", place, path, file.size, file.lastModified, wordsOf(metadata)].join("|"),
-    onShouldRetry: ({ originalResponse: response }) => mayPass(response?.getStatus() ?? 0),
+    // The same file for the same target and metadata, whatever its directory.
+    fingerprint: async () => ["upload", place, path, file.size, file.lastModified, otherMetadata(metadata)].join("|"),
+    onShouldRetry: ({ originalResponse: response }) => isRetryable(response?.getStatus() ?? 0),
     onProgress(sent) {
       job.sent = sent;
-      tell();
+      notify();
     },
     onError: (error) => refused(job, error),
     onSuccess() {
@@ -210,17 +222,17 @@ function optionsOf(job) {
       job.sent = file.size;
       job.uploadId = job.upload?.url?.split("/").at(-1) ?? null;
       job.upload = null;
-      look();
+      pollProcessed();
       pump();
     },
   };
 }
 
-/** What is told of an upload besides where it belongs in a dataset. @param {Record<string, string>} metadata */
-const wordsOf = ({ dataset, ...words }) => (dataset ? "" : JSON.stringify(words));
+/** The metadata apart from the target, for uploads outside of datasets. @param {Record<string, string>} metadata */
+const otherMetadata = ({ dataset, ...words }) => (dataset ? "" : JSON.stringify(words));
 
-/** Whether what was refused with this status may be taken later. @param {number} status 0: there was no answer */
-const mayPass = (status) => status < 400 || status >= 500 || [409, 423, 429].includes(status);
+/** Whether a rejected upload may succeed later. Status 0: no response. @param {number} status 0: there was no answer */
+const isRetryable = (status) => status < 400 || status >= 500 || [409, 423, 429].includes(status);
 
 /** @param {Job} job @param {Error|import("tus-js-client").DetailedError} error */
 function refused(job, error) {
@@ -231,11 +243,11 @@ function refused(job, error) {
   try {
     body = JSON.parse(response.getBody());
   } catch {
-    // Something between here and the service has answered.
+    // A proxy has responded.
   }
-  const said = new Refused(response.getStatus(), body);
-  if (said.status === 401) dispatchEvent(new CustomEvent(SIGNED_OUT, { detail: said }));
-  fail(job, refusalWords(said));
+  const refused = new Refused(response.getStatus(), body);
+  if (refused.status === 401) dispatchEvent(new CustomEvent(SIGNED_OUT, { detail: refused }));
+  fail(job, refusalText(refused));
 }
 
 /** @param {Job} job @param {string} problem */
@@ -244,19 +256,19 @@ function fail(job, problem) {
   pump();
 }
 
-/** Asks what has become of what is here, until all of it is known. */
-const look = soon(async () => {
+/** Polls the state of processed uploads until all are known. */
+const pollProcessed = soon(async () => {
   const waits = new Map(jobs.filter(({ state }) => state === "sent").map((job) => [job.uploadId, job]));
   if (!waits.size) return;
   try {
-    for (const told of await newest(waits.size)) settle(waits.get(told.upload_id), told);
+    for (const report of await newest(waits.size)) settle(waits.get(report.upload_id), report);
   } catch {
-    // A service that is away is asked again.
+    // Keep polling if the service is away.
   }
-  if (jobs.some(({ state }) => state === "sent")) look();
-}, LOOK_MS);
+  if (jobs.some(({ state }) => state === "sent")) pollProcessed();
+}, POLL_MS);
 
-/** The newest uploads, at least so many and some more. @param {number} count @returns {Promise<API.Upload[]>} */
+/** The newest uploads: at least this number. @param {number} count @returns {Promise<API.Upload[]>} */
 async function newest(count) {
   /** @type {API.Upload[]} */
   const found = [];
@@ -264,14 +276,14 @@ async function newest(count) {
   let cursor = null;
   do {
     /** @type {API.UploadPage} */
-    const page = await ask(`${ENDPOINT}${query({ limit: PAGE, cursor })}`);
+    const page = await request(`${ENDPOINT}${query({ limit: PAGE, cursor })}`);
     found.push(...page.uploads);
     cursor = page.pagination.next_cursor;
   } while (cursor && found.length < count + PAGE);
   return found;
 }
 
-/** @param {Job|undefined} job @param {API.Upload} told */
+/** @param {Job|undefined} job @param {API.Upload} report */
 function settle(job, { status, problem, result }) {
   if (!job || (status !== "completed" && status !== "failed")) return;
   Object.assign(job, { state: status === "completed" ? "done" : "failed", result });

@@ -1,24 +1,24 @@
-// What works on a dataset, or has: how far it is, what it has made, and its end.
+// The jobs of a dataset: progress, result, and cancellation.
 
 import { whyNot } from "../../app/access.js";
 import { data, workLogURL } from "../../app/api_data.js";
-import { errorText, t, tell, word } from "../../app/i18n.js";
+import { errorText, labelFor, t, translate } from "../../app/i18n.js";
 import { datasetAddress } from "../../app/router.js";
 import { h } from "../../ui/dom.js";
 import { count, duration, percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { meter } from "../../ui/meter.js";
 import { time } from "../../ui/time.js";
-import { waitingWords } from "../../ui/waiting.js";
+import { waitingText } from "../../ui/waiting.js";
 import { difference } from "./difference.js";
-import { endButton, lookChip, polledList } from "./work_parts.js";
+import { endButton, lookChip, polledList } from "./list_parts.js";
 
 const LIST = 30;
 const SHOWN_DIFFERENCES = 20;
-/** How often what works is asked for. */
-const LOOK_MS = 2000;
+/** Poll interval of jobs. */
+const POLL_MS = 2000;
 
-/** @type {Record<API.Work["status"], import("./work_parts.js").Look>} */
+/** @type {Record<API.Work["status"], import("./list_parts.js").Look>} */
 const LOOKS = {
   queued: ["idle", "clock"],
   processing: ["run", "spin"],
@@ -32,13 +32,13 @@ const isActive = ({ status }) => status === "queued" || status === "processing";
 
 /**
  * @param {string} name of the dataset
- * @param {{made: () => unknown, undo: (version: number) => unknown}} how `made` is called when something has made a version
+ * @param {{made: () => unknown, undo: (version: number) => unknown}} handlers `made` is called when a job has created a version
  */
-export function worksList(name, how) {
+export function jobsList(name, handlers) {
   /** @type {Set<string>} */
   let active = new Set();
 
-  /** What each works on, which a list does not say. @type {Map<string, string>} */
+  /** The subject of each job, which the list does not contain. @type {Map<string, string>} */
   const subjects = new Map();
 
   /** @param {API.Work} work */
@@ -56,9 +56,9 @@ export function worksList(name, how) {
     },
     row,
     isActive,
-    pauseMs: LOOK_MS,
+    pauseMs: POLL_MS,
     shown(own) {
-      if (own.some(({ task_id: id, result }) => active.has(id) && result?.dataset === name)) how.made();
+      if (own.some(({ task_id: id, result }) => active.has(id) && result?.dataset === name)) handlers.made();
       active = new Set(own.filter(isActive).map(({ task_id: id }) => id));
     },
   });
@@ -69,8 +69,8 @@ export function worksList(name, how) {
     bar.update(work.progress, null);
     const done = work.items_total ? t("steps", { step: count(work.items_done), total: count(work.items_total) }) : "";
     const left = work.eta_seconds === null ? "" : t("left", { time: duration(work.eta_seconds) });
-    const said = [
-      work.current_step && word("work.step", work.current_step.replaceAll(" ", "_")),
+    const details = [
+      work.current_step && labelFor("work.step", work.current_step.replaceAll(" ", "_")),
       done,
       percent(work.progress),
       left,
@@ -81,17 +81,17 @@ export function worksList(name, how) {
       h(
         "div",
         { class: "work-head" },
-        lookChip(LOOKS[work.status], word("work", work.status)),
-        h("strong", {}, word("work.kind", work.work)),
+        lookChip(LOOKS[work.status], labelFor("work", work.status)),
+        h("strong", {}, labelFor("work.kind", work.work)),
         h("span", { class: "faint tiny mono" }, work.task_id),
         h("span", { class: "grow" }),
         time(work.created_at),
         h("a", { class: "button small", href: workLogURL(work.task_id), download: "" }, icon("down"), t("log")),
         isActive(work) && cancelButton(work),
       ),
-      isActive(work) && [bar.element, h("p", { class: "small soft" }, said.filter(Boolean).join(" · "))],
+      isActive(work) && [bar.element, h("p", { class: "small soft" }, details.filter(Boolean).join(" · "))],
       work.waiting_reason &&
-        h("p", { class: "small soft" }, waitingWords(work.waiting_reason, work.waiting_reason_code ?? null)),
+        h("p", { class: "small soft" }, waitingText(work.waiting_reason, work.waiting_reason_code ?? null)),
       failure(work),
       result(work),
     );
@@ -160,7 +160,7 @@ export function worksList(name, how) {
           typeof previous === "number" &&
             h(
               "button",
-              { class: "button small", on: { click: () => how.undo(previous) } },
+              { class: "button small", on: { click: () => handlers.undo(previous) } },
               icon("history"),
               t("work.undo", { n: count(previous) }),
             ),
@@ -177,9 +177,9 @@ function failure({ failure: cause, problem }) {
     return h(
       "p",
       { class: "small bad foreign" },
-      tell(cause.detail, cause.detail_code ?? null),
+      translate(cause.detail, cause.detail_code ?? null),
       " ",
-      tell(cause.remedy, cause.remedy_code ?? null),
+      translate(cause.remedy, cause.remedy_code ?? null),
     );
   return problem ? h("p", { class: "small bad foreign" }, errorText(problem.code, problem.message, [])) : null;
 }

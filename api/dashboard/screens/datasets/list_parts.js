@@ -1,4 +1,4 @@
-// What rows of works and caches have in common.
+// Shared parts of the lists of jobs and caches.
 
 import { fill, h, setAttribute } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
@@ -6,16 +6,16 @@ import { polling } from "../../ui/polling.js";
 import { attempt, toast } from "../../ui/toast.js";
 
 /**
- * A list below its heading, hidden while it is empty, and asked for again while something in it goes on.
+ * A list below its heading, hidden while empty, and polled while an entry is in progress.
  * @template T
  * @param {string} title @param {string} className of the list
- * @param {{ask: () => Promise<T[]>, row: (each: T) => Node, isActive: (each: T) => boolean, pauseMs: number, shown?: (all: T[]) => void}} how
+ * @param {{ask: () => Promise<T[]>, row: (each: T) => Node, isActive: (each: T) => boolean, pauseMs: number, shown?: (all: T[]) => void}} options
  */
 export function polledList(title, className, { ask, row, isActive, pauseMs, shown }) {
   const list = h("ul", { class: className });
   const element = h("div", { class: "stack", hidden: true }, h("h2", {}, title), list);
   let drawn = "";
-  const asked = polling(
+  const poll = polling(
     ask,
     (found) => {
       element.hidden = found.length === 0;
@@ -27,7 +27,7 @@ export function polledList(title, className, { ask, row, isActive, pauseMs, show
     },
     pauseMs,
   );
-  return { element, ...asked };
+  return { element, ...poll };
 }
 
 /** @typedef {[tone: string, sign: import("../../ui/icons.js").IconName]} Look */
@@ -37,7 +37,7 @@ export const lookChip = ([tone, sign], words) =>
   h("span", { class: "status chip", data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), words);
 
 /**
- * A button for what cannot be undone; pressed where it is denied it says why.
+ * A button for an irreversible action; if denied, it shows why.
  * @param {import("../../ui/icons.js").IconName} sign @param {string} label
  * @param {string|null} denied @param {() => Promise<unknown>} run
  */

@@ -1,4 +1,4 @@
-// What a look at the directory of a registered dataset found, and the way to a version of what is there now.
+// Changes in the directory of a registered dataset since its version, with an action to read it again.
 
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
@@ -12,12 +12,12 @@ import { attempt, toast } from "../../ui/toast.js";
 
 /**
  * @param {API.Dataset} dataset
- * @param {string|null} denied why it may not be read again @param {() => unknown} changed called when it is being read
+ * @param {string|null} denied  unknown} changed called when it is being read=>why the user may not read it again @param {() => unknown} changed called when reading has started=> unknown} changed called when it is being read
  * @returns {Child}
  */
 export function watchNote({ name, watch }, denied, changed) {
   if (!watch) return null;
-  if (watch.state === "reading") return note("run", h("p", {}, saidOfReading(watch)));
+  if (watch.state === "reading") return note("run", h("p", {}, readingText(watch)));
   const faults = watch.misnamed + watch.unread;
   const leftOut = faults + watch.left_out;
   if (watch.state === "same" && !leftOut) return null;
@@ -28,7 +28,7 @@ export function watchNote({ name, watch }, denied, changed) {
   };
   return note(
     watch.state === "gone" ? "bad" : watch.state === "same" && !faults ? "idle" : "warn",
-    watch.state !== "same" && h("p", {}, saidOfChange(watch)),
+    watch.state !== "same" && h("p", {}, changeText(watch)),
     watch.problem && h("p", { class: "foreign" }, watch.problem),
     leftOut > 0 && findings(watch, leftOut),
     h(
@@ -46,13 +46,13 @@ export function watchNote({ name, watch }, denied, changed) {
 }
 
 /** @param {Watch} watch */
-function saidOfReading({ read_bytes: read, total_bytes: total }) {
+function readingText({ read_bytes: read, total_bytes: total }) {
   return total ? t("watch.reading.n", { read: bytes(read), total: bytes(total) }) : t("watch.reading");
 }
 
 /** @param {Watch} watch */
-function saidOfChange({ state, added, removed, changed }) {
-  if (state === "gone") return t("watch.gone");
+function changeText({ state, added, removed, changed }) {
+  if (state === "gone") return t("watch.missing");
   return t("watch.changed", { added: count(added), removed: count(removed), changed: count(changed) });
 }
 

@@ -1,12 +1,18 @@
-// What a version is, in short words.
+// Short descriptions of a version.
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 
-/** What the header of its file says: JSON, of which any field may be missing. @typedef {{kind?: string|null, rank?: number|null, dtype?: string|null, parameters?: number|null, base_model?: string|null, keys?: string|null, readers?: string[], quantisation?: string|null, metadata?: Record<string, string>}} Format */
-/** Where it came from. @typedef {{task_id?: string|null, task_name?: string|null, artifact?: string|null, step?: number|null, epoch?: number|null, [name: string]: unknown}} Origin */
+/**
+ * The header of its file: JSON, of which any field may be missing.
+ * @typedef {{kind?: string|null, rank?: number|null, dtype?: string|null, parameters?: number|null, base_model?: string|null, keys?: string|null, readers?: string[], quantisation?: string|null, metadata?: Record<string, string>}} Format
+ */
+/**
+ * The origin.
+ * @typedef {{task_id?: string|null, task_name?: string|null, artifact?: string|null, step?: number|null, epoch?: number|null, [name: string]: unknown}} Origin
+ */
 
 /** @param {API.ModelVersion} version @returns {Format} */
 export const formatOf = (version) => /** @type {Format} */ (version.format);
@@ -14,7 +20,7 @@ export const formatOf = (version) => /** @type {Format} */ (version.format);
 export const originOf = (version) => /** @type {Origin} */ (version.origin);
 
 /** LoRA, rank 16, flux @param {API.ModelVersion} version */
-export function formatWords(version) {
+export function formatText(version) {
   const { kind, rank, base_model: base } = formatOf(version);
   return [kind ?? (base ? "" : t("format.unknown")), rank ? t("rank.n", { n: count(rank) }) : "", base ?? ""]
     .filter(Boolean)

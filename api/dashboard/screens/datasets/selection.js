@@ -1,9 +1,9 @@
-// Which items are chosen: some of them, or all that pass the filter without a look at each.
+// The selection of items: single ones, or all that match the filter without loading each.
 
-/** Items that one edit may name. */
-export const MOST_NAMED = 10_000;
+/** Most items that one edit may name. */
+export const MAX_NAMED = 10_000;
 
-export class Chosen {
+export class Selection {
   /** @type {Set<string>} */
   #ids = new Set();
   isAll = false;
@@ -13,7 +13,7 @@ export class Chosen {
     this.changed = changed;
   }
 
-  /** How many are chosen. @param {number} total that pass the filter */
+  /** The number of selected items. @param {number} total that pass the filter */
   count(total) {
     return this.isAll ? total : this.#ids.size;
   }
@@ -43,14 +43,14 @@ export class Chosen {
     this.changed();
   }
 
-  /** These and no others. @param {readonly (API.Item|undefined)[]} items */
+  /** Selects exactly these. @param {readonly (API.Item|undefined)[]} items */
   set(items) {
     this.isAll = false;
     this.#ids = new Set(items.flatMap((item) => (item ? [item.item_id] : [])));
     this.changed();
   }
 
-  /** Also these. @param {readonly (API.Item|undefined)[]} items */
+  /** Adds these. @param {readonly (API.Item|undefined)[]} items */
   add(items) {
     for (const item of items) if (item) this.#ids.add(item.item_id);
     this.changed();

@@ -1,4 +1,4 @@
-// Who one is, and the way out; nothing where nobody is asked.
+// The menu of the signed-in user, with sign-out. Empty if sign-in is not required.
 
 import { h, setText } from "../../ui/dom.js";
 import { localTime, utcTime } from "../../ui/format.js";
@@ -7,11 +7,11 @@ import { openMenu } from "../../ui/menu.js";
 import { attempt } from "../../ui/toast.js";
 import { access } from "../access.js";
 import { api } from "../api.js";
-import { t, word } from "../i18n.js";
+import { labelFor, t } from "../i18n.js";
 import { go } from "../router.js";
 
 /** @param {import("../main.js").App} app */
-export function whoMenu(app) {
+export function userMenu(app) {
   const name = h("span", { class: "only-wide clip foreign" });
   const button = h("button", { class: "text-button who", "aria-haspopup": "menu", hidden: true }, icon("user"), name);
   button.addEventListener("click", () => {
@@ -43,12 +43,12 @@ const choices = (app) => [
   },
 ];
 
-/** What was begun here is nobody else's. */
+/** Deletes stored drafts, so that the next user does not see them. */
 function forgetDrafts() {
   try {
     sessionStorage.clear();
   } catch {
-    // Nothing was kept.
+    // Nothing was stored.
   }
 }
 
@@ -59,7 +59,7 @@ function description({ user_id: user, name, role, expires_at: end }) {
     { class: "menu-head small" },
     h("strong", { class: "foreign" }, user),
     name && name !== user && h("span", { class: "soft foreign" }, name),
-    h("span", { class: "soft" }, roleWord(role)),
+    h("span", { class: "soft" }, roleLabel(role)),
     h(
       "span",
       { class: "faint", title: utcTime(end) },
@@ -69,4 +69,4 @@ function description({ user_id: user, name, role, expires_at: end }) {
 }
 
 /** @param {string|null} role */
-export const roleWord = (role) => (role ? word("role", role) : t("role.own"));
+export const roleLabel = (role) => (role ? labelFor("role", role) : t("role.own"));

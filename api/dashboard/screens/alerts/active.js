@@ -1,4 +1,4 @@
-// What is open now: what fires first, then what may fire soon, and what somebody knows of.
+// Active alerts: firing first, then pending, then acknowledged ones.
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
@@ -8,15 +8,15 @@ import { count, isKnown } from "../../ui/format.js";
 import { empty, loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
 import { alertCard } from "./card.js";
-import { byWeight } from "./state.js";
+import { bySeverity } from "./state.js";
 
-const MOST = 200;
-/** How long they go on already is told anew so often. */
+const MAX_COUNT = 200;
+/** Update interval of durations. */
 const TICK_MS = 30_000;
 const STATES = /** @type {const} */ (["firing", "pending", "acknowledged", "silenced"]);
 
 /** @type {import("./view.js").MakePart} */
-export function nowPart() {
+export function activePart() {
   const figures = STATES.map((state) => ({
     state,
     value: h("b", {}, "–"),
@@ -27,10 +27,10 @@ export function nowPart() {
   const denied = whyNot("alerts:write");
 
   async function refetch() {
-    const { alerts, counts, pagination } = await alertApi.list({ open: "true", limit: MOST });
+    const { alerts, counts, pagination } = await alertApi.list({ open: "true", limit: MAX_COUNT });
     for (const { state, value } of figures) setText(value, count(counts[state]));
     setText(figures[0].under, counts.critical ? t("alerts.critical.n", { n: count(counts.critical) }) : "");
-    for (const each of groups) each.show(byWeight(alerts.filter(({ state }) => state === each.state)));
+    for (const each of groups) each.show(bySeverity(alerts.filter(({ state }) => state === each.state)));
     fill(
       calm,
       alerts.length === 0 && h("section", { class: "panel" }, empty("check", t("alerts.none.text"))),

@@ -1,21 +1,21 @@
-// What a request says besides the form's fields: shown, sent as it is, or left out. Secrets are asked for again.
+// Fields of a request that the form has no input for: shown, sent unchanged, or removed. Secrets must be entered again.
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { textInput } from "./fields.js";
 import { findingItem } from "./findings.js";
-import { besides, MASK } from "./request.js";
+import { MASK, otherFields } from "./request.js";
 
 /** @param {() => void} changed */
-export function keptFields(changed) {
-  const list = h("dl", { class: "kept-list" });
+export function extraFields(changed) {
+  const list = h("dl", { class: "extra-list" });
   const wrong = h("ul", { class: "findings" });
   const element = h(
     "section",
-    { class: "kept", hidden: true, "aria-label": t("kept") },
-    h("h3", {}, t("kept")),
-    h("p", { class: "faint small" }, t("kept.text")),
+    { class: "extra-fields", hidden: true, "aria-label": t("extra") },
+    h("h3", {}, t("extra")),
+    h("p", { class: "faint small" }, t("extra.text")),
     list,
     wrong,
   );
@@ -33,7 +33,7 @@ export function keptFields(changed) {
 
   /** @param {string} name @param {Node} shown @param {() => void} remove @returns {Child} */
   function row(name, shown, remove) {
-    const label = t("kept.drop", { name });
+    const label = t("extra.remove", { name });
     const button = h(
       "button",
       {
@@ -51,7 +51,7 @@ export function keptFields(changed) {
   /** @param {string} name */
   function secret(name) {
     const before = secrets.get(name)?.value ?? "";
-    const input = textInput({ type: "password", "aria-label": name, placeholder: t("kept.secret"), value: before });
+    const input = textInput({ type: "password", "aria-label": name, placeholder: t("extra.secret"), value: before });
     secrets.set(name, input);
     return input;
   }
@@ -67,7 +67,7 @@ export function keptFields(changed) {
           () => (request = { ...request, env: without(env, name) }),
         ),
       ),
-      besides(request).map(([name, value]) =>
+      otherFields(request).map(([name, value]) =>
         row(name, h("code", { class: "foreign" }, JSON.stringify(value)), () => (request = without(request, name))),
       ),
     );
@@ -84,7 +84,7 @@ export function keptFields(changed) {
       draw();
     },
     /**
-     * The request that was begun with, less what was left out; a draft keeps masks, and nothing that was typed.
+     * The initial request without removed fields. Drafts contain masks but no typed secrets.
      * @param {boolean} isDraft @returns {API.Request}
      */
     base(isDraft) {

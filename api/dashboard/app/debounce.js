@@ -1,22 +1,22 @@
-// Work that is asked for more often than it is worth doing.
+// Debounced work.
 
 /**
- * Runs after the pause, once for all who ask meanwhile; `cancel` forgets it.
+ * Runs `run` once after the pause, however often it is called in between; `cancel` drops a pending run.
  * @param {() => void} run
  * @param {number} pauseMs
  */
 export function soon(run, pauseMs) {
   /** @type {number|undefined} */
   let timer;
-  const ask = () => {
+  const schedule = () => {
     timer ||= setTimeout(() => {
       timer = undefined;
       run();
     }, pauseMs);
   };
-  ask.cancel = () => {
+  schedule.cancel = () => {
     clearTimeout(timer);
     timer = undefined;
   };
-  return ask;
+  return schedule;
 }

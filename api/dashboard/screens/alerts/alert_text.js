@@ -1,11 +1,11 @@
-// What an alert says, in the language of the page: a rule that is built in has its sentences in Chinese, too, which are
-// filled with what its English ones were filled with.
+// Translates the texts of alerts. The sentences of built-in rules have Chinese templates, which are filled with the
+// values found in the English sentence.
 
 import { language } from "../../app/i18n.js";
 
-/** `summary` is the sentence that says it all. @typedef {{title: string, summary: string, remedy: string}} Told */
+/** `summary` is the main sentence. @typedef {{title: string, summary: string, remedy: string}} AlertText */
 
-/** A place of a sentence: `{metric}`, or `{metric:seconds}` for a duration in words. */
+/** A placeholder: `{metric}`, or `{metric:seconds}` for a duration as text. */
 const PLACE = /\{(\w+)(?::(seconds|hours|days))?\}/g;
 
 /** @type {Record<string, string>} */
@@ -14,13 +14,13 @@ const CHINESE_UNITS = { second: " 秒", minute: " 分钟", hour: " 小时", day:
 /** @type {typeof import("../../locales/zh_rules.js").rules} */
 const chinese = language === "zh" ? (await import("../../locales/zh_rules.js")).rules : {};
 
-/** The title of a rule, and its sentences with their places. @param {API.Rule} rule @returns {Told} */
-export function tellRule(rule) {
+/** The title of a rule, and its sentences with placeholders. @param {API.Rule} rule @returns {AlertText} */
+export function translateRule(rule) {
   const own = rule.is_builtin ? chinese[rule.rule_id] : undefined;
   return own ? { title: own.title, summary: own.summary[1], remedy: own.remedy[1] } : rule;
 }
 
-/** How alerts end whose rules have no sentence for that. @type {[english: string, chinese: string][]} */
+/** Sentences for the end of alerts whose rule has none. @type {[english: string, chinese: string][]} */
 const ENDINGS = [
   ["it is over", "已结束"],
   ["what it was about no longer exists", "对象已不存在"],
@@ -29,16 +29,16 @@ const ENDINGS = [
 ];
 
 /** The sentence for the end of an alert. @param {API.Alert} alert */
-export function tellEnd(alert) {
+export function translateEnd(alert) {
   const end = alert.resolution ?? ENDINGS[0][0];
   const pairs = [...ENDINGS, ...(chinese[alert.rule_id]?.resolved ? [chinese[alert.rule_id].resolved] : [])];
-  const said = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
+  const text = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
   const isPlain = ENDINGS.slice(0, 3).some(([english]) => english === end);
-  return isPlain ? `${tellAlert(alert).title}: ${said}` : said;
+  return isPlain ? `${translateAlert(alert).title}: ${text}` : text;
 }
 
-/** @param {API.Alert} alert @returns {Told} */
-export function tellAlert(alert) {
+/** @param {API.Alert} alert @returns {AlertText} */
+export function translateAlert(alert) {
   const own = chinese[alert.rule_id];
   if (!own) return alert;
   const at = alert.title.indexOf(": ");
@@ -49,18 +49,21 @@ export function tellAlert(alert) {
   };
 }
 
-/** A sentence made of one template, as another says it; the sentence itself where it is not made of it. @param {string} sentence @param {string} template @param {string} other */
+/**
+ * Parses a sentence by one template and fills another with the values. Returns the sentence if it does not match.
+ * @param {string} sentence @param {string} template @param {string} other
+ */
 export function refill(sentence, template, other) {
   const places = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
   const pattern = template
     .split(/\{[\w:]+\}/)
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
     .join("(.*?)");
-  // What its rule does is said behind it.
+  // The actions of the rule follow.
   const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
   const values = new Map(
-    places.map(([name, unit], i) => [name, unit ? lasting(found[i + 1]) : inChinese(found[i + 1])]),
+    places.map(([name, unit], i) => [name, unit ? durationInChinese(found[i + 1]) : inChinese(found[i + 1])]),
   );
   return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
@@ -71,8 +74,9 @@ const CHINESE_WORDS = {
   "Try a smaller batch or resolution, or a higher blocks_to_swap.": "请减小批次或分辨率，或提高 blocks_to_swap。",
 };
 
-/** Words of the service in a sentence, as Chinese says them. @param {string} words */
+/** Translates words within a sentence. @param {string} words */
 const inChinese = (words) => CHINESE_WORDS[words] ?? words.replace(/^ at step (\d+)$/, "（第 $1 步）");
 
-/** A duration in the words of the service, as Chinese says it. @param {string} words */
-const lasting = (words) => words.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
+/** Translates a duration. @param {string} words */
+const durationInChinese = (words) =>
+  words.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
