@@ -16,19 +16,19 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from api.alerts.builtin_rules import parse_clause
-from api.alerts.carriers import ThreadCarriers
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.machine import AlertMachine
 from api.alerts.metrics import metrics_of
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.rule_store import RuleStore
+from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
+from api.alerts.thread_senders import ThreadSenders
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
@@ -92,7 +92,7 @@ def _evaluate(rounds: int, share: float) -> _Evaluation:
     # As the service does before it serves: a look through all that is loaded would count as a step.
     gc.freeze()
     luck, clock, names = random.Random(1), FakeClock(), list(metrics_of(RuleScope.GPU))
-    machine = AlertMachine(clock, new_id, 0.0)
+    machine = AlertStateMachine(clock, new_id, 0.0)
     rules = {
         f"r{number}": AlertRule(
             f"r{number}",
@@ -176,7 +176,7 @@ class _Station:
         self.outbox_store, self._channels = OutboxStore(self.database), ChannelStore(self.database)
         notifier = AppriseNotifier(AddressGuard.of(["127.0.0.1"]))
         courier = Courier(self.outbox_store, self._sealer, dict.fromkeys(ChannelKind, notifier), clock)
-        self._carriers = ThreadCarriers(courier)
+        self._carriers = ThreadSenders(courier)
         make: Any = lambda now: new_task_id("delivery", now)  # noqa: E731
         self._outbox = Outbox(self.outbox_store, self._channels, self._carriers, clock, make)
         self._carriers.on_done = self._outbox.wake
@@ -184,7 +184,7 @@ class _Station:
             "hot", "hot", RuleScope.GPU, (parse_clause("t > 50"),), "x", is_builtin=True, for_seconds=FOR_SECONDS
         )
         leadership = Leadership(self.database, "alerts", lambda: "me", clock, lambda _: True)
-        machine = AlertMachine(clock, lambda now: new_task_id("alert", now), 0.0)
+        machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
         parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._tell)

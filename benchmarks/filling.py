@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 
 from api.db.database import Database
 from api.db.tables import attempts, events, task_gpus, task_roll, tasks
-from api.domain.progress import NOTHING_YET
+from api.domain.progress import NO_PROGRESS
 from api.domain.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
 from api.trainers.toy.trainer import Toy
 from api.training.store import TaskStore
@@ -76,7 +76,7 @@ def _tidy(database: Database) -> None:
 def _finished(row: dict[str, Any], number: int, status: TaskStatus, gpu_uuid: str) -> dict[str, Any]:
     at = _START + number
     figures = {
-        name: dict.fromkeys(part, 12.5) for name, part in NOTHING_YET.as_json().items() if isinstance(part, dict)
+        name: dict.fromkeys(part, 12.5) for name, part in NO_PROGRESS.as_json().items() if isinstance(part, dict)
     }
     return {
         **row,

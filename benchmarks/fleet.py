@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from api.composition.training import TrainingNeeds, build_training
+from api.composition.training import TrainingDependencies, build_training
 from api.config import Config
 from api.db.database import Database
 from api.db.tables import attempts, leases, tasks
@@ -32,7 +32,7 @@ from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.sources.source import FakeSource
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.updates import NewsDesk
-from api.training.scheduler import QueueCircumstances, plan_pass
+from api.training.scheduler import PassContext, plan_pass
 from api.training.store import TaskStore
 from api.util.base_path import BASE_PATH
 from api.util.clock import FakeClock
@@ -82,7 +82,7 @@ def _measure(effort: Effort, kind: str, url: str, folder: Path) -> Iterator[Row]
         queue = fleet.tasks.queued()
         yield at_least("the same: tasks that wait in it", len(queue), effort.tasks - running, COUNT)
         free = [replace(gpu, is_available=True, held_by=None) for gpu in list_offers(fleet.gpus.state)]
-        around = QueueCircumstances(fleet.clock.now())
+        around = PassContext(fleet.clock.now())
         taken, note = _median(lambda: plan_pass(queue, free, around), effort.passes)
         yield below("the same: planning alone, all free", taken, LIMIT_SECONDS, SECONDS, note)
         yield from _answers(effort, fleet)
@@ -156,7 +156,7 @@ class Fleet:
         names = frozenset(f"node{number:04d}" for number in range(nodes))
         self.gpus.offer_from(lambda: names)
         self.parts = build_training(
-            TrainingNeeds(
+            TrainingDependencies(
                 Config(storage_root=folder, min_free_disk_mb=0),
                 self.database,
                 self.tasks,

@@ -16,7 +16,7 @@ import httpx
 import orjson
 import redis
 
-from api.domain.node import NodePlace
+from api.domain.node import NodeLocation
 from api.gpus.monitor import GPUMonitor
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.sources.boards import parse_boards
@@ -45,7 +45,7 @@ def sweep(seed: int) -> GPUSnapshot:
 
 def body_of(number: int) -> bytes:
     """The report of a node."""
-    place = NodePlace("m", f"box{number}", 8081, "s")
+    place = NodeLocation("m", f"box{number}", 8081, "s")
     return encode_report(
         make_report(sweep(number), place, "1.0.0", 5.0, CLOCK.monotonic(), CLOCK.now(), mark=CLOCK.mark())
     )

@@ -85,7 +85,7 @@ def measure_sweeps(count: int) -> dict[str, float]:
 
 
 class _Recorder:
-    """Notes the outermost calls to the binding while it is entered."""
+    """Notes the drop_covered_sizes calls to the binding while it is entered."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []

@@ -23,11 +23,11 @@ from api.db.database import Database, sqlite_url
 from api.db.registry_tables import registry_versions
 from api.files.weights.examination import examine
 from api.files.weights.scan import LocalModels
-from api.jobs.downloads.fetch import Around, RemoteFile, fetch
+from api.jobs.downloads.fetch import FetchContext, RemoteFile, fetch
 from api.jobs.downloads.http import open_client
-from api.jobs.pushes.failures import OneTry
+from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
-from api.jobs.pushes.wish import CardRule, PushedFile, PushWish
+from api.jobs.pushes.request import CardRule, PushedFile, PushRequest
 from api.util.addresses import ReachableHosts
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, SMALL_MEGABYTES, TIMES, Row, at_least, below, cannot_run
@@ -148,11 +148,11 @@ def _pushed(address: str, root: Path, size: int) -> None:
     hosts = ReachableHosts.of([address.removeprefix("http://")])
     files = (PushedFile("weights.safetensors", "weights.safetensors", size),)
     Publisher(
-        wish=PushWish(address, "ann/cats", "main", True, True, "cats", CardRule.NEVER, files, ()),
+        request=PushRequest(address, "ann/cats", "main", True, True, "cats", CardRule.NEVER, files, ()),
         token="hf_none",
-        open_client=lambda: open_client(hosts, OneTry),
+        open_client=lambda: open_client(hosts, SingleTryClient),
         work=root,
-        tell=lambda *_: None,
+        report=lambda *_: None,
         warn=lambda text: None,
         is_stopping=lambda: False,
     ).run()
@@ -179,7 +179,7 @@ def _by_curl(url: str, root: Path) -> None:
 
 def _by_us(url: str, root: Path, name: str, size: int, sha256: str) -> None:
     with open_client(ReachableHosts.of(["127.0.0.1"])) as client:
-        around = Around(root, client, False, lambda *_: None, lambda _: None, lambda: False)
+        around = FetchContext(root, client, False, lambda *_: None, lambda _: None, lambda: False)
         fetch(RemoteFile(url, "ours", name, size, sha256), around)
 
 

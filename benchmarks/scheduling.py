@@ -18,7 +18,7 @@ from api.gpus.offers import list_offers
 from api.gpus.sources.simulated import SimulatedSource
 from api.training.attempt_store import AttemptStore
 from api.training.dispatcher import Dispatcher
-from api.training.scheduler import QueueCircumstances, plan_pass
+from api.training.scheduler import PassContext, plan_pass
 from api.training.store import TaskStore
 from api.util.clock import FakeClock
 from benchmarks.databases import KINDS, bare, fresh, why_not
@@ -77,7 +77,7 @@ def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> It
 def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Iterator[Row]:
     tasks = machine.tasks.queued()
     offers = list_offers(machine.runtime.services.gpus.state)
-    around = QueueCircumstances(machine.clock.now())
+    around = PassContext(machine.clock.now())
     taken, note = _measure_call(lambda: plan_pass(tasks, offers, around), effort.passes)
     floor, _ = _measure_call(lambda: [gpu.uuid for _ in tasks for gpu in offers], effort.passes)
     beside = f"{MILLISECONDS.show(floor)} a loop over tasks and GPUs"

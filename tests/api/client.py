@@ -1,4 +1,4 @@
-"""A client that speaks to the whole shell in process: ordinary answers by httpx, streams and sockets as ASGI."""
+"""A client for the whole application in process: requests through httpx, streams and WebSockets as ASGI."""
 
 import asyncio
 import json
@@ -17,19 +17,19 @@ Message = dict[str, Any]
 SECONDS = 20.0
 
 
-#: References that name no GPU.
-NOBODY = ["-1", "999999999999", "abc", "%2e%2e", "00", "0x0", "None", "1.0", "%20", "GPU-", "x" * 5000, "é", "0%00"]
+#: References that match no GPU.
+ANONYMOUS = ["-1", "999999999999", "abc", "%2e%2e", "00", "0x0", "None", "1.0", "%20", "GPU-", "x" * 5000, "é", "0%00"]
 
 
 class Client:
-    """Requests to one shell, in one event loop."""
+    """Sends requests to one application, in one event loop."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._shown: dict[str, str] = {}
         self._runner = asyncio.Runner()
         transport = httpx.ASGITransport(self._with_state, raise_app_exceptions=False, client=("127.0.0.1", 50_000))
-        # httpx names itself and accepts gzip unless told otherwise; a test says what it wants.
+        # httpx would add a User-Agent and accept gzip; a test sets its own headers.
         self._http = httpx.AsyncClient(
             transport=transport, base_url="http://127.0.0.1", headers={"Accept-Encoding": "identity"}
         )
@@ -39,7 +39,7 @@ class Client:
         await self._shell({**scope, "state": {}}, receive, send)
 
     def showing(self, headers: dict[str, str]) -> "Client":
-        """The same client, whose every ordinary request has these headers too."""
+        """Return the same client with these headers added to every request."""
         other = copy(self)
         other._shown = headers
         return other
@@ -76,7 +76,7 @@ class Client:
         return answer.json()["data"]
 
     def raw(self, method: str, path: str, headers: list[tuple[bytes, bytes]], query: bytes = b"") -> httpx.Response:
-        """A request whose headers are sent as they are, without what httpx would add or mend."""
+        """Send a request with exactly these headers, unchanged by httpx."""
         return self.run(self._raw(method, path, headers, query))
 
     async def _raw(self, method: str, path: str, headers: list[tuple[bytes, bytes]], query: bytes) -> httpx.Response:
@@ -92,7 +92,7 @@ class Client:
 
     @asynccontextmanager
     async def connection(self, scope_: Message) -> AsyncIterator["Connection"]:
-        """One ASGI call whose messages the test exchanges itself."""
+        """Open one ASGI call whose messages the test exchanges itself."""
         talk = Connection()
         serving = asyncio.create_task(self._shell(scope_, talk.receive, talk.send))
         try:
@@ -106,7 +106,7 @@ class Client:
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[None]:
-        """The lifespan, which tells the broker its loop."""
+        """Run the lifespan, which gives the broker its event loop."""
         talk = Connection()
         serving = asyncio.create_task(self._shell({"type": "lifespan"}, talk.receive, talk.send))
         await talk.tell({"type": "lifespan.startup"})
@@ -135,7 +135,7 @@ class Connection:
 
 
 def scope(type_: str, path: str, headers: list[tuple[bytes, bytes]] | None = None, **changes: Any) -> Message:
-    """An ASGI scope as uvicorn would make it."""
+    """Return an ASGI scope like that of uvicorn."""
     usual = {
         "type": type_,
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -167,7 +167,7 @@ def client_of(shell: Shell) -> Iterator[Client]:
 
 
 def failure_of(answer: httpx.Response) -> dict[str, Any]:
-    """The envelope of a failure, checked to be whole."""
+    """Return the envelope of a failure after checking that it is complete."""
     envelope = json.loads(answer.content)
     assert set(envelope) == {"code", "message", "data", "timestamp", "error"}
     assert envelope["code"] == answer.status_code >= 400

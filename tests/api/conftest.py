@@ -1,4 +1,4 @@
-"""Servers without their threads, for tests that say themselves when time passes and what happens to a training."""
+"""Servers without threads, for tests that control time and the course of trainings."""
 
 import functools
 import re
@@ -33,7 +33,7 @@ keep_compiled_rules()
 TRAINING = "/api/v1/training"
 RUN_DIR = "20260101_00-00-00"
 
-#: A whole request.
+#: A complete request.
 TOY: dict[str, Any] = {"model_type": "toy", "config": {"epochs": 3}}
 
 COMPLETED = outcome(phrases=["TRAINING COMPLETE!"])
@@ -41,7 +41,7 @@ COMPLETED = outcome(phrases=["TRAINING COMPLETE!"])
 
 @dataclass(frozen=True)
 class World:
-    """One server without its threads: a test sweeps when it wants to, and its trainings run as it says."""
+    """One server without threads: the test triggers sweeps, and decides how trainings run."""
 
     runtime: Runtime
     client: Client
@@ -59,24 +59,24 @@ class World:
         self.gpus._monitor.sweep()
 
     def train(self) -> None:
-        """One round of the training loop, which looks at the whole queue as after news."""
+        """Run one round of the training loop, which reads the whole queue."""
         self.runtime.training_loop.wake()
         self.runtime.training_loop.run_once()
 
     def tell(self) -> None:
-        """Tells the streams what is new about trainings."""
+        """Publish new events of trainings to the streams."""
         self.runtime.live.news.wake()
         self.runtime.live.news.run_once()
 
     def start(self, **fields: Any) -> str:
-        """Puts a toy training into the queue; its id."""
+        """Queue a toy training and return its id."""
         made = self.client.post(f"{TRAINING}/start", json={**TOY, **fields})
         assert made.status_code == 201, made.text
         task_id: str = made.json()["data"]["task_id"]
         return task_id
 
     def run(self, task_id: str | None = None, **fields: Any) -> str:
-        """The same, or a task that is there, until it runs."""
+        """Like `start`, or with an existing task, and continue until it runs."""
         task_id = task_id or self.start(**fields)
         self.train()
         self.executor.runs(self.uid(task_id), ProcessIdentity(4711, 1.0))
@@ -85,7 +85,7 @@ class World:
         return task_id
 
     def end(self, task_id: str, how: Outcome = COMPLETED) -> str:
-        """Lets its latest attempt end, and its GPUs be free again. Its words leave the checkpoint that they tell of."""
+        """End its latest attempt and free its GPUs. The checkpoint of the outcome is created."""
         if how.phrases:
             how = self.bear_out(task_id, how)
         self.executor.ends(self.uid(task_id), how)
@@ -94,7 +94,7 @@ class World:
         return task_id
 
     def bear_out(self, task_id: str, how: Outcome) -> Outcome:
-        """The same outcome after a step, with a whole checkpoint of its last one."""
+        """Return the outcome after a step, with a complete checkpoint of the last one."""
         log = self.executor.printed(self.storage / "tasks" / task_id / "log")
         steps = [int(step) for step in re.findall(rb"^steps: (\d+)", log, re.MULTILINE)]
         run_dir = next(iter(sorted(self.output(task_id).glob("2*"))), self.output(task_id) / RUN_DIR)
@@ -105,12 +105,12 @@ class World:
         return replace(how, last_step=how.last_step or last)
 
     def free_gpus(self) -> None:
-        """Reads the GPUs again, so that those that are draining show that nobody uses them."""
+        """Read the GPUs again, so that draining GPUs become free."""
         self.sweep()
         self.train()
 
     def finish(self, how: Outcome = COMPLETED, **fields: Any) -> str:
-        """A training that has run and ended."""
+        """Run a training until it has ended, and return its id."""
         return self.end(self.run(**fields), how)
 
     def get(self, task_id: str) -> Any:
@@ -121,11 +121,11 @@ class World:
         return uid
 
     def prints(self, task_id: str, text: str) -> None:
-        """Output of its trainer, which the next round reads."""
+        """Write trainer output, which the next round reads."""
         self.executor.prints(self.storage / "tasks" / task_id / "log", text.encode())
 
     def note_progress(self) -> None:
-        """A round that keeps the progress in the database, which it does every 2 s."""
+        """Run a round that stores the progress, which happens every 2 s."""
         self.runtime.training_loop._reconciler._progress_notes._noted_at = float("-inf")
         self.train()
 
@@ -135,7 +135,7 @@ class World:
         return directory
 
     def make_checkpoints(self, task_id: str, *steps: int, complete: bool = True) -> Path:
-        """Checkpoints as a trainer leaves them; with `complete=False` the last is still being written."""
+        """Create checkpoints like a trainer; with `complete=False` the last one is unfinished."""
         run_dir = self.output(task_id) / RUN_DIR
         for number, step in enumerate(steps, start=1):
             directory = run_dir / f"global_step{step}"
@@ -154,7 +154,7 @@ class World:
         permissions: Iterable[str] | None = None,
         expires_at: datetime | None = None,
     ) -> dict[str, str]:
-        """The headers of a new key of this user; with `permissions` these instead of a role's."""
+        """Return the headers of a new key of this user, with `permissions` or a role."""
         return {"Authorization": f"Bearer {self.make_key(user_id, role, permissions, expires_at)[1]}"}
 
     def make_key(
@@ -164,7 +164,7 @@ class World:
         permissions: Iterable[str] | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[AccessKey, str]:
-        """A new key as it is kept, and the key itself."""
+        """Return a new key as it is stored, and its secret."""
         key_id, shown = new_key()
         words = None if permissions is None else tuple(permissions)
         role = None if words is not None or role is None else Role(role)
@@ -176,13 +176,13 @@ class World:
         return made, shown
 
     def revoke(self, key: AccessKey) -> None:
-        """Revokes a key, which holds at once."""
+        """Revoke a key, with immediate effect."""
         access = self.runtime.access
         access.store.revoke(key.key_id, "test", self.runtime.services.clock.now())
         access.ring.refresh()
 
     def signed_in(self, user_id: str = "ann", role: Role | str | None = Role.TRAINER, **key: Any) -> "World":
-        """The same server as this user sees it: every request of it shows a new key of theirs."""
+        """Return the same server for a user: every request has a new key of theirs."""
         return replace(self, client=self.client.showing(self.key(user_id, role, **key)))
 
 
@@ -198,7 +198,7 @@ def open_world(
     executor: FakeExecutor | None = None,
     **settings: Any,
 ) -> World:
-    """A server on this storage, which ends with the stack; on simulated GPUs or on the source that is given."""
+    """Open a server on this storage, closed by the stack, with simulated GPUs or the given source."""
     defaults = {"gpu_source": "simulated", "log_level": "WARNING", "storage_root": storage}
     config = Config(**{**defaults, "min_free_disk_mb": 0, **settings})
     executor = executor or FakeExecutor()
@@ -221,7 +221,7 @@ def open_world(
 
 @pytest.fixture(scope="session")
 def decoder() -> Iterator[MediaDecoder]:
-    """One decoder's process for all who ask for it."""
+    """One decoder process for all tests."""
     made = MediaDecoder(1)
     yield made
     MediaDecoder.close(made)
@@ -229,14 +229,14 @@ def decoder() -> Iterator[MediaDecoder]:
 
 @pytest.fixture
 def shared_decoder(decoder: MediaDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has every server decode by that one: to start its own would take longer than most tests."""
+    """Make every server use that decoder, because starting one takes longer than most tests."""
     monkeypatch.setattr(decoder, "close", lambda: None)
     monkeypatch.setattr("api.composition.dataset_media.MediaDecoder", lambda *given: decoder)
 
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """Servers by their settings, on simulated GPUs or on the source that is given; all on one storage."""
+    """Create servers with these settings, on simulated GPUs or a given source, all on one storage."""
     with ExitStack() as stack:
         yield functools.partial(open_world, stack, tmp_path / "storage")
 
@@ -253,7 +253,7 @@ def client(world: World) -> Client:
 
 @pytest.fixture(scope="module")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One server for the tests of a module that leave it as it was: they only read, or are refused."""
+    """One server for the read-only tests of a module."""
     with ExitStack() as stack:
         yield open_world(stack, tmp_path_factory.mktemp("shared") / "storage")
 

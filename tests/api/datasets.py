@@ -1,4 +1,4 @@
-"""Versions of datasets for tests, made beneath the routes."""
+"""Versions of datasets for tests, created without routes."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ DATASETS = "/api/v1/datasets"
 
 
 def add_version(world: World, captions: Mapping[str, str | None], name: str = "cats") -> DatasetVersion:
-    """A version with an item for each path, whose bytes are its path; by caption."""
+    """Create a version with an item for each path; its bytes are the path."""
     parts = world.runtime.datasets
     items = []
     for path, caption in captions.items():
@@ -25,6 +25,6 @@ def add_version(world: World, captions: Mapping[str, str | None], name: str = "c
 
 
 def refusal_of(answer: httpx.Response) -> tuple[int, str]:
-    """The status and the code of a failure."""
+    """Return status and code of an error response."""
     failure = failure_of(answer)
     return failure["code"], failure["error"]["code"]

@@ -1,4 +1,4 @@
-"""Preprocessing for tests: a dataset of real media, and the real program in place of a supervisor's."""
+"""Preprocessing for tests: a dataset of real media, and the real program without a supervisor."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 from api.domain.dataset import ManifestItem
 from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.jobs.preprocessing.words import COMPLETED
+from api.jobs.kinds import PREPROCESSING_JOB
 from tests.api.client import Client
 from tests.api.conftest import World
 
@@ -16,7 +16,7 @@ PREPROCESS = "/api/v1/preprocess"
 
 
 def fill(world: World, name: str, owner: str | None = None, **files: bytes) -> None:
-    """A dataset with these files as its first version, each with a caption."""
+    """Create a dataset with these files as its first version, each with a caption."""
     parts, items = world.runtime.datasets, []
     for path, content in files.items():
         with parts.blobs.begin() as writer:
@@ -27,9 +27,9 @@ def fill(world: World, name: str, owner: str | None = None, **files: bytes) -> N
     parts.service.add_version(dataset, items, "test", "made", expected_latest=None)
 
 
-def start(client: Client, **wish: Any) -> str:
-    """Puts a preprocessing into the queue; its id."""
-    made = client.post(f"{PREPROCESS}/start", json=wish)
+def start(client: Client, **request: Any) -> str:
+    """Queue a preprocessing and return its id."""
+    made = client.post(f"{PREPROCESS}/start", json=request)
     assert made.status_code == 202, made.text
     assert made.headers["location"] == f"{PREPROCESS}/status/{made.json()['data']['task_id']}"
     task_id: str = made.json()["data"]["task_id"]
@@ -37,14 +37,14 @@ def start(client: Client, **wish: Any) -> str:
 
 
 def begin(world: World, task_id: str) -> None:
-    """Has its attempt run."""
+    """Let the task's attempt start."""
     world.train()
     world.executor.runs(f"{task_id}.1", ProcessIdentity(4711, 1.0))
     world.train()
 
 
 def work(world: World, task_id: str, module: str = "api.jobs.preprocessing.program") -> str:
-    """Runs what was submitted to its end; what it printed."""
+    """Run the submitted program to its end, and return its output."""
     begin(world, task_id)
     submission = world.executor.submissions[-1]
     assert submission.argv[4] == module
@@ -55,13 +55,13 @@ def work(world: World, task_id: str, module: str = "api.jobs.preprocessing.progr
     )
     world.executor.prints(world.storage / "tasks" / task_id / "log", (done.stdout + done.stderr).encode())
     world.train()
-    said = [COMPLETED] if COMPLETED in done.stdout.splitlines() else []
-    world.executor.ends(f"{task_id}.1", outcome(exit_code=done.returncode, phrases=said))
+    answer_text = [phrase] if (phrase := PREPROCESSING_JOB.completed_phrase) in done.stdout.splitlines() else []
+    world.executor.ends(f"{task_id}.1", outcome(exit_code=done.returncode, phrases=answer_text))
     world.train()
     return done.stdout
 
 
-def take_up(world: World) -> None:
-    """Has the results be taken up."""
+def collect_results(world: World) -> None:
+    """Collect the results."""
     world.runtime.work.harvester.run_once()
     world.train()

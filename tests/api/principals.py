@@ -1,4 +1,4 @@
-"""One of two users of a server, and what is heard by them."""
+"""One of two users of a server, and what that user receives."""
 
 import asyncio
 import re
@@ -11,13 +11,13 @@ import httpx
 from tests.api.client import Client, Connection, scope
 from tests.api.conftest import World
 
-#: The beginning of every word that one user alone may read: who looks for it finds their own.
+#: The prefix of every text that only one user may read.
 MARK = "MARK"
 
 
 @dataclass
 class User:
-    """One of the two: what is secret about them, and the streams that they have open."""
+    """One of the two users: their secret texts, and their open streams."""
 
     name: str
     world: World
@@ -36,7 +36,7 @@ class User:
 
 
 def neutral(answer: httpx.Response, task_id: str) -> tuple[int, str]:
-    """What an answer says beside the id, the request's own id and the time."""
+    """Return what a response contains besides the id, the request id and the time."""
     text = answer.text.replace(task_id, "ID").replace(answer.headers.get("x-request-id", "?"), "REQUEST")
     return answer.status_code, re.sub(r'"(timestamp|request_id)":\s*[^,}]+', "", text)
 
@@ -45,7 +45,7 @@ def neutral(answer: httpx.Response, task_id: str) -> tuple[int, str]:
 async def opened(
     user: User, path: str, query: str = "", headers: dict[str, str] | None = None
 ) -> AsyncIterator[Connection]:
-    """A stream as the shell serves it, refused or not."""
+    """Open a stream, whether it is refused or not."""
     is_socket = "/ws/" in path
     shown = {"host": "127.0.0.1", **user.client._shown, **(headers or {})}
     sent = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
@@ -57,7 +57,7 @@ async def opened(
 
 
 async def overheard(user: User, path: str, query: str, headers: dict[str, str]) -> httpx.Response:
-    """What a stream says at first, as an answer."""
+    """Return the first messages of a stream as a response."""
     async with opened(user, path, query, headers) as talk:
         start = await talk.hear()
         await let_run()
@@ -71,7 +71,7 @@ async def overheard(user: User, path: str, query: str, headers: dict[str, str]) 
 
 
 async def let_run() -> None:
-    """Lets everything that waits in the event loop, and in the threads that read for streams, have its turn."""
+    """Let all waiting coroutines and reading threads run."""
     for _ in range(4):
         await asyncio.sleep(0)
     await asyncio.sleep(0.002)

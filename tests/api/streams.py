@@ -1,4 +1,4 @@
-"""Streams as their clients see them, in process."""
+"""Streams as their clients receive them, in process."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ def task_socket(task_id: str) -> str:
 
 @dataclass(frozen=True)
 class Event:
-    """One message: by Server-Sent Events `name` and `id` stand beside its JSON."""
+    """One message; with Server-Sent Events `name` and `id` are beside its JSON."""
 
     id: str | None
     name: str | None
@@ -47,7 +47,7 @@ class Stream:
         self._parts: list[bytes] = []
 
     async def next(self) -> Event | None:
-        """The next message; None at the end of the stream."""
+        """Return the next message; None at the end of the stream."""
         while not self._parts:
             heard = await self._connection.hear()
             if self._is_socket:
@@ -66,14 +66,14 @@ class Stream:
         return Event(message.get("id"), None, message)
 
     async def until(self, *types: str) -> Event:
-        """The first message of one of these types."""
+        """Return the first message of one of these types."""
         while (event := await self.next()) is not None:
             if event.type in types:
                 return event
         raise AssertionError(f"it ended without {types}")
 
     async def rest(self) -> list[Event]:
-        """Everything up to the end."""
+        """Return all messages until the end."""
         events = []
         while (event := await self.next()) is not None:
             events.append(event)
@@ -89,7 +89,7 @@ def _parse(body: bytes) -> Event:
 async def listen(
     client: Client, path: str, query: str = "", headers: dict[str, str] | None = None
 ) -> AsyncIterator[Stream]:
-    """Opens a stream; a path with /ws/ is a WebSocket. The client must be live."""
+    """Open a stream; a path with /ws/ is a WebSocket. The client must be live."""
     is_socket = "/ws/" in path
     sent = [(b"host", b"127.0.0.1"), *((n.lower().encode(), v.encode()) for n, v in (headers or {}).items())]
     asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
@@ -103,7 +103,7 @@ async def listen(
 
 
 def refusal(client: Client, path: str, query: str = "") -> tuple[int, dict[str, Any]]:
-    """Status and envelope of a stream that is not opened."""
+    """Return status and envelope of a stream that is refused."""
 
     async def talk() -> tuple[int, dict[str, Any]]:
         is_socket = "/ws/" in path

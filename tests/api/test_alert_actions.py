@@ -1,4 +1,4 @@
-"""Rules that act, through the whole shell: who may have them act, and what becomes of it."""
+"""Rules with actions, through the complete application: permissions and results."""
 
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -16,10 +16,10 @@ __all__ = ["guarded", "hot", "refusing"]
 STOPPING = {**RULE, "rule_id": "stops", "actions": ["stop_with_checkpoint"]}
 
 
-def test_who_may_have_a_rule_act(guarded: Hot):
+def test_permissions_for_actions_of_rules(guarded: Hot):
     world = guarded.world
-    root, words = world.key("root", "admin"), ["alerts:manage", "alerts:read", "training:write", "gpus:read"]
-    ann = world.key("ann", permissions=words)
+    root, permissions = world.key("root", "admin"), ["alerts:manage", "alerts:read", "training:write", "gpus:read"]
+    ann = world.key("ann", permissions=permissions)
 
     def post(body: Any, key: Any) -> Any:
         return world.client.post(f"{ALERTS}/rules", json=body, headers=key)
@@ -42,11 +42,11 @@ def test_who_may_have_a_rule_act(guarded: Hot):
     ],
     ids=["no action", "not set", "a command by request", "no task of a disk"],
 )
-def test_what_a_rule_cannot_do_is_refused(refusing: Hot, changes: dict[str, Any]):
+def test_unsupported_action_is_rejected(refusing: Hot, changes: dict[str, Any]):
     refusing.ask("POST", "/rules", {**STOPPING, **changes}, status=422)
 
 
-def test_an_action_is_told_with_its_alert_and_in_the_audit(hot: Hot):
+def test_action_is_listed_with_its_alert_and_in_the_audit(hot: Hot):
     hot.ask("POST", "/rules", {**RULE, "actions": ["hold_gpu"]}, status=201)
     hot.temperature(90)
     (alert,) = hot.ask("GET")["alerts"]
@@ -54,7 +54,7 @@ def test_an_action_is_told_with_its_alert_and_in_the_audit(hot: Hot):
     hot.alerts.actions.run_once()
     detail = hot.ask("GET", f"/{alert['alert_id']}")
     assert [(each["kind"], each["state"]) for each in detail["actions"]] == [("hold_gpu", "done")]
-    assert detail["history"][-1]["message"] == "hold_gpu done: nobody gets the GPU until the alert ends"
+    assert detail["history"][-1]["message"] == "hold_gpu done: the GPU is held until the alert ends"
     assert hot.world.client.data("/api/v1/system/holds")["holds"][0]["made_by"] == "rule hot"
     hot.temperature(40)
     hot.alerts.actions.run_once()
@@ -64,14 +64,14 @@ def test_an_action_is_told_with_its_alert_and_in_the_audit(hot: Hot):
 
 
 class Moving(Skipping):
-    """A clock that is set forward for the wall as well."""
+    """A clock that advances wall time and monotonic time."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(seconds=self.skipped)
 
 
 class Rented:
-    """A machine whose operator wants it off when it is idle; its command leaves a mark."""
+    """A machine with an idle command, which leaves a file."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.mark = root, root / "ran"
@@ -83,14 +83,14 @@ class Rented:
         self.skipped = 0.0
 
     def boot(self, stack: ExitStack) -> Hot:
-        """A server on the same storage, after some more time."""
+        """Start a server on the same storage after some more time."""
         made = Hot(stack, self.root / "storage", **self.settings)
         self.skipped += 10_000
         made.clock.skipped += self.skipped
         return made
 
     def wait(self, server: Hot, seconds: float) -> None:
-        """Lets time pass, with rounds as the loops would make them."""
+        """Let time pass, and run rounds as the loops would."""
         for _ in range(4):
             server.clock.skipped += seconds / 4
             server.world.sweep()
@@ -110,7 +110,7 @@ def rented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rented:
 IDLE = {"enabled": True, "for_seconds": 600, "actions": ["idle_command"]}
 
 
-def test_an_idle_machine_has_its_command_run_once_and_a_restart_neither_repeats_nor_forgets_it(rented: Rented):
+def test_command_of_an_idle_machine_runs_once_even_after_a_restart(rented: Rented):
     with ExitStack() as stack:
         server = rented.boot(stack)
         assert server.ask("PATCH", "/rules/machine_idle", IDLE)["rule"]["actions"] == ["idle_command"]
@@ -126,10 +126,10 @@ def test_an_idle_machine_has_its_command_run_once_and_a_restart_neither_repeats_
         rented.wait(server, 400)
         assert rented.runs == 1
         (action,) = server.ask("GET", f"/{alert['alert_id']}")["actions"]
-        assert (action["state"], action["result"]) == ("done", "the command has ended well")
+        assert (action["state"], action["result"]) == ("done", "the command succeeded")
 
 
-def test_a_task_that_comes_within_the_last_minute_keeps_the_machine_on(rented: Rented):
+def test_task_that_is_queued_in_the_last_minute_keeps_the_machine_on(rented: Rented):
     with ExitStack() as stack:
         server = rented.boot(stack)
         server.ask("PATCH", "/rules/machine_idle", IDLE)

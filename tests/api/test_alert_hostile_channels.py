@@ -1,4 +1,4 @@
-"""Channels whose receivers are hostile or broken: attempts are bounded, and /alerts/deliveries tells of each."""
+"""Channels with hostile or broken receivers: attempts are bounded, and /alerts/deliveries lists each."""
 
 import contextlib
 import socket
@@ -17,18 +17,18 @@ from tests.unit.alerts.notifiers.receivers import Answer, receiving, status
 
 
 class Moving(Skipping):
-    """A clock that is set forward for the wall as well."""
+    """A clock that advances wall time and monotonic time."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(seconds=self.skipped)
 
 
 def open_hot(stack: ExitStack, storage: Path, *allowed: str) -> Hot:
-    """A server whose webhooks are sent for real."""
+    """A server that really sends webhooks."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("tests.api.test_alerts.Skipping", Moving)
         hot = Hot(stack, storage, private_hosts_allowed=allowed)
-    # The courier has a stand-in, which has the notifier loaded when it is asked for anything.
+    # The stand-in of the courier loads the notifier on first use.
     vars(hot.alerts.courier._notifiers[ChannelKind.WEBHOOK].check.__self__).pop("send")  # type: ignore[attr-defined]
     hot.ask("POST", "/rules", RULE, status=201)
     return hot
@@ -52,7 +52,7 @@ def delivery(hot: Hot) -> Any:
 
 
 def drip(peer: socket.socket) -> None:
-    """An answer that never comes to its end."""
+    """Send a response that never ends."""
     with contextlib.suppress(OSError):
         while True:
             peer.sendall(b"X")
@@ -60,12 +60,12 @@ def drip(peer: socket.socket) -> None:
 
 
 def flood(line: str) -> Answer:
-    """An answer of ten megabytes."""
+    """Send a response of ten megabytes."""
     head = f"HTTP/1.1 {line}\r\nContent-Length: 10000000\r\n\r\n".encode()
     return lambda peer: peer.sendall(head + b"y" * 10_000_000)
 
 
-def test_one_that_fails_for_an_hour_is_tried_some_times_and_told_once_when_it_is_well_again(hot: Hot):
+def test_channel_that_fails_for_an_hour_is_retried_and_delivers_once_when_it_recovers(hot: Hot):
     answers = [status("500 Broken")]
 
     def say(peer: socket.socket) -> None:
@@ -93,7 +93,7 @@ def test_one_that_fails_for_an_hour_is_tried_some_times_and_told_once_when_it_is
         assert len(ids) == 1
 
 
-def test_a_redirect_into_loopback_is_not_followed(hot: Hot):
+def test_redirect_to_loopback_is_not_followed(hot: Hot):
     with (
         receiving(status("200 OK")) as inner,
         receiving(status("302 Found", f"Location: http://127.0.0.1:{inner.port}/admin")) as outer,
@@ -106,7 +106,7 @@ def test_a_redirect_into_loopback_is_not_followed(hot: Hot):
         assert inner.requests == []
 
 
-def test_one_that_answers_a_byte_at_a_time_is_left_in_time(hot: Hot, monkeypatch: pytest.MonkeyPatch):
+def test_receiver_that_responds_a_byte_at_a_time_is_abandoned(hot: Hot, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.alerts.notifiers.webhook.SECONDS", 0.5)
     with receiving(drip) as receiver:
         add(hot, receiver.port)
@@ -117,7 +117,7 @@ def test_one_that_answers_a_byte_at_a_time_is_left_in_time(hot: Hot, monkeypatch
 
 
 @pytest.mark.parametrize(("line", "state"), [("200 OK", "delivered"), ("400 No", "rejected"), ("503 No", "waiting")])
-def test_of_ten_megabytes_little_is_read_and_kept(hot: Hot, line: str, state: str):
+def test_only_the_beginning_of_ten_megabytes_is_read_and_stored(hot: Hot, line: str, state: str):
     with receiving(flood(line)) as receiver:
         add(hot, receiver.port)
         hot.temperature(90)
@@ -126,7 +126,7 @@ def test_of_ten_megabytes_little_is_read_and_kept(hot: Hot, line: str, state: st
         assert len(seen["result"]) < 300
 
 
-def test_a_name_that_leads_into_loopback_once_it_was_looked_at_is_not_connected_to(
+def test_name_that_leads_to_loopback_after_its_check_is_not_connected_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     known = socket.getaddrinfo

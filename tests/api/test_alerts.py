@@ -1,4 +1,4 @@
-"""The routes of alerts through the whole shell: one server whose GPU overheats when a test says so."""
+"""The routes of alerts through the complete application: one server whose GPU overheats when a test says so."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ HOOK = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/topsecret-pat
 
 
 class Skipping(SystemClock):
-    """A clock that a test sets forward: nothing new fires in the first moments."""
+    """A clock that a test advances, since nothing fires right after a start."""
 
     skipped = 0.0
 
@@ -39,7 +39,7 @@ class Skipping(SystemClock):
 
 
 class Hot:
-    """A server with one GPU, its channels faked, and its loops made by hand."""
+    """A server with one GPU and fake channels, whose loops the tests run."""
 
     def __init__(self, stack: ExitStack, storage: Any, **settings: Any) -> None:
         self.source, self.clock = FakeSource(1), Skipping()
@@ -47,7 +47,7 @@ class Hot:
         self.alerts = self.world.runtime.alerts
         self.notifier = FakeNotifier()
         for real in self.alerts.courier._notifiers.values():
-            # What an address may be is looked at by the real ones.
+            # The real notifiers check addresses.
             real.send = self.notifier.send  # type: ignore[method-assign]
         self.alerts.loop.run_once()
         self.clock.skipped += 60
@@ -93,7 +93,7 @@ def guarded(tmp_path: Any) -> Iterator[Hot]:
         yield Hot(stack, tmp_path / "storage", auth="required", visibility="own", rate_limits=())
 
 
-def test_an_alert_from_its_rule_to_its_end(hot: Hot):
+def test_alert_from_its_rule_to_its_end(hot: Hot):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.ask("POST", "/channels", HOOK, status=201)
     hot.temperature(90)
@@ -119,7 +119,7 @@ def test_an_alert_from_its_rule_to_its_end(hot: Hot):
     assert hot.ask("POST", f"/{alert['alert_id']}/acknowledge", status=409) is None
 
 
-def test_a_page_hears_of_alerts_on_its_stream(hot: Hot):
+def test_stream_of_the_page_has_alerts(hot: Hot):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.look()
     client = hot.world.client
@@ -135,13 +135,13 @@ def test_a_page_hears_of_alerts_on_its_stream(hot: Hot):
     assert hot.ask("GET", "?open=false&since=1h")["alerts"] == []
 
 
-def test_a_page_without_permission_hears_of_no_alerts(guarded: Hot):
+def test_stream_without_permission_has_no_alerts(guarded: Hot):
     blind = guarded.world.signed_in("blind", None, permissions=["training:read"])
     answer = blind.client.get(f"{EVENTS_STREAM}?topics=gpu,alert")
     assert (answer.status_code, answer.json()["data"]) == (403, {"missing_permission": "alerts:read"})
 
 
-def test_a_silence_keeps_people_from_being_told_and_ends(hot: Hot):
+def test_silence_suppresses_notifications_and_ends(hot: Hot):
     hot.ask("POST", "/channels", HOOK, status=201)
     hot.ask("POST", "/rules", RULE, status=201)
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -186,14 +186,14 @@ def test_metrics_are_listed(hot: Hot):
         ),
     ],
 )
-def test_every_mistake_of_a_request_is_told(refusing: Hot, path: str, body: Any, pointers: set[str]):
+def test_every_mistake_of_a_request_is_reported(refusing: Hot, path: str, body: Any, pointers: set[str]):
     answer = refusing.world.client.post(ALERTS + path, json=body)
     assert answer.status_code == 422, answer.text
     assert {error["pointer"] for error in answer.json()["error"]["errors"]} == pointers
     assert "topsecret" not in answer.text
 
 
-def test_an_address_is_nowhere_to_be_found_again(hot: Hot):
+def test_address_is_never_returned(hot: Hot):
     channel = hot.ask("POST", "/channels", {**HOOK, "min_severity": "info"}, status=201)
     hot.ask("PATCH", f"/channels/{channel['channel_id']}", {"url": "https://8.8.8.8/topsecret-other", "per_hour": 7})
     hot.ask("POST", f"/channels/{channel['channel_id']}/test", status=202)
@@ -214,7 +214,7 @@ def test_an_address_is_nowhere_to_be_found_again(hot: Hot):
     assert hot.ask("GET", f"/channels/{channel['channel_id']}", status=404) is None
 
 
-def test_each_role_may_do_its_own(guarded: Hot):
+def test_each_role_has_its_permissions(guarded: Hot):
     viewer, trainer, admin = (guarded.world.signed_in(role, role) for role in (Role.VIEWER, Role.TRAINER, Role.ADMIN))
     for path in ("", "/rules", "/channels", "/silences", "/metrics"):
         guarded.ask("GET", path, world=viewer)
@@ -226,7 +226,7 @@ def test_each_role_may_do_its_own(guarded: Hot):
         guarded.ask("GET", "/deliveries", None, who, status)
 
 
-def test_a_training_tells_whom_its_request_names_and_only_its_owner_sees_it(guarded: Hot):
+def test_training_notifies_the_channels_of_its_request_and_only_its_owner_sees_it(guarded: Hot):
     ann, bob, root = (
         guarded.world.signed_in(name, role)
         for name, role in (("ann", "trainer"), ("bob", "trainer"), ("root", "admin"))
@@ -244,7 +244,7 @@ def test_a_training_tells_whom_its_request_names_and_only_its_owner_sees_it(guar
     assert guarded.ask("GET", f"?task_id={task_id}", world=root)["pagination"]["total"] == 1
 
 
-def test_a_creation_that_is_repeated_makes_one(hot: Hot):
+def test_repeated_creation_creates_one(hot: Hot):
     answers = [hot.world.client.post(f"{ALERTS}/rules", json=RULE, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[1].headers["Idempotent-Replayed"] == "true"

@@ -1,4 +1,4 @@
-"""Which methods an address takes, a slash too many, and bodies in a form that is not taken."""
+"""Allowed methods, trailing slashes, and compressed bodies."""
 
 import gzip
 import re
@@ -30,18 +30,18 @@ ALLOWED = [
     (f"{TRAINING}/a/stop", "OPTIONS, POST"),
 ]
 
-#: What may stand in the place of a variable part, some of it easily taken for another address.
+#: Values of variable parts, some of which look like other addresses.
 VALUES = ("x", "list", "stop", "0", "a.b", "é\r\n", "stream", "logs", "a/b", "a/b/", "/a", "")
 
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED)
-def test_options_name_what_the_path_takes_and_nothing_else(shared_client: Client, path: str, allowed: str):
+def test_options_lists_exactly_the_methods_of_the_path(shared_client: Client, path: str, allowed: str):
     answer = shared_client.ask("OPTIONS", path)
     assert (answer.status_code, answer.headers["allow"], answer.content) == (200, allowed, b"")
 
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED)
-def test_every_other_method_is_refused_with_the_same_names(shared_client: Client, path: str, allowed: str):
+def test_other_methods_are_refused_with_the_allowed_ones(shared_client: Client, path: str, allowed: str):
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allowed.split(", ")):
         answer = shared_client.ask(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed), method
@@ -49,7 +49,7 @@ def test_every_other_method_is_refused_with_the_same_names(shared_client: Client
             assert failure_of(answer)["error"]["code"] == "method_not_allowed"
 
 
-def test_every_method_that_is_named_is_taken(world: World):
+def test_every_listed_method_is_accepted(world: World):
     for rule in create_app(world.runtime.services).url_map.iter_rules():
         path = re.sub(r"<[^>]+>", "x", rule.rule)
         for method in world.client.ask("OPTIONS", path).headers["allow"].split(", "):
@@ -62,7 +62,7 @@ def _sample_paths() -> list[str]:
     return sorted({*filled, *(f"{path}/" for path in filled), *(path.rpartition("/")[0] for path in filled)})
 
 
-def test_table_of_operations_takes_what_flask_takes(world: World):
+def test_operation_table_accepts_what_flask_accepts(world: World):
     adapter = create_app(world.runtime.services).url_map.bind("localhost")
     streams = set(world.runtime.live.routes.patterns)
     table = AllowedMethods(each for each in OperationTable().all if each.pattern not in streams)
@@ -94,7 +94,7 @@ def test_table_of_operations_takes_what_flask_takes(world: World):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_slash_at_the_end_leads_to_the_address_without_it(shared_client: Client, method: str, path: str, there: str):
+def test_trailing_slash_redirects_to_the_address_without_it(shared_client: Client, method: str, path: str, there: str):
     answer = shared_client.ask(method, path)
     assert (answer.status_code, answer.headers["location"], answer.content) == (308, there, b"")
 
@@ -110,12 +110,12 @@ def test_slash_at_the_end_leads_to_the_address_without_it(shared_client: Client,
         "/dashboard/",
     ],
 )
-def test_slash_at_the_end_of_what_is_not_there_is_not_found(client: Client, path: str):
+def test_trailing_slash_of_an_unknown_address_is_not_found(client: Client, path: str):
     answer = client.ask("GET", f"http://127.0.0.1{path}")
     assert (answer.status_code, "location" in answer.headers) == (404, False)
 
 
-def test_request_that_follows_the_address_is_the_same_request(client: Client):
+def test_redirected_request_is_the_same_request(client: Client):
     answer = client.post(f"{TRAINING}/start/", json=TOY, follow_redirects=True)
     assert (answer.status_code, answer.request.method) == (201, "POST")
 
@@ -125,15 +125,13 @@ def test_request_that_follows_the_address_is_the_same_request(client: Client):
     ("method", "path"),
     [("POST", f"{TRAINING}/start"), ("POST", f"{TRAINING}/validate"), ("PATCH", f"{TRAINING}/a")],
 )
-def test_body_that_is_compressed_is_refused_and_says_how_it_is_taken(
-    shared_client: Client, method: str, path: str, coding: str
-):
+def test_compressed_body_is_refused_with_a_remedy(shared_client: Client, method: str, path: str, coding: str):
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     answer = shared_client.ask(method, path, content=gzip.compress(b'{"model_type": "toy"}'), headers=headers)
     assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
     assert failure_of(answer)["error"]["code"] == "unsupported_media_type"
 
 
-def test_body_that_says_that_it_is_not_compressed_is_taken(client: Client):
+def test_body_with_identity_encoding_is_accepted(client: Client):
     answer = client.post(f"{TRAINING}/validate", json=TOY, headers={"Content-Encoding": "identity"})
     assert answer.status_code == 200

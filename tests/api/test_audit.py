@@ -1,4 +1,4 @@
-"""What requests leave in the audit, and how it is read."""
+"""Audit entries of requests, and reading the audit."""
 
 import logging
 import sqlite3
@@ -21,7 +21,7 @@ def guarded(make_world: MakeWorld) -> World:
 
 
 def entries(world: World, **query: Any) -> list[dict[str, Any]]:
-    """What is kept so far, oldest first."""
+    """Return the stored entries, oldest first."""
     world.runtime.access.audit.run_once()
     found: list[dict[str, Any]] = world.client.get(AUDIT, params=query).json()["data"]["entries"]
     return found[::-1]
@@ -32,7 +32,7 @@ def only(world: World, **query: Any) -> dict[str, Any]:
     return entry
 
 
-def test_a_change_is_told_with_who_what_from_where_and_by_which_request(guarded: World):
+def test_change_is_recorded_with_actor_object_address_and_request(guarded: World):
     admin, ann = guarded.signed_in("root", "admin"), guarded.signed_in("ann")
     made = ann.client.post(f"{TRAINING}/start", json=TOY, headers={"X-Request-ID": "r-77"})
     entry = only(admin, object=made.json()["data"]["task_id"])
@@ -45,13 +45,13 @@ def test_a_change_is_told_with_who_what_from_where_and_by_which_request(guarded:
     assert entry["after"]["request"]["config"] == {"epochs": 3}
 
 
-def test_without_keys_changes_are_told_of_the_actor_api(world: World):
+def test_without_keys_the_actor_of_changes_is_api(world: World):
     task_id = world.start()
     entry = only(world, object=task_id)
     assert (entry["actor"], entry["key_id"]) == ("api", None)
 
 
-def test_each_change_of_a_training_tells_before_and_after(world: World):
+def test_each_change_of_a_training_records_before_and_after(world: World):
     task_id = world.start(name="old")
     path = f"{TRAINING}/{task_id}"
     world.client.patch(path, json={"name": "new", "priority": 5})
@@ -66,7 +66,7 @@ def test_each_change_of_a_training_tells_before_and_after(world: World):
     assert deleted["after"] == {"files_removed": True}
 
 
-def test_a_checkpoint_that_is_asked_for_is_told(world: World):
+def test_requested_checkpoint_is_recorded(world: World):
     task_id = world.run()
     world.make_checkpoints(task_id, 1)
     world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
@@ -76,7 +76,7 @@ def test_a_checkpoint_that_is_asked_for_is_told(world: World):
     assert (saved["object"], saved["after"]) == (task_id, {"attempt": f"{task_id}.1"})
 
 
-def test_resume_and_restart_tell_where_they_come_from(world: World):
+def test_resume_and_restart_record_their_source(world: World):
     task_id = world.finish()
     world.client.post(f"{TRAINING}/resume/{task_id}", json={"config": {"epochs": 9}})
     resumed = only(world, operation="resume")
@@ -88,7 +88,7 @@ def test_resume_and_restart_tell_where_they_come_from(world: World):
     assert (restarted["object"], restarted["before"]) == (again, {"restarted_from": task_id})
 
 
-def test_a_registration_is_told_and_its_progress_is_counted(world: World):
+def test_registration_is_recorded_and_its_progress_is_counted(world: World):
     registered = {"task_id": "mine", "gpu_ids": [0], "task_type": "training", "description": "by hand"}
     world.client.post("/api/v1/gpu/tasks", json=registered)
     for progress in range(5):
@@ -102,26 +102,26 @@ def test_a_registration_is_told_and_its_progress_is_counted(world: World):
     assert told["operation"] == "PATCH /api/v1/gpu/tasks/<task_id>"
 
 
-def test_a_request_that_is_sent_again_is_told_once(world: World):
+def test_repeated_request_is_recorded_once(world: World):
     for _ in range(2):
         world.client.post(f"{TRAINING}/start", json=TOY, headers={"Idempotency-Key": "once"})
     assert len(entries(world)) == 1
 
 
-def test_what_is_refused_because_it_is_wrong_is_not_told(world: World):
+def test_invalid_request_is_not_recorded(world: World):
     assert world.client.post(f"{TRAINING}/start", json={"model_type": "?"}).status_code == 422
     assert world.client.delete(f"{TRAINING}/train_none").status_code == 404
     assert world.client.post(f"{TRAINING}/validate", json=TOY).status_code == 200
     assert entries(world) == []
 
 
-def test_reading_is_not_told(world: World):
+def test_reading_is_not_recorded(world: World):
     for path in ("/gpu/status", "/training/list", "/system/overview", "/auth/audit"):
         world.client.get(f"/api/v1{path}")
     assert entries(world) == []
 
 
-def test_a_download_is_told(world: World):
+def test_download_is_recorded(world: World):
     task_id = world.finish()
     (world.output(task_id) / "model.txt").write_text("weights")
     assert world.client.get(f"{TRAINING}/{task_id}/artifacts/model.txt").status_code == 200
@@ -141,21 +141,21 @@ def test_a_download_is_told(world: World):
         ("/training/list", {"Origin": "http://evil.example"}, "origin_not_allowed"),
     ],
 )
-def test_refusals_of_the_gate_are_told(guarded: World, path: str, headers: dict[str, str], code: str):
+def test_refusals_of_the_gate_are_recorded(guarded: World, path: str, headers: dict[str, str], code: str):
     assert guarded.client.get(f"/api/v1{path}", headers=headers).json()["error"]["code"] == code
     entry = only(guarded.signed_in("root", "admin"), outcome="refused")
     assert (entry["actor"], entry["code"]) == ("nobody", code)
     assert entry["operation"] == "GET " + {"/nowhere": "unknown"}.get(path, f"/api/v1{path.partition('?')[0]}")
 
 
-def test_a_permission_that_is_lacking_is_told_with_who_lacks_it(guarded: World):
+def test_missing_permission_is_recorded_with_the_user(guarded: World):
     viewer = guarded.signed_in("vic", "viewer")
     assert viewer.client.post(f"{TRAINING}/start", json=TOY).status_code == 403
     entry = only(guarded.signed_in("root", "admin"), actor="vic")
     assert (entry["outcome"], entry["code"]) == ("refused", "forbidden")
 
 
-def test_somebody_elses_task_is_told_with_who_reached_for_it(guarded: World):
+def test_access_to_another_users_task_is_recorded_with_the_user(guarded: World):
     task_id = guarded.signed_in("ann").start()
     bob = guarded.signed_in("bob")
     assert bob.client.delete(f"{TRAINING}/{task_id}").status_code == 403
@@ -163,7 +163,7 @@ def test_somebody_elses_task_is_told_with_who_reached_for_it(guarded: World):
     assert (entry["code"], entry["operation"]) == ("not_yours", "DELETE /api/v1/training/<task_id>")
 
 
-def test_a_hidden_task_is_told_too(make_world: MakeWorld):
+def test_access_to_a_hidden_task_is_recorded(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     task_id = world.signed_in("ann").start()
     bob = world.signed_in("bob").client
@@ -173,7 +173,7 @@ def test_a_hidden_task_is_told_too(make_world: MakeWorld):
     assert (entry["outcome"], entry["code"]) == ("refused", "task_not_found")
 
 
-def test_keys_are_told_without_their_secrets(guarded: World):
+def test_keys_are_recorded_without_their_secrets(guarded: World):
     admin = guarded.signed_in("root", "admin")
     wanted = {"user_id": "ann", "role": "trainer", "name": "laptop", "quota": {"gpus": 2}}
     made = admin.client.post("/api/v1/auth/generate-key", json=wanted).json()["data"]
@@ -190,7 +190,7 @@ def test_keys_are_told_without_their_secrets(guarded: World):
     assert made["api_key"].rpartition("_")[2] not in told
 
 
-def test_a_quota_is_told_as_it_was_and_as_it_is(guarded: World):
+def test_quota_change_is_recorded_with_before_and_after(guarded: World):
     admin = guarded.signed_in("root", "admin")
     for gpus in (2, 4):
         admin.client.patch("/api/v1/auth/users/root", json={"quota": {"gpus": gpus}})
@@ -199,7 +199,7 @@ def test_a_quota_is_told_as_it_was_and_as_it_is(guarded: World):
     assert (second["before"], second["after"]) == ({"quota": {"gpus": 2}}, {"quota": {"gpus": 4}})
 
 
-def test_signing_in_and_out_is_told_with_who_it_was(guarded: World):
+def test_signing_in_and_out_is_recorded_with_the_user(guarded: World):
     admin = guarded.signed_in("root", "admin")
     key, shown = guarded.make_key("ann")
     signed_in = guarded.client.post("/api/v1/auth/login", json={"key": shown})
@@ -212,7 +212,7 @@ def test_signing_in_and_out_is_told_with_who_it_was(guarded: World):
     assert signed_in.cookies["dp_session"] not in str(entries(admin))
 
 
-def test_a_sign_in_that_fails_is_told_with_the_key_that_was_tried(guarded: World):
+def test_failed_sign_in_is_recorded_with_the_tried_key(guarded: World):
     admin = guarded.signed_in("root", "admin")
     tried = {"key": f"dp_abcdefghijkl_{'x' * 43}"}
     assert guarded.client.post("/api/v1/auth/login", json=tried).status_code == 401
@@ -221,14 +221,14 @@ def test_a_sign_in_that_fails_is_told_with_the_key_that_was_tried(guarded: World
     assert "x" * 9 not in str(entry)
 
 
-def test_only_who_may_read_the_audit_reads_it(guarded: World):
+def test_reading_the_audit_requires_the_permission(guarded: World):
     for role, status in (("viewer", 403), ("trainer", 403), ("admin", 200)):
         client = guarded.signed_in(role, role).client
         assert client.get(AUDIT).status_code == status
         assert client.get(f"{AUDIT}/verify").status_code == status
 
 
-def test_the_audit_is_verified(world: World):
+def test_audit_is_verified(world: World):
     world.start()
     world.start()
     verdict = world.client.get(f"{AUDIT}/verify").json()["data"]
@@ -240,7 +240,7 @@ def test_the_audit_is_verified(world: World):
     assert (verdict["ok"], verdict["bad_id"], verdict["problem_code"]["code"]) == (False, 2, "audit_changed")
 
 
-def test_a_line_that_was_collected_elsewhere_is_held_against_the_chain(world: World):
+def test_line_stored_elsewhere_is_compared_with_the_chain(world: World):
     world.start()
     kept = entries(world)[0]
     asked = world.client.get(f"{AUDIT}/verify", params={"anchor": f"{kept['id']}:{kept['hash']}"})
@@ -248,13 +248,13 @@ def test_a_line_that_was_collected_elsewhere_is_held_against_the_chain(world: Wo
     assert world.client.get(f"{AUDIT}/verify", params={"anchor": "1"}).status_code == 422
 
 
-def test_filters_that_cannot_be_are_refused(client: httpx.Client):
+def test_invalid_filters_are_rejected(client: httpx.Client):
     for query in ("since=soon", "outcome=maybe", "cursor=x", "limit=0", "who=ann"):
         assert client.get(f"{AUDIT}?{query}").status_code == 422
     assert client.get(f"{AUDIT}?since=1h&outcome={AuditOutcome.DROPPED}").status_code == 200
 
 
-def test_each_row_is_one_line_of_json_whatever_the_form_of_the_log(world: World):
+def test_each_row_is_one_line_of_json_in_any_log_format(world: World):
     lines: list[str] = []
     handler = LineHandler(lines.append, as_json=False)
     logger = logging.getLogger(AUDIT_LOGGER)

@@ -1,4 +1,4 @@
-"""Captions by a vision model, by HTTP, with the program that asks and an endpoint on this machine."""
+"""Captions through the API, with the real program and a local endpoint."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, refusal_of
-from tests.api.preprocessing import PREPROCESS, fill, take_up, work
+from tests.api.preprocessing import PREPROCESS, collect_results, fill, work
 from tests.media import picture
 from tests.vision_endpoint import Endpoint, serve
 
@@ -48,10 +48,10 @@ def captions(world: World) -> dict[str, str]:
     return {item["name"]: item["caption"] for item in items(world)}
 
 
-def test_what_it_takes_is_told_before(cats: World):
-    told = cats.client.post(GENERATE, json={"dry_run": True, "only_missing": False})
-    assert told.status_code == 200
-    estimate = told.json()["data"]["estimate"]
+def test_estimate_of_captions_is_returned_before_the_start(cats: World):
+    reported = cats.client.post(GENERATE, json={"dry_run": True, "only_missing": False})
+    assert reported.status_code == 200
+    estimate = reported.json()["data"]["estimate"]
     assert (estimate["questions"], estimate["known"], estimate["items"], estimate["model"]) == (3, 0, 3, "m")
     assert (estimate["estimated_cost"], estimate["estimated_seconds"]) == (0.006, None)
     assert cats.client.data(f"{PREPROCESS}/list")["tasks"] == []
@@ -62,10 +62,10 @@ def test_missing_captions_are_written_into_a_new_version_that_can_be_undone(cats
     assert made.status_code == 202
     task = made.json()["data"]["task"]
     assert (task["work"], task["status"]) == ("captioning", "queued")
-    said = work(cats, task["task_id"], PROGRAM)
-    assert "planted-secret" not in said + cats.client.get(f"{PREPROCESS}/status/{task['task_id']}").text
+    output = work(cats, task["task_id"], PROGRAM)
+    assert "planted-secret" not in output + cats.client.get(f"{PREPROCESS}/status/{task['task_id']}").text
     assert endpoint.keys[-1] == "Bearer planted-secret"
-    take_up(cats)
+    collect_results(cats)
     result = cats.client.data(f"{PREPROCESS}/status/{task['task_id']}")["result"]
     assert (result["reference"], result["previous"], result["difference_count"]) == ("cats@3", 2, 1)
     assert result["differences"][0]["before"] is None
@@ -73,32 +73,32 @@ def test_missing_captions_are_written_into_a_new_version_that_can_be_undone(cats
     assert captions(cats)["b.png"] == "about b.png"
     cats.client.post(f"{DATASETS}/cats/versions/{result['previous']}/restore")
     assert captions(cats)["a.png"] is None
-    # What was answered is not asked again.
+    # Items with a caption are not requested again.
     again = cats.client.post(GENERATE, json={"template": "short", "dry_run": True}).json()["data"]["estimate"]
     assert (again["questions"], again["known"], again["seconds_per_question"]) == (1, 1, result["seconds_per_question"])
 
 
-def test_what_was_edited_meanwhile_stays(cats: World):
+def test_concurrent_edits_stay(cats: World):
     task_id = cats.client.post(GENERATE, json={}).json()["data"]["task"]["task_id"]
     mine = {"changes": [{"item_id": item_of(cats, "a.png"), "caption": "my own"}]}
     cats.client.patch(f"{DATASETS}/cats/captions", json=mine)
     work(cats, task_id, PROGRAM)
-    take_up(cats)
+    collect_results(cats)
     assert captions(cats)["a.png"] == "my own"
     assert cats.client.data(f"{PREPROCESS}/status/{task_id}")["result"]["difference_count"] == 0
 
 
-def test_when_nothing_is_answered_the_task_fails_and_no_version_is_made(cats: World, endpoint: Endpoint):
+def test_task_without_any_answer_fails_and_makes_no_version(cats: World, endpoint: Endpoint):
     endpoint.script = ["400"]
     task_id = cats.client.post(GENERATE, json={"prompt": "What?"}).json()["data"]["task"]["task_id"]
     work(cats, task_id, PROGRAM)
-    take_up(cats)
+    collect_results(cats)
     task = cats.client.data(f"{PREPROCESS}/status/{task_id}")
     assert cats.client.data(f"{DATASETS}/cats")["dataset"]["latest"] == 2
-    assert "it answered 400" in (task["failure"] or {"detail": str(task)})["detail"]
+    assert "the answer was 400" in (task["failure"] or {"detail": str(task)})["detail"]
 
 
-def test_what_cannot_be_asked_is_refused(cats: World, make_world: MakeWorld):
+def test_invalid_caption_request_is_rejected(cats: World, make_world: MakeWorld):
     both = cats.client.post(GENERATE, json={"prompt": "x", "template": "short"})
     assert refusal_of(both) == (422, "validation_failed")
     filled = {"changes": [{"item_id": item_of(cats, "a.png"), "caption": "x"}]}
@@ -107,20 +107,20 @@ def test_what_cannot_be_asked_is_refused(cats: World, make_world: MakeWorld):
     assert refusal_of(cats.client.post(f"{DATASETS}/none/captions/generate", json={})) == (404, "dataset_not_found")
 
 
-def test_without_an_endpoint_nobody_writes_captions(world: World):
+def test_captions_need_an_endpoint(world: World):
     fill(world, "cats", **{"a.png": picture()})
     assert refusal_of(world.client.post(GENERATE, json={}))[0] == 503
 
 
-def test_a_command_writes_captions_in_place_of_an_endpoint(make_world: MakeWorld):
+def test_command_writes_captions_instead_of_an_endpoint(make_world: MakeWorld):
     argv = (sys.executable, "-I", "-S", "-c", "import os; print(os.environ['CAPTION_PROMPT'])", "{file}")
     world = make_world(caption_command=argv)
     fill(world, "cats", **{"a.png": picture()})
-    wish = {"prompt": "A cat, $(id)", "only_missing": False}
-    estimate = world.client.post(GENERATE, json={**wish, "dry_run": True}).json()["data"]["estimate"]
+    request = {"prompt": "A cat, $(id)", "only_missing": False}
+    estimate = world.client.post(GENERATE, json={**request, "dry_run": True}).json()["data"]["estimate"]
     assert estimate["endpoint"] == estimate["model"] == Path(sys.executable).name
-    task_id = world.client.post(GENERATE, json=wish).json()["data"]["task"]["task_id"]
+    task_id = world.client.post(GENERATE, json=request).json()["data"]["task"]["task_id"]
     work(world, task_id, PROGRAM)
-    take_up(world)
+    collect_results(world)
     assert captions(world) == {"a.png": "A cat, $(id)"}
-    assert world.client.post(GENERATE, json={**wish, "dry_run": True}).json()["data"]["estimate"]["known"] == 1
+    assert world.client.post(GENERATE, json={**request, "dry_run": True}).json()["data"]["estimate"]["known"] == 1

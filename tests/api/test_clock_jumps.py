@@ -1,4 +1,4 @@
-"""A wall clock that is set takes nothing away that the service has acknowledged."""
+"""Setting the wall clock deletes nothing that the service has acknowledged."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ KEY = {"Idempotency-Key": "k-1"}
 
 
 class Service:
-    """A server and what a user was promised by it, before its clock is set."""
+    """A server and what it has acknowledged to a user before its clock is set."""
 
     def __init__(self, make_world: MakeWorld, clock: FakeClock) -> None:
         self.make_world = make_world
@@ -63,7 +63,7 @@ class Service:
             return connection.scalar(select(func.count()).select_from(table)) or 0
 
     def work(self) -> None:
-        """Whatever removes something, as it comes by itself."""
+        """Run everything that deletes data."""
         runtime = self.world.runtime
         runtime.servers.sign()
         runtime.access.ring.run_once()
@@ -80,7 +80,7 @@ class Service:
 @pytest.mark.usefixtures("shared_decoder")
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize("jump", [25 * HOUR, 366 * DAY, -25 * HOUR, -366 * DAY])
-def test_clock_that_is_set_and_put_right_again_takes_nothing_away(
+def test_setting_the_clock_and_correcting_it_deletes_nothing(
     make_world: MakeWorld, clock: FakeClock, jump: float, is_restarted: bool
 ):
     service = Service(make_world, clock)
@@ -105,9 +105,7 @@ def test_clock_that_is_set_and_put_right_again_takes_nothing_away(
 
 
 @pytest.mark.usefixtures("shared_decoder")
-def test_what_was_begun_while_the_clock_was_ahead_ends_as_if_it_began_when_it_was_put_right(
-    make_world: MakeWorld, clock: FakeClock
-):
+def test_work_started_with_a_wrong_clock_ends_normally_after_the_correction(make_world: MakeWorld, clock: FakeClock):
     clock.jump(366 * DAY)
     clock.restart()
     service = Service(make_world, clock)

@@ -1,4 +1,4 @@
-"""Pages of which origins may address the service, and the same for WebSockets."""
+"""Origins of pages that may use the service, also over WebSockets."""
 
 import re
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ def test_page_of_a_foreign_origin_is_refused_for_every_method(shared_client: Cli
     "origin",
     ["null", "", "http://127.0.0.1:9999", "http://localhost", "https://127.0.0.1.evil.example", "file://", "x"],
 )
-def test_origin_that_is_not_its_own_is_refused(client: Client, origin: str):
+def test_origin_other_than_its_own_is_refused(client: Client, origin: str):
     assert client.get("/api/v1/gpu/status", headers={"Origin": origin}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/api/v1/gpu/available", "/health"])
-def test_page_of_its_own_origin_is_answered(client: Client, path: str):
+def test_page_of_its_own_origin_is_accepted(client: Client, path: str):
     answer = client.get(path, headers={"Origin": "http://127.0.0.1"})
     assert answer.status_code == 200
 
@@ -117,7 +117,7 @@ def test_preflight_of_an_allowed_origin_is_granted(crossing: Client, method: str
     assert answer.content == b""
 
 
-def test_preflight_of_every_route_that_takes_json_is_granted(make_world):
+def test_preflight_of_every_json_route_is_granted(make_world):
     world = make_world(cors_origins=(ALLOWED,))
     asked = [
         (method, re.sub(r"<[^>]+>", "x", rule.rule))
@@ -136,7 +136,7 @@ def test_preflight_of_every_route_that_takes_json_is_granted(make_world):
         assert method in answer.headers["access-control-allow-methods"].split(", "), path
 
 
-def test_page_of_the_internet_may_ask_a_machine_of_the_local_network_when_it_is_allowed(crossing: Client):
+def test_allowed_public_page_may_call_a_local_machine(crossing: Client):
     headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
     asked = {**headers, "Access-Control-Request-Private-Network": "true"}
     granted = "access-control-allow-private-network"
@@ -151,11 +151,11 @@ def test_preflight_of_a_foreign_origin_is_refused(crossing: Client):
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_answer_to_no_page_allows_no_origin(crossing: Client):
+def test_response_without_a_page_allows_no_origin(crossing: Client):
     assert "access-control-allow-origin" not in crossing.get("/api/v1/gpu/status").headers
 
 
-def test_allowed_origin_is_compared_without_case(crossing: Client):
+def test_allowed_origin_is_compared_case_insensitively(crossing: Client):
     assert crossing.get("/health", headers={"Origin": "HTTPS://Dashboard.Example"}).status_code == 200
 
 
@@ -182,16 +182,16 @@ def upgrade(client: Client, path: str, headers: list[tuple[bytes, bytes]]) -> tu
     return client.run(talk())
 
 
-def test_socket_of_its_own_is_accepted(client: Client):
+def test_websocket_without_an_origin_is_accepted(client: Client):
     assert upgrade(client, SOCKET, [(b"host", b"127.0.0.1:8080")])[0] == 101
 
 
-def test_socket_of_its_own_page_is_accepted(client: Client):
+def test_websocket_of_its_own_page_is_accepted(client: Client):
     headers = [(b"host", b"127.0.0.1:8080"), (b"origin", b"http://127.0.0.1:8080")]
     assert upgrade(client, SOCKET, headers)[0] == 101
 
 
-def test_socket_of_an_allowed_page_is_accepted(crossing: Client):
+def test_websocket_of_an_allowed_page_is_accepted(crossing: Client):
     assert upgrade(crossing, SOCKET, [(b"host", b"127.0.0.1"), (b"origin", ALLOWED.encode())])[0] == 101
 
 
@@ -208,7 +208,7 @@ def test_socket_of_an_allowed_page_is_accepted(crossing: Client):
         (SOCKET + "/", [(b"host", b"127.0.0.1")], 404, b"not_found"),
     ],
 )
-def test_socket_that_is_not_allowed_is_refused_in_the_envelope(
+def test_forbidden_websocket_is_refused_in_the_envelope(
     client: Client, path: str, headers: list[tuple[bytes, bytes]], status: int, code: bytes
 ):
     found, body = upgrade(client, path, headers)
@@ -216,7 +216,7 @@ def test_socket_that_is_not_allowed_is_refused_in_the_envelope(
     assert b'"code":"%s"' % code in body
 
 
-def test_refused_sockets_are_logged(world: World):
+def test_refused_websockets_are_logged(world: World):
     upgrade(world.client, SOCKET, [(b"host", b"evil.example")])
     (access,) = world.runtime.access_log._queue
     assert (access.method, access.status) == ("WEBSOCKET", 403)

@@ -1,4 +1,4 @@
-"""Items are removed, excluded, included and split off, by HTTP."""
+"""Removing, excluding, including and moving items by HTTP."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def split(client: Client, **body: Any) -> Any:
     return client.post(f"{CATS}/split", json=body)
 
 
-def test_removed_items_are_not_in_the_new_version_and_come_back_with_the_old_one(cats: Client):
+def test_removed_items_return_with_a_restore(cats: Client):
     made = edit(cats, remove=[A, C], version=1).json()["data"]
     assert (made["removed"], made["items"], made["trained"], made["previous"]) == (2, 1, 1, 1)
     assert (made["version"]["version"], made["version"]["message"]) == (2, "2 items removed")
@@ -44,7 +44,7 @@ def test_removed_items_are_not_in_the_new_version_and_come_back_with_the_old_one
     assert names(cats) == ["a.png", "b.png", "c.png"]
 
 
-def test_excluded_items_stay_visible_with_a_flag_and_are_included_again(cats: Client):
+def test_excluded_items_stay_visible_and_can_be_included_again(cats: Client):
     before = cats.data(f"{CATS}/versions/latest")
     made = edit(cats, exclude=[A, B]).json()["data"]
     assert (made["excluded"], made["items"], made["trained"], made["version"]["excluded"]) == (2, 3, 1, 2)
@@ -57,29 +57,29 @@ def test_excluded_items_stay_visible_with_a_flag_and_are_included_again(cats: Cl
     assert again["excluded"] == 0
 
 
-def test_an_edit_can_be_tried_without_a_new_version(cats: Client):
+def test_dry_run_of_an_edit_makes_no_version(cats: Client):
     tried = edit(cats, remove=[A], exclude=[B], dry_run=True).json()["data"]
     assert (tried["removed"], tried["excluded"], tried["trained"], tried["version"]) == (1, 1, 1, None)
     assert cats.data(CATS)["dataset"]["latest"] == 1
 
 
-def test_what_is_excluded_already_makes_no_version(cats: Client):
+def test_excluding_an_excluded_item_makes_no_version(cats: Client):
     edit(cats, exclude=[A])
     assert edit(cats, exclude=[A]).json()["data"]["version"] is None
     assert cats.data(CATS)["dataset"]["latest"] == 2
 
 
-def test_all_unknown_ids_are_named_at_once(cats: Client):
-    refused = edit(cats, remove=[A, *UNKNOWN])
-    assert refusal_of(refused) == (404, "item_not_found")
-    assert refused.json()["data"]["item_ids"] == UNKNOWN
+def test_all_unknown_ids_are_reported_together(cats: Client):
+    rejected = edit(cats, remove=[A, *UNKNOWN])
+    assert refusal_of(rejected) == (404, "item_not_found")
+    assert rejected.json()["data"]["item_ids"] == UNKNOWN
     assert split(cats, items=UNKNOWN, into="dogs").json()["data"]["item_ids"] == UNKNOWN
 
 
-def test_an_edit_for_an_older_version_is_refused(cats: Client):
+def test_edit_for_an_older_version_is_rejected(cats: Client):
     edit(cats, exclude=[A], version=1)
-    refused = edit(cats, remove=[A], version=1)
-    assert (refusal_of(refused), refused.json()["data"]) == ((409, "dataset_changed"), {"latest": 2})
+    rejected = edit(cats, remove=[A], version=1)
+    assert (refusal_of(rejected), rejected.json()["data"]) == ((409, "dataset_changed"), {"latest": 2})
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ def test_an_edit_for_an_older_version_is_refused(cats: Client):
         {"remove": [A] * 10_001},
     ],
 )
-def test_an_edit_that_means_nothing_or_leaves_nothing_is_refused(cats: Client, body: dict[str, Any]):
+def test_edit_without_effect_or_remaining_items_is_rejected(cats: Client, body: dict[str, Any]):
     assert refusal_of(edit(cats, **body)) == (422, "validation_failed")
     assert cats.data(CATS)["dataset"]["latest"] == 1
 
 
-def test_a_caption_edit_keeps_exclusions(cats: Client):
+def test_caption_edit_keeps_exclusions(cats: Client):
     edit(cats, exclude=[A])
     cats.patch(f"{CATS}/captions", json={"changes": [{"item_id": A, "caption": "tabby"}]})
     assert names(cats, "excluded=true") == ["a.png"]
 
 
-def test_split_items_move_into_a_new_dataset(cats: Client):
+def test_split_moves_items_into_a_new_dataset(cats: Client):
     answered = split(cats, items=[A, C], into="dogs")
     made = answered.json()["data"]
     assert (answered.status_code, answered.headers["Location"]) == (201, f"{DATASETS}/dogs")
@@ -118,33 +118,33 @@ def test_split_items_move_into_a_new_dataset(cats: Client):
     assert cats.data(f"{DATASETS}/dogs/items/{A}")["caption"] == "a cat"
 
 
-def test_split_items_join_a_dataset_that_is_there(cats: Client, world: World):
+def test_split_moves_items_into_an_existing_dataset(cats: Client, world: World):
     cats.post(DATASETS, json={"name": "dogs"})
     add_version(world, {"rex.png": "a dog"}, "dogs")
     assert split(cats, items=[A], into="dogs").json()["data"]["is_new"] is False
     assert names(cats, dataset=f"{DATASETS}/dogs") == ["a.png", "rex.png"]
 
 
-def test_every_item_whose_name_is_taken_is_named(cats: Client, world: World):
+def test_every_item_with_a_taken_name_is_reported(cats: Client, world: World):
     cats.post(DATASETS, json={"name": "dogs"})
     add_version(world, {"A.png": "a dog", "b.png": "a dog"}, "dogs")
-    refused = split(cats, items=[C, B, A][1:], into="dogs")
-    assert [each["pointer"] for each in refused.json()["error"]["errors"]] == ["/items/0", "/items/1"]
+    rejected = split(cats, items=[C, B, A][1:], into="dogs")
+    assert [each["pointer"] for each in rejected.json()["error"]["errors"]] == ["/items/0", "/items/1"]
     assert cats.data(CATS)["dataset"]["latest"] == 1
 
 
 @pytest.mark.parametrize("body", [{"items": [A]}, {"items": [A], "into": "cats"}, {"items": [A, B, C], "into": "x"}])
-def test_a_split_into_itself_or_of_everything_is_refused(cats: Client, body: dict[str, Any]):
+def test_split_into_itself_or_of_everything_is_rejected(cats: Client, body: dict[str, Any]):
     assert refusal_of(split(cats, **body)) == (422, "validation_failed")
 
 
-def test_a_split_can_be_tried_first(cats: Client):
+def test_dry_run_of_a_split_changes_nothing(cats: Client):
     tried = split(cats, items=[A], into="dogs", dry_run=True)
     assert (tried.status_code, tried.json()["data"]["is_new"], tried.json()["data"]["version"]) == (200, True, None)
     assert cats.get(f"{DATASETS}/dogs").status_code == 404
 
 
-def test_a_repeated_split_with_one_key_happens_once(cats: Client):
+def test_repeated_split_with_one_key_happens_once(cats: Client):
     ask = {"json": {"items": [A], "into": "dogs"}, "headers": {"Idempotency-Key": "k"}}
     first, again = (cats.post(f"{CATS}/split", **ask).json()["data"] for _ in range(2))
     assert first == again
@@ -152,9 +152,7 @@ def test_a_repeated_split_with_one_key_happens_once(cats: Client):
 
 
 @pytest.mark.parametrize(("visibility", "code"), [("all", (403, "not_yours")), ("own", (404, "dataset_not_found"))])
-def test_only_owners_and_administrators_edit_the_items_of_a_dataset(
-    make_world: MakeWorld, visibility: str, code: tuple[int, str]
-):
+def test_only_owners_and_administrators_edit_items(make_world: MakeWorld, visibility: str, code: tuple[int, str]):
     world = make_world(auth="required", visibility=visibility)
     ann, bob, root = world.signed_in("ann"), world.signed_in("bob"), world.signed_in("root", "admin")
     for owner, name in ((ann, "cats"), (bob, "bobs")):
@@ -162,7 +160,7 @@ def test_only_owners_and_administrators_edit_the_items_of_a_dataset(
         add_version(world, {f"{name}.png": "x", "a.png": "a", "b.png": "b"}, name)
     assert refusal_of(edit(bob.client, exclude=[A])) == code
     assert refusal_of(split(bob.client, items=[A], into="mine")) == code
-    # Nor does a split write into a dataset of another user.
+    # A split does not write into a dataset of another user either.
     into = refusal_of(split(ann.client, items=[item_id_of("cats.png")], into="bobs"))
     assert into == ((403, "not_yours") if visibility == "all" else (409, "dataset_exists"))
     assert bob.client.data(f"{DATASETS}/bobs")["dataset"]["latest"] == 1
@@ -173,7 +171,7 @@ def test_only_owners_and_administrators_edit_the_items_of_a_dataset(
     assert edit(viewer.client, exclude=[A]).status_code in (403, 404)
 
 
-def test_the_audit_says_what_an_edit_and_a_split_changed(make_world: MakeWorld):
+def test_audit_records_edits_and_splits(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
     ann.client.post(DATASETS, json={"name": "cats"})

@@ -1,4 +1,4 @@
-"""The items of datasets and their captions, by HTTP."""
+"""The items of datasets and their captions by HTTP."""
 
 from typing import Any
 
@@ -37,20 +37,20 @@ def test_items_are_listed_by_name(cats: Client):
     assert [item["name"] for item in rest["items"]] == ["c.png"]
 
 
-def test_what_nobody_has_looked_into_is_null(cats: Client):
+def test_unknown_facts_are_null(cats: Client):
     item = cats.data(f"{CATS}/items/{A}")
     assert (item["kind"], item["width"], item["size_bytes"], item["problems"]) == (None, None, 5, [])
     assert item["item_id"] == A
 
 
-def test_items_are_searched_and_chosen_by_problem(cats: Client):
+def test_items_are_searched_and_filtered_by_problem(cats: Client):
     assert captions(cats, "search=PHOTO") == ["a photo of a cat"]
     assert captions(cats, "problem=empty_caption") == [""]
     assert captions(cats, "problem=any") == ["", None]
     assert refusal_of(cats.get(f"{CATS}/items?problem=x'y")) == (422, "validation_failed")
 
 
-def test_an_item_that_is_not_there_is_told(cats: Client):
+def test_missing_item_is_reported(cats: Client):
     assert refusal_of(cats.get(f"{CATS}/items/{'0' * 16}")) == (404, "item_not_found")
     assert refusal_of(cats.get(f"{CATS}/items/{A}?version=9")) == (404, "version_not_found")
 
@@ -62,20 +62,20 @@ def test_captions_are_edited_in_a_new_version(cats: Client):
     assert captions(cats, "version=1") == ["a photo of a cat", "", None]
 
 
-def test_an_edit_over_many_is_shown_before_it_is_made(cats: Client):
-    wish = {"replace": {"from": r"photo of an? (\w+)", "to": r"\1"}, "regex": True, "prefix": "ohwx, "}
-    told = edit(cats, **wish, dry_run=True).json()["data"]
-    assert [each["after"] for each in told["differences"]] == ["ohwx, a cat", "ohwx, "]
-    assert (told["dry_run"], told["version"], captions(cats)[0]) == (True, None, "a photo of a cat")
-    assert edit(cats, **wish).json()["data"]["differences"] == told["differences"]
+def test_dry_run_shows_the_differences_of_an_edit(cats: Client):
+    body = {"replace": {"from": r"photo of an? (\w+)", "to": r"\1"}, "regex": True, "prefix": "ohwx, "}
+    result = edit(cats, **body, dry_run=True).json()["data"]
+    assert [each["after"] for each in result["differences"]] == ["ohwx, a cat", "ohwx, "]
+    assert (result["dry_run"], result["version"], captions(cats)[0]) == (True, None, "a photo of a cat")
+    assert edit(cats, **body).json()["data"]["differences"] == result["differences"]
     assert captions(cats) == ["ohwx, a cat", "ohwx, ", None]
 
 
-def test_an_edit_made_for_an_older_version_is_refused(cats: Client):
+def test_edit_for_an_older_version_is_rejected(cats: Client):
     edit(cats, prefix="x", version=1)
-    refused = edit(cats, prefix="y", version=1)
-    assert refusal_of(refused) == (409, "dataset_changed")
-    assert refused.json()["data"] == {"latest": 2}
+    rejected = edit(cats, prefix="y", version=1)
+    assert refusal_of(rejected) == (409, "dataset_changed")
+    assert rejected.json()["data"] == {"latest": 2}
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_an_edit_made_for_an_older_version_is_refused(cats: Client):
         {"replace": {"from": "a", "to": "\0"}},
     ],
 )
-def test_an_edit_that_means_nothing_is_refused(cats: Client, body: dict[str, Any]):
+def test_invalid_edit_is_rejected(cats: Client, body: dict[str, Any]):
     assert refusal_of(edit(cats, **body)) == (422, "validation_failed")
 
 
-def test_a_pattern_that_re2_does_not_take_is_refused(cats: Client):
+def test_pattern_that_re2_rejects_is_reported(cats: Client):
     assert refusal_of(edit(cats, replace={"from": "(", "to": ""}, regex=True)) == (400, "invalid_pattern")
 
 
-def test_an_item_that_is_not_there_has_no_caption_to_change(cats: Client):
+def test_caption_of_a_missing_item_cannot_be_changed(cats: Client):
     assert refusal_of(edit(cats, changes=[{"item_id": "0" * 16, "caption": "x"}])) == (404, "item_not_found")
 
 
@@ -108,6 +108,6 @@ def test_items_without_a_caption_are_captioned_together(cats: Client):
     done = edit(cats, caption="a tabby", only_missing=True).json()["data"]
     assert [each["before"] for each in done["differences"]] == ["", None]
     assert {each["after"] for each in done["differences"]} == {"a tabby"}
-    refused = edit(cats, prefix="x", only_missing=True)
-    assert refused.status_code == 422
-    assert "only_missing needs caption" in refused.text
+    rejected = edit(cats, prefix="x", only_missing=True)
+    assert rejected.status_code == 422
+    assert "only_missing requires caption" in rejected.text

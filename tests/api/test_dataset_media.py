@@ -1,4 +1,4 @@
-"""The media of datasets, by HTTP: seen, as they are trained, and checked."""
+"""The media of datasets by HTTP: thumbnails, files, the trainer's view and checks."""
 
 import io
 import zipfile
@@ -33,7 +33,7 @@ def png(size: tuple[int, int] = (64, 64), seed: int = 0, form: str = "PNG") -> b
 
 @pytest.fixture
 def cats(world: World, tmp_path: Path) -> Client:
-    """A dataset with a little of everything."""
+    """A dataset with different kinds of files."""
     files = {
         "a.png": (png((90, 60)), "a cat"),
         "b.png": (png((90, 60)), "the same cat"),
@@ -59,7 +59,7 @@ def check(client: Client, **body: Any) -> Any:
     return answer.json()["data"]
 
 
-def test_thumbnail_is_a_small_jpeg_and_is_not_sent_twice(cats: Client):
+def test_thumbnail_is_a_small_jpeg_with_an_etag(cats: Client):
     first = cats.get(at("a.png", "thumbnail"))
     assert (first.status_code, first.headers["content-type"]) == (200, "image/jpeg")
     assert Image.open(io.BytesIO(first.content)).size == (90, 60)
@@ -68,19 +68,19 @@ def test_thumbnail_is_a_small_jpeg_and_is_not_sent_twice(cats: Client):
     assert Image.open(io.BytesIO(cats.get(at("clip.mp4", "thumbnail?size=20")).content)).size == (64, 64)
 
 
-def test_there_is_no_thumbnail_of_what_cannot_be_decoded(cats: Client):
+def test_undecodable_file_has_no_thumbnail(cats: Client):
     assert refusal_of(cats.get(at("broken.png", "thumbnail"))) == (404, "no_picture")
     assert refusal_of(cats.get(at("nothing.png", "thumbnail"))) == (404, "item_not_found")
 
 
-def test_file_of_an_item_is_sent_whole_or_in_part(cats: Client):
-    whole = cats.get(at("a.png", "media"))
-    assert whole.content == png((90, 60))
+def test_file_of_an_item_is_sent_completely_or_in_part(cats: Client):
+    complete = cats.get(at("a.png", "media"))
+    assert complete.content == png((90, 60))
     part = cats.get(at("a.png", "media"), headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.content) == (206, b"PNG")
 
 
-def test_item_is_shown_with_the_pixels_that_are_trained_on(cats: Client):
+def test_item_is_shown_with_the_trained_pixels(cats: Client):
     shown = cats.get(at("a.png", "as_trained?model_type=flux&resolution=64"))
     made = Image.open(io.BytesIO(shown.content))
     assert made.tobytes() == ImageOps.fit(picture((90, 60)), (64, 64)).tobytes()
@@ -88,7 +88,7 @@ def test_item_is_shown_with_the_pixels_that_are_trained_on(cats: Client):
     assert (recipe["box"], recipe["frames"], recipe["is_video"]) == ([15.0, 0.0, 75.0, 60.0], [0], False)
 
 
-def test_ratios_decide_what_is_cropped(cats: Client):
+def test_ratios_determine_the_crop(cats: Client):
     ranged = "min_ar=0.5&max_ar=2&num_ar_buckets=3"
     recipes = [
         cats.data(at("a.png", f"as_trained?model_type=flux&resolution=64&form=recipe&{ratios}"))
@@ -96,11 +96,11 @@ def test_ratios_decide_what_is_cropped(cats: Client):
     ]
     assert recipes[0] == recipes[1]
     assert (recipes[2]["width"], recipes[2]["height"]) == (80, 48)
-    refused = cats.get(at("a.png", "as_trained?model_type=flux&min_ar=0.5"))
-    assert refusal_of(refused) == (422, "validation_failed")
+    rejected = cats.get(at("a.png", "as_trained?model_type=flux&min_ar=0.5"))
+    assert refusal_of(rejected) == (422, "validation_failed")
 
 
-def test_video_is_shown_as_a_strip_or_by_its_frames(cats: Client):
+def test_video_is_shown_as_a_strip_or_by_frame(cats: Client):
     query = "as_trained?model_type=wan&resolution=64&frame_buckets=1,9"
     recipe = cats.data(at("clip.mp4", f"{query}&form=recipe"))
     assert (len(recipe["frames"]), recipe["fps"], recipe["shown"]) == (9, 16.0, list(range(9)))
@@ -111,13 +111,13 @@ def test_video_is_shown_as_a_strip_or_by_its_frames(cats: Client):
     assert refusal_of(cats.get(at("clip.mp4", f"{query}&frame=9"))) == (422, "validation_failed")
 
 
-def test_what_is_not_trained_on_is_not_shown_as_trained(cats: Client):
+def test_untrained_item_is_not_shown(cats: Client):
     assert refusal_of(cats.get(at("broken.png", "as_trained?model_type=flux"))) == (404, "not_trained")
     assert refusal_of(cats.get(at("clip.mp4", "as_trained?model_type=flux"))) == (404, "not_trained")
     assert refusal_of(cats.get(at("a.png", "as_trained?model_type=fluxx"))) == (422, "validation_failed")
 
 
-def test_check_tells_what_is_wrong_with_the_files(cats: Client):
+def test_check_reports_problems_of_files(cats: Client):
     found = check(cats)
     assert (found["items"], found["unexamined"], found["valid"], found["steps_per_epoch"]) == (6, 0, False, None)
     problems = {each["reason"]: each["item_ids"] for each in found["problems"]}
@@ -128,20 +128,20 @@ def test_check_tells_what_is_wrong_with_the_files(cats: Client):
     }
     assert found["duplicates"]["exact"] == [[item_id_of("a.png"), item_id_of("b.png")]]
     assert [error["message"] for error in found["errors"]] == [
-        "1 of 6 files are images whose data is damaged or ends too early; a trainer fails or hangs on them: short.png."
+        "1 of 6 files are images whose data is damaged or incomplete; a trainer fails or hangs on them: short.png."
     ]
 
 
-def test_check_tells_what_a_trainer_will_make_of_them(cats: Client):
+def test_check_reports_the_use_by_a_trainer(cats: Client):
     found = check(cats, **SQUARE)
-    assert "hangs" in found["errors"][0]["message"]
+    assert "would hang" in found["errors"][0]["message"]
     assert {each["reason"]: each["items"] for each in found["skipped"]} == {"uncaptioned": 1, "broken": 1}
     shapes = {(each["width"], each["height"], each["frames"]): each["items"] for each in found["buckets"]}
     assert shapes == {(64, 64, 1): 2, (64, 64, 9): 1}
-    assert [each for each in found["warnings"] if "cut away" in each["message"]]
+    assert [each for each in found["warnings"] if "of their area" in each["message"]]
 
 
-def test_items_tell_what_is_known_of_them_after_a_check(cats: Client):
+def test_items_have_facts_after_a_check(cats: Client):
     check(cats)
     listed = {item["name"]: item for item in cats.data(f"{CATS}/items")["items"]}
     assert (listed["clip.mp4"]["kind"], listed["clip.mp4"]["frame_count"], listed["clip.mp4"]["fps"]) == (
@@ -152,14 +152,14 @@ def test_items_tell_what_is_known_of_them_after_a_check(cats: Client):
     assert (listed["a.png"]["width"], listed["broken.png"]["problems"]) == (90, ["unreadable"])
 
 
-def test_mistakes_of_a_check_stand_at_their_places(cats: Client):
+def test_errors_of_a_check_have_pointers(cats: Client):
     assert refusal_of(cats.post(f"{CATS}/check", json={"model_type": "none"})) == (422, "validation_failed")
     assert refusal_of(cats.post(f"{CATS}/check", json={"resolution": 5})) == (422, "validation_failed")
     found = check(cats, model_type="wan", resolutions=[512], frame_buckets="long")
     assert "/frame_buckets" in [error["pointer"] for error in found["errors"]]
 
 
-def test_a_version_is_exported_in_the_form_that_is_asked_for(cats: Client):
+def test_version_is_exported_in_the_requested_layout(cats: Client):
     answer = cats.get(f"{CATS}/export?form=kohya")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:

@@ -1,4 +1,4 @@
-"""Datasets and their versions, by HTTP."""
+"""Datasets and their versions by HTTP."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def make(client: Client, name: str = "cats", **fields: Any) -> Any:
     return made.json()["data"]
 
 
-def test_a_dataset_is_made_and_found_where_its_answer_says(client: Client):
+def test_dataset_is_created_and_found_at_its_location(client: Client):
     made = client.post(DATASETS, json={"name": "cats", "description": "tabby", "tags": ["animals"]})
     assert made.status_code == 201
     found = client.data(made.headers["location"])
@@ -26,13 +26,13 @@ def test_a_dataset_is_made_and_found_where_its_answer_says(client: Client):
     assert client.data(DATASETS)["datasets"] == [found["dataset"]]
 
 
-def test_a_retry_with_the_same_key_makes_one(client: Client):
-    asked = {"json": {"name": "cats"}, "headers": {"Idempotency-Key": "k"}}
-    first, again = client.post(DATASETS, **asked), client.post(DATASETS, **asked)
+def test_retry_with_the_same_key_creates_one_dataset(client: Client):
+    response = {"json": {"name": "cats"}, "headers": {"Idempotency-Key": "k"}}
+    first, again = client.post(DATASETS, **response), client.post(DATASETS, **response)
     assert (first.status_code, again.status_code, again.json()["data"]) == (201, 201, first.json()["data"])
 
 
-def test_a_taken_name_is_a_conflict(client: Client):
+def test_taken_name_is_a_conflict(client: Client):
     make(client)
     assert refusal_of(client.post(DATASETS, json={"name": "cats"})) == (409, "dataset_exists")
 
@@ -48,20 +48,20 @@ def test_a_taken_name_is_a_conflict(client: Client):
         {"name": "cats", "description": "a\0b"},
     ],
 )
-def test_what_is_no_dataset_is_refused(client: Client, body: dict[str, Any]):
+def test_invalid_dataset_is_rejected(client: Client, body: dict[str, Any]):
     assert refusal_of(client.post(DATASETS, json=body)) == (422, "validation_failed")
 
 
 def test_name_description_and_tags_are_changed(client: Client):
     make(client, description="tabby")
     changed = client.patch(f"{DATASETS}/cats", json={"name": "kittens", "description": None, "tags": ["a", "b"]})
-    told = changed.json()["data"]
-    assert (told["name"], told["description"], told["tags"]) == ("kittens", None, ["a", "b"])
+    result = changed.json()["data"]
+    assert (result["name"], result["description"], result["tags"]) == ("kittens", None, ["a", "b"])
     assert refusal_of(client.get(f"{DATASETS}/cats")) == (404, "dataset_not_found")
     assert refusal_of(client.patch(f"{DATASETS}/kittens", json={})) == (422, "validation_failed")
 
 
-def test_versions_are_listed_read_and_gone_back_to(world: World):
+def test_versions_are_listed_read_and_restored(world: World):
     client = world.client
     make(client)
     add_version(world, {"a.png": "one"})
@@ -78,13 +78,13 @@ def test_versions_are_listed_read_and_gone_back_to(world: World):
     assert refusal_of(client.get(f"{DATASETS}/cats/versions/9")) == (404, "version_not_found")
 
 
-def test_a_deleted_dataset_is_gone(client: Client):
+def test_deleted_dataset_is_not_found(client: Client):
     make(client)
     assert client.delete(f"{DATASETS}/cats").json()["data"] == {"name": "cats", "kept_for": []}
     assert refusal_of(client.delete(f"{DATASETS}/cats")) == (404, "dataset_not_found")
 
 
-def test_others_are_read_by_a_team_and_changed_by_their_owner(make_world: MakeWorld):
+def test_datasets_are_read_by_a_team_and_changed_by_their_owner(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob, vera = world.signed_in("ann"), world.signed_in("bob"), world.signed_in("vera", "viewer")
     assert make(ann.client)["owner"] == "ann"
@@ -94,35 +94,35 @@ def test_others_are_read_by_a_team_and_changed_by_their_owner(make_world: MakeWo
     assert world.signed_in("root", "admin").client.delete(f"{DATASETS}/cats").status_code == 200
 
 
-def test_an_old_servers_word_preprocessing_permits_datasets(make_world: MakeWorld):
+def test_old_permission_preprocessing_permits_datasets(make_world: MakeWorld):
     world = make_world(auth="required")
     old = world.signed_in("old", permissions=["preprocessing"])
     make(old.client)
     assert old.client.data(f"{DATASETS}/cats")["dataset"]["owner"] == "old"
 
 
-def test_the_audit_tells_what_was_changed(make_world: MakeWorld):
+def test_audit_records_changes(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
     make(ann.client)
     ann.client.patch(f"{DATASETS}/cats", json={"tags": ["animals"]})
     ann.client.delete(f"{DATASETS}/cats")
     rows = root.client.data("/api/v1/auth/audit?actor=ann&operation=datasets")["entries"]
-    told = [(row["operation"].split()[0], row["object"], row["before"]) for row in rows]
-    assert told[1] == ("PATCH", "cats", {"tags": []})
-    assert [each[:2] for each in told] == [("DELETE", "cats"), ("PATCH", "cats"), ("POST", "cats")]
+    result = [(row["operation"].split()[0], row["object"], row["before"]) for row in rows]
+    assert result[1] == ("PATCH", "cats", {"tags": []})
+    assert [each[:2] for each in result] == [("DELETE", "cats"), ("PATCH", "cats"), ("POST", "cats")]
 
 
 # -- a directory on the server -----------------------------------------------------------------------------------------
 
 
 def look(world: World) -> None:
-    """What the two threads of registered directories do on their own."""
-    world.runtime.datasets.registered.look_once()
+    """Do what the two threads of registered directories do."""
+    world.runtime.datasets.registered.check_once()
     world.runtime.datasets.registered.read_once()
 
 
-def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_path: Path):
+def test_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_path: Path):
     media = tmp_path / "media"
     media.mkdir()
     (media / "a.png").write_bytes(b"A")
@@ -136,8 +136,8 @@ def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_
     look(world)
     watch = world.client.data(f"{DATASETS}/cats")["dataset"]["watch"]
     assert (watch["state"], watch["added"], watch["examples"]) == ("changed", 1, ["b.png"])
-    asked = world.client.post(f"{DATASETS}/cats/refresh")
-    assert (asked.status_code, asked.json()["data"]["dataset"]["watch"]["state"]) == (202, "reading")
+    response = world.client.post(f"{DATASETS}/cats/refresh")
+    assert (response.status_code, response.json()["data"]["dataset"]["watch"]["state"]) == (202, "reading")
     look(world)
     found = world.client.data(f"{DATASETS}/cats")
     assert (found["latest_version"]["items"], found["dataset"]["watch"]["misnamed"]) == (2, 1)
@@ -150,18 +150,18 @@ def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_
     )
 
 
-def test_a_directory_that_is_not_permitted_is_refused(client: Client):
-    refused = client.post(DATASETS, json={"name": "cats", "directory": "/etc"})
-    assert refusal_of(refused) == (422, "validation_failed")
+def test_directory_that_is_not_permitted_is_rejected(client: Client):
+    rejected = client.post(DATASETS, json={"name": "cats", "directory": "/etc"})
+    assert refusal_of(rejected) == (422, "validation_failed")
     assert refusal_of(client.get(f"{DATASETS}/cats")) == (404, "dataset_not_found")
 
 
-def test_an_uploaded_dataset_has_no_directory_to_read(client: Client):
+def test_uploaded_dataset_has_no_directory_to_read(client: Client):
     make(client)
     assert refusal_of(client.post(f"{DATASETS}/cats/refresh")) == (409, "conflict")
 
 
-def test_a_dataset_counts_to_its_owners_storage(make_world: MakeWorld):
+def test_dataset_counts_to_its_owners_storage(make_world: MakeWorld):
     world = make_world(auth="required", quota_storage_gb=0.000001)
     ann = world.signed_in("ann")
     make(ann.client)

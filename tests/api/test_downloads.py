@@ -7,7 +7,7 @@ import pytest
 from api.catalog import transfers
 from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.jobs.downloads.words import STOPPED, step_line
+from api.jobs.kinds import DOWNLOAD_JOB
 from api.training.store import TaskStore
 from tests.api.conftest import MakeWorld, World
 
@@ -44,7 +44,7 @@ def test_download_is_a_task_with_its_files(world: World):
     assert (shown["components"][0]["progress"], shown["components"][0]["repository"]) == (25.0, "o/m")
 
 
-def test_a_download_by_address_is_called_after_its_file_and_says_by_a_code_why_it_waits(world: World):
+def test_download_by_url_has_the_name_of_its_file_and_a_waiting_reason(world: World):
     download = start(world, url="https://files.example/models/ae.safetensors?x=1", sha256="0" * 64)
     shown = world.client.data(f"{DOWNLOAD}/{download}")
     assert shown["name"] == "ae.safetensors"
@@ -52,7 +52,7 @@ def test_a_download_by_address_is_called_after_its_file_and_says_by_a_code_why_i
     assert shown["waiting_reason_code"]["code"] == "just_queued"
 
 
-def test_a_problem_that_comes_again_is_told_once(world: World):
+def test_repeated_problem_is_shown_once(world: World):
     download = start(world)
     run(world, download)
     (world.output(download) / "run_1").mkdir()
@@ -61,22 +61,34 @@ def test_a_problem_that_comes_again_is_told_once(world: World):
     assert world.client.data(f"{DOWNLOAD}/{download}")["warnings"] == ["it is away", "it is busy"]
 
 
+def test_log_shows_the_text_of_a_message_and_finds_it(world: World):
+    download = start(world)
+    run(world, download)
+    (world.output(download) / "run_1").mkdir()
+    world.prints(download, '{"dp": "warning", "message": "The hub is busy."}\n')
+    world.train()
+    [line] = world.client.data(f"/api/v1/training/{download}/logs")["logs"]
+    assert (line["level"], line["message"]) == ("warning", "The hub is busy.")
+    [hit] = world.client.data(f"/api/v1/training/{download}/logs/search?keyword=hub is")["results"]
+    assert hit["message"][hit["match_start"] : hit["match_end"]] == "hub is"
+
+
 @pytest.mark.parametrize("state", ["[]", "{", '{"files": 3}', '{"files": [3, {"size": -1, "name": 5}], "eta": "x"}'])
-def test_state_that_lies_breaks_nothing(world: World, state: str):
+def test_damaged_state_file_breaks_nothing(world: World, state: str):
     download = start(world)
     (world.storage / "tasks" / download / "output" / "state.json").write_text(state)
     assert world.client.get(f"{DOWNLOAD}/{download}").status_code == 200
 
 
 def assert_given_up(world: World, download: str) -> None:
-    """One that does not run is given up with what there is of its files."""
+    """Cancel a download that does not run, and check that its incomplete files are removed."""
     incoming, key = world.storage / "models" / ".incoming", "a" * 64
     incoming.mkdir(parents=True)
     (incoming / f"{key}.part").write_bytes(b"half")
     (world.output(download) / "state.json").write_text(f'{{"files": [{{"name": "w", "part": "{key}"}}, 3]}}')
-    given_up = world.client.post(f"{DOWNLOAD}/{download}/cancel")
-    assert (given_up.status_code, given_up.json()["data"]["status"]) == (202, "cancelled")
-    assert given_up.json()["message"] == "cancelled"
+    abandoned = world.client.post(f"{DOWNLOAD}/{download}/cancel")
+    assert (abandoned.status_code, abandoned.json()["data"]["status"]) == (202, "cancelled")
+    assert abandoned.json()["message"] == "cancelled"
     assert list(incoming.iterdir()) == []
 
 
@@ -84,12 +96,12 @@ def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     download = start(world)
     uid = run(world, download)
     (world.output(download) / "run_1").mkdir()
-    world.prints(download, step_line(0, 1, 3.0, None) + "\n")
+    world.prints(download, '{"dp": "progress", "step": 0, "total": 1, "percent": 3.0, "message": "0 of 1 files"}\n')
     world.train()
     paused = world.client.post(f"{DOWNLOAD}/{download}/pause")
     assert (paused.status_code, paused.json()["message"]) == (202, "stopping")
     (world.output(download) / "run_1" / "stopped.json").write_text("{}")
-    world.executor.ends(uid, outcome(phrases=[STOPPED], last_step=0))
+    world.executor.ends(uid, outcome(phrases=[DOWNLOAD_JOB.stopped_phrase], last_step=0))
     world.train()
     assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "paused"
     assert_given_up(world, download)
@@ -102,15 +114,15 @@ def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     assert world.client.post(f"{DOWNLOAD}/{download}/resume").status_code == 409
 
 
-def test_what_does_not_run_is_not_said_to_be_stopping(world: World):
+def test_queued_download_is_paused_immediately(world: World):
     download = f"{DOWNLOAD}/{start(world)}"
     assert world.client.post(f"{download}/pause").json()["message"] == "paused"
     assert world.client.post(f"{download}/cancel").json()["message"] == "cancelled"
     assert world.client.post(f"{download}/cancel").json()["message"] == "cancelled"
 
 
-def test_who_cancels_while_somebody_resumes_is_obeyed(world: World, monkeypatch: pytest.MonkeyPatch):
-    """The one looks before the other has written, whichever of them writes first."""
+def test_cancellation_wins_over_a_concurrent_resume(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Each request reads before the other has written, in both orders."""
     service, download = world.runtime.services.downloads, start(world)
     world.client.post(f"{DOWNLOAD}/{download}/pause")
     mark = world.output(download) / "cancelled"
@@ -124,7 +136,7 @@ def test_who_cancels_while_somebody_resumes_is_obeyed(world: World, monkeypatch:
 
 
 def within(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, meanwhile: Callable[[], object]) -> None:
-    """Something happens once, just before this is called."""
+    """Call `meanwhile` once, just before this function."""
     real = getattr(place, name)
 
     def late(*given: Any, **named: Any) -> Any:
@@ -135,7 +147,7 @@ def within(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, meanwhile: Ca
     monkeypatch.setattr(place, name, late)
 
 
-def test_token_is_in_the_file_of_secrets_alone(world: World):
+def test_token_is_in_the_secrets_file_only(world: World):
     download = start(world, **ORDER, token="hf_planted_secret")
     root = world.storage / "tasks" / download
     found = [path.name for path in root.rglob("*") if path.is_file() and b"hf_planted" in path.read_bytes()]
@@ -163,7 +175,7 @@ def test_token_is_in_the_file_of_secrets_alone(world: World):
         {"url": "https://:80/x", "sha256": "0" * 64},
     ],
 )
-def test_order_that_makes_no_sense_is_422(shared_world: World, body: dict[str, Any]):
+def test_invalid_request_is_422(shared_world: World, body: dict[str, Any]):
     refused = shared_world.client.post(DOWNLOAD, json=body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
 
@@ -176,7 +188,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_private_literal_is_refused_at_once(shared_world: World, host: str):
+def test_private_ip_address_is_rejected_immediately(shared_world: World, host: str):
     refused = shared_world.client.post(DOWNLOAD, json={"url": f"http://{host}/x.safetensors", "sha256": "0" * 64})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
     assert refused.json()["error"]["errors"][0]["pointer"] == "/url"
@@ -188,14 +200,14 @@ QUERIES = ["?token=PLANTED", "?a=b&api_key=PLANTED", "?X-Amz-Signature=PLANTED",
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_credential_in_an_address_is_refused_and_not_repeated(shared_world: World, query: str):
+def test_credential_in_a_url_is_rejected_and_not_repeated(shared_world: World, query: str):
     refused = shared_world.client.post(DOWNLOAD, json={"url": f"https://h.example/x{query}", "sha256": "0" * 64})
     assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/url")
     assert "`token`" in refused.json()["error"]["errors"][0]["message"]
     assert "PLANTED" not in refused.text
 
 
-def test_token_of_an_address_is_in_the_file_of_secrets_alone(world: World):
+def test_token_of_a_url_is_in_the_secrets_file_only(world: World):
     body = {"url": "https://civitai.example/api/download/models/1?type=Model", "sha256": "0" * 64}
     download = start(world, **body, token="civitai_planted")
     root = world.storage
@@ -205,14 +217,14 @@ def test_token_of_an_address_is_in_the_file_of_secrets_alone(world: World):
     assert "civitai_planted" not in world.client.get(f"{DOWNLOAD}/{download}").text
 
 
-def test_model_that_cannot_be_had_says_why(world: World):
+def test_unavailable_model_is_rejected_with_the_reason(world: World):
     pickled = world.client.post(DOWNLOAD, json={"model_id": "wan"})
     assert (pickled.status_code, pickled.json()["error"]["code"]) == (409, "pickles_refused")
     absent = world.client.post(DOWNLOAD, json={"model_id": "flux", "components": ["nothing"]})
     assert absent.json()["error"]["code"] == "model_not_found"
 
 
-def test_downloads_are_in_no_list_of_trainings_and_seen_by_their_owner_alone(make_world: MakeWorld):
+def test_downloads_are_not_listed_as_trainings_and_visible_to_their_owner_only(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     download = start(ann)
@@ -225,12 +237,12 @@ def test_downloads_are_in_no_list_of_trainings_and_seen_by_their_owner_alone(mak
     assert viewer.post(DOWNLOAD, json=ORDER).status_code == 403
 
 
-def test_order_is_repeated_once(world: World):
+def test_repeated_request_with_one_key_makes_one_task(world: World):
     made = [world.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": "one"}) for _ in range(2)]
     assert len({each.json()["data"]["download_id"] for each in made}) == 1
 
 
-def test_downloads_count_to_the_quota_of_their_owner(make_world: MakeWorld):
+def test_downloads_count_towards_the_quota_of_their_owner(make_world: MakeWorld):
     world = make_world(auth="required", quota_storage_gb=0.000_2)
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     download = start(ann)

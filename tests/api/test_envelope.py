@@ -1,4 +1,4 @@
-"""One shape for every answer, whatever goes wrong."""
+"""One shape for every response, whatever goes wrong."""
 
 import json
 import time
@@ -95,14 +95,14 @@ def test_unknown_address_is_not_found(shared_client: Client, method: str, path: 
         ("TRACE", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_wrong_method_is_told_the_right_ones(shared_client: Client, method: str, path: str, allowed: set[str]):
+def test_wrong_method_gets_the_allowed_ones(shared_client: Client, method: str, path: str, allowed: set[str]):
     answer = shared_client.ask(method, path)
     assert answer.status_code == 405
     assert failure_of(answer)["error"]["code"] == "method_not_allowed"
     assert set(answer.headers["allow"].split(", ")) == allowed
 
 
-def test_wrong_method_for_the_stream_is_told_the_right_ones(client: Client):
+def test_wrong_method_for_the_stream_gets_the_allowed_ones(client: Client):
     answer = client.post("/api/v1/gpu/stream")
     assert answer.status_code == 405
     assert failure_of(answer)["error"]["code"] == "method_not_allowed"
@@ -127,7 +127,7 @@ def test_wrong_method_for_the_stream_is_told_the_right_ones(client: Client):
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_body_that_is_no_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
+def test_body_that_is_not_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
     answer = shared_client.ask(method, path, content=body, headers=JSON)
     assert answer.status_code == 400
     assert failure_of(answer)["error"]["code"] == "malformed_request"
@@ -135,7 +135,7 @@ def test_body_that_is_no_json_is_malformed(shared_client: Client, method: str, p
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"', b"true"])
-def test_json_that_is_no_object_is_refused(shared_client: Client, method: str, path: str, body: bytes):
+def test_json_that_is_not_an_object_is_rejected(shared_client: Client, method: str, path: str, body: bytes):
     answer = shared_client.ask(method, path, content=body, headers=JSON)
     assert answer.status_code in (400, 422)
     failure_of(answer)
@@ -168,7 +168,7 @@ def test_json_type_may_have_parameters_and_any_case(client: Client, content_type
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
-def test_body_that_is_too_large_is_refused_by_its_length(client: Client, method: str, path: str):
+def test_too_large_body_is_refused_by_its_length(client: Client, method: str, path: str):
     answer = client.ask(method, path, content=b" " * (1024 * 1024 + 1), headers=JSON)
     assert answer.status_code == 413
     envelope = failure_of(answer)
@@ -198,14 +198,14 @@ def test_chunked_body_is_read(client: Client):
     assert client.post(TASKS, content=chunks(), headers=JSON).status_code == 201
 
 
-def test_query_that_is_not_encoded_is_malformed(client: Client):
+def test_unencoded_query_is_malformed(client: Client):
     answer = client.raw("GET", "/api/v1/gpu/available", [(b"host", b"127.0.0.1")], "count=é".encode())
     assert answer.status_code == 400
     assert failure_of(answer)["error"]["code"] == "malformed_request"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/available", "/api/v1/system/overview"])
-def test_unforeseen_exception_shows_nothing_of_itself(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
+def test_unexpected_exception_is_not_shown(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
     def fail(*args: object, **options: object) -> None:
         raise ZeroDivisionError("the secret of the house")
 
@@ -217,7 +217,7 @@ def test_unforeseen_exception_shows_nothing_of_itself(world: World, monkeypatch:
     assert not any(word in answer.text for word in ("secret", "Traceback", "ZeroDivision", ".py"))
 
 
-def test_exception_beside_flask_shows_nothing_of_itself(make_world, monkeypatch: pytest.MonkeyPatch):
+def test_exception_outside_of_flask_is_not_shown(make_world, monkeypatch: pytest.MonkeyPatch):
     world = make_world()
 
     def fail(*args: object) -> None:
@@ -230,7 +230,7 @@ def test_exception_beside_flask_shows_nothing_of_itself(make_world, monkeypatch:
     assert failure_of(answer)["error"]["code"] == "internal_error"
 
 
-def test_every_answer_forbids_guessing_its_type(client: Client):
+def test_every_response_forbids_content_sniffing(client: Client):
     for path in ("/api/v1/gpu/status", "/health", "/nothing", "/metrics", "/docs"):
         assert client.get(path).headers["x-content-type-options"] == "nosniff"
 
@@ -239,12 +239,12 @@ def test_every_answer_forbids_guessing_its_type(client: Client):
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
-def test_given_request_id_is_taken_and_returned(client: Client, path: str):
+def test_given_request_id_is_used_and_returned(client: Client, path: str):
     assert client.get(path, headers={"X-Request-ID": "my-id.7:3_x"}).headers["x-request-id"] == "my-id.7:3_x"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
-def test_request_without_an_id_gets_one_of_its_own(client: Client, path: str):
+def test_request_without_an_id_gets_a_new_one(client: Client, path: str):
     first, second = (client.get(path).headers["x-request-id"] for _ in range(2))
     assert first != second
     assert first
@@ -285,6 +285,6 @@ def test_unknown_addresses_share_one_route_in_metrics(world: World):
     assert "/made" not in text
 
 
-def test_failure_is_the_same_json_for_every_reader(client: Client):
+def test_error_is_the_same_json_on_every_path(client: Client):
     body = json.loads(client.get("/api/v1/gpu/99").content)
     assert body["message"] == body["error"]["detail"]

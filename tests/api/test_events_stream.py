@@ -1,4 +1,4 @@
-"""The stream for a whole page, by both transports."""
+"""The stream of all topics, by both transports."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("path", [EVENTS_STREAM, EVENTS_SOCKET])
 
 
 @BOTH
-def test_it_begins_with_the_present_state_and_goes_on(world: World, path: str):
+def test_stream_starts_with_the_current_state_and_continues(world: World, path: str):
     client, task_id = world.client, world.run()
     world.tell()
 
@@ -50,7 +50,7 @@ def test_it_begins_with_the_present_state_and_goes_on(world: World, path: str):
 
 
 @BOTH
-def test_only_the_topics_that_were_asked_for_come(world: World, path: str):
+def test_only_selected_topics_are_sent(world: World, path: str):
     client = world.client
 
     async def talk() -> Any:
@@ -65,7 +65,7 @@ def test_only_the_topics_that_were_asked_for_come(world: World, path: str):
 
 
 @BOTH
-def test_who_comes_back_gets_what_it_missed_and_nothing_twice(world: World, path: str):
+def test_reconnecting_client_gets_missed_messages_once(world: World, path: str):
     client = world.client
 
     async def talk() -> Any:
@@ -84,7 +84,7 @@ def test_who_comes_back_gets_what_it_missed_and_nothing_twice(world: World, path
 
 
 def submit(world: World) -> str:
-    """A task, made without a request: the event loop is in use."""
+    """Create a task without a request, since the event loop is in use."""
     return world.runtime.services.training.start(TrainingRequest("toy", config={"epochs": 3}), "api").task_id
 
 
@@ -92,7 +92,7 @@ def say(world: World, text: str) -> None:
     world.runtime.live.outlet.publish(system_message("info", text, world.runtime.services.clock.now()))
 
 
-def test_the_header_of_event_source_is_the_id(world: World):
+def test_header_of_event_source_is_the_id(world: World):
     client = world.client
 
     async def talk() -> Any:
@@ -109,7 +109,7 @@ def test_the_header_of_event_source_is_the_id(world: World):
 
 @BOTH
 @pytest.mark.parametrize("last_id", ["abc", "0-0", "-1", "99999999999999999999", "x" * 4000, "%F0%9F%92%A9"])
-def test_id_that_is_not_known_gets_a_reset_and_the_present_state(shared_world: World, path: str, last_id: str):
+def test_unknown_id_gets_a_reset_and_the_current_state(shared_world: World, path: str, last_id: str):
     shared_client = shared_world.client
 
     async def talk() -> Any:
@@ -121,7 +121,7 @@ def test_id_that_is_not_known_gets_a_reset_and_the_present_state(shared_world: W
     assert now.id
 
 
-def test_only_with_the_whole_present_state_has_a_client_an_id_to_go_on_from(world: World):
+def test_id_is_sent_only_with_the_complete_current_state(world: World):
     client = world.client
     for _ in range(2):
         world.run()
@@ -141,13 +141,13 @@ def test_only_with_the_whole_present_state_has_a_client_an_id_to_go_on_from(worl
 
 
 @BOTH
-def test_all_mistakes_are_told_at_once(world: World, path: str):
+def test_all_mistakes_are_reported_together(world: World, path: str):
     status, envelope = refusal(world.client, path, "topics=gpu,pigs&topic=x")
     assert (status, envelope["error"]["code"]) == (422, "validation_failed")
     assert {mistake["pointer"] for mistake in envelope["error"]["errors"]} == {"/topics", "/topic"}
 
 
-def test_refusal_is_a_whole_envelope(world: World):
+def test_error_is_a_complete_envelope(world: World):
     failure_of(world.client.get(f"{EVENTS_STREAM}?topics="))
 
 
@@ -157,7 +157,7 @@ def test_other_methods_are_not_allowed(world: World):
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_options_says_what_is_allowed(world: World):
+def test_options_lists_the_allowed_methods(world: World):
     answer = world.client.ask("OPTIONS", EVENTS_STREAM)
     assert (answer.status_code, answer.headers["allow"]) == (200, "GET, HEAD, OPTIONS")
 
@@ -168,23 +168,23 @@ def test_head_is_answered_without_events(world: World):
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-def test_origin_that_is_allowed_may_read(make_world: MakeWorld):
+def test_allowed_origin_may_read(make_world: MakeWorld):
     client = make_world(cors_origins=("https://dashboard.example",)).client
     answer = client.ask("HEAD", EVENTS_STREAM, headers={"Origin": "https://dashboard.example"})
     assert answer.headers["access-control-allow-origin"] == "https://dashboard.example"
 
 
-def test_refusal_too_may_be_read_by_an_origin_that_is_allowed(make_world: MakeWorld):
+def test_error_may_be_read_by_an_allowed_origin(make_world: MakeWorld):
     client = make_world(cors_origins=("https://dashboard.example",)).client
     answer = client.get(f"{EVENTS_STREAM}?topics=x", headers={"Origin": "https://dashboard.example"})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (422, "https://dashboard.example")
 
 
-def test_foreign_origin_is_refused(world: World):
+def test_foreign_origin_is_rejected(world: World):
     assert world.client.get(EVENTS_STREAM, headers={"Origin": "https://evil.example"}).status_code == 403
 
 
-def test_query_that_is_not_encoded_is_malformed(world: World):
+def test_unencoded_query_is_malformed(world: World):
     answer = world.client.raw("GET", EVENTS_STREAM, [(b"host", b"127.0.0.1")], query=b"topics=\xff")
     assert answer.status_code == 400
 

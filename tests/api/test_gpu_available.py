@@ -9,7 +9,7 @@ from tests.api.conftest import World
 GPU = "/api/v1/gpu"
 
 
-def test_available_gpus_come_most_free_gigabytes_first(fake_world: World, source: FakeSource):
+def test_available_gpus_are_sorted_by_free_gigabytes(fake_world: World, source: FakeSource):
     for slot, free in enumerate((8_192, 40_960, 16_384, 16_999)):
         source.vitals[slot] = replace(source.vitals[slot], memory_free_mb=free)
     fake_world.sweep()
@@ -40,31 +40,31 @@ def test_available_gpu_has_the_fields_of_the_contract(client: Client):
     assert "flux" in gpu["recommended_for"]
 
 
-def test_count_cuts_the_list_and_not_the_total(client: Client):
+def test_count_limits_the_list_but_not_the_total(client: Client):
     data = client.data(f"{GPU}/available?count=1")
     assert (len(data["available_gpus"]), data["total_available"]) == (1, 4)
 
 
-def test_min_memory_leaves_out_smaller_gpus(fake_world: World, source: FakeSource):
+def test_min_memory_excludes_smaller_gpus(fake_world: World, source: FakeSource):
     source.set_memory(0, 900)
     fake_world.sweep()
     data = fake_world.client.data(f"{GPU}/available?min_memory=23677")
     assert [gpu["gpu_id"] for gpu in data["available_gpus"]] == [1, 2, 3]
 
 
-def test_gpu_of_unknown_memory_satisfies_no_minimum(make_world, source: FakeSource):
+def test_gpu_with_unknown_memory_satisfies_no_minimum(make_world, source: FakeSource):
     source.vitals[0] = replace(source.vitals[0], memory_free_mb=None)
     client = make_world(source).client
     assert 0 not in [gpu["gpu_id"] for gpu in client.data(f"{GPU}/available?min_memory=1")["available_gpus"]]
     assert 0 in [gpu["gpu_id"] for gpu in client.data(f"{GPU}/available")["available_gpus"]]
 
 
-def test_model_type_asks_for_what_its_training_needs(client: Client):
+def test_model_type_requires_its_training_memory(client: Client):
     assert client.data(f"{GPU}/available?model_type=flux&min_memory=30000")["total_available"] == 0
     assert client.data(f"{GPU}/available?model_type=flux&task_type=training")["total_available"] == 4
 
 
-def test_model_type_filters_nothing_for_preprocessing(client: Client):
+def test_model_type_requires_nothing_for_preprocessing(client: Client):
     assert client.data(f"{GPU}/available?model_type=flux&task_type=preprocessing")["total_available"] == 4
 
 
@@ -84,7 +84,7 @@ def test_model_type_filters_nothing_for_preprocessing(client: Client):
         ("model_type=gpt", "/model_type"),
     ],
 )
-def test_parameter_that_is_not_valid_is_refused(shared_client: Client, query: str, pointer: str):
+def test_invalid_parameter_is_rejected(shared_client: Client, query: str, pointer: str):
     answer = shared_client.get(f"{GPU}/available?{query}")
     assert answer.status_code == 422
     envelope = failure_of(answer)
@@ -92,7 +92,7 @@ def test_parameter_that_is_not_valid_is_refused(shared_client: Client, query: st
     assert [mistake["pointer"] for mistake in envelope["error"]["errors"]] == [pointer]
 
 
-def test_every_mistake_is_told_at_once(client: Client):
+def test_all_errors_are_reported_together(client: Client):
     answer = client.get(f"{GPU}/available?min_memory=-5&count=0&task_type=x&modeltype=flux")
     pointers = {mistake["pointer"] for mistake in failure_of(answer)["error"]["errors"]}
     assert pointers == {"/min_memory", "/count", "/task_type", "/modeltype"}
@@ -107,14 +107,14 @@ def test_every_mistake_is_told_at_once(client: Client):
         (f"{GPU}/0/history?metrics=fan_speed", "metric"),
     ],
 )
-def test_unknown_parameter_is_refused_with_what_may_be_meant(client: Client, path: str, meant: str):
+def test_unknown_parameter_is_rejected_with_a_suggestion(client: Client, path: str, meant: str):
     answer = client.get(path)
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
     assert mistake["message"] == f'unknown field; did you mean "{meant}"?'
 
 
-def test_unknown_parameter_unlike_any_other_is_told_the_known_ones(client: Client):
+def test_dissimilar_unknown_parameter_is_rejected_with_the_known_ones(client: Client):
     (mistake,) = failure_of(client.get(f"{GPU}/available?zzz=1"))["error"]["errors"]
     assert "min_memory" in mistake["message"]
 

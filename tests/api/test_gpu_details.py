@@ -2,7 +2,7 @@ import pytest
 
 from api.domain.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
 from api.gpus.sources.source import FakeSource, GPUFault, ProcessesUnlistedError
-from tests.api.client import NOBODY, Client, failure_of
+from tests.api.client import ANONYMOUS, Client, failure_of
 from tests.api.conftest import World
 
 GPU = "/api/v1/gpu"
@@ -16,8 +16,8 @@ def test_gpu_is_found_by_index_and_by_uuid(client: Client, suffix: str):
 
 
 @pytest.mark.parametrize("suffix", ["", "/details", "/processes", "/history"])
-@pytest.mark.parametrize("name", NOBODY, ids=lambda name: name[:12])
-def test_gpu_that_does_not_exist_is_not_found(shared_client: Client, name: str, suffix: str):
+@pytest.mark.parametrize("name", ANONYMOUS, ids=lambda name: name[:12])
+def test_missing_gpu_is_not_found(shared_client: Client, name: str, suffix: str):
     answer = shared_client.get(f"{GPU}/{name}{suffix}")
     assert answer.status_code == 404
     envelope = failure_of(answer)
@@ -26,7 +26,7 @@ def test_gpu_that_does_not_exist_is_not_found(shared_client: Client, name: str, 
     assert len(answer.content) < 1000
 
 
-def test_details_hold_every_group(client: Client):
+def test_details_contain_every_group(client: Client):
     details = client.data(f"{GPU}/0/details")
     assert set(details["utilization"]) == {"gpu", "memory", "encoder", "decoder"}
     assert set(details["temperature"]) == {"gpu", "memory", "slowdown", "shutdown"}
@@ -58,7 +58,7 @@ def test_details_hold_every_group(client: Client):
     }
 
 
-def test_details_are_the_same_at_both_addresses(client: Client):
+def test_details_are_equal_at_both_addresses(client: Client):
     assert client.data(f"{GPU}/0") == client.data(f"{GPU}/0/details")
 
 
@@ -74,13 +74,13 @@ def null_paths(value: object, prefix: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize("boards", ["NVIDIA GeForce RTX 4090", "NVIDIA H100 80GB HBM3"])
-def test_details_say_for_every_null_why(make_world, boards: str):
+def test_details_have_a_reason_for_every_null(make_world, boards: str):
     details = make_world(simulated_gpus=boards).client.data(f"{GPU}/0")
     unavailable = details.pop("unavailable")
     assert null_paths(details) - {"current_task", "status_reason", "status_reason_code"} == set(unavailable)
 
 
-def test_details_of_a_lost_gpu_say_that_it_is_lost(fake_world: World, source: FakeSource):
+def test_details_of_a_lost_gpu_have_that_reason(fake_world: World, source: FakeSource):
     source.faults[0] = GPUFault(FaultKind.LOST, "fell off the bus")
     fake_world.sweep()
     details = fake_world.client.data(f"{GPU}/0")
@@ -89,7 +89,7 @@ def test_details_of_a_lost_gpu_say_that_it_is_lost(fake_world: World, source: Fa
     assert details["health"]["suggested_actions"]
 
 
-def test_processes_tell_who_holds_the_memory(fake_world: World, source: FakeSource):
+def test_processes_list_the_holders_of_memory(fake_world: World, source: FakeSource):
     source.processes[0] = (GPUProcess(4711, ProcessKind.COMPUTE, 9000, "ada", "python train.py", None, None, 1000),)
     fake_world.gpus._monitor._slots[0]._processes_at = float("-inf")
     fake_world.sweep()
@@ -105,9 +105,7 @@ def test_processes_tell_who_holds_the_memory(fake_world: World, source: FakeSour
     assert fake_world.client.data(f"{GPU}/0")["status"] == "busy"
 
 
-def test_processes_that_cannot_be_listed_are_null_with_a_reason(
-    make_world, source: FakeSource, monkeypatch: pytest.MonkeyPatch
-):
+def test_unlistable_processes_are_null_with_a_reason(make_world, source: FakeSource, monkeypatch: pytest.MonkeyPatch):
     def refuse(gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         raise ProcessesUnlistedError("no_permission")
 

@@ -1,4 +1,4 @@
-"""The layer of ready documents is an acceleration only: with it and without it the answers are the same."""
+"""The layer of encoded documents only saves time: the answers are equal with and without it."""
 
 import pytest
 
@@ -20,7 +20,7 @@ HEADERS: dict[str, dict[str, str]] = {
     "old date": {"If-Modified-Since": "Mon, 01 Jan 2024 00:00:00 GMT"},
 }
 
-#: Differ from request to request by nature.
+#: Headers that differ between requests.
 _PASSING = ("x-request-id", "date", "age")
 
 
@@ -40,21 +40,21 @@ def paths(world: World) -> list[str]:
     return list(world.gpus.documents.paths)
 
 
-def test_table_holds_what_is_asked_most(paths: list[str]):
+def test_table_contains_the_most_requested_paths(paths: list[str]):
     assert {"/api/v1/gpu/status", "/api/v1/gpu/summary", "/metrics", "/api/v1/gpu/0", "/api/v1/gpu/3/details"} <= set(
         paths
     )
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
-def test_answer_is_the_same_with_and_without_the_layer(
+def test_answer_is_equal_with_and_without_the_layer(
     client: Client, without: Client, paths: list[str], headers: dict[str, str]
 ):
     for path in paths:
         assert comparable(client.get(path, headers=headers)) == comparable(without.get(path, headers=headers)), path
 
 
-def test_answer_to_the_right_etag_is_the_same_with_and_without_the_layer(
+def test_answer_to_a_matching_etag_is_equal_with_and_without_the_layer(
     client: Client, without: Client, paths: list[str]
 ):
     for path in paths:
@@ -65,7 +65,7 @@ def test_answer_to_the_right_etag_is_the_same_with_and_without_the_layer(
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
-def test_other_method_is_the_same_with_and_without_the_layer(
+def test_other_method_is_equal_with_and_without_the_layer(
     client: Client, without: Client, paths: list[str], method: str
 ):
     for path in paths:
@@ -75,7 +75,7 @@ def test_other_method_is_the_same_with_and_without_the_layer(
         assert with_layer.status_code == other.status_code, path
 
 
-def test_both_answers_tell_an_age(client: Client, without: Client, paths: list[str]):
+def test_both_answers_have_an_age(client: Client, without: Client, paths: list[str]):
     for path in paths:
         assert abs(int(client.get(path).headers["age"]) - int(without.get(path).headers["age"])) <= 1
 

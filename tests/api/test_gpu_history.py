@@ -5,7 +5,7 @@ from tests.api.client import Client, failure_of
 GPU = "/api/v1/gpu"
 
 
-def test_history_shows_what_was_read(client: Client):
+def test_history_contains_the_readings(client: Client):
     data = client.data(f"{GPU}/0/history?metric=temperature_gpu")
     assert (data["metric"], data["unit"], data["gpu_id"]) == ("temperature_gpu", "°C", 0)
     (point,) = data["data"]
@@ -28,7 +28,7 @@ def test_history_shows_what_was_read(client: Client):
         "step=1.5&since=6h&until=2026-01-01T00:00:00Z",
     ],
 )
-def test_period_is_taken(shared_client: Client, query: str):
+def test_period_is_applied(shared_client: Client, query: str):
     assert shared_client.get(f"{GPU}/0/history?{query}").status_code == 200
 
 
@@ -48,7 +48,7 @@ def test_period_is_taken(shared_client: Client, query: str):
         "step=86401",
     ],
 )
-def test_period_that_is_not_valid_is_refused(shared_client: Client, query: str):
+def test_invalid_period_is_rejected(shared_client: Client, query: str):
     answer = shared_client.get(f"{GPU}/0/history?{query}")
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]

@@ -11,7 +11,7 @@ from tests.api.conftest import World
 GPU = "/api/v1/gpu"
 
 
-def test_status_shows_every_gpu_as_the_contract_says(client: Client):
+def test_status_contains_every_gpu_as_documented(client: Client):
     data = client.data(f"{GPU}/status")
     assert data["source"] == "simulated"
     assert data["stale"] is False
@@ -42,7 +42,7 @@ def test_status_shows_every_gpu_as_the_contract_says(client: Client):
     assert all(isinstance(gpu["memory"][name], int) for name in ("total", "used", "free", "reserved"))
 
 
-def test_status_holds_the_summary(client: Client):
+def test_status_contains_the_summary(client: Client):
     status, summary = client.data(f"{GPU}/status"), client.data(f"{GPU}/summary")
     assert status["summary"] == summary
     assert set(summary) >= {
@@ -65,7 +65,7 @@ def test_times_are_utc_with_z(client: Client):
         datetime.fromisoformat(text)
 
 
-def test_status_of_a_failing_source_says_so_and_keeps_the_gpus(fake_world: World, source: FakeSource):
+def test_status_of_a_failing_source_is_marked_and_keeps_the_gpus(fake_world: World, source: FakeSource):
     source.problem = SourceFault("driver not loaded", "load it", 9)
     fake_world.sweep()
     data = fake_world.client.data(f"{GPU}/status")
@@ -74,7 +74,7 @@ def test_status_of_a_failing_source_says_so_and_keeps_the_gpus(fake_world: World
     assert data["summary"]["available_gpus"] == 0
 
 
-def test_lost_gpu_leaves_the_others_right(fake_world: World, source: FakeSource):
+def test_lost_gpu_does_not_affect_the_others(fake_world: World, source: FakeSource):
     uuid = source.identities[2].uuid
     source.faults[2] = GPUFault(FaultKind.LOST, "fell off the bus")
     fake_world.sweep()
@@ -88,7 +88,7 @@ DOCUMENTS = ["/api/v1/gpu/status", "/api/v1/gpu/summary", "/api/v1/gpu/0", "/met
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_etag_of_what_is_held_spares_the_body(client: Client, path: str):
+def test_matching_etag_omits_the_body(client: Client, path: str):
     first = client.get(path)
     again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -96,7 +96,7 @@ def test_etag_of_what_is_held_spares_the_body(client: Client, path: str):
 
 
 @pytest.mark.parametrize("form", ["{}", '{}, W/"x"', 'W/"x",{}', "*"])
-def test_etag_is_found_in_any_form(client: Client, form: str):
+def test_etag_is_recognised_in_any_form(client: Client, form: str):
     etag = client.get(DOCUMENTS[0]).headers["etag"]
     assert client.get(DOCUMENTS[0], headers={"If-None-Match": form.format(etag)}).status_code == 304
 
@@ -119,14 +119,14 @@ def test_body_and_etag_stay_until_something_changes(world: World):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_reading_tells_its_age(client: Client, path: str):
+def test_reading_has_its_age(client: Client, path: str):
     assert 0 <= int(client.get(path).headers["age"]) < 60
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/metrics"])
-def test_large_document_is_compressed_when_asked_for(client: Client, path: str):
+def test_large_document_is_compressed_on_request(client: Client, path: str):
     async def ask() -> tuple[bytes, dict[str, str]]:
-        # httpx unpacks what it gets; the raw bytes are in the stream.
+        # httpx decompresses the content; the raw bytes are in the stream.
         request = client._http.build_request("GET", path, headers={"Accept-Encoding": "gzip"})
         answer = await client._http.send(request, stream=True)
         return b"".join([part async for part in answer.aiter_raw()]), dict(answer.headers)
@@ -140,7 +140,7 @@ def test_large_document_is_compressed_when_asked_for(client: Client, path: str):
 
 
 @pytest.mark.parametrize("accepted", ["identity", "br", "gzip;q=0", "*;q=0", "deflate, gzip; q=0.0"])
-def test_document_is_not_compressed_against_the_client(client: Client, accepted: str):
+def test_document_is_not_compressed_without_consent(client: Client, accepted: str):
     assert "content-encoding" not in client.get("/api/v1/gpu/status", headers={"Accept-Encoding": accepted}).headers
 
 
@@ -154,13 +154,13 @@ def test_document_varies_with_the_encoding(client: Client, path: str):
     assert "accept-encoding" in client.get(path).headers["vary"].lower()
 
 
-def test_lost_gpu_that_is_no_longer_listed_is_found_by_its_uuid(fake_world: World, source: FakeSource):
-    gone = source.identities.pop()
+def test_unlisted_lost_gpu_is_found_by_its_uuid(fake_world: World, source: FakeSource):
+    removed = source.identities.pop()
     fake_world.sweep()
-    assert fake_world.client.data(f"{GPU}/{gone.uuid}")["status"] == "lost"
+    assert fake_world.client.data(f"{GPU}/{removed.uuid}")["status"] == "lost"
 
 
-def test_cursor_of_any_other_form_is_refused(client: Client):
+def test_invalid_cursor_is_rejected(client: Client):
     for cursor in ("", "x", "-1", "1~a", "1" * 19, "1.5", "NaN"):
         answer = client.get(f"{GPU}/tasks", params={"cursor": cursor})
         assert answer.status_code == 422

@@ -29,7 +29,7 @@ def statuses(client: Client) -> list[str]:
     return [gpu["status"] for gpu in client.data("/api/v1/gpu/status")["gpus"]]
 
 
-def test_task_lives_from_registration_to_release(client: Client):
+def test_task_goes_from_registration_to_release(client: Client):
     made = register(client, 0, 1, description="kohya")
     task = made.json()["data"]
     assert (made.status_code, made.json()["code"]) == (201, 201)
@@ -64,26 +64,26 @@ def test_task_lives_from_registration_to_release(client: Client):
         ("external", "ext", "busy"),
     ],
 )
-def test_type_of_a_task_shows_in_its_id_and_status(client: Client, task_type: str, kind: str, status: str):
+def test_type_of_a_task_is_in_its_id_and_status(client: Client, task_type: str, kind: str, status: str):
     task = register(client, 0, task_type=task_type).json()["data"]
     assert task["task_id"].startswith(f"{kind}_")
     assert statuses(client)[0] == status
 
 
-def test_gpus_are_named_by_index_and_uuid_alike(client: Client):
+def test_gpus_can_be_named_by_index_and_uuid(client: Client):
     uuids = [gpu["uuid"] for gpu in client.data("/api/v1/gpu/status")["gpus"]]
     task = register(client, 0, uuids[2], "3").json()["data"]
     assert (task["gpu_ids"], task["gpu_uuids"]) == ([0, 2, 3], [uuids[0], uuids[2], uuids[3]])
 
 
-def test_gpu_that_is_named_twice_is_held_once(client: Client):
+def test_gpu_named_twice_is_held_once(client: Client):
     uuid = client.data("/api/v1/gpu/0")["uuid"]
     answer = register(client, 0, uuid, 0, "0")
     assert answer.status_code == 201
     assert answer.json()["data"]["gpu_uuids"] == [uuid]
 
 
-def test_held_gpu_is_a_conflict_that_names_what_is_free(client: Client):
+def test_held_gpu_is_a_conflict_with_the_free_gpus(client: Client):
     uuid = client.data("/api/v1/gpu/1")["uuid"]
     register(client, 1, task_id="first")
     answer = register(client, 0, 1, task_id="second")
@@ -96,14 +96,14 @@ def test_held_gpu_is_a_conflict_that_names_what_is_free(client: Client):
     assert statuses(client) == ["available", "training", "available", "available"]
 
 
-def test_task_id_that_exists_is_a_conflict(client: Client):
+def test_existing_task_id_is_a_conflict(client: Client):
     register(client, 0, task_id="mine")
     answer = register(client, 1, task_id="mine")
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (409, "task_exists")
 
 
 @pytest.mark.parametrize("name", [99, "GPU-absent", "abc", 65535])
-def test_gpu_that_does_not_exist_is_not_found(shared_client: Client, name: int | str):
+def test_missing_gpu_is_not_found(shared_client: Client, name: int | str):
     answer = register(shared_client, 0, name)
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (404, "gpu_not_found")
     assert shared_client.data(TASKS)["tasks"] == []
@@ -150,7 +150,7 @@ def test_lost_gpu_cannot_be_held(fake_world: World, source: FakeSource):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_field_that_is_not_valid_is_refused(shared_client: Client, fields: dict[str, Any], pointer: str):
+def test_invalid_field_is_rejected(shared_client: Client, fields: dict[str, Any], pointer: str):
     answer = register(shared_client, 0, **fields)
     assert answer.status_code == 422
     envelope = failure_of(answer)
@@ -158,13 +158,13 @@ def test_field_that_is_not_valid_is_refused(shared_client: Client, fields: dict[
     assert all(mistake["message"] for mistake in envelope["error"]["errors"])
 
 
-def test_every_mistake_is_told_at_once(client: Client):
+def test_all_errors_are_reported_together(client: Client):
     answer = client.post(TASKS, json={"gpu_ids": [-1, "a/b"], "task_typ": "training", "pid": 0})
     pointers = {mistake["pointer"] for mistake in failure_of(answer)["error"]["errors"]}
     assert pointers == {"/gpu_ids/0", "/gpu_ids/1", "/task_type", "/task_typ", "/pid"}
 
 
-def test_unknown_field_is_refused_with_what_may_be_meant(client: Client):
+def test_unknown_field_is_rejected_with_a_suggestion(client: Client):
     (mistake,) = failure_of(register(client, 0, descripton="x"))["error"]["errors"]
     assert mistake == {"pointer": "/descripton", "message": 'unknown field; did you mean "description"?'}
 
@@ -182,21 +182,21 @@ def test_unknown_field_is_refused_with_what_may_be_meant(client: Client):
         {"percent": 5},
     ],
 )
-def test_progress_that_is_not_valid_is_refused(client: Client, body: dict[str, Any]):
+def test_invalid_progress_is_rejected(client: Client, body: dict[str, Any]):
     register(client, 0, task_id="mine")
     answer = client.patch(f"{TASKS}/mine", json=body)
     assert answer.status_code == 422
     assert failure_of(answer)["error"]["errors"]
 
 
-def test_progress_changes_only_what_is_given(client: Client):
+def test_progress_changes_only_the_given_values(client: Client):
     register(client, 0, task_id="mine")
     client.patch(f"{TASKS}/mine", json={"progress": 10, "estimated_remaining_time": 60})
     task = client.patch(f"{TASKS}/mine", json={"progress": 0}).json()["data"]
     assert (task["progress"], task["estimated_remaining_time"]) == (0, 60)
 
 
-def test_progress_of_null_is_no_longer_known(client: Client):
+def test_null_progress_is_unknown(client: Client):
     register(client, 0, task_id="mine")
     client.patch(f"{TASKS}/mine", json={"progress": 10, "estimated_remaining_time": 60})
     task = client.patch(f"{TASKS}/mine", json={"estimated_remaining_time": None}).json()["data"]
@@ -205,7 +205,7 @@ def test_progress_of_null_is_no_longer_known(client: Client):
 
 @pytest.mark.parametrize(("method", "options"), [("GET", {}), ("DELETE", {}), ("PATCH", {"json": {"progress": 1}})])
 @pytest.mark.parametrize("name", ["absent", "%2e%2e", "x" * 5000, "a%00b", "é"])
-def test_task_that_does_not_exist_is_not_found(shared_client: Client, method: str, options: dict[str, Any], name: str):
+def test_missing_task_is_not_found(shared_client: Client, method: str, options: dict[str, Any], name: str):
     answer = shared_client.ask(method, f"{TASKS}/{name}", **options)
     assert answer.status_code == 404
     failure_of(answer)
@@ -214,7 +214,7 @@ def test_task_that_does_not_exist_is_not_found(shared_client: Client, method: st
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
-def test_task_of_a_process_that_does_not_run_is_a_conflict(client: Client):
+def test_task_of_a_missing_process_is_a_conflict(client: Client):
     answer = register(client, 0, pid=NO_PID)
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (409, "process_not_running")
     assert failure_of(answer)["data"] == {"pid": NO_PID}
@@ -239,7 +239,7 @@ def test_task_stays_while_its_process_runs(world: World):
 # -- idempotency ---------------------------------------------------------------------------------------------------
 
 
-def test_retry_with_its_key_gets_the_first_answer_again(client: Client):
+def test_retry_with_the_same_key_gets_the_first_answer(client: Client):
     first, again = (register(client, 0, headers={"Idempotency-Key": "k-1"}) for _ in range(2))
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["location"] == first.headers["location"]
@@ -249,13 +249,13 @@ def test_retry_with_its_key_gets_the_first_answer_again(client: Client):
     assert client.data(TASKS)["pagination"]["total"] == 1
 
 
-def test_key_with_another_body_is_refused(client: Client):
+def test_same_key_with_another_body_is_rejected(client: Client):
     register(client, 0, headers={"Idempotency-Key": "k-1"})
     answer = register(client, 1, headers={"Idempotency-Key": "k-1"})
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (422, "idempotency_key_reused")
 
 
-def test_failure_is_not_kept_for_a_key(client: Client):
+def test_failure_is_not_stored_for_a_key(client: Client):
     register(client, 0, task_id="holder")
     assert register(client, 0, headers={"Idempotency-Key": "k-1"}).status_code == 409
     client.delete(f"{TASKS}/holder")
@@ -263,14 +263,14 @@ def test_failure_is_not_kept_for_a_key(client: Client):
 
 
 @pytest.mark.parametrize("key", [b"", b"a b", b"x" * 256, b"a\xe9"])
-def test_key_of_another_form_is_refused(client: Client, key: bytes):
+def test_invalid_key_is_rejected(client: Client, key: bytes):
     answer = client.post(TASKS, json={"gpu_ids": [0], "task_type": "training"}, headers={b"Idempotency-Key": key})
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
     assert "255" in mistake["message"]
 
 
-def test_many_retries_at_once_make_one_task(client: Client):
+def test_concurrent_retries_create_one_task(client: Client):
     async def ask_all() -> list[httpx.Response]:
         body = {"gpu_ids": [0], "task_type": "training"}
         asked = (client.send("POST", TASKS, json=body, headers={"Idempotency-Key": "k-1"}) for _ in range(64))
@@ -288,7 +288,7 @@ def test_many_retries_at_once_make_one_task(client: Client):
     )
 
 
-def test_many_claims_at_once_give_each_gpu_one_holder(client: Client):
+def test_concurrent_claims_give_each_gpu_one_holder(client: Client):
     async def ask_all() -> list[httpx.Response]:
         bodies = [{"gpu_ids": [n % 4], "task_type": "training", "task_id": f"t{n}"} for n in range(64)]
         return await asyncio.gather(*(client.send("POST", TASKS, json=body) for body in bodies))
@@ -314,7 +314,7 @@ def ids(page: dict[str, Any]) -> list[str]:
     return [task["task_id"] for task in page["tasks"]]
 
 
-def test_page_by_offset_tells_where_it_is(crowded: Client):
+def test_page_by_offset_has_its_position(crowded: Client):
     page = crowded.data(f"{TASKS}?limit=3&offset=3")
     assert ids(page) == ["t3", "t4", "t5"]
     assert {**page["pagination"], "next_cursor": None} == {
@@ -330,11 +330,11 @@ def test_list_without_parameters_has_the_default_limit(crowded: Client):
     assert crowded.data(TASKS)["pagination"]["limit"] == 50
 
 
-def test_larger_limit_is_coerced(crowded: Client):
+def test_limit_above_the_maximum_is_reduced(crowded: Client):
     assert crowded.data(f"{TASKS}?limit=100000")["pagination"]["limit"] == 500
 
 
-def test_walk_by_cursor_sees_every_task_once(crowded: Client):
+def test_cursor_returns_every_task_once(crowded: Client):
     page = crowded.data(f"{TASKS}?limit=3")
     seen = ids(page)
     while page["pagination"]["next_cursor"]:
@@ -344,7 +344,7 @@ def test_walk_by_cursor_sees_every_task_once(crowded: Client):
     assert not page["pagination"]["has_more"]
 
 
-def test_walk_by_cursor_misses_no_task_while_seen_ones_leave(crowded: Client):
+def test_cursor_skips_no_task_when_seen_ones_are_removed(crowded: Client):
     page = crowded.data(f"{TASKS}?limit=2")
     seen = ids(page)
     while page["pagination"]["next_cursor"]:
@@ -355,12 +355,12 @@ def test_walk_by_cursor_misses_no_task_while_seen_ones_leave(crowded: Client):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "offset=-1", "offset=x", f"offset={10**30}"])
-def test_page_that_is_not_valid_is_refused(shared_client: Client, query: str):
+def test_invalid_page_is_rejected(shared_client: Client, query: str):
     answer = shared_client.get(f"{TASKS}?{query}")
     assert answer.status_code == 422
     failure_of(answer)
 
 
-def test_key_that_is_pasted_into_a_description_is_not_kept(client: Client):
+def test_secret_in_a_description_is_masked(client: Client):
     task = register(client, 0, description="token=hf_PLANTED0123456789abcdef").json()["data"]
     assert task["description"] == "token=***"

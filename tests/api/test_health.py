@@ -12,13 +12,13 @@ from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, World
 
 
-def test_health_tells_version_and_uptime(client: Client):
+def test_health_reports_version_and_uptime(client: Client):
     data = client.data("/health")
     assert (data["status"], set(data)) == ("ok", {"status", "version", "uptime", "problems"})
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/v1/gpu/status"])
-def test_answer_comes_although_every_thread_of_flask_waits(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
+def test_response_arrives_although_all_flask_threads_wait(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
     go_on = threading.Event()
     monkeypatch.setattr(type(world.runtime.services.system), "get_overview", lambda self: go_on.wait(20) and None)
 
@@ -41,7 +41,7 @@ def test_service_with_fresh_readings_is_ready(client: Client):
     assert data["reading_age"] >= 0
 
 
-def test_service_whose_source_fails_is_not_ready_and_says_why(fake_world: World, source: FakeSource):
+def test_service_with_a_failing_source_is_not_ready_and_reports_why(fake_world: World, source: FakeSource):
     source.problem = SourceFault("driver not loaded", "load it", 9)
     fake_world.sweep()
     answer = fake_world.client.get("/health/ready")
@@ -99,7 +99,7 @@ def test_metrics_are_prometheus_text(client: Client, path: str):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
-def test_metrics_are_openmetrics_with_the_ids_of_requests_for_who_asks(client: Client, path: str):
+def test_metrics_are_openmetrics_with_request_ids_if_accepted(client: Client, path: str):
     client.get("/health", headers={"X-Request-ID": "found-again-1"})
     asked = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
     answer = client.get(path, headers=asked)
@@ -110,16 +110,16 @@ def test_metrics_are_openmetrics_with_the_ids_of_requests_for_who_asks(client: C
     assert again.status_code == 304
 
 
-def test_dcgm_names_are_there_only_when_asked_for(make_world):
+def test_dcgm_names_are_present_only_if_configured(make_world):
     assert "DCGM_FI_DEV_GPU_TEMP" not in make_world().client.get("/metrics").text
     assert "DCGM_FI_DEV_GPU_TEMP{" in make_world(dcgm_aliases=True).client.get("/metrics").text
 
 
-def test_database_that_was_replaced_is_told_until_the_same_one_is_back(world: World):
+def test_replaced_database_is_reported_until_the_original_is_back(world: World):
     file = world.storage / "database.sqlite"
     file.rename(file.with_name("moved"))
     file.touch()
-    world.runtime.storage_watch.look()
+    world.runtime.storage_watch.check()
     for path, status in (("/health", "failing"), ("/health/ready", "not_ready")):
         answer = world.client.get(path)
         envelope = failure_of(answer)
@@ -128,16 +128,16 @@ def test_database_that_was_replaced_is_told_until_the_same_one_is_back(world: Wo
             "storage_gone",
             status,
         )
-        assert "put the former back, or restart" in envelope["error"]["detail"]
+        assert "restore the" in envelope["error"]["detail"]
     refused = world.client.post("/api/v1/training/start", json=TOY)
     assert (refused.status_code, failure_of(refused)["error"]["code"]) == (503, "storage_gone")
     file.with_name("moved").rename(file)
-    world.runtime.storage_watch.look()
+    world.runtime.storage_watch.check()
     assert world.client.data("/health")["status"] == "ok"
     world.start()
 
 
-def test_sweeps_go_on_over_a_database_that_fails_in_any_way(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_sweeps_continue_over_a_database_that_fails_in_any_way(world: World, monkeypatch: pytest.MonkeyPatch):
     def fail(self: object) -> None:
         raise ValueError("a row that cannot be read")
 
@@ -151,7 +151,7 @@ def test_sweeps_go_on_over_a_database_that_fails_in_any_way(world: World, monkey
     assert status["timestamp"] >= before
 
 
-def test_gpus_are_not_offered_while_their_holders_were_never_known(make_world, monkeypatch: pytest.MonkeyPatch):
+def test_gpus_are_not_offered_while_their_holders_are_unknown(make_world, monkeypatch: pytest.MonkeyPatch):
     def fail(self: object) -> None:
         raise DatabaseUnavailable
 

@@ -1,4 +1,4 @@
-"""By which names the service may be addressed."""
+"""The host names under which the service may be addressed."""
 
 import pytest
 
@@ -42,7 +42,7 @@ PATHS = ["/api/v1/gpu/status", "/api/v1/gpu/tasks", "/health", "/api/v1/gpu/stre
 
 
 @pytest.mark.parametrize("host", GOOD_HOSTS)
-def test_own_name_is_answered(shared_client: Client, host: bytes):
+def test_own_name_is_accepted(shared_client: Client, host: bytes):
     assert shared_client.raw("GET", "/api/v1/gpu/status", [(b"host", host)]).status_code == 200
 
 
@@ -77,7 +77,7 @@ def test_request_with_two_names_is_malformed(client: Client, hosts: tuple[bytes,
     assert client.raw("GET", "/health", [(b"host", host) for host in hosts]).status_code == 400
 
 
-def test_name_that_was_allowed_is_answered(make_world):
+def test_allowed_name_is_accepted(make_world):
     client = make_world(allowed_hosts=("gpu.example", "[2001:db8::1]")).client
     for host in ("gpu.example", "GPU.example:443", "[2001:db8::1]:8080"):
         assert client.get("/health", headers={"Host": host}).status_code == 200
@@ -87,12 +87,12 @@ def test_name_that_was_allowed_is_answered(make_world):
 @pytest.mark.parametrize(
     "name", ["authorization", "content-type", "idempotency-key", "last-event-id", "range", "x-request-id"]
 )
-def test_request_with_two_of_what_may_stand_once_is_malformed(client: Client, name: str):
+def test_request_with_a_repeated_single_header_is_malformed(client: Client, name: str):
     answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), *[(name.encode(), b"x")] * 2])
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
 
 
-def test_tag_in_the_second_of_two_lists_is_seen(client: Client):
+def test_etag_in_the_second_of_two_list_headers_is_found(client: Client):
     tag = client.get("/api/v1/gpu/status").headers["etag"].encode()
     for tags in ((tag, b'"x"'), (b'"x"', tag)):
         headers = [(b"host", b"127.0.0.1"), *((b"if-none-match", one) for one in tags)]

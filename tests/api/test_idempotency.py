@@ -1,4 +1,4 @@
-"""A retry of a start makes no second training."""
+"""Retries of a start create no second training."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ def count(client: Client) -> int:
     return total
 
 
-def test_same_key_and_body_give_the_first_answer_again(client: Client):
+def test_same_key_and_body_get_the_first_response_again(client: Client):
     first = client.post(START, json=TOY, headers=KEY)
     again = client.post(START, json=TOY, headers=KEY)
     assert (again.status_code, again.content) == (201, first.content)
@@ -27,7 +27,7 @@ def test_same_key_and_body_give_the_first_answer_again(client: Client):
 
 
 @pytest.mark.parametrize("body", [{**TOY, "priority": 1}, {"model_type": "toy"}])
-def test_same_key_and_another_body_are_refused(client: Client, body: dict):
+def test_same_key_with_another_body_is_refused(client: Client, body: dict):
     client.post(START, json=TOY, headers=KEY)
     answer = client.post(START, json=body, headers=KEY)
     assert answer.status_code == 422
@@ -35,7 +35,7 @@ def test_same_key_and_another_body_are_refused(client: Client, body: dict):
     assert count(client) == 1
 
 
-def test_key_reaches_over_a_restart_of_the_service(make_world: MakeWorld):
+def test_key_survives_a_restart_of_the_service(make_world: MakeWorld):
     world = make_world()
     first = world.client.post(START, json=TOY, headers=KEY)
     world.runtime.stop()
@@ -47,7 +47,7 @@ def test_key_reaches_over_a_restart_of_the_service(make_world: MakeWorld):
     assert count(world.client) == 1
 
 
-def test_task_whose_answer_was_lost_is_found_by_its_key(world: World):
+def test_task_whose_response_was_lost_is_found_by_its_key(world: World):
     first = world.client.post(START, json=TOY, headers=KEY).json()["data"]["task_id"]
     with world.runtime.database.write() as connection:
         connection.exec_driver_sql("DELETE FROM kept_answers")
@@ -56,7 +56,7 @@ def test_task_whose_answer_was_lost_is_found_by_its_key(world: World):
     assert [path.name for path in (world.storage / "tasks").glob("*")] in ([], [first])
 
 
-def test_task_without_a_queue_is_found_by_its_key_while_its_gpus_are_held(world: World):
+def test_unqueued_task_is_found_by_its_key_while_it_holds_its_gpus(world: World):
     body = {**TOY, "queue": False, "gpu_count": 4}
     first = world.client.post(START, json=body, headers=KEY).json()["data"]["task_id"]
     with world.runtime.database.write() as connection:
@@ -65,7 +65,7 @@ def test_task_without_a_queue_is_found_by_its_key_while_its_gpus_are_held(world:
     assert (again.status_code, again.json()["data"]["task_id"]) == (201, first)
 
 
-def test_failure_is_not_kept(world: World):
+def test_error_is_not_stored(world: World):
     busy = world.run(gpu_count=4)
     body = {**TOY, "queue": False}
     assert world.client.post(START, json=body, headers=KEY).status_code == 409
@@ -98,7 +98,7 @@ def test_restart_of_another_task_with_the_same_key_is_refused(world: World):
     assert failure_of(answer)["error"]["code"] == "idempotency_key_reused"
 
 
-def test_many_retries_at_once_make_one_training(client: Client):
+def test_many_concurrent_retries_create_one_training(client: Client):
     async def ask_all() -> list[httpx.Response]:
         return await asyncio.gather(*(client.send("POST", START, json=TOY, headers=KEY) for _ in range(32)))
 
@@ -113,7 +113,7 @@ def test_many_retries_at_once_make_one_training(client: Client):
     )
 
 
-def test_many_that_do_not_wait_get_each_gpu_once(client: Client):
+def test_many_concurrent_starts_without_a_queue_get_each_gpu_once(client: Client):
     async def ask_all() -> list[httpx.Response]:
         body = {**TOY, "queue": False}
         return await asyncio.gather(*(client.send("POST", START, json=body) for _ in range(16)))
@@ -125,17 +125,17 @@ def test_many_that_do_not_wait_get_each_gpu_once(client: Client):
 
 
 @pytest.mark.parametrize("key", [b"", b"a b", b"x" * 256, b"a\xe9"])
-def test_key_of_another_form_is_refused(client: Client, key: bytes):
+def test_malformed_key_is_rejected(client: Client, key: bytes):
     answer = client.post(START, json=TOY, headers={b"Idempotency-Key": key})
     assert answer.status_code == 422
     assert count(client) == 0
 
 
-def test_longest_key_is_taken(client: Client):
+def test_longest_key_is_accepted(client: Client):
     assert client.post(START, json=TOY, headers={"Idempotency-Key": "x" * 255}).status_code == 201
 
 
-def test_the_same_key_of_another_user_is_another_request(make_world: MakeWorld):
+def test_same_key_of_another_user_is_another_request(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     first = ann.client.post(START, json=TOY, headers=KEY)
@@ -145,14 +145,14 @@ def test_the_same_key_of_another_user_is_another_request(make_world: MakeWorld):
     assert "idempotent-replayed" not in other.headers
 
 
-def test_a_user_may_repeat_a_request_with_another_access_key(make_world: MakeWorld):
+def test_user_may_repeat_a_request_with_another_access_key(make_world: MakeWorld):
     world = make_world(auth="required")
     first = world.signed_in("ann").client.post(START, json=TOY, headers=KEY)
     again = world.signed_in("ann").client.post(START, json=TOY, headers=KEY)
     assert (again.status_code, again.content) == (201, first.content)
 
 
-def test_the_task_of_another_user_is_not_found_by_its_key(make_world: MakeWorld):
+def test_task_of_another_user_is_not_found_by_its_key(make_world: MakeWorld):
     world = make_world(auth="required")
     first = world.signed_in("ann").client.post(START, json=TOY, headers=KEY).json()["data"]["task_id"]
     with world.runtime.database.write() as connection:
@@ -161,7 +161,7 @@ def test_the_task_of_another_user_is_not_found_by_its_key(make_world: MakeWorld)
     assert other != first
 
 
-def test_the_key_is_kept_as_a_hash(world: World):
+def test_key_is_stored_as_a_hash(world: World):
     world.client.post(START, json=TOY, headers={"Idempotency-Key": "my-password"})
     with world.runtime.database.read() as connection:
         kept = connection.exec_driver_sql("SELECT scope FROM kept_answers").scalar_one()

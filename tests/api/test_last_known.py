@@ -12,7 +12,7 @@ from api.db.database import Database
 from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.util.clock import FakeClock
 from api.util.database_use import note_read
-from api.util.deadlines import is_in_a_hurry
+from api.util.deadlines import has_wait_limit
 from api.util.ids import current_request_id
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
@@ -168,4 +168,4 @@ def test_nothing_of_a_request_is_left_when_it_is_over(world: World):
     app = create_app(world.runtime.services)
     with app.test_client() as client:
         assert client.get("/api/v1/training/list").status_code == 200
-    assert (is_in_a_hurry(), current_request_id.get()) == (False, "")
+    assert (has_wait_limit(), current_request_id.get()) == (False, "")

@@ -1,4 +1,4 @@
-"""Snapshots as they come: Server-Sent Events and WebSocket, in process."""
+"""Streams of snapshots by Server-Sent Events and WebSocket, in process."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.api.streams import listen
 
 
 async def next_event(connection: Connection) -> tuple[int, Any]:
-    """The number and the JSON of the next Server-Sent Event."""
+    """Return the number and the JSON of the next Server-Sent Event."""
     while True:
         body = (await connection.hear()).get("body", b"")
         if body.startswith(b"id: "):
@@ -19,7 +19,7 @@ async def next_event(connection: Connection) -> tuple[int, Any]:
             return int(head.removeprefix("id: ")), json.loads(data.removeprefix("data: "))
 
 
-def test_stream_begins_with_the_latest_snapshot_and_goes_on(world: World):
+def test_stream_starts_with_the_latest_snapshot_and_continues(world: World):
     client = world.client
 
     async def talk() -> None:
@@ -53,7 +53,7 @@ def test_message_of_the_stream_is_the_status(world: World):
     assert message["timestamp"] == status["timestamp"]
 
 
-def test_socket_begins_with_the_latest_snapshot_and_goes_on(world: World):
+def test_socket_starts_with_the_latest_snapshot_and_continues(world: World):
     client = world.client
 
     async def talk() -> None:
@@ -69,7 +69,7 @@ def test_socket_begins_with_the_latest_snapshot_and_goes_on(world: World):
     client.run(talk())
 
 
-def test_what_a_socket_says_is_of_no_interest(world: World):
+def test_messages_from_a_socket_are_ignored(world: World):
     client = world.client
 
     async def talk() -> None:
@@ -85,7 +85,7 @@ def test_what_a_socket_says_is_of_no_interest(world: World):
     client.run(talk())
 
 
-def test_subscriber_that_leaves_is_forgotten(world: World):
+def test_disconnected_subscriber_is_forgotten(world: World):
     client = world.client
 
     async def talk() -> None:
@@ -103,7 +103,7 @@ def test_subscriber_that_leaves_is_forgotten(world: World):
     assert world.runtime.live.admission.streams == 0
 
 
-def test_stream_ends_when_the_server_ends(world: World):
+def test_stream_ends_with_the_server(world: World):
     client = world.client
 
     async def talk() -> Any:
@@ -116,7 +116,7 @@ def test_stream_ends_when_the_server_ends(world: World):
     assert (closing.name, closing.type, closing.data) == ("closing", "closing", {"reason": "server_ending"})
 
 
-def test_socket_is_told_that_the_server_goes_away(world: World):
+def test_socket_is_closed_with_going_away_when_the_server_ends(world: World):
     client = world.client
 
     async def talk() -> Any:
@@ -129,14 +129,14 @@ def test_socket_is_told_that_the_server_goes_away(world: World):
     assert (closing.type, closing.data, code) == ("closing", {"reason": "server_ending"}, 1001)
 
 
-def test_stream_after_the_end_is_unavailable(world: World):
+def test_stream_after_the_shutdown_is_unavailable(world: World):
     world.runtime.live.broker.close()
     answer = world.client.get(STREAM_PATH)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
 
 
-def test_one_stream_too_many_is_refused(make_world: MakeWorld):
+def test_stream_above_the_limit_is_rejected(make_world: MakeWorld):
     client = make_world(max_streams_per_client=2).client
 
     async def talk() -> Any:
@@ -150,7 +150,7 @@ def test_one_stream_too_many_is_refused(make_world: MakeWorld):
     assert later.status_code == 200
 
 
-def test_one_socket_too_many_is_refused_before_it_is_let_in(make_world: MakeWorld):
+def test_socket_above_the_limit_is_rejected_before_it_is_accepted(make_world: MakeWorld):
     client = make_world(max_streams=1).client
 
     async def talk() -> None:
@@ -167,7 +167,7 @@ def test_one_socket_too_many_is_refused_before_it_is_let_in(make_world: MakeWorl
     client.run(talk())
 
 
-def test_gpu_stream_takes_no_notice_of_a_query(world: World):
+def test_gpu_stream_ignores_its_query(world: World):
     async def talk() -> None:
         async with world.client.live(), listen(world.client, STREAM_PATH, "t=1") as stream:
             assert await stream.next() is not None

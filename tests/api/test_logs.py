@@ -1,4 +1,4 @@
-"""Pages of logs over HTTP, and what all answers about logs have in common."""
+"""Pages of logs by HTTP, and the common properties of all responses about logs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,17 +50,17 @@ def test_lines_have_number_offset_level_type_step_and_epoch(world: World, task_i
     }
 
 
-def test_a_log_that_has_not_begun_is_empty(world: World):
+def test_log_before_the_start_is_empty(world: World):
     page = logs(world, world.start())
     assert (page["logs"], page["total_lines"], page["end_offset"], page["has_more"]) == ([], 0, 0, False)
 
 
 @pytest.mark.parametrize("path", ["logs", "logs/search?keyword=a", "logs/download", "logs/stream"])
-def test_an_unknown_task_has_no_log(client: Client, path: str):
+def test_unknown_task_has_no_log(client: Client, path: str):
     assert failure_of(client.get(f"{TRAINING}/unknown/{path}"))["error"]["code"] == "task_not_found"
 
 
-def test_pages_go_on_where_the_one_before_ended(world: World, task_id: str):
+def test_pages_continue_where_the_previous_one_ended(world: World, task_id: str):
     found, offset = [], 0
     while True:
         page = logs(world, task_id, offset=offset, limit_bytes=40)
@@ -71,7 +71,7 @@ def test_pages_go_on_where_the_one_before_ended(world: World, task_id: str):
     assert found == list(LINES)
 
 
-def test_tail_level_type_and_since_choose_lines(world: World, task_id: str):
+def test_tail_level_type_and_since_select_lines(world: World, task_id: str):
     assert messages(logs(world, task_id, tail=2)) == list(LINES[-2:])
     assert messages(logs(world, task_id, tail=0)) == []
     assert messages(logs(world, task_id, level="warning")) == list(LINES[4:])
@@ -87,11 +87,11 @@ def test_tail_level_type_and_since_choose_lines(world: World, task_id: str):
 @pytest.mark.parametrize(
     ("word", "level"), [("WARN", "warning"), ("Warning", "warning"), ("ERROR", "error"), ("Info", "info")]
 )
-def test_levels_are_known_by_other_programs_words(world: World, task_id: str, word: str, level: str):
+def test_levels_are_accepted_in_other_spellings(world: World, task_id: str, word: str, level: str):
     assert messages(logs(world, task_id, level=word)) == messages(logs(world, task_id, level=level))
 
 
-def test_a_line_without_its_end_is_complete_once_the_task_has_finished(world: World):
+def test_unterminated_line_is_complete_once_the_task_has_finished(world: World):
     task_id = world.run()
     write(world, task_id, b"whole\nrest")
     page = logs(world, task_id)
@@ -102,7 +102,7 @@ def test_a_line_without_its_end_is_complete_once_the_task_has_finished(world: Wo
     assert (page["logs"][1]["is_complete"], page["next_offset"]) == (True, 10)
 
 
-def test_what_is_gone_is_told(world: World):
+def test_dropped_part_is_reported(world: World):
     task_id = world.run()
     content = b"".join(b"line %d\n" % number for number in range(2000))
     write(world, task_id, content, max_bytes=8192, segment_bytes=2048)
@@ -114,14 +114,14 @@ def test_what_is_gone_is_told(world: World):
     assert page["total_lines"] == 2000
 
 
-def test_text_is_one_message_a_line(world: World, task_id: str):
+def test_text_has_one_message_per_line(world: World, task_id: str):
     answer = world.client.get(f"{TRAINING}/{task_id}/logs", params={"format": "text", "tail": 2})
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == "".join(f"{line}\n" for line in LINES[-2:])
     assert answer.headers["x-next-offset"] == str(len(CONTENT))
 
 
-def test_hostile_bytes_are_shown_safely_and_kept_in_the_download(world: World):
+def test_hostile_bytes_are_shown_safely_and_unchanged_in_the_download(world: World):
     content = (
         b"\x1b[31mred\x1b[0m\x00\xff\n10%\r20%\r\n\x1b]0;title\x07shown\n<script>\xe2\x80\xae\n" + b"x" * 50_000 + b"\n"
     )
@@ -147,13 +147,13 @@ def test_hostile_bytes_are_shown_safely_and_kept_in_the_download(world: World):
         ("unknown=1", "/unknown"),
     ],
 )
-def test_a_wrong_question_is_refused_with_its_place(client: Client, world: World, query: str, pointer: str):
+def test_invalid_query_is_rejected_with_its_pointer(client: Client, world: World, query: str, pointer: str):
     answer = client.get(f"{TRAINING}/{world.start()}/logs?{query}")
     assert answer.status_code == 422
     assert pointer in [mistake["pointer"] for mistake in failure_of(answer)["error"]["errors"]]
 
 
-def test_the_servers_own_log_is_read_and_searched_alike(world: World):
+def test_servers_own_log_is_read_and_searched_alike(world: World):
     log = world.runtime.server_log
     log.write('{"time":"2026-01-01T00:00:00.000Z","level":"WARNING","message":"careful"}\nplain\n')
     log.flush()
@@ -164,7 +164,7 @@ def test_the_servers_own_log_is_read_and_searched_alike(world: World):
     assert (hit["line_number"], hit["task_id"]) == (1, None)
 
 
-def test_answers_are_of_their_declared_form(world: World, task_id: str):
+def test_responses_match_their_schemas(world: World, task_id: str):
     document = world.client.get("/openapi.json").json()
     for path in ("/api/v1/training/{task_id}/logs", "/api/v1/training/{task_id}/logs/search", "/api/v1/logs/search"):
         query = {"regex": ".", "context": 2} if path.endswith("search") else {}
@@ -173,7 +173,7 @@ def test_answers_are_of_their_declared_form(world: World, task_id: str):
         jsonschema.Draft202012Validator({**declared, "components": document["components"]}).validate(answer.json())
 
 
-def test_what_no_log_has_is_told_while_it_runs_and_over_all_attempts(world: World):
+def test_lost_output_is_reported_during_the_run_and_over_all_attempts(world: World):
     task_id = world.run()
     assert world.get(task_id)["log_lost_bytes"] is None
     world.executor.loses(world.uid(task_id), 70)

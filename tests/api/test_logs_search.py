@@ -1,4 +1,4 @@
-"""Searching logs over HTTP."""
+"""Searching logs by HTTP."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def search(world: World, path: str, **query: Any) -> Any:
     return world.client.data(path, params=query)
 
 
-def test_a_word_is_found_with_its_place_and_the_lines_around_it(world: World, task_id: str):
+def test_keyword_is_found_with_its_position_and_context(world: World, task_id: str):
     found = search(world, f"{TRAINING}/{task_id}/logs/search", keyword="Traceback", context=1)
     [hit] = found["results"]
     assert (hit["line_number"], hit["message"], hit["level"]) == (6, LINES[5], "error")
@@ -30,12 +30,12 @@ def test_a_word_is_found_with_its_place_and_the_lines_around_it(world: World, ta
     assert (found["task_id"], found["query"], found["total_matches"]) == (task_id, "Traceback", 1)
 
 
-def test_matches_are_not_counted_when_the_search_stops_before_the_end(world: World, task_id: str):
+def test_matches_are_not_counted_if_the_search_stops_early(world: World, task_id: str):
     found = search(world, f"{TRAINING}/{task_id}/logs/search", regex="[a-z]", limit=1)
     assert (len(found["results"]), found["query"], found["total_matches"]) == (1, "[a-z]", None)
 
 
-def test_a_search_goes_on_where_it_stopped(world: World, task_id: str):
+def test_search_continues_where_it_stopped(world: World, task_id: str):
     path, found, offset = f"{TRAINING}/{task_id}/logs/search", [], 0
     while offset is not None:
         part = search(world, path, regex="[a-z]", limit=1, offset=offset)
@@ -45,7 +45,7 @@ def test_a_search_goes_on_where_it_stopped(world: World, task_id: str):
     assert found == list(LINES)
 
 
-def test_filters_restrict_what_is_found(world: World, task_id: str):
+def test_filters_restrict_the_results(world: World, task_id: str):
     path = f"{TRAINING}/{task_id}/logs/search"
     assert [hit["line_number"] for hit in search(world, path, regex=".", level="error")["results"]] == [6, 7, 8]
     assert [hit["line_number"] for hit in search(world, path, regex=".", type="train")["results"]] == [2, 5]
@@ -70,7 +70,7 @@ def test_all_tasks_are_searched_newest_first_and_page_by_page(world: World):
 
 
 @pytest.mark.parametrize("pattern", ["((", "a{2000}", r"(?=x)", r"\A", "*"])
-def test_what_re2_refuses_is_refused_with_its_reason(world: World, task_id: str, pattern: str):
+def test_pattern_that_re2_rejects_is_rejected_with_its_reason(world: World, task_id: str, pattern: str):
     answer = world.client.get(f"{TRAINING}/{task_id}/logs/search", params={"regex": pattern})
     assert answer.status_code == 400
     assert failure_of(answer)["error"]["code"] == "invalid_pattern"
@@ -81,12 +81,12 @@ def test_what_re2_refuses_is_refused_with_its_reason(world: World, task_id: str,
     "query",
     [{}, {"keyword": "a", "regex": "a"}, {"keyword": ""}, {"regex": "a" * 1001}, {"keyword": "a", "context": 21}],
 )
-def test_a_search_without_a_sound_pattern_is_refused(world: World, task_id: str, query: dict[str, Any]):
+def test_search_without_a_valid_pattern_is_rejected(world: World, task_id: str, query: dict[str, Any]):
     for path in (f"{TRAINING}/{task_id}/logs/search", "/api/v1/logs/search", "/api/v1/system/logs/search"):
         assert world.client.get(path, params=query).status_code == 422
 
 
-def test_one_search_too_many_is_told_to_come_again(world: World, task_id: str):
+def test_too_many_searches_are_told_to_retry(world: World, task_id: str):
     searches = world.runtime.services.logs._searches
     while searches.acquire(blocking=False):
         continue

@@ -1,4 +1,4 @@
-"""Following logs over HTTP."""
+"""Following logs by HTTP."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ async def next_event(connection: Connection) -> dict[str, Any]:
             return {**fields, "data": json.loads(fields["data"])}
 
 
-def test_a_stream_sends_the_log_as_it_grows_and_how_the_task_ended(world: World, task_id: str):
+def test_stream_sends_the_growing_log_and_how_the_task_ended(world: World, task_id: str):
     client = world.client
 
     async def talk() -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def test_a_stream_sends_the_log_as_it_grows_and_how_the_task_ended(world: World,
 
 
 @pytest.mark.parametrize("query", [b"", b"offset=0"])
-def test_the_last_id_goes_before_the_query(world: World, query: bytes):
+def test_last_event_id_takes_precedence_over_the_query(world: World, query: bytes):
     task_id = world.run()
     write(world, task_id, CONTENT)
     world.end(task_id)
@@ -75,7 +75,7 @@ def test_the_last_id_goes_before_the_query(world: World, query: bytes):
     ("query", "pointers"),
     [("offset=x&level=loud&foo=1", {"/offset", "/level", "/foo"}), ("tail=1&offset=1", {""}), ("type=a", {"/type"})],
 )
-def test_a_stream_that_is_asked_for_wrongly_is_refused(world: World, task_id: str, query: str, pointers: set[str]):
+def test_invalid_request_of_a_stream_is_rejected(world: World, task_id: str, query: str, pointers: set[str]):
     answer = world.client.get(f"{TRAINING}/{task_id}/logs/stream?{query}")
     assert answer.status_code == 422
     assert {mistake["pointer"] for mistake in failure_of(answer)["error"]["errors"]} == pointers
@@ -95,7 +95,7 @@ def test_head_of_a_stream_ends(world: World, task_id: str):
     assert (start["status"], end.get("body", b"")) == (200, b"")
 
 
-def test_streams_end_when_the_server_does_and_say_so(world: World, task_id: str):
+def test_streams_end_with_the_server_and_say_so(world: World, task_id: str):
     client = world.client
 
     async def talk() -> dict[str, Any]:

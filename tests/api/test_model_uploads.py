@@ -30,8 +30,8 @@ def weights(shapes: Any = LORA) -> bytes:
 
 
 def send(uploads: Uploads, content: bytes, **metadata: str) -> dict[str, Any]:
-    told = {"kind": "model", "name": "cats", "filename": "cats.safetensors", "dataset": "", **metadata}
-    return uploads.taken(content, **told)
+    reported = {"kind": "model", "name": "cats", "filename": "cats.safetensors", "dataset": "", **metadata}
+    return uploads.taken(content, **reported)
 
 
 def test_upload_becomes_a_version(uploads: Uploads):
@@ -49,25 +49,25 @@ def test_upload_becomes_a_version(uploads: Uploads):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         (weights()[:-1], "is cut off|is shorter|byte"),
         (b"version https://git-lfs.github.com/spec/v1\noid x", "Git LFS"),
-        (b"<!DOCTYPE html><title>Sign in</title>", "page of a web site"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "is a web page"),
         (b"GGUF" + bytes(60), "GGUF"),
         (pickle.dumps({"w": 1}), "can hold code"),
         (b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + bytes(18), "can hold code"),
-        (b"nothing", "no safetensors"),
+        (b"nothing", "not a safetensors"),
     ],
 )
-def test_what_is_no_model_is_refused_with_what_it_is(uploads: Uploads, content: bytes, said: str):
+def test_file_that_is_not_a_model_is_rejected_with_the_reason(uploads: Uploads, content: bytes, text: str):
     failed = send(uploads, content)
     assert (failed["status"], failed["problem"]["code"]) == ("failed", "weights_refused")
-    assert any(word in failed["problem"]["message"] for word in said.split("|"))
+    assert any(word in failed["problem"]["message"] for word in text.split("|"))
     assert uploads.world.client.get(f"{REGISTRY}/cats").status_code == 404
 
 
-def test_pickle_is_taken_by_its_hash_alone(uploads: Uploads):
+def test_pickle_is_accepted_only_with_its_hash(uploads: Uploads):
     content = pickle.dumps({"w": 1})
     other = send(uploads, content, filename="cats.pth", sha256="0" * 64)
     assert (other["status"], other["problem"]["code"]) == ("failed", "checksum_mismatch")
@@ -76,11 +76,11 @@ def test_pickle_is_taken_by_its_hash_alone(uploads: Uploads):
     assert (made["file_name"], made["format"]["kind"]) == ("cats-v1.pth", None)
 
 
-def test_file_of_another_slot_is_refused_with_both_names(uploads: Uploads):
+def test_file_for_another_slot_is_rejected_with_both_names(uploads: Uploads):
     vae = weights({name: [1] if len(shape) == 1 else shape for name, shape in STAND_INS["vae-flux"].items()})
     failed = send(uploads, vae, model_type="flux", component="transformer_path")
     assert failed["problem"]["code"] == "weights_refused"
-    assert "as transformer_path of flux belongs" in failed["problem"]["message"]
+    assert "but transformer_path of flux needs" in failed["problem"]["message"]
     assert send(uploads, vae, model_type="z_image", component="vae")["status"] == "completed"
 
 
@@ -97,20 +97,18 @@ def test_file_of_another_slot_is_refused_with_both_names(uploads: Uploads):
         ({"kind": "other"}, "/Upload-Metadata/kind"),
     ],
 )
-def test_metadata_that_make_no_sense_are_told_at_the_beginning(
-    uploads: Uploads, metadata: dict[str, str], pointer: str
-):
+def test_invalid_metadata_is_rejected_before_the_upload(uploads: Uploads, metadata: dict[str, str], pointer: str):
     refused = uploads.begin(9, **{"kind": "model", "name": "cats", **metadata})
     assert refused.status_code == 422
     assert pointer in [each["pointer"] for each in refused.json()["error"]["errors"]]
 
 
-def test_upload_that_was_not_noted_makes_no_second_version(uploads: Uploads):
-    told = {"kind": "model", "name": "cats", "filename": "c.safetensors", "dataset": ""}
-    url = uploads.upload(weights(), **told)
+def test_upload_with_a_lost_result_makes_no_second_version(uploads: Uploads):
+    reported = {"kind": "model", "name": "cats", "filename": "c.safetensors", "dataset": ""}
+    url = uploads.upload(weights(), **reported)
     intake = uploads.world.runtime.library.uploads.intake
     with patch.object(UploadStore, "complete", side_effect=DatabaseUnavailable):
-        intake.take_models()
+        intake.process_models()
     assert uploads.get(url)["status"] == "received"
     intake._pauses.clear()
     uploads.take()
@@ -119,7 +117,7 @@ def test_upload_that_was_not_noted_makes_no_second_version(uploads: Uploads):
     assert uploads.world.client.data(f"{REGISTRY}/cats")["versions"] == 1
 
 
-def test_model_of_somebody_else_gets_no_version(make_world: MakeWorld):
+def test_model_of_another_user_gets_no_version(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob = (Uploads(world.signed_in(name)) for name in ("ann", "bob"))
     send(ann, weights())
@@ -131,7 +129,7 @@ def test_model_of_somebody_else_gets_no_version(make_world: MakeWorld):
     assert carl.begin(9, kind="model", name="dogs").json()["error"]["code"] == "forbidden"
 
 
-def test_upload_under_way_is_looked_into(uploads: Uploads):
+def test_unfinished_upload_is_examined(uploads: Uploads):
     content = weights()
     url = uploads.begun(len(content), kind="model", name="cats", filename="c.safetensors")
     uploads.send(url, 0, content[:-10])
@@ -145,14 +143,14 @@ def test_upload_under_way_is_looked_into(uploads: Uploads):
     assert both.status_code == 422
 
 
-def test_upload_of_others_is_not_looked_into(make_world: MakeWorld):
+def test_upload_of_another_user_is_not_examined(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = (Uploads(world.signed_in(name)) for name in ("ann", "bob"))
     url = ann.begun(100, kind="model", name="cats", filename="c.safetensors")
     assert bob.world.client.post(VALIDATE, json={"upload_id": url.rpartition("/")[2]}).status_code == 404
 
 
-def test_begun_upload_is_listed_with_its_kind(uploads: Uploads):
+def test_started_upload_is_listed_with_its_kind(uploads: Uploads):
     uploads.begun(10, kind="model", name="cats", filename="c.safetensors")
     (row,) = uploads.world.client.data(UPLOADS)["uploads"]
     assert (row["kind"], row["dataset"]) == ("model", None)

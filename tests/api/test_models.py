@@ -4,7 +4,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api.domain.measured_memory import MemoryFacts, MemoryRun
-from api.training.memory_runs import keep_memory_run
+from api.training.memory_runs import store_memory_run
 from tests.api.conftest import MakeWorld
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_images, make_root
@@ -12,7 +12,7 @@ from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_images, mak
 MODELS = "/api/v1/models"
 
 
-def test_models_are_listed_with_what_is_here(make_world: MakeWorld, tmp_path: Path):
+def test_models_are_listed_with_their_local_files(make_world: MakeWorld, tmp_path: Path):
     client = make_world(models_directories=(tmp_path / "comfy",)).client
     assert len(client.data(f"{MODELS}/list")["models"]) == 24
     checkpoint = write_stand_in(tmp_path / "comfy" / "checkpoints" / "xl.safetensors", STAND_INS["sdxl"])
@@ -23,7 +23,7 @@ def test_models_are_listed_with_what_is_here(make_world: MakeWorld, tmp_path: Pa
     assert (len(page["models"]), page["pagination"]["has_more"]) == (1, False)
 
 
-def test_preset_is_a_request_for_a_start(make_world: MakeWorld):
+def test_preset_is_a_valid_request_for_a_training(make_world: MakeWorld):
     client = make_world().client
     found = client.data(f"{MODELS}/qwen_image/presets?dataset=/srv/photos")["presets"]
     assert [preset["name"] for preset in found] == ["24gb"]
@@ -35,7 +35,7 @@ def test_preset_is_a_request_for_a_start(make_world: MakeWorld):
     assert {"/config/model/transformer_path", "/dataset/directories/0/path"} <= pointers
 
 
-def test_file_is_told_by_its_content(make_world: MakeWorld, tmp_path: Path):
+def test_file_is_recognised_by_its_content(make_world: MakeWorld, tmp_path: Path):
     client = make_world().client
     path = write_stand_in(tmp_path / "model.bin", STAND_INS["vae-flux2"])
     body = {"path": str(path.rename(tmp_path / "model.safetensors")), "model_id": "flux2", "key": "vae"}
@@ -44,22 +44,22 @@ def test_file_is_told_by_its_content(make_world: MakeWorld, tmp_path: Path):
     assert {"model_id": "ideogram4", "key": "vae"} in found["places"]
 
 
-def test_file_is_judged_as_the_check_of_a_training_judges_it(make_world: MakeWorld, tmp_path: Path):
+def test_examined_file_has_the_findings_of_the_training_check(make_world: MakeWorld, tmp_path: Path):
     client = make_world(diffusion_pipe_root=make_root(tmp_path), diffusion_pipe_python=PYTHON).client
     path = write_stand_in(tmp_path / "ae.bin", STAND_INS["vae-flux"])
-    told = client.post(f"{MODELS}/validate", json={"path": str(path), "model_id": "z_image", "key": "vae"})
-    found = told.json()["data"]
+    result = client.post(f"{MODELS}/validate", json={"path": str(path), "model_id": "z_image", "key": "vae"})
+    found = result.json()["data"]
     assert (found["fits"], [each["pointer"] for each in found["errors"]]) == (False, ["/config/model/vae"])
     config = {"model": {"type": "z_image", "dtype": "bfloat16", "vae": str(path)}}
     request = {"model_type": "z_image", "config": config, "dataset": {}}
     errors = client.post("/api/v1/training/validate", json=request).json()["data"]["errors"]
     assert [each for each in errors if each["pointer"] == "/config/model/vae"] == found["errors"]
     unknown = write_stand_in(tmp_path / "x.safetensors", {"w": [4]})
-    told = client.post(f"{MODELS}/validate", json={"path": str(unknown), "model_id": "z_image", "key": "vae"})
-    assert (told.json()["data"]["fits"], len(told.json()["data"]["warnings"])) == (None, 1)
+    result = client.post(f"{MODELS}/validate", json={"path": str(unknown), "model_id": "z_image", "key": "vae"})
+    assert (result.json()["data"]["fits"], len(result.json()["data"]["warnings"])) == (None, 1)
 
 
-def test_what_is_not_there_is_404(make_world: MakeWorld):
+def test_missing_models_and_files_are_404(make_world: MakeWorld):
     client = make_world().client
     assert client.post(f"{MODELS}/validate", json={"path": "/nowhere/x"}).json()["error"]["code"] == "weights_not_found"
     assert client.get(f"{MODELS}/nothing/presets").json()["error"]["code"] == "model_not_found"
@@ -67,14 +67,14 @@ def test_what_is_not_there_is_404(make_world: MakeWorld):
     assert client.post(f"{MODELS}/validate", json={"path": "/x", "key": "vae"}).status_code == 422
 
 
-def test_looking_into_files_needs_a_permission(make_world: MakeWorld):
+def test_examining_files_needs_a_permission(make_world: MakeWorld):
     world = make_world(auth="required")
     viewer = world.signed_in("vera", "viewer").client
     assert viewer.get(f"{MODELS}/list").status_code == 200
     assert viewer.post(f"{MODELS}/validate", json={"path": "/x"}).status_code == 403
 
 
-def test_every_key_of_a_model_type_is_told(make_world: MakeWorld):
+def test_every_key_of_a_model_type_is_described(make_world: MakeWorld):
     client = make_world().client
     tables = client.data(f"{MODELS}/wan/settings")["tables"]
     assert [(table["file"], table["name"]) for table in tables] == [
@@ -101,7 +101,7 @@ def test_configuration_has_two_forms(make_world: MakeWorld):
     assert client.post(f"{MODELS}/flux/convert", json=both).status_code == 422
 
 
-def test_what_trainings_used_here_replaces_the_estimate(make_world: MakeWorld, tmp_path: Path):
+def test_measured_memory_replaces_the_estimate(make_world: MakeWorld, tmp_path: Path):
     stand_ins = {"transformer_path": "qwen-image", "text_encoder_path": "qwen-2.5-vl-7b", "vae_path": "vae-qwen-image"}
     for key, name in stand_ins.items():
         write_stand_in(tmp_path / "models" / f"{key}.safetensors", STAND_INS[name])
@@ -124,11 +124,11 @@ def test_what_trainings_used_here_replaces_the_estimate(make_world: MakeWorld, t
     facts = TypeAdapter(MemoryFacts).validate_python(before["memory"]["facts"])
     with world.runtime.database.write() as connection:
         for number, peak in enumerate((21_000, 21_914, 20_000)):
-            keep_memory_run(connection, f"t{number}/1", MemoryRun(facts, peak), 0.0)
+            store_memory_run(connection, f"t{number}/1", MemoryRun(facts, peak), 0.0)
     after = planned()
     assert (after["memory"]["origin"], after["memory"]["runs"], after["memory"]["most_mb"]) == ("measured", 3, 21_914)
     assert after["estimated_memory_mb"] == 21_914
-    assert after["memory_basis"] == "measured in 3 runs here with the same settings: 21.4 GB at most."
+    assert after["memory_basis"] == "measured in 3 runs here with the same settings: at most 21.4 GB."
     preset = world.client.data(f"{MODELS}/qwen_image/presets/24gb?dataset={images}")
     assert (preset["memory"]["runs"], preset["memory"]["most_mb"]) == (3, 21_914)
     assert world.client.data(f"{MODELS}/wan/presets")["presets"][0]["memory"] is None

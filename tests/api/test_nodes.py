@@ -1,4 +1,4 @@
-"""Machines by the API: told of by nodes with keys of their own, listed, drained and forgotten."""
+"""Nodes through the API: reported with their own keys, listed, drained and forgotten."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ def publish(world: World) -> None:
     world.gpus.check_freshness()
 
 
-def test_a_machine_alone_is_one_node_and_its_gpus_name_none(world: World):
+def test_single_machine_is_one_node_and_its_gpus_name_none(world: World):
     (node,) = world.client.data(NODES)["nodes"]
     assert (node["state"], node["is_this_server"], node["gpus"]["total"]) == ("up", True, 4)
     assert "node" not in world.client.data(f"{GPUS}/0")
     assert "nodes" not in world.client.data(f"{GPUS}/status")
 
 
-def test_a_node_that_tells_of_itself_is_seen_everywhere(world: World):
+def test_reporting_node_is_visible_everywhere(world: World):
     assert tell(world.client).status_code == 200
     publish(world)
     client = world.client
@@ -42,7 +42,7 @@ def test_a_node_that_tells_of_itself_is_seen_everywhere(world: World):
         assert client.data(f"{GPUS}/{name}/details")["node"] == "gpu2"
     assert client.data(f"{GPUS}/gpu2:7/processes")["node"] == "gpu2"
     assert client.data(f"{GPUS}/gpu2:7/history")["node"] == "gpu2"
-    assert client.data(f"{GPUS}/events?node=gpu2")["events"][0]["message"] == "node gpu2: it is there"
+    assert client.data(f"{GPUS}/events?node=gpu2")["events"][0]["message"] == "node gpu2: it is up"
     assert [node["name"] for node in client.data("/api/v1/system/overview")["nodes"]][1] == "gpu2"
     text = client.get("/metrics").text
     assert f'uuid="{uuid_of(7)}",node="gpu2"' in text
@@ -51,8 +51,8 @@ def test_a_node_that_tells_of_itself_is_seen_everywhere(world: World):
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "node_not_found"), path
 
 
-def test_events_of_a_machine_are_its_own_and_outlive_it(world: World):
-    # Of one machine alone no event names it.
+def test_events_of_a_node_are_kept_after_it_is_forgotten(world: World):
+    # Events of a single machine do not name it.
     body = {"gpu_ids": [0], "task_type": "training", "task_id": "mine"}
     world.client.post(f"{GPUS}/tasks", json=body)
     own = world.client.data(NODES)["nodes"][0]["name"]
@@ -61,16 +61,16 @@ def test_events_of_a_machine_are_its_own_and_outlive_it(world: World):
     publish(world)
     assert world.client.data(f"{GPUS}/events?node={own}")["events"] == before != []
     assert world.client.data(f"{GPUS}/events?gpu_id={own}:0")["events"] == before
-    (told,) = world.client.data(f"{GPUS}/events?node=gpu2")["events"]
+    (result,) = world.client.data(f"{GPUS}/events?node=gpu2")["events"]
     tell(world.client, leaves=True)
     publish(world)
     assert world.client.delete(f"{NODES}/gpu2").status_code == 200
     publish(world)
     assert world.client.get(f"{GPUS}/status?node=gpu2").status_code == 404
-    assert told in world.client.data(f"{GPUS}/events?node=gpu2")["events"]
+    assert result in world.client.data(f"{GPUS}/events?node=gpu2")["events"]
 
 
-def test_who_is_refused_gpus_of_several_machines_is_told_of_each_with_its_own(world: World):
+def test_rejected_claim_names_the_gpus_of_each_machine(world: World):
     tell(world.client)
     publish(world)
     own = world.client.data(NODES)["nodes"][0]["name"]
@@ -79,16 +79,16 @@ def test_who_is_refused_gpus_of_several_machines_is_told_of_each_with_its_own(wo
     refused = world.client.post(f"{GPUS}/tasks", json={**body, "task_id": "next"}).json()
     assert refused["error"]["detail"] == f"GPU {own}:0 is held by mine."
     assert refused["data"]["available_gpus"] == [f"{own}:1", f"{own}:2", f"{own}:3", "gpu2:7"]
-    # Nothing can be started on the other machine.
-    wish = {"model_type": "toy", "config": {"epochs": 1}}
-    refused = world.client.post("/api/v1/training/start", json={**wish, "gpu_count": 4, "queue": False}).json()
+    # Nothing can start on the other machine.
+    request = {"model_type": "toy", "config": {"epochs": 1}}
+    refused = world.client.post("/api/v1/training/start", json={**request, "gpu_count": 4, "queue": False}).json()
     assert f"GPU {own}:0 is held by mine" in refused["error"]["detail"]
     assert refused["data"]["available_gpus"] == [f"{own}:1", f"{own}:2", f"{own}:3"]
-    mistaken = world.client.post("/api/v1/training/start", json={**wish, "gpu_id": "gpu2:7"}).json()
-    assert "a machine on which trainings are started" in mistaken["error"]["errors"][0]["message"]
+    mistaken = world.client.post("/api/v1/training/start", json={**request, "gpu_id": "gpu2:7"}).json()
+    assert "No node on which trainings can start" in mistaken["error"]["errors"][0]["message"]
 
 
-def test_a_program_holds_another_machines_gpu_by_uuid(world: World):
+def test_program_registers_a_gpu_of_another_machine_by_uuid(world: World):
     tell(world.client)
     publish(world)
     body = {"gpu_ids": ["gpu2:7"], "task_type": "training", "task_id": "mine"}
@@ -98,7 +98,7 @@ def test_a_program_holds_another_machines_gpu_by_uuid(world: World):
     assert tell(world.client).json()["data"]["held"][0]["gpu_uuids"] == [uuid_of(7)]
 
 
-def test_nothing_new_starts_on_a_drained_machine_and_what_waits_says_why(world: World):
+def test_drained_node_starts_nothing_and_queued_tasks_say_why(world: World):
     own = world.client.data(NODES)["nodes"][0]["name"]
     running = world.run()
     drained = world.client.post(f"{NODES}/{own}/drain", json={"reason": "its fans are replaced"})
@@ -113,7 +113,7 @@ def test_nothing_new_starts_on_a_drained_machine_and_what_waits_says_why(world: 
     assert world.get(waiting)["status"] == "starting"
 
 
-def test_who_drains_a_machine_is_audited(world: World):
+def test_drain_is_audited(world: World):
     own = world.client.data(NODES)["nodes"][0]["name"]
     world.client.post(f"{NODES}/{own}/drain", json={"reason": "fans"})
     entry = world.client.data("/api/v1/auth/audit")["entries"][0]
@@ -132,24 +132,24 @@ def test_who_drains_a_machine_is_audited(world: World):
         b"\x00garbage",
     ],
 )
-def test_garbage_from_a_node_is_refused_and_changes_nothing(world: World, body: bytes):
+def test_invalid_report_is_rejected_and_changes_nothing(world: World, body: bytes):
     answer = world.client.post(f"{NODES}/gpu2/report", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert len(world.client.data(NODES)["nodes"]) == 1
 
 
-def test_a_huge_report_is_refused(world: World):
+def test_huge_report_is_rejected(world: World):
     body = b'{"report": {"a": "' + b"x" * 2**21 + b'"}}'
     answer = world.client.post(f"{NODES}/gpu2/report", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
 
 
-def test_a_nodes_key_tells_and_does_nothing_else_until_it_is_revoked(make_world: MakeWorld):
+def test_nodes_key_may_only_report_until_it_is_revoked(make_world: MakeWorld):
     world = make_world(source=FakeSource(count=1), auth="required")
     key, shown = world.make_key("gpu2", None, permissions=["nodes:report"])
     node = world.client.showing({"Authorization": f"Bearer {shown}"})
     assert tell(node).status_code == 200
-    # It speaks for one machine, also where nobody has another's name.
+    # The key is for one machine, even if the other name is unused.
     assert "gpu2" in tell(node, "gpu3").json()["message"]
     for path in (NODES, f"{GPUS}/status", "/api/v1/training/list"):
         assert node.get(path).status_code == 403
@@ -160,7 +160,7 @@ def test_a_nodes_key_tells_and_does_nothing_else_until_it_is_revoked(make_world:
 
 
 @pytest.mark.parametrize("path", [GPU_STREAM, GPU_SOCKET])
-def test_a_stream_of_one_node_has_what_its_status_has(world: World, path: str):
+def test_stream_of_a_node_has_the_content_of_its_status(world: World, path: str):
     tell(world.client)
     publish(world)
     status = world.client.data(f"{GPUS}/status?node=gpu2")
@@ -175,8 +175,8 @@ def test_a_stream_of_one_node_has_what_its_status_has(world: World, path: str):
 
 @pytest.mark.parametrize("path", [GPU_STREAM, GPU_SOCKET])
 @pytest.mark.parametrize("query", ["node=gpu9", "node=", f"node={'x' * 256}"])
-def test_a_stream_of_an_unknown_node_is_refused_as_its_status_is(shared_world: World, path: str, query: str):
-    told = shared_world.client.get(f"{GPUS}/status?{query}")
+def test_stream_of_an_unknown_node_is_rejected_like_its_status(shared_world: World, path: str, query: str):
+    result = shared_world.client.get(f"{GPUS}/status?{query}")
 
     status, answer = refusal(shared_world.client, path, query)
-    assert (status, answer["error"]["code"]) == (told.status_code, told.json()["error"]["code"])
+    assert (status, answer["error"]["code"]) == (result.status_code, result.json()["error"]["code"])

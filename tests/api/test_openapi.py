@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, complete and true."""
+"""The OpenAPI document is valid, complete and correct."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def test_document_is_valid_openapi_3_1(document: dict[str, Any]):
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_document_is_compressed_and_known_by_its_etag(client: Client):
+def test_document_is_compressed_and_has_an_etag(client: Client):
     whole = client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
     zipped = client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
     assert zipped.headers["content-encoding"] == "gzip"
@@ -45,7 +45,7 @@ def test_document_is_compressed_and_known_by_its_etag(client: Client):
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_document_holds_every_route(world: World, document: dict[str, Any]):
+def test_document_contains_every_route(world: World, document: dict[str, Any]):
     app = create_app(world.runtime.services)
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
@@ -57,7 +57,7 @@ def test_document_holds_every_route(world: World, document: dict[str, Any]):
     assert routes == documented
 
 
-def test_every_operation_has_a_name_of_its_own_and_a_summary(document: dict[str, Any]):
+def test_every_operation_has_a_unique_id_and_a_summary(document: dict[str, Any]):
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names))
@@ -76,14 +76,14 @@ def test_each_type_is_one_component_under_its_own_title(document: dict[str, Any]
 
 
 @pytest.mark.parametrize("wish", [{"gpu_id": 0, "gpu_count": 2}, {"gpu_ids": [0], "gpu_count": 1}])
-def test_fields_that_exclude_each_other_do_so_in_the_schema(document: dict[str, Any], wish: dict[str, Any]):
+def test_schema_forbids_mutually_exclusive_fields(document: dict[str, Any], wish: dict[str, Any]):
     schema = {"$ref": "#/components/schemas/StartBody", "components": document["components"]}
     validator = jsonschema.Draft202012Validator(schema)
     assert not validator.is_valid(TOY | wish)
     assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
 
 
-def test_nothing_that_is_sent_has_a_default_that_would_make_clients_send_it(document: dict[str, Any]):
+def test_request_fields_have_no_defaults_that_clients_would_send(document: dict[str, Any]):
     schemas = document["components"]["schemas"]
     assert set(schemas["QuotaBounds"]["properties"]) == {"gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"}
     for operation in [each for path in document["paths"].values() for each in path.values()]:
@@ -92,7 +92,7 @@ def test_nothing_that_is_sent_has_a_default_that_would_make_clients_send_it(docu
 
 
 def defaults_below(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
-    """The fields with a `default`, in a schema and all that it refers to."""
+    """Yield the fields with a `default`, in a schema and all schemas below it."""
     found = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     for name, field in found.get("properties", {}).items():
         if "default" in field:
@@ -102,7 +102,7 @@ def defaults_below(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[
                 yield from defaults_below(held, schemas)
 
 
-def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
+def test_every_creation_accepts_an_idempotency_key(document: dict[str, Any]):
     creations = [each for path in document["paths"].values() for each in path.values() if "201" in each["responses"]]
     assert creations
     for operation in creations:
@@ -110,13 +110,13 @@ def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
 
 
 @pytest.mark.parametrize("path", ["models/download", "preprocess/start", "preprocess/upload"])
-def test_creations_that_are_under_way_take_one_too(document: dict[str, Any], path: str):
+def test_asynchronous_creations_accept_an_idempotency_key(document: dict[str, Any], path: str):
     operation = document["paths"][f"/api/v1/{path}"]["post"]
     assert [each["name"] for each in operation["parameters"]] == ["Idempotency-Key"]
     assert not [name for name in operation if name.startswith("x-")]
 
 
-def test_every_operation_says_what_a_failure_looks_like(document: dict[str, Any]):
+def test_every_operation_describes_its_errors(document: dict[str, Any]):
     for path in document["paths"].values():
         for operation in path.values():
             assert "default" in operation["responses"]
@@ -128,7 +128,7 @@ def test_every_stream_is_described(document: dict[str, Any], world: World):
 
 
 def check(document: dict[str, Any], path: str, method: str, answer: Any) -> None:
-    """Validates an answer against the schema that the document declares for it."""
+    """Validate a response against the schema that the document declares for it."""
     responses = document["paths"][path][method]["responses"]
     response = responses.get(str(answer.status_code), responses["default"])
     if "$ref" in response:
@@ -165,7 +165,7 @@ ALERT_BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def walk(client: Client, document: dict[str, Any], training: str = "walked") -> set[int]:
-    """One request to every operation, each answer against its schema; the statuses."""
+    """Send one request to every operation, check each response against its schema, and return the statuses."""
     registration = {"gpu_ids": [0], "task_type": "training", "task_id": "walked", "description": "a walk"}
     bodies = {"patch": {"progress": 5.5}, "post": {}}
     own = {
@@ -215,19 +215,19 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
                 continue
             check(document, path, method, answer)
             if path == "/api/v1/training/cache":
-                # The toy of the others trains on no dataset.
+                # The toy of the other requests uses no dataset.
                 assert answer.status_code == 422
                 continue
             statuses.add(answer.status_code)
     return statuses
 
 
-def test_every_answer_of_a_walk_is_of_its_declared_form(client: Client, document: dict[str, Any]):
+def test_every_response_matches_its_schema(client: Client, document: dict[str, Any]):
     assert 422 not in walk(client, document)
 
 
-def test_answers_about_a_training_are_of_their_declared_form(world: World, document: dict[str, Any]):
-    # The document takes a while to be made, and what was read before it would be too old to be offered.
+def test_responses_about_a_training_match_their_schemas(world: World, document: dict[str, Any]):
+    # Building the document takes so long that earlier readings would be too old.
     world.sweep()
     running, stopping, failed, done = (world.run() for _ in range(4))
     waiting = world.start(gpu_count=4)
@@ -249,7 +249,7 @@ def test_answers_about_a_training_are_of_their_declared_form(world: World, docum
     walk(world.client, document, done)
 
 
-def test_answers_about_broken_gpus_are_of_their_declared_form(fake_world: World, source: FakeSource):
+def test_responses_about_broken_gpus_match_their_schemas(fake_world: World, source: FakeSource):
     document = fake_world.client.get("/openapi.json").json()
     training = fake_world.run(gpu_id=0)
     source.faults[0] = GPUFault(FaultKind.LOST, "fell off the bus")
@@ -263,7 +263,7 @@ def test_answers_about_broken_gpus_are_of_their_declared_form(fake_world: World,
     walk(fake_world.client, document, training)
 
 
-def test_answers_before_any_gpu_was_found_are_of_their_declared_form(make_world):
+def test_responses_before_any_gpu_is_found_match_their_schemas(make_world):
     source = FakeSource(count=0)
     source.problem = SourceFault("driver not loaded", "load it", 9)
     client = make_world(source).client
@@ -271,12 +271,12 @@ def test_answers_before_any_gpu_was_found_are_of_their_declared_form(make_world)
 
 
 @pytest.mark.parametrize("boards", ["NVIDIA H100 80GB HBM3", "NVIDIA GeForce RTX 5090"])
-def test_answers_of_any_board_are_of_their_declared_form(make_world, boards: str):
+def test_responses_for_any_board_match_their_schemas(make_world, boards: str):
     client = make_world(simulated_gpus=boards).client
     walk(client, client.get("/openapi.json").json())
 
 
-def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
+def test_optional_bodies_are_not_required(document: dict[str, Any]):
     required = {
         path: operations["post"]["requestBody"]["required"]
         for path, operations in document["paths"].items()
@@ -297,17 +297,17 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
     }
 
 
-def test_documents_are_made_without_a_request(world: World):
+def test_document_is_built_without_a_request(world: World):
     assert create_app(world.runtime.services).spec["info"]["title"] == "Diffusion-Pipe API"
     assert main.create_shell(world.runtime) is not None
 
 
-#: What leads to a sign-in asks for none.
+#: The sign-in itself requires no key.
 SIGN_IN = ("login", "ways", "oidc/login", "oidc/callback")
 
 
 @pytest.mark.parametrize(("auth", "needed"), [("off", [{}]), ("required", [])])
-def test_the_document_says_which_operations_need_a_key(make_world, auth: str, needed: list[Any]):
+def test_document_marks_the_operations_that_require_a_key(make_world, auth: str, needed: list[Any]):
     world = make_world(auth=auth)
     document = world.client.get("/openapi.json", headers=world.key("root", "admin")).json()
     assert document["security"] == [*needed, {"key": []}, {"session": []}]

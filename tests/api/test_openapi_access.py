@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about keys, against a service that asks for them."""
+"""The OpenAPI document's statements about keys, against a service that requires them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ OPEN = {(operation.method, operation.pattern) for operation in OperationTable().
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One server that asks for keys, and counts nothing."""
+    """One server that requires keys, without rate limits."""
     settings_: dict[str, Any] = {"auth": "required", "rate_limits": (), "min_free_disk_mb": 0}
     settings_ |= {"caption_endpoint": "http://127.0.0.1:9/v1", "caption_model": "nobody-answers"}
     storage = tmp_path_factory.mktemp("access")
@@ -59,11 +59,11 @@ def document(world: World, key: dict[str, str]) -> BaseSchema:
 
 
 @pytest.mark.parametrize(("method", "path"), [*BY_NAME, *WITH_INPUT])
-def test_every_operation_asks_for_a_key_as_the_document_says(
+def test_every_operation_requires_a_key_as_documented(
     world: World, document: BaseSchema, key: dict[str, str], method: str, path: str
 ):
-    """With schemathesis' own checks: `ignored_auth` tries each without a key, and with a wrong one."""
-    # Readings turn stale, and then it is not ready.
+    """With schemathesis' check `ignored_auth`: each operation without a key, and with a wrong one."""
+    # Old readings would make it unready.
     world.sweep()
     excluded = [not_a_server_error, positive_data_acceptance]
 
@@ -78,7 +78,7 @@ def test_every_operation_asks_for_a_key_as_the_document_says(
     every_case_holds()
 
 
-def test_the_document_tells_which_operations_are_open_and_how_the_others_are_asked_for(document: BaseSchema):
+def test_document_marks_open_operations_and_describes_authentication(document: BaseSchema):
     raw = document.raw_schema
     assert raw["security"] == [{"key": []}, {"session": []}]
     opened = {
@@ -94,7 +94,7 @@ def test_the_document_tells_which_operations_are_open_and_how_the_others_are_ask
             assert ("401" in operation["responses"]) or (method.upper(), path) in OPEN, (method, path)
 
 
-def test_limits_and_permissions_are_told_where_there_are_any(document: BaseSchema):
+def test_rate_limits_and_permissions_are_documented(document: BaseSchema):
     paths = document.raw_schema["paths"]
     assert {"403", "429"} <= paths["/api/v1/training/start"]["post"]["responses"].keys()
     assert "403" not in paths["/api/v1/auth/whoami"]["get"]["responses"]

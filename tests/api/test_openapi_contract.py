@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document allows, and much that it does not, against the service."""
+"""Requests generated from the OpenAPI document, valid and invalid, against the service."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ from tests.lengths import length
 
 HOST = {"Host": "127.0.0.1"}
 
-#: Whose only parameters are in the path: any text is one of those.
+#: Operations whose only parameters are in the path: any text is valid there.
 BY_NAME = [
     ("GET", "/health"),
     ("GET", "/health/ready"),
@@ -95,7 +95,7 @@ BY_NAME = [
     ("GET", "/api/v1/auth/oidc/callback"),
 ]
 
-#: What they take can be wrong.
+#: Operations with inputs that can be invalid.
 WITH_INPUT = [
     ("POST", "/api/v1/nodes/{name}/drain"),
     ("POST", "/api/v1/nodes/{name}/report"),
@@ -189,7 +189,7 @@ WITH_INPUT = [
     ("GET", "/api/v1/auth/oidc/login"),
 ]
 
-#: Forms with a file that schemathesis makes up are none of ours: the tests of their routes try them.
+#: Generated forms with a file are never valid; the tests of their routes cover them.
 BY_HAND = [
     ("POST", "/api/v1/preprocess/upload"),
     ("POST", "/api/v1/models/upload"),
@@ -198,53 +198,53 @@ BY_HAND = [
 
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
-#: What is right by the document may still name a model, a GPU or a setting that is not there.
+#: A valid request may still name an unknown model, GPU or setting.
 KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list", "/api/v1/training/cache"}
 
-#: A name may be one that the service uses itself, and a time lie in the past.
+#: A name may be reserved, and a time in the past.
 KNOWS_MORE.add("/api/v1/auth/generate-key")
 
-#: Of some parameters one is to be given, and no pattern of JSON Schema says what RE2 takes.
+#: One of some parameters is required, and JSON Schema has no pattern for RE2.
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
-#: A dataset is not split into itself.
+#: A dataset cannot be split into itself.
 KNOWS_MORE.add("/api/v1/datasets/{name}/split")
-#: No id stands in two of the lists.
+#: An id may be in only one of the lists.
 KNOWS_MORE.add("/api/v1/datasets/{name}/items")
 KNOWS_MORE.add("/api/v1/datasets")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
-#: No name that leads elsewhere is one of a repository.
+#: A name that leads elsewhere is not that of a repository.
 KNOWS_MORE.add("/api/v1/models/registry/{name}/versions/{version}/push")
-#: A slot is named by its model and its key together.
+#: A slot needs both its model and its key.
 KNOWS_MORE.add("/api/v1/models/validate")
-#: What stands in a text is TOML, and what stands in values has a form there.
+#: A text must be TOML, and values must match its schema.
 KNOWS_MORE.add("/api/v1/models/{model_id}/convert")
-#: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
+#: A silence ends in the future, clauses name known metrics, and addresses must be reachable.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
-#: A report has a form of its own, which nodes of the next version may add to; a node may not be there.
+#: A report has a format of its own, which later versions may extend; a node may be unknown.
 KNOWS_MORE |= {"/api/v1/nodes/{name}/report", "/api/v1/nodes/{name}/drain"}
-#: A node that is named may not be there; of what else is asked nothing is looked at.
+#: A named node may be unknown; the rest of the query is then not checked.
 KNOWS_MORE |= {"/api/v1/gpu/status", "/api/v1/gpu/summary", "/api/v1/gpu/available"}
-#: An Idempotency-Key that was used before, with another body.
+#: An Idempotency-Key that was used with another body.
 KNOWS_MORE |= {"/api/v1/system/holds", "/api/v1/models/download"}
-#: Metadata are Base64 within a header, and a part must begin where its upload is.
+#: Metadata must be Base64 in a header, and a part must start at the upload's offset.
 TUS = {"/api/v1/uploads", "/api/v1/uploads/{upload_id}"}
 KNOWS_MORE |= TUS
 
 
 @schemathesis.serializer("application/offset+octet-stream")
 def write_part(ctx: Any, value: Any) -> bytes:
-    """The bytes of an upload, as they are."""
+    """Return the bytes of an upload unchanged."""
     return value if isinstance(value, bytes) else getattr(value, "data", str(value).encode(errors="replace"))
 
 
 class Stateful:
-    """Gives requests the state that uvicorn gives them."""
+    """Gives requests a state like uvicorn."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -255,7 +255,7 @@ class Stateful:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One server for all of them, with trainings in every status."""
+    """One server for all tests, with trainings in every status."""
     storage = tmp_path_factory.mktemp("contract")
     config = Config(
         gpu_source="simulated",
@@ -269,7 +269,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime = Runtime(config, executor=executor)
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
-        # Nothing ends here while a stop waits for it.
+        # No training ends here while a stop waits for it.
         patched.setattr("api.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
@@ -281,16 +281,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def document(world: World) -> BaseSchema:
     shell = Stateful(main.create_shell(world.runtime))
     found = schemathesis.openapi.from_asgi("/openapi.json", shell, headers=HOST)
-    # No text of a request holds NUL: PostgreSQL keeps none, and a pattern at each text would hide others.
+    # No text contains NUL: PostgreSQL rejects it, and a pattern for each text would hide other mistakes.
     found.config.generation.allow_x00 = False
-    # A long list may be too large before it is wrong.
+    # A long list may be too large before it is invalid.
     found.config.checks.negative_data_rejection.expected_statuses.append("413")
     return found
 
 
 @pytest.fixture(scope="module")
 def known(world: World) -> list[str]:
-    """Trainings that are there: a finished one with files, one that runs, and one that waits."""
+    """Existing trainings: a completed one with files, a running one, and a queued one."""
     finished = world.run()
     world.prints(finished, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
     world.make_checkpoints(finished, 10)
@@ -301,7 +301,7 @@ def known(world: World) -> list[str]:
 
 @schemathesis.check
 def no_failure_of_its_own(ctx: Any, response: Any, case: Any) -> None:
-    """507 is not the service's failure: the machine is too small."""
+    """507 is not an error of the service: the machine is too small."""
     assert response.status_code < 500 or response.status_code == 507
 
 
@@ -313,10 +313,10 @@ def hold_every_case(document: BaseSchema, method: str, path: str, mode: Generati
     if path in KNOWS_MORE:
         excluded.append(positive_data_acceptance)
     if path == VALIDATE:
-        # What is wrong is what it answers.
+        # The response reports what is invalid.
         excluded.append(negative_data_rejection)
     if path in TUS and method in ("POST", "PATCH"):
-        # Without the protocol's version it is 412, which this check does not count as a refusal.
+        # Without the protocol's version the status is 412, which this check does not count as a refusal.
         excluded.append(negative_data_rejection)
     names = [None, *known] if "/training/" in path and mode is GenerationMode.POSITIVE else [None]
 
@@ -338,19 +338,17 @@ def hold_every_case(document: BaseSchema, method: str, path: str, mode: Generati
     every_case_holds()
 
 
-def test_every_operation_of_the_document_is_tried(document: BaseSchema):
+def test_every_operation_of_the_document_is_tested(document: BaseSchema):
     found = {(result.ok().method.upper(), result.ok().path) for result in document.get_all_operations()}
     assert found == {*BY_NAME, *WITH_INPUT, *BY_HAND}
 
 
 @pytest.mark.parametrize(("method", "path"), [*BY_NAME, *WITH_INPUT])
-def test_what_the_document_allows_is_answered_as_it_says(
-    document: BaseSchema, known: list[str], method: str, path: str
-):
+def test_valid_requests_are_answered_as_documented(document: BaseSchema, known: list[str], method: str, path: str):
     hold_every_case(document, method, path, GenerationMode.POSITIVE, known)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), WITH_INPUT)
-def test_what_the_document_does_not_allow_is_refused(document: BaseSchema, method: str, path: str):
+def test_invalid_requests_are_rejected(document: BaseSchema, method: str, path: str):
     hold_every_case(document, method, path, GenerationMode.NEGATIVE, [])

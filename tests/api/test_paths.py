@@ -1,6 +1,6 @@
-"""Two users of a server with VISIBILITY=own: neither reads the other's files by naming their paths, whatever the field.
+"""With VISIBILITY=own, no user can read another's files by naming their paths, in any field.
 
-tests/unit/access/test_readable_paths.py has every key of a request; here are the addresses that take paths.
+tests/unit/access/test_readable_paths.py tests every key of a request; this module tests the routes that accept paths.
 """
 
 import os
@@ -44,7 +44,7 @@ def bob(own: World) -> World:
 
 @pytest.fixture
 def run(bob: World) -> Path:
-    """Bob's saved adapter."""
+    """Return Bob's saved adapter."""
     saved = bob.output(bob.finish()) / "20260101_00-00-00" / "epoch1"
     return write_stand_in(saved / "adapter_model.safetensors", STAND_INS["vae-flux"]).parent
 
@@ -76,7 +76,7 @@ def flux(adapter: str, **config: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_adapter_is_gone_on_with_by_its_owner_only(ann: World, bob: World, run: Path, tmp_path: Path, way: str):
+def test_only_its_owner_may_continue_from_an_adapter(ann: World, bob: World, run: Path, tmp_path: Path, way: str):
     body = flux(WAYS[way](run, tmp_path))
     found = validate(ann, **body)
     assert [(each["pointer"], each["message"]) for each in found["errors"]] == [
@@ -89,12 +89,12 @@ def test_an_adapter_is_gone_on_with_by_its_owner_only(ann: World, bob: World, ru
     assert MESSAGE not in {each["message"] for each in validate(bob, **body)["errors"]}
 
 
-def test_the_answer_is_the_same_for_what_does_not_exist(ann: World, run: Path):
+def test_response_is_the_same_for_a_missing_file(ann: World, run: Path):
     there, not_there = (validate(ann, **flux(f"{run.parent}/{name}")) for name in ("epoch1", "epoch2"))
     assert there["errors"] == not_there["errors"]
 
 
-def test_a_resume_names_no_others_files_either(own: World, ann: World, run: Path):
+def test_resume_rejects_files_of_others(own: World, ann: World, run: Path):
     task_id = ann.finish()
     own.make_checkpoints(task_id, 100)
     body = {"dataset": {"directories": [{"path": str(run)}]}, "config": {"epochs": 9}}
@@ -102,7 +102,7 @@ def test_a_resume_names_no_others_files_either(own: World, ann: World, run: Path
     assert (refused.status_code, refused.json()["error"]["errors"][0]["message"]) == (422, MESSAGE)
 
 
-def test_a_link_that_is_changed_while_the_task_waits_is_found_at_the_start(ann: World, run: Path, tmp_path: Path):
+def test_link_changed_while_the_task_is_queued_is_found_at_the_start(ann: World, run: Path, tmp_path: Path):
     pictures = write_image(tmp_path / "pictures" / "a.png", (8, 8)).parent
     link = tmp_path / "link"
     link.symlink_to(pictures)
@@ -113,10 +113,10 @@ def test_a_link_that_is_changed_while_the_task_waits_is_found_at_the_start(ann: 
     ann.train()
     task = ann.get(task_id)
     assert task["status"] == "failed"
-    assert "/dataset/directories/0/path leads by now to files of the service or of another user" in str(task["failure"])
+    assert "/dataset/directories/0/path now leads to files of the service or of another user" in str(task["failure"])
 
 
-def test_weights_are_examined_where_models_are_and_in_ones_own_runs(ann: World, bob: World, run: Path, tmp_path: Path):
+def test_weights_are_examined_in_model_directories_and_own_runs(ann: World, bob: World, run: Path, tmp_path: Path):
     file = run / "adapter_model.safetensors"
     model = write_stand_in(tmp_path / "storage" / "models" / "vae.safetensors", STAND_INS["vae-flux"])
     foreign = write_stand_in(tmp_path / "home" / "vae.safetensors", STAND_INS["vae-flux"])
@@ -139,7 +139,7 @@ def test_weights_are_examined_where_models_are_and_in_ones_own_runs(ann: World, 
     assert looked(admin, foreign).status_code == 200
 
 
-def test_a_directory_that_everybody_shares_is_registered_by_who_sees_everything(ann: World, bob: World, tmp_path: Path):
+def test_only_a_user_with_full_scope_registers_a_shared_directory(ann: World, bob: World, tmp_path: Path):
     (tmp_path / "srv" / "ann").mkdir(parents=True)
     body = {"name": "all", "directory": str(tmp_path / "srv")}
     refused = bob.client.post(DATASETS, json=body)
@@ -148,7 +148,7 @@ def test_a_directory_that_everybody_shares_is_registered_by_who_sees_everything(
     assert ann.signed_in("root", "admin").client.post(DATASETS, json=body).status_code == 201
 
 
-def test_a_directory_of_another_user_is_not_registered_and_not_trained_on(ann: World, bob: World, tmp_path: Path):
+def test_directory_of_another_user_is_neither_registered_nor_trained_on(ann: World, bob: World, tmp_path: Path):
     (tmp_path / "srv" / "bob" / "deep").mkdir(parents=True)
     place = str(tmp_path / "srv" / "bob")
     assert bob.client.post(DATASETS, json={"name": "bobs", "directory": place}).status_code == 201
@@ -160,7 +160,7 @@ def test_a_directory_of_another_user_is_not_registered_and_not_trained_on(ann: W
     assert validate(bob, **body)["errors"][0]["message"] != MESSAGE
 
 
-def test_a_check_of_a_dataset_opens_no_others_files(ann: World, run: Path):
+def test_dataset_check_opens_no_files_of_others(ann: World, run: Path):
     assert ann.client.post(DATASETS, json={"name": "cats"}).status_code == 201
     add_version(ann, {"a.png": "one"})
     body = {"model_type": "wan", "resolutions": [512], "config": {"model": {"ckpt_path": str(run)}}}
@@ -184,7 +184,7 @@ STRANGE = [
 STRANGE += ["/dev/zero", "/proc/self/mem", "/proc/self/fd/0", "{tmp}/pipe", "{tmp}/folder", "{tmp}/file", "{tmp}/loop"]
 
 
-def test_strange_paths_are_mistakes_and_never_troubles(ann: World, own: World, tmp_path: Path):
+def test_strange_paths_are_mistakes_and_never_server_errors(ann: World, own: World, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"text")

@@ -1,5 +1,6 @@
-"""Preprocessing by HTTP, with the program that does it."""
+"""Preprocessing through the API, with the real program."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.datasets import DATASETS, refusal_of
-from tests.api.preprocessing import PREPROCESS, begin, fill, start, take_up, work
+from tests.api.preprocessing import PREPROCESS, begin, collect_results, fill, start, work
 from tests.media import clip, picture
 
 
@@ -21,9 +22,9 @@ def status(client: Client, task_id: str) -> Any:
     return client.data(f"{PREPROCESS}/status/{task_id}")
 
 
-def test_a_dataset_is_cut_re_timed_and_captioned_into_a_new_version(world: World, video: bytes):
+def test_dataset_is_cut_retimed_and_captioned_into_a_new_version(world: World, video: bytes):
     fill(world, "clips", **{"a.mp4": video, "b.png": picture(40, 30), "c.mp4": b"broken"})
-    wish: dict[str, Any] = {
+    request: dict[str, Any] = {
         "dataset": "clips",
         "model_type": "wan",
         "resolution": "32x32",
@@ -31,14 +32,19 @@ def test_a_dataset_is_cut_re_timed_and_captioned_into_a_new_version(world: World
         "captions": {"trigger": "ohwx"},
         "resolutions": [32],
     }
-    task_id = start(world.client, **wish)
-    said = work(world, task_id)
+    task_id = start(world.client, **request)
+    output = work(world, task_id)
     assert status(world.client, task_id)["status"] == "processing"
     assert status(world.client, task_id)["current_step"] == "keeping the result"
-    take_up(world)
-    told = status(world.client, task_id)
-    assert (told["status"], told["progress"], told["dataset"], told["items_done"]) == ("completed", 100.0, "clips@1", 3)
-    result = told["result"]
+    collect_results(world)
+    reported = status(world.client, task_id)
+    assert (reported["status"], reported["progress"], reported["dataset"], reported["items_done"]) == (
+        "completed",
+        100.0,
+        "clips@1",
+        3,
+    )
+    result = reported["result"]
     assert (result["reference"], result["made"], result["problem_count"]) == ("clips@2", 3, 1)
     items = world.client.data(f"{DATASETS}/clips/items?version=2")["items"]
     assert {item["name"]: item["caption"] for item in items} == {
@@ -47,23 +53,24 @@ def test_a_dataset_is_cut_re_timed_and_captioned_into_a_new_version(world: World
         "b.png": "ohwx, about b.png",
         "c.mp4": "ohwx, about c.mp4",
     }
-    assert [line["message"] for line in world.client.data(f"{PREPROCESS}/{task_id}/logs")["logs"]] == said.splitlines()
-    found = world.client.data(f"{PREPROCESS}/{task_id}/logs/search?keyword=problem")["results"]
+    texts = [json.loads(line)["message"] if line.startswith("{") else line for line in output.splitlines()]
+    assert [line["message"] for line in world.client.data(f"{PREPROCESS}/{task_id}/logs")["logs"]] == texts
+    found = world.client.data(f"{PREPROCESS}/{task_id}/logs/search?keyword=cannot")["results"]
     assert len(found) == 1
-    assert world.client.get(f"{PREPROCESS}/{task_id}/logs/download").text == said
-    # With the same settings nothing is made again but what could not be read.
-    again = start(world.client, **wish | {"dataset": "clips@1"})
-    assert "Preprocessing 1 items" in work(world, again)
-    take_up(world)
+    assert world.client.get(f"{PREPROCESS}/{task_id}/logs/download").text == output
+    # With the same settings, only the unreadable item is processed again.
+    again = start(world.client, **request | {"dataset": "clips@1"})
+    assert "1 of 1 items" in work(world, again)
+    collect_results(world)
     second = status(world.client, again)["result"]
     assert (second["made"], second["reused"], second["manifest"]) == (0, 3, result["manifest"])
 
 
-def test_a_single_video_tells_what_became_of_it(world: World, video: bytes):
+def test_single_video_has_its_results(world: World, video: bytes):
     fill(world, "one", **{"a.mp4": video})
     task_id = start(world.client, dataset="one", fps=8, into="two")
     work(world, task_id)
-    take_up(world)
+    collect_results(world)
     result = status(world.client, task_id)["result"]
     assert (result["reference"], result["video_path"], result["prompt"]) == ("two@1", "a.mp4", "about a.mp4")
     assert result["metadata"] == {
@@ -75,17 +82,17 @@ def test_a_single_video_tells_what_became_of_it(world: World, video: bytes):
     }
 
 
-def test_when_nothing_can_be_read_it_fails_and_says_what(world: World):
+def test_task_without_readable_items_fails_with_the_reasons(world: World):
     fill(world, "clips", **{"c.mp4": b"broken"})
     task_id = start(world.client, dataset="clips", fps=8)
     work(world, task_id)
-    take_up(world)
-    told = status(world.client, task_id)
-    assert (told["status"], told["result"]) == ("failed", None)
-    assert "c.mp4" in told["failure"]["detail"]
+    collect_results(world)
+    reported = status(world.client, task_id)
+    assert (reported["status"], reported["result"]) == ("failed", None)
+    assert "c.mp4" in reported["failure"]["detail"]
 
 
-def test_it_is_no_training(world: World):
+def test_preprocessing_is_not_listed_as_a_training(world: World):
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips")
     assert world.client.data(f"{TRAINING}/list")["tasks"] == []
@@ -98,7 +105,7 @@ def test_it_is_no_training(world: World):
     assert world.client.data("/api/v1/gpu/summary")["busy_gpus"] == 0
 
 
-def test_it_is_cancelled_while_it_waits_and_while_it_runs(world: World):
+def test_queued_and_running_preprocessing_can_be_cancelled(world: World):
     fill(world, "clips", **{"a.png": picture()})
     waiting = start(world.client, dataset="clips")
     cancelled = world.client.post(f"{PREPROCESS}/{waiting}/cancel")
@@ -113,7 +120,7 @@ def test_it_is_cancelled_while_it_waits_and_while_it_runs(world: World):
     assert events == ["queued", "starting", "running", "stopping"]
 
 
-def test_a_retry_with_the_same_key_makes_one(world: World):
+def test_retry_with_the_same_key_makes_one_task(world: World):
     fill(world, "clips", **{"a.png": picture()})
     asked = {"json": {"dataset": "clips"}, "headers": {"Idempotency-Key": "k"}}
     first, again = (world.client.post(f"{PREPROCESS}/start", **asked) for _ in range(2))
@@ -121,7 +128,7 @@ def test_a_retry_with_the_same_key_makes_one(world: World):
 
 
 @pytest.mark.parametrize(
-    ("wish", "pointer"),
+    ("options", "pointer"),
     [
         ({}, ""),
         ({"dataset": "clips", "directory": "/x"}, ""),
@@ -136,19 +143,19 @@ def test_a_retry_with_the_same_key_makes_one(world: World):
         ({"directory": "/nowhere"}, "/directory"),
     ],
 )
-def test_what_cannot_be_done_is_refused(world: World, wish: dict[str, Any], pointer: str):
+def test_impossible_request_is_rejected(world: World, options: dict[str, Any], pointer: str):
     fill(world, "clips", **{"a.png": picture()})
-    refused = world.client.post(f"{PREPROCESS}/start", json=wish)
+    refused = world.client.post(f"{PREPROCESS}/start", json=options)
     assert refusal_of(refused) == (422, "validation_failed")
     assert [each["pointer"] for each in refused.json()["error"]["errors"]][:1] == [pointer]
 
 
-def test_a_finished_one_can_be_deleted_and_its_version_stays(world: World):
+def test_finished_task_can_be_deleted_and_its_version_stays(world: World):
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips", short_side=16)
     assert refusal_of(world.client.delete(f"{PREPROCESS}/{task_id}")) == (409, "task_not_finished")
     work(world, task_id)
-    take_up(world)
+    collect_results(world)
     assert world.client.data(f"{PREPROCESS}/list")["tasks"][0]["dataset"] == "clips@1"
     gone = world.client.delete(f"{PREPROCESS}/{task_id}")
     assert (gone.status_code, gone.json()["data"]["files_deleted"]) == (200, True)
@@ -157,13 +164,13 @@ def test_a_finished_one_can_be_deleted_and_its_version_stays(world: World):
     assert [each["version"] for each in world.client.data(f"{DATASETS}/clips/versions")["versions"]] == [2, 1]
 
 
-def test_what_is_not_there_is_not_found(world: World):
+def test_missing_task_is_404(world: World):
     assert refusal_of(world.client.post(f"{PREPROCESS}/start", json={"dataset": "none"})) == (404, "dataset_not_found")
     for address in ("status/none", "none/events", "none/logs"):
         assert refusal_of(world.client.get(f"{PREPROCESS}/{address}")) == (404, "task_not_found")
 
 
-def test_each_user_has_their_own(make_world: MakeWorld):
+def test_users_see_their_own_tasks_only(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     fill(world, "anns", "ann", **{"a.png": picture()})
@@ -176,16 +183,16 @@ def test_each_user_has_their_own(make_world: MakeWorld):
     assert refusal_of(bob.client.post(f"{PREPROCESS}/start", json={"dataset": "anns"})) == (404, "dataset_not_found")
 
 
-def test_a_killed_server_finds_the_result_that_it_had_not_taken_up(make_world: MakeWorld, tmp_path: Path):
+def test_restarted_server_collects_results_of_a_killed_one(make_world: MakeWorld, tmp_path: Path):
     world = make_world()
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips", short_side=16)
     work(world, task_id)
     world.runtime.work.harvester.run_once()
-    # It dies here: the version is made, and the task does not know it.
+    # The server dies here: the version exists, but the task has no result yet.
     other = make_world(executor=world.executor)
     world.runtime.training_loop.stop()
     other.train()
-    take_up(other)
+    collect_results(other)
     assert status(other.client, task_id)["result"]["reference"] == "clips@2"
     assert [each["version"] for each in other.client.data(f"{DATASETS}/clips/versions")["versions"]] == [2, 1]

@@ -1,4 +1,4 @@
-"""Uploads by form, as an earlier server's clients send them."""
+"""Uploads as a form, as clients of an earlier server send them."""
 
 import os
 from pathlib import Path
@@ -59,12 +59,12 @@ def test_a_file_with_its_prompt_becomes_an_item_of_a_dataset(uploads: Uploads, n
     assert uploads.items() == {"x.png": "a cat"}
 
 
-def test_without_a_name_the_dataset_is_called_as_the_task(uploads: Uploads):
+def test_dataset_without_a_name_is_named_after_the_task(uploads: Uploads):
     task_id = post(uploads, picture()).json()["data"]["task_id"]
     assert finished(uploads, task_id)["result"]["dataset"] == task_id
 
 
-def test_the_prompt_of_an_archive_is_for_what_has_no_caption(uploads: Uploads):
+def test_prompt_of_an_archive_applies_to_items_without_caption(uploads: Uploads):
     content = archive(**{"x.png": picture(), "x.txt": b"tom", "y.png": picture(color=2)})
     made = post(uploads, content, filename="a.zip", data={"prompt": "a cat", "dataset": "cats"})
     done = finished(uploads, made.json()["data"]["task_id"])
@@ -73,12 +73,12 @@ def test_the_prompt_of_an_archive_is_for_what_has_no_caption(uploads: Uploads):
 
 
 @pytest.mark.parametrize("filename", ["C:\\clips\\x.png", "/home/me/x.png", "a/x.png"])
-def test_of_a_path_only_the_name_counts(uploads: Uploads, filename: str):
+def test_only_the_file_name_of_a_path_is_used(uploads: Uploads, filename: str):
     task_id = post(uploads, picture(), filename=filename).json()["data"]["task_id"]
     assert finished(uploads, task_id)["result"]["video_path"] == "x.png"
 
 
-def test_every_mistake_is_told_at_once_and_nothing_is_kept(uploads: Uploads):
+def test_all_mistakes_are_returned_together_and_nothing_is_stored(uploads: Uploads):
     data = {"prompts": "x", "fps": "-1", "resolution": "big", "dataset": "../x", "model_type": "none"}
     refused = post(uploads, b"", data=data)
     assert refused.status_code == 422
@@ -88,19 +88,19 @@ def test_every_mistake_is_told_at_once_and_nothing_is_kept(uploads: Uploads):
     assert uploads.world.client.data("/api/v1/uploads")["uploads"] == []
 
 
-def test_a_form_without_a_file_is_refused(uploads: Uploads):
+def test_form_without_a_file_is_rejected(uploads: Uploads):
     refused = uploads.world.client.post(UPLOAD, files={"prompt": (None, "x")})
     assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/video")
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data"])
-def test_what_is_no_form_is_refused(uploads: Uploads, content_type: str):
+def test_body_that_is_not_a_form_is_rejected(uploads: Uploads, content_type: str):
     refused = uploads.world.client.post(UPLOAD, content=b"{}", headers={"Content-Type": content_type})
     assert refused.status_code == 415
     assert os.listdir(uploads.world.storage / "datasets/uploads") == []
 
 
-def test_a_form_that_is_cut_off_leaves_nothing(uploads: Uploads):
+def test_interrupted_form_leaves_nothing(uploads: Uploads):
     body = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x"\r\n\r\nbytes'
     refused = uploads.world.client.post(
         UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=X"}
@@ -109,7 +109,7 @@ def test_a_form_that_is_cut_off_leaves_nothing(uploads: Uploads):
     assert os.listdir(uploads.world.storage / "datasets/uploads") == []
 
 
-def test_a_retry_gets_the_first_task_again(uploads: Uploads):
+def test_retry_returns_the_first_task(uploads: Uploads):
     once = {"headers": {"Idempotency-Key": "k"}, "data": {"dataset": "cats"}}
     first, second = (post(uploads, picture(), **once) for _ in range(2))
     assert first.json() == second.json()
@@ -118,14 +118,14 @@ def test_a_retry_gets_the_first_task_again(uploads: Uploads):
     assert post(uploads, picture(color=1), **once).status_code == 422
 
 
-def test_a_failed_task_says_why(uploads: Uploads):
+def test_failed_task_has_its_reason(uploads: Uploads):
     task_id = post(uploads, archive(**{"../x": b"x"}), filename="x.zip").json()["data"]["task_id"]
     done = finished(uploads, task_id)
     assert (done["status"], done["result"]) == ("failed", None)
     assert done["problem"]["entry"] == "../x"
 
 
-def test_what_the_form_asks_for_is_a_task_under_the_same_id(uploads: Uploads):
+def test_requested_preprocessing_is_a_task_with_the_same_id(uploads: Uploads):
     uploads.taken(picture(color=9), filename="other.png")
     made = post(uploads, picture(64, 48), data={"resolution": "32x32", "dataset": "cats", "prompt": "a cat"})
     task_id = made.json()["data"]["task_id"]
@@ -139,29 +139,29 @@ def test_what_the_form_asks_for_is_a_task_under_the_same_id(uploads: Uploads):
     assert uploads.world.client.data("/api/v1/preprocess/list")["pagination"]["total"] == 1
 
 
-def test_a_video_with_its_prompt_is_trained_on_by_the_toy(uploads: Uploads, tmp_path: Path):
+def test_uploaded_video_with_its_prompt_can_be_trained_on(uploads: Uploads, tmp_path: Path):
     video = clip(tmp_path / "walk.mp4", 8, 8).read_bytes()
     made = post(uploads, video, filename="walk.mp4", data={"prompt": "it walks"})
     result = finished(uploads, made.json()["data"]["task_id"])["result"]
     assert (result["video_path"], result["prompt"], result["metadata"]["frame_count"]) == ("walk.mp4", "it walks", 8)
     directories = [{"dataset": result["reference"]}]
     body = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 1}, "dataset": {"directories": directories}}
-    told = uploads.world.client.post("/api/v1/training/validate", json=body).json()["data"]
-    assert (told["valid"], told["errors"], told["plan"]["dataset_items"]) == (True, [], 1)
+    reported = uploads.world.client.post("/api/v1/training/validate", json=body).json()["data"]
+    assert (reported["valid"], reported["errors"], reported["plan"]["dataset_items"]) == (True, [], 1)
 
 
-def test_a_form_may_be_meant_for_the_toy(uploads: Uploads):
+def test_form_can_name_the_toy_trainer(uploads: Uploads):
     assert post(uploads, picture(), data={"model_type": "toy"}).status_code == 202
     assert post(uploads, picture(), data={"model_type": "toys"}).status_code == 422
 
 
-def test_a_task_that_is_not_there_is_404(uploads: Uploads):
+def test_missing_upload_task_is_404(uploads: Uploads):
     assert (
         uploads.world.client.get(f"{STATUS}/preprocess_20260101_00000000").json()["error"]["code"] == "task_not_found"
     )
 
 
-def test_what_belongs_to_another_is_neither_seen_nor_changed(make_world: MakeWorld):
+def test_tasks_of_another_user_are_hidden_and_unchangeable(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.key("ann"), world.key("bob")
     mine = Uploads(world)
@@ -178,17 +178,17 @@ def test_what_belongs_to_another_is_neither_seen_nor_changed(make_world: MakeWor
     assert world.client.ask("GET", f"{STATUS}/{task}", headers=ann).status_code == 200
 
 
-def test_an_upload_beyond_its_owners_storage_quota_is_refused_before_its_bytes(make_world: MakeWorld):
+def test_upload_over_the_storage_quota_is_rejected_before_its_bytes(make_world: MakeWorld):
     world = make_world(auth="required", quota_storage_gb=0.001)
     ann = world.key("ann")
     world.runtime.quotas._meter.measure()  # type: ignore[union-attr]
     assert Uploads(world).begin(2_000_000, ann).json()["error"]["code"] == "quota_exceeded"
     assert Uploads(world).begin(600_000, ann).status_code == 201
-    # What is announced counts although it has not come yet.
+    # The announced size counts before the bytes arrive.
     assert Uploads(world).begin(600_000, ann).status_code == 409
 
 
-def test_where_all_is_seen_only_its_owner_changes_an_upload(make_world: MakeWorld):
+def test_visible_upload_can_be_changed_by_its_owner_only(make_world: MakeWorld):
     world = make_world(auth="required")
     mine = Uploads(world)
     url = mine.begin(5, world.key("ann")).headers["location"]

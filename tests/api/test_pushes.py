@@ -5,7 +5,7 @@ import pytest
 
 from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.jobs.pushes.words import COMPLETED
+from api.jobs.kinds import PUSH_JOB
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_registry import ARTIFACT, LORA, REGISTRY
 from tests.unit.files.weights.stand_ins import write_stand_in
@@ -47,9 +47,9 @@ def test_push_is_a_task_with_file_and_card(pushing: World):
     push = start(pushing)
     assert push.startswith("push_")
     output = pushing.storage / "tasks" / push / "output"
-    wish = json.loads((output / "wish.json").read_text())
-    assert [file["path"] for file in wish["files"]] == ["cats-v1-epoch2.safetensors", "README.md"]
-    assert (output / "weights.safetensors").stat().st_size == wish["files"][0]["size"]
+    request = json.loads((output / "wish.json").read_text())
+    assert [file["path"] for file in request["files"]] == ["cats-v1-epoch2.safetensors", "README.md"]
+    assert (output / "weights.safetensors").stat().st_size == request["files"][0]["size"]
     assert "ohwx cat" in (output / "README.md").read_text()
     run(pushing, push)
     shown = pushing.client.data(f"{PUSHES}/{push}")
@@ -57,23 +57,23 @@ def test_push_is_a_task_with_file_and_card(pushing: World):
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("result", "shown"),
     [
         ("https://huggingface.co/ann/cats", "https://huggingface.co/ann/cats"),
         ("https://huggingface.co.evil.org/ann/cats", None),
         ("javascript:alert(1)", None),
     ],
 )
-def test_push_that_is_done_says_where_on_the_hub(pushing: World, told: str, shown: str | None):
+def test_finished_push_has_its_url_on_the_hub(pushing: World, result: str, shown: str | None):
     push = start(pushing)
     uid = run(pushing, push)
     output = pushing.output(push)
     (output / "run_1").mkdir()
     (output / "run_1" / "done.json").write_text("{}")
     state = {"files": [{"name": "w", "size": 9, "sent": 9, "status": "completed"}], "bytes_total": 9, "bytes_done": 9}
-    done = {"commit": "c0ffee", "url": told, "is_new": True}
+    done = {"commit": "c0ffee", "url": result, "is_new": True}
     (output / "state.json").write_text(json.dumps(state | done))
-    pushing.executor.ends(uid, outcome(phrases=[COMPLETED], last_step=0))
+    pushing.executor.ends(uid, outcome(phrases=[PUSH_JOB.completed_phrase], last_step=0))
     pushing.train()
     found = pushing.client.data(f"{PUSHES}/{push}")
     assert (found["status"], found["url"], found["is_new"]) == ("completed", shown, True)
@@ -99,7 +99,7 @@ def test_version_that_is_pushed_is_not_deleted(pushing: World):
     assert pushing.client.delete(f"{REGISTRY}/cats/versions/1").status_code == 200
 
 
-def test_token_is_in_the_file_of_secrets_alone(pushing: World):
+def test_token_is_in_the_secrets_file_only(pushing: World):
     push = start(pushing, token="hf_planted_secret")
     root = pushing.storage
     found = [path.name for path in root.rglob("*") if path.is_file() and b"hf_planted" in path.read_bytes()]
@@ -126,22 +126,22 @@ def test_token_is_in_the_file_of_secrets_alone(pushing: World):
         {"repository": "ann/cats", "endpoint": "http://elsewhere"},
     ],
 )
-def test_order_that_leads_elsewhere_is_422(pushing: World, body: dict[str, Any]):
+def test_push_outside_the_repository_is_422(pushing: World, body: dict[str, Any]):
     refused = pushing.client.post(PUSH, json=body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
 
 
-def test_version_that_is_not_there_is_404(pushing: World):
+def test_missing_version_is_404(pushing: World):
     refused = pushing.client.post(f"{REGISTRY}/cats/versions/9/push", json=ORDER)
     assert refused.json()["error"]["code"] == "model_version_not_found"
 
 
-def test_order_is_repeated_once(pushing: World):
+def test_repeated_request_with_one_key_makes_one_task(pushing: World):
     made = [pushing.client.post(PUSH, json=ORDER, headers={"Idempotency-Key": "one"}) for _ in range(2)]
     assert len({each.json()["data"]["push_id"] for each in made}) == 1
 
 
-def test_push_is_of_its_owner_alone(make_world: MakeWorld):
+def test_push_is_visible_to_its_owner_only(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     make_version(ann)

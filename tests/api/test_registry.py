@@ -40,7 +40,7 @@ def test_file_of_a_training_becomes_a_version_with_its_origin(world: World, task
     assert (row["versions"], row["aliases"], row["latest"]["version"]) == (2, {"prod": 1}, 2)
 
 
-def test_download_is_the_same_bytes_in_parts_and_under_a_telling_name(world: World, task: str):
+def test_download_supports_ranges_and_has_a_descriptive_name(world: World, task: str):
     register(world, task, aliases=["prod"])
     source = (world.output(task) / ARTIFACT).read_bytes()
     whole = world.client.get(f"{REGISTRY}/cats/versions/prod/file")
@@ -50,14 +50,14 @@ def test_download_is_the_same_bytes_in_parts_and_under_a_telling_name(world: Wor
     assert (part.status_code, part.content) == (206, source[5:10])
 
 
-def test_version_stays_what_it_was_when_the_training_writes_over_its_file(world: World, task: str):
+def test_version_is_unchanged_when_the_training_overwrites_its_file(world: World, task: str):
     made = register(world, task)
     (world.output(task) / ARTIFACT).write_bytes(b"something else")
     found = world.client.get(f"{REGISTRY}/cats/versions/1/file").content
     assert hashlib.sha256(found).hexdigest() == made["sha256"]
 
 
-def test_file_that_is_not_whole_is_refused(world: World, task: str):
+def test_incomplete_file_is_rejected(world: World, task: str):
     path = world.output(task) / ARTIFACT
     os.truncate(path, path.stat().st_size - 1)
     refused = world.client.post(REGISTRY, json={"task_id": task, "artifact": ARTIFACT, "name": "cats"})
@@ -73,8 +73,8 @@ def test_metadata_is_written_into_a_copy(world: World, task: str):
     assert made.status_code == 201, made.text
     second = made.json()["data"]
     assert (second["version"], second["file_name"]) == (2, "cats-v2-epoch2.safetensors")
-    told = second["format"]["metadata"]
-    assert told | {"format": "pt", "modelspec.trigger_phrase": "ohwx", "ss_network_dim": "16", "a": "b"} == told
+    result = second["format"]["metadata"]
+    assert result | {"format": "pt", "modelspec.trigger_phrase": "ohwx", "ss_network_dim": "16", "a": "b"} == result
     assert second["origin"]["metadata_of"] == 1
     data = [world.client.get(f"{REGISTRY}/cats/versions/{n}/file").content[-first["size_bytes"] // 2 :] for n in (1, 2)]
     assert data[0] == data[1]
@@ -140,7 +140,7 @@ def test_files_that_no_version_needs_are_collected(world: World, task: str):
     assert list(store.glob("*/*")) == []
 
 
-def test_models_of_others_are_hidden_and_closed(make_world: MakeWorld):
+def test_models_of_other_users_are_hidden(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     task = ann.finish()
@@ -156,7 +156,7 @@ def test_models_of_others_are_hidden_and_closed(make_world: MakeWorld):
     assert taken.json()["error"]["code"] == "model_exists"
 
 
-def test_versions_of_others_models_are_theirs_to_make(make_world: MakeWorld):
+def test_only_owners_add_versions(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     task = ann.finish()
@@ -167,7 +167,7 @@ def test_versions_of_others_models_are_theirs_to_make(make_world: MakeWorld):
     assert bob.client.patch(f"{REGISTRY}/cats", json={"tags": []}).json()["error"]["code"] == "not_yours"
 
 
-def test_creation_is_repeated_once(world: World, task: str):
+def test_repeated_registration_with_one_key_adds_one_version(world: World, task: str):
     body = {"task_id": task, "artifact": ARTIFACT, "name": "cats"}
     for _ in range(2):
         made = world.client.post(REGISTRY, json=body, headers={"Idempotency-Key": "one"})

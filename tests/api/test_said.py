@@ -43,7 +43,7 @@ def test_failure_carries_codes_and_the_trainers_own_line(world: World):
     world.train()
     world.end(task_id, outcome(exit_code=1, phrases=()))
     failure = world.get(task_id)["failure"]
-    assert failure["detail"] == f"The memory of a GPU was not enough: {line}."
+    assert failure["detail"] == f"A GPU ran out of memory: {line}."
     assert failure["detail_code"] == {"code": "cuda_memory_detail", "params": {"line": line}}
     assert failure["remedy_code"]["code"] == "cuda_memory_remedy"
     assert told(world, task_id)["cuda_memory_detail"] == {"line": line}
@@ -75,7 +75,7 @@ def test_warning_carries_a_code(make_world: MakeWorld):
 @pytest.mark.parametrize("xid", [79, 48])
 def test_health_carries_a_code_for_each_reason_and_action(fake_world: World, source: FakeSource, xid: int):
     source.xids += [XidEvent(source.identities[0].uuid, xid)]
-    fake_world.gpus.listen_for_xid()
+    fake_world.gpus.read_xids()
     health = fake_world.client.data("/api/v1/gpu/0/details")["health"]
     ((reason,), (action,)) = health["reason_codes"], health["action_codes"]
     assert (reason["code"], reason["params"]["xid"]) == ("xid", xid)

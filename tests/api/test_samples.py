@@ -1,4 +1,4 @@
-"""Preview samples of versions: by form, in parts, looked at, deleted, taken along."""
+"""Samples of versions: uploaded as a form or in parts, shown, deleted and pushed."""
 
 import io
 import json
@@ -56,11 +56,11 @@ def listed(world: World, to: str = SAMPLES) -> list[dict[str, Any]]:
 
 
 def send(uploads: Uploads, content: bytes, **metadata: str) -> dict[str, Any]:
-    told = {"kind": "sample", "name": "cats", "version": "1", "filename": "x.png", "dataset": "", **metadata}
-    return uploads.taken(content, **told)
+    reported = {"kind": "sample", "name": "cats", "version": "1", "filename": "x.png", "dataset": "", **metadata}
+    return uploads.taken(content, **reported)
 
 
-def test_a_picture_is_kept_with_how_it_was_made(cats: World):
+def test_picture_is_stored_with_its_settings(cats: World):
     content = picture(64, 48)
     made = add(cats, content, prompt="a cat, sitting", seed="18446744073709551615", step="500")
     assert (made["kind"], made["width"], made["height"], made["version"]) == ("image", 64, 48, 1)
@@ -71,7 +71,7 @@ def test_a_picture_is_kept_with_how_it_was_made(cats: World):
     assert cats.client.data(f"{REGISTRY}/cats/versions")["versions"][0]["samples"] == 1
 
 
-def test_the_file_comes_back_in_parts_with_a_type_of_its_own(cats: World):
+def test_sample_file_supports_ranges_and_has_its_media_type(cats: World):
     content = picture(64, 48)
     made = add(cats, content, filename="x.html")
     whole = cats.client.get(made["file"])
@@ -98,28 +98,28 @@ def bitmap() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "answer_text"),
     [
         (b"<svg onload=alert(1)>", "cannot be shown"),
         (b"<!DOCTYPE html>", "cannot be shown"),
         (picture(64, 48)[:-30], "cannot be shown"),
-        (bitmap(), "It is bmp: a sample is one of png"),
+        (bitmap(), "The file is bmp. Send one of png"),
     ],
 )
-def test_what_a_browser_does_not_show_is_refused(cats: World, content: bytes, said: str):
+def test_format_that_browsers_do_not_show_is_rejected(cats: World, content: bytes, answer_text: str):
     refused = post(cats, content)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "sample_refused")
-    assert said in refused.json()["error"]["detail"]
+    assert answer_text in refused.json()["error"]["detail"]
     assert listed(cats) == []
 
 
-def test_all_mistakes_of_a_form_are_told(cats: World):
+def test_all_mistakes_of_a_form_are_returned(cats: World):
     refused = post(cats, b"", seed="x", step="-1", colour="red")
     pointers = {each["pointer"] for each in refused.json()["error"]["errors"]}
     assert (refused.status_code, pointers) == (422, {"/seed", "/step", "/colour", "/file"})
 
 
-def test_a_version_has_a_bounded_number_of_samples(cats: World):
+def test_number_of_samples_per_version_is_limited(cats: World):
     with patch("api.catalog.sample_store.MOST_SAMPLES", 2):
         add(cats)
         add(cats)
@@ -127,7 +127,7 @@ def test_a_version_has_a_bounded_number_of_samples(cats: World):
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too_many_samples")
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_sent(cats: World):
+def test_too_large_file_is_rejected_before_it_is_sent(cats: World):
     head = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(66 * 1024 * 1024)}
     refused = cats.client.ask("POST", SAMPLES, headers=head, content=b"x")
     assert refused.status_code == 413
@@ -141,7 +141,7 @@ def test_an_unknown_version_or_sample_is_404(cats: World):
     assert cats.client.delete(f"{SAMPLES}/x").status_code == 404
 
 
-def test_a_deleted_sample_takes_its_bytes_along(cats: World):
+def test_deleted_sample_frees_its_bytes(cats: World):
     first, second = add(cats, picture(color=1)), add(cats, picture(color=2))
     assert cats.client.delete(first["file"].removesuffix("/file")).status_code == 200
     assert [each["sample_id"] for each in listed(cats)] == [second["sample_id"]]
@@ -173,12 +173,12 @@ def test_an_upload_in_parts_becomes_a_sample_once(uploads: Uploads):
     assert send(uploads, b"nothing")["problem"]["code"] == "sample_refused"
 
 
-def test_an_upload_that_was_not_noted_makes_no_second_sample(uploads: Uploads):
-    told = {"kind": "sample", "name": "cats", "version": "1", "filename": "x.png", "dataset": ""}
-    url = uploads.upload(picture(), **told)
+def test_upload_with_a_lost_result_makes_no_second_sample(uploads: Uploads):
+    reported = {"kind": "sample", "name": "cats", "version": "1", "filename": "x.png", "dataset": ""}
+    url = uploads.upload(picture(), **reported)
     intake = uploads.world.runtime.library.uploads.intake
     with patch.object(UploadStore, "complete", side_effect=DatabaseUnavailable):
-        intake.take_models()
+        intake.process_models()
     intake._pauses.clear()
     uploads.take()
     assert uploads.get(url)["status"] == "completed"
@@ -195,15 +195,13 @@ def test_an_upload_that_was_not_noted_makes_no_second_sample(uploads: Uploads):
         ({"prompt": "x" * 4001}, "prompt"),
     ],
 )
-def test_metadata_that_make_no_sense_are_told_at_the_beginning(
-    uploads: Uploads, metadata: dict[str, str], pointer: str
-):
+def test_invalid_metadata_is_rejected_before_the_upload(uploads: Uploads, metadata: dict[str, str], pointer: str):
     refused = uploads.begin(9, **{"kind": "sample", "name": "cats", "version": "1", **metadata})
     assert refused.status_code == 422
     assert f"/Upload-Metadata/{pointer}" in [each["pointer"] for each in refused.json()["error"]["errors"]]
 
 
-def test_a_push_takes_the_samples_along(cats: World, tmp_path: Path):
+def test_push_includes_the_samples(cats: World, tmp_path: Path):
     made = add(cats, prompt="a *cat*")
     add(cats, clip(tmp_path / "x.mp4").read_bytes(), filename="x.mp4", prompt='a "dog"')
     started = cats.client.post(f"{REGISTRY}/cats/versions/1/push", json={"repository": "ann/cats"})
@@ -222,7 +220,7 @@ def test_a_push_takes_the_samples_along(cats: World, tmp_path: Path):
     assert len(json.loads((output / "wish.json").read_text())["files"]) == 2
 
 
-def test_a_model_comes_by_form(uploads: Uploads):
+def test_model_is_uploaded_as_a_form(uploads: Uploads):
     start, size = header_bytes(LORA)
     content, form = start + bytes(size), "/api/v1/models/upload"
     made = post(uploads.world, content, "C:\\x\\dogs.safetensors", form, name="dogs", model_type="flux")

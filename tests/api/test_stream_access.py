@@ -1,4 +1,4 @@
-"""Who has a stream open has it only as long as they may: on every server, by either transport."""
+"""A stream ends with its client's access, on every server and by either transport."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def bearer(shown: str) -> dict[str, str]:
 def hear_the_end(
     world: World, path: str, end: Callable[[], object], headers: dict[str, str], query: str = ""
 ) -> tuple[Event, int | None]:
-    """Opens a stream, has it end after its first message, and hears its last one; of a socket also the code."""
+    """Open a stream, let it end after its first message; return its last message, and the close code of a socket."""
 
     async def talk() -> tuple[Event, int | None]:
         client = world.client
@@ -69,7 +69,7 @@ def address(world: World, path: str) -> str:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_revoked_key_ends_its_streams(world: World, path: str):
+def test_revoked_key_ends_its_streams(world: World, path: str):
     key, shown = world.make_key("ann", Role.ADMIN)
     path = address(world, path)
     last, code = hear_the_end(world, path, lambda: world.revoke(key), bearer(shown))
@@ -78,7 +78,7 @@ def test_a_revoked_key_ends_its_streams(world: World, path: str):
     assert world.runtime.live.admission.streams == 0
 
 
-def test_a_revocation_on_another_server_ends_streams_here(make_world: MakeWorld, world: World):
+def test_revocation_on_another_server_ends_streams_here(make_world: MakeWorld, world: World):
     other = make_world(auth="required")
     key, shown = other.make_key("ann")
     world.runtime.access.ring.refresh()
@@ -91,7 +91,7 @@ def test_a_revocation_on_another_server_ends_streams_here(make_world: MakeWorld,
     assert last.data["code"] == "key_revoked"
 
 
-def test_a_key_that_expires_ends_its_streams(make_world: MakeWorld):
+def test_expired_key_ends_its_streams(make_world: MakeWorld):
     clock = FakeClock()
     world = make_world(auth="required", clock=clock)
     _, shown = world.make_key("ann", expires_at=clock.now() + timedelta(seconds=30))
@@ -104,7 +104,7 @@ def test_a_key_that_expires_ends_its_streams(make_world: MakeWorld):
     assert last.data == {"reason": "access_ended", "code": "key_expired"}
 
 
-def test_other_streams_go_on(world: World):
+def test_other_streams_continue(world: World):
     key, _ = world.make_key("ann")
     headers = world.key("bob")
 
@@ -120,11 +120,11 @@ def test_other_streams_go_on(world: World):
     assert event.type == "snapshot"
 
 
-# -- sign-ins ----------------------------------------------------------------------------------------------------------
+# -- sessions ----------------------------------------------------------------------------------------------------------
 
 
 def sign_in(world: World, key: AccessKey, role: Role = Role.TRAINER) -> tuple[str, dict[str, str]]:
-    """The hash of a new session, and the headers of the page."""
+    """Return the hash of a new session, and the headers of the page."""
     cookie, now = new_token(), world.runtime.services.clock.now()
     session = Session(hash_of(cookie), key.user_id, None, role, None, key.key_id, now, now + timedelta(hours=1))
     world.runtime.access.store.add_session(session, session.created_at)
@@ -145,7 +145,7 @@ def test_signing_out_ends_the_streams_of_the_page(world: World, path: str):
     assert last.data == {"reason": "access_ended", "code": "session_ended"}
 
 
-def test_the_key_of_a_sign_in_ends_the_streams_of_the_page(world: World):
+def test_revoked_key_of_a_session_ends_the_streams_of_the_page(world: World):
     key, _ = world.make_key("ann")
     _, headers = sign_in(world, key)
     last, _ = hear_the_end(world, GPU_STREAM, lambda: world.revoke(key), headers)
@@ -163,7 +163,7 @@ def make_ticket(world: World, headers: dict[str, str]) -> str:
 
 
 async def knock(client: Client, path: str, query: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    """The status of a stream, and the error's code of one that is not opened."""
+    """Return the status of a stream, and the error code if it is not opened."""
     is_socket = "/ws/" in path
     sent = [(b"host", b"127.0.0.1"), *((name.lower().encode(), v.encode()) for name, v in (headers or {}).items())]
     asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
@@ -181,7 +181,7 @@ def _code_in(part: Any) -> str:
 
 
 @pytest.mark.parametrize("path", [GPU_STREAM, GPU_SOCKET, EVENTS_STREAM])
-def test_a_ticket_opens_one_stream(world: World, path: str):
+def test_ticket_opens_one_stream(world: World, path: str):
     ticket = make_ticket(world, world.key("ann"))
 
     async def talk() -> list[tuple[int, str]]:
@@ -191,7 +191,7 @@ def test_a_ticket_opens_one_stream(world: World, path: str):
     assert world.client.run(talk()) == [(200, ""), (401, "wrong_ticket")]
 
 
-def test_a_ticket_that_was_used_on_one_server_opens_nothing_on_another(make_world: MakeWorld, world: World):
+def test_ticket_that_was_used_on_one_server_opens_nothing_on_another(make_world: MakeWorld, world: World):
     other = make_world(auth="required")
     ticket = make_ticket(world, world.key("ann"))
 
@@ -203,7 +203,7 @@ def test_a_ticket_that_was_used_on_one_server_opens_nothing_on_another(make_worl
     assert world.client.run(talk(world.client)) == (401, "wrong_ticket")
 
 
-def test_of_many_who_show_a_ticket_at_once_one_has_the_stream(world: World):
+def test_ticket_that_is_used_concurrently_opens_one_stream(world: World):
     ticket = make_ticket(world, world.key("ann"))
 
     async def talk() -> list[tuple[int, str]]:
@@ -213,7 +213,7 @@ def test_of_many_who_show_a_ticket_at_once_one_has_the_stream(world: World):
     assert sorted(world.client.run(talk())) == [(200, "")] + [(401, "wrong_ticket")] * 7
 
 
-def test_a_ticket_has_expired_after_half_a_minute(make_world: MakeWorld):
+def test_ticket_expires_after_half_a_minute(make_world: MakeWorld):
     clock = FakeClock()
     world = make_world(auth="required", clock=clock)
     ticket = make_ticket(world, world.key("ann"))
@@ -227,7 +227,7 @@ def test_a_ticket_has_expired_after_half_a_minute(make_world: MakeWorld):
 
 
 @pytest.mark.parametrize("path", [f"{BASE}/gpu/status", f"{BASE}/gpu/events", f"{TRAINING}/list", "/nothing"])
-def test_a_ticket_is_worth_nothing_at_any_other_address_and_is_not_used_up_there(world: World, path: str):
+def test_ticket_is_invalid_at_any_other_address_and_not_used_up_there(world: World, path: str):
     headers = world.key("ann")
     ticket = make_ticket(world, headers)
     for shown in ({}, headers):
@@ -241,19 +241,19 @@ def test_a_ticket_is_worth_nothing_at_any_other_address_and_is_not_used_up_there
     assert world.client.run(talk()) == (200, "")
 
 
-def test_a_ticket_permits_no_more_than_its_key(world: World):
+def test_ticket_permits_no_more_than_its_key(world: World):
     ticket = make_ticket(world, world.key("vera", Role.VIEWER))
     assert world.client.run(knock(world.client, SYSTEM_LOG, f"ticket={ticket}")) == (403, "forbidden")
 
 
-def test_a_stream_by_ticket_ends_with_the_key_that_it_was_made_with(world: World):
+def test_stream_by_ticket_ends_with_the_key_of_the_ticket(world: World):
     key, shown = world.make_key("ann")
     ticket = make_ticket(world, bearer(shown))
     last, _ = hear_the_end(world, GPU_STREAM, lambda: world.revoke(key), {}, f"ticket={ticket}")
     assert last.data["code"] == "key_revoked"
 
 
-def test_a_ticket_reads_the_stream_as_it_was_asked_for(world: World):
+def test_ticket_keeps_the_query_of_the_stream(world: World):
     headers = world.key("ann")
 
     async def talk(query: str) -> tuple[int, str]:
@@ -264,10 +264,10 @@ def test_a_ticket_reads_the_stream_as_it_was_asked_for(world: World):
     assert world.client.run(talk(f"topic=gpu&ticket={make_ticket(world, headers)}")) == (422, "validation_failed")
 
 
-# -- how many ----------------------------------------------------------------------------------------------------------
+# -- limits ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_has_so_many_streams_with_all_keys_together_and_others_have_theirs(make_world: MakeWorld):
+def test_streams_of_a_user_are_limited_over_all_keys(make_world: MakeWorld):
     world = make_world(auth="required", max_streams_per_client=1)
     one, other, bobs = world.key("ann"), world.key("ann"), world.key("bob")
 

@@ -1,4 +1,4 @@
-"""What is held back: nothing of the queue begins, and nobody gets a GPU, until the hold is ended."""
+"""Holds: the queue starts no task, or a GPU is not assigned, until the hold ends."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def gpu(world: World, index: int) -> Any:
     return world.client.data(f"/api/v1/gpu/{index}")
 
 
-def test_nothing_of_a_held_queue_begins_until_the_hold_ends(world: World):
+def test_held_queue_starts_nothing_until_the_hold_ends(world: World):
     hold_id = hold(world)
     task_id = world.start()
     world.train()
@@ -38,14 +38,14 @@ def test_nothing_of_a_held_queue_begins_until_the_hold_ends(world: World):
     assert world.get(task_id)["status"] == "starting"
 
 
-def test_what_runs_goes_on_under_a_held_queue(world: World):
+def test_running_task_continues_under_a_held_queue(world: World):
     task_id = world.run()
     hold(world)
     world.train()
     assert world.get(task_id)["status"] == "running"
 
 
-def test_nobody_gets_a_held_gpu_and_it_says_why(world: World):
+def test_held_gpu_is_not_assigned_and_reports_why(world: World):
     hold_id = hold(world, gpu_id="0")
     shown = gpu(world, 0)
     assert (shown["status"], shown["status_reason"]) == ("busy", "held back: its fan is replaced")
@@ -59,12 +59,12 @@ def test_nobody_gets_a_held_gpu_and_it_says_why(world: World):
     assert world.get(task_id)["status"] == "starting"
 
 
-def test_a_gpu_is_held_by_the_number_that_answers_call_it_by(world: World):
+def test_gpu_is_held_by_the_number_used_in_responses(world: World):
     hold(world, gpu_id=gpu(world, 1)["gpu_id"])
     assert gpu(world, 1)["status"] == "busy"
 
 
-def test_a_training_on_a_held_gpu_goes_on_and_is_its_last(world: World):
+def test_training_on_a_held_gpu_continues_but_is_its_last(world: World):
     first = world.run(gpu_ids=[0])
     hold(world, gpu_id=gpu(world, 0)["uuid"])
     assert gpu(world, 0)["status"] == "training"
@@ -74,13 +74,13 @@ def test_a_training_on_a_held_gpu_goes_on_and_is_its_last(world: World):
     assert gpu(world, 0)["status"] == "busy"
 
 
-def test_a_hold_is_no_task_that_holds_gpus(world: World):
+def test_hold_is_not_a_task_that_uses_gpus(world: World):
     hold(world, gpu_id="0")
     assert world.client.data("/api/v1/system/overview")["holders"].get("external", 0) == 0
     assert world.client.data("/api/v1/gpu/tasks")["tasks"] == []
 
 
-def test_holds_are_listed_with_who_made_them_and_end_once(world: World):
+def test_holds_are_listed_with_their_author_and_end_once(world: World):
     hold_id = hold(world, gpu_id="1")
     (shown,) = world.client.data(HOLDS)["holds"]
     assert (shown["hold_id"], shown["kind"], shown["made_by"], shown["alert_id"]) == (hold_id, "gpu", "api", None)
@@ -98,7 +98,7 @@ def test_holds_are_listed_with_who_made_them_and_end_once(world: World):
         ({"reason": ""}, "validation_failed"),
     ],
 )
-def test_what_is_not_there_or_not_named_is_not_held(world: World, body: dict[str, Any], code: str):
+def test_unknown_or_missing_targets_are_not_held(world: World, body: dict[str, Any], code: str):
     answer = world.client.post(HOLDS, json={"reason": "x", **body})
     assert answer.json()["error"]["code"] == code
     assert world.client.data(HOLDS) == {"holds": []}

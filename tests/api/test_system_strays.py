@@ -1,4 +1,4 @@
-"""A database that forgets gives no occupied GPU away."""
+"""After the database was lost, occupied GPUs are not assigned again."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: 
 
 
 def look(world: World) -> None:
-    world.runtime.services.strays.look_soon()
+    world.runtime.services.strays.check_soon()
     world.train()
 
 
@@ -27,7 +27,7 @@ def gpu(world: World, index: int) -> dict[str, object]:
     return found
 
 
-def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(world: World):
+def test_gpus_of_an_orphan_are_busy_and_explain_how_to_stop_it(world: World):
     world.executor.finds(living(world, "train_x", 0, 1))
     look(world)
     for index in (0, 1):
@@ -39,7 +39,7 @@ def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(wor
     assert sum("train_x.1" in event["message"] and event["type"] == "task" for event in events) == 1
 
 
-def test_they_are_free_when_nothing_of_it_lives(world: World):
+def test_gpus_are_free_when_no_process_of_the_orphan_is_left(world: World):
     world.executor.finds(living(world, "train_x", 0))
     look(world)
     world.executor.finds()
@@ -50,7 +50,7 @@ def test_they_are_free_when_nothing_of_it_lives(world: World):
     assert world.client.data(STRAYS) == {"strays": []}
 
 
-def test_attempt_of_a_task_that_waits_is_taken_up_again(world: World):
+def test_attempt_of_a_queued_task_is_adopted_again(world: World):
     task_id = world.start(gpu_ids=[3])
     world.executor.finds(living(world, task_id, 3))
     world.executor.runs(f"{task_id}.1", ProcessIdentity(51, 1.0))
@@ -61,7 +61,7 @@ def test_attempt_of_a_task_that_waits_is_taken_up_again(world: World):
     assert world.client.data(STRAYS) == {"strays": []}
 
 
-def test_stray_is_shown_with_its_processes(world: World):
+def test_orphan_is_shown_with_its_processes(world: World):
     world.executor.finds(living(world, "train_x", 1))
     shown = world.client.data(STRAYS)["strays"]
     assert [(s["attempt"], s["gpu_ids"], s["supervisor_pid"], s["pids"]) for s in shown] == [
@@ -70,7 +70,7 @@ def test_stray_is_shown_with_its_processes(world: World):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_stop_asks_for_a_checkpoint_unless_it_is_forced(world: World, force: bool):
+def test_stop_requests_a_checkpoint_unless_forced(world: World, force: bool):
     world.executor.finds(living(world, "train_x", 1))
     world.make_checkpoints("train_x", 10)
     answer = world.client.post(f"{STRAYS}/train_x.1/stop", json={"force": force})
@@ -80,14 +80,14 @@ def test_stop_asks_for_a_checkpoint_unless_it_is_forced(world: World, force: boo
     assert (order.signal_file is None, order.checkpoint_seconds == 0.0) == (force, force)
 
 
-def test_stray_without_supervisor_gets_one_before_it_is_stopped(world: World):
+def test_orphan_without_a_supervisor_gets_one_before_it_is_stopped(world: World):
     world.executor.finds(living(world, "train_x", 1, supervisor=False))
     assert world.client.post(f"{STRAYS}/train_x.1/stop").status_code == 202
     assert [submission.has_run for submission in world.executor.submissions] == [True]
     assert len(world.executor.orders) == 1
 
 
-def test_stop_of_what_is_no_stray_is_not_found(world: World):
+def test_stop_of_an_unknown_orphan_is_not_found(world: World):
     task_id = world.run()
     answer = world.client.post(f"{STRAYS}/{task_id}.1/stop", json={"force": True})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "stray_not_found")

@@ -1,4 +1,4 @@
-"""Trainings on named datasets: pinned by their manifest, laid out for each attempt, told when they have changed."""
+"""Trainings with named datasets, pinned by their manifest and provided to each attempt."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ PICTURES: dict[str, str | None] = {"a.png": "one", "sub/a.png": "two", "b.png": 
 
 @pytest.fixture
 def cats(world: World) -> World:
-    """A dataset of three pictures, two of which share a name."""
+    """A dataset of three pictures, two with the same name."""
     world.client.post(DATASETS, json={"name": "cats"})
     add_version(world, PICTURES)
     return world
 
 
 def on(reference: Any, **more: Any) -> dict[str, Any]:
-    """A toy training on a named dataset."""
+    """Return a request for a toy training with a named dataset."""
     return {**TOY, "dataset": {"directories": [{"dataset": reference}]}, **more}
 
 
@@ -32,7 +32,7 @@ def validate(client: Client, body: dict[str, Any]) -> Any:
 
 
 def directory(world: World, task_id: str) -> Path:
-    """Where the dataset lies for the task."""
+    """Return the directory of the dataset for the task."""
     (found,) = (world.storage / "tasks" / task_id / "datasets").iterdir()
     return found / "media"
 
@@ -43,7 +43,7 @@ def manifest(world: World, version: str = "latest") -> str:
 
 
 @pytest.mark.parametrize("form", ["cats", "cats@1", "cats@latest", "manifest"])
-def test_a_dataset_is_pinned_by_its_manifest_however_it_is_named(cats: World, form: str):
+def test_dataset_is_pinned_by_its_manifest_however_it_is_referenced(cats: World, form: str):
     reference = f"cats@{manifest(cats)}" if form == "manifest" else form
     task = cats.get(cats.start(**on(reference)))
     assert task["request"]["dataset"]["directories"] == [{"dataset": f"cats@{manifest(cats)}"}]
@@ -52,26 +52,26 @@ def test_a_dataset_is_pinned_by_its_manifest_however_it_is_named(cats: World, fo
     assert task["plan"]["dataset_items"] == 3
 
 
-def test_the_trainers_own_text_may_name_a_dataset(cats: World):
+def test_toml_text_may_reference_a_dataset(cats: World):
     text = {"dataset_toml": "# mine\n[[directory]]\ndataset = 'cats'\n", "config_toml": "epochs = 3"}
     task_id = cats.run(model_type="toy", config={}, **text)
     request = cats.get(task_id)["request"]
     assert request["dataset_toml"] == f'# mine\n[[directory]]\ndataset = "cats@{manifest(cats)}"\n'
-    told = (cats.storage / "tasks" / task_id / "attempts" / "1" / "dataset.toml").read_text()
-    assert str(directory(cats, task_id)) in told
+    result = (cats.storage / "tasks" / task_id / "attempts" / "1" / "dataset.toml").read_text()
+    assert str(directory(cats, task_id)) in result
 
 
-def test_an_attempt_has_a_directory_of_its_own_with_captions(cats: World):
+def test_attempt_has_its_own_directory_with_captions(cats: World):
     task_id = cats.run(**on("cats"))
     laid = directory(cats, task_id)
     assert sorted(path.name for path in laid.iterdir()) == ["a.png", "b.png", "captions.json", "sub__a.png"]
     assert json.loads((laid / "captions.json").read_text()) == {"a.png": ["one"], "sub__a.png": ["two"]}
     assert (laid / "sub__a.png").read_bytes() == b"sub/a.png"
-    told = (cats.storage / "tasks" / task_id / "attempts" / "1" / "dataset.toml").read_text()
-    assert f'path = "{laid}"' in told
+    result = (cats.storage / "tasks" / task_id / "attempts" / "1" / "dataset.toml").read_text()
+    assert f'path = "{laid}"' in result
 
 
-def test_nothing_that_a_trainer_does_in_its_directory_changes_the_version(cats: World):
+def test_trainer_cannot_change_the_version_through_its_directory(cats: World):
     task_id = cats.run(**on("cats"))
     laid = directory(cats, task_id)
     (laid / "a.png").unlink()
@@ -88,7 +88,7 @@ def test_nothing_that_a_trainer_does_in_its_directory_changes_the_version(cats: 
     assert (laid / "cache" / "latents").read_bytes() == b"dear"
 
 
-def test_resume_goes_on_with_what_it_began_with_and_says_what_has_changed(cats: World):
+def test_resume_keeps_its_version_and_notes_newer_ones(cats: World):
     task_id = cats.finish(**on("cats"))
     cats.make_checkpoints(task_id, 100)
     add_version(cats, {"a.png": "another", "c.png": "new"})
@@ -97,10 +97,10 @@ def test_resume_goes_on_with_what_it_began_with_and_says_what_has_changed(cats: 
     plan = resumed.json()["data"]["plan"]
     assert plan["datasets"][0]["version"] == 1
     changes = "1 items added, 2 items removed, 1 captions changed"
-    assert plan["notes"] == [f"cats: version 1 is used; its newest is 2, with {changes}."]
+    assert plan["notes"] == [f"cats: version 1 is used; the newest is 2, with {changes}."]
 
 
-def test_a_resume_may_take_the_newest_version(cats: World):
+def test_resume_may_use_the_newest_version(cats: World):
     task_id = cats.finish(**on("cats"))
     cats.make_checkpoints(task_id, 100)
     add_version(cats, {**PICTURES, "c.png": "new"})
@@ -109,10 +109,10 @@ def test_a_resume_may_take_the_newest_version(cats: World):
     assert resumed.status_code == 202, resumed.text
     plan = resumed.json()["data"]["plan"]
     assert plan["datasets"][0]["version"] == 2
-    assert plan["notes"] == ["cats: version 2 is used, and no longer 1: 1 items added."]
+    assert plan["notes"] == ["cats: version 2 is used instead of 1: 1 items added."]
 
 
-def test_a_dataset_in_use_is_not_deleted_and_the_answer_says_by_whom(cats: World):
+def test_dataset_in_use_is_not_deleted_and_its_users_are_listed(cats: World):
     task_id = cats.start(**on("cats"))
     refused = cats.client.delete(f"{DATASETS}/cats")
     assert refusal_of(refused) == (409, "dataset_in_use")
@@ -120,7 +120,7 @@ def test_a_dataset_in_use_is_not_deleted_and_the_answer_says_by_whom(cats: World
     assert cats.client.data(f"{DATASETS}/cats")["used_by"] == [task_id]
 
 
-def test_a_finished_task_can_be_resumed_and_restarted_after_its_dataset_was_renamed_and_deleted(cats: World):
+def test_finished_task_can_resume_and_restart_after_its_dataset_was_renamed_and_deleted(cats: World):
     task_id = cats.finish(**on("cats"))
     cats.make_checkpoints(task_id, 100)
     cats.client.patch(f"{DATASETS}/cats", json={"name": "kittens"})
@@ -134,7 +134,7 @@ def test_a_finished_task_can_be_resumed_and_restarted_after_its_dataset_was_rena
     assert (directory(cats, cats.run(again)) / "a.png").read_bytes() == b"a.png"
 
 
-def test_the_files_of_a_deleted_dataset_go_with_its_last_task(cats: World):
+def test_files_of_a_deleted_dataset_are_deleted_with_its_last_task(cats: World):
     parts, task_id = cats.runtime.datasets, cats.finish(**on("cats"))
     cats.client.delete(f"{DATASETS}/cats")
     cats.client.delete(f"{TRAINING}/{task_id}")
@@ -155,23 +155,23 @@ def test_the_files_of_a_deleted_dataset_go_with_its_last_task(cats: World):
         ({"dataset": "cats", "repeat": 2}, "repeat"),
     ],
 )
-def test_a_dataset_that_cannot_be_used_is_told_once_where_it_is_named(cats: World, entry: Any, pointer: str):
-    told = validate(cats.client, {**TOY, "dataset": {"directories": [entry]}})
-    assert [mistake["pointer"] for mistake in told["errors"]] == [f"/dataset/directories/0/{pointer}"]
+def test_unusable_dataset_is_reported_once_with_its_pointer(cats: World, entry: Any, pointer: str):
+    result = validate(cats.client, {**TOY, "dataset": {"directories": [entry]}})
+    assert [mistake["pointer"] for mistake in result["errors"]] == [f"/dataset/directories/0/{pointer}"]
     assert (
         refusal_of(cats.client.post(f"{TRAINING}/start", json={**TOY, "dataset": {"directories": [entry]}}))[0] == 422
     )
 
 
-def test_validate_shows_the_plan_and_leaves_nothing(cats: World):
-    told = validate(cats.client, on("cats"))
-    assert told["valid"], told
-    assert told["plan"]["datasets"][0]["version"] == 1
-    assert f"{cats.storage}/tasks/TASK_ID/datasets/cats-" in told["plan"]["files"]["dataset.toml"]
+def test_validation_shows_the_plan_and_leaves_no_files(cats: World):
+    result = validate(cats.client, on("cats"))
+    assert result["valid"], result
+    assert result["plan"]["datasets"][0]["version"] == 1
+    assert f"{cats.storage}/tasks/TASK_ID/datasets/cats-" in result["plan"]["files"]["dataset.toml"]
     assert not (cats.storage / "tasks").exists() or list((cats.storage / "tasks").iterdir()) == []
 
 
-def test_an_attempt_whose_files_are_damaged_is_not_started_and_says_why(cats: World):
+def test_attempt_with_damaged_files_is_not_started_and_says_why(cats: World):
     parts = cats.runtime.datasets
     task_id = cats.start(**on("cats"))
     items = list(parts.service.read_items(manifest(cats).removeprefix("sha256:")))
@@ -184,17 +184,17 @@ def test_an_attempt_whose_files_are_damaged_is_not_started_and_says_why(cats: Wo
     assert "stored file of a.png is damaged" in task["failure"]["detail"]
 
 
-def test_others_hidden_datasets_cannot_be_trained_on(make_world: MakeWorld):
+def test_hidden_datasets_of_other_users_cannot_be_used(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     ann.client.post(DATASETS, json={"name": "cats"})
     add_version(world, PICTURES)
-    told = validate(bob.client, on("cats"))
-    assert [mistake["message"] for mistake in told["errors"]] == ['No dataset is called "cats".']
+    result = validate(bob.client, on("cats"))
+    assert [mistake["message"] for mistake in result["errors"]] == ['No dataset is called "cats".']
     assert validate(ann.client, on("cats"))["valid"]
 
 
-def test_a_start_whose_dataset_is_deleted_meanwhile_leaves_nothing(cats: World, monkeypatch: pytest.MonkeyPatch):
+def test_start_with_a_concurrently_deleted_dataset_leaves_no_files(cats: World, monkeypatch: pytest.MonkeyPatch):
     intake = cats.runtime.services.training._intake
     create = intake.create
 

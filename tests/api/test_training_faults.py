@@ -1,10 +1,10 @@
-"""A disk that stumbles for a moment: what cannot be read is not taken for absent, and nothing is lost by it."""
+"""Temporary disk errors: unreadable files do not count as missing, and nothing is lost."""
 
 import errno
 
 import pytest
 
-from api.training.attempts.ending import PASSING_SECONDS
+from api.training.attempts.ending import TEMPORARY_SECONDS
 from api.util.clock import FakeClock
 from tests.api.client import failure_of
 from tests.api.conftest import COMPLETED, TRAINING, MakeWorld, World
@@ -16,7 +16,7 @@ def step(number: int) -> str:
 
 
 @pytest.mark.parametrize("path", ["", "/checkpoints", "/artifacts"])
-def test_checkpoints_that_cannot_be_read_are_not_told_to_be_absent(world: World, faults: Faults, path: str):
+def test_unreadable_checkpoints_are_not_reported_as_missing(world: World, faults: Faults, path: str):
     task_id = world.finish()
     hidden = faults.strike("scandir", "/output")
     answer = world.client.get(f"{TRAINING}/{task_id}{path}")
@@ -26,7 +26,7 @@ def test_checkpoints_that_cannot_be_read_are_not_told_to_be_absent(world: World,
     assert world.client.get(f"{TRAINING}/{task_id}{path}").status_code == 200
 
 
-def test_a_resume_whose_checkpoints_cannot_be_read_is_not_refused_for_want_of_them(world: World, faults: Faults):
+def test_resume_with_unreadable_checkpoints_is_not_rejected_as_no_checkpoint(world: World, faults: Faults):
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
     world.end(task_id, COMPLETED)
@@ -37,7 +37,7 @@ def test_a_resume_whose_checkpoints_cannot_be_read_is_not_refused_for_want_of_th
     assert world.client.post(f"{TRAINING}/resume/{task_id}", json=body).status_code == 202
 
 
-def test_a_resume_waits_for_its_checkpoints_instead_of_beginning_anew(world: World, faults: Faults):
+def test_resume_waits_for_its_checkpoints_instead_of_starting_from_scratch(world: World, faults: Faults):
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
     world.end(task_id)
@@ -50,16 +50,14 @@ def test_a_resume_waits_for_its_checkpoints_instead_of_beginning_anew(world: Wor
     assert [attempt["resumed_from"] for attempt in world.get(task_id)["attempts"]] == [None, "global_step10"]
 
 
-def test_a_start_is_acknowledged_whatever_the_disk_says_of_its_checkpoints(world: World, faults: Faults):
+def test_start_succeeds_despite_disk_errors_with_checkpoints(world: World, faults: Faults):
     faults.strike("scandir", "/output")
     faults.strike("open", "/output")
     assert world.start()
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE, errno.EMFILE])
-def test_a_training_that_completed_is_not_judged_by_what_the_disk_hides(
-    make_world: MakeWorld, faults: Faults, error: int
-):
+def test_completed_training_is_not_judged_while_the_disk_fails(make_world: MakeWorld, faults: Faults, error: int):
     clock = FakeClock()
     world = make_world(clock=clock)
     task_id = world.run()
@@ -67,7 +65,7 @@ def test_a_training_that_completed_is_not_judged_by_what_the_disk_hides(
     hidden = faults.strike("scandir", "/output", error)
     world.executor.ends(f"{task_id}.1", world.bear_out(task_id, COMPLETED))
     for _ in range(10):
-        clock.advance(PASSING_SECONDS / 20)
+        clock.advance(TEMPORARY_SECONDS / 20)
         world.train()
     hidden.end()
     assert world.get(task_id)["status"] == "running"
@@ -75,20 +73,20 @@ def test_a_training_that_completed_is_not_judged_by_what_the_disk_hides(
     assert world.get(task_id)["status"] == "completed"
 
 
-def test_a_disk_that_stays_in_trouble_keeps_no_attempt_from_ending(make_world: MakeWorld, faults: Faults):
+def test_permanent_disk_error_does_not_prevent_the_end(make_world: MakeWorld, faults: Faults):
     clock = FakeClock()
     world = make_world(clock=clock)
     task_id = world.run()
     hidden = faults.strike("scandir", "/output")
     world.executor.ends(f"{task_id}.1", world.bear_out(task_id, COMPLETED))
     for _ in range(5):
-        clock.advance(PASSING_SECONDS / 2)
+        clock.advance(TEMPORARY_SECONDS / 2)
         world.train()
     hidden.end()
     assert world.get(task_id)["failure"]["code"] == "did_not_train"
 
 
-def test_points_of_the_curves_wait_for_a_disk_that_refuses_them(world: World, faults: Faults):
+def test_points_are_buffered_while_the_disk_fails(world: World, faults: Faults):
     task_id = world.run()
     refused = faults.strike("open", "/series", errno.ENOSPC)
     world.prints(task_id, step(1))
@@ -104,7 +102,7 @@ def test_points_of_the_curves_wait_for_a_disk_that_refuses_them(world: World, fa
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EACCES])
-def test_a_disk_in_trouble_does_not_make_a_watch_begin_anew(world: World, faults: Faults, error: int):
+def test_disk_error_does_not_restart_a_watch(world: World, faults: Faults, error: int):
     task_id = world.run()
     world.prints(task_id, step(1))
     world.train()
@@ -115,7 +113,7 @@ def test_a_disk_in_trouble_does_not_make_a_watch_begin_anew(world: World, faults
     assert reconciler.get_watch(f"{task_id}.1") is watch
 
 
-def test_files_that_could_not_be_deleted_are_not_told_to_be(world: World, faults: Faults):
+def test_undeleted_files_are_not_reported_as_deleted(world: World, faults: Faults):
     task_id = world.finish()
     faults.strike("unlink", "state.json", times=1)
     answer = world.client.delete(f"{TRAINING}/{task_id}?files=true").json()["data"]

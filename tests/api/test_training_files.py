@@ -1,4 +1,4 @@
-"""The files of a training: listed, downloaded whole and in parts, and nothing beside them."""
+"""The files of a training: listed and downloaded, completely or in parts, and no other files."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ MODEL = f"{RUN_DIR}/epoch1/adapter_model.safetensors"
 
 
 def with_files(world: World) -> str:
-    """The id of a training with a file of each kind."""
+    """Return the id of a training with a file of each kind."""
     task_id = world.run()
     run_dir = world.make_checkpoints(task_id, 10, 20, complete=False)
     for name in ("epoch1", "samples"):
@@ -40,7 +40,7 @@ def training(world: World) -> str:
 
 @pytest.fixture(scope="module")
 def shared_training(shared_world: World) -> str:
-    """One for the tests that change nothing; secrets stand beside its files."""
+    """A training for tests that change nothing, with secrets beside its files."""
     task_id = with_files(shared_world)
     (shared_world.storage / "tasks" / task_id / "secrets.json").write_text("SECRET")
     return task_id
@@ -55,17 +55,25 @@ def download(world: World, task_id: str, path: str = MODEL, **headers: str) -> h
 
 
 def raw(world: World, task_id: str, path: str, method: str = "GET") -> httpx.Response:
-    """The path as a server hands it on, without what a client would tidy up."""
+    """Send the path as it is, without normalisation by a client."""
     return world.client.raw(method, path_of(task_id, path), HOST)
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_files_are_not_said_to_be_none_while_the_storage_is_away(world: World, training: str, replaced: bool):
+def test_missing_storage_is_not_reported_as_no_files(world: World, training: str, replaced: bool):
     away = world.storage.rename(world.storage.with_name("away"))
     if replaced:
         world.storage.mkdir()
-    asked = ("", "/checkpoints", "/artifacts", f"/artifacts/{MODEL}", "/metrics?metric=loss", "/logs", "/logs/download")
-    for path in (*asked, "/logs/search?keyword=step"):
+    requested = (
+        "",
+        "/checkpoints",
+        "/artifacts",
+        f"/artifacts/{MODEL}",
+        "/metrics?metric=loss",
+        "/logs",
+        "/logs/download",
+    )
+    for path in (*requested, "/logs/search?keyword=step"):
         answer = world.client.get(f"{TRAINING}/{training}{path}")
         assert (path, answer.status_code, failure_of(answer)["error"]["code"]) == (path, 503, "storage_gone")
     if replaced:
@@ -96,13 +104,13 @@ def test_files_are_listed_with_kind_and_completeness(world: World, training: str
     assert all(one["modified_at"].endswith("Z") for one in page["artifacts"])
 
 
-def test_every_file_that_is_listed_can_be_downloaded(world: World, training: str):
+def test_every_listed_file_can_be_downloaded(world: World, training: str):
     for one in world.client.data(f"{TRAINING}/{training}/artifacts")["artifacts"]:
         answer = raw(world, training, one["path"])
         assert (answer.status_code, len(answer.content)) == (200, one["size_bytes"])
 
 
-def test_files_come_in_pages(world: World, training: str):
+def test_files_are_returned_in_pages(world: World, training: str):
     url = f"{TRAINING}/{training}/artifacts"
     page = world.client.data(url, params={"limit": 3})
     seen = page["artifacts"]
@@ -175,7 +183,7 @@ def test_models_of_different_trainings_are_downloaded_under_different_names(worl
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("requested", "first", "last"),
     [
         ("bytes=0-0", 0, 0),
         ("bytes=100-199", 100, 199),
@@ -186,8 +194,8 @@ def test_models_of_different_trainings_are_downloaded_under_different_names(worl
         ("bytes=0-2559", 0, 2559),
     ],
 )
-def test_part_of_a_file_is_downloaded(world: World, training: str, asked: str, first: int, last: int):
-    answer = download(world, training, Range=asked)
+def test_part_of_a_file_is_downloaded(world: World, training: str, requested: str, first: int, last: int):
+    answer = download(world, training, Range=requested)
     assert (answer.status_code, answer.content) == (206, CONTENT[first : last + 1])
     assert answer.headers["content-range"] == f"bytes {first}-{last}/2560"
     assert answer.headers["content-length"] == str(last - first + 1)
@@ -203,17 +211,19 @@ def test_several_parts_are_downloaded_at_once(world: World, training: str):
     assert len(answer.content) == int(answer.headers["content-length"])
 
 
-@pytest.mark.parametrize("asked", ["bytes=2560-", "bytes=9999-99999", "bytes=-0"])
-def test_part_that_is_not_there_is_told_the_size(world: World, training: str, asked: str):
-    answer = download(world, training, Range=asked)
+@pytest.mark.parametrize("requested", ["bytes=2560-", "bytes=9999-99999", "bytes=-0"])
+def test_range_beyond_the_end_gets_the_size(world: World, training: str, requested: str):
+    answer = download(world, training, Range=requested)
     assert answer.status_code == 416
     assert failure_of(answer)["error"]["code"] == "range_not_satisfiable"
     assert answer.headers["content-range"] == "bytes */2560"
 
 
-@pytest.mark.parametrize("asked", ["bytes=a-b", "bytes=", "bytes=5-2", "bytes=--5", "0-5", "bytes=1-2-3", "bytes=,"])
-def test_part_that_cannot_be_read_is_no_failure_of_the_service(world: World, training: str, asked: str):
-    answer = download(world, training, Range=asked)
+@pytest.mark.parametrize(
+    "requested", ["bytes=a-b", "bytes=", "bytes=5-2", "bytes=--5", "0-5", "bytes=1-2-3", "bytes=,"]
+)
+def test_invalid_range_is_not_a_server_error(world: World, training: str, requested: str):
+    answer = download(world, training, Range=requested)
     assert answer.status_code in (200, 400, 416)
     if answer.status_code == 200:
         assert answer.content == CONTENT
@@ -221,20 +231,20 @@ def test_part_that_cannot_be_read_is_no_failure_of_the_service(world: World, tra
         failure_of(answer)
 
 
-@pytest.mark.parametrize("asked", ["bytes=--5", "bytes=+0-1", "bytes=5-2", "bytes=0-" + "9" * 30])
-def test_range_means_the_same_for_a_file_and_a_log(world: World, training: str, asked: str):
-    log = world.client.get(f"{TRAINING}/{training}/logs/download", headers={"Range": asked})
-    assert {log.status_code, download(world, training, Range=asked).status_code} == {400}
+@pytest.mark.parametrize("requested", ["bytes=--5", "bytes=+0-1", "bytes=5-2", "bytes=0-" + "9" * 30])
+def test_range_works_the_same_for_a_file_and_a_log(world: World, training: str, requested: str):
+    log = world.client.get(f"{TRAINING}/{training}/logs/download", headers={"Range": requested})
+    assert {log.status_code, download(world, training, Range=requested).status_code} == {400}
 
 
-def test_many_small_parts_are_no_burden(world: World, training: str):
-    asked = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 2000, 2))
-    answer = download(world, training, Range=asked)
+def test_many_small_ranges_are_cheap(world: World, training: str):
+    requested = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 2000, 2))
+    answer = download(world, training, Range=requested)
     assert answer.status_code in (200, 206, 400, 416)
     assert len(answer.content) < 1_000_000
 
 
-def test_part_is_given_only_of_the_file_that_was_begun(world: World, training: str):
+def test_if_range_returns_a_part_only_of_the_same_file(world: World, training: str):
     etag = download(world, training).headers["etag"]
     same = download(world, training, Range="bytes=0-9", **{"If-Range": etag})
     assert (same.status_code, same.content) == (206, CONTENT[:10])
@@ -257,13 +267,13 @@ def test_name_with_strange_characters_is_downloaded(world: World, training: str)
     assert "\n" not in answer.headers["content-disposition"]
 
 
-def test_page_among_the_files_is_never_shown(world: World, training: str):
+def test_html_file_is_never_displayed(world: World, training: str):
     (world.output(training) / "x.html").write_text("<script>alert(1)</script>")
     answer = download(world, training, "x.html")
     assert answer.headers["content-disposition"].startswith("attachment")
 
 
-def test_page_of_an_allowed_origin_may_read_a_file_and_its_failures(make_world: MakeWorld):
+def test_allowed_origin_may_read_a_file_and_its_errors(make_world: MakeWorld):
     origin = "https://dashboard.example"
     world = make_world(cors_origins=(origin,))
     task_id = world.run()
@@ -307,12 +317,12 @@ def test_download_leaves_no_file_open(world: World, training: str):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-# -- what lies beside ----------------------------------------------------------------------------------------------
+# -- files outside -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def outside(world: World, training: str, tmp_path: Path) -> Path:
-    """Files that must not be read: beside the output directory, and elsewhere."""
+    """Files that must not be readable: beside the output directory, and elsewhere."""
     (world.storage / "tasks" / training / "secrets.json").write_text("SECRET")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "file").write_text("SECRET")
@@ -330,7 +340,7 @@ def outside(world: World, training: str, tmp_path: Path) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_path_that_is_none_of_its_files_is_not_found(shared_world: World, shared_training: str, path: str, method: str):
+def test_path_outside_its_files_is_not_found(shared_world: World, shared_training: str, path: str, method: str):
     if path == "\udcff":
         path = b"\xff".decode("latin-1")
     answer = raw(shared_world, shared_training, path, method)
@@ -359,7 +369,7 @@ def test_output_directory_that_is_a_link_is_not_followed(world: World, outside: 
     assert world.client.data(f"{TRAINING}/{task_id}/artifacts")["artifacts"] == []
 
 
-def test_pipe_and_directory_are_no_files(world: World, training: str):
+def test_pipe_and_directory_are_not_files(world: World, training: str):
     os.mkfifo(world.output(training) / "pipe")
     for path in ("pipe", RUN_DIR):
         assert download(world, training, path).status_code == 404
@@ -382,7 +392,7 @@ def test_file_of_an_unknown_training_is_not_found(world: World, training: str, t
     [b"a\nb.png", b"a\rb", b"\x1b[2J.txt", b'q".txt', "\u202e.txt".encode(), b"a\\b", b"%41", b" ", b"a;b", b"\xff\xfe",
      "\xfc.png".encode(), b"\x7f", "\x85".encode(), b"a?b#c", b"x\n" * 100],
 )  # fmt: skip
-def test_whatever_its_name_a_listed_file_can_be_downloaded(world: World, training: str, name: bytes):
+def test_listed_file_can_be_downloaded_whatever_its_name(world: World, training: str, name: bytes):
     directory = os.fsencode(world.output(training) / "odd")
     os.mkdir(directory)
     with open(os.path.join(directory, name), "wb") as file:

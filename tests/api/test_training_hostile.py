@@ -1,4 +1,4 @@
-"""Requests about trainings that nobody should send, and a database that does not answer."""
+"""Hostile requests about trainings, and an unavailable database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ WITH_BODY = [
         ("BREW", f"/{ID}/metrics", {"GET", "HEAD"}),
     ],
 )
-def test_wrong_method_is_refused(shared_client: Client, method: str, path: str, allowed: set[str] | None):
+def test_unsupported_method_is_rejected(shared_client: Client, method: str, path: str, allowed: set[str] | None):
     answer = shared_client.ask(method, TRAINING + path)
     assert answer.status_code in ((405,) if allowed else (404, 405))
     failure_of(answer)
@@ -46,7 +46,7 @@ def test_wrong_method_is_refused(shared_client: Client, method: str, path: str, 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_body_of_another_type_is_refused(shared_client: Client, method: str, path: str, content_type: str):
+def test_body_of_another_type_is_rejected(shared_client: Client, method: str, path: str, content_type: str):
     answer = shared_client.ask(method, TRAINING + path, content=b'{"a": 1}', headers={"Content-Type": content_type})
     assert answer.status_code == 415
     failure_of(answer)
@@ -61,20 +61,20 @@ def test_body_of_another_type_is_refused(shared_client: Client, method: str, pat
     ],
     ids=lambda body: repr(body[:12]),
 )  # fmt: skip
-def test_body_that_is_no_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
+def test_body_without_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
     answer = shared_client.ask(method, TRAINING + path, content=body, headers=JSON)
     assert answer.status_code == 400
     failure_of(answer)
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
-def test_body_that_is_too_large_is_refused(shared_client: Client, method: str, path: str):
+def test_body_that_is_too_large_is_rejected(shared_client: Client, method: str, path: str):
     answer = shared_client.ask(method, TRAINING + path, content=b"{" + b" " * (1024 * 1024) + b"}", headers=JSON)
     assert answer.status_code == 413
     failure_of(answer)
 
 
-def test_body_as_large_as_is_taken_is_taken(client: Client):
+def test_body_at_the_size_limit_is_accepted(client: Client):
     answer = client.post(f"{TRAINING}/validate", json={**TOY, "description": "x" * 1_000_000})
     assert answer.status_code == 200
     assert [error["pointer"] for error in answer.json()["data"]["errors"]] == ["/description"]
@@ -95,7 +95,7 @@ def trainer_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wo
 
 @pytest.fixture
 def diffusion(trainer_world: tuple[World, Case]) -> tuple[World, dict[str, Any]]:
-    """A server that the tests share, and a request that each may change."""
+    """A shared server, and a request that each test may change."""
     world, case = trainer_world
     return world, deepcopy({"model_type": "sdxl", "config": case.config, "dataset": case.dataset})
 
@@ -103,7 +103,9 @@ def diffusion(trainer_world: tuple[World, Case]) -> tuple[World, dict[str, Any]]
 @pytest.mark.parametrize("depth", [60, 400, 1000])
 @pytest.mark.parametrize("kind", ["object", "list"])
 @pytest.mark.parametrize("place", ["optimizer", "model", "adapter", "monitoring", "own"])
-def test_deep_nesting_is_refused_or_taken(diffusion: tuple[World, dict[str, Any]], place: str, kind: str, depth: int):
+def test_deep_nesting_is_rejected_or_accepted(
+    diffusion: tuple[World, dict[str, Any]], place: str, kind: str, depth: int
+):
     world, body = diffusion
     mark = "@deep@"
     if place == "own":
@@ -125,7 +127,7 @@ def test_deep_nesting_is_refused_or_taken(diffusion: tuple[World, dict[str, Any]
     ids=repr,
 )
 @pytest.mark.parametrize("place", ["optimizer", "own", "dataset"])
-def test_strange_values_are_refused_or_taken(diffusion: tuple[World, dict[str, Any]], place: str, value: Any):
+def test_strange_values_are_rejected_or_accepted(diffusion: tuple[World, dict[str, Any]], place: str, value: Any):
     world, body = diffusion
     target = {"optimizer": body["config"]["optimizer"], "own": body["config"], "dataset": body["dataset"]}[place]
     target["weight_decay" if place == "optimizer" else "x"] = value
@@ -144,7 +146,7 @@ def test_strange_values_are_refused_or_taken(diffusion: tuple[World, dict[str, A
         '"" = 1',
     ],
 )  # fmt: skip
-def test_strange_toml_is_refused_or_taken(make_world: MakeWorld, tmp_path: Any, line: str):
+def test_strange_toml_is_rejected_or_accepted(make_world: MakeWorld, tmp_path: Any, line: str):
     case = TextCase(tmp_path / "files")
     world = make_world(diffusion_pipe_root=tmp_path / "files" / "trainer", diffusion_pipe_python=PYTHON)
     body = {"model_type": "sdxl", "config_toml": case.config + line + "\n", "dataset_toml": case.dataset}
@@ -155,18 +157,18 @@ def test_strange_toml_is_refused_or_taken(make_world: MakeWorld, tmp_path: Any, 
             assert world.client.get(answer.headers["location"]).status_code == 200
 
 
-def test_terminal_codes_and_markup_come_back_as_they_went(world: World):
+def test_terminal_codes_and_markup_are_returned_unchanged(world: World):
     text = "<script>alert(1)</script> \u202e \u001b[31m"
     task = world.get(world.start(description=text))
     assert task["description"] == text
 
 
-# -- a database that does not answer -------------------------------------------------------------------------------
+# -- an unavailable database ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def locked(world: World) -> Iterator[None]:
-    """Somebody else holds the database, and does not let go."""
+    """Another process holds a lock on the database."""
     with closing(sqlite3.connect(world.storage / "database.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -175,16 +177,16 @@ def locked(world: World) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A server whose statements wait shortly for a lock."""
+    """A server whose statements wait only briefly for a lock."""
     monkeypatch.setattr(database, "LOCK_MS", 100)
     return make_world()
 
 
-def test_statement_gives_up_early_enough_for_an_answer_within_5_s():
+def test_statement_times_out_early_enough_for_an_answer_within_5_s():
     assert database.LOCK_MS < 5000
 
 
-def test_write_while_the_database_is_locked_is_to_be_asked_again(impatient: World):
+def test_write_while_the_database_is_locked_can_be_retried(impatient: World):
     world, done, running = impatient, impatient.finish(), impatient.run()
     world.make_checkpoints(done, 10)
     writes = [
@@ -212,7 +214,7 @@ def test_write_while_the_database_is_locked_is_to_be_asked_again(impatient: Worl
     assert world.client.post(f"{TRAINING}/start", json=TOY, headers={"Idempotency-Key": "k"}).status_code == 201
 
 
-def test_reads_go_on_while_the_database_is_locked(impatient: World):
+def test_reads_work_while_the_database_is_locked(impatient: World):
     running = impatient.run()
     with locked(impatient):
         for path in ("/gpu/status", "/gpu/available", f"/training/{running}", "/training/list", "/system/overview"):
@@ -220,7 +222,7 @@ def test_reads_go_on_while_the_database_is_locked(impatient: World):
         assert impatient.client.get("/health").status_code == 200
 
 
-def test_trainings_go_on_when_the_database_answers_again(impatient: World):
+def test_trainings_continue_when_the_database_is_available_again(impatient: World):
     waiting = impatient.start()
     with locked(impatient):
         impatient.train()
@@ -234,7 +236,7 @@ def test_trainings_go_on_when_the_database_answers_again(impatient: World):
     assert impatient.get(waiting)["status"] == "failed"
 
 
-def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_unavailable_database_breaks_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch):
     running = world.run(gpu_id=0)
 
     @contextmanager
@@ -244,7 +246,7 @@ def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypa
 
     with monkeypatch.context() as patched:
         patched.setattr(database.Database, "_connect", away)
-        # What was never asked for; what was is answered as it was known: see test_last_known.
+        # Never requested before. Known answers are repeated: see test_last_known.
         for path in ("/training/list", f"/training/{running}/events", f"/training/{running}/artifacts", "/gpu/tasks"):
             answer = world.client.get(f"/api/v1{path}")
             assert (answer.status_code, failure_of(answer)["error"]["code"]) == (503, "database_unavailable")
@@ -272,10 +274,10 @@ def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypa
         ("PATCH", "/api/v1/gpu/tasks/a"),
     ],
 )
-def test_body_that_is_no_object_is_one_mistake_in_plain_words(shared_client: Client, method: str, path: str, body: str):
+def test_body_that_is_not_an_object_is_one_clear_error(shared_client: Client, method: str, path: str, body: str):
     answer = shared_client.ask(method, path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
-    mistake = {"pointer": "", "message": "The body must be an object of JSON, in braces."}
+    mistake = {"pointer": "", "message": "The body must be a JSON object."}
     assert failure_of(answer)["error"]["errors"] == [mistake]
 
 
@@ -301,7 +303,7 @@ def test_huge_requests_get_a_short_answer(shared_client: Client, path: str, body
     assert 1 <= len(errors) <= 201
 
 
-def test_findings_that_are_not_shown_are_counted(client: Client):
+def test_omitted_findings_are_counted(client: Client):
     body = {**TOY, **{f"k{index}": index for index in range(900)}}
     errors = client.post(f"{TRAINING}/validate", json=body).json()["data"]["errors"]
     assert errors[-1]["message"] == "There are 700 more findings than these."

@@ -1,4 +1,4 @@
-"""Finding trainings, what happened to them, changing and deleting them."""
+"""Listing, changing and deleting trainings, and their events."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def found(client: Client, **query: Any) -> list[str]:
 # -- list ----------------------------------------------------------------------------------------------------------
 
 
-def test_list_of_nothing_is_empty(client: Client):
+def test_list_without_trainings_is_empty(client: Client):
     page = client.data(LIST)
     assert page["tasks"] == []
     assert page["pagination"] == {"total": 0, "limit": 50, "offset": 0, "has_more": False, "next_cursor": None}
@@ -31,7 +31,7 @@ def test_newest_training_comes_first(world: World):
     assert found(world.client) == made[::-1]
 
 
-def test_row_of_a_list_is_what_the_details_say(world: World):
+def test_row_of_a_list_matches_the_details(world: World):
     task_id = world.run(name="n", gpu_id=1)
     world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
     world.note_progress()
@@ -59,7 +59,7 @@ def test_trainings_are_filtered_by_status(world: World):
 
 
 @pytest.mark.parametrize("status", ["done", "RUNNING", "running,done", "x" * 101, "running;queued"])
-def test_status_that_is_none_is_refused(client: Client, status: str):
+def test_unknown_status_is_rejected(client: Client, status: str):
     answer = client.get(LIST, params={"status": status})
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
@@ -89,7 +89,7 @@ def test_trainings_are_searched_by_a_part_of_their_names(world: World, search: s
     assert found(world.client, search=search) == [made[n] for n in expected]
 
 
-def test_search_is_text_and_no_statement(world: World):
+def test_search_text_is_not_a_pattern(world: World):
     world.start(name="x")
     assert found(world.client, search="' OR 1=1 --") == []
     assert found(world.client, search="x'; DROP TABLE tasks; --") == []
@@ -100,7 +100,7 @@ def test_larger_limit_is_coerced(client: Client):
     assert client.data(f"{LIST}?limit=100000")["pagination"]["limit"] == 500
 
 
-def test_page_by_offset_tells_where_it_is(world: World):
+def test_page_by_offset_has_its_offset(world: World):
     made = [world.start() for _ in range(5)]
     page = world.client.data(LIST, params={"limit": 2, "offset": 2})
     assert [task["task_id"] for task in page["tasks"]] == [made[2], made[1]]
@@ -108,7 +108,7 @@ def test_page_by_offset_tells_where_it_is(world: World):
     assert (pagination["total"], pagination["offset"], pagination["has_more"]) == (5, 2, True)
 
 
-def test_walk_by_cursor_is_stable_while_trainings_come_and_go(world: World):
+def test_cursor_is_stable_while_trainings_are_added_and_deleted(world: World):
     made = [world.start() for _ in range(7)]
     page = world.client.data(LIST, params={"limit": 2})
     seen = [task["task_id"] for task in page["tasks"]]
@@ -129,7 +129,7 @@ def test_walk_by_cursor_is_stable_while_trainings_come_and_go(world: World):
         "order=oldest",
     ],
 )  # fmt: skip
-def test_query_that_is_wrong_is_refused(shared_client: Client, query: str):
+def test_invalid_query_is_rejected(shared_client: Client, query: str):
     answer = shared_client.get(f"{LIST}?{query}")
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
@@ -140,7 +140,7 @@ def test_query_that_is_wrong_is_refused(shared_client: Client, query: str):
 
 
 def queue_of(world: World) -> list[str]:
-    """Five that wait behind one that runs, in the order in which they are served."""
+    """Five trainings queued behind a running one, in start order."""
     world.run(gpu_count=4)
     low, second, third = (world.start(gpu_count=4, priority=priority) for priority in (-1, 0, 0))
     first, fourth = world.start(gpu_count=4, priority=5), world.start(gpu_count=4)
@@ -148,7 +148,7 @@ def queue_of(world: World) -> list[str]:
     return [first, second, third, fourth, low]
 
 
-def test_queue_is_listed_in_the_order_in_which_it_is_served(world: World):
+def test_queue_is_listed_in_start_order(world: World):
     waiting = queue_of(world)
     assert found(world.client, order="queue") == waiting
     assert found(world.client, order="queue", status="queued") == waiting
@@ -158,7 +158,7 @@ def test_queue_is_listed_in_the_order_in_which_it_is_served(world: World):
 
 
 @pytest.mark.parametrize("by", ["offset", "cursor"])
-def test_queue_comes_in_pages(world: World, by: str):
+def test_queue_is_returned_in_pages(world: World, by: str):
     waiting, seen, where = queue_of(world), [], {}
     while True:
         page = world.client.data(LIST, params={"order": "queue", "limit": 2, **where})
@@ -170,7 +170,7 @@ def test_queue_comes_in_pages(world: World, by: str):
     assert seen == waiting
 
 
-def test_walk_through_the_queue_goes_on_after_one_that_has_left_it(world: World):
+def test_cursor_continues_after_a_task_that_left_the_queue(world: World):
     waiting = queue_of(world)
     page = world.client.data(LIST, params={"order": "queue", "limit": 2})
     for task_id in waiting[:2]:
@@ -178,7 +178,7 @@ def test_walk_through_the_queue_goes_on_after_one_that_has_left_it(world: World)
     cursor = page["pagination"]["next_cursor"]
     assert found(world.client, order="queue", cursor=cursor) == waiting[2:]
     world.client.delete(f"{TRAINING}/{waiting[1]}")
-    # Of one that is gone nobody knows the place: nothing is left out.
+    # A deleted training has no position, so the list starts again and omits nothing.
     assert found(world.client, order="queue", cursor=cursor) == waiting[2:]
 
 
@@ -190,13 +190,13 @@ def events(world: World, task_id: str, **query: Any) -> dict[str, Any]:
     return data
 
 
-def test_events_tell_what_happened_in_order_with_who_and_why(world: World):
+def test_events_are_in_order_with_actor_and_reason(world: World):
     task_id = world.run()
     world.client.patch(f"{TRAINING}/{task_id}", json={"priority": 5})
     world.client.post(f"{TRAINING}/stop/{task_id}", json={"force": True})
     world.end(task_id, outcome(exit_code=None, signal=15, stop_rung=StopRung.TERMINATE))
-    told = events(world, task_id)["events"]
-    assert [(event["type"], event["previous"], event["current"], event["actor"]) for event in told] == [
+    listed = events(world, task_id)["events"]
+    assert [(event["type"], event["previous"], event["current"], event["actor"]) for event in listed] == [
         ("status", None, "queued", "api"),
         ("status", "queued", "starting", "scheduler"),
         ("status", "starting", "running", "supervisor"),
@@ -205,9 +205,9 @@ def test_events_tell_what_happened_in_order_with_who_and_why(world: World):
         ("status", "running", "stopping", "api"),
         ("status", "stopping", "stopped", "supervisor"),
     ]
-    assert all(event["message"] and event["task_id"] == task_id for event in told)
-    assert told[1]["attempt"] == f"{task_id}.1"
-    assert [event["id"] for event in told] == sorted(event["id"] for event in told)
+    assert all(event["message"] and event["task_id"] == task_id for event in listed)
+    assert listed[1]["attempt"] == f"{task_id}.1"
+    assert [event["id"] for event in listed] == sorted(event["id"] for event in listed)
 
 
 def test_events_of_another_training_are_not_shown(world: World):
@@ -216,7 +216,7 @@ def test_events_of_another_training_are_not_shown(world: World):
     assert {event["task_id"] for event in events(world, other)["events"]} == {other}
 
 
-def test_events_come_in_pages(world: World):
+def test_events_of_a_training_are_returned_in_pages(world: World):
     task_id = world.start()
     for priority in range(1, 10):
         world.client.patch(f"{TRAINING}/{task_id}", json={"priority": priority})
@@ -243,7 +243,7 @@ def test_name_description_and_priority_can_be_changed_and_cleared(world: World):
     assert (task["name"], task["description"], task["priority"]) == (None, None, 9)
 
 
-def test_higher_priority_goes_first(world: World):
+def test_higher_priority_starts_first(world: World):
     holder = world.run(gpu_count=4)
     first, second = world.start(gpu_count=4), world.start(gpu_count=4)
     world.client.patch(f"{TRAINING}/{second}", json={"priority": 1})
@@ -259,7 +259,7 @@ def test_higher_priority_goes_first(world: World):
         {"status": "completed"}, {"task_id": "x"}, {"gpu_uuids": []},
     ],
 )  # fmt: skip
-def test_change_that_is_wrong_is_refused(world: World, body: dict[str, Any]):
+def test_invalid_change_is_rejected(world: World, body: dict[str, Any]):
     task_id = world.start(name="a")
     before = world.get(task_id)
     answer = world.client.patch(f"{TRAINING}/{task_id}", json=body)
@@ -282,7 +282,7 @@ def test_finished_training_is_deleted_and_its_files_stay(world: World):
     assert found(world.client) == found(world.client, gpu_id=0) == []
 
 
-def test_files_are_deleted_if_that_is_asked_for(world: World):
+def test_files_are_deleted_if_requested(world: World):
     task_id, other = world.finish(), world.finish()
     deleted = world.client.delete(f"{TRAINING}/{task_id}?files=true").json()["data"]
     assert (deleted["files_deleted"], deleted["directory"]) == (True, None)
@@ -299,7 +299,7 @@ def test_link_in_the_files_is_removed_and_not_followed(world: World, tmp_path: A
     assert (precious / "file").read_text() == "x"
 
 
-def test_training_that_waits_or_runs_is_not_deleted(world: World):
+def test_queued_or_running_training_is_not_deleted(world: World):
     running = world.run()
     waiting = world.start(gpu_count=4)
     for task_id in (running, waiting):
@@ -319,13 +319,13 @@ def test_training_whose_gpu_is_draining_is_not_deleted(world: World):
 
 
 @pytest.mark.parametrize("query", ["files=maybe", "files=", "file=true"])
-def test_query_of_delete_that_is_wrong_deletes_nothing(world: World, query: str):
+def test_invalid_query_of_delete_deletes_nothing(world: World, query: str):
     task_id = world.finish()
     assert world.client.delete(f"{TRAINING}/{task_id}?{query}").status_code == 422
     assert world.get(task_id)
 
 
-# -- beside the other routes ---------------------------------------------------------------------------------------
+# -- together with other routes ------------------------------------------------------------------------------------
 
 
 def test_overview_counts_trainings_by_status(world: World):
@@ -342,7 +342,7 @@ def test_overview_counts_trainings_by_status(world: World):
     assert 'diffusion_pipe_trainings{status="failed"} 1.0' in world.client.get("/metrics").text
 
 
-def test_registry_leaves_trainings_to_the_training_routes(world: World):
+def test_registration_routes_do_not_change_trainings(world: World):
     task_id = world.run(gpu_id=0)
     for method, body in (("DELETE", None), ("PATCH", {"progress": 5}), ("GET", None)):
         answer = world.client.ask(method, f"{TASKS}/{task_id}", json=body)
@@ -352,7 +352,7 @@ def test_registry_leaves_trainings_to_the_training_routes(world: World):
     assert world.client.data("/api/v1/gpu/0")["current_task"]["task_id"] == task_id
 
 
-def test_registered_task_is_no_training(world: World):
+def test_registered_task_is_not_a_training(world: World):
     world.client.post(TASKS, json={"gpu_ids": [0], "task_type": "training", "task_id": "mine"})
     for path in (f"{TRAINING}/mine", f"{TRAINING}/mine/events"):
         assert world.client.get(path).status_code == 404
@@ -360,7 +360,7 @@ def test_registered_task_is_no_training(world: World):
     assert world.client.delete(f"{TRAINING}/mine").status_code == 404
 
 
-def test_program_cannot_take_the_gpu_of_a_training_nor_its_id(world: World):
+def test_program_cannot_register_the_gpu_or_id_of_a_training(world: World):
     task_id = world.run(gpu_id=0)
     answer = world.client.post(TASKS, json={"gpu_ids": [0], "task_type": "training"})
     assert answer.status_code == 409

@@ -1,4 +1,4 @@
-"""How far a training is, its metrics and its checkpoints."""
+"""Progress, metrics and checkpoints of a training."""
 
 import math
 from typing import Any
@@ -27,8 +27,8 @@ def step_line(step: int, loss: float) -> str:
     return f"steps: {step} loss: {loss:.4f} iter time (s): 0.500 samples/sec: 128.0\n"
 
 
-def draws(world: World, task_id: str, tag: str, curve: Curve, attempt: int = 1) -> None:
-    """A series as the watch over the attempt leaves it."""
+def writes_series(world: World, task_id: str, tag: str, curve: Curve, attempt: int = 1) -> None:
+    """Write a series as the watch of the attempt does."""
     directory = world.storage / "tasks" / task_id / "attempts" / str(attempt) / "series"
     append_points(directory, [Point(tag, step, value, 1000.0 + step) for step, value in curve.items()])
 
@@ -64,17 +64,17 @@ def test_progress_follows_the_output(make_world: MakeWorld, clock: FakeClock):
     assert gpu["task_id"] == task_id
 
 
-def test_the_way_to_the_steps_is_told_once(world: World):
+def test_stages_of_a_training_are_recorded_once(world: World):
     task_id = world.run(config={"epochs": 3, "toy": {"steps_per_epoch": 10}})
     for step in (1, 2):
         world.prints(task_id, step_line(step, 0.5) + "Running eval\n")
         world.train()
-    told = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
-    stages = [(event["previous"], event["current"]) for event in told if event["type"] == "stage"]
+    listed = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
+    stages = [(event["previous"], event["current"]) for event in listed if event["type"] == "stage"]
     assert stages == [(None, "loading"), ("loading", "training")]
 
 
-def test_progress_of_a_waiting_training_says_why_it_waits(world: World):
+def test_progress_of_a_queued_training_has_its_reason(world: World):
     holder = world.run(gpu_id=0)
     task_id = world.start(gpu_id=0)
     world.train()
@@ -84,7 +84,7 @@ def test_progress_of_a_waiting_training_says_why_it_waits(world: World):
     assert holder in shown["waiting_reason"]
 
 
-def test_loss_that_is_no_number_is_null_and_counted(world: World):
+def test_nan_loss_is_null_and_counted(world: World):
     task_id = world.run()
     world.prints(task_id, step_line(1, 0.5) + "steps: 2 loss: nan iter time (s): 1.0 samples/sec: 1.0\n")
     world.train()
@@ -92,7 +92,7 @@ def test_loss_that_is_no_number_is_null_and_counted(world: World):
     assert (shown["current_loss"], shown["best_loss"], shown["nan_steps"]) == (None, 0.5, 1)
 
 
-def test_finished_training_has_nothing_left_to_wait_for(world: World):
+def test_finished_training_has_no_remaining_time(world: World):
     task_id = world.run()
     world.prints(task_id, step_line(1, 0.5))
     world.end(task_id)
@@ -100,7 +100,7 @@ def test_finished_training_has_nothing_left_to_wait_for(world: World):
     assert (progress["current_step"], progress["stage"], progress["eta_seconds"]) == (1, None, None)
 
 
-def test_training_time_goes_on_over_attempts(make_world: MakeWorld, clock: FakeClock):
+def test_training_time_sums_attempts(make_world: MakeWorld, clock: FakeClock):
     world = make_world(clock=clock)
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
@@ -122,7 +122,7 @@ def training(world: World) -> str:
     return world.run()
 
 
-def test_loss_is_kept_for_every_step(world: World, training: str):
+def test_loss_is_stored_for_every_step(world: World, training: str):
     world.prints(training, "".join(step_line(step, 1 / step) for step in range(1, 21)))
     world.train()
     series = metrics(world.client, training)
@@ -132,7 +132,7 @@ def test_loss_is_kept_for_every_step(world: World, training: str):
     assert series["available"] == ["loss"]
 
 
-def test_training_that_has_said_nothing_has_no_values(world: World, training: str):
+def test_training_without_output_has_no_values(world: World, training: str):
     series = metrics(world.client, training)
     assert (series["data"], series["total"], series["nan_count"], series["available"]) == ([], 0, 0, [])
 
@@ -142,16 +142,16 @@ def test_unknown_metric_has_no_values(world: World, training: str):
 
 
 def test_other_metrics_have_short_names_or_their_tags(world: World, training: str):
-    draws(world, training, "train/grad_norm", {1: 2.0})
-    draws(world, training, "held out/ä/loss", {1: 3.0})
+    writes_series(world, training, "train/grad_norm", {1: 2.0})
+    writes_series(world, training, "held out/ä/loss", {1: 3.0})
     assert curve_of(metrics(world.client, training, metric="grad_norm")) == {1: 2.0}
     assert curve_of(metrics(world.client, training, metric="held out/ä/loss")) == {1: 3.0}
     assert metrics(world.client, training)["available"] == ["held out/ä/loss", "grad_norm"]
 
 
-def test_thinned_out_series_keeps_its_peaks(world: World, training: str):
+def test_reduced_series_keeps_its_peaks(world: World, training: str):
     curve = {step: math.sin(step / 50) for step in range(1, 5001)} | {1234: 50.0, 4321: -50.0}
-    draws(world, training, "train/loss", curve)
+    writes_series(world, training, "train/loss", curve)
     series = metrics(world.client, training, limit=100)
     shown = curve_of(series)
     assert len(shown) <= 100
@@ -162,27 +162,27 @@ def test_thinned_out_series_keeps_its_peaks(world: World, training: str):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
-def test_small_limit_is_kept(world: World, training: str, limit: int):
-    draws(world, training, "train/loss", {step: float(step) for step in range(1, 101)})
+def test_small_limit_is_respected(world: World, training: str, limit: int):
+    writes_series(world, training, "train/loss", {step: float(step) for step in range(1, 101)})
     assert 1 <= len(metrics(world.client, training, limit=limit)["data"]) <= limit
 
 
 def test_larger_limit_is_coerced(world: World, training: str):
-    draws(world, training, "train/loss", {step: float(step % 7) for step in range(1, 12_001)})
+    writes_series(world, training, "train/loss", {step: float(step % 7) for step in range(1, 12_001)})
     assert len(metrics(world.client, training, limit=10**6)["data"]) <= 10_000
     assert len(metrics(world.client, training)["data"]) <= 1000
 
 
-def test_values_that_are_no_numbers_are_null_and_counted(world: World, training: str):
-    draws(world, training, "train/loss", {1: 1.0, 2: math.nan, 3: math.inf, 4: -math.inf, 5: math.nan})
+def test_nan_values_are_null_and_counted(world: World, training: str):
+    writes_series(world, training, "train/loss", {1: 1.0, 2: math.nan, 3: math.inf, 4: -math.inf, 5: math.nan})
     series = metrics(world.client, training)
     assert curve_of(series) == {1: 1.0, 2: None, 3: None, 4: None, 5: None}
     assert series["nan_count"] == 2
 
 
 def test_epochs_have_their_own_axis(world: World, training: str):
-    draws(world, training, "train/epoch_loss", {1: 3.0, 2: 2.0})
-    draws(world, training, "train/loss", {1: 9.0})
+    writes_series(world, training, "train/epoch_loss", {1: 3.0, 2: 2.0})
+    writes_series(world, training, "train/loss", {1: 9.0})
     for query in ({"type": "epoch"}, {"metric": "epoch_loss"}, {"metric": "epoch_loss", "type": "epoch"}):
         series = metrics(world.client, training, **query)
         assert series["type"] == "epoch"
@@ -192,27 +192,27 @@ def test_epochs_have_their_own_axis(world: World, training: str):
         ]
 
 
-def test_only_what_is_new_can_be_asked_for(world: World, training: str):
-    draws(world, training, "train/loss", {step: float(step) for step in range(1, 11)})
+def test_since_step_returns_only_new_values(world: World, training: str):
+    writes_series(world, training, "train/loss", {step: float(step) for step in range(1, 11)})
     series = metrics(world.client, training, since_step=8)
     assert list(curve_of(series)) == [8, 9, 10]
     assert series["total"] == 3
     assert metrics(world.client, training, since_step=11)["data"] == []
 
 
-def test_later_attempt_takes_the_place_of_steps_that_it_made_again(world: World, training: str):
-    draws(world, training, "train/loss", dict.fromkeys(range(1, 11), 1.0))
+def test_later_attempt_replaces_repeated_steps(world: World, training: str):
+    writes_series(world, training, "train/loss", dict.fromkeys(range(1, 11), 1.0))
     world.make_checkpoints(training, 5)
     world.end(training, outcome(exit_code=1))
     world.client.post(f"{TRAINING}/resume/{training}")
     world.run(training)
-    draws(world, training, "train/loss", dict.fromkeys(range(6, 9), 2.0), attempt=2)
+    writes_series(world, training, "train/loss", dict.fromkeys(range(6, 9), 2.0), attempt=2)
     shown = curve_of(metrics(world.client, training))
     assert shown == {**dict.fromkeys(range(1, 6), 1.0), 6: 2.0, 7: 2.0, 8: 2.0}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "since_step=-1", "type=day", "metric=", f"since_step={2**60}"])
-def test_query_that_is_wrong_is_refused(world: World, training: str, query: str):
+def test_invalid_query_is_rejected(world: World, training: str, query: str):
     answer = world.client.get(f"{TRAINING}/{training}/metrics?{query}")
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
@@ -222,8 +222,8 @@ def test_query_that_is_wrong_is_refused(world: World, training: str, query: str)
 @pytest.mark.parametrize(
     "metric", ["../../../../secrets", "..", "/etc/passwd", "a/../../b", "x" * 200, "ä" * 200, "%00"]
 )
-def test_metric_is_no_path(world: World, training: str, metric: str):
-    draws(world, training, "train/loss", {1: 1.0})
+def test_metric_is_not_a_path(world: World, training: str, metric: str):
+    writes_series(world, training, "train/loss", {1: 1.0})
     answer = world.client.get(f"{TRAINING}/{training}/metrics", params={"metric": metric})
     assert answer.status_code in (200, 422)
     if answer.status_code == 200:
@@ -233,7 +233,7 @@ def test_metric_is_no_path(world: World, training: str, metric: str):
 # -- checkpoints ---------------------------------------------------------------------------------------------------
 
 
-def test_checkpoints_are_listed_with_what_is_whole(world: World, training: str):
+def test_checkpoints_are_listed_with_completeness(world: World, training: str):
     assert world.client.data(f"{TRAINING}/{training}/checkpoints") == {"run_dir": None, "checkpoints": []}
     run_dir = world.make_checkpoints(training, 10, 20, 30, complete=False)
     found = world.client.data(f"{TRAINING}/{training}/checkpoints")
@@ -254,7 +254,7 @@ def test_completed_checkpoint_is_an_event(world: World, training: str):
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
-def test_training_time_does_not_follow_the_wall_clock(make_world: MakeWorld, jump: float):
+def test_training_time_does_not_depend_on_the_wall_clock(make_world: MakeWorld, jump: float):
     clock = FakeClock()
     world = make_world(clock=clock)
     task_id = world.run(gpu_ids=[0])

@@ -1,4 +1,4 @@
-"""Quotas and turns over HTTP, of a server that asks for keys."""
+"""Quotas and fair share over HTTP, on a server with keys."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ def permit(world: World, user_id: str, **bounds: Any) -> None:
     access.ring.refresh()
 
 
-def refused(world: World, **fields: Any) -> dict[str, Any]:
+def rejected(world: World, **fields: Any) -> dict[str, Any]:
     answer = world.client.post(f"{TRAINING}/start", json={**TOY, **fields})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "quota_exceeded"), answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-def test_user_has_no_more_gpus_at_a_time_than_the_quota(team: World):
+def test_user_gets_no_more_gpus_than_the_quota(team: World):
     ann = team.signed_in("ann")
     ann.run(gpu_count=2)
     waits = ann.start(gpu_count=2)
@@ -33,28 +33,28 @@ def test_user_has_no_more_gpus_at_a_time_than_the_quota(team: World):
     task = ann.get(waits)
     assert task["waiting_reason"] == "waits for 1 of ann's 2 GPUs: the quota is 3 at a time"
     assert task["waiting_reason_code"]["code"] == "quota_gpus"
-    assert refused(ann, gpu_count=2, queue=False)["data"]["quota"] == "gpus"
+    assert rejected(ann, gpu_count=2, queue=False)["data"]["quota"] == "gpus"
 
 
-def test_own_quota_goes_before_the_one_for_everybody(team: World):
+def test_own_quota_overrides_the_default(team: World):
     ann, bob = team.signed_in("ann"), team.signed_in("bob")
     permit(team, "ann", gpus=1)
-    assert refused(ann, gpu_count=2)["data"]["limit"] == 1
-    assert refused(bob, gpu_count=4)["data"]["limit"] == 3
+    assert rejected(ann, gpu_count=2)["data"]["limit"] == 1
+    assert rejected(bob, gpu_count=4)["data"]["limit"] == 3
     bob.start(gpu_count=3)
 
 
-def test_validating_finds_what_starting_is_refused_for(team: World):
+def test_validation_finds_the_reasons_for_rejecting_a_start(team: World):
     ann = team.signed_in("ann")
     permit(team, "ann", queued_tasks=1)
     ann.start(gpu_count=3)
-    error = refused(ann)["error"]["detail"]
+    error = rejected(ann)["error"]["detail"]
     found = ann.client.post(f"{TRAINING}/validate", json=TOY).json()["data"]
     assert not found["valid"]
     assert error in [each["message"] for each in found["errors"]]
 
 
-def test_single_task_of_a_colleague_comes_next_in_the_queue(team: World):
+def test_single_task_of_another_user_is_next_in_the_queue(team: World):
     ann, bob = team.signed_in("ann"), team.signed_in("bob")
     runs = ann.run(gpu_count=3)
     sweep = [ann.start() for _ in range(50)]
@@ -69,7 +69,7 @@ def test_single_task_of_a_colleague_comes_next_in_the_queue(team: World):
     assert [task for task in sweep if ann.get(task)["status"] == "starting"] == sweep[:2]
 
 
-def test_users_see_what_they_use_and_administrators_what_everybody_uses(team: World):
+def test_users_see_their_own_usage_and_administrators_all(team: World):
     ann, admin = team.signed_in("ann"), team.signed_in("root", "admin")
     permit(team, "ann", gpus=2)
     ann.run(gpu_count=2)
@@ -87,7 +87,7 @@ def test_users_see_what_they_use_and_administrators_what_everybody_uses(team: Wo
     assert (users["ann"]["quota"]["gpus"], users["root"]["quota"]["gpus"]) == (2, None)
 
 
-def test_without_keys_nobody_has_a_quota(make_world: MakeWorld):
+def test_service_without_keys_has_no_quotas(make_world: MakeWorld):
     world = make_world()
     assert world.runtime.quotas is None
     assert world.client.data("/api/v1/auth/whoami")["usage"] is None

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint, and beginning anew."""
+"""Resuming from a checkpoint, and restarting."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ FAILED = outcome(exit_code=1)
 
 @pytest.fixture
 def stopped(world: World) -> str:
-    """One with two complete checkpoints and one that is not."""
+    """A stopped training with two complete checkpoints and an incomplete one."""
     task_id = world.run(config={"epochs": 3, "toy": {"steps_per_epoch": 10, "seed": 1}}, gpu_id=1)
     world.make_checkpoints(task_id, 10, 20, 30, complete=False)
     return world.end(task_id, FAILED)
@@ -29,12 +29,12 @@ def resume(world: World, task_id: str, **body: Any) -> dict[str, Any]:
 
 
 def timeless(task: dict[str, Any]) -> dict[str, Any]:
-    """A task without what changes by the mere passing of time."""
+    """Return a task without fields that change as time passes."""
     passing = {"training_time": None, "training_time_formatted": None}
     return {**task, "progress": {**task["progress"], **passing}}
 
 
-def refused(world: World, task_id: str, status: int, **body: Any) -> dict[str, Any]:
+def rejected(world: World, task_id: str, status: int, **body: Any) -> dict[str, Any]:
     before = world.get(task_id)
     answer = world.client.post(f"{TRAINING}/resume/{task_id}", json=body)
     assert answer.status_code == status, answer.text
@@ -45,7 +45,7 @@ def refused(world: World, task_id: str, status: int, **body: Any) -> dict[str, A
 # -- resume --------------------------------------------------------------------------------------------------------
 
 
-def test_resumed_training_goes_on_from_the_last_complete_checkpoint(world: World, stopped: str):
+def test_resumed_training_continues_from_the_last_complete_checkpoint(world: World, stopped: str):
     task = resume(world, stopped)
     assert (task["task_id"], task["status"], task["failure"], task["finished_at"]) == (stopped, "queued", None, None)
     task = world.get(world.run(stopped))
@@ -70,37 +70,37 @@ def test_checkpoint_can_be_named(world: World, stopped: str):
 
 
 @pytest.mark.parametrize("checkpoint", ["global_step30", "global_step99", "latest"])
-def test_checkpoint_that_is_not_complete_or_not_there_is_refused(world: World, stopped: str, checkpoint: str):
-    envelope = refused(world, stopped, 409, checkpoint=checkpoint)
+def test_incomplete_or_missing_checkpoint_is_rejected(world: World, stopped: str, checkpoint: str):
+    envelope = rejected(world, stopped, 409, checkpoint=checkpoint)
     assert envelope["error"]["code"] == "no_checkpoint"
     assert envelope["data"]["checkpoints"] == ["global_step10", "global_step20"]
 
 
 @pytest.mark.parametrize("checkpoint", ["", "../x", "a/b", "a b", ".", "x" * 65, 5, True])
-def test_checkpoint_that_is_no_name_is_refused(world: World, stopped: str, checkpoint: Any):
-    refused(world, stopped, 422, checkpoint=checkpoint)
+def test_invalid_checkpoint_name_is_rejected(world: World, stopped: str, checkpoint: Any):
+    rejected(world, stopped, 422, checkpoint=checkpoint)
 
 
-def test_training_without_a_checkpoint_cannot_be_resumed(world: World):
+def test_training_without_a_checkpoint_cannot_resume(world: World):
     task_id = world.finish(FAILED)
-    envelope = refused(world, task_id, 409)
+    envelope = rejected(world, task_id, 409)
     assert envelope["error"]["code"] == "no_checkpoint"
     assert envelope["data"]["checkpoints"] == []
 
 
-def test_training_that_waits_or_runs_cannot_be_resumed(world: World):
+def test_queued_or_running_training_cannot_resume(world: World):
     running = world.run()
     waiting = world.start(gpu_count=4)
     for task_id, status in ((running, "running"), (waiting, "queued")):
-        envelope = refused(world, task_id, 409)
+        envelope = rejected(world, task_id, 409)
         assert (envelope["error"]["code"], envelope["data"]["status"]) == ("task_active", status)
 
 
-def test_completed_training_is_resumed_with_a_change_only(world: World):
+def test_completed_training_resumes_only_with_a_change(world: World):
     task_id = world.run()
     world.make_checkpoints(task_id, 120)
     world.end(task_id)
-    envelope = refused(world, task_id, 409)
+    envelope = rejected(world, task_id, 409)
     assert envelope["error"]["code"] == "conflict"
     assert resume(world, task_id, config={"epochs": 6})["plan"]["total_steps"] == 240
 
@@ -115,21 +115,21 @@ def test_changes_are_merged_into_the_configuration(world: World, stopped: str):
     assert "seed" not in written
 
 
-def test_null_for_what_is_not_there_changes_nothing(world: World, stopped: str):
+def test_null_for_a_missing_key_changes_nothing(world: World, stopped: str):
     assert resume(world, stopped, config={"max_steps": None})["config"]["epochs"] == 3
 
 
-def test_text_takes_the_place_of_the_structured_form(world: World, stopped: str):
+def test_toml_text_replaces_the_json_form(world: World, stopped: str):
     task = resume(world, stopped, config_toml="epochs = 9\n")
     assert task["config"] == {"epochs": 9}
     assert (task["request"]["config"], task["plan"]["epochs"]) == ({}, 9)
 
 
-def test_text_and_structured_form_together_are_refused(world: World, stopped: str):
-    refused(world, stopped, 422, config_toml="epochs = 9\n", config={"epochs": 5})
+def test_toml_text_and_json_form_together_are_rejected(world: World, stopped: str):
+    rejected(world, stopped, 422, config_toml="epochs = 9\n", config={"epochs": 5})
 
 
-def test_values_are_set_in_a_configuration_that_is_text(world: World):
+def test_values_are_set_in_a_toml_configuration(world: World):
     text = "# my settings\nepochs = 3  # few\nmax_steps = 90\n\n[toy]\nsteps_per_epoch = 10\n"
     task_id = world.run(config=None, config_toml=text)
     world.make_checkpoints(task_id, 10)
@@ -148,11 +148,11 @@ def test_values_are_set_in_a_configuration_that_is_text(world: World):
         ({"epocs": 1}, "/config_toml/epocs"),
     ],
 )
-def test_what_cannot_be_set_in_a_text_is_refused(world: World, config: dict[str, Any], pointer: str):
+def test_value_that_cannot_be_set_in_a_text_is_rejected(world: World, config: dict[str, Any], pointer: str):
     task_id = world.run(config=None, config_toml="epochs = 3\n[toy]\nseed = 1\n")
     world.make_checkpoints(task_id, 10)
     world.end(task_id)
-    envelope = refused(world, task_id, 422, config=config)
+    envelope = rejected(world, task_id, 422, config=config)
     assert [mistake["pointer"] for mistake in envelope["error"]["errors"]] == [pointer]
 
 
@@ -171,26 +171,26 @@ def test_what_cannot_be_set_in_a_text_is_refused(world: World, config: dict[str,
     ],
     ids=str,
 )
-def test_change_that_is_wrong_is_refused(world: World, stopped: str, body: dict[str, Any], pointer: str):
-    envelope = refused(world, stopped, 422, **body)
+def test_invalid_change_is_rejected(world: World, stopped: str, body: dict[str, Any], pointer: str):
+    envelope = rejected(world, stopped, 422, **body)
     assert pointer in [mistake["pointer"] for mistake in envelope["error"]["errors"]]
 
 
-def test_other_gpus_can_be_asked_for(world: World, stopped: str):
+def test_resume_can_request_other_gpus(world: World, stopped: str):
     resume(world, stopped, gpu_count=2)
     assert len(world.get(world.run(stopped))["gpu_ids"]) == 2
 
 
-def test_gpus_stay_those_that_were_asked_for(world: World, stopped: str):
+def test_resume_keeps_the_requested_gpus(world: World, stopped: str):
     resume(world, stopped)
     assert world.get(world.run(stopped))["gpu_ids"] == [1]
 
 
-def test_more_gpus_than_there_are_is_refused(world: World, stopped: str):
-    assert refused(world, stopped, 507, gpu_count=9)["error"]["code"] == "insufficient_gpus"
+def test_request_for_more_gpus_than_exist_is_rejected(world: World, stopped: str):
+    assert rejected(world, stopped, 507, gpu_count=9)["error"]["code"] == "insufficient_gpus"
 
 
-def test_resumed_training_has_all_its_retries_again(make_world: MakeWorld, clock: FakeClock):
+def test_resume_resets_the_retries(make_world: MakeWorld, clock: FakeClock):
     world = make_world(clock=clock)
     task_id = world.run(max_retries=1)
     world.make_checkpoints(task_id, 10)
@@ -202,7 +202,7 @@ def test_resumed_training_has_all_its_retries_again(make_world: MakeWorld, clock
     assert resume(world, task_id)["retries"] == 0
 
 
-def test_checkpoints_can_be_resumed_again_and_again(world: World, stopped: str):
+def test_training_can_resume_repeatedly(world: World, stopped: str):
     for number in range(2, 5):
         resume(world, stopped)
         world.end(world.run(stopped), FAILED)
@@ -212,7 +212,7 @@ def test_checkpoints_can_be_resumed_again_and_again(world: World, stopped: str):
 # -- restart -------------------------------------------------------------------------------------------------------
 
 
-def test_restart_is_a_new_training_with_the_same_request(world: World, stopped: str):
+def test_restart_creates_a_training_with_the_same_request(world: World, stopped: str):
     answer = world.client.post(f"{TRAINING}/restart/{stopped}")
     task, old = answer.json()["data"], world.get(stopped)
     assert answer.status_code == 201
@@ -228,7 +228,7 @@ def test_completed_training_can_be_restarted(world: World):
     assert world.client.post(f"{TRAINING}/restart/{world.finish()}").status_code == 201
 
 
-def test_training_that_waits_or_runs_cannot_be_restarted(world: World):
+def test_queued_or_running_training_cannot_be_restarted(world: World):
     running = world.run()
     waiting = world.start(gpu_count=4)
     for task_id in (running, waiting):
@@ -237,7 +237,7 @@ def test_training_that_waits_or_runs_cannot_be_restarted(world: World):
         assert failure_of(answer)["error"]["code"] == "task_not_finished"
 
 
-def test_restart_that_does_not_wait_is_refused_while_its_gpus_are_held(world: World):
+def test_restart_that_does_not_wait_is_rejected_while_its_gpus_are_held(world: World):
     task_id = world.start(queue=False, gpu_id=0)
     world.end(world.run(task_id), FAILED)
     holder = world.run(gpu_id=0)

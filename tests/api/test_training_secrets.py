@@ -1,4 +1,4 @@
-"""A secret that comes with a request is in one file for its owner, in the trainer's environment, and nowhere else."""
+"""A secret in a request is stored in one private file and passed to the trainer, and is nowhere else."""
 
 import stat
 from pathlib import Path
@@ -45,60 +45,60 @@ def world(make_world: MakeWorld, tmp_path: Path) -> World:
     )
 
 
-class Ears:
-    """Asks, and keeps every byte that comes back."""
+class RecordingClient:
+    """Sends requests and stores every returned byte."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.heard = b""
+        self.received = b""
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
+    def send(self, method: str, path: str, **options: Any) -> Any:
         answer = self.client.ask(method, f"{TRAINING}/{path}", **options)
-        self.heard += answer.content + str(answer.headers).encode()
+        self.received += answer.content + str(answer.headers).encode()
         assert answer.status_code < 300, answer.text
         return answer.json()["data"]
 
-    def ask_everything(self, task_id: str) -> None:
+    def request_everything(self, task_id: str) -> None:
         for part in ("", "/progress", "/metrics", "/checkpoints", "/artifacts", "/events"):
-            self.ask("GET", task_id + part)
-        self.ask("GET", "list")
+            self.send("GET", task_id + part)
+        self.send("GET", "list")
 
 
 def holders(storage: Path) -> set[Path]:
-    """The files in which one of the secrets can be read."""
+    """Return the files that contain one of the secrets."""
     planted = (WANDB.encode(), TOKEN.encode())
     files = [path for path in storage.rglob("*") if path.is_file()]
     return {path for path in files if any(secret in path.read_bytes() for secret in planted)}
 
 
-def test_secrets_are_in_one_private_file_only(
+def test_secrets_are_only_in_one_private_file(
     world: World, request_body: dict[str, Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ):
-    ears = Ears(world.client)
-    found = ears.ask("POST", "validate", json=request_body)
+    client = RecordingClient(world.client)
+    found = client.send("POST", "validate", json=request_body)
     assert found["errors"] == []
     assert holders(world.storage) == set()
 
-    task_id = ears.ask("POST", "start", json=request_body, headers={"Idempotency-Key": "k"})["task_id"]
-    ears.ask("POST", "start", json=request_body, headers={"Idempotency-Key": "k"})
+    task_id = client.send("POST", "start", json=request_body, headers={"Idempotency-Key": "k"})["task_id"]
+    client.send("POST", "start", json=request_body, headers={"Idempotency-Key": "k"})
     world.run(task_id)
     world.make_checkpoints(task_id, 10)
-    ears.ask_everything(task_id)
-    ears.ask("PATCH", task_id, json={"description": "d"})
-    ears.ask("POST", f"stop/{task_id}")
+    client.request_everything(task_id)
+    client.send("PATCH", task_id, json={"description": "d"})
+    client.send("POST", f"stop/{task_id}")
     world.end(task_id)
-    ears.ask("POST", f"resume/{task_id}", json={"env": {"NCCL_DEBUG": "WARN"}, "reset_optimizer": True})
+    client.send("POST", f"resume/{task_id}", json={"env": {"NCCL_DEBUG": "WARN"}, "reset_optimizer": True})
     world.end(world.run(task_id))
-    anew = ears.ask("POST", f"restart/{task_id}")["task_id"]
-    world.run(anew)
-    ears.ask_everything(anew)
+    restarted = client.send("POST", f"restart/{task_id}")["task_id"]
+    world.run(restarted)
+    client.request_everything(restarted)
 
-    secrets = {world.storage / "tasks" / name / "secrets.json" for name in (task_id, anew)}
+    secrets = {world.storage / "tasks" / name / "secrets.json" for name in (task_id, restarted)}
     assert holders(world.storage) == secrets
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
-    told = ears.heard + caplog.text.encode() + "".join(capfd.readouterr()).encode()
-    assert WANDB.encode() not in told
-    assert TOKEN.encode() not in told
+    output = client.received + caplog.text.encode() + "".join(capfd.readouterr()).encode()
+    assert WANDB.encode() not in output
+    assert TOKEN.encode() not in output
 
     submissions = world.executor.submissions
     assert len(submissions) == 3
@@ -109,7 +109,7 @@ def test_secrets_are_in_one_private_file_only(
     assert [submission.env["NCCL_DEBUG"] for submission in submissions] == ["INFO", "WARN", "WARN"]
 
 
-def test_secret_that_is_given_anew_takes_the_place_of_the_old(world: World, request_body: dict[str, Any]):
+def test_new_secret_replaces_the_old(world: World, request_body: dict[str, Any]):
     task_id = world.client.post(f"{TRAINING}/start", json=request_body).json()["data"]["task_id"]
     world.run(task_id)
     world.make_checkpoints(task_id, 10)
@@ -140,7 +140,7 @@ def test_secret_that_is_given_anew_takes_the_place_of_the_old(world: World, requ
     ],
     ids=str,
 )
-def test_refusal_does_not_repeat_a_secret(
+def test_rejection_does_not_contain_a_secret(
     world: World, request_body: dict[str, Any], change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ):
     for path in ("validate", "start"):
@@ -158,24 +158,24 @@ def test_deleting_a_training_removes_its_secrets_even_if_the_files_stay(world: W
     assert holders(world.storage) == set()
 
 
-def test_training_whose_secrets_are_in_another_storage_is_not_started_without_them(world: World):
+def test_training_with_secrets_in_another_storage_is_not_started_without_them(world: World):
     task_id = world.start(env={"HF_TOKEN": TOKEN})
     (world.storage / "tasks" / task_id / "secrets.json").unlink()
     world.train()
     task = world.get(task_id)
     assert task["status"] == "failed"
-    assert "HF_TOKEN is not kept in this STORAGE_ROOT" in task["failure"]["detail"]
+    assert "HF_TOKEN is missing in this STORAGE_ROOT" in task["failure"]["detail"]
     assert world.executor.submissions == []
 
 
-def test_key_that_is_pasted_into_words_for_people_is_kept_nowhere(world: World, request_body: dict[str, Any]):
-    ears = Ears(world.client)
+def test_key_pasted_into_a_description_is_not_stored(world: World, request_body: dict[str, Any]):
+    client = RecordingClient(world.client)
     words = {"name": f"run with {TOKEN}", "description": f"HF_TOKEN={TOKEN} from https://me:{WANDB}@host/x"}
     body = {name: value for name, value in request_body.items() if name != "env"} | words
-    task_id = ears.ask("POST", "start", json=body)["task_id"]
-    ears.ask("PATCH", task_id, json=words)
-    ears.ask_everything(task_id)
-    task = ears.ask("GET", task_id)
+    task_id = client.send("POST", "start", json=body)["task_id"]
+    client.send("PATCH", task_id, json=words)
+    client.request_everything(task_id)
+    task = client.send("GET", task_id)
     assert (task["name"], task["description"]) == ("run with ***", "HF_TOKEN=*** from https://***@host/x")
-    assert TOKEN.encode() not in ears.heard
+    assert TOKEN.encode() not in client.received
     assert holders(world.storage) <= {world.storage / "tasks" / task_id / "secrets.json"}

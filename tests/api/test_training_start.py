@@ -1,4 +1,4 @@
-"""Checking a training and starting it."""
+"""Validating and starting a training."""
 
 import re
 from typing import Any
@@ -46,8 +46,8 @@ def validate(client: Client, **fields: Any) -> dict[str, Any]:
     return data
 
 
-def refused(client: Client, status: int, **fields: Any) -> dict[str, Any]:
-    """The error of a request that must not start anything."""
+def rejected(client: Client, status: int, **fields: Any) -> dict[str, Any]:
+    """Return the error of a request that must not start anything."""
     before = client.data(f"{TRAINING}/list")["pagination"]["total"]
     answer = client.post(START, json={**TOY, **fields})
     assert answer.status_code == status, answer.text
@@ -55,14 +55,14 @@ def refused(client: Client, status: int, **fields: Any) -> dict[str, Any]:
     return failure_of(answer)
 
 
-def mistakes(envelope: dict[str, Any]) -> dict[str, str]:
+def errors_of(envelope: dict[str, Any]) -> dict[str, str]:
     return {mistake["pointer"]: mistake["message"] for mistake in envelope["error"]["errors"]}
 
 
 # -- validate ------------------------------------------------------------------------------------------------------
 
 
-def test_right_request_is_valid_and_shows_its_plan(client: Client):
+def test_valid_request_shows_its_plan(client: Client):
     found = validate(client, gpu_count=2, config={"epochs": 3, "toy": {"steps_per_epoch": 7}})
     assert (found["valid"], found["errors"]) == (True, [])
     plan = found["plan"]
@@ -72,7 +72,7 @@ def test_right_request_is_valid_and_shows_its_plan(client: Client):
     assert found["gpus"]["waiting_reason"] is None
 
 
-def test_validating_starts_and_writes_nothing(world: World):
+def test_validation_starts_and_writes_nothing(world: World):
     files = set(world.storage.rglob("*"))
     validate(world.client, env={"HF_TOKEN": "hf_secret"})
     world.train()
@@ -83,7 +83,7 @@ def test_validating_starts_and_writes_nothing(world: World):
     }
 
 
-def test_every_mistake_is_found_at_once(client: Client):
+def test_every_error_is_found_at_once(client: Client):
     found = validate(client, **WRONG)
     assert not found["valid"]
     assert {error["pointer"] for error in found["errors"]} == POINTERS
@@ -94,24 +94,24 @@ def test_every_mistake_is_found_at_once(client: Client):
     ("field", "suggestion"),
     [("priorty", "priority"), ("gpu_ID", "gpu_id"), ("configs", "config"), ("model-type", "model_type")],
 )
-def test_unknown_field_is_told_the_one_that_was_meant(shared_client: Client, field: str, suggestion: str):
+def test_unknown_field_gets_a_suggestion(shared_client: Client, field: str, suggestion: str):
     (error,) = validate(shared_client, **{field: 1})["errors"]
     assert error["pointer"] == f"/{field}"
     assert f'did you mean "{suggestion}"' in error["message"]
 
 
-def test_unknown_model_type_is_told_the_one_that_was_meant(client: Client):
+def test_unknown_model_type_gets_a_suggestion(client: Client):
     (error,) = validate(client, model_type="fluxx")["errors"]
     assert error["pointer"] == "/model_type"
     assert '"flux"' in error["remedy"]
 
 
-def test_unknown_model_type_like_no_other_is_told_all(client: Client):
+def test_unknown_model_type_without_a_similar_one_gets_the_list(client: Client):
     (error,) = validate(client, model_type="qqqqqq")["errors"]
     assert {"toy", "flux", "wan", "sdxl"} <= set(re.findall(r"[\w\-]+", error["remedy"]))
 
 
-def test_machine_that_is_too_small_is_a_finding(client: Client):
+def test_request_too_large_for_the_machine_is_a_finding(client: Client):
     found = validate(client, gpu_count=5)
     assert not found["valid"]
     assert "this machine has 4" in found["errors"][0]["message"]
@@ -125,7 +125,7 @@ def test_validation_says_why_the_task_would_wait(world: World):
     assert f"GPU 0 is held by {holder}" in found["gpus"]["waiting_reason"]
 
 
-def test_validation_counts_those_who_wait_before(world: World):
+def test_validation_considers_queued_tasks(world: World):
     world.start(gpu_count=3)
     assert validate(world.client)["gpus"]["gpu_ids"] == [3]
     assert validate(world.client, gpu_count=2)["gpus"]["gpu_ids"] == []
@@ -155,7 +155,7 @@ def test_body_without_a_model_type_is_not_valid(client: Client, body: str):
 # -- start ---------------------------------------------------------------------------------------------------------
 
 
-def test_started_training_is_put_into_the_queue(client: Client):
+def test_started_training_is_queued(client: Client):
     made = client.post(START, json={**TOY, "name": "n", "description": "d", "priority": 7, "gpu_count": 2})
     task = made.json()["data"]
     assert (made.status_code, made.json()["code"], task["status"]) == (201, 201, "queued")
@@ -168,7 +168,7 @@ def test_started_training_is_put_into_the_queue(client: Client):
     assert client.data(made.headers["location"]) == task
 
 
-def test_what_is_not_known_yet_is_null(client: Client):
+def test_unknown_values_are_null(client: Client):
     task = client.post(START, json=TOY).json()["data"]
     assert task["progress"].pop("overall_progress") == 0
     assert set(task["progress"].values()) | set(task["metrics"].values()) | set(task["speed"].values()) == {None}
@@ -185,14 +185,14 @@ def test_queued_training_gets_its_gpu_and_runs(world: World):
     assert (gpu["status"], gpu["current_task"]["task_id"]) == ("training", task["task_id"])
 
 
-def test_every_mistake_of_a_request_is_refused_at_once(client: Client):
-    envelope = refused(client, 422, **WRONG)
+def test_all_errors_of_a_start_request_are_returned_at_once(client: Client):
+    envelope = rejected(client, 422, **WRONG)
     assert envelope["error"]["code"] == "validation_failed"
-    assert set(mistakes(envelope)) == POINTERS
+    assert set(errors_of(envelope)) == POINTERS
 
 
-def test_mistake_of_a_trainer_alone_is_refused(client: Client):
-    assert set(mistakes(refused(client, 422, config={"epochs": "many"}))) == {"/config/epochs"}
+def test_error_found_by_the_trainer_is_rejected(client: Client):
+    assert set(errors_of(rejected(client, 422, config={"epochs": "many"}))) == {"/config/epochs"}
 
 
 @pytest.mark.parametrize(
@@ -204,130 +204,130 @@ def test_mistake_of_a_trainer_alone_is_refused(client: Client):
         {"gpu_id": 0, "gpu_ids": [1], "gpu_count": 1},
     ],
 )
-def test_gpus_are_asked_for_in_one_way(client: Client, gpus: dict[str, Any]):
-    (message,) = mistakes(refused(client, 422, **gpus)).values()
+def test_gpus_are_selected_in_one_way(client: Client, gpus: dict[str, Any]):
+    (message,) = errors_of(rejected(client, 422, **gpus)).values()
     assert "one of gpu_id, gpu_ids and gpu_count" in message
 
 
-def test_contradiction_about_gpus_is_found_beside_other_mistakes(client: Client):
-    found = mistakes(refused(client, 422, gpu_id=0, gpu_ids=[1], config={"epochs": 0}, bogus=1))
+def test_contradictory_gpu_selection_is_found_with_other_errors(client: Client):
+    found = errors_of(rejected(client, 422, gpu_id=0, gpu_ids=[1], config={"epochs": 0}, bogus=1))
     assert {"", "/bogus", "/config/epochs"} == set(found)
 
 
 @pytest.mark.parametrize("gpu", [4, 99, "4", "GPU-nobody", "01"])
-def test_gpu_that_is_not_there_is_refused(shared_client: Client, gpu: int | str):
-    assert set(mistakes(refused(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
-    assert set(mistakes(refused(shared_client, 422, gpu_ids=[0, gpu]))) == {"/gpu_ids/1"}
+def test_missing_gpu_is_rejected(shared_client: Client, gpu: int | str):
+    assert set(errors_of(rejected(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
+    assert set(errors_of(rejected(shared_client, 422, gpu_ids=[0, gpu]))) == {"/gpu_ids/1"}
 
 
 @pytest.mark.parametrize("gpu", [-1, 1.5, True, "", "a b", {}, [0], "../0", 2**40])
-def test_gpu_that_is_none_is_refused(shared_client: Client, gpu: Any):
-    assert set(mistakes(refused(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
+def test_invalid_gpu_reference_is_rejected(shared_client: Client, gpu: Any):
+    assert set(errors_of(rejected(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
 
 
-def test_gpu_that_is_named_twice_is_refused(client: Client):
+def test_gpu_listed_twice_is_rejected(client: Client):
     uuid = client.data("/api/v1/gpu/1")["uuid"]
-    assert set(mistakes(refused(client, 422, gpu_ids=[1, 1]))) == {"/gpu_ids/1"}
-    assert set(mistakes(refused(client, 422, gpu_ids=[1, uuid]))) == {"/gpu_ids/1"}
-    assert set(mistakes(refused(client, 422, gpu_ids=[uuid, "1"]))) == {"/gpu_ids/1"}
+    assert set(errors_of(rejected(client, 422, gpu_ids=[1, 1]))) == {"/gpu_ids/1"}
+    assert set(errors_of(rejected(client, 422, gpu_ids=[1, uuid]))) == {"/gpu_ids/1"}
+    assert set(errors_of(rejected(client, 422, gpu_ids=[uuid, "1"]))) == {"/gpu_ids/1"}
 
 
-def test_gpus_are_named_by_index_and_uuid_alike(world: World):
+def test_gpus_are_referenced_by_index_and_uuid(world: World):
     uuid = world.client.data("/api/v1/gpu/3")["uuid"]
     assert world.get(world.run(gpu_ids=[uuid, "1"]))["gpu_ids"] == [1, 3]
 
 
-def test_whole_float_is_a_whole_number(world: World):
+def test_whole_float_is_accepted_as_integer(world: World):
     assert world.get(world.start(gpu_count=2.0, priority=1.0))["gpu_count"] == 2
 
 
-def test_causes_to_retry_on_are_taken_by_name(world: World):
+def test_causes_to_retry_are_accepted_by_name(world: World):
     request = world.get(world.start(max_retries=2, retry_on=["cuda_out_of_memory", "hang"]))["request"]
     assert (request["max_retries"], request["retry_on"]) == (2, ["cuda_out_of_memory", "hang"])
 
 
 @pytest.mark.parametrize("causes", ["hang", ["bad luck"], [1], [None], {"hang": True}])
-def test_causes_that_are_none_are_refused(client: Client, causes: Any):
-    (pointer,) = mistakes(refused(client, 422, retry_on=causes))
+def test_unknown_causes_are_rejected(client: Client, causes: Any):
+    (pointer,) = errors_of(rejected(client, 422, retry_on=causes))
     assert pointer.startswith("/retry_on")
 
 
-# -- what this machine cannot do -----------------------------------------------------------------------------------
+# -- limits of the machine -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gpus", [{"gpu_count": 5}, {"min_memory": 30_000}, {"gpu_count": 2, "min_memory": 24_565}])
-def test_what_the_machine_can_never_serve_is_refused(client: Client, gpus: dict[str, Any]):
-    envelope = refused(client, 507, **gpus)
+def test_request_that_the_machine_can_never_serve_is_rejected(client: Client, gpus: dict[str, Any]):
+    envelope = rejected(client, 507, **gpus)
     assert envelope["error"]["code"] == "insufficient_gpus"
     assert [gpu["gpu_id"] for gpu in envelope["data"]["gpus"]] == [0, 1, 2, 3]
     assert {gpu["memory_total"] for gpu in envelope["data"]["gpus"]} == {24_564}
 
 
-def test_named_gpu_without_enough_memory_is_refused(client: Client):
-    assert refused(client, 507, gpu_id=0, min_memory=30_000)["error"]["code"] == "insufficient_gpus"
+def test_requested_gpu_without_enough_memory_is_rejected(client: Client):
+    assert rejected(client, 507, gpu_id=0, min_memory=30_000)["error"]["code"] == "insufficient_gpus"
 
 
-def test_mistakes_go_before_what_the_machine_cannot_do(client: Client):
-    refused(client, 422, gpu_count=5, config={"epochs": 0})
+def test_errors_come_before_problems_of_the_machine(client: Client):
+    rejected(client, 422, gpu_count=5, config={"epochs": 0})
 
 
-def test_mixed_machine_serves_with_those_that_are_large_enough(make_world):
+def test_mixed_machine_uses_gpus_that_are_large_enough(make_world):
     world = make_world(simulated_gpus="2x NVIDIA GeForce RTX 4090, 1x NVIDIA H100 80GB HBM3")
     assert world.get(world.run(min_memory=60_000))["gpu_ids"] == [2]
-    assert refused(world.client, 507, min_memory=60_000, gpu_count=2)["error"]["code"] == "insufficient_gpus"
+    assert rejected(world.client, 507, min_memory=60_000, gpu_count=2)["error"]["code"] == "insufficient_gpus"
 
 
-def test_too_little_disk_is_refused(make_world):
+def test_lack_of_disk_space_is_rejected(make_world):
     world = make_world(min_free_disk_mb=2**40)
-    assert refused(world.client, 507)["error"]["code"] == "insufficient_storage"
+    assert rejected(world.client, 507)["error"]["code"] == "insufficient_storage"
 
 
 # -- without waiting -----------------------------------------------------------------------------------------------
 
 
-def test_training_that_does_not_wait_has_its_gpus_at_once(client: Client):
+def test_training_that_does_not_wait_gets_its_gpus_immediately(client: Client):
     made = client.post(START, json={**TOY, "queue": False, "gpu_id": 1})
     task = made.json()["data"]
     assert (made.status_code, task["status"], task["gpu_ids"]) == (201, "starting", [1])
     assert client.data("/api/v1/gpu/1")["current_task"]["task_id"] == task["task_id"]
 
 
-def test_training_that_does_not_wait_is_refused_while_its_gpu_is_held(world: World):
+def test_training_that_does_not_wait_is_rejected_while_its_gpu_is_held(world: World):
     holder = world.run(gpu_id=0)
     world.prints(holder, "steps: 1 loss: 0.5 iter time (s): 10.0 samples/sec: 6.4\n")
     world.train()
-    envelope = refused(world.client, 409, queue=False, gpu_id=0)
+    envelope = rejected(world.client, 409, queue=False, gpu_id=0)
     assert envelope["error"]["code"] == "gpu_busy"
     assert holder in envelope["error"]["detail"]
     assert envelope["data"]["available_gpus"] == [1, 2, 3]
     assert (envelope["data"]["gpu_id"], envelope["data"]["current_task"]["task_id"]) == (0, holder)
 
 
-def test_refusal_estimates_when_gpus_are_free(world: World):
+def test_rejection_estimates_when_gpus_are_free(world: World):
     holder = world.run(gpu_count=4)
-    assert refused(world.client, 409, queue=False)["data"]["estimated_available_time"] is None
+    assert rejected(world.client, 409, queue=False)["data"]["estimated_available_time"] is None
     world.prints(holder, "steps: 1 loss: 0.5 iter time (s): 10.0 samples/sec: 6.4\n")
     world.note_progress()
-    data = refused(world.client, 409, queue=False)["data"]
+    data = rejected(world.client, 409, queue=False)["data"]
     assert data["available_gpus"] == []
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", data["estimated_available_time"])
 
 
-def test_training_that_is_refused_leaves_nothing_behind(world: World):
+def test_rejected_training_leaves_no_files(world: World):
     world.run(gpu_count=4)
     tasks = set((world.storage / "tasks").iterdir())
-    refused(world.client, 409, queue=False, env={"HF_TOKEN": "hf_secret"})
+    rejected(world.client, 409, queue=False, env={"HF_TOKEN": "hf_secret"})
     assert set((world.storage / "tasks").iterdir()) == tasks
 
 
-def test_training_that_does_not_wait_goes_before_nobody(world: World):
+def test_training_that_does_not_wait_overtakes_no_task(world: World):
     world.run(gpu_count=3)
     waiting = world.start(gpu_count=2)
-    envelope = refused(world.client, 409, queue=False)
-    assert f"kept for {waiting}" in envelope["error"]["detail"]
+    envelope = rejected(world.client, 409, queue=False)
+    assert f"reserved for {waiting}" in envelope["error"]["detail"]
 
 
-def test_gpu_of_a_foreign_program_is_waited_for(fake_world: World, source: FakeSource):
+def test_training_waits_for_the_gpu_of_a_foreign_program(fake_world: World, source: FakeSource):
     source.set_memory(0, 20_000)
     fake_world.sweep()
     task_id = fake_world.start(gpu_id=0)
@@ -351,13 +351,13 @@ def test_gpu_of_a_foreign_program_is_waited_for(fake_world: World, source: FakeS
         "BASH_ENV", "A=B", "", "HF_\n", "MASTER_ADDR", "DIFFUSION_PIPE_ATTEMPT",
     ],
 )  # fmt: skip
-def test_variable_that_may_not_be_set_is_refused(shared_client: Client, name: str):
-    envelope = refused(shared_client, 422, env={name: "x"})
+def test_forbidden_variable_is_rejected(shared_client: Client, name: str):
+    envelope = rejected(shared_client, 422, env={name: "x"})
     assert len(envelope["error"]["errors"]) == 1
-    assert next(iter(mistakes(envelope))).startswith("/env/")
+    assert next(iter(errors_of(envelope))).startswith("/env/")
 
 
-def test_variables_that_may_be_set_reach_the_trainer(world: World):
+def test_allowed_variables_reach_the_trainer(world: World):
     world.run(env={"NCCL_P2P_DISABLE": "1", "HF_TOKEN": "hf_secret"})
     (submission,) = world.executor.submissions
     assert submission.env["NCCL_P2P_DISABLE"] == "1"
@@ -365,21 +365,21 @@ def test_variables_that_may_be_set_reach_the_trainer(world: World):
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\0b", "x" * 4097])
-def test_value_that_could_be_another_variable_is_refused(client: Client, value: str):
-    envelope = refused(client, 422, env={"NCCL_DEBUG": value})
-    assert set(mistakes(envelope)) == {"/env/NCCL_DEBUG"}
+def test_value_that_could_be_another_variable_is_rejected(client: Client, value: str):
+    envelope = rejected(client, 422, env={"NCCL_DEBUG": value})
+    assert set(errors_of(envelope)) == {"/env/NCCL_DEBUG"}
 
 
 @pytest.mark.parametrize("value", [1, None, ["x"], {"a": "b"}])
-def test_value_that_is_no_text_is_refused(client: Client, value: Any):
-    assert set(mistakes(refused(client, 422, env={"NCCL_DEBUG": value}))) == {"/env/NCCL_DEBUG"}
+def test_value_that_is_not_text_is_rejected(client: Client, value: Any):
+    assert set(errors_of(rejected(client, 422, env={"NCCL_DEBUG": value}))) == {"/env/NCCL_DEBUG"}
 
 
-def test_more_variables_than_anybody_needs_are_refused(client: Client):
-    refused(client, 422, env={f"NCCL_{n}": "1" for n in range(65)})
+def test_too_many_variables_are_rejected(client: Client):
+    rejected(client, 422, env={f"NCCL_{n}": "1" for n in range(65)})
 
 
-def test_environment_of_the_service_stays_with_it(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_environment_of_the_service_is_not_passed_on(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
     world.run()
     (submission,) = world.executor.submissions
@@ -387,6 +387,6 @@ def test_environment_of_the_service_stays_with_it(world: World, monkeypatch: pyt
     assert submission.env["CUDA_VISIBLE_DEVICES"] == "0"
 
 
-def test_wishes_of_a_cluster_are_refused_where_there_is_none(client: Client):
+def test_cluster_options_are_rejected_on_a_local_executor(client: Client):
     answer = client.post(VALIDATE, json={**TOY, "slurm": {"partition": "gpu"}}).json()["data"]
     assert [found["pointer"] for found in answer["errors"]] == ["/slurm"]

@@ -1,4 +1,4 @@
-"""Stopping a training, wherever it is."""
+"""Stopping a training in any state."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def stop(world: World, task_id: str, body: dict[str, Any] | None = None, address
     return task
 
 
-def refused(world: World, task_id: str) -> dict[str, Any]:
+def rejected(world: World, task_id: str) -> dict[str, Any]:
     answer = world.client.post(f"{TRAINING}/stop/{task_id}")
     assert answer.status_code == 409
     return failure_of(answer)
@@ -45,7 +45,7 @@ def shared_training(shared_world: World) -> str:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_training_is_asked_for_a_checkpoint_first(world: World, training: str, address: str):
+def test_stop_requests_a_checkpoint_first(world: World, training: str, address: str):
     task = stop(world, training, address=address)
     assert (task["status"], task["stop"]["rung"], task["stop"]["force"]) == ("stopping", "checkpoint", False)
     assert task["stop"]["actor"] == "api"
@@ -56,7 +56,7 @@ def test_training_is_asked_for_a_checkpoint_first(world: World, training: str, a
     assert order.checkpoint_seconds == 300
 
 
-def test_stop_by_force_leaves_the_checkpoint_out(world: World, training: str):
+def test_forced_stop_skips_the_checkpoint(world: World, training: str):
     task = stop(world, training, {"force": True})
     assert (task["status"], task["stop"]["rung"], task["stop"]["force"]) == ("stopping", "terminate", True)
     world.train()
@@ -64,27 +64,27 @@ def test_stop_by_force_leaves_the_checkpoint_out(world: World, training: str):
     assert (order.signal_file, order.checkpoint_seconds) == (None, 0)
 
 
-def test_time_for_the_checkpoint_can_be_given(world: World, training: str):
+def test_time_for_the_checkpoint_can_be_set(world: World, training: str):
     stop(world, training, {"timeout_seconds": 7.5})
     world.train()
     assert world.executor.orders[0][1].checkpoint_seconds == 7.5
 
 
-def test_training_that_does_not_listen_yet_is_terminated(world: World):
+def test_loading_training_is_terminated(world: World):
     loading = world.run()
     assert stop(world, loading)["stop"]["rung"] == "terminate"
     world.train()
     assert world.executor.orders[0][1].signal_file is None
 
 
-def test_stop_says_what_is_known_of_the_end(world: World, training: str):
+def test_stop_returns_the_known_results(world: World, training: str):
     task = stop(world, training)
     assert (task["stopped_at"], task["checkpoint_saved"], task["last_checkpoint"]) == (None, None, "global_step1")
     assert task["training_time"] is not None
 
 
 @pytest.mark.parametrize("saves", [True, False])
-def test_one_that_has_stopped_answers_200_with_how_it_ended(world: World, training: str, saves: bool):
+def test_stop_of_a_stopped_training_returns_200_with_its_end(world: World, training: str, saves: bool):
     stop(world, training, {"force": not saves})
     if saves:
         world.make_checkpoints(training, 2)
@@ -97,18 +97,18 @@ def test_one_that_has_stopped_answers_200_with_how_it_ended(world: World, traini
     assert (task["checkpoint_saved"], task["last_checkpoint"]) == (saves, "global_step2" if saves else "global_step1")
 
 
-def test_one_that_waits_in_the_queue_has_stopped_at_once(world: World):
+def test_queued_training_returns_200_as_stopped(world: World):
     world.run(gpu_count=4)
     answer = world.client.post(f"{TRAINING}/{world.start()}/stop")
     assert (answer.status_code, answer.json()["data"]["checkpoint_saved"]) == (200, False)
 
 
 @pytest.mark.parametrize(("wait", "status"), [(0, 202), (0.2, 202), (61, 422), (-1, 422), ("x", 422)])
-def test_answer_comes_after_the_wait_at_the_latest(world: World, training: str, wait: Any, status: int):
+def test_stop_answers_after_the_maximum_wait(world: World, training: str, wait: Any, status: int):
     assert world.client.post(f"{TRAINING}/stop/{training}?wait={wait}").status_code == status
 
 
-def test_stop_that_is_repeated_answers_the_same(world: World, training: str):
+def test_repeated_stop_returns_the_same_answer(world: World, training: str):
     first = stop(world, training)
     world.train()
     again = stop(world, training, address=ADDRESSES[1])
@@ -117,7 +117,7 @@ def test_stop_that_is_repeated_answers_the_same(world: World, training: str):
     assert len(world.executor.orders) == 1
 
 
-def test_stop_that_is_repeated_by_force_gets_harder(world: World, training: str):
+def test_repeated_forced_stop_becomes_harder(world: World, training: str):
     stop(world, training)
     world.train()
     assert stop(world, training, {"force": True})["stop"]["force"] is True
@@ -125,7 +125,7 @@ def test_stop_that_is_repeated_by_force_gets_harder(world: World, training: str)
     assert [order.signal_file is None for _, order in world.executor.orders] == [False, True]
 
 
-def test_stop_never_gets_softer(world: World, training: str):
+def test_stop_never_becomes_softer(world: World, training: str):
     stop(world, training, {"force": True})
     assert stop(world, training)["stop"]["force"] is True
     world.train()
@@ -133,7 +133,7 @@ def test_stop_never_gets_softer(world: World, training: str):
     assert len(world.executor.orders) == 1
 
 
-def test_rung_that_is_reached_is_shown(world: World, training: str):
+def test_current_step_of_a_stop_is_shown(world: World, training: str):
     stop(world, training)
     world.train()
     for rung in StopRung:
@@ -167,14 +167,14 @@ def test_training_that_completes_while_it_is_stopped_has_completed(world: World,
     assert world.get(training)["status"] == "completed"
 
 
-def test_waiting_training_is_stopped_at_once(world: World):
+def test_waiting_training_stops_immediately(world: World):
     task_id = world.start()
     assert stop(world, task_id)["status"] == "stopped"
     world.train()
     assert world.executor.submissions == []
 
 
-def test_training_that_has_its_gpus_but_no_process_is_never_started(world: World):
+def test_claimed_training_that_is_stopped_is_never_started(world: World):
     task_id = world.start(queue=False)
     assert stop(world, task_id)["status"] == "stopping"
     world.train()
@@ -190,22 +190,22 @@ def test_training_that_has_its_gpus_but_no_process_is_never_started(world: World
 )
 def test_finished_training_cannot_be_stopped(world: World, how: Any, status: str):
     task_id = world.finish(how)
-    envelope = refused(world, task_id)
+    envelope = rejected(world, task_id)
     assert (envelope["error"]["code"], envelope["data"]["status"]) == ("task_finished", status)
     assert world.get(task_id)["status"] == status
 
 
-def test_training_that_waits_for_another_try_is_stopped_at_once(world: World):
+def test_training_that_waits_for_a_retry_stops_immediately(world: World):
     task_id = world.finish(outcome(exit_code=1), max_retries=3)
     task = world.get(task_id)
     assert (task["status"], task["retries"]) == ("queued", 1)
-    assert "tries again in" in task["waiting_reason"]
+    assert "retries in" in task["waiting_reason"]
     assert stop(world, task_id)["status"] == "stopped"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}])
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_body_may_be_left_out(world: World, training: str, address: str, headers: dict[str, str]):
+def test_body_is_optional(world: World, training: str, address: str, headers: dict[str, str]):
     answer = world.client.post(address.format(training), headers=headers)
     assert answer.status_code == 202
 
@@ -226,7 +226,7 @@ def test_body_may_be_left_out(world: World, training: str, address: str, headers
     ],
 )
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_body_that_is_wrong_stops_nothing(
+def test_invalid_body_stops_nothing(
     shared_world: World, shared_training: str, address: str, content: bytes, content_type: str, status: int
 ):
     headers = {"Content-Type": content_type}

@@ -1,4 +1,4 @@
-"""A stop is carried out although the database cannot be written, and noted when it can."""
+"""A stop works although the database cannot be written, and is recorded later."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from api.db.database import Database
 from api.domain.training import StopRung
 from api.errors import DatabaseUnavailable, StorageFull
 from api.executors.fake import outcome
-from api.web.operations import Belonging
+from api.web.operations import ResourceKind
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World
 
@@ -20,7 +20,7 @@ AWAY = DatabaseUnavailable("The database does not answer.")
 
 
 class Trouble:
-    """What reads and writes fail with, while that is set."""
+    """The errors of reads and writes, while set."""
 
     def __init__(self) -> None:
         self.reading: Exception | None = None
@@ -54,7 +54,7 @@ def ordered(world: World, uid: str):
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_stop_on_a_full_disk_is_carried_out_and_noted_later(world: World, trouble: Trouble, force: bool):
+def test_stop_on_a_full_disk_is_carried_out_and_recorded_later(world: World, trouble: Trouble, force: bool):
     task_id = world.run()
     uid = world.uid(task_id)
     trouble.writing = FULL
@@ -70,11 +70,11 @@ def test_stop_on_a_full_disk_is_carried_out_and_noted_later(world: World, troubl
     world.train()
     assert world.get(task_id)["status"] == "stopped"
     world.runtime.access.audit.run_once()
-    (told,) = world.client.data("/api/v1/auth/audit?operation=/stop")["entries"]
-    assert (told["object"], told["after"]) == (task_id, {"force": force, "timeout_seconds": None})
+    (entry,) = world.client.data("/api/v1/auth/audit?operation=/stop")["entries"]
+    assert (entry["object"], entry["after"]) == (task_id, {"force": force, "timeout_seconds": None})
 
 
-def test_forced_stop_is_carried_out_while_the_database_cannot_even_be_read(world: World, trouble: Trouble):
+def test_forced_stop_works_while_the_database_cannot_be_read(world: World, trouble: Trouble):
     task_id = world.run()
     uid = world.uid(task_id)
     trouble.reading = trouble.writing = AWAY
@@ -83,14 +83,12 @@ def test_forced_stop_is_carried_out_while_the_database_cannot_even_be_read(world
     assert ordered(world, uid)
 
 
-def test_the_owner_may_stop_while_the_database_cannot_even_be_read_and_nobody_else(
-    make_world: MakeWorld, trouble: Trouble
-):
+def test_only_the_owner_may_stop_while_the_database_cannot_be_read(make_world: MakeWorld, trouble: Trouble):
     world = make_world(auth="required")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     task_id = ann.run()
     uid = ann.uid(task_id)
-    world.runtime.access.authority._find_owners[Belonging.TASK].cache_clear()  # type: ignore[attr-defined]
+    world.runtime.access.authority._find_owners[ResourceKind.TASK].cache_clear()  # type: ignore[attr-defined]
     trouble.reading = trouble.writing = AWAY
     refused = bob.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
     assert (refused.status_code, failure_of(refused)["error"]["code"]) == (403, "not_yours")
@@ -100,7 +98,7 @@ def test_the_owner_may_stop_while_the_database_cannot_even_be_read_and_nobody_el
     assert ordered(world, uid)
 
 
-def test_gentle_stop_may_be_asked_for_again_when_the_database_is_merely_away(world: World, trouble: Trouble):
+def test_stop_with_checkpoint_is_rejected_while_the_database_is_unavailable(world: World, trouble: Trouble):
     task_id = world.run()
     uid = world.uid(task_id)
     trouble.writing = AWAY
@@ -109,9 +107,9 @@ def test_gentle_stop_may_be_asked_for_again_when_the_database_is_merely_away(wor
     assert not ordered(world, uid)
 
 
-def test_reserve_is_given_up_for_a_stop(world: World, trouble: Trouble, monkeypatch: pytest.MonkeyPatch):
+def test_disk_reserve_is_released_for_a_stop(world: World, trouble: Trouble, monkeypatch: pytest.MonkeyPatch):
     task_id = world.run()
-    world.runtime.storage_watch.look()
+    world.runtime.storage_watch.check()
     reserve = world.storage / "reserve"
     assert reserve.stat().st_size == 4 * 2**20
     unlink = type(world.runtime.storage_watch._reserve).give_up

@@ -1,4 +1,4 @@
-"""The stream of one task through the whole shell, by both transports."""
+"""The stream of one task through the complete server, by both transports."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("path_of", [task_stream, task_socket])
 
 
 @BOTH
-def test_it_tells_a_training_from_its_status_to_its_end(world: World, path_of: Any):
+def test_stream_follows_a_training_to_its_end(world: World, path_of: Any):
     client, task_id = world.client, world.run()
     world.tell()
 
@@ -36,14 +36,14 @@ def test_it_tells_a_training_from_its_status_to_its_end(world: World, path_of: A
     first, metrics, rest = client.run(talk())
     assert [event.type for event in first] == ["status", "progress"]
     assert metrics.data["points"][0]["value"] == 0.5
-    told = [event.data["status"] for event in rest if event.type in ("status", "end")]
-    assert told == ["running", "failed", "failed"]
+    received = [event.data["status"] for event in rest if event.type in ("status", "end")]
+    assert received == ["running", "failed", "failed"]
     end = rest[-1]
     assert (end.data["status"], end.data["exit_code"], end.data["task_id"]) == ("failed", 1, task_id)
     assert "next_offset" in end.data
 
 
-def test_end_is_an_event_of_that_name(world: World):
+def test_end_is_sent_as_an_end_event(world: World):
     task_id = world.finish()
 
     async def talk() -> Any:
@@ -55,7 +55,7 @@ def test_end_is_an_event_of_that_name(world: World):
 
 
 @BOTH
-def test_who_comes_back_after_the_end_gets_it_again(world: World, path_of: Any):
+def test_reconnect_after_the_end_repeats_it(world: World, path_of: Any):
     task_id = world.finish()
 
     async def talk() -> Any:
@@ -71,7 +71,7 @@ def test_who_comes_back_after_the_end_gets_it_again(world: World, path_of: Any):
 
 
 @BOTH
-def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world: Any, path_of: Any):
+def test_reconnect_after_a_server_restart_misses_no_event(make_world: Any, path_of: Any):
     before = make_world()
     task_id = before.run()
 
@@ -89,8 +89,8 @@ def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world
         async with after.client.live(), listen(after.client, path_of(task_id), query) as stream:
             return await stream.rest()
 
-    told = after.client.run(second())
-    assert [(event.type, event.data["status"]) for event in told] == [
+    received = after.client.run(second())
+    assert [(event.type, event.data["status"]) for event in received] == [
         ("status", "running"),
         ("status", "failed"),
         ("end", "failed"),
@@ -99,13 +99,13 @@ def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world
 
 @BOTH
 @pytest.mark.parametrize("task_id", ["train_1", "nobody", "..", "%2e%2e", "a%00b", "-1", "x" * 300, "é"])
-def test_task_that_nobody_knows_is_not_found_in_the_envelope(shared_world: World, path_of: Any, task_id: str):
+def test_unknown_task_is_not_found_in_the_envelope(shared_world: World, path_of: Any, task_id: str):
     status, envelope = refusal(shared_world.client, path_of(task_id))
     assert (status, envelope["code"], envelope["error"]["code"]) == (404, 404, "task_not_found")
 
 
 @BOTH
-def test_all_mistakes_are_told_at_once(world: World, path_of: Any):
+def test_all_errors_of_the_query_are_returned_at_once(world: World, path_of: Any):
     status, envelope = refusal(world.client, path_of(world.start()), "types=status,x&tail=-1&offset=y&topics=gpu")
     assert (status, envelope["error"]["code"]) == (422, "validation_failed")
     assert {mistake["pointer"] for mistake in envelope["error"]["errors"]} == {
@@ -118,7 +118,7 @@ def test_all_mistakes_are_told_at_once(world: World, path_of: Any):
 
 
 @BOTH
-def test_database_that_does_not_answer_is_a_503(world: World, path_of: Any, monkeypatch: pytest.MonkeyPatch):
+def test_unavailable_database_is_503(world: World, path_of: Any, monkeypatch: pytest.MonkeyPatch):
     task_id = world.start()
 
     def fail(*_: object) -> None:
@@ -129,13 +129,13 @@ def test_database_that_does_not_answer_is_a_503(world: World, path_of: Any, monk
     assert (status, envelope["error"]["code"]) == (503, "database_unavailable")
 
 
-def test_what_goes_wrong_in_a_stream_cuts_it(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_error_in_a_stream_ends_it(world: World, monkeypatch: pytest.MonkeyPatch):
     task_id = world.start()
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.events.following.TaskFollowing.progress", fail)
+    monkeypatch.setattr("api.events.stream_reader.TaskStreamReader.progress", fail)
 
     async def talk() -> Any:
         client = world.client
@@ -146,7 +146,7 @@ def test_what_goes_wrong_in_a_stream_cuts_it(world: World, monkeypatch: pytest.M
     assert ([event.type for event in events], code) == (["status"], 1011)
 
 
-def test_head_says_whether_there_is_such_a_task(world: World):
+def test_head_request_shows_whether_the_task_exists(world: World):
     assert world.client.ask("HEAD", task_stream(world.start())).status_code == 200
     assert world.client.ask("HEAD", task_stream("train_1")).status_code == 404
 

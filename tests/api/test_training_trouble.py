@@ -1,4 +1,4 @@
-"""What needs attention is said while a training runs; what it shows can be sent again."""
+"""Warnings of running trainings, and requests that can be sent again."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.api.test_training_stop import stop
 NAN = "".join(f"steps: {step} loss: nan iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
 
 
-def test_losses_that_are_no_numbers_are_told_and_forgotten_when_they_are_again(world: World):
+def test_nan_losses_set_a_warning_until_losses_are_numbers_again(world: World):
     task_id = world.run()
     world.prints(task_id, NAN)
     world.train()
@@ -26,21 +26,21 @@ def test_losses_that_are_no_numbers_are_told_and_forgotten_when_they_are_again(w
     assert world.get(task_id)["warning"] is None
 
 
-def test_stop_of_a_stopped_training_is_the_same_answer(world: World):
+def test_stop_of_a_stopped_training_returns_the_same_answer(world: World):
     task_id = world.start(gpu_count=4, priority=0)
     first = stop(world, task_id)
     again = stop(world, task_id)
     assert first["status"] == again["status"] == "stopped"
 
 
-def test_request_that_is_shown_can_be_sent_again(world: World, client: Client):
+def test_displayed_request_can_be_sent_again(world: World, client: Client):
     shown = world.get(world.start(gpu_ids=[0, 1], name="n"))["request"]
     made = client.post(f"{TRAINING}/start", json=shown)
     assert made.status_code == 201, made.text
     assert made.json()["data"]["request"] == shown
 
 
-def test_resume_takes_an_environment_variable_away(world: World, client: Client):
+def test_resume_removes_an_environment_variable(world: World, client: Client):
     task_id = world.run(env={"NCCL_DEBUG": "INFO", "HF_HUB_OFFLINE": "1"})
     world.make_checkpoints(task_id, 10)
     world.end(task_id)
@@ -53,7 +53,7 @@ def test_resume_takes_an_environment_variable_away(world: World, client: Client)
     ("name", "value"),
     [("offset", "x"), ("offset", -1.5), ("positions", [1]), ("last_lines", [1, None]), ("peak_memory_mb", "x")],
 )
-def test_damaged_note_of_a_training_keeps_it_from_nothing(make_world: MakeWorld, name: str, value: object):
+def test_damaged_note_does_not_affect_a_training(make_world: MakeWorld, name: str, value: object):
     world = make_world()
     task_id = world.run()
     world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
@@ -76,7 +76,7 @@ def test_damaged_note_of_a_training_keeps_it_from_nothing(make_world: MakeWorld,
 STEPS = "".join(f"steps: {step} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
 
 
-def test_training_that_makes_no_step_shows_no_speed_and_no_time_left(make_world: MakeWorld):
+def test_stalled_training_shows_no_speed_and_no_remaining_time(make_world: MakeWorld):
     clock = FakeClock()
     world = make_world(clock=clock)
     task_id = world.run()

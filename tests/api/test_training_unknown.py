@@ -1,4 +1,4 @@
-"""What cannot be seen is neither ended nor started again, and its GPUs stay with it."""
+"""An unobserved attempt is neither ended nor restarted, and keeps its GPUs."""
 
 import errno
 
@@ -8,7 +8,7 @@ from tests.api.conftest import World
 WHY = "it was started on elsewhere, and this is here"
 
 
-def test_training_that_cannot_be_seen_shows_no_speed_and_no_time_left(world: World):
+def test_unobserved_training_shows_no_speed_and_no_remaining_time(world: World):
     task_id = world.run()
     steps = "".join(f"steps: {n} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n" for n in (1, 2, 3))
     world.prints(task_id, steps)
@@ -24,7 +24,7 @@ def test_training_that_cannot_be_seen_shows_no_speed_and_no_time_left(world: Wor
         assert (set(shown["speed"].values()), shown["progress"]["eta_seconds"]) == ({None}, None)
 
 
-def test_supervisor_that_cannot_start_its_trainer_for_now_is_tried_again(world: World):
+def test_supervisor_with_a_temporary_start_error_is_retried(world: World):
     task_id = world.run()
     world.end(task_id, outcome("could_not_start", exit_code=None, error="[Errno 5] I/O", error_number=errno.EIO))
     assert world.get(task_id)["status"] == "queued"

@@ -1,6 +1,6 @@
-"""Two users of a server with VISIBILITY=own: whatever they do and ask, neither learns anything of the other's tasks.
+"""With VISIBILITY=own, no sequence of requests tells a user anything about another's tasks.
 
-TWO_PRINCIPALS_STEPS says how many steps are tried; the suite tries few.
+TWO_PRINCIPALS_STEPS is the number of steps to try; the suite tries few.
 """
 
 import json
@@ -23,7 +23,7 @@ from api.domain.reading import XidEvent
 from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource
-from api.web.operations import Belonging, Operation, OperationTable
+from api.web.operations import Operation, OperationTable, ResourceKind
 from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, open_world
 from tests.api.principals import MARK, User, let_run, neutral, opened, overheard
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
@@ -32,13 +32,13 @@ from tests.unit.builders import process
 STEPS = int(os.environ.get("TWO_PRINCIPALS_STEPS", "240"))
 STEPS_OF_ONE = 40
 
-#: Every operation that there is: a new one is tried without being named here.
+#: All operations, so that a new one is tested automatically.
 OPERATIONS = OperationTable().all
 
-#: What is called by a name that its owner gave.
-NAMED = (Belonging.DATASET, Belonging.MODEL)
+#: Operations on resources with a name that their owner chose.
+NAMED = (ResourceKind.DATASET, ResourceKind.MODEL)
 
-#: Questions by the end of an address; without any of these none is asked.
+#: Queries by the end of an address; the others have none.
 QUERIES: dict[str, list[str]] = {
     "/list": ["", f"search={MARK}", "order=queue", "gpu_id=0", "owner=me", "limit=1", "order=queue&limit=1&cursor=1"],
     "/search": [f"keyword={MARK}", f"regex={MARK}.*&context=2"],
@@ -51,19 +51,19 @@ QUERIES: dict[str, list[str]] = {
     "/events/stream": ["", "topics=gpu", "topics=task,system", "last_event_id=unknown-1"],
 }
 
-#: Headers that change how documents are answered.
+#: Headers that change the form of responses.
 HEADERS: list[dict[str, str]] = [{}, {}, {"If-None-Match": 'W/"unknown"'}, {"Idempotency-Key": "same-for-both"}]
 
 a_number = st.integers(0, 999)
 a_user = st.sampled_from(["ada", "bob"])
 some_of_tasks = st.lists(
-    st.sampled_from([each for each in OPERATIONS if each.belonging]), min_size=4, max_size=12, unique=True
+    st.sampled_from([each for each in OPERATIONS if each.resource_kind]), min_size=4, max_size=12, unique=True
 )
 some_operations = st.lists(st.sampled_from(OPERATIONS), min_size=4, max_size=12, unique=True)
 
 
 class TwoPrincipals(RuleBasedStateMachine):
-    """Two trainers, an administrator, and what happens on the machine."""
+    """Two trainers, an administrator, and events on the machine."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class TwoPrincipals(RuleBasedStateMachine):
     def other(self, user: User) -> User:
         return next(each for each in self.users.values() if each is not user)
 
-    # -- streams that stay open ----------------------------------------------------------------------------------------
+    # -- open streams --------------------------------------------------------------------------------------------------
 
     async def open_all(self) -> None:
         await self.open_streams.enter_async_context(self.world.client.live())
@@ -111,7 +111,7 @@ class TwoPrincipals(RuleBasedStateMachine):
                 while not talk._from_app.empty():
                     self.check(user, "", str(talk._from_app.get_nowait()))
 
-    # -- what they do --------------------------------------------------------------------------------------------------
+    # -- actions of the users ------------------------------------------------------------------------------------------
 
     @rule(
         who=a_user, gpus=st.sampled_from([{}, {"gpu_id": 0}, {"gpu_ids": [1, 2]}, {"gpu_count": 3}]), wait=st.booleans()
@@ -136,7 +136,7 @@ class TwoPrincipals(RuleBasedStateMachine):
         name = f"set-{secrets.token_hex(6)}"
         user.datasets.append(name)
         self.do(user, "POST", "/api/v1/datasets", json={"name": name, "description": user.mark, "tags": [user.mark]})
-        # Under the same name a model, with a version that nothing else of the training is needed for.
+        # A model with the same name and a version that no other part of the training needs.
         now = self.world.runtime.services.clock.now()
         models = RegistryStore(self.world.runtime.database)
         models.ensure(name, user.name, now)
@@ -151,11 +151,11 @@ class TwoPrincipals(RuleBasedStateMachine):
             path = f"/api/v1/gpu/tasks/{user.ids[number % len(user.ids)]}"
             self.do(user, "PATCH", path, json={"progress": number / 10})
 
-    # -- what happens --------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     @rule()
     def run_all(self) -> None:
-        """What can begin runs, each with a process whose command line tells whose it is."""
+        """Start what can start, each with a process whose command line contains its owner's secret."""
         self.world.train()
         for row in self.tasks("status=starting"):
             self.pids += 1
@@ -170,7 +170,7 @@ class TwoPrincipals(RuleBasedStateMachine):
         self.moves += 1
         for gpu in gpus:
             self.source.processes[gpu] = (process(pid, command=command),)
-            # A moved figure has the processes read again.
+            # A changed value causes the processes to be read again.
             self.source.set_memory(gpu, 8000 + 100 * (self.moves % 20))
 
     @rule(number=a_number)
@@ -197,7 +197,7 @@ class TwoPrincipals(RuleBasedStateMachine):
 
     @rule(gpu=st.integers(0, 2), who=a_user)
     def leave_a_program(self, gpu: int, who: str) -> None:
-        """A program of a user that nobody has registered."""
+        """Start an unregistered program of a user."""
         self.put_process([gpu], 4242, f"/home/{self.users[who].name}/{self.users[who].mark}")
         self.world.sweep()
 
@@ -211,7 +211,7 @@ class TwoPrincipals(RuleBasedStateMachine):
     @rule(gpu=st.integers(0, 2), code=st.sampled_from([13, 31, 79]))
     def report_xid(self, gpu: int, code: int) -> None:
         self.source.xids.append(XidEvent(self.source.identities[gpu].uuid, code))
-        self.world.gpus.listen_for_xid()
+        self.world.gpus.read_xids()
 
     @rule(number=a_number, stops=st.booleans())
     def administer(self, number: int, stops: bool) -> None:
@@ -229,7 +229,7 @@ class TwoPrincipals(RuleBasedStateMachine):
     def owner_of(self, row: dict[str, Any]) -> User | None:
         return next((user for user in self.users.values() if user.name == row["owner"]), None)
 
-    # -- what they ask -------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     @rule(who=a_user, operations=some_operations, number=a_number, headers=st.sampled_from(HEADERS))
     def ask(self, who: str, operations: list[Operation], number: int, headers: dict[str, str]) -> None:
@@ -238,26 +238,26 @@ class TwoPrincipals(RuleBasedStateMachine):
 
     @rule(who=a_user, operations=some_of_tasks, number=a_number)
     def ask_for_the_others(self, who: str, operations: list[Operation], number: int) -> None:
-        """Of a task of the other they hear what they would hear of one that does not exist."""
+        """Responses about the other user's task are the same as about an unknown one."""
         user = self.users[who]
         other = self.other(user)
         for at, operation in enumerate(operations):
-            if other.datasets if operation.belonging in NAMED else other.ids:
+            if other.datasets if operation.resource_kind in NAMED else other.ids:
                 self.compare(user, operation, number + at)
 
     def compare(self, user: User, operation: Operation, number: int) -> None:
         other = self.other(user)
-        ids = other.datasets if operation.belonging in NAMED else other.ids
+        ids = other.datasets if operation.resource_kind in NAMED else other.ids
         theirs = ids[number % len(ids)]
         absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
         told = self.say(user, operation, self.fill(operation, theirs, number), number, {})
         same = self.say(user, operation, self.fill(operation, absent, number), number, {})
         assert neutral(told, theirs) == neutral(same, absent)
-        assert operation.belonging is Belonging.REGISTRATION or told.status_code in (404, 422), told.text
+        assert operation.resource_kind is ResourceKind.REGISTRATION or told.status_code in (404, 422), told.text
 
     def ask_one(self, user: User, operation: Operation, number: int, headers: dict[str, str]) -> None:
         ids = [*user.ids, *self.other(user).ids] or ["train_20260101_00000000"]
-        if operation.belonging in NAMED:
+        if operation.resource_kind in NAMED:
             ids = [*user.datasets, *self.other(user).datasets, "nobodys"]
         path = self.fill(operation, ids[number % len(ids)], number)
         answer = self.say(user, operation, path, number, headers)
@@ -301,11 +301,11 @@ class TwoPrincipals(RuleBasedStateMachine):
         return answer
 
     def check(self, user: User, asked: str, told: str) -> None:
-        """Nothing of the other stands in it, but what was asked with."""
+        """Check that nothing of the other user is in the response, except what the request contained."""
         for secret in self.other(user).secrets:
             assert secret not in told or secret in asked, f"{secret} in {told}"
 
-    # -- what always holds ---------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------------
 
     @invariant()
     def each_has_all_their_own_and_the_administrator_everything(self) -> None:
@@ -323,7 +323,7 @@ class TwoPrincipals(RuleBasedStateMachine):
         self.stack.close()
 
 
-def test_neither_of_two_principals_learns_anything_of_the_other():
+def test_neither_of_two_principals_learns_anything_about_the_other():
     plan = settings(
         max_examples=max(1, STEPS // STEPS_OF_ONE),
         stateful_step_count=STEPS_OF_ONE,
@@ -333,8 +333,8 @@ def test_neither_of_two_principals_learns_anything_of_the_other():
     run_state_machine_as_test(TwoPrincipals, settings=plan)
 
 
-def test_the_marks_would_be_found():
-    """What is looked for stands in the answers of who may see it: else the search would find nothing anywhere."""
+def test_secret_texts_would_be_found():
+    """The secret texts are in the responses to users who may see them; otherwise the search would find nothing."""
     machine = TwoPrincipals()
     try:
         machine.start("ada", {"gpu_id": 0}, True)

@@ -1,4 +1,4 @@
-"""What becomes of uploads: items, captions, archives, and what is refused."""
+"""Processing of uploads: items, captions, archives, and rejected files."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def stored(world: World) -> int:
     return sum(1 for path in Path(world.storage / "datasets/sha256").rglob("*") if path.is_file())
 
 
-def test_what_comes_together_becomes_one_version(uploads: Uploads):
+def test_files_that_arrive_together_become_one_version(uploads: Uploads):
     urls = [uploads.upload(picture(color=n), filename=f"{n}.png") for n in range(3)]
     urls.append(uploads.upload(b"two", filename="2.txt"))
     uploads.take()
@@ -39,7 +39,7 @@ def test_what_comes_together_becomes_one_version(uploads: Uploads):
     assert uploads.items() == {"0.png": None, "1.png": None, "2.png": "two"}
 
 
-def test_one_at_fault_does_not_take_the_others_down(uploads: Uploads):
+def test_invalid_upload_does_not_fail_the_others(uploads: Uploads):
     good = uploads.upload(picture(), filename="a.png")
     bad = uploads.upload(b"[", filename="captions.json")
     uploads.take()
@@ -50,26 +50,26 @@ def test_one_at_fault_does_not_take_the_others_down(uploads: Uploads):
     )  # fmt: skip
 
 
-def test_a_caption_that_comes_later_makes_a_new_version(uploads: Uploads):
+def test_later_caption_makes_a_new_version(uploads: Uploads):
     uploads.taken(picture(), filename="a/x.png")
     result = uploads.taken(b"a cat", filename="a/x.txt")["result"]
     assert (result["version"], result["changed"], result["paths"]) == (2, 1, ["a/x.png"])
     assert uploads.items() == {"a/x.png": "a cat"}
 
 
-def test_other_bytes_under_a_known_path_take_its_place_and_keep_its_caption(uploads: Uploads):
+def test_new_bytes_under_a_known_path_replace_the_file_and_keep_its_caption(uploads: Uploads):
     uploads.taken(archive(**{"x.png": picture(), "x.txt": b"a cat"}))
     result = uploads.taken(picture(color=9), filename="x.png")["result"]
     assert (result["version"], result["added"], result["changed"]) == (2, 0, 1)
     assert uploads.items() == {"x.png": "a cat"}
 
 
-def test_the_same_again_makes_no_version(uploads: Uploads):
+def test_same_upload_again_makes_no_version(uploads: Uploads):
     first, again = (uploads.taken(picture(), filename="x.png")["result"] for _ in range(2))
     assert (again["version"], again["added"], again["changed"]) == (first["version"], 0, 0)
 
 
-def test_an_archive_becomes_items_with_captions_masks_and_repeats(uploads: Uploads):
+def test_archive_becomes_items_with_captions_masks_and_repeats(uploads: Uploads):
     content = archive(
         **{
             "mine/10_cat/x.png": picture(),
@@ -99,10 +99,10 @@ def test_an_archive_becomes_items_with_captions_masks_and_repeats(uploads: Uploa
         ({"a.png": picture(), "A.png": picture()}, "A.png", "only in case"),
         ({"a.png": picture(), "inner.zip": archive(b=b"x")}, "inner.zip", "archive itself"),
         ({"a.png": picture(), "metadata.jsonl": b"{}"}, "metadata.jsonl", "file_name"),
-        ({"README.md": b"words"}, None, "no image, video"),
+        ({"README.md": b"words"}, None, "no image"),
     ],
 )
-def test_a_refused_archive_says_why_and_leaves_nothing(
+def test_rejected_archive_has_a_reason_and_leaves_nothing(
     uploads: Uploads, files: dict[str, bytes], entry: str | None, word: str
 ):
     found = uploads.taken(archive(**files), filename="x.zip")
@@ -114,17 +114,17 @@ def test_a_refused_archive_says_why_and_leaves_nothing(
     assert uploads.world.client.get("/api/v1/datasets/cats").status_code == 404
 
 
-def test_a_file_that_is_no_media_is_refused_by_its_content(uploads: Uploads):
+def test_file_that_is_not_media_is_rejected_by_content(uploads: Uploads):
     assert uploads.taken(b"no picture", filename="x.bin")["status"] == "failed"
     assert uploads.taken(picture(), filename="x.bin")["status"] == "completed"
 
 
-def test_a_damaged_picture_is_an_item_with_its_problem(uploads: Uploads):
+def test_damaged_picture_is_an_item_with_its_problem(uploads: Uploads):
     found = uploads.taken(picture()[:40], filename="x.png")
     assert (found["status"], found["result"]["facts"]["problem"]) == ("completed", "unreadable")
 
 
-def test_a_registered_directory_takes_no_uploads(uploads: Uploads, tmp_path: Path):
+def test_registered_directory_accepts_no_uploads(uploads: Uploads, tmp_path: Path):
     uploads.taken(picture(), filename="x.png")
     store = uploads.world.runtime.datasets.store
     registered = replace(store.get("cats"), directory=str(tmp_path))
@@ -132,7 +132,7 @@ def test_a_registered_directory_takes_no_uploads(uploads: Uploads, tmp_path: Pat
         assert uploads.begin(5).json()["error"]["code"] == "dataset_is_registered"
 
 
-def test_beside_others_who_change_the_dataset_it_is_tried_again(uploads: Uploads):
+def test_upload_is_retried_when_others_change_the_dataset(uploads: Uploads):
     real, calls = DatasetService.add_version, []
 
     def sometimes(*args: Any, **kwargs: Any) -> Any:
@@ -146,7 +146,7 @@ def test_beside_others_who_change_the_dataset_it_is_tried_again(uploads: Uploads
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), InsufficientStorage(), OSError(5, "I/O error")])
-def test_what_is_no_fault_of_an_upload_is_tried_again_later(make_world: MakeWorld, clock: FakeClock, error: Exception):
+def test_temporary_failure_is_retried_later(make_world: MakeWorld, clock: FakeClock, error: Exception):
     uploads = Uploads(make_world(clock=clock))
     url = uploads.upload(archive(**{"x.png": picture()}), filename="x.zip")
     with patch.object(DatasetService, "add_version", side_effect=error):
@@ -159,7 +159,7 @@ def test_what_is_no_fault_of_an_upload_is_tried_again_later(make_world: MakeWorl
     assert uploads.get(url)["status"] == "completed"
 
 
-def test_what_never_succeeds_fails_after_a_day(make_world: MakeWorld, clock: FakeClock):
+def test_upload_that_never_succeeds_fails_after_a_day(make_world: MakeWorld, clock: FakeClock):
     uploads = Uploads(make_world(clock=clock))
     url = uploads.upload(picture(), filename="x.png")
     with patch.object(DatasetService, "add_version", side_effect=OSError(5, "I/O error")):
@@ -169,7 +169,7 @@ def test_what_never_succeeds_fails_after_a_day(make_world: MakeWorld, clock: Fak
     assert uploads.get(url)["problem"]["code"] == "unavailable"
 
 
-def test_an_upload_that_another_server_works_on_is_left_to_it(uploads: Uploads):
+def test_upload_processed_by_another_server_is_skipped(uploads: Uploads):
     url = uploads.upload(picture(), filename="x.png")
     with uploads.world.runtime.library.uploads.intake._files.open(url.rpartition("/")[2]):
         uploads.take()
@@ -179,7 +179,7 @@ def test_an_upload_that_another_server_works_on_is_left_to_it(uploads: Uploads):
     assert uploads.get(url)["status"] == "completed"
 
 
-def test_what_was_unpacked_by_a_killed_server_goes(uploads: Uploads):
+def test_unpacked_files_of_a_killed_server_are_removed(uploads: Uploads):
     url = uploads.upload(archive(**{"x.png": picture()}), filename="x.zip")
     left = uploads.world.storage / "datasets/uploads" / f"{url.rpartition('/')[2]}.unpacked.0123"
     left.mkdir()
@@ -189,7 +189,7 @@ def test_what_was_unpacked_by_a_killed_server_goes(uploads: Uploads):
     assert leftovers(uploads.world) == []
 
 
-def test_what_was_added_before_a_kill_is_added_once(uploads: Uploads):
+def test_items_added_before_a_kill_are_added_once(uploads: Uploads):
     url = uploads.upload(archive(**{"x.png": picture()}), filename="x.zip")
     with (
         patch.object(type(uploads.world.runtime.library.uploads.intake), "_complete", side_effect=KeyboardInterrupt),

@@ -1,4 +1,4 @@
-"""What of other people's tasks is seen: everything in a team, one's own with VISIBILITY=own; and command lines."""
+"""Visibility of other users' tasks: all in a team, only the own with VISIBILITY=own; and command lines."""
 
 import itertools
 import os
@@ -39,7 +39,7 @@ def register(world: World, gpu: int = 0, **fields: Any) -> Any:
 
 
 def runs_with_a_process(world: World, user: World, source: FakeSource, **fields: Any) -> str:
-    """A training of a user, with a process on its GPU."""
+    """Run a training of a user, with a process on its GPU."""
     task_id = user.start(**fields)
     world.train()
     executor: FakeExecutor = world.executor
@@ -54,19 +54,19 @@ def runs_with_a_process(world: World, user: World, source: FakeSource, **fields:
 # -- owners ------------------------------------------------------------------------------------------------------------
 
 
-def test_tasks_and_registrations_say_whose_they_are(team: World):
+def test_tasks_and_registrations_show_their_owners(team: World):
     ann = team.signed_in("ann")
     task_id = ann.start()
     assert ann.get(task_id)["owner"] == ann.client.data(f"{TRAINING}/list")["tasks"][0]["owner"] == "ann"
     assert register(ann, 1).json()["data"]["owner"] == "ann"
 
 
-def test_without_keys_they_belong_to_nobody(world: World):
+def test_without_keys_tasks_have_no_owner(world: World):
     assert world.get(world.start())["owner"] is None
     assert [row["owner"] for row in world.client.data(f"{TRAINING}/list?owner=me")["tasks"]] == [None]
 
 
-def test_a_list_can_be_of_one_user(team: World):
+def test_list_can_be_limited_to_one_user(team: World):
     ann, bob = team.signed_in("ann"), team.signed_in("bob")
     of_ann, of_bob = ann.start(), bob.start()
 
@@ -77,14 +77,14 @@ def test_a_list_can_be_of_one_user(team: World):
     assert (listed("owner=me"), listed("owner=bob"), listed("owner=nobody")) == ([of_ann], [of_bob], [])
 
 
-def test_a_list_of_somebody_else_is_empty_where_others_are_hidden(own: World):
+def test_list_of_another_user_is_empty_if_others_are_hidden(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     bob.start()
     page = ann.client.data(f"{TRAINING}/list?owner=bob")
     assert (page["tasks"], page["pagination"]["total"]) == ([], 0)
 
 
-def test_the_cursor_of_a_hidden_task_leads_nowhere(own: World):
+def test_cursor_of_a_hidden_task_is_useless(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     mine = [ann.start(priority=0), ann.start(priority=9)]
     bob.start(priority=5)
@@ -95,7 +95,7 @@ def test_the_cursor_of_a_hidden_task_leads_nowhere(own: World):
 # -- GPUs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_gpu_of_another_user_is_busy_and_says_no_more(own: World, source: FakeSource):
+def test_gpu_of_another_user_is_busy_without_details(own: World, source: FakeSource):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     runs_with_a_process(own, bob, source)
     gpu = ann.client.data(f"{GPU}/status")["gpus"][0]
@@ -116,7 +116,7 @@ def test_processes_of_others_show_no_command_line(own: World, source: FakeSource
     assert theirs["unavailable"]["command"] == "of_another_user"
 
 
-def test_registering_a_gpu_or_a_pid_shows_nobodys_command_line(own: World, source: FakeSource):
+def test_registering_a_gpu_or_a_pid_shows_no_command_line_of_others(own: World, source: FakeSource):
     ann = own.signed_in("ann")
     for gpu, pid in ((0, None), (1, os.getpid())):
         source.processes[gpu] = (process(os.getpid(), command="python secret.py"),)
@@ -129,7 +129,7 @@ def test_registering_a_gpu_or_a_pid_shows_nobodys_command_line(own: World, sourc
         assert full["command"] == "python secret.py"
 
 
-def test_a_registration_that_finds_a_gpu_taken_is_not_told_by_whom(own: World, team: World):
+def test_registration_of_a_taken_gpu_does_not_name_its_holder(own: World, team: World):
     for world, said, held in ((own, "another user's task", None), (team, "hers", "hers")):
         bob, ann = world.signed_in("bob"), world.signed_in("ann")
         register(bob, 2, task_id="hers")
@@ -140,7 +140,7 @@ def test_a_registration_that_finds_a_gpu_taken_is_not_told_by_whom(own: World, t
         world.client.showing(world.key("root", "admin")).delete(f"{GPU}/tasks/hers")
 
 
-def test_registrations_of_others_are_not_listed_and_not_counted(own: World):
+def test_registrations_of_others_are_neither_listed_nor_counted(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     register(bob, 1)
     page = ann.client.data(f"{GPU}/tasks")
@@ -149,25 +149,25 @@ def test_registrations_of_others_are_not_listed_and_not_counted(own: World):
     assert bob.client.data("/api/v1/system/overview")["holders"]["total"] == 1
 
 
-def test_that_a_task_of_another_is_a_training_is_not_told_either(own: World):
+def test_training_of_another_user_is_not_revealed_as_one(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     task_id = bob.start()
     assert ann.client.get(f"{GPU}/tasks/{task_id}").status_code == 404
     assert failure_of(bob.client.get(f"{GPU}/tasks/{task_id}"))["error"]["code"] == "task_is_training"
 
 
-def test_an_event_names_no_task_of_another(own: World, source: FakeSource):
+def test_event_names_no_task_of_others(own: World, source: FakeSource):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     task_id = runs_with_a_process(own, bob, source)
     source.xids.append(XidEvent(source.identities[0].uuid, 79))
-    own.gpus.listen_for_xid()
+    own.gpus.read_xids()
     theirs, his = (str(each.client.data(f"{GPU}/events")["events"]) for each in (ann, bob))
     assert task_id in his
     assert task_id not in theirs
     assert "held by another user" in theirs
 
 
-def test_metrics_name_no_task_of_another_and_count_nobodys(own: World, source: FakeSource):
+def test_metrics_neither_name_nor_count_tasks_of_others(own: World, source: FakeSource):
     ann, root = own.signed_in("ann"), own.signed_in("root", "admin")
     task_id = runs_with_a_process(own, own.signed_in("bob"), source)
     theirs, every = (each.client.get("/metrics").text for each in (ann, root))
@@ -178,7 +178,7 @@ def test_metrics_name_no_task_of_another_and_count_nobodys(own: World, source: F
     assert "nvidia_smi_memory_used_bytes" in theirs
 
 
-def test_an_etag_does_not_tell_that_somebody_else_has_changed_something(own: World, monkeypatch: pytest.MonkeyPatch):
+def test_etag_does_not_reveal_changes_of_others(own: World, monkeypatch: pytest.MonkeyPatch):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     register(bob, 1, task_id="his")
     seconds = itertools.count(1_800_000_000)
@@ -191,16 +191,16 @@ def test_an_etag_does_not_tell_that_somebody_else_has_changed_something(own: Wor
             assert bob.client.get(f"{GPU}{path}").headers["etag"] != whole
 
 
-def test_who_is_hidden_from_nothing_gets_the_ready_documents(team: World, own: World):
+def test_users_with_full_scope_get_the_ready_documents(team: World, own: World):
     for world, role in ((team, "trainer"), (own, "admin")):
         reader = world.signed_in("ann", role)
         assert reader.client.get(f"{GPU}/status").content == world.gpus.documents.get(f"{GPU}/status").body
 
 
-# -- waiting -----------------------------------------------------------------------------------------------------------
+# -- queue -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_task_waits_for_names_no_task_of_another(own: World, source: FakeSource):
+def test_queue_reason_names_no_task_of_others(own: World, source: FakeSource):
     ann, bob, root = own.signed_in("ann"), own.signed_in("bob"), own.signed_in("root", "admin")
     runs_with_a_process(own, bob, source, name="secret plan", gpu_id=0)
     bob.start(name="second plan", gpu_count=4)
@@ -216,7 +216,7 @@ def test_what_a_task_waits_for_names_no_task_of_another(own: World, source: Fake
     assert "another user's task" in checked["gpus"]["waiting_reason"]
 
 
-def test_a_refused_start_names_no_task_of_another(own: World, source: FakeSource):
+def test_refused_start_names_no_task_of_others(own: World, source: FakeSource):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     task_id = runs_with_a_process(own, bob, source, name="secret plan")
     refused = ann.client.post(f"{TRAINING}/start", json={**TOY, "gpu_id": 0, "queue": False})
@@ -230,7 +230,7 @@ def test_a_refused_start_names_no_task_of_another(own: World, source: FakeSource
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stream_of_gpus_shows_each_reader_their_own(own: World, source: FakeSource):
+def test_gpu_stream_shows_each_reader_their_own_tasks(own: World, source: FakeSource):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     task_id = runs_with_a_process(own, bob, source)
 
@@ -251,7 +251,7 @@ def test_a_stream_of_gpus_shows_each_reader_their_own(own: World, source: FakeSo
 
 
 @pytest.mark.parametrize("path", [GPU_STREAM, EVENTS_STREAM])
-def test_a_reader_hears_nothing_when_only_something_hidden_has_changed(own: World, source: FakeSource, path: str):
+def test_reader_gets_no_message_if_only_hidden_things_changed(own: World, source: FakeSource, path: str):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     register(bob, 1, task_id="his")
 
@@ -267,7 +267,7 @@ def test_a_reader_hears_nothing_when_only_something_hidden_has_changed(own: Worl
     assert own.client.run(talk()) == [400, 500]
 
 
-def test_a_stream_of_events_tells_each_of_their_own_tasks_also_when_it_goes_on(own: World):
+def test_event_stream_delivers_only_own_tasks_also_after_reconnecting(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
 
     async def heard(reader: World, last: str | None = None) -> tuple[str, str]:
@@ -288,7 +288,7 @@ def test_a_stream_of_events_tells_each_of_their_own_tasks_also_when_it_goes_on(o
     own.client.run(talk())
 
 
-def test_the_progress_of_a_task_that_waits_names_nobody_to_its_owner(own: World, source: FakeSource):
+def test_progress_of_a_queued_task_names_no_other_user_to_its_owner(own: World, source: FakeSource):
     ann, bob, root = own.signed_in("ann"), own.signed_in("bob"), own.signed_in("root", "admin")
     runs_with_a_process(own, bob, source, name="secret plan", gpu_id=0)
     mine = ann.start(gpu_id=0)
@@ -313,7 +313,7 @@ def test_the_progress_of_a_task_that_waits_names_nobody_to_its_owner(own: World,
 # -- command lines -----------------------------------------------------------------------------------------------------
 
 
-def test_command_lines_need_a_permission_in_a_team_too(team: World, source: FakeSource):
+def test_command_lines_require_a_permission_in_a_team_too(team: World, source: FakeSource):
     source.processes[1] = (process(99, command="python --token"),)
     source.set_memory(1, 8000)
     task_id = runs_with_a_process(team, team.signed_in("bob"), source)
@@ -328,7 +328,7 @@ def test_command_lines_need_a_permission_in_a_team_too(team: World, source: Fake
     assert "--token" in team.signed_in("cleo").client.get(f"{GPU}/events").text
 
 
-def test_a_pid_can_be_named_only_with_that_permission(team: World):
+def test_pid_can_be_registered_only_with_that_permission(team: World):
     few, full = team.signed_in("ann", permissions=ONLY_READS_GPUS), team.signed_in("bob")
     failure = failure_of(register(few, 0, pid=os.getpid()))
     assert (failure["code"], failure["data"]) == (403, {"missing_permission": "processes:read"})
@@ -336,12 +336,12 @@ def test_a_pid_can_be_named_only_with_that_permission(team: World):
     assert register(few, 1).status_code == 201
 
 
-# -- hidden, or not there ----------------------------------------------------------------------------------------------
+# -- hidden or missing -------------------------------------------------------------------------------------------------
 
 OF_A_TASK = [each for each in OperationTable().all if "<task_id>" in each.pattern and each.method != "WEBSOCKET"]
 
 
-def test_a_hidden_task_is_answered_in_the_same_words_as_one_that_does_not_exist(own: World):
+def test_response_about_a_hidden_task_equals_that_about_a_missing_one(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     form = {"video": ("a.png", picture())}
     upload = ann.client.post("/api/v1/preprocess/upload", files=form).json()["data"]["task_id"]
@@ -361,10 +361,10 @@ def test_a_hidden_task_is_answered_in_the_same_words_as_one_that_does_not_exist(
         assert [words(operation, task_id) for task_id in hidden] == [expected] * len(hidden), operation.name
 
 
-# -- the last known answers --------------------------------------------------------------------------------------------
+# -- stale responses ---------------------------------------------------------------------------------------------------
 
 
-def test_without_the_database_each_gets_only_their_own_last_answers(own: World, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_database_users_get_only_their_own_stale_responses(own: World, monkeypatch: pytest.MonkeyPatch):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     mine = bob.start()
     assert bob.client.data(f"{TRAINING}/list")["pagination"]["total"] == 1

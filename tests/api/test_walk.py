@@ -1,7 +1,7 @@
-"""The walk: every address with every method by everybody, against the one table of operations.
+"""Every address with every method by every kind of caller, compared with the table of operations.
 
-What lies behind the gate is put aside: a request that is let through is answered with THROUGH and does nothing, so that
-the walk can go everywhere. A ready document, and what the event loop answers by itself, are answered as ever.
+The application behind the gate is replaced: an admitted request gets the response THROUGH and does nothing. Ready
+documents and responses of the event loop itself are real.
 """
 
 import json
@@ -21,8 +21,8 @@ from api.domain.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, R
 from api.errors import Unauthenticated
 from api.streaming.addresses import Transport
 from api.util.key_format import new_key
-from api.web.operations import Belonging, Operation, OperationTable
-from api.web.wsgi import WSGIAnswer
+from api.web.operations import Operation, OperationTable, ResourceKind
+from api.web.wsgi import WSGIResponse
 from tests.api.client import Client, scope
 from tests.api.conftest import TRAINING, MakeWorld, World
 
@@ -32,7 +32,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 TABLE = OperationTable()
 
-#: Addresses where there is nothing, however they are written.
+#: Unknown addresses, in any spelling.
 NOWHERE = (
     "/nothing",
     "/api",
@@ -55,7 +55,7 @@ NOWHERE = (
 
 @dataclass(frozen=True)
 class Somebody:
-    """Who asks: what they show, and who they are by it."""
+    """A caller: their credentials, and the principal."""
 
     name: str
     headers: dict[str, str]
@@ -64,7 +64,7 @@ class Somebody:
 
 
 def everybody(world: World) -> Iterator[Somebody]:
-    """Everybody that the walk is walked by. The things belong to ann."""
+    """Yield all kinds of callers. The resources belong to ann."""
     yield Somebody("no key", {})
     yield Somebody("wrong", {"Authorization": f"Bearer {new_key()[1]}"})
     yield Somebody("malformed", {"Authorization": "Bearer \xff\x01"})
@@ -86,7 +86,7 @@ def everybody(world: World) -> Iterator[Somebody]:
 
 @dataclass(frozen=True)
 class Walk:
-    """A server with things of ann's, and everybody who walks."""
+    """A server with resources of ann, and all kinds of callers."""
 
     world: World
     task_id: str
@@ -98,7 +98,7 @@ class Walk:
         return self.world.client
 
     def path(self, pattern: str) -> str:
-        """An address of this pattern; what it names is ann's."""
+        """Return an address of this pattern that names ann's resource."""
         known = {
             "name": "anns",
             "task_id": "mine" if "/gpu/tasks/" in pattern else self.task_id,
@@ -109,24 +109,24 @@ class Walk:
         return re.sub(r"<([^>]+)>", lambda found: known.get(found[1], "x"), pattern)
 
     def expect(self, who: Somebody, operation: Operation) -> tuple[int, str | None]:
-        """The status and the error's code that the table means."""
+        """Return the status and the error code that the table implies."""
         if operation.is_open:
             return THROUGH, None
         if who.user_id is None:
             return 401, None
         if operation.permission is not None and operation.permission not in who.permissions:
             return 403, "forbidden"
-        if operation.belonging is None or who.user_id == "ann":
+        if operation.resource_kind is None or who.user_id == "ann":
             return THROUGH, None
         sees = not self.hides_others or Permission.TASKS_READ_ANY in who.permissions
         if not sees:
-            hidden = {Belonging.DATASET: "dataset_not_found", Belonging.MODEL: "registered_model_not_found"}
-            return 404, hidden.get(operation.belonging, "task_not_found")
+            hidden = {ResourceKind.DATASET: "dataset_not_found", ResourceKind.MODEL: "registered_model_not_found"}
+            return 404, hidden.get(operation.resource_kind, "task_not_found")
         may_change = not operation.changes or Permission.TASKS_WRITE_ANY in who.permissions
         return (THROUGH, None) if may_change else (403, "not_yours")
 
     def check(self, who: Somebody, operation: Operation, method: str) -> str | None:
-        """What is wrong with the answer; None when it is as it should be."""
+        """Return what is wrong with the response, or None."""
         expected = self.expect(who, operation)
         path = self.path(operation.pattern)
         if method == "WEBSOCKET":
@@ -151,7 +151,7 @@ def code_of(answer: httpx.Response) -> str | None:
 
 
 async def knock(client: Client, path: str, headers: dict[str, str]) -> tuple[int, str | None]:
-    """The status and code of the refusal of a WebSocket; THROUGH when it is let in."""
+    """Return status and code of a WebSocket's refusal; THROUGH if it is accepted."""
     async with client.connection(scope("websocket", path, raw_headers(headers))) as connection:
         await connection.tell({"type": "websocket.connect"})
         start = await connection.hear()
@@ -160,8 +160,8 @@ async def knock(client: Client, path: str, headers: dict[str, str]) -> tuple[int
         return start["status"], json.loads((await connection.hear())["body"])["error"]["code"]
 
 
-async def _answer(*_: Any) -> WSGIAnswer:
-    return WSGIAnswer(THROUGH, [], b"")
+async def _answer(*_: Any) -> WSGIResponse:
+    return WSGIResponse(THROUGH, [], b"")
 
 
 async def _send_events(found: Any, scope: Any, receive: Any, send: Any) -> None:
@@ -186,11 +186,11 @@ def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
         assert made.status_code == 201, made.text
         assert ann.client.post("/api/v1/datasets", json={"name": "anns"}).status_code == 201
         RegistryStore(world.runtime.database).ensure("anns", "ann", world.runtime.services.clock.now())
-        # Wrong keys cause looks for them, which takes time and changes nothing here.
+        # Wrong keys cause reloads of the keys, which take time and change nothing here.
         monkeypatch.setattr(world.runtime.access.ring, "run_once", lambda: None)
         shell = world.client._shell
         monkeypatch.setattr(shell._flask, "ask", _answer)
-        monkeypatch.setattr(shell, "_takers", {})
+        monkeypatch.setattr(shell, "_body_handlers", {})
         monkeypatch.setattr(shell._live, "send_events", _send_events)
         monkeypatch.setattr(shell._live, "send_texts", _send_texts)
         return Walk(world, task_id, tuple(everybody(world)), visibility == "own")
@@ -204,7 +204,7 @@ def walk(start) -> Walk:
 
 
 def addresses(world: World) -> set[str]:
-    """Every method at every address that there is, by pattern: of Flask, of the streams, of the ready documents."""
+    """Return every method at every address, by pattern: of Flask, the streams and the ready documents."""
     rules = create_app(world.runtime.services).url_map.iter_rules()
     names = {f"{method} {rule.rule}" for rule in rules for method in (rule.methods or ()) - {"HEAD", "OPTIONS"}}
     routes = world.runtime.live.routes._by_transport
@@ -217,13 +217,13 @@ def addresses(world: World) -> set[str]:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_operation_has_its_line_in_the_table_and_every_line_its_operation(world: World):
+def test_table_and_operations_match(world: World):
     there, told = addresses(world), {operation.name for operation in TABLE.all}
     assert there - told == set(), "these are for nobody: add them to api/web/operations.py"
     assert told - there == set(), "these are no more"
 
 
-def test_a_viewer_changes_nothing_and_a_trainer_neither_keys_nor_the_service():
+def test_viewer_changes_nothing_and_trainer_changes_neither_keys_nor_the_service():
     changing = {operation.permission for operation in TABLE.all if operation.changes}
     assert changing & ROLE_PERMISSIONS[Role.VIEWER] <= set()
     reserved = {Permission.KEYS_MANAGE, Permission.AUDIT_READ, Permission.SYSTEM_READ, Permission.SYSTEM_WRITE}
@@ -232,12 +232,12 @@ def test_a_viewer_changes_nothing_and_a_trainer_neither_keys_nor_the_service():
     )
 
 
-# -- the walk ----------------------------------------------------------------------------------------------------------
+# -- the matrix --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("visibility", ["team", "own"])
 @pytest.mark.parametrize("serves_documents", [True, False], ids=["documents", "routes"])
-def test_everybody_may_do_what_the_table_says_and_nothing_else(start, serves_documents: bool, visibility: str):
+def test_every_caller_may_do_exactly_what_the_table_allows(start, serves_documents: bool, visibility: str):
     walk = start(serves_documents=serves_documents, visibility=visibility)
     wrong = [
         walk.check(who, operation, method)
@@ -249,8 +249,8 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(start, serves_doc
 
 
 @pytest.mark.slow
-def test_no_other_method_does_anything(walk: Walk):
-    """405 for who has shown a key, 401 for everybody else; OPTIONS says what there is to who has shown one."""
+def test_no_other_method_has_an_effect(walk: Walk):
+    """405 for authenticated callers, 401 for all others; OPTIONS lists methods only to authenticated callers."""
     names = {operation.name for operation in TABLE.all}
     wrong = []
     for pattern in sorted({operation.pattern for operation in TABLE.all if operation.method != "WEBSOCKET"}):
@@ -264,16 +264,16 @@ def test_no_other_method_does_anything(walk: Walk):
     assert wrong == []
 
 
-# -- who has shown nothing learns nothing ------------------------------------------------------------------------------
+# -- unauthenticated callers learn nothing -----------------------------------------------------------------------------
 
 
-def test_who_shows_no_good_key_gets_one_answer_for_everything(walk: Walk):
-    """Whether there is an address, a method, a task or a stream does not show in anything that comes back."""
+def test_callers_without_a_valid_key_get_the_same_response_everywhere(walk: Walk):
+    """The response does not reveal whether an address, a method, a task or a stream exists."""
     paths = {walk.path(operation.pattern) for operation in TABLE.all}
     paths |= {path + "/" for path in paths if path != "/"} | set(NOWHERE)
     paths |= {f"{TRAINING}/train_20260101_00000000", f"{TRAINING}/train_20260101_00000000/events/stream"}
     opened = {(operation.method, walk.path(operation.pattern)) for operation in TABLE.all if operation.is_open}
-    # With a slash behind it this is another file of the page.
+    # With a trailing slash this is another file of the page.
     opened |= {("GET", path) for path in paths if path.startswith("/dashboard/x/")}
     for who in walk.people:
         if who.user_id is not None:
@@ -289,7 +289,7 @@ def test_who_shows_no_good_key_gets_one_answer_for_everything(walk: Walk):
 
 
 def told(answer: httpx.Response) -> str:
-    """All that an answer tells, without what differs with each request."""
+    """Return everything that a response reveals, without what differs for each request."""
     body = answer.json()
     body["error"].pop("request_id")
     body.pop("timestamp")
@@ -297,7 +297,7 @@ def told(answer: httpx.Response) -> str:
     return json.dumps([answer.status_code, headers, body], sort_keys=True)
 
 
-def test_sockets_too_have_one_refusal_for_who_shows_no_good_key(walk: Walk):
+def test_websockets_have_one_refusal_for_callers_without_a_valid_key(walk: Walk):
     paths = [walk.path(operation.pattern) for operation in TABLE.all] + list(NOWHERE)
     for who in walk.people:
         if who.user_id is None:
@@ -306,12 +306,12 @@ def test_sockets_too_have_one_refusal_for_who_shows_no_good_key(walk: Walk):
             assert refusals.pop()[0] == 401
 
 
-def test_a_task_that_is_hidden_and_one_that_is_none_are_the_same(start):
+def test_hidden_and_missing_tasks_look_the_same(start):
     walk = start(visibility="own")
     bob = next(who for who in walk.people if who.name == "bob, trainer")
     other = "train_20260101_00000000"
     for operation in TABLE.all:
-        if operation.belonging is None or operation.method == "WEBSOCKET":
+        if operation.resource_kind is None or operation.method == "WEBSOCKET":
             continue
         path = walk.path(operation.pattern)
         name = "mine" if "/gpu/tasks/" in path else "anns" if "<name>" in operation.pattern else walk.task_id
@@ -320,10 +320,10 @@ def test_a_task_that_is_hidden_and_one_that_is_none_are_the_same(start):
         assert told(hidden).replace(name, other) == told(none), operation.name
 
 
-# -- what is open ------------------------------------------------------------------------------------------------------
+# -- open addresses ----------------------------------------------------------------------------------------------------
 
 
-def test_open_addresses_answer_everybody_whatever_they_show(walk: Walk):
+def test_open_addresses_accept_everyone_with_any_credentials(walk: Walk):
     for who in walk.people:
         for operation in TABLE.all:
             if operation.is_open:
@@ -331,7 +331,7 @@ def test_open_addresses_answer_everybody_whatever_they_show(walk: Walk):
                 assert status in (200, THROUGH), (who.name, operation.name)
 
 
-def test_a_browser_asks_without_a_key_and_learns_nothing_by_it(make_world: MakeWorld):
+def test_preflight_needs_no_key_and_reveals_nothing(make_world: MakeWorld):
     world = make_world(auth="required", cors_origins=("https://else.example",))
     headers = {"Origin": "https://else.example", "Access-Control-Request-Method": "DELETE"}
     answers = {
@@ -344,10 +344,10 @@ def test_a_browser_asks_without_a_key_and_learns_nothing_by_it(make_world: MakeW
     assert world.client.ask("OPTIONS", "/health", headers={"Origin": "https://else.example"}).status_code == 401
 
 
-# -- who has shown a key, and asks for what there is not ---------------------------------------------------------------
+# -- authenticated callers and unknown addresses -----------------------------------------------------------------------
 
 
-def test_where_there_is_nothing_it_is_404_for_who_has_shown_a_key(walk: Walk):
+def test_unknown_address_is_404_for_authenticated_callers(walk: Walk):
     ann = next(who for who in walk.people if who.name == "ann, nothing")
     for path in NOWHERE:
         for method in METHODS:
@@ -355,7 +355,7 @@ def test_where_there_is_nothing_it_is_404_for_who_has_shown_a_key(walk: Walk):
         assert walk.client.run(knock(walk.client, path, ann.headers))[0] == 404
 
 
-def test_a_slash_too_many_leads_on_only_who_has_shown_a_key(walk: Walk):
+def test_trailing_slash_redirects_only_authenticated_callers(walk: Walk):
     nobody, ann = walk.people[0], next(who for who in walk.people if who.name == "ann, nothing")
     for operation in TABLE.all:
         path = walk.path(operation.pattern)
@@ -365,7 +365,7 @@ def test_a_slash_too_many_leads_on_only_who_has_shown_a_key(walk: Walk):
             assert (answer.status_code, answer.headers["location"]) == (308, path)
 
 
-def test_streams_are_no_sockets_and_sockets_no_streams(walk: Walk):
+def test_streams_are_not_websockets_and_vice_versa(walk: Walk):
     root = next(who for who in walk.people if who.user_id == "root")
     for operation in TABLE.all:
         path = walk.path(operation.pattern)
@@ -375,7 +375,7 @@ def test_streams_are_no_sockets_and_sockets_no_streams(walk: Walk):
             assert walk.client.run(knock(walk.client, path, root.headers))[0] == 404
 
 
-def test_a_refusal_says_how_to_authenticate(walk: Walk):
+def test_refusal_explains_how_to_authenticate(walk: Walk):
     for who in walk.people:
         answer = walk.ask(who, "GET", "/api/v1/gpu/status")
         assert ("www-authenticate" in answer.headers) == (answer.status_code == 401) == (who.user_id is None)

@@ -15,30 +15,30 @@ from tests.e2e.shelves import png
 def fill_a_dataset(walk: Walk) -> str:
     """Two pictures of which one has a caption; the id of that."""
     body = walk.body("CreateDataset", {"name": "cats", "tags": ["animals"]})
-    assert walk.call("post_datasets_create_dataset", body=body, expected=201, idempotency_key="cats").latest is None
+    assert walk.call("create_dataset", body=body, expected=201, idempotency_key="cats").latest is None
     content = archive(**{"a.png": png(1), "a.txt": b"a cat", "b.png": png(2)})
     form = walk.models.UploadForm(file=walk.file(content, "cats.zip"), dataset="cats")
-    walk.call("post_preprocess_upload_file", body=form, expected=202)
+    walk.call("upload_dataset_file", body=form, expected=202)
     until(lambda: _dataset(walk, "cats").latest == 1, what="the first version")
-    assert [row.name for row in walk.call("get_datasets_list_datasets", search="cat").datasets] == ["cats"]
-    items = walk.call("get_dataset_items_list_items", "cats").items
+    assert [row.name for row in walk.call("list_datasets", search="cat").datasets] == ["cats"]
+    items = walk.call("list_items", "cats").items
     assert [(item.name, item.caption) for item in items] == [("a.png", "a cat"), ("b.png", None)]
     return str(items[0].item_id)
 
 
 def look_at_items(walk: Walk, item_id: str) -> None:
     """An item as it is, as a small picture and as it is trained on; what is wrong with all; all as an archive."""
-    item = walk.call("get_dataset_items_get_item", "cats", item_id, version="1")
+    item = walk.call("get_item", "cats", item_id, version="1")
     assert (item.width, item.height, item.kind.value) == (96, 64, "image")
-    assert walk.call("get_dataset_media_get_media", "cats", item_id) == png(1)
-    small = walk.call("get_dataset_media_get_thumbnail", "cats", item_id, size=128)
+    assert walk.call("get_media", "cats", item_id) == png(1)
+    small = walk.call("get_thumbnail", "cats", item_id, size=128)
     assert _picture(small) == ("JPEG", (96, 64))
-    trained = walk.call("get_dataset_media_get_as_trained", "cats", item_id, model_type="flux", resolution="64")
+    trained = walk.call("get_item_as_trained", "cats", item_id, model_type="flux", resolution="64")
     assert _picture(trained) == ("PNG", (64, 64))
     wish = walk.body("CheckDataset", {"model_type": "flux", "resolutions": [64]})
-    checked = walk.call("post_dataset_media_check_dataset", "cats", body=wish)
+    checked = walk.call("check_dataset", "cats", body=wish)
     assert (checked.items, checked.unexamined, checked.trained_items) == (2, 0, 1)
-    with zipfile.ZipFile(io.BytesIO(walk.call("get_dataset_media_export_dataset", "cats"))) as exported:
+    with zipfile.ZipFile(io.BytesIO(walk.call("export_dataset", "cats"))) as exported:
         assert {"a.png", "a.txt", "b.png"} <= {name.rpartition("/")[2] for name in exported.namelist()}
 
 
@@ -47,47 +47,47 @@ def manage_datasets(walk: Walk) -> None:
     _edit_items(walk)
     before = _dataset(walk, "cats").latest
     edit = walk.body("EditCaptions", {"prefix": "ohwx, ", "version": before})
-    edited = walk.call("patch_dataset_items_edit_captions", "cats", body=edit)
+    edited = walk.call("edit_captions", "cats", body=edit)
     assert [each.after for each in edited.differences] == [f"ohwx, {each.before}" for each in edited.differences]
     assert edited.changed == 2
     assert edited.version.version == before + 1
-    restored = walk.call("post_datasets_restore_version", "cats", "1", expected=201, idempotency_key="back")
-    first = walk.call("get_datasets_get_version", "cats", "1")
+    restored = walk.call("restore_dataset_version", "cats", "1", expected=201, idempotency_key="back")
+    first = walk.call("get_dataset_version", "cats", "1")
     assert (restored.version, restored.manifest) == (before + 2, first.manifest)
-    versions = walk.call("get_datasets_list_versions", "cats").versions
+    versions = walk.call("list_dataset_versions", "cats").versions
     assert [each.version for each in versions] == list(range(before + 2, 0, -1))
     change = walk.body("ChangeDataset", {"name": "kittens", "description": "small"})
-    assert walk.call("patch_datasets_change_dataset", "cats", body=change).description == "small"
-    assert walk.call("delete_datasets_delete_dataset", "kittens").name == "kittens"
-    assert walk.ask("get_datasets_get_dataset", "kittens")[0] == 404
+    assert walk.call("change_dataset", "cats", body=change).description == "small"
+    assert walk.call("delete_dataset", "kittens").name == "kittens"
+    assert walk.ask("get_dataset", "kittens")[0] == 404
 
 
 def _edit_items(walk: Walk) -> None:
     """An item is excluded and included again; one is split off and brought back."""
-    first, *others = [each.item_id for each in walk.call("get_dataset_items_list_items", "cats").items]
-    excluded = walk.call("patch_dataset_items_edit_items", "cats", body=walk.body("EditItems", {"exclude": [first]}))
+    first, *others = [each.item_id for each in walk.call("list_items", "cats").items]
+    excluded = walk.call("edit_items", "cats", body=walk.body("EditItems", {"exclude": [first]}))
     assert (excluded.excluded, excluded.items, excluded.trained, excluded.version.excluded) == (1, 2, 1, 1)
-    included = walk.call("patch_dataset_items_edit_items", "cats", body=walk.body("EditItems", {"include": [first]}))
+    included = walk.call("edit_items", "cats", body=walk.body("EditItems", {"include": [first]}))
     assert (included.included, included.previous) == (1, excluded.version.version)
     wish = walk.body("SplitDataset", {"items": others, "into": "dogs"})
-    split = walk.call("post_dataset_items_split_dataset", "cats", body=wish, expected=201, idempotency_key="split")
+    split = walk.call("split_dataset", "cats", body=wish, expected=201, idempotency_key="split")
     assert (split.moved, split.items, split.is_new, split.into_version.items) == (1, 1, True, 1)
-    walk.call("post_datasets_restore_version", "cats", str(split.previous), expected=201, idempotency_key="whole")
-    walk.call("delete_datasets_delete_dataset", "dogs")
+    walk.call("restore_dataset_version", "cats", str(split.previous), expected=201, idempotency_key="whole")
+    walk.call("delete_dataset", "dogs")
 
 
 def use_a_directory(walk: Walk, directory: str) -> None:
     """A directory on the server is a dataset where it lies, and is read again when asked for."""
     body = walk.body("CreateDataset", {"name": "registered", "directory": directory})
-    assert walk.call("post_datasets_create_dataset", body=body, expected=201).directory == directory
+    assert walk.call("create_dataset", body=body, expected=201).directory == directory
     until(lambda: _dataset(walk, "registered").latest == 1, what="the first version")
-    assert walk.call("post_datasets_refresh_dataset", "registered", expected=202).dataset.name == "registered"
+    assert walk.call("refresh_dataset", "registered", expected=202).dataset.name == "registered"
     until(lambda: _dataset(walk, "registered").watch.state.value != "reading", what="its end")
-    walk.call("delete_datasets_delete_dataset", "registered")
+    walk.call("delete_dataset", "registered")
 
 
 def _dataset(walk: Walk, name: str) -> Any:
-    return walk.call("get_datasets_get_dataset", name).dataset
+    return walk.call("get_dataset", name).dataset
 
 
 def _picture(content: bytes) -> tuple[str | None, tuple[int, int]]:

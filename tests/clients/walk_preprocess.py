@@ -9,31 +9,29 @@ from tests.e2e.server import until
 def preprocess(walk: Walk) -> str:
     """The dataset `cats` is made smaller into a new version; the id of the task."""
     body = walk.body("StartPreprocess", {"dataset": "cats@1", "short_side": 32, "captions": {"trigger": "ohwx"}})
-    made = walk.call("post_preprocess_start_preprocess", body=body, expected=202, idempotency_key="smaller")
+    made = walk.call("start_preprocessing", body=body, expected=202, idempotency_key="smaller")
     result = _result(walk, made.task_id)
     assert (result.reference, result.made, result.problem_count) == ("cats@2", 2, 0)
-    assert [row.task_id for row in walk.call("get_preprocess_list_preprocess", search=made.task_id).tasks] == [
-        made.task_id
-    ]
+    assert [row.task_id for row in walk.call("list_preprocessing", search=made.task_id).tasks] == [made.task_id]
     return str(made.task_id)
 
 
 def read_what_it_said(walk: Walk, task_id: str) -> None:
     """Its events, its log, a search in it, and all of it."""
-    events = walk.call("get_preprocess_get_preprocess_events", task_id).events
+    events = walk.call("list_preprocessing_events", task_id).events
     assert (events[0].current, events[-1].current) == ("queued", "completed")
-    lines = [line.message for line in walk.call("get_preprocess_get_preprocess_logs", task_id).logs]
-    found = walk.call("get_preprocess_search_preprocess_logs", task_id, keyword=lines[0]).results
+    lines = [line.message for line in walk.call("get_preprocessing_logs", task_id).logs]
+    found = walk.call("search_preprocessing_logs", task_id, keyword=lines[0]).results
     assert found[0].message == lines[0]
-    assert walk.call("get_preprocess_download_preprocess_logs", task_id).decode().splitlines() == lines
+    assert walk.call("download_preprocessing_logs", task_id).decode().splitlines() == lines
 
 
 def write_captions(walk: Walk) -> None:
     """What it would take, then the captions themselves."""
     dry = walk.body("GenerateCaptions", {"dry_run": True, "version": "1"})
-    assert walk.call("post_dataset_items_generate_captions", "cats", body=dry).estimate.questions == 1
+    assert walk.call("generate_captions", "cats", body=dry).estimate.questions == 1
     body = walk.body("GenerateCaptions", {"template": "short", "only_missing": False})
-    made = walk.call("post_dataset_items_generate_captions", "cats", body=body, expected=202, idempotency_key="say")
+    made = walk.call("generate_captions", "cats", body=body, expected=202, idempotency_key="say")
     result = _result(walk, made.task.task_id)
     assert (result.previous, result.difference_count) == (2, 2)
     assert "a picture, number" in result.differences[0].after
@@ -42,22 +40,22 @@ def write_captions(walk: Walk) -> None:
 def clear_up(walk: Walk, task_id: str) -> None:
     """One is cancelled, another deleted with its log."""
     body = walk.body("StartPreprocess", {"dataset": "cats@1", "short_side": 16, "into": "never"})
-    cancelled = walk.call("post_preprocess_start_preprocess", body=body, expected=202).task_id
-    walk.call("post_preprocess_cancel_preprocess", cancelled, expected=202)
+    cancelled = walk.call("start_preprocessing", body=body, expected=202).task_id
+    walk.call("cancel_preprocessing", cancelled, expected=202)
     # It may be done before the cancellation reaches it.
     ends = {"cancelled", "completed"}
-    until(lambda: walk.call("get_preprocess_get_preprocess", cancelled).status.value in ends, what="its end")
-    assert walk.call("delete_preprocess_delete_preprocess", task_id).task_id == task_id
-    assert walk.ask("get_preprocess_get_preprocess", task_id)[0] == 404
+    until(lambda: walk.call("get_preprocessing", cancelled).status.value in ends, what="its end")
+    assert walk.call("delete_preprocessing", task_id).task_id == task_id
+    assert walk.ask("get_preprocessing", task_id)[0] == 404
 
 
 def _result(walk: Walk, task_id: str) -> Any:
     """What a task has made, which must come to a good end."""
 
     def has_ended() -> bool:
-        status = walk.call("get_preprocess_get_preprocess", task_id)
+        status = walk.call("get_preprocessing", task_id)
         assert status.status.value not in ("failed", "cancelled"), status
         return bool(status.status.value == "completed")
 
     until(has_ended, what="what it makes")
-    return walk.call("get_preprocess_get_preprocess", task_id).result
+    return walk.call("get_preprocessing", task_id).result

@@ -8,12 +8,12 @@ from tests.e2e.server import until
 def upload_by_form(walk: Walk) -> None:
     """One picture, with its caption, that becomes a dataset."""
     form = walk.models.UploadForm(file=walk.file(picture(64, 48), "x.png"), prompt="a cat", dataset="form")
-    task_id = walk.call("post_preprocess_upload_file", body=form, expected=202, idempotency_key="form").task_id
-    status = lambda: walk.call("get_preprocess_get_preprocess", task_id)  # noqa: E731
+    task_id = walk.call("upload_dataset_file", body=form, expected=202, idempotency_key="form").task_id
+    status = lambda: walk.call("get_preprocessing", task_id)  # noqa: E731
     until(lambda: status().status.value == "completed", what="the dataset")
     result = status().result
     assert (result.dataset, result.version, result.prompt) == ("form", 1, "a cat")
-    walk.call("delete_datasets_delete_dataset", "form")
+    walk.call("delete_dataset", "form")
 
 
 def upload_by_parts(walk: Walk) -> None:
@@ -21,25 +21,25 @@ def upload_by_parts(walk: Walk) -> None:
     content = picture(64, 48, 7)
     upload_id = _begin(walk, len(content))
     _send(walk, upload_id, 0, content[:50])
-    assert walk.call("get_uploads_get_upload", upload_id).offset == 50
+    assert walk.call("get_upload", upload_id).offset == 50
     _send(walk, upload_id, 50, content[50:])
-    until(lambda: walk.call("get_uploads_get_upload", upload_id).status.value == "completed", what="the dataset")
-    assert walk.call("get_uploads_get_upload", upload_id).result.paths == ["x.png"]
+    until(lambda: walk.call("get_upload", upload_id).status.value == "completed", what="the dataset")
+    assert walk.call("get_upload", upload_id).result.paths == ["x.png"]
     given_up = _begin(walk, 4)
     receiving = walk.models.UploadStatus.RECEIVING
-    assert [row.upload_id for row in walk.call("get_uploads_list_uploads", status=receiving).uploads] == [given_up]
-    walk.call("delete_uploads_remove_upload", given_up, tus_resumable="1.0.0", expected=204)
-    assert walk.ask("get_uploads_get_upload", given_up)[0] == 404
-    walk.call("delete_datasets_delete_dataset", "parts")
+    assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [given_up]
+    walk.call("remove_upload", given_up, tus_resumable="1.0.0", expected=204)
+    assert walk.ask("get_upload", given_up)[0] == 404
+    walk.call("delete_dataset", "parts")
 
 
 def _begin(walk: Walk, size: int) -> str:
     said = {"upload_length": size, "upload_metadata": encode(dataset="parts", filename="x.png")}
-    begun = walk.call("post_uploads_begin_upload", tus_resumable="1.0.0", expected=201, **said)
+    begun = walk.call("create_upload", tus_resumable="1.0.0", expected=201, **said)
     assert (begun.offset, begun.size_bytes) == (0, size)
     return str(begun.upload_id)
 
 
 def _send(walk: Walk, upload_id: str, offset: int, content: bytes) -> None:
     part = {"body": walk.file(content), "upload_offset": offset, "tus_resumable": "1.0.0"}
-    walk.call("patch_uploads_continue_upload", upload_id, expected=204, **part)
+    walk.call("continue_upload", upload_id, expected=204, **part)

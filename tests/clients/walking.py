@@ -10,18 +10,18 @@ PACKAGE = "made_client"
 
 #: Operations whose success is text or bytes; every other one answers with a type of the document.
 AS_THEY_ARE = {
-    "get_dataset_media_export_dataset",
-    "get_dataset_media_get_as_trained",
-    "get_dataset_media_get_media",
-    "get_dataset_media_get_thumbnail",
-    "get_logs_download",
-    "get_preprocess_download_preprocess_logs",
-    "get_registry_get_model_file",
-    "get_samples_get_sample_file",
-    "get_samples_get_sample_thumbnail",
-    "get_system_get_metrics",
-    "get_system_get_metrics_at_root",
-    "get_training_get_artifact",
+    "export_dataset",
+    "get_item_as_trained",
+    "get_media",
+    "get_thumbnail",
+    "download_training_logs",
+    "download_preprocessing_logs",
+    "get_model_file",
+    "get_sample_file",
+    "get_sample_thumbnail",
+    "get_metrics",
+    "get_metrics_at_root",
+    "download_artifact",
 }
 
 

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from api.alerts import courier as courier_module
-from api.alerts import remote_carriers
+from api.alerts import worker_senders
 from api.alerts.builtin_rules import parse_clause
-from api.alerts.carriers import ThreadCarriers
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.machine import AlertMachine
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.webhook import WebhookNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.remote_carriers import RemoteCarriers
 from api.alerts.rule_store import RuleStore
+from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
+from api.alerts.thread_senders import ThreadSenders
+from api.alerts.worker_senders import WorkerSenders
 from api.composition.celery_transport import CeleryTransport, run_worker
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leadership
@@ -36,7 +36,7 @@ from api.util.clock import SystemClock
 from api.util.ids import new_task_id
 
 #: Whoever is killed while sending leaves a lease that ends so soon, and nobody is waited for longer.
-LEASE_SECONDS, ALONE_SECONDS, AGAIN_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5
+LEASE_SECONDS, ALONE_SECONDS, REPUBLISH_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5
 
 RULE = AlertRule("hot", "hot", RuleScope.GPU, (parse_clause("t > 50"),), "{gpu} is hot", is_builtin=True)
 
@@ -72,12 +72,12 @@ def serve(directory: Path, redis: str) -> None:
     """Runs the loops until it is killed."""
     clock, database = SystemClock(), Database(sqlite_url(directory / "database.sqlite"))
     channels, outbox_store = ChannelStore(database), OutboxStore(database)
-    local = ThreadCarriers(build_courier(directory, database))
-    carriers = RemoteCarriers(CeleryTransport(redis), local, clock, lambda: None)
+    local = ThreadSenders(build_courier(directory, database))
+    carriers = WorkerSenders(CeleryTransport(redis), local, clock, lambda: None)
     outbox = Outbox(outbox_store, channels, carriers, clock, lambda now: new_task_id("delivery", now))
     carriers.on_down = local.on_done = outbox.wake
     leadership = Leadership(database, "alerts", lambda: new_task_id("me", clock.now()), clock, lambda _: True)
-    machine = AlertMachine(clock, lambda now: new_task_id("alert", now), 0.0)
+    machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
     section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
     board: Any = Board(directory)
     loop = AlertLoop(
@@ -104,8 +104,8 @@ def main() -> None:
     what, directory, redis = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     courier_module.LEASE = type(courier_module.LEASE)(seconds=LEASE_SECONDS)
     courier_module.WAITS = (0.2, 0.5)  # type: ignore[assignment]
-    remote_carriers.ALONE_SECONDS, remote_carriers.AGAIN_SECONDS = ALONE_SECONDS, AGAIN_SECONDS
-    remote_carriers.DOWN_SECONDS = DOWN_SECONDS
+    worker_senders.ALONE_SECONDS, worker_senders.REPUBLISH_SECONDS = ALONE_SECONDS, REPUBLISH_SECONDS
+    worker_senders.DOWN_SECONDS = DOWN_SECONDS
     if what == "server":
         serve(directory, redis)
     else:

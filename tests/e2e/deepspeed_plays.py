@@ -82,9 +82,9 @@ FAILURES = {
         "host_out_of_memory", "SIGKILL", "dmesg", Play(deed=end_launcher_by(signal.SIGKILL), pace=0.2, more=TWO | LONG)
     ),
     "segfault": Failure("trainer_error", "SIGSEGV", "native code", Play("segfault")),
-    "terminated_rank": Failure("killed", "SIGTERM", "find out who", Play("terminated", more=TWO)),
+    "terminated_rank": Failure("killed", "SIGTERM", "find the cause", Play("terminated", more=TWO)),
     "terminated_launcher": Failure(
-        "killed", "SIGTERM", "find out who", Play(deed=end_launcher_by(signal.SIGTERM), pace=0.2, more=TWO | LONG)
+        "killed", "SIGTERM", "find the cause", Play(deed=end_launcher_by(signal.SIGTERM), pace=0.2, more=TWO | LONG)
     ),
     "nccl_timeout": Failure("nccl_timeout", "OpType=ALLREDUCE", "NCCL_P2P_DISABLE", Play("nccl_timeout", more=TWO)),
     "missing_file": Failure("missing_file", "model.safetensors", "path", Play(deed=lose_model)),
@@ -93,10 +93,10 @@ FAILURES = {
         "did_not_train", "more than 3 resolutions", "at most 3", Play("many_resolutions"), "a lot of resolutions"
     ),
     "save_quit_of_somebody_else": Failure(
-        "quit_unasked", "save_quit", "who wrote the file", Play(deed=write_save_quit, pace=0.2, more=TWO | LONG)
+        "quit_unasked", "save_quit", "what wrote the file", Play(deed=write_save_quit, pace=0.2, more=TWO | LONG)
     ),
     "nan_then_error": Failure(
-        "nan_loss", "not numbers", "lower learning rate", Play("nan_then_error", more={"epochs": 4})
+        "nan_loss", "losses were NaN", "lower learning rate", Play("nan_then_error", more={"epochs": 4})
     ),
     "cache_process_fails": Failure(
         "hang",

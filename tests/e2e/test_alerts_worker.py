@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.alerts.carriers import ThreadCarriers
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.webhook import WebhookNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.remote_carriers import RemoteCarriers
 from api.alerts.store import AlertStore
+from api.alerts.thread_senders import ThreadSenders
+from api.alerts.worker_senders import WorkerSenders
 from api.composition.celery_transport import CeleryTransport
 from api.db.database import Database, sqlite_url
 from api.db.sealing import Sealer
@@ -46,11 +46,11 @@ class Server:
         ChannelStore(self.database).add(channel(per_minute=1000, per_hour=1000), secret)
         self.outbox_store = OutboxStore(self.database)
         notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
-        self.local = ThreadCarriers(Courier(self.outbox_store, sealer, notifiers, self.clock))
+        self.local = ThreadSenders(Courier(self.outbox_store, sealer, notifiers, self.clock))
         self.sent_here: list[str] = []
         carry = self.local.carry
         self.local.carry = lambda delivery, channel: (self.sent_here.append(delivery), carry(delivery, channel))[1]  # type: ignore[func-returns-value,method-assign]
-        self.carriers = RemoteCarriers(CeleryTransport(redis.url), self.local, self.clock, lambda: None)
+        self.carriers = WorkerSenders(CeleryTransport(redis.url), self.local, self.clock, lambda: None)
         self.outbox = Outbox(
             self.outbox_store,
             ChannelStore(self.database),
@@ -98,7 +98,7 @@ class Server:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Receiver]]:
     # How long nothing is tried after a failure, and how long a broker that hangs is waited for.
-    monkeypatch.setattr("api.alerts.remote_carriers.DOWN_SECONDS", 1.0)
+    monkeypatch.setattr("api.alerts.worker_senders.DOWN_SECONDS", 1.0)
     monkeypatch.setattr("api.composition.celery_transport.ANSWER_SECONDS", 1)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
@@ -177,7 +177,7 @@ def test_a_message_that_comes_again_is_sent_once_and_one_that_is_none_does_no_ha
 
 
 class SendingHere:
-    """Carriers of this process that send at once."""
+    """Senders of this process that send at once."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
@@ -203,7 +203,7 @@ def test_for_an_hour_without_a_worker_nothing_is_lost_and_when_one_comes_nothing
         ChannelStore(database).add(channel(per_minute=1000, per_hour=1000, group_wait_seconds=0.0), secret)
         notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
         local = SendingHere(Courier(store, sealer, notifiers, clock, clock.advance))
-        carriers = RemoteCarriers(CeleryTransport(redis.url), local, clock, lambda: None)
+        carriers = WorkerSenders(CeleryTransport(redis.url), local, clock, lambda: None)
         outbox = Outbox(store, ChannelStore(database), carriers, clock, lambda now: new_task_id("delivery", now))
         for number in range(60):
             alert = firing(alert_id=f"a{number}", fingerprint=f"f{number}")

@@ -77,7 +77,7 @@ def test_a_backup_taken_under_load_restores_and_its_training_goes_on(server: Tra
     assert server.processes_of(task_id)
     server.kill()
     said = operate(server, "restore", str(file), "--force")
-    assert "The former database is kept" in said
+    assert "The previous database is kept" in said
     server.start()
     known = {server.task(task)["task_id"] for task in before}
     assert known == set(before)
@@ -151,12 +151,11 @@ def test_nothing_is_replaced_unasked(server: TrainingServer, tmp_path: Path) -> 
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
     before = file.read_bytes()
-    assert "is there already" in operate(server, "backup", str(file), expected=1)
+    assert "exists: choose another file" in operate(server, "backup", str(file), expected=1)
     assert file.read_bytes() == before
     server.kill()
     said = operate(server, "restore", str(file), expected=1)
-    assert "already" in said
-    assert "--force" in said
+    assert "--force (make: FORCE=1)" in said
     server.start()
 
 
@@ -171,7 +170,7 @@ def test_a_backup_is_restored_onto_a_machine_that_has_nothing(server: TrainingSe
             fresh["DATABASE_URL"] = stack.enter_context(fresh_postgres())
         other = TrainingServer(tmp_path / "elsewhere", **fresh)
         said = operate(other, "restore", str(file))
-        assert f"lay under {server.root}" in said
+        assert f"were in {server.root}" in said
         assert (tmp_path / "new" / "node").read_bytes() == (server.root / "node").read_bytes()
         stack.enter_context(other)
         assert other.task(task_id)["name"] == "kept"

@@ -47,7 +47,7 @@ def _migrated(url: str) -> str:
     return url
 
 
-def claim_at_once(url: str, directory: Path) -> list[Tally]:
+def claim_immediately(url: str, directory: Path) -> list[Tally]:
     """What each process saw; all begin when all are ready."""
     command = [sys.executable, "-m", "tests.e2e.claimants", url, str(directory)]
     pipe = subprocess.PIPE
@@ -73,7 +73,7 @@ def claim_at_once(url: str, directory: Path) -> list[Tally]:
 
 @pytest.mark.timeout(120 + ROUNDS * SECONDS_A_ROUND)
 def test_no_gpu_ever_has_two_holders(url: str, tmp_path: Path):
-    tallies = claim_at_once(url, tmp_path)
+    tallies = claim_immediately(url, tmp_path)
     errors = sum((Counter(tally.errors) for tally in tallies), Counter())
     claimed, refused = sum(tally.claimed for tally in tallies), sum(tally.refused for tally in tallies)
     seconds = max(tally.seconds for tally in tallies)

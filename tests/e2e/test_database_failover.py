@@ -32,7 +32,7 @@ RECOVERY_SECONDS = 15.0
 #: How long nobody takes changes in a failover: as a person needs, or a program that watches.
 AWAY_SECONDS = 3.0
 
-REPLICA = "takes no changes: promote the replica, or name in DATABASE_URL the server that takes them."
+REPLICA = "The server is read-only: promote the replica, or set DATABASE_URL to the primary."
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from api.jobs.downloads.wish import WISH, DownloadWish, RepositoryWish
+from api.jobs.downloads.request import REQUEST_FILE, DownloadRequest, RepositoryRequest
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
 from tests.unit.files.weights.stand_ins import header_bytes
@@ -59,9 +59,9 @@ class Starter:
 
     def start(self, repository: str, run: int) -> int:
         """Its pid."""
-        only = RepositoryWish(repository, None, (), (), {})
-        wish = DownloadWish(str(self._root), self._hub.address, (only,), (), (), False, 0)
-        (self._work / WISH).write_text(json.dumps(wish.as_json()))
+        only = RepositoryRequest(repository, None, (), (), {})
+        wish = DownloadRequest(str(self._root), self._hub.address, (only,), (), (), False, 0)
+        (self._work / REQUEST_FILE).write_text(json.dumps(wish.as_json()))
         assert self._process.stdin is not None
         self._process.stdin.write(f"{self._work} run_{run}\n")
         self._process.stdin.flush()

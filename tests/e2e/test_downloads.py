@@ -191,12 +191,12 @@ def test_gate_says_which_licence_and_the_token_is_kept_nowhere(server: TrainingS
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ({"repository": "o/none"}, "no repository"),
-        ({"repository": "o/hostile"}, "leads elsewhere"),
-        ({"repository": "o/code"}, "can hold code"),
-        ({"repository": "o/lies"}, "hash is another"),
+        ({"repository": "o/none"}, "has no public repository"),
+        ({"repository": "o/hostile"}, "leads out of the directory"),
+        ({"repository": "o/code"}, "can contain code"),
+        ({"repository": "o/lies"}, "has a wrong hash"),
         ({"repository": "o/faulty2", "files": ["absent.bin"]}, "no file absent.bin"),
-        ({"url": f"http://{'a' * 64}.example/x.safetensors", "sha256": "0" * 64}, "no address of a host"),
+        ({"url": f"http://{'a' * 64}.example/x.safetensors", "sha256": "0" * 64}, "is not a host name"),
     ],
 )
 def test_what_cannot_or_may_not_be_had_is_told(server: TrainingServer, hub: LocalHub, body: dict[str, Any], what: str):

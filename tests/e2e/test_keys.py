@@ -89,7 +89,7 @@ def test_of_two_servers_that_start_together_one_shows_a_key(tmp_path: Path):
             thread.start()
         for thread in threads:
             thread.join()
-        shown = [server.log_text().count("The administrator's key.") for server in servers]
+        shown = [server.log_text().count("The administrator's key, shown only once") for server in servers]
         assert sorted(shown) == [0, 1]
         key = servers[shown.index(1)].first_key()
         assert [status(server, key) for server in servers] == [200, 200]
@@ -101,14 +101,18 @@ def test_the_key_of_a_file_is_taken_and_not_shown(start: Start, tmp_path: Path):
     assert command(server, "file", str(file)).returncode == 0
     key = file.read_text().strip()
     started = start(ADMIN_KEY_FILE=str(file))
-    assert "The administrator's key." not in started.log_text()
+    assert "The administrator's key, shown only once" not in started.log_text()
     assert status(started, key) == 200
     assert key not in started.log_text()
 
 
 @pytest.mark.parametrize(
     ("text", "mode", "said"),
-    [(None, 0o600, "cannot be read (No such file"), ("x", 0o600, "holds no key"), ("x", 0o644, "open to other users")],
+    [
+        (None, 0o600, "cannot be read (No such file"),
+        ("x", 0o600, "contains no key"),
+        ("x", 0o644, "accessible to other users"),
+    ],
 )
 def test_a_file_that_cannot_be_taken_is_said_in_one_line_with_code_2(
     tmp_path: Path, text: str | None, mode: int, said: str

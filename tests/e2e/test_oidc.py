@@ -161,7 +161,7 @@ def test_provider_that_is_away_is_told_of(tmp_path: Path):
     }
     with ServerProcess(tmp_path, settings) as server:
         browser = Browser(server)
-        assert "cannot+be+asked" in browser.begin().headers["location"]
+        assert "cannot+be+reached" in browser.begin().headers["location"]
         browser.http.close()
 
 

@@ -121,7 +121,7 @@ def test_refusal_is_told_and_the_push_goes_on_when_it_is_set_right(server: Train
     push = start(server, "ann/refused")
     failed = wait(server, push, "failed")
     assert failed["failure"]["code"] == "hub_refused"
-    assert "needs write access there. It says: *** has no rights" in failed["failure"]["detail"]
+    assert "Set one with write access. Its reason: *** has no rights" in failed["failure"]["detail"]
     hub.write_fault = None
     server.post(f"/models/push/{push}/resume", 202)
     wait(server, push, "completed")

@@ -47,14 +47,15 @@ def test_the_first_line_says_when_the_storage_moves_with_the_current_directory(
     moving = start(STORAGE_ROOT="kept")
     [relative] = [line for line in moving.log() if line["message"].startswith("listening on")]
     assert (
-        relative["storage"] == f"{moving.directory / 'kept'} (under the current directory; STORAGE_ROOT names another)"
+        relative["storage"]
+        == f"{moving.directory / 'kept'} (relative to the current directory; set STORAGE_ROOT to change it)"
     )
 
 
 def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
     ended = run(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/missing/database.sqlite")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert f"make the directory {tmp_path}/missing" in ended.stderr
+    assert f"create the directory {tmp_path}/missing" in ended.stderr
 
 
 @pytest.mark.parametrize("how", [["run.py"], ["-m", "api"]])

@@ -25,7 +25,7 @@ from api.files.media.picture import as_trained
 from api.files.media.probe import probe
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.trainers.trainer import DatasetQuestion, SeenFile
+from api.trainers.trainer import DatasetFile, DatasetSetup
 from tests.e2e.media_zoo import make_image, make_video
 
 ROOT = os.environ.get("TRAINER_ROOT")
@@ -93,7 +93,7 @@ def test_pixels_of_every_kind_of_file_are_the_trainers_own(trainer: subprocess.P
             is_minimax=model == "minimax_h3",
         )
         ours = DiffusionPipe(None, None).recipes(
-            DatasetQuestion(model, settings, {"video_clip_mode": mode}), SeenFile(path.name, probe(path))
+            DatasetSetup(model, settings, {"video_clip_mode": mode}), DatasetFile(path.name, probe(path))
         )
         shown += theirs is not None and "error" not in theirs
         difference = _compare(path, theirs, ours, tmp_path / "pixels")

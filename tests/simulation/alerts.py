@@ -12,11 +12,11 @@ from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.machine import AlertMachine
 from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.rule_store import RuleStore
+from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
 from api.composition.alerts import SHARED_SCOPE, new_alert_id, new_delivery_id
 from api.db.alert_tables import alerts
@@ -63,7 +63,7 @@ class SimulatedAlerts:
         # No two lives of a head are one candidate.
         candidate = f"{name} at {clock.monotonic()}"
         self._leadership = Leadership(database, SHARED_SCOPE, lambda: candidate, clock, lambda _: False)
-        machine = AlertMachine(clock, new_alert_id, 0.0)
+        machine = AlertStateMachine(clock, new_alert_id, 0.0)
         section = Section(frozenset({RuleScope.NODE}), lambda _: True, self._leadership, machine)
         board: Any = self
         self._loop = AlertLoop(

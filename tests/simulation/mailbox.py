@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from api.alerts.notifiers.notifier import OutboundMessage
 from api.domain.alert import NotificationKind
-from api.domain.channel import ToldAlert
+from api.domain.channel import AlertSnapshot
 from tests.simulation.world import Broken, World
 
 #: Seconds for which a node is away before anybody is told, and for which it is back before that is over.
@@ -20,7 +20,7 @@ class Mailbox:
     """A receiver who drops what comes again under the same id, as any may."""
 
     world: World
-    told: dict[tuple[str, int], ToldAlert] = field(default_factory=dict)  #: by alert and number of its change
+    told: dict[tuple[str, int], AlertSnapshot] = field(default_factory=dict)  #: by alert and number of its change
     by_message: dict[str, int] = field(default_factory=dict)  #: how often each message came
 
     def take(self, message: OutboundMessage) -> None:
@@ -35,7 +35,7 @@ class Mailbox:
             self.told[key] = alert
             self._check(alert)
 
-    def _check(self, alert: ToldAlert) -> None:
+    def _check(self, alert: AlertSnapshot) -> None:
         node = next(node for node in self.world.nodes if node.name == alert.labels["node"])
         now = self.world.clock.monotonic()
         if not node.was_away(float("-inf"), now, DOWN_SECONDS):

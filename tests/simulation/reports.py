@@ -11,16 +11,16 @@ from typing import Any
 
 import orjson
 
-from api.domain.node import SILENT_SECONDS, NodePlace, NodeStatus
+from api.domain.node import SILENT_SECONDS, NodeLocation, NodeStatus
 from api.errors import ServiceError
 from api.gpus.registration_store import MemoryRegistrations
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.nodes.fleet_store import FleetStore
-from api.nodes.head import HeadRefuses, HeadSilent
+from api.nodes.head import HeadRejected, HeadUnreachable
+from api.nodes.reported_holders import ReportedHolders
 from api.nodes.reporter import LONGEST_REST, Reporter
 from api.nodes.service import LOOK_SECONDS, NodeService
-from api.nodes.told_holders import ToldHolders
 from api.util.clock import FakeClock
 from tests.simulation.faults import Crash, Faults, FaultyDatabase
 from tests.simulation.world import Broken
@@ -59,8 +59,8 @@ class Machine:
         """Starts its program."""
         self._starts += 1
         self._sweeps = 0
-        place = NodePlace(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
-        holders = ToldHolders(self.name)
+        place = NodeLocation(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
+        holders = ReportedHolders(self.name)
         self._gpus = GPUService(FakeSource(0), holders, self.clock)
         self.reporter = Reporter(self.name, place, [self._link], self._gpus, holders, self.clock, LONGEST_REST)
         self.told_at = float("-inf")
@@ -80,7 +80,7 @@ class Machine:
         if self.clock.monotonic() - self.told_at >= LONGEST_REST:
             self.told_at = self.clock.monotonic()
             self.sweep()
-            self.reporter.tell()
+            self.reporter.send_report()
 
 
 class Head:
@@ -93,14 +93,14 @@ class Head:
         if is_new:
             self.database.migrate()
         self.gpus = GPUService(FakeSource(0), MemoryRegistrations(name), clock)
-        place = NodePlace(f"h{number}", name, 8080, f"at {clock.monotonic()}")
+        place = NodeLocation(f"h{number}", name, 8080, f"at {clock.monotonic()}")
         self.nodes = NodeService(FleetStore(self.database), self.gpus, clock, place, name)
         self.gpus.publish(snapshot(sequence=1, taken_at=clock.now(), taken_monotonic=clock.monotonic()))
         self.shown: dict[str, int] = {}  #: the newest number that it has shown of each node
 
     def round(self) -> None:
         """One round of its loops."""
-        self.nodes._look_again()
+        self.nodes._poll()
         self.gpus.check_freshness()
 
     def status(self, name: str) -> NodeStatus | None:
@@ -142,14 +142,14 @@ class Network:
         told = orjson.loads(report)["report"]
         fate = self._chance.choice(_FATES) if self.is_bad else "well"
         if self.machines[name].is_cut or fate == "lost":
-            raise HeadSilent("it is lost")
+            raise HeadUnreachable("it is lost")
         if fate in ("doubled", "late"):
             self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, told))
         if fate == "late":
-            raise HeadSilent("it takes too long")
+            raise HeadUnreachable("it takes too long")
         receipt = self.deliver(name, told)
         if fate == "no answer":
-            raise HeadSilent("the answer is lost")
+            raise HeadUnreachable("the answer is lost")
         return receipt
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class Network:
         """Hands a report to any head."""
         head = self._chance.choice([head for head in self.heads if head is not None] or [None])
         if head is None:
-            raise HeadSilent("no head is there")
+            raise HeadUnreachable("no head is there")
         # Whatever becomes of the answer: it may be known from now on.
         self.arrived_at[name] = self._now()
         try:
@@ -167,9 +167,9 @@ class Network:
         except Crash:
             self.heads[self.heads.index(head)] = None
             head.database.close()
-            raise HeadSilent("it has crashed") from None
+            raise HeadUnreachable("it has crashed") from None
         except ServiceError as error:
-            raise HeadRefuses(error.status, error.code, str(error)) from None
+            raise HeadRejected(error.status, error.code, str(error)) from None
         answer: Mapping[str, Any] = orjson.loads(orjson.dumps(receipt, option=orjson.OPT_UTC_Z))
         return answer
 
@@ -180,7 +180,7 @@ class Network:
         for late in due:
             try:
                 self.deliver(late.name, late.told)
-            except (HeadSilent, HeadRefuses):
+            except (HeadUnreachable, HeadRejected):
                 continue
 
 
@@ -271,7 +271,7 @@ class Reports:
             machine.is_cut = kind == "cut"
         elif kind in ("restart", "leave"):
             if kind == "leave":
-                machine.reporter.tell(leaves=True)
+                machine.reporter.send_report(leaves=True)
             # With a program its connections end.
             self._network.late = [late for late in self._network.late if late.name != machine.name]
             machine.begin()

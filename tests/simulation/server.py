@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from api.composition.training import TrainingNeeds, TrainingParts, build_training
+from api.composition.training import TrainingDependencies, TrainingParts, build_training
 from api.config import Config
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.domain.task import RegisteredTask
 from api.domain.training import TrainingRequest
 from api.errors import ServiceError
@@ -61,7 +61,7 @@ class SimulatedServer:
         self.gpus = _FleetGPUs(FakeSource(0), DatabaseRegistrations(self.database, HEAD, clock), clock, max_age=MAX_AGE)
         self.gpus.know_nodes(world, lambda: [node.name for node in executor.nodes() if node.state == "up"])
         self.parts: TrainingParts = build_training(
-            TrainingNeeds(
+            TrainingDependencies(
                 Config(storage_root=root, min_free_disk_mb=0),
                 self.database,
                 self.tasks,
@@ -169,7 +169,7 @@ class _NoDocuments:
         self.table = self
         self._make = make
 
-    def seen_by(self, sight: Sight) -> GPUDocuments:
+    def seen_by(self, sight: ReadScope) -> GPUDocuments:
         return self._make().seen_by(sight)
 
     def make_all(self) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from api.executors.attempt.directory import AttemptDirectory, Surpassed
+from api.executors.attempt.directory import AttemptDirectory, Superseded
 from api.util.foreign_files import make_directory
 
 
@@ -20,7 +20,7 @@ class Supervisor:
         """Whether it finds that its attempt is somebody else's now."""
         try:
             self._files.check_fence()
-        except Surpassed:
+        except Superseded:
             return True
         return False
 

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from api.alerts import courier
-from api.alerts.machine import AlertMachine
 from api.alerts.outbox_store import OutboxStore
+from api.alerts.state_machine import AlertStateMachine
 from api.db import leases
 from api.db.leadership import Leadership
 from api.db.tables import attempts
@@ -182,12 +182,12 @@ def tell_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tell_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert fires at once, however short it lasts."""
-    true_step = AlertMachine.step
+    true_step = AlertStateMachine.step
 
-    def step(self: AlertMachine, rules: Any, tables: Any) -> Any:
+    def step(self: AlertStateMachine, rules: Any, tables: Any) -> Any:
         return true_step(self, {name: replace(rule, for_seconds=0.0) for name, rule in rules.items()}, tables)
 
-    monkeypatch.setattr(AlertMachine, "step", step)
+    monkeypatch.setattr(AlertStateMachine, "step", step)
 
 
 def lose_notifications(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ TRIES = 12
 
 def go_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives last counts, whenever it was told."""
-    monkeypatch.setattr(service.Heard, "has_overtaken", lambda *_: False)
+    monkeypatch.setattr(service.LastReport, "has_overtaken", lambda *_: False)
     monkeypatch.setattr(service.Freshness, "after", lambda _, report: service.Freshness.of(report))
 
 

@@ -1,4 +1,4 @@
-"""Readings and judged GPUs for tests, with what a test does not care about filled in."""
+"""Readings and evaluated GPUs for tests, with defaults for values that a test does not need."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -15,16 +15,16 @@ from tests.unit.trainings import TrainingMachine
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with empty tables, to be copied: that is quicker than a migration."""
+    """A SQLite file with empty tables to copy, which is faster than a migration."""
     path = tmp_path_factory.mktemp("migrated") / "database.sqlite"
     database = Database(sqlite_url(path))
     database.migrate()
-    # The last connection takes the write-ahead log back into the file.
+    # The last connection merges the write-ahead log into the file.
     database.close()
     return path
 
 
-#: Packages whose services start threads, and end them.
+#: Packages whose services start and stop threads.
 THREADED = {"access", "alerts", "catalog", "datasets", "events", "gpus", "logs", "nodes", "training"}
 
 
@@ -60,7 +60,7 @@ def sweep(service: GPUService) -> Callable[[], None]:
 
 @pytest.fixture
 def machine(migrated_file: Path, tmp_path: Path, clock: FakeClock) -> Iterator[TrainingMachine]:
-    """A machine with four GPUs on which nothing runs."""
+    """A machine with four GPUs without any task."""
     shutil.copy(migrated_file, tmp_path / "database.sqlite")
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     made = TrainingMachine(database, tmp_path, clock)

@@ -21,11 +21,13 @@ SEAMS = {
     "api.gpus.sources.source.FakeSource": "api.gpus.sources.source.GPUSource",
     "api.logs.stream_output.FakePiece": "api.logs.stream_output.LogPiece",
     "api.alerts.notifiers.notifier.FakeNotifier": "api.alerts.notifiers.notifier.Notifier",
-    "api.alerts.outbox.FakeCarriers": "api.alerts.outbox.Carriers",
-    "api.alerts.remote_carriers.FakeTransport": "api.alerts.remote_carriers.DeliveryTransport",
-    "api.training.attempts.harvest.FakeHarvester": "api.training.attempts.harvest.Harvester",
+    "api.alerts.outbox.FakeSenders": "api.alerts.outbox.Senders",
+    "api.alerts.worker_senders.FakeTransport": "api.alerts.worker_senders.DeliveryTransport",
+    "api.training.attempts.task_results.FakeTaskResultRecorder": (
+        "api.training.attempts.task_results.TaskResultRecorder"
+    ),
     "api.training.attempts.updates.FakeNews": "api.training.attempts.updates.TrainingNews",
-    "api.events.publisher.FakeOutlet": "api.events.publisher.Outlet",
+    "api.events.publisher.FakeMessageSink": "api.events.publisher.MessageSink",
     "api.web.idempotency.MemoryIdempotencyStore": "api.web.idempotency.IdempotencyStore",
     "api.nodes.head.FakeHead": "api.nodes.head.HeadLink",
     "api.gpus.registration_store.MemoryRegistrations": "api.gpus.registration_store.Registrations",
@@ -38,12 +40,12 @@ SEAMS = {
     "tests.unit.trainings.Errand": "api.trainers.trainer.Trainer",
     "tests.unit.trainers.test_media.FakeExaminer": "api.trainers.media.Examiner",
     "tests.unit.web.test_auditing.Sink": "api.web.auditing.AuditSink",
-    "tests.unit.web.test_unread_answers.Transport": "api.web.unread_answers.Connection",
+    "tests.unit.web.test_unread_responses.Transport": "api.web.unread_responses.Connection",
 }
 
 #: Each fake of a few methods of a class, or of a seam.
 STAND_INS = {
-    "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactBoard",
+    "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactTables",
     "tests.unit.catalog.test_registry.FakeTraining": "api.training.service.TrainingService",
     "tests.unit.system.test_system.FakeTrainings": "api.training.service.TrainingService",
     "tests.unit.training.test_request_check.Trainer": "api.trainers.trainer.Trainer",

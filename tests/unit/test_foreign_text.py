@@ -14,7 +14,7 @@ from api.logs.server_log import ServerLines
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.toml_files import parse
 from api.trainers.environment import check_env, split_secrets
-from api.trainers.media import Looks, is_video
+from api.trainers.media import MediaInfoCache, is_video
 from api.trainers.pointers import shown
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.error_lines import find_errors
@@ -129,7 +129,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "search": search,
     "TOML of diffusion-pipe": lambda raw: parse(text_of(raw), "", Findings()),
     "TOML text in diffusion-pipe": lambda raw: parse(f"a = '''{text_of(raw)}'''", "", Findings()),
-    "TOML of the toy": lambda raw: read_dataset({}, text_of(raw), Looks()),
+    "TOML of the toy": lambda raw: read_dataset({}, text_of(raw), MediaInfoCache()),
     "secrets in notes": lambda raw: mask_secrets(text_of(raw)),
     "secrets in comments": lambda raw: mask_comments(text_of(raw), mask_secrets),
     "secrets in one comment": lambda raw: mask_comments("#" + text_of(raw), mask_secrets),

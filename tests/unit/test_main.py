@@ -1,4 +1,4 @@
-"""What starting leaves on, whatever it is that runs then; tests/e2e starts the rest."""
+"""Settings of the process at the start; tests/e2e covers the rest."""
 
 import gc
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import api.main
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """As run.py leaves it while modules are loaded."""
+    """The state in which run.py loads modules."""
     gc.disable()
     yield
     gc.enable()
@@ -18,29 +18,29 @@ def no_collector() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process keeps its own."""
+    """Keep the limits of this process."""
     monkeypatch.setattr(api.main, "_set_limits", lambda: None)
     monkeypatch.setattr(api.main, "_share_one_heap", lambda: None)
     monkeypatch.setattr(api.main, "set_up_logging", lambda *how: None)
     monkeypatch.setattr("os.umask", lambda mask: None)
 
 
-def test_a_node_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_enables_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.commands.node.run_node", lambda config: int(gc.isenabled()))
     assert api.main.main(["--role", "node", "--head-url", "http://127.0.0.1:9"]) == 1
 
 
-def test_a_command_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_enables_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(api.main._COMMANDS, "worker", lambda words: int(gc.isenabled()))
     assert api.main.main(["worker"]) == 1
 
 
 @pytest.mark.parametrize("words", [[], ["serve"]])
-def test_it_serves_with_and_without_the_word(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_is_the_default_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.main, "_serve", lambda config: config.port)
     assert api.main.main([*words, "--port", "8123"]) == 8123
 
 
-def test_the_word_stands_before_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_comes_before_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert api.main.main(["--port", "8123", "serve"]) == 2
     assert "unrecognized arguments: serve" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A world that asks for keys, by a clock that stands still."""
+"""A server that requires keys, with a clock that a test sets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def world(make_world: MakeWorld, clock: FakeClock) -> World:
 
 @pytest.fixture
 def key(world: World) -> Callable[..., Headers]:
-    """Makes a key and gives the headers that show it."""
+    """Create a key and return the headers that authenticate with it."""
 
     def make(**fields: Any) -> Headers:
         made = world.runtime.services.access.generate(KeyRequest(**fields), LOCAL)

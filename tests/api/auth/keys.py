@@ -1,4 +1,4 @@
-"""Keys for the tests of `/auth`, and how they are shown."""
+"""Helpers for the tests of `/auth`: keys and how they are sent."""
 
 from typing import Any
 
@@ -30,11 +30,11 @@ def whoami(client: Client, headers: Headers) -> int:
 
 
 def sign_in(client: Client, key: Headers, scheme: str = "http") -> Headers:
-    """The headers of the page after signing in with this key."""
+    """Return the browser's headers after signing in with this key."""
     answer = client.post(
         f"{scheme}://127.0.0.1{AUTH}/login", json={"key": key["Authorization"].removeprefix("Bearer ")}
     )
     assert answer.status_code == 200, answer.text
-    # What the client keeps by itself would be sent with every later request.
+    # The client's own cookies would be sent with every later request.
     client._http.cookies.clear()
     return {"Cookie": answer.headers["set-cookie"].partition(";")[0], "Origin": "http://127.0.0.1"}

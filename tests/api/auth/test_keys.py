@@ -1,4 +1,4 @@
-"""Keys over HTTP: made, looked at, rotated, revoked."""
+"""Keys over HTTP: create, read, rotate, revoke."""
 
 import asyncio
 import re
@@ -16,10 +16,10 @@ from tests.api.auth.keys import ANNA, AUTH, Headers, id_of, made, sign_in, whoam
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World
 
-# -- making ------------------------------------------------------------------------------------------------------------
+# -- create ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_made_shown_once_and_usable_at_once(client: Client, admin: Headers):
+def test_new_key_is_shown_once_and_works_immediately(client: Client, admin: Headers):
     answer = client.post(f"{AUTH}/generate-key", json={**ANNA, "name": "laptop"}, headers=admin)
     data = made(answer)
     assert KEY.fullmatch(data["api_key"])["key_id"] == data["key_id"]  # type: ignore[index]
@@ -35,7 +35,7 @@ def test_a_key_is_made_shown_once_and_usable_at_once(client: Client, admin: Head
     assert data["api_key"] not in client.get(f"{AUTH}/keys", headers=admin).text
 
 
-def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client, admin: Headers):
+def test_permission_names_of_earlier_servers_are_permission_groups(client: Client, admin: Headers):
     body = {"user_id": "old", "permissions": ["training", "preprocessing", "model_download"]}
     data = made(client.post(f"{AUTH}/generate-key", json=body, headers=admin))
     assert data["role"] is None
@@ -56,13 +56,17 @@ def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client
     [
         ({"user_id": "a b"}, "/user_id", "must be 1 to 64 letters, digits"),
         ({"user_id": "a\n"}, "/user_id", "must be 1 to 64 letters, digits"),
-        ({"user_id": "api"}, "/user_id", "the service uses itself"),
+        ({"user_id": "api"}, "/user_id", "is reserved for the service"),
         ({"role": "boss"}, "/role", "must be one of 'viewer', 'trainer' or 'admin'"),
         ({"role": None}, "", "give either role or permissions"),
         ({"permissions": ["logs:read"]}, "", "give either role or permissions"),
         ({"role": None, "permissions": []}, "/permissions", "must hold at least 1 value"),
         ({"role": None, "permissions": ["log:read"]}, "/permissions/0", 'did you mean "logs:read"?'),
-        ({"role": None, "permissions": ["logs:read", "!"]}, "/permissions/1", "is no permission; known are: gpus:read"),
+        (
+            {"role": None, "permissions": ["logs:read", "!"]},
+            "/permissions/1",
+            "is not a permission; valid are: gpus",
+        ),
         ({"expires_at": "2025-12-31T23:59:59Z"}, "/expires_at", "must be in the future"),
         ({"expires_at": 5}, "/expires_at", "must be a time such as"),
         ({"quota": {"gpus": -1}}, "/quota/gpus", "must be at least 0"),
@@ -72,7 +76,7 @@ def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client
         ({"is_admin": True}, "/is_admin", "unknown field; known are: user_id"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_told(
+def test_mistakes_of_a_request_are_reported(
     client: Client, admin: Headers, changes: dict[str, Any], pointer: str, message: str
 ):
     answer = client.post(f"{AUTH}/generate-key", json={**ANNA, **changes}, headers=admin)
@@ -82,7 +86,7 @@ def test_what_is_wrong_with_a_request_is_told(
     assert message in mistake["message"]
 
 
-def test_nobody_grants_more_than_they_have(client: Client, key: Callable[..., Headers]):
+def test_no_key_grants_more_than_it_has(client: Client, key: Callable[..., Headers]):
     manager = key(user_id="desk", permissions=("keys:manage", "gpus:read"))
     for body in (
         {"user_id": "desk", "role": "admin"},
@@ -97,7 +101,7 @@ def test_nobody_grants_more_than_they_have(client: Client, key: Callable[..., He
     )
 
 
-def test_a_manager_of_keys_comes_neither_by_rotation_nor_by_another_name_to_more(
+def test_key_manager_gains_no_permission_by_rotation_or_another_user_name(
     client: Client, admin: Headers, key: Callable[..., Headers]
 ):
     anna = key(user_id="anna", role=Role.TRAINER)
@@ -111,7 +115,7 @@ def test_a_manager_of_keys_comes_neither_by_rotation_nor_by_another_name_to_more
     made(client.post(f"{AUTH}/generate-key", json={**body, "user_id": "desk"}, headers=manager))
 
 
-def test_who_may_not_manage_keys_sees_none_and_makes_none(client: Client, key: Callable[..., Headers]):
+def test_without_the_permission_keys_are_neither_listed_nor_created(client: Client, key: Callable[..., Headers]):
     trainer = key(user_id="anna", role=Role.TRAINER)
     for method, path in [
         ("POST", "/generate-key"),
@@ -127,7 +131,7 @@ def test_who_may_not_manage_keys_sees_none_and_makes_none(client: Client, key: C
         assert client.ask(method, AUTH + path).status_code == 401
 
 
-def test_a_retry_makes_no_second_key_and_shows_the_first_no_second_time(client: Client, admin: Headers, world: World):
+def test_retry_creates_no_second_key_and_does_not_show_the_first_again(client: Client, admin: Headers, world: World):
     headers = {**admin, "Idempotency-Key": "once"}
     first = client.post(f"{AUTH}/generate-key", json=ANNA, headers=headers)
     again = client.post(f"{AUTH}/generate-key", json=ANNA, headers=headers)
@@ -137,7 +141,7 @@ def test_a_retry_makes_no_second_key_and_shows_the_first_no_second_time(client: 
     assert len(client.data(f"{AUTH}/keys?user_id=anna", headers=admin)["keys"]) == 1
 
 
-def test_of_many_at_once_with_one_idempotency_key_one_makes_the_key(client: Client, admin: Headers):
+def test_concurrent_requests_with_one_idempotency_key_create_one_key(client: Client, admin: Headers):
     headers = {**admin, "Idempotency-Key": "once"}
 
     async def ask_all() -> list[httpx.Response]:
@@ -152,7 +156,7 @@ def test_of_many_at_once_with_one_idempotency_key_one_makes_the_key(client: Clie
     assert len(client.data(f"{AUTH}/keys?user_id=anna", headers=admin)["keys"]) == 1
 
 
-def test_no_secret_is_kept(client: Client, admin: Headers, world: World):
+def test_no_secret_is_stored(client: Client, admin: Headers, world: World):
     headers = {**admin, "Idempotency-Key": "once"}
     new = made(client.post(f"{AUTH}/generate-key", json=ANNA, headers=headers))
     rotated = made(client.post(f"{AUTH}/keys/{new['key_id']}/rotate", headers=headers))
@@ -166,7 +170,7 @@ def test_no_secret_is_kept(client: Client, admin: Headers, world: World):
     assert [secret for secret in secrets if secret.removeprefix("dp_").encode() in kept] == []
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- read --------------------------------------------------------------------------------------------------------------
 
 
 def test_keys_are_listed_newest_first_by_user_and_state(
@@ -194,21 +198,21 @@ def test_keys_are_listed_newest_first_by_user_and_state(
 
 
 @pytest.mark.parametrize("query", ["?state=lost", "?user_id=%00", "?owner=anna", "?limit=0"])
-def test_filters_that_do_not_exist_are_told(client: Client, admin: Headers, query: str):
+def test_unknown_filters_are_rejected(client: Client, admin: Headers, query: str):
     assert client.get(f"{AUTH}/keys{query}", headers=admin).status_code == 422
 
 
 @pytest.mark.parametrize("name", ["absent", "0" * 12, "a%00b", "..%2f", "é", "x" * 3000])
-def test_a_key_that_does_not_exist_is_not_found(client: Client, admin: Headers, name: str):
+def test_unknown_key_is_not_found(client: Client, admin: Headers, name: str):
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/rotate")):
         answer = client.ask(method, f"{AUTH}/keys/{name}{path}", headers=admin)
         assert (answer.status_code, failure_of(answer)["error"]["code"]) in {(404, "key_not_found"), (404, "not_found")}
 
 
-# -- rotating ----------------------------------------------------------------------------------------------------------
+# -- rotate ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rotated_key_holds_until_the_end_of_its_overlap(
+def test_rotated_key_is_valid_until_the_overlap_ends(
     world: World, client: Client, admin: Headers, key: Callable[..., Headers], clock: FakeClock
 ):
     old = key(user_id="anna", name="laptop", permissions=("training",), expires_at=clock.now() + timedelta(days=30))
@@ -229,13 +233,13 @@ def test_a_rotated_key_holds_until_the_end_of_its_overlap(
     assert whoami(client, headers) == 200
 
 
-def test_without_an_overlap_the_old_key_ends_at_once(client: Client, admin: Headers, key: Callable[..., Headers]):
+def test_without_an_overlap_the_old_key_ends_immediately(client: Client, admin: Headers, key: Callable[..., Headers]):
     old = key(user_id="anna", role=Role.VIEWER)
     made(client.post(f"{AUTH}/keys/{id_of(old)}/rotate", json={"overlap_seconds": 0}, headers=admin))
     assert failure_of(client.get(f"{AUTH}/whoami", headers=old))["error"]["code"] == "key_expired"
 
 
-def test_of_two_rotations_at_once_one_is_refused(client: Client, admin: Headers, key: Callable[..., Headers]):
+def test_one_of_two_concurrent_rotations_is_refused(client: Client, admin: Headers, key: Callable[..., Headers]):
     path = f"{AUTH}/keys/{id_of(key(user_id='anna', role=Role.VIEWER))}/rotate"
 
     async def both() -> list[httpx.Response]:
@@ -248,9 +252,7 @@ def test_of_two_rotations_at_once_one_is_refused(client: Client, admin: Headers,
     assert len(client.data(f"{AUTH}/keys?user_id=anna", headers=admin)["keys"]) == 2
 
 
-def test_a_key_that_has_ended_is_not_rotated(
-    client: Client, admin: Headers, key: Callable[..., Headers], clock: FakeClock
-):
+def test_ended_key_is_not_rotated(client: Client, admin: Headers, key: Callable[..., Headers], clock: FakeClock):
     revoked = key(user_id="anna", role=Role.VIEWER)
     expired = key(user_id="anna", role=Role.VIEWER, expires_at=clock.now() + timedelta(seconds=5))
     client.delete(f"{AUTH}/keys/{id_of(revoked)}", headers=admin)
@@ -261,15 +263,15 @@ def test_a_key_that_has_ended_is_not_rotated(
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e9, "60"])
-def test_overlaps_have_bounds(client: Client, admin: Headers, seconds: Any):
+def test_overlap_has_bounds(client: Client, admin: Headers, seconds: Any):
     answer = client.post(f"{AUTH}/keys/{id_of(admin)}/rotate", json={"overlap_seconds": seconds}, headers=admin)
     assert answer.status_code == 422
 
 
-# -- revoking ----------------------------------------------------------------------------------------------------------
+# -- revoke ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_revoked_key_ends_at_once_with_its_sign_ins_and_stays_revoked(
+def test_revoked_key_ends_immediately_with_its_sessions_and_stays_revoked(
     client: Client, admin: Headers, key: Callable[..., Headers]
 ):
     anna = key(user_id="anna", role=Role.TRAINER)
@@ -281,7 +283,7 @@ def test_a_revoked_key_ends_at_once_with_its_sign_ins_and_stays_revoked(
     assert client.delete(f"{AUTH}/keys/{id_of(anna)}", headers=admin).json()["data"] == first
 
 
-def test_the_last_administrator_is_revoked_by_force_only(client: Client, admin: Headers, key: Callable[..., Headers]):
+def test_last_administrator_is_revoked_only_with_force(client: Client, admin: Headers, key: Callable[..., Headers]):
     key(user_id="anna", role=Role.TRAINER)
     refused = failure_of(client.delete(f"{AUTH}/keys/{id_of(admin)}", headers=admin))
     assert (refused["code"], refused["error"]["code"]) == (409, "last_administrator")
@@ -292,7 +294,7 @@ def test_the_last_administrator_is_revoked_by_force_only(client: Client, admin: 
     assert client.delete(f"{AUTH}/keys/{id_of(other)}?force=true", headers=other).status_code == 200
 
 
-def test_a_key_that_gives_way_to_its_successor_is_no_administrator_that_stays(client: Client, admin: Headers):
+def test_replaced_key_does_not_count_as_another_administrator(client: Client, admin: Headers):
     new = made(client.post(f"{AUTH}/keys/{id_of(admin)}/rotate", headers=admin))
     assert client.delete(f"{AUTH}/keys/{new['key_id']}", headers=admin).status_code == 409
     assert client.delete(f"{AUTH}/keys/{id_of(admin)}", headers=admin).status_code == 200

@@ -1,4 +1,4 @@
-"""People and their quotas over HTTP."""
+"""Users and their quotas over HTTP."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from tests.api.auth.keys import AUTH, Headers, id_of
 from tests.api.client import Client, failure_of
 
 
-def test_people_are_listed_with_quota_and_keys(client: Client, admin: Headers, key: Callable[..., Headers]):
+def test_users_are_listed_with_quota_and_keys(client: Client, admin: Headers, key: Callable[..., Headers]):
     key(user_id="anna", role=Role.VIEWER)
     old = key(user_id="anna", role=Role.VIEWER, quota={"gpus": 2})
     client.delete(f"{AUTH}/keys/{id_of(old)}", headers=admin)
@@ -19,7 +19,7 @@ def test_people_are_listed_with_quota_and_keys(client: Client, admin: Headers, k
     assert users[0]["quota"]["gpus"] == 2
 
 
-def test_of_a_quota_what_is_given_is_changed(client: Client, admin: Headers, key: Callable[..., Headers]):
+def test_only_the_given_bounds_of_a_quota_change(client: Client, admin: Headers, key: Callable[..., Headers]):
     anna = key(user_id="anna", role=Role.VIEWER, quota={"gpus": 2, "storage_gb": 10.5})
     body = {"quota": {"gpus": None, "queued_tasks": 5}}
     quota = client.patch(f"{AUTH}/users/anna", json=body, headers=admin).json()["data"]["quota"]
@@ -30,11 +30,11 @@ def test_of_a_quota_what_is_given_is_changed(client: Client, admin: Headers, key
 
 
 @pytest.mark.parametrize("name", ["nobody-here", "é", "x" * 3000])
-def test_a_quota_is_for_somebody_who_is_known(client: Client, admin: Headers, name: str):
+def test_quota_of_an_unknown_user_is_not_found(client: Client, admin: Headers, name: str):
     answer = client.patch(f"{AUTH}/users/{name}", json={"quota": {"gpus": 1}}, headers=admin)
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (404, "user_not_found")
 
 
 @pytest.mark.parametrize("body", [{}, {"quota": None}, {"quota": {"gpus": 1.5}}, {"quota": {}, "role": "admin"}])
-def test_a_change_of_a_quota_has_its_form(client: Client, admin: Headers, body: dict[str, Any]):
+def test_invalid_quota_changes_are_rejected(client: Client, admin: Headers, body: dict[str, Any]):
     assert client.patch(f"{AUTH}/users/root", json=body, headers=admin).status_code == 422

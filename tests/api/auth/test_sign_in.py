@@ -1,4 +1,4 @@
-"""Who one is, and signing in at the page."""
+"""`/auth/whoami`, and signing in to the page."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.api.client import Client, failure_of
 from tests.api.conftest import MakeWorld, World
 
 
-def test_whoami_tells_what_a_key_permits(client: Client, key: Callable[..., Headers], clock: FakeClock):
+def test_whoami_lists_the_permissions_of_a_key(client: Client, key: Callable[..., Headers], clock: FakeClock):
     ends = clock.now() + timedelta(hours=1)
     anna = key(user_id="anna", name="laptop", role=Role.VIEWER, expires_at=ends, quota={"gpus": 2})
     assert client.data(f"{AUTH}/whoami", headers=anna) == {
@@ -42,7 +42,7 @@ def test_whoami_works_without_keys(make_world: MakeWorld):
     assert (who["user_id"], who["role"], who["key_id"], who["auth"]) == ("local", "admin", None, "off")
 
 
-def test_a_sign_in_lasts_12_hours_in_a_cookie_that_no_script_can_read(
+def test_session_lasts_12_hours_in_a_cookie_that_scripts_cannot_read(
     world: World, client: Client, key: Callable[..., Headers], clock: FakeClock
 ):
     anna = key(user_id="anna", role=Role.TRAINER)
@@ -62,20 +62,20 @@ def test_a_sign_in_lasts_12_hours_in_a_cookie_that_no_script_can_read(
     assert whoami(client, cookie) == 401
 
 
-def test_by_https_the_cookie_is_sent_by_https_only(client: Client, key: Callable[..., Headers]):
+def test_over_https_the_cookie_is_secure(client: Client, key: Callable[..., Headers]):
     anna = key(user_id="anna", role=Role.TRAINER)["Authorization"].removeprefix("Bearer ")
     answer = client.post(f"https://127.0.0.1{AUTH}/login", json={"key": anna})
     assert "Secure" in answer.headers["set-cookie"].split("; ")
 
 
-def test_a_sign_in_lasts_no_longer_than_its_key(client: Client, key: Callable[..., Headers], clock: FakeClock):
+def test_session_ends_no_later_than_its_key(client: Client, key: Callable[..., Headers], clock: FakeClock):
     cookie = sign_in(client, key(user_id="anna", role=Role.VIEWER, expires_at=clock.now() + timedelta(seconds=60)))
     assert client.data(f"{AUTH}/whoami", headers=cookie)["expires_at"] == "2026-01-01T00:01:00Z"
     clock.advance(60)
     assert whoami(client, cookie) == 401
 
 
-def test_signing_out_ends_the_sign_in_and_not_the_key(client: Client, key: Callable[..., Headers]):
+def test_signing_out_ends_the_session_but_not_the_key(client: Client, key: Callable[..., Headers]):
     anna = key(user_id="anna", role=Role.VIEWER)
     cookie, other = sign_in(client, anna), sign_in(client, anna)
     answer = client.post(f"{AUTH}/logout", headers=cookie)
@@ -85,7 +85,7 @@ def test_signing_out_ends_the_sign_in_and_not_the_key(client: Client, key: Calla
     assert client.post(f"{AUTH}/logout", headers=anna).status_code == 200
 
 
-def test_signing_in_again_ends_the_sign_in_that_the_browser_had(client: Client, key: Callable[..., Headers]):
+def test_signing_in_again_ends_the_previous_session_of_the_browser(client: Client, key: Callable[..., Headers]):
     anna, bob = key(user_id="anna", role=Role.VIEWER), key(user_id="bob", role=Role.VIEWER)
     first, other = sign_in(client, anna), sign_in(client, anna)
     body = {"key": bob["Authorization"].removeprefix("Bearer ")}
@@ -96,7 +96,7 @@ def test_signing_in_again_ends_the_sign_in_that_the_browser_had(client: Client, 
     assert [whoami(client, headers) for headers in (first, other, anna)] == [401, 200, 200]
 
 
-def test_signing_out_is_for_the_page_itself_only(client: Client, key: Callable[..., Headers]):
+def test_only_the_page_itself_can_sign_out(client: Client, key: Callable[..., Headers]):
     cookie = sign_in(client, key(user_id="anna", role=Role.VIEWER))
     foreign = {**cookie, "Sec-Fetch-Site": "same-site"}
     assert failure_of(client.post(f"{AUTH}/logout", headers=foreign))["error"]["code"] == "cross_site"
@@ -106,14 +106,14 @@ def test_signing_out_is_for_the_page_itself_only(client: Client, key: Callable[.
     ("key_", "code"),
     [("", "wrong_key"), ("dp_", "wrong_key"), (f"dp_{'a' * 12}_{'b' * 43}", "wrong_key")],
 )
-def test_signing_in_with_what_is_no_key_says_so(client: Client, key_: str, code: str):
+def test_signing_in_with_an_invalid_key_reports_the_reason(client: Client, key_: str, code: str):
     answer = client.post(f"{AUTH}/login", json={"key": key_})
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (401, code)
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "set-cookie" not in answer.headers
 
 
-def test_signing_in_with_an_ended_key_says_why(
+def test_signing_in_with_an_ended_key_reports_the_reason(
     client: Client, admin: Headers, key: Callable[..., Headers], clock: FakeClock
 ):
     revoked = key(user_id="anna", role=Role.VIEWER)
@@ -125,7 +125,7 @@ def test_signing_in_with_an_ended_key_says_why(
         assert (answer.status_code, failure_of(answer)["error"]["code"]) == (401, code)
 
 
-def test_signing_in_takes_json_of_its_form_only(client: Client):
+def test_signing_in_accepts_only_json_of_its_schema(client: Client):
     form = client.post(f"{AUTH}/login", data={"key": "dp_x"})
     assert form.status_code == 415
     for body in ({}, {"key": 5}, {"key": "x" * 1001}, {"key": "x", "next": "/"}):
@@ -133,7 +133,7 @@ def test_signing_in_takes_json_of_its_form_only(client: Client):
     assert client.post(f"{AUTH}/login", json={"key": "x" * (1 << 21)}).status_code == 413
 
 
-def test_a_ticket_is_random_and_for_half_a_minute(client: Client, admin: Headers):
+def test_ticket_is_random_and_valid_for_half_a_minute(client: Client, admin: Headers):
     one, other = (client.post(f"{AUTH}/ticket", headers=admin) for _ in range(2))
     assert one.json()["data"]["ticket"] != other.json()["data"]["ticket"]
     assert one.json()["data"]["expires_at"] == "2026-01-01T00:00:30Z"

@@ -12,7 +12,7 @@ import pytest
 from api.executors.slurm import cluster as cluster_watch
 from api.executors.slurm.client import SlurmClient, SlurmUnreachable
 from api.executors.slurm.cluster import ClusterWatch
-from api.executors.slurm.sight import StorageSight
+from api.executors.slurm.storage_check import StorageChecks
 from tests.e2e.server import until
 from tests.slurm_cluster import SlurmCluster
 
@@ -52,7 +52,7 @@ def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: Slu
     submit("--job-name=a\nb\x1b[2J")
     submit("--job-name=")
     submit("--array=1-2", "--gres=gpu:1")
-    watch = ClusterWatch(client, StorageSight("test"))
+    watch = ClusterWatch(client, StorageChecks("test"))
     try:
         until(lambda: sum(len(node.holders) for node in watch.nodes()) == 2, what="the array's GPUs")
         # What has not changed since is known by its state alone, whose numbers have the form `8_1` then.

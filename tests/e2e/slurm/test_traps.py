@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.executors.executor import Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.slurm import cluster as cluster_watch
@@ -205,7 +205,7 @@ def test_a_machine_without_the_storage_says_so_and_gets_nothing_more(
         client = SlurmClient(cluster.url, cluster.token_file)
         executor = SlurmExecutor(client, LocalExecutor(node="head"), "test", settle_seconds=0.5)
         run = Run(storage, executor, node="n3")
-        run.submission = replace(run.submission, wishes=EngineWishes())
+        run.submission = replace(run.submission, wishes=ClusterOptions())
         run.submit()
         outcome = run.wait_for_end()
         assert outcome.reason == "storage_unseen"
