@@ -156,9 +156,9 @@ def spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         return true_supply([replace(gpu, node="all") for gpu in suitable], *more)
 
     def catch_up(self: Any) -> None:
-        gone, self._gone = self._gone, [replace(gpu, node="all") for gpu in self._gone]
+        removed, self._removed = self._removed, [replace(gpu, node="all") for gpu in self._removed]
         true_catch_up(self)
-        self._gone = gone
+        self._removed = removed
 
     monkeypatch.setattr("api.training.scheduler.Supply", everywhere)
     monkeypatch.setattr(true_supply, "_catch_up", catch_up)
