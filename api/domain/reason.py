@@ -62,14 +62,14 @@ class ReportedMessage:
 ReasonOrText = Reason | str
 
 
-def text_of(words: ReasonOrText) -> str:
+def text_of(message: ReasonOrText) -> str:
     """Return the text of a message."""
-    return words.text if isinstance(words, Reason) else words
+    return message.text if isinstance(message, Reason) else message
 
 
-def code_of(words: ReasonOrText | None) -> ReasonCode | None:
+def code_of(message: ReasonOrText | None) -> ReasonCode | None:
     """Return the code of a message, or None if it has none."""
-    return words.said if isinstance(words, Reason) else None
+    return message.said if isinstance(message, Reason) else None
 
 
 def message_of(text: str, said: ReasonCode | None) -> ReasonOrText:

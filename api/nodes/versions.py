@@ -45,8 +45,8 @@ def warn(version: str | None, clock_offset: float | None, own: str = __version__
         )
 
 
-def _warning(words: Reason) -> NodeWarning:
-    return NodeWarning(words.said.code, words.text, words.said)
+def _warning(message: Reason) -> NodeWarning:
+    return NodeWarning(message.said.code, message.text, message.said)
 
 
 def _numbers(version: str | None) -> tuple[int, ...] | None:

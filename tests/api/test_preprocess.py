@@ -188,7 +188,7 @@ def test_restarted_server_collects_results_of_a_killed_one(make_world: MakeWorld
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips", short_side=16)
     work(world, task_id)
-    world.runtime.work.harvester.run_once()
+    world.runtime.work.recorder.run_once()
     # The server dies here: the version exists, but the task has no result yet.
     other = make_world(executor=world.executor)
     world.runtime.training_loop.stop()

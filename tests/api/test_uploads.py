@@ -217,13 +217,13 @@ def test_completion_missed_by_a_killed_server_is_recorded_later(uploads: Uploads
 
 def test_old_files_without_an_upload_are_removed(uploads: Uploads):
     uploads.begun(10)
-    stray = uploads.world.storage / "datasets/uploads" / ("0" * 32)
-    stray.write_bytes(b"x")
+    orphan = uploads.world.storage / "datasets/uploads" / ("0" * 32)
+    orphan.write_bytes(b"x")
     uploads.world.runtime.services.uploads.tidy()
-    assert stray.exists()
-    os.utime(stray, (1, 1))
+    assert orphan.exists()
+    os.utime(orphan, (1, 1))
     uploads.world.runtime.services.uploads.tidy()
-    assert not stray.exists()
+    assert not orphan.exists()
     assert len(files(uploads.world)) == 1
 
 

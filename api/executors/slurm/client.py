@@ -173,7 +173,7 @@ class SlurmClient:
         self, path: str, name: str, parse: Callable[[Any], _T | None], parameters: Mapping[str, str] | None = None
     ) -> tuple[_T, ...]:
         """Return the parsed items of a list in an answer, which may be empty. A missing list is an error."""
-        answer = self._ask("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
+        answer = self._request("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
         given = answer.get(name)
         if not isinstance(given, list):
             raise SlurmUnreachable(f"its answer has no list of {name}: does slurmrestd run at SLURMRESTD_URL?")
@@ -184,20 +184,20 @@ class SlurmClient:
         return found
 
     def _send(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._ask(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
+        return self._request(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
 
     def _parser(self) -> str:
         """Return the newest data parser version of this slurmrestd, from its own description."""
         with self._lock:
             known = self._version
         if known is None:
-            paths = self._ask("GET", "openapi/v3").get("paths")
+            paths = self._request("GET", "openapi/v3").get("paths")
             known = newest_version(paths if isinstance(paths, dict) else {})
             with self._lock:
                 self._version = known
         return known
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -210,7 +210,7 @@ class SlurmClient:
         try:
             with self._http.stream(method, f"/{path}", params=parameters, json=content, headers=headers) as answer:
                 if answer.is_redirect:
-                    raise SlurmUnreachable(_say_where(answer))
+                    raise SlurmUnreachable(_describe_redirect(answer))
                 if answer.status_code == httpx.codes.UNAUTHORIZED:
                     raise SlurmUnreachable(self._token_file.why_refused())
                 parts = read_parts(answer, MOST_BYTES if each else MOST_BYTES_OF_FEW, give_up_at)
@@ -263,7 +263,7 @@ def _name_in(given: object) -> str | None:
     return show(name) if isinstance(name, str) else None
 
 
-def _say_where(answer: httpx.Response) -> str:
+def _describe_redirect(answer: httpx.Response) -> str:
     place = show(answer.headers.get("location", ""), 200)
     return (
         f"it answers {answer.status_code} and redirects to {place}, which is not followed: set SLURMRESTD_URL to that"

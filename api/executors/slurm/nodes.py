@@ -65,5 +65,5 @@ def _count(gres: str) -> int:
 def _texts(given: object) -> tuple[str, ...]:
     if isinstance(given, str):
         given = given.split(",")
-    words = given[:_MOST_WORDS] if isinstance(given, list) else []
-    return tuple(show(word, _MOST_TEXT) for word in words if isinstance(word, str) and word)
+    names = given[:_MOST_WORDS] if isinstance(given, list) else []
+    return tuple(show(name, _MOST_TEXT) for name in names if isinstance(name, str) and name)

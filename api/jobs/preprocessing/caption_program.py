@@ -66,7 +66,7 @@ class CaptionProgram(ItemProgram):
             if self._caption_path(item).exists():
                 self.pace.finish(item, is_known=True)
         while batch := list(islice(missing, self._settings.parallel)):
-            self.stop_if_asked()
+            self.stop_if_requested()
             self._caption(batch)
             if self._unanswered >= _MAX_UNANSWERED:
                 source = "endpoint" if self._command is None else "command"

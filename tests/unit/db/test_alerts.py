@@ -43,7 +43,12 @@ def moved(before: Alert, **changes: object) -> AlertChange:
 
 def test_alert_is_read_as_it_was_stored(store: AlertStore):
     whole = firing(
-        labels={"a": "b\0c"}, told=("c1",), flips=(1.0, 2.0), told_at=NOW, acknowledged_by="ann", acknowledged_at=NOW
+        labels={"a": "b\0c"},
+        notified=("c1",),
+        flips=(1.0, 2.0),
+        notified_at=NOW,
+        acknowledged_by="ann",
+        acknowledged_at=NOW,
     )
     store.apply([AlertChange(None, whole, "fires")], NOW)
     assert store.get("alert_1") == replace(whole, labels={"a": "b\N{REPLACEMENT CHARACTER}c"})

@@ -9,7 +9,7 @@ from api.domain.reason import Reason, text_of
 from api.gpus.other_machines import NodePart, judge_node, why_unread
 from tests.unit.builders import reading, snapshot
 
-PART = NodePart("gpu2", snapshot(reading(0)), heard=100.0)
+PART = NodePart("gpu2", snapshot(reading(0)), reported_at=100.0)
 DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")}
 
 
@@ -38,4 +38,4 @@ def test_node_from_the_database_is_unknown_until_it_reports():
     part = replace(PART, has_reported=False)
     condition = judge_node(part, {}, 101.0)
     assert condition.status is NodeStatus.UNKNOWN
-    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not been heard since this server started"
+    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not reported since this server started"

@@ -10,7 +10,7 @@ PLAN = TrainingPlan("toy", "toy", 1, files={"dataset.toml": 'path = "/view"'}, c
 
 def test_request_without_named_datasets_is_unchanged():
     used = NoDatasets().use(REQUEST, "t")
-    assert (used.kept, used.given) == (REQUEST, REQUEST)
+    assert (used.stored, used.given) == (REQUEST, REQUEST)
     assert used.finish(PLAN) is PLAN
     assert used.point([Finding("/a", "b")]) == (Finding("/a", "b"),)
 

@@ -23,7 +23,9 @@ def shape(*nested: str) -> dict[str, Any]:
 
 
 def test_fields_used_only_by_responses_are_required():
-    told = document(Asked=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape())
+    told = document(
+        StreamRequest=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape()
+    )
     require_response_fields(told)
     schemas = told["components"]["schemas"]
     assert {name: schema.get("required") for name, schema in schemas.items()} == {
@@ -38,6 +40,6 @@ def test_fields_used_only_by_responses_are_required():
 
 
 def test_recursive_types_terminate():
-    told = document(Asked=shape(), Sent=shape("Sent"), Failure=shape())
+    told = document(StreamRequest=shape(), Sent=shape("Sent"), Failure=shape())
     require_response_fields(told)
     assert told["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]

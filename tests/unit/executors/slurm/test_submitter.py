@@ -75,9 +75,9 @@ def test_oversized_job_is_rejected_permanently_and_leaves_no_test_job(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     cluster.refuses = reject_two_gpus
-    wishes = ClusterOptions(account="lab", qos="small", partition="gpu", time_limit=600, memory_per_gpu=64)
+    cluster_options = ClusterOptions(account="lab", qos="small", partition="gpu", time_limit=600, memory_per_gpu=64)
     with pytest.raises(EngineRejected, match="accounting/QOS policy"):
-        executor.submit(replace(submission(ref), gpu_uuids=("GPU-a", "GPU-b"), wishes=wishes))
+        executor.submit(replace(submission(ref), gpu_uuids=("GPU-a", "GPU-b"), cluster_options=cluster_options))
     assert {number for number, job in cluster.all.items() if not job.is_over} == {900}
     offer = cluster.asked[-1]
     assert [offer[name] for name in ("account", "qos", "partition")] == ["lab", "small", "gpu"]
@@ -139,7 +139,7 @@ def test_latest_early_job_is_cancelled_for_an_attempt_with_gpus(
         submit_early(cluster, number, account="lab", qos="small")
     submit_early(cluster, 903, account="lab", qos="large")
     cluster.refuses = lambda job: (OVER_LIMIT, LIMIT) if cluster.all[902].is_pending else None
-    executor.submit(replace(submission(ref), wishes=ClusterOptions(account="lab", qos="small")))
+    executor.submit(replace(submission(ref), cluster_options=ClusterOptions(account="lab", qos="small")))
     assert {number for number, job in cluster.all.items() if not job.is_over} == {900, 901, 903, 904}
     assert phase(executor, ref) is Phase.QUEUED
 
