@@ -147,7 +147,7 @@ class Reporter:
             self._clock.mark(),
         )
         body = b'{"report":%b}' % encode_report(report)
-        receipt = head.tell(self._name, body, FAREWELL_SECONDS if leaves else PATIENCE_SECONDS)
+        receipt = head.send_report(self._name, body, FAREWELL_SECONDS if leaves else PATIENCE_SECONDS)
         self._sent += 1
         self._reported_xids.update(counts)
         self._take(receipt, at.timestamp(), self._clock.monotonic() - started)

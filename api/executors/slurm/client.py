@@ -32,7 +32,7 @@ MOST_BYTES = 256 * 2**20
 MOST_BYTES_OF_FEW = 8 * 2**20
 
 #: The maximum length of a quoted error, in characters.
-_MOST_SAID = 500
+_MOST_TEXT = 500
 
 _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.ASCII)
 
@@ -216,7 +216,7 @@ class SlurmClient:
                 parts = read_parts(answer, MOST_BYTES if each else MOST_BYTES_OF_FEW, give_up_at)
                 return self._understand(answer.status_code, read_object(parts, each))
         except (httpx.HTTPError, AnswerTooLong) as error:
-            raise SlurmUnreachable(show(str(error), _MOST_SAID) or type(error).__name__) from error
+            raise SlurmUnreachable(show(str(error), _MOST_TEXT) or type(error).__name__) from error
         except ValueError as error:
             with self._lock:
                 self._version = None  # the server may have been upgraded
@@ -276,14 +276,14 @@ def _problem(answer: Mapping[str, Any]) -> tuple[int | None, str | None]:
     if complaints:
         first = complaints[0] if isinstance(complaints, list) else complaints
         details = first if isinstance(first, dict) else {"error": first}
-        text = ": ".join(str(part)[:_MOST_SAID] for part in (details.get("description"), details.get("error")) if part)
-        return _number(details.get("error_number")), show(text, _MOST_SAID) or "it gives no reason"
+        text = ": ".join(str(part)[:_MOST_TEXT] for part in (details.get("description"), details.get("error")) if part)
+        return _number(details.get("error_number")), show(text, _MOST_TEXT) or "it gives no reason"
     # The cancellation of a job reports errors in another field.
     status = answer.get("status")
     error = status[0].get("error") if isinstance(status, list) and status and isinstance(status[0], dict) else None
     code = _number(error.get("code")) if isinstance(error, dict) else None
     if isinstance(error, dict) and code:
-        return code, show(str(error.get("message") or error.get("string")), _MOST_SAID)
+        return code, show(str(error.get("message") or error.get("string")), _MOST_TEXT)
     return None, None
 
 

@@ -55,8 +55,8 @@ class CaptionProgram(ItemProgram):
     def _create_command(self, environment: dict[str, str]) -> CaptionCommand | None:
         if not self._settings.command:
             return None
-        theirs = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
-        return CaptionCommand(self._settings, theirs, self.is_stopping)
+        program_environment = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
+        return CaptionCommand(self._settings, program_environment, self.is_stopping)
 
     def execute(self) -> None:
         """Request a caption for every item that has none. Raises JobFailed, StopRequested, OSError."""

@@ -54,7 +54,7 @@ export function translateAlert(alert) {
  * @param {string} sentence @param {string} template @param {string} other
  */
 export function refill(sentence, template, other) {
-  const places = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
+  const placeholders = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
   const pattern = template
     .split(/\{[\w:]+\}/)
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
@@ -63,7 +63,7 @@ export function refill(sentence, template, other) {
   const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
   const values = new Map(
-    places.map(([name, unit], i) => [name, unit ? durationInChinese(found[i + 1]) : inChinese(found[i + 1])]),
+    placeholders.map(([name, unit], i) => [name, unit ? durationInChinese(found[i + 1]) : inChinese(found[i + 1])]),
   );
   return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
@@ -74,9 +74,9 @@ const CHINESE_WORDS = {
   "Try a smaller batch or resolution, or a higher blocks_to_swap.": "请减小批次或分辨率，或提高 blocks_to_swap。",
 };
 
-/** Translates words within a sentence. @param {string} words */
-const inChinese = (words) => CHINESE_WORDS[words] ?? words.replace(/^ at step (\d+)$/, "（第 $1 步）");
+/** Translates text within a sentence. @param {string} text */
+const inChinese = (text) => CHINESE_WORDS[text] ?? text.replace(/^ at step (\d+)$/, "（第 $1 步）");
 
-/** Translates a duration. @param {string} words */
-const durationInChinese = (words) =>
-  words.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
+/** Translates a duration. @param {string} text */
+const durationInChinese = (text) =>
+  text.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");

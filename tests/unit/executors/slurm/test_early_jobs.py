@@ -48,7 +48,7 @@ def phase(executor: SlurmExecutor, ref: AttemptRef) -> Phase:
 
 def test_slurm_chooses_among_the_given_nodes(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
     assert executor.ahead.hand_over(request(ref))
-    assert cluster.asked[0]["excluded_nodes"] == ["n2"]
+    assert cluster.submitted[0]["excluded_nodes"] == ["n2"]
     assert executor.ahead.list() == {UID: EarlyJob(1, nodes=frozenset({"n1"}))}
     assert not cluster.all[1].is_held
 

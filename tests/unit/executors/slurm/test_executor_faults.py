@@ -37,7 +37,7 @@ def test_attempt_on_a_node_without_the_storage_ends_immediately_and_excludes_the
     assert [(node.name, node.bar is not None) for node in executor.known_nodes()] == [("n1", True), ("n2", False)]
     elsewhere = replace(ref, uid="train_1.2", directory=ref.directory.parent / "2")
     executor.submit(replace(submission(elsewhere), node=None))
-    assert cluster.asked[-1]["excluded_nodes"] == ["n1"]
+    assert cluster.submitted[-1]["excluded_nodes"] == ["n1"]
 
 
 @pytest.mark.parametrize(("state", "is_over"), [("NODE_FAIL", False), ("FAILED", True)])
@@ -138,9 +138,9 @@ def test_stop_of_a_running_attempt_does_not_wait_for_an_unavailable_cluster(
     cluster.becomes(1, "RUNNING", nodes=("n1",))
     write_runner(ref)
     phase(executor, ref)
-    asked = cluster.polls
+    submitted = cluster.polls
     executor.stop(ref, StopOrder())
-    assert (cluster.polls, (ref.directory / "stop.json").exists()) == (asked, True)
+    assert (cluster.polls, (ref.directory / "stop.json").exists()) == (submitted, True)
     cluster.problem = OSError("gone")
     phase(executor, ref)
     executor.stop(ref, StopOrder(None, 0.0, 0.0))
