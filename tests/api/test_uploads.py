@@ -43,8 +43,8 @@ def test_upload_in_parts_becomes_an_item_of_a_new_dataset(uploads: Uploads):
 
 def test_creation_may_include_the_first_bytes(uploads: Uploads):
     content = picture()
-    said = {"Upload-Length": str(len(content)), "Upload-Metadata": encode(dataset="cats"), "Content-Type": PART}
-    made = uploads.world.client.ask("POST", UPLOADS, content=content[:10], headers={**TUS, **said})
+    output = {"Upload-Length": str(len(content)), "Upload-Metadata": encode(dataset="cats"), "Content-Type": PART}
+    made = uploads.world.client.ask("POST", UPLOADS, content=content[:10], headers={**TUS, **output})
     assert (made.status_code, made.headers["upload-offset"]) == (201, "10")
     url = made.headers["location"]
     assert uploads.send(url, 10, content[10:]).headers["upload-offset"] == str(len(content))

@@ -17,7 +17,7 @@ from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.request_texts import REPLACED, texts_in
 from api.trainers.toy.trainer import Toy
 from api.trainers.variables import VARIABLES, VariableKind
-from tests.unit.access.places import ANN, BOB, HASH, make_files, paths_of
+from tests.unit.access.locations import ANN, BOB, HASH, make_files, paths_of
 
 #: Spellings of a path, as functions of the absolute one.
 WAYS: dict[str, Callable[[Path, Path], str]] = {
@@ -226,6 +226,6 @@ def test_weights_are_examined_below_model_directories_only(paths: ReadablePaths,
 
 def test_directory_with_protected_files_is_not_registered(paths: ReadablePaths, root: Path):
     (root / "cats").mkdir()
-    places = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
+    locations = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
     for scope, expected in ((ANN, ["cats"]), (BOB, ["cats", "registered", "registered/bob"])):
-        assert [place for place in places if paths.may_register(root / place, scope)] == expected
+        assert [place for place in locations if paths.may_register(root / place, scope)] == expected

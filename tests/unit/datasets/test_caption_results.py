@@ -92,5 +92,5 @@ def test_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, databas
     answered.answer(plain, "a cat")
     assert answered.record()["problem_count"] == 0
     latest = shelf.service.find_version(shelf.store.get("cats"))
-    kept = shelf.service.read_items(latest.manifest_sha256)
-    assert [(item.caption, item.excluded) for item in kept] == [("a cat", False), (None, True)]
+    stored = shelf.service.read_items(latest.manifest_sha256)
+    assert [(item.caption, item.excluded) for item in stored] == [("a cat", False), (None, True)]

@@ -178,7 +178,7 @@ def test_excluded_item_is_unchanged_and_not_copied_into_another_dataset(field: F
     field.made(task, clip, Made("", ".mp4", "1.mp4"))
     assert field.record(task)["problem_count"] == 0
     version = field.shelf.service.find_version(field.shelf.store.get("cats"))
-    kept = field.shelf.service.read_items(version.manifest_sha256)
-    assert {item.path: item.excluded for item in kept} == {"clip.mp4": False, "bad.mkv": True}
+    stored = field.shelf.service.read_items(version.manifest_sha256)
+    assert {item.path: item.excluded for item in stored} == {"clip.mp4": False, "bad.mkv": True}
     again = field.record(field.task([clip, bad], "again", media=SMALL, into="others"))
     assert again["items"] == 1

@@ -28,9 +28,9 @@ def test_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains:
 
 
 def test_reason_for_an_unknown_node_has_its_age():
-    words = why_unread(PART, judge_node(PART, {}, 160.0))
-    assert words is not None
-    assert text_of(words) == "its node gpu2 has not reported for 60 s"
+    text = why_unread(PART, judge_node(PART, {}, 160.0))
+    assert text is not None
+    assert text_of(text) == "its node gpu2 has not reported for 60 s"
     assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
 
 

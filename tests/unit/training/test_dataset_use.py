@@ -35,5 +35,5 @@ def test_findings_about_a_directory_point_to_its_dataset():
 
 def test_unresolved_dataset_has_no_other_findings():
     used = UsedDatasets(REQUEST, REQUEST, mistakes=(Finding("/dataset/directories/1/dataset", "none"),))
-    said = [Finding("/dataset/directories/1/path", "missing"), Finding("/dataset/directories/10/path", "missing")]
-    assert used.point(said) == (said[1],)
+    output = [Finding("/dataset/directories/1/path", "missing"), Finding("/dataset/directories/10/path", "missing")]
+    assert used.point(output) == (output[1],)

@@ -23,11 +23,11 @@ def shape(*nested: str) -> dict[str, Any]:
 
 
 def test_fields_used_only_by_responses_are_required():
-    told = document(
+    result = document(
         StreamRequest=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape()
     )
-    require_response_fields(told)
-    schemas = told["components"]["schemas"]
+    require_response_fields(result)
+    schemas = result["components"]["schemas"]
     assert {name: schema.get("required") for name, schema in schemas.items()} == {
         "Asked": None,
         "Sent": ["plain", "in_Part", "in_Both"],
@@ -40,6 +40,6 @@ def test_fields_used_only_by_responses_are_required():
 
 
 def test_recursive_types_terminate():
-    told = document(StreamRequest=shape(), Sent=shape("Sent"), Failure=shape())
-    require_response_fields(told)
-    assert told["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]
+    result = document(StreamRequest=shape(), Sent=shape("Sent"), Failure=shape())
+    require_response_fields(result)
+    assert result["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]

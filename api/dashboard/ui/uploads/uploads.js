@@ -34,7 +34,7 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
  * @property {State} state
  * @property {number} sent bytes
  * @property {string|null} uploadId
- * @property {string|null} the service's message about the problem
+ * @property {string|null} problem the service's message about the problem
  * @property {API.Upload["result"]} result
  * @property {import("tus-js-client").Upload|null} upload
  */

@@ -56,7 +56,7 @@ def test_trainer_is_started_in_its_control_group_and_the_supervisor_returns(
 def test_seen_processes_are_listed_for_the_next_supervisor(
     tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tree, "look", lambda _: None)
+    monkeypatch.setattr(Tree, "observe", lambda _: None)
     contained = Containment(str(tmp_path))
     tree.restore({me()})
     contained.observe(tree)
@@ -73,7 +73,7 @@ def test_search_for_new_processes_is_rate_limited(tmp_path: Path, tree: Tree, mo
     now = [100.0]
     monkeypatch.setattr(containment_module.time, "monotonic", lambda: now[0])
     observations: list[float] = []
-    monkeypatch.setattr(Tree, "look", lambda _: observations.append(now[0]))
+    monkeypatch.setattr(Tree, "observe", lambda _: observations.append(now[0]))
     contained = Containment(str(tmp_path))
     for _ in range(4):
         contained.observe(tree)
