@@ -164,14 +164,14 @@ REQUESTS: dict[str, Callable[[SlurmClient], object]] = {
 }
 
 
-@pytest.mark.parametrize("asked", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("send_request", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.parametrize("answer", [{}, {"jobs": None, "nodes": {}, "partitions": "x"}, {"errors": ["no"], "jobs": []}])
 def test_answer_without_its_list_is_never_empty(
-    client: SlurmClient, server: Server, requests: Callable[[SlurmClient], object], answer: dict[str, object]
+    client: SlurmClient, server: Server, send_request: Callable[[SlurmClient], object], answer: dict[str, object]
 ) -> None:
     server.answers(answer)
     with pytest.raises((SlurmUnreachable, SlurmRefused)):
-        requests(client)
+        send_request(client)
 
 
 @pytest.mark.parametrize(
