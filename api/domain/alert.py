@@ -21,7 +21,7 @@ class AlertState(StrEnum):
 #: Why an alert ended, if its rule has no text for it.
 IS_OVER = "it is over"
 NOT_RUNNING = "{task} is no longer running"
-TARGET_GONE = "what it was about no longer exists"
+TARGET_GONE = "its target no longer exists"
 RULE_GONE = "its rule was deleted or switched off"
 
 

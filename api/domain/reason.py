@@ -72,9 +72,9 @@ def code_of(message: ReasonOrText | None) -> ReasonCode | None:
     return message.said if isinstance(message, Reason) else None
 
 
-def message_of(text: str, said: ReasonCode | None) -> ReasonOrText:
+def message_of(text: str, code: ReasonCode | None) -> ReasonOrText:
     """Return the message for a text and code that were stored separately. A text without code stays a string."""
-    return text if said is None else Reason(text, said)
+    return text if code is None else Reason(text, code)
 
 
 def load_message(value: Any) -> ReasonOrText:

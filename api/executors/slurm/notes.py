@@ -63,14 +63,14 @@ class JobNotes:
         known = self.get(directory) or JobNote()
         self._store(directory, replace(known, job_id=None, lost=known.lost + 1))
 
-    def note_leave(self, directory: Path, why: str, said: str) -> None:
+    def note_leave(self, directory: Path, why: str, message: str) -> None:
         """Store why it is ordered to end, as Slurm may have forgotten that by then.
 
         Raises OSError.
         """
         known = self.get(directory) or JobNote()
         if known.leaves is None:
-            self._store(directory, replace(known, leaves=why, said=said[:_MOST_TEXT]))
+            self._store(directory, replace(known, leaves=why, said=message[:_MOST_TEXT]))
 
     def _store(self, directory: Path, note: JobNote) -> None:
         write_json(str(directory / NOTE), asdict(note))

@@ -23,8 +23,10 @@ export function translateRule(rule) {
 /** Sentences for the end of alerts whose rule has none. @type {[english: string, chinese: string][]} */
 const ENDINGS = [
   ["it is over", "已结束"],
-  ["what it was about no longer exists", "对象已不存在"],
+  ["its target no longer exists", "对象已不存在"],
   ["its rule was deleted or switched off", "规则已删除或停用"],
+  // Alerts that ended under an earlier version of the service have this text.
+  ["what it was about no longer exists", "对象已不存在"],
   ["{task} is no longer running", "{task} 已不在运行"],
 ];
 
@@ -33,7 +35,7 @@ export function translateEnd(alert) {
   const end = alert.resolution ?? ENDINGS[0][0];
   const pairs = [...ENDINGS, ...(chinese[alert.rule_id]?.resolved ? [chinese[alert.rule_id].resolved] : [])];
   const text = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
-  const isPlain = ENDINGS.slice(0, 3).some(([english]) => english === end);
+  const isPlain = ENDINGS.slice(0, 4).some(([english]) => english === end);
   return isPlain ? `${translateAlert(alert).title}: ${text}` : text;
 }
 
