@@ -106,8 +106,8 @@ class _App(APIFlask):
         return func
 
 
-def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
-    return may_have_no_body(view) and not asked.content_length
+def _has_no_body(incoming: Request, view: Callable[..., Any]) -> bool:
+    return may_have_no_body(view) and not incoming.content_length
 
 
 _OPTIONS: dict[str, Any] = {

@@ -187,9 +187,9 @@ class AuditTrail:
         next_cursor = str(rows[-1].id) if has_more else None
         return Page(tuple(map(AuditRow.of, rows)), Pagination(total, limit, None, has_more, next_cursor))
 
-    def _find(self, words: str) -> Iterator[str]:
-        yield words
-        yield from (name for name in self._names if words.lower() in name.lower())
+    def _find(self, text: str) -> Iterator[str]:
+        yield text
+        yield from (name for name in self._names if text.lower() in name.lower())
 
     def verify(self, after: int | None, anchor: tuple[int, str] | None = None) -> ChainVerdict:
         """Verify the hash chain from its beginning or after the row `after`, up to the limit of one request.

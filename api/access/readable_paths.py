@@ -61,24 +61,24 @@ class ReadablePaths:
     """Checks paths for a reader. It opens no files."""
 
     def __init__(
-        self, places: Sequence[PathRule], owners: PathOwners, scope_of_owner: Callable[[str | None], ReadScope]
+        self, rules: Sequence[PathRule], owners: PathOwners, scope_of_owner: Callable[[str | None], ReadScope]
     ) -> None:
         """`scope_of_owner` returns the current scope of a task's owner."""
-        self._places = tuple(places)
+        self._rules = tuple(rules)
         self._owners = owners
         self.scope_of_owner = scope_of_owner
 
-    def check(self, texts: Iterable[RequestText], base: Path | None, sight: ReadScope) -> list[Finding]:
+    def check(self, texts: Iterable[RequestText], base: Path | None, scope: ReadScope) -> list[Finding]:
         """Return a mistake for each text that resolves to a path that the reader may not read.
 
         `base` is the trainer's working directory. None: the trainer is not installed, and opens no relative path.
         """
-        checker = _PathChecker(self._places, self._owners, sight, base)
+        checker = _PathChecker(self._rules, self._owners, scope, base)
         refused = dict.fromkeys(each.pointer for each in texts if not checker.may_train_on(each))
         return [Finding(at, _MESSAGE, _REMEDY, NOT_PERMITTED) for at in refused]
 
     def check_request(
-        self, request: TrainingRequest, trainer: Trainer, attempt: Path, sight: ReadScope
+        self, request: TrainingRequest, trainer: Trainer, attempt: Path, scope: ReadScope
     ) -> list[Finding]:
         """Return a mistake for each forbidden path in a request, or in the dataset files that it names.
 
@@ -88,36 +88,36 @@ class ReadablePaths:
             return []
         base = trainer.working_directory(attempt)
         # Dataset files are opened only if their own paths are permitted.
-        return self.check(list_texts(request), base, sight) or self.check(
-            _texts_in_files(trainer.list_dataset_files(request), base), base, sight
+        return self.check(list_texts(request), base, scope) or self.check(
+            _texts_in_files(trainer.list_dataset_files(request), base), base, scope
         )
 
-    def find_examined(self, text: str, sight: ReadScope) -> Path | None:
+    def find_examined(self, text: str, scope: ReadScope) -> Path | None:
         """Return the resolved path if the reader may have it examined as weights, else None.
 
         Readers with a limited scope may name only model directories and resources in their scope.
         """
-        checker = _PathChecker(self._places, self._owners, sight, None)
+        checker = _PathChecker(self._rules, self._owners, scope, None)
         real = checker.reach(text)
         return Path(real) if real is not None and checker.may_examine(real) else None
 
-    def may_register(self, real: Path, sight: ReadScope) -> bool:
+    def may_register(self, real: Path, scope: ReadScope) -> bool:
         """Return whether a directory may be registered as a dataset, which makes everything below it readable."""
-        checker = _PathChecker(self._places, self._owners, sight, None)
+        checker = _PathChecker(self._rules, self._owners, scope, None)
         return checker.may_read(str(real), is_of_dataset=True) and not checker.holds_protected(str(real))
 
 
 class _PathChecker:
     """Checks for one reader, with the current directories."""
 
-    def __init__(self, places: Sequence[PathRule], owners: PathOwners, sight: ReadScope, base: Path | None) -> None:
-        self._places = {}
-        for place in sorted(places, key=lambda each: -each.kind):
-            self._places[os.path.realpath(place.path)] = place.kind
+    def __init__(self, rules: Sequence[PathRule], owners: PathOwners, scope: ReadScope, base: Path | None) -> None:
+        self._rules = {}
+        for place in sorted(rules, key=lambda each: -each.kind):
+            self._rules[os.path.realpath(place.path)] = place.kind
         if base is not None:
-            self._places.setdefault(os.path.realpath(base), PathAccess.OPEN)
+            self._rules.setdefault(os.path.realpath(base), PathAccess.OPEN)
         self._owners = owners
-        self._sight = sight
+        self._scope = scope
         self._base = None if base is None else str(base)
         self._others: list[str] | None = None
 
@@ -145,20 +145,20 @@ class _PathChecker:
     def may_examine(self, real: str) -> bool:
         kind, rest = self._find(real)
         if kind in (None, PathAccess.OPEN):
-            return self._sight.sees_all and not real.startswith("/dev/")
+            return self._scope.sees_all and not real.startswith("/dev/")
         return kind is PathAccess.MODELS or self._may_read_own(kind, real, rest)
 
     def holds_protected(self, real: str) -> bool:
         """Return whether a protected directory, or one of another user, is below this one."""
-        shut = [path for path, kind in self._places.items() if kind <= PathAccess.LINKED]
+        shut = [path for path, kind in self._rules.items() if kind <= PathAccess.LINKED]
         return any(_is_below(path, real) for path in (*shut, *self._directories_of_others()))
 
     def _find(self, real: str) -> tuple[PathAccess | None, list[str]]:
         """Return the kind of the innermost directory that contains a path, and the parts of the path below it."""
-        found = max((path for path in self._places if _is_below(real, path)), key=len, default=None)
+        found = max((path for path in self._rules if _is_below(real, path)), key=len, default=None)
         if found is None:
             return None, []
-        return self._places[found], real[len(found) :].strip("/").split("/")
+        return self._rules[found], real[len(found) :].strip("/").split("/")
 
     def _may_read_own(self, kind: PathAccess | None, real: str, rest: list[str]) -> bool:
         if kind is PathAccess.TASKS:
@@ -172,12 +172,12 @@ class _PathChecker:
 
     def _sees_task(self, task_id: str) -> bool:
         try:
-            return self._sight.sees(self._owners.of_task(task_id))
+            return self._scope.sees(self._owners.of_task(task_id))
         except TaskNotFound:
             return False
 
     def _sees_weights(self, sha256: str) -> bool:
-        return any(self._sight.sees(owner) for owner in self._owners.of_weights(sha256))
+        return any(self._scope.sees(owner) for owner in self._owners.of_weights(sha256))
 
     def _is_of_others(self, real: str) -> bool:
         return any(_is_below(real, directory) for directory in self._directories_of_others())
@@ -185,9 +185,9 @@ class _PathChecker:
     def _directories_of_others(self) -> list[str]:
         if self._others is None:
             self._others = []
-            if not self._sight.sees_all:
+            if not self._scope.sees_all:
                 found = self._owners.registered_directories()
-                self._others = [os.path.realpath(path) for path, owner in found if not self._sight.sees(owner)]
+                self._others = [os.path.realpath(path) for path, owner in found if not self._scope.sees(owner)]
         return self._others
 
 

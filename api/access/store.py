@@ -153,7 +153,7 @@ class CredentialStore:
             key = _get_key(connection, key_id)
             if keeps_administrator and _is_last_administrator(connection, key, now):
                 raise LastAdministrator
-            note_change(about=key_id, before=_tell(key), after={"revoked_at": now, "revoked_by": by})
+            note_change(about=key_id, before=_audit_fields(key), after={"revoked_at": now, "revoked_by": by})
             values = {"revoked_at": to_seconds(now), "revoked_by": by}
             connection.execute(
                 update(keys).where((keys.c.key_id == key_id) & keys.c.revoked_at.is_(None)).values(values)
@@ -285,10 +285,10 @@ def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
         "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
     }
     connection.execute(insert(keys).values(row))
-    note_change(about=key.key_id, after=_tell(key))
+    note_change(about=key.key_id, after=_audit_fields(key))
 
 
-def _tell(key: AccessKey) -> dict[str, Any]:
+def _audit_fields(key: AccessKey) -> dict[str, Any]:
     """Return the values of a key that the audit stores."""
     names = ("user_id", "name", "role", "permissions", "created_by", "expires_at")
     return {name: getattr(key, name) for name in names}

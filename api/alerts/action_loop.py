@@ -34,7 +34,7 @@ class ActionLoop:
     def __init__(
         self,
         store: ActionStore,
-        deeds: ActionRunner,
+        runner: ActionRunner,
         holds: Holds,
         node: str,
         clock: Clock,
@@ -46,7 +46,7 @@ class ActionLoop:
         `note` stores an audit entry before it returns. `on_end` is called when an action is over.
         """
         self._store = store
-        self._deeds = deeds
+        self._runner = runner
         self._holds = holds
         self._node = node
         self._clock = clock
@@ -72,7 +72,7 @@ class ActionLoop:
         try:
             self._holds.end_orphans()
             for action in self._store.due(self._node, self._clock.now()):
-                if self._deeds.is_ready(action):
+                if self._runner.is_ready(action):
                     self._run(action)
         except DatabaseUnavailable as error:
             if not self._is_failing:
@@ -93,11 +93,11 @@ class ActionLoop:
             self._finish(action, token, result)
         else:
             at = again_at(result, self._clock.now())
-            self._store.look_again(action.action_id, token, result.state, result.result, at)
+            self._store.reschedule(action.action_id, token, result.state, result.result, at)
 
     def _do(self, action: AlertAction, token: str) -> StepResult:
         try:
-            return self._deeds.run_step(action, lambda: self._begin(action, token))
+            return self._runner.run_step(action, lambda: self._begin(action, token))
         except DatabaseUnavailable:
             # The lease expires, and then a server tries again.
             raise

@@ -142,7 +142,7 @@ class ActionRunner:
             return _ended(ActionState.FAILED, f"the task was asked to stop, but is still {task.status}")
         if task.stop is None:
             try:
-                self._stops.ask(task.task_id, False, None, action.actor)
+                self._stops.request_stop(task.task_id, False, None, action.actor)
             except (TaskNotStoppable, TaskNotFound):
                 # The task has just ended: the next step reports how.
                 return StepResult(action.state, action.result, CHECK_SECONDS)
@@ -187,7 +187,7 @@ class ActionRunner:
         alert = self._store.find_reason(action)
         if alert is None or alert.acknowledged_by is not None:
             return _ended(ActionState.SKIPPED, "the alert has ended or is acknowledged")
-        if self._ages.of(action) < NOTIFY_TIMEOUT_SECONDS and not self._store.is_told(action.alert_id):
+        if self._ages.of(action) < NOTIFY_TIMEOUT_SECONDS and not self._store.is_notified(action.alert_id):
             return StepResult(ActionState.WAITING, "waiting for the notifications to be delivered", CHECK_SECONDS)
         busy = self._idle.find_work()
         if busy is not None:

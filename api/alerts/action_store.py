@@ -67,7 +67,7 @@ class ActionStore:
             values = {"state": ActionState.UNDERWAY}
             return connection.execute(update(alert_actions).where(_held(action_id, token)).values(values)).rowcount == 1
 
-    def look_again(self, action_id: str, token: str, state: ActionState, result: str | None, at: datetime) -> None:
+    def reschedule(self, action_id: str, token: str, state: ActionState, result: str | None, at: datetime) -> None:
         """Release an action until its next step."""
         values = {
             "state": state,
@@ -132,7 +132,7 @@ class ActionStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else read_alert(row)
 
-    def is_told(self, alert_id: str) -> bool:
+    def is_notified(self, alert_id: str) -> bool:
         """Return whether no notification of an alert still waits for delivery."""
         joined = alert_notifications.outerjoin(
             alert_deliveries, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id

@@ -48,7 +48,7 @@ class EmergencyNotifier:
         """Stop the thread."""
         self._thread.stop(timeout=0.5)
 
-    def look(self, rule: AlertRule | None, table: FactTable | None, channels: KnownChannels) -> None:
+    def check(self, rule: AlertRule | None, table: FactTable | None, channels: KnownChannels) -> None:
         """Send a message if the state has changed since the last call."""
         if rule is None or table is None or table.scope is not RuleScope.SERVICE or not rule.enabled:
             return
@@ -102,7 +102,7 @@ class EmergencyNotifier:
             severity=rule.severity,
             rule_id=rule.rule_id,
             fingerprint=f"{rule.rule_id}@{target.key}"[:16],
-            title=f"{rule.title}: {target.words.get('name', target.key)}",
+            title=f"{rule.title}: {target.summary_values.get('name', target.key)}",
             summary=fill(rule.summary, table, 0),
             remedy=fill(rule.remedy, table, 0),
             link=rule.link,

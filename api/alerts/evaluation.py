@@ -152,7 +152,7 @@ def fill(text: str, table: FactTable, index: int) -> str:
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
-        for known in (target.words, target.labels):
+        for known in (target.summary_values, target.labels):
             if name in known:
                 return known[name]
         if name not in table.columns:

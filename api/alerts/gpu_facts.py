@@ -232,7 +232,7 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     index = reading.index if reading.index is not None else "?"
     title = f"GPU {index} on {gpu.node}" if state.is_fleet else f"GPU {index}"
     labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": gpu.node}
-    words = {
+    summary_values = {
         "name": f"GPU {reading.index} {name} on {gpu.node}",
         "gpu": title,
         "health": "; ".join(health.reasons) or "healthy",
@@ -241,8 +241,8 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     }
     key, task = f"{gpu.node}/{reading.uuid}", gpu.task
     if task is None or not task.is_started_here:
-        return AlertTarget(key, labels, words)
-    return AlertTarget(key, labels, words, subject=Subject(task.task_id, task.owner))
+        return AlertTarget(key, labels, summary_values)
+    return AlertTarget(key, labels, summary_values, subject=Subject(task.task_id, task.owner))
 
 
 def _sentence(text: str) -> str:

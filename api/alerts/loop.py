@@ -165,7 +165,7 @@ class AlertLoop:
 
     def _check_database(self) -> None:
         tables = self._board.tables([RuleScope.SERVICE], self._channels.values())
-        self._emergency.look(self._rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._secrets)
+        self._emergency.check(self._rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._secrets)
 
     def _round(self) -> None:
         self._read_changes()
@@ -288,14 +288,14 @@ class AlertLoop:
             alert, rule = track.alert, self._rules.get(key[0])
             if alert.state is not AlertState.FIRING or drafts.get(key) is not None or alert.muted_by is not None:
                 continue
-            if not used.issuperset(alert.told):
-                drafts.of(key, track).change(told=tuple(each for each in alert.told if each in used))
+            if not used.issuperset(alert.notified):
+                drafts.of(key, track).change(notified=tuple(each for each in alert.notified if each in used))
             reached = (
                 channel.channel_id
                 for channel in self._channels.values()
                 if is_reached(channel, alert, rule, track.target)
             )
-            if any(channel_id not in alert.told for channel_id in reached):
+            if any(channel_id not in alert.notified for channel_id in reached):
                 drafts.of(key, track)
 
     def _store_drafts(self, section: Section, drafts: list[Draft], now: datetime) -> None:

@@ -41,7 +41,7 @@ class Senders(Protocol):
         """Start to send a delivery. Return False if all senders are busy."""
         ...
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Do periodic work. Called in every round of the outbox."""
         ...
 
@@ -60,7 +60,7 @@ class FakeSenders:
         self.carried.append(delivery_id)
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Do nothing."""
 
 
@@ -98,7 +98,7 @@ class Outbox:
 
     def run_once(self) -> None:
         """Run one round, if anything may be due."""
-        self._carriers.look()
+        self._carriers.check()
         monotonic = self._clock.monotonic()
         if monotonic < self._next_poll:
             return

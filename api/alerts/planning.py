@@ -29,7 +29,7 @@ class Planner:
         """Add notifications to a draft, and record the notified channels."""
         kinds, alert = draft.kinds, draft.after
         if NotificationKind.FLAPPING in kinds:
-            self._notify(draft, self._reached(draft, rule, target) | set(alert.told), NotificationKind.FLAPPING)
+            self._notify(draft, self._reached(draft, rule, target) | set(alert.notified), NotificationKind.FLAPPING)
         elif alert.flapping_since is not None:
             return
         elif alert.state is AlertState.RESOLVED:
@@ -44,12 +44,12 @@ class Planner:
         is_silenced = (draft.after.muted_by or "").startswith(SILENCE)
         target = draft.track.target
         is_recovery = (rule is None or not rule.is_event) and (target is None or not target.has_failed)
-        notified = [self.channels[each] for each in draft.after.told if each in self.channels]
+        notified = [self.channels[each] for each in draft.after.notified if each in self.channels]
         if is_recovery and not is_silenced:
             for channel in notified:
                 if channel.enabled and channel.settings.send_resolved:
                     self._add(draft, channel, NotificationKind.RESOLVED)
-        draft.change(told=(), muted_by=None)
+        draft.change(notified=(), muted_by=None)
 
     def _plan_firing(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
         alert = draft.after
@@ -57,7 +57,7 @@ class Planner:
             return
         kind = NotificationKind.CALM if NotificationKind.CALM in draft.kinds else NotificationKind.FIRING
         reached = self._reached(draft, rule, target)
-        fresh = reached if kind is NotificationKind.CALM else reached - set(alert.told)
+        fresh = reached if kind is NotificationKind.CALM else reached - set(alert.notified)
         self._notify(draft, fresh, kind)
 
     def remind(self, draft: Draft) -> None:
@@ -65,12 +65,12 @@ class Planner:
         alert, now = draft.after, draft.track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return
-        for channel_id in alert.told:
+        for channel_id in alert.notified:
             channel = self.channels.get(channel_id)
             if channel is not None and channel.enabled and is_repeat_due(alert, channel.settings, now):
                 self._add(draft, channel, NotificationKind.REPEAT)
         if draft.notifications:
-            draft.change(told_at=now)
+            draft.change(notified_at=now)
 
     def has_reminder(self, track: Track) -> bool:
         """Return whether `remind` would add anything."""
@@ -78,7 +78,7 @@ class Planner:
         if not needs_reminding(alert):
             return False
         return any(
-            channel.enabled and channel.channel_id in alert.told and is_repeat_due(alert, channel.settings, now)
+            channel.enabled and channel.channel_id in alert.notified and is_repeat_due(alert, channel.settings, now)
             for channel in self.channels.values()
         )
 
@@ -92,7 +92,8 @@ class Planner:
             self._add(draft, self.channels[channel_id], kind)
         if known:
             draft.change(
-                told=tuple(sorted({*draft.after.told, *known})), told_at=draft.track.now(self.monotonic, self.now)
+                notified=tuple(sorted({*draft.after.notified, *known})),
+                notified_at=draft.track.now(self.monotonic, self.now),
             )
 
     def _add(self, draft: Draft, channel: Channel, kind: NotificationKind) -> None:
@@ -129,7 +130,7 @@ def is_reached(channel: Channel, alert: Alert, rule: AlertRule | None, target: A
     if not channel.enabled or alert.labels.get("channel_id") == channel.channel_id:
         # The other channels report that this channel is broken.
         return False
-    if target is not None and channel.name in target.channels and alert.rule_id in target.told_of:
+    if target is not None and channel.name in target.channels and alert.rule_id in target.notified_of:
         return True
     if channel.is_from_environment and alert.rule_id in _ENVIRONMENT_RULES:
         return True
@@ -155,10 +156,10 @@ def is_repeat_due(alert: Alert, settings: ChannelSettings, now: datetime) -> boo
         Severity.WARNING: settings.repeat_warning_seconds,
     }
     interval = intervals.get(alert.severity)
-    if interval is None or alert.fired_at is None or alert.told_at is None:
+    if interval is None or alert.fired_at is None or alert.notified_at is None:
         return False
     fired = alert.fired_at
-    return (now - fired).total_seconds() // interval > (alert.told_at - fired).total_seconds() // interval
+    return (now - fired).total_seconds() // interval > (alert.notified_at - fired).total_seconds() // interval
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:

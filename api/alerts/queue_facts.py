@@ -40,12 +40,12 @@ class QueueFacts:
             "stuck_seconds": [self._stuck(None if is_held else first, state)],
             "hold_seconds": [0.0 if oldest is None else ages[oldest]],
         }
-        words = {
+        summary_values = {
             "name": "queue",
             "first": "nothing" if first is None else describe_task(first),
             "hold": "no hold" if oldest is None else _describe(oldest),
         }
-        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, words),), columns)
+        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, summary_values),), columns)
 
     def _stuck(self, first: TaskSummary | None, state: GPUState) -> float:
         """Return the seconds for which the same task has been first in the queue while its GPUs are available."""

@@ -93,8 +93,8 @@ def _handling_row(alert: Alert) -> dict[str, Any]:
         "muted_by": alert.muted_by,
         "flips": list(alert.flips),
         "flapping_since": _seconds(alert.flapping_since),
-        "told": list(alert.told),
-        "told_at": _seconds(alert.told_at),
+        "told": list(alert.notified),
+        "told_at": _seconds(alert.notified_at),
         "bound": None if alert.bound is None else asdict(alert.bound),
     }
 
@@ -132,8 +132,8 @@ def read_alert(row: Row[Any]) -> Alert:
         muted_by=row.muted_by,
         flips=tuple(row.flips),
         flapping_since=maybe_time(row.flapping_since),
-        told=tuple(row.told),
-        told_at=maybe_time(row.told_at),
+        notified=tuple(row.told),
+        notified_at=maybe_time(row.told_at),
         delivered_at=maybe_time(getattr(row, "delivered_at", None)),
         bound=None if row.bound is None else _SUBJECT.validate_python(row.bound),
     )
@@ -177,13 +177,13 @@ def notification_row(notification: AlertNotification, alert: Alert, now: datetim
         "kind": notification.kind,
         "severity": notification.severity,
         "group_key": clean(notification.group_key)[:200],
-        "told": dump_snapshot(tell(notification, alert)),
+        "told": dump_snapshot(take_snapshot(notification, alert)),
         "created_at": to_seconds(now),
         "not_before": to_seconds(notification.not_before),
     }
 
 
-def tell(notification: AlertNotification, alert: Alert) -> AlertSnapshot:
+def take_snapshot(notification: AlertNotification, alert: Alert) -> AlertSnapshot:
     """Return the snapshot of an alert for a notification."""
     return AlertSnapshot(
         alert_id=alert.alert_id,

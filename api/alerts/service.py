@@ -108,8 +108,8 @@ class AlertService:
 
     def _find(self, alert_id: str) -> Alert:
         check_id(alert_id, "alert")
-        alert, sight = self._store.get(alert_id), current_scope.get()
-        if alert.scope in PERSONAL and not sight.sees(alert.owner):
+        alert, scope = self._store.get(alert_id), current_scope.get()
+        if alert.scope in PERSONAL and not scope.sees(alert.owner):
             raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
         return alert
 

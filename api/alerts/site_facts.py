@@ -152,13 +152,13 @@ class ServiceFacts:
             "clock_offset": [self._clock_offset(monotonic, now)],
             "idle": [self._find_idle()],
         }
-        words = {
+        summary_values = {
             "name": self._node,
             "node": self._node,
             "source_problem": "no problem" if problem is None else text_of(problem),
             "database_problem": "no problem" if trouble is None else trouble.detail,
         }
-        return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, words),), columns)
+        return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, summary_values),), columns)
 
     def _clock_offset(self, monotonic: float, now: datetime) -> float:
         if monotonic - self._read_at >= _CLOCK_SECONDS:
@@ -229,7 +229,7 @@ def _silence(part: NodePart, now: float) -> float:
     After a restart of this server the value is unknown at first: an alert stays as it is until the machine reports, or
     has not reported for long enough.
     """
-    silent = max(0.0, now - part.heard)
+    silent = max(0.0, now - part.reported_at)
     return silent if part.has_reported or silent > UNREPORTED_SECONDS else UNKNOWN
 
 
@@ -272,8 +272,8 @@ def _action_target(action: AlertAction) -> AlertTarget:
     labels["alert_id"] = action.alert_id
     if action.kind.is_of_task and action.about is not None:
         labels["task_id"] = action.about
-    words = {"name": f"{action.kind} for {about}", "about": about, "why": action.result or "unknown"}
-    return AlertTarget(action.action_id, labels, words, action.owner)
+    summary_values = {"name": f"{action.kind} for {about}", "about": about, "why": action.result or "unknown"}
+    return AlertTarget(action.action_id, labels, summary_values, action.owner)
 
 
 def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:

@@ -94,14 +94,14 @@ class AlertStateMachine:
             elif alert.state is AlertState.PENDING:
                 track.breaching_since = monotonic - max(0.0, (now - alert.since).total_seconds())
             if track.fired_at is None and alert.fired_at is not None:
-                track.fired_at = monotonic - self._age_since(alert.fired_at, alert.told_at)
+                track.fired_at = monotonic - self._age_since(alert.fired_at, alert.notified_at)
             self.tracks[key] = track
         if is_start:
             self._settled_at = monotonic + self._settle_seconds
 
-    def _age_since(self, fired_at: datetime, told_at: datetime | None) -> float:
+    def _age_since(self, fired_at: datetime, notified_at: datetime | None) -> float:
         """Return the seconds for which a loaded alert has fired: at least until it was last notified."""
-        latest = self._clock.steady.now() if told_at is None else max(self._clock.steady.now(), told_at)
+        latest = self._clock.steady.now() if notified_at is None else max(self._clock.steady.now(), notified_at)
         return max(0.0, (latest - fired_at).total_seconds())
 
     def step(self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable]) -> Drafts:
@@ -345,7 +345,10 @@ class AlertStateMachine:
         if rank(severity) > rank(alert.severity):
             draft = drafts.of(key, track)
             draft.change(
-                f"the severity is now {severity}", severity=severity, summary=fill(rule.summary, table, index), told=()
+                f"the severity is now {severity}",
+                severity=severity,
+                summary=fill(rule.summary, table, index),
+                notified=(),
             )
             draft.kinds.append(NotificationKind.FIRING)
         if value is None or value == alert.value:
@@ -405,4 +408,4 @@ def _is_same_incident(track: Track, at: Moment) -> bool:
 
 
 def _title(rule: AlertRule, target: AlertTarget) -> str:
-    return f"{rule.title}: {target.words.get('name', target.key)}"
+    return f"{rule.title}: {target.summary_values.get('name', target.key)}"

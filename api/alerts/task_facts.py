@@ -221,7 +221,7 @@ class TaskFacts:
         title = describe_task(task)
         view = None if task.progress is None else task.progress.progress
         loss = None if task.progress is None else task.progress.metrics.current_loss
-        words = {
+        summary_values = {
             "name": title,
             "task": title,
             "gpus": str(task.gpu_count),
@@ -238,7 +238,9 @@ class TaskFacts:
         rules = tuple(rule for value in selected for rule in NOTIFY_RULES.get(value, ()))
         subject = Subject(task.task_id, task.owner, task.attempts)
         has_failed = task.status is TaskStatus.FAILED
-        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject, has_failed)
+        return AlertTarget(
+            task.task_id, labels, summary_values, task.owner, tuple(channels), rules, subject, has_failed
+        )
 
 
 def _describe_cause(cause: Cause | None) -> dict[str, str]:

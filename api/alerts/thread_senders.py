@@ -52,7 +52,7 @@ class ThreadSenders:
             thread.trigger()
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """End attempts that exceed their time limit."""
         self._courier.end_overdue()
 

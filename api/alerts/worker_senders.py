@@ -126,9 +126,9 @@ class WorkerSenders:
         self._probe = (delivery_id, probed_at, now) if now - probed_at < REPUBLISH_SECONDS else None
         return self._probe is not None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Forget old rows, and end the fallback if a worker has taken the probe."""
-        self._local.look()
+        self._local.check()
         if self._probe is not None and self._clock.monotonic() - self._probe[2] > TAKEN_SECONDS:
             logger.info("workers take deliveries again")
             self._is_fallback, self._probe = False, None

@@ -26,11 +26,11 @@ def start_download(json_data: StartDownload) -> Response:
     Name a model type and variant, of which only the files that the trainer opens are downloaded; or a repository and
     files; or a URL and SHA-256. Each file is verified before it appears under its name below MODELS_ROOT.
     """
-    asks = current_principal.get()
+    principal = current_principal.get()
     if before := earlier_result():
         made = services().downloads.get(before.about)
     else:
-        made = services().downloads.start(json_data.order(), json_data.secret(), asks, idempotency_scope())
+        made = services().downloads.start(json_data.order(), json_data.secret(), principal, idempotency_scope())
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/download/{made.download_id}"})
 
 

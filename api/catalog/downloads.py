@@ -53,7 +53,7 @@ class DownloadService(TransferService[DownloadView]):
         self._rules = rules
 
     def start(
-        self, order: DownloadOrder, token: str | None, asks: Principal, idempotency_key: str | None = None
+        self, order: DownloadOrder, token: str | None, principal: Principal, idempotency_key: str | None = None
     ) -> DownloadView:
         """Create a task that downloads. The token is stored in the task's secrets file only.
 
@@ -71,10 +71,10 @@ class DownloadService(TransferService[DownloadView]):
             name,
             order.as_config(),
             request.as_json(),
-            partial(_lay_out_allowance, self._storage_left(asks.owner)),
+            partial(_lay_out_allowance, self._storage_left(principal.owner)),
             variable,
         )
-        task_id = self._transfers.start(work, token, asks, idempotency_key)
+        task_id = self._transfers.start(work, token, principal, idempotency_key)
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
 

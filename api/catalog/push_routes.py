@@ -25,12 +25,12 @@ def start_push(name: str, version: str, json_data: StartPush) -> Response:
     One commit adds the file, its samples and a generated model card. Files that the repository already has are not
     sent again. If it has all of them, nothing is committed.
     """
-    asks = current_principal.get()
+    principal = current_principal.get()
     order, token = json_data.order(), json_data.secret()
     if before := earlier_result():
         made = services().pushes.get(before.about)
     else:
-        made = services().pushes.start(name, version, order, token, asks, idempotency_scope())
+        made = services().pushes.start(name, version, order, token, principal, idempotency_scope())
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/push/{made.push_id}"})
 
 

@@ -102,7 +102,7 @@ class PushService(TransferService[PushView]):
         version: str,
         order: PushOrder,
         token: str | None,
-        asks: Principal,
+        principal: Principal,
         idempotency_key: str | None = None,
     ) -> PushView:
         """Create a task that pushes a version. The token is stored in the task's secrets file only.
@@ -132,7 +132,7 @@ class PushService(TransferService[PushView]):
             {**request.as_json(), "model": name, "version": found.ordinal},
             lambda output: self._lay_out(output, found, samples, card),
         )
-        task_id = self._transfers.start(work, token, asks, idempotency_key)
+        task_id = self._transfers.start(work, token, principal, idempotency_key)
         logger.info("push submitted", extra={"task_id": task_id, "model": name, "version": found.ordinal})
         return self.get(task_id)
 

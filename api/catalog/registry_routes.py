@@ -52,11 +52,11 @@ def register_model(json_data: RegisterModel) -> Response:
     and the origin is stored with the version. The service keeps its own copy of the file.
     """
     given = json_data.model_dump(exclude={"name", "task_id", "artifact"})
-    asks = current_principal.get()
+    principal = current_principal.get()
     if (before := earlier_result()) and before.version is not None:
         made = services().registry.get_version(json_data.name, str(before.version))
     else:
-        made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, asks, **given)
+        made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, principal, **given)
     location = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
     return answer(made, 201, "registered", {"Location": location})
 
@@ -168,10 +168,10 @@ def write_model_metadata(name: str, version: str, json_data: WriteMetadata) -> R
     The header gets metadata that the trainer omits, under the keys that other programs read: name, base model, rank,
     epoch or step, task and trigger word. The tensors stay the same.
     """
-    asks = current_principal.get()
+    principal = current_principal.get()
     if (before := earlier_result()) and before.version is not None:
         made = services().registry.get_version(name, str(before.version))
     else:
-        made = services().registry.write_metadata(name, version, json_data.trigger, json_data.metadata, asks)
+        made = services().registry.write_metadata(name, version, json_data.trigger, json_data.metadata, principal)
     location = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
     return answer(made, 201, "written", {"Location": location})

@@ -99,8 +99,8 @@ class CatalogService:
         """
         self._check_place(model_id, key)
         path = self._find(text)
-        look = self._examine_directory if os.path.isdir(path) else self._examine_file
-        placed = self._place(look(path, text), model_id, key)
+        examine = self._examine_directory if os.path.isdir(path) else self._examine_file
+        placed = self._place(examine(path, text), model_id, key)
         if model_id is None or key is None:
             return placed
         # The trainer uses the name of a link, not that of its target.

@@ -75,23 +75,23 @@ class TransferWork:
 class Transfers:
     """Tasks of one kind, run by the trainer of this name."""
 
-    def __init__(self, means: TaskResources, kind: TaskType, trainer: str) -> None:
-        self._means = means
+    def __init__(self, resources: TaskResources, kind: TaskType, trainer: str) -> None:
+        self._resources = resources
         self._kind = kind
         self._trainer = trainer
 
     def find_by_key(self, idempotency_key: str | None) -> str | None:
         """Return the id of the task that was created with this key; None without one."""
-        first = self._means.tasks.find_by_key(idempotency_key)
+        first = self._resources.tasks.find_by_key(idempotency_key)
         return None if first is None else first.task_id
 
-    def start(self, work: TransferWork, token: str | None, asks: Principal, idempotency_key: str | None) -> str:
+    def start(self, work: TransferWork, token: str | None, principal: Principal, idempotency_key: str | None) -> str:
         """Create a task and return its id. The token is stored in the task's secrets file only.
 
         Raises InsufficientStorage, QuotaExceeded, OSError.
         """
-        means = self._means
-        shortage = find_shortage(means.storage_root, means.min_free_mb)
+        resources = self._resources
+        shortage = find_shortage(resources.storage_root, resources.min_free_mb)
         if shortage is not None:
             raise shortage
         request = TrainingRequest(
@@ -102,17 +102,17 @@ class Transfers:
             max_retries=_MAX_RETRIES,
             retry_on=_RETRIED,
         )
-        self._require_storage(asks.owner, request)
-        task_id = new_task_id(TASK_ID_KINDS[self._kind], means.clock.now())
+        self._require_storage(principal.owner, request)
+        task_id = new_task_id(TASK_ID_KINDS[self._kind], resources.clock.now())
         plan = TrainingPlan(self._trainer, request.model_type, 0)
-        new = NewTask(task_id, self._trainer, request, plan, None, idempotency_key, asks.owner, self._kind)
-        self._submit(new, work, token, asks.actor)
+        new = NewTask(task_id, self._trainer, request, plan, None, idempotency_key, principal.owner, self._kind)
+        self._submit(new, work, token, principal.actor)
         return task_id
 
     def _require_storage(self, owner: str | None, request: TrainingRequest) -> None:
         """Check the owner's storage quota. A push stores nothing here. Raises QuotaExceeded."""
         if self._kind is TaskType.DOWNLOAD:
-            self._means.intake.require(owner, request)
+            self._resources.intake.require(owner, request)
 
     def _submit(self, new: NewTask, work: TransferWork, token: str | None, actor: str) -> None:
         """Write the files of a task and queue it; on an error, remove the files."""
@@ -122,38 +122,38 @@ class Transfers:
             work.lay_out(files.output)
             write(str(files.output / REQUEST_FILE), orjson.dumps(dict(work.program_request)), levels=LEVELS)
             files.store_secrets({work.token_variable: token} if token else {})
-            self._means.intake.create(new, actor)
+            self._resources.intake.create(new, actor)
         except (OSError, Conflict):
             remove_tree(str(files.root), levels=0)
             raise
-        self._means.wake()
+        self._resources.wake()
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def pause(self, task_id: str, actor: str) -> None:
         """Ask a task to stop. Its partial results stay. Raises TaskNotFound, TaskNotStoppable."""
-        self._means.tasks.get_summary(task_id)
-        self._means.stops.ask(task_id, force=False, timeout_seconds=None, actor=actor)
+        self._resources.tasks.get_summary(task_id)
+        self._resources.stops.request_stop(task_id, force=False, timeout_seconds=None, actor=actor)
 
     def cancel(self, task_id: str, actor: str) -> None:
         """Cancel a queued, running, paused or failed task, so that it cannot be resumed.
 
         Raises TaskNotFound, TaskNotStoppable.
         """
-        if self._means.tasks.get_summary(task_id).status not in (TaskStatus.STOPPED, TaskStatus.FAILED):
+        if self._resources.tasks.get_summary(task_id).status not in (TaskStatus.STOPPED, TaskStatus.FAILED):
             self.pause(task_id, actor)
         files = self.files(task_id)
         make_directory(str(files.output), levels=LEVELS)
         write(str(files.output / CANCELLED), b"{}", levels=LEVELS)
         remove(str(files.secrets), levels=1)
         # Another request may have resumed the task before the file was written. Later requests are rejected.
-        if self._means.tasks.get_summary(task_id).status in _NOT_STOPPING:
+        if self._resources.tasks.get_summary(task_id).status in _NOT_STOPPING:
             self.pause(task_id, actor)
 
     def resume(self, task_id: str, actor: str) -> None:
         """Resume a paused or failed task. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
-        means, now = self._means, self._means.clock.now()
-        task = means.tasks.get(task_id)
+        resources, now = self._resources, self._resources.clock.now()
+        task = resources.tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         if task.status is TaskStatus.COMPLETED or self.is_cancelled(task_id):
@@ -161,28 +161,28 @@ class Transfers:
         self._require_storage(task.owner, task.request)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name="the stored files")
         again = (task_id, ResumeOptions(), task.request, task.plan, now, actor, message)
-        means.intake.enqueue(task.owner, lambda bound: means.tasks.enqueue_again(*again, bound))
+        resources.intake.enqueue(task.owner, lambda bound: resources.tasks.enqueue_again(*again, bound))
         if self.is_cancelled(task_id):
             # Another request cancelled the task at the same time.
             self.pause(task_id, actor)
             raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
-        means.wake()
+        resources.wake()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> tuple[TaskSummary, ProgressReport]:
         """Return a task and its progress. Raises TaskNotFound."""
-        task, attempts = self._means.attempts.with_task(task_id)
-        return task, self._means.progress.live(task, attempts) or task.progress or NO_PROGRESS
+        task, attempts = self._resources.attempts.with_task(task_id)
+        return task, self._resources.progress.live(task, attempts) or task.progress or NO_PROGRESS
 
     def get_page(self, page: PageRequest, pushed_model: str | None = None) -> Page[TaskSummary]:
         """Return a page of the tasks that the user may see, newest first; of pushes, optionally those of one model."""
         wanted = TaskFilter((), seen_by=current_scope.get().only_of, pushed_model=pushed_model)
-        return read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
+        return read_page(lambda *cut: self._resources.tasks.page(wanted, *cut), lambda row: row.serial, page)
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
         """Return why a task is queued; None if it is not."""
-        return self._means.dispatcher.why_waiting(task)
+        return self._resources.dispatcher.why_waiting(task)
 
     def is_cancelled(self, task_id: str) -> bool:
         """Return whether a task was cancelled."""
@@ -208,7 +208,7 @@ class Transfers:
 
     def files(self, task_id: str) -> TaskFiles:
         """Return the paths of a task's files."""
-        return task_files(self._means.storage_root, task_id)
+        return task_files(self._resources.storage_root, task_id)
 
 
 def whole(values: Mapping[str, Any], name: str) -> int | None:

@@ -53,8 +53,8 @@ def _restore(arguments: Sequence[str]) -> int:
         raise ConfigError("restore needs the FILE of a backup")
     restored = restore_backup(config, file, replaces)
     print(f"The backup of {restored.made_at} is restored. The next start of a server adopts running tasks.")
-    if restored.kept is not None:
-        print(f"The previous database is kept: {restored.kept}.")
+    if restored.previous is not None:
+        print(f"The previous database is kept: {restored.previous}.")
     if restored.former_root != str(config.storage_root.absolute()):
         print(f"The files of tasks were in {restored.former_root}; trainings still refer to that path.")
     if restored.revived:

@@ -28,7 +28,7 @@ def build_action_loop(
 ) -> ActionLoop:
     """Build the loop without starting it."""
     store = ActionStore(database)
-    deeds = ActionRunner(
+    runner = ActionRunner(
         training.stops,
         training.service,
         training.holds,
@@ -44,7 +44,7 @@ def build_action_loop(
         for record in audit.append([entry]):
             log(record)
 
-    return ActionLoop(store, deeds, training.holds, node, clock, note, on_end)
+    return ActionLoop(store, runner, training.holds, node, clock, note, on_end)
 
 
 def _build_command(config: Config) -> IdleCommand | None:

@@ -105,11 +105,11 @@ class AlertParts:
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         facts = GPUFacts(clock)
-        told = ReportingMachines(AlertFactStore(database), facts, node, clock)
-        self.board = self._create_board(config, database, sources, node, facts, told)
+        machines = ReportingMachines(AlertFactStore(database), facts, node, clock)
+        self.board = self._create_board(config, database, sources, node, facts, machines)
         self.dead_man = _create_dead_man(config, clock)
         own = ServerIdentity.own(node, root)
-        self.loop = self._create_loop(_create_sections(database, own, told, config.gpu_monitor_interval, clock))
+        self.loop = self._create_loop(_create_sections(database, own, machines, config.gpu_monitor_interval, clock))
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
@@ -169,7 +169,7 @@ class AlertParts:
         sources: AlertSources,
         node: str,
         gpu_facts: GPUFacts,
-        told: ReportingMachines,
+        machines: ReportingMachines,
     ) -> FactTables:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
         gpus, watch, access = sources.gpus, sources.watch, sources.access
@@ -188,13 +188,13 @@ class AlertParts:
             self.action_store,
             people,
             self._clock,
-            told,
+            machines,
         )
 
-    def _note_changes(self, is_told: bool) -> None:
+    def _note_changes(self, is_published: bool) -> None:
         self.news.wake()
         self.actions.wake()
-        if is_told:
+        if is_published:
             self.outbox.wake()
 
     def _note_news(self) -> None:
@@ -299,7 +299,7 @@ def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
 
 
 def _create_sections(
-    database: Database, own: ServerIdentity, told: ReportingMachines, interval: float, clock: Clock
+    database: Database, own: ServerIdentity, machines: ReportingMachines, interval: float, clock: Clock
 ) -> tuple[Section, Section]:
     """Return two sections of alerts: those of this machine, and those shared by all servers on the database."""
 
@@ -312,7 +312,7 @@ def _create_sections(
         return alert.scope.is_of_machine and alert.labels.get("node") == own.node
 
     def is_shared(alert: Alert) -> bool:
-        return not alert.scope.is_of_machine or told.owns(alert)
+        return not alert.scope.is_of_machine or machines.owns(alert)
 
     settle = 2 * interval
     return (

@@ -45,7 +45,7 @@ class Restored:
     """The result of a restore."""
 
     made_at: str  #: when the backup was made
-    kept: str | None  #: where the previous database is stored
+    previous: str | None  #: where the previous database is stored
     former_root: str  #: the storage root of the backed-up server, which contains the files of its tasks
     revived: tuple[str, ...]  #: keys that are active now and were not in the previous database
     is_former_known: bool  #: whether the previous database could be read; if not, `revived` has all active keys
@@ -59,7 +59,7 @@ def make_backup(config: Config, target: Path | None, replaces: bool, now: dateti
     now = now or datetime.now(UTC)
     root = config.storage_root.absolute()
     database = _database(config)
-    with _said(f"the backup cannot be written ({root})"):
+    with _explain_errors(f"the backup cannot be written ({root})"):
         if target is None:
             target = root / "backups" / f"diffusion-pipe-api-{_stamp(now)}.tar.gz"
             make_private_directory(target.parent)
@@ -83,7 +83,7 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
     """
     root, now = config.storage_root.absolute(), now or datetime.now(UTC)
     database = _database(config)
-    with _said(f"the backup cannot be restored ({root})"):
+    with _explain_errors(f"the backup cannot be restored ({root})"):
         make_private_directory(root)
         place = _file(database).parent if database.is_sqlite else root
         with _no_server(root), work_directory(RESTORE, place) as work:
@@ -93,16 +93,16 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
             note = AuditEntry(now, OPERATOR, "restore", object=source.name, after={"made_at": backup.facts.made_at})
             suffix = f"before-restore-{_stamp(now)}"
             if database.is_sqlite:
-                kept, revived = _restore_sqlite(backup, _file(database), replaces, suffix, note, former)
+                previous, revived = _restore_sqlite(backup, _file(database), replaces, suffix, note, former)
             else:
                 schema = suffix.replace("-", "_").lower()
-                kept = _postgres(database).restore(backup.database, schema, replaces)
-                kept = kept and f"the schema {kept}"
+                previous = _postgres(database).restore(backup.database, schema, replaces)
+                previous = previous and f"the schema {previous}"
                 revived = _note_restore(database, note, former)
             if backup.node is not None and not (root / NODE).exists():
                 write_private(root / NODE, backup.node, levels=0)
     facts = backup.facts
-    return Restored(facts.made_at, kept, facts.storage_root, revived, is_former_known=former is not None)
+    return Restored(facts.made_at, previous, facts.storage_root, revived, is_former_known=former is not None)
 
 
 def _restore_sqlite(
@@ -112,8 +112,8 @@ def _restore_sqlite(
     refuse_existing(file, replaces)
     # Recorded in the copy, so that the restored database is never without the audit entry.
     revived = _note_restore(Database(sqlite_url(backup.database)), note, former)
-    kept = replace_sqlite(file, backup.database, f".{suffix}")
-    return None if kept is None else str(kept), revived
+    previous = replace_sqlite(file, backup.database, f".{suffix}")
+    return None if previous is None else str(previous), revived
 
 
 def _find_keys(database: Database, now: datetime) -> set[str] | None:
@@ -203,7 +203,7 @@ def _stamp(now: datetime) -> str:
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def _explain_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

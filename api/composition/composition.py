@@ -111,7 +111,7 @@ class Runtime:
             check_paths(self._trainer_user, self.config, self.database)
         self._reserve = DiskReserve(self._root / "reserve")
         self.storage_watch = StorageWatch(self.database, self._reserve)
-        self._paths = build_readable_paths(self.config, self.database, self._sight_of_owner)
+        self._paths = build_readable_paths(self.config, self.database, self._scope_of_owner)
         self._tasks, self._attempts = TaskStore(self.database), AttemptStore(self.database)
 
     def _build_gpus(self, process_metrics: ProcessMetrics) -> None:
@@ -207,7 +207,7 @@ class Runtime:
             self.config.storage_root,
             self._node.name,
             lambda: self.storage_watch.trouble,
-            TrainingSetup(tuple(training.trainers.values()), training.wishes),
+            TrainingSetup(tuple(training.trainers.values()), training.cluster_nodes),
         )
         self._gpus.subscribe(self._system.note_state)
 
@@ -260,7 +260,7 @@ class Runtime:
             system=self._system,
             nodes=self.nodes,
             servers=self.servers,
-            strays=training.strays,
+            orphans=training.orphans,
             holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
@@ -289,7 +289,7 @@ class Runtime:
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
 
-    def _sight_of_owner(self, owner: str | None) -> ReadScope:
+    def _scope_of_owner(self, owner: str | None) -> ReadScope:
         return self.access.authority.scope_of_owner(owner)
 
     def _wake_training(self) -> None:
@@ -327,7 +327,7 @@ class Runtime:
         self.nodes.start()
         self.servers.start()
         self.live.start()
-        self.work.harvester.start()
+        self.work.recorder.start()
         self.training_loop.start()
         self.library.start()
         self.alerts.start()
@@ -336,7 +336,7 @@ class Runtime:
         """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
         self.training_loop.stop()
-        self.work.harvester.stop()
+        self.work.recorder.stop()
         self.library.stop()
         self.live.stop()
         self.servers.stop()

@@ -66,10 +66,10 @@ class DatasetParts:
         cached = DatasetCacheStore(database)
         self.caches = DatasetCaches(cached, by_name, root, are_apart=trainers_group is not None)
 
-        def tell(task_id: str, said: Reason) -> None:
-            tasks.add_event(task_id, EventKind.CHANGE, clock.now(), "service", said, None)
+        def add_event(task_id: str, message: Reason) -> None:
+            tasks.add_event(task_id, EventKind.CHANGE, clock.now(), "service", message, None)
 
-        self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, tell)
+        self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, add_event)
         self.cache_results = CacheResultRecorder(self.caches, self.references, by_name, root, clock)
         self.cache_list = DatasetCacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
         self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")

@@ -44,7 +44,7 @@ class HTTPHead:
             raise ConfigError(f"NODE_KEY_FILE={self._key_file} contains no key")
         return key
 
-    def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
+    def send_report(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         try:
             status, body = self._post(name, report, timeout)
             if status == 401 and self._key_file is not None:
@@ -56,8 +56,8 @@ class HTTPHead:
         if not isinstance(data, dict):
             raise HeadUnreachable("the response is not from a server of this service")
         if status != 200:
-            said = data.get("error") if isinstance(data.get("error"), dict) else {}
-            code, detail = str((said or {}).get("code", "unknown")), str(data.get("message", ""))[:500]
+            error_fields = data.get("error") if isinstance(data.get("error"), dict) else {}
+            code, detail = str((error_fields or {}).get("code", "unknown")), str(data.get("message", ""))[:500]
             raise HeadRejected(status, code, detail)
         receipt = data.get("data")
         return receipt if isinstance(receipt, dict) else {}

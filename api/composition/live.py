@@ -76,13 +76,13 @@ class Live:
             self.link or broker,
             clock,
             authority.visibility,
-            is_told=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
+            has_progress_feed=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,
         )
         database.on_append(self._announce)
         self.routes = self._create_routes(following, sources.logs)
         permits = Permits(authority.ring.why_ended)
-        authority.ring.subscribe(permits.look_again)
+        authority.ring.subscribe(permits.recheck)
         self.serving = StreamServer(self.routes, broker, self.admission, permits)
 
     def _create_routes(self, following: TaskStreamReader, logs: LogService) -> LiveRoutes:
@@ -124,8 +124,8 @@ class Live:
         message = snapshot_message(
             number,
             documents.message(),
-            lambda sight: documents.seen_by(sight).message(),
-            lambda sight, node: documents.seen_by(sight).of_node(node).message(),
+            lambda scope: documents.seen_by(scope).message(),
+            lambda scope, node: documents.seen_by(scope).of_node(node).message(),
         )
         self.broker.publish(message)
 

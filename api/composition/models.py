@@ -19,7 +19,7 @@ from api.catalog.settings import SettingsService
 from api.catalog.store import RegistryStore
 from api.catalog.transfers import Transfers
 from api.composition.roots import models_root, registry_root
-from api.composition.training import TrainingParts, task_means
+from api.composition.training import TrainingParts, build_task_resources
 from api.config import Config
 from api.db.database import Database
 from api.domain.measured_memory import PlannedMemory
@@ -87,7 +87,7 @@ def build_settings() -> SettingsService:
 def _build_transfers(
     config: Config, database: Database, training: TrainingParts, clock: Clock, kind: TaskType, trainer: str
 ) -> Transfers:
-    return Transfers(task_means(config, database, training, clock, kind), kind, trainer)
+    return Transfers(build_task_resources(config, database, training, clock, kind), kind, trainer)
 
 
 def build_pushes(

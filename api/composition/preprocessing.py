@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from api.composition.datasets import DatasetParts
-from api.composition.training import TrainingParts, task_means
+from api.composition.training import TrainingParts, build_task_resources
 from api.config import Config
 from api.datasets.caption_results import CaptionResultRecorder
 from api.datasets.captioning import CaptionEndpoint, CaptioningService
@@ -35,29 +35,29 @@ class PreprocessingParts:
         root = config.storage_root.absolute()
         derivations = self._derivations = DerivationStore(database)
         self._files = SourceFiles(datasets.blobs, datasets.registered)
-        self.harvest = PreprocessResultRecorder(
+        self.preprocess_results = PreprocessResultRecorder(
             datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
         )
         self.caption_results = CaptionResultRecorder(datasets.service, derivations, clock, root)
 
-    def means(self, training: TrainingParts) -> TaskResources:
+    def resources(self, training: TrainingParts) -> TaskResources:
         """Return the resources with which such tasks are created, shown and stopped."""
         kind = TaskType.PREPROCESSING
-        return task_means(self._config, self._database, training, self._clock, kind, self._quotas)
+        return build_task_resources(self._config, self._database, training, self._clock, kind, self._quotas)
 
     def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
         """Build the service of `/preprocess`; `find_upload` returns the tasks of uploads."""
         datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
         known = {**rates, "toy": None}
-        means = self.means(training)
+        resources = self.resources(training)
         return PreprocessingService(
-            means, datasets.service, datasets.store, self.harvest, self._files, known, find_upload
+            resources, datasets.service, datasets.store, self.preprocess_results, self._files, known, find_upload
         )
 
     def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
         """Build the service of generated captions."""
-        means, endpoint = self.means(training), _endpoint(self._config)
-        return CaptioningService(means, self._datasets.service, preprocessing, self._derivations, endpoint)
+        resources, endpoint = self.resources(training), _endpoint(self._config)
+        return CaptioningService(resources, self._datasets.service, preprocessing, self._derivations, endpoint)
 
 
 def _endpoint(config: Config) -> CaptionEndpoint | None:

@@ -79,7 +79,7 @@ class Services:
     system: SystemService
     nodes: NodeService
     servers: ServerList
-    strays: Orphans
+    orphans: Orphans
     holds: Holds
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is configured

@@ -33,7 +33,7 @@ class SlurmParts:
         self,
         config: Config,
         local: Executor,
-        wishes: Callable[[], Mapping[str, ClusterOptions]],
+        options_by_task: Callable[[], Mapping[str, ClusterOptions]],
         env: Mapping[str, str],
     ) -> None:
         # httpx is large, and needed only for a cluster.
@@ -47,8 +47,8 @@ class SlurmParts:
         self.executor = SlurmExecutor(
             client, local, f"diffusion-pipe-api {root}", sys.executable, env, leave_seconds=leave
         )
-        self._wishes = wishes
-        self.wishes = ClusterNodes(self.executor.known_nodes, wishes)
+        self._options_by_task = options_by_task
+        self.cluster_nodes = ClusterNodes(self.executor.known_nodes, options_by_task)
 
     def window(self, config: Config, attempts: AttemptStore, clock: Clock) -> ClusterWindow:
         """Build the window that submits the first tasks of the queue to Slurm."""
@@ -58,11 +58,11 @@ class SlurmParts:
             lambda: {attempt.uid for attempt in attempts.open(None, root)},
             lambda: {each.uid for each in attempts.open(None, root) if each.gpu_uuids and each.status in _STARTING},
             lambda: {node.name: node.gpu_count for node in self.executor.known_nodes() if is_fit(node)},
-            self._wishes,
+            self._options_by_task,
         )
         return ClusterWindow(engine, config.slurm_window, lambda task_id: task_files(root, task_id), clock)
 
-    def say(self, node: str, index: int) -> EngineStatus | None:
+    def status_of(self, node: str, index: int) -> EngineStatus | None:
         """Return the cluster's objection to the use of a GPU, or None."""
         found = next((each for each in self.executor.known_nodes() if each.name == node), None)
         return None if found is None else judge_by_engine(found, index)

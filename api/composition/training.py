@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
 from api.alerts.channel_store import ChannelStore
-from api.composition.places import slot_limits
+from api.composition.slots import slot_limits
 from api.composition.slurm import ClusterLocations, SlurmParts
 from api.config import Config, cache_roots, child_environment
 from api.datasets.references import DatasetReferences
@@ -73,13 +73,13 @@ class TrainingParts:
     intake: Intake
     dispatcher: Dispatcher
     loop: TrainingLoop
-    strays: Orphans
+    orphans: Orphans
     trainers: Mapping[str, Trainer]
     executor: Executor
     owners: TaskOwners
     holds: Holds
     cluster: Callable[[], Sequence[NodeState]]  #: the machines as the cluster knows them; empty without one
-    wishes: ClusterNodes | None  #: the cluster options of requests; None: trainings run on this machine
+    cluster_nodes: ClusterNodes | None  #: the cluster options of requests; None: trainings run on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class TaskKinds:
     """Tasks of other kinds than trainings: the programs that execute them, and the collectors of their results."""
 
     trainers: tuple[Trainer, ...] = ()
-    harvesters: Mapping[TaskType, TaskResultRecorder] = field(default_factory=dict)
+    recorders: Mapping[TaskType, TaskResultRecorder] = field(default_factory=dict)
 
 
 def build_trainers(config: Config) -> tuple[DiffusionPipe, Toy]:
@@ -156,7 +156,7 @@ class _Parts:
     place: _Place
     reconciler: Reconciler
     dispatcher: Dispatcher
-    wishes: PendingStops
+    pending_stops: PendingStops
 
 
 def build_training(
@@ -168,12 +168,12 @@ def build_training(
     """
     tasks, attempts, gpus, clock = needs.tasks, needs.attempts, needs.gpus, needs.clock
     trainers, place = needs.trainers_by_name(), _find_place(needs, executor, is_shared)
-    wishes, holds = PendingStops(needs.reserve), HoldStore(needs.database)
-    reconciler = _build_reconciler(needs, trainers, place, wishes)
+    pending_stops, holds = PendingStops(needs.reserve), HoldStore(needs.database)
+    reconciler = _build_reconciler(needs, trainers, place, pending_stops)
     dispatcher = _build_dispatcher(needs, trainers, place, holds)
-    parts = _Parts(trainers, place, reconciler, dispatcher, wishes)
-    strays = _build_strays(needs, trainers, place)
-    loop = _build_loop(needs, parts, strays)
+    parts = _Parts(trainers, place, reconciler, dispatcher, pending_stops)
+    orphans = _build_orphans(needs, trainers, place)
+    loop = _build_loop(needs, parts, orphans)
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     trainings = TaskStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
     own_attempts = AttemptStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
@@ -184,17 +184,17 @@ def build_training(
         service=service,
         saving=CheckpointSaving(service, trainings, own_attempts, trainers, clock),
         progress=progress,
-        stops=TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake),
+        stops=TaskStops(tasks, attempts, progress, reconciler, clock, pending_stops, loop.wake),
         intake=Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, needs.quotas), clock, needs.quotas),
         dispatcher=dispatcher,
         loop=loop,
-        strays=strays,
+        orphans=orphans,
         trainers=trainers,
         executor=place.executor,
         owners=TaskOwners(tasks, reconciler.find_watch),
         holds=Holds(holds, gpus, clock, loop.wake),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
-        wishes=None if slurm is None else slurm.wishes,
+        cluster_nodes=None if slurm is None else slurm.cluster_nodes,
     )
 
 
@@ -213,7 +213,7 @@ def _find_place(needs: TrainingDependencies, given: Executor | None, is_shared: 
     if config.executor == "local" or given is not None:
         return _Place(local, None, None, is_shared, environment, own)
     slurm = SlurmParts(config, local, needs.tasks.queued_cluster_options, supervisors)
-    gpus.offer_from(slurm.names, slurm.say)
+    gpus.offer_from(slurm.names, slurm.status_of)
     window = slurm.window(config, needs.attempts, needs.clock)
     return _Place(slurm.executor, slurm, window, True, environment, own)
 
@@ -228,7 +228,7 @@ def _stop_times(config: Config) -> StopTimes:
 
 
 def _build_reconciler(
-    needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place, wishes: PendingStops
+    needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place, pending_stops: PendingStops
 ) -> Reconciler:
     config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
     root, executor, watched = needs.root, place.executor, _watched_node(needs, place)
@@ -246,13 +246,13 @@ def _build_reconciler(
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, limits, host.has_own_pid_namespace()),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, watched, root, needs.kinds.harvesters),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, watched, root, needs.kinds.recorders),
         clock,
         watched,
         root,
         _stop_times(config),
         needs.news,
-        wishes,
+        pending_stops,
         ClusterLocations(needs.database, gpus, clock).record,
     )
 
@@ -271,16 +271,16 @@ def _build_dispatcher(
         needs.root,
         node=needs.node,
         max_concurrent=config.max_concurrent_tasks,
-        places=slot_limits(config),
+        slot_limits=slot_limits(config),
         min_free_mb=config.min_free_disk_mb,
         quotas=needs.quotas,
         holds=holds,
-        nodes_of=(lambda queue: {}) if slurm is None else slurm.wishes.nodes_of,
+        nodes_of=(lambda queue: {}) if slurm is None else slurm.cluster_nodes.nodes_of,
         window=place.window,
     )
 
 
-def _build_strays(needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place) -> Orphans:
+def _build_orphans(needs: TrainingDependencies, trainers: Mapping[str, Trainer], place: _Place) -> Orphans:
     return Orphans(
         OrphanStore(needs.database),
         place.executor,
@@ -294,7 +294,7 @@ def _build_strays(needs: TrainingDependencies, trainers: Mapping[str, Trainer], 
     )
 
 
-def _build_loop(needs: TrainingDependencies, parts: _Parts, strays: Orphans) -> TrainingLoop:
+def _build_loop(needs: TrainingDependencies, parts: _Parts, orphans: Orphans) -> TrainingLoop:
     database, attempts, clock, root, place = needs.database, needs.attempts, needs.clock, needs.root, parts.place
     window, lock = place.window, FileLock(root / "trainings.lock")
     watched = _watched_node(needs, place)
@@ -304,13 +304,13 @@ def _build_loop(needs: TrainingDependencies, parts: _Parts, strays: Orphans) -> 
     return TrainingLoop(
         parts.reconciler,
         parts.dispatcher,
-        strays,
+        orphans,
         UnwatchedAttempts(needs.tasks, attempts, Leaders(database), clock, watched, root),
         lambda: attempts.has_work() or (window is not None and window.is_open),
         watching,
         leading,
         lock,
-        None if place.slurm is None else place.slurm.executor.look,
+        None if place.slurm is None else place.slurm.executor.poll,
     )
 
 
@@ -328,7 +328,7 @@ def _build_service(
         ChannelStore(database).names,
         needs.caches,
         MemoryRunStore(database).find,
-        None if place.slurm is None else place.slurm.wishes,
+        None if place.slurm is None else place.slurm.cluster_nodes,
         needs.paths,
     )
     return TrainingService(
@@ -342,14 +342,14 @@ def _build_service(
         needs.clock,
         root,
         wake,
-        parts.wishes,
+        parts.pending_stops,
         LostOutput(place.executor, root),
         needs.quotas,
         database.require_files,
     )
 
 
-def task_means(
+def build_task_resources(
     config: Config,
     database: Database,
     training: TrainingParts,

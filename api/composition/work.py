@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 
 from api.composition.datasets import DatasetParts
-from api.composition.places import slot_limits
 from api.composition.preprocessing import PreprocessingParts
+from api.composition.slots import slot_limits
 from api.composition.training import TaskKinds
 from api.config import Config
 from api.datasets.result_recorder import RecordsResult, ResultRecorder
@@ -36,15 +36,15 @@ class WorkParts:
     ) -> None:
         """`wake` triggers the training loop."""
         by_trainer: dict[str, RecordsResult] = {
-            PREPROCESSING: preprocessing.harvest,
+            PREPROCESSING: preprocessing.preprocess_results,
             CAPTIONING: preprocessing.caption_results,
             **{trainer.name: datasets.cache_results for trainer in datasets.trainers},
         }
-        self.harvester = ResultRecorder(by_trainer, clock, wake)
+        self.recorder = ResultRecorder(by_trainer, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // slot_limits(config).parallel)
         media: Trainer = JobTrainer(PREPROCESSING_JOB, threads)
         others = (JobTrainer(kind) for kind in (CAPTIONING_JOB, DOWNLOAD_JOB, PUSH_JOB))
         self.kinds = TaskKinds(
             trainers=(media, *others),
-            harvesters={TaskType.PREPROCESSING: self.harvester, TaskType.CACHE: self.harvester},
+            recorders={TaskType.PREPROCESSING: self.recorder, TaskType.CACHE: self.recorder},
         )

@@ -110,5 +110,5 @@ class DatasetCacheList:
 
 def _why_lost(task: TrainingTask) -> ReasonOrText:
     if task.cause is not None:
-        return task.cause.words
+        return task.cause.message
     return Reason.of("its task was stopped", "cache_stopped")

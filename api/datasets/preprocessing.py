@@ -57,7 +57,7 @@ class PreprocessingService:
         context: TaskResources,
         datasets: DatasetService,
         store: DatasetStore,
-        harvest: PreprocessResultRecorder,
+        recorder: PreprocessResultRecorder,
         files: SourceFiles,
         rates: Mapping[str, float | None],
         find_upload: Callable[[str], PreprocessView],
@@ -71,7 +71,7 @@ class PreprocessingService:
         self._context = context
         self._datasets = datasets
         self._store = store
-        self._harvest = harvest
+        self._recorder = recorder
         self._files = files
         self._rates = rates
 
@@ -186,7 +186,7 @@ class PreprocessingService:
                 key,
                 WorkItem(item.path, item.sha256, item.size_bytes, key, item.mask_sha256, item.control_sha256),
             )
-        known = self._harvest.known(list(by_key))
+        known = self._recorder.known(list(by_key))
         todo = [item for key, item in by_key.items() if key not in known]
         if len(todo) > MAX_WORK_ITEMS:
             what = f"One task processes at most {MAX_WORK_ITEMS:,} files; this request has {len(todo):,}."
@@ -242,7 +242,7 @@ class PreprocessingService:
 
     def cancel(self, task_id: str, actor: str) -> PreprocessView:
         """Cancel a task; a cancelled one stays cancelled. Raises TaskNotFound, TaskNotStoppable."""
-        watch = self._context.stops.ask(task_id, force=False, timeout_seconds=None, actor=actor)
+        watch = self._context.stops.request_stop(task_id, force=False, timeout_seconds=None, actor=actor)
         if watch is not None:
             return replace(show_preprocess(watch.task, watch.show(), None), current_step="stopping")
         return self.get(task_id)

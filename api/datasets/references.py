@@ -98,7 +98,7 @@ class DatasetReferences:
             mistake = Finding("/dataset_toml", what, "Write each directory as a separate [[directory]] table.")
             return UsedDatasets(request, request, mistakes=(mistake,))
         return UsedDatasets(
-            kept=stored,
+            stored=stored,
             given=given,
             pins=tuple(each.pin for each in found),
             notes=self._describe_changes([each.pin for each in found], known_by),

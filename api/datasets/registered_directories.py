@@ -153,11 +153,11 @@ class RegisteredDirectories:
         return real
 
     def _may_read(self, real: Path) -> bool:
-        sight = current_scope.get()
+        scope = current_scope.get()
         # A user may not register a directory that contains the roots, because others could then not register theirs.
-        if not sight.sees_all and any(root.is_relative_to(real) for root in self._roots):
+        if not scope.sees_all and any(root.is_relative_to(real) for root in self._roots):
             return False
-        return self._paths is None or self._paths.may_register(real, sight)
+        return self._paths is None or self._paths.may_register(real, scope)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class ResultRecorder:
         """Stop the thread; the next server processes what is not recorded yet."""
         self._thread.stop()
 
-    def harvest(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
+    def collect(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
         """Return the result of a task; None while it is being recorded."""
         if task.trainer not in self._by_trainer:
             return TaskResult()

@@ -202,8 +202,8 @@ class DatasetService:
         note_change(about=name)
         if dataset.latest == old.ordinal:
             return VersionView.of(old)
-        keeps = partial(keep_version, serial=dataset.serial, ordinal=old.ordinal)
-        return VersionView.of(self._store.add_version(dataset.serial, new, dataset.latest, self._clock.now(), keeps))
+        retain = partial(keep_version, serial=dataset.serial, ordinal=old.ordinal)
+        return VersionView.of(self._store.add_version(dataset.serial, new, dataset.latest, self._clock.now(), retain))
 
     def retain(self, dataset: Dataset, version: DatasetVersion) -> None:
         """Prevent an exported version from being superseded by a later edit."""

@@ -141,7 +141,7 @@ class DatasetSplitter:
         return list(self._datasets.read_items(self._datasets.find_version(dataset).manifest_sha256))
 
     def _new(self, name: str, source: Dataset) -> Dataset:
-        # The files belong to the owner of the source, whoever requests the split.
+        # The files belong to the owner of the source, not to the user who requests the split.
         now = self._clock.now()
         return Dataset(0, name, source.owner, None, (), None, now, now, None)
 

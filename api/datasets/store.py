@@ -285,8 +285,8 @@ def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str
     query = select(dataset_pins.c.task_id, tasks.c.owner).select_from(pinned).where(dataset_pins.c.dataset == serial)
     if are_active:
         query = query.where(tasks.c.status.not_in(_FINISHED))
-    sight = current_scope.get()
-    found = {row.task_id if sight.sees(row.owner) else OTHER_USERS_TASK for row in connection.execute(query)}
+    scope = current_scope.get()
+    found = {row.task_id if scope.sees(row.owner) else OTHER_USERS_TASK for row in connection.execute(query)}
     return sorted(found)
 
 

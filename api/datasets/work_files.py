@@ -32,7 +32,7 @@ class SourceFiles:
         self._registered = registered
 
     def linker(self, dataset: Dataset) -> LinkSource:
-        """Return a function that links files of a dataset; blobs are hard-linked, and nobody can write to them."""
+        """Return a function that links files of a dataset; blobs are hard-linked, and no user can write to them."""
         if dataset.directory is None or self._registered is None:
             return lambda sha256, target: self._blobs.link_into(sha256, target, may_symlink=False)
         find = self._registered.finder(dataset)

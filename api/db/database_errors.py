@@ -80,7 +80,7 @@ def is_read_only(error: Exception) -> bool:
     state = getattr(cause, "sqlstate", None)
     if state is not None or getattr(cause, "sqlite_errorcode", None) is not None:
         return state == _PG_READ_ONLY
-    return any(words in str(cause) for words in _SAYS_READ_ONLY)
+    return any(phrase in str(cause) for phrase in _SAYS_READ_ONLY)
 
 
 def is_access(error: Exception) -> bool:

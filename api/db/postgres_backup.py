@@ -164,9 +164,9 @@ def _move(tables: set[str], usual: str, schema: str) -> list[sql.Composed]:
 
 def _finish(usual: str) -> list[sql.Composed]:
     """Return statements that fail unless the basic tables are in the usual schema, and that remove all leaders."""
-    look = sql.SQL("SELECT 1 FROM {} LIMIT 1")
+    query = sql.SQL("SELECT 1 FROM {} LIMIT 1")
     return [
-        *(look.format(sql.Identifier(usual, name)) for name in sorted(_ALWAYS)),
+        *(query.format(sql.Identifier(usual, name)) for name in sorted(_ALWAYS)),
         sql.SQL("UPDATE {} SET holder = ''").format(sql.Identifier(usual, "leadership")),
     ]
 

@@ -73,10 +73,10 @@ def clean(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def dump_message(words: ReasonOrText | None, column: str) -> dict[str, Any]:
+def dump_message(message: ReasonOrText | None, column: str) -> dict[str, Any]:
     """Return the values of two columns: the text in `column`, and its code in the column beside it."""
-    text, said = (None, None) if words is None else (clean(text_of(words)), _clean_all(dump(code_of(words))))
-    return {column: text, f"{column}_code": said}
+    text, code = (None, None) if message is None else (clean(text_of(message)), _clean_all(dump(code_of(message))))
+    return {column: text, f"{column}_code": code}
 
 
 def _clean_all(value: Any) -> Any:

@@ -64,27 +64,27 @@ def replace_sqlite(current: Path, new: Path, suffix: str) -> Path | None:
     a crash never creates an empty one. Raises OSError, and BackupError while another process has it open.
     """
     with _alone(current):
-        kept = current.with_name(current.name + suffix)
+        previous = current.with_name(current.name + suffix)
         for ending in SQLITE_SUFFIXES:
             with suppress(FileNotFoundError):
-                _keep(current.with_name(current.name + ending), kept.with_name(kept.name + ending))
+                _keep(current.with_name(current.name + ending), previous.with_name(previous.name + ending))
         sync_directory(current.parent)
         # The old log must not be applied to the new database.
         for ending in filter(None, SQLITE_SUFFIXES):
             current.with_name(current.name + ending).unlink(missing_ok=True)
         os.replace(new, current)
         sync_directory(current.parent)
-        return kept if kept.exists() else None
+        return previous if previous.exists() else None
 
 
-def _keep(file: Path, kept: Path) -> None:
+def _keep(file: Path, previous: Path) -> None:
     try:
-        os.link(file, kept)
+        os.link(file, previous)
     except FileNotFoundError:
         raise
     except OSError:
         # The file system does not support hard links.
-        shutil.copy2(file, kept)
+        shutil.copy2(file, previous)
 
 
 @contextmanager

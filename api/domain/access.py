@@ -80,10 +80,10 @@ PERMISSION_GROUPS: dict[str, frozenset[Permission]] = {
 }
 
 
-def expand_permissions(words: Iterable[str]) -> frozenset[Permission]:
+def expand_permissions(names: Iterable[str]) -> frozenset[Permission]:
     """Return the permissions with these names, including groups. Names from a newer version grant nothing."""
     found: set[Permission] = set()
-    for word in words:
+    for word in names:
         if word in PERMISSION_GROUPS:
             found |= PERMISSION_GROUPS[word]
         elif word in _WORDS:
@@ -91,10 +91,10 @@ def expand_permissions(words: Iterable[str]) -> frozenset[Permission]:
     return frozenset(found)
 
 
-def granted_by(role: Role | None, words: Iterable[str] | None) -> frozenset[Permission]:
+def granted_by(role: Role | None, names: Iterable[str] | None) -> frozenset[Permission]:
     """Return the permissions of a role, or of a list of names if there is one."""
-    if words is not None:
-        return expand_permissions(words)
+    if names is not None:
+        return expand_permissions(names)
     return frozenset() if role is None else ROLE_PERMISSIONS[role]
 
 

@@ -21,7 +21,7 @@ class AlertState(StrEnum):
 #: Why an alert ended, if its rule has no text for it.
 IS_OVER = "it is over"
 NOT_RUNNING = "{task} is no longer running"
-TARGET_GONE = "what it was about no longer exists"
+TARGET_GONE = "its target no longer exists"
 RULE_GONE = "its rule was deleted or switched off"
 
 
@@ -94,8 +94,8 @@ class Alert:
     muted_by: str | None = None  #: the silence or alert that suppresses notifications
     flips: tuple[float, ...] = ()  #: when it fired or ended within the last hour, in Unix seconds
     flapping_since: datetime | None = None
-    told: tuple[str, ...] = ()  #: channels notified that it fires, but not yet that it ended
-    told_at: datetime | None = None  #: when a notification was last planned, on the alert's own clock
+    notified: tuple[str, ...] = ()  #: channels notified that it fires, but not yet that it ended
+    notified_at: datetime | None = None  #: when a notification was last planned, on the alert's own clock
     delivered_at: datetime | None = None  #: when one was last delivered; None if not looked up
     bound: Subject | None = None  #: the task that it concerned when its condition began
 
@@ -219,9 +219,9 @@ class AlertTarget:
 
     key: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)  #: additional values for summaries
+    summary_values: Mapping[str, str] = field(default_factory=dict)  #: additional values for summaries
     owner: str | None = None
     channels: tuple[str, ...] = ()  #: names of channels to notify besides those by rule
-    told_of: tuple[str, ...] = ()  #: ids of the rules for which these channels are notified
+    notified_of: tuple[str, ...] = ()  #: ids of the rules for which these channels are notified
     subject: Subject | None = None  #: the task that it is, or that runs on it
     has_failed: bool = False  #: a failed task: the end of an alert about it is not good news

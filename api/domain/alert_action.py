@@ -30,7 +30,7 @@ GRACE_SECONDS = 60.0
 #: Text of an alert about the pending action.
 ANNOUNCED: Mapping[ActionKind, str] = {
     ActionKind.STOP_WITH_CHECKPOINT: "By its rule the task is stopped with a checkpoint.",
-    ActionKind.HOLD_GPU: "By its rule nobody gets this GPU until this ends.",
+    ActionKind.HOLD_GPU: "By its rule no task gets this GPU until this ends.",
     ActionKind.IDLE_COMMAND: (
         f"By its rule IDLE_COMMAND is run in {GRACE_SECONDS:.0f} s, unless a user acknowledges the alert."
     ),

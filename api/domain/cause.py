@@ -96,10 +96,10 @@ class Cause:
         **params: Any,
     ) -> "Cause":
         """Return a cause with the service's own messages. `{name}` in detail and remedy becomes that parameter."""
-        told, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
-        return cls(code, told.text, advice.text, tuple(last_lines), said, told.said, advice.said)
+        message, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
+        return cls(code, message.text, advice.text, tuple(last_lines), said, message.said, advice.said)
 
     @property
-    def words(self) -> ReasonOrText:
+    def message(self) -> ReasonOrText:
         """The detail together with its code."""
         return message_of(self.detail, self.detail_code)

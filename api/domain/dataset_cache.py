@@ -44,11 +44,11 @@ class BuiltCache:
     settings: Mapping[str, Any]  #: settings that affect the cache, for display
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any] | None) -> "BuiltCache | None":
+    def from_json(cls, stored: Mapping[str, Any] | None) -> "BuiltCache | None":
         """Return the record stored with a task, or None if there is none."""
-        if not kept or "digest" not in kept:
+        if not stored or "digest" not in stored:
             return None
-        return cls(**{each.name: kept[each.name] for each in fields(cls)})
+        return cls(**{each.name: stored[each.name] for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class GPUHealth:
         )
 
     @property
-    def words(self) -> list[ReasonOrText]:
+    def messages(self) -> list[ReasonOrText]:
         """The reasons, each with its code."""
         return list(map(message_of, self.reasons, self.reason_codes))
 

@@ -127,7 +127,7 @@ class Drain:
     by: str
 
     @property
-    def words(self) -> Reason:
+    def message(self) -> Reason:
         """The reason and its author."""
         return Reason.of("{why} ({who})", "drained_by", why=self.reason, who=self.by)
 

@@ -155,16 +155,16 @@ class ProgressReport:
         return {**asdict(self), "warnings": list(self.warnings)}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "ProgressReport":
+    def from_json(cls, stored: Mapping[str, Any]) -> "ProgressReport":
         """Return a stored report of any version. Missing fields become None and unknown ones are ignored."""
-        progress = kept.get("progress") or {}
+        progress = stored.get("progress") or {}
         return cls(
             _read(ProgressView, {**progress, "stage": _STAGES.get(progress.get("stage"))}),
-            _read(MetricsView, kept.get("metrics")),
-            _read(SpeedView, kept.get("speed")),
-            tuple(kept.get("warnings") or ()),
-            kept.get("attempt"),
-            kept.get("first_step"),
+            _read(MetricsView, stored.get("metrics")),
+            _read(SpeedView, stored.get("speed")),
+            tuple(stored.get("warnings") or ()),
+            stored.get("attempt"),
+            stored.get("first_step"),
         )
 
     def without_pace(self) -> "ProgressReport":
@@ -184,8 +184,8 @@ _NAMES: dict[type, tuple[str, ...]] = {
 }
 
 
-def _read(part: type[_Part], kept: Mapping[str, Any] | None) -> _Part:
-    given = kept or {}
+def _read(part: type[_Part], stored: Mapping[str, Any] | None) -> _Part:
+    given = stored or {}
     return part(*[given.get(name) for name in _NAMES[part]])
 
 

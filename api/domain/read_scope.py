@@ -56,9 +56,9 @@ current_scope: ContextVar[ReadScope] = ContextVar("current_scope", default=WHOLE
 
 
 @contextmanager
-def seeing(sight: ReadScope) -> Iterator[None]:
+def seeing(scope: ReadScope) -> Iterator[None]:
     """Set `current_scope` within the `with` block."""
-    before = current_scope.set(sight)
+    before = current_scope.set(scope)
     try:
         yield
     finally:

@@ -62,19 +62,19 @@ class ReportedMessage:
 ReasonOrText = Reason | str
 
 
-def text_of(words: ReasonOrText) -> str:
+def text_of(message: ReasonOrText) -> str:
     """Return the text of a message."""
-    return words.text if isinstance(words, Reason) else words
+    return message.text if isinstance(message, Reason) else message
 
 
-def code_of(words: ReasonOrText | None) -> ReasonCode | None:
+def code_of(message: ReasonOrText | None) -> ReasonCode | None:
     """Return the code of a message, or None if it has none."""
-    return words.said if isinstance(words, Reason) else None
+    return message.said if isinstance(message, Reason) else None
 
 
-def message_of(text: str, said: ReasonCode | None) -> ReasonOrText:
+def message_of(text: str, code: ReasonCode | None) -> ReasonOrText:
     """Return the message for a text and code that were stored separately. A text without code stays a string."""
-    return text if said is None else Reason(text, said)
+    return text if code is None else Reason(text, code)
 
 
 def load_message(value: Any) -> ReasonOrText:

@@ -128,14 +128,14 @@ class BatchState:
     dataset: str
     name: str
     size: int  #: as the client announced
-    begun: int
+    started: int
     coming: int  #: started uploads that are not complete
     changed_at: datetime  #: when the last part arrived
 
     def is_ready(self, now: datetime) -> bool:
         """Return whether the batch is complete, or its waiting time is over. A clock that was ahead does not matter."""
         waits = _COMING if self.coming else _SILENT
-        return (self.begun >= self.size and not self.coming) or abs(now - self.changed_at) > waits
+        return (self.started >= self.size and not self.coming) or abs(now - self.changed_at) > waits
 
 
 @dataclass(frozen=True, slots=True)

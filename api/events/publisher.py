@@ -54,13 +54,13 @@ class FakeMessageSink:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.kept: set[str] = set()
+        self.retained: set[str] = set()
 
     def publish(self, message: Message) -> None:
         self.messages.append(message)
 
     def retain_progress(self, task_ids: Collection[str]) -> None:
-        self.kept = set(task_ids)
+        self.retained = set(task_ids)
 
 
 class TaskPublisher:
@@ -77,13 +77,13 @@ class TaskPublisher:
         clock: Clock,
         visibility: Visibility,
         *,
-        is_told: Callable[[], bool],
+        has_progress_feed: Callable[[], bool],
         count_dropped: Callable[[], int],
     ) -> None:
         """Create the publisher.
 
-        `is_told` returns whether progress arrives by itself, from the loop here or from another server; if not, the
-        database is polled. `count_dropped` returns the number of dropped subscribers so far.
+        `has_progress_feed` returns whether progress arrives by itself, from the loop here or from another server. If
+        not, the database is polled. `count_dropped` returns the number of dropped subscribers so far.
         """
         self._desk = desk
         self._tail = tail
@@ -94,7 +94,7 @@ class TaskPublisher:
         self._clock = clock
         self._visibility = visibility
         self._owner_of: Callable[[str], str | None] = functools.lru_cache(CACHED_OWNERS)(self._find_owner)
-        self._is_told = is_told
+        self._has_progress_feed = has_progress_feed
         self._count_dropped = count_dropped
         self._dropped = 0
         self._unpublished: deque[EventWithStatus] = deque()
@@ -165,7 +165,7 @@ class TaskPublisher:
         task_ids = {task.task_id for task in self._tasks.page(active, MAX_LIMIT, None, None)[0]}
         self._outlet.retain_progress(task_ids)
         self._published = {task_id: entry for task_id, entry in self._published.items() if task_id in task_ids}
-        if not self._is_told():
+        if not self._has_progress_feed():
             self._due |= task_ids
 
     def _publish_dropped(self) -> None:

@@ -16,7 +16,7 @@ from api.events.stream_reader import TaskStreamReader
 from api.logs.follower import Tail
 from api.logs.stream_output import FollowedLog, FollowLog, LogPiece
 from api.logs.stream_query import START_PARAMETERS, Offset, TailLines, start_of
-from api.streaming.addresses import Asked, Opener
+from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
 from api.streaming.delivery import Frames
@@ -65,7 +65,7 @@ def create_task_stream(
     """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
-    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+    async def open_stream(request: StreamRequest) -> AsyncIterator[Frames]:
         options = read_options(request)
         task_id = request.arguments["task_id"]
         # Subscribed first, so that no message is missed while the database is read.
@@ -76,7 +76,7 @@ def create_task_stream(
     return open_stream
 
 
-def read_options(request: Asked) -> TaskStreamOptions:
+def read_options(request: StreamRequest) -> TaskStreamOptions:
     """Return the options of a request. An unreadable id counts as an old one. Raises Invalid with every mistake."""
     query = read_query(TaskStreamQuery, request.query)
     start = start_of(query.offset, query.tail)
@@ -109,7 +109,7 @@ class _TaskStream:
         self._reads = reads
         self._log = FollowedLog(task_id, options.start, follow_log, subscription.changed)
         self._follows_log = TaskMessages.LOG in options.types
-        self._sight = current_scope.get()
+        self._scope = current_scope.get()
         self._event_id = 0
         self._progress_number = 0  # number of the latest progress message
         self._end: Message | None = None
@@ -152,7 +152,7 @@ class _TaskStream:
         if latest is None:
             return (await self._reads.read(self._following.progress, self._task_id)).json
         self._progress_number = latest.number
-        return latest.message.shown_to(self._sight)
+        return latest.message.shown_to(self._scope)
 
     # -- updates ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class _TaskStream:
             return []
         if message.type is MessageType.PROGRESS and published.number <= self._progress_number:
             return []
-        return [Frame(message.type, message.shown_to(self._sight), self._id())]
+        return [Frame(message.type, message.shown_to(self._scope), self._id())]
 
     def _show_status(self, message: Message) -> list[Frame]:
         if (message.position or 0) <= self._event_id:

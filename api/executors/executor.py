@@ -73,7 +73,7 @@ class Submission:
     files: tuple[str, ...] = ()  #: the names of the files in the attempt's directory that the trainer reads
     node: str | None = None  #: the machine that should run it
     master_port: int | None = None  #: the port in its command; if it is in use there, the node chooses another one
-    wishes: ClusterOptions | None = None  #: the request's options for the engine of a cluster
+    cluster_options: ClusterOptions | None = None  #: the request's options for the engine of a cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class EarlyJobRequest:
     directory: Path
     gpu_count: int
     nodes: frozenset[str]
-    wishes: ClusterOptions | None = None
+    cluster_options: ClusterOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

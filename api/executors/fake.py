@@ -116,11 +116,11 @@ class FakeExecutor:
         """Return all output of a task's attempts."""
         return self.open_log(log_directory).read(0, 2**40)[1]
 
-    def keeps(self, log: Log) -> None:
+    def use_log(self, log: Log) -> None:
         """Use this log for the task with its directory, instead of the printed output."""
         self._given_logs[log.directory] = log
 
-    def loses(self, uid: str, count: int) -> None:
+    def lose_output(self, uid: str, count: int) -> None:
         """Set how many bytes of the attempt's output are in no log."""
         self._lost_bytes[uid] = count
 

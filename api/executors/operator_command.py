@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 COMMAND_SECONDS = 60.0
 
 #: Length of the end of stderr that an error message quotes, in characters.
-_WORDS = 300
+_OUTPUT_CHARACTERS = 300
 
 
 def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str | None:
@@ -29,5 +29,5 @@ def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: fl
         return f"{argv[0]} cannot be run: {error.strerror}"
     if ended.returncode == 0:
         return None
-    words = " ".join(ended.stderr.decode(errors="replace").split())[-_WORDS:]
-    return f"{argv[0]} ended with {ended.returncode}" + (f": {words}" if words else "")
+    output = " ".join(ended.stderr.decode(errors="replace").split())[-_OUTPUT_CHARACTERS:]
+    return f"{argv[0]} ended with {ended.returncode}" + (f": {output}" if output else "")

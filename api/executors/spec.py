@@ -34,6 +34,6 @@ def describe(
 
 def reject_engine_options(submission: Submission) -> None:
     """Raise OSError if a request has options that only the engine of a cluster supports."""
-    if submission.wishes is not None:
+    if submission.cluster_options is not None:
         why = "it requests a partition, account or limit of a cluster, but trainings run on this machine now"
         raise OSError(errno.ENOTSUP, why)

@@ -104,7 +104,7 @@ class BlobStore:
         return BlobWriter(self._incoming / secrets.token_hex(16), self.put, compresses=compresses)
 
     def adopt(self, path: Path, sha256: str | None = None) -> Blob:
-        """Move a complete file of the same file system into the store; nobody may write to it any more.
+        """Move a complete file of the same file system into the store; no process may write to it any more.
 
         Raises OSError; ValueError if its content has another hash than this, and leaves the file.
         """

@@ -216,7 +216,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | PLAIN)
     except PermissionError:
-        # A killed server was turning it into a blob: nobody writes to it any more.
+        # A killed server was turning it into a blob: no process writes to it any more.
         return os.open(path, os.O_RDONLY | PLAIN)
 
 

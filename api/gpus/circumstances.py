@@ -13,7 +13,7 @@ class EngineStatus:
     """The engine's status of a GPU: a job has it, or its node accepts no jobs."""
 
     status: GPUStatus
-    words: Reason
+    message: Reason
 
 
 #: Returns the engine's status for a GPU by node and index; None if the engine has no objection.

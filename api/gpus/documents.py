@@ -81,14 +81,14 @@ class GPUDocuments:
         with self._lock:
             return {**self._before, **self._seen}
 
-    def seen_by(self, sight: ReadScope) -> "GPUDocuments":
+    def seen_by(self, scope: ReadScope) -> "GPUDocuments":
         """Return the answers for a reader with this scope. They are built once per scope."""
-        if sight.is_whole:
+        if scope.is_whole:
             return self
         with self._lock:
-            if sight not in self._seen:
-                self._seen[sight] = self._hide(sight)
-            return self._seen[sight]
+            if scope not in self._seen:
+                self._seen[scope] = self._hide(scope)
+            return self._seen[scope]
 
     def of_node(self, node: str | None) -> "GPUDocuments":
         """Return the answers about the GPUs of this node; of all nodes for None.
@@ -115,15 +115,15 @@ class GPUDocuments:
         for path in (f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/gpu/summary"):
             self.table.get(path)
 
-    def _hide(self, sight: ReadScope) -> "GPUDocuments":
-        state, before = hide_in_state(self.state, sight), self._before.get(sight)
+    def _hide(self, scope: ReadScope) -> "GPUDocuments":
+        state, before = hide_in_state(self.state, scope), self._before.get(scope)
         if before is not None and before.state == state:
             return before
         return GPUDocuments(
             state,
             self._clock,
             # The service's own metrics count the trainings and requests of all users.
-            self._process_metrics if sight.sees_all else no_process_metrics,
+            self._process_metrics if scope.sees_all else no_process_metrics,
             self._dcgm_hostname,
             self.state.snapshot.taken_at,
         )

@@ -47,7 +47,7 @@ def describe_xid(code: int, task_id: str | None) -> Reason:
         "the driver reported Xid {xid} ({meaning}): {advice}; {task_id} was on it: {retry}",
         "xid_reported_on",
         task_id=task_id,
-        retry=xid.retry.words,
+        retry=xid.retry.message,
         **params,
     )
 
@@ -165,12 +165,12 @@ class GPUEvents:
 
     def _add_changes(self, now: datetime, gpu: JudgedGPU, previous: _Seen, current: _Seen) -> None:
         if previous[0] is not current[0]:
-            message = gpu.judgement.words or Reason.of("is available", "is_available")
+            message = gpu.judgement.message or Reason.of("is available", "is_available")
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
             self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
         # A new recovery action is an event, even if the GPU was already unhealthy.
         if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
-            reasons = gpu.judgement.health.words
+            reasons = gpu.judgement.health.messages
             message = (
                 Reason.of("{reasons}", "health", reasons=reasons) if reasons else Reason.of("is healthy", "is_healthy")
             )

@@ -77,10 +77,10 @@ def _recovery_findings(gpu: GPUReading) -> list[_Finding]:
     action = None if number is None else look_up_action(number)
     if action is None:
         return []
-    asks = Reason.of(
+    request = Reason.of(
         "the driver requests {what} (recovery action {number})", "driver_asks", what=action.wants, number=number
     )
-    return [(Verdict.UNHEALTHY, asks, action.advice)]
+    return [(Verdict.UNHEALTHY, request, action.advice)]
 
 
 def _memory_findings(gpu: GPUReading) -> list[_Finding]:

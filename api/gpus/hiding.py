@@ -25,31 +25,31 @@ _UNNAMED: Mapping[str, Reason] = {
 }
 
 
-def hide_in_state(state: GPUState, sight: ReadScope) -> GPUState:
+def hide_in_state(state: GPUState, scope: ReadScope) -> GPUState:
     """Return the state as this reader may see it."""
-    if sight.is_whole:
+    if scope.is_whole:
         return state
-    return replace(state, gpus=tuple(_hide_in_gpu(gpu, sight) for gpu in state.gpus))
+    return replace(state, gpus=tuple(_hide_in_gpu(gpu, scope) for gpu in state.gpus))
 
 
-def _hide_in_gpu(gpu: JudgedGPU, sight: ReadScope) -> JudgedGPU:
+def _hide_in_gpu(gpu: JudgedGPU, scope: ReadScope) -> JudgedGPU:
     processes, task = gpu.reading.processes, gpu.task
     if processes is not None:
-        processes = tuple(_hide_in_process(process, gpu, sight) for process in processes)
-    is_hidden = task is not None and not sight.sees(task.owner)
+        processes = tuple(_hide_in_process(process, gpu, scope) for process in processes)
+    is_hidden = task is not None and not scope.sees(task.owner)
     return JudgedGPU(
         reading=replace(gpu.reading, processes=processes),
-        judgement=_hide_in_judgement(gpu.judgement, sight, None if task is None else task.owner),
+        judgement=_hide_in_judgement(gpu.judgement, scope, None if task is None else task.owner),
         task=None if is_hidden else task,
         node=gpu.node,
         hides_task=is_hidden,
     )
 
 
-def _hide_in_process(process: GPUProcess, gpu: JudgedGPU, sight: ReadScope) -> GPUProcess:
-    if sight.sees_command(_owner_of(process, gpu.task)):
+def _hide_in_process(process: GPUProcess, gpu: JudgedGPU, scope: ReadScope) -> GPUProcess:
+    if scope.sees_command(_owner_of(process, gpu.task)):
         return process
-    return replace(process, command=None, unavailable={**process.unavailable, "command": sight.why_no_command()})
+    return replace(process, command=None, unavailable={**process.unavailable, "command": scope.why_no_command()})
 
 
 def _owner_of(process: GPUProcess, task: RegisteredTask | None) -> str | None:
@@ -59,42 +59,42 @@ def _owner_of(process: GPUProcess, task: RegisteredTask | None) -> str | None:
     return task.owner if belongs_to(process, task) else None
 
 
-def _hide_in_judgement(judgement: Judgement, sight: ReadScope, owner: str | None) -> Judgement:
-    if judgement.words is None:
+def _hide_in_judgement(judgement: Judgement, scope: ReadScope, owner: str | None) -> Judgement:
+    if judgement.message is None:
         return judgement
-    words = hide_in_message(judgement.words, sight, owner)
-    return replace(judgement, reason=text_of(words), said=code_of(words))
+    message = hide_in_message(judgement.message, scope, owner)
+    return replace(judgement, reason=text_of(message), said=code_of(message))
 
 
-def hide_in_message(words: ReasonOrText, sight: ReadScope, owner: str | None) -> ReasonOrText:
+def hide_in_message(message: ReasonOrText, scope: ReadScope, owner: str | None) -> ReasonOrText:
     """Return the reason of a GPU's status as this reader may see it.
 
     `owner` is the owner of the task that holds the GPU.
     """
-    said = code_of(words)
-    if said is None:
-        return words
-    if said.code == "process" and not sight.sees_command(None):
-        return _without_command(said.params)
-    return words if sight.sees(owner) else _UNNAMED.get(said.code, words)
+    code = code_of(message)
+    if code is None:
+        return message
+    if code.code == "process" and not scope.sees_command(None):
+        return _without_command(code.params)
+    return message if scope.sees(owner) else _UNNAMED.get(code.code, message)
 
 
 def _without_command(params: Mapping[str, Any]) -> Reason:
     return show_process(params["who"], load_message(params["memory"]), "")
 
 
-def hide_in_event(event: GPUEvent, owner: str | None, sight: ReadScope) -> GPUEvent | None:
+def hide_in_event(event: GPUEvent, owner: str | None, scope: ReadScope) -> GPUEvent | None:
     """Return the event as this reader may see it; None if it concerns only a hidden task.
 
     `owner` is the owner of its task, or of the task that held the GPU.
     """
-    if sight.is_whole:
+    if scope.is_whole:
         return event
     if event.type is EventType.TASK:
-        return event if sight.sees(owner) else None
-    words = message_of(event.message, event.message_code)
+        return event if scope.sees(owner) else None
+    message = message_of(event.message, event.message_code)
     if event.type is EventType.XID and event.xid is not None:
-        words = words if sight.sees(owner) else describe_xid(event.xid, None)
+        message = message if scope.sees(owner) else describe_xid(event.xid, None)
     else:
-        words = hide_in_message(words, sight, owner)
-    return replace(event, message=text_of(words), message_code=code_of(words))
+        message = hide_in_message(message, scope, owner)
+    return replace(event, message=text_of(message), message_code=code_of(message))

@@ -152,7 +152,7 @@ class GPUHistory:
         points = [_point(first + index * width, buckets.get(index, [])) for index in range(max(buckets) + 1)]
         return Series(step=round(width, 3), points=tuple(points))
 
-    def means(self, uuid: str, metric: Metric, since: float, until: float, step: float) -> dict[int, float]:
+    def averages(self, uuid: str, metric: Metric, since: float, until: float, step: float) -> dict[int, float]:
         """Return the mean of each step by its number since 1970; NaN for a step without readings."""
         sums: dict[int, tuple[float, int]] = {}
         for time, value in self._samples(uuid, metric, since, until):

@@ -40,7 +40,7 @@ class Judgement:
     stale: bool
 
     @property
-    def words(self) -> ReasonOrText | None:
+    def message(self) -> ReasonOrText | None:
         """The reason with its code, or None."""
         return None if self.reason is None else message_of(self.reason, self.said)
 
@@ -86,7 +86,7 @@ def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
     health = judge_health(gpu, around, stale)
     status, reason = _status(gpu, around, stale, health)
     if reason is None and health.verdict is Verdict.DEGRADED:
-        reason = Reason.of("{reasons}", "degraded", reasons=health.words)
+        reason = Reason.of("{reasons}", "degraded", reasons=health.messages)
     text, said = (None, None) if reason is None else (reason.text, reason.said)
     return Judgement(status=status, reason=text, said=said, health=health, stale=stale)
 
@@ -133,7 +133,7 @@ def _idle(gpu: GPUReading, around: GPUCircumstances, health: GPUHealth) -> _Judg
             "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it", "compute_mode_prohibited"
         )
     if health.verdict is Verdict.UNHEALTHY:
-        return GPUStatus.UNKNOWN, Reason.of("unhealthy: {why}", "unhealthy", why=health.words)
+        return GPUStatus.UNKNOWN, Reason.of("unhealthy: {why}", "unhealthy", why=health.messages)
     if around.drain is not None:
         return GPUStatus.BUSY, Reason.of("its node is drained: {why}", "node_drained", why=around.drain)
     return GPUStatus.AVAILABLE, None
@@ -156,7 +156,7 @@ def _taken(around: GPUCircumstances) -> _Judged | None:
     """Return the status of a GPU that a task or an engine has; None for any other."""
     if around.task is not None:
         return _held(around.task)
-    return None if around.engine is None else (around.engine.status, around.engine.words)
+    return None if around.engine is None else (around.engine.status, around.engine.message)
 
 
 def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:

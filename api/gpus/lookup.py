@@ -14,10 +14,10 @@ def find_gpu(state: GPUState, reference: str) -> JudgedGPU:
     if len(found) == 1:
         return found[0]
     if found:
-        places = [f"{gpu.node}:{gpu.reading.index}" for gpu in found]
+        references = [f"{gpu.node}:{gpu.reading.index}" for gpu in found]
         raise GPUNotFound(
-            f"{len(found)} nodes have a GPU {reference[:80]}: name it by its UUID or as {places[0]}.",
-            data={"gpu_ids": places},
+            f"{len(found)} nodes have a GPU {reference[:80]}: name it by its UUID or as {references[0]}.",
+            data={"gpu_ids": references},
         )
     known = [name_of(gpu, state.is_fleet) for gpu in state.gpus]
     raise GPUNotFound(f'No GPU has the index or UUID "{reference[:80]}".', data={"gpu_ids": known})

@@ -79,7 +79,7 @@ class GPUMonitor:
             taken_monotonic=began,
             sweep_seconds=self._clock.monotonic() - began,
             stuck=self._count_stuck() + (self._driver.busy_seconds is not None),
-            problem=None if self._problem is None else self._problem.words,
+            problem=None if self._problem is None else self._problem.message,
             problem_code=None if self._problem is None else self._problem.code,
         )
         self._on_snapshot(snapshot)

@@ -70,7 +70,7 @@ def _offer(gpu: JudgedGPU) -> GPUOffer:
         free_mb=gpu.vitals.memory_free_mb,
         is_available=gpu.judgement.is_available,
         status=gpu.judgement.status,
-        reason=gpu.judgement.words,
+        reason=gpu.judgement.message,
         held_by=_coming_from(gpu.task),
     )
 
@@ -94,7 +94,7 @@ def is_clear(state: GPUState, uuid: str, since: float) -> bool:
 def find_lost(state: GPUState, uuids: Sequence[str]) -> dict[str, ReasonOrText]:
     """Return those of these GPUs that the driver has lost, with the reason, by UUID."""
     return {
-        gpu.reading.uuid: gpu.judgement.words or LOST
+        gpu.reading.uuid: gpu.judgement.message or LOST
         for gpu in _of(state, uuids)
         if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
     }

@@ -14,19 +14,19 @@ class NodePart:
 
     node: str
     snapshot: GPUSnapshot
-    heard: float  #: monotonic time of its last report
+    reported_at: float  #: monotonic time of its last report
     has_left: bool = False  #: it has reported its shutdown
-    has_reported: bool = True  #: False: it is known only from the database, since `heard`
+    has_reported: bool = True  #: False: it is known only from the database, since `reported_at`
     boot: str = ""  #: the id of its machine's current boot; empty if not reported
     disputed: frozenset[str] = frozenset()  #: UUIDs of its GPUs that another machine reported first
 
     def is_silent(self, now: float) -> bool:
         """Return whether its last report is too old, or this server has received none."""
-        return not self.has_reported or now - self.heard > SILENT_SECONDS
+        return not self.has_reported or now - self.reported_at > SILENT_SECONDS
 
 
 #: The reason for an unknown node right after a restart of this server.
-NEVER_REPORTED = Reason.of("it has not been heard since this server started", "not_heard_yet")
+NEVER_REPORTED = Reason.of("it has not reported since this server started", "not_heard_yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class NodeCondition:
 
 def judge_node(part: NodePart, drains: Mapping[str, Reason], now: float) -> NodeCondition:
     """Return whether a node is up at the monotonic time `now`, and whether it may start new tasks."""
-    silent = max(0.0, now - part.heard)
+    silent = max(0.0, now - part.reported_at)
     if part.has_left:
         return NodeCondition(part.node, NodeStatus.DOWN, Reason.of("it was shut down", "ended"), silent)
     if not part.has_reported:
@@ -63,7 +63,7 @@ def why_unread(part: NodePart, condition: NodeCondition) -> ReasonOrText | None:
     if condition.status is NodeStatus.DOWN:
         return Reason.of("its node {node} was shut down", "node_ended", node=part.node)
     if condition.reason is NEVER_REPORTED:
-        return Reason.of("its node {node} has not been heard since this server started", "node_unheard", node=part.node)
+        return Reason.of("its node {node} has not reported since this server started", "node_unheard", node=part.node)
     if condition.status is NodeStatus.UNKNOWN:
         seconds = round(condition.silent_seconds)
         return Reason.of(

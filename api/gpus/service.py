@@ -116,12 +116,12 @@ class GPUService:
         for part in (self._monitor, self._freshness, self._xids):
             part.start()
 
-    def offer_from(self, nodes: Callable[[], Collection[str]], say: EngineLookup | None = None) -> None:
-        """Offer the GPUs of these nodes, with the status that `say` adds, instead of this machine's only.
+    def offer_from(self, nodes: Callable[[], Collection[str]], find_status: EngineLookup | None = None) -> None:
+        """Offer the GPUs of these nodes, with the status that `find_status` adds, instead of this machine's only.
 
         Both functions must return immediately.
         """
-        self._keeper.offer_from(nodes, say)
+        self._keeper.offer_from(nodes, find_status)
 
     def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
         """Offer no GPU of a node for which this function returns a reason. It must return immediately."""
@@ -343,8 +343,8 @@ class GPUService:
 
         `selects` receives an event and its node. Raises NodeNotFound for a node that neither exists nor has events.
         """
-        state, sight = self._state, current_scope.get()
-        hidden = (hide_in_event(event, owner, sight) for event, owner in self._events.list_owned())
+        state, scope = self._state, current_scope.get()
+        hidden = (hide_in_event(event, owner, scope) for event, owner in self._events.list_owned())
         seen = [(event, node_of(event, state.node)) for event in hidden if event is not None]
         if node is not None:
             # Events of a deleted machine are shown for as long as they are stored.

@@ -135,13 +135,13 @@ class GPUStateKeeper:
         self._events.is_fleet = bool(parts)
         return is_urgent
 
-    def offer_from(self, nodes: Callable[[], Collection[str]], say: EngineLookup | None = None) -> None:
+    def offer_from(self, nodes: Callable[[], Collection[str]], find_status: EngineLookup | None = None) -> None:
         """Offer the GPUs of these nodes instead of this machine's only, with an engine's status of each.
 
         Both functions are called at each judgement.
         """
         self._startable, self._has_cluster = nodes, True
-        self._engine = say or self._engine
+        self._engine = find_status or self._engine
 
     def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
         """Offer no GPU of a node for which this function returns a reason. It is called at each judgement."""

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from api.domain.read_scope import ReadScope, current_scope
 from api.errors import NodeNotFound
-from api.streaming.addresses import Asked, Opener
+from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.broker import Broker
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
@@ -68,13 +68,13 @@ def create_gpu_stream(broker: Broker) -> Opener:
     """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
-    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        node = read_node(asked.query)
+    async def open_stream(request: StreamRequest) -> AsyncIterator[Frames]:
+        node = read_node(request.query)
         with broker.subscribe([Topic.GPU], capacity=QUEUE_SNAPSHOTS) as subscription:
-            latest, sight = broker.latest_snapshot(), current_scope.get()
+            latest, scope = broker.latest_snapshot(), current_scope.get()
             if latest is not None:
-                latest.snapshot_frame(sight, node)  # reject an unknown node before anything is sent
-            yield _frames(subscription, latest, sight, node)
+                latest.snapshot_frame(scope, node)  # reject an unknown node before anything is sent
+            yield _frames(subscription, latest, scope, node)
 
     return open_stream
 
@@ -90,14 +90,14 @@ def read_node(query: str) -> str | None:
     return read_query(GPUStreamQuery, query).node
 
 
-async def _frames(subscription: Subscription, latest: Published | None, sight: ReadScope, node: str | None) -> Frames:
-    seen, unchanged = 0, UnchangedFilter(sight.is_whole and node is None)
+async def _frames(subscription: Subscription, latest: Published | None, scope: ReadScope, node: str | None) -> Frames:
+    seen, unchanged = 0, UnchangedFilter(scope.is_whole and node is None)
     if latest is not None:
         seen = latest.number
-        yield unchanged.drop([latest.snapshot_frame(sight, node)])
+        yield unchanged.drop([latest.snapshot_frame(scope, node)])
     try:
         async for some in subscription.after(seen):
-            yield unchanged.drop([published.snapshot_frame(sight, node) for published in some])
+            yield unchanged.drop([published.snapshot_frame(scope, node) for published in some])
     except NodeNotFound:
         yield [closing_frame(StreamEnding.NODE_GONE)]
         return

@@ -64,10 +64,10 @@ class GPUTasks:
 
     def _add_holders(self, error: GPUBusy) -> None:
         """Add the names of the GPUs to the error, and their holders as far as the reader may see them."""
-        state, sight = self._state(), current_scope.get()
+        state, scope = self._state(), current_scope.get()
         owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         holders = error.data["held_by"].items()
-        held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
+        held = {uuid: task_id if scope.sees(owners.get(task_id)) else None for uuid, task_id in holders}
         names = {gpu.reading.uuid: name_of(gpu, state.is_fleet) for gpu in state.gpus}
         sentences = [f"GPU {names.get(uuid)} is held by {task or OTHER_USERS_TASK}" for uuid, task in held.items()]
         error.detail = "; ".join(sentences) + "."

@@ -30,7 +30,7 @@ class Retry(StrEnum):
     NOT_NEEDED = "it goes on"
 
     @property
-    def words(self) -> Reason:
+    def message(self) -> Reason:
         """The value as a sentence with its code."""
         return Reason.of(self.value, f"retry_{self.name.lower()}")
 

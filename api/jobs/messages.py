@@ -81,8 +81,8 @@ def report_warning(text: str) -> None:
 
 def report_failure(failure: JobFailed) -> None:
     """Print why the program ends."""
-    said = failure.message.said if isinstance(failure.message, Reason) else None
-    reason = None if said is None else {"code": said.code, "params": said.params}
+    code = failure.message.said if isinstance(failure.message, Reason) else None
+    reason = None if code is None else {"code": code.code, "params": code.params}
     if len(json.dumps(reason)) > _REASON_LIMIT:
         reason = None
     _print("failed", text_of(failure.message), cause=failure.cause, reason=reason)

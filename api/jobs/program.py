@@ -52,7 +52,7 @@ class JobProgram(ABC):
         """Return whether the program was asked to stop, by a signal or a file."""
         return self._was_terminated or (self.run_dir / "stop").exists()
 
-    def stop_if_asked(self) -> None:
+    def stop_if_requested(self) -> None:
         """Raise StopRequested if the program was asked to stop."""
         if self.is_stopping():
             raise StopRequested

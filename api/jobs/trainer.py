@@ -53,7 +53,7 @@ class MessageReader(ReportedProgressReader):
 
     def read(self, line: str, at: float) -> Point | None:
         """Read the next line. Jobs have no series, so there is never a point."""
-        progress = self.told
+        progress = self.reported
         progress.last_line_at = at
         progress.stage_since = at if progress.stage_since is None else progress.stage_since
         if line in self._phrases:
@@ -63,7 +63,7 @@ class MessageReader(ReportedProgressReader):
         return None
 
     def _take(self, message: JobMessage, at: float) -> None:
-        progress = self.told
+        progress = self.reported
         if message.kind is MessageKind.PROGRESS:
             # A phrase counts only at the very end.
             progress.phrases.clear()

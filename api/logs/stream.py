@@ -8,7 +8,7 @@ from api.logs.follower import Follower, LogFeeds, Tail
 from api.logs.service import LogService
 from api.logs.stream_output import FollowLog, LogPiece
 from api.logs.stream_query import FollowQuery, parse_follow_query
-from api.streaming.addresses import Asked, Opener
+from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
@@ -19,7 +19,7 @@ def create_log_stream(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -
     """Return the function that opens the stream of a task's log, with how the task ended."""
 
     @asynccontextmanager
-    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+    async def open_stream(request: StreamRequest) -> AsyncIterator[Frames]:
         query = parse_follow_query(request)
         source = await reads.read(logs.find, request.arguments["task_id"])
         async with feeds.follow(source, query.start, query.line_filter) as follower:
@@ -32,7 +32,7 @@ def create_own_log_stream(logs: LogService, feeds: LogFeeds) -> Opener:
     """Return the function that opens the stream of the server's own log."""
 
     @asynccontextmanager
-    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+    async def open_stream(request: StreamRequest) -> AsyncIterator[Frames]:
         query: FollowQuery = parse_follow_query(request)
         async with feeds.follow(logs.own, query.start, query.line_filter) as follower:
             yield _frames(follower)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 
 from api.domain.log import LineFilter, LogLevel, LogType
 from api.logs.follower import Tail
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.query_parameters import StreamQuery, one_of, read_query, up_to
 
 #: Default and maximum number of earlier lines at the start of a stream.
@@ -48,7 +48,7 @@ class FollowQuery:
     line_filter: LineFilter
 
 
-def parse_follow_query(request: Asked) -> FollowQuery:
+def parse_follow_query(request: StreamRequest) -> FollowQuery:
     """Return the options of a request.
 
     Last-Event-ID takes precedence over `offset` and `tail`. Raises Invalid with every mistake.

@@ -53,7 +53,7 @@ class FleetStore:
             return {row.name: _unpack(row.report) for row in rows if row.report is not None}
 
     def note_report(
-        self, heard: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None = None
+        self, node: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None = None
     ) -> RowMark:
         """Store the report of the node at this location, and return the new mark of its row.
 
@@ -61,17 +61,17 @@ class FleetStore:
         `silent`, which means that the caller has seen it unchanged for long. Clocks of servers are not compared.
         """
         try:
-            return self._note_report(heard, place, report, now, silent)
+            return self._note_report(node, place, report, now, silent)
         except IntegrityError:
             # Its first report went to two servers at the same time.
-            return self._note_report(heard, place, report, now, silent)
+            return self._note_report(node, place, report, now, silent)
 
     def _note_report(
-        self, heard: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None
+        self, node: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None
     ) -> RowMark:
         seconds = to_seconds(now)
         with self._database.write(is_audited=False) as connection:
-            row = connection.execute(_ONE, {"of_name": heard.name}).one_or_none()
+            row = connection.execute(_ONE, {"of_name": node.name}).one_or_none()
             if row is not None and (row.report_serial, maybe_time(row.last_seen)) != silent:
                 refuse_name(_read(row), place)
             serial = ((None if row is None else row.report_serial) or 0) + 1
@@ -81,18 +81,18 @@ class FleetStore:
                 "host": clean(place.host),
                 "port": place.port,
                 "started": place.started,
-                "version": heard.version,
-                "clock_offset": heard.clock_offset,
+                "version": node.version,
+                "clock_offset": node.clock_offset,
                 "last_seen": seconds,
-                "left_at": None if heard.left_at is None else seconds,
+                "left_at": None if node.left_at is None else seconds,
                 "report": zlib.compress(report, 1),
                 "report_serial": serial,
             }
             if row is None:
-                connection.execute(_ADD, {"name": heard.name, "first_seen": seconds, **values})
+                connection.execute(_ADD, {"name": node.name, "first_seen": seconds, **values})
             else:
                 first = seconds if row.first_seen is None else row.first_seen
-                connection.execute(_CHANGE, {"of_name": heard.name, "first_seen": first, **values})
+                connection.execute(_CHANGE, {"of_name": node.name, "first_seen": first, **values})
         return serial, to_time(seconds)
 
     def note_head(self, name: str, place: NodeLocation, version: str, gpus: int, now: datetime) -> None:

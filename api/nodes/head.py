@@ -23,7 +23,7 @@ class HeadLink(Protocol):
 
     address: str  #: for people
 
-    def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
+    def send_report(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         """Send a report as JSON and return the receipt. Raises HeadUnreachable, HeadRejected."""
         ...
 
@@ -40,7 +40,7 @@ class FakeHead:
         self.reports: list[bytes] = []
         self.answer: Mapping[str, Any] | Exception = {}
 
-    def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
+    def send_report(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         self.reports.append(report)
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -65,11 +65,11 @@ def read_stored(
     except (Invalid, ValueError):
         logger.warning("a stored report of a node cannot be read", extra={"node": node.name})
         return None
-    heard = monotonic if since is None else since
-    part = take_report(node.name, report, heard, node.last_seen or _NEVER, since is not None)
+    received_at = monotonic if since is None else since
+    part = take_report(node.name, report, received_at, node.last_seen or _NEVER, since is not None)
     disputed = frozenset(uuid for uuid in fields.get("disputed") or () if isinstance(uuid, str))
     part = replace(part, has_left=node.left_at is not None, disputed=disputed)
-    return LastReport(part, node, read_freshness(fields.get("freshness"), report), serial, heard, report.storage)
+    return LastReport(part, node, read_freshness(fields.get("freshness"), report), serial, received_at, report.storage)
 
 
 class RowWatch:

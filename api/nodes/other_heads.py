@@ -24,7 +24,7 @@ class _Head:
 
 
 class OtherHeads:
-    """The other heads that are present. One thread calls `look`; the rest is thread-safe."""
+    """The other heads that are present. One thread calls `refresh`; the rest is thread-safe."""
 
     def __init__(self, own: str, clock: Clock, read: Callable[[list[str]], Mapping[str, bytes]]) -> None:
         """`own` is this machine's name; `read` returns the reports in rows of heads, by name."""
@@ -33,7 +33,7 @@ class OtherHeads:
         self._read = read
         self._heads: Mapping[str, _Head] | None = None
 
-    def look(self, stored: Mapping[str, NodeRecord]) -> None:
+    def refresh(self, stored: Mapping[str, NodeRecord]) -> None:
         """Compare the rows of the database with those before."""
         now, before = self._clock.monotonic(), self._heads
         rows = {name: node for name, node in stored.items() if name != self._own and node.role is NodeRole.ALL}

@@ -51,19 +51,19 @@ class Refusals:
         """
         first = error.mistakes[0] if error.mistakes else None
         why = error.detail if first is None else f"{error.detail} {first.pointer} {first.message}"
-        words = Reason.of(
+        message = Reason.of(
             "a report with its name was rejected: {why}", "report_refused", why=show(why, _MAX_REASON).rstrip(".")
         )
         now, key = self._clock.monotonic(), name if is_known else ""
         if now - self._logged_at.get(key, float("-inf")) >= LOGGED_SECONDS:
             self._logged_at[key] = now
-            logger.warning("node %s: %s", name, words.text)
+            logger.warning("node %s: %s", name, message.text)
         if is_known:
-            self._latest[name] = now, words
+            self._latest[name] = now, message
 
     def warn(self, name: str) -> tuple[NodeWarning, ...]:
         """Return the warnings for a node."""
-        at, words = self._latest.get(name, (float("-inf"), None))
-        if words is None or self._clock.monotonic() - at > TOLD_SECONDS:
+        at, message = self._latest.get(name, (float("-inf"), None))
+        if message is None or self._clock.monotonic() - at > TOLD_SECONDS:
             return ()
-        return (NodeWarning(words.said.code, words.text, words.said),)
+        return (NodeWarning(message.said.code, message.text, message.said),)

@@ -15,7 +15,7 @@ from api.domain.shared_storage import PROBE_FILE, StorageReport
 from api.errors import Finding, Invalid
 from api.nodes.unknown_values import validate
 from api.util.bounds import excess
-from api.util.validation import details_of, plain_words
+from api.util.validation import describe_error, details_of
 
 #: The limits of a report: the longest text in characters, the depth, and the number of values.
 LONGEST_TEXT = 2_000
@@ -85,7 +85,8 @@ def read_report(data: Mapping[str, Any], name: str) -> MachineReport:
     except ValidationError as error:
         details = details_of(error)[:_MAX_MISTAKES]
         raise Invalid(
-            "The report cannot be read.", mistakes=[Finding(_pointer(d["loc"]), plain_words(d)[:200]) for d in details]
+            "The report cannot be read.",
+            mistakes=[Finding(_pointer(d["loc"]), describe_error(d)[:200]) for d in details],
         ) from None
     found = itertools.islice(_implausible(report, name), _MAX_MISTAKES)
     mistakes = [Finding(where, what) for where, what in found]

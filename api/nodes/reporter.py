@@ -71,7 +71,7 @@ class Reporter:
         self._offset: float | None = None
         self._reported_xids: dict[tuple[str, int], int] = {}
         self._problem: str | None = "the head has not answered yet"
-        self._heard_at: datetime | None = None
+        self._receipt_at: datetime | None = None
         self._sent = 0
         self._failed = 0
         self._sweep = 0
@@ -147,7 +147,7 @@ class Reporter:
             self._clock.mark(),
         )
         body = b'{"report":%b}' % encode_report(report)
-        receipt = head.tell(self._name, body, FAREWELL_SECONDS if leaves else PATIENCE_SECONDS)
+        receipt = head.send_report(self._name, body, FAREWELL_SECONDS if leaves else PATIENCE_SECONDS)
         self._sent += 1
         self._reported_xids.update(counts)
         self._take(receipt, at.timestamp(), self._clock.monotonic() - started)
@@ -183,7 +183,7 @@ class Reporter:
             self._storage.take(receipt.get("storage"))
         drains = {}
         if drain is not None:
-            drains[self._name] = drain.words
+            drains[self._name] = drain.message
         self._gpus.note_nodes({}, drains)
         if self._problem is not None:
             self._problem = None

@@ -47,7 +47,7 @@ class ServerList:
         self._own = own
         self._clock = clock
         self._signs: Mapping[str, _Sign] = {}
-        self._has_begun = False
+        self._has_started = False
         self._is_blind = False
         self._is_ahead = False
         self._loop = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
@@ -82,10 +82,10 @@ class ServerList:
         self._own = replace(self._own, last_seen=now)
         with wait_limit(READ_SECONDS):
             self._store.sign(self._own, self._steady())
-            if not self._has_begun:
+            if not self._has_started:
                 self._store.remove_silent(self._clock.steady.now() - FORGOTTEN_AFTER)
-                self._has_begun = True
-            self._look()
+                self._has_started = True
+            self._read_heartbeats()
 
     def _steady(self) -> SteadyMark:
         """Read the steady time, and log when the wall clock gets ahead of it or agrees again."""
@@ -105,14 +105,14 @@ class ServerList:
 
     def list(self) -> tuple[ServerInfo, ...]:
         """Return every server, oldest first. Raises DatabaseUnavailable."""
-        signs, leaders = self._look(), self._store.leaders()
+        signs, leaders = self._read_heartbeats(), self._store.leaders()
         leads = defaultdict[str, list[str]](list)
         for scope, holder in sorted(leaders.items()):
             name = next((name for prefix, name in _LEADS.items() if scope.startswith(prefix)), scope)
             leads[process_of(holder)].append(name)
         return tuple(self._show(sign, leads[sign.server.process]) for sign in signs.values())
 
-    def _look(self) -> Mapping[str, _Sign]:
+    def _read_heartbeats(self) -> Mapping[str, _Sign]:
         """Read the heartbeats. Clocks of two machines are compared only at the first sight of a server."""
         monotonic, now, before = self._clock.monotonic(), self._clock.now(), self._signs
         found: dict[str, _Sign] = {}

@@ -140,21 +140,21 @@ class NodeService:
         fresh = Freshness.of(report) if before is None else before.fresh.after(report)
         if fresh is None:
             raise ReportReplayed
-        heard = self._make_latest(take_report(name, report, monotonic, now), report, fresh, now)
-        if before is not None and before.has_overtaken(heard):
+        latest = self._make_latest(take_report(name, report, monotonic, now), report, fresh, now)
+        if before is not None and before.has_overtaken(latest):
             return self._receipt(before)
         is_news = before is None or before.known.place != report.place or report.leaves
         is_news = is_news or (before is not None and (before.part.has_left or not before.part.has_reported))
-        if is_news or monotonic - heard.stored_at >= STORE_SECONDS:
-            self._store_report(heard, report, now)
+        if is_news or monotonic - latest.stored_at >= STORE_SECONDS:
+            self._store_report(latest, report, now)
         with self._lock:
-            self._latest[name] = heard
+            self._latest[name] = latest
         if self._shared is not None:
             self._shared.note(name, report.storage, monotonic)
         if is_news:
-            self._note_version(heard.known)
+            self._note_version(latest.known)
         self._publish(name, report)
-        return self._receipt(heard)
+        return self._receipt(latest)
 
     def _make_latest(self, part: NodePart, report: MachineReport, fresh: Freshness, now: datetime) -> LastReport:
         before = self._latest.get(part.node)
@@ -169,10 +169,10 @@ class NodeService:
             left_at=now if report.leaves else None,
             drain=self._drain(part.node),
         )
-        heard = LastReport(part, known, fresh)
+        latest = LastReport(part, known, fresh)
         if before is not None:
-            heard.serial, heard.stored_at = before.serial, before.stored_at
-        return heard
+            latest.serial, latest.stored_at = before.serial, before.stored_at
+        return latest
 
     def _check_accepted(self, name: str, report: MachineReport) -> None:
         place, now = report.place, self._clock.monotonic()
@@ -192,23 +192,23 @@ class NodeService:
 
     def _count_others(self) -> int:
         with self._lock:
-            return sum(len(heard.part.snapshot.gpus) for heard in self._latest.values())
+            return sum(len(latest.part.snapshot.gpus) for latest in self._latest.values())
 
-    def _store_report(self, heard: LastReport, report: MachineReport, now: datetime) -> None:
+    def _store_report(self, latest: LastReport, report: MachineReport, now: datetime) -> None:
         """Store a report for other heads, and for this one after a restart."""
-        name, place, monotonic = heard.part.node, report.place, heard.part.heard
-        uuids = [gpu.uuid for gpu in heard.part.snapshot.gpus if gpu.uuid is not None]
+        name, place, monotonic = latest.part.node, report.place, latest.part.reported_at
+        uuids = [gpu.uuid for gpu in latest.part.snapshot.gpus if gpu.uuid is not None]
         try:
-            body = encode_stored(report, heard.fresh, self._gpus.find_disputed(name, uuids))
+            body = encode_stored(report, latest.fresh, self._gpus.find_disputed(name, uuids))
             with wait_limit(STORE_TIMEOUT_SECONDS):
-                mark = self._store.note_report(heard.known, place, body, now, self._rows.find_silent(name, monotonic))
+                mark = self._store.note_report(latest.known, place, body, now, self._rows.find_silent(name, monotonic))
         except NodeNameTaken:
             raise
         except ServiceError as error:
             # This head uses the report even without the database.
             logger.warning("a node's report cannot be stored", extra={"node": name, "problem": str(error)})
         else:
-            heard.serial, heard.stored_at = mark[0], monotonic
+            latest.serial, latest.stored_at = mark[0], monotonic
             self._rows.note(name, mark, monotonic)
 
     def _note_version(self, known: NodeRecord) -> None:
@@ -217,22 +217,22 @@ class NodeService:
 
     def _publish(self, name: str = "", report: MachineReport | None = None) -> None:
         with self._lock:
-            parts = {name: heard.part for name, heard in self._latest.items()}
-            drains = {name: stored.drain.words for name, stored in self._stored.items() if stored.drain is not None}
+            parts = {name: latest.part for name, latest in self._latest.items()}
+            drains = {name: stored.drain.message for name, stored in self._stored.items() if stored.drain is not None}
         self._gpus.note_nodes(parts, drains, () if report is None else report.xids, name)
         self._record_changes(parts)
 
-    def _receipt(self, heard: LastReport) -> ReportReceipt:
-        name, now = heard.part.node, self._clock.monotonic()
+    def _receipt(self, latest: LastReport) -> ReportReceipt:
+        name, now = latest.part.node, self._clock.monotonic()
         drain = None if name not in self._stored else self._stored[name].drain
-        status = judge_node(heard.part, {} if drain is None else {name: drain.words}, now).status
+        status = judge_node(latest.part, {} if drain is None else {name: drain.message}, now).status
         return ReportReceipt(
             time=self._clock.now().timestamp(),
             version=__version__,
             state=status,
             drain=drain,
             held=list_held(self._gpus.state, name),
-            warnings=tuple(warn(heard.known.version, heard.known.clock_offset)),
+            warnings=tuple(warn(latest.known.version, latest.known.clock_offset)),
             storage=None if self._shared is None else self._shared.call(name),
         )
 
@@ -243,7 +243,7 @@ class NodeService:
             {name: stored.drain for name, stored in self._stored.items() if stored.drain},
         )
         for name, part in parts.items():
-            condition = judge_node(part, {each: drain.words for each, drain in drains.items()}, now)
+            condition = judge_node(part, {each: drain.message for each, drain in drains.items()}, now)
             before = self._statuses.get(name)
             self._statuses[name] = condition.status
             if before is condition.status:
@@ -260,7 +260,7 @@ class NodeService:
 
     def _poll(self) -> None:
         try:
-            self.look()
+            self.refresh()
         except ServiceError as error:
             # Logged once, because a database may be unavailable for days. Reports to this head still count.
             if not self._is_blind:
@@ -270,14 +270,14 @@ class NodeService:
         else:
             self._is_blind = False
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the nodes, their drains, and new reports to other heads. Raises DatabaseUnavailable."""
         started = self._clock.monotonic()
         with wait_limit(READ_SECONDS):
             stored = self._store.list()
             news = [name for name, (node, serial) in stored.items() if self._is_news(name, node, serial)]
             reports = self._store.reports(news) if news else {}
-            self._others.look({name: node for name, (node, _) in stored.items()})
+            self._others.refresh({name: node for name, (node, _) in stored.items()})
         monotonic = self._clock.monotonic()
         with self._lock:
             self._stored = {name: node for name, (node, _) in stored.items()}
@@ -311,17 +311,17 @@ class NodeService:
 
     def _is_obsolete(self, name: str, stored: NodeRecord | None) -> bool:
         """Return whether a node was forgotten, or is silent while its machine now runs a head."""
-        heard = self._latest[name]
+        latest = self._latest[name]
         if stored is None:
-            return heard.serial is not None
-        is_up = judge_node(heard.part, {}, self._clock.monotonic()).status is NodeStatus.UP
+            return latest.serial is not None
+        is_up = judge_node(latest.part, {}, self._clock.monotonic()).status is NodeStatus.UP
         return stored.role is NodeRole.ALL and not is_up
 
     def _take_stored(self, name: str, body: bytes, node: NodeRecord, serial: int | None) -> None:
         before, since = self._latest.get(name), self._looked_at
         # A row that changed was written after the last poll started. The age of a row at the first poll is unknown.
         if before is not None and before.part.has_reported:
-            since = max(since or before.part.heard, before.part.heard)
+            since = max(since or before.part.reported_at, before.part.reported_at)
         later = read_stored(node, body, serial, since, self._clock.monotonic())
         if later is None:
             return
@@ -330,7 +330,7 @@ class NodeService:
             return
         self._latest[name] = later
         if self._shared is not None and later.part.has_reported:
-            self._shared.note(name, later.storage, later.part.heard)
+            self._shared.note(name, later.storage, later.part.reported_at)
 
     def _count_gpus(self) -> int:
         """Return the number of real GPUs of this machine."""
@@ -338,10 +338,10 @@ class NodeService:
         return 0 if state.snapshot.source is SourceName.SIMULATED else len(state.own_gpus)
 
     def _is_news(self, name: str, node: NodeRecord, serial: int | None) -> bool:
-        heard = self._latest.get(name)
+        latest = self._latest.get(name)
         if name == self._node or node.role is not NodeRole.NODE or serial is None:
             return False
-        return heard is None or heard.serial is None or serial > heard.serial
+        return latest is None or latest.serial is None or serial > latest.serial
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class NodeService:
     def list(self) -> tuple[NodeInfo, ...]:
         """Return every node, this server's own first."""
         with self._lock:
-            known = {name: heard.known for name, heard in self._latest.items()}
+            known = {name: latest.known for name, latest in self._latest.items()}
             stored = {**self._stored, **{name: replace(node, drain=self._drain(name)) for name, node in known.items()}}
         own = replace(stored.get(self._node, NodeRecord(self._node)), role=NodeRole.ALL, place=self._own)
         own = replace(own, version=__version__, last_seen=self._clock.now())
@@ -380,14 +380,14 @@ class NodeService:
         """Start nothing new on a node. Running tasks continue. Raises NodeNotFound."""
         name = self.get(name).name
         self._store.drain(name, Drain(self._clock.now(), reason, by))
-        self.look()
+        self.refresh()
         return self.get(name)
 
     def undrain(self, name: str) -> NodeInfo:
         """Allow new tasks on a node again. Raises NodeNotFound."""
         name = self.get(name).name
         self._store.undrain(name)
-        self.look()
+        self.refresh()
         return self.get(name)
 
     def forget(self, name: str) -> NodeInfo:
@@ -398,5 +398,5 @@ class NodeService:
         self._store.forget(node.name)
         with self._lock:
             self._drop(node.name)
-        self.look()
+        self.refresh()
         return node

@@ -37,7 +37,7 @@ _NAME = re.compile(PROBE_FILE)
 
 
 @dataclass(slots=True)
-class _Look:
+class _OtherFile:
     """The state of another machine's file."""
 
     at: int = 0  #: the number of the last probe that read it
@@ -73,7 +73,7 @@ class SharedProbe:
         self._number = 0
         self._most = most
         self._turn = 0
-        self._wanted: dict[str, _Look] = {}
+        self._wanted: dict[str, _OtherFile] = {}
         self._latest: Probe | None = None
         self._loop = PeriodicThread("storage-probe", PROBE_SECONDS, self.probe)
         self._is_started = False
@@ -96,17 +96,17 @@ class SharedProbe:
         """The result of the last finished probe; None before the first."""
         return self._latest
 
-    def look_for(self, file: str) -> None:
+    def watch_file(self, file: str) -> None:
         """Read this file of another machine from now on."""
         if _NAME.fullmatch(file) is None or file == self.file:
             return
-        wanted = {each: look for each, look in self._wanted.items() if each != file}
-        wanted[file] = self._wanted.get(file) or _Look()
+        wanted = {each: other for each, other in self._wanted.items() if each != file}
+        wanted[file] = self._wanted.get(file) or _OtherFile()
         self._wanted = {each: wanted[each] for each in [*wanted][-self._most :]}
 
     def forget(self, file: str) -> None:
         """Stop reading this file."""
-        self._wanted = {each: look for each, look in self._wanted.items() if each != file}
+        self._wanted = {each: other for each, other in self._wanted.items() if each != file}
 
     def probe(self) -> None:
         """Write and read once. This blocks as long as the storage does."""
@@ -117,28 +117,28 @@ class SharedProbe:
         except OSError as error:
             problem = _describe(error, self._directory)
         else:
-            self._look_at_others()
+            self._read_others()
         known = self._wanted
-        seen = {file: look.number for file, look in known.items() if look.number is not None}
-        problems = {file: look.problem for file, look in known.items() if look.problem is not None}
+        seen = {file: other.number for file, other in known.items() if other.number is not None}
+        problems = {file: other.problem for file, other in known.items() if other.problem is not None}
         self._latest = Probe(self._clock.monotonic(), number, seen, problem, problems, offset)
 
-    def _look_at_others(self) -> None:
+    def _read_others(self) -> None:
         self._turn += 1
         wanted = self._wanted
         count = max(_LEAST_LOOKS, -(-len(wanted) // _TURN_PROBES))
         for file in sorted(wanted, key=lambda each: wanted[each].at)[:count]:
-            look = wanted[file]
-            look.at = self._turn
+            other = wanted[file]
+            other.at = self._turn
             try:
                 number = self._read(file)
                 if number is None:
-                    look.number = look.free_at = look.problem = None
+                    other.number = other.free_at = other.problem = None
                 else:
-                    look.take(number, self._is_free(file))
+                    other.take(number, self._is_free(file))
             except OSError as error:
                 # The other files may still be readable.
-                look.number, look.problem = None, _describe(error, self._directory)
+                other.number, other.problem = None, _describe(error, self._directory)
 
     def _write(self, number: int) -> float:
         """Write the number, and return the seconds by which the storage's clock is ahead of this machine's."""

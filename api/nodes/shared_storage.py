@@ -28,7 +28,7 @@ class StorageProber(Protocol):
         """The result of the last probe."""
         ...
 
-    def look_for(self, file: str) -> None:
+    def watch_file(self, file: str) -> None:
         """Read this file of another machine from now on."""
         ...
 
@@ -100,7 +100,7 @@ class SharedStorage:
             if known is None:
                 known = self._known[node] = _Known(report, at, _Way(), _Way())
             known.report, known.at = report, at
-            self._prober.look_for(report.file)
+            self._prober.watch_file(report.file)
             known.there.read(report.seen.get(self._prober.file))
             if report.number is not None:
                 known.here.expect(report.number, self._clock.monotonic())
@@ -216,7 +216,7 @@ class NodesOwnStorage:
         if not self._is_called:
             self._is_called, self._called_at = True, self._clock.monotonic()
             self._prober.start()
-        self._prober.look_for(str(call.get("file")))
+        self._prober.watch_file(str(call.get("file")))
 
     def make_report(self) -> StorageReport | None:
         """Return the storage for the report; None while no head probes the same directory."""

@@ -15,9 +15,9 @@ _NUMBERS = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
 
 def warn(version: str | None, clock_offset: float | None, own: str = __version__) -> Iterator[NodeWarning]:
     """Yield warnings for a version other than this server's, and for a clock that is off by more than 2 s."""
-    theirs, ours = _numbers(version), _numbers(own)
-    if theirs is not None and ours is not None and theirs != ours:
-        if theirs > ours:
+    other, ours = _numbers(version), _numbers(own)
+    if other is not None and ours is not None and other != ours:
+        if other > ours:
             yield _warning(
                 Reason.of(
                     "it runs {version}, which is newer than this head's {own}: update the head first",
@@ -45,8 +45,8 @@ def warn(version: str | None, clock_offset: float | None, own: str = __version__
         )
 
 
-def _warning(words: Reason) -> NodeWarning:
-    return NodeWarning(words.said.code, words.text, words.said)
+def _warning(message: Reason) -> NodeWarning:
+    return NodeWarning(message.said.code, message.text, message.said)
 
 
 def _numbers(version: str | None) -> tuple[int, ...] | None:

@@ -71,8 +71,8 @@ def _with_engine(info: NodeInfo, machine: NodeState | None, more: tuple[NodeWarn
 
 
 def _bar(node: NodeState) -> NodeWarning:
-    words = Reason.of("Slurm's machine {node}: {why}", "slurm_machine", node=node.name, why=node.bar)
-    return NodeWarning("storage_not_shared", words.text, words.said)
+    message = Reason.of("Slurm's machine {node}: {why}", "slurm_machine", node=node.name, why=node.bar)
+    return NodeWarning("storage_not_shared", message.text, message.said)
 
 
 def _slurm_node(node: NodeState) -> SlurmNode:
@@ -132,8 +132,8 @@ def _warn(
 def _warn_storage(storage: NodeStorage | None) -> Iterable[NodeWarning]:
     if storage is not None and storage.state in (StorageState.NOT_SHARED, StorageState.UNKNOWN):
         why = message_of(storage.reason or "", storage.reason_code)
-        words = Reason.of("it does not share STORAGE_ROOT: {why}", "node_storage", why=why)
-        yield NodeWarning("storage_not_shared", words.text, words.said)
+        message = Reason.of("it does not share STORAGE_ROOT: {why}", "node_storage", why=why)
+        yield NodeWarning("storage_not_shared", message.text, message.said)
 
 
 def _tasks(gpus: Iterable[JudgedGPU]) -> tuple[NodeTask, ...]:
@@ -150,13 +150,13 @@ def _tasks(gpus: Iterable[JudgedGPU]) -> tuple[NodeTask, ...]:
 def _warn_twins(gpus: Iterable[JudgedGPU]) -> Iterable[NodeWarning]:
     for gpu in gpus:
         if gpu.is_twin:
-            words = Reason.of(
+            message = Reason.of(
                 "its GPU {index} has the UUID of another: {why}",
                 "gpu_uuid_elsewhere",
                 index=gpu.reading.index,
                 why=gpu.judgement.reason,
             )
-            yield NodeWarning("uuid_elsewhere", words.text, words.said)
+            yield NodeWarning("uuid_elsewhere", message.text, message.said)
 
 
 def list_held(state: GPUState, node: str) -> tuple[HeldGPUs, ...]:

@@ -40,10 +40,10 @@ def make_report(
         interval=interval,
         source=snapshot.source,
         versions=snapshot.versions,
-        gpus=tuple(_to_told(gpu, now) for gpu in snapshot.gpus),
+        gpus=tuple(_to_report(gpu, now) for gpu in snapshot.gpus),
         sweep_seconds=snapshot.sweep_seconds,
         stuck=snapshot.stuck,
-        problem=_to_told_words(snapshot.problem),
+        problem=_to_reported_message(snapshot.problem),
         problem_code=snapshot.problem_code,
         sent_at=at.timestamp(),
         clock_offset=clock_offset,
@@ -66,7 +66,7 @@ def _list(value: Any) -> list[int]:
     return sorted(value)
 
 
-def _to_told(gpu: GPUReading, now: float) -> GPUReport:
+def _to_report(gpu: GPUReading, now: float) -> GPUReport:
     return GPUReport(
         index=gpu.index,
         identity=gpu.identity,
@@ -75,38 +75,40 @@ def _to_told(gpu: GPUReading, now: float) -> GPUReport:
         processes=gpu.processes,
         processes_unlisted=gpu.processes_unlisted,
         fault=gpu.fault,
-        fault_reason=_to_told_words(gpu.fault_reason),
+        fault_reason=_to_reported_message(gpu.fault_reason),
         age=None if gpu.read_monotonic is None else round(max(0.0, now - gpu.read_monotonic), 3),
     )
 
 
-def _to_told_words(words: ReasonOrText | None) -> ReportedMessage | None:
-    return None if words is None else ReportedMessage(text_of(words), code_of(words))
+def _to_reported_message(message: ReasonOrText | None) -> ReportedMessage | None:
+    return None if message is None else ReportedMessage(text_of(message), code_of(message))
 
 
-def take_report(name: str, report: MachineReport, heard: float, now: datetime, has_reported: bool = True) -> NodePart:
-    """Return the snapshot of a report that came at the monotonic time `heard`, which is `now` by this server's clock.
+def take_report(
+    name: str, report: MachineReport, received_at: float, now: datetime, has_reported: bool = True
+) -> NodePart:
+    """Return the snapshot of a report that came at the monotonic time `received_at`, which is `now` by the clock here.
 
     Times are computed from the ages in the report, without the node's clock. If `has_reported` is false, the report was
     read from the database and its age is unknown, so that no reading in it is fresh.
     """
-    gpus = tuple(_read(gpu, heard if has_reported else None, now) for gpu in report.gpus)
+    gpus = tuple(_read(gpu, received_at if has_reported else None, now) for gpu in report.gpus)
     snapshot = GPUSnapshot(
         sequence=report.sequence,
         gpus=gpus,
         source=report.source,
         versions=report.versions,
         taken_at=now,
-        taken_monotonic=heard,
+        taken_monotonic=received_at,
         sweep_seconds=report.sweep_seconds,
         stuck=report.stuck,
-        problem=_read_words(report.problem),
+        problem=_read_message(report.problem),
         problem_code=report.problem_code,
     )
-    return NodePart(name, snapshot, heard, report.leaves, has_reported, report.boot)
+    return NodePart(name, snapshot, received_at, report.leaves, has_reported, report.boot)
 
 
-def _read(gpu: GPUReport, heard: float | None, now: datetime) -> GPUReading:
+def _read(gpu: GPUReport, received_at: float | None, now: datetime) -> GPUReading:
     return GPUReading(
         index=gpu.index,
         identity=gpu.identity,
@@ -115,11 +117,11 @@ def _read(gpu: GPUReport, heard: float | None, now: datetime) -> GPUReading:
         processes=gpu.processes,
         processes_unlisted=gpu.processes_unlisted,
         fault=gpu.fault,
-        fault_reason=_read_words(gpu.fault_reason),
+        fault_reason=_read_message(gpu.fault_reason),
         read_at=None if gpu.age is None else now - timedelta(seconds=gpu.age),
-        read_monotonic=None if gpu.age is None or heard is None else heard - gpu.age,
+        read_monotonic=None if gpu.age is None or received_at is None else received_at - gpu.age,
     )
 
 
-def _read_words(words: ReportedMessage | None) -> ReasonOrText | None:
-    return None if words is None else message_of(words.text, words.said)
+def _read_message(message: ReportedMessage | None) -> ReasonOrText | None:
+    return None if message is None else message_of(message.text, message.said)

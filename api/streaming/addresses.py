@@ -18,7 +18,7 @@ class Transport(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StreamRequest:
     """A request for a stream."""
 
     arguments: Mapping[str, str]  #: the variable parts of the path, by name
@@ -27,7 +27,7 @@ class Asked:
 
 
 #: Opens a stream. Errors of the request are raised on entering, before anything is sent.
-Opener = Callable[[Asked], AbstractAsyncContextManager[Frames]]
+Opener = Callable[[StreamRequest], AbstractAsyncContextManager[Frames]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class MatchedRoute:
         task_id = self.arguments.get("task_id")
         if task_id is not None:
             check_task_id(task_id)
-        return self.route.open(Asked(self.arguments, query, last_event_id))
+        return self.route.open(StreamRequest(self.arguments, query, last_event_id))
 
 
 class LiveRoutes:

@@ -97,7 +97,7 @@ class Broker:
     def _fan_out(self, published: Published) -> None:
         message = published.message
         subscribers = () if message.is_detail else self._subscribers_by_key.get((message.topic, None), ())
-        receivers = [each for each in subscribers if message.concerns(each.sight)]
+        receivers = [each for each in subscribers if message.concerns(each.scope)]
         if message.task_id is not None:
             receivers += self._subscribers_by_key.get((message.topic, message.task_id), ())
         for subscription in receivers:
@@ -127,7 +127,7 @@ class Broker:
         *,
         capacity: int = QUEUE_MESSAGES,
         keeps_latest_snapshot: bool = False,
-        sight: ReadScope = WHOLE,
+        scope: ReadScope = WHOLE,
     ) -> Iterator[Subscription]:
         """Subscribe within the `with` block.
 
@@ -136,7 +136,7 @@ class Broker:
         then.
         """
         self.require_open()
-        subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot, sight=sight)
+        subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot, scope=scope)
         keys = tuple((topic, task_id) for topic in topics)
         self._subscriptions[subscription] = keys
         for key in keys:
@@ -159,7 +159,7 @@ class Broker:
 
     # -- stored messages -------------------------------------------------------------------------------------------
 
-    def catch_up(self, topics: Collection[Topic], last_id: str | None, sight: ReadScope = WHOLE) -> MissedMessages:
+    def catch_up(self, topics: Collection[Topic], last_id: str | None, scope: ReadScope = WHOLE) -> MissedMessages:
         """Return the messages after `last_id`, as far as this sight allows.
 
         Without an id, or if it is no longer known here, the current state is returned.
@@ -167,7 +167,7 @@ class Broker:
         with self._lock:
             number = None if last_id is None else self._number_of(last_id, topics)
             known = self._current(topics) if number is None else self._after(number, topics)
-            seen = tuple(each for each in known if each.message.concerns(sight))
+            seen = tuple(each for each in known if each.message.concerns(scope))
             is_continued = number is not None
             return MissedMessages(seen, self._number, is_continued, is_reset=not is_continued and last_id is not None)
 

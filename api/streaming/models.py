@@ -62,17 +62,17 @@ class Message:
     show: Callable[[ReadScope], bytes] | None = None  #: returns that JSON, if it differs between readers
     show_node: Callable[[ReadScope, str], bytes] | None = None  #: returns the JSON about one node; raises NodeNotFound
 
-    def shown_to(self, sight: ReadScope, node: str | None = None) -> bytes:
+    def shown_to(self, scope: ReadScope, node: str | None = None) -> bytes:
         """Return the JSON for a reader with this sight; with `node`, only about this machine. Raises NodeNotFound."""
         if node is not None and self.show_node is not None:
-            return self.show_node(sight, node)
-        if sight.is_whole:
+            return self.show_node(scope, node)
+        if scope.is_whole:
             return self.json
-        return self.show(sight) if self.show is not None else self.restricted or self.json
+        return self.show(scope) if self.show is not None else self.restricted or self.json
 
-    def concerns(self, sight: ReadScope) -> bool:
+    def concerns(self, scope: ReadScope) -> bool:
         """Return whether a reader with this sight receives the message."""
-        return (self.task_id is None and not self.is_personal) or sight.sees(self.owner)
+        return (self.task_id is None and not self.is_personal) or scope.sees(self.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ LastFrame = asyncio.Future[Frame]
 
 
 class Permits:
-    """The open streams and their principals. Lives in the event loop; `look_again` may be called from any thread."""
+    """The open streams and their principals. Lives in the event loop; `recheck` may be called from any thread."""
 
     def __init__(self, why_ended: Callable[[Principal], ServiceError | None]) -> None:
         """Create the registry. `why_ended` returns why an admitted principal has lost access; None if it has not."""
@@ -32,7 +32,7 @@ class Permits:
         last_frame: LastFrame = asyncio.get_running_loop().create_future()
         self._open[last_frame] = principal
         try:
-            # Checked after registering: a later loss of access is found by `look_again`.
+            # Checked after registering: a later loss of access is found by `recheck`.
             error = self._why_ended(principal)
             if error is not None:
                 raise error
@@ -40,7 +40,7 @@ class Permits:
         finally:
             del self._open[last_frame]
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """End the streams of all principals that have lost access."""
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended

@@ -34,23 +34,23 @@ class Published:
         self._frames: dict[ReadScope, Frame] = {}
         self._snapshot_frames: dict[tuple[ReadScope, str | None], Frame] = {}
 
-    def frame(self, sight: ReadScope = WHOLE) -> Frame:
+    def frame(self, scope: ReadScope = WHOLE) -> Frame:
         """Return the frame for readers with this sight."""
-        found = self._frames.get(sight)
+        found = self._frames.get(scope)
         if found is None:
-            found = Frame(self.message.type, self.message.shown_to(sight), f"{self._boot}-{self.number}")
-            self._frames[sight] = found
+            found = Frame(self.message.type, self.message.shown_to(scope), f"{self._boot}-{self.number}")
+            self._frames[scope] = found
         return found
 
-    def snapshot_frame(self, sight: ReadScope = WHOLE, node: str | None = None) -> Frame:
+    def snapshot_frame(self, scope: ReadScope = WHOLE, node: str | None = None) -> Frame:
         """Return the frame with the snapshot's own number as id, for subscribers that receive only snapshots.
 
         With `node`, only about this machine. Raises NodeNotFound.
         """
-        found = self._snapshot_frames.get((sight, node))
+        found = self._snapshot_frames.get((scope, node))
         if found is None:
-            json, id_ = self.message.shown_to(sight, node), str(self.message.position or 0)
-            found = self._snapshot_frames[sight, node] = Frame(self.message.type, json, id_, shows_id=False)
+            json, id_ = self.message.shown_to(scope, node), str(self.message.position or 0)
+            found = self._snapshot_frames[scope, node] = Frame(self.message.type, json, id_, shows_id=False)
         return found
 
 
@@ -58,10 +58,10 @@ class Subscription:
     """The queued messages of one subscriber. It ends with the broker, or if the subscriber is too far behind."""
 
     def __init__(
-        self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False, sight: ReadScope = WHOLE
+        self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False, scope: ReadScope = WHOLE
     ) -> None:
         """Create the queue. With `keeps_latest_snapshot`, a new snapshot replaces a queued one."""
-        self.sight = sight  #: messages outside of it are not queued
+        self.scope = scope  #: messages outside of it are not queued
         self._queue: deque[Published] = deque()
         self._capacity = capacity
         self._keeps_latest = keeps_latest_snapshot

@@ -59,7 +59,7 @@ def list_strays() -> Response:
     They exist after a database was restored or replaced. Their GPUs are `busy` until they end. Attempts of a queued
     task are adopted again and are not in this list.
     """
-    return answer({"strays": services().strays.list()})
+    return answer({"strays": services().orphans.list()})
 
 
 @system.post(f"{BASE_PATH}/system/strays/<attempt_uid>/stop")
@@ -72,7 +72,7 @@ def stop_stray(attempt_uid: str, json_data: StopOrphan) -> Response:
 
     It saves a checkpoint first if its trainer can; `force` skips that. Its GPUs become free soon after it has ended.
     """
-    return answer(services().strays.stop(attempt_uid, json_data.force), 202, "stopping")
+    return answer(services().orphans.stop(attempt_uid, json_data.force), 202, "stopping")
 
 
 @system.get(f"{BASE_PATH}/system/holds")

@@ -13,7 +13,7 @@ from api.errors import Finding
 class UsedDatasets:
     """A request with resolved datasets, or the errors in how it names them."""
 
-    kept: TrainingRequest  #: as stored with the task: each dataset named by its manifest
+    stored: TrainingRequest  #: as stored with the task: each dataset named by its manifest
     given: TrainingRequest  #: for the trainer: each dataset as a directory
     pins: tuple[PinnedDataset, ...] = ()
     mistakes: tuple[Finding, ...] = ()

@@ -67,7 +67,7 @@ class Dispatcher:
         *,
         node: str,
         max_concurrent: int = 0,
-        places: SlotLimits | None = None,
+        slot_limits: SlotLimits | None = None,
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
         holds: HoldStore | None = None,
@@ -76,9 +76,9 @@ class Dispatcher:
     ) -> None:
         """Create the dispatcher.
 
-        `node` is this machine. `places` limits tasks without GPUs, to one by default. Without `quotas`, tasks have no
-        owners; without `holds`, nothing is held. `nodes_of` returns the nodes to which tasks are restricted. `window`
-        submits the first tasks to a cluster.
+        `node` is this machine. `slot_limits` limits tasks without GPUs, to one by default. Without `quotas`, tasks have
+        no owners; without `holds`, nothing is held. `nodes_of` returns the nodes to which tasks are restricted.
+        `window` submits the first tasks to a cluster.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -89,7 +89,7 @@ class Dispatcher:
         self._storage_root = storage_root
         self._node = node
         self._max_concurrent = max_concurrent
-        self._place_rules = places or SlotLimits()
+        self._slot_limits = slot_limits or SlotLimits()
         self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
         self._min_free_mb = min_free_mb
         self._quotas = quotas
@@ -131,7 +131,7 @@ class Dispatcher:
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything."""
         queue = _in_order(self._waits.steady(queue))
-        running = self._tasks.places()
+        running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
         offers = list_offers(state)
@@ -145,7 +145,7 @@ class Dispatcher:
             max_concurrent=self._max_concurrent,
             running=running,
             addresses=self._addresses_of(queue),
-            slot_limits=self._place_rules,
+            slot_limits=self._slot_limits,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),

@@ -34,7 +34,7 @@ class TrainingLoop:
         self,
         reconciler: Reconciler,
         dispatcher: Dispatcher,
-        strays: Orphans,
+        orphans: Orphans,
         unwatched: UnwatchedAttempts,
         has_work: Callable[[], bool],
         watching: Leadership,
@@ -50,7 +50,7 @@ class TrainingLoop:
         self._poll = None if poll is None else PeriodicThread("cluster", POLL_SECONDS, poll)
         self._reconciler = reconciler
         self._dispatcher = dispatcher
-        self._strays = strays
+        self._orphans = orphans
         self._unwatched = unwatched
         self._has_work = has_work
         self._watching = watching
@@ -110,7 +110,7 @@ class TrainingLoop:
             return False
         if not self._is_watching:
             self._is_watching = True
-            self._strays.check_soon()
+            self._orphans.check_soon()
         return True
 
     def _leads(self) -> bool:
@@ -129,7 +129,7 @@ class TrainingLoop:
     def _go_round(self, leads: bool) -> None:
         with self._watching.guarding():
             # Before GPUs are assigned: attempts may run that the database does not know.
-            self._strays.check()
+            self._orphans.check()
         news, self._has_news = self._has_news, False
         if not (news or self._reconciler.has_work or self._has_work()):
             return

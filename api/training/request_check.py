@@ -157,7 +157,7 @@ class RequestChecker:
         found = trainer.check(cached.given(used.given), files.output)
         plan = None if found.plan is None or used.mistakes else cached.finish(used.finish(found.plan))
         public, secret = split_secrets(request.env)
-        scrubbed = replace(trainer.without_secrets(used.kept), env={**public, **dict.fromkeys(secret, MASK)})
+        scrubbed = replace(trainer.without_secrets(used.stored), env={**public, **dict.fromkeys(secret, MASK)})
         secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
         return CheckedRequest(
             request=scrubbed,

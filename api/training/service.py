@@ -218,7 +218,7 @@ class TrainingService:
 
         Return when it has ended, or after `wait` seconds. Raise TaskNotFound or TaskNotStoppable.
         """
-        watch = self._stops.ask(task_id, force, timeout_seconds, actor)
+        watch = self._stops.request_stop(task_id, force, timeout_seconds, actor)
         if watch is not None:
             return show_stopped(self._show_from_memory(watch))
         self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)

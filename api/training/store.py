@@ -261,7 +261,7 @@ class TaskStore:
         with self._database.read() as connection:
             return read_addresses(connection, task_ids)
 
-    def places(self) -> RunningTasks:
+    def running(self) -> RunningTasks:
         """Return the running tasks, as counted for limits."""
         with self._database.read() as connection:
             return read_running_tasks(connection)

@@ -36,7 +36,7 @@ class TaskStops:
         self._pending_stops = pending_stops
         self._wake = wake
 
-    def ask(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> AttemptWatch | None:
+    def request_stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> AttemptWatch | None:
         """Request a stop. A stopped task stays unchanged. Raise TaskNotFound or TaskNotStoppable.
 
         Return the watch of its attempt if the stop was passed on although the database is unavailable, else None.

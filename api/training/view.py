@@ -187,18 +187,18 @@ def show_stopped(task: TaskDetails) -> StoppedTask:
     """Return a task with a requested stop and the results of the stop."""
     complete = [found for found in task.checkpoints if found.is_complete]
     last = max(complete, key=lambda found: found.created_at, default=None)
-    asked_at = None if task.stop is None else task.stop.requested_at
+    requested_at = None if task.stop is None else task.stop.requested_at
     return StoppedTask(
         **{field.name: getattr(task, field.name) for field in fields(task)},
         stopped_at=task.finished_at,
-        checkpoint_saved=_is_saved(last, asked_at) if task.status.is_finished else None,
+        checkpoint_saved=_is_saved(last, requested_at) if task.status.is_finished else None,
         last_checkpoint=None if last is None else last.name,
         training_time=task.progress.training_time,
     )
 
 
-def _is_saved(last: Checkpoint | None, asked_at: datetime | None) -> bool:
-    return last is not None and asked_at is not None and last.created_at >= asked_at
+def _is_saved(last: Checkpoint | None, requested_at: datetime | None) -> bool:
+    return last is not None and requested_at is not None and last.created_at >= requested_at
 
 
 def _request(request: TrainingRequest) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: The keys in the state of an ASGI scope under which the shell stores a form, and the hash of a request without its
 #: body, by which a retry is recognised.
 FORM = "form"
-SAID = "said"
+DIGEST = "said"
 
 #: The content type of an upload's parts (tus).
 PART = "application/offset+octet-stream"

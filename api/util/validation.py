@@ -158,7 +158,7 @@ def mistakes_in(error: ValidationError, noun: str = "field") -> list[Finding]:
             holder = _nested(model, str(location[0])) if len(location) > 1 else None
             message = _unknown(noun, str(location[-1]), list((holder or model).model_fields))
         else:
-            message = plain_words(detail)
+            message = describe_error(detail)
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
         if message not in messages:
             messages.append(message)
@@ -172,7 +172,7 @@ def details_of(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_input=False)
 
 
-def plain_words(detail: ErrorDetails) -> str:
+def describe_error(detail: ErrorDetails) -> str:
     """Return the problem of one value in plain language, without pydantic's terms."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "string_pattern_mismatch":

@@ -9,7 +9,7 @@ from api.domain.sample import MOST_SAMPLE_BYTES
 from api.domain.upload import Upload, UploadView
 from api.errors import TooLarge
 from api.util.base_path import BASE_PATH
-from api.util.stored_form import FORM, SAID, StoredForm
+from api.util.stored_form import DIGEST, FORM, StoredForm
 from api.web.body_handler import BodyRequest
 from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.forms import FormReader
@@ -80,7 +80,7 @@ class FormUpload:
             is_whole = True
         finally:
             view = await asyncio.shield(call(self._uploads.close, incoming, is_whole=is_whole))
-        request.scope["state"][SAID] = reader.digest
+        request.scope["state"][DIGEST] = reader.digest
         return StoredForm(upload_id, reader.texts, reader.file_field, reader.filename, view.offset or 0)
 
     async def after(self, request: BodyRequest, answer: WSGIResponse) -> WSGIResponse:

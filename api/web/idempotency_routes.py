@@ -11,7 +11,7 @@ from flask import Response, g, request
 from api.domain.access import current_principal
 from api.domain.audit import current_note
 from api.errors import Finding, Invalid
-from api.util.stored_form import SAID
+from api.util.stored_form import DIGEST
 from api.web.context import services
 from api.web.stored_responses import EarlierResult, StoredResponse
 
@@ -105,5 +105,5 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
 
 def _fingerprint() -> bytes:
     """Return the hash of the whole request, including its path: restarting another task is another request."""
-    said = request.environ.get("asgi.scope", {}).get("state", {}).get(SAID, b"")
-    return hashlib.sha256(request.path.encode() + b"\0" + request.get_data() + said).digest()
+    digest = request.environ.get("asgi.scope", {}).get("state", {}).get(DIGEST, b"")
+    return hashlib.sha256(request.path.encode() + b"\0" + request.get_data() + digest).digest()

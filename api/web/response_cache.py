@@ -14,7 +14,7 @@ class CachedResponse:
     """The body of a success, and the monotonic time of its request."""
 
     body: bytes
-    asked_at: float
+    requested_at: float
 
 
 class ResponseCache:

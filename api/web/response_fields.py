@@ -13,9 +13,9 @@ def require_response_fields(document: dict[str, Any]) -> None:
     """
     schemas: dict[str, Any] = document["components"]["schemas"]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    asked = _below([[each.get("requestBody"), each.get("parameters")] for each in operations], schemas)
+    requested = _below([[each.get("requestBody"), each.get("parameters")] for each in operations], schemas)
     sent = _below([each["responses"] for each in operations], schemas)
-    for name in sent - asked - _below([{"$ref": f"{SCHEMA_PREFIX}Failure"}], schemas):
+    for name in sent - requested - _below([{"$ref": f"{SCHEMA_PREFIX}Failure"}], schemas):
         fields = schemas[name].get("properties")
         if fields:
             schemas[name]["required"] = list(fields)

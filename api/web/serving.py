@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
         self._streams = streams
         self._unread = shell.unread
         self._on_started = on_started
-        self._told_to_end = asyncio.Event()
+        self._shutdown_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,13 +82,13 @@ class Server(uvicorn.Server):
         while not await self.on_tick(tenths):
             tenths += round(10 * TICK_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._told_to_end.wait(), TICK_SECONDS)
+                await asyncio.wait_for(self._shutdown_requested.wait(), TICK_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self._streams.close_soon()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._told_to_end.set)
+            self._loop.call_soon_threadsafe(self._shutdown_requested.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn would close WebSockets before they send their last message.

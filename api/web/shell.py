@@ -252,7 +252,7 @@ class Shell:
             has_caller_left.set(reply.has_lost_client)
             table = self._table_for(scope)
             if table is None:
-                answer = await self._flask.ask(scope, body)
+                answer = await self._flask.call(scope, body)
             else:
                 answer = await asyncio.to_thread(_make_document_response, table, request, self._clock.monotonic())
         if body_handler is not None:

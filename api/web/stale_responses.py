@@ -22,7 +22,7 @@ def serve_stale_responses(app: APIFlask, known: ResponseCache) -> None:
     """Serve stale responses for every GET of the app except downloads and texts, each principal its own."""
 
     def begin() -> None:
-        g.use, g.changes, g.asked_at = Use(), known.changes, services().clock.monotonic()
+        g.use, g.changes, g.requested_at = Use(), known.changes, services().clock.monotonic()
         g.until_end = ExitStack()
         before = current_use.set(g.use)
         g.until_end.callback(current_use.reset, before)
@@ -40,14 +40,14 @@ def serve_stale_responses(app: APIFlask, known: ResponseCache) -> None:
             and response.mimetype == JSON
             and STALE not in response.headers
         ):
-            known.keep(_address(), CachedResponse(response.get_data(), g.asked_at), g.changes)
+            known.keep(_address(), CachedResponse(response.get_data(), g.requested_at), g.changes)
         return response
 
     def answer_last(error: DatabaseUnavailable) -> Response:
         found = known.get(_address()) if _only_reads() and error.code == DatabaseUnavailable.code else None
         if found is None:
             return answer_error(error)
-        age = max(0, int(services().clock.monotonic() - found.asked_at))
+        age = max(0, int(services().clock.monotonic() - found.requested_at))
         return Response(found.body, content_type=JSON, headers={"Age": str(age), STALE: error.code})
 
     app.before_request(begin)

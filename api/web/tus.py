@@ -12,7 +12,7 @@ from api.domain.upload import UploadView
 from api.errors import MalformedRequest, TusVersionUnknown, UnsupportedMediaType, UploadConflict
 from api.util.base_path import BASE_PATH
 from api.util.documents import HeaderList
-from api.util.stored_form import PART, SAID
+from api.util.stored_form import DIGEST, PART
 from api.web.body_handler import BodyHandler, BodyRequest
 from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.reply import Headers
@@ -142,8 +142,8 @@ class _Creation:
         if request.has_body and request.content_type != PART:
             raise UnsupportedMediaType(f"Send the first part of an upload with Content-Type: {PART}.")
         read_checksum(request.headers)
-        said = [request.headers.get(name, b"") for name in (b"upload-length", b"upload-metadata")]
-        request.scope["state"][SAID] = hashlib.sha256(b"\0".join(said)).digest()
+        declared = [request.headers.get(name, b"") for name in (b"upload-length", b"upload-metadata")]
+        request.scope["state"][DIGEST] = hashlib.sha256(b"\0".join(declared)).digest()
 
     async def after(self, request: BodyRequest, answer: WSGIResponse) -> WSGIResponse:
         headers = dict(answer.headers)

@@ -30,7 +30,7 @@ class FlaskRunner:
         self._app = app
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="WSGI")
 
-    async def ask(self, scope: Scope, body: bytes) -> WSGIResponse:
+    async def call(self, scope: Scope, body: bytes) -> WSGIResponse:
         """Return the response to a request whose body has arrived."""
         environ = cast(WSGIEnvironment, build_environ(_without_twins(scope), BytesIO(body)))  # type: ignore[arg-type]
         work = functools.partial(contextvars.copy_context().run, self._answer, environ)

@@ -23,7 +23,7 @@ def write(world: World, task_id: str, content: bytes, **how: Any) -> LogWriter:
     """Output as a supervisor would have put it into the log."""
     settings = {"max_bytes": 2**30, "segment_bytes": 2**24, **how}
     directory = world.storage / "tasks" / task_id / "log"
-    world.executor.keeps(LogFiles(directory))
+    world.executor.use_log(LogFiles(directory))
     writer = LogWriter(str(directory), **settings)
     writer.open()
     for line in content.splitlines(keepends=True):

@@ -63,5 +63,5 @@ def work(world: World, task_id: str, module: str = "api.jobs.preprocessing.progr
 
 def collect_results(world: World) -> None:
     """Collect the results."""
-    world.runtime.work.harvester.run_once()
+    world.runtime.work.recorder.run_once()
     world.train()

@@ -49,8 +49,8 @@ async def opened(
     is_socket = "/ws/" in path
     shown = {"host": "127.0.0.1", **user.client._shown, **(headers or {})}
     sent = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
-    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
-    async with user.client.connection(asked) as talk:
+    connection_scope = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
+    async with user.client.connection(connection_scope) as talk:
         if is_socket:
             await talk.tell({"type": "websocket.connect"})
         yield talk
@@ -61,10 +61,10 @@ async def overheard(user: User, path: str, query: str, headers: dict[str, str]) 
     async with opened(user, path, query, headers) as talk:
         start = await talk.hear()
         await let_run()
-        heard = []
+        received = []
         while not talk._from_app.empty():
-            heard.append(talk._from_app.get_nowait())
-    text = " ".join(str(each.get("body", b"").decode() or each.get("text", "")) for each in heard)
+            received.append(talk._from_app.get_nowait())
+    text = " ".join(str(each.get("body", b"").decode() or each.get("text", "")) for each in received)
     found = dict(start.get("headers") or [])
     names = {name.decode(): value.decode() for name, value in found.items()}
     return httpx.Response(start.get("status", 101), headers=names, text=text)

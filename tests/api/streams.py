@@ -92,8 +92,8 @@ async def listen(
     """Open a stream; a path with /ws/ is a WebSocket. The client must be live."""
     is_socket = "/ws/" in path
     sent = [(b"host", b"127.0.0.1"), *((n.lower().encode(), v.encode()) for n, v in (headers or {}).items())]
-    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
-    async with client.connection(asked) as connection:
+    connection_scope = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
+    async with client.connection(connection_scope) as connection:
         if is_socket:
             await connection.tell({"type": "websocket.connect"})
         start = await connection.hear()
@@ -107,8 +107,8 @@ def refusal(client: Client, path: str, query: str = "") -> tuple[int, dict[str, 
 
     async def talk() -> tuple[int, dict[str, Any]]:
         is_socket = "/ws/" in path
-        asked = scope("websocket" if is_socket else "http", path, query_string=query.encode())
-        async with client.connection(asked) as connection:
+        connection_scope = scope("websocket" if is_socket else "http", path, query_string=query.encode())
+        async with client.connection(connection_scope) as connection:
             if is_socket:
                 await connection.tell({"type": "websocket.connect"})
             start = await connection.hear()

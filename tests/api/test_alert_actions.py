@@ -50,7 +50,7 @@ def test_action_is_listed_with_its_alert_and_in_the_audit(hot: Hot):
     hot.ask("POST", "/rules", {**RULE, "actions": ["hold_gpu"]}, status=201)
     hot.temperature(90)
     (alert,) = hot.ask("GET")["alerts"]
-    assert alert["remedy"] == "By its rule nobody gets this GPU until this ends."
+    assert alert["remedy"] == "By its rule no task gets this GPU until this ends."
     hot.alerts.actions.run_once()
     detail = hot.ask("GET", f"/{alert['alert_id']}")
     assert [(each["kind"], each["state"]) for each in detail["actions"]] == [("hold_gpu", "done")]

@@ -129,9 +129,9 @@ def test_stream_of_the_page_has_alerts(hot: Hot):
             hot.temperature(90)
             return await stream.until("alert")
 
-    heard = client.run(talk())
-    assert (heard.data["alert"]["rule_id"], heard.data["change"]["state"]) == ("hot", "firing")
-    assert hot.ask("GET", f"?gpu_uuid={heard.data['alert']['labels']['gpu_uuid']}")["pagination"]["total"] == 1
+    received = client.run(talk())
+    assert (received.data["alert"]["rule_id"], received.data["change"]["state"]) == ("hot", "firing")
+    assert hot.ask("GET", f"?gpu_uuid={received.data['alert']['labels']['gpu_uuid']}")["pagination"]["total"] == 1
     assert hot.ask("GET", "?open=false&since=1h")["alerts"] == []
 
 

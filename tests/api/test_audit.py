@@ -94,12 +94,12 @@ def test_registration_is_recorded_and_its_progress_is_counted(world: World):
     for progress in range(5):
         world.client.patch("/api/v1/gpu/tasks/mine", json={"progress": progress})
     world.client.delete("/api/v1/gpu/tasks/mine")
-    made, released, told = sorted(
+    made, released, result = sorted(
         entries(world, object="mine"), key=lambda entry: entry["operation"].split()[0] == "PATCH"
     )
     assert made["after"]["description"] == "by hand"
     assert released["before"]["description"] == "by hand"
-    assert told["operation"] == "PATCH /api/v1/gpu/tasks/<task_id>"
+    assert result["operation"] == "PATCH /api/v1/gpu/tasks/<task_id>"
 
 
 def test_repeated_request_is_recorded_once(world: World):
@@ -185,9 +185,9 @@ def test_keys_are_recorded_without_their_secrets(guarded: World):
     assert generated["after"]["quota"] == {"gpus": 2}
     assert replaced["after"]["rotated_to"] == rotated["key_id"]
     assert (revoked["actor"], revoked["after"]["revoked_by"]) == ("root", "root")
-    told = str(entries(admin))
-    assert made["api_key"] not in told
-    assert made["api_key"].rpartition("_")[2] not in told
+    result = str(entries(admin))
+    assert made["api_key"] not in result
+    assert made["api_key"].rpartition("_")[2] not in result
 
 
 def test_quota_change_is_recorded_with_before_and_after(guarded: World):
@@ -242,9 +242,9 @@ def test_audit_is_verified(world: World):
 
 def test_line_stored_elsewhere_is_compared_with_the_chain(world: World):
     world.start()
-    kept = entries(world)[0]
-    asked = world.client.get(f"{AUDIT}/verify", params={"anchor": f"{kept['id']}:{kept['hash']}"})
-    assert asked.json()["data"]["anchor_holds"] is True
+    stored = entries(world)[0]
+    verification = world.client.get(f"{AUDIT}/verify", params={"anchor": f"{stored['id']}:{stored['hash']}"})
+    assert verification.json()["data"]["anchor_holds"] is True
     assert world.client.get(f"{AUDIT}/verify", params={"anchor": "1"}).status_code == 422
 
 
@@ -264,8 +264,8 @@ def test_each_row_is_one_line_of_json_in_any_log_format(world: World):
         world.start(description="two\nlines\u2028three")
     finally:
         logger.removeHandler(handler)
-    kept = entries(world)[0]
+    stored = entries(world)[0]
     (line,) = lines
-    told = orjson.loads(line)
+    result = orjson.loads(line)
     assert line.count("\n") == 1
-    assert (told["id"], told["hash"], told["after"]) == (kept["id"], kept["hash"], kept["after"])
+    assert (result["id"], result["hash"], result["after"]) == (stored["id"], stored["hash"], stored["after"])

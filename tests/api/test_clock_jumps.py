@@ -30,7 +30,7 @@ class Service:
         self.cookie = self.sign_in()
         self.first = self.start()
         self.uploads = Uploads(self.seen_by_ann())
-        self.upload = self.uploads.begun(10)
+        self.upload = self.uploads.start_upload(10)
         self.uploads.send(self.upload, 0, b"abc")
         self.derivations.keep({"source": {"a": 1}}, clock.steady.now())
         self.audited = self.count(audit)

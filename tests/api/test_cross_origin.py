@@ -119,13 +119,13 @@ def test_preflight_of_an_allowed_origin_is_granted(crossing: Client, method: str
 
 def test_preflight_of_every_json_route_is_granted(make_world):
     world = make_world(cors_origins=(ALLOWED,))
-    asked = [
+    preflight_headers = [
         (method, re.sub(r"<[^>]+>", "x", rule.rule))
         for rule in create_app(world.runtime.services).url_map.iter_rules()
         for method in {"POST", "PATCH", "DELETE"} & rule.methods
     ]
-    assert len(asked) > 8
-    for method, path in asked:
+    assert len(preflight_headers) > 8
+    for method, path in preflight_headers:
         headers = {
             "Origin": ALLOWED,
             "Access-Control-Request-Method": method,
@@ -138,9 +138,9 @@ def test_preflight_of_every_json_route_is_granted(make_world):
 
 def test_allowed_public_page_may_call_a_local_machine(crossing: Client):
     headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
-    asked = {**headers, "Access-Control-Request-Private-Network": "true"}
+    preflight_headers = {**headers, "Access-Control-Request-Private-Network": "true"}
     granted = "access-control-allow-private-network"
-    assert crossing.ask("OPTIONS", "/health", headers=asked).headers[granted] == "true"
+    assert crossing.ask("OPTIONS", "/health", headers=preflight_headers).headers[granted] == "true"
     assert granted not in crossing.ask("OPTIONS", "/health", headers=headers).headers
 
 

@@ -93,6 +93,6 @@ def test_scrapers_need_no_flask(client: Client, monkeypatch: pytest.MonkeyPatch,
     async def fail(*_: object) -> None:
         raise AssertionError("Flask is asked")
 
-    monkeypatch.setattr(client._shell._flask, "ask", fail)
+    monkeypatch.setattr(client._shell._flask, "call", fail)
     answer = client.get("/metrics", headers={"Accept": accept})
     assert (answer.status_code, "diffusion_pipe_build_info" in answer.text) == (200, True)

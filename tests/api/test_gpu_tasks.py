@@ -273,8 +273,8 @@ def test_invalid_key_is_rejected(client: Client, key: bytes):
 def test_concurrent_retries_create_one_task(client: Client):
     async def ask_all() -> list[httpx.Response]:
         body = {"gpu_ids": [0], "task_type": "training"}
-        asked = (client.send("POST", TASKS, json=body, headers={"Idempotency-Key": "k-1"}) for _ in range(64))
-        return await asyncio.gather(*asked)
+        requests = (client.send("POST", TASKS, json=body, headers={"Idempotency-Key": "k-1"}) for _ in range(64))
+        return await asyncio.gather(*requests)
 
     answers = client.run(ask_all())
     made = {answer.json()["data"]["task_id"] for answer in answers if answer.status_code == 201}

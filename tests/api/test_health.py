@@ -101,12 +101,12 @@ def test_metrics_are_prometheus_text(client: Client, path: str):
 @pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
 def test_metrics_are_openmetrics_with_request_ids_if_accepted(client: Client, path: str):
     client.get("/health", headers={"X-Request-ID": "found-again-1"})
-    asked = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
-    answer = client.get(path, headers=asked)
+    headers = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
+    answer = client.get(path, headers=headers)
     assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     families = {family.name for family in parser.text_string_to_metric_families(answer.text)}
     assert {"nvidia_smi_gpu_info", "nvidia_smi_energy_joules", "diffusion_pipe_build_info"} <= families
-    again = client.get(path, headers={**asked, "If-None-Match": answer.headers["etag"]})
+    again = client.get(path, headers={**headers, "If-None-Match": answer.headers["etag"]})
     assert again.status_code == 304
 
 

@@ -164,7 +164,7 @@ def test_task_of_another_user_is_not_found_by_its_key(make_world: MakeWorld):
 def test_key_is_stored_as_a_hash(world: World):
     world.client.post(START, json=TOY, headers={"Idempotency-Key": "my-password"})
     with world.runtime.database.read() as connection:
-        kept = connection.exec_driver_sql("SELECT scope FROM kept_answers").scalar_one()
+        stored = connection.exec_driver_sql("SELECT scope FROM kept_answers").scalar_one()
         of_task = connection.exec_driver_sql("SELECT idempotency_key FROM tasks").scalar_one()
-    assert kept == of_task
-    assert len(kept) == 64
+    assert stored == of_task
+    assert len(stored) == 64

@@ -178,11 +178,11 @@ def test_gpu_stream_ignores_its_query(world: World):
 def test_head_of_the_stream_ends(client: Client):
     async def talk() -> list[dict[str, Any]]:
         async with client.live(), client.connection(scope("http", STREAM_PATH, method="HEAD")) as connection:
-            heard = [await connection.hear()]
-            while heard[-1]["type"] == "http.response.start" or heard[-1].get("more_body"):
-                heard.append(await connection.hear())
-                assert len(heard) < 3, "a HEAD is answered with events"
-            return heard
+            received = [await connection.hear()]
+            while received[-1]["type"] == "http.response.start" or received[-1].get("more_body"):
+                received.append(await connection.hear())
+                assert len(received) < 3, "a HEAD is answered with events"
+            return received
 
     start, end = client.run(talk())
     assert start["status"] == 200

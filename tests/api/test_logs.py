@@ -176,7 +176,7 @@ def test_responses_match_their_schemas(world: World, task_id: str):
 def test_lost_output_is_reported_during_the_run_and_over_all_attempts(world: World):
     task_id = world.run()
     assert world.get(task_id)["log_lost_bytes"] is None
-    world.executor.loses(world.uid(task_id), 70)
+    world.executor.lose_output(world.uid(task_id), 70)
     assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 70
     world.end(task_id, outcome(log_lost_bytes=77, phrases=["TRAINING COMPLETE!"]))
     assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 77

@@ -83,13 +83,13 @@ def test_invalid_request_of_a_stream_is_rejected(world: World, task_id: str, que
 
 def test_head_of_a_stream_ends(world: World, task_id: str):
     async def talk() -> list[dict[str, Any]]:
-        asked = scope("http", f"{TRAINING}/{task_id}/logs/stream", method="HEAD")
-        async with world.client.live(), world.client.connection(asked) as connection:
-            heard = [await connection.hear()]
-            while heard[-1]["type"] == "http.response.start" or heard[-1].get("more_body"):
-                heard.append(await connection.hear())
-                assert len(heard) < 3, "a HEAD is answered with events"
-            return heard
+        connection_scope = scope("http", f"{TRAINING}/{task_id}/logs/stream", method="HEAD")
+        async with world.client.live(), world.client.connection(connection_scope) as connection:
+            received = [await connection.hear()]
+            while received[-1]["type"] == "http.response.start" or received[-1].get("more_body"):
+                received.append(await connection.hear())
+                assert len(received) < 3, "a HEAD is answered with events"
+            return received
 
     start, end = world.client.run(talk())
     assert (start["status"], end.get("body", b"")) == (200, b"")

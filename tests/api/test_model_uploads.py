@@ -131,7 +131,7 @@ def test_model_of_another_user_gets_no_version(make_world: MakeWorld):
 
 def test_unfinished_upload_is_examined(uploads: Uploads):
     content = weights()
-    url = uploads.begun(len(content), kind="model", name="cats", filename="c.safetensors")
+    url = uploads.start_upload(len(content), kind="model", name="cats", filename="c.safetensors")
     uploads.send(url, 0, content[:-10])
     body = {"upload_id": url.rpartition("/")[2]}
     shown = uploads.world.client.post(VALIDATE, json=body).json()["data"]
@@ -146,11 +146,11 @@ def test_unfinished_upload_is_examined(uploads: Uploads):
 def test_upload_of_another_user_is_not_examined(make_world: MakeWorld):
     world = make_world(auth="required", visibility="own")
     ann, bob = (Uploads(world.signed_in(name)) for name in ("ann", "bob"))
-    url = ann.begun(100, kind="model", name="cats", filename="c.safetensors")
+    url = ann.start_upload(100, kind="model", name="cats", filename="c.safetensors")
     assert bob.world.client.post(VALIDATE, json={"upload_id": url.rpartition("/")[2]}).status_code == 404
 
 
 def test_started_upload_is_listed_with_its_kind(uploads: Uploads):
-    uploads.begun(10, kind="model", name="cats", filename="c.safetensors")
+    uploads.start_upload(10, kind="model", name="cats", filename="c.safetensors")
     (row,) = uploads.world.client.data(UPLOADS)["uploads"]
     assert (row["kind"], row["dataset"]) == ("model", None)

@@ -125,16 +125,16 @@ def test_weights_are_examined_in_model_directories_and_own_runs(ann: World, bob:
     def looked(world: World, path: Path) -> httpx.Response:
         return world.client.post(EXAMINE, json={"path": str(path)})
 
-    def told(path: Path) -> Any:
+    def result(path: Path) -> Any:
         error = looked(ann, path).json()["error"]
         return error["code"], error["detail"], error["errors"]
 
     for path, of_ann, of_bob in ((model, 200, 200), (file, 404, 200), (run, 404, 200), (foreign, 404, 404)):
         assert (looked(ann, path).status_code, looked(bob, path).status_code) == (of_ann, of_bob), path
-    missing = told(tmp_path / "nothing")
+    missing = result(tmp_path / "nothing")
     assert missing[0] == "weights_not_found"
     for path in (file, run, foreign, model.parent, model.parent / "link.safetensors", Path("/etc/passwd"), run / "x"):
-        assert told(path) == missing, path
+        assert result(path) == missing, path
     admin = ann.signed_in("root", "admin")
     assert looked(admin, foreign).status_code == 200
 

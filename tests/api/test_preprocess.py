@@ -112,8 +112,8 @@ def test_queued_and_running_preprocessing_can_be_cancelled(world: World):
     assert (cancelled.status_code, cancelled.json()["data"]["status"]) == (202, "cancelled")
     running = start(world.client, dataset="clips", short_side=16)
     begin(world, running)
-    asked = world.client.post(f"{PREPROCESS}/{running}/cancel").json()["data"]
-    assert (asked["status"], asked["current_step"]) == ("processing", "stopping")
+    given = world.client.post(f"{PREPROCESS}/{running}/cancel").json()["data"]
+    assert (given["status"], given["current_step"]) == ("processing", "stopping")
     world.train()
     assert len(world.executor.orders) == 1
     events = [event["current"] for event in world.client.data(f"{PREPROCESS}/{running}/events")["events"]]
@@ -122,8 +122,8 @@ def test_queued_and_running_preprocessing_can_be_cancelled(world: World):
 
 def test_retry_with_the_same_key_makes_one_task(world: World):
     fill(world, "clips", **{"a.png": picture()})
-    asked = {"json": {"dataset": "clips"}, "headers": {"Idempotency-Key": "k"}}
-    first, again = (world.client.post(f"{PREPROCESS}/start", **asked) for _ in range(2))
+    given = {"json": {"dataset": "clips"}, "headers": {"Idempotency-Key": "k"}}
+    first, again = (world.client.post(f"{PREPROCESS}/start", **given) for _ in range(2))
     assert first.json()["data"]["task_id"] == again.json()["data"]["task_id"]
 
 
@@ -188,7 +188,7 @@ def test_restarted_server_collects_results_of_a_killed_one(make_world: MakeWorld
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips", short_side=16)
     work(world, task_id)
-    world.runtime.work.harvester.run_once()
+    world.runtime.work.recorder.run_once()
     # The server dies here: the version exists, but the task has no result yet.
     other = make_world(executor=world.executor)
     world.runtime.training_loop.stop()

@@ -15,7 +15,7 @@ from tests.api.test_training_stop import stop
 STEP = "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n"
 
 
-def told(world: World, task_id: str) -> dict[str, Any]:
+def result(world: World, task_id: str) -> dict[str, Any]:
     """The codes of a task's events, with what stands in each."""
     events = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
     assert [event["message"] for event in events if event["message_code"] is None] == []
@@ -31,7 +31,7 @@ def test_events_of_a_training_carry_codes(world: World):
     stop(world, task_id)
     world.train()
     world.end(task_id, outcome(exit_code=-15, stop_rung="terminate", phrases=()))
-    codes = told(world, task_id)
+    codes = result(world, task_id)
     assert codes.keys() >= {"queued", "process_runs", "stage_training", "changes", "asked_to_stop", "stopped_by"}
     assert codes["got_gpus"] == {"gpus": "GPU 1"}
     assert [each["code"] for each in codes["changes"]["changes"]] == ["name_is_now", "priority_is_now"]
@@ -46,7 +46,7 @@ def test_failure_carries_codes_and_the_trainers_own_line(world: World):
     assert failure["detail"] == f"A GPU ran out of memory: {line}."
     assert failure["detail_code"] == {"code": "cuda_memory_detail", "params": {"line": line}}
     assert failure["remedy_code"]["code"] == "cuda_memory_remedy"
-    assert told(world, task_id)["cuda_memory_detail"] == {"line": line}
+    assert result(world, task_id)["cuda_memory_detail"] == {"line": line}
 
 
 def test_hint_carries_a_code_and_the_words_of_the_trainer_none(world: World):

@@ -166,8 +166,8 @@ async def knock(client: Client, path: str, query: str, headers: dict[str, str] |
     """Return the status of a stream, and the error code if it is not opened."""
     is_socket = "/ws/" in path
     sent = [(b"host", b"127.0.0.1"), *((name.lower().encode(), v.encode()) for name, v in (headers or {}).items())]
-    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
-    async with client.connection(asked) as connection:
+    connection_scope = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
+    async with client.connection(connection_scope) as connection:
         if is_socket:
             await connection.tell({"type": "websocket.connect"})
         start = await connection.hear()

@@ -18,7 +18,7 @@ def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: 
 
 
 def look(world: World) -> None:
-    world.runtime.services.strays.check_soon()
+    world.runtime.services.orphans.check_soon()
     world.train()
 
 

@@ -140,8 +140,8 @@ class TwoPrincipals(RuleBasedStateMachine):
         now = self.world.runtime.services.clock.now()
         models = RegistryStore(self.world.runtime.database)
         models.ensure(name, user.name, now)
-        told = {"task_id": user.mark}
-        new = NewModelVersion("0" * 64, 8, user.name, user.mark, user.mark, (user.mark,), told, told)
+        result = {"task_id": user.mark}
+        new = NewModelVersion("0" * 64, 8, user.name, user.mark, user.mark, (user.mark,), result, result)
         models.add_version(name, new, [], now)
 
     @rule(who=a_user, number=a_number)
@@ -248,12 +248,12 @@ class TwoPrincipals(RuleBasedStateMachine):
     def compare(self, user: User, operation: Operation, number: int) -> None:
         other = self.other(user)
         ids = other.datasets if operation.resource_kind in NAMED else other.ids
-        theirs = ids[number % len(ids)]
-        absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
-        told = self.say(user, operation, self.fill(operation, theirs, number), number, {})
+        foreign = ids[number % len(ids)]
+        absent = foreign[:-1] + ("0" if foreign[-1] != "0" else "1")
+        result = self.say(user, operation, self.fill(operation, foreign, number), number, {})
         same = self.say(user, operation, self.fill(operation, absent, number), number, {})
-        assert neutral(told, theirs) == neutral(same, absent)
-        assert operation.resource_kind is ResourceKind.REGISTRATION or told.status_code in (404, 422), told.text
+        assert neutral(result, foreign) == neutral(same, absent)
+        assert operation.resource_kind is ResourceKind.REGISTRATION or result.status_code in (404, 422), result.text
 
     def ask_one(self, user: User, operation: Operation, number: int, headers: dict[str, str]) -> None:
         ids = [*user.ids, *self.other(user).ids] or ["train_20260101_00000000"]
@@ -300,10 +300,10 @@ class TwoPrincipals(RuleBasedStateMachine):
             user.ids.append(answer.json()["data"]["task_id"])
         return answer
 
-    def check(self, user: User, asked: str, told: str) -> None:
+    def check(self, user: User, request_text: str, result: str) -> None:
         """Check that nothing of the other user is in the response, except what the request contained."""
         for secret in self.other(user).secrets:
-            assert secret not in told or secret in asked, f"{secret} in {told}"
+            assert secret not in result or secret in request_text, f"{secret} in {result}"
 
     # -- invariants ----------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def files(world: World) -> list[str]:
 
 def test_upload_in_parts_becomes_an_item_of_a_new_dataset(uploads: Uploads):
     content = picture()
-    url = uploads.begun(len(content))
+    url = uploads.start_upload(len(content))
     assert uploads.offset(url) == 0
     assert uploads.send(url, 0, content[:20]).headers["upload-offset"] == "20"
     assert uploads.offset(url) == 20
@@ -43,8 +43,8 @@ def test_upload_in_parts_becomes_an_item_of_a_new_dataset(uploads: Uploads):
 
 def test_creation_may_include_the_first_bytes(uploads: Uploads):
     content = picture()
-    said = {"Upload-Length": str(len(content)), "Upload-Metadata": encode(dataset="cats"), "Content-Type": PART}
-    made = uploads.world.client.ask("POST", UPLOADS, content=content[:10], headers={**TUS, **said})
+    output = {"Upload-Length": str(len(content)), "Upload-Metadata": encode(dataset="cats"), "Content-Type": PART}
+    made = uploads.world.client.ask("POST", UPLOADS, content=content[:10], headers={**TUS, **output})
     assert (made.status_code, made.headers["upload-offset"]) == (201, "10")
     url = made.headers["location"]
     assert uploads.send(url, 10, content[10:]).headers["upload-offset"] == str(len(content))
@@ -61,7 +61,7 @@ def test_protocol_extensions_are_listed(uploads: Uploads):
 @pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD", "DELETE"])
 @pytest.mark.parametrize("version", [None, "0.2.2"])
 def test_other_protocol_version_is_rejected(uploads: Uploads, method: str, version: str | None):
-    url = uploads.begun(5)
+    url = uploads.start_upload(5)
     headers = {} if version is None else {"Tus-Resumable": version}
     rejected = uploads.world.client.ask(method, UPLOADS if method == "POST" else url, headers=headers)
     assert (rejected.status_code, rejected.headers["tus-version"]) == (412, "1.0.0")
@@ -70,7 +70,7 @@ def test_other_protocol_version_is_rejected(uploads: Uploads, method: str, versi
 
 
 def test_upload_returns_its_metadata(uploads: Uploads):
-    url = uploads.begun(5, filename="ü.png", filetype="image/png")
+    url = uploads.start_upload(5, filename="ü.png", filetype="image/png")
     response = uploads.world.client.ask("HEAD", url, headers=TUS)
     assert set(response.headers["upload-metadata"].split(",")) == set(
         encode(dataset="cats", filename="ü.png", filetype="image/png").split(",")
@@ -80,7 +80,7 @@ def test_upload_returns_its_metadata(uploads: Uploads):
 
 
 def test_part_at_a_wrong_offset_returns_the_right_one(uploads: Uploads):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     uploads.send(url, 0, b"abc")
     rejected = uploads.send(url, 5, b"defgh")
     assert (rejected.status_code, rejected.headers["upload-offset"]) == (409, "3")
@@ -89,7 +89,7 @@ def test_part_at_a_wrong_offset_returns_the_right_one(uploads: Uploads):
 
 
 def test_second_concurrent_writer_is_rejected(uploads: Uploads):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     held = uploads.world.runtime.services.uploads.open(url.rpartition("/")[2], 0, None, None)
     rejected = uploads.send(url, 0, b"abc")
     assert (rejected.status_code, rejected.json()["error"]["code"]) == (409, "upload_conflict")
@@ -99,7 +99,7 @@ def test_second_concurrent_writer_is_rejected(uploads: Uploads):
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
 def test_part_with_a_wrong_checksum_is_discarded(uploads: Uploads, algorithm: str):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     right, wrong = (
         f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}" for data in (b"abc", b"abx")
     )
@@ -122,19 +122,19 @@ def test_part_with_a_wrong_checksum_is_discarded(uploads: Uploads, algorithm: st
     ],
 )
 def test_invalid_part_is_rejected(uploads: Uploads, headers: dict[str, str], status: int):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     assert uploads.send(url, 0, b"abc", **headers).status_code == status
     assert uploads.offset(url) == 0
 
 
 def test_more_bytes_than_announced_are_rejected(uploads: Uploads):
-    url = uploads.begun(5)
+    url = uploads.start_upload(5)
     assert uploads.send(url, 0, b"abcdef").status_code == 413
     assert uploads.offset(url) == 0
 
 
 def test_upload_is_deleted_with_its_bytes(uploads: Uploads):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     uploads.send(url, 0, b"abc")
     assert uploads.world.client.ask("DELETE", url, headers=TUS).status_code == 204
     assert uploads.world.client.ask("HEAD", url, headers=TUS).status_code == 404
@@ -143,7 +143,7 @@ def test_upload_is_deleted_with_its_bytes(uploads: Uploads):
 
 
 def test_method_override_header_is_supported(uploads: Uploads):
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     headers = {**TUS, "X-HTTP-Method-Override": "DELETE"}
     assert uploads.world.client.ask("POST", url, headers=headers).status_code == 204
 
@@ -187,13 +187,13 @@ def test_invalid_size_is_rejected(uploads: Uploads, length: str | None):
 
 
 def test_empty_upload_is_complete_immediately(uploads: Uploads):
-    url = uploads.begun(0, filename="x.txt")
+    url = uploads.start_upload(0, filename="x.txt")
     assert uploads.get(url)["status"] == "received"
 
 
 def test_idle_upload_expires(make_world: MakeWorld, clock: FakeClock):
     uploads = Uploads(make_world(clock=clock))
-    url = uploads.begun(10)
+    url = uploads.start_upload(10)
     clock.advance(23 * 3600)
     uploads.send(url, 0, b"abc")
     clock.advance(23 * 3600)
@@ -208,7 +208,7 @@ def test_idle_upload_expires(make_world: MakeWorld, clock: FakeClock):
 
 def test_completion_missed_by_a_killed_server_is_recorded_later(uploads: Uploads):
     content = picture()
-    url = uploads.begun(len(content))
+    url = uploads.start_upload(len(content))
     (uploads.world.storage / "datasets/uploads" / url.rpartition("/")[2]).write_bytes(content)
     uploads.world.runtime.services.uploads.tidy()
     uploads.take()
@@ -216,14 +216,14 @@ def test_completion_missed_by_a_killed_server_is_recorded_later(uploads: Uploads
 
 
 def test_old_files_without_an_upload_are_removed(uploads: Uploads):
-    uploads.begun(10)
-    stray = uploads.world.storage / "datasets/uploads" / ("0" * 32)
-    stray.write_bytes(b"x")
+    uploads.start_upload(10)
+    orphan = uploads.world.storage / "datasets/uploads" / ("0" * 32)
+    orphan.write_bytes(b"x")
     uploads.world.runtime.services.uploads.tidy()
-    assert stray.exists()
-    os.utime(stray, (1, 1))
+    assert orphan.exists()
+    os.utime(orphan, (1, 1))
     uploads.world.runtime.services.uploads.tidy()
-    assert not stray.exists()
+    assert not orphan.exists()
     assert len(files(uploads.world)) == 1
 
 
@@ -233,7 +233,7 @@ def test_full_disk_is_507_before_any_byte(uploads: Uploads):
 
 
 def test_uploads_are_listed_newest_first(uploads: Uploads):
-    urls = [uploads.begun(10) for _ in range(3)]
+    urls = [uploads.start_upload(10) for _ in range(3)]
     page = uploads.world.client.data(f"{UPLOADS}?limit=2")
     assert [f"{UPLOADS}/{each['upload_id']}" for each in page["uploads"]] == urls[:0:-1]
     rest = uploads.world.client.data(f"{UPLOADS}?limit=2&cursor={page['pagination']['next_cursor']}")

@@ -130,11 +130,11 @@ def test_registering_a_gpu_or_a_pid_shows_no_command_line_of_others(own: World, 
 
 
 def test_registration_of_a_taken_gpu_does_not_name_its_holder(own: World, team: World):
-    for world, said, held in ((own, "another user's task", None), (team, "hers", "hers")):
+    for world, output, held in ((own, "another user's task", None), (team, "hers", "hers")):
         bob, ann = world.signed_in("bob"), world.signed_in("ann")
         register(bob, 2, task_id="hers")
         failure = failure_of(register(ann, 2))
-        assert failure["error"]["detail"] == f"GPU 2 is held by {said}."
+        assert failure["error"]["detail"] == f"GPU 2 is held by {output}."
         assert [*failure["data"]["held_by"].values()] == [held]
         assert bool(failure["data"]["current_task"]) is (held is not None)
         world.client.showing(world.key("root", "admin")).delete(f"{GPU}/tasks/hers")
@@ -234,17 +234,17 @@ def test_gpu_stream_shows_each_reader_their_own_tasks(own: World, source: FakeSo
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     task_id = runs_with_a_process(own, bob, source)
 
-    async def told(reader: World) -> str:
+    async def result(reader: World) -> str:
         async with listen(own.client, GPU_STREAM, headers=reader.client._shown) as stream:
-            heard = [await stream.next()]
+            received = [await stream.next()]
             source.set_memory(3, source.vitals[3].memory_used_mb + 1)
             own.sweep()
-            heard.append(await stream.next())
-            return str(heard)
+            received.append(await stream.next())
+            return str(received)
 
     async def talk() -> list[str]:
         async with own.client.live():
-            return [await told(ann), await told(bob)]
+            return [await result(ann), await result(bob)]
 
     theirs, his = own.client.run(talk())
     assert (task_id in theirs, task_id in his) == (False, True)
@@ -257,12 +257,12 @@ def test_reader_gets_no_message_if_only_hidden_things_changed(own: World, source
 
     async def talk() -> list[int]:
         async with own.client.live(), listen(own.client, path, headers=ann.client._shown) as stream:
-            heard = [await stream.next()]
+            received = [await stream.next()]
             await bob.client.send("PATCH", f"{GPU}/tasks/his", json={"progress": 5})
             source.set_memory(3, 500)
             own.sweep()
-            heard.append(await stream.next())
-            return [each.data["gpus"][3]["memory"]["used"] for each in heard if each is not None]
+            received.append(await stream.next())
+            return [each.data["gpus"][3]["memory"]["used"] for each in received if each is not None]
 
     assert own.client.run(talk()) == [400, 500]
 
@@ -270,7 +270,7 @@ def test_reader_gets_no_message_if_only_hidden_things_changed(own: World, source
 def test_event_stream_delivers_only_own_tasks_also_after_reconnecting(own: World):
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
 
-    async def heard(reader: World, last: str | None = None) -> tuple[str, str]:
+    async def received(reader: World, last: str | None = None) -> tuple[str, str]:
         query = "topics=task" + (f"&last_event_id={last}" if last else "")
         async with listen(own.client, EVENTS_STREAM, query, reader.client._shown) as stream:
             found = await stream.until("status")
@@ -282,8 +282,8 @@ def test_event_stream_delivers_only_own_tasks_also_after_reconnecting(own: World
             theirs = (await bob.client.send("POST", f"{TRAINING}/start", json=TOY)).json()["data"]["task_id"]
             mine = (await ann.client.send("POST", f"{TRAINING}/start", json=TOY)).json()["data"]["task_id"]
             own.tell()
-            assert (await heard(ann, f"{boot}-0"))[1] == mine
-            assert (await heard(bob, f"{boot}-0"))[1] == theirs
+            assert (await received(ann, f"{boot}-0"))[1] == mine
+            assert (await received(bob, f"{boot}-0"))[1] == theirs
 
     own.client.run(talk())
 
@@ -294,16 +294,16 @@ def test_progress_of_a_queued_task_names_no_other_user_to_its_owner(own: World, 
     mine = ann.start(gpu_id=0)
     own.train()
 
-    async def told(reader: World, path: str) -> str:
+    async def result(reader: World, path: str) -> str:
         async with listen(own.client, path, headers=reader.client._shown) as stream:
             return str((await stream.until("progress")).data["waiting_reason"])
 
     async def talk() -> list[str]:
         path = f"{TRAINING}/{mine}/events/stream"
         async with own.client.live():
-            first = await told(ann, path)
+            first = await result(ann, path)
             own.tell()
-            return [first, await told(ann, path), await told(root, path)]
+            return [first, await result(ann, path), await result(root, path)]
 
     first, second, every = own.client.run(talk())
     assert first == second == "needs GPU 0: GPU 0 is held by another user's task"

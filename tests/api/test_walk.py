@@ -189,7 +189,7 @@ def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
         # Wrong keys cause reloads of the keys, which take time and change nothing here.
         monkeypatch.setattr(world.runtime.access.ring, "run_once", lambda: None)
         shell = world.client._shell
-        monkeypatch.setattr(shell._flask, "ask", _answer)
+        monkeypatch.setattr(shell._flask, "call", _answer)
         monkeypatch.setattr(shell, "_body_handlers", {})
         monkeypatch.setattr(shell._live, "send_events", _send_events)
         monkeypatch.setattr(shell._live, "send_texts", _send_texts)
@@ -218,9 +218,9 @@ def addresses(world: World) -> set[str]:
 
 
 def test_table_and_operations_match(world: World):
-    there, told = addresses(world), {operation.name for operation in TABLE.all}
-    assert there - told == set(), "these are for nobody: add them to api/web/operations.py"
-    assert told - there == set(), "these are no more"
+    there, result = addresses(world), {operation.name for operation in TABLE.all}
+    assert there - result == set(), "these are for nobody: add them to api/web/operations.py"
+    assert result - there == set(), "these are no more"
 
 
 def test_viewer_changes_nothing_and_trainer_changes_neither_keys_nor_the_service():
@@ -284,11 +284,11 @@ def test_callers_without_a_valid_key_get_the_same_response_everywhere(walk: Walk
                 if ("GET" if method == "HEAD" else method, path) in opened:
                     continue
                 answer = walk.ask(who, method, path)
-                seen.add(told(answer))
+                seen.add(result(answer))
         assert len(seen) == 1, who.name
 
 
-def told(answer: httpx.Response) -> str:
+def result(answer: httpx.Response) -> str:
     """Return everything that a response reveals, without what differs for each request."""
     body = answer.json()
     body["error"].pop("request_id")
@@ -317,7 +317,7 @@ def test_hidden_and_missing_tasks_look_the_same(start):
         name = "mine" if "/gpu/tasks/" in path else "anns" if "<name>" in operation.pattern else walk.task_id
         hidden = walk.ask(bob, operation.method, path)
         none = walk.ask(bob, operation.method, path.replace(name, other))
-        assert told(hidden).replace(name, other) == told(none), operation.name
+        assert result(hidden).replace(name, other) == result(none), operation.name
 
 
 # -- open addresses ----------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Uploads:
         fields = {"Upload-Length": str(size), "Upload-Metadata": encode(**values)}
         return self.world.client.ask("POST", UPLOADS, headers={**TUS, **fields, **(headers or {})})
 
-    def begun(self, size: int, **metadata: str) -> str:
+    def start_upload(self, size: int, **metadata: str) -> str:
         answer = self.begin(size, **metadata)
         assert answer.status_code == 201, answer.text
         return answer.headers["location"]
@@ -64,7 +64,7 @@ class Uploads:
 
     def upload(self, content: bytes, **metadata: str) -> str:
         """Upload everything in one request and return its URL."""
-        url = self.begun(len(content), **metadata)
+        url = self.start_upload(len(content), **metadata)
         answer = self.send(url, 0, content)
         assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(len(content)))
         return url

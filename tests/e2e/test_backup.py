@@ -100,7 +100,7 @@ def test_what_was_started_after_the_backup_is_told_and_keeps_its_gpu(server: Tra
     server.start()
     gpu = until(lambda: (found := server.gpu(3))["status"] == "busy" and found, LONG, "the quarantine")
     assert f"{task_id}.1" in gpu["status_reason"]
-    assert [stray["attempt"] for stray in server.get("/system/strays")["strays"]] == [f"{task_id}.1"]
+    assert [orphan["attempt"] for orphan in server.get("/system/strays")["strays"]] == [f"{task_id}.1"]
 
 
 def test_what_has_ended_since_the_backup_gets_its_outcome(server: TrainingServer, tmp_path: Path) -> None:

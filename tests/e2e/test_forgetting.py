@@ -46,8 +46,8 @@ def test_a_lost_database_gives_no_occupied_gpu_away(server: TrainingServer) -> N
     assert server.main_of(task_id) == main
     assert any("database does not know" in line["message"] for line in server.log())
     waiting = server.start_task(_on(3, toy(5)))
-    strays = server.get("/system/strays")["strays"]
-    assert [(stray["attempt"], stray["gpu_ids"]) for stray in strays] == [(f"{task_id}.1", [3])]
+    orphans = server.get("/system/strays")["strays"]
+    assert [(orphan["attempt"], orphan["gpu_ids"]) for orphan in orphans] == [(f"{task_id}.1", [3])]
     assert server.task(waiting)["status"] == "queued"
     answer = server.client.post(f"{BASE}/system/strays/{task_id}.1/stop", json={"force": False})
     assert answer.status_code == 202, answer.text

@@ -137,7 +137,7 @@ class Network:
         self.late: list[Late] = []
         self.arrived_at: dict[str, float] = {}
 
-    def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
+    def send_report(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         """What the reporter calls."""
         told = orjson.loads(report)["report"]
         fate = self._chance.choice(_FATES) if self.is_bad else "well"

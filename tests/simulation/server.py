@@ -169,8 +169,8 @@ class _NoDocuments:
         self.table = self
         self._make = make
 
-    def seen_by(self, sight: ReadScope) -> GPUDocuments:
-        return self._make().seen_by(sight)
+    def seen_by(self, scope: ReadScope) -> GPUDocuments:
+        return self._make().seen_by(scope)
 
     def make_all(self) -> None:
         """Makes nothing."""

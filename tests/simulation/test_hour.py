@@ -135,7 +135,7 @@ def let_go_of_the_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop is acknowledged, and nothing is done."""
-    monkeypatch.setattr(TaskStops, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(TaskStops, "request_stop", lambda *_, **__: None)
 
 
 def sleep_over_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:

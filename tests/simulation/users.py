@@ -65,7 +65,9 @@ class Users:
     def stop(self) -> None:
         """Somebody asks a training to stop; also where the answer is lost that may have been done."""
         force = self._chance.random() < 0.3
-        task_id = self._change(OPEN, "stop", lambda server, task: server.parts.stops.ask(task, force, None, "ann"))
+        task_id = self._change(
+            OPEN, "stop", lambda server, task: server.parts.stops.request_stop(task, force, None, "ann")
+        )
         if task_id is not None:
             self.orders.stopped_at[task_id] = self._world.clock.monotonic()
 
@@ -79,7 +81,9 @@ class Users:
             return
         task_id = self._chance.choice(starting)
         self.orders.note_wish("stop", task_id)
-        self._servers.ask(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
+        self._servers.ask(
+            server, lambda: _answer(lambda: server.parts.stops.request_stop(task_id, False, None, "ann")), "stop"
+        )
         self._tell(f"stop {task_id} while it starts")
 
     def resume(self) -> None:

@@ -23,4 +23,4 @@ def test_no_class_name_stands_twice():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(str(path.relative_to(ROOT)))
-    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+    assert {name: locations for name, locations in homes.items() if len(locations) > 1} == {}

@@ -60,7 +60,7 @@ def test_only_named_files_get_into_an_image():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
-    kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    stored = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     tools = {"tools/install.sh", "tools/npm.sh", "tools/uv.lock"}
-    assert kept == {"api", "LICENSE", "Makefile", "requirements*.lock", "requirements*.txt", "run.py"} | tools
+    assert stored == {"api", "LICENSE", "Makefile", "requirements*.lock", "requirements*.txt", "run.py"} | tools
     assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)=", CONTAINERFILE)

@@ -174,9 +174,9 @@ def sentences() -> Iterator[tuple[str, str]]:
     yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
     xid = [look_up(code) for code in (*CATALOGUE, 4711)]
     actions = [each for number in (*RECOVERY_ACTIONS, 4711) if (each := look_up_action(number))]
-    told = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.words for x in xid)]
-    told += [words for action in actions for words in (action.wants, action.advice)]
-    yield from ((words.said.code, words.text) for words in told if isinstance(words, Reason))
+    result = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.message for x in xid)]
+    result += [words for action in actions for words in (action.wants, action.advice)]
+    yield from ((words.said.code, words.text) for words in result if isinstance(words, Reason))
 
 
 def test_sentences_of_the_service_have_translations():

@@ -109,19 +109,19 @@ def test_help_names_every_setting_with_its_flag_and_its_default(capsys: pytest.C
     with pytest.raises(SystemExit):
         read_config({}, ["--help"], dotenv_path=None)
     # Lines are broken anywhere but within a word.
-    told = " ".join(capsys.readouterr().out.split())
+    result = " ".join(capsys.readouterr().out.split())
     settings = [setting.metadata["env"] for setting in fields(Config)]
-    assert [env for env in settings if f"--{env.lower().replace('_', '-')} VALUE" not in told] == []
-    assert [env for env in settings if f"[{env}; default: " not in told] == []
+    assert [env for env in settings if f"--{env.lower().replace('_', '-')} VALUE" not in result] == []
+    assert [env for env in settings if f"[{env}; default: " not in result] == []
 
 
 def test_every_thread_is_in_the_table_of_threads():
     table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Threads\n")[2].partition("\n## ")[0]
-    told = set(re.findall(r"[a-z]+(?:-[a-z]+)*", " ".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
+    result = set(re.findall(r"[a-z]+(?:-[a-z]+)*", " ".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
     text = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
     named = {name.partition("-{")[0] for name in re.findall(r'PeriodicThread\(f?"([a-z{}-]+)"', text)}
     assert len(named) > 30
-    assert named - told == set()
+    assert named - result == set()
 
 
 def test_make_help_names_every_target():
@@ -133,8 +133,8 @@ def test_make_help_names_every_target():
 
 
 def test_what_answers_without_a_key_is_told():
-    told = re.search(r"Only `/`, .*? answer without\.", GUIDE, re.DOTALL)
-    assert told is not None
+    result = re.search(r"Only `/`, .*? answer without\.", GUIDE, re.DOTALL)
+    assert result is not None
     addresses = [each.pattern.removeprefix(BASE_PATH) for each in OperationTable().all if each.is_open]
     files = ("/dashboard/<digest>/<path:name>", "/favicon.ico")
-    assert [each for each in addresses if each not in files and f"`{each}`" not in told[0]] == []
+    assert [each for each in addresses if each not in files and f"`{each}`" not in result[0]] == []

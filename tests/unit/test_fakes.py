@@ -70,13 +70,13 @@ def members(kind: Any) -> set[str]:
 
 def complaint(fake: Any, real: Any) -> str | None:
     """Why a method cannot take the place of another: each call of the real one must be one of the fake's."""
-    ours, theirs = (list(inspect.signature(method).parameters.values())[1:] for method in (fake, real))
-    kept = ours[: len(theirs)]
-    if [each.name for each in kept] != [each.name for each in theirs]:
-        return f"takes ({', '.join(each.name for each in ours)}), not ({', '.join(each.name for each in theirs)})"
-    if any(each.default is inspect.Parameter.empty for each in ours[len(theirs) :]):
+    ours, foreign = (list(inspect.signature(method).parameters.values())[1:] for method in (fake, real))
+    stored = ours[: len(foreign)]
+    if [each.name for each in stored] != [each.name for each in foreign]:
+        return f"takes ({', '.join(each.name for each in ours)}), not ({', '.join(each.name for each in foreign)})"
+    if any(each.default is inspect.Parameter.empty for each in ours[len(foreign) :]):
         return "needs more arguments"
-    for own, other in zip(kept, theirs, strict=True):
+    for own, other in zip(stored, foreign, strict=True):
         if other.default is not inspect.Parameter.empty and own.default is inspect.Parameter.empty:
             return f"needs {own.name}"
         if own.kind is not other.kind:
@@ -87,11 +87,11 @@ def complaint(fake: Any, real: Any) -> str | None:
 def complaints(fake: Any, real: Any, names: set[str]) -> dict[str, str]:
     found = {}
     for name in sorted(names):
-        ours, theirs = (inspect.getattr_static(kind, name, None) for kind in (fake, real))
-        if inspect.isfunction(ours) and inspect.isfunction(theirs):
-            if (why := complaint(ours, theirs)) is not None:
+        ours, foreign = (inspect.getattr_static(kind, name, None) for kind in (fake, real))
+        if inspect.isfunction(ours) and inspect.isfunction(foreign):
+            if (why := complaint(ours, foreign)) is not None:
                 found[name] = why
-        elif inspect.isfunction(theirs) and name in dir(fake):
+        elif inspect.isfunction(foreign) and name in dir(fake):
             found[name] = "is no method"
     return found
 

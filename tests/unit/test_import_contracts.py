@@ -37,12 +37,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def broken(copy: Path) -> list[str]:
     """The names of the contracts that do not hold."""
-    told = subprocess.run(
+    result = subprocess.run(
         [LINT, "--no-cache"], cwd=copy, capture_output=True, text=True, check=False, timeout=60
     ).stdout
-    assert re.search(r"Contracts: \d+ kept, \d+ broken", told), told
+    assert re.search(r"Contracts: \d+ kept, \d+ broken", result), result
     # Long names are wrapped.
-    verdicts = re.findall(r"^(\S.*?) (KEPT|BROKEN)", told.partition("dependencies.")[2], re.DOTALL | re.MULTILINE)
+    verdicts = re.findall(r"^(\S.*?) (KEPT|BROKEN)", result.partition("dependencies.")[2], re.DOTALL | re.MULTILINE)
     return [" ".join(name.split()).strip("- ") for name, verdict in verdicts if verdict == "BROKEN"]
 
 

@@ -71,11 +71,11 @@ class TrainingMachine:
         root: Path,
         clock: FakeClock,
         quota_of: Callable[[str], Quota] | None = None,
-        harvester: TaskResultRecorder | None = None,
+        recorder: TaskResultRecorder | None = None,
         **settings: Any,
     ) -> None:
-        """With `quota_of`, tasks have owners with quotas. `harvester` records results of preprocessing tasks."""
-        harvesters = {} if harvester is None else {TaskType.PREPROCESSING: harvester}
+        """With `quota_of`, tasks have owners with quotas. `recorder` records results of preprocessing tasks."""
+        recorders = {} if recorder is None else {TaskType.PREPROCESSING: recorder}
         config = Config(**{"storage_root": root, "min_free_disk_mb": 0, **settings})
         self.clock = clock
         self.root = root
@@ -104,7 +104,7 @@ class TrainingMachine:
                 DiskReserve(root),
                 self.gpu_events,
                 quotas=self.quotas,
-                kinds=TaskKinds((Errand(),), harvesters),
+                kinds=TaskKinds((Errand(),), recorders),
             ),
             self.executor,
         )

@@ -27,7 +27,7 @@ from api.domain.event import Severity
 #: Seconds for the connection, for each read, and in total.
 CONNECT_SECONDS, READ_SECONDS, SECONDS = 5.0, 10.0, 45.0
 
-#: Schemes that reach nobody from a server, run programs, read files, or connect in threads that cannot be checked.
+#: Schemes that reach no one from a server, run programs, read files, or connect in threads that cannot be checked.
 #: Webhooks are a separate kind of channel.
 REFUSED_SCHEMES = frozenset(
     (

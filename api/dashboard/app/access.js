@@ -24,7 +24,7 @@ export async function loadAccess() {
   if (isRequired) signIn(await api.whoami());
 }
 
-/** @param {API.WhoAmI|null} who the signed-in user; null: nobody is signed in */
+/** @param {API.WhoAmI|null} who the signed-in user; null: no user is signed in */
 export function signIn(who) {
   access.set({ isRequired: true, oidc: access.value?.oidc ?? null, who });
 }

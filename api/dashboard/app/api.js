@@ -18,7 +18,7 @@ export class Refused extends Error {
   }
 }
 
-/** Event on the window when the service responds that nobody is signed in. `detail` is the Refused error. */
+/** Event on the window when the service responds that no user is signed in. `detail` is the Refused error. */
 export const SIGNED_OUT = "signedout";
 
 /** The service did not respond. */

@@ -87,7 +87,7 @@ export class App {
   #wanted = place();
   /** Consecutive failures to load the requested screen. */
   #failures = 0;
-  /** Whether the service responded that nobody is signed in. */
+  /** Whether the service responded that no user is signed in. */
   #isOut = false;
   /** The screen for which missing permissions were reported. @type {Watched|null} */
   #deniedScreen = null;

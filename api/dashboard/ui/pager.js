@@ -17,9 +17,9 @@ import { icon } from "./icons.js";
  */
 export function pager({ offset, limit, shown, total, hasMore, turn }) {
   const from = count(offset + 1);
-  const words = t("page.of", { from, to: count(offset + shown), total: count(total) });
+  const rangeText = t("page.of", { from, to: count(offset + shown), total: count(total) });
   return [
-    h("span", { class: "soft small" }, words),
+    h("span", { class: "soft small" }, rangeText),
     button("left", t("page.previous"), offset === 0, () => turn(-limit)),
     button("right", t("page.next"), !hasMore, () => turn(limit)),
   ];

@@ -60,11 +60,11 @@ class Containment:
         """Recreate the list after the attempt's directory was removed and recreated."""
         self._seen.recreate()
 
-    def look(self, tree: Tree) -> None:
+    def observe(self, tree: Tree) -> None:
         """Find new processes and list them on disk, at most once per BIRTH_SECONDS / 2."""
         if time.monotonic() - self._looked_at >= BIRTH_SECONDS / 2:
             self._looked_at = time.monotonic()
-            tree.look()
+            tree.observe()
             self._seen.note(tree.known)
 
     def remove(self) -> None:

@@ -21,15 +21,15 @@ PATIENCE_PACE = 0.1
 _last_complaint = [""]
 
 
-def retry_disk_errors(look: Callable[[], T]) -> T:
-    """Return the result of `look`, retried for PATIENCE_SECONDS while the disk has errors.
+def retry_disk_errors(read: Callable[[], T]) -> T:
+    """Return the result of `read`, retried for PATIENCE_SECONDS while the disk has errors.
 
     Raises OSError.
     """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return look()
+            return read()
         except OSError as error:
             if error.errno not in TROUBLE or time.monotonic() >= give_up_at:
                 raise

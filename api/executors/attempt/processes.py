@@ -163,7 +163,7 @@ class Tree:
         """Declare that all processes of the tree start after this call, which avoids a list of all processes."""
         self._examined_to = last_pid()
 
-    def look(self) -> None:
+    def observe(self) -> None:
         """Find processes created since the last call. It is cheap, so it can be called often."""
         if self.main is not None:
             self._known.add(self.main)

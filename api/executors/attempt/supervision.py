@@ -229,7 +229,7 @@ class Supervisor:
                     return self._finish(reason)
                 self._do_chores()
                 chores_at = time.monotonic() + self._stopping.pace
-            self._containment.look(self._tree)
+            self._containment.observe(self._tree)
             self._take_output(chores_at)
 
     def _reap(self) -> None:

@@ -32,7 +32,7 @@ MOST_BYTES = 256 * 2**20
 MOST_BYTES_OF_FEW = 8 * 2**20
 
 #: The maximum length of a quoted error, in characters.
-_MOST_SAID = 500
+_MOST_TEXT = 500
 
 _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.ASCII)
 
@@ -173,7 +173,7 @@ class SlurmClient:
         self, path: str, name: str, parse: Callable[[Any], _T | None], parameters: Mapping[str, str] | None = None
     ) -> tuple[_T, ...]:
         """Return the parsed items of a list in an answer, which may be empty. A missing list is an error."""
-        answer = self._ask("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
+        answer = self._request("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
         given = answer.get(name)
         if not isinstance(given, list):
             raise SlurmUnreachable(f"its answer has no list of {name}: does slurmrestd run at SLURMRESTD_URL?")
@@ -184,20 +184,20 @@ class SlurmClient:
         return found
 
     def _send(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._ask(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
+        return self._request(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
 
     def _parser(self) -> str:
         """Return the newest data parser version of this slurmrestd, from its own description."""
         with self._lock:
             known = self._version
         if known is None:
-            paths = self._ask("GET", "openapi/v3").get("paths")
+            paths = self._request("GET", "openapi/v3").get("paths")
             known = newest_version(paths if isinstance(paths, dict) else {})
             with self._lock:
                 self._version = known
         return known
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -210,13 +210,13 @@ class SlurmClient:
         try:
             with self._http.stream(method, f"/{path}", params=parameters, json=content, headers=headers) as answer:
                 if answer.is_redirect:
-                    raise SlurmUnreachable(_say_where(answer))
+                    raise SlurmUnreachable(_describe_redirect(answer))
                 if answer.status_code == httpx.codes.UNAUTHORIZED:
                     raise SlurmUnreachable(self._token_file.why_refused())
                 parts = read_parts(answer, MOST_BYTES if each else MOST_BYTES_OF_FEW, give_up_at)
                 return self._understand(answer.status_code, read_object(parts, each))
         except (httpx.HTTPError, AnswerTooLong) as error:
-            raise SlurmUnreachable(show(str(error), _MOST_SAID) or type(error).__name__) from error
+            raise SlurmUnreachable(show(str(error), _MOST_TEXT) or type(error).__name__) from error
         except ValueError as error:
             with self._lock:
                 self._version = None  # the server may have been upgraded
@@ -263,7 +263,7 @@ def _name_in(given: object) -> str | None:
     return show(name) if isinstance(name, str) else None
 
 
-def _say_where(answer: httpx.Response) -> str:
+def _describe_redirect(answer: httpx.Response) -> str:
     place = show(answer.headers.get("location", ""), 200)
     return (
         f"it answers {answer.status_code} and redirects to {place}, which is not followed: set SLURMRESTD_URL to that"
@@ -276,14 +276,14 @@ def _problem(answer: Mapping[str, Any]) -> tuple[int | None, str | None]:
     if complaints:
         first = complaints[0] if isinstance(complaints, list) else complaints
         details = first if isinstance(first, dict) else {"error": first}
-        text = ": ".join(str(part)[:_MOST_SAID] for part in (details.get("description"), details.get("error")) if part)
-        return _number(details.get("error_number")), show(text, _MOST_SAID) or "it gives no reason"
+        text = ": ".join(str(part)[:_MOST_TEXT] for part in (details.get("description"), details.get("error")) if part)
+        return _number(details.get("error_number")), show(text, _MOST_TEXT) or "it gives no reason"
     # The cancellation of a job reports errors in another field.
     status = answer.get("status")
     error = status[0].get("error") if isinstance(status, list) and status and isinstance(status[0], dict) else None
     code = _number(error.get("code")) if isinstance(error, dict) else None
     if isinstance(error, dict) and code:
-        return code, show(str(error.get("message") or error.get("string")), _MOST_SAID)
+        return code, show(str(error.get("message") or error.get("string")), _MOST_TEXT)
     return None, None
 
 

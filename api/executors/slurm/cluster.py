@@ -79,7 +79,7 @@ class Cluster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterLook:
+class ClusterPoll:
     """The jobs at one moment. `problem` says why the poll failed."""
 
     at: float  #: monotonic
@@ -96,16 +96,16 @@ class ClusterWatch:
     between, only jobs whose state has changed are queried.
     """
 
-    def __init__(self, cluster: Cluster, sight: StorageChecks) -> None:
+    def __init__(self, cluster: Cluster, storage_checks: StorageChecks) -> None:
         self._cluster = cluster
-        self._sight = sight
+        self._storage_checks = storage_checks
         self._lock = threading.RLock()
-        self._look: ClusterLook | None = None
-        self._before: ClusterLook | None = None  #: the latest one, also if the next poll must be new
+        self._latest: ClusterPoll | None = None
+        self._before: ClusterPoll | None = None  #: the latest one, also if the next poll must be new
         self._jobs: dict[int, Job] | None = None
         self._listed_at = 0.0  # monotonic
         self._list_took = 0.0  # seconds
-        self._ask_took = 0.0  # seconds that the latest poll took
+        self._poll_seconds = 0.0  # seconds that the latest poll took
         self._nodes: tuple[float, tuple[NodeState, ...]] | None = None
         self._own_names: dict[int, str] = {}  #: by number, the names of jobs that certainly belong to this service
         self._users: frozenset[str] = frozenset()  #: the Slurm users of those jobs
@@ -117,19 +117,19 @@ class ClusterWatch:
         """
         self._own_names[number] = name
 
-    def known_look(self) -> ClusterLook | None:
+    def known_poll(self) -> ClusterPoll | None:
         """Return the latest result immediately, however old; None before the first poll."""
-        return self._look or self._before
+        return self._latest or self._before
 
-    def look(self, fresh: bool = False) -> ClusterLook:
+    def poll(self, fresh: bool = False) -> ClusterPoll:
         """Return the jobs. Poll again if `fresh` is set or the latest result is old."""
         with self._lock:
-            known, began = self._look, time.monotonic()
+            known, began = self._latest, time.monotonic()
             if self._rests(began):
-                return self._before or ClusterLook(began, {}, problem="it was not polled yet")
+                return self._before or ClusterPoll(began, {}, problem="it was not polled yet")
             if known is None or fresh or began - known.at > FRESH_SECONDS:
-                known = self._look = self._before = self._ask()
-                self._ask_took = known.at - began
+                known = self._latest = self._before = self._poll_cluster()
+                self._poll_seconds = known.at - began
             return known
 
     def _rests(self, now: float) -> bool:
@@ -137,7 +137,7 @@ class ClusterWatch:
         latest = self._before
         if latest is None or latest.problem is None:
             return False
-        return now - latest.at < min(self._ask_took, REST_SECONDS)
+        return now - latest.at < min(self._poll_seconds, REST_SECONDS)
 
     def list_if_due(self) -> None:
         """List the jobs again if the last list is old.
@@ -149,7 +149,7 @@ class ClusterWatch:
             return
         jobs = {job.job_id: job for job in self._cluster.jobs()}
         with self._lock:
-            self._jobs, self._look, self._listed_at = jobs, None, time.monotonic()
+            self._jobs, self._latest, self._listed_at = jobs, None, time.monotonic()
             self._list_took = self._listed_at - began
 
     def submit(self, script: str, job: Mapping[str, object]) -> int:
@@ -163,7 +163,7 @@ class ClusterWatch:
             # Unless Slurm rejected it with a number, the job may exist.
             if not isinstance(error, SlurmRefused) or error.number is None:
                 with self._lock:
-                    self._jobs = self._look = None
+                    self._jobs = self._latest = None
             raise
         self.add_own_job(number, str(job["name"]))
         with self._lock:
@@ -172,7 +172,7 @@ class ClusterWatch:
                 known = Job(number, str(job["name"]), held, HELD, comment=str(job["comment"]))
                 excluded = frozenset(excluded_nodes) if isinstance(excluded_nodes, list) else frozenset[str]()
                 self._jobs[number] = replace(known, excluded=excluded)
-            self._look = None
+            self._latest = None
         return number
 
     def would_accept(self, script: str, job: Mapping[str, object]) -> bool:
@@ -198,7 +198,7 @@ class ClusterWatch:
         with self._lock:
             if self._jobs is not None and job_id in self._jobs:
                 self._jobs[job_id] = replace(self._jobs[job_id], reason="")
-            self._look = None
+            self._latest = None
 
     def exclude(self, job_id: int, nodes: Collection[str]) -> None:
         """Exclude exactly these nodes for a waiting job.
@@ -209,7 +209,7 @@ class ClusterWatch:
         with self._lock:
             if self._jobs is not None and job_id in self._jobs:
                 self._jobs[job_id] = replace(self._jobs[job_id], excluded=frozenset(nodes))
-            self._look = None
+            self._latest = None
 
     def cancel(self, job: Job) -> None:
         """Cancel a job, unless its number now belongs to another job.
@@ -223,22 +223,22 @@ class ClusterWatch:
         with self._lock:
             if now is not None and self._jobs is not None:
                 self._jobs[job.job_id] = replace(now, states=frozenset())  # so the next poll queries it
-            self._look = None
+            self._latest = None
 
-    def _ask(self) -> ClusterLook:
+    def _poll_cluster(self) -> ClusterPoll:
         try:
             jobs = self._jobs = self._follow(self._jobs)
         except OSError as error:
             # A controller that was down may have lost jobs and reused their numbers.
             self._jobs = None
-            return ClusterLook(time.monotonic(), {}, problem=error.strerror or str(error))
+            return ClusterPoll(time.monotonic(), {}, problem=error.strerror or str(error))
         self._learn_users(jobs)
         found: dict[str, list[Job]] = {}
         for job in jobs.values():
             if self._is_own(job):
                 found.setdefault(job.name, []).append(job)
-        self._sight.update(job for group in found.values() for job in group)
-        return ClusterLook(
+        self._storage_checks.update(job for group in found.values() for job in group)
+        return ClusterPoll(
             time.monotonic(),
             {name: tuple(group) for name, group in found.items()},
             tuple(jobs.values()),
@@ -303,18 +303,18 @@ class ClusterWatch:
 
     def nodes(self) -> tuple[NodeState, ...]:
         """Return the nodes with the holder of each GPU. All are unknown while Slurm does not answer."""
-        look = self.look()
+        poll = self.poll()
         with self._lock:
             if self._nodes is not None and time.monotonic() - self._nodes[0] <= FRESH_SECONDS:
                 return self._nodes[1]
             try:
                 # Do not call a server again that did not answer: each call may take the full timeout.
-                reports = self._cluster.nodes() if look.problem is None else ()
-                why, held = look.problem, _holders(look.all)
+                reports = self._cluster.nodes() if poll.problem is None else ()
+                why, held = poll.problem, _holders(poll.all)
             except OSError as error:
                 reports, why, held = (), error.strerror or str(error), {}
             if why is None:
-                nodes = tuple(_state(node, held.get(node.name, {}), self._sight) for node in reports)
+                nodes = tuple(_state(node, held.get(node.name, {}), self._storage_checks) for node in reports)
             else:
                 known = () if self._nodes is None else self._nodes[1]
                 nodes = tuple(replace(node, state="unknown", reason=why) for node in known)
@@ -337,7 +337,7 @@ def _holders(jobs: Iterable[Job]) -> Mapping[str, Mapping[int, ReasonOrText]]:
     return found
 
 
-def _state(node: NodeReport, holders: Mapping[int, ReasonOrText], sight: StorageChecks) -> NodeState:
+def _state(node: NodeReport, holders: Mapping[int, ReasonOrText], storage_checks: StorageChecks) -> NodeState:
     return NodeState(
         name=node.name,
         state=node.state,
@@ -346,5 +346,5 @@ def _state(node: NodeReport, holders: Mapping[int, ReasonOrText], sight: Storage
         gpu_count=node.gpus,
         gpus_used=max(node.used_count, len(holders)),
         holders=holders,
-        bar=sight.why_not(node.name),
+        bar=storage_checks.why_not(node.name),
     )

@@ -41,11 +41,11 @@ class EarlyJobs:
 
     def list(self) -> Mapping[str, EarlyJob]:
         """Return the early jobs that wait for GPUs, or for their attempt, by its uid."""
-        look = self._watch.look()
-        if look.problem is not None:
-            raise OSError(look.problem)
+        poll = self._watch.poll()
+        if poll.problem is not None:
+            raise OSError(poll.problem)
         found = {}
-        for name, jobs in look.jobs.items():
+        for name, jobs in poll.jobs.items():
             live = [job for job in jobs if self.is_early(job) and not job.is_over]
             if live:
                 first = min(live, key=lambda job: (job.is_pending, job.job_id))
@@ -54,7 +54,7 @@ class EarlyJobs:
 
     def has_job(self, uid: str) -> bool:
         """Return whether Slurm has an unfinished job of this attempt, submitted early or not."""
-        return any(not job.is_over for job in self._watch.look().jobs.get(uid, ()))
+        return any(not job.is_over for job in self._watch.poll().jobs.get(uid, ()))
 
     def _show(self, job: Job) -> EarlyJob:
         node = "" if job.is_pending or not job.nodes else job.nodes[0]
@@ -86,13 +86,13 @@ class EarlyJobs:
     def set_allowed_nodes(self, uid: str, nodes: Collection[str]) -> None:
         """Restrict the waiting job of this attempt to these nodes. It keeps its position in the queue."""
         others = [node.name for node in self._watch.nodes() if node.name not in nodes]
-        for job in self._watch.look().jobs.get(uid, ()):
+        for job in self._watch.poll().jobs.get(uid, ()):
             if self.is_early(job) and job.is_pending and job.excluded != frozenset(others):
                 self._watch.exclude(job.job_id, others)
 
     def cancel_jobs(self, uids: Sequence[str]) -> None:
         """Cancel the jobs of these attempts that have not started one."""
-        jobs = self._watch.look().jobs
+        jobs = self._watch.poll().jobs
         for job in (job for uid in uids for job in jobs.get(uid, ())):
             if self.is_early(job) and not job.is_over:
                 self._watch.cancel(job)
@@ -104,7 +104,7 @@ class EarlyJobs:
         """
         waiting = [
             job
-            for jobs in self._watch.look().jobs.values()
+            for jobs in self._watch.poll().jobs.values()
             for job in jobs
             if self.is_early(job)
             and job.is_pending

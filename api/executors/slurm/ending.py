@@ -88,9 +88,9 @@ class AttemptEnds:
 def _outcome(files: AttemptDirectory, reason: str, message: str) -> dict[str, object]:
     runner = _record(files.path("runner.json"))
     files.raise_fence(_float(runner, "fence"))
-    has_begun = runner.get("trainer") is not None
+    has_started = runner.get("trainer") is not None
     was_stopped = files.has("stop.json")
-    if not has_begun:
+    if not has_started:
         is_explained = was_stopped or reason == "storage_unseen"
         message = f"{message}{'' if is_explained else _quote(files)}"
         reason = "stopped_before_start" if was_stopped else (reason if reason in _INFORMATIVE else "could_not_start")
@@ -107,7 +107,7 @@ def _outcome(files: AttemptDirectory, reason: str, message: str) -> dict[str, ob
         "last_step": runner.get("last_step"),
         "phrases": runner.get("phrases") or [],
         "started_at": runner.get("started_at"),
-        "ended_at": (files.last_beat() if has_begun else None) or time.time(),
+        "ended_at": (files.last_beat() if has_started else None) or time.time(),
         "survivors_killed": 0,
         "log_offset": runner.get("log_offset"),
         "log_lost_bytes": runner.get("log_lost_bytes") or 0,

@@ -34,7 +34,7 @@ from api.executors.log_files import LogFiles
 from api.executors.ports import LAST_PORT
 from api.executors.record_files import check_absent, read_lost_bytes
 from api.executors.records import Runner, parse_runner, parse_spec
-from api.executors.slurm.cluster import Cluster, ClusterLook, ClusterWatch
+from api.executors.slurm.cluster import Cluster, ClusterPoll, ClusterWatch
 from api.executors.slurm.early_jobs import EarlyJobs, has_spec
 from api.executors.slurm.ending import AttemptEnds, may_submit_again, refine, why_ended
 from api.executors.slurm.jobs import EARLY_SUFFIX, Job
@@ -99,7 +99,7 @@ class SlurmExecutor:
         """Return the nodes from the latest poll, without a call."""
         return self._watch.known_nodes()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Poll the cluster, if the latest poll is old."""
         try:
             self._watch.list_if_due()
@@ -125,10 +125,10 @@ class SlurmExecutor:
         if not submission.gpu_uuids and self._note(ref) is None:
             self._local.submit(submission)
             return
-        look = self._watch.look()
-        if look.problem is not None:
-            raise EngineUnavailable(errno.EHOSTUNREACH, look.problem)
-        selected = self._select_job(ref, look)
+        poll = self._watch.poll()
+        if poll.problem is not None:
+            raise EngineUnavailable(errno.EHOSTUNREACH, poll.problem)
+        selected = self._select_job(ref, poll)
         if has_spec(ref.directory) if selected else self._local.observe([ref])[ref.uid].phase is Phase.ENDED:
             return
         make_directory(str(ref.directory))
@@ -154,7 +154,7 @@ class SlurmExecutor:
         """
         if submission.node is None or not selected.is_pending:
             return
-        is_free = submission.wishes is not None and submission.wishes.features is None
+        is_free = submission.cluster_options is not None and submission.cluster_options.features is None
         # For such a constraint only Slurm knows which nodes satisfy it.
         others = {node.name for node in self._watch.nodes()} - selected.excluded if is_free else set[str]()
         self.ahead.set_allowed_nodes(submission.ref.uid, others | {submission.node})
@@ -167,7 +167,7 @@ class SlurmExecutor:
         # Last: a job submitted early starts when this file appears.
         write_json(str(directory / "spec.json"), {**spec, "master_port": submission.master_port})
 
-    def _select_job(self, ref: AttemptRef, look: ClusterLook) -> Job | None:
+    def _select_job(self, ref: AttemptRef, poll: ClusterPoll) -> Job | None:
         """Return the attempt's one unfinished job, released and recorded; cancel others of its name.
 
         Raises OSError.
@@ -175,7 +175,7 @@ class SlurmExecutor:
         noted = self._note(ref)
         if noted is not None and noted.job_id is not None:
             self._watch.add_own_job(noted.job_id, ref.uid)
-        live = [job for job in look.jobs.get(ref.uid, ()) if not job.is_over]
+        live = [job for job in poll.jobs.get(ref.uid, ()) if not job.is_over]
         if not live:
             return None
         started = [job for job in live if not job.is_pending]
@@ -188,11 +188,11 @@ class SlurmExecutor:
             if job is not selected and job.is_pending:
                 logger.warning("a second job of an attempt is cancelled", extra={"attempt": ref.uid, "job": job.job_id})
                 self._watch.cancel(job)
-        if selected.is_held and not self._has_begun_already(ref):
+        if selected.is_held and not self._has_started_already(ref):
             self._watch.release(selected.job_id)
         return selected
 
-    def _has_begun_already(self, ref: AttemptRef) -> bool:
+    def _has_started_already(self, ref: AttemptRef) -> bool:
         """Return whether a held job already runs, because a crashed controller forgot its start.
 
         Released again, it would be a duplicate on its node, for which Slurm drains the node.
@@ -210,22 +210,22 @@ class SlurmExecutor:
 
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
         seen = dict(self._local.observe(attempts))
-        look = self._watch.look(fresh=True) if attempts else None
+        poll = self._watch.poll(fresh=True) if attempts else None
         for ref in attempts:
             try:
-                if look is not None and (ref.uid in look.jobs or self._note(ref) is not None):
-                    seen[ref.uid] = self._observe_one(ref, seen[ref.uid], look)
+                if poll is not None and (ref.uid in poll.jobs or self._note(ref) is not None):
+                    seen[ref.uid] = self._observe_one(ref, seen[ref.uid], poll)
             except OSError as error:
                 reason = f"{ref.directory} cannot be read, or Slurm does not answer: {error.strerror or error}"
                 seen[ref.uid] = Observation(Phase.UNKNOWN, "", reason=reason)
         return seen
 
-    def _observe_one(self, ref: AttemptRef, recorded: Observation, look: ClusterLook) -> Observation:
-        if look.problem is not None:
-            return self._unseen(ref, recorded, look.problem)
-        job = self._select_job(ref, look)
+    def _observe_one(self, ref: AttemptRef, recorded: Observation, poll: ClusterPoll) -> Observation:
+        if poll.problem is not None:
+            return self._unseen(ref, recorded, poll.problem)
+        job = self._select_job(ref, poll)
         if job is None:
-            return self._jobless(ref, recorded, look)
+            return self._jobless(ref, recorded, poll)
         self._without.pop(ref.uid, None)
         if job.is_pending and recorded.phase is Phase.ENDED:
             # A crashed controller has forgotten that the job ran.
@@ -266,21 +266,21 @@ class SlurmExecutor:
             return replace(self._running(ref, None), reason=problem)
         return Observation(Phase.UNKNOWN, "", reason=problem, age=quiet)
 
-    def _jobless(self, ref: AttemptRef, recorded: Observation, look: ClusterLook) -> Observation:
+    def _jobless(self, ref: AttemptRef, recorded: Observation, poll: ClusterPoll) -> Observation:
         """Return the observation of an attempt without unfinished jobs: it has ended, or must be submitted."""
         noted = self._note(ref)
         number = None if noted is None else noted.job_id
-        job = next((each for each in look.jobs.get(ref.uid, ()) if each.job_id == number), None)
+        job = next((each for each in poll.jobs.get(ref.uid, ()) if each.job_id == number), None)
         if recorded.phase is Phase.ENDED:
             self._forget(ref)
             return refine(recorded, job, noted, ref)
-        has_begun = self._runner(ref) is not None
-        if job is None and number in look.unread:
+        has_started = self._runner(ref) is not None
+        if job is None and number in poll.unread:
             quiet = self._heartbeats.measure(ref.directory, None)
             return Observation(
                 Phase.UNKNOWN, "", reason=f"Slurm's data about its job {number} cannot be read", age=quiet
             )
-        if job is None and not has_begun and number is None:
+        if job is None and not has_started and number is None:
             return Observation(Phase.ABSENT, "", reason="Slurm has no job of it")
         since = self._without.setdefault(ref.uid, time.monotonic())
         quiet = min(self._heartbeats.measure(ref.directory, None), time.monotonic() - since)
@@ -289,7 +289,7 @@ class SlurmExecutor:
                 "Slurm does not know its job" if job is None else "its job has ended; its outcome is not written yet"
             )
             return replace(self._running(ref, None), reason=reason)
-        if not has_begun and (job is None or may_submit_again(ref, job, noted)):
+        if not has_started and (job is None or may_submit_again(ref, job, noted)):
             self._without.pop(ref.uid, None)
             self._notes.note_loss(ref.directory)
             logger.warning(
@@ -328,13 +328,13 @@ class SlurmExecutor:
         give_order(ref.directory, order_of(order), None)
         seconds = order.checkpoint_seconds + order.terminate_seconds + OVERDUE_SECONDS
         self._overdue[ref.uid] = min(self._overdue.get(ref.uid, float("inf")), time.monotonic() + seconds)
-        known = self._watch.known_look()
+        known = self._watch.known_poll()
         jobs = () if known is None else known.jobs.get(ref.uid, ())
         if (known is not None and known.problem is not None) or (jobs and not any(job.is_pending for job in jobs)):
             # Its supervisor has the order, and a user waits for the answer. A job that is seen waiting later is stopped
             # again.
             return
-        for job in self._watch.look(fresh=True).jobs.get(ref.uid, ()):
+        for job in self._watch.poll(fresh=True).jobs.get(ref.uid, ()):
             if job.is_pending:
                 self._watch.cancel(job)
 
@@ -363,10 +363,10 @@ class SlurmExecutor:
         """
         if self._note(ref) is None:
             return self._local.survivors(ref)
-        look = self._watch.look()
-        if look.problem is not None:
-            raise OSError(look.problem)
-        if all(job.is_over or job.is_pending for job in look.jobs.get(ref.uid, ())):
+        poll = self._watch.poll()
+        if poll.problem is not None:
+            raise OSError(poll.problem)
+        if all(job.is_over or job.is_pending for job in poll.jobs.get(ref.uid, ())):
             return ()
         runner = self._runner(ref)
         return (0,) if runner is None or runner.supervisor is None else (runner.supervisor.pid,)
@@ -376,7 +376,7 @@ class SlurmExecutor:
         known = {each.ref.uid for each in here}
         ours = [
             job
-            for jobs in self._watch.look().jobs.values()
+            for jobs in self._watch.poll().jobs.values()
             for job in jobs
             if self._is_ours(job) and not job.is_over and job.name not in known
         ]
@@ -395,8 +395,8 @@ class SlurmExecutor:
 
     def why_queued(self, ref: AttemptRef) -> Reason | None:
         # Users wait for this answer, so it must not depend on a slow cluster.
-        look = self._watch.known_look()
-        pending = [job for job in ([] if look is None else look.jobs.get(ref.uid, ())) if job.is_pending]
+        poll = self._watch.known_poll()
+        pending = [job for job in ([] if poll is None else poll.jobs.get(ref.uid, ())) if job.is_pending]
         return why_pending(min(pending, key=lambda job: job.job_id)) if pending else self._submitter.why(ref.uid)
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:

@@ -9,15 +9,15 @@ from api.executors.slurm.nodes import NodeReport
 
 
 class FakeCluster:
-    """Records submissions in `asked`, and has its jobs in `all`."""
+    """Records submissions in `submitted`, and has its jobs in `all`."""
 
     def __init__(self) -> None:
         self.all: dict[int, Job] = {}
-        self.asked: list[Mapping[str, object]] = []
+        self.submitted: list[Mapping[str, object]] = []
         self.problem: OSError | None = None  #: raised by every call while it is set
         self.failing_answers = 0  #: how many of the next answers to submissions are lost
         self.machines: list[NodeReport] = []
-        self.looks = 0  #: number of calls for all jobs or states
+        self.polls = 0  #: number of calls for all jobs or states
         self.single = 0  #: number of calls for one job
         self.user: str | None = None  #: the user of submitted jobs
         #: Returns the error number and message for a rejected submission; None to accept it.
@@ -27,12 +27,12 @@ class FakeCluster:
 
     def jobs(self) -> Sequence[Job]:
         self._check()
-        self.looks += 1
+        self.polls += 1
         return list(self.all.values())
 
     def states(self) -> Mapping[int, frozenset[str]]:
         self._check()
-        self.looks += 1
+        self.polls += 1
         return {number: job.states for number, job in self.all.items()}
 
     def job(self, job_id: int) -> Job | None:
@@ -46,7 +46,7 @@ class FakeCluster:
 
     def submit(self, script: str, job: Mapping[str, object]) -> int:
         self._check()
-        self.asked.append({"script": script, **job})
+        self.submitted.append({"script": script, **job})
         if (refusal := self.refuses(job)) is not None:
             raise SlurmRefused(refusal[1], refusal[0])
         number = max(self.all, default=0) + 1

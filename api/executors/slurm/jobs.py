@@ -135,8 +135,8 @@ def parse_state(given: object) -> tuple[int, frozenset[str]] | None:
 
 
 def _states(given: object) -> frozenset[str]:
-    words = given if isinstance(given, list) else [given]
-    return frozenset(show(word, _MOST_TEXT) for word in words if isinstance(word, str) and word)
+    names = given if isinstance(given, list) else [given]
+    return frozenset(show(name, _MOST_TEXT) for name in names if isinstance(name, str) and name)
 
 
 def _gpus(nodes: Sequence[str], details: object) -> Mapping[str, frozenset[int]]:

@@ -12,7 +12,7 @@ _DRAINING = frozenset({"DRAIN", "DRAINED", "DRAINING", "MAINTENANCE", "RESERVED"
 _COUNT = re.compile(r"gpu(?::[^:(,]+)?:(\d{1,4})", re.ASCII)
 
 #: Limits for one node: characters of a text, characters of a GPU list, and items of a list.
-_MOST_TEXT, _MOST_LIST, _MOST_WORDS = 300, 65_536, 1_000
+_MOST_TEXT, _MOST_LIST, _MOST_NAMES = 300, 65_536, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +65,5 @@ def _count(gres: str) -> int:
 def _texts(given: object) -> tuple[str, ...]:
     if isinstance(given, str):
         given = given.split(",")
-    words = given[:_MOST_WORDS] if isinstance(given, list) else []
-    return tuple(show(word, _MOST_TEXT) for word in words if isinstance(word, str) and word)
+    names = given[:_MOST_NAMES] if isinstance(given, list) else []
+    return tuple(show(name, _MOST_TEXT) for name in names if isinstance(name, str) and name)

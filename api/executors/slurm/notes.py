@@ -13,7 +13,7 @@ from api.util.foreign_files import ForeignFile, read
 NOTE = "slurm.json"
 
 #: The maximum length of a stored sentence, in characters.
-_MOST_SAID = 500
+_MOST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class JobNotes:
         known = self.get(directory) or JobNote()
         self._store(directory, replace(known, job_id=None, lost=known.lost + 1))
 
-    def note_leave(self, directory: Path, why: str, said: str) -> None:
+    def note_leave(self, directory: Path, why: str, message: str) -> None:
         """Store why it is ordered to end, as Slurm may have forgotten that by then.
 
         Raises OSError.
         """
         known = self.get(directory) or JobNote()
         if known.leaves is None:
-            self._store(directory, replace(known, leaves=why, said=said[:_MOST_SAID]))
+            self._store(directory, replace(known, leaves=why, said=message[:_MOST_TEXT]))
 
     def _store(self, directory: Path, note: JobNote) -> None:
         write_json(str(directory / NOTE), asdict(note))
@@ -91,7 +91,7 @@ def _read(path: str) -> JobNote | None:
         job_id=_number(content, "job_id"),
         lost=_number(content, "lost") or 0,
         leaves=leaves if leaves in ("preempted", "time_limit") else None,
-        said=str(content.get("said") or "")[:_MOST_SAID],
+        said=str(content.get("said") or "")[:_MOST_TEXT],
     )
 
 

@@ -19,8 +19,8 @@ def write_script(python: str, uid: str, directory: Path, wait_seconds: int = 0) 
     """Return the script of a job, which waits up to `wait_seconds` for its specification."""
     root = str(Path(api.__file__).resolve().parents[1])
     program = f"import sys; sys.path.append({root!r}); from {batch.__name__} import main; main(*sys.argv[1:])"
-    words = [python, "-I", "-S", "-c", program, str(directory.absolute()), str(wait_seconds)]
-    return f"#!/bin/sh\n{write_storage_check(directory, uid, LOOK_SECONDS)}exec {' '.join(map(shlex.quote, words))}\n"
+    command = [python, "-I", "-S", "-c", program, str(directory.absolute()), str(wait_seconds)]
+    return f"#!/bin/sh\n{write_storage_check(directory, uid, LOOK_SECONDS)}exec {' '.join(map(shlex.quote, command))}\n"
 
 
 def describe_job(
@@ -31,9 +31,9 @@ def describe_job(
     The job is held until its id is stored. It depends on jobs of the same name, so no second one starts. If Slurm
     chooses the node, it uses none of `others`.
     """
-    wishes = submission.wishes or ClusterOptions()
-    job = _describe(submission.ref.uid, len(submission.gpu_uuids), wishes, comment, environment)
-    if submission.node and wishes.features is not None:
+    cluster_options = submission.cluster_options or ClusterOptions()
+    job = _describe(submission.ref.uid, len(submission.gpu_uuids), cluster_options, comment, environment)
+    if submission.node and cluster_options.features is not None:
         # The claimed node has these features. For other constraints only Slurm knows which nodes satisfy them.
         return job | {"required_nodes": [submission.node]}
     return job | _without(others)
@@ -43,8 +43,8 @@ def describe_early_job(
     wanted: EarlyJobRequest, comment: str, environment: Mapping[str, str], others: Sequence[str]
 ) -> dict[str, Any]:
     """Return the description of an early job: Slurm chooses the node, but none of `others`."""
-    wishes = wanted.wishes or ClusterOptions()
-    return _describe(wanted.uid, wanted.gpu_count, wishes, comment, environment) | _without(others)
+    cluster_options = wanted.cluster_options or ClusterOptions()
+    return _describe(wanted.uid, wanted.gpu_count, cluster_options, comment, environment) | _without(others)
 
 
 def _without(nodes: Sequence[str]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _without(nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def _describe(
-    uid: str, gpus: int, wishes: ClusterOptions, comment: str, environment: Mapping[str, str]
+    uid: str, gpus: int, cluster_options: ClusterOptions, comment: str, environment: Mapping[str, str]
 ) -> dict[str, Any]:
     job: dict[str, Any] = {
         "name": uid,
@@ -73,14 +73,16 @@ def _describe(
         "tres_per_node": f"gres/gpu:{gpus}",
     }
     given = {
-        "partition": wishes.partition,
-        "constraints": wishes.constraint,
-        "account": wishes.account,
-        "qos": wishes.qos,
-        "cpus_per_tres": None if wishes.cpus_per_gpu is None else f"gres/gpu:{wishes.cpus_per_gpu}",
-        "memory_per_tres": None if wishes.memory_per_gpu is None else f"gres/gpu:{wishes.memory_per_gpu}",
+        "partition": cluster_options.partition,
+        "constraints": cluster_options.constraint,
+        "account": cluster_options.account,
+        "qos": cluster_options.qos,
+        "cpus_per_tres": None if cluster_options.cpus_per_gpu is None else f"gres/gpu:{cluster_options.cpus_per_gpu}",
+        "memory_per_tres": None
+        if cluster_options.memory_per_gpu is None
+        else f"gres/gpu:{cluster_options.memory_per_gpu}",
     }
     job |= {name: value for name, value in given.items() if value is not None}
-    if wishes.time_limit is not None:
-        job["time_limit"] = {"set": True, "infinite": False, "number": wishes.time_limit}
+    if cluster_options.time_limit is not None:
+        job["time_limit"] = {"set": True, "infinite": False, "number": cluster_options.time_limit}
     return job

@@ -48,7 +48,7 @@ class JobSubmitter:
         """Create it. `started` returns the job numbers of attempts."""
         self._watch = watch
         self._ahead = ahead
-        self._begun = started
+        self._started = started
         self._rejections: dict[str, _Rejection] = {}  #: by the attempt's uid
 
     def why(self, uid: str) -> Reason | None:
@@ -83,16 +83,16 @@ class JobSubmitter:
             if self._is_permanent(job):
                 raise EngineRejected(errno.EREMOTEIO, error.strerror) from error
             # An attempt with claimed GPUs has precedence over early jobs.
-            if not self._ahead.give_way(job.get("account"), job.get("qos"), self._begun()):
+            if not self._ahead.give_way(job.get("account"), job.get("qos"), self._started()):
                 raise
         return self._watch.submit(script, job)
 
     def _is_permanent(self, job: Mapping[str, object]) -> bool:
         if self._watch.would_accept(_TEST_SCRIPT, _test_job_like(job)):
             return True
-        look = self._watch.look(fresh=True)
+        poll = self._watch.poll(fresh=True)
         # If there are no running jobs, no job's end can free capacity.
-        return look.problem is None and all(other.is_over for other in look.all)
+        return poll.problem is None and all(other.is_over for other in poll.all)
 
     def _wait(self, uid: str, number: int | None) -> EngineFull:
         now = time.monotonic()

@@ -38,7 +38,7 @@ class _ProgressReporter:
 
 
 def write_line(line: dict[str, Any]) -> None:
-    """Write one line for the parent process. Exit if nobody reads it."""
+    """Write one line for the parent process. Exit if no process reads it."""
     try:
         os.write(1, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     except OSError:

@@ -232,8 +232,8 @@ def _source_fault(error: pynvml.NVMLError) -> SourceFault:
             code,
         )
     fails = Reason.of("NVML fails with code {code} ({error})", "nvml_fails", code=code, error=str(error))
-    look = Reason.of("see `nvidia-smi` and `dmesg`; a reload of the driver may help", "look_or_reload")
-    return SourceFault(*_REMEDIES.get(code, (fails, look)), code)
+    remedy = Reason.of("see `nvidia-smi` and `dmesg`; a reload of the driver may help", "look_or_reload")
+    return SourceFault(*_REMEDIES.get(code, (fails, remedy)), code)
 
 
 def _read_versions() -> DriverVersions:

@@ -22,8 +22,8 @@ class SourceFault(Exception):
     """The whole source has no readings. The message contains the problem and the remedy."""
 
     def __init__(self, reason: ReasonOrText, remedy: ReasonOrText, code: int | None = None) -> None:
-        self.words = Reason.of("{reason}: {remedy}", "source_fails", reason=reason, remedy=remedy)
-        super().__init__(self.words.text)
+        self.message = Reason.of("{reason}: {remedy}", "source_fails", reason=reason, remedy=remedy)
+        super().__init__(self.message.text)
         self.code = code
 
 

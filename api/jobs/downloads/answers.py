@@ -75,9 +75,9 @@ def _needs_token(name: str, status: int, reason: str) -> Reason:
 def read_reason(response: httpx.Response) -> str:
     """Return the server's reason for an error as a sentence; empty without one. Raises httpx.HTTPError."""
     text = response.headers.get("x-error-message") or _reason_in(_body(response))
-    asked = [each.request for each in (*response.history, response)]
-    keys = [key for each in asked for key in each.headers.get("authorization", "").split()[1:]]
-    plain = quote(text, *keys, *(value for each in asked for value in each.url.params.values()))
+    requests = [each.request for each in (*response.history, response)]
+    keys = [key for each in requests for key in each.headers.get("authorization", "").split()[1:]]
+    plain = quote(text, *keys, *(value for each in requests for value in each.url.params.values()))
     return plain and plain.rstrip(".!") + "."
 
 

@@ -173,7 +173,7 @@ def _fetch_part(file: RemoteFile, part: Path, context: FetchContext) -> None:
                 return
             if file.size is not None and before > file.size:
                 os.ftruncate(handle, 0)
-            problem, asked_wait = _request(file, handle, context)
+            problem, requested_wait = _request(file, handle, context)
             if problem is None:
                 os.fsync(handle)
                 return
@@ -188,7 +188,7 @@ def _fetch_part(file: RemoteFile, part: Path, context: FetchContext) -> None:
                 )
                 raise JobFailed(message, CauseCode.NETWORK)
             context.warn(f"{file.name}: {text_of(problem)}; the download is retried")
-            patience.wait(asked_wait)
+            patience.wait(requested_wait)
     finally:
         os.close(handle)
 

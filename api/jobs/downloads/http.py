@@ -69,7 +69,7 @@ class WatchedStream(httpcore.NetworkStream):
                     raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send data, and measure the speed of the next answer anew. Raises httpcore.WriteTimeout."""
+        """Send data, and restart the speed measurement for the answer. Raises httpcore.WriteTimeout."""
         self._waited, self._came = 0.0, 0
         self._stream.write(buffer, timeout)
 

@@ -44,12 +44,12 @@ class Hub:
 
     def list_files(self, request: RepositoryRequest) -> list[RemoteFile]:
         """Return the requested files of a repository. Raises JobFailed, StopRequested."""
-        found = self._ask(request)
+        found = self._fetch(request)
         files = found.files[:_MAX_FILES]
         chosen = _choose([each.name for each in files], request)
         return [self._file(request, each, found.commit or request.revision) for each in files if each.name in chosen]
 
-    def _ask(self, request: RepositoryRequest) -> Description:
+    def _fetch(self, request: RepositoryRequest) -> Description:
         try:
             validate_repo_id(request.repository)
         except HFValidationError:

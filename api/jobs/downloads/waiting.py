@@ -42,9 +42,9 @@ class Patience:
         """Reset the waits."""
         self._waited, self._next = 0.0, FIRST_WAIT
 
-    def wait(self, asked: float | None = None) -> None:
+    def wait(self, requested: float | None = None) -> None:
         """Wait for the next try, at least as long as the server requested. Raises StopRequested."""
-        seconds = max(self._next, asked or 0.0)
+        seconds = max(self._next, requested or 0.0)
         wait(seconds, self.is_stopping, self.sleep)
         self._waited += seconds
         self._next = min(self._next * 2, LONGEST_WAIT)

@@ -55,8 +55,8 @@ class CaptionProgram(ItemProgram):
     def _create_command(self, environment: dict[str, str]) -> CaptionCommand | None:
         if not self._settings.command:
             return None
-        theirs = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
-        return CaptionCommand(self._settings, theirs, self.is_stopping)
+        program_environment = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
+        return CaptionCommand(self._settings, program_environment, self.is_stopping)
 
     def execute(self) -> None:
         """Request a caption for every item that has none. Raises JobFailed, StopRequested, OSError."""
@@ -66,7 +66,7 @@ class CaptionProgram(ItemProgram):
             if self._caption_path(item).exists():
                 self.pace.finish(item, is_known=True)
         while batch := list(islice(missing, self._settings.parallel)):
-            self.stop_if_asked()
+            self.stop_if_requested()
             self._caption(batch)
             if self._unanswered >= _MAX_UNANSWERED:
                 source = "endpoint" if self._command is None else "command"

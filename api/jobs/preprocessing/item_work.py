@@ -10,7 +10,7 @@ from PIL import Image
 from api.domain.media_settings import CutBy, FirstFrame, MediaSettings
 from api.jobs.preprocessing.images import make_image, make_side_image, open_image, save_first_frame
 from api.jobs.preprocessing.recipe import Geometry, NothingLeft, Span, changes_rate, plan_geometry, plan_spans
-from api.jobs.preprocessing.videos import NoVideo, Tick, VideoFacts, Written, look, read_first, write_video
+from api.jobs.preprocessing.videos import NoVideo, Tick, VideoFacts, Written, read_facts, read_first, write_video
 from api.jobs.preprocessing.work import Made, Record, WorkItem
 
 #: The container of converted videos.
@@ -56,7 +56,7 @@ class ItemWork:
 
     def _make_videos(self, source: Path) -> Record:
         with decoding():
-            facts = look(source)
+            facts = read_facts(source)
         geometry = plan_geometry(facts.width, facts.height, self._settings, is_video=True)
         spans, dropped = plan_spans(facts.duration, self._settings, self._scenes(source))
         mask, control = self._make_sides(geometry, (facts.width, facts.height))

@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from api.jobs.preprocessing.images import open_image
 from api.jobs.preprocessing.item_work import decoding
 from api.jobs.preprocessing.recipe import Geometry
-from api.jobs.preprocessing.videos import NoVideo, Tick, look, read_first
+from api.jobs.preprocessing.videos import NoVideo, Tick, read_facts, read_first
 from api.jobs.preprocessing.work import Made, Record, WorkItem
 
 #: The longer side of the pictures in pixels.
@@ -41,7 +41,7 @@ class PictureWork:
         return Record(self._item.key, tuple(Made("", ".jpg", name) for name in names))
 
     def _draw_frames(self, source: Path) -> list[str]:
-        facts = look(source)
+        facts = read_facts(source)
         names = []
         for number in range(self._frames):
             at = facts.duration * (number + 0.5) / self._frames

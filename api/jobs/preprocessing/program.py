@@ -103,7 +103,7 @@ class MediaProgram(ItemProgram):
             record = self._find_record(item)
             is_known = record is not None
             if record is None:
-                self.stop_if_asked()
+                self.stop_if_requested()
                 self._child.work_on(item, partial(self.pace.report, item), self.is_stopping)
                 record = self._find_record(item)
             if record is None:

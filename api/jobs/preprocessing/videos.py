@@ -68,7 +68,7 @@ def open_video(path: Path) -> Any:
     return container
 
 
-def look(path: Path) -> VideoFacts:
+def read_facts(path: Path) -> VideoFacts:
     """Return the facts of a video. Raises NoVideo."""
     with open_video(path) as container:
         stream = container.streams.video[0]

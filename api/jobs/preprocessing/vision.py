@@ -72,7 +72,7 @@ class VisionModel:
         for _ in range(TRIES):
             await self._take_turn()
             try:
-                answer = await asyncio.wait_for(self._ask(client, pictures), self._settings.timeout_seconds)
+                answer = await asyncio.wait_for(self._request(client, pictures), self._settings.timeout_seconds)
             except (httpx.HTTPError, TimeoutError, OSError) as error:
                 why = f"{type(error).__name__}: {error}"[:200]
                 answer = None
@@ -95,7 +95,7 @@ class VisionModel:
         self._next_at = at + self._spacing
         await asyncio.sleep(at - now)
 
-    async def _ask(self, client: httpx.AsyncClient, pictures: Sequence[bytes]) -> _Answer:
+    async def _request(self, client: httpx.AsyncClient, pictures: Sequence[bytes]) -> _Answer:
         settings = self._settings
         content: list[dict[str, Any]] = [{"type": "text", "text": settings.prompt}]
         for picture in pictures:

@@ -74,7 +74,7 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, ValueError)
 
 
-def asked_wait(error: BaseException) -> float | None:
+def requested_wait(error: BaseException) -> float | None:
     """Return the seconds that the hub requests before a retry; None without such a request."""
     text = ""
     with suppress(AttributeError):

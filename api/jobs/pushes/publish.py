@@ -18,7 +18,7 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.downloads.waiting import Patience
 from api.jobs.errors import JobFailed, StopRequested
-from api.jobs.pushes.failures import HubTrouble, asked_wait, explain, is_final
+from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait
 from api.jobs.pushes.request import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushRequest
 from api.jobs.pushes.watched_file import WatchedFile
 
@@ -66,17 +66,17 @@ class Publisher:
                 if is_final(cause) or patience.is_exhausted:
                     raise JobFailed(message, CauseCode.HUB_REFUSED) from None
                 self.warn(f"{message} The push is retried.")
-                patience.wait(asked_wait(cause))
+                patience.wait(requested_wait(cause))
 
     def _try(self) -> PushResult:
         api, request = HfApi(endpoint=self.request.endpoint, token=self.token), self.request
         before = self._find_or_create(api)
         with self._opened(self._choose_files()) as (operations, card_left):
             for operation in operations:
-                self._stop_if_asked()
+                self._stop_if_requested()
                 api.preupload_lfs_files(request.repository, [operation], revision=request.revision, num_threads=1)
                 self._sent += 1
-            self._stop_if_asked()
+            self._stop_if_requested()
             info = api.create_commit(
                 request.repository,
                 operations,
@@ -161,7 +161,7 @@ class Publisher:
     def _reporter(self, at: int) -> Callable[[int], None]:
         return lambda sent: self.report(at, sent, "pushing")
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_requested(self) -> None:
         if self.is_stopping():
             raise StopRequested
 

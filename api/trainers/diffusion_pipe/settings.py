@@ -84,7 +84,7 @@ def describe_settings(model_type: str) -> ModelSettingsView:
     top = {name: key for name, key in TOP.items() if name not in _NOT_SET | _TABLES and not _is_swap(name, facts)}
     tables = [
         _table("", "config", top, TOP_HELP),
-        _table("model", "config", _model_keys(facts), _model_words(facts), facts.required),
+        _table("model", "config", _model_keys(facts), _model_terms(facts), facts.required),
         _table("adapter", "config", _adapter_keys(facts), ADAPTER_HELP),
         _table("optimizer", "config", _optimizer_keys(), OPTIMIZER_HELP, is_open=True),
         _table("monitoring", "config", MONITORING, MONITORING_HELP),
@@ -152,7 +152,7 @@ def _model_keys(facts: ModelFacts) -> dict[str, Key]:
     return paths | {name: key for name, key in MODEL.items() if name in known}
 
 
-def _model_words(facts: ModelFacts) -> dict[str, KeyHelp]:
+def _model_terms(facts: ModelFacts) -> dict[str, KeyHelp]:
     paths = {name: KeyHelp(KeyGroup.PATHS, PATH_HELP[kind.value], is_common=True) for name, kind in facts.kinds.items()}
     return {**MODEL_HELP, **paths}
 

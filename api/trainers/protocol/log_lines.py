@@ -166,7 +166,7 @@ class LineClassifier:
         if not text:
             return LogLevel.INFO
         named = _LEVEL_WORD.search(text, 0, _LEVEL_LIMIT) if _may_name_a_level(text) else None
-        return _level_of_words(text) if named is None else _LEVELS[named[1]]
+        return _level_of_text(text) if named is None else _LEVELS[named[1]]
 
     def _read_traceback(self, text: str) -> bool:
         """Return whether the line belongs to a traceback. Lines of other processes may come in between."""
@@ -198,7 +198,7 @@ def _may_name_a_level(text: str) -> bool:
     )
 
 
-def _level_of_words(text: str) -> LogLevel:
+def _level_of_text(text: str) -> LogLevel:
     lower = text.lower()
     if ("error" in lower or "exception" in lower or "interrupt" in lower) and _names_an_error(text):
         return LogLevel.ERROR

@@ -31,22 +31,22 @@ class ReportedProgressReader:
     """Stores reported progress. Subclasses read the program's lines."""
 
     def __init__(self, total: int | None = None) -> None:
-        self.told = ReportedProgress(stage=Stage.TRAINING, total_steps=total)
-        self.progress: Progress = self.told
+        self.reported = ReportedProgress(stage=Stage.TRAINING, total_steps=total)
+        self.progress: Progress = self.reported
 
     def take_point(self, point: Point) -> None:
         """Ignore the point: the program writes no event files."""
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON."""
-        reported = self.told
+        reported = self.reported
         values: dict[str, Any] = {name: getattr(reported, name) for name in _SAVED_FIELDS}
         figures = {"percent": reported.done_percent, "left": reported.seconds_left}
         return {**values, **figures, "phrases": sorted(reported.phrases), "warnings": list(reported.warnings)}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Restore the state that `save` returned. Raise TypeError or ValueError if it is damaged."""
-        reported = self.told
+        reported = self.reported
         for name in _SAVED_FIELDS:
             value = saved.get(name)
             if value is not None and not isinstance(value, str if name == "activity" else (int, float)):

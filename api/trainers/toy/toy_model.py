@@ -95,7 +95,7 @@ class Adam:
         self.model = model
         self.learning_rate = learning_rate
         self.step_count = 0
-        self.means = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
+        self.averages = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
         self.squares = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
 
     def step(self, gradients: dict[str, Array]) -> float:
@@ -103,7 +103,7 @@ class Adam:
         self.step_count += 1
         rate = self.learning_rate * np.sqrt(1 - BETAS[1] ** self.step_count) / (1 - BETAS[0] ** self.step_count)
         for name, gradient in gradients.items():
-            mean, square = self.means[name], self.squares[name]
+            mean, square = self.averages[name], self.squares[name]
             mean += np.float32(1 - BETAS[0]) * (gradient - mean)
             square += np.float32(1 - BETAS[1]) * (gradient * gradient - square)
             self.model.weights[name] -= np.float32(rate) * mean / (np.sqrt(square) + np.float32(1e-8))

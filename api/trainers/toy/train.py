@@ -166,7 +166,7 @@ class ToyTraining:
         tensors, state = toy_files.load_checkpoint(self.run_dir)
         self.model.weights.update(tensors["model"])
         if not self.arguments.reset_optimizer:
-            self.optimizer.means.update(tensors["optimizer_means"])
+            self.optimizer.averages.update(tensors["optimizer_means"])
             self.optimizer.squares.update(tensors["optimizer_squares"])
             self.optimizer.step_count = state["optimizer_steps"]
         self.epoch, self.step = state["epoch"], state["step"] + 1
@@ -288,7 +288,7 @@ class ToyTraining:
         log(f"[Torch] Checkpoint global_step{self.step} is about to be saved!")
         tensors = {
             "model": self.model.weights,
-            "optimizer_means": self.optimizer.means,
+            "optimizer_means": self.optimizer.averages,
             "optimizer_squares": self.optimizer.squares,
         }
         state = {"step": self.step, "epoch": self.epoch, "position": self.position}

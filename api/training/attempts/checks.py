@@ -161,7 +161,7 @@ class AttemptChecks:
     def _stop(self, task: TaskSummary, cause: Cause, force: bool) -> None:
         now = self._clock.now()
         stop = StopState(requested_at=now, actor="service", force=force, timeout_seconds=None, cause=cause)
-        self._tasks.request_stop(task.task_id, stop, now, cause.words)
+        self._tasks.request_stop(task.task_id, stop, now, cause.message)
 
 
 def _last_error(watch: AttemptWatch) -> ReasonOrText:

@@ -59,10 +59,10 @@ class AttemptEnding:
         clock: Clock,
         node: str | None,
         root: Path,
-        harvesters: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
+        recorders: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
     ) -> None:
-        """Create the ending. `harvesters` collect the results of tasks of their kinds."""
-        self._harvesters = harvesters
+        """Create the ending. `recorders` collect the results of tasks of their kinds."""
+        self._recorders = recorders
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -81,15 +81,15 @@ class AttemptEnding:
         """Record how an attempt ended. Return False while its results are still being collected."""
         self._read_rest(watch)
         verdict = _judge(task, watch, outcome)
-        harvester = self._harvesters.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
-        if harvester is None:
+        recorder = self._recorders.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
+        if recorder is None:
             self._finish(task, watch.attempt, verdict, outcome, watch)
             return True
-        collected = harvester.harvest(watch.task, self._starter.files(task.task_id).output)
+        collected = recorder.collect(watch.task, self._starter.files(task.task_id).output)
         if collected is None:
             return False
         if collected.cause is not None:
-            verdict = AttemptVerdict(TaskStatus.FAILED, collected.cause.words, collected.cause)
+            verdict = AttemptVerdict(TaskStatus.FAILED, collected.cause.message, collected.cause)
         self._finish(task, watch.attempt, verdict, outcome, watch, collected.result)
         return True
 

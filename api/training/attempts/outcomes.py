@@ -72,7 +72,7 @@ def judge_outcome(
     phrases: frozenset[str] = printed if _has_last_checkpoint(outcome, progress, checkpoints) else frozenset()
     if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
         if _has_only_nan(progress):
-            return AttemptVerdict(TaskStatus.FAILED, _ONLY_NAN.words, _ONLY_NAN)
+            return AttemptVerdict(TaskStatus.FAILED, _ONLY_NAN.message, _ONLY_NAN)
         message = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
         return AttemptVerdict(TaskStatus.COMPLETED, message)
     stopped = None if stop is None else _judge_stop(outcome, trainer, stop, printed, phrases)
@@ -86,7 +86,7 @@ def judge_outcome(
             phrase=trainer.completed_phrase,
         )
         cause = replace(cause, detail=detail.text, detail_code=detail.said)
-    return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in TEMPORARY)
+    return AttemptVerdict(TaskStatus.FAILED, cause.message, cause, outcome.error_number in TEMPORARY)
 
 
 def judge_caching(
@@ -113,7 +113,7 @@ def could_not_start(error: Exception) -> AttemptVerdict:
             "Request fewer GPUs, reduce time_limit, cpus_per_gpu or memory_per_gpu, or use another account or qos.",
             why=error.strerror or str(error),
         )
-        return AttemptVerdict(TaskStatus.FAILED, never.words, never)
+        return AttemptVerdict(TaskStatus.FAILED, never.message, never)
     reason = error if isinstance(error, OSError) else error.__cause__
     cause = Cause.of(
         CauseCode.COULD_NOT_START,
@@ -123,7 +123,7 @@ def could_not_start(error: Exception) -> AttemptVerdict:
         why=error.reason if isinstance(error, CannotStart) else str(error),
     )
     return AttemptVerdict(
-        TaskStatus.FAILED, cause.words, cause, isinstance(reason, OSError) and reason.errno in TEMPORARY
+        TaskStatus.FAILED, cause.message, cause, isinstance(reason, OSError) and reason.errno in TEMPORARY
     )
 
 
@@ -152,7 +152,7 @@ def _judge_stop(
 ) -> AttemptVerdict | None:
     """Return the verdict on a stop, or None if the attempt ended by itself in the meantime."""
     if stop.cause is not None:
-        return AttemptVerdict(TaskStatus.FAILED, stop.cause.words, stop.cause)
+        return AttemptVerdict(TaskStatus.FAILED, stop.cause.message, stop.cause)
     if trainer.stopped_phrase in phrases:
         return AttemptVerdict(TaskStatus.STOPPED, Reason.of("stopped with a checkpoint", "stopped_with_checkpoint"))
     if outcome.reason == "stopped_before_start":

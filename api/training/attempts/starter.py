@@ -118,7 +118,7 @@ class AttemptStarter:
             files=tuple(command.files),
             node=attempt.node,
             master_port=attempt.master_port,
-            wishes=task.request.slurm,
+            cluster_options=task.request.slurm,
         )
 
     def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:

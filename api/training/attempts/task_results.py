@@ -20,7 +20,7 @@ class TaskResult:
 class TaskResultRecorder(Protocol):
     """Collects results of tasks of one kind. Calls return immediately; the work is done in the background."""
 
-    def harvest(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
+    def collect(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
         """Return the result of a task whose program has completed, or None while it is being collected.
 
         After a restart it returns the existing result and creates nothing twice.
@@ -35,7 +35,7 @@ class FakeTaskResultRecorder:
         self.given = given
         self.requested: list[str] = []
 
-    def harvest(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
+    def collect(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
         """Return the result that the test has set."""
         self.requested.append(task.task_id)
         return self.given

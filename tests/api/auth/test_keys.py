@@ -30,8 +30,8 @@ def test_new_key_is_shown_once_and_works_immediately(client: Client, admin: Head
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["location"] == f"{AUTH}/keys/{data['key_id']}"
     assert whoami(client, {"Authorization": f"Bearer {data['api_key']}"}) == 200
-    kept = client.get(answer.headers["location"], headers=admin)
-    assert kept.json()["data"] == {name: value for name, value in data.items() if name != "api_key"}
+    stored = client.get(answer.headers["location"], headers=admin)
+    assert stored.json()["data"] == {name: value for name, value in data.items() if name != "api_key"}
     assert data["api_key"] not in client.get(f"{AUTH}/keys", headers=admin).text
 
 
@@ -165,9 +165,9 @@ def test_no_secret_is_stored(client: Client, admin: Headers, world: World):
     cookie = re.search("dp_session=([^;]+)", signed_in.headers["set-cookie"])
     assert cookie is not None
     world.runtime.database.close()
-    kept = b"".join(path.read_bytes() for path in sorted(world.storage.rglob("*")) if path.is_file())
+    stored = b"".join(path.read_bytes() for path in sorted(world.storage.rglob("*")) if path.is_file())
     secrets = [new["api_key"], rotated["api_key"], admin["Authorization"].removeprefix("Bearer "), ticket, cookie[1]]
-    assert [secret for secret in secrets if secret.removeprefix("dp_").encode() in kept] == []
+    assert [secret for secret in secrets if secret.removeprefix("dp_").encode() in stored] == []
 
 
 # -- read --------------------------------------------------------------------------------------------------------------

@@ -57,9 +57,9 @@ def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: Slu
         until(lambda: sum(len(node.holders) for node in watch.nodes()) == 2, what="the array's GPUs")
         # What has not changed since is known by its state alone, whose numbers have the form `8_1` then.
         time.sleep(cluster_watch.FRESH_SECONDS)
-        look = watch.look(fresh=True)
+        poll = watch.poll(fresh=True)
         assert sum(len(node.holders) for node in watch.nodes()) == 2
-        assert {"", "\N{REPLACEMENT CHARACTER}", "a\N{SYMBOL FOR LINE FEED}b"} <= {job.name for job in look.all}
+        assert {"", "\N{REPLACEMENT CHARACTER}", "a\N{SYMBOL FOR LINE FEED}b"} <= {job.name for job in poll.all}
     finally:
         cluster.command("scancel", "--user", getpass.getuser())
     until(lambda: not any(node.holders for node in watch.nodes()), what="the end of the array")

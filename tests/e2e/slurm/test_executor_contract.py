@@ -28,7 +28,7 @@ def run(executor: Executor, root: Path) -> Iterator[Run]:
 
 
 def test_an_attempt_is_absent_until_it_is_submitted_and_then_runs(run: Run) -> None:
-    assert run.look().phase is Phase.ABSENT
+    assert run.poll().phase is Phase.ABSENT
     run.submit()
     seen = run.wait_until_it_trains()
     assert seen.phase is Phase.RUNNING
@@ -54,7 +54,7 @@ def test_the_outcome_is_what_its_supervisor_has_seen(executor: Executor, root: P
         frozenset({"SAVED"}),
     )
     run.submit()
-    assert run.look().phase is Phase.ENDED
+    assert run.poll().phase is Phase.ENDED
 
 
 def test_a_stop_with_a_checkpoint_lets_it_save(run: Run) -> None:
@@ -82,7 +82,7 @@ def test_an_executor_that_was_just_made_finds_what_runs(run: Run, request: pytes
     before = run.wait_until_it_trains()
     is_local = isinstance(run.executor, LocalExecutor)
     run.executor = LocalExecutor() if is_local else request.getfixturevalue("make_executor")()
-    after = run.look()
+    after = run.poll()
     assert (after.phase, after.process) == (Phase.RUNNING, before.process)
     run.submit()
     assert run.log().count("port") == 1

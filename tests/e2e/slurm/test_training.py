@@ -117,13 +117,13 @@ def test_the_gpus_of_a_training_are_those_that_slurm_gave(server: TrainingServer
 
 
 @pytest.mark.parametrize(
-    ("wishes", "pointer"),
+    ("cluster_options", "pointer"),
     [({"partition": "nowhere"}, "/slurm/partition"), ({"constraint": "golden"}, "/slurm/constraint")],
 )
 def test_wishes_that_the_cluster_cannot_fulfil_are_told(
-    server: TrainingServer, wishes: dict[str, str], pointer: str
+    server: TrainingServer, cluster_options: dict[str, str], pointer: str
 ) -> None:
-    error = server.post("/training/start", 422, json={**TOY, "slurm": wishes})
+    error = server.post("/training/start", 422, json={**TOY, "slurm": cluster_options})
     assert [found["pointer"] for found in error["errors"]] == [pointer]
 
 

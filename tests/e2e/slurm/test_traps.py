@@ -119,10 +119,10 @@ def test_the_daemon_of_a_node_may_die_and_return_while_its_jobs_run(run: Run, cl
     run.submit()
     node = run.wait_until_it_trains().node
     cluster.kill(node)
-    assert run.look().phase is Phase.RUNNING
+    assert run.poll().phase is Phase.RUNNING
     cluster.start_node(node)
     cluster.wait_for_nodes()
-    assert run.look().phase is Phase.RUNNING
+    assert run.poll().phase is Phase.RUNNING
     run.executor.stop(run.ref, StopOrder(run.signal_file, 20.0, 5.0))
     assert run.wait_for_end().exit_code == 0
 
@@ -141,11 +141,11 @@ def test_a_slurmrestd_that_hangs_or_is_gone_ends_nothing(run: Run, cluster: Slur
         cluster.signal("rest", signal.SIGCONT)
         quick.close()
     cluster.kill("rest")
-    assert run.look().phase is Phase.RUNNING
+    assert run.poll().phase is Phase.RUNNING
     with pytest.raises(OSError, match="Slurm"):
         run.executor.survivors(run.ref)
     cluster.start_rest()
-    assert run.look().phase is Phase.RUNNING
+    assert run.poll().phase is Phase.RUNNING
 
 
 def test_a_token_that_has_expired_is_replaced_without_a_restart(cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -205,12 +205,12 @@ def test_a_machine_without_the_storage_says_so_and_gets_nothing_more(
         client = SlurmClient(cluster.url, cluster.token_file)
         executor = SlurmExecutor(client, LocalExecutor(node="head"), "test", settle_seconds=0.5)
         run = Run(storage, executor, node="n3")
-        run.submission = replace(run.submission, wishes=ClusterOptions())
+        run.submission = replace(run.submission, cluster_options=ClusterOptions())
         run.submit()
         outcome = run.wait_for_end()
         assert outcome.reason == "storage_unseen"
         assert (outcome.error or "").startswith(f"n3 does not see {run.ref.directory}")
-        executor.look()
+        executor.poll()
         assert {node.name: node.bar is not None for node in executor.known_nodes()} == {"n1": False, "n3": True}
         next_run = Run(storage, executor)
         next_run.submit()
@@ -243,7 +243,7 @@ def test_who_submits_a_job_of_an_attempts_name_does_not_keep_it_from_running(
     headers = {"X-SLURM-USER-TOKEN": cluster.token("daemon")}
     body = {"script": "#!/bin/sh\nexec sleep 600\n", "job": alien}
     httpx.post(f"{cluster.url}/slurm/v0.0.42/job/submit", headers=headers, json=body).raise_for_status()
-    assert run.look().phase is Phase.ABSENT
+    assert run.poll().phase is Phase.ABSENT
     run.submit()
     run.wait_until_it_trains()
     assert cluster.command("squeue", "-h", "-t", "PD", "-o", "%u %j").split() == ["daemon", run.ref.uid]

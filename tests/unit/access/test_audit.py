@@ -142,8 +142,8 @@ def test_operation_is_found_by_a_part_of_its_name(trail: AuditTrail, clock: Fake
     trail.take(refusal(clock, operation="DELETE /api/v1/training/<task_id>"))
     trail.run_once()
 
-    def found(words: str) -> list[str]:
-        return [row.operation for row in trail.get_page(AuditFilter(), words, PageRequest(10)).rows]
+    def found(text: str) -> list[str]:
+        return [row.operation for row in trail.get_page(AuditFilter(), text, PageRequest(10)).rows]
 
     assert found("Training/START") == ["POST /api/v1/training/start"]
     assert len(found("training")) == 2
@@ -161,11 +161,11 @@ def test_page_has_the_cursor_of_the_next_one(trail: AuditTrail, clock: FakeClock
 
 
 def test_anchor_reveals_a_replaced_chain(trail: AuditTrail, store: AuditStore, clock: FakeClock):
-    (kept,) = store.append([refusal(clock)])
-    assert trail.verify(None, (kept.id, kept.hash)).anchor_holds is True
-    verdict = trail.verify(None, (kept.id, "0" * 64))
+    (stored,) = store.append([refusal(clock)])
+    assert trail.verify(None, (stored.id, stored.hash)).anchor_holds is True
+    verdict = trail.verify(None, (stored.id, "0" * 64))
     assert (verdict.ok, verdict.problem, verdict.anchor_holds) == (False, None, False)
-    assert trail.verify(None, (7, kept.hash)).anchor_holds is False
+    assert trail.verify(None, (7, stored.hash)).anchor_holds is False
 
 
 def test_whole_chain_is_verified_however_long_it_is(

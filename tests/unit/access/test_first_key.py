@@ -39,8 +39,8 @@ def test_first_start_shows_an_administrators_key(store: CredentialStore, clock: 
     key = FirstKey(store, clock, None).provide()
     assert key is not None
     assert KEY.fullmatch(key)
-    (kept,) = store.load(clock.now()).keys.items()
-    assert (kept[0], kept[1].role, kept[1].user_id) == (hash_of(key), Role.ADMIN, "admin")
+    (stored,) = store.load(clock.now()).keys.items()
+    assert (stored[0], stored[1].role, stored[1].user_id) == (hash_of(key), Role.ADMIN, "admin")
     assert FirstKey(store, clock, None).provide() is None
 
 

@@ -299,34 +299,34 @@ def test_principal_with_more_permissions_than_now_ends(ring: KeyRing, credential
 
 
 def test_listeners_are_notified_of_changes_only(ring: KeyRing, credentials: Credentials):
-    heard: list[int] = []
-    ring.subscribe(lambda: heard.append(1))
+    received: list[int] = []
+    ring.subscribe(lambda: received.append(1))
     ring.run_once()
-    assert heard == []
+    assert received == []
     credentials.key()
     ring.run_once()
-    assert heard == [1]
+    assert received == [1]
 
 
 def test_listeners_are_notified_when_a_key_expires(ring: KeyRing, credentials: Credentials, clock: FakeClock):
-    heard: list[int] = []
+    received: list[int] = []
     credentials.key(seconds=30)
     ring.refresh()
-    ring.subscribe(lambda: heard.append(1))
+    ring.subscribe(lambda: received.append(1))
     clock.advance(31)
     ring.run_once()
     ring.run_once()
-    assert heard == [1]
+    assert received == [1]
 
 
 def test_listeners_are_notified_while_the_database_is_unavailable(
     ring: KeyRing, store: CredentialStore, monkeypatch: pytest.MonkeyPatch
 ):
-    heard: list[int] = []
-    ring.subscribe(lambda: heard.append(1))
+    received: list[int] = []
+    ring.subscribe(lambda: received.append(1))
     Away(monkeypatch, store)
     ring.run_once()
-    assert heard == [1]
+    assert received == [1]
 
 
 # -- an unavailable database -------------------------------------------------------------------------------------------

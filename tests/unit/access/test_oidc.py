@@ -106,26 +106,26 @@ class Begun:
 
 
 @pytest.fixture
-def begun(sign_ins: OIDC) -> Begun:
+def started(sign_ins: OIDC) -> Begun:
     return Begun(sign_ins)
 
 
 @contextmanager
-def refused(words: str) -> Iterator[None]:
-    with pytest.raises(SignInFailed, match=words):
+def refused(text: str) -> Iterator[None]:
+    with pytest.raises(SignInFailed, match=text):
         yield
 
 
-def test_browser_is_redirected_with_a_challenge_a_state_and_a_nonce(begun: Begun):
-    assert begun.url.startswith(f"{ISSUER}/authorize?")
-    assert begun.query["redirect_uri"] == HERE
-    assert begun.query["code_challenge_method"] == "S256"
-    assert len({begun.query[name] for name in ("state", "nonce", "code_challenge")}) == 3
+def test_browser_is_redirected_with_a_challenge_a_state_and_a_nonce(started: Begun):
+    assert started.url.startswith(f"{ISSUER}/authorize?")
+    assert started.query["redirect_uri"] == HERE
+    assert started.query["code_challenge_method"] == "S256"
+    assert len({started.query[name] for name in ("state", "nonce", "code_challenge")}) == 3
 
 
-def test_returning_user_has_a_session(begun: Begun, provider: Provider):
-    provider.sign(begun.query["nonce"], name="Ann")
-    session, cookie, next_ = begun.come_back()
+def test_returning_user_has_a_session(started: Begun, provider: Provider):
+    provider.sign(started.query["nonce"], name="Ann")
+    session, cookie, next_ = started.come_back()
     assert (session.user_id, session.name, session.role, session.key_id) == (
         "ann@example.org",
         "Ann",
@@ -136,9 +136,9 @@ def test_returning_user_has_a_session(begun: Begun, provider: Provider):
     assert next_ == "/#/tasks"
 
 
-def test_name_with_control_characters_is_omitted(begun: Begun, provider: Provider):
-    provider.sign(begun.query["nonce"], name="Ann\u202enimda")
-    assert begun.come_back()[0].name is None
+def test_name_with_control_characters_is_omitted(started: Begun, provider: Provider):
+    provider.sign(started.query["nonce"], name="Ann\u202enimda")
+    assert started.come_back()[0].name is None
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_name_with_control_characters_is_omitted(begun: Begun, provider: Provide
         (5, Role.VIEWER),
     ],
 )
-def test_highest_role_of_the_groups_counts(begun: Begun, provider: Provider, groups: Any, role: Role):
-    provider.sign(begun.query["nonce"], groups=groups)
-    assert begun.come_back()[0].role is role
+def test_highest_role_of_the_groups_counts(started: Begun, provider: Provider, groups: Any, role: Role):
+    provider.sign(started.query["nonce"], groups=groups)
+    assert started.come_back()[0].role is role
 
 
 def test_user_without_a_mapped_group_is_refused(provider: Provider, database: Database, clock: FakeClock):
@@ -163,10 +163,10 @@ def test_user_without_a_mapped_group_is_refused(provider: Provider, database: Da
         SignInStore(database),
         clock,
     )
-    begun = Begun(only_team)
-    provider.sign(begun.query["nonce"], groups=["others"])
+    started = Begun(only_team)
+    provider.sign(started.query["nonce"], groups=["others"])
     with refused("None of your groups"):
-        begun.come_back()
+        started.come_back()
 
 
 LIES: dict[str, Callable[[FakeClock], dict[str, Any]]] = {
@@ -189,64 +189,64 @@ LIES: dict[str, Callable[[FakeClock], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_token_with_a_false_claim_is_refused(begun: Begun, provider: Provider, clock: FakeClock, lie: str):
-    provider.sign(begun.query["nonce"], **LIES[lie](clock))
+def test_token_with_a_false_claim_is_refused(started: Begun, provider: Provider, clock: FakeClock, lie: str):
+    provider.sign(started.query["nonce"], **LIES[lie](clock))
     with pytest.raises(SignInFailed):
-        begun.come_back()
+        started.come_back()
 
 
-def test_token_signed_by_another_key_is_refused(begun: Begun, provider: Provider):
-    provider.sign(begun.query["nonce"], key=jwk.RSAKey.generate_key(2048, {"kid": "first"}))
+def test_token_signed_by_another_key_is_refused(started: Begun, provider: Provider):
+    provider.sign(started.query["nonce"], key=jwk.RSAKey.generate_key(2048, {"kid": "first"}))
     with refused("not valid"):
-        begun.come_back()
+        started.come_back()
 
 
-def test_token_signed_with_a_shared_secret_is_refused(begun: Begun, provider: Provider):
+def test_token_signed_with_a_shared_secret_is_refused(started: Begun, provider: Provider):
     secret = jwk.OctKey.import_key("a secret that both sides know, long enough")
-    provider.sign(begun.query["nonce"], "HS256", secret)
+    provider.sign(started.query["nonce"], "HS256", secret)
     with refused("not valid"):
-        begun.come_back()
+        started.come_back()
 
 
-def test_token_signed_by_a_new_key_of_the_provider_is_accepted(begun: Begun, provider: Provider):
+def test_token_signed_by_a_new_key_of_the_provider_is_accepted(started: Begun, provider: Provider):
     provider.key = jwk.RSAKey.generate_key(2048, {"kid": "first"})
-    provider.sign(begun.query["nonce"])
-    assert begun.come_back()[0].user_id == "ann@example.org"
+    provider.sign(started.query["nonce"])
+    assert started.come_back()[0].user_id == "ann@example.org"
 
 
-def test_response_without_an_id_token_is_refused(begun: Begun):
+def test_response_without_an_id_token_is_refused(started: Begun):
     with refused("no ID token"):
-        begun.come_back()
+        started.come_back()
 
 
-def test_error_of_the_provider_is_reported(begun: Begun):
+def test_error_of_the_provider_is_reported(started: Begun):
     with refused("access_denied"):
-        begun._sign_ins.finish(begun.cookie, {"state": begun.query["state"], "error": "access_denied"})
+        started._sign_ins.finish(started.cookie, {"state": started.query["state"], "error": "access_denied"})
 
 
-def test_response_to_another_sign_in_is_refused(begun: Begun, provider: Provider):
-    provider.sign(begun.query["nonce"])
+def test_response_to_another_sign_in_is_refused(started: Begun, provider: Provider):
+    provider.sign(started.query["nonce"])
     with refused("another sign-in"):
-        begun.come_back(state="x")
+        started.come_back(state="x")
 
 
-def test_sign_in_completes_once(begun: Begun, provider: Provider):
-    provider.sign(begun.query["nonce"])
-    begun.come_back()
+def test_sign_in_completes_once(started: Begun, provider: Provider):
+    provider.sign(started.query["nonce"])
+    started.come_back()
     with refused("is unknown"):
-        begun.come_back()
+        started.come_back()
 
 
-def test_browser_without_the_cookie_is_refused(sign_ins: OIDC, begun: Begun):
+def test_browser_without_the_cookie_is_refused(sign_ins: OIDC, started: Begun):
     with refused("is unknown"):
-        sign_ins.finish(None, {"state": begun.query["state"], "code": "c"})
+        sign_ins.finish(None, {"state": started.query["state"], "code": "c"})
 
 
-def test_sign_in_that_takes_too_long_is_refused(begun: Begun, provider: Provider, clock: FakeClock):
-    provider.sign(begun.query["nonce"])
+def test_sign_in_that_takes_too_long_is_refused(started: Begun, provider: Provider, clock: FakeClock):
+    provider.sign(started.query["nonce"])
     clock.advance(SIGN_IN.total_seconds() + 1)
     with refused("ten minutes"):
-        begun.come_back()
+        started.come_back()
 
 
 def test_provider_with_another_issuer_is_refused(sign_ins: OIDC, provider: Provider):
@@ -309,9 +309,9 @@ def test_hostile_exchange_costs_little_time_and_memory(
     began, before = time.monotonic(), peak_memory_mb()
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
-        begun = Begun(OIDC(SETTINGS, SignInStore(database), clock))
+        started = Begun(OIDC(SETTINGS, SignInStore(database), clock))
         with refused("rejected the code"):
-            begun.come_back()
+            started.come_back()
     assert time.monotonic() - began < 3
     assert peak_memory_mb() - before < 50
 

@@ -17,7 +17,7 @@ from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.request_texts import REPLACED, texts_in
 from api.trainers.toy.trainer import Toy
 from api.trainers.variables import VARIABLES, VariableKind
-from tests.unit.access.places import ANN, BOB, HASH, make_files, paths_of
+from tests.unit.access.locations import ANN, BOB, HASH, make_files, paths_of
 
 #: Spellings of a path, as functions of the absolute one.
 WAYS: dict[str, Callable[[Path, Path], str]] = {
@@ -86,9 +86,9 @@ def with_adapter(text: str) -> TrainingRequest:
     return TrainingRequest("flux", config={"adapter": {"init_from_existing": text}})
 
 
-def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, sight: ReadScope = ANN) -> list[str]:
+def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, scope: ReadScope = ANN) -> list[str]:
     trainer = DiffusionPipe(root / "pipe", "python")
-    found = paths.check_request(request, trainer, root / "storage" / "tasks" / "ann" / "attempts" / "1", sight)
+    found = paths.check_request(request, trainer, root / "storage" / "tasks" / "ann" / "attempts" / "1", scope)
     assert {mistake.code for mistake in found} <= {NOT_PERMITTED}
     return [mistake.pointer for mistake in found]
 
@@ -103,8 +103,8 @@ def test_no_key_reads_another_users_run(paths: ReadablePaths, root: Path, way: s
         request = whole_request(shape(text), as_text=as_text)
         assert len(refused(paths, request, root)) == texts * (of_config + of_dataset)
         # The owner may continue from it, but not use it as a dataset: the trainer would write into it.
-        for sight in (BOB, WHOLE):
-            at = refused(paths, request, root, sight)
+        for scope in (BOB, WHOLE):
+            at = refused(paths, request, root, scope)
             assert len(at) == texts * of_dataset
             assert all(each.startswith("/dataset") for each in at)
 
@@ -127,8 +127,8 @@ def test_protected_files_are_refused_to_everyone(paths: ReadablePaths, root: Pat
         inner = root / f"at{number}"
         make_files(inner)
         text = WAYS[way](inner / place, inner)
-        for sight in (ANN, BOB, WHOLE):
-            assert refused(paths_of(inner), with_adapter(text), inner, sight) == [
+        for scope in (ANN, BOB, WHOLE):
+            assert refused(paths_of(inner), with_adapter(text), inner, scope) == [
                 "/config/adapter/init_from_existing"
             ], place
 
@@ -153,7 +153,7 @@ def test_public_files_are_accepted(paths: ReadablePaths, root: Path, way: str):
 )
 def test_owned_files_are_accepted_for_users_who_see_them(paths: ReadablePaths, root: Path, place: str, may: bool):
     request = with_adapter(str(root / place))
-    assert [bool(refused(paths, request, root, sight)) for sight in (ANN, BOB, WHOLE)] == [not may, False, False]
+    assert [bool(refused(paths, request, root, scope)) for scope in (ANN, BOB, WHOLE)] == [not may, False, False]
 
 
 def test_evaluation_dataset_is_searched_for_paths(paths: ReadablePaths, root: Path):
@@ -220,12 +220,12 @@ def test_weights_are_examined_below_model_directories_only(paths: ReadablePaths,
         "secret.key": (),
         "storage/database.sqlite": (),
     }.items():
-        found = tuple(sight for sight in (ANN, BOB, WHOLE) if paths.find_examined(str(root / place), sight) is not None)
+        found = tuple(scope for scope in (ANN, BOB, WHOLE) if paths.find_examined(str(root / place), scope) is not None)
         assert found == seen_by, place
 
 
 def test_directory_with_protected_files_is_not_registered(paths: ReadablePaths, root: Path):
     (root / "cats").mkdir()
-    places = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
-    for sight, expected in ((ANN, ["cats"]), (BOB, ["cats", "registered", "registered/bob"])):
-        assert [place for place in places if paths.may_register(root / place, sight)] == expected
+    locations = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
+    for scope, expected in ((ANN, ["cats"]), (BOB, ["cats", "registered", "registered/bob"])):
+        assert [place for place in locations if paths.may_register(root / place, scope)] == expected

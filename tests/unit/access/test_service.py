@@ -43,8 +43,8 @@ def access(database: Database, clock: FakeClock) -> AccessService:
     return service_on(database, clock)
 
 
-def manager(*words: str) -> Principal:
-    return Principal("desk", None, expand_permissions(words) | {Permission.KEYS_MANAGE}, Credential.KEY, "k")
+def manager(*text: str) -> Principal:
+    return Principal("desk", None, expand_permissions(text) | {Permission.KEYS_MANAGE}, Credential.KEY, "k")
 
 
 def shown(access: AccessService, **fields: object) -> str:

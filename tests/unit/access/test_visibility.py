@@ -35,9 +35,9 @@ def test_without_keys_everything_is_visible():
 
 
 def test_unauthenticated_caller_sees_nothing():
-    sight = OWN.scope_of(ANONYMOUS)
-    assert not any((sight.sees(None), sight.sees("nobody"), sight.sees_command(None)))
-    assert sight.only_of == ""
+    scope = OWN.scope_of(ANONYMOUS)
+    assert not any((scope.sees(None), scope.sees("nobody"), scope.sees_command(None)))
+    assert scope.only_of == ""
 
 
 def test_task_without_an_owner_is_visible_only_with_full_scope():

@@ -38,7 +38,7 @@ class ActingMachine:
     def server(self, node: str = "here") -> ActionLoop:
         """Return the loop of another server on the same database."""
         parts = self.machine.parts
-        deeds = ActionRunner(
+        runner = ActionRunner(
             parts.stops,
             parts.service,
             parts.holds,
@@ -48,7 +48,7 @@ class ActingMachine:
             self.run_command if self.has_command else None,
             self.clock,
         )
-        return ActionLoop(self.store, deeds, parts.holds, node, self.clock, self.audited.append, self.note_end)
+        return ActionLoop(self.store, runner, parts.holds, node, self.clock, self.audited.append, self.note_end)
 
     def run_command(self) -> CommandOutcome:
         self.runs += 1

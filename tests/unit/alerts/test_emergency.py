@@ -21,7 +21,7 @@ def test_database_outage_and_its_end_are_sent_once(desk: Desk):
     known = [(channel(), sealed), (channel("c2", only_opted_in=True), sealed), (channel("c3", enabled=False), sealed)]
     notifier = EmergencyNotifier(desk.courier, desk.clock, new_id)
     for seconds in (10, 31, 40, 0, 0):
-        notifier.look(BUILTIN_RULES[RULE_ID], away(seconds), known)
+        notifier.check(BUILTIN_RULES[RULE_ID], away(seconds), known)
     notifier.send_pending()
     first, second = desk.notifier.sent
     assert (first.title, first.severity, first.is_resolved) == (
@@ -36,8 +36,8 @@ def test_database_outage_and_its_end_are_sent_once(desk: Desk):
 
 def test_disabled_rule_sends_nothing(desk: Desk):
     notifier = EmergencyNotifier(desk.courier, desk.clock, new_id)
-    notifier.look(rule(BUILTIN_RULES[RULE_ID], enabled=False), away(99), [(channel(), b"")])
-    notifier.look(None, away(99), [])
+    notifier.check(rule(BUILTIN_RULES[RULE_ID], enabled=False), away(99), [(channel(), b"")])
+    notifier.check(None, away(99), [])
     notifier.send_pending()
     assert desk.notifier.sent == []
 
@@ -47,6 +47,6 @@ def test_thread_sends_pending_messages(desk: Desk):
     sent = threading.Event()
     desk.notifier.send = lambda *_: sent.set()  # type: ignore[assignment,method-assign,return-value]
     notifier.start()
-    notifier.look(BUILTIN_RULES[RULE_ID], away(99), [(channel(), desk.sealer.seal(ChannelSecret("https://x")))])
+    notifier.check(BUILTIN_RULES[RULE_ID], away(99), [(channel(), desk.sealer.seal(ChannelSecret("https://x")))])
     assert sent.wait(5)
     notifier.stop()

@@ -120,7 +120,7 @@ def test_best_link_and_turned_fan_are_remembered(seen: Seen):
 def test_xids_are_classified(seen: Seen, clock: FakeClock):
     row = seen.see(xids={(uuid_of(0), 31): XidCount(1, clock.now().timestamp())})
     assert row["xid_application_age"] == 5
-    assert "Xid 31" in seen.table.targets[0].words["xid_application"]
+    assert "Xid 31" in seen.table.targets[0].summary_values["xid_application"]
     assert seen.see()["xid_fatal"] == 0
     health = GPUHealth.of(Verdict.UNHEALTHY, [Reason.of("Xid {xid}", "xid", xid=79)])
     gpu = reading(read_monotonic=clock.monotonic())

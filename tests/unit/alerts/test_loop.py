@@ -56,7 +56,7 @@ class Server:
             desk.channels,
             NoEmergency(),  # type: ignore[arg-type]
             desk.clock,
-            lambda is_told: None,
+            lambda is_notified: None,
         )
 
     def see(self, *temperatures: float | None, after: float = 10.0) -> None:
@@ -241,7 +241,7 @@ def test_channel_that_is_enabled_again_gets_firing_alerts(server: Server, desk: 
         desk.channels.replace(replace(before, enabled=enabled), before, None)
         server.see(90)
     assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
-    assert server.alert.told == ("c1",)
+    assert server.alert.notified == ("c1",)
 
 
 def test_new_channel_gets_firing_alerts_but_no_old_event(desk: Desk):
@@ -319,7 +319,7 @@ def test_told_at_is_the_time_of_the_last_delivery(server: Server, desk: Desk):
     desk.clock.advance(60)
     desk.drain()
     alert_id = server.alert.alert_id
-    assert show_alert(desk.alerts.get(alert_id)).told_at is None
+    assert show_alert(desk.alerts.get(alert_id)).notified_at is None
     desk.clock.advance(60)
     desk.drain()
-    assert show_alert(desk.alerts.get(alert_id)).told_at == show_alert(server.alert).told_at == desk.clock.now()
+    assert show_alert(desk.alerts.get(alert_id)).notified_at == show_alert(server.alert).notified_at == desk.clock.now()

@@ -39,7 +39,7 @@ def test_alert_is_sent_through_every_matching_channel():
         channel("opted", only_opted_in=True),
     )
     assert notified(made) == [("all", NotificationKind.FIRING), ("mine", NotificationKind.FIRING)]
-    assert (made.after.told, made.after.told_at) == (("all", "mine"), NOW)
+    assert (made.after.notified, made.after.notified_at) == (("all", "mine"), NOW)
 
 
 def test_critical_alert_waits_less():
@@ -51,38 +51,38 @@ def test_critical_alert_waits_less():
 
 
 def test_only_notified_channels_get_the_end():
-    ended = firing(state=AlertState.RESOLVED, told=("a", "gone", "quiet"))
+    ended = firing(state=AlertState.RESOLVED, notified=("a", "gone", "quiet"))
     made = plan(
         ended, channel("a"), channel("b"), channel("quiet", send_resolved=False), kind=NotificationKind.RESOLVED
     )
     assert notified(made) == [("a", NotificationKind.RESOLVED)]
-    assert made.after.told == ()
+    assert made.after.notified == ()
 
 
 def test_end_of_an_event_is_not_sent():
-    ended = firing(state=AlertState.RESOLVED, told=("a",))
+    ended = firing(state=AlertState.RESOLVED, notified=("a",))
     assert notified(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=rule(is_event=True))) == []
 
 
 def test_muted_alert_sends_neither_start_nor_end():
     assert notified(plan(firing(muted_by="silence_1"), channel())) == []
-    ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="silence_1")
+    ended = firing(state=AlertState.RESOLVED, notified=("c1",), muted_by="silence_1")
     assert notified(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == []
-    ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="alert_9")
+    ended = firing(state=AlertState.RESOLVED, notified=("c1",), muted_by="alert_9")
     assert notified(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == [("c1", NotificationKind.RESOLVED)]
 
 
 def test_channel_that_was_notified_is_not_notified_again_after_a_silence():
-    made = plan(firing(told=("a",)), channel("a"), channel("b"))
+    made = plan(firing(notified=("a",)), channel("a"), channel("b"))
     assert notified(made) == [("b", NotificationKind.FIRING)]
-    assert made.after.told == ("a", "b")
+    assert made.after.notified == ("a", "b")
 
 
 def test_flapping_is_sent_to_all_and_then_nothing_until_it_ends():
-    flapping = firing(flapping_since=NOW, told=("a",))
+    flapping = firing(flapping_since=NOW, notified=("a",))
     assert notified(plan(flapping, channel("a"), kind=NotificationKind.FLAPPING)) == [("a", NotificationKind.FLAPPING)]
     assert notified(plan(flapping, channel("a"), channel("b"))) == []
-    calm = plan(firing(told=("a",)), channel("a"), kind=NotificationKind.CALM)
+    calm = plan(firing(notified=("a",)), channel("a"), kind=NotificationKind.CALM)
     assert notified(calm) == [("a", NotificationKind.CALM)]
 
 
@@ -111,12 +111,12 @@ def test_broken_channel_is_reported_through_the_others():
     ],
 )
 def test_repetition_follows_its_interval(severity: Severity, hours: float, due: bool):
-    alert = firing(severity=severity, told=("c1",), told_at=NOW)
+    alert = firing(severity=severity, notified=("c1",), notified_at=NOW)
     assert is_repeat_due(alert, channel().settings, NOW + timedelta(hours=hours)) is due
 
 
 def test_repetition_is_sent_once_per_interval():
-    alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
+    alert = firing(severity=Severity.CRITICAL, notified=("c1",), notified_at=NOW)
     at = NOW + timedelta(hours=9)
     planner = Planner({"c1": channel()}, at)
     assert planner.has_reminder(Track(alert))
@@ -128,7 +128,7 @@ def test_repetition_is_sent_once_per_interval():
 
 @pytest.mark.parametrize("quiet", [{"acknowledged_by": "ann"}, {"muted_by": "s"}, {"flapping_since": NOW}])
 def test_acknowledged_alert_is_not_repeated(quiet: dict[str, object]):
-    alert = replace(firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW), **quiet)  # type: ignore[arg-type]
+    alert = replace(firing(severity=Severity.CRITICAL, notified=("c1",), notified_at=NOW), **quiet)  # type: ignore[arg-type]
     assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert))
 
 
@@ -169,13 +169,13 @@ def test_only_critical_alerts_are_sent_in_quiet_hours():
 
 def test_end_of_a_failure_is_not_sent():
     failed = BUILTIN_RULES["training_failed"]
-    ended = firing(state=AlertState.RESOLVED, told=("a",))
+    ended = firing(state=AlertState.RESOLVED, notified=("a",))
     assert notified(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=failed)) == []
 
 
 @pytest.mark.parametrize(("has_failed", "count"), [(True, 0), (False, 1)])
 def test_end_of_an_alert_about_a_failed_task_is_not_sent(has_failed: bool, count: int):
-    made = draft(firing(state=AlertState.RESOLVED, told=("a",)), NotificationKind.RESOLVED)
+    made = draft(firing(state=AlertState.RESOLVED, notified=("a",)), NotificationKind.RESOLVED)
     made.track.target = AlertTarget("t", has_failed=has_failed)
     Planner({"a": channel("a")}, NOW).plan(made, HOT, None)
     assert len(notified(made)) == count
@@ -195,7 +195,7 @@ def test_event_is_sent_once_and_not_to_channels_that_are_created_later():
 
 @pytest.mark.parametrize("hours", [-25, 25])
 def test_repetitions_use_monotonic_time(hours: int):
-    alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
+    alert = firing(severity=Severity.CRITICAL, notified=("c1",), notified_at=NOW)
     channels = {"c1": channel()}
     track, wall = Track(alert, fired_at=1000.0), NOW + timedelta(hours=hours)
     assert not Planner(channels, wall, 1000.0 + 3.9 * 3600).has_reminder(track)

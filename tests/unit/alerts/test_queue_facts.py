@@ -69,7 +69,7 @@ def test_held_queue_is_not_stuck_and_is_reported_after_a_day(queue: Queue):
     assert is_breaching(HELD, table, 0) is True
     assert fill(HELD.summary, table, 0) == "The queue is held by ann (maintenance), for 1 day now."
     queue.holds = [replace(queue.holds[0], kind=HoldKind.GPU, gpu_uuid="GPU-1")]
-    assert queue.table().targets[0].words["hold"] == "GPU GPU-1 is held by ann (maintenance)"
+    assert queue.table().targets[0].summary_values["hold"] == "GPU GPU-1 is held by ann (maintenance)"
     queue.holds = []
     assert queue.table().value("hold_seconds", 0) == 0
 

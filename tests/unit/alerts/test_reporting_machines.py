@@ -62,7 +62,7 @@ class Head:
         board.tables = self._only_nodes(board.tables)  # type: ignore[method-assign]
         self.loop = AlertLoop(
             (section,), board, desk.alerts, desk.rules, BUILTIN_RULES, desk.channels, NoEmergency(), self.clock,
-            lambda is_told: None,
+            lambda is_notified: None,
         )  # fmt: skip
         note_role(desk, name, NodeRole.ALL)
 

@@ -77,7 +77,7 @@ def test_time_without_database_is_counted(desk: Desk, clock: FakeClock, tmp_path
     clock.advance(31)
     table = facts.table(replace(state, snapshot=replace(state.snapshot, problem="no driver")))
     assert (table.value("database_away_seconds", 0), table.value("source_failing", 0)) == (31, 1)
-    assert table.targets[0].words["source_problem"] == "no driver"
+    assert table.targets[0].summary_values["source_problem"] == "no driver"
 
 
 def test_machine_is_silent_if_its_lease_is_not_renewed(desk: Desk, clock: FakeClock, tmp_path: Path):
@@ -126,7 +126,7 @@ def test_disabled_channels_have_no_facts(clock: FakeClock):
     table = channel_table([broken, aside, channel("c", enabled=False)], {"a": NOW}, ages)
     assert [target.key for target in table.targets] == ["a", "b"]
     assert (table.value("failures", 0), table.value("oldest_unsent_seconds", 0)) == (7, 20)
-    assert table.targets[1].words["last_error"] == "refused"
+    assert table.targets[1].summary_values["last_error"] == "refused"
     assert [is_breaching(BUILTIN_RULES["delivery_broken"], table, index) for index in (0, 1)] == [True, True]
     assert [table.value("put_aside", index) for index in (0, 1)] == [0, 1]
 

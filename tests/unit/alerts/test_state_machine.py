@@ -156,7 +156,7 @@ def test_higher_severity_is_notified_again(clock: FakeClock):
     life.run(90, 80)
     life.step(gpus(96))
     alert = life.machine.tracks["hot", "n/0"].alert
-    assert (alert.severity, alert.told, life.kinds) == (Severity.CRITICAL, (), [NotificationKind.FIRING] * 2)
+    assert (alert.severity, alert.notified, life.kinds) == (Severity.CRITICAL, (), [NotificationKind.FIRING] * 2)
     life.step(gpus(90))
     assert life.machine.tracks["hot", "n/0"].alert.severity is Severity.CRITICAL
 
@@ -180,7 +180,7 @@ def test_setting_the_clock_fires_and_ends_nothing(life: Life):
 
 def test_firing_alert_survives_a_restart_without_a_new_notification(clock: FakeClock):
     life = Life(clock)
-    life.machine.load([firing(told=("c1",))], is_start=True)
+    life.machine.load([firing(notified=("c1",))], is_start=True)
     life.run(90, 600)
     assert (life.kinds, life.state) == ([], AlertState.FIRING)
     life.run(70, 60)

@@ -29,9 +29,9 @@ class Seen:
         return self.table.value(metric, self.table.indexes["a"])
 
     @property
-    def words(self) -> dict[str, str]:
+    def summary_values(self) -> dict[str, str]:
         assert self.table is not None
-        return dict(self.table.targets[self.table.indexes["a"]].words)
+        return dict(self.table.targets[self.table.indexes["a"]].summary_values)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_failed_task_has_its_cause(machine: TrainingMachine, seen: Seen):
     machine.run()
     machine.end(how=outcome(1))
     assert (seen["failed"], seen["running"]) == (1, 0)
-    assert seen.words["cause"] == machine.task().cause.detail.rstrip(".")  # type: ignore[union-attr]
-    assert seen.words["cause_remedy"].endswith(".")
+    assert seen.summary_values["cause"] == machine.task().cause.detail.rstrip(".")  # type: ignore[union-attr]
+    assert seen.summary_values["cause_remedy"].endswith(".")
     machine.clock.advance(86_400 + 60)
     assert seen.facts.tables(machine.gpus.state)[0].targets == ()
 
@@ -113,7 +113,7 @@ def test_hanging_task_has_the_time_since_then(machine: TrainingMachine, seen: Se
     assert seen["hung_seconds"] > 0
     machine.clock.advance(100)
     assert seen["hung_seconds"] == pytest.approx(101)
-    assert "hang" in seen.words["warning"]
+    assert "hang" in seen.summary_values["warning"]
 
 
 def test_nan_losses_and_loss_spikes(machine: TrainingMachine, seen: Seen):
@@ -139,7 +139,7 @@ def test_channels_of_a_request_are_in_its_target(machine: TrainingMachine, seen:
     assert seen.table is not None
     (target,) = seen.table.targets
     assert target.channels == ("mail",)
-    assert target.told_of == ("training_finished", "training_hung", "idle_while_leased")
+    assert target.notified_of == ("training_finished", "training_hung", "idle_while_leased")
 
 
 def test_values_of_notify_are_those_of_the_request_schema():

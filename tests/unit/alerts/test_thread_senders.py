@@ -32,7 +32,7 @@ def test_number_of_concurrent_sends_is_limited():
         assert done.acquire(timeout=5)
     assert sorted(courier.delivered) == [str(number) for number in range(SENDERS)]
     assert carriers.busy() == frozenset()
-    carriers.look()
+    carriers.check()
     assert courier.overdue == 1
     carriers.stop()
 

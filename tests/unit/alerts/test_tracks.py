@@ -10,7 +10,7 @@ def test_several_changes_of_a_round_are_one():
     drafts.of(KEY, track).change("one", value=1.0)
     draft = drafts.of(KEY, track)
     draft.change("two", peak=2.0)
-    draft.change(told=("c1",))
+    draft.change(notified=("c1",))
     draft.notifications.append(AlertNotification("alert_1", 0, NotificationKind.FIRING, "c1", HOT.severity, "g", NOW))
     change = drafts.all[0].finished(NOW)
     assert (change.message, change.after.number, change.after.value, change.after.peak) == ("one; two", 5, 1.0, 2.0)

@@ -66,13 +66,13 @@ def test_returning_worker_is_found_by_a_probe(desk: Desk):
     assert desk.transport.published[-1] == "d2"
     for _ in range(3):
         desk.clock.advance(REPUBLISH_SECONDS / 3)
-        desk.carriers.look()
+        desk.carriers.check()
         desk.carry("d2")
     assert desk.local.carried == ["d1", "d2"]
     desk.clock.advance(PROBE_SECONDS)
     desk.carry("d3")
     desk.clock.advance(TAKEN_SECONDS + 1)
-    desk.carriers.look()
+    desk.carriers.check()
     desk.carry("d4")
     assert (desk.transport.published[-2:], desk.local.carried) == (["d3", "d4"], ["d1", "d2"])
 
@@ -103,6 +103,6 @@ def test_old_published_rows_are_forgotten(desk: Desk, monkeypatch: pytest.Monkey
     for number in range(30):
         desk.carry(f"d{number}")
         desk.clock.advance(1)
-        desk.carriers.look()
+        desk.carriers.check()
     assert len(desk.carriers._published) <= 10
     assert desk.carriers.busy() == frozenset()

@@ -33,8 +33,8 @@ def test_intact_audit_is_reported_with_its_last_row(
 ):
     last = AuditStore(database).append([entry(), entry()])[-1]
     assert verify(tmp_path) == 0
-    said = f"The audit is intact: 2 rows since 2026-01-01 00:00:00 UTC. It ends with 2:{last.hash}"
-    assert capsys.readouterr().out.strip() == said
+    output = f"The audit is intact: 2 rows since 2026-01-01 00:00:00 UTC. It ends with 2:{last.hash}"
+    assert capsys.readouterr().out.strip() == output
 
 
 def test_broken_audit_fails(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -46,8 +46,8 @@ def test_broken_audit_fails(database: Database, tmp_path: Path, capsys: pytest.C
 
 
 def test_anchor_reveals_a_replaced_chain(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (kept,) = AuditStore(database).append([entry()])
-    assert verify(tmp_path, "--anchor", f"1:{kept.hash}") == 0
+    (stored,) = AuditStore(database).append([entry()])
+    assert verify(tmp_path, "--anchor", f"1:{stored.hash}") == 0
     assert verify(tmp_path, "--anchor", f"1:{'0' * 64}") == 1
     assert "was replaced" in capsys.readouterr().err
 

@@ -71,8 +71,8 @@ def test_only_the_key_is_printed_and_it_is_valid_before_the_first_start(machine:
     assert (code, bool(KEY.fullmatch(key))) == (0, True)
     assert key not in err
     assert "for anna, trainer" in err
-    (kept,) = machine.knows().keys.items()
-    assert (kept[0], kept[1].user_id, kept[1].role, kept[1].created_by) == (
+    (stored,) = machine.knows().keys.items()
+    assert (stored[0], stored[1].user_id, stored[1].role, stored[1].created_by) == (
         hash_of(key),
         "anna",
         Role.TRAINER,
@@ -179,8 +179,8 @@ def test_audit_names_the_operator(machine: Machine):
     database = Database(sqlite_url(machine.storage / "database.sqlite"))
     rows, _ = AuditStore(database).page(AuditFilter(), 10, None)
     database.close()
-    told = [(row.entry.actor, row.entry.operation, row.entry.object) for row in rows]
-    assert told == [("operator", "key revoke", key_id), ("operator", "key new", key_id)]
+    result = [(row.entry.actor, row.entry.operation, row.entry.object) for row in rows]
+    assert result == [("operator", "key revoke", key_id), ("operator", "key new", key_id)]
 
 
 def test_help_lists_the_command(machine: Machine, capsys: pytest.CaptureFixture[str]):

@@ -56,7 +56,7 @@ def address(server: Answering) -> str:
 def test_report_gets_a_receipt(server: Answering):
     server.answers = [(200, b'{"data": {"time": 1.5}}')]
     head = HTTPHead(address(server), None)
-    assert head.tell("gpu2", b"{}", 5) == {"time": 1.5}
+    assert head.send_report("gpu2", b"{}", 5) == {"time": 1.5}
     assert server.keys == [None]
     head.close()
 
@@ -67,7 +67,7 @@ def test_replaced_key_is_read_again(server: Answering, tmp_path: Path):
     head = HTTPHead(address(server), file)
     file.write_text("dp_new\n")
     server.answers = [(401, b'{"message": "revoked", "error": {"code": "unauthenticated"}}'), (200, b'{"data": {}}')]
-    head.tell("gpu2", b"{}", 5)
+    head.send_report("gpu2", b"{}", 5)
     assert server.keys == ["Bearer dp_old", "Bearer dp_new"]
     # From then on the node protects its metrics with the new key.
     assert head.key == "dp_new"
@@ -78,7 +78,7 @@ def test_refusal_has_its_reason(server: Answering):
     server.answers = [(409, b'{"message": "it is on box1", "error": {"code": "node_name_taken"}}')]
     head = HTTPHead(address(server), None)
     with pytest.raises(HeadRejected, match="node_name_taken: it is on box1"):
-        head.tell("gpu2", b"{}", 5)
+        head.send_report("gpu2", b"{}", 5)
     head.close()
 
 
@@ -87,14 +87,14 @@ def test_invalid_response_counts_as_silence(server: Answering, body: bytes):
     server.answers = [(200, body)]
     head = HTTPHead(address(server), None)
     with pytest.raises(HeadUnreachable):
-        head.tell("gpu2", b"{}", 5)
+        head.send_report("gpu2", b"{}", 5)
     head.close()
 
 
 def test_unreachable_head_counts_as_silence():
     head = HTTPHead("http://127.0.0.1:1", None)
     with pytest.raises(HeadUnreachable):
-        head.tell("gpu2", b"{}", 1)
+        head.send_report("gpu2", b"{}", 1)
     head.close()
 
 

@@ -36,7 +36,7 @@ BAR = Reason.of("its machine does not share STORAGE_ROOT", "storage_not_shared")
 def test_reason_of_a_gpu_not_assigned_by_the_cluster_is_reported(node: NodeState, status: GPUStatus, said: str) -> None:
     word = judge_by_engine(node, 1)
     assert word is not None
-    assert (word.status, word.words.said.code) == (status, said)
+    assert (word.status, word.message.said.code) == (status, said)
 
 
 def test_assignable_gpu_has_no_objection() -> None:

@@ -58,7 +58,7 @@ def test_paths_that_trainings_cannot_use_are_logged(tmp_path: Path, caplog: pyte
             diffusion_pipe_root=tmp_path,
             diffusion_pipe_python=str(tmp_path / "setpriv"),
         )
-    said = [record.getMessage() for record in caplog.records]
-    assert f"trainings run as trainer, who cannot write to {tmp_path}/shared-cache" in said
-    assert f"trainings run as trainer, who cannot execute {tmp_path}/setpriv" in said
-    assert not [line for line in said if "train.py" in line]
+    output = [record.getMessage() for record in caplog.records]
+    assert f"trainings run as trainer, who cannot write to {tmp_path}/shared-cache" in output
+    assert f"trainings run as trainer, who cannot execute {tmp_path}/setpriv" in output
+    assert not [line for line in output if "train.py" in line]

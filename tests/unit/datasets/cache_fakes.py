@@ -45,7 +45,7 @@ class CacheWorld:
             self.events.append((task_id, said))
 
         self.references = DatasetReferences(shelf.service, shelf.store, materials, self.root, self.caches, tell)
-        self.harvest = CacheResultRecorder(self.caches, self.references, trainers, self.root, shelf.clock)
+        self.recorder = CacheResultRecorder(self.caches, self.references, trainers, self.root, shelf.clock)
         self.list = DatasetCacheList(
             self.store, self.stores.tasks, self.caches, self.references, shelf.service, self.root, shelf.clock
         )
@@ -67,7 +67,7 @@ class CacheWorld:
         used = self.references.use(request, task_id)
         plan = choice.finish(used.finish(TrainingPlan("toy", "toy", 1)))
         kind = TaskType.CACHE if wanted else TaskType.TRAINING
-        new = NewTask(task_id, "toy", used.kept, plan, owner=self.owner, kind=kind)
+        new = NewTask(task_id, "toy", used.stored, plan, owner=self.owner, kind=kind)
         self.stores.tasks.create(new, self.shelf.clock.now(), "ann")
         return self.stores.tasks.get(task_id)
 
@@ -84,7 +84,7 @@ class CacheWorld:
             path.write_text(name)
 
     def record(self, task: TrainingTask) -> TaskResult:
-        return self.harvest.record(task, task_files(self.root, task.task_id).output)
+        return self.recorder.record(task, task_files(self.root, task.task_id).output)
 
     def finish(self, task_id: str, status: TaskStatus = TaskStatus.COMPLETED, **more: Any) -> None:
         attempt = self.stores.attempts.claim(new_attempt(task_id), self.shelf.clock.now())

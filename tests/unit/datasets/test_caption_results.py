@@ -25,7 +25,7 @@ class Answered:
 
     def __init__(self, shelf: Shelf, database: Database, root: Path, *items: ManifestItem) -> None:
         self.shelf, self.root, self.derivations = shelf, root, DerivationStore(database)
-        self.harvest = CaptionResultRecorder(shelf.service, self.derivations, shelf.clock, root)
+        self.recorder = CaptionResultRecorder(shelf.service, self.derivations, shelf.clock, root)
         dataset = shelf.make("cats")
         version = shelf.version(*items)
         pin = PinnedDataset("cats", 1, f"sha256:{version.manifest_sha256}", len(items), dataset.serial)
@@ -47,7 +47,7 @@ class Answered:
         path.write_text(json.dumps({"key": "k", "caption": caption, "problem": problem}))
 
     def record(self) -> Any:
-        return self.harvest.record(self.task, self.made.parent).result
+        return self.recorder.record(self.task, self.made.parent).result
 
 
 @pytest.fixture
@@ -92,5 +92,5 @@ def test_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, databas
     answered.answer(plain, "a cat")
     assert answered.record()["problem_count"] == 0
     latest = shelf.service.find_version(shelf.store.get("cats"))
-    kept = shelf.service.read_items(latest.manifest_sha256)
-    assert [(item.caption, item.excluded) for item in kept] == [("a cat", False), (None, True)]
+    stored = shelf.service.read_items(latest.manifest_sha256)
+    assert [(item.caption, item.excluded) for item in stored] == [("a cat", False), (None, True)]

@@ -29,7 +29,7 @@ class Field:
     def __init__(self, shelf: Shelf, database: Database, root: Path) -> None:
         self.shelf, self.root, self.tasks = shelf, root, TaskStore(database)
         self.derivations = DerivationStore(database)
-        self.harvest = PreprocessResultRecorder(
+        self.recorder = PreprocessResultRecorder(
             shelf.service, shelf.store, shelf.blobs, self.derivations, SourceFiles(shelf.blobs), shelf.clock, root
         )
         self.dataset = shelf.make("cats")
@@ -58,9 +58,9 @@ class Field:
         return key
 
     def record(self, task: TrainingTask) -> Any:
-        harvest = self.harvest.record(task, task_files(self.root, task.task_id).output)
-        assert harvest.cause is None
-        return harvest.result
+        recorded = self.recorder.record(task, task_files(self.root, task.task_id).output)
+        assert recorded.cause is None
+        return recorded.result
 
     def items(self, version: int) -> dict[str, str | None]:
         dataset = self.shelf.store.get("cats")
@@ -106,7 +106,7 @@ def test_next_task_with_the_same_settings_reuses_outputs(field: Field):
     task = field.task([clip], media=SMALL)
     key = field.made(task, clip, Made("", ".mp4", "1.mp4"))
     field.record(task)
-    assert set(field.harvest.known([key])) == {key}
+    assert set(field.recorder.known([key])) == {key}
     again = field.record(field.task([clip], "again", media=SMALL, into="others"))
     assert (again["reused"], again["made"], again["reference"]) == (1, 0, "others@1")
     assert field.shelf.store.get("others").owner == "ann"
@@ -117,7 +117,7 @@ def test_lost_outputs_are_forgotten(field: Field):
         {"k": [{"suffix": "", "extension": None, "blob": ["0" * 64, 1], "mask": None, "control": None, "facts": {}}]},
         field.shelf.clock.now(),
     )
-    assert field.harvest.known(["k"]) == {}
+    assert field.recorder.known(["k"]) == {}
     assert field.derivations.find(["k"], field.shelf.clock.now()) == {}
 
 
@@ -132,7 +132,7 @@ def test_item_with_a_problem_is_reported_and_retried(field: Field):
         [{"path": "bad.mkv", "problem": "it cannot be opened"}],
     )
     assert set(field.items(2)) == {"clip.mp4", "bad.mkv"}
-    assert field.harvest.known([key]) == {}
+    assert field.recorder.known([key]) == {}
 
 
 def test_no_version_is_made_if_no_item_can_be_read(field: Field):
@@ -178,7 +178,7 @@ def test_excluded_item_is_unchanged_and_not_copied_into_another_dataset(field: F
     field.made(task, clip, Made("", ".mp4", "1.mp4"))
     assert field.record(task)["problem_count"] == 0
     version = field.shelf.service.find_version(field.shelf.store.get("cats"))
-    kept = field.shelf.service.read_items(version.manifest_sha256)
-    assert {item.path: item.excluded for item in kept} == {"clip.mp4": False, "bad.mkv": True}
+    stored = field.shelf.service.read_items(version.manifest_sha256)
+    assert {item.path: item.excluded for item in stored} == {"clip.mp4": False, "bad.mkv": True}
     again = field.record(field.task([clip, bad], "again", media=SMALL, into="others"))
     assert again["items"] == 1

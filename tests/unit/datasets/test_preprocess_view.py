@@ -54,7 +54,7 @@ def test_last_step_is_storing_the_result(machine: TrainingMachine):
 
 def test_result_stored_by_another_version_is_read(machine: TrainingMachine):
     machine.put_errand()
-    kept = {"dataset": "a@1", "version": 1, "manifest": "sha256:x", "items": 1, "of_a_newer_version": 5}
-    view = show_preprocess(replace(machine.task("e"), status=TaskStatus.COMPLETED, result=kept), None, None)
+    stored = {"dataset": "a@1", "version": 1, "manifest": "sha256:x", "items": 1, "of_a_newer_version": 5}
+    view = show_preprocess(replace(machine.task("e"), status=TaskStatus.COMPLETED, result=stored), None, None)
     assert view.result is not None
     assert (view.result.dataset, view.progress) == ("a@1", 100.0)

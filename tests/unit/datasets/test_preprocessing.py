@@ -57,8 +57,8 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
     parts, database = machine.parts, machine.database
     files, store = SourceFiles(shelf.blobs), shelf.store
     derived = DerivationStore(database)
-    harvest = PreprocessResultRecorder(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
-    means = TaskResources(
+    recorder = PreprocessResultRecorder(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
+    resources = TaskResources(
         TaskStore(database, TaskType.PREPROCESSING),
         AttemptStore(database, TaskType.PREPROCESSING),
         parts.intake,
@@ -69,7 +69,9 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
         shelf.clock,
         machine.root,
     )
-    return PreprocessingService(means, shelf.service, store, harvest, files, {"wan": 16.0, "sdxl": None}, no_upload)
+    return PreprocessingService(
+        resources, shelf.service, store, recorder, files, {"wan": 16.0, "sdxl": None}, no_upload
+    )
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def task(machine: TrainingMachine) -> TrainingTask:
 
 
 def ask(recording: ResultRecorder, task: TrainingTask) -> Any:
-    return recording.harvest(task, Path("/output"))
+    return recording.collect(task, Path("/output"))
 
 
 def test_first_call_starts_recording_and_a_later_one_returns_the_result(
@@ -87,7 +87,7 @@ def test_permanent_failure_fails_the_task_with_the_reason(
 
 
 def test_task_of_another_trainer_has_no_result(recorder: PreparedRecorder, clock: FakeClock, task: TrainingTask):
-    assert ResultRecorder({}, clock, lambda: None).harvest(task, Path("/output")) == TaskResult()
+    assert ResultRecorder({}, clock, lambda: None).collect(task, Path("/output")) == TaskResult()
 
 
 def test_thread_is_started_and_stopped(recording: ResultRecorder):

@@ -150,10 +150,10 @@ def test_form_upload_is_discarded_unless_it_is_processed(dock: Dock):
     dock.service.discard(discarded)
     with pytest.raises(UploadNotFound):
         dock.store.get(discarded)
-    kept = dock.service.begin_form().upload_id
-    dock.service.hand_over(kept, "cats", "x.png", "preprocess_1", {"prompt": "a cat"})
-    dock.service.discard(kept)
-    found = dock.store.get(kept)
+    stored = dock.service.begin_form().upload_id
+    dock.service.hand_over(stored, "cats", "x.png", "preprocess_1", {"prompt": "a cat"})
+    dock.service.discard(stored)
+    found = dock.store.get(stored)
     assert (found.dataset, found.task_id, found.metadata) == ("cats", "preprocess_1", {"prompt": "a cat"})
 
 

@@ -60,12 +60,12 @@ class Dock:
 
     def upload(self, content: bytes, **metadata: str) -> Upload:
         """Create a complete upload."""
-        begun = self.service.begin(len(content), {"dataset": "cats", **metadata})
+        started = self.service.begin(len(content), {"dataset": "cats", **metadata})
         if content:
-            taken = self.service.open(begun.upload_id, 0, len(content), None)
+            taken = self.service.open(started.upload_id, 0, len(content), None)
             taken.write(content)
             self.service.close(taken, is_whole=True)
-        return self.store.get(begun.upload_id)
+        return self.store.get(started.upload_id)
 
     def items(self) -> dict[str, str | None]:
         """Return the captions of the dataset's items by name."""

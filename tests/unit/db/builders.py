@@ -43,9 +43,9 @@ def new_task(
     **request: Any,
 ) -> NewTask:
     """Return a task of the model type toy."""
-    asked = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
-    plan = TrainingPlan("toy", asked.model_type, asked.gpu_count, caches=caches)
-    return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner, kind=kind)
+    training_request = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
+    plan = TrainingPlan("toy", training_request.model_type, training_request.gpu_count, caches=caches)
+    return NewTask(task_id, "toy", training_request, plan, idempotency_key=key, owner=owner, kind=kind)
 
 
 def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:

@@ -52,7 +52,7 @@ def test_one_server_claims_and_an_expired_lease_changes_nothing(store: ActionSto
     assert second[0].attempts == 2
     assert not store.begin("action_1", first[1])
     assert not store.finish(first[0], first[1], ActionState.DONE, "x", NOW)
-    store.look_again("action_1", first[1], ActionState.DONE, "x", NOW)
+    store.reschedule("action_1", first[1], ActionState.DONE, "x", NOW)
     assert store.begin("action_1", second[1])
     assert store.finish(second[0], second[1], ActionState.DONE, "held", NOW)
     assert store.due("here", NOW + 10 * LEASE) == []
@@ -78,7 +78,7 @@ def test_action_stays_justified_while_the_alert_fires_by_the_same_change(store: 
     ended = replace(known, number=known.number + 1, state=AlertState.RESOLVED, resolved_at=NOW)
     alerts.apply([AlertChange(known, ended, "over")], NOW)
     assert store.find_reason(action) is None
-    assert store.is_told("alert_1")
+    assert store.is_notified("alert_1")
     again = replace(ended, number=ended.number + 1, state=AlertState.FIRING, resolved_at=None)
     alerts.apply([AlertChange(ended, again, "fires")], NOW)
     assert store.find_reason(action) is None
@@ -91,7 +91,7 @@ def test_clock_change_delays_no_action(store: ActionStore, hours: int):
     assert [each.action_id for each in store.due("here", jumped)] == ["action_1"]
     claimed = store.claim("action_1", NOW, timedelta(seconds=180))
     assert claimed is not None
-    store.look_again("action_1", claimed[1], ActionState.UNDERWAY, "asked", NOW + timedelta(seconds=15))
+    store.reschedule("action_1", claimed[1], ActionState.UNDERWAY, "asked", NOW + timedelta(seconds=15))
     assert store.claim("action_1", jumped, timedelta(seconds=180)) is not None
     assert store.claim("action_1", jumped + timedelta(hours=hours), timedelta(seconds=180)) is not None
 

@@ -29,11 +29,11 @@ def store(database: Database) -> AlertStore:
     return AlertStore(database)
 
 
-def begun(**changes: object) -> AlertChange:
+def opened(**changes: object) -> AlertChange:
     return AlertChange(None, firing(**changes), "fires")
 
 
-def told(alert: Alert, channel: str = "c1", kind: NotificationKind = NotificationKind.FIRING) -> AlertNotification:
+def note(alert: Alert, channel: str = "c1", kind: NotificationKind = NotificationKind.FIRING) -> AlertNotification:
     return AlertNotification(alert.alert_id, alert.number, kind, channel, alert.severity, "g", NOW)
 
 
@@ -43,7 +43,12 @@ def moved(before: Alert, **changes: object) -> AlertChange:
 
 def test_alert_is_read_as_it_was_stored(store: AlertStore):
     whole = firing(
-        labels={"a": "b\0c"}, told=("c1",), flips=(1.0, 2.0), told_at=NOW, acknowledged_by="ann", acknowledged_at=NOW
+        labels={"a": "b\0c"},
+        notified=("c1",),
+        flips=(1.0, 2.0),
+        notified_at=NOW,
+        acknowledged_by="ann",
+        acknowledged_at=NOW,
     )
     store.apply([AlertChange(None, whole, "fires")], NOW)
     assert store.get("alert_1") == replace(whole, labels={"a": "b\N{REPLACEMENT CHARACTER}c"})
@@ -52,8 +57,8 @@ def test_alert_is_read_as_it_was_stored(store: AlertStore):
 
 def test_change_and_its_notifications_are_one_transaction(store: AlertStore, database: Database):
     alert = firing()
-    store.apply([begun()], NOW)
-    change = replace(moved(alert, severity=Severity.CRITICAL), notifications=(told(replace(alert, number=2)),))
+    store.apply([opened()], NOW)
+    change = replace(moved(alert, severity=Severity.CRITICAL), notifications=(note(replace(alert, number=2)),))
     stale = moved(firing(alert_id="alert_1", number=7))
     with pytest.raises(AlertsChanged):
         store.apply([change, stale], NOW)
@@ -67,11 +72,11 @@ def test_change_and_its_notifications_are_one_transaction(store: AlertStore, dat
 
 
 def test_one_alert_per_fingerprint_is_open(store: AlertStore):
-    store.apply([begun()], NOW)
+    store.apply([opened()], NOW)
     with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
-        store.apply([begun(alert_id="alert_2")], NOW)
+        store.apply([opened(alert_id="alert_2")], NOW)
     store.apply([moved(firing(), state=AlertState.RESOLVED, resolved_at=NOW)], NOW)
-    store.apply([begun(alert_id="alert_2")], NOW)
+    store.apply([opened(alert_id="alert_2")], NOW)
     assert {alert.alert_id for alert in store.load(NOW)} == {"alert_1", "alert_2"}
 
 
@@ -79,7 +84,7 @@ def test_one_alert_can_end_and_another_start_in_one_transaction(store: AlertStor
     pending = firing(state=AlertState.PENDING, fired_at=None)
     store.apply([AlertChange(None, pending)], NOW)
     forgotten = AlertChange(pending, replace(pending, number=2, state=AlertState.RESOLVED))
-    store.apply([forgotten, begun(alert_id="alert_2")], NOW)
+    store.apply([forgotten, opened(alert_id="alert_2")], NOW)
     with pytest.raises(AlertNotFound):
         store.get("alert_1")
     assert [alert.alert_id for alert in store.load(NOW)] == ["alert_2"]
@@ -93,7 +98,7 @@ def test_long_ended_alerts_are_not_loaded(store: AlertStore):
 
 
 def test_many_changes_are_stored_in_batches(store: AlertStore):
-    many = [begun(alert_id=f"alert_{n}", fingerprint=f"f{n}") for n in range(BATCH + 3)]
+    many = [opened(alert_id=f"alert_{n}", fingerprint=f"f{n}") for n in range(BATCH + 3)]
     store.apply(many, NOW)
     assert len(store.load(NOW)) == BATCH + 3
     after = [moved(each.after, value=float(n)) for n, each in enumerate(many)]
@@ -151,7 +156,7 @@ def test_alerts_are_found_by_gpu_and_by_time(store: AlertStore):
 
 
 def test_acknowledgement_increases_number_and_version(store: AlertStore):
-    store.apply([begun()], NOW)
+    store.apply([opened()], NOW)
     before = store.version()
     after = store.acknowledge("alert_1", "ann", later(60), "seen", later(1))
     assert (after.number, after.shown_state, after.acknowledged_until) == (2, ShownState.ACKNOWLEDGED, later(60))
@@ -163,7 +168,7 @@ def test_acknowledgement_increases_number_and_version(store: AlertStore):
 
 
 def test_only_firing_alerts_can_be_acknowledged(store: AlertStore):
-    store.apply([begun(state=AlertState.PENDING, fired_at=None)], NOW)
+    store.apply([opened(state=AlertState.PENDING, fired_at=None)], NOW)
     with pytest.raises(Conflict):
         store.acknowledge("alert_1", "ann", None, "", NOW)
     with pytest.raises(AlertNotFound):
@@ -172,7 +177,7 @@ def test_only_firing_alerts_can_be_acknowledged(store: AlertStore):
 
 def test_history_is_read_on_by_ids(store: AlertStore):
     assert store.latest_id() == 0
-    store.apply([begun()], NOW)
+    store.apply([opened()], NOW)
     store.apply([moved(firing())], NOW)
     first, second = store.ids_above(0, 10)
     assert store.latest_id() == second
@@ -182,7 +187,7 @@ def test_history_is_read_on_by_ids(store: AlertStore):
 
 def test_old_alerts_are_deleted_with_their_notifications(store: AlertStore, database: Database):
     old = firing(state=AlertState.RESOLVED, resolved_at=later(-100))
-    store.apply([AlertChange(None, old, "x", notifications=(told(old),)), begun(alert_id="a2", fingerprint="2")], NOW)
+    store.apply([AlertChange(None, old, "x", notifications=(note(old),)), opened(alert_id="a2", fingerprint="2")], NOW)
     assert store.forget(NOW - timedelta(seconds=50)) == 1
     assert [alert.alert_id for alert in store.load(later(-1000))] == ["a2"]
     with database.read() as connection:

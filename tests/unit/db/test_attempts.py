@@ -279,12 +279,12 @@ def test_progress_of_active_tasks_is_stored(stores: Stores):
 def test_events_of_an_attempt_name_it(stores: Stores):
     attempt = stores.stopping()
     stores.finish(attempt, TaskStatus.STOPPED)
-    told = [
+    result = [
         (event.previous, event.current, event.attempt)
         for event in stores.tasks.events("t1", 0, 100)
         if event.type is EventKind.STATUS
     ]
-    assert told == [
+    assert result == [
         (None, "queued", None),
         ("queued", "starting", "t1.1"),
         ("starting", "running", "t1.1"),

@@ -136,8 +136,8 @@ def test_pages_continue_after_the_last_id(store: AuditStore):
 
 
 def test_record_is_read_as_it_was_appended(store: AuditStore):
-    (kept,) = store.append([entry(7, before=[1], count=3, request_id="r-1", address="::1", key_id="k")])
-    assert store.page(AuditFilter(), 1, None)[0] == [kept]
+    (stored,) = store.append([entry(7, before=[1], count=3, request_id="r-1", address="::1", key_id="k")])
+    assert store.page(AuditFilter(), 1, None)[0] == [stored]
 
 
 def test_pruning_leaves_a_valid_chain(store: AuditStore, monkeypatch: pytest.MonkeyPatch):

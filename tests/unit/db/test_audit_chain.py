@@ -64,10 +64,10 @@ def test_rolled_back_change_leaves_nothing(database: Database):
             append(connection, [entry()])
             raise ZeroDivisionError
 
-    with noting(note()) as kept, pytest.raises(ZeroDivisionError):
+    with noting(note()) as stored, pytest.raises(ZeroDivisionError):
         fail()
     assert rows(database) == []
-    assert not kept.is_kept
+    assert not stored.is_kept
 
 
 def test_request_is_recorded_once_however_many_transactions_it_makes(stores: Stores):
@@ -78,28 +78,28 @@ def test_request_is_recorded_once_however_many_transactions_it_makes(stores: Sto
 
 
 def test_transaction_of_the_change_stores_the_note_and_no_earlier_one(stores: Stores):
-    with noting(note()) as kept:
+    with noting(note()) as stored:
         with stores.database.write():
             pass
-        assert (rows(stores.database), kept.has_committed) == ([], True)
+        assert (rows(stores.database), stored.has_committed) == ([], True)
         stores.tasks.create(new_task("t1"), NOW, "ann")
     assert [row["object"] for row in rows(stores.database)] == ["t1"]
 
 
 def test_existing_task_is_no_change(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
-    with noting(note()) as kept:
+    with noting(note()) as stored:
         stores.tasks.create(new_task("t2", key="k"), NOW, "ann")
-    assert (rows(stores.database), kept.has_changed) == ([], False)
+    assert (rows(stores.database), stored.has_changed) == ([], False)
 
 
 def test_bookkeeping_stores_no_note(database: Database):
-    with noting(note()) as kept:
+    with noting(note()) as stored:
         note_change()
         with database.write(is_audited=False):
             pass
     assert rows(database) == []
-    assert not kept.is_kept
+    assert not stored.is_kept
 
 
 def test_change_without_a_request_stores_no_note(stores: Stores):

@@ -311,14 +311,14 @@ def refuse_to_open(database: Database) -> None:
 
 def test_missing_directory_is_reported_with_a_remedy(tmp_path: Path):
     file = tmp_path / "missing" / "database.sqlite"
-    said = why_unusable(Database(sqlite_url(file)))
-    assert said.startswith(f"the database {file} cannot be used (")
-    assert said.endswith(f": create the directory {file.parent}, or set DATABASE_URL to another file")
+    output = why_unusable(Database(sqlite_url(file)))
+    assert output.startswith(f"the database {file} cannot be used (")
+    assert output.endswith(f": create the directory {file.parent}, or set DATABASE_URL to another file")
 
 
 def test_directory_in_place_of_a_file_is_named(tmp_path: Path):
-    said = why_unusable(Database(sqlite_url(tmp_path)))
-    assert said.endswith(": it is a directory: set DATABASE_URL to a file")
+    output = why_unusable(Database(sqlite_url(tmp_path)))
+    assert output.endswith(": it is a directory: set DATABASE_URL to a file")
 
 
 def test_inaccessible_file_is_reported_with_a_remedy(tmp_path: Path):
@@ -333,9 +333,9 @@ def test_inaccessible_file_is_reported_with_a_remedy(tmp_path: Path):
 def test_directory_without_write_access_is_reported_with_a_remedy(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     refuse_to_open(database)
-    said = why_unusable(database)
-    assert f"give this user write access to {tmp_path} and free disk space" in said
-    assert said.endswith("or choose another one with STORAGE_ROOT or DATABASE_URL")
+    output = why_unusable(database)
+    assert f"give this user write access to {tmp_path} and free disk space" in output
+    assert output.endswith("or choose another one with STORAGE_ROOT or DATABASE_URL")
 
 
 def test_unreachable_server_is_reported_with_a_remedy():

@@ -99,8 +99,8 @@ def test_programs_of_other_machines_are_not_listed(database: Database, registrat
 
 
 def test_registrations_survive_their_server(database: Database, registrations: DatabaseRegistrations):
-    kept = registrations.claim(program("a", "GPU-0"))
-    assert DatabaseRegistrations(database, NODE, FakeClock()).list() == (kept,)
+    stored = registrations.claim(program("a", "GPU-0"))
+    assert DatabaseRegistrations(database, NODE, FakeClock()).list() == (stored,)
 
 
 def test_concurrent_release_finds_nothing(database: Database, registrations: DatabaseRegistrations):

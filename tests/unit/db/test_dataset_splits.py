@@ -38,8 +38,8 @@ def split(database: Database, cats: Dataset, target: Dataset) -> object:
 
 
 def test_both_datasets_get_a_version_and_hold_its_blobs(database: Database, store: DatasetStore, cats: Dataset):
-    kept, moved = split(database, cats, DOGS)
-    assert ((kept.ordinal, kept.items), (moved.ordinal, moved.items)) == ((2, 2), (1, 1))
+    stored, moved = split(database, cats, DOGS)
+    assert ((stored.ordinal, stored.items), (moved.ordinal, moved.items)) == ((2, 2), (1, 1))
     assert store.get("dogs").stored_bytes == 13
     assert DatasetHolds(database).held(store.get("dogs").serial) == {SHA, MOVED}
     assert store.stored_by() == {"ann": 5 + 3}

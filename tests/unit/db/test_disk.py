@@ -19,9 +19,9 @@ def test_sufficient_space_passes(tmp_path: Path, wanted: int):
 
 
 def test_shortage_is_reported_with_both_numbers(tmp_path: Path):
-    told = str(describe_shortage(tmp_path, 2048))
-    assert "100 MB" in told
-    assert "MIN_FREE_DISK_MB requires 2,048" in told
+    result = str(describe_shortage(tmp_path, 2048))
+    assert "100 MB" in result
+    assert "MIN_FREE_DISK_MB requires 2,048" in result
 
 
 def test_available_space_excludes_the_reserved_space(tmp_path: Path):

@@ -58,8 +58,8 @@ def test_event_has_the_status_of_its_task_at_that_time(database: Database, store
     add(stores)
     stores.tasks.request_stop("t1", stop_now(), NOW, "stop it")
     store = EventStore(database)
-    told = store.get(store.ids_above(0, 10))
-    assert [(each.event.type, each.status) for each in told] == [
+    result = store.get(store.ids_above(0, 10))
+    assert [(each.event.type, each.status) for each in result] == [
         (EventKind.STATUS, TaskStatus.QUEUED),
         (EventKind.CHANGE, TaskStatus.QUEUED),
         (EventKind.STATUS, TaskStatus.STOPPED),
@@ -123,7 +123,7 @@ def test_position_of_an_unknown_task_is_not_found(database: Database):
 
 
 def ids(tail: EventTail) -> list[int]:
-    return [told.event.id for told in tail.read()]
+    return [result.event.id for result in tail.read()]
 
 
 def test_tail_returns_each_event_once_in_order(database: Database, stores: Stores):
@@ -188,10 +188,10 @@ def test_conflict_changes_nothing_and_appends_no_event(database: Database, store
 def test_codes_of_a_warning_and_its_event_are_stored(stores: Stores, letter: str):
     attempt, line = stores.running(), Reason.of("its last line: {line}", "line", line=f"said {letter}")
     stores.tasks.set_warning("t1", attempt.uid, Reason.of("It hangs: {why}.", "hangs", why=line, seconds=3), NOW)
-    kept = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]
-    for said in kept:
-        assert said is not None
-        assert (said.code, said.params["seconds"], said.params["why"]["code"]) == ("hangs", 3, "line")
-        assert said.params["why"]["params"]["line"].startswith("said ")
+    stored = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]
+    for output in stored:
+        assert output is not None
+        assert (output.code, output.params["seconds"], output.params["why"]["code"]) == ("hangs", 3, "line")
+        assert output.params["why"]["params"]["line"].startswith("said ")
     stores.tasks.set_warning("t1", attempt.uid, None, NOW)
     assert stores.tasks.get("t1").warning_code is None

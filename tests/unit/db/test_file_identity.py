@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept(root: Path) -> Iterator[Database]:
+def stored(root: Path) -> Iterator[Database]:
     database = Database(sqlite_url(root / "database.sqlite"), root)
     database.migrate()
     yield database
@@ -58,34 +58,34 @@ LOSSES = [delete, replace, move_root, replace_root, delete_log]
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_write_is_refused_after_its_file_was_replaced(kept: Database, root: Path, lose: Callable[[Path], None]):
+def test_write_is_refused_after_its_file_was_replaced(stored: Database, root: Path, lose: Callable[[Path], None]):
     lose(root)
     problem = r"is missing .*: restore it, or restart|was replaced since the start"
-    with pytest.raises(StorageGone, match=problem), kept.write() as connection:
+    with pytest.raises(StorageGone, match=problem), stored.write() as connection:
         append(connection)
-    assert count_events(kept) == 0
+    assert count_events(stored) == 0
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_write_is_refused_if_its_file_disappears_during_it(kept: Database, root: Path, lose: Callable[[Path], None]):
-    with pytest.raises(StorageGone), kept.write() as connection:
+def test_write_is_refused_if_its_file_disappears_during_it(stored: Database, root: Path, lose: Callable[[Path], None]):
+    with pytest.raises(StorageGone), stored.write() as connection:
         append_and_lose(connection, root, lose)
-    assert count_events(kept) == 0
+    assert count_events(stored) == 0
 
 
-def test_new_connection_creates_no_file_in_place_of_the_old_one(kept: Database, root: Path):
-    kept.close()
+def test_new_connection_creates_no_file_in_place_of_the_old_one(stored: Database, root: Path):
+    stored.close()
     delete(root)
-    with pytest.raises(StorageGone), kept.read():
+    with pytest.raises(StorageGone), stored.read():
         pass
     assert not (root / "database.sqlite").exists()
 
 
-def test_restored_file_is_written_again(kept: Database, root: Path):
+def test_restored_file_is_written_again(stored: Database, root: Path):
     move_root(root)
-    assert isinstance(kept.find_trouble(), StorageGone)
+    assert isinstance(stored.find_trouble(), StorageGone)
     (root.parent / "moved").rename(root)
-    with kept.write() as connection:
+    with stored.write() as connection:
         append(connection)
-    assert kept.find_trouble() is None
-    assert count_events(kept) == 1
+    assert stored.find_trouble() is None
+    assert count_events(stored) == 1

@@ -140,8 +140,8 @@ def test_concurrent_requests_do_the_work_once(store: IdempotencyStore):
             return "in progress"
 
     with ThreadPoolExecutor(64) as pool:
-        said = sorted(pool.map(ask, range(64)))
-    assert said == ["in progress"] * 63 + ["work"]
+        output = sorted(pool.map(ask, range(64)))
+    assert output == ["in progress"] * 63 + ["work"]
 
 
 def test_concurrent_retries_get_the_one_response(store: IdempotencyStore):
@@ -151,13 +151,13 @@ def test_concurrent_retries_get_the_one_response(store: IdempotencyStore):
         together.wait()
         while True:
             try:
-                kept = store.begin("k", b"1")
+                stored = store.begin("k", b"1")
             except RequestInProgress:
                 continue
-            if kept is None:
-                kept = StoredResponse(201, f"run {next(runs)}".encode())
-                store.finish("k", kept)
-            return kept
+            if stored is None:
+                stored = StoredResponse(201, f"run {next(runs)}".encode())
+                store.finish("k", stored)
+            return stored
 
     with ThreadPoolExecutor(64) as pool:
         assert set(pool.map(ask, range(64))) == {StoredResponse(201, b"run 0")}

@@ -202,8 +202,8 @@ def test_lock_timeout_is_reset_after_a_migration(tmp_path: Path):
 def test_retries_find_their_response_after_the_keys_became_hashes(fresh: Database):
     with fresh.write() as connection:
         upgrade(connection, "0003")
-        kept = "INSERT INTO kept_answers (scope, fingerprint, owner, began_at) VALUES ('train.go k 1', '', 'x', 0)"
-        connection.execute(text(kept))
+        stored = "INSERT INTO kept_answers (scope, fingerprint, owner, began_at) VALUES ('train.go k 1', '', 'x', 0)"
+        connection.execute(text(stored))
     fresh.migrate()
     with fresh.read() as connection:
         scope = connection.scalar(text("SELECT scope FROM kept_answers"))

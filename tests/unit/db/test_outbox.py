@@ -7,7 +7,7 @@ import pytest
 from api.alerts.channel_store import ChannelStore
 from api.alerts.delivery_rows import Bundle
 from api.alerts.outbox_store import AttemptResult, OutboxStore
-from api.alerts.rows import tell
+from api.alerts.rows import take_snapshot
 from api.alerts.store import AlertStore
 from api.db.database import Database
 from api.domain.alert import AlertChange, AlertNotification, NotificationKind
@@ -29,8 +29,8 @@ def store(database: Database) -> OutboxStore:
 def note(database: Database, number: int = 1, kind: NotificationKind = NotificationKind.FIRING) -> None:
     """Store a notification of another alert."""
     alert = firing(alert_id=f"a{number}", fingerprint=f"f{number}")
-    told = AlertNotification(alert.alert_id, 1, kind, "c1", alert.severity, "g", later(number))
-    AlertStore(database).apply([AlertChange(None, alert, "x", notifications=(told,))], NOW)
+    notification = AlertNotification(alert.alert_id, 1, kind, "c1", alert.severity, "g", later(number))
+    AlertStore(database).apply([AlertChange(None, alert, "x", notifications=(notification,))], NOW)
 
 
 def bundle(store: OutboxStore, delivery_id: str = "d1") -> bool:
@@ -55,7 +55,7 @@ def test_claim_is_exclusive_and_ends_with_its_lease(store: OutboxStore, database
     bundle(store)
     claimed = store.claim("d1", NOW, LEASE)
     assert claimed is not None
-    assert (claimed.delivery.attempts, claimed.sealed, [told.alert_id for told in claimed.alerts]) == (
+    assert (claimed.delivery.attempts, claimed.sealed, [notification.alert_id for notification in claimed.alerts]) == (
         1,
         b"sealed",
         ["a1"],
@@ -130,8 +130,10 @@ def test_superseded_notification_no_longer_waits(store: OutboxStore, database: D
 
 def test_test_message_does_not_count_for_the_limit(store: OutboxStore):
     alert = replace(firing(), alert_id="d7")
-    told = tell(AlertNotification("d7", 0, NotificationKind.TEST, "c1", alert.severity, "test", NOW), alert)
-    store.add_test(Bundle("d7", "c1", DeliveryKind.TEST, Severity.INFO, "test", ()), told, NOW)
+    notification = take_snapshot(
+        AlertNotification("d7", 0, NotificationKind.TEST, "c1", alert.severity, "test", NOW), alert
+    )
+    store.add_test(Bundle("d7", "c1", DeliveryKind.TEST, Severity.INFO, "test", ()), notification, NOW)
     assert store.traffic("c1", NOW).in_minute == 0
     assert store.due(NOW) == [("d7", "c1")]
 

@@ -66,7 +66,7 @@ def test_refused_claim_changes_nothing(store: Registrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(GPUBusy):
         store.claim(task("b", "GPU-1", "GPU-0"))
-    assert [kept.task_id for kept in store.list()] == ["a"]
+    assert [stored.task_id for stored in store.list()] == ["a"]
     assert list(store.holders()) == ["GPU-0"]
 
 
@@ -125,11 +125,11 @@ def test_registration_is_read_as_it_was_stored(store: Registrations):
     given = RegisteredTask(
         "a", TaskType.EXTERNAL, ("GPU-1", "GPU-0"), NOW, description="mine", process=ProcessIdentity(7, 1.5)
     )
-    kept = store.claim(given)
-    assert kept == replace(given, serial=kept.serial)
-    assert (store.get("a"), store.list()) == (kept, (kept,))
-    assert store.holders() == {"GPU-0": kept, "GPU-1": kept}
-    assert store.release("a") == kept
+    stored = store.claim(given)
+    assert stored == replace(given, serial=stored.serial)
+    assert (store.get("a"), store.list()) == (stored, (stored,))
+    assert store.holders() == {"GPU-0": stored, "GPU-1": stored}
+    assert store.release("a") == stored
 
 
 def test_serial_numbers_are_never_reused(store: Registrations):
@@ -166,7 +166,7 @@ def test_one_of_many_concurrent_releases_succeeds(store: Registrations):
 def test_tasks_are_listed_oldest_first(store: Registrations):
     for name in ("c", "a", "b"):
         store.claim(task(name, f"GPU-{name}"))
-    assert [kept.task_id for kept in store.list()] == ["c", "a", "b"]
+    assert [stored.task_id for stored in store.list()] == ["c", "a", "b"]
 
 
 def test_many_concurrent_claims_give_each_gpu_one_holder(store: Registrations, backend: str):
@@ -226,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(name=names, uuids=st.lists(st.sampled_from(GPUS), min_size=1, max_size=4, unique=True))
     def claim(self, name: str, uuids: list[str]) -> None:
-        held = {uuid for kept in self.model.values() for uuid in kept}
+        held = {uuid for stored in self.model.values() for uuid in stored}
         try:
             self.store.claim(task(name, *uuids))
         except TaskExists:
@@ -257,14 +257,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def store_is_the_model(self) -> None:
-        assert {kept.task_id: kept.gpu_uuids for kept in self.store.list()} == self.model
-        assert {kept.task_id: kept.progress for kept in self.store.list()} == {
+        assert {stored.task_id: stored.gpu_uuids for stored in self.store.list()} == self.model
+        assert {stored.task_id: stored.progress for stored in self.store.list()} == {
             name: self.progress.get(name) for name in self.model
         }
 
     @invariant()
     def each_gpu_has_at_most_one_holder(self) -> None:
-        claimed = [uuid for kept in self.store.list() for uuid in kept.gpu_uuids]
+        claimed = [uuid for stored in self.store.list() for uuid in stored.gpu_uuids]
         assert len(claimed) == len(set(claimed))
         assert set(claimed) == set(self.store.holders())
 

@@ -26,14 +26,14 @@ def there(tmp_path: Path, clock: FakeClock) -> SharedProbe:
 
 
 def test_file_of_one_machine_is_read_by_another(here: SharedProbe, there: SharedProbe):
-    there.look_for(here.file)
+    there.watch_file(here.file)
     for number in (1, 2):
         assert probe(here).number == number
         assert (probe(there).seen, probe(there).problem) == ({here.file: number}, None)
 
 
 def test_missing_file_is_not_read(here: SharedProbe, there: SharedProbe):
-    here.look_for(there.file)
+    here.watch_file(there.file)
     assert (probe(here).seen, probe(here).problem) == ({}, None)
 
 
@@ -45,7 +45,7 @@ def test_storage_clock_is_compared_by_the_files_time(here: SharedProbe, monkeypa
 
 
 def test_lock_of_a_living_machine_that_can_be_taken_here_is_reported(here: SharedProbe, there: SharedProbe):
-    there.look_for(here.file)
+    there.watch_file(here.file)
     for _ in range(2):
         probe(here)
         here._lock.release()  # as if locks were local to each machine
@@ -56,7 +56,7 @@ def test_lock_of_a_living_machine_that_can_be_taken_here_is_reported(here: Share
 
 
 def test_lock_of_a_dead_machine_can_be_taken_and_means_nothing(here: SharedProbe, there: SharedProbe):
-    there.look_for(here.file)
+    there.watch_file(here.file)
     probe(here)
     probe(there)
     here._lock.release()  # as the kernel does when its process is killed
@@ -66,7 +66,7 @@ def test_lock_of_a_dead_machine_can_be_taken_and_means_nothing(here: SharedProbe
 
 def test_unreadable_file_is_reported_alone(here: SharedProbe, there: SharedProbe, tmp_path: Path):
     for name in ("box3.00000000", there.file):
-        here.look_for(name)
+        here.watch_file(name)
     probe(there)
     (tmp_path / "probes" / "box3.00000000").write_text("000000000001\n")
     (tmp_path / "probes" / "box3.00000000.lock").mkdir()  # unreadable, like a file of another user
@@ -79,10 +79,10 @@ def test_head_of_many_nodes_reads_each_within_a_few_probes(tmp_path: Path, clock
     head = SharedProbe(tmp_path, "head", clock, most=5_000)
     for node in nodes:
         node.probe()
-        head.look_for(node.file)
+        head.watch_file(node.file)
     for _ in range(6):
         head.probe()
-        head.look_for(nodes[0].file)  # as in its next report
+        head.watch_file(nodes[0].file)  # as in its next report
     assert head.latest is not None
     assert head.latest.seen == {node.file: 1 for node in nodes}
     for node in nodes:
@@ -108,13 +108,13 @@ def test_files_of_former_processes_are_deleted_and_those_of_others_stay(tmp_path
 
 @pytest.mark.parametrize("name", ["../secrets", "", "a/b", "x" * 97])
 def test_other_files_are_not_read(here: SharedProbe, name: str):
-    here.look_for(name)
+    here.watch_file(name)
     assert here._wanted == {}
 
 
 def test_only_the_latest_few_files_are_read(here: SharedProbe):
     for number in range(MOST_FILES + 1):
-        here.look_for(f"head.{number}")
+        here.watch_file(f"head.{number}")
     assert "head.0" not in here._wanted
     assert len(here._wanted) == MOST_FILES
     here.forget("head.1")
@@ -122,7 +122,7 @@ def test_only_the_latest_few_files_are_read(here: SharedProbe):
 
 
 def test_special_files_do_not_block(here: SharedProbe, there: SharedProbe, tmp_path: Path):
-    here.look_for(there.file)
+    here.watch_file(there.file)
     probe(here)
     os.mkfifo(tmp_path / "probes" / there.file)
     assert (probe(here).seen, probe(here).problem) == ({}, None)

@@ -75,9 +75,9 @@ def test_replaced_database_is_kept_with_the_content_of_its_log(file: Path, user:
     copy_sqlite(file, tmp_path / "copy")
     _name(user, "second")
     user.close()
-    kept = replace_sqlite(file, tmp_path / "copy", ".before")
-    assert kept == tmp_path / "database.sqlite.before"
-    assert _names(kept) == ["first", "second"]
+    stored = replace_sqlite(file, tmp_path / "copy", ".before")
+    assert stored == tmp_path / "database.sqlite.before"
+    assert _names(stored) == ["first", "second"]
     assert _names(file) == ["first"]
 
 
@@ -101,9 +101,9 @@ def test_open_database_is_not_replaced(file: Path, user: sqlite3.Connection, tmp
 def test_damaged_database_can_be_replaced_and_is_kept_unchanged(file: Path, tmp_path: Path):
     copy_sqlite(file, tmp_path / "copy")
     file.write_bytes(b"no database at all" * 300)
-    kept = replace_sqlite(file, tmp_path / "copy", ".before")
-    assert kept is not None
-    assert kept.read_bytes() == b"no database at all" * 300
+    stored = replace_sqlite(file, tmp_path / "copy", ".before")
+    assert stored is not None
+    assert stored.read_bytes() == b"no database at all" * 300
     assert _names(file) == []
 
 
@@ -151,6 +151,6 @@ def test_previous_database_is_copied_if_hard_links_are_not_supported(
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refuse)
-    kept = replace_sqlite(file, tmp_path / "copy", ".before")
-    assert kept is not None
-    assert (_names(kept), _names(file)) == (["former"], [])
+    stored = replace_sqlite(file, tmp_path / "copy", ".before")
+    assert stored is not None
+    assert (_names(stored), _names(file)) == (["former"], [])

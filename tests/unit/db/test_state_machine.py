@@ -303,11 +303,11 @@ def check_task(task: TaskSummary, attempts: list[Attempt], leases: list[Lease]) 
 
 def check_events(tasks: TaskStore, task: TaskSummary) -> None:
     """Check that the events of a task lead from its start to its present status."""
-    told = [event for event in tasks.events(task.task_id, 0, 1000) if event.type is EventKind.STATUS]
-    assert told[0].previous is None
-    assert told[-1].current == task.status
-    assert all(one.current == other.previous for one, other in pairwise(told))
-    assert sum(event.current == TaskStatus.STARTING for event in told) == task.attempts
+    result = [event for event in tasks.events(task.task_id, 0, 1000) if event.type is EventKind.STATUS]
+    assert result[0].previous is None
+    assert result[-1].current == task.status
+    assert all(one.current == other.previous for one, other in pairwise(result))
+    assert sum(event.current == TaskStatus.STARTING for event in result) == task.attempts
 
 
 def test_invariants_hold_after_any_sequence(database: Database, backend: str):

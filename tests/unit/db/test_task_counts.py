@@ -85,9 +85,9 @@ def test_deleted_tasks_are_not_counted(filled: Stores):
     filled.tasks.delete("t2", NOW)
     with filled.database.read() as connection:
         counts = [count_tasks(connection, wanted, TaskOrder.NEWEST) for wanted in (TaskFilter(), TRAININGS, OTHERS)]
-        told = {row.serial: row.owner for row in connection.execute(select(task_roll))}
-        kept = {row.serial: row.owner for row in connection.execute(select(tasks))}
-    assert (counts, told) == ([4, 2, 2], kept)
+        result = {row.serial: row.owner for row in connection.execute(select(task_roll))}
+        stored = {row.serial: row.owner for row in connection.execute(select(tasks))}
+    assert (counts, result) == ([4, 2, 2], stored)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -95,8 +95,8 @@ def test_deleted_tasks_are_not_counted(filled: Stores):
 @pytest.mark.parametrize("wanted", [TaskFilter(), TaskFilter(statuses=(TaskStatus.COMPLETED,))])
 def test_counting_trainings_reads_no_task_rows(database: Database, wanted: TaskFilter, others: bool):
     statement = _count(wanted, TaskOrder.NEWEST, others=others)
-    told = str(statement.compile(database.engine, compile_kwargs={"literal_binds": True}))
+    result = str(statement.compile(database.engine, compile_kwargs={"literal_binds": True}))
     with database.read() as connection:
-        plan = " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {told}")))
+        plan = " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {result}")))
     assert plan.replace("COVERING INDEX", "").count("INDEX") == 0
     assert ("ix_tasks_kind" in plan) is others

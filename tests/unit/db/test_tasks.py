@@ -303,7 +303,7 @@ def test_running_tasks_are_counted_by_owner_and_gpus(stores: Stores):
         free = new_task(f"p{number}", owner=owner, kind=TaskType.PREPROCESSING, gpus=GPURequest(count=0))
         stores.tasks.create(free, NOW, "ann")
         stores.attempts.claim(replace(new_attempt(f"p{number}", master_port=None), gpu_uuids=(), gpu_indices=()), NOW)
-    found = stores.tasks.places()
+    found = stores.tasks.running()
     assert (found.on_gpus, found.working, found.transfers) == (1, {"ann": 2, None: 1}, ())
     assert "needs no GPU" in stores.tasks.events("p0", 0, 10)[-1].message
 
@@ -320,7 +320,7 @@ def test_running_transfers_are_listed_with_their_targets(stores: Stores):
         if name != "d3":
             claim = replace(new_attempt(name, master_port=None), gpu_uuids=(), gpu_indices=())
             stores.attempts.claim(claim, NOW)
-    found = stores.tasks.places()
+    found = stores.tasks.running()
     told = sorted((each.owner, each.address or "") for each in found.transfers)
     assert (found.working, told) == ({}, [("ann", ""), ("ann", ""), ("ann", "https://a.example/w")])
     assert stores.tasks.addresses(["d3", "d2", "absent"]) == {"d3": "https://b.example/w", "d2": None}

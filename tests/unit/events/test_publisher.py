@@ -24,7 +24,7 @@ class Harness:
     def __init__(self, machine: TrainingMachine) -> None:
         self.machine = machine
         self.outlet = FakeMessageSink()
-        self.is_told = True
+        self.has_progress_feed = True
         self.dropped = 0
         events = EventStore(machine.database)
         service = machine.parts.service
@@ -37,7 +37,7 @@ class Harness:
             self.outlet,
             machine.clock,
             Visibility(hides_others=False),
-            is_told=lambda: self.is_told,
+            has_progress_feed=lambda: self.has_progress_feed,
             count_dropped=lambda: self.dropped,
         )
         machine.database.on_append(self.news.wake)
@@ -133,15 +133,15 @@ def test_event_of_another_server_is_found_by_polling(harness: Harness):
     assert "status" in harness.types(LOOK_SECONDS)
 
 
-@pytest.mark.parametrize("is_told", [True, False])
-def test_progress_of_another_servers_trainings_is_polled(harness: Harness, is_told: bool):
+@pytest.mark.parametrize("has_progress_feed", [True, False])
+def test_progress_of_another_servers_trainings_is_polled(harness: Harness, has_progress_feed: bool):
     harness.start_training()
-    harness.is_told = is_told
+    harness.has_progress_feed = has_progress_feed
     harness.machine.prints(steps(2))
     harness.machine.clock.advance(2.0)
     harness.machine.train()
     harness.machine.desk.take()
-    assert harness.types(LOOK_SECONDS) == ([] if is_told else ["progress"])
+    assert harness.types(LOOK_SECONDS) == ([] if has_progress_feed else ["progress"])
 
 
 def test_progress_is_retained_for_active_tasks(harness: Harness):
@@ -149,7 +149,7 @@ def test_progress_is_retained_for_active_tasks(harness: Harness):
     harness.machine.end("ended", FAILED)
     harness.machine.run("runs")
     harness.round(LOOK_SECONDS)
-    assert harness.outlet.kept == {"runs"}
+    assert harness.outlet.retained == {"runs"}
 
 
 def test_task_that_was_deleted_immediately_is_ignored(harness: Harness):

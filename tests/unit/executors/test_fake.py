@@ -94,5 +94,5 @@ def test_free_port_is_neither_held_nor_in_use(executor: FakeExecutor) -> None:
 def test_log_given_by_the_test_is_read(executor: FakeExecutor) -> None:
     given = MemoryLog(REF.log_directory)
     given.add(b"given\n")
-    executor.keeps(given)
+    executor.use_log(given)
     assert executor.open_log(REF.log_directory).read(0, 9) == executor.read_log(REF, 0, 9) == (0, b"given\n")

@@ -55,5 +55,5 @@ def test_without_another_user_trainers_run_as_their_supervisor() -> None:
 
 def test_engine_options_are_rejected_on_one_machine():
     with pytest.raises(OSError, match="of a cluster"):
-        reject_engine_options(replace(SUBMISSION, wishes=ClusterOptions("gpu")))
+        reject_engine_options(replace(SUBMISSION, cluster_options=ClusterOptions("gpu")))
     reject_engine_options(SUBMISSION)

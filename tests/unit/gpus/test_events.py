@@ -113,11 +113,11 @@ def test_xid_has_the_severity_of_its_class(xid: int, severity: Severity):
 
 def test_new_recovery_action_is_an_event_of_an_unhealthy_gpu(events: GPUEvents):
     see(events, reading(), xids=(79,))
-    asked = reading(vitals=vitals(recovery_action=2))
-    (event,) = see(events, asked, xids=(79,))
+    unhealthy = reading(vitals=vitals(recovery_action=2))
+    (event,) = see(events, unhealthy, xids=(79,))
     assert (event.type, event.previous, event.current) == (EventType.HEALTH, "unhealthy", "unhealthy")
     assert "requests a reboot" in event.message
-    assert see(events, asked, xids=(79,)) == []
+    assert see(events, unhealthy, xids=(79,)) == []
 
 
 # -- the service's own log -----------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ def hers(**changes: object) -> RegisteredTask:
     return replace(task("train_1", pid=4711), owner="ann", **{"is_started_here": True, **changes})
 
 
-def seen(gpu: JudgedGPU, sight: ReadScope) -> JudgedGPU:
+def seen(gpu: JudgedGPU, scope: ReadScope) -> JudgedGPU:
     state = GPUState("here", snapshot(gpu.reading), (gpu,), {}, 0)
-    return hide_in_state(state, sight).gpus[0]
+    return hide_in_state(state, scope).gpus[0]
 
 
 def held(by: RegisteredTask) -> JudgedGPU:
@@ -73,17 +73,17 @@ def test_another_users_task_is_a_status_without_a_name(changes: dict, text: str,
 
 
 def test_process_without_a_started_task_hides_its_command_line():
-    for sight, reason in ((ANN, "of_another_user"), (UNTITLED, "needs_processes_read")):
-        gpu = seen(judged(reading(processes=(process(),))), sight)
+    for scope, reason in ((ANN, "of_another_user"), (UNTITLED, "needs_processes_read")):
+        gpu = seen(judged(reading(processes=(process(),))), scope)
         assert gpu.judgement.reason == "pid 4711 (ada) holds 8,000 MB"
         assert "train.py" not in str(gpu.judgement)
         assert (gpu.reading.processes or ())[0].unavailable["command"] == reason
 
 
 def test_unknown_memory_keeps_its_own_text():
-    words = judged(reading(processes=(process(memory_mb=None),), vitals=replace_memory(8000))).judgement.words
-    assert words is not None
-    shown = hide_in_message(words, UNTITLED, None)
+    message = judged(reading(processes=(process(memory_mb=None),), vitals=replace_memory(8000))).judgement.message
+    assert message is not None
+    shown = hide_in_message(message, UNTITLED, None)
     assert isinstance(shown, Reason)
     assert shown.text == "pid 4711 (ada) holds an unknown amount of memory"
     assert shown.said.params["memory"]["code"] == "unknown_memory"
@@ -95,8 +95,8 @@ def replace_memory(used: int):
     return replace(vitals, memory_used_mb=used)
 
 
-def event(type_: EventType, words: Reason, xid: int | None = None) -> GPUEvent:
-    return GPUEvent(1, NOW, type_, Severity.INFO, 0, "GPU-0", words.text, xid=xid, message_code=words.said)
+def event(type_: EventType, message: Reason, xid: int | None = None) -> GPUEvent:
+    return GPUEvent(1, NOW, type_, Severity.INFO, 0, "GPU-0", message.text, xid=xid, message_code=message.said)
 
 
 def test_event_about_a_hidden_task_is_left_out():

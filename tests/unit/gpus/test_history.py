@@ -267,6 +267,6 @@ def test_means_are_keyed_by_step_number(recorder: Recorder):
     recorder.put_temperatures(40, None, 60)
     recorder.time += 60
     recorder.put_temperatures(None)
-    found = recorder.history.means(UUID, Metric.TEMPERATURE_GPU, 0.0, 1e11, 60.0)
+    found = recorder.history.averages(UUID, Metric.TEMPERATURE_GPU, 0.0, 1e11, 60.0)
     first = int(START // 60)
     assert (found[first], math.isnan(found[first + 1]), len(found)) == (50, True, 2)

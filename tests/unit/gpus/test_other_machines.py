@@ -9,7 +9,7 @@ from api.domain.reason import Reason, text_of
 from api.gpus.other_machines import NodePart, judge_node, why_unread
 from tests.unit.builders import reading, snapshot
 
-PART = NodePart("gpu2", snapshot(reading(0)), heard=100.0)
+PART = NodePart("gpu2", snapshot(reading(0)), reported_at=100.0)
 DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")}
 
 
@@ -28,9 +28,9 @@ def test_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains:
 
 
 def test_reason_for_an_unknown_node_has_its_age():
-    words = why_unread(PART, judge_node(PART, {}, 160.0))
-    assert words is not None
-    assert text_of(words) == "its node gpu2 has not reported for 60 s"
+    text = why_unread(PART, judge_node(PART, {}, 160.0))
+    assert text is not None
+    assert text_of(text) == "its node gpu2 has not reported for 60 s"
     assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
 
 
@@ -38,4 +38,4 @@ def test_node_from_the_database_is_unknown_until_it_reports():
     part = replace(PART, has_reported=False)
     condition = judge_node(part, {}, 101.0)
     assert condition.status is NodeStatus.UNKNOWN
-    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not been heard since this server started"
+    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not reported since this server started"

@@ -6,8 +6,8 @@ from tests.unit.builders import reading, snapshot, uuid_of
 NOW = 100.0
 
 
-def part(node: str, *indices: int, heard: float = NOW, **changes: object) -> NodePart:
-    return NodePart(node, snapshot(*map(reading, indices)), heard, **changes)  # type: ignore[arg-type]
+def part(node: str, *indices: int, reported_at: float = NOW, **changes: object) -> NodePart:
+    return NodePart(node, snapshot(*map(reading, indices)), reported_at, **changes)  # type: ignore[arg-type]
 
 
 def owners(*parts: NodePart) -> GPUOwners:
@@ -28,14 +28,14 @@ def test_uuid_belongs_to_this_machine_then_to_the_first_reporter():
 
 
 def test_uuid_of_a_silent_machine_moves_on_until_that_machine_reports():
-    first, second = part("gpu3", 1, heard=NOW - SILENT_SECONDS - 1), part("gpu2", 1)
+    first, second = part("gpu3", 1, reported_at=NOW - SILENT_SECONDS - 1), part("gpu2", 1)
     made = owners(first, second)
     assert made.find_duplicates([first, second], {}, NOW) == {("gpu3", uuid_of(1)): "gpu2"}
     assert made.find_duplicates([part("gpu3", 1), second], {}, NOW) == {("gpu2", uuid_of(1)): "gpu3"}
 
 
 def test_uuid_held_by_a_task_does_not_move():
-    first, second = part("gpu3", 1, heard=0.0), part("gpu2", 1)
+    first, second = part("gpu3", 1, reported_at=0.0), part("gpu2", 1)
     assert owners(first, second).find_duplicates([first, second], {uuid_of(1)}, NOW) == {("gpu2", uuid_of(1)): "gpu3"}
     # The same if the first machine no longer lists it.
     assert owners(first, second).find_duplicates([part("gpu3"), second], {uuid_of(1)}, NOW) == {

@@ -10,7 +10,7 @@ def test_lost_output_is_counted_by_outcomes_and_by_the_running_supervisor(machin
     machine.run()
     lost = LostOutput(machine.executor, machine.root)
     assert lost.count(machine.attempts.of_task("a")) is None
-    machine.executor.loses(machine.uid(), 5)
+    machine.executor.lose_output(machine.uid(), 5)
     assert lost.count(machine.attempts.of_task("a")) == 5
     machine.end(how=outcome(exit_code=1, log_lost_bytes=7))
     assert lost.count(machine.attempts.of_task("a")) == 7

@@ -47,7 +47,7 @@ def test_page_is_the_tail_by_default(machine: TrainingMachine, logs: LogService)
 
 def test_page_of_a_task_has_the_amount_of_lost_output(machine: TrainingMachine, logs: LogService):
     machine.run()
-    machine.executor.loses(machine.uid(), 12)
+    machine.executor.lose_output(machine.uid(), 12)
     page = logs.get_page(logs.find("a"), line_filter=EVERYTHING)
     assert (getattr(page, "task_id", None), getattr(page, "log_lost_bytes", None)) == ("a", 12)
 

@@ -23,7 +23,7 @@ class FleetHead:
         self.gpus = GPUService(FakeSource(count=0), MemoryRegistrations("head"), clock)
         self.store = FleetStore(database)
         self.nodes = NodeService(self.store, self.gpus, clock, HEAD, "head")
-        self.nodes.look()
+        self.nodes.refresh()
         self.gpus._monitor.sweep()
 
     def receive(self, name: str = "gpu2", *indices: int, place: NodeLocation = PLACE, **changes: object) -> NodeStatus:
@@ -35,7 +35,7 @@ class FleetHead:
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
         self.gpus._monitor.sweep()
-        self.nodes.look()
+        self.nodes.refresh()
         self.gpus.check_freshness()
 
     def state(self, name: str = "gpu2") -> NodeStatus:

@@ -6,10 +6,10 @@ from api.nodes.head import FakeHead, HeadRejected, HeadUnreachable
 def test_fake_records_reports_and_gives_the_set_answer():
     head = FakeHead()
     head.answer = {"time": 1.0}
-    assert head.tell("gpu2", b"{}", 1) == {"time": 1.0}
+    assert head.send_report("gpu2", b"{}", 1) == {"time": 1.0}
     head.answer = HeadUnreachable("away")
     with pytest.raises(HeadUnreachable):
-        head.tell("gpu2", b"[]", 1)
+        head.send_report("gpu2", b"[]", 1)
     assert head.reports == [b"{}", b"[]"]
     head.close()
 

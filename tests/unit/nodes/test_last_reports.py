@@ -51,7 +51,7 @@ def test_restarted_head_offers_no_gpu_of_a_node_before_its_report(head: FleetHea
     head.receive()
     again = FleetHead(database, FakeClock(head.clock.now() + timedelta(seconds=jump)))
     assert (again.state(), again.gpus.get_available_gpus().total_available) == (NodeStatus.UNKNOWN, 0)
-    assert again.nodes.get("gpu2").reason == "it has not been heard since this server started"
+    assert again.nodes.get("gpu2").reason == "it has not reported since this server started"
     again.pass_time(2)
     assert again.state() is NodeStatus.UNKNOWN
     assert again.receive() is NodeStatus.UP
@@ -100,7 +100,7 @@ def test_older_report_of_another_head_is_ignored(head: FleetHead, database: Data
     head.clock.advance(5)
     # The older report comes late, to the head without the newer one.
     other.receive("gpu2", 1, sequence=6)
-    head.nodes.look()
+    head.nodes.refresh()
     head.gpus.check_freshness()
     assert head.gpus.get_available_gpus().total_available == 2
     other.gpus.stop_monitoring()

@@ -30,7 +30,7 @@ class Node:
     def receipt(self, **changes: Any) -> dict[str, Any]:
         return {"time": self.clock.now().timestamp(), "held": [], "drain": None, "warnings": [], **changes}
 
-    def tell(self) -> dict[str, Any]:
+    def send_report(self) -> dict[str, Any]:
         self.gpus._monitor.sweep()
         self.reporter.send_report()
         return self.last()
@@ -48,7 +48,7 @@ def node() -> Iterator[Node]:
 
 
 def test_report_has_the_gpus(node: Node):
-    result = node.tell()
+    result = node.send_report()
     assert [gpu["identity"]["uuid"] for gpu in result["gpus"]] == [node.source.identities[0].uuid]
     assert (result["place"]["host"], result["leaves"], node.reporter.problem) == ("box1", False, None)
 
@@ -64,40 +64,40 @@ def test_report_has_the_gpus(node: Node):
 )
 def test_failed_report_is_a_problem_until_the_next_success(node: Node, answer: Any, words: str):
     node.head.answer = answer
-    node.tell()
+    node.send_report()
     assert words in (node.reporter.problem or "")
     node.head.answer = node.receipt()
-    node.tell()
+    node.send_report()
     assert node.reporter.problem is None
 
 
 def test_xid_error_is_reported_until_the_head_has_it(node: Node):
-    node.tell()
+    node.send_report()
     node.source.xids = [XidEvent(node.source.identities[0].uuid, 79)]
     node.gpus.read_xids()
     node.head.answer = HeadUnreachable("away")
-    assert len(node.tell()["xids"]) == 1
+    assert len(node.send_report()["xids"]) == 1
     node.head.answer = node.receipt()
-    assert len(node.tell()["xids"]) == 1
-    assert node.tell()["xids"] == []
+    assert len(node.send_report()["xids"]) == 1
+    assert node.send_report()["xids"] == []
 
 
 def test_clock_offset_is_sent_with_the_next_report(node: Node):
     node.head.answer = node.receipt(time=node.clock.now().timestamp() - 90)
-    assert node.tell()["clock_offset"] is None
-    assert node.tell()["clock_offset"] == 90
+    assert node.send_report()["clock_offset"] is None
+    assert node.send_report()["clock_offset"] == 90
 
 
 def test_receipt_has_holders_and_drain(node: Node):
     uuid = node.source.identities[0].uuid
     held = {"task_id": "train_1", "task_type": "training", "gpu_uuids": [uuid], "started_at": NOW.isoformat()}
     node.head.answer = node.receipt(held=[held])
-    node.tell()
-    node.tell()
+    node.send_report()
+    node.send_report()
     assert node.gpus.state.gpus[0].judgement.status == "training"
     node.head.answer = node.receipt(drain={"since": NOW.isoformat(), "reason": "fans", "by": "ann"})
-    node.tell()
-    node.tell()
+    node.send_report()
+    node.send_report()
     assert node.gpus.state.gpus[0].judgement.reason == "its node is drained: fans (ann)"
 
 
@@ -134,7 +134,7 @@ def test_rejected_report_is_not_sent_to_other_heads():
 
 
 def test_stopped_node_announces_its_end(node: Node):
-    node.tell()
+    node.send_report()
     node.reporter.stop()
     assert node.last()["leaves"] is True
     assert EventType.NODE not in {event.type for event in node.gpus._events.list()}

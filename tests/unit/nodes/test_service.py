@@ -349,7 +349,7 @@ def test_two_heads_on_two_machines_warn_of_each_others_gpus(database: Database, 
         heads.append((NodeService(FleetStore(database), gpus, clock, at(HEAD, machine=name), name), gpus))
     for _ in range(4):
         for nodes, _gpus in heads:
-            nodes.look()
+            nodes.refresh()
         clock.advance(5)
     text = [[warning.params["count"] for warning in _codes(nodes)] for nodes, _ in heads]
     for _, gpus in heads:

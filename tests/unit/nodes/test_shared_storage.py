@@ -26,7 +26,7 @@ class FakeProber:
     is_started: bool = False
     hangs: bool = False
 
-    def look_for(self, file: str) -> None:
+    def watch_file(self, file: str) -> None:
         self.wanted.add(file)
 
     def forget(self, file: str) -> None:

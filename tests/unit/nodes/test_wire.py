@@ -30,7 +30,7 @@ def test_age_of_a_reading_counts_from_the_arrival_of_the_report():
     old = replace(reading(0), read_monotonic=MONOTONIC - 7)
     part = take_report("gpu2", read_report(report(old), "gpu2"), 1000.0, NOW)
     (gpu,) = part.snapshot.gpus
-    assert (part.heard, gpu.read_monotonic) == (1000.0, 993.0)
+    assert (part.reported_at, gpu.read_monotonic) == (1000.0, 993.0)
     assert (NOW - gpu.read_at).total_seconds() == 7
 
 

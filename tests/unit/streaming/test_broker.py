@@ -330,7 +330,7 @@ ANN = ReadScope("ann", sees_all=False)
 
 def test_subscriber_of_all_tasks_gets_only_visible_ones():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe([Topic.TASK, Topic.SYSTEM], sight=ANN) as ann, broker.subscribe([Topic.TASK]) as every:
+        with broker.subscribe([Topic.TASK, Topic.SYSTEM], scope=ANN) as ann, broker.subscribe([Topic.TASK]) as every:
             for owner in ("ann", "bob", None):
                 broker.publish(replace(status(), owner=owner))
             broker.publish(system())

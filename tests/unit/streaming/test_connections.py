@@ -10,7 +10,7 @@ import pytest
 from api.domain.access import Credential, Principal
 from api.errors import Invalid, KeyRevoked, TooManyStreams, Unavailable
 from api.streaming import connections
-from api.streaming.addresses import Asked, LiveRoute, LiveRoutes, Transport
+from api.streaming.addresses import LiveRoute, LiveRoutes, StreamRequest, Transport
 from api.streaming.admission import Admission
 from api.streaming.broker import Broker
 from api.streaming.connections import StreamServer
@@ -26,11 +26,11 @@ class Opened:
     """A stream of one frame, and its requests."""
 
     def __init__(self) -> None:
-        self.requests: list[Asked] = []
+        self.requests: list[StreamRequest] = []
         self.error: Exception | None = None
 
     @asynccontextmanager
-    async def open(self, request: Asked) -> AsyncIterator[Frames]:
+    async def open(self, request: StreamRequest) -> AsyncIterator[Frames]:
         self.requests.append(request)
         if isinstance(self.error, Invalid):
             raise self.error

@@ -45,7 +45,7 @@ def test_stream_with_access_continues(permits: Permits, ended: Ended):
     async def scene() -> None:
         with permits.hold(ANN) as anns, permits.hold(BOB) as bobs:
             ended.principals.add("bob")
-            permits.look_again()
+            permits.recheck()
             await bobs
             assert not anns.done()
 
@@ -56,8 +56,8 @@ def test_last_frame_has_the_reason(permits: Permits, ended: Ended):
     async def scene() -> None:
         with permits.hold(ANN) as last_frame:
             ended.principals.add("ann")
-            permits.look_again()
-            permits.look_again()
+            permits.recheck()
+            permits.recheck()
             frame = await last_frame
             assert orjson.loads(frame.json)["data"] == {"reason": "access_ended", "code": "key_revoked"}
 
@@ -68,7 +68,7 @@ def test_any_thread_may_request_a_check(permits: Permits, ended: Ended):
     async def scene() -> None:
         with permits.hold(ANN) as last_frame:
             ended.principals.add("ann")
-            threading.Thread(target=permits.look_again).start()
+            threading.Thread(target=permits.recheck).start()
             await last_frame
 
     play(permits, scene())
@@ -94,10 +94,10 @@ def test_ended_streams_are_forgotten(permits: Permits):
 
 
 def test_check_before_and_after_the_loop_does_nothing(permits: Permits):
-    permits.look_again()
+    permits.recheck()
 
     async def scene() -> None:
         pass
 
     play(permits, scene())
-    permits.look_again()
+    permits.recheck()

@@ -79,12 +79,12 @@ def test_message_is_encoded_once_with_an_id_of_boot_and_number():
     assert (made.frame().id, made.snapshot_frame().id) == ("boot-7", "3")
 
 
-def test_each_sight_has_its_own_bytes_encoded_once():
+def test_each_scope_has_its_own_bytes_encoded_once():
     made: list[ReadScope] = []
 
-    def show(sight: ReadScope) -> bytes:
-        made.append(sight)
-        return b'{"for":"%b"}' % (sight.owner or "").encode()
+    def show(scope: ReadScope) -> bytes:
+        made.append(scope)
+        return b'{"for":"%b"}' % (scope.owner or "").encode()
 
     ann, bob = (ReadScope(name, sees_all=False) for name in ("ann", "bob"))
     published = Published(1, replace(snapshot(), show=show), "boot")

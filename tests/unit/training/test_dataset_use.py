@@ -10,7 +10,7 @@ PLAN = TrainingPlan("toy", "toy", 1, files={"dataset.toml": 'path = "/view"'}, c
 
 def test_request_without_named_datasets_is_unchanged():
     used = NoDatasets().use(REQUEST, "t")
-    assert (used.kept, used.given) == (REQUEST, REQUEST)
+    assert (used.stored, used.given) == (REQUEST, REQUEST)
     assert used.finish(PLAN) is PLAN
     assert used.point([Finding("/a", "b")]) == (Finding("/a", "b"),)
 
@@ -35,5 +35,5 @@ def test_findings_about_a_directory_point_to_its_dataset():
 
 def test_unresolved_dataset_has_no_other_findings():
     used = UsedDatasets(REQUEST, REQUEST, mistakes=(Finding("/dataset/directories/1/dataset", "none"),))
-    said = [Finding("/dataset/directories/1/path", "missing"), Finding("/dataset/directories/10/path", "missing")]
-    assert used.point(said) == (said[1],)
+    output = [Finding("/dataset/directories/1/path", "missing"), Finding("/dataset/directories/10/path", "missing")]
+    assert used.point(output) == (output[1],)

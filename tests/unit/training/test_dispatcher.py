@@ -66,7 +66,9 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", places=SlotLimits(2))
+    queue = Dispatcher(
+        tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", slot_limits=SlotLimits(2)
+    )
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()

@@ -40,9 +40,9 @@ def test_hanging_hosts_block_no_other_host_up_to_twice_the_limit():
     addresses = {str(number): f"https://{number}.example/w" for number in range(9)}
     [_, room] = open_slots(RunningTasks(), addresses, RULES)
     for number in range(6):
-        asks = download(str(number))
-        assert room.why_full(asks) is None
-        room.take(asks)
+        headers = download(str(number))
+        assert room.why_full(headers) is None
+        room.take(headers)
     assert room.why_full(download("6")).said.params == {"running": 6, "limit": 3}
 
 

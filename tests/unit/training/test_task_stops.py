@@ -15,13 +15,13 @@ def stops(machine: TrainingMachine) -> TaskStops:
 
 def test_queued_task_without_gpus_stops_immediately(machine: TrainingMachine, stops: TaskStops):
     machine.put_errand()
-    assert stops.ask("e", force=False, timeout_seconds=None, actor="ann") is None
+    assert stops.request_stop("e", force=False, timeout_seconds=None, actor="ann") is None
     assert machine.status("e") is TaskStatus.STOPPED
 
 
 def test_running_task_without_gpus_gets_a_stop_order(machine: TrainingMachine, stops: TaskStops):
     machine.run_errand()
-    stops.ask("e", force=True, timeout_seconds=None, actor="ann")
+    stops.request_stop("e", force=True, timeout_seconds=None, actor="ann")
     machine.train()
     stop = machine.task("e").stop
     assert machine.status("e") is TaskStatus.STOPPING
@@ -34,4 +34,4 @@ def test_finished_task_cannot_be_stopped(machine: TrainingMachine, stops: TaskSt
     machine.run_errand()
     machine.end("e")
     with pytest.raises(TaskNotStoppable):
-        stops.ask("e", force=False, timeout_seconds=None, actor="ann")
+        stops.request_stop("e", force=False, timeout_seconds=None, actor="ann")

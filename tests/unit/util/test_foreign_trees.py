@@ -74,10 +74,10 @@ def test_removing_a_tree_keeps_the_targets_of_its_links(tree: Path):
 @each_plant
 def test_any_kind_of_entry_is_removed_by_its_name(tmp_path: Path, plant: Plant):
     plant(tmp_path / "tree")
-    kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
+    stored = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
     remove_tree(str(tmp_path / "tree"), levels=0)
     assert not (tmp_path / "tree").is_symlink()
-    assert {path: path.read_bytes() for path in kept} == kept
+    assert {path: path.read_bytes() for path in stored} == stored
 
 
 def test_removing_a_missing_tree_does_nothing(tmp_path: Path):

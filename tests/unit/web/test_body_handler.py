@@ -20,8 +20,8 @@ def request(**headers: str) -> BodyRequest:
     [({}, 0, False), ({"content_length": "5"}, 5, True), ({"transfer_encoding": "chunked"}, None, True)],
 )
 def test_body_is_announced_by_length_or_chunked(headers: dict[str, str], announced: int | None, has_body: bool):
-    asked = request(**headers)
-    assert (asked.announced, asked.has_body) == (announced, has_body)
+    parsed = request(**headers)
+    assert (parsed.announced, parsed.has_body) == (announced, has_body)
 
 
 def test_content_type_has_no_parameters():

@@ -32,5 +32,5 @@ def test_preflight_lists_allowed_methods_headers_and_the_cache_time():
 
 
 def test_public_page_may_call_a_local_machine_if_it_requests_so():
-    asked = {b"access-control-request-private-network": b"true"}
-    assert dict(preflight_headers(asked))[b"access-control-allow-private-network"] == b"true"
+    preflight = {b"access-control-request-private-network": b"true"}
+    assert dict(preflight_headers(preflight))[b"access-control-allow-private-network"] == b"true"

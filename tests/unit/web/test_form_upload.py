@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from api.errors import MalformedRequest, TooLarge
-from api.util.stored_form import FORM, SAID, StoredForm
+from api.util.stored_form import DIGEST, FORM, StoredForm
 from api.web.body_handler import BodyRequest
 from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.form_upload import FormFile, FormUpload
@@ -64,7 +64,7 @@ def test_form_is_left_for_the_route_and_its_unused_file_is_discarded():
     uploads = OneUpload()
     state = take(uploads, BODY)
     assert state[FORM] == StoredForm("one", {}, "video", "x.png", 5)
-    assert len(state[SAID]) == 32
+    assert len(state[DIGEST]) == 32
     assert (uploads.written, uploads.said) == (b"bytes", ["closed True", "discarded one"])
 
 

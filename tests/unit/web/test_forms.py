@@ -11,8 +11,8 @@ TYPE = b"multipart/form-data; boundary=XXX"
 
 
 def part(name: str, content: bytes, filename: str | None = None) -> bytes:
-    told = f'; filename="{filename}"' if filename is not None else ""
-    return f'--XXX\r\nContent-Disposition: form-data; name="{name}"{told}\r\n\r\n'.encode() + content + b"\r\n"
+    result = f'; filename="{filename}"' if filename is not None else ""
+    return f'--XXX\r\nContent-Disposition: form-data; name="{name}"{result}\r\n\r\n'.encode() + content + b"\r\n"
 
 
 def read(body: bytes, size: int = 10**9, content_type: bytes = TYPE) -> tuple[FormReader, bytes]:

@@ -138,8 +138,8 @@ def test_ended_key_causes_no_reload(gate: Gate, ring: FakeRing):
 
 def test_hundred_concurrent_wrong_keys_cause_one_reload(gate: Gate, ring: FakeRing):
     async def ask() -> None:
-        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))) for _ in range(100)]
-        await asyncio.gather(*asked)
+        requests = [gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))) for _ in range(100)]
+        await asyncio.gather(*requests)
 
     asyncio.run(ask())
     assert ring.looks == 1

@@ -1,8 +1,8 @@
 from api.web.response_cache import ANSWER_BYTES, ANSWERS, TOTAL_BYTES, CachedResponse, ResponseCache
 
 
-def answer(size: int = 1, asked_at: float = 0.0) -> CachedResponse:
-    return CachedResponse(b"x" * size, asked_at)
+def answer(size: int = 1, requested_at: float = 0.0) -> CachedResponse:
+    return CachedResponse(b"x" * size, requested_at)
 
 
 def test_last_response_of_an_address_is_cached():
@@ -21,9 +21,9 @@ def test_change_empties_the_cache():
 
 def test_response_that_began_before_a_change_is_not_cached():
     known = ResponseCache()
-    begun = known.changes
+    changes_before = known.changes
     known.forget_all()
-    known.keep("/a", answer(), begun)
+    known.keep("/a", answer(), changes_before)
     assert known.get("/a") is None
 
 

@@ -11,7 +11,7 @@ def reference(name: str) -> dict[str, Any]:
 
 def document(**schemas: Any) -> dict[str, Any]:
     operation = {
-        "requestBody": reference("Asked"),
+        "requestBody": reference("Requested"),
         "responses": {"200": reference("Sent"), "404": reference("Failure")},
     }
     return {"components": {"schemas": schemas}, "paths": {"/a": {"get": operation}}}
@@ -23,11 +23,11 @@ def shape(*nested: str) -> dict[str, Any]:
 
 
 def test_fields_used_only_by_responses_are_required():
-    told = document(Asked=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape())
-    require_response_fields(told)
-    schemas = told["components"]["schemas"]
+    result = document(Requested=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape())
+    require_response_fields(result)
+    schemas = result["components"]["schemas"]
     assert {name: schema.get("required") for name, schema in schemas.items()} == {
-        "Asked": None,
+        "Requested": None,
         "Sent": ["plain", "in_Part", "in_Both"],
         "Part": ["plain"],
         "Both": None,
@@ -38,6 +38,6 @@ def test_fields_used_only_by_responses_are_required():
 
 
 def test_recursive_types_terminate():
-    told = document(Asked=shape(), Sent=shape("Sent"), Failure=shape())
-    require_response_fields(told)
-    assert told["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]
+    result = document(Requested=shape(), Sent=shape("Sent"), Failure=shape())
+    require_response_fields(result)
+    assert result["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]

@@ -44,7 +44,7 @@ def test_size_must_be_a_number_of_bytes(text: str | None):
 
 def test_offset_and_length_are_in_headers():
     view = UploadView("x", UploadStatus.RECEIVING, None, None, None, None, 5, None, None, None, None, NOW, NOW, NOW)
-    told = progress_headers(view)
-    assert told["Upload-Offset"] == "5"
-    assert told["Upload-Expires"] == "Thu, 01 Jan 2026 00:00:00 GMT"
-    assert "Upload-Length" not in told
+    result = progress_headers(view)
+    assert result["Upload-Offset"] == "5"
+    assert result["Upload-Expires"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+    assert "Upload-Length" not in result

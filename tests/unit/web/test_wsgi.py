@@ -11,8 +11,8 @@ from api.web.wsgi import FlaskRunner, WSGIResponse
 from tests.api.client import scope
 
 
-def ask(app: Any, body: bytes = b"", **changes: Any) -> WSGIResponse:
-    return asyncio.run(FlaskRunner(app, 1).ask(scope("http", "/there", **changes), body))
+def call(app: Any, body: bytes = b"", **changes: Any) -> WSGIResponse:
+    return asyncio.run(FlaskRunner(app, 1).call(scope("http", "/there", **changes), body))
 
 
 def test_response_is_complete_when_it_leaves_the_thread():
@@ -29,7 +29,7 @@ def test_response_is_complete_when_it_leaves_the_thread():
         start("200 OK", [("X-Is", " there ")])
         return Parts()
 
-    answer = ask(app)
+    answer = call(app)
     assert (answer.status, answer.headers, answer.body) == (200, [(b"x-is", b"there")], b"one" * 100)
     assert [name[:4] for name in closed] == ["WSGI"]
 
@@ -39,7 +39,7 @@ def test_application_reads_the_body_without_waiting():
         start("201 CREATED", [])
         return [environ["wsgi.input"].read(2), environ["wsgi.input"].read()]
 
-    assert ask(app, b"a body").body == b"a body"
+    assert call(app, b"a body").body == b"a body"
 
 
 def test_exception_of_the_application_is_raised():
@@ -47,7 +47,7 @@ def test_exception_of_the_application_is_raised():
         raise LookupError("gone")
 
     with pytest.raises(LookupError, match="gone"):
-        ask(app)
+        call(app)
 
 
 def test_headers_with_underscores_are_removed():
@@ -55,5 +55,5 @@ def test_headers_with_underscores_are_removed():
         start("200 OK", [])
         return [environ.get("HTTP_IDEMPOTENCY_KEY", "none").encode()]
 
-    assert ask(app, headers=[(b"idempotency_key", b"x")]).body == b"none"
-    assert ask(app, headers=[(b"idempotency-key", b"y")]).body == b"y"
+    assert call(app, headers=[(b"idempotency_key", b"x")]).body == b"none"
+    assert call(app, headers=[(b"idempotency-key", b"y")]).body == b"y"

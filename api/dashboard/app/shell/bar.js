@@ -31,7 +31,7 @@ export function bar(app) {
   );
   const alerts = bell(app);
   const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
-  const words = language === "zh" ? "EN" : "中文";
+  const caption = language === "zh" ? "EN" : "中文";
   const element = h(
     "header",
     { class: "bar" },
@@ -56,7 +56,7 @@ export function bar(app) {
           title: t("language"),
           on: { click: switchLanguage },
         },
-        words,
+        caption,
       ),
       theme,
       h(
@@ -117,16 +117,16 @@ function showTheme(button) {
 
 /** @param {import("../main.js").App} app */
 function connectionSign(app) {
-  const words = h("span", { class: "words" });
+  const caption = h("span", { class: "words" });
   const element = h(
     "span",
     { class: "connection", role: "status", "aria-live": "polite" },
     h("span", { class: "dot" }),
-    words,
+    caption,
   );
   connection.watch(({ state }) => {
     setAttribute(element, "data-state", state);
-    setText(words, t(`connection.${state}`));
+    setText(caption, t(`connection.${state}`));
     element.title = t(`connection.${state}.title`);
   });
   element.addEventListener("click", () => app.stream.retry());

@@ -39,14 +39,14 @@ export function bell(app) {
 
   firing.watch((what) => {
     const { count: loud, gravest: worst } = what ? loudOf(what) : { count: 0, gravest: null };
-    const words = bellText(what !== null, worst, loud);
+    const label = bellText(what !== null, worst, loud);
     chip.element.hidden = !worst;
     button.classList.toggle("unknown", !what);
     if (worst) chip.update(worst, count(loud));
-    button.title = words;
-    button.setAttribute("aria-label", words);
+    button.title = label;
+    button.setAttribute("aria-label", label);
     // No announcement if there is no alert from the beginning.
-    if (worst || news.textContent) setText(news, words);
+    if (worst || news.textContent) setText(news, label);
   });
   access.watch(() => {
     button.hidden = !canSeeAlerts();

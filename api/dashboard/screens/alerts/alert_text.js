@@ -23,8 +23,10 @@ export function translateRule(rule) {
 /** Sentences for the end of alerts whose rule has none. @type {[english: string, chinese: string][]} */
 const ENDINGS = [
   ["it is over", "已结束"],
-  ["what it was about no longer exists", "对象已不存在"],
+  ["its target no longer exists", "对象已不存在"],
   ["its rule was deleted or switched off", "规则已删除或停用"],
+  // Alerts that ended under an earlier version of the service have this text.
+  ["what it was about no longer exists", "对象已不存在"],
   ["{task} is no longer running", "{task} 已不在运行"],
 ];
 
@@ -33,7 +35,7 @@ export function translateEnd(alert) {
   const end = alert.resolution ?? ENDINGS[0][0];
   const pairs = [...ENDINGS, ...(chinese[alert.rule_id]?.resolved ? [chinese[alert.rule_id].resolved] : [])];
   const text = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
-  const isPlain = ENDINGS.slice(0, 3).some(([english]) => english === end);
+  const isPlain = ENDINGS.slice(0, 4).some(([english]) => english === end);
   return isPlain ? `${translateAlert(alert).title}: ${text}` : text;
 }
 
@@ -54,7 +56,7 @@ export function translateAlert(alert) {
  * @param {string} sentence @param {string} template @param {string} other
  */
 export function refill(sentence, template, other) {
-  const places = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
+  const placeholders = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
   const pattern = template
     .split(/\{[\w:]+\}/)
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
@@ -63,7 +65,7 @@ export function refill(sentence, template, other) {
   const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
   const values = new Map(
-    places.map(([name, unit], i) => [name, unit ? durationInChinese(found[i + 1]) : inChinese(found[i + 1])]),
+    placeholders.map(([name, unit], i) => [name, unit ? durationInChinese(found[i + 1]) : inChinese(found[i + 1])]),
   );
   return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
@@ -74,9 +76,9 @@ const CHINESE_WORDS = {
   "Try a smaller batch or resolution, or a higher blocks_to_swap.": "请减小批次或分辨率，或提高 blocks_to_swap。",
 };
 
-/** Translates words within a sentence. @param {string} words */
-const inChinese = (words) => CHINESE_WORDS[words] ?? words.replace(/^ at step (\d+)$/, "（第 $1 步）");
+/** Translates text within a sentence. @param {string} text */
+const inChinese = (text) => CHINESE_WORDS[text] ?? text.replace(/^ at step (\d+)$/, "（第 $1 步）");
 
-/** Translates a duration. @param {string} words */
-const durationInChinese = (words) =>
-  words.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
+/** Translates a duration. @param {string} text */
+const durationInChinese = (text) =>
+  text.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");

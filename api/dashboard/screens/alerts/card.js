@@ -61,18 +61,18 @@ function draw(element, alert) {
 }
 
 /** @param {API.Alert} alert @returns {Child} */
-function since({ since: begun, resolved_at: ended }) {
-  const shown = time(begun);
-  if (ended) return [shown, " · ", duration((Date.parse(ended) - Date.parse(begun)) / 1000)];
-  return [shown, " · ", t("alert.for", { time: duration(ageOf(begun)) })];
+function since({ since: startedAt, resolved_at: ended }) {
+  const shown = time(startedAt);
+  if (ended) return [shown, " · ", duration((Date.parse(ended) - Date.parse(startedAt)) / 1000)];
+  return [shown, " · ", t("alert.for", { time: duration(ageOf(startedAt)) })];
 }
 
 /** Who acknowledged it, or why no notifications are sent. @param {API.Alert} alert @returns {Child} */
 function why({ acknowledged_by: by, acknowledged_until: until, muted_by: muted, state }) {
   if (state === "silenced" && muted) {
-    const words = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.covered");
+    const text = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.covered");
     const isAlert = !muted.startsWith("silence_");
-    return h("p", { class: "faint small" }, words, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
+    return h("p", { class: "faint small" }, text, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
   }
   if (!by) return null;
   return h(

@@ -157,7 +157,7 @@ function channelCard(denied, edit, refetch) {
     if (key === drawn) return;
     drawn = key;
     const kind = kindOf(channel.address);
-    const [tone, sign, words] = stateOf(channel);
+    const [tone, sign, textKey] = stateOf(channel);
     element.dataset.tone = tone;
     element.dataset.channel = channel.name;
     fill(
@@ -167,7 +167,7 @@ function channelCard(denied, edit, refetch) {
         {},
         h("span", { class: "kind-sign" }, icon(ADDRESS_KINDS[kind].sign)),
         h("h3", { class: "foreign grow" }, channel.name),
-        h("span", { class: "status chip", data: { tone } }, icon(sign), t(words)),
+        h("span", { class: "status chip", data: { tone } }, icon(sign), t(textKey)),
       ),
       h(
         "p",

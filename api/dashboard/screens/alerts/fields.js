@@ -21,7 +21,7 @@ export function checkField(id, label, checked) {
 
 /**
  * A select of durations, including the current one.
- * @param {string} id @param {readonly (number|null)[]} choices in seconds; null: never @param {number|null} chosen @param {{zero?: string, never?: string}} words
+ * @param {string} id @param {readonly (number|null)[]} choices in seconds; null: never @param {number|null} chosen @param {{zero?: string, never?: string}} labels
  */
 export function lastingField(id, choices, chosen, { zero, never }) {
   const all = choices.includes(chosen) ? choices : [...choices, chosen];

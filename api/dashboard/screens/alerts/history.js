@@ -70,13 +70,13 @@ export function historyPart(place) {
 /** @param {URLSearchParams} query @param {() => void} changed */
 function historyFilter(query, changed) {
   const changedSoon = soon(changed, TYPING_MS);
-  /** @param {string} name @param {WordKey} label @param {[value: string, words: string][]} choices */
+  /** @param {string} name @param {WordKey} label @param {[value: string, text: string][]} choices */
   const select = (name, label, choices) =>
     h(
       "select",
       { class: "input", "aria-label": t(label), on: { change: changed } },
       h("option", { value: "" }, t(label)),
-      choices.map(([value, words]) => h("option", { value, selected: query.get(name) === value }, words)),
+      choices.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text)),
     );
   const fields = {
     state: select(

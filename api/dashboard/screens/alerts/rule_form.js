@@ -124,7 +124,7 @@ export function ruleForm(metrics, rule, changed) {
     ),
   ];
   const hasThreshold = isBuiltin && rule?.value !== null;
-  const words = [
+  const textFields = [
     field(t("rule.summary"), summary, t("rule.summary.hint")),
     field(t("rule.remedy"), remedy),
     field(t("rule.link"), link),
@@ -142,7 +142,7 @@ export function ruleForm(metrics, rule, changed) {
       field(t("rule.severity"), severity),
       field(t("alert.labels"), labels),
     ),
-    isBuiltin ? null : words,
+    isBuiltin ? null : textFields,
     h(
       "details",
       {},

@@ -20,7 +20,7 @@ export function trainedView(name, reported) {
   const slider = h("div", { class: "frame-slider", hidden: true }, frame, position);
   const strip = h("div", { class: "frame-strip", hidden: true });
   scrollable(strip);
-  const words = h("p", { class: "small soft" });
+  const sizeText = h("p", { class: "small soft" });
   const problem = h("div");
   const place = h("div", { class: "trained-picture" }, picture);
   /** @type {AbortController} */
@@ -61,14 +61,14 @@ export function trainedView(name, reported) {
   function fail(error, signal) {
     if (signal.aborted) return;
     place.hidden = slider.hidden = strip.hidden = true;
-    words.textContent = "";
+    sizeText.textContent = "";
     reported(null);
     fill(problem, note("warn", h("p", { class: "foreign" }, refusalText(error))));
   }
 
   frame.addEventListener("input", drawFrame);
   return {
-    element: h("div", { class: "trained stack" }, place, slider, strip, words, problem),
+    element: h("div", { class: "trained stack" }, place, slider, strip, sizeText, problem),
     /** @param {API.Item} item @param {number|null} version null: the newest @param {import("./settings.js").Settings} settings */
     async show(item, version, settings) {
       request.abort();
@@ -86,7 +86,7 @@ export function trainedView(name, reported) {
         slider.hidden = strip.hidden = !isVideo || frames.length < 2;
         frame.max = String(frames.length - 1);
         frame.value = "0";
-        words.textContent = t("trained.size", { size: `${width} × ${height}` });
+        sizeText.textContent = t("trained.size", { size: `${width} × ${height}` });
         reported(recipe);
         const image = h("img", { alt: t("trained.strip") });
         fill(strip, image);

@@ -32,9 +32,9 @@ export function polledList(title, className, { ask, row, isActive, pauseMs, show
 
 /** @typedef {[tone: string, sign: import("../../ui/icons.js").IconName]} Look */
 
-/** @param {Look} look @param {string} words */
-export const lookChip = ([tone, sign], words) =>
-  h("span", { class: "status chip", data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), words);
+/** @param {Look} look @param {string} chipText */
+export const lookChip = ([tone, sign], chipText) =>
+  h("span", { class: "status chip", data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), chipText);
 
 /**
  * A button for an irreversible action; if denied, it shows why.

@@ -11,5 +11,5 @@ export function titled(text) {
   if (whole) return whole;
   const [pattern, form] = known.parts.find(([each]) => each.test(text)) ?? [];
   const found = pattern && form ? text.replace(pattern, form) : text;
-  return known.within.reduce((text, [each, words]) => text.replace(each, words), found);
+  return known.within.reduce((text, [each, replacement]) => text.replace(each, replacement), found);
 }

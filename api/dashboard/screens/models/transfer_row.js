@@ -67,8 +67,8 @@ export function transferRow({ kind, change, pendingAction }) {
   function showStatus(now, pending) {
     const [tone, sign] = pending ? ENDING : LOOKS[now.status];
     setAttribute(chip, "data-tone", tone);
-    const words = pending ? t(`download.${pending}.busy`) : labelFor("download", now.status);
-    fill(chip, icon(sign, sign === "spin" ? "spin" : ""), words);
+    const shown = pending ? t(`download.${pending}.busy`) : labelFor("download", now.status);
+    fill(chip, icon(sign, sign === "spin" ? "spin" : ""), shown);
     fill(result, now.status === "completed" && kind.resultOf?.(now));
     fill(
       problem,

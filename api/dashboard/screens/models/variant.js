@@ -126,8 +126,8 @@ const chip = (text, can) =>
 /** @param {API.Model} model */
 export function memoryChip({ min_vram_gb: least, recommended_vram_gb: good, vram_note: noteBox }) {
   const text = least ?? good;
-  const words = text == null ? t("vram.unknown") : t("vram.from", { gb: text });
-  return h("span", { class: "fact-chip", title: noteBox && titled(noteBox) }, icon("gpu"), words);
+  const caption = text == null ? t("vram.unknown") : t("vram.from", { gb: text });
+  return h("span", { class: "fact-chip", title: noteBox && titled(noteBox) }, icon("gpu"), caption);
 }
 
 /** @param {API.Component[]} components @returns {HTMLElement} */

@@ -135,10 +135,10 @@ function row(labels, isCluster, changed) {
   const stateBox = h("div", {});
   const cells = labels.map(({ label }) => h("td", { data: { label } }));
   const [name, state, ...others] = cells;
-  const [slurm, [gpus, tasks, heard, version, where, actions]] = isCluster
+  const [slurm, [gpus, tasks, reported, version, where, actions]] = isCluster
     ? [others[0], others.slice(1)]
     : [null, others];
-  for (const cell of [gpus, heard, version]) cell.classList.add("nowrap");
+  for (const cell of [gpus, reported, version]) cell.classList.add("nowrap");
   where.classList.add("foreign");
   state.append(chip.element, stateBox);
   return {
@@ -154,7 +154,7 @@ function row(labels, isCluster, changed) {
       if (slurm) put(slurm, slurmOf(node.slurm));
       setText(gpus, t("node.free", { free: node.gpus.available, all: node.gpus.total }));
       put(tasks, tasksOf(node, nodes));
-      put(heard, lastReport(node));
+      put(reported, lastReport(node));
       setText(version, node.version ?? UNKNOWN);
       setText(where, node.host ?? UNKNOWN);
       put(actions, actionButtons(node, changed));
@@ -181,7 +181,7 @@ function stateDetails(node) {
   return [
     node.reason && h("p", { class: "soft small foreign" }, prose(translate(node.reason, node.reason_code))),
     // Problems of a machine that is up must be visible among many machines.
-    problems.map((words) => words && h("p", { class: "warn small foreign" }, prose(words))),
+    problems.map((message) => message && h("p", { class: "warn small foreign" }, prose(message))),
   ];
 }
 

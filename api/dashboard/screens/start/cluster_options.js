@@ -35,7 +35,7 @@ export function clusterOptions() {
   const wrong = h("ul", { class: "findings" });
   const element = h(
     "fieldset",
-    { class: "field cluster-wishes", hidden: true },
+    { class: "field cluster-options", hidden: true },
     h("legend", { class: "label" }, t("slurm")),
     h(
       "div",

@@ -86,10 +86,10 @@ export function trainerFiles(changed) {
     /** Findings for masked secrets, which would reach the trainer as literal values. */
     masked() {
       const same = asItCame();
-      const places = same
+      const maskedAt = same
         ? masksIn(same.config, "/config")
         : pointersOf(config.value, MASK).map((pointer) => `/config_toml${pointer}`);
-      return places.map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
+      return maskedAt.map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
     },
   };
 }

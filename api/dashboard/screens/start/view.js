@@ -229,14 +229,14 @@ export function open(_app, place) {
   /** The form stays open: the next step is a training with the cache. */
   const cacheAhead = () => send(api.cache, t("start.cached"), true);
 
-  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether the draft is kept */
-  async function send(by, words, stays = false) {
+  /** @param {typeof api.start} by @param {string} success @param {boolean} [stays] whether the draft is kept */
+  async function send(by, success, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
     startButton.disabled = cacheButton.disabled = true;
     try {
       const task = await by(request(), key);
       if (!stays) forget();
-      toast("ok", words);
+      toast("ok", success);
       go(taskAddress(task.task_id));
     } catch (error) {
       if (error instanceof Refused && error.errors.length) show(asFindings(error));
@@ -366,7 +366,7 @@ function asFindings(error) {
 
 /**
  * The initial state: a copy of a task, a dataset, or the stored draft.
- * @param {URLSearchParams} query @param {(initial: InitialState) => void} choose @param {(words: string) => void} say
+ * @param {URLSearchParams} query @param {(initial: InitialState) => void} choose @param {(success: string) => void} say
  */
 async function prefill(query, choose, say) {
   const [taskId, dataset] = [query.get("from"), query.get("dataset")];

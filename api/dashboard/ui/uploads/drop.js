@@ -5,11 +5,11 @@ import { icon } from "../icons.js";
 
 /**
  * Accepts drops anywhere in the window, or in an element. The returned function unsubscribes.
- * @param {() => string} words words what a drop would do
+ * @param {() => string} describe describes what a drop would do
  * @param {(transfer: DataTransfer) => void} dropped
- * @param {HTMLElement} [into] the element that shows the words
+ * @param {HTMLElement} [into] the element that shows the description
  */
-export function dropZone(words, dropped, into) {
+export function dropZone(describe, dropped, into) {
   const text = h("strong");
   const sign = h("div", { class: `drop-sign${into ? " within" : ""}`, hidden: true }, icon("down"), text);
   (into ?? document.body).append(sign);
@@ -18,7 +18,7 @@ export function dropZone(words, dropped, into) {
   let depth = 0;
   const show = (/** @type {boolean} */ isOver) => {
     sign.hidden = !isOver;
-    if (isOver) text.textContent = words();
+    if (isOver) text.textContent = describe();
     else depth = 0;
   };
   const ends = new AbortController();

@@ -15,7 +15,7 @@ const RATE_SECONDS = 5;
 
 /** @param {import("./uploads.js").Places} isMeant */
 export function uploadsPanel(isMeant) {
-  const words = h("p", { class: "grow small" });
+  const summary = h("p", { class: "grow small" });
   const bar = meter(t("upload.progress"));
   const problems = h("div");
   const hold = h("button", { class: "button small", on: { click: () => (uploads.value.isPaused ? goOn() : pause()) } });
@@ -29,7 +29,7 @@ export function uploadsPanel(isMeant) {
   const element = h(
     "section",
     { class: "panel uploads-panel", "aria-label": t("uploads"), hidden: true },
-    h("div", { class: "uploads-line" }, words, hold, again, end),
+    h("div", { class: "uploads-line" }, summary, hold, again, end),
     bar.element,
     problems,
   );
@@ -74,7 +74,7 @@ export function uploadsPanel(isMeant) {
         }),
       !isSending && processing > 0 && t("upload.processing", { n: count(processing) }),
     ];
-    setText(words, parts.filter(Boolean).join(" · "));
+    setText(summary, parts.filter(Boolean).join(" · "));
     bar.update(size ? (100 * sent) / size : 100, failed ? "bad" : isOver ? "ok" : isPaused ? "idle" : null);
     hold.hidden = !isSending;
     fill(hold, icon(isPaused ? "play" : "pause"), t(isPaused ? "upload.resume" : "upload.pause"));

@@ -34,7 +34,7 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
  * @property {State} state
  * @property {number} sent bytes
  * @property {string|null} uploadId
- * @property {string|null} problem in the service's words
+ * @property {string|null} problem the service's message about the problem
  * @property {API.Upload["result"]} result
  * @property {import("tus-js-client").Upload|null} upload
  */
@@ -74,7 +74,7 @@ export function addFiles(place, files, about = { dataset: place }) {
   const together = about.dataset && added.length > 1 ? { batch, batch_size: String(added.length) } : {};
   for (const { file, path } of added) {
     const metadata = { ...about, filename: path, ...together };
-    const begun = {
+    const initial = {
       state: /** @type {State} */ ("waiting"),
       sent: 0,
       uploadId: null,
@@ -82,7 +82,7 @@ export function addFiles(place, files, about = { dataset: place }) {
       upload: null,
       result: null,
     };
-    jobs.push({ place, path, file, batch, metadata, ...begun });
+    jobs.push({ place, path, file, batch, metadata, ...initial });
   }
   pump();
 }
@@ -229,7 +229,7 @@ function optionsOf(job) {
 }
 
 /** The metadata apart from the target, for uploads outside of datasets. @param {Record<string, string>} metadata */
-const otherMetadata = ({ dataset, ...words }) => (dataset ? "" : JSON.stringify(words));
+const otherMetadata = ({ dataset, ...others }) => (dataset ? "" : JSON.stringify(others));
 
 /** Whether a rejected upload may succeed later. Status 0: no response. @param {number} status 0: there was no answer */
 const isRetryable = (status) => status < 400 || status >= 500 || [409, 423, 429].includes(status);

@@ -40,8 +40,8 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
     server.stop()
 
 
-def send(url: str, notifier: AppriseNotifier = OPEN, **words: str) -> SendOutcome:
-    return notifier.send(message(**words), ChannelSecret(url), ChannelSettings())  # type: ignore[arg-type]
+def send(url: str, notifier: AppriseNotifier = OPEN, **summary_values: str) -> SendOutcome:
+    return notifier.send(message(**summary_values), ChannelSecret(url), ChannelSettings())  # type: ignore[arg-type]
 
 
 def test_mail_has_its_id_and_plain_text(mailbox: tuple[Mailbox, str]):

@@ -56,10 +56,10 @@ def test_trainer_is_started_in_its_control_group_and_the_supervisor_returns(
 def test_seen_processes_are_listed_for_the_next_supervisor(
     tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tree, "look", lambda _: None)
+    monkeypatch.setattr(Tree, "observe", lambda _: None)
     contained = Containment(str(tmp_path))
     tree.restore({me()})
-    contained.look(tree)
+    contained.observe(tree)
     assert me() in set(read_seen_processes(str(tmp_path)))
     again = Tree("a.1")
     Containment(str(tmp_path)).resume(again, None, is_same_boot=True)
@@ -72,17 +72,17 @@ def test_seen_processes_are_listed_for_the_next_supervisor(
 def test_search_for_new_processes_is_rate_limited(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(containment_module.time, "monotonic", lambda: now[0])
-    looks: list[float] = []
-    monkeypatch.setattr(Tree, "look", lambda _: looks.append(now[0]))
+    observations: list[float] = []
+    monkeypatch.setattr(Tree, "observe", lambda _: observations.append(now[0]))
     contained = Containment(str(tmp_path))
     for _ in range(4):
-        contained.look(tree)
+        contained.observe(tree)
         now[0] += BIRTH_SECONDS / 3.9
-    assert len(looks) == 2
+    assert len(observations) == 2
 
 
 def test_nothing_is_left_after_remove(tmp_path: Path, tree: Tree) -> None:
     contained = Containment(str(tmp_path))
-    contained.look(tree)
+    contained.observe(tree)
     contained.remove()
     assert list(tmp_path.iterdir()) == []

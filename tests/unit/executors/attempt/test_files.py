@@ -63,26 +63,26 @@ def test_exit_status_must_be_a_possible_wait_status(given: Any, expected: int | 
 
 
 def test_disk_errors_are_retried_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, asked = [0.0], []
+    now, requests = [0.0], []
     monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(files.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
     def look(error: OSError, times: int) -> str:
-        asked.append(1)
-        if len(asked) <= times:
+        requests.append(1)
+        if len(requests) <= times:
             raise error
         return "there"
 
     assert retry_disk_errors(lambda: look(OSError(errno.EIO, "Input/output error"), 3)) == "there"
-    assert len(asked) == 4
-    asked.clear()
+    assert len(requests) == 4
+    requests.clear()
     with pytest.raises(FileNotFoundError):
         retry_disk_errors(lambda: look(FileNotFoundError(errno.ENOENT, "not there"), 9))
-    assert len(asked) == 1
-    asked.clear()
+    assert len(requests) == 1
+    requests.clear()
     with pytest.raises(OSError, match="Input/output"):
         retry_disk_errors(lambda: look(OSError(errno.EIO, "Input/output error"), 10**6))
-    assert 40 < len(asked) < 60
+    assert 40 < len(requests) < 60
 
 
 def test_kernel_file_is_read_completely() -> None:

@@ -22,7 +22,7 @@ Answer = tuple[int, bytes]
 
 class Server:
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.requests: list[tuple[str, str, str | None]] = []
         self.answer: Callable[[str], Answer] = lambda _: (200, b'{"jobs": []}')
         server = self
 
@@ -32,7 +32,7 @@ class Server:
 
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                server.asked.append((self.command, self.path, self.headers.get("X-SLURM-USER-TOKEN")))
+                server.requests.append((self.command, self.path, self.headers.get("X-SLURM-USER-TOKEN")))
                 is_known = self.path == "/openapi/v3"
                 status, body = (200, json.dumps({"paths": PATHS}).encode()) if is_known else server.answer(self.path)
                 self.send_response(status)
@@ -81,7 +81,7 @@ def client(server: Server, token: Path) -> Iterator[SlurmClient]:
 def test_newest_described_parser_is_used(client: SlurmClient, server: Server) -> None:
     assert client.jobs() == ()
     assert client.jobs() == ()
-    assert [path for _, path, _ in server.asked] == ["/openapi/v3", *["/slurm/v0.0.42/jobs/?flags=DETAIL"] * 2]
+    assert [path for _, path, _ in server.requests] == ["/openapi/v3", *["/slurm/v0.0.42/jobs/?flags=DETAIL"] * 2]
 
 
 def test_slurmrestd_without_jobs_gets_a_remedy() -> None:
@@ -98,7 +98,7 @@ def test_token_is_read_again_when_its_file_changes(client: SlurmClient, server: 
     later.write_text("second")
     os.replace(later, token)
     client.jobs()
-    assert [given for _, _, given in server.asked] == ["first", "first", "second"]
+    assert [given for _, _, given in server.requests] == ["first", "first", "second"]
 
 
 def test_rejection_has_slurms_reason(client: SlurmClient, server: Server) -> None:
@@ -130,7 +130,7 @@ def test_unsupported_field_is_never_ignored_silently(client: SlurmClient, server
     server.answers({"job_id": 5, "warnings": [{"description": 'Ignoring unknown field "qos"'}]})
     with pytest.raises(SlurmRefused, match="qos"):
         client.submit("#!/bin/sh\n", {"qos": "x"})
-    assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
+    assert server.requests[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
 
 
 def test_cancelling_a_missing_job_succeeds(client: SlurmClient, server: Server) -> None:
@@ -144,7 +144,7 @@ def test_cancelling_a_missing_job_succeeds(client: SlurmClient, server: Server) 
 def test_jobs_are_cancelled_without_a_signal_so_every_process_ends(client: SlurmClient, server: Server) -> None:
     # A signal with FULL_JOB skips a child in its own session.
     client.cancel(5)
-    assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
+    assert server.requests[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"jobs"', b"[" * 100_000, b'{"jobs":' + b"9" * 5_000])
@@ -155,7 +155,7 @@ def test_invalid_answer_is_an_error(client: SlurmClient, server: Server, status:
         client.jobs()
 
 
-ASKED: dict[str, Callable[[SlurmClient], object]] = {
+REQUESTS: dict[str, Callable[[SlurmClient], object]] = {
     "jobs": SlurmClient.jobs,
     "states": SlurmClient.states,
     "job": lambda client: client.job(7),
@@ -164,14 +164,14 @@ ASKED: dict[str, Callable[[SlurmClient], object]] = {
 }
 
 
-@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("send_request", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.parametrize("answer", [{}, {"jobs": None, "nodes": {}, "partitions": "x"}, {"errors": ["no"], "jobs": []}])
 def test_answer_without_its_list_is_never_empty(
-    client: SlurmClient, server: Server, asked: Callable[[SlurmClient], object], answer: dict[str, object]
+    client: SlurmClient, server: Server, send_request: Callable[[SlurmClient], object], answer: dict[str, object]
 ) -> None:
     server.answers(answer)
     with pytest.raises((SlurmUnreachable, SlurmRefused)):
-        asked(client)
+        send_request(client)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def phase(executor: SlurmExecutor, ref: AttemptRef) -> Phase:
 
 def test_slurm_chooses_among_the_given_nodes(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
     assert executor.ahead.hand_over(request(ref))
-    assert cluster.asked[0]["excluded_nodes"] == ["n2"]
+    assert cluster.submitted[0]["excluded_nodes"] == ["n2"]
     assert executor.ahead.list() == {UID: EarlyJob(1, nodes=frozenset({"n1"}))}
     assert not cluster.all[1].is_held
 
@@ -154,11 +154,15 @@ def test_waiting_job_can_use_newly_free_nodes_and_keeps_its_position(
     assert executor.ahead.list() == {UID: EarlyJob(1, nodes=frozenset({"n1", "n2"}))}
 
 
-@pytest.mark.parametrize(("wishes", "excluded"), [(None, {"n2"}), (ClusterOptions(constraint="a|b"), set())])
+@pytest.mark.parametrize(("cluster_options", "excluded"), [(None, {"n2"}), (ClusterOptions(constraint="a|b"), set())])
 def test_waiting_job_is_restricted_to_the_claimed_node(
-    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, wishes: ClusterOptions | None, excluded: set[str]
+    executor: SlurmExecutor,
+    cluster: FakeCluster,
+    ref: AttemptRef,
+    cluster_options: ClusterOptions | None,
+    excluded: set[str],
 ):
     executor.ahead.hand_over(request(ref, "n2"))
-    executor.submit(replace(submission(ref), wishes=wishes))
+    executor.submit(replace(submission(ref), cluster_options=cluster_options))
     assert cluster.all[1].excluded == excluded
     assert len(cluster.all) == 1

@@ -246,7 +246,7 @@ def test_one_poll_serves_a_thousand_attempts(executor: SlurmExecutor, cluster: F
         (ref.directory / "slurm.json").write_text(json.dumps({"job_id": int(ref.directory.name)}))
     seen = executor.observe(refs)
     assert {each.phase for each in seen.values()} == {Phase.QUEUED}
-    assert cluster.looks == 1
+    assert cluster.polls == 1
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "NODE_FAIL"])

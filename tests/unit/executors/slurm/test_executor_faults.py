@@ -33,11 +33,11 @@ def test_attempt_on_a_node_without_the_storage_ends_immediately_and_excludes_the
     assert outcome is not None
     assert (outcome.reason, len(cluster.all)) == ("storage_unseen", 1)
     assert (outcome.error or "").startswith(f"n1 does not see {ref.directory} (Slurm's job 1 on n1 ended as FAILED)")
-    executor.look()
+    executor.poll()
     assert [(node.name, node.bar is not None) for node in executor.known_nodes()] == [("n1", True), ("n2", False)]
     elsewhere = replace(ref, uid="train_1.2", directory=ref.directory.parent / "2")
     executor.submit(replace(submission(elsewhere), node=None))
-    assert cluster.asked[-1]["excluded_nodes"] == ["n1"]
+    assert cluster.submitted[-1]["excluded_nodes"] == ["n1"]
 
 
 @pytest.mark.parametrize(("state", "is_over"), [("NODE_FAIL", False), ("FAILED", True)])
@@ -138,9 +138,9 @@ def test_stop_of_a_running_attempt_does_not_wait_for_an_unavailable_cluster(
     cluster.becomes(1, "RUNNING", nodes=("n1",))
     write_runner(ref)
     phase(executor, ref)
-    asked = cluster.looks
+    submitted = cluster.polls
     executor.stop(ref, StopOrder())
-    assert (cluster.looks, (ref.directory / "stop.json").exists()) == (asked, True)
+    assert (cluster.polls, (ref.directory / "stop.json").exists()) == (submitted, True)
     cluster.problem = OSError("gone")
     phase(executor, ref)
     executor.stop(ref, StopOrder(None, 0.0, 0.0))
@@ -152,7 +152,7 @@ def test_failing_job_list_hides_no_nodes_and_is_logged_once(
     executor: SlurmExecutor, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
 ):
     cluster.machines = [NodeReport("n1", "up", ("IDLE",), None, ("gpu",), (), 2, None, 0)]
-    executor.look()
+    executor.poll()
 
     def fail() -> list[Job]:
         raise OSError("too slow")
@@ -160,6 +160,6 @@ def test_failing_job_list_hides_no_nodes_and_is_logged_once(
     cluster.jobs = fail  # type: ignore[method-assign]
     for _ in range(3):
         executor._watch._listed_at = float("-inf")
-        executor.look()
+        executor.poll()
     assert [node.state for node in executor.known_nodes()] == ["up"]
     assert [record.message for record in caplog.records] == ["the jobs of the cluster cannot be listed"]

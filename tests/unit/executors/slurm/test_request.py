@@ -27,7 +27,7 @@ def test_trainers_secrets_are_not_sent_to_slurm() -> None:
 
 
 def test_all_engine_options_are_sent() -> None:
-    job = describe(node="n1", wishes=ClusterOptions("gpu", "h100", "team", "high", 90, 8, 4096))
+    job = describe(node="n1", cluster_options=ClusterOptions("gpu", "h100", "team", "high", 90, 8, 4096))
     assert (job["partition"], job["constraints"], job["account"], job["qos"]) == ("gpu", "h100", "team", "high")
     assert job["time_limit"] == {"set": True, "infinite": False, "number": 90}
     assert (job["cpus_per_tres"], job["memory_per_tres"]) == ("gres/gpu:8", "gres/gpu:4096")
@@ -56,7 +56,7 @@ def test_script_contains_no_user_options_and_no_unquoted_path(tmp_path: Path) ->
     assert (directory / "supervisor.log").read_text().strip() == ascii(str(directory))
     assert {path.name for path in tmp_path.iterdir()} == {"python", HOSTILE}
     # Options are not part of it: Slurm gets them as JSON values.
-    assert describe(wishes=ClusterOptions(HOSTILE, account=HOSTILE))["partition"] == HOSTILE
+    assert describe(cluster_options=ClusterOptions(HOSTILE, account=HOSTILE))["partition"] == HOSTILE
 
 
 def test_slurm_opens_no_file_in_an_unchecked_storage() -> None:

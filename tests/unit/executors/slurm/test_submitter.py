@@ -68,18 +68,18 @@ def test_slurm_is_not_called_again_immediately(
     for _ in range(3):
         with pytest.raises(EngineFull):
             executor.submit(submission(ref))
-    assert [job["name"] for job in cluster.asked] == [ref.uid, f"{ref.uid} room"]
+    assert [job["name"] for job in cluster.submitted] == [ref.uid, f"{ref.uid} room"]
 
 
 def test_oversized_job_is_rejected_permanently_and_leaves_no_test_job(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     cluster.refuses = reject_two_gpus
-    wishes = ClusterOptions(account="lab", qos="small", partition="gpu", time_limit=600, memory_per_gpu=64)
+    cluster_options = ClusterOptions(account="lab", qos="small", partition="gpu", time_limit=600, memory_per_gpu=64)
     with pytest.raises(EngineRejected, match="accounting/QOS policy"):
-        executor.submit(replace(submission(ref), gpu_uuids=("GPU-a", "GPU-b"), wishes=wishes))
+        executor.submit(replace(submission(ref), gpu_uuids=("GPU-a", "GPU-b"), cluster_options=cluster_options))
     assert {number for number, job in cluster.all.items() if not job.is_over} == {900}
-    offer = cluster.asked[-1]
+    offer = cluster.submitted[-1]
     assert [offer[name] for name in ("account", "qos", "partition")] == ["lab", "small", "gpu"]
     # Held, removed by Slurm itself at its deadline, and not recognisable as an attempt.
     assert (offer["hold"], offer["tres_per_node"], "memory_per_tres" in offer) == (True, "gres/gpu:1", False)
@@ -111,7 +111,7 @@ def test_other_rejections_are_unchanged(executor: SlurmExecutor, cluster: FakeCl
     cluster.refuses = lambda job: (2066, "Invalid qos specification")
     with pytest.raises(SlurmRefused, match="Invalid qos"):
         executor.submit(submission(ref))
-    assert len(cluster.asked) == 1
+    assert len(cluster.submitted) == 1
 
 
 def test_rejection_does_not_cause_a_new_job_list(
@@ -139,7 +139,7 @@ def test_latest_early_job_is_cancelled_for_an_attempt_with_gpus(
         submit_early(cluster, number, account="lab", qos="small")
     submit_early(cluster, 903, account="lab", qos="large")
     cluster.refuses = lambda job: (OVER_LIMIT, LIMIT) if cluster.all[902].is_pending else None
-    executor.submit(replace(submission(ref), wishes=ClusterOptions(account="lab", qos="small")))
+    executor.submit(replace(submission(ref), cluster_options=ClusterOptions(account="lab", qos="small")))
     assert {number for number, job in cluster.all.items() if not job.is_over} == {900, 901, 903, 904}
     assert phase(executor, ref) is Phase.QUEUED
 

@@ -95,13 +95,13 @@ def test_file_that_ends_two_children_is_damaged(
 
 def test_abandoned_request_says_nothing_about_its_file(tmp_path: Path):
     decoder = MediaDecoder(children=1)
-    clip, said = write_clip(tmp_path / "long.mkv", 4000, 25, (16, 16)), []
+    clip, output = write_clip(tmp_path / "long.mkv", 4000, 25, (16, 16)), []
 
     def look() -> None:
         try:
-            said.append(decoder.probe(clip).problem)
+            output.append(decoder.probe(clip).problem)
         except DecoderBusy as busy:
-            said.append(busy.code)
+            output.append(busy.code)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -109,7 +109,7 @@ def test_abandoned_request_says_nothing_about_its_file(tmp_path: Path):
         time.sleep(0.001)
     decoder.close()
     thread.join()
-    assert said in ([None], ["decoder_busy"])
+    assert output in ([None], ["decoder_busy"])
     assert decoder._living == set()
 
 
@@ -174,10 +174,10 @@ print(len(decoder._idle))
 decoder.close()
 """
     picture().save(tmp_path / "a.png")
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", script], check=False, cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert (said.stdout, said.stderr) == ("1\n", "")
+    assert (output.stdout, output.stderr) == ("1\n", "")
 
 
 def test_child_ends_with_its_service(tmp_path: Path):

@@ -24,8 +24,8 @@ def test_frames_are_truncated_as_in_the_trainers_reader(tmp_path: Path, name: st
 def test_damaged_packets_are_skipped(tmp_path: Path):
     path = write_clip(tmp_path / "a.avi", 30, codec="mjpeg", size=(64, 64))
     content = bytearray(path.read_bytes())
-    places = [i for i in range(len(content) - 4) if content[i : i + 4] == b"00dc"]
-    content[places[5] + 8 : places[5] + 400] = bytes(392)
+    locations = [i for i in range(len(content) - 4) if content[i : i + 4] == b"00dc"]
+    content[locations[5] + 8 : locations[5] + 400] = bytes(392)
     path.write_bytes(content)
     with av.open(str(path)) as container:
         assert 25 <= len(list(decode_frames(container))) <= 30

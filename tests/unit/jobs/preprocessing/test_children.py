@@ -18,23 +18,23 @@ ITEM = WorkItem("a.png", "a", 10, "k")
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> tuple[Path, Path]:
+def locations(tmp_path: Path) -> tuple[Path, Path]:
     (tmp_path / "sources").mkdir()
     (tmp_path / "made").mkdir()
     (tmp_path / "sources" / "a").write_bytes(picture())
     return tmp_path / "sources", tmp_path / "made"
 
 
-def work(places: tuple[Path, Path], is_stopping: bool = False, **more: Any) -> None:
-    sources, made = places
+def work(locations: tuple[Path, Path], is_stopping: bool = False, **more: Any) -> None:
+    sources, made = locations
     settings = MediaSettings(short_side=16)
     child = ItemChild(lambda item, tick: ItemWork(item, settings, sources, made, tick), made, **more)
     child.work_on(ITEM, lambda share: None, lambda: is_stopping)
 
 
-def test_child_writes_the_record(places: tuple[Path, Path]):
-    work(places)
-    assert read_record((places[1] / "k.json").read_bytes()).problem is None
+def test_child_writes_the_record(locations: tuple[Path, Path]):
+    work(locations)
+    assert read_record((locations[1] / "k.json").read_bytes()).problem is None
 
 
 def die(self: ItemWork) -> Record:
@@ -57,24 +57,24 @@ def swallow(self: ItemWork) -> Record:
 
 @pytest.mark.parametrize(("fault", "why"), [(die, "SIGKILL"), (hang, "no frame of it came"), (swallow, "more memory")])
 def test_failing_child_affects_its_item_only(
-    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, fault: object, why: str
+    locations: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, fault: object, why: str
 ):
     monkeypatch.setattr(ItemWork, "run", fault)
-    work(places, stall_seconds=0.6)
-    assert why in (read_record((places[1] / "k.json").read_bytes()).problem or "")
+    work(locations, stall_seconds=0.6)
+    assert why in (read_record((locations[1] / "k.json").read_bytes()).problem or "")
 
 
-def test_full_disk_ends_the_program(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+def test_full_disk_ends_the_program(locations: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ItemWork, "run", fill)
     with pytest.raises(JobFailed, match="disk space"):
-        work(places)
+        work(locations)
 
 
-def test_stopped_child_is_killed(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+def test_stopped_child_is_killed(locations: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ItemWork, "run", hang)
     with pytest.raises(StopRequested):
-        work(places, is_stopping=True)
-    assert not (places[1] / "k.json").exists()
+        work(locations, is_stopping=True)
+    assert not (locations[1] / "k.json").exists()
 
 
 def test_record_is_written_atomically(tmp_path: Path):

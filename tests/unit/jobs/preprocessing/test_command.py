@@ -91,9 +91,9 @@ def test_remaining_child_is_not_waited_for(tmp_path: Path):
 
 
 def test_command_is_killed_when_the_task_stops(tmp_path: Path):
-    asked = command("import time; time.sleep(60)")
+    sleeping = command("import time; time.sleep(60)")
     with pytest.raises(StopRequested):
-        CaptionCommand(asked, ENVIRONMENT, lambda: True).describe(tmp_path / "x")
+        CaptionCommand(sleeping, ENVIRONMENT, lambda: True).describe(tmp_path / "x")
 
 
 def test_command_that_cannot_be_started_is_unreachable(tmp_path: Path):

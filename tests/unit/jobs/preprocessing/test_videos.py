@@ -9,7 +9,7 @@ import pytest
 
 from api.domain.media_settings import Rectangle
 from api.jobs.preprocessing.recipe import Geometry
-from api.jobs.preprocessing.videos import NoVideo, look, open_video, read_first, retimed, write_video
+from api.jobs.preprocessing.videos import NoVideo, open_video, read_facts, read_first, retimed, write_video
 from tests.media import brightness, clip, frames_in
 
 
@@ -24,15 +24,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_video_has_its_facts(source: Path):
-    facts = look(source)
+    facts = read_facts(source)
     assert (facts.width, facts.height, facts.fps, facts.duration, facts.frame_count) == (64, 48, 30.0, 3.0, 90)
     assert (facts.codec, facts.turn, facts.has_audio) == ("h264", 0, False)
 
 
 def test_retimed_video_has_the_trainers_number_of_frames(source: Path, tmp_path: Path):
-    written = write_video(source, look(source), (0.0, 3.0), 16.0, Geometry(), tmp_path / "made.mp4", quiet)
+    written = write_video(source, read_facts(source), (0.0, 3.0), 16.0, Geometry(), tmp_path / "made.mp4", quiet)
     assert (written.frames, written.fps, written.duration) == (48, 16.0, 3.0)
-    assert look(tmp_path / "made.mp4").fps == 16.0
+    assert read_facts(tmp_path / "made.mp4").fps == 16.0
     # Each frame is the one shown at its time.
     shown, made = brightness(source), brightness(tmp_path / "made.mp4")
     expected = [shown[int(number / 16 * 30 + 1e-6)] for number in range(48)]
@@ -40,7 +40,7 @@ def test_retimed_video_has_the_trainers_number_of_frames(source: Path, tmp_path:
 
 
 def test_piece_starts_and_ends_at_its_frames(source: Path, tmp_path: Path):
-    written = write_video(source, look(source), (1.0, 2.0), None, Geometry(), tmp_path / "made.mp4", quiet)
+    written = write_video(source, read_facts(source), (1.0, 2.0), None, Geometry(), tmp_path / "made.mp4", quiet)
     assert written.frames == 30
     made, shown = brightness(tmp_path / "made.mp4"), brightness(source)
     assert all(abs(one - other) <= 2 for one, other in zip(made, shown[30:60], strict=True))
@@ -49,16 +49,16 @@ def test_piece_starts_and_ends_at_its_frames(source: Path, tmp_path: Path):
 def test_a_video_is_cropped_and_scaled(source: Path, tmp_path: Path):
     geometry = Geometry(Rectangle(8, 8, 32, 32), (16, 16))
     written = write_video(
-        source, look(source), (0.0, 0.5), None, geometry, tmp_path / "made.mp4", quiet, wants_first=True
+        source, read_facts(source), (0.0, 0.5), None, geometry, tmp_path / "made.mp4", quiet, wants_first=True
     )
     assert set(frames_in(tmp_path / "made.mp4")) == {(16, 16)}
     assert written.first is not None
-    assert written.first.size == read_first(source, look(source), (0.0, 0.5), geometry).size == (16, 16)
+    assert written.first.size == read_first(source, read_facts(source), (0.0, 0.5), geometry).size == (16, 16)
 
 
 def test_ticks_report_the_progress(source: Path, tmp_path: Path):
     ticks: list[float] = []
-    write_video(source, look(source), (0.0, 1.0), None, Geometry(), tmp_path / "made.mp4", ticks.append)
+    write_video(source, read_facts(source), (0.0, 1.0), None, Geometry(), tmp_path / "made.mp4", ticks.append)
     assert ticks == sorted(ticks)
     assert len(ticks) >= 30
 
@@ -76,7 +76,7 @@ def test_audio_file_is_not_a_video(tmp_path: Path):
     with av.open(str(tmp_path / "x.mp4"), "w", format="mp4") as container:
         add_sound(container, container.add_stream("aac", rate=48_000, layout="stereo"), 1.0)
     with pytest.raises(NoVideo, match="no pictures"):
-        look(tmp_path / "x.mp4")
+        read_facts(tmp_path / "x.mp4")
 
 
 def add_sound(container: Any, stream: Any, seconds: float) -> None:
@@ -97,13 +97,13 @@ def test_sound_is_kept_on_request(source: Path, tmp_path: Path):
                 packet.stream = picture
                 container.mux(packet)
         add_sound(container, sound, 3.0)
-    made, facts = tmp_path / "made.mp4", look(loud)
+    made, facts = tmp_path / "made.mp4", read_facts(loud)
     assert facts.has_audio
     write_video(loud, facts, (1.0, 2.0), 16.0, Geometry(), made, quiet, keep_audio=True)
     with av.open(str(made)) as container:
         assert 0.9 <= float(container.streams.audio[0].duration * container.streams.audio[0].time_base) <= 1.1
     write_video(loud, facts, (1.0, 2.0), 16.0, Geometry(), made, quiet)
-    assert not look(made).has_audio
+    assert not read_facts(made).has_audio
 
 
 @pytest.mark.parametrize(

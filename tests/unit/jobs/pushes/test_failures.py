@@ -4,7 +4,7 @@ import httpx
 import pytest
 from huggingface_hub.errors import HFValidationError
 
-from api.jobs.pushes.failures import HubTrouble, asked_wait, explain, is_final
+from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait
 from api.util.addresses import PrivateAddress
 from tests.local_hub import LocalHub
 from tests.unit.jobs.pushes.builders import TOKEN, request_for
@@ -38,7 +38,7 @@ def test_only_temporary_errors_are_retried(error: Exception, final: bool):
 
 @pytest.mark.parametrize(("text", "waited"), [("7", 7.0), ("100000", None), ("9000", 60.0), ("soon", None), ("", None)])
 def test_requested_wait_is_limited(text: str, waited: float | None):
-    assert asked_wait(answered(429, **{"Retry-After": text})) == waited
+    assert requested_wait(answered(429, **{"Retry-After": text})) == waited
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from api.domain.training import EventKind, TaskEvent, TaskStatus
 from api.errors import TaskNotFound
 from api.events.stream import create_task_stream
 from api.logs.stream_output import FakePiece, FakeTaskOutput
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
 from api.streaming.delivery import Frames
@@ -120,7 +120,7 @@ async def follow(
     reads = BlockingReads()
     try:
         opener = create_task_stream(broker, following, reads, (log or FakeTaskOutput()).follow)  # type: ignore[arg-type]
-        async with opener(Asked({"task_id": "t"}, query, last_id)) as frames:
+        async with opener(StreamRequest({"task_id": "t"}, query, last_id)) as frames:
             stream = Stream(frames)
             yield stream
             await stream.close()

@@ -1,6 +1,6 @@
 from api.alerts.stream import create_alerts_stream
 from api.domain.read_scope import ReadScope, seeing
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
 from tests.unit.streaming.builders import play, settle, system
@@ -11,8 +11,8 @@ def alert(name: str, owner: str | None = None) -> Message:
     return Message(Topic.ALERT, MessageType.ALERT, json, owner=owner, is_personal=owner is not None)
 
 
-def request(last_id: str | None = None) -> Asked:
-    return Asked({}, "", last_id)
+def request(last_id: str | None = None) -> StreamRequest:
+    return StreamRequest({}, "", last_id)
 
 
 def test_each_change_is_sent_and_nothing_else():

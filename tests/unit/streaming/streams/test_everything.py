@@ -2,13 +2,13 @@ import pytest
 
 from api.composition.everything_stream import create_events_stream
 from api.errors import Invalid
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker
 from tests.unit.streaming.builders import metrics, play, progress, settle, snapshot, status, system
 
 
-def request(query: str = "", last_id: str | None = None) -> Asked:
-    return Asked({}, query, last_id)
+def request(query: str = "", last_id: str | None = None) -> StreamRequest:
+    return StreamRequest({}, query, last_id)
 
 
 def test_current_state_comes_first_and_its_last_frame_has_the_id():

@@ -5,13 +5,13 @@ import pytest
 from api.domain.read_scope import ReadScope
 from api.errors import NodeNotFound
 from api.gpus.stream import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker
 from api.streaming.models import Message, Topic
 from api.streaming.subscription import TooSlow
 from tests.unit.streaming.builders import play, settle, system
 
-ASKED = Asked({}, "", None)
+ASKED = StreamRequest({}, "", None)
 
 
 def test_latest_snapshot_comes_first_and_then_each_new_one_with_its_number():
@@ -66,13 +66,13 @@ def test_stream_ends_with_the_server():
     assert play(scene) == ["closing"]
 
 
-OF_GPU2 = Asked({}, "node=gpu2", None)
+OF_GPU2 = StreamRequest({}, "node=gpu2", None)
 
 
 def of_nodes(number: int, made: list[tuple[int, str]], **known: bytes) -> Message:
     """Return a snapshot of these machines that records its requested forms."""
 
-    def show(sight: ReadScope, node: str) -> bytes:
+    def show(scope: ReadScope, node: str) -> bytes:
         made.append((number, node))
         if node not in known:
             raise NodeNotFound

@@ -17,7 +17,7 @@ from api.logs.follower import LogFeeds
 from api.logs.service import LogService
 from api.logs.source import LogSource
 from api.logs.stream import create_log_stream, create_own_log_stream, follow_task_log, frame
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.delivery import Frames
 from tests.unit.log_making import MadeLog
@@ -69,12 +69,12 @@ def test_log_is_sent_to_its_end_with_the_next_offset(log: MadeLog):
     async def scene() -> None:
         async with made(log) as (logs, feeds, reads):
             opener = create_log_stream(logs, feeds, reads)
-            async with opener(Asked({"task_id": "a"}, "", None)) as frames:
+            async with opener(StreamRequest({"task_id": "a"}, "", None)) as frames:
                 assert (await read(frames))[-2:] == [("log", "8"), ("end", "8")]
-            async with opener(Asked({"task_id": "a"}, "", "4")) as frames:
+            async with opener(StreamRequest({"task_id": "a"}, "", "4")) as frames:
                 assert await read(frames) == [("log", "8"), ("end", "8")]
             with pytest.raises(TaskNotFound):
-                async with opener(Asked({"task_id": "nobody"}, "", None)):
+                async with opener(StreamRequest({"task_id": "nobody"}, "", None)):
                     pass
 
     play(scene())
@@ -82,7 +82,7 @@ def test_log_is_sent_to_its_end_with_the_next_offset(log: MadeLog):
 
 def test_servers_own_log_is_followed_until_the_server_ends(log: MadeLog):
     async def scene() -> None:
-        opened = Asked({}, "tail=1", None)
+        opened = StreamRequest({}, "tail=1", None)
         async with made(log) as (logs, feeds, _), create_own_log_stream(logs, feeds)(opened) as frames:
             (first,) = await anext(frames)
             assert b'"two"' in first.json

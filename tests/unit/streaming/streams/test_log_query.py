@@ -4,7 +4,7 @@ from api.domain.log import LineFilter, LogLevel, LogType
 from api.errors import Invalid
 from api.logs.follower import Tail
 from api.logs.stream_query import DEFAULT_TAIL, MAX_TAIL, parse_follow_query
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from api.streaming.addresses import Asked
     ],
 )
 def test_last_event_id_takes_precedence_over_the_query(query: str, last_id: str | None, start: int | Tail):
-    assert parse_follow_query(Asked({}, query, last_id)).start == start
+    assert parse_follow_query(StreamRequest({}, query, last_id)).start == start
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_last_event_id_takes_precedence_over_the_query(query: str, last_id: str 
     ],
 )
 def test_lines_are_filtered_by_level_and_type(query: str, line_filter: LineFilter):
-    assert parse_follow_query(Asked({}, query, None)).line_filter == line_filter
+    assert parse_follow_query(StreamRequest({}, query, None)).line_filter == line_filter
 
 
 def test_all_mistakes_are_reported_together():
     with pytest.raises(Invalid) as refused:
-        parse_follow_query(Asked({}, f"tail={MAX_TAIL + 1}&level=loud&type=x&more=1", None))
+        parse_follow_query(StreamRequest({}, f"tail={MAX_TAIL + 1}&level=loud&type=x&more=1", None))
     assert {mistake.pointer for mistake in refused.value.mistakes} == {"/tail", "/level", "/type", "/more"}
 
 
 def test_log_starts_either_at_an_offset_or_before_its_end():
     with pytest.raises(Invalid) as refused:
-        parse_follow_query(Asked({}, "offset=1&tail=1", None))
+        parse_follow_query(StreamRequest({}, "offset=1&tail=1", None))
     assert [mistake.pointer for mistake in refused.value.mistakes] == [""]

@@ -5,7 +5,7 @@ import pytest
 from api.errors import Invalid, TaskNotFound
 from api.events.stream import create_task_stream, read_options
 from api.logs.stream_output import FakeTaskOutput
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
 from api.streaming.subscription import TooSlow
@@ -89,7 +89,7 @@ def test_unknown_task_is_not_found_before_anything_is_sent():
         reads = BlockingReads()
         opener = create_task_stream(broker, Following((1, RUNNING)), reads, FakeTaskOutput().follow)  # type: ignore[arg-type]
         with pytest.raises(TaskNotFound):
-            async with opener(Asked({"task_id": "other"}, "", None)):
+            async with opener(StreamRequest({"task_id": "other"}, "", None)):
                 pass
         assert broker.subscribers == 0
         reads.stop()
@@ -192,5 +192,5 @@ def test_slow_reader_is_notified_and_dropped():
 
 def test_all_mistakes_are_reported_together():
     with pytest.raises(Invalid) as refused:
-        read_options(Asked({}, "types=x&offset=1&tail=2&level=info", None))
+        read_options(StreamRequest({}, "types=x&offset=1&tail=2&level=info", None))
     assert {mistake.pointer for mistake in refused.value.mistakes} == {"/types", "", "/level"}

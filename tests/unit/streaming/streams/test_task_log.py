@@ -8,7 +8,7 @@ import pytest
 from api.events.stream import read_options
 from api.logs.follower import Tail
 from api.logs.stream_output import FakePiece, FakeTaskOutput
-from api.streaming.addresses import Asked
+from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker
 from api.streaming.models import MessageType
 from tests.unit.streaming.builders import end, play, settle, status
@@ -39,7 +39,7 @@ def test_log_continues_at_the_id():
     ("query", "start"), [("types=log", Tail(100)), ("types=log&tail=5", Tail(5)), ("types=log&offset=10", 10)]
 )
 def test_log_starts_at_the_requested_offset(query: str, start: Any):
-    assert read_options(Asked({}, query, None)).start == start
+    assert read_options(StreamRequest({}, query, None)).start == start
 
 
 def test_unfinished_line_has_no_id():

@@ -127,14 +127,14 @@ def trainers_own_bucket(width: int, height: int, frames: int, ars: list[float], 
 def test_sorting_agrees_with_numpy(width: int, height: int, frames: int, ends: tuple[float, float], count: int):
     ars = sorted({round(float(x), 3) for x in np.geomspace(ends[0], ends[1], num=count)})
     ours = Bucketing(resolutions=(512,), ratios=tuple(ars), frames=(1, 33)).sort(width, height, frames)
-    theirs = trainers_own_bucket(width, height, frames, ars, [1, 33])
-    if theirs is None:
+    foreign = trainers_own_bucket(width, height, frames, ars, [1, 33])
+    if foreign is None:
         assert ours == ()
         return
     (bucket,) = ours
     distance = abs(math.log(width / height) - math.log(bucket[0]))
-    assert distance == pytest.approx(abs(math.log(width / height) - math.log(theirs[0])))
-    assert bucket[-1] == theirs[1]
+    assert distance == pytest.approx(abs(math.log(width / height) - math.log(foreign[0])))
+    assert bucket[-1] == foreign[1]
 
 
 def test_cosmos_rejects_other_sizes(tmp_path: Path):

@@ -107,22 +107,22 @@ def test_request_without_secrets_can_still_be_prepared(tmp_path: Path):
     case = Case(tmp_path)
     wandb(case)
     request = case.request(env={"HF_TOKEN": "hf_secret", "HF_HOME": "/hf"})
-    kept = case.trainer.without_secrets(request)
-    assert KEY not in repr(kept)
-    assert kept.env == {"HF_TOKEN": "***", "HF_HOME": "/hf"}
-    found = case.trainer.check(kept, case.output_dir)
+    stored = case.trainer.without_secrets(request)
+    assert KEY not in repr(stored)
+    assert stored.env == {"HF_TOKEN": "***", "HF_HOME": "/hf"}
+    found = case.trainer.check(stored, case.output_dir)
     assert (found.errors, found.secrets) == ((), {})
-    assert prepare(case, kept) == prepare(case, request)
-    assert case.trainer.without_secrets(kept) == kept
+    assert prepare(case, stored) == prepare(case, request)
+    assert case.trainer.without_secrets(stored) == stored
 
 
 def test_text_request_can_be_stored_without_its_secrets(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config += f"[monitoring]\nwandb_api_key = '{KEY}' # {KEY}\n"
-    kept = case.trainer.without_secrets(case.request())
-    assert KEY not in repr(kept)
-    assert 'wandb_api_key = "***"' in str(kept.config_toml)
-    assert prepare(case, kept).files["dataset.toml"] == case.dataset
+    stored = case.trainer.without_secrets(case.request())
+    assert KEY not in repr(stored)
+    assert 'wandb_api_key = "***"' in str(stored.config_toml)
+    assert prepare(case, stored).files["dataset.toml"] == case.dataset
 
 
 def test_request_that_has_no_secrets_is_unchanged(tmp_path: Path):

@@ -78,9 +78,9 @@ def texts(row: Row, world: Path) -> list[str]:
     text = changes.get("head:", "") + write(config) + changes.get("text:", "")
     for old, new in changes.get("replace:", ()):
         text = text.replace(old, new)
-    places = (("@data", str(world / "data")), ("@models", str(world / "models")))
+    locations = (("@data", str(world / "data")), ("@models", str(world / "models")))
     found = [text, write(dataset)]
-    for mark, place in places:
+    for mark, place in locations:
         found = [text.replace(mark, place) for text in found]
     return found
 

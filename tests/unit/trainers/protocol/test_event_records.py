@@ -21,6 +21,6 @@ def test_tensorboard_reads_written_records(tmp_path: Path):
     event = Event(wall_time=12.5, step=7, summary=summary)
     (tmp_path / "events").write_bytes(frame(event.SerializeToString()))
     (record,) = RawEventFileLoader(str(tmp_path / "events")).Load()
-    theirs = TheirEvent.FromString(record)
-    assert (theirs.wall_time, theirs.step, theirs.summary.value[0].tag) == (12.5, 7, "train/loss")
-    assert theirs.summary.value[0].simple_value == 0.5
+    foreign = TheirEvent.FromString(record)
+    assert (foreign.wall_time, foreign.step, foreign.summary.value[0].tag) == (12.5, 7, "train/loss")
+    assert foreign.summary.value[0].simple_value == 0.5

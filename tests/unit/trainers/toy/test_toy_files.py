@@ -39,9 +39,9 @@ def test_unreadable_file_is_skipped_and_reported(tmp_path: Path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-24])
     dataset = tmp_path / "dataset.toml"
     dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
-    said: list[str] = []
-    assert len(toy_files.read_pictures(dataset, 4, said.append)) == 1
-    assert [line.partition(":")[0] for line in said] == ["skipping clip.mp4", "skipping cut.png"]
+    output: list[str] = []
+    assert len(toy_files.read_pictures(dataset, 4, output.append)) == 1
+    assert [line.partition(":")[0] for line in output] == ["skipping clip.mp4", "skipping cut.png"]
 
 
 def test_dataset_without_pictures_fails_with_the_real_trainers_text(tmp_path: Path):
