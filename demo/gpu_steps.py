@@ -86,9 +86,8 @@ def show_history(tour: Tour) -> None:
         tour.say("The last minute has no values.", "yellow")
         return
     tour.console.print(Text(sparkline(values).lstrip("·")), no_wrap=True, overflow="crop")
-    tour.say(
-        f"memory used: {min(known_values):,.0f} to {max(known_values):,.0f} {history['unit']}, one point per {history['step']:g} s"
-    )
+    low, high = min(known_values), max(known_values)
+    tour.say(f"memory used: {low:,.0f} to {high:,.0f} {history['unit']}, one point per {history['step']:g} s")
 
 
 def hold(tour: Tour) -> None:
