@@ -223,7 +223,10 @@ def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) ->
         (THREE, ("--storage", "/srv/$(reboot)"), '"/srv/$(reboot)" is not a path'),
         (THREE, ("--head-url", "http://a b"), '"http://a b" is not an address'),
         (THREE, ("--kill-wait", "soon"), '"soon" is not a number from 5 to 65533'),
-        *((THREE, ("--user", user), f'"{user}" has more rights than a training may have') for user in ("root", "slurm")),
+        *(
+            (THREE, ("--user", user), f'"{user}" has more rights than a training may have')
+            for user in ("root", "slurm")
+        ),
         # A script that root runs gives it to Slurm's user.
         *((THREE, ("--state", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
         *((THREE, ("--storage", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
