@@ -69,7 +69,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         at.start(loop=False)
         at.wait(lambda: bool(mails) and not at.outbox_store.waiting())
         yield below("the same: mails within a minute", _most_within(mails, 60.0), PER_MINUTE + 1, COUNT)
-        yield at_least("the same: notified in them", at.told(), BURST, COUNT)
+        yield at_least("the same: notified in them", at.count_notifications(), BURST, COUNT)
     with tempfile.TemporaryDirectory() as folder, _mailbox() as (port, mails), _station(Path(folder), port, 1000) as at:
         at.channel(group_wait_seconds=0, per_minute=10_000, per_hour=10_000)
         at.start()
@@ -187,11 +187,11 @@ class _Station:
         machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
-        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._tell)
+        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._on_change)
         self.loop = AlertLoop(*parts)
 
-    def _tell(self, is_told: bool) -> None:
-        if is_told:
+    def _on_change(self, has_notifications: bool) -> None:
+        if has_notifications:
             self._outbox.wake()
 
     def tables(self, scopes: Sequence[RuleScope], channels: object) -> dict[RuleScope, FactTable]:
@@ -222,7 +222,7 @@ class _Station:
         if loop:
             self.loop.start()
 
-    def told(self) -> int:
+    def count_notifications(self) -> int:
         return sum(row.count for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0])
 
     def wait(self, holds: Any, seconds: float = 120.0) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Durations and counts of one run. Counts of sweeps are multiples of 6: every 30 s a sweep also reads slow values."""
+    """Durations and counts of one run. Counts of sweeps are multiples of 6: a sweep reads all values every 30 s."""
 
     rounds: int = 7
     load_seconds: int = 3
