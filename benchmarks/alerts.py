@@ -202,7 +202,7 @@ class _Station:
         )
 
     def look(self, *_: object) -> None:
-        """Do nothing: all notifications go through the outbox."""
+        """Do nothing, in place of the emergency notifier."""
 
     def channel(self, **settings: Any) -> None:
         made = replace(channel(**settings), kind=ChannelKind.APPRISE)
