@@ -67,7 +67,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         at.loop.run_once()
         yield below(f"{BURST:,} alerts at once: stored with their notifications", time.monotonic() - began, 10, SECONDS)
         at.start(loop=False)
-        at.wait(lambda: bool(mails) and not at.outbox_store.waiting())
+        at.wait(lambda: bool(mails) and not at.outbox_store.waiting(SystemClock().now()))
         yield below("the same: mails within a minute", _most_within(mails, 60.0), PER_MINUTE + 1, COUNT)
         yield at_least("the same: notified in them", at.count_notifications(), BURST, COUNT)
     with tempfile.TemporaryDirectory() as folder, _mailbox() as (port, mails), _station(Path(folder), port, 1000) as at:
