@@ -1,12 +1,12 @@
-"""A guided walk over HTTP: `python demo.py`, or with `--url http://host:8080` at a server that runs already."""
+"""A guided tour over HTTP: `python demo.py`, or `--url http://host:8080` for a server that is already running."""
 
 import signal
 import sys
 
-from demo.walk import main
+from demo.guide import main
 
 if __name__ == "__main__":
-    # Told to end, it still stops and releases what it began, and ends the server that it started.
+    # On these signals, too, the tour stops its training, releases its GPU and ends its server.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda signum, _: sys.exit(128 + signum))
     sys.exit(main(sys.argv[1:]))

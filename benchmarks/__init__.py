@@ -1,1 +1,1 @@
-"""Measurements of the service, each beside a peer or a bound measured in the same run: `python -m benchmarks`."""
+"""Benchmarks of the service, each compared with a peer or a bound measured in the same run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures what is named, or everything, and prints one table."""
+"""`python -m benchmarks`: run the named benchmarks, or all, and print one table."""
 
 import argparse
 import os
@@ -63,7 +63,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures and prints. Returns the exit code: 0 when every limit was kept, 1 when one was not, or is not known."""
+    """Run benchmarks and print the table. Return the exit code: 1 if a limit was missed or not measured, else 0."""
     arguments = _parser().parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:
@@ -94,17 +94,17 @@ def _measure(name: str, effort: Effort, missing: str | None) -> Iterator[Row]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures the service on this machine, beside a peer or a bound in the same run.",
+        description="Benchmarks of the service on this machine, compared with a peer or a bound in the same run.",
         epilog="\n".join(f"{name:10} {sys.modules[found.__module__].__doc__}" for name, found in BENCHMARKS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: the figures mean little")
+    parser.add_argument("--quick", action="store_true", help="smoke run with little significance")
     return parser
 
 
 if __name__ == "__main__":
-    # Told to end, it still ends the servers that it started.
+    # On SIGTERM, too, the servers must be ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What the gate costs, and a service that asks for keys under a steady load, and under three times as much."""
+"""Cost of authentication, and a service with keys under a steady load and under three times that load."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ from benchmarks.servers import EIGHT_GPUS, CannotRunError, Client, Running, ask,
 STATUS = "/api/v1/gpu/status"
 TRAINING = "/api/v1/training"
 
-#: What the gate may take of a core for a document that is ready, and for a request that Flask answers.
+#: Maximum processor time of authentication for a prepared document, and for a request through Flask.
 READY_MICROSECONDS = 20.0
 FLASK_MICROSECONDS = 150.0
 
@@ -41,12 +41,12 @@ READ_P99_MS, WRITE_P99_MS = 200.0, 500.0
 OVERLOAD = 3
 HEALTH_SECONDS, RECOVERY_SECONDS = 1.0, 10.0
 
-#: Requests whose processor time is measured at a time, by one client that waits for each answer.
+#: Number of requests per measurement of processor time, sent sequentially by one client.
 ASKED = 2000
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures the gate beside the same service without keys, then the load on both databases."""
+    """Measure authentication against the same service without keys, then the load on both databases."""
     yield from _gate(effort)
     for kind in KINDS:
         reason = why_not(kind)
@@ -59,7 +59,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 @contextmanager
 def _with_keys(**settings: str) -> Iterator[tuple[Running, dict[str, str]]]:
-    """A server that asks for keys, and the headers that show the administrator's."""
+    """Start a server with authentication; yield it with the headers of the administrator's key."""
     with tempfile.TemporaryDirectory() as folder:
         file, key = Path(folder) / "key", new_key()[1]
         os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -89,7 +89,7 @@ def _gate(effort: Effort) -> Iterator[Row]:
 def _microseconds(
     effort: Effort, path: str, open_one: Running, gated: Running, key: dict[str, str]
 ) -> tuple[float, float]:
-    """Processor time of the whole server for a request, without keys and with one: medians of rounds in turn."""
+    """Return the server's processor time per request, without and with keys: medians of alternating rounds."""
     rounds = [(_taken(open_one, path, {}), _taken(gated, path, key)) for _ in range(effort.rounds)]
     return statistics.median(pair[0] for pair in rounds), statistics.median(pair[1] for pair in rounds)
 
@@ -137,7 +137,7 @@ async def _drive(effort: Effort, kind: str, server: Running, key: dict[str, str]
 
 
 async def _both(clients: Paced, ids: list[str], times: int, seconds: float) -> tuple[Answers, Answers, float]:
-    """Reads and writes at once, and the slowest of the health checks meanwhile."""
+    """Run reads and writes concurrently; return them with the slowest health check."""
     reads = asyncio.create_task(clients.run(lambda n: _read(ids, n), READS * times, seconds))
     writes = asyncio.create_task(clients.run(lambda n: _write(ids, n), WRITES * times, seconds))
     slowest = 0.0
@@ -157,12 +157,12 @@ async def _recover(clients: Paced, ids: list[str]) -> float:
 
 
 def _read(ids: list[str], number: int) -> Request:
-    """Of ten reads four are of the GPUs, three of one training, two of its progress, one of the list."""
+    """Return the n-th read: of ten, four are of GPUs, three of a training, two of its progress, one of the list."""
     some = ids[(number * 7919) % len(ids)]
     paths = [STATUS] * 4 + [f"{TRAINING}/{some}"] * 3 + [f"{TRAINING}/{some}/progress"] * 2 + [f"{TRAINING}/list"]
     return Request(paths[number % 10])
 
 
 def _write(ids: list[str], number: int) -> Request:
-    """A change of priority, which is in the database before it is answered."""
+    """Return a change of priority, which is committed before the response."""
     return Request(f"{TRAINING}/{ids[(number * 104_729) % len(ids)]}", "PATCH", b'{"priority": %d}' % (number % 100))

@@ -1,4 +1,4 @@
-"""Alerts on a server: what the rules cost at rest, and what others notice while ten thousand alerts begin at once."""
+"""Alerts on a server: cost of rules at rest, and latency of other requests while ten thousand alerts start."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ ALERTS = "/api/v1/alerts"
 PATHS = ("/api/v1/gpu/status", "/api/v1/training/list", "/health")
 JSON = {"Content-Type": "application/json"}
 
-#: Simulated boards, and rules that are true of each: their product is the burst.
+#: Number of simulated boards, and of rules that are true for each: their product is the size of the burst.
 BOARDS, RULES = 64, 160
 
-#: Seconds between two requests, and the most that the burst may take.
+#: Seconds between two requests, and the maximum duration of the burst.
 ASK_SECONDS = 0.02
 BURST_SECONDS = 60.0
 
@@ -25,7 +25,7 @@ LONGER = 2
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures both."""
+    """Measure both."""
     with service(**simulated(EIGHT_GPUS)) as server:
         ask(server, PATHS[0])
         seconds = LONGER * effort.idle_seconds
@@ -46,7 +46,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _rest(server: Running, seconds: int) -> float:
-    """Its share of a core in %, with nothing to do."""
+    """Return the idle server's share of a core in %."""
     time.sleep(1.0)
     began, cpu = time.perf_counter(), server.cpu_seconds()
     time.sleep(seconds)
@@ -62,7 +62,7 @@ def _enable_all(server: Running, is_enabled: bool) -> None:
 
 
 def _add_rules(server: Running) -> None:
-    """Rules that come true together, seconds after the last one is made."""
+    """Create rules that become true together, seconds after the last one is created."""
     client = Client(server)
     for number in range(RULES):
         rule = {
@@ -83,7 +83,7 @@ def _count(client: Client) -> int:
 
 
 def _ask_in_turn(server: Running, seconds: float, until: int | None = None, paths: Sequence[str] = PATHS) -> float:
-    """The 99th percentile, in milliseconds, of requests in turn: for so long, or until so many alerts fire."""
+    """Return the 99th percentile of requests in milliseconds, for a duration or until a number of alerts fire."""
     client, taken = Client(server), []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end and (until is None or _count(client) < until):

@@ -1,4 +1,4 @@
-"""What alerts cost: rules held against facts, a burst of ten thousand, and an alert's way to a mail server."""
+"""Cost of alerts: rules evaluated on facts, a burst of ten thousand, and delivery to a mail server."""
 
 import gc
 import random
@@ -44,17 +44,17 @@ from tests.unit.alerts.facts import channel, new_id
 GPUS, RULES, BURST = 512, 1_000, 10_000
 FOR_SECONDS = 1.0
 
-#: The most mails a minute to the channel of the burst.
+#: Maximum number of mails per minute to the channel of the burst.
 PER_MINUTE = 6
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures each of the three."""
+    """Measure all three."""
     found = _evaluate(10 * effort.rounds, 0.001)
     yield below(f"{RULES:,} rules on {GPUS} GPUs: a round", statistics.median(found.rounds), 50, MILLISECONDS)
     found = _evaluate(4 * effort.rounds, 0.2)
-    told = f"{found.changes:,} changes a round; all of it {MILLISECONDS.show(statistics.median(found.rounds))}"
-    yield below("the same where thousands change: the longest step", max(found.steps), 50, MILLISECONDS, told)
+    note = f"{found.changes:,} changes a round; whole round {MILLISECONDS.show(statistics.median(found.rounds))}"
+    yield below("the same where thousands change: the longest step", max(found.steps), 50, MILLISECONDS, note)
     with (
         tempfile.TemporaryDirectory() as folder,
         _mailbox() as (port, mails),
@@ -65,22 +65,22 @@ def measure(effort: Effort) -> Iterator[Row]:
         time.sleep(FOR_SECONDS + 0.1)
         began = time.monotonic()
         at.loop.run_once()
-        yield below(f"{BURST:,} alerts at once: kept with what is to be told", time.monotonic() - began, 10, SECONDS)
+        yield below(f"{BURST:,} alerts at once: stored with their notifications", time.monotonic() - began, 10, SECONDS)
         at.start(loop=False)
-        at.wait(lambda: bool(mails) and not at.outbox_store.waiting())
+        at.wait(lambda: bool(mails) and not at.outbox_store.waiting(SystemClock().now()))
         yield below("the same: mails within a minute", _most_within(mails, 60.0), PER_MINUTE + 1, COUNT)
-        yield at_least("the same: told in them", at.told(), BURST, COUNT)
+        yield at_least("the same: notified in them", at.count_notifications(), BURST, COUNT)
     with tempfile.TemporaryDirectory() as folder, _mailbox() as (port, mails), _station(Path(folder), port, 1000) as at:
         at.channel(group_wait_seconds=0, per_minute=10_000, per_hour=10_000)
         at.start()
         late = sorted(_delay(at, number, mails) for number in range(8 * effort.rounds))
-        told = f"median {SECONDS.show(statistics.median(late))}"
-        yield below("condition true to mail, beyond for-duration: p99", late[-1], 2, SECONDS, told)
+        note = f"median {SECONDS.show(statistics.median(late))}"
+        yield below("condition true to mail, beyond for-duration: p99", late[-1], 2, SECONDS, note)
 
 
 @dataclass
 class _Evaluation:
-    """Milliseconds of rounds and of the steps in them, after each of which what has changed is kept."""
+    """Milliseconds of rounds and of their steps; changes are stored after each step."""
 
     rounds: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
@@ -88,7 +88,7 @@ class _Evaluation:
 
 
 def _evaluate(rounds: int, share: float) -> _Evaluation:
-    """Rounds in which this share of all values is out of bounds."""
+    """Run rounds in which this share of all values is out of bounds."""
     # As the service does before it serves: a look through all that is loaded would count as a step.
     gc.freeze()
     luck, clock, names = random.Random(1), FakeClock(), list(metrics_of(RuleScope.GPU))
@@ -123,7 +123,7 @@ def _evaluate(rounds: int, share: float) -> _Evaluation:
 
 
 def _most_within(times: list[float], seconds: float) -> int:
-    """The most of these ascending times that lie within so many seconds."""
+    """Return the maximum number of these ascending times within a window of seconds."""
     return max((bisect_left(times, begin + seconds) - place for place, begin in enumerate(times)), default=0)
 
 
@@ -144,7 +144,7 @@ def _delay(at: "_Station", number: int, mails: list[float]) -> float:
 
 
 class _Box:
-    """Takes mails, and notes when."""
+    """Accepts mails and records their times."""
 
     def __init__(self) -> None:
         self.mails: list[float] = []
@@ -166,7 +166,7 @@ def _mailbox() -> Iterator[tuple[int, list[float]]]:
 
 
 class _Station:
-    """Loop, outbox and senders over a database, with facts that a benchmark sets."""
+    """Alert loop, outbox and senders with a database and given facts."""
 
     def __init__(self, root: Path, port: int, targets: int) -> None:
         self.database, clock = Database(sqlite_url(root / "database.sqlite")), SystemClock()
@@ -187,22 +187,22 @@ class _Station:
         machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
-        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._tell)
+        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._on_change)
         self.loop = AlertLoop(*parts)
 
-    def _tell(self, is_told: bool) -> None:
-        if is_told:
+    def _on_change(self, has_notifications: bool) -> None:
+        if has_notifications:
             self._outbox.wake()
 
     def tables(self, scopes: Sequence[RuleScope], channels: object) -> dict[RuleScope, FactTable]:
-        """The facts, as the loop asks for them."""
+        """Return the facts for the loop."""
         values = [90.0 if place in self._hot else 20.0 for place in range(len(self._targets))]
         return (
             {RuleScope.GPU: FactTable(RuleScope.GPU, self._targets, {"t": values})} if RuleScope.GPU in scopes else {}
         )
 
     def look(self, *_: object) -> None:
-        """Nothing is told past the outbox."""
+        """Do nothing, in place of the emergency notifier."""
 
     def channel(self, **settings: Any) -> None:
         made = replace(channel(**settings), kind=ChannelKind.APPRISE)
@@ -222,7 +222,7 @@ class _Station:
         if loop:
             self.loop.start()
 
-    def told(self) -> int:
+    def count_notifications(self) -> int:
         return sum(row.count for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0])
 
     def wait(self, holds: Any, seconds: float = 120.0) -> None:

@@ -19,14 +19,14 @@ from benchmarks.servers import CannotRunError
 
 THREADS = 32
 
-#: To the bare driver, which makes no objects of what it is told.
+#: Compared with the bare driver, which creates no objects from rows.
 RATIO_LIMIT = 0.5
 
 Claim = Callable[[int], None]
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Claims, each of a GPU, a port and an attempt of its own, beside the same statements by the bare driver."""
+    """Measure claims of a GPU, a port and an attempt, compared with the same statements by the bare driver."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:
@@ -68,7 +68,7 @@ def _theirs(effort: Effort, kind: str, folder: Path) -> tuple[float, int]:
 
 
 def _rate(count: int, begin: Callable[[], AbstractContextManager[Claim]]) -> tuple[float, int]:
-    """Claims per second by all threads together, and how many were given up because of the others."""
+    """Return claims per second of all threads, and the number abandoned because of conflicts."""
     numbers, ready = iter(range(count)), threading.Barrier(THREADS + 1)
     refused: list[int] = []
     failures: list[Exception] = []
@@ -77,7 +77,7 @@ def _rate(count: int, begin: Callable[[], AbstractContextManager[Claim]]) -> tup
         try:
             with begin() as claim:
                 ready.wait()
-                # One thread at a time steps the iterator of a range: the interpreter's lock sees to that.
+                # The GIL ensures that only one thread at a time advances the range's iterator.
                 for number in numbers:
                     try:
                         claim(number)

@@ -1,4 +1,4 @@
-"""How soon the dashboard is painted in a browser, and what it weighs."""
+"""Time until a browser has painted the dashboard, and its size."""
 
 import statistics
 import time
@@ -30,7 +30,7 @@ _SIZES = """() => {
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures visits, each by a browser that has never been there, beside visits of the OpenAPI document's page."""
+    """Measure visits by browsers with empty caches, compared with visits of the OpenAPI document's page."""
     path = find_browser()
     assert path is not None, "benchmarks/needs.py has looked for it"
     with service(**simulated(EIGHT_GPUS)) as server, sync_playwright() as play:
@@ -53,7 +53,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _screens(server: Running) -> list[tuple[str, str, str]]:
-    """The name of each screen, its address, and what is there when all of it has come; charts, where it has any."""
+    """Return each screen's name, address and an element that exists when it is complete (a chart, if it has any)."""
     task_id = _trained(server)
     return [
         ("machine", "/#/", ".gpu-card"),
@@ -66,7 +66,7 @@ def _screens(server: Running) -> list[tuple[str, str, str]]:
 
 
 def _trained(server: Running) -> str:
-    """The id of a small training that has ended."""
+    """Run a small training to its end; return its id."""
     table = {"steps_per_epoch": 20, "step_seconds": 0.01, "load_seconds": 0, "cache_seconds": 0}
     config = {"epochs": 1, "micro_batch_size_per_gpu": 1, "toy": table}
     with httpx.Client(base_url=server.url("/api/v1/training"), trust_env=False) as client:
@@ -81,7 +81,7 @@ def _trained(server: Running) -> str:
 
 
 def _visit(browser: Browser, url: str, awaited: str) -> tuple[float, float]:
-    """Seconds from the navigation to the first paint, and until this is shown. Raises CannotRunError."""
+    """Return the seconds from navigation to first paint and until an element is shown. Raise CannotRunError."""
     with _opened(browser, url, awaited) as page:
         shown = float(page.evaluate("performance.now()"))
         paint = page.evaluate(_PAINT)
@@ -92,7 +92,7 @@ def _visit(browser: Browser, url: str, awaited: str) -> tuple[float, float]:
 
 @contextmanager
 def _opened(browser: Browser, url: str, awaited: str) -> Iterator[Page]:
-    """A page in a browser that has never been there, once this is shown. Raises CannotRunError."""
+    """Yield a page in a new browser once an element is shown. Raise CannotRunError."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     try:
         page = context.new_page()
@@ -106,7 +106,7 @@ def _opened(browser: Browser, url: str, awaited: str) -> Iterator[Page]:
 
 
 def _weigh(browser: Browser, url: str, awaited: str) -> tuple[int, int, int]:
-    """Bytes unpacked, bytes as they travel, and files, of one screen that is opened by its address."""
+    """Return unpacked bytes, transferred bytes and number of files of one screen."""
     with _opened(browser, url, awaited) as page:
         sent, unpacked, files = page.evaluate(_SIZES)
         return unpacked, sent, files

@@ -1,4 +1,4 @@
-"""The databases that are measured: a SQLite file, and a PostgreSQL database of its own; and their bare drivers."""
+"""Measured databases: a SQLite file and a temporary PostgreSQL database, with their bare drivers."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from api.db.database import LOCK_MS, Database, sqlite_url
 
-#: The URL of a PostgreSQL server on which databases may be made and dropped.
+#: URL of a PostgreSQL server on which databases may be created and dropped.
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 KINDS = ("SQLite", "PostgreSQL")
@@ -24,7 +24,7 @@ KINDS = ("SQLite", "PostgreSQL")
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """A connection of the driver alone; each statement commits, unless `begin` was called before it."""
+    """A connection of the bare driver; each statement commits unless `begin` was called before."""
 
     connection: Any
     is_sqlite: bool
@@ -38,14 +38,14 @@ class Bare:
 
 
 def why_not(kind: str) -> str | None:
-    """Why this kind is not measured here."""
+    """Return why this kind cannot be measured here, or None."""
     reason = why_no_postgres() if kind == "PostgreSQL" else None
     return None if reason is None else f"no PostgreSQL at {shown(SERVER)}: {reason}: apt-get install postgresql"
 
 
 @cache
 def why_no_postgres() -> str | None:
-    """Why the server cannot be used; asked once, so that all rows are measured, or none."""
+    """Return why the server cannot be used, or None. Cached, so that all rows are measured or none."""
     try:
         with psycopg.connect(SERVER, connect_timeout=3):
             return None
@@ -54,13 +54,13 @@ def why_no_postgres() -> str | None:
 
 
 def shown(url: str) -> str:
-    """Without its password."""
+    """Return the URL without its password."""
     return make_url(url).render_as_string()
 
 
 @contextmanager
 def fresh(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database: a file in the folder, or one that is dropped afterwards."""
+    """Yield the URL of an empty database: a file in the folder, or a database that is dropped afterwards."""
     if kind == "SQLite":
         yield sqlite_url(folder / f"{secrets.token_hex(4)}.sqlite")
         return
@@ -79,7 +79,7 @@ def _administer(statement: sql.Composed) -> None:
 
 @contextmanager
 def migrated(url: str) -> Iterator[Database]:
-    """The database with its tables."""
+    """Yield the database with its tables."""
     database = Database(url)
     database.migrate()
     try:
@@ -90,7 +90,7 @@ def migrated(url: str) -> Iterator[Database]:
 
 @contextmanager
 def bare(url: str) -> Iterator[Bare]:
-    """A connection of the driver alone, with the service's durability and time-outs."""
+    """Yield a connection of the bare driver with the service's durability and time-outs."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)

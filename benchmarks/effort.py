@@ -1,11 +1,11 @@
-"""How long and how often to measure."""
+"""Durations and repetitions of measurements."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Bounds of one run. Counts of sweeps are multiples of 6: after 30 s everything has been read once."""
+    """Durations and counts of one run. Counts of sweeps are multiples of 6: a sweep reads all values every 30 s."""
 
     rounds: int = 7
     load_seconds: int = 3

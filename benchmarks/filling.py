@@ -1,4 +1,4 @@
-"""Tables full of trainings: one is made by the service's own code, and its row is multiplied."""
+"""Fills tables with trainings: the service's code creates one, and its row is copied."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from benchmarks.databases import bare
 
 AT_ONCE = 5000
 
-#: How many of a hundred tasks have each status; none waits or runs, or a server would begin to work.
+#: Number of tasks per hundred with each status; none is queued or running, since a server would start them.
 STATUSES = {TaskStatus.COMPLETED: 90, TaskStatus.STOPPED: 7, TaskStatus.FAILED: 3}
 
 _START = 1_700_000_000.0
 
 
 def template(database: Database) -> dict[str, Any]:
-    """The row of a new task, taken out of the table again."""
+    """Create a task and delete it again; return its row."""
     request = TrainingRequest(model_type="toy", name="a training", config={"epochs": 3, "toy": {"step_seconds": 0.05}})
     plan = Toy("python").check(request, Path("/data/tasks/TASK_ID/output")).plan
     assert plan is not None
@@ -40,7 +40,7 @@ def template(database: Database) -> dict[str, Any]:
 
 
 def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> list[str]:
-    """Makes so many finished tasks with an attempt each, spread over the GPUs; returns their ids, oldest first."""
+    """Create finished tasks with one attempt each, distributed over the GPUs; return their ids, oldest first."""
     row, chance = template(database), random.Random(0)
     statuses = chance.choices(list(STATUSES), list(STATUSES.values()), k=count)
     made = [_finished(row, number, status, chance.choice(gpu_uuids)) for number, status in enumerate(statuses)]
@@ -59,16 +59,14 @@ def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> l
 
 
 def _enroll(database: Database) -> None:
-    """Puts all tasks into the roll by which they are counted."""
+    """Add all tasks to the table of counts."""
     names = [column.name for column in task_roll.c]
     with database.write() as connection:
         connection.execute(insert(task_roll).from_select(names, select(*[tasks.c[name] for name in names])))
 
 
 def _tidy(database: Database) -> None:
-    """Does at once what the databases do by themselves in time: rows that have stood there for months are counted by an
-    index alone, and in no log any more.
-    """
+    """Checkpoint or vacuum the database, which has happened to old rows in production."""
     with bare(database.url.render_as_string(hide_password=False)) as driver:
         driver.run("PRAGMA wal_checkpoint(PASSIVE)" if database.is_sqlite else "VACUUM ANALYZE")
 
@@ -109,11 +107,11 @@ def _attempt(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
-    """Makes so many waiting tasks, with wishes of every kind; returns their ids."""
+    """Create queued tasks with GPU requests of every kind; return their ids."""
     row = template(database)
     made = [
-        {**row, **wish, "task_id": f"train_20260101_{number:08d}", "queued_at": _START + number}
-        for number, wish in zip(range(count), _wishes(gpus), strict=False)
+        {**row, **gpu_request, "task_id": f"train_20260101_{number:08d}", "queued_at": _START + number}
+        for number, gpu_request in zip(range(count), _gpu_requests(gpus), strict=False)
     ]
     for start in range(0, count, AT_ONCE):
         with database.write() as connection:
@@ -122,17 +120,22 @@ def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
     return [str(task["task_id"]) for task in made]
 
 
-def _wishes(gpus: int) -> Iterator[dict[str, Any]]:
-    """Endless wishes. Of ten, six want any GPU, one four of them, one much memory, one a certain one, one two such."""
+def _gpu_requests(gpus: int) -> Iterator[dict[str, Any]]:
+    """Yield GPU requests. Of ten, six want any GPU, one four, one much memory, one a given GPU, one two given GPUs."""
     chance = random.Random(0)
     any_one = GPURequest()
     while True:
         one, other = chance.sample(range(gpus), 2)
-        wishes = [any_one] * 6
-        wishes += [GPURequest(count=4), GPURequest(min_memory=60_000), GPURequest((one,)), GPURequest((one, other), 2)]
-        for wish in wishes:
+        gpu_requests = [any_one] * 6
+        gpu_requests += [
+            GPURequest(count=4),
+            GPURequest(min_memory=60_000),
+            GPURequest((one,)),
+            GPURequest((one, other), 2),
+        ]
+        for each in gpu_requests:
             yield {
-                "gpu_count": len(wish.references) or wish.count,
-                "min_memory": wish.min_memory,
-                "gpu_references": list(wish.references),
+                "gpu_count": len(each.references) or each.count,
+                "min_memory": each.min_memory,
+                "gpu_references": list(each.references),
             }

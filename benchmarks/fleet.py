@@ -1,5 +1,6 @@
-"""A head of 1,000 nodes with 8 GPUs each and 100,000 tasks: a pass, a tick, an answer, and its memory; and one of as
-many nodes as run 10,000 trainings.
+"""A head of 1,000 nodes with 8 GPUs each and 100,000 tasks: a pass, a tick, a response, and its memory.
+
+Also a head with as many nodes as 10,000 running trainings need.
 """
 
 import tempfile
@@ -42,7 +43,7 @@ from benchmarks.filling import AT_ONCE, fill_queue, template
 from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, SECONDS, Row, at_least, below, cannot_run
 
 NODES, GPUS_EACH = 1000, 8
-#: GPUs that each training has which runs: all GPUs are taken.
+#: Number of GPUs per running training; all GPUs are in use.
 GPUS_OF_ONE = 2
 
 #: Trainings that run on one head.
@@ -53,7 +54,7 @@ HEAD = "head"
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures on both databases."""
+    """Measure on both databases."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:
@@ -105,7 +106,7 @@ def _measure_running(effort: Effort, kind: str, url: str, folder: Path) -> Itera
 
 
 def _take_up(fleet: "Fleet", what: str, running: int) -> Iterator[Row]:
-    """Ticks until every attempt is followed, of which no watch has ever noted anything."""
+    """Run ticks until a watch follows every attempt."""
     longest, rounds, began = 0.0, 0, time.perf_counter()
     while fleet.count_followed() < running and rounds < running:
         taken, _ = fleet.time_of_ticks(1)
@@ -134,17 +135,17 @@ def _answers(effort: Effort, fleet: "Fleet") -> Iterator[Row]:
 
 
 class RunningClock(FakeClock):
-    """A clock that goes by itself, too, as a tick looks how long it has taken."""
+    """A clock that can be advanced and also runs, since a tick measures its own duration."""
 
     def monotonic(self) -> float:
         return super().monotonic() + time.perf_counter()
 
 
 class Fleet:
-    """A head whose loops do not run, and whose nodes are made up."""
+    """A head without running loops and with simulated nodes."""
 
     def __init__(self, url: str, folder: Path, nodes: int, gpus_of_one: int = GPUS_OF_ONE) -> None:
-        """`gpus_of_one`: those that each training has."""
+        """Create the head. `gpus_of_one`: GPUs of each training."""
         self.clock, self.database = RunningClock(), Database(url)
         self.database.migrate()
         self._gpus_of_one = gpus_of_one
@@ -173,13 +174,13 @@ class Fleet:
         self.reconciler: Any = self.parts.loop._reconciler  # noqa: SLF001 - its loop does more than one tick
 
     def sweep(self) -> None:
-        """Has all nodes tell of their GPUs at once; all are at work."""
+        """Send reports of all nodes; all their GPUs are busy."""
         self._sweeps += 1
         readings = [self._read(place % GPUS_EACH, uuid) for place, uuid in enumerate(self.uuids)]
         places = range(0, len(readings), GPUS_EACH)
-        told = [self._snapshot(readings[place : place + GPUS_EACH]) for place in places]
-        names, at = [f"node{number:04d}" for number in range(len(told))], self.clock.monotonic()
-        self.gpus.note_nodes({name: NodePart(name, each, at) for name, each in zip(names, told, strict=True)}, {})
+        snapshots = [self._snapshot(readings[place : place + GPUS_EACH]) for place in places]
+        names, at = [f"node{number:04d}" for number in range(len(snapshots))], self.clock.monotonic()
+        self.gpus.note_nodes({name: NodePart(name, each, at) for name, each in zip(names, snapshots, strict=True)}, {})
         self.gpus.publish(self._snapshot([]))
 
     def _snapshot(self, readings: list[GPUReading]) -> GPUSnapshot:
@@ -201,7 +202,7 @@ class Fleet:
         )
 
     def run(self, count: int) -> None:
-        """Makes so many trainings that run, and take every GPU."""
+        """Create running trainings that use all GPUs."""
         row = template(self.database)
         made = [self._running(row, number) for number in range(count)]
         for start in range(0, count, AT_ONCE):
@@ -242,11 +243,11 @@ class Fleet:
         return {**task, "gpu_count": self._gpus_of_one}, attempt, [{**lease, "resource": uuid} for uuid in uuids]
 
     def count_followed(self) -> int:
-        """How many of the trainings that run have a watch."""
+        """Return the number of running trainings that have a watch."""
         return sum(self.reconciler.get_watch(uid) is not None for uid in self._running_uids)
 
     def time_of_ticks(self, count: int) -> tuple[float, str]:
-        """The median of ticks, in seconds, at the service's distance; and what it took of the processor."""
+        """Return the median tick in seconds at the service's interval, and its processor time."""
 
         def tick() -> None:
             self.clock.advance(0.5)
@@ -260,7 +261,7 @@ def _task_id(number: int) -> str:
 
 
 def _median(call: Any, count: int) -> tuple[float, str]:
-    """The median in seconds; and of the processor, which on a busy machine is what the service itself takes."""
+    """Return the medians of wall time and processor time in seconds; the latter is meaningful on a busy machine."""
     taken, worked = list[float](), list[float]()
     for _ in range(count):
         began, began_work = time.perf_counter(), time.process_time()
@@ -271,7 +272,7 @@ def _median(call: Any, count: int) -> tuple[float, str]:
 
 
 def _memory_mb() -> float:
-    """What this process has in memory now."""
+    """Return the current memory of this process."""
     status = Path("/proc/self/status").read_text()
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
     return float(kilobytes) / 1024

@@ -1,4 +1,4 @@
-"""What a node's report costs its head, by HTTP as it is, and what the same bytes cost through Redis.
+"""Cost of a node's report for its head over HTTP, compared with the same bytes through Redis.
 
     python -m benchmarks.fleet_reports [nodes] [reports of each]
 
@@ -34,7 +34,7 @@ _COUNT = itertools.count()
 
 
 def sweep(seed: int) -> GPUSnapshot:
-    """What a node with eight GPUs reads."""
+    """Return the readings of a node with eight GPUs."""
     found: list[GPUSnapshot] = []
     source = SimulatedSource(parse_boards("8x NVIDIA H100 80GB HBM3"), seed, CLOCK)
     monitor = GPUMonitor(source, 5.0, CLOCK, found.append)
@@ -44,7 +44,7 @@ def sweep(seed: int) -> GPUSnapshot:
 
 
 def body_of(number: int) -> bytes:
-    """The report of a node."""
+    """Return the report of a node."""
     place = NodeLocation("m", f"box{number}", 8081, "s")
     return encode_report(
         make_report(sweep(number), place, "1.0.0", 5.0, CLOCK.monotonic(), CLOCK.now(), mark=CLOCK.mark())
@@ -52,7 +52,7 @@ def body_of(number: int) -> bytes:
 
 
 def measure(bodies: list[bytes], rounds: int, send: Callable[[int, bytes], None]) -> list[float]:
-    """Seconds for each, all nodes after one another."""
+    """Return the seconds per report, sent by all nodes in sequence."""
     taken = []
     for _ in range(rounds):
         for number, body in enumerate(bodies):
@@ -72,7 +72,7 @@ def read_only(_: int, body: bytes) -> None:
 
 
 def through_redis(bodies: list[bytes], rounds: int) -> list[float]:
-    """Until a listener, as a head would be, has read it."""
+    """Return the seconds until a subscriber, in the role of a head, has read the report."""
     client = redis.Redis()
     channel, heard, came = f"bench-{time.time_ns()}", threading.Event(), client.pubsub()
     came.subscribe(channel)
@@ -109,7 +109,7 @@ def main() -> None:
 
         def post(number: int, body: bytes) -> None:
             address = server.url(f"/api/v1/nodes/box{number}/report")
-            # The same bytes again would be refused: each report is later than the last.
+            # A repeated report would be rejected: each must be later than the last.
             fresh = b'%b,"uptime":%d.%06d}' % (body[:-1], 10**7, next(_COUNT))
             answer = client.post(
                 address, content=b'{"report":%b}' % fresh, headers={"Content-Type": "application/json"}

@@ -19,7 +19,7 @@ _PRINTED = re.compile(rb'"message":"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\] \
 
 
 class FollowerProtocol(asyncio.Protocol):
-    """One follower: every event has to begin where the one before has ended."""
+    """A follower that checks that each event begins where the previous one ended."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -60,7 +60,7 @@ class FollowerProtocol(asyncio.Protocol):
 
 
 async def follow(port: int, count: int, task_ids: list[str]) -> list[FollowerProtocol]:
-    """Connects all of them and waits for the first event of each."""
+    """Connect all followers and wait for the first event of each."""
     loop, followers = asyncio.get_running_loop(), []
     for number in range(count):
         path = f"/api/v1/training/{task_ids[number % len(task_ids)]}/logs/stream?offset=0"
@@ -72,20 +72,20 @@ async def follow(port: int, count: int, task_ids: list[str]) -> list[FollowerPro
 
 
 async def main() -> None:
-    """Follows, counts, tells."""
+    """Follow the logs and print counts as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.followers", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("task_ids", nargs="+")
     arguments = parser.parse_args()
     followers = await follow(arguments.port, arguments.count, arguments.task_ids)
-    # From here on: what was printed before anybody followed was late for no fault of the service.
+    # Lines printed before the followers connected do not count as delayed.
     for follower in followers:
         follower.late_seconds.clear()
     print("connected", flush=True)
-    told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    input_closed = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
     ended = asyncio.gather(*(follower.ended.wait() for follower in followers))
-    await asyncio.wait({told, ended}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({input_closed, ended}, return_when=asyncio.FIRST_COMPLETED)
     late = sorted(seconds for follower in followers for seconds in follower.late_seconds)
     found = {
         "lines": [follower.lines for follower in followers],

@@ -1,4 +1,4 @@
-"""The service with nothing to do: its start, its memory, its share of a core."""
+"""The idle service: start, memory and share of a core."""
 
 import statistics
 import time
@@ -14,12 +14,12 @@ STATUS = "/api/v1/gpu/status"
 
 START_LIMIT_SECONDS = 0.6
 
-#: Seconds after a start until its after-effects are over.
+#: Seconds after a start until background work has finished.
 SETTLE_SECONDS = 1.0
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures the service with its default settings, beside an empty Flask app on the same server."""
+    """Measure the service with default settings, compared with an empty Flask app on the same server."""
     starts = [_start(service(), (HEALTH, STATUS)) for _ in range(effort.starts)]
     empty_start = statistics.median(_start(peer("flask", b"{}"), ("/",))[0] for _ in range(effort.starts))
     beside = f"{SECONDS.show(empty_start)} empty Flask app"
@@ -41,7 +41,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _start(starting: AbstractContextManager[Running], paths: tuple[str, ...]) -> list[float]:
-    """Seconds from the start of the process until each address has answered."""
+    """Return the seconds from the start of the process until each path has answered."""
     seconds = []
     with starting as server:
         for path in paths:
@@ -51,7 +51,7 @@ def _start(starting: AbstractContextManager[Running], paths: tuple[str, ...]) ->
 
 
 def _rest(server: Running, seconds: int) -> tuple[float, float]:
-    """Its share of a core in %, and its memory in MB."""
+    """Return the share of a core in %, and memory in MB."""
     time.sleep(SETTLE_SECONDS)
     began, cpu = time.perf_counter(), server.cpu_seconds()
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Measurements inside the service's own parts, in a process of their own: `python -m benchmarks.inside WHAT COUNT`."""
+"""Measurements inside the service's components in a separate process: `python -m benchmarks.inside WHAT COUNT`."""
 
 import argparse
 import gc
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.01
 
 
 def main() -> None:
-    """Measures, and prints what it found as JSON."""
+    """Run a measurement and print the result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inside", description=__doc__)
     parser.add_argument("what", choices=("sweep", "metrics"))
     parser.add_argument("count", type=int)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 class _Sweeps:
-    """A runtime whose sweeps are called by hand, 5 s of its own clock apart; what it keeps goes with this process."""
+    """A runtime whose sweeps are called directly, 5 s apart on its own clock; its storage is temporary."""
 
     def __init__(self, **settings: str) -> None:
         self._clock = FakeClock()
@@ -53,12 +53,12 @@ class _Sweeps:
         publish = self.runtime.services.gpus.publish
         self._monitor = GPUMonitor(self.runtime.source, INTERVAL_SECONDS, self._clock, publish)
         self.run(SWEEPS_A_CYCLE)
-        # As run.py does, once everything is loaded.
+        # As run.py does after loading.
         gc.collect()
         gc.freeze()
 
     def run(self, count: int) -> float:
-        """CPU milliseconds of one sweep, in all threads, over `count` of them."""
+        """Return CPU milliseconds of each of `count` sweeps in all threads."""
         taken = 0.0
         for _ in range(count):
             self._clock.advance(INTERVAL_SECONDS)
@@ -70,7 +70,7 @@ class _Sweeps:
 
 
 def measure_sweeps(count: int) -> dict[str, float]:
-    """CPU milliseconds of a sweep, and of the calls to NVML alone that it made."""
+    """Measure CPU milliseconds of a sweep and of its NVML calls alone."""
     recorder = _Recorder()
     sweeps = _Sweeps(GPU_SOURCE="nvml")
     sweep_ms = sweeps.run(count)
@@ -117,7 +117,7 @@ class _Recorder:
 
 
 def _replay(calls: list[Call], times: int) -> float:
-    """CPU milliseconds that one sweep's calls take, over `times` cycles."""
+    """Return CPU milliseconds of one sweep's calls, over `times` cycles."""
     size, taken = len(calls) // SWEEPS_A_CYCLE, 0.0
     for start in [*range(0, size * SWEEPS_A_CYCLE, size)] * times:
         began = time.process_time()
@@ -132,13 +132,13 @@ def _replay(calls: list[Call], times: int) -> float:
 
 
 def measure_metrics(count: int) -> dict[str, float]:
-    """Milliseconds to make the metrics text of 256 GPUs, and prometheus-client's text of as many series."""
+    """Measure milliseconds to render the metrics of 256 GPUs, and as many series with prometheus-client."""
     sweeps = _Sweeps(GPU_SOURCE="simulated", SIMULATED_GPUS=MANY_GPUS)
     gpus = sweeps.runtime.services.gpus
     task = gpus.tasks.register([0], TaskType.TRAINING)
     taken, text = 0.0, b""
     for number in range(count):
-        # A change between sweeps leaves the documents to the first who asks for them.
+        # After a change between sweeps, the first request renders the documents.
         gpus.tasks.update_progress(task.task_id, progress=number % 100)
         began = time.process_time()
         document = gpus.documents.get(METRICS)

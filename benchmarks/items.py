@@ -1,4 +1,4 @@
-"""A page of a dataset's items out of 100,000, and one caption of them changed."""
+"""A page of 100,000 dataset items, and a change of one caption."""
 
 import json
 import statistics
@@ -36,7 +36,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures pages by HTTP over a kept connection, beside the same rows by the bare driver."""
+    """Measure pages over a persistent HTTP connection, compared with the same rows by the bare driver."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:
@@ -51,7 +51,7 @@ def _measure(effort: Effort, kind: str, url: str, root: Path) -> Iterator[Row]:
         item_id = fill(database, BlobStore(root), effort.items)
     with _server(url, root) as client, bare(url) as driver:
         if not driver.is_sqlite:
-            # What its autovacuum does within a minute of so many inserts.
+            # PostgreSQL's autovacuum would do this within a minute.
             driver.run("VACUUM ANALYZE")
         queries = {
             "first page": "",
@@ -82,7 +82,7 @@ def _server(url: str, root: Path) -> Iterator[Client]:
 
 
 def fill(database: Database, blobs: BlobStore, count: int) -> str:
-    """Makes a dataset of so many items, whose bytes nobody asks for; returns the id of one."""
+    """Create a dataset of items without files; return the id of one."""
     items = [_item(number) for number in range(count)]
     with blobs.begin() as writer:
         for line in write_manifest(items):

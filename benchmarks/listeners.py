@@ -28,7 +28,7 @@ _ID = re.compile(rb"^id: (\S+)", re.MULTILINE)
 
 
 class Listener(asyncio.Protocol):
-    """One client: takes its stream apart into messages."""
+    """A client that splits its stream into messages."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -57,7 +57,7 @@ class Listener(asyncio.Protocol):
 
 
 class Follower(Listener):
-    """Follows a task: how long after it was printed a line comes, and whether any is missing."""
+    """Follows a task; measures the delay of lines and detects missing ones."""
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)
@@ -84,7 +84,7 @@ class Follower(Listener):
 
 
 class Dashboard(Listener):
-    """Gets all messages, and notes when each came."""
+    """Receives all messages and records their times."""
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)
@@ -101,7 +101,7 @@ def _ask(port: int, path: str) -> bytes:
 
 
 async def connect(port: int, listeners: list[Listener]) -> None:
-    """Connects all of them, a few at a time, and waits for the first message of each."""
+    """Connect all clients, a few at a time, and wait for the first message of each."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(CONNECT_SECONDS):
         for at in range(0, len(listeners), AT_ONCE):
@@ -111,7 +111,7 @@ async def connect(port: int, listeners: list[Listener]) -> None:
 
 
 def spreads(dashboards: list[Dashboard]) -> list[float]:
-    """For each message and each dashboard: how long after the first of them it came."""
+    """Return, for each message and dashboard, the delay after the first dashboard that received it."""
     times: dict[bytes, list[float]] = defaultdict(list)
     for dashboard in dashboards:
         for id_, at in dashboard.times.items():
@@ -120,12 +120,12 @@ def spreads(dashboards: list[Dashboard]) -> list[float]:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which this share lies."""
+    """Return the value below which this share of values lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 
 async def main() -> None:
-    """Connects, listens, tells."""
+    """Connect, listen and print the results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.listeners", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)

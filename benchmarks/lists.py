@@ -1,4 +1,4 @@
-"""A page of /training/list and one training, out of 100,000."""
+"""A page of /training/list and one training among 100,000."""
 
 import statistics
 import tempfile
@@ -22,7 +22,7 @@ DEEP = 200
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures both by HTTP over a kept connection, beside the same rows by the bare driver."""
+    """Measure both over a persistent HTTP connection, compared with the same rows by the bare driver."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:
@@ -39,7 +39,7 @@ def _measure(effort: Effort, kind: str, url: str) -> Iterator[Row]:
         with migrated(url) as database:
             ids = fill_finished(database, effort.tasks, gpus)
         if not driver.is_sqlite:
-            # What its autovacuum does within a minute of so many inserts.
+            # PostgreSQL's autovacuum would do this within a minute.
             driver.run("VACUUM ANALYZE")
         client = Client(server)
         of_gpu = f"task_gpus g JOIN tasks ON tasks.serial = g.serial WHERE g.gpu_uuid = '{gpus[3]}'"

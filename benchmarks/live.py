@@ -1,4 +1,4 @@
-"""Followers of running trainings and dashboards, all at once: how late they hear, and what others notice."""
+"""Concurrent followers of trainings and dashboards: their delays, and the latency of other requests."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ TOY = chatty_toy(STEP_SECONDS, LINES_PER_STEP)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures 500 followers of eight trainings together with 500 dashboards."""
+    """Measure 500 followers of eight trainings together with 500 dashboards."""
     with service(**simulated(EIGHT_GPUS, MIN_FREE_DISK_MB="0")) as server:
         ask(server, "/api/v1/gpu/status")
         with _trainings(server) as ids:
@@ -97,7 +97,7 @@ def _is_training(shown: Any) -> bool:
 
 @contextmanager
 def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Has them listen within the `with` block; the dictionary has what they have seen after it."""
+    """Run the clients during the `with` block; afterwards the yielded dictionary contains their results."""
     command = [sys.executable, "-m", "benchmarks.listeners", str(server.port), str(count), *ids]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict
 
 
 def _ask_in_turn(server: Running, paths: Sequence[str], seconds: float) -> float:
-    """The 99th percentile, in milliseconds, of requests for these paths in turn."""
+    """Return the 99th percentile, in milliseconds, of alternating requests for these paths."""
     client, taken = Client(server), []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:

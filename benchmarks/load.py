@@ -1,4 +1,4 @@
-"""wrk against two servers in turn, so that both meet the same machine."""
+"""Runs wrk against two servers alternately, so that both meet the same conditions."""
 
 import re
 import statistics
@@ -19,7 +19,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An address, and the headers to ask it with."""
+    """A URL with the headers of its requests."""
 
     url: str
     headers: Sequence[str] = ()
@@ -27,7 +27,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of wrk found."""
+    """The results of one run of wrk."""
 
     rate: float
     p99_ms: float
@@ -35,7 +35,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Pairs of runs, as medians; the ratio is the median of the pairs' own ratios."""
+    """Medians of pairs of runs; the ratio is the median of the pairs' ratios."""
 
     ratio: float
     ours: Load
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compare(ours: Target, theirs: Target, effort: Effort) -> Comparison:
-    """Loads both in turn, one at a time."""
+    """Load both servers alternately."""
     for target in (ours, theirs):
         _load(target, 1)
     pairs = [(_load(ours, effort.load_seconds), _load(theirs, effort.load_seconds)) for _ in range(effort.rounds)]

@@ -1,4 +1,4 @@
-"""Logs of any size on the disk, as supervisors leave them."""
+"""Creates logs of any size on disk in the format of supervisors."""
 
 import shutil
 import struct
@@ -15,19 +15,19 @@ _FIRST = 100_000_000  #: the first number printed; all have as many digits, so t
 
 
 def log_of(server: Running, task_id: str) -> Path:
-    """Where the log of a task lies."""
+    """Return the path of a task's log."""
     return Path(server.process.environ()["STORAGE_ROOT"]) / "tasks" / task_id / "log"
 
 
 def count_lines(directory: Path) -> int:
-    """How many lines a log has, as it lies there."""
+    """Return the number of lines of a stored log."""
     return sum(path.read_bytes().count(b"\n") for path in directory.glob("*.log"))
 
 
 def make_log(directory: Path, size: int, written_bytes: int) -> int:
-    """Makes a log of `size` bytes, the last `written_bytes` written and the others holes; returns its number of lines.
+    """Create a log of `size` bytes: holes followed by `written_bytes` of text; return its number of lines.
 
-    Names, times and sizes are real throughout.
+    Names, times and sizes are valid for the whole log.
     """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -41,7 +41,7 @@ def make_log(directory: Path, size: int, written_bytes: int) -> int:
                 file.write(b"".join(_LINE % (_FIRST + lines + number) for number in range(per_segment)))
             else:
                 file.truncate(per_segment * length)
-        # One record for what came within 10 ms, as the supervisor writes them.
+        # One record per 10 ms, as the supervisor writes them.
         records = (
             _RECORD.pack(offset + number * length, lines + number, 1.75e9 + (lines + number) / LINES_PER_SECOND)
             for number in range(0, per_segment, LINES_PER_SECOND // 100)

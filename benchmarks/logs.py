@@ -1,4 +1,4 @@
-"""Logs: the end of a large one, a search of 1 GB, and many followers of many lines."""
+"""Logs: the end of a large log, a search of 1 GB, and many followers of many lines."""
 
 import json
 import statistics
@@ -45,19 +45,19 @@ LINES_PER_STEP = 500  #: besides two of the toy's own: 5,000 lines/s
 
 RARE = "no such word"
 
-#: The searches that run while others ask, each by its name with its query.
+#: Searches that run during other requests: name and query.
 SEARCHES = {
     "a rare word": "keyword=no+such+word",
     "(a+)+$": "regex=%28a%2B%29%2B%24",
     "every line, none of which is wanted": "regex=.&level=error",
 }
 
-#: Routes that work their answer out, and one whose answer is ready.
+#: Routes that compute their response, and one with a prepared response.
 OTHERS = ("/api/v1/gpu/available", "/api/v1/training/list", "/api/v1/gpu/status")
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures each part with a server of its own."""
+    """Measure each part with a separate server."""
     with service(**simulated(EIGHT_GPUS)) as server:
         task_id = _finished(server)
         yield from _measure_tail(server, task_id, effort)
@@ -80,7 +80,7 @@ def _start(client: Client, body: bytes) -> str:
 
 
 def _finished(server: Running) -> str:
-    """A training that has ended, whose log can be exchanged."""
+    """Run a training to its end; its log can be replaced."""
     with closing(Client(server)) as client:
         task_id = _start(client, _toy(1, 0))
         until_told(client, f"{TRAINING}/{task_id}", has_ended)
@@ -140,7 +140,7 @@ def _measure_search(server: Running, task_id: str, effort: Effort) -> Iterator[R
 
 
 def _grep_seconds(directory: Path) -> float:
-    """`grep -c` over the same warm files."""
+    """Return the seconds of `grep -c` over the same cached files."""
     files = sorted(str(path) for path in directory.glob("*.log"))
     began = time.perf_counter()
     done = subprocess.run(["grep", "-c", RARE, *files], stdout=subprocess.DEVNULL, check=False)
@@ -157,7 +157,7 @@ def _search(server: Running, path: str) -> tuple[float, dict[str, Any]]:
 
 
 def _others_ms(server: Running, path: str | None, effort: Effort) -> float:
-    """The 99th percentile of other requests, in milliseconds, while this one is asked again and again."""
+    """Return the 99th percentile of other requests, in milliseconds, while this request is repeated."""
     taken, ended = [], threading.Event()
 
     def search() -> None:
@@ -208,7 +208,7 @@ def _measure_followers(tasks: int, followers: int, lines: int, effort: Effort) -
                 for task_id in ids:
                     until_told(client, f"{TRAINING}/{task_id}", has_ended)
             found.written = [count_lines(log_of(server, task_id)) for task_id in ids]
-            # By their size: to read them meanwhile would disturb.
+            # Estimated from the size: reading the logs would disturb the measurement.
             found.lines = size / taken * sum(found.written) / _bytes(server, ids)
         finally:
             for task_id in ids:

@@ -1,4 +1,4 @@
-"""Datasets seen: a check of 10,000 images beside Pillow's decoding of them, the same check again, first thumbnails."""
+"""Media of datasets: a check of 10,000 images compared with decoding by Pillow, a repeated check, first thumbnails."""
 
 import io
 import json
@@ -41,7 +41,7 @@ _WISH = {"model_type": "flux", "resolutions": [768], "enable_ar_bucket": True, "
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures by HTTP, with images of which nothing is known yet."""
+    """Measure over HTTP with images that the service has not read before."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = _write_images(root / "images", effort.images)
@@ -97,7 +97,7 @@ def _encode(seed: int, kind: str) -> bytes:
 
 
 def _with_note(kind: str, content: bytes, note: bytes) -> bytes:
-    """The same picture in a file of its own."""
+    """Write a copy of the picture as a different file."""
     if kind == "JPEG":
         return content[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + content[2:]
     if kind == "PNG":
@@ -114,7 +114,7 @@ def _with_note(kind: str, content: bytes, note: bytes) -> bytes:
 
 
 def _fill(storage: Path, files: Sequence[Path]) -> list[str]:
-    """Makes a version of these files beneath the running server; the ids of its items."""
+    """Create a version of these files in the running server's storage; return the ids of its items."""
     database = Database(sqlite_url(storage / "database.sqlite"))
     try:
         parts = DatasetParts(Config(storage_root=storage), database, SystemClock())
@@ -179,7 +179,7 @@ def _children_mb(server: Running) -> float:
 
 
 def _ask(client: Client, path: str, body: Any = None) -> Any:
-    """What the server answers; `body` is posted. Raises CannotRunError."""
+    """Return the server's response; a `body` is posted. Raise CannotRunError."""
     method, content = ("GET", None) if body is None else ("POST", json.dumps(body).encode())
     answer = client.ask(path, {"Content-Type": "application/json"}, method, content)
     if answer.status >= 400:

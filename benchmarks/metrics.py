@@ -1,4 +1,4 @@
-"""What a scrape of /metrics costs with 256 GPUs."""
+"""Cost of a scrape of /metrics with 256 GPUs."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures a scrape by HTTP, and the making of the text, beside prometheus-client."""
+    """Measure a scrape over HTTP, and the rendering compared with prometheus-client."""
     inside = measure_inside("metrics", effort.renders)
     if inside["series"] < GPUS:
         raise CannotRunError(f"{inside['series']:,} series of {GPUS} GPUs are no metrics of them")

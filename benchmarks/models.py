@@ -1,4 +1,4 @@
-"""Models: a header of 10 GB judged, a folder of 200 scanned, a page of 10,000 versions, transfers beside curl."""
+"""Models: reading the header of a 10 GB file, scanning 200 files, a page of 10,000 versions, transfers versus curl."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ _BLOCKS = {f"double_blocks.{n}.{part}.weight": [4096, 1024] for n in range(50) f
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures in this process, since a request adds the same to each."""
+    """Measure in this process, since HTTP would add the same to each."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         yield from _measure_header(root / "header")
@@ -113,7 +113,7 @@ def _measure_download(root: Path) -> Row:
 
 
 def _fill(path: Path, size: int) -> int:
-    """Writes about so many bytes; how many they are."""
+    """Write a file of about this size; return its exact size."""
     with path.open("wb") as file:
         part = os.urandom(1024 * 1024)
         for _ in range(size // len(part)):
@@ -130,7 +130,7 @@ def _measure_push(root: Path) -> Row:
     size = _fill(source, _PUSH_BYTES)
     theirs, ours = [], []
     for _ in range(3):
-        # Each a hub of its own: it keeps what it has been sent, and would not be sent it again.
+        # A new hub each time: it stores received files, which would not be sent again.
         with _hub() as address:
             theirs.append(_seconds(lambda at=address: _sent_by_curl(at, source)))
         with _hub() as address:
@@ -160,7 +160,7 @@ def _pushed(address: str, root: Path, size: int) -> None:
 
 @contextmanager
 def _hub() -> Iterator[str]:
-    """A hub in a process of its own, so that it takes no time from whoever sends."""
+    """Run a hub in a separate process, so that it does not slow the sender."""
     program = (
         "from tests.local_hub import running_hub\nwith running_hub() as hub: print(hub.address, flush=True); input()"
     )
@@ -192,10 +192,10 @@ def _serving(directory: Path) -> Iterator[int]:
             super().__init__(*given, directory=str(directory))  # type: ignore[arg-type]
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
         def copyfile(self, source: object, outputfile: object) -> None:
-            """By the kernel, so that the server is not what is measured."""
+            """Send with the kernel's sendfile, so that this server is not the bottleneck."""
             self.wfile.flush()
             at = 0
             while sent := os.sendfile(self.connection.fileno(), source.fileno(), at, 1024 * 1024):  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What rows need of the machine: looked for before anything is measured, and named with the package that has it."""
+"""Programs and servers that benchmarks need. They are checked first; missing ones are reported with their package."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +11,12 @@ from tests.standin import compiler
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A program or a server: why it cannot be used, None when it can, and Debian's package of it."""
+    """A required program or server: a check that returns why it cannot be used, and its Debian package."""
 
     what: str
     why_not: Callable[[], str | None]
     package: str
-    rows: str = ""  #: those that need it; all of the benchmark's where this is empty
+    rows: str = ""  #: rows that need it; empty: all rows of the benchmark
 
 
 def _absent(is_there: bool) -> str | None:
@@ -29,7 +29,7 @@ GREP = Need("grep", lambda: _absent(shutil.which("grep") is not None), "grep")
 BROWSER = Need(f"a browser ({', '.join(NAMES)})", lambda: _absent(find_browser() is not None), "chromium")
 POSTGRESQL = Need(f"PostgreSQL at {shown(SERVER)}", why_no_postgres, "postgresql", rows="on PostgreSQL")
 
-#: By the name of the benchmark.
+#: Requirements by benchmark.
 NEEDS: Mapping[str, Sequence[Need]] = {
     "status": (WRK,),
     "sweep": (COMPILER,),
@@ -46,20 +46,20 @@ NEEDS: Mapping[str, Sequence[Need]] = {
 
 
 def lacking(names: Sequence[str]) -> dict[Need, str]:
-    """What the benchmarks need and is not there, and why."""
+    """Return the missing requirements of benchmarks with reasons."""
     needs = dict.fromkeys(need for name in names for need in NEEDS.get(name, ()))
     found = {need: need.why_not() for need in needs}
     return {need: why for need, why in found.items() if why is not None}
 
 
 def describe(need: Need, why: str, names: Sequence[str]) -> str:
-    """One line: what is lacking, what is not measured for that, and what to install."""
+    """Return one line with the missing requirement, the rows that are skipped, and the package to install."""
     without = ", ".join(name for name in names if need in NEEDS.get(name, ()))
     rows = f"the rows {need.rows} of {without}" if need.rows else without
     return f"{need.what}: {why}; not measured: {rows}; apt-get install {need.package}"
 
 
 def missing_for(name: str, absent: Mapping[Need, str]) -> str | None:
-    """Why a benchmark cannot run at all; None when it can, if only in part."""
+    """Return why a benchmark cannot run at all, or None if it can run at least in part."""
     whole = [need for need in NEEDS.get(name, ()) if need in absent and not need.rows]
     return "; ".join(f"{need.what}: {absent[need]}: apt-get install {need.package}" for need in whole) or None

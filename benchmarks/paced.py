@@ -1,4 +1,4 @@
-"""Requests at a given rate, whether answers come or not, as from many clients that know nothing of each other.
+"""Sends requests at a fixed rate independent of responses, as many unrelated clients do.
 
 How long an answer takes counts from when its request was due: a server that stalls does not slow the clients down.
 """
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-#: Seconds after which a client gives up, and the status that counts then.
+#: Time-out of a client in seconds, and the status that is recorded for it.
 PATIENCE_SECONDS = 20.0
 NO_ANSWER = 0
 
@@ -27,22 +27,22 @@ class Request:
 
 @dataclass(slots=True)
 class Answers:
-    """What came back to the requests of one kind."""
+    """The responses to requests of one kind."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
     def p99_ms(self) -> float:
-        """The 99th percentile in milliseconds."""
+        """Return the 99th percentile in milliseconds."""
         return 1000 * sorted(self.seconds)[max(0, int(len(self.seconds) * 0.99) - 1)]
 
     def others_than(self, *statuses: int) -> int:
-        """How many had another status."""
+        """Return the number of responses with another status."""
         return self.statuses.total() - sum(self.statuses[status] for status in statuses)
 
 
 class Paced:
-    """Clients of one server on loopback, which keep their connections."""
+    """Clients of one server on loopback with persistent connections."""
 
     def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
         self._port = port
@@ -50,7 +50,7 @@ class Paced:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def run(self, make: Callable[[int], Request], rate: float, seconds: float) -> Answers:
-        """Sends `rate` requests a second; `make` gives the n-th."""
+        """Send `rate` requests per second; `make` returns the n-th request."""
         answers, began = Answers(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number in range(int(rate * seconds)):
@@ -60,7 +60,7 @@ class Paced:
         return answers
 
     async def once(self, request: Request) -> tuple[int, float]:
-        """The status of one answer, and the seconds until it was there."""
+        """Return the status of one response and the seconds until it was complete."""
         answers = Answers()
         await self._ask(request, time.perf_counter(), answers)
         return next(iter(answers.statuses)), answers.seconds[0]
@@ -94,6 +94,6 @@ class Paced:
         return int(answer.split(b" ", 2)[1])
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for _, writer in self._idle:
             writer.close()

@@ -1,4 +1,4 @@
-"""Servers that do as little as possible, to compare with: `python -m benchmarks.peers KIND BODY_FILE`."""
+"""Minimal servers for comparison: `python -m benchmarks.peers KIND BODY_FILE`."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 
 def main() -> None:
-    """Serves the body of a file, as one of the kinds, until it is told to end."""
+    """Serve the body of a file with one kind of server until the process is terminated."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("kind", choices=sorted(_KINDS))
     parser.add_argument("body", type=Path, help="the file whose content is the answer")
@@ -66,7 +66,7 @@ def _run(app: Any, listener: socket.socket) -> None:
 
 
 class _Subscriber(asyncio.Protocol):
-    """A bare connection that is written to."""
+    """A bare connection for writing."""
 
     def __init__(self, subscribers: set[asyncio.WriteTransport]) -> None:
         self._subscribers = subscribers

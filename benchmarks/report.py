@@ -1,4 +1,4 @@
-"""The table, headed by what was measured and where."""
+"""Prints the table with versions and machine."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ _COLOURS = {Verdict.OK: "green", Verdict.MISSED: "red", Verdict.NOT_RUN: "yellow
 
 
 def print_report(rows: Sequence[Row], load_before: float) -> None:
-    """Prints everything that was found."""
+    """Print all results."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=FILE_WIDTH)

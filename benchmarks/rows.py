@@ -1,11 +1,11 @@
-"""What a benchmark finds: a figure, the limit that it has to reach, and what was measured beside it."""
+"""Results of benchmarks: a value, its limit, and the value of the peer."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a figure stands to its limit."""
+    """Whether a value is within its limit."""
 
     OK = "ok"
     MISSED = "missed"
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How values are written: `"{:.1f} ms"`."""
+    """Format of values, such as `"{:.1f} ms"`."""
 
     form: str
 
@@ -34,7 +34,7 @@ class Unit:
         return self.form.format(value)
 
 
-#: Share of what a benchmark asks its trainings and clients for, below which its other figures mean nothing.
+#: Minimum share of the intended load of trainings and clients; below it the other values mean nothing.
 ENOUGH = 0.9
 
 TIMES = Unit("{:.2f} x")
@@ -49,22 +49,22 @@ COUNT = Unit("{:,.0f}")
 
 
 def at_least(what: str, value: float, limit: float, unit: Unit, beside: str = "", note: str = "") -> Row:
-    """A row that is ok when the value reaches the limit."""
+    """Return a row that is ok if the value reaches the limit."""
     return Row(what, _figure(value, unit, note), f">= {unit.show(limit)}", beside, _judge(value >= limit))
 
 
 def below(what: str, value: float, limit: float, unit: Unit, beside: str = "", note: str = "") -> Row:
-    """A row that is ok when the value stays below the limit."""
+    """Return a row that is ok if the value is below the limit."""
     return Row(what, _figure(value, unit, note), f"< {unit.show(limit)}", beside, _judge(value < limit))
 
 
 def without_limit(what: str, value: float, unit: Unit, beside: str = "", note: str = "") -> Row:
-    """A row that says how it is."""
+    """Return a row without a limit."""
     return Row(what, _figure(value, unit, note), "-", beside, Verdict.NO_LIMIT)
 
 
 def cannot_run(what: str, why: str) -> Row:
-    """A row for what was not measured, and why."""
+    """Return a row for a skipped measurement with its reason."""
     return Row(what, "-", "-", why, Verdict.NOT_RUN)
 
 

@@ -1,4 +1,4 @@
-"""A scheduling pass over 1,000 waiting trainings, by itself and with the database."""
+"""A scheduling pass over 1,000 queued trainings, alone and with the database."""
 
 import statistics
 import tempfile
@@ -33,7 +33,7 @@ OWNERS = 20
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures passes with every GPU held, as in most, and with every GPU free."""
+    """Measure passes with every GPU in use, the usual case, and with every GPU free."""
     for gpus in (8, 64):
         for kind in KINDS:
             reason = why_not(kind)
@@ -90,7 +90,7 @@ def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Itera
 
 
 class _Machine:
-    """A runtime whose loops do not run: its dispatcher is called by hand."""
+    """A runtime without running loops, whose dispatcher is called directly."""
 
     def __init__(self, url: str, folder: Path, gpus: int) -> None:
         self.clock = FakeClock()
@@ -127,7 +127,7 @@ class _Machine:
 
 
 def _measure_call(call: Callable[[], object], count: int) -> tuple[float, str]:
-    """The median of the call's milliseconds, and a note on those in which this thread had a core."""
+    """Return the median of the call's milliseconds, and a note with the processor time."""
     call()
     taken, cpu = [], []
     for _ in range(count):

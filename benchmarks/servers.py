@@ -1,4 +1,4 @@
-"""Servers in processes of their own, on free ports of loopback: started, awaited, and ended by pid."""
+"""Starts, awaits and ends servers in separate processes on free loopback ports."""
 
 import http.client
 import json
@@ -31,12 +31,12 @@ _ADDRESS = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
 
 class CannotRunError(Exception):
-    """A benchmark cannot run here: why, and what to do."""
+    """A benchmark cannot run here; the message names the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that listens."""
+    """A running server."""
 
     port: int
     process: psutil.Process
@@ -46,35 +46,35 @@ class Running:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def cpu_seconds(self) -> float:
-        """Seconds of processor time that the server has taken so far, in all its threads."""
+        """Return the processor seconds of all the server's threads."""
         times = self.process.cpu_times()
         return times.user + times.system
 
     def memory_peak_mb(self) -> float:
-        """The most resident memory that it ever had, in MB."""
+        """Return the peak resident memory in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def rss_mb(self) -> float:
-        """Its resident memory in MB."""
+        """Return the resident memory in MB."""
         return self.process.memory_info().rss / 2**20
 
 
 @contextmanager
 def service(**settings: str) -> Iterator[Running]:
-    """The service as it is delivered, with settings such as GPU_MONITOR_INTERVAL; its log goes to a file."""
+    """Run the service with settings such as GPU_MONITOR_INTERVAL; its log goes to a file."""
     with _serve([str(ROOT / "run.py"), "--port", "0"], settings) as server:
         yield server
 
 
 def simulated(boards: str, **settings: str) -> dict[str, str]:
-    """Settings for simulated GPUs."""
+    """Return settings for simulated GPUs."""
     return {"GPU_SOURCE": "simulated", "SIMULATED_GPUS": boards, **settings}
 
 
 @contextmanager
 def peer(kind: str, body: bytes, *options: str) -> Iterator[Running]:
-    """One of the servers in `benchmarks.peers`, which answers with this body."""
+    """Run one of the servers of `benchmarks.peers`, which answers with this body."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "body"
         file.write_bytes(body)
@@ -84,7 +84,7 @@ def peer(kind: str, body: bytes, *options: str) -> Iterator[Running]:
 
 @contextmanager
 def _serve(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[Running]:
-    # Nothing of this shell's settings, and no .env: the folder is empty.
+    # No settings of this shell and no .env: the folder is empty.
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "server.log").open("wb") as log:
         started = time.perf_counter()
@@ -112,7 +112,7 @@ def _await_port(process: subprocess.Popen[bytes], log: Path) -> int:
         if process.poll() is not None:
             break
         time.sleep(0.005)
-    raise CannotRunError(f"a server did not start: {log.read_text()[-300:].strip() or 'it said nothing'}")
+    raise CannotRunError(f"a server did not start: {log.read_text()[-300:].strip() or 'its log is empty'}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -125,7 +125,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_trainings(folder: str) -> None:
-    """Ends the supervisors and trainers that still work in a folder, as trainings outlive their server."""
+    """End the supervisors and trainers of a folder, since trainings outlive their server."""
     processes = psutil.process_iter(["cmdline"])
     left = [found for found in processes if any(folder in part for part in found.info["cmdline"] or ())]
     for process in left:
@@ -139,19 +139,19 @@ def _end_trainings(folder: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said."""
+    """A server's response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body's JSON."""
+        """Return the body's JSON."""
         return json.loads(self.body)
 
 
 class Client:
-    """One kept connection to a server."""
+    """A persistent connection to a server."""
 
     def __init__(self, server: Running, timeout: float = 10) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
@@ -173,7 +173,7 @@ class Client:
 
 
 def ask(server: Running, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """One GET that has to succeed; a server that does not listen yet is asked again."""
+    """Send a GET that must succeed; retry while the server does not listen yet."""
     until = time.monotonic() + START_SECONDS
     while True:
         client = Client(server)
@@ -192,7 +192,7 @@ def ask(server: Running, path: str, headers: Mapping[str, str] | None = None) ->
 
 
 def measure_inside(what: str, count: int, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What `python -m benchmarks.inside WHAT COUNT` finds, in a process of its own."""
+    """Return the result of `python -m benchmarks.inside WHAT COUNT`, run in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.inside", what, str(count)],
         cwd=ROOT,

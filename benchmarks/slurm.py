@@ -1,4 +1,4 @@
-"""Submissions to a real Slurm of its own while its controller is killed, and how long one look at many jobs takes.
+"""Submissions to a real temporary Slurm while its controller is killed, and the duration of one query of many jobs.
 
     python -m benchmarks.slurm [submissions] [kills]
 
@@ -27,7 +27,7 @@ AT_A_TIME = 60
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Print the results."""
     count, kills = (int(text) for text in (*sys.argv[1:], *("1000", "20")[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as directory, SlurmCluster(Path(directory) / "slurm", gpus=16) as cluster:
         client = SlurmClient(cluster.url, cluster.token_file, answer_seconds=30.0)
@@ -46,7 +46,7 @@ def _attempt(root: Path, number: int, seconds: float = 0.0) -> Submission:
 
 
 def _submit_all(cluster: SlurmCluster, executor: SlurmExecutor, root: Path, count: int, kills: int) -> None:
-    # What a controller has lost is not waited for as long as at work.
+    # Jobs that a controller has lost are awaited for a shorter time than in production.
     module.ABSENT_SECONDS, cluster_watch.LIST_SECONDS = 3.0, 5.0
     waiting = iter([_attempt(root, number) for number in range(count)])
     ended = [0]
@@ -77,7 +77,7 @@ def _submit_all(cluster: SlurmCluster, executor: SlurmExecutor, root: Path, coun
 
 
 def _tell(directory: Path) -> str:
-    """What is left of an attempt that did not run once."""
+    """Return the traces of an attempt that did not run exactly once."""
     names = ("exit.json", "slurm.json", "supervisor.log")
     return "; ".join(f"{name}: {(directory / name).read_text()}" for name in names if (directory / name).exists())
 
@@ -104,14 +104,14 @@ def _kill(cluster: SlurmCluster, kills: int, done: Callable[[], float], note: Ca
         cluster.kill("controller")
         cluster.start_controller()
         note(time.monotonic())
-        # It gives numbers of jobs that it lost to others, and takes a node that has both out of service.
+        # The controller reuses ids of lost jobs, and drains a node that has both.
         for node in cluster.command("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split():
             with contextlib.suppress(AssertionError):  # it may be back by itself
                 cluster.command("scontrol", "update", f"nodename={node}", "state=resume")
 
 
 def _look(executor: SlurmExecutor, client: SlurmClient, root: Path, count: int) -> None:
-    """Of so many jobs as the cluster still remembers."""
+    """Measure one query of all jobs that the cluster remembers."""
     refs = [_attempt(root, number).ref for number in range(count)]
     times = []
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""The service under varied requests for a while: whether what it holds ends somewhere."""
+"""The service under varied requests for a while: whether its memory stays bounded."""
 
 import json
 import random
@@ -36,13 +36,13 @@ READS = (
     "/api/v1/system/logs?tail=500",
     "/api/v1/system/logs/search?q=r{}",
     "/api/v1/training/list",
-    "/api/v1/training/nobody-{}",
+    "/api/v1/training/unknown-{}",
     "/api/v1/nothing/{}",
 )
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures memory after a warm-up, and what as many requests again add: less, or it would grow for ever."""
+    """Measure memory after a warm-up, and its growth by as many requests again, which must be less."""
     with service(**simulated("4x NVIDIA GeForce RTX 4090", GPU_MONITOR_INTERVAL="1")) as server:
         began = server.rss_mb()
         failed = _drive(server, effort.soak_requests, seed=1)
@@ -57,7 +57,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _drive(server: Running, requests: int, seed: int) -> int:
-    """How many were answered with 5xx."""
+    """Return the number of responses with 5xx."""
     with ThreadPoolExecutor(CLIENTS) as threads:
         return sum(threads.map(lambda number: _ask(server, requests // CLIENTS, seed * 1000 + number), range(CLIENTS)))
 

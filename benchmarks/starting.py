@@ -1,4 +1,4 @@
-"""How soon POST /training/start answers, and how soon the trainer runs."""
+"""Time until POST /training/start answers, and until the trainer runs."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class _Found:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """One training after the other, each on a free GPU, beside a bare INSERT that is committed."""
+    """Start trainings one after the other on free GPUs, compared with a bare committed INSERT."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:
@@ -85,17 +85,17 @@ def _start_all(server: Running, count: int) -> _Found:
 
 
 def stop(client: Client, task_id: str) -> None:
-    """Stops a training without a checkpoint; one that has ended stays as it is."""
+    """Stop a training without a checkpoint, unless it has ended."""
     client.ask(f"{TRAINING}/stop/{task_id}", JSON, "POST", b'{"force": true}')
 
 
 def has_ended(task: Mapping[str, Any]) -> bool:
-    """Whether the training has finished."""
+    """Return whether the training has finished."""
     return task["status"] in ("completed", "failed", "stopped")
 
 
 def until_told(client: Client, path: str, is_so: Callable[[Any], bool]) -> None:
-    """Asks until `is_so` accepts the answer. Raises CannotRunError when that takes too long."""
+    """Poll until `is_so` accepts the response. Raise CannotRunError after a time limit."""
     until = time.monotonic() + PATIENCE_SECONDS
     while not is_so(client.ask(path).json()["data"]):
         if time.monotonic() > until:
@@ -108,7 +108,7 @@ def _pids() -> set[str]:
 
 
 def _await_trainer(task_id: str, before: set[str]) -> float:
-    """When /proc first showed the trainer's main process: one that is new, and was given this task's configuration."""
+    """Return the time when /proc first showed the main process of this task's trainer."""
     wanted = f"/{task_id}/attempts/1/config.toml".encode()
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
@@ -133,7 +133,7 @@ def _insert_ms(url: str, count: int) -> float:
 
 
 def _fork_seconds() -> float:
-    """Seconds that any start takes: those of an interpreter for the supervisor and one for the trainer."""
+    """Return the minimum seconds of a start: one interpreter for the supervisor and one for the trainer."""
 
     began = time.perf_counter()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""GET /gpu/status under load: ready bytes, compressed, not modified, and through Flask."""
+"""GET /gpu/status under load: prepared bytes, compressed, not modified, and through Flask."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures each kind of answer beside a constant one of the same size."""
+    """Measure each kind of response, compared with a constant response of the same size."""
     with service(**simulated(EIGHT_GPUS)) as server:
         body = ask(server, PATH).body
         yield from _plain(server, body, effort)

@@ -1,4 +1,4 @@
-"""A thousand live clients, and what everybody else notices of them."""
+"""A thousand streaming clients, and the latency of other requests meanwhile."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ QUIET_SECONDS = 5
 
 @dataclass(slots=True)
 class _Found:
-    """What was measured while the clients were subscribed."""
+    """Measurements while the clients were subscribed."""
 
     cpu_percent: float = 0.0
     rss_mb: float = 0.0
@@ -34,7 +34,7 @@ class _Found:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """The service beside a bare loop that writes the same bytes to as many sockets."""
+    """Measure the service, compared with a bare loop that writes the same bytes to as many sockets."""
     with service(**simulated(EIGHT_GPUS, GPU_MONITOR_INTERVAL="1")) as server:
         body = ask(server, STATUS).body
         quiet = _poll(server, (STATUS, FLASK_ROUTE), min(QUIET_SECONDS, effort.stream_seconds))
@@ -78,14 +78,14 @@ def _subscribe(server: Running, effort: Effort, paths: Sequence[str]) -> _Found:
 @contextmanager
 def _subscribers(server: Running, count: int, found: _Found) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.subscribers", str(server.port), str(count)]
-    # Its errors go to the terminal: nobody reads a pipe while they are many.
+    # Errors go to the terminal: a pipe that is not read would fill up.
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         if process.stdout.readline().strip() != "connected":
             raise CannotRunError(f"{count:,} clients could not be connected: see above")
         yield
-        # The end of its input is its sign to tell what it has seen.
+        # Closing its input makes it print its results.
         found.clients = json.loads(process.communicate(timeout=30)[0])
     finally:
         process.kill()
@@ -93,7 +93,7 @@ def _subscribers(server: Running, count: int, found: _Found) -> Iterator[None]:
 
 
 def _poll(server: Running, paths: Sequence[str], seconds: float) -> dict[str, float]:
-    """The 99th percentile of each address in milliseconds, asked in turn."""
+    """Return the 99th percentile of each path in milliseconds, requested alternately."""
     taken: dict[str, list[float]] = {path: [] for path in paths}
     client = Client(server)
     until = time.perf_counter() + seconds

@@ -23,7 +23,7 @@ _LONGEST_ID = 32
 
 
 class Subscriber(asyncio.Protocol):
-    """One client: counts the events, and those that are missing between them."""
+    """A client that counts events and missing ones."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -57,7 +57,7 @@ class Subscriber(asyncio.Protocol):
 
 
 async def subscribe(port: int, count: int) -> list[Subscriber]:
-    """Connects all of them, a few at a time, and waits for the first event of each."""
+    """Connect all clients, a few at a time, and wait for the first event of each."""
     request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
     subscribers: list[Subscriber] = []
     async with asyncio.timeout(CONNECT_SECONDS):
@@ -74,7 +74,7 @@ async def _connect(subscriber: Subscriber, port: int) -> None:
 
 
 async def main() -> None:
-    """Subscribes, counts, tells."""
+    """Subscribe, count and print the results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.subscribers", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)

@@ -1,4 +1,4 @@
-"""What a sweep costs: NVML read through the stand-in library, judged, encoded, published."""
+"""Cost of a sweep: reading NVML through a fake library, evaluating, encoding and publishing."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 5.0
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Measures sweeps of 8 and 256 GPUs, each beside the bare calls to NVML that they made."""
+    """Measure sweeps of 8 and 256 GPUs, compared with their bare NVML calls."""
     with tempfile.TemporaryDirectory() as folder:
         few = _measure_sweeps(Path(folder), 8, effort.sweeps)
         share = 100 * few["sweep_ms"] / 1000 / INTERVAL_SECONDS

@@ -9,7 +9,7 @@ ENDLESS = 1_000_000
 def chatty_toy(
     step_seconds: float, lines_per_step: int, steps: int = ENDLESS, load_seconds: float = 0
 ) -> dict[str, Any]:
-    """A request for a training; each step adds two lines of its own."""
+    """Return a request for a training; each step prints two more lines of its own."""
     return {
         "model_type": "toy",
         "config": {

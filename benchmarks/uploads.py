@@ -1,4 +1,4 @@
-"""Uploads: how fast they come in beside `dd` through loopback, and what memory they take."""
+"""Uploads: their rate compared with `dd` through loopback, and their memory."""
 
 import base64
 import http.client
@@ -29,7 +29,7 @@ _PIECE = os.urandom(_MB)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Sends one file by tus and by form, each beside dd in the same round."""
+    """Upload one file by tus and by form, each compared with dd in the same round."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         file = _make_file(Path(folder) / "file", effort.upload_mb)
         with service(STORAGE_ROOT=f"{folder}/storage", MIN_FREE_DISK_MB="100") as server:
@@ -60,7 +60,7 @@ def _make_file(path: Path, megabytes: int) -> Path:
 
 
 def _copy(source: Path, target: Path) -> float:
-    """MB a second of dd that reads the file into a socket, and of another that writes it from there to the disk."""
+    """Return MB per second of dd that sends the file through a socket to another dd, which writes it to disk."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.perf_counter()
         writer = threading.Thread(target=_receive, args=(listener, target))
@@ -81,7 +81,7 @@ def _receive(listener: socket.socket, target: Path) -> None:
 
 
 def _send_part(server: Running, file: Path) -> float:
-    """MB a second of an upload by tus, which is taken away afterwards."""
+    """Return MB per second of an upload by tus, which is deleted afterwards."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     metadata = ",".join(f"{name} {base64.b64encode(text).decode()}" for name, text in _SAID.items())
     size = file.stat().st_size
@@ -96,7 +96,7 @@ def _send_part(server: Running, file: Path) -> float:
 
 
 def _send_form(server: Running, file: Path) -> float:
-    """MB a second of an upload by form."""
+    """Return MB per second of an upload by form."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     head = b'--X\r\nContent-Disposition: form-data; name="file"; filename="x.bin"\r\n\r\n'
     began = time.perf_counter()
@@ -105,7 +105,7 @@ def _send_form(server: Running, file: Path) -> float:
     return file.stat().st_size / _MB / (time.perf_counter() - began)
 
 
-#: What an upload that is no picture says of itself: nothing is made of it.
+#: Metadata of an upload that is not an image, so that it is not processed.
 _SAID = {"dataset": b"benchmark", "filename": b"x.bin"}
 
 
@@ -141,6 +141,6 @@ def _ask(
 
 
 def _take_away(connection: http.client.HTTPConnection, url: str) -> None:
-    # While it is looked into it is not taken away.
+    # An upload cannot be deleted while it is inspected.
     while _ask(connection, "DELETE", url, {"Tus-Resumable": "1.0.0"}).status == 409:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""16 running trainings that print 100 lines/s each: what watching them costs, and what their supervisors are."""
+"""16 running trainings that print 100 lines/s each: cost of watching them, and of their supervisors."""
 
 import json
 import statistics
@@ -31,7 +31,7 @@ LINES_PER_SECOND = (LINES_PER_STEP + 2) / STEP_SECONDS
 SERVER_LIMIT_PERCENT = 10.0
 MEMORY_LIMIT_MB = 12.0
 
-#: Seconds until what a start leaves behind has been done.
+#: Seconds until background work after a start has finished.
 SETTLE_SECONDS = 3.0
 
 TOY = chatty_toy(STEP_SECONDS, LINES_PER_STEP)
@@ -52,7 +52,7 @@ class _Found:
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """The server alone before and while they run; the supervisors beside it, and a bare interpreter."""
+    """Measure the server before and during the trainings, and the supervisors compared with a bare interpreter."""
     with service(**simulated(BOARDS)) as server:
         ask(server, "/api/v1/gpu/status")
         time.sleep(SETTLE_SECONDS)
@@ -66,7 +66,7 @@ def _rows(found: _Found) -> Iterator[Row]:
     what = f"watching {ATTEMPTS} attempts of {LINES_PER_SECOND:.0f} lines/s: server, share of a core"
     beside = f"{PERCENT.show(found.idle)} idle just before, subtracted; {PERCENT.show(found.trainers)} the trainers"
     yield below(what, found.busy - found.idle, SERVER_LIMIT_PERCENT, PERCENT, beside)
-    # Otherwise the figures would be those of attempts that say less.
+    # Otherwise the results would be those of attempts that print less.
     limit = ENOUGH * LINES_PER_SECOND
     yield at_least("the same: written by each", found.lines, limit, PER_SECOND, f"{LINES_PER_SECOND:.0f}/s asked for")
     mean = statistics.mean(found.supervisors)
@@ -127,7 +127,7 @@ def _watch(server: Running, ids: Sequence[str], seconds: int, idle: float) -> _F
 
 
 def _processes(ids: Sequence[str]) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """The supervisors and the trainers of these tasks."""
+    """Return the supervisors and the trainers of these tasks."""
     supervisors: list[psutil.Process] = []
     trainers: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
@@ -141,7 +141,7 @@ def _processes(ids: Sequence[str]) -> tuple[list[psutil.Process], list[psutil.Pr
 
 
 def _shares(processes: Sequence[psutil.Process], seconds: int) -> list[float]:
-    """The percentage of a core that each process takes within so many seconds."""
+    """Return the percentage of a core that each process uses during these seconds."""
     began, before = time.perf_counter(), [_cpu_seconds(process) for process in processes]
     time.sleep(seconds)
     taken = time.perf_counter() - began
@@ -154,7 +154,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _memory_mb(pid: int) -> tuple[float, float]:
-    """The memory of a process in MB: resident (RSS), and with shared pages divided among their users (PSS)."""
+    """Return the memory of a process in MB: resident (RSS), and with shared pages divided among processes (PSS)."""
     found = dict[str, float]()
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, value, *_ = line.split()

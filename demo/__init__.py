@@ -1,1 +1,1 @@
-"""The guided walk over HTTP: it knows the service only by its address, and checks what it shows."""
+"""The guided tour over HTTP. It uses only the service's address, and checks the results that it shows."""

@@ -1,4 +1,4 @@
-"""Bars, curves and pictures made of characters."""
+"""Draws bars, curves and pictures with characters."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Line(Protocol):
-    """A line that is written again and again."""
+    """Replaces the text of a line."""
 
     def __call__(self, text: str) -> None: ...
 
 
 @contextmanager
 def changing_line(console: Console, every: int) -> Iterator[Line]:
-    """On a terminal one line that changes; elsewhere each `every`th text on a line of its own, and the last one."""
+    """Yield a line whose text changes. Without a terminal, print every `every`th text and the last one."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             yield lambda text: live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
@@ -41,13 +41,13 @@ def changing_line(console: Console, every: int) -> Iterator[Line]:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar that is filled to a share between 0 and 1."""
+    """Return a bar that is filled to a share between 0 and 1."""
     filled = round(width * min(max(share, 0.0), 1.0))
     return f"{'█' * filled}{'░' * (width - filled)}"
 
 
 def memory(figures: Mapping[str, Any], width: int = 10) -> str:
-    """Used and total memory in MB as a bar with figures."""
+    """Return used and total memory, given in MB, as a bar with numbers in GB."""
     used, total = figures["used"], figures["total"]
     if used is None or not total:
         return "?"
@@ -55,27 +55,27 @@ def memory(figures: Mapping[str, Any], width: int = 10) -> str:
 
 
 def known(value: Any, unit: str = "") -> str:
-    """A value with its unit; what is not known is a question mark."""
+    """Return a value with its unit, or a question mark if it is unknown."""
     return "?" if value is None else f"{value}{unit}"
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """A curve between its own least and greatest value; what is not known is a point."""
-    there = [value for value in values if value is not None]
-    low, span = min(there), (max(there) - min(there)) or 1.0
+    """Return a curve scaled from its minimum to its maximum; unknown values are dots."""
+    known_values = [value for value in values if value is not None]
+    low, span = min(known_values), (max(known_values) - min(known_values)) or 1.0
     marks = ["·" if value is None else BLOCKS[int((value - low) / span * (len(BLOCKS) - 1))] for value in values]
     return "".join(marks)
 
 
 def means(values: Sequence[float], parts: int) -> list[float]:
-    """The mean of each of `parts` stretches of about the same length."""
+    """Return the mean of each of `parts` sections of about equal length."""
     parts = min(parts, len(values))
     bounds = [len(values) * part // parts for part in range(parts + 1)]
     return [sum(values[start:end]) / (end - start) for start, end in pairwise(bounds)]
 
 
 def picture(content: bytes, width: int, height: int) -> Text:
-    """The upper part of a picture, `width` by `height` points of half a character each."""
+    """Return the upper part of a picture, `width` by `height` pixels of half a character each."""
     with Image.open(io.BytesIO(content)) as image:
         rows = round(image.height * width / image.width)
         small = image.convert("L").resize((width, rows), Image.Resampling.BOX)
@@ -89,7 +89,7 @@ def picture(content: bytes, width: int, height: int) -> Text:
 
 
 def shades(content: bytes, width: int, height: int) -> str:
-    """The picture where there are no colours: a character for two points, the denser the brighter."""
+    """Return a picture without colours: one character for two pixels, denser where it is brighter."""
     with Image.open(io.BytesIO(content)) as image:
         rows = round(image.height * width / image.width)
         small = image.convert("L").resize((width, rows // 2), Image.Resampling.BOX)

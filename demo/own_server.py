@@ -1,4 +1,4 @@
-"""A server of the walk's own, which leaves neither a file nor a process behind."""
+"""Runs a temporary server for the tour, and removes its files and processes."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from demo.client import DemoError
 START_SECONDS = 30.0
 END_SECONDS = 10.0
 
-#: Seconds in which a supervisor ends by itself once its trainer has.
+#: Seconds within which a supervisor exits after its trainer.
 QUIET_SECONDS = 3.0
 
 _RUN = Path(__file__).resolve().parents[1] / "run.py"
@@ -25,16 +25,16 @@ _ADDRESS = re.compile(r"listening on (http://[\w.:\[\]]+)")
 
 @contextmanager
 def own_server() -> Iterator[str]:
-    """A server on a free port, with simulated GPUs and a storage that is removed at the end; its address."""
+    """Run a server on a free port with simulated GPUs and temporary storage; yield its address."""
     with tempfile.TemporaryDirectory(prefix="demo_", ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "server.log"
         command = [sys.executable, str(_RUN), "--host", "127.0.0.1", "--port", "0", "--gpu-source", "simulated"]
         command += ["--storage-root", folder, "--gpu-monitor-interval", "1", "--log-level", "INFO"]
-        # Whatever the environment says: this one is for the walk alone.
+        # These options override settings of the environment.
         command += ["--auth", "off", "--visibility", "team"]
         command += ["--database-url", f"sqlite:///{folder}/database.sqlite", "--min-free-disk-mb", "64"]
         with log.open("wb") as file:
-            # In a session of its own: Ctrl-C is for the walk, which still has to stop and release what it began.
+            # Its own session: Ctrl-C must reach only the tour, which needs the server for its clean-up.
             process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)  # noqa: S603
         try:
             yield _await_address(process, log)
@@ -50,20 +50,20 @@ def _await_address(process: subprocess.Popen[bytes], log: Path) -> str:
         if found:
             return found[1]
         time.sleep(0.05)
-    said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-    raise DemoError(f"the server did not start: {said[-1]}")
+    lines = log.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
+    raise DemoError(f"the server did not start: {lines[-1]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
-    process.kill()  # no signal is sent to one that has ended
+    process.kill()  # does nothing if it has already exited
     process.wait()
 
 
 def _end_trainings(folder: str) -> None:
-    """Trainings outlive their server, so whatever works in this folder is ended here, should any be left."""
+    """End processes of this folder. Trainings outlive their server."""
     _, left = psutil.wait_procs(_working_in(folder), timeout=QUIET_SECONDS)
     for process in left:
         with suppress(psutil.NoSuchProcess):
@@ -75,6 +75,6 @@ def _end_trainings(folder: str) -> None:
 
 
 def _working_in(folder: str) -> list[psutil.Process]:
-    """Supervisors and trainers name their directory when they are started."""
+    """Return supervisors and trainers of this folder; their command lines contain its path."""
     processes = psutil.process_iter(["cmdline"])
     return [found for found in processes if any(folder in part for part in found.info["cmdline"] or ())]

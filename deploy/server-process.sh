@@ -1,20 +1,20 @@
 #!/bin/sh
-# The server in the background, by a file with its pid and the time of its start, for the Makefile:
-#   server-process.sh FILE note PID    writes down who it is
-#   server-process.sh FILE find        prints its pid, and fails unless that very process runs, from this directory
-# Start times are those of /proc/PID/stat (ticks since boot), or of ps where there is no /proc.
+# Identify the background server by a file with its pid and start time; for the Makefile:
+#   server-process.sh FILE note PID    writes the file
+#   server-process.sh FILE find        prints the pid; fails unless this process runs, and runs from this directory
+# Start times come from /proc/PID/stat (ticks since boot), or from ps if there is no /proc.
 file=$1
 
 start_of() {
     if [ -r "/proc/$1/stat" ]; then
-        # The second field is the program's name in brackets, which may itself hold spaces and brackets.
+        # The second field is the program's name in parentheses, which may itself contain spaces and parentheses.
         sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
     else
         ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _
     fi
 }
 
-# Of this checkout: it was started in this directory, and no program but ours is called so there.
+# A process of this checkout: run.py, started in this directory.
 is_ours() {
     if [ -d "/proc/$1" ]; then
         [ "$(readlink "/proc/$1/cwd")" = "$(pwd -P)" ] || return 1
@@ -24,7 +24,7 @@ is_ours() {
 
 case $2 in
 note)
-    # A whole file or none: a reader in between finds the one before.
+    # Atomic: a reader never finds an incomplete file.
     printf '%s %s\n' "$3" "$(start_of "$3")" > "$file.new" && mv "$file.new" "$file"
     ;;
 find)

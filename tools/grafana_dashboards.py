@@ -1,5 +1,5 @@
-"""Writes deploy/grafana/dashboards from one description: `python tools/grafana_dashboards.py`."""
-# A catalogue is read by rows.
+"""Write deploy/grafana/dashboards from one description: `python tools/grafana_dashboards.py`."""
+# One row per panel keeps the catalogue readable.
 # ruff: noqa: E501
 
 import json
@@ -27,18 +27,18 @@ from tools.grafana_panels import (
     stat,
     table,
     timeline,
-    words,
+    value_mappings,
 )  # fmt: skip
 
 DIRECTORY = ROOT / "deploy" / "grafana" / "dashboards"
 
 _N = 'instance=~"$node"'
-#: None of something, as far as the service answers at all: otherwise nobody knows.
+#: 0 while the service answers, and no value otherwise.
 _NONE = f"0 * sum(diffusion_pipe_build_info{{{_N}}})"
 
 _G = 'instance=~"$node", uuid=~"$gpu"'
 
-#: Gives the series of a GPU its number and name.
+#: Adds number and name of the GPU to its series.
 _NAMED = " * on (instance, uuid) group_left (index, name) nvidia_smi_gpu_info"
 _GPU_LEGEND = "{{instance}} GPU {{index}}"
 
@@ -76,23 +76,23 @@ def _heat(metric: str, labels: str = _N) -> str:
     return f"sum by (le) (increase({metric}_bucket{{{labels}}}[$__rate_interval]))"
 
 
-#: The statuses of GPUs as numbers, which a timeline can colour.
+#: The statuses of GPUs as numbers, so that a timeline can colour them.
 _STATUS = "max by (instance, index) ({})".format(
     " or ".join(
         f'({place} * diffusion_pipe_gpu_status{{status="{status}", {_G}}}{_NAMED})'
         for place, status in enumerate(_STATES, 1)
     )
 )
-_STATUS_WORDS = words(
+_STATUS_MAPPINGS = value_mappings(
     *((place, status, color) for place, (status, color) in enumerate(zip(_STATES, _COLORS, strict=True), 1))
 )
 
 _ATTENTION = f'count(diffusion_pipe_gpu_health{{verdict!="healthy", {_N}}}) or {_NONE}'
-_ACTIONS = words(
+_ACTIONS = value_mappings(
     (0, "none", "green"), (1, "reset", "red"), (2, "reboot", "red"), (3, "drain P2P", "orange"),
     (4, "drain and reset", "orange"), (5, "IMEX", "red"), (6, "bus reset", "red"), (7, "reboot all", "red"),
 )  # fmt: skip
-_OFF_ON = words((0, "off", "green"), (1, "on", "red"))
+_OFF_ON = value_mappings((0, "off", "green"), (1, "on", "red"))
 
 _MACHINE = Dashboard(
     "dp-machine",
@@ -118,7 +118,7 @@ _MACHINE = Dashboard(
                 (_named("nvidia_smi_power_draw_watts", _N), "Power", "watt"),
                 (_named("diffusion_pipe_gpu_available", _N), "Free", "bool_yes_no"),
             ), {"instance": "Machine", "index": "GPU", "name": "Board", "uuid": "UUID"}, links={"UUID": _TO_GPU}),
-            timeline("Who has them", Query(_STATUS, _GPU_LEGEND), mappings=_STATUS_WORDS),
+            timeline("Status", Query(_STATUS, _GPU_LEGEND), mappings=_STATUS_MAPPINGS),
             _per_gpu("Use", "percentunit", "nvidia_smi_utilization_gpu_ratio", minimum=0, maximum=1),
             _per_gpu("Memory in use", "bytes", "nvidia_smi_memory_used_bytes", minimum=0),
             _per_gpu("Temperature", "celsius", "nvidia_smi_temperature_gpu"),
@@ -126,12 +126,12 @@ _MACHINE = Dashboard(
         )),
         Row("The machine", (
             line("Processors", "percentunit", Query(f"diffusion_pipe_host_cpu_ratio{{{_N}}}", "{{instance}}"), minimum=0, maximum=1, width=8),
-            line("Load of each processor", "none", Query(f"diffusion_pipe_host_load1{{{_N}}} / diffusion_pipe_host_cpus", "{{instance}}"), minimum=0, width=8),
+            line("Load per processor", "none", Query(f"diffusion_pipe_host_load1{{{_N}}} / diffusion_pipe_host_cpus", "{{instance}}"), minimum=0, width=8),
             line("Memory", "bytes",
                  Query(f"diffusion_pipe_host_memory_total_bytes{{{_N}}} - diffusion_pipe_host_memory_available_bytes", "{{instance}} in use"),
-                 Query(f"diffusion_pipe_host_memory_total_bytes{{{_N}}}", "{{instance}} in all"), minimum=0, width=8),
+                 Query(f"diffusion_pipe_host_memory_total_bytes{{{_N}}}", "{{instance}} total"), minimum=0, width=8),
             line("Free disk", "bytes", Query(f"diffusion_pipe_disk_free_bytes{{{_N}}}", "{{instance}} {{disk}}"), minimum=0),
-            bars("Free disk, of all of it", "percentunit", f"diffusion_pipe_disk_free_ratio{{{_N}}}", "{{instance}} {{disk}}",
+            bars("Free share of each disk", "percentunit", f"diffusion_pipe_disk_free_ratio{{{_N}}}", "{{instance}} {{disk}}",
                  minimum=0, maximum=1, steps=(("red", None), ("orange", 0.1), ("green", 0.3))),
         )),
     ),
@@ -150,30 +150,30 @@ _REASONS = (
 _GPU_BOARD = Dashboard(
     "dp-gpu",
     "Diffusion-Pipe: GPU",
-    "One GPU, or a few beside each other: what it does, whether it is well, who is on it.",
+    "One or several GPUs: use, health, tasks and processes.",
     (
         Row("Now", (
-            stat("Status", "none", _STATUS, _GPU_LEGEND, mappings=_STATUS_WORDS, graph="none", width=4),
-            stat("The driver asks for", "none", _named("nvidia_smi_gpu_recovery_action"), _GPU_LEGEND, mappings=_ACTIONS, graph="none", width=4),
+            stat("Status", "none", _STATUS, _GPU_LEGEND, mappings=_STATUS_MAPPINGS, graph="none", width=4),
+            stat("Recovery action (driver)", "none", _named("nvidia_smi_gpu_recovery_action"), _GPU_LEGEND, mappings=_ACTIONS, graph="none", width=4),
             stat("Fatal Xid", "none", _named("diffusion_pipe_gpu_fatal_xid"), _GPU_LEGEND, steps=GOOD_BAD, graph="none", width=4),
             stat("P-state", "none", _named("nvidia_smi_pstate"), _GPU_LEGEND, graph="none", width=4, steps=(("blue", None),)),
             stat("Uncorrectable memory errors", "none", _named("nvidia_smi_ecc_errors_uncorrected_volatile_total"), _GPU_LEGEND, steps=GOOD_BAD, graph="none", width=4),
-            stat("Energy of 24 h", "kwatth", f"increase(nvidia_smi_energy_joules_total{{{_G}}}[24h]) / 3.6e6{_NAMED}", _GPU_LEGEND, graph="none", width=4, steps=(("purple", None),), decimals=2),
+            stat("Energy in 24 h", "kwatth", f"increase(nvidia_smi_energy_joules_total{{{_G}}}[24h]) / 3.6e6{_NAMED}", _GPU_LEGEND, graph="none", width=4, steps=(("purple", None),), decimals=2),
             gauge("Use", "percentunit", _named("nvidia_smi_utilization_gpu_ratio"), _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
             gauge("Memory", "percentunit", f"nvidia_smi_memory_used_bytes{{{_G}}} / nvidia_smi_memory_total_bytes{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
-            gauge("Power, of the limit", "percentunit", f"nvidia_smi_power_draw_watts{{{_G}}} / nvidia_smi_enforced_power_limit_watts{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
+            gauge("Power / limit", "percentunit", f"nvidia_smi_power_draw_watts{{{_G}}} / nvidia_smi_enforced_power_limit_watts{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
             gauge("Temperature", "celsius", _named("nvidia_smi_temperature_gpu"), _GPU_LEGEND, minimum=0, maximum=100, steps=HEAT),
             gauge("Fan", "percentunit", _named("nvidia_smi_fan_speed_ratio"), _GPU_LEGEND, minimum=0, maximum=1, steps=(("blue", None),)),
-            gauge("SM clock, of its highest", "percentunit", f"nvidia_smi_clocks_current_sm_clock_hz{{{_G}}} / nvidia_smi_clocks_max_sm_clock_hz{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=(("blue", None),)),
+            gauge("SM clock / maximum", "percentunit", f"nvidia_smi_clocks_current_sm_clock_hz{{{_G}}} / nvidia_smi_clocks_max_sm_clock_hz{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=(("blue", None),)),
         )),
         Row("Over time", (
             line("Use", "percentunit", Query(_named("nvidia_smi_utilization_gpu_ratio"), _GPU_LEGEND + " kernels"),
-                 Query(_named("nvidia_smi_utilization_memory_ratio"), _GPU_LEGEND + " memory's bus"), minimum=0, maximum=1),
+                 Query(_named("nvidia_smi_utilization_memory_ratio"), _GPU_LEGEND + " memory bus"), minimum=0, maximum=1),
             line("Memory", "bytes", Query(_named("nvidia_smi_memory_used_bytes"), _GPU_LEGEND + " in use"),
-                 Query(_named("nvidia_smi_memory_total_bytes"), _GPU_LEGEND + " in all"), minimum=0),
+                 Query(_named("nvidia_smi_memory_total_bytes"), _GPU_LEGEND + " total"), minimum=0),
             line("Temperature", "celsius", Query(_named("nvidia_smi_temperature_gpu"), _GPU_LEGEND),
                  Query(_named("nvidia_smi_temperature_memory"), _GPU_LEGEND + " memory"),
-                 Query(_named("diffusion_pipe_gpu_slowdown_temperature_celsius"), _GPU_LEGEND + " slows down at")),
+                 Query(_named("diffusion_pipe_gpu_slowdown_temperature_celsius"), _GPU_LEGEND + " slowdown")),
             line("Power", "watt", Query(_named("nvidia_smi_power_draw_watts"), _GPU_LEGEND),
                  Query(_named("nvidia_smi_enforced_power_limit_watts"), _GPU_LEGEND + " limit"), minimum=0),
             line("Clocks", "hertz", Query(_named("nvidia_smi_clocks_current_sm_clock_hz"), _GPU_LEGEND + " SM"),
@@ -181,8 +181,8 @@ _GPU_BOARD = Dashboard(
             line("PCIe", "Bps", Query(_named("nvidia_smi_pcie_throughput_rx_bytes_per_second"), _GPU_LEGEND + " received"),
                  Query(_named("nvidia_smi_pcie_throughput_tx_bytes_per_second"), _GPU_LEGEND + " sent"), minimum=0),
         )),
-        Row("What slows it down", (
-            timeline("Status", Query(_STATUS, _GPU_LEGEND), mappings=_STATUS_WORDS, height=5),
+        Row("Throttling", (
+            timeline("Status", Query(_STATUS, _GPU_LEGEND), mappings=_STATUS_MAPPINGS, height=5),
             timeline("Reasons for lower clocks", *(
                 Query(_named(f"nvidia_smi_clocks_event_reasons_{reason}"), f"{_GPU_LEGEND} {reason}") for reason in _REASONS
             ), mappings=_OFF_ON, height=9),
@@ -194,10 +194,10 @@ _GPU_BOARD = Dashboard(
             table("Health", ((f"diffusion_pipe_gpu_health{{{_G}}}{_NAMED}", "Known", "none"),),
                   {"instance": "Machine", "index": "GPU", "verdict": "Verdict"}, width=8),
         )),
-        Row("Who is on it", (
+        Row("Tasks and processes", (
             table("Tasks", ((f"diffusion_pipe_gpu_task{{{_G}}}{_NAMED}", "Holds", "none"),),
                   {"instance": "Machine", "index": "GPU", "task_id": "Task", "task_type": "Type"}, width=12),
-            line("Memory of programs that are not ours", "bytes", Query(_named("diffusion_pipe_gpu_foreign_memory_bytes"), _GPU_LEGEND), minimum=0),
+            line("Memory of foreign programs", "bytes", Query(_named("diffusion_pipe_gpu_foreign_memory_bytes"), _GPU_LEGEND), minimum=0),
             line("Processes", "none", Query(_named("nvidia_smi_compute_apps"), _GPU_LEGEND), minimum=0, decimals=0, width=24),
         )),
     ),
@@ -209,45 +209,45 @@ _T = "{{task_id}}"
 _TASKS = Dashboard(
     "dp-tasks",
     "Diffusion-Pipe: tasks and queue",
-    "What trains, how fast and for how long yet; what waits, and for how long.",
+    "Running trainings with speed and remaining time; queued tasks with waiting time.",
     (
         Row("At a glance", (
             stat("Running", "none", f'sum(diffusion_pipe_trainings{{status="running", {_N}}})', steps=(("blue", None),), width=4),
             stat("Waiting", "none", f"sum(diffusion_pipe_queue_tasks{{{_N}}})", steps=(("green", None), ("orange", 1)), width=4),
-            stat("The oldest waits", "s", f"max(diffusion_pipe_queue_oldest_seconds{{{_N}}})", steps=(("green", None), ("orange", 3600), ("red", 14400)), width=4),
-            stat("GPUs that can be had", "none", f"sum(diffusion_pipe_queue_free_gpus{{{_N}}})", steps=BAD_GOOD, width=4),
+            stat("Longest wait", "s", f"max(diffusion_pipe_queue_oldest_seconds{{{_N}}})", steps=(("green", None), ("orange", 3600), ("red", 14400)), width=4),
+            stat("Available GPUs", "none", f"sum(diffusion_pipe_queue_free_gpus{{{_N}}})", steps=BAD_GOOD, width=4),
             stat("Failed today", "none", f"count(diffusion_pipe_task_failed{{{_N}}}) or {_NONE}", steps=GOOD_BAD, width=4),
-            stat("Hang", "none", f"count(diffusion_pipe_task_hung_seconds{{{_N}}} > 0) or {_NONE}", steps=GOOD_BAD, width=4),
+            stat("Hung", "none", f"count(diffusion_pipe_task_hung_seconds{{{_N}}} > 0) or {_NONE}", steps=GOOD_BAD, width=4),
         )),
-        Row("What runs", (
+        Row("Running", (
             table("Trainings", (
-                (f"diffusion_pipe_task_running{{{_N}}}", "Runs", "none"),
+                (f"diffusion_pipe_task_running{{{_N}}}", "Running", "none"),
                 (f"diffusion_pipe_task_progress_ratio{{{_N}}}", "Done", "percentunit"),
                 (f"diffusion_pipe_task_eta_seconds{{{_N}}}", "Time left", "s"),
                 (f"diffusion_pipe_task_loss{{{_N}}}", "Loss", "none"),
-                (f"diffusion_pipe_task_step_seconds{{{_N}}}", "A step", "s"),
-                (f"diffusion_pipe_task_checkpoint_age_seconds{{{_N}}}", "Since the checkpoint", "s"),
+                (f"diffusion_pipe_task_step_seconds{{{_N}}}", "Step", "s"),
+                (f"diffusion_pipe_task_checkpoint_age_seconds{{{_N}}}", "Checkpoint age", "s"),
             ), {"instance": "Machine", "task_id": "Task", "model_type": "Model"}),
             line("Loss", "none", Query(f"diffusion_pipe_task_loss{{{_N}}}", _T)),
             bars("Done", "percentunit", f"diffusion_pipe_task_progress_ratio{{{_N}}}", _T, minimum=0, maximum=1, steps=(("blue", None), ("green", 0.9))),
-            line("Time for a step", "s", Query(f"diffusion_pipe_task_step_seconds{{{_N}}}", _T), minimum=0, width=8),
+            line("Time per step", "s", Query(f"diffusion_pipe_task_step_seconds{{{_N}}}", _T), minimum=0, width=8),
             line("Time left", "s", Query(f"diffusion_pipe_task_eta_seconds{{{_N}}}", _T), minimum=0, width=8),
-            line("Since the latest checkpoint", "s", Query(f"diffusion_pipe_task_checkpoint_age_seconds{{{_N}}}", _T), minimum=0, width=8),
+            line("Age of the latest checkpoint", "s", Query(f"diffusion_pipe_task_checkpoint_age_seconds{{{_N}}}", _T), minimum=0, width=8),
             line("Use of the busiest GPU", "percentunit", Query(f"diffusion_pipe_task_gpu_utilization_ratio{{{_N}}}", _T), minimum=0, maximum=1, width=8),
             line("Attempts since the latest checkpoint", "none", Query(f"diffusion_pipe_task_attempts_without_checkpoint{{{_N}}}", _T), minimum=0, decimals=0, width=8),
-            line("Losses that are no numbers", "none", Query(f"diffusion_pipe_task_nan_losses{{{_N}}}", _T), minimum=0, maximum=1, decimals=0, width=8),
+            line("NaN losses", "none", Query(f"diffusion_pipe_task_nan_losses{{{_N}}}", _T), minimum=0, maximum=1, decimals=0, width=8),
         )),
-        Row("The queue", (
+        Row("Queue", (
             line("Trainings by status", "none", Query(f"sum by (status) (diffusion_pipe_trainings{{{_N}}})", "{{status}}"), stack=True, minimum=0, decimals=0),
-            line("Waiting", "none", Query(f"sum(diffusion_pipe_queue_tasks{{{_N}}})", "tasks"), Query(f"sum(diffusion_pipe_queue_free_gpus{{{_N}}})", "GPUs that can be had"), minimum=0, decimals=0),
-            table("What waits", (
-                (f"diffusion_pipe_task_queued_seconds{{{_N}}}", "Waits", "s"),
-                (f"diffusion_pipe_task_free_gpus{{{_N}}}", "GPUs for it", "none"),
+            line("Waiting", "none", Query(f"sum(diffusion_pipe_queue_tasks{{{_N}}})", "tasks"), Query(f"sum(diffusion_pipe_queue_free_gpus{{{_N}}})", "Available GPUs"), minimum=0, decimals=0),
+            table("Queued tasks", (
+                (f"diffusion_pipe_task_queued_seconds{{{_N}}}", "Waiting", "s"),
+                (f"diffusion_pipe_task_free_gpus{{{_N}}}", "Suitable free GPUs", "none"),
             ), {"instance": "Machine", "task_id": "Task", "model_type": "Model"}, width=12),
-            heatmap("How long tasks had waited", "s", _heat("diffusion_pipe_queue_wait_seconds")),
-            line("Waited, within an hour", "s", *_quantiles("diffusion_pipe_queue_wait_seconds", window="1h"), minimum=0, width=8),
-            line("From the request to running, within an hour", "s", *_quantiles("diffusion_pipe_start_to_running_seconds", window="1h"), minimum=0, width=8),
-            line("From the GPUs to running, within an hour", "s", *_quantiles("diffusion_pipe_attempt_start_duration_seconds", window="1h"), minimum=0, width=8),
+            heatmap("Waiting time of started tasks", "s", _heat("diffusion_pipe_queue_wait_seconds")),
+            line("Waiting time, last hour", "s", *_quantiles("diffusion_pipe_queue_wait_seconds", window="1h"), minimum=0, width=8),
+            line("From request to running, last hour", "s", *_quantiles("diffusion_pipe_start_to_running_seconds", window="1h"), minimum=0, width=8),
+            line("From GPU claim to running, last hour", "s", *_quantiles("diffusion_pipe_attempt_start_duration_seconds", window="1h"), minimum=0, width=8),
         )),
     ),
     span="now-6h",
@@ -257,13 +257,13 @@ _HTTP = "diffusion_pipe_http_request"
 _SERVICE = Dashboard(
     "dp-service",
     "Diffusion-Pipe: service and database",
-    "The service itself: requests, streams, transactions, loops, memory.",
+    "Requests, streams, transactions, loops and memory of the service.",
     (
         Row("At a glance", (
-            stat("Answers", "bool_yes_no", f"min(up{{{_N}}} * on (instance) diffusion_pipe_build_info)", steps=BAD_GOOD, graph="none"),
+            stat("Up", "bool_yes_no", f"min(up{{{_N}}} * on (instance) diffusion_pipe_build_info)", steps=BAD_GOOD, graph="none"),
             stat("Requests", "reqps", f"sum(rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))"),
             stat("Failures", "percentunit", f'(sum(rate({_HTTP}s_total{{status=~"5..", {_N}}}[$__rate_interval])) or {_NONE}) / sum(rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))', steps=(("green", None), ("red", 0.01)), decimals=1),
-            stat("Database away", "s", f"max(diffusion_pipe_database_away_seconds{{{_N}}})", steps=(("green", None), ("red", 1))),
+            stat("Database unreachable", "s", f"max(diffusion_pipe_database_away_seconds{{{_N}}})", steps=(("green", None), ("red", 1))),
             stat("Streams", "none", f"sum(diffusion_pipe_stream_subscribers{{{_N}}})", steps=(("blue", None),)),
             stat("Memory", "bytes", f"max(process_resident_memory_bytes{{{_N}}})"),
             stat("Up for", "s", f"min(time() - process_start_time_seconds{{{_N}}})", graph="none"),
@@ -273,22 +273,22 @@ _SERVICE = Dashboard(
             line("Requests by route", "reqps", Query(f"topk(12, sum by (route) (rate({_HTTP}s_total{{{_N}}}[$__rate_interval])))", "{{route}}"), stack=True, minimum=0),
             line("By status", "reqps", Query(f"sum by (status) (rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))", "{{status}}"), stack=True, minimum=0),
             line("Duration", "s", *_quantiles(f"{_HTTP}_duration_seconds"), minimum=0),
-            heatmap("How long they take", "s", _heat(f"{_HTTP}_duration_seconds")),
+            heatmap("Distribution of durations", "s", _heat(f"{_HTTP}_duration_seconds")),
             bars("Slowest routes (99 %)", "s", f"topk(10, histogram_quantile(0.99, sum by (le, route) (rate({_HTTP}_duration_seconds_bucket{{{_N}}}[$__range]))))", "{{route}}", width=24, steps=(("green", None), ("orange", 0.5), ("red", 2))),
         )),
         Row("Database", (
             line("Transactions", "ops", Query(f"sum by (mode) (rate(diffusion_pipe_database_transaction_duration_seconds_count{{{_N}}}[$__rate_interval]))", "{{mode}}"), minimum=0, width=8),
             line("Duration", "s", *_quantiles("diffusion_pipe_database_transaction_duration_seconds", by="mode"), minimum=0, width=8),
-            heatmap("How long they take", "s", _heat("diffusion_pipe_database_transaction_duration_seconds"), width=8),
+            heatmap("Distribution of durations", "s", _heat("diffusion_pipe_database_transaction_duration_seconds"), width=8),
         )),
         Row("Loops", (
-            line("Rounds (99 %)", "s", Query(f"histogram_quantile(0.99, sum by (le, loop) (rate(diffusion_pipe_loop_round_duration_seconds_bucket{{{_N}}}[$__rate_interval])))", "{{loop}}"), minimum=0),
-            line("Time in rounds, of all time", "percentunit", Query(f"topk(10, sum by (loop) (rate(diffusion_pipe_loop_round_duration_seconds_sum{{{_N}}}[$__rate_interval])))", "{{loop}}"), minimum=0),
+            line("Duration of a round (99 %)", "s", Query(f"histogram_quantile(0.99, sum by (le, loop) (rate(diffusion_pipe_loop_round_duration_seconds_bucket{{{_N}}}[$__rate_interval])))", "{{loop}}"), minimum=0),
+            line("Share of time in rounds", "percentunit", Query(f"topk(10, sum by (loop) (rate(diffusion_pipe_loop_round_duration_seconds_sum{{{_N}}}[$__rate_interval])))", "{{loop}}"), minimum=0),
         )),
         Row("Streams and process", (
             line("Messages", "ops", Query(f"sum by (topic) (rate(diffusion_pipe_stream_messages_total{{{_N}}}[$__rate_interval]))", "{{topic}}"), minimum=0, width=8),
-            line("Subscribers", "none", Query(f"diffusion_pipe_stream_subscribers{{{_N}}}", "{{instance}}"), Query(f"sum by (instance) (rate(diffusion_pipe_stream_dropped_total{{{_N}}}[$__rate_interval]))", "{{instance}} dropped a second"), minimum=0, width=8),
-            line("Sweeps of the GPUs", "s", Query(f"nvidia_smi_last_collect_duration_seconds{{{_N}}}", "{{instance}}"), minimum=0, width=8),
+            line("Subscribers", "none", Query(f"diffusion_pipe_stream_subscribers{{{_N}}}", "{{instance}}"), Query(f"sum by (instance) (rate(diffusion_pipe_stream_dropped_total{{{_N}}}[$__rate_interval]))", "{{instance}} dropped per second"), minimum=0, width=8),
+            line("GPU sweeps", "s", Query(f"nvidia_smi_last_collect_duration_seconds{{{_N}}}", "{{instance}}"), minimum=0, width=8),
             line("Processor", "percentunit", Query(f"rate(process_cpu_seconds_total{{{_N}}}[$__rate_interval]) * on (instance) group_left () diffusion_pipe_build_info", "{{instance}}"), minimum=0, width=8),
             line("Memory", "bytes", Query(f"process_resident_memory_bytes{{{_N}}}", "{{instance}}"), minimum=0, width=8),
             line("Open files", "none", Query(f"process_open_fds{{{_N}}}", "{{instance}}"), minimum=0, width=8),
@@ -300,7 +300,7 @@ _ALERT_COLORS = {"critical": "red", "warning": "orange", "info": "blue"}
 _ALERTS = Dashboard(
     "dp-alerts",
     "Diffusion-Pipe: alerts",
-    "What the service's own rules say, and whether people are told in time.",
+    "Alerts of the service's own rules, and the delivery of notifications.",
     (
         Row("Now", (
             *(
@@ -310,7 +310,7 @@ _ALERTS = Dashboard(
             ),
             stat("Pending", "none", f'sum(diffusion_pipe_alerts{{state="pending", {_N}}}) or {_NONE}', width=4),
             stat("Acknowledged or silenced", "none", f'sum(diffusion_pipe_alerts{{state=~"acknowledged|silenced", {_N}}}) or {_NONE}', width=4),
-            stat("Oldest message unsent", "s", f"max(diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}})", steps=(("green", None), ("orange", 60), ("red", 900)), width=4),
+            stat("Oldest unsent notification", "s", f"max(diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}})", steps=(("green", None), ("orange", 60), ("red", 900)), width=4),
         )),
         Row("Alerts", (
             table("Open alerts", ((f"diffusion_pipe_alerts{{{_N}}}", "Alerts", "none"),),
@@ -319,16 +319,16 @@ _ALERTS = Dashboard(
             line("By state", "none", Query(f"sum by (state) (diffusion_pipe_alerts{{{_N}}})", "{{state}}"), stack=True, minimum=0, decimals=0),
         )),
         Row("Delivery", (
-            line("From the message to its delivery, within an hour", "s", *_quantiles("diffusion_pipe_alert_delivery_lag_seconds", by="channel_kind", window="1h"), minimum=0),
-            heatmap("How late messages arrive", "s", _heat("diffusion_pipe_alert_delivery_lag_seconds")),
-            line("Delivered within an hour", "none", Query(f"sum by (channel_kind) (increase(diffusion_pipe_alert_delivery_lag_seconds_count{{{_N}}}[1h]))", "{{channel_kind}}"), minimum=0, width=8),
-            line("Failures in a row", "none", Query(f"diffusion_pipe_alert_channel_failures{{{_N}}}", "{{channel}}"), minimum=0, decimals=0, width=8),
-            line("Oldest message unsent", "s", Query(f"diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}}", "{{channel}}"), minimum=0, width=8),
+            line("Delivery delay, last hour", "s", *_quantiles("diffusion_pipe_alert_delivery_lag_seconds", by="channel_kind", window="1h"), minimum=0),
+            heatmap("Distribution of delivery delays", "s", _heat("diffusion_pipe_alert_delivery_lag_seconds")),
+            line("Delivered, last hour", "none", Query(f"sum by (channel_kind) (increase(diffusion_pipe_alert_delivery_lag_seconds_count{{{_N}}}[1h]))", "{{channel_kind}}"), minimum=0, width=8),
+            line("Consecutive failures", "none", Query(f"diffusion_pipe_alert_channel_failures{{{_N}}}", "{{channel}}"), minimum=0, decimals=0, width=8),
+            line("Oldest unsent notification", "s", Query(f"diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}}", "{{channel}}"), minimum=0, width=8),
         )),
-        Row("What rules watch", (
+        Row("Facts of rules", (
             line("Time until a disk is full", "s", Query(f"diffusion_pipe_disk_full_in_seconds{{{_N}}} < +Inf", "{{instance}} {{disk}} {{window}}"), width=8,
-                 text="At its pace of the last hour and of six; empty where that is not known yet, or it does not fill up."),
-            line("Off the database's clock", "s", Query(f"diffusion_pipe_clock_offset_seconds{{{_N}}}", "{{instance}}"), width=8, text="Empty on SQLite, which has no clock of its own."),
+                 text="At the rates of the last hour and the last six hours; empty if unknown, or if the disk is not filling up."),
+            line("Offset from the database's clock", "s", Query(f"diffusion_pipe_clock_offset_seconds{{{_N}}}", "{{instance}}"), width=8, text="Empty with SQLite, which has no clock of its own."),
             line("Age of readings", "s", Query(f"max by (instance) (diffusion_pipe_gpu_reading_age_seconds{{{_N}}})", "{{instance}}"), width=8, minimum=0),
         )),
     ),
@@ -338,10 +338,10 @@ _ALERTS = Dashboard(
 _FLEET = Dashboard(
     "dp-fleet",
     "Diffusion-Pipe: fleet",
-    "All machines beside each other.",
+    "All machines side by side.",
     (
-        Row("All together", (
-            stat("Machines that answer", "none", f"sum(up{{{_N}}} * on (instance) diffusion_pipe_build_info)", width=4),
+        Row("Totals", (
+            stat("Machines up", "none", f"sum(up{{{_N}}} * on (instance) diffusion_pipe_build_info)", width=4),
             stat("GPUs", "none", f"sum(diffusion_pipe_gpus{{{_N}}})", width=4),
             stat("Free", "none", f"sum(diffusion_pipe_gpu_available{{{_N}}})", steps=BAD_GOOD, width=4),
             stat("Need attention", "none", _ATTENTION, steps=GOOD_BAD, width=4),
@@ -366,11 +366,11 @@ _FLEET = Dashboard(
         )),
         Row("Over time", (
             line("Use of the GPUs", "percentunit", Query(f"avg by (instance) (nvidia_smi_utilization_gpu_ratio{{{_N}}})", "{{instance}}"), minimum=0, maximum=1),
-            line("GPUs that are free", "none", Query(f"sum by (instance) (diffusion_pipe_gpu_available{{{_N}}})", "{{instance}}"), stack=True, minimum=0, decimals=0),
+            line("Free GPUs", "none", Query(f"sum by (instance) (diffusion_pipe_gpu_available{{{_N}}})", "{{instance}}"), stack=True, minimum=0, decimals=0),
             line("Power", "watt", Query(f"sum by (instance) (nvidia_smi_power_draw_watts{{{_N}}})", "{{instance}}"), stack=True, minimum=0),
             line("Hottest GPU", "celsius", Query(f"max by (instance) (nvidia_smi_temperature_gpu{{{_N}}})", "{{instance}}")),
-            line("Energy an hour", "kwatth", Query(f"sum by (instance) (increase(nvidia_smi_energy_joules_total{{{_N}}}[1h])) / 3.6e6", "{{instance}}"), minimum=0),
-            line("Silent machines", "s", Query("max by (node) (diffusion_pipe_node_silent_seconds)", "{{node}}"), minimum=0, text="Since another machine on the same database gave a sign of life; empty where there is one machine."),
+            line("Energy per hour", "kwatth", Query(f"sum by (instance) (increase(nvidia_smi_energy_joules_total{{{_N}}}[1h])) / 3.6e6", "{{instance}}"), minimum=0),
+            line("Silent machines", "s", Query("max by (node) (diffusion_pipe_node_silent_seconds)", "{{node}}"), minimum=0, text="Time since the last sign of life of another machine on the same database; empty if there is only one machine."),
         )),
     ),
     span="now-24h",
@@ -380,7 +380,7 @@ DASHBOARDS = (_MACHINE, _GPU_BOARD, _TASKS, _SERVICE, _ALERTS, _FLEET)
 
 
 def render_all() -> dict[str, str]:
-    """Every file, by its name."""
+    """Return the content of every file by name."""
     return {
         f"{board.uid.removeprefix('dp-')}.json": json.dumps(board.as_json(), indent=1, ensure_ascii=False) + "\n"
         for board in DASHBOARDS
@@ -388,7 +388,7 @@ def render_all() -> dict[str, str]:
 
 
 def main() -> None:
-    """Writes them."""
+    """Write all dashboards."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     for name, text in render_all().items():
         (DIRECTORY / name).write_text(text)

@@ -1,18 +1,17 @@
-"""Panels and dashboards of Grafana as its classic JSON (schema 39), which every version from 10 on reads.
+"""Build Grafana panels and dashboards as classic JSON (schema 39), which Grafana 10 and newer read.
 
-Written here, as nine kinds of panel do not outweigh the Grafana Foundation SDK as one more dependency, whose versions
-on PyPI are dates as epochs with a version of Grafana behind them.
+The project does not depend on the Grafana Foundation SDK: nine kinds of panels do not justify another dependency.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: The schema of dashboards, and how wide one is in units of its grid.
+#: The schema version of dashboards, and the width of a dashboard in grid units.
 SCHEMA = 39
 WIDTH = 24
 
-#: Every panel asks the source that the dashboard's variable names: of provisioned files no other way works.
+#: The data source of every panel: the one selected by the dashboard's variable. Provisioned files support no other way.
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 Json = dict[str, Any]
@@ -20,7 +19,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query: its expression, what its series are called, and whether only its last value is wanted."""
+    """A PromQL expression with the legend of its series. Instant queries return only the latest value."""
 
     expr: str
     legend: str = ""
@@ -30,7 +29,7 @@ class Query:
     is_heatmap: bool = False
 
     def as_json(self, ref: str) -> Json:
-        """The target of a panel."""
+        """Return the query as a panel's target."""
         kind = "heatmap" if self.is_heatmap else "table" if self.is_table else "time_series"
         return {
             "refId": ref,
@@ -47,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel of any kind. `steps` are thresholds: colour and the value from which it holds (None: from the lowest)."""
+    """A panel of any kind. `steps` are thresholds: a colour and its lowest value (None: no lower bound)."""
 
     kind: str
     title: str
@@ -69,7 +68,7 @@ class Panel:
     color: str = "thresholds"
 
     def as_json(self, number: int, x: int, y: int) -> Json:
-        """The panel at this place."""
+        """Return the panel at this position of the grid."""
         defaults: Json = {
             "unit": self.unit,
             "color": {"mode": self.color},
@@ -97,7 +96,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A heading, and the panels below it."""
+    """A heading and the panels below it."""
 
     title: str
     panels: Sequence[Panel]
@@ -105,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable that people choose by: the values are those of a query."""
+    """A dashboard variable whose values come from a query."""
 
     name: str
     label: str
@@ -114,7 +113,7 @@ class Variable:
     regex: str = ""
 
     def as_json(self) -> Json:
-        """The variable in a dashboard."""
+        """Return the variable for a dashboard's `templating` list."""
         return {
             "name": self.name,
             "label": self.label,
@@ -153,14 +152,12 @@ _DATASOURCE: Json = {
     "hide": 0,
 }
 
-NODE = Variable(
-    "node", "Machine", "label_values(diffusion_pipe_build_info, instance)", "By the address that is scraped."
-)
+NODE = Variable("node", "Machine", "label_values(diffusion_pipe_build_info, instance)", "Selected by scrape address.")
 GPU = Variable(
     "gpu",
     "GPU",
     'query_result(nvidia_smi_gpu_info{instance=~"$node"})',
-    "By its number on its machine.",
+    "Selected by its number on its machine.",
     '/index="(?<text>[^"]*)".*uuid="(?<value>[^"]*)"/',
 )
 
@@ -177,7 +174,7 @@ class Dashboard:
     span: str = "now-1h"
 
     def as_json(self) -> Json:
-        """The whole file."""
+        """Return the content of the dashboard's file."""
         return {
             "uid": self.uid,
             "title": self.title,
@@ -194,7 +191,7 @@ class Dashboard:
             "fiscalYearStartMonth": 0,
             "liveNow": False,
             "annotations": {"list": []},
-            "links": [_BESIDE],
+            "links": [_OTHER_DASHBOARDS],
             "templating": {"list": [_DATASOURCE, *(variable.as_json() for variable in self.variables)]},
             "panels": self._place(),
         }
@@ -224,7 +221,7 @@ class Dashboard:
         return placed
 
 
-_BESIDE: Json = {
+_OTHER_DASHBOARDS: Json = {
     "title": "Diffusion-Pipe",
     "type": "dashboards",
     "tags": ["diffusion-pipe"],
@@ -244,7 +241,7 @@ HEAT: Sequence[tuple[str, float | None]] = (("blue", None), ("green", 30), ("ora
 
 
 def line(title: str, unit: str, *queries: Query, width: int = 12, height: int = 8, **more: Any) -> Panel:
-    """A graph over time."""
+    """Return a panel with a graph over time."""
     fill, stack = more.pop("fill", 10), more.pop("stack", False)
     custom = {
         "drawStyle": "line",
@@ -266,7 +263,7 @@ def line(title: str, unit: str, *queries: Query, width: int = 12, height: int = 
 
 
 def stat(title: str, unit: str, expr: str, legend: str = "", *, width: int = 3, height: int = 4, **more: Any) -> Panel:
-    """One number, with its course behind it."""
+    """Return a panel with one number and a sparkline behind it."""
     options = {
         "colorMode": more.pop("color_mode", "value"),
         "graphMode": more.pop("graph", "area"),
@@ -278,7 +275,7 @@ def stat(title: str, unit: str, expr: str, legend: str = "", *, width: int = 3, 
 
 
 def gauge(title: str, unit: str, expr: str, legend: str = "", *, width: int = 4, height: int = 6, **more: Any) -> Panel:
-    """A dial for each series."""
+    """Return a panel with one gauge for each series."""
     options = {
         "showThresholdLabels": False,
         "showThresholdMarkers": True,
@@ -288,7 +285,7 @@ def gauge(title: str, unit: str, expr: str, legend: str = "", *, width: int = 4,
 
 
 def bars(title: str, unit: str, expr: str, legend: str, *, width: int = 12, height: int = 8, **more: Any) -> Panel:
-    """A bar for each series."""
+    """Return a panel with one bar for each series."""
     options = {
         "displayMode": "gradient",
         "orientation": "horizontal",
@@ -301,7 +298,7 @@ def bars(title: str, unit: str, expr: str, legend: str, *, width: int = 12, heig
 
 
 def timeline(title: str, *queries: Query, width: int = 24, height: int = 7, **more: Any) -> Panel:
-    """States over time."""
+    """Return a panel with states over time."""
     options = {
         "mergeValues": True,
         "showValue": "auto",
@@ -315,7 +312,7 @@ def timeline(title: str, *queries: Query, width: int = 24, height: int = 7, **mo
 
 
 def heatmap(title: str, unit: str, expr: str, *, width: int = 12, height: int = 8, **more: Any) -> Panel:
-    """How often something took how long, over time."""
+    """Return a panel with the distribution of durations over time."""
     options = {
         "calculate": False,
         "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
@@ -332,48 +329,54 @@ def heatmap(title: str, unit: str, expr: str, *, width: int = 12, height: int = 
 def table(
     title: str,
     queries: Sequence[tuple[str, str, str]],
-    keep: Mapping[str, str],
+    columns: Mapping[str, str],
     *,
     width: int = 24,
     height: int = 8,
     links: Mapping[str, tuple[str, str]] | None = None,
     **more: Any,
 ) -> Panel:
-    """One line for each thing: `keep` are its labels with their headings, `queries` expression, heading and unit of
-    each column of values. `links` by heading: what it says and where it leads.
+    """Return a panel with one row for each set of labels.
+
+    `columns` maps labels to headings; `queries` are the expression, heading and unit of each column of values. `links`
+    maps a heading to the title and the URL of its link.
     """
     names = {f"Value #{chr(ord('A') + place)}": heading for place, (_, heading, _) in enumerate(queries)}
     if len(queries) == 1:
         names["Value"] = queries[0][1]
-    order = {name: place for place, name in enumerate((*keep, *names))}
+    order = {name: place for place, name in enumerate((*columns, *names))}
     units = [
         {"matcher": {"id": "byName", "options": heading}, "properties": [{"id": "unit", "value": unit}]}
         for _, heading, unit in queries
     ]
-    leading = [
+    link_overrides = [
         {
             "matcher": {"id": "byName", "options": heading},
-            "properties": [{"id": "links", "value": [{"title": said, "url": url}]}],
+            "properties": [{"id": "links", "value": [{"title": link_title, "url": url}]}],
         }
-        for heading, (said, url) in (links or {}).items()
+        for heading, (link_title, url) in (links or {}).items()
     ]
     transformations: list[Json] = [
         {"id": "merge", "options": {}},
-        {"id": "filterFieldsByName", "options": {"include": {"names": [*keep, *names]}}},
-        {"id": "organize", "options": {"renameByName": {**keep, **names}, "indexByName": order, "excludeByName": {}}},
+        {"id": "filterFieldsByName", "options": {"include": {"names": [*columns, *names]}}},
+        {
+            "id": "organize",
+            "options": {"renameByName": {**columns, **names}, "indexByName": order, "excludeByName": {}},
+        },
     ]
-    asked = [Query(expr, is_instant=True, is_table=True) for expr, _, _ in queries]
+    targets = [Query(expr, is_instant=True, is_table=True) for expr, _, _ in queries]
     options = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}}
     return Panel(
-        "table", title, asked, width, height, options=options,
-        custom={"align": "auto", "filterable": True}, overrides=[*units, *leading], transformations=transformations,
+        "table", title, targets, width, height, options=options,
+        custom={"align": "auto", "filterable": True}, overrides=[*units, *link_overrides],
+        transformations=transformations,
         color="thresholds", **more,
     )  # fmt: skip
 
 
-def words(*said: tuple[float, str, str]) -> Sequence[Json]:
-    """What values are called, and their colours."""
+def value_mappings(*named: tuple[float, str, str]) -> Sequence[Json]:
+    """Return mappings of values to texts and colours."""
     return [
         {"type": "value", "options": {f"{value:g}": {"text": text, "color": color, "index": place}}}
-        for place, (value, text, color) in enumerate(said)
+        for place, (value, text, color) in enumerate(named)
     ]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install a lock file ($2) into the environment whose Python is $1, each file checked by its hash.
-# uv takes a fifth of pip's time. It asks the index that pip is configured for; pip installs what uv cannot reach.
+# Install a lock file ($2) into the environment of the Python $1, and verify the hash of each file.
+# uv takes a fifth of pip's time. It uses the index that pip is configured for; if uv fails, pip installs.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 python=$1
 uv=$here/../build/uv

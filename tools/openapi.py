@@ -1,4 +1,4 @@
-"""Writes the OpenAPI document into a file, without a server: `python tools/openapi.py FILE`."""
+"""Write the OpenAPI document to a file without starting a server: `python tools/openapi.py FILE`."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from api.config import Config
 
 
 def main(target: Path) -> None:
-    """Writes it only when it differs, so that what is made of it stays too."""
+    """Write the document only if it changed, so that files generated from it stay up to date."""
     with TemporaryDirectory() as storage:
         runtime = Runtime(Config(gpu_source="simulated", storage_root=Path(storage)))
         text = json.dumps(create_app(runtime.services).spec)

@@ -1,5 +1,5 @@
-"""What the facts of built-in rules are called in /metrics, and how many base units one of theirs is."""
-# A catalogue is read by rows.
+"""The expressions of the built-in rules' facts in PromQL, and the factors to Prometheus' base units."""
+# One row per fact keeps the catalogue readable.
 # ruff: noqa: E501
 
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from api.domain.alert_rule import RuleScope
 
 _MIB, _GIB, _PERCENT, _HOUR, _DAY = 1024.0**2, 1024.0**3, 0.01, 3600.0, 86_400.0
 
-#: How a value is written in a message.
+#: Template functions that format a value in a message.
 _RATIO, _SECONDS, _BYTES, _PLAIN = " | humanizePercentage", " | humanizeDuration", " | humanize1024", " | humanize"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What alerts of a scope are about: the labels by which series of one thing are found, and its name in words."""
+    """The labels that identify a target of this scope, and how messages name it."""
 
-    labels: Mapping[str, str]  #: with values for tests
+    labels: Mapping[str, str]  #: with their values in tests
     subject: str
 
     @property
     def matched(self) -> tuple[str, ...]:
-        """The labels that tell one thing from another."""
+        """The labels that distinguish targets."""
         return (
             "instance",
             *(name for name in self.labels if name not in ("model_type", "channel", "action", "rule_id")),
@@ -48,15 +48,15 @@ SCOPES: Mapping[RuleScope, Scope] = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A fact as Prometheus knows it."""
+    """A fact as a PromQL expression."""
 
     scope: RuleScope
     expression: str
-    factor: float = 1.0  #: base units in one of the service's
-    shown: str | None = None  #: how its value is written; None: a state, of which the value says nothing
-    is_present_only: bool = False  #: the series is there only while it is true
-    recorded: str | None = None  #: what a recording rule of the expression's name takes
-    inputs: Mapping[str, str] | None = None  #: for tests, the series that it is made of, as formulas of its value
+    factor: float = 1.0  #: base units per unit of the service
+    shown: str | None = None  #: format of its value in messages; None: a state, whose value is not shown
+    is_present_only: bool = False  #: the series exists only while the fact is true
+    recorded: str | None = None  #: the expression of the recording rule that is named `expression`
+    inputs: Mapping[str, str] | None = None  #: for tests: the underlying series, as formulas of its value
     matched: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Fact:
 
     @property
     def series(self) -> Mapping[str, str]:
-        """The series to feed in a test: `name` or `name{labels}`, with a formula of the value in which it is `v`."""
+        """The input series of a test: `name` or `name{labels}`, with a formula of the fact's value `v`."""
         return self.inputs or {self.expression: "v"}
 
 

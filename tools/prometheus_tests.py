@@ -1,6 +1,4 @@
-"""What promtool is to try of each alerting rule: just below its bound nothing fires, beyond it after its time, and it
-clears.
-"""
+"""Render promtool tests: each rule stays silent below its bound, fires beyond it after its duration, and clears."""
 
 import json
 import math
@@ -14,12 +12,12 @@ from tools.prometheus_facts import FACTS, SCOPES
 if TYPE_CHECKING:
     from tools.prometheus_rules import PrometheusRule
 
-#: Minutes below the bound, and for how long Prometheus takes a series that has ended for its last value.
+#: Minutes below the bound, and minutes for which Prometheus uses the last value of a series that has ended.
 _BELOW, _LOOKBACK = 5, 5
 
-_PLACE = {"job": "diffusion-pipe", "instance": "a:8080"}
+_INSTANCE = {"job": "diffusion-pipe", "instance": "a:8080"}
 
-#: By how much a test's value is beyond a bound that is not to be reached.
+#: Distance of a test's value from a bound.
 _STEP = 0.5
 
 
@@ -28,11 +26,11 @@ def _breaching(compare: Comparison, bound: float) -> float:
 
 
 def _holding(compare: Comparison, bound: float) -> float:
-    """Of what does not breach, what is nearest to the bound."""
+    """Return the value nearest to the bound that does not breach it."""
     return bound + {">=": -_STEP, "<=": _STEP, "==": -1.0}.get(compare.value, 0.0)
 
 
-#: What metrics with which others are compared have in tests.
+#: Values in tests of metrics that other metrics are compared with.
 _OTHERS = {
     "temperature_slowdown": 90.0, "power_limit_default": 450.0, "power_limit_previous": 450.0, "pcie_width_best": 16.0,
     "pcie_generation_best": 4.0, "eta_total_first": 36000.0,
@@ -44,7 +42,7 @@ def _bound(clause: Clause) -> float:
 
 
 class _Values:
-    """The values of a rule's metrics in the three phases."""
+    """The values of a rule's metrics in the three phases: below the bound, beyond it, cleared."""
 
     def __init__(self, each: "PrometheusRule") -> None:
         rule = each.rule
@@ -74,15 +72,15 @@ class _Values:
             self.phases[first.metric] = (below, _breaching(clause.compare, _bound(clause)), clear)
 
     def series(self, scope: RuleScope) -> Iterator[tuple[str, list[str]]]:
-        """Every input series with its values in the three phases."""
-        told: set[str] = set()
+        """Yield every input series with its values in the three phases."""
+        seen: set[str] = set()
         for metric, values in self.phases.items():
             fact = FACTS[metric]
             for name, formula in fact.series.items():
-                if name in told or (fact.is_present_only and not any(values)):
+                if name in seen or (fact.is_present_only and not any(values)):
                     continue
-                told.add(name)
-                labels = {**_PLACE, **SCOPES[fact.scope].labels}
+                seen.add(name)
+                labels = {**_INSTANCE, **SCOPES[fact.scope].labels}
                 based = [_evaluate(formula, value * fact.factor) for value in values]
                 yield _selector(name, labels), [_show(value, fact.is_present_only) for value in based]
 
@@ -97,29 +95,29 @@ def _show(value: float, is_present_only: bool) -> str:
 
 def _selector(name: str, labels: Mapping[str, str]) -> str:
     bare, _, given = name.partition("{")
-    told = [given.rstrip("}")] if given else []
-    told += [f'{key}="{value}"' for key, value in labels.items()]
-    return f"{bare}{{{', '.join(told)}}}"
+    matchers = [given.rstrip("}")] if given else []
+    matchers += [f'{key}="{value}"' for key, value in labels.items()]
+    return f"{bare}{{{', '.join(matchers)}}}"
 
 
 def _lengths(for_seconds: float, clear_seconds: float, window: int) -> tuple[int, int, int]:
-    """Minutes below the bound, beyond it, and at the level that clears."""
+    """Return the minutes below the bound, beyond it, and at the clearing level."""
     beyond = math.ceil(for_seconds / 60) + window + 2
     return _BELOW, beyond, math.ceil(clear_seconds / 60) + window + _LOOKBACK + 2
 
 
 def _phases(values: Sequence[str], lengths: tuple[int, int, int]) -> str:
-    # A value is repeated so many times more; a gap is so long.
+    # promtool: `1x4` is a value with 4 repetitions (5 samples); `_x4` is a gap of 4 samples.
     counted = zip(values, lengths, strict=True)
     return " ".join(f"{value}x{length if value == '_' else length - 1}" for value, length in counted)
 
 
 def render_tests(rules: Sequence["PrometheusRule"], name: str) -> str:
-    """The file of tests of the rules in the file of this name."""
+    """Return the file of tests for the rules in the file of this name."""
     is_main = name == "alerts"
     group = "diffusion-pipe" if is_main else "diffusion-pipe-optional"
     lines = [
-        "# Each rule fires, does not just below its bound or before its time, and clears:",
+        "# Each rule stays silent below its bound and before its duration, fires, and clears:",
         f"# promtool test rules {name}_test.yml",
         f"rule_files: [recording.yml, {name}.yml]",
         "evaluation_interval: 1m",
@@ -127,16 +125,16 @@ def render_tests(rules: Sequence["PrometheusRule"], name: str) -> str:
         "tests:",
     ]
     down = [('up{job="diffusion-pipe", instance="a:8080"}', ["1", "0", "1"])]
-    told = {**_PLACE, "severity": "critical", "rule": "service_down"}
-    texts = ("a:8080: does not answer", "Look at the service and its log; trainings go on without it.")
+    expected = {**_INSTANCE, "severity": "critical", "rule": "service_down"}
+    texts = ("a:8080: does not answer", "Check the service and its log; trainings continue without it.")
     if is_main:
-        lines += _test("ServiceDown critical", "ServiceDown", 60.0, _lengths(60, 0, 0), down, told, texts)
+        lines += _test("ServiceDown critical", "ServiceDown", 60.0, _lengths(60, 0, 0), down, expected, texts)
     for each in rules:
         values = _Values(each)
         first = each.when[0]
         fact = FACTS[first.metric]
-        labels = {**_PLACE, **SCOPES[fact.scope].labels, **_given_labels(fact.expression)}
-        told = {**labels, "severity": each.severity, "rule": each.rule.rule_id}
+        labels = {**_INSTANCE, **SCOPES[fact.scope].labels, **_given_labels(fact.expression)}
+        expected = {**labels, "severity": each.severity, "rule": each.rule.rule_id}
         shown = values.phases[first.metric][1] * fact.factor
         if fact.expression.startswith("gpu:nvidia_smi_clocks"):
             shown = 1.0
@@ -145,7 +143,7 @@ def render_tests(rules: Sequence["PrometheusRule"], name: str) -> str:
         window = max([0, *(int(minutes) for minutes in re.findall(r":avg(\d+)m", each.expression))])
         lengths = _lengths(each.rule.for_seconds, each.rule.clear_seconds, window)
         name = f"{each.name} {each.severity}"
-        lines += _test(name, each.name, each.rule.for_seconds, lengths, series, told, texts)
+        lines += _test(name, each.name, each.rule.for_seconds, lengths, series, expected, texts)
     return "\n".join(lines) + "\n"
 
 
@@ -186,7 +184,7 @@ def _prefixed(value: float, base: float, prefixes: str, ending: str = "") -> str
         if abs(value) < base or prefix == prefixes[-1]:
             return f"{value:.4g}{prefix}{ending if prefix else ''}"
         value /= base
-    raise AssertionError("the last prefix has no bound")
+    raise AssertionError("unreachable: the last prefix has no bound")
 
 
 def _humanize(value: float) -> str:

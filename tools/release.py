@@ -1,4 +1,4 @@
-"""Builds what is released, and tries it in an empty environment: `make release`. It uploads and tags nothing."""
+"""Build the release and test it in an empty environment: `make release`. Uploads and tags nothing."""
 
 import json
 import re
@@ -20,7 +20,7 @@ DIST = ROOT / "dist"
 START_SECONDS = 60
 STOP_SECONDS = 20
 
-#: Without what is fetched the page shows tables and takes no files: not what is released.
+#: Without these fetched libraries the page has no charts and no uploads, so a release must contain them.
 _VENDOR = "api/dashboard/vendor"
 NEEDED = (
     "api/dashboard/index.html",
@@ -31,18 +31,18 @@ NEEDED = (
 
 
 class Unfit(Exception):
-    """Why this cannot be released."""
+    """The release cannot be made; the message names the reason."""
 
 
 def version() -> str:
-    """The one place of it is api/__init__.py: pyproject.toml, /health and the document take it from there."""
+    """Return the version from api/__init__.py, the only place where it is set."""
     text = (ROOT / "api" / "__init__.py").read_text()
     (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(found)
 
 
 def check_changelog(text: str, wanted: str) -> None:
-    """Raises Unfit unless the newest released heading is this version's, and has a date."""
+    """Raise Unfit unless the changelog's newest dated heading names this version."""
     released = re.findall(r"^## (\d\S*) — (\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
     if not released or released[0][0] != wanted:
         found = released[0][0] if released else "none"
@@ -50,14 +50,14 @@ def check_changelog(text: str, wanted: str) -> None:
 
 
 def build() -> Path:
-    """The wheel, made of the source archive, which stands beside it."""
+    """Build the source archive and, from it, the wheel; return the wheel's path."""
     for left in (DIST, *ROOT.glob("*.egg-info")):
         shutil.rmtree(left, ignore_errors=True)
     done = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", DIST, ROOT], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Unfit(f"it cannot be built:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise Unfit(f"the build failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     (wheel,) = DIST.glob("*.whl")
     missing = set(NEEDED) - set(ZipFile(wheel).namelist())
     if missing:
@@ -65,49 +65,53 @@ def build() -> Path:
     return wheel
 
 
-def install(wheel: Path, place: Path) -> Path:
-    """An environment with nothing but the wheel and what it asks for; its programs."""
-    venv.create(place, with_pip=True)
-    pip: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+def install(wheel: Path, directory: Path) -> Path:
+    """Create an environment with only the wheel and its dependencies; return its directory of programs."""
+    venv.create(directory, with_pip=True)
+    programs = directory / "bin"
+    pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, wheel], check=False).returncode:
         raise Unfit(f"{wheel.name} cannot be installed")
-    return place / "bin"
+    return programs
 
 
-def try_out(command: Sequence[str | Path], place: Path, wanted: str) -> None:
-    """Serves on a free port, asks for health, page, script and charts, and ends. Raises Unfit when any of it fails."""
+def try_out(command: Sequence[str | Path], directory: Path, wanted: str) -> None:
+    """Serve on a free port, request health, page, script and charts, and stop. Raise Unfit if any of it fails."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    place.mkdir()
-    log = place / "log"
+    directory.mkdir()
+    log = directory / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*command, "--port", str(port), "--storage-root", place / "data"], cwd=place, stdout=output, stderr=output
+            [*command, "--port", str(port), "--storage-root", directory / "data"],
+            cwd=directory,
+            stdout=output,
+            stderr=output,
         )
     try:
-        look(f"http://127.0.0.1:{port}", server, wanted)
+        check_server(f"http://127.0.0.1:{port}", server, wanted)
         server.terminate()
         if server.wait(STOP_SECONDS):
-            raise Unfit(f"it ended with code {server.returncode}")
+            raise Unfit(f"the server ended with exit code {server.returncode}")
     except (Unfit, OSError, subprocess.TimeoutExpired) as error:
-        told = log.read_text(errors="replace")[-2000:]
-        raise Unfit(f"{' '.join(map(str, command))}: {error}\n{told}") from error
+        end_of_log = log.read_text(errors="replace")[-2000:]
+        raise Unfit(f"{' '.join(map(str, command))}: {error}\n{end_of_log}") from error
     finally:
         server.kill()
         server.wait()
 
 
-def look(address: str, server: subprocess.Popen[bytes], wanted: str) -> None:
-    """Whether the version, the page and what the page loads are there."""
+def check_server(address: str, server: subprocess.Popen[bytes], wanted: str) -> None:
+    """Raise Unfit unless the server returns the version, the page and the page's files."""
     health = json.loads(_wait_for(f"{address}/health", server))
     if health["data"]["version"] != wanted:
-        raise Unfit(f"/health says {health['data']['version']}")
+        raise Unfit(f"/health returns version {health['data']['version']}")
     page = _get(f"{address}/").decode()
     scripts = re.findall(r'src="(/dashboard/[^"]+/app/main\.js)"', page)
     charts = re.findall(r'<meta name="?charts"? content="([^"]+)"', page)
     if not scripts or not charts:
-        raise Unfit("the page at / names no script, or no charts")
+        raise Unfit("the page at / has no script or no charts")
     for path in (scripts[0], charts[0], scripts[0].replace("app/main.js", "vendor/uPlot.js")):
         if not _get(address + path):
             raise Unfit(f"{path} is empty")
@@ -120,33 +124,34 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> bytes:
             return _get(url)
         except urllib.error.URLError:
             time.sleep(0.1)
-    raise Unfit(f"it does not answer at {url}")
+    raise Unfit(f"no answer from {url}")
 
 
 def _get(url: str) -> bytes:
-    # Never by a proxy: it is this machine.
+    # The server runs on this machine: ignore proxies.
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
         content: bytes = answer.read()
         return content
 
 
 def main() -> int:
-    """0 when it can be released."""
+    """Build and test the release; return the exit code."""
     wanted = version()
     try:
         check_changelog((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), wanted)
         wheel = build()
         with tempfile.TemporaryDirectory() as name:
-            place = Path(name)
-            programs = install(wheel, place / "venv")
-            try_out([programs / "diffusion-pipe-api", "serve"], place / "command", wanted)
-            try_out([programs / "python", "-m", "api"], place / "module", wanted)
+            directory = Path(name)
+            programs = install(wheel, directory / "venv")
+            try_out([programs / "diffusion-pipe-api", "serve"], directory / "command", wanted)
+            try_out([programs / "python", "-m", "api"], directory / "module", wanted)
     except Unfit as error:
         print(f"Not released: {error}", file=sys.stderr)
         return 1
     names = " and ".join(sorted(f"dist/{path.name}" for path in DIST.iterdir()))
     print(
-        f"Built and tried: {names}. To release: git tag -a v{wanted} -m 'Version {wanted}' && git push origin v{wanted}"
+        f"Built and tested: {names}. "
+        f"To release: git tag -a v{wanted} -m 'Version {wanted}' && git push origin v{wanted}"
     )
     return 0
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A certificate for a name, signed by a certificate authority of your own, where there is no public one:
-#   certificate.sh NAME DIRECTORY    makes ca.pem, certificate.pem and key.pem there; ca.key signs further ones
-# Who uses the service trusts ca.pem (curl --cacert ca.pem). Keep ca.key off this machine once it is done.
+# Create a certificate for a name, signed by your own certificate authority:
+#   certificate.sh NAME DIRECTORY    creates ca.pem, certificate.pem and key.pem there; ca.key signs further certificates
+# Clients must trust ca.pem (curl --cacert ca.pem). Afterwards, move ca.key to another machine.
 set -eu
 [ $# = 2 ] || { echo "usage: certificate.sh NAME DIRECTORY" >&2; exit 2; }
 name=$1 directory=$2
@@ -26,7 +26,7 @@ extendedKeyUsage=serverAuth
 authorityKeyIdentifier=keyid
 subjectKeyIdentifier=hash
 END
-# Browsers refuse certificates that are valid for longer than 825 days.
+# Browsers reject certificates that are valid for more than 825 days.
 openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 800 -extfile extensions \
     -out certificate.pem 2> /dev/null
 rm -f request.pem extensions ca.srl

@@ -1,1 +1,1 @@
-"""Makes the files of a Slurm cluster from a list of machines: `generate.py` is the command, the README the guide."""
+"""Generates the files of a Slurm cluster from a list of machines: run `generate.py`; the guide is README.md."""

@@ -1,4 +1,4 @@
-"""slurm.conf, gres.conf and cgroup.conf of a list of machines."""
+"""slurm.conf, gres.conf and cgroup.conf for a list of machines."""
 
 import re
 import string
@@ -10,12 +10,12 @@ from deploy.slurm.machines import Machine
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-#: Of a machine's memory this much is left to its system. A machine that has less than slurm.conf says, as after a new
-#: kernel, would not be used at all.
+#: Share of memory that is left to the operating system. Slurm does not use a machine that has less memory than
+#: slurm.conf states, for example after a kernel update.
 _SYSTEM_SHARE = 0.05
 
 
-#: Where a controller without a backup keeps what it knows.
+#: State directory of a controller without a backup.
 STATE = "/var/lib/slurm/slurmctld"
 
 
@@ -25,14 +25,14 @@ class _Template(string.Template):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The machines, and what holds for all of them. Times are in seconds."""
+    """The machines and their common settings. Times are in seconds."""
 
     machines: tuple[Machine, ...]
     name: str = "diffusion"
     slurm_user: str = "slurm"
     configuration: str = "/etc/slurm"
     state: str = STATE
-    #: %n is the node's name, where several are on one machine.
+    #: %n is the node's name, for several nodes on one machine.
     spool: str = "/var/lib/slurm/slurmd"
     run: str = "/run"
     log: str = "/var/log/slurm"
@@ -40,9 +40,9 @@ class Cluster:
     slurmd_port: int = 6818
     rest_port: int = 6820
     srun_ports: str = "60001-60999"
-    #: How GPUs without a file of their own are found: nvml, nvidia (24.11 or newer, without NVML and MIG) or off.
+    #: How GPUs without listed device files are detected: nvml, nvidia (24.11 or newer, without NVML and MIG) or off.
     detect: str = "nvml"
-    #: cgroup, or linuxproc where a test may not make control groups.
+    #: cgroup, or linuxproc in tests that cannot create control groups.
     tracking: str = "cgroup"
     slurmd_timeout: int = 60
     slurmctld_timeout: int = 60
@@ -57,23 +57,23 @@ class Cluster:
 
     @property
     def controllers(self) -> tuple[Machine, ...]:
-        """The controller, and its backup where there is one."""
+        """The controller and, if there is one, its backup."""
         backups = [machine for machine in self.machines if machine.has("backup")]
         return (next(machine for machine in self.machines if machine.has("controller")), *backups)
 
     @property
     def heads(self) -> tuple[Machine, ...]:
-        """The machines on which people reach the service."""
+        """The machines on which users reach the service."""
         return tuple(machine for machine in self.machines if machine.has("head"))
 
 
 def render(template: str, **values: object) -> str:
-    """A file of `templates`, with each @{name} replaced."""
+    """Return a file of `templates` with each @{name} replaced."""
     return _Template((TEMPLATES / template).read_text()).substitute(values)
 
 
 def slurm_conf(cluster: Cluster, changes: Mapping[str, str] | None = None) -> str:
-    """slurm.conf, equal on all machines. `changes` replace the values of settings, or add settings before the nodes."""
+    """Return slurm.conf, which is equal on all machines. `changes` replace settings, or add them before the nodes."""
     has_groups = cluster.tracking == "cgroup"
     facts = {name: getattr(cluster, name) for name in Cluster.__dataclass_fields__}
     text = render(
@@ -104,7 +104,7 @@ def _change(text: str, name: str, value: str) -> str:
 
 
 def _share(machines: Sequence[Machine], fact: str) -> int:
-    """What goes with each GPU on the machine where that is least."""
+    """Return the least share of a resource per GPU among the machines."""
     return max(1, min(_configured(machine, fact) // machine.gpus for machine in machines))
 
 
@@ -114,19 +114,19 @@ def _configured(machine: Machine, fact: str) -> int:
 
 
 def _node_line(machine: Machine) -> str:
-    words = [f"NodeName={machine.name}", f"NodeAddr={machine.address}"]
-    words += [f"NodeHostname={machine.host}"] if machine.host else []
-    words += [f"Port={machine.port}"] if machine.port is not None else []
-    words += [f"{name}={_configured(machine, name)}" for name in machine.hardware]
+    fields = [f"NodeName={machine.name}", f"NodeAddr={machine.address}"]
+    fields += [f"NodeHostname={machine.host}"] if machine.host else []
+    fields += [f"Port={machine.port}"] if machine.port is not None else []
+    fields += [f"{name}={_configured(machine, name)}" for name in machine.hardware]
     kind = f"{machine.gpu_type}:" if machine.gpu_type else ""
-    words += [f"Gres=gpu:{kind}{machine.gpus}"]
-    words += [f"Feature={','.join(machine.features)}"] if machine.features else []
-    return " ".join([*words, "State=UNKNOWN"])
+    fields += [f"Gres=gpu:{kind}{machine.gpus}"]
+    fields += [f"Feature={','.join(machine.features)}"] if machine.features else []
+    return " ".join([*fields, "State=UNKNOWN"])
 
 
 def gres_conf(cluster: Cluster) -> str:
-    """gres.conf, equal on all machines: how each one's GPUs are found."""
-    lines = ["# Made by deploy/slurm/generate.py."]
+    """Return gres.conf, which is equal on all machines and defines how their GPUs are found."""
+    lines = ["# Generated by deploy/slurm/generate.py."]
     for machine in cluster.training:
         kind = f" Type={machine.gpu_type}" if machine.gpu_type else ""
         if machine.gpu_files:
@@ -136,11 +136,11 @@ def gres_conf(cluster: Cluster) -> str:
             last = f"[0-{machine.gpus - 1}]" if machine.gpus > 1 else "0"
             lines.append(f"NodeName={machine.name} AutoDetect=off Name=gpu{kind} File=/dev/nvidia{last}")
         else:
-            # Without a Type= here: what is found has its own, of which the one in slurm.conf is a part.
+            # Without Type=: a detected GPU has its own type, which contains the one in slurm.conf.
             lines.append(f"NodeName={machine.name} AutoDetect={cluster.detect}")
     return "\n".join(lines) + "\n"
 
 
 def cgroup_conf() -> str:
-    """cgroup.conf: what a job cannot exceed."""
+    """Return cgroup.conf, which limits jobs to their resources."""
     return render("cgroup.conf")

@@ -1,4 +1,4 @@
-"""What each machine gets: its files of /etc, its units, its part of /etc/hosts, and the script that puts them there."""
+"""The files of each machine: configuration, systemd units, entries for /etc/hosts and the install script."""
 
 import secrets
 import shutil
@@ -10,47 +10,47 @@ from types import MappingProxyType
 from deploy.slurm.configuration import Cluster, cgroup_conf, gres_conf, render, slurm_conf
 from deploy.slurm.machines import Machine
 
-#: The service's own unit.
+#: The unit of the service.
 _API_UNIT = Path(__file__).parents[1] / "diffusion-pipe-api.service"
 
-#: Of each key, more than the 32 bytes that HMAC-SHA-256 asks for.
+#: Size of each key; HMAC-SHA-256 requires at least 32 bytes.
 KEY_BYTES = 1024
 
 
-#: The files of the directory itself, by which it is known to be such a one.
+#: Files in the output directory itself. Their presence identifies it.
 _KEYS = ("slurm.key", "jwt.key")
 
 
 class BadPlace(Exception):
-    """The directory cannot be written to: which one, and why."""
+    """The directory cannot be used; the message names it and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the service is called on all machines."""
+    """Settings of the service that are equal on all machines."""
 
     user: str = "trainer"
     #: STORAGE_ROOT, on the shared directory.
     storage: str = "/srv/diffusion-pipe"
-    #: Where the other machines reach the head; its own address and port by default.
+    #: URL of the head for the other machines; empty: its address and default port.
     head_url: str = ""
 
 
 def write_all(
     cluster: Cluster, service: Service, directory: Path, changes: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Writes a directory for each machine, with these changes of slurm.conf. Raises BadPlace.
+    """Write a directory for each machine, with `changes` of slurm.conf. Raise BadPlace if that fails.
 
-    Keys that are there already stay, so that a cluster that runs can get another machine.
+    Existing keys are not replaced, so that a machine can be added to a running cluster.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (directory / _KEYS[0]).exists() and any(directory.iterdir()):
             raise BadPlace(
-                f"{directory} holds other files, and would be closed to everybody else: name a new directory"
+                f"{directory} contains other files, and would become unreadable to other users: choose a new directory"
             )
         directory.chmod(0o700)
-        keys = {name: _keep_key(directory / name) for name in _KEYS}
+        keys = {name: _load_key(directory / name) for name in _KEYS}
         for machine in cluster.machines:
             texts = files_of(cluster, service, machine, changes)
             _write_machine(cluster, service, machine, texts, keys, directory / machine.name)
@@ -59,19 +59,19 @@ def write_all(
 
 
 def find_left(directory: Path, machines: Iterable[Machine]) -> list[str]:
-    """The directories of machines that are in the list no more: what was made of them before."""
+    """Return the directories of machines that are no longer in the list."""
     names = {machine.name for machine in machines}
     return sorted(
         each.name for each in directory.iterdir() if each.name not in names and (each / "install.sh").is_file()
     )
 
 
-def _keep_key(file: Path) -> bytes:
+def _load_key(file: Path) -> bytes:
     if not file.exists():
         _write(file, secrets.token_bytes(KEY_BYTES), 0o600)
     key = file.read_bytes()
     if len(key) < 32:
-        raise BadPlace(f"{file} holds {len(key)} bytes, which is no key: remove it, and all machines get a new one")
+        raise BadPlace(f"{file} has {len(key)} bytes and is no key: remove it to generate a new key for all machines")
     return key
 
 
@@ -83,7 +83,7 @@ def _write_machine(
     keys: Mapping[str, bytes],
     directory: Path,
 ) -> None:
-    # What a machine no longer does must not be installed again.
+    # Files of former roles of the machine must not be installed again.
     shutil.rmtree(directory / "files", ignore_errors=True)
     for path, content in texts.items():
         _write(directory / "files" / path, content.encode(), 0o644)
@@ -96,7 +96,7 @@ def _write_machine(
 def _write(file: Path, content: bytes, mode: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
-    # Never readable for others, not even before its mode is set.
+    # Not readable by others, even before its mode is set.
     file.touch(mode=mode & 0o700, exist_ok=False)
     file.write_bytes(content)
     file.chmod(mode)
@@ -105,7 +105,7 @@ def _write(file: Path, content: bytes, mode: int) -> None:
 def files_of(
     cluster: Cluster, service: Service, machine: Machine, changes: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
-    """The texts of a machine by their paths below /; keys are not among them."""
+    """Return the contents of a machine's files, except keys, by path below /."""
     configuration = cluster.configuration.lstrip("/")
     files = {
         f"{configuration}/slurm.conf": slurm_conf(cluster, changes),
@@ -149,13 +149,13 @@ def _drop_ins(cluster: Cluster, service: Service, machine: Machine) -> Iterator[
 
 
 def _keys_of(machine: Machine) -> tuple[str, ...]:
-    # Whoever has the second one can be anybody.
+    # The holder of the second key can impersonate any user.
     is_controller = machine.has("controller") or machine.has("backup")
     return _KEYS if is_controller else _KEYS[:1]
 
 
 def hosts(cluster: Cluster) -> str:
-    """The part of /etc/hosts."""
+    """Return the lines for /etc/hosts."""
     names = dict.fromkeys(f"{machine.address} {machine.host or machine.name}" for machine in cluster.machines)
     return "\n".join(["# Slurm: begin", *names, "# Slurm: end", ""])
 

@@ -1,4 +1,4 @@
-"""The guided walk, in a pipe: to its end, and interrupted while it trains."""
+"""The guided tour, in a pipe: to its end, and interrupted while it trains."""
 
 import os
 import signal

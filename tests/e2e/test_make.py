@@ -85,13 +85,13 @@ def test_what_is_installed_is_compiled_for_those_who_may_not_write_there(checkou
 
 
 def test_server_is_started_told_of_and_ended(checkout: Path) -> None:
-    assert "It runs with pid" in make(checkout, "background")
+    assert "The server runs with pid" in make(checkout, "background")
     pid = int((checkout / "data" / "run" / "server.pid").read_text().split()[0])
     assert f"with pid {pid}" in make(checkout, "status")
     assert "runs already" in make(checkout, "background")
-    assert "Ended." in make(checkout, "stop")
+    assert "Stopped." in make(checkout, "stop")
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    assert "Nothing runs" in make(checkout, "status")
+    assert "No server runs" in make(checkout, "status")
 
 
 def test_log_in_the_background_is_its_users_alone(checkout: Path) -> None:
@@ -105,8 +105,8 @@ def test_log_in_the_background_is_its_users_alone(checkout: Path) -> None:
 )
 def test_another_checkouts_server_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], told: str) -> None:
     name_in_file(checkout, told.format(pid=other.pid, start=start_of(other.pid)))
-    assert "Nothing runs" in make(checkout, "status")
-    assert "Nothing runs" in make(checkout, "stop")
+    assert "No server runs" in make(checkout, "status")
+    assert "No server runs" in make(checkout, "stop")
     assert other.poll() is None
 
 
@@ -114,7 +114,7 @@ def test_process_that_got_the_servers_pid_later_is_not_ended(checkout: Path) -> 
     child = subprocess.Popen([sys.executable, "run.py"], cwd=checkout)
     try:
         name_in_file(checkout, f"{child.pid} {int(start_of(child.pid)) - 1}\n")
-        assert "Nothing runs" in make(checkout, "stop")
+        assert "No server runs" in make(checkout, "stop")
         assert child.poll() is None
     finally:
         child.kill()
@@ -126,7 +126,7 @@ def test_backup_and_restore_hand_on_the_file_and_whether_to_replace(checkout: Pa
     assert make(checkout, "backup") == "['backup']\n"
     assert make(checkout, "backup", "FILE=kept", "FORCE=1") == "['backup', 'kept', '--force']\n"
     assert make(checkout, "restore", "FILE=kept", "ARGS=--port 1") == "['restore', 'kept', '--port', '1']\n"
-    assert "Which one?" in make(checkout, "restore")
+    assert "No backup is named" in make(checkout, "restore")
 
 
 def test_half_an_environment_is_made_anew(checkout: Path) -> None:

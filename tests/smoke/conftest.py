@@ -1,4 +1,4 @@
-"""The server that is asked: at SMOKE_URL (make smoke URL=…), or one that is started for these tests alone."""
+"""The server under test: at SMOKE_URL (make smoke URL=…), or a temporary one."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 from tests.e2e.training_server import TrainingServer
 from tests.smoke.service import Service
 
-#: Where `make smoke` looks when it is told nothing.
+#: URL of a running server; None starts one for these tests.
 URL = os.environ.get("SMOKE_URL")
 
-#: What it is shown, where it asks for keys: that of a trainer, or of an administrator.
+#: Key of a trainer or administrator, for servers that require keys.
 KEY = None if URL is None else os.environ.get("DIFFUSION_PIPE_API_KEY")
 
-#: Whether a training may be started there.
+#: Whether tests may start a training.
 MAY_WRITE = URL is None or os.environ.get("WRITE") == "1"
 
 
@@ -29,12 +29,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(address: str) -> Iterator[Service]:
-    with Service(address, KEY) as asked:
-        asked.require()
-        yield asked
+    with Service(address, KEY) as service:
+        service.require()
+        yield service
 
 
 @pytest.fixture
 def writing() -> None:
     if not MAY_WRITE:
-        pytest.skip("it would start a training: make smoke WRITE=1 allows it")
+        pytest.skip("this test starts a training: make smoke WRITE=1 allows it")

@@ -1,4 +1,4 @@
-"""A running service, asked as any program would ask it: with requests, and nothing of this project's code."""
+"""Client of a running service that uses requests and no code of this project."""
 
 import time
 from types import TracebackType
@@ -12,12 +12,12 @@ SECONDS = 10
 
 
 class Service:
-    """Answers of one server. Every JSON answer is looked at for the envelope's form."""
+    """Client of one server. Checks the envelope of every JSON response."""
 
     def __init__(self, address: str, key: str | None = None) -> None:
         self.address = address.rstrip("/")
         self.session = requests.Session()
-        # No proxy of the environment: what is asked is this address.
+        # Ignore proxies of the environment.
         self.session.trust_env = False
         if key:
             self.session.headers["Authorization"] = f"Bearer {key}"
@@ -31,31 +31,31 @@ class Service:
         self.session.close()
 
     def require(self) -> None:
-        """Ends the run with one line when nobody answers there."""
+        """Exit the test run with one line if the server does not answer or requires a key."""
         try:
-            self.ask("GET", "/health")
-            known = self.ask("GET", f"{BASE}/auth/whoami")
+            self.request("GET", "/health")
+            identity = self.request("GET", f"{BASE}/auth/whoami")
         except requests.RequestException as error:
-            pytest.exit(f"Nothing answers at {self.address}: {type(error).__name__}. Name a server with URL=…", 2)
-        if known.status_code == 401:
-            detail = known.json()["error"]["detail"]
-            pytest.exit(f"{self.address} asks for a key: {detail} It is taken from DIFFUSION_PIPE_API_KEY.", 2)
+            pytest.exit(f"No answer from {self.address}: {type(error).__name__}. Name a running server with URL=…", 2)
+        if identity.status_code == 401:
+            detail = identity.json()["error"]["detail"]
+            pytest.exit(f"{self.address} requires a key: {detail} Set DIFFUSION_PIPE_API_KEY.", 2)
 
-    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+    def request(self, method: str, path: str, **more: Any) -> requests.Response:
         return self.session.request(method, self.address + path, timeout=SECONDS, **more)
 
     def get(self, path: str, **query: Any) -> Any:
-        """The data of a success."""
+        """Return the data of a successful response."""
         return self.success("GET", path, 200, params=query)
 
     def success(self, method: str, path: str, status: int, **more: Any) -> Any:
-        answer = self.ask(method, path, **more)
+        answer = self.request(method, path, **more)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return envelope_of(answer)["data"]
 
     def failure(self, method: str, path: str, status: int, **more: Any) -> dict[str, Any]:
-        """The error of a failure, the form of which is looked at too."""
-        answer = self.ask(method, path, **more)
+        """Return the error of a failed request, after checking its form."""
+        answer = self.request(method, path, **more)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         error: dict[str, Any] = envelope_of(answer)["error"]
         assert {"code", "detail", "errors", "request_id"} <= error.keys()
@@ -65,7 +65,7 @@ class Service:
 
 
 def envelope_of(answer: requests.Response) -> dict[str, Any]:
-    """The envelope of an answer, which must be one."""
+    """Return the envelope of a response, after checking its form."""
     assert answer.headers["Content-Type"].startswith("application/json")
     body: dict[str, Any] = answer.json()
     assert {"code", "message", "data", "timestamp"} <= body.keys()

@@ -1,4 +1,4 @@
-"""Every answer has its form, whatever was asked."""
+"""Every response has the envelope's form."""
 
 import pytest
 
@@ -18,76 +18,76 @@ from tests.smoke.service import BASE, Service
         f"{BASE}/system/overview",
     ],
 )
-def test_a_read_is_answered_in_the_envelope(service: Service, path: str):
+def test_reads_return_the_envelope(service: Service, path: str):
     assert service.get(path) is not None
 
 
-def test_an_unknown_address_is_404_in_the_envelope(service: Service):
+def test_unknown_path_returns_404_in_the_envelope(service: Service):
     assert service.failure("GET", f"{BASE}/nothing/here", 404)["code"] == "not_found"
 
 
-def test_an_unknown_gpu_is_404(service: Service):
+def test_unknown_gpu_returns_404(service: Service):
     service.failure("GET", f"{BASE}/gpu/9999/details", 404)
 
 
-def test_an_unknown_training_is_404(service: Service):
+def test_unknown_training_returns_404(service: Service):
     service.failure("GET", f"{BASE}/training/train_20000101_00000000", 404)
 
 
-def test_a_wrong_method_is_405_and_says_which_are_right(service: Service):
-    answer = service.ask("DELETE", f"{BASE}/gpu/status")
+def test_wrong_method_returns_405_with_the_allowed_methods(service: Service):
+    answer = service.request("DELETE", f"{BASE}/gpu/status")
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
 
 
-def test_what_is_no_json_is_400(service: Service):
+def test_invalid_json_returns_400(service: Service):
     service.failure("POST", f"{BASE}/training/start", 400, data=b"{", headers={"Content-Type": "application/json"})
 
 
-def test_a_form_is_415(service: Service):
+def test_form_body_returns_415(service: Service):
     service.failure("POST", f"{BASE}/training/start", 415, data={"model_type": "toy"})
 
 
-def test_all_mistakes_are_told_at_once(service: Service):
+def test_all_invalid_parameters_are_reported_together(service: Service):
     error = service.failure("GET", f"{BASE}/gpu/available", 422, params={"min_memory": "x", "count": "y"})
     assert {"/min_memory", "/count"} <= {mistake["pointer"] for mistake in error["errors"]}
 
 
-def test_a_request_id_comes_back(service: Service):
-    answer = service.ask("GET", f"{BASE}/gpu/summary", headers={"X-Request-ID": "smoke-1"})
+def test_request_id_is_returned(service: Service):
+    answer = service.request("GET", f"{BASE}/gpu/summary", headers={"X-Request-ID": "smoke-1"})
     assert answer.headers["X-Request-ID"] == "smoke-1"
 
 
-def test_a_snapshot_that_has_not_changed_is_304(service: Service):
+def test_unchanged_snapshot_returns_304(service: Service):
     for _ in range(5):
-        first = service.ask("GET", f"{BASE}/gpu/status")
-        again = service.ask("GET", f"{BASE}/gpu/status", headers={"If-None-Match": first.headers["ETag"]})
+        first = service.request("GET", f"{BASE}/gpu/status")
+        again = service.request("GET", f"{BASE}/gpu/status", headers={"If-None-Match": first.headers["ETag"]})
         if again.status_code == 304:
             assert again.content == b""
             return
-    pytest.fail("five times it had changed from one request to the next")
+    pytest.fail("the snapshot changed between two requests five times in a row")
 
 
-def test_a_list_has_pages(service: Service):
+def test_list_is_paginated(service: Service):
     listed = service.get(f"{BASE}/training/list", limit=9999)
     assert listed["pagination"].keys() >= {"total", "limit", "offset", "has_more", "next_cursor"}
     assert listed["pagination"]["limit"] == 500
     assert len(listed["tasks"]) <= 500
 
 
-def test_it_describes_itself(service: Service):
-    document = service.ask("GET", "/openapi.json").json()
+def test_openapi_document_lists_the_routes(service: Service):
+    document = service.request("GET", "/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert f"{BASE}/training/start" in document["paths"]
 
 
-def test_prometheus_finds_its_metrics(service: Service):
-    answer = service.ask("GET", "/metrics")
+def test_metrics_are_in_prometheus_format(service: Service):
+    answer = service.request("GET", "/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert "\nnvidia_smi_" in answer.text
 
 
-def test_the_overview_has_its_figures(service: Service):
+def test_overview_has_all_fields(service: Service):
     overview = service.get(f"{BASE}/system/overview")
     system, tasks = overview["system"], overview["tasks"]
     assert {"cpu_count", "cpu_usage", "memory_total", "memory_used", "memory_available"} <= system.keys()

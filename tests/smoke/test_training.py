@@ -1,4 +1,4 @@
-"""A training's life, from its validation to its deletion; and that what is wrong starts nothing."""
+"""A training from validation to deletion; invalid requests start nothing."""
 
 import time
 from typing import Any
@@ -18,48 +18,48 @@ FINISHED = ("completed", "failed", "stopped")
 
 @pytest.fixture
 def running(service: Service, writing: None):
-    """A toy that trains; it is stopped and deleted afterwards."""
+    """A running toy training, which is stopped and deleted afterwards."""
     if not service.get(f"{BASE}/gpu/available")["available_gpus"]:
         pytest.skip("no GPU is free for a training")
     if not service.success("POST", f"{BASE}/training/validate", 200, json=TOY)["valid"]:
-        pytest.skip("it does not take the toy now: validate says why")
+        pytest.skip("the server rejects the toy training: POST /training/validate returns the reason")
     task = service.success("POST", f"{BASE}/training/start", 201, json=TOY)
     yield task
-    service.ask("POST", f"{BASE}/training/{task['task_id']}/stop", json={"force": True})
+    service.request("POST", f"{BASE}/training/{task['task_id']}/stop", json={"force": True})
     wait_for(service, task["task_id"], *FINISHED)
-    give_up = time.monotonic() + 10
-    # While its GPU is given back it cannot be deleted.
-    while time.monotonic() < give_up:
-        if service.ask("DELETE", f"{BASE}/training/{task['task_id']}", params={"files": "true"}).status_code != 409:
+    deadline = time.monotonic() + 10
+    # It cannot be deleted until its GPU is released.
+    while time.monotonic() < deadline:
+        if service.request("DELETE", f"{BASE}/training/{task['task_id']}", params={"files": "true"}).status_code != 409:
             break
         time.sleep(0.2)
 
 
 def wait_for(service: Service, task_id: str, *statuses: str, seconds: float = 20) -> dict[str, Any]:
-    give_up = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while (task := service.get(f"{BASE}/training/{task_id}"))["status"] not in statuses:
-        assert time.monotonic() < give_up, f"it is {task['status']} after {seconds} s: {task['waiting_reason']}"
+        assert time.monotonic() < deadline, f"it is {task['status']} after {seconds} s: {task['waiting_reason']}"
         time.sleep(0.2)
     return task
 
 
-def test_a_mistake_is_found_and_starts_nothing(service: Service):
+def test_invalid_request_starts_nothing(service: Service):
     before = service.get(f"{BASE}/training/list", limit=1)["pagination"]["total"]
     error = service.failure("POST", f"{BASE}/training/start", 422, json={**TOY, "modle_type": "x", "priority": "high"})
     assert {"/modle_type", "/priority"} <= {mistake["pointer"] for mistake in error["errors"]}
     assert service.get(f"{BASE}/training/list", limit=1)["pagination"]["total"] == before
 
 
-def test_validation_tells_the_plan_and_starts_nothing(service: Service):
+def test_validation_returns_the_plan(service: Service):
     found = service.success("POST", f"{BASE}/training/validate", 200, json=TOY)
     assert found.keys() >= {"valid", "errors", "warnings", "plan"}
 
 
-def test_more_gpus_than_there_are_is_507(service: Service):
+def test_too_many_gpus_returns_507(service: Service):
     assert service.failure("POST", f"{BASE}/training/start", 507, json={**TOY, "gpu_count": 64})["code"]
 
 
-def test_a_training_lives_from_its_start_to_its_end(service: Service, running: dict[str, Any]):
+def test_training_runs_to_its_end(service: Service, running: dict[str, Any]):
     assert running["status"] in ("queued", "starting", "running")
     assert running["task_id"].startswith("train_")
     task = wait_for(service, running["task_id"], *FINISHED)

@@ -52,33 +52,33 @@ def test_a_line_may_hold_what_slurmd_prints() -> None:
     ("line", "why"),
     [
         ("box4", '"box4" has no address'),
-        ("Box_4 10.0.0.4 gpus=1", '"Box_4" is no name of a machine'),
+        ("Box_4 10.0.0.4 gpus=1", '"Box_4" is no machine name'),
         ("box4 box4.lan", '"box4.lan" is no address'),
-        ("box4 10.0.0.4 gpus=many CPUs=1 RealMemory=1", 'gpus="many" is no number from 0 to 1024'),
-        ("box4 10.0.0.4 gpus=-1", 'gpus="-1" is no number'),
-        ("box4 10.0.0.4 gpus=٣", 'gpus="٣" is no number'),
-        ("box4 10.0.0.4 gpus=1", "box4 has GPUs and no CPUs= or no RealMemory=: add what `slurmd -C` prints"),
-        ("box4 10.0.0.4 gpu=1", '"gpu=" is not known'),
-        ("box4 10.0.0.4 gpus=1 gpus=2", '"gpus=" stands there twice'),
+        ("box4 10.0.0.4 gpus=many CPUs=1 RealMemory=1", 'gpus="many" is not a number from 0 to 1024'),
+        ("box4 10.0.0.4 gpus=-1", 'gpus="-1" is not a number'),
+        ("box4 10.0.0.4 gpus=٣", 'gpus="٣" is not a number'),
+        ("box4 10.0.0.4 gpus=1", "box4 has GPUs and no CPUs= or no RealMemory=: add the output of `slurmd -C`"),
+        ("box4 10.0.0.4 gpu=1", '"gpu=" is unknown'),
+        ("box4 10.0.0.4 gpus=1 gpus=2", '"gpus=" is given twice'),
         ("box4 10.0.0.4 gpus=", '"gpus=" has no value'),
-        ("box4 10.0.0.4 leader", '"leader" is not known; there are controller, backup, head'),
-        ("box4 10.0.0.4 gpus=1 type=a/../b", 'type="a/../b" is no name of a kind'),
-        ("box4 10.0.0.4 features=a;b", 'features="a;b": "a;b" is no word'),
-        ("box4 10.0.0.4 host=a;reboot", 'host="a;reboot" is no name'),
+        ("box4 10.0.0.4 leader", '"leader" is unknown; known are controller, backup, head'),
+        ("box4 10.0.0.4 gpus=1 type=a/../b", 'type="a/../b" is no GPU type'),
+        ("box4 10.0.0.4 features=a;b", 'features="a;b": "a;b" must consist of'),
+        ("box4 10.0.0.4 host=a;reboot", 'host="a;reboot" is no host name'),
         ("box4 10.0.0.4 files=dev/a", 'files="dev/a" is no path of a device'),
-        ("box1 10.0.0.4", '"box1" stands in an earlier line already'),
+        ("box1 10.0.0.4", '"box1" is in an earlier line already'),
         ("box4 192.168.1.12", "192.168.1.12 is the address of box2 already"),
         ("box4 10.0.0.4 gpus=3 files=/dev/a,/dev/b", "gpus=3, but 2 files are named"),
         ("box4 10.0.0.4 files=/dev/a,/dev/a", "files=/dev/a,/dev/a names a device twice"),
         ("box4 10.0.0.4 files=/dev/../etc/a", 'files="/dev/../etc/a" is no path of a device'),
-        ("box4 10.0.0.4 gpus=0", "box4 has no GPUs and is nothing else"),
+        ("box4 10.0.0.4 gpus=0", "box4 has no GPUs and no role"),
         ("box4 fd00::4", '"fd00::4" is an IPv6 address'),
         ("box4 fe80::4%$(reboot)", '"fe80::4%$(reboot)" is an IPv6 address'),
         *(
             (f"box4 {place}", f'"{place}" is no address of a machine')
             for place in ("0.0.0.0", "224.0.0.1", "255.1.1.1")
         ),
-        *((f"{name} 10.0.0.4", f'"{name}" means something else') for name in ("all", "default", "localhost")),
+        *((f"{name} 10.0.0.4", f'"{name}" has a special meaning') for name in ("all", "default", "localhost")),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_with_the_reason(line: str, why: str) -> None:
@@ -92,9 +92,9 @@ def test_a_line_that_cannot_be_used_is_named_with_the_reason(line: str, why: str
     [
         ("", "no machine has GPUs"),
         ("box1 10.0.0.1\n", "no machine has GPUs"),
-        (f"a 10.0.0.1 controller\nb 10.0.0.2 controller gpus=1 {HARDWARE}", "a and b are each the controller"),
+        (f"a 10.0.0.1 controller\nb 10.0.0.2 controller gpus=1 {HARDWARE}", "a and b are both controller"),
         (f"a 10.0.0.1 backup gpus=1 {HARDWARE}", "a is controller and backup"),
-        (f"a 10.0.0.1\nb 127.0.1.1 gpus=1 {HARDWARE}", "b has the address 127.0.1.1, which leads every other"),
+        (f"a 10.0.0.1\nb 127.0.1.1 gpus=1 {HARDWARE}", "b has the address 127.0.1.1, by which every other"),
     ],
 )
 def test_a_list_that_makes_no_cluster_is_refused(text: str, why: str) -> None:
@@ -209,7 +209,7 @@ def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) ->
     (tmp_path / "nodes.txt").write_text(THREE)
     done = generate(tmp_path / "nodes.txt", tmp_path / "out", "--kill-wait", "100")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{tmp_path}/out/box3: copy it to 192.168.1.13 (1 GPU), and there as root: sh install.sh" in done.stdout
+    assert f"{tmp_path}/out/box3: copy it to 192.168.1.13 (1 GPU), and run there as root: sh install.sh" in done.stdout
     assert "192.168.1.11 (controller, head, 2 GPUs)" in done.stdout
     assert "KillWait=100\n" in (tmp_path / "out" / "box3" / "files" / "etc" / "slurm" / "slurm.conf").read_text()
 
@@ -219,16 +219,19 @@ def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) ->
     [
         ("box1", (), 'nodes.txt: line 1: "box1" has no address: NAME ADDRESS gpus=N\n'),
         (f"a 10.0.0.1\nb 10.0.0.2 backup gpus=1 {HARDWARE}", (), "nodes.txt: a backup needs --state: a directory"),
-        (THREE, ("--user", "a;reboot"), '"a;reboot" is not small letters'),
+        (THREE, ("--user", "a;reboot"), '"a;reboot" is not lower-case letters'),
         (THREE, ("--storage", "/srv/$(reboot)"), '"/srv/$(reboot)" is not a path'),
         (THREE, ("--head-url", "http://a b"), '"http://a b" is not an address'),
-        (THREE, ("--kill-wait", "soon"), '"soon" is no number from 5 to 65533'),
-        *((THREE, ("--user", user), f'"{user}" can do more than a training may') for user in ("root", "slurm")),
+        (THREE, ("--kill-wait", "soon"), '"soon" is not a number from 5 to 65533'),
+        *(
+            (THREE, ("--user", user), f'"{user}" has more rights than a training may have')
+            for user in ("root", "slurm")
+        ),
         # A script that root runs gives it to Slurm's user.
-        *((THREE, ("--state", place), f'"{place}" is no directory of its own') for place in SHARED_PLACES),
-        *((THREE, ("--storage", place), f'"{place}" is no directory of its own') for place in SHARED_PLACES),
-        *((THREE, ("--state", f"/srv/diffusion-pipe{more}"), "lie in each other") for more in ("", "/", "/state")),
-        (THREE, ("--state", "/srv/a", "--storage", "/srv/a/b"), "lie in each other"),
+        *((THREE, ("--state", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
+        *((THREE, ("--storage", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
+        *((THREE, ("--state", f"/srv/diffusion-pipe{more}"), "contain each other") for more in ("", "/", "/state")),
+        (THREE, ("--state", "/srv/a", "--storage", "/srv/a/b"), "contain each other"),
     ],
 )
 def test_the_command_refuses_in_a_line(tmp_path: Path, text: str, options: tuple[str, ...], why: str) -> None:
@@ -252,7 +255,7 @@ def test_a_directory_with_other_files_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "nodes.txt").write_text(THREE)
     tmp_path.chmod(0o755)
     done = generate(tmp_path / "nodes.txt", tmp_path)
-    assert (done.returncode, f"{tmp_path} holds other files" in done.stderr) == (2, True)
+    assert (done.returncode, f"{tmp_path} contains other files" in done.stderr) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["nodes.txt"]
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
@@ -262,7 +265,7 @@ def test_what_was_made_for_a_machine_that_is_in_the_list_no_more_is_named(tmp_pa
     nodes.write_text(f"{THREE}box4 10.0.0.4 gpus=1 {HARDWARE}")
     assert "any more" not in generate(nodes, out).stdout
     nodes.write_text(THREE)
-    assert f"{out}/box4 is of no machine in {nodes} any more, and holds a key: remove it" in generate(nodes, out).stdout
+    assert f"{out}/box4 belongs to no machine in {nodes} and contains a key: remove it" in generate(nodes, out).stdout
     assert (out / "box4").exists()
 
 

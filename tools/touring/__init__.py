@@ -1,1 +1,1 @@
-"""What tools/tour.py is made of. Nothing here imports the service, so that older checkouts can be recorded, too."""
+"""Parts of tools/tour.py. Nothing here imports the service, so that older checkouts can be recorded, too."""

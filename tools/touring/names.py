@@ -1,24 +1,24 @@
-"""What differs between two runs of the same code, and the words that stand for it in a recording."""
+"""Replaces values that differ between two runs of the same code by placeholders."""
 
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Keys of figures that differ from run to run.
+#: Keys of numbers that differ from run to run.
 FIGURES = re.compile(
     r"timestamp|uptime|age|lag|time|seconds|start|durations|longest_step|seconds_per_step|id|value|offset|next_offset|end_offset|"
     r"searched_bytes|line_number|retry_after|log_lost_bytes|log_bytes|"
     r".*_seconds|.*_ms|.*port|.*percent|.*_time|.*_age|.*_at|.*_since.*|.*steady|.*loss"
 )
 
-#: Keys of values that may also be null in one run and not in the other, or that nobody can foresee.
+#: Keys of values that may be null in one run only, or that are unpredictable.
 ANYTHING = re.compile(
     r"eta.*|speed|.*_per_second|time_per_step|system_stats|estimated_start|estimated_duration|training_time.*|"
     r"load_average|silent_.*|noted_stage|throttle_reasons|fingerprint|mark|.*pids?|read_bytes|total_bytes|.*last_hash|key"
 )
 
-#: What differs in texts, after the ids have their names.
+#: Placeholders for parts of texts, applied after ids are replaced.
 WORDS = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)?"), "<time>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\b|\d{8}T\d{6}Z|\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "<time>"),
@@ -38,7 +38,7 @@ TASK_ID = re.compile(r"\b([a-z]+)_\d{8}_[0-9a-z]{8}\b")
 
 
 def field_of(value: Any, path: str) -> Any:
-    """Return what a path leads to, as `tasks.0.name` or `tasks.name:cats.status`; None where that is not there."""
+    """Return the value at a path such as `tasks.0.name` or `tasks.name:cats.status`, or None if it does not exist."""
     for part in path.split("."):
         key, _, wanted = part.partition(":")
         try:
@@ -52,28 +52,30 @@ def field_of(value: Any, path: str) -> Any:
 
 
 class Names:
-    """Stable names for what is random: an id is known by the order in which it came."""
+    """Stable names for random ids, numbered in order of appearance."""
 
-    def __init__(self, places: Mapping[str, str]) -> None:
+    def __init__(self, placeholders: Mapping[str, str]) -> None:
         self._known: dict[str, str] = {}
-        self._places = [(re.compile(rf"(?<!\w){re.escape(place)}(?!\w)"), name) for place, name in places.items()]
+        self._placeholders = [
+            (re.compile(rf"(?<!\w){re.escape(text)}(?!\w)"), name) for text, name in placeholders.items()
+        ]
         self._loose: set[str] = set()
 
     def loosen(self, found: str) -> None:
-        """Have figures not count in what is told of this id."""
+        """Ignore numbers in responses about this id."""
         self._loose.add(found)
 
     def is_loose(self, path: str) -> bool:
-        """Tell whether figures do not count in an answer of this address."""
+        """Return whether numbers in responses of this path are ignored."""
         return any(each in path for each in self._loose)
 
     def name(self, kind: str, found: str) -> str:
-        """Return the name of an id, which it gets when it is first seen."""
+        """Return the name of an id; assign one at its first appearance."""
         count = sum(name.startswith(f"<{kind} ") for name in self._known.values())
         return self._known.setdefault(found, f"<{kind} {count + 1}>")
 
     def learn(self, value: Any, key: str = "") -> None:
-        """Find the ids in a JSON value."""
+        """Name the ids in a JSON value."""
         if isinstance(value, dict):
             for inner in sorted(value):
                 self.learn(value[inner], inner)
@@ -87,9 +89,9 @@ class Names:
                 self.name(key.removesuffix("_id"), value)
 
     def text(self, text: str) -> str:
-        """Return a text as it is recorded."""
-        for place, name in self._places:
-            text = place.sub(name, text)
+        """Return a text with placeholders."""
+        for pattern, name in self._placeholders:
+            text = pattern.sub(name, text)
         text = KEY.sub(r"\1_<secret>", text)
         text = TASK_ID.sub(lambda found: self.name(found[1], found[0]), text)
         for found, name in self._known.items():
@@ -99,7 +101,7 @@ class Names:
         return text
 
     def json(self, value: Any, *, loose: bool = False) -> Any:
-        """Return a JSON value as it is recorded; `loose`: no figure in it counts."""
+        """Return a JSON value with placeholders. `loose`: all numbers are replaced."""
         self.learn(value)
         return self._plain(value, "", loose)
 
@@ -107,7 +109,7 @@ class Names:
         if ANYTHING.fullmatch(key):
             return "<any>"
         if key == "entries":
-            # The audit sums up what comes often, and tells of some things in another order.
+            # The audit aggregates repeated entries, and the order of some entries varies.
             rows = ({k: v for k, v in each.items() if k not in ("hash", "id", "count")} for each in value)
             return sorted({json.dumps(self._plain(each, "", loose)) for each in rows})
         if isinstance(value, dict):
@@ -123,7 +125,7 @@ class Names:
 
 def _without_luck(value: dict[str, Any]) -> dict[str, Any]:
     if str(value.get("message")).startswith("its process runs"):
-        # The pid is told if it is known already.
+        # The message contains the pid only if it is already known.
         return value | {"message": "its process runs", "message_code": None}
     if value.get("status") == "starting":
         return value | {"status": "running"}
@@ -133,7 +135,7 @@ def _without_luck(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _may_be_missed(value: Any, loose: bool) -> bool:
-    """Tell whether it is about a stage, or a checkpoint after which nothing waits: the service may look too late."""
+    """Return whether the service may miss this event: a stage, or a checkpoint that the script does not wait for."""
     if not isinstance(value, dict):
         return False
     event = field_of(value, "data.event") or value

@@ -1,4 +1,4 @@
-"""Servers of a checkout, what they find around them, and their end."""
+"""Starts and stops the servers of a checkout, and prepares their files and settings."""
 
 import io
 import json
@@ -19,12 +19,12 @@ from typing import Any
 from PIL import Image
 
 from tests.local_hub import LocalHub
-from touring.asking import PATIENCE
+from touring.client import PATIENCE
 
-#: Of every server.
+#: Settings of every server.
 ALL = {
     "GPU_SOURCE": "simulated",
-    # Quick; shorter ones let calls to the driver seem stuck while the machine is busy.
+    # Shorter intervals would report stuck driver calls on a busy machine.
     "GPU_MONITOR_INTERVAL": "1",
     "GPU_STATUS_CHECK_TIMEOUT": "30",
     "MIN_FREE_DISK_MB": "0",
@@ -32,7 +32,7 @@ ALL = {
     "NODE_NAME": "tour",
 }
 
-#: Of the server that is asked for everything.
+#: Settings of the main server.
 MAIN = {
     "AUTH": "required",
     "RATE_LIMITS": "off",
@@ -46,7 +46,7 @@ MAIN = {
     "CAPTION_MODEL": "m",
 }
 
-#: Of one whose users see only their own and may ask for little.
+#: Settings of a server whose users see only their own tasks and have low rate limits.
 LIMITED = {"AUTH": "required", "VISIBILITY": "own", "RATE_LIMITS": "starts=1/hour"}
 
 
@@ -58,7 +58,7 @@ def main_settings(home: Path, hub: LocalHub) -> dict[str, str]:
 
 @contextmanager
 def running(checkout: Path, home: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Run a server; yield its address and the administrator's key that it shows at its first start."""
+    """Run a server; yield its address and the administrator's key that its first start prints."""
     command = [sys.executable, str(checkout / "run.py"), "--port", "0"]
     with (home / "server.log").open("ab") as log:
         begin = log.tell()
@@ -92,23 +92,24 @@ def _await_start(process: subprocess.Popen[bytes], log: Path, begin: int) -> tup
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what a process sees: no setting of this machine."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "100", **settings}
+    """Return a process environment without the settings of this machine."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**inherited, "PYTHONUNBUFFERED": "1", "COLUMNS": "100", **settings}
 
 
 def end_processes(directory: Path) -> None:
-    """End what was started below a directory and outlives its server."""
-    for place in Path("/proc").glob("[0-9]*"):
+    """Kill processes that were started below a directory and have outlived their server."""
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            words, where = (place / "cmdline").read_bytes().decode(errors="replace"), os.readlink(place / "cwd")
-            is_ours = str(directory) in words or Path(where).is_relative_to(directory)
-            if is_ours and int(place.name) != os.getpid():
-                os.kill(int(place.name), signal.SIGKILL)
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+            working_directory = Path(os.readlink(process / "cwd"))
+            is_ours = str(directory) in command or working_directory.is_relative_to(directory)
+            if is_ours and int(process.name) != os.getpid():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
-def keep_gate(hub: LocalHub, gate: threading.Event, reached: threading.Event) -> None:
-    """Have the hub write captions, take messages, and let no file or commit through while its gate is shut."""
+def install_gate(hub: LocalHub, gate: threading.Event, reached: threading.Event) -> None:
+    """Make the hub answer captions and webhooks, and block files and commits while its gate is closed."""
 
     def is_held(handler: Any) -> bool:
         if gate.is_set():
@@ -131,7 +132,7 @@ def keep_gate(hub: LocalHub, gate: threading.Event, reached: threading.Event) ->
 
 
 def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Lay out what the script names: texts that it fills in, and files that it sends."""
+    """Return the script's variables and the files that it sends, and create its directories."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as made:
         for name, content in {"a.png": picture(3), "a.txt": b"a cat", "b.png": picture(5)}.items():
@@ -146,7 +147,7 @@ def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]
     place = '"place": {"machine": "m", "host": "h", "port": 1, "started": "s"}, "versions": {}, "gpus": []'
     toy = '"steps_per_epoch": 4, "step_seconds": 0.02, "load_seconds": 0.05, "cache_seconds": 0.05'
     every = f'"toy": {{{toy}, "checkpoint_every_n_steps": 3}}'
-    kept = {
+    variables = {
         "toy": toy,
         "run": f'"config": {{"epochs": 2, "micro_batch_size_per_gpu": 8, {every}}}',
         "oom": '"fail_at_step": 2, "fail_with": "cuda_oom"',
@@ -162,7 +163,7 @@ def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]
         "tmp": str(home),
     }
     files = {"x.png": image, "head": image[:50], "rest": image[50:], "cats.zip": archive.getvalue()}
-    return kept, files | {"x.safetensors": model, "model": model, "large": b'"' + b"x" * 100_000 + b'"'}
+    return variables, files | {"x.safetensors": model, "model": model, "large": b'"' + b"x" * 100_000 + b'"'}
 
 
 def picture(seed: int) -> bytes:

@@ -1,4 +1,4 @@
-// The service makes this module of the file that tus-js-client comes in.
+// The service turns tus-js-client's distributed file into this module.
 declare module "*/vendor/tus.js" {
   import * as tus from "tus-js-client";
   export default tus;

@@ -1,4 +1,4 @@
-// The service makes this module of the file that uPlot comes in.
+// The service turns uPlot's distributed file into this module.
 declare module "*/vendor/uPlot.js" {
   import uPlot from "uplot";
   export default uPlot;

@@ -1,4 +1,4 @@
-"""The walk from its first step to its last, and what has to be done however it ends."""
+"""Runs the steps of the tour, and cleans up however it ends."""
 
 import argparse
 import io
@@ -19,63 +19,65 @@ from demo.tour import TASKS, Step, Tour
 STEPS: Sequence[Step] = (
     *(gpus.show_health, gpus.show_gpus, gpus.show_free),
     *(training.validate, training.start, training.follow, gpus.watch, training.stop, training.resume),
-    *(training.show_loss, training.show_artifacts, training.show_sample, training.show_happenings),
+    *(training.show_loss, training.show_artifacts, training.show_sample, training.show_events),
     *(gpus.show_history, gpus.show_details, training.delete),
     *(gpus.hold, gpus.show_conflict, gpus.release),
-    *(gpus.show_events, gpus.show_metrics, gpus.show_ways_on),
+    *(gpus.show_events, gpus.show_metrics, gpus.show_next_steps),
 )
 
 NEED_A_GPU = (gpus.show_history, gpus.show_details)
 NEED_A_FREE_GPU = (training.validate, training.start, gpus.hold)
-NEED_A_TRAINING = (training.follow, gpus.watch, training.stop, training.resume, training.show_happenings)
+NEED_A_TRAINING = (training.follow, gpus.watch, training.stop, training.resume, training.show_events)
 NEED_A_TRAINED = (training.show_loss, training.show_artifacts, training.show_sample, training.delete)
 NEED_A_HOLD = (gpus.show_conflict, gpus.release)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Walks. Returns the exit code: 0 when everything was as it was said to be, 1 otherwise, 130 on Ctrl-C."""
+    """Run the tour. Return the exit code: 0 if all checks succeeded, 1 otherwise, 130 on Ctrl-C."""
     arguments = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no bars still shows the figures
+        sys.stdout.reconfigure(errors="replace")  # a terminal without these characters still shows the numbers
     pause = min(max(arguments.pause, 0.0), 60.0)
     try:
         with nullcontext(arguments.url) if arguments.url else own_server() as url:
             key = os.environ.get(KEY_VARIABLE) if arguments.url else None
-            wrong = _walk(Tour(Console(highlight=False), Client(url, key), pause))
+            failed_checks = _walk(Tour(Console(highlight=False), Client(url, key), pause))
     except (DemoError, LookupError, ValueError, TypeError) as error:
-        why = str(error) if isinstance(error, DemoError) else f"an answer has another form than expected: {error!r}"
+        why = str(error) if isinstance(error, DemoError) else f"unexpected form of a response: {error!r}"
         print(f"demo.py: {why}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ndemo.py: ended", file=sys.stderr)
+        print("\ndemo.py: interrupted", file=sys.stderr)
         return 130
-    if wrong:
-        print(f"demo.py: not as it should be: {'; '.join(wrong)}", file=sys.stderr)
-    return 1 if wrong else 0
+    if failed_checks:
+        print(f"demo.py: failed checks: {'; '.join(failed_checks)}", file=sys.stderr)
+    return 1 if failed_checks else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="demo.py",
-        description="A guided walk through the API over HTTP.",
-        epilog=f"A server that asks for keys is shown the one in the variable {KEY_VARIABLE} (role trainer or admin).",
+        description="A guided tour of the API over HTTP.",
+        epilog=f"For a server that requires keys, set {KEY_VARIABLE} to a key with the role trainer or admin.",
     )
-    parser.add_argument("--url", help="a server that runs already; without it one is started, and ended at the end")
-    parser.add_argument("--pause", type=float, default=0.5, metavar="SECONDS", help="between two steps (default: 0.5)")
+    parser.add_argument("--url", help="a running server (default: a temporary server)")
+    parser.add_argument(
+        "--pause", type=float, default=0.5, metavar="SECONDS", help="pause between steps (default: 0.5)"
+    )
     return parser
 
 
 def _walk(tour: Tour) -> list[str]:
     try:
         for step in STEPS:
-            if _makes_sense(tour, step):
+            if _is_possible(tour, step):
                 step(tour)
     finally:
-        _leave_nothing(tour)
-    return tour.wrong
+        _clean_up(tour)
+    return tour.failed_checks
 
 
-def _makes_sense(tour: Tour, step: Step) -> bool:
+def _is_possible(tour: Tour, step: Step) -> bool:
     conditions = (
         (NEED_A_GPU, bool(tour.gpu)),
         (NEED_A_FREE_GPU, bool(tour.gpu) and tour.gpu["is_available"]),
@@ -86,19 +88,19 @@ def _makes_sense(tour: Tour, step: Step) -> bool:
     return all(is_met for steps, is_met in conditions if step in steps)
 
 
-def _leave_nothing(tour: Tour) -> None:
+def _clean_up(tour: Tour) -> None:
     if not (tour.may_run or tour.held):
         return
-    # It does not take long, and a second Ctrl-C must not leave a process behind.
+    # A second Ctrl-C must not interrupt the clean-up, which is short.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    tour.say("\nWhat was begun is ended:")
+    tour.say("\nCleaning up:")
     try:
         if tour.may_run:
-            training.stop_at_last(tour)
+            training.stop_all(tour)
         if tour.held:
-            answer = tour.ask(f"{TASKS}/{tour.held}", "DELETE")
+            answer = tour.request(f"{TASKS}/{tour.held}", "DELETE")
             problem = answer.error.get("detail") if answer.status != 404 else None
             tour.say(f"{tour.held} could not be released: {problem}" if problem else f"{tour.held} is released.")
     except DemoError as error:
-        tour.say(f"It could not be ended: {error}", "red")
+        tour.say(f"The clean-up failed: {error}", "red")

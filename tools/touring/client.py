@@ -1,4 +1,4 @@
-"""The requests of a tour, as the lines of its script say, and what is recorded of each answer."""
+"""Sends the requests of a tour's script and records the responses."""
 
 import hashlib
 import json
@@ -19,70 +19,70 @@ from touring.names import Names, field_of
 
 BASE = "/api/v1"
 
-#: Seconds after which something that is waited for does not come any more.
+#: Seconds after which waiting fails.
 PATIENCE = 180.0
 
-#: What does not lie below the base.
+#: Paths that are not below BASE.
 OUTSIDE = re.compile(r"/(api/|health|metrics|openapi|docs|dashboard|$)")
 
-#: Addresses whose answers are readings: no figure in them counts.
+#: Paths whose responses are readings: their numbers are not compared.
 READINGS = re.compile(
     r"/api/v1/(gpu/(status|summary|available|stream|(?!tasks)[\w:]+$|\w+/(details|history|processes))|"
     r"system/(overview|logs)|auth/audit/)"
 )
 
-#: Headers that say nothing of the answer, and those of which only counts that they are there.
+#: Headers that are not recorded, and headers of which only the presence is recorded.
 IGNORED = ("date", "x-request-id", "sec-websocket-accept", "x-ratelimit-reset")
 PRESENT = ("content-length", "etag", "age", "last-modified", "retry-after")
 
 
 class Tour:
-    """Requests to one server, and what it answered."""
+    """Requests to one server with its responses."""
 
-    def __init__(self, section: str, address: str, names: Names, kept: dict[str, str]) -> None:
+    def __init__(self, section: str, address: str, names: Names, variables: dict[str, str]) -> None:
         self.client = httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False)
-        self.names, self.kept, self.section = names, kept, section
+        self.names, self.variables, self.section = names, variables, section
         self.files: Mapping[str, bytes] = {}
         self.gate, self.reached = threading.Event(), threading.Event()
         self.run: Callable[[str], None] = lambda words: None
-        self.key = kept["admin"]
+        self.key = variables["admin"]
         self.records: list[dict[str, Any]] = []
         self.metrics: set[str] = set()
         self._steps = Counter[str]()
 
     def play(self, line: str) -> None:
-        """Do what a line of the script says."""
+        """Execute a line of the script."""
         line, _, keep = line.partition(" keep ")
         line, _, headers = line.partition(" with ")
         verb, _, rest = line.partition(" ")
-        places, body = re.fullmatch(r"(.*?)(?: (\{.*|@\w+))?", rest).groups()
+        paths, body = re.fullmatch(r"(.*?)(?: (\{.*|@\w+))?", rest).groups()
         match verb:
             case "GET" | "HEAD" | "OPTIONS" | "POST" | "PATCH" | "DELETE" | "FORM":
                 given = json.loads(self._fill(headers or "{}"))
-                for path in places.split(" "):
-                    self.ask(verb, self._fill(path), f"{verb} {path}", self._body(body), given, keep)
+                for path in paths.split(" "):
+                    self.request(verb, self._fill(path), f"{verb} {path}", self._body(body), given, keep)
             case "SSE" | "WS":
-                count, *paths = places.split(" ")
-                for path in paths:
+                count, *streams = paths.split(" ")
+                for path in streams:
                     (self.listen if verb == "SSE" else self.connect)(self._fill(path), int(count), f"{verb} {path}")
             case _:
-                self._ready(verb, rest)
+                self._execute(verb, rest)
 
-    def _ready(self, verb: str, rest: str) -> None:
-        """Do what is not recorded."""
+    def _execute(self, verb: str, rest: str) -> None:
+        """Execute a line that records nothing."""
         match verb:
             case "=":
                 self.section = rest
             case "AS":
-                self.key = self.kept[rest]
+                self.key = self.variables[rest]
             case "LOOSE":
-                self.names.loosen(self.kept[rest])
+                self.names.loosen(self.variables[rest])
             case "SHUT":
                 self.gate.clear()
                 self.reached.clear()
             case "REACH":
                 if not self.reached.wait(PATIENCE):
-                    raise TimeoutError("nobody comes to the gate of the hub")
+                    raise TimeoutError("no request has reached the hub's gate")
             case "OPEN":
                 self.gate.set()
             case "RUN":
@@ -92,10 +92,10 @@ class Tour:
             case _:
                 raise ValueError(f"{verb} is no verb of the script")
 
-    def ask(
+    def request(
         self, verb: str, path: str, step: str, body: Any = None, headers: dict[str, str] | None = None, keep: str = ""
     ) -> None:
-        """Make a request and record its answer."""
+        """Send a request and record the response."""
         how = {"json": body} if isinstance(body, dict) else {} if body is None else {"content": body}
         method = verb
         if verb == "FORM":
@@ -111,29 +111,30 @@ class Tour:
         with self.client.stream("GET", below(path), headers=self.authorization()) as answer:
             if answer.status_code != 200:
                 answer.read()
-                said = self._read(path, answer)
+                recorded = self._read(path, answer)
             else:
                 lines = (line for line in answer.iter_lines() if line.startswith("data:")) if count else iter(())
-                said = self._told(path, [json.loads(line[5:]) for _, line in zip(range(count), lines, strict=False)])
-            self._record(step, "GET", path, answer, said)
+                messages = [json.loads(line[5:]) for _, line in zip(range(count), lines, strict=False)]
+                recorded = self._messages(path, messages)
+            self._record(step, "GET", path, answer, recorded)
 
     def connect(self, path: str, count: int, step: str) -> None:
         """Record the first messages of a WebSocket."""
         address = str(self.client.base_url.join(below(path))).replace("http", "ws", 1)
-        said: list[Any] = []
+        messages: list[Any] = []
         try:
             with connect(address, additional_headers=self.authorization(), proxy=None) as socket:
                 answer = socket.response
                 with suppress(ConnectionClosed):
                     for _ in range(count):
-                        said.append(json.loads(socket.recv(PATIENCE)) | {"id": None})
+                        messages.append(json.loads(socket.recv(PATIENCE)) | {"id": None})
         except InvalidStatus as refusal:
             answer = refusal.response
-            said = [json.loads(answer.body)]
-        self._record(step, "GET", path, answer, self._told(path, said))
+            messages = [json.loads(answer.body)]
+        self._record(step, "GET", path, answer, self._messages(path, messages))
 
     def wait(self, path: str, wanted: str) -> None:
-        """Ask until a field has one of some values; as the field ! stands for the status of the answer."""
+        """Poll until a field has one of some values. The field `!` is the HTTP status of the response."""
         field, _, values = wanted.partition("=")
         end = time.monotonic() + PATIENCE
         while True:
@@ -146,10 +147,10 @@ class Tour:
             time.sleep(0.05)
 
     def authorization(self) -> dict[str, str]:
-        """Return the headers that show the key."""
+        """Return the headers with the key."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
-    def _record(self, step: str, method: str, path: str, answer: Any, said: Any, asked: Any = None) -> None:
+    def _record(self, step: str, method: str, path: str, answer: Any, recorded: Any, body: Any = None) -> None:
         step = f"{self.section}: {step}"
         self._steps[step] += 1
         headers = {
@@ -162,23 +163,23 @@ class Tour:
                 "step": step if self._steps[step] == 1 else f"{step} ({self._steps[step]})",
                 "method": method,
                 "path": self.names.text(below(path)),
-                "request": self.names.json("<bytes>" if isinstance(asked, bytes) else asked),
+                "request": self.names.json("<bytes>" if isinstance(body, bytes) else body),
                 "status": answer.status_code,
                 "headers": headers,
-                "answer": said,
+                "answer": recorded,
             }
         )
 
     def _read(self, path: str, answer: httpx.Response) -> Any:
         kind = answer.headers.get("content-type", "").partition(";")[0]
         if kind == "application/json" and answer.content and path != "/openapi.json":
-            said = answer.json()
-            self.names.learn(said)
-            if answer.status_code in (201, 202) and "status" in said["data"]:
-                # How far a task is already is a matter of luck.
-                said["data"] = sorted(said["data"])
+            content = answer.json()
+            self.names.learn(content)
+            if answer.status_code in (201, 202) and "status" in content["data"]:
+                # The progress of a new task depends on timing.
+                content["data"] = sorted(content["data"])
             is_reading = answer.status_code < 400 and READINGS.match(below(path)) is not None
-            return self.names.json(said, loose=is_reading or self.names.is_loose(path))
+            return self.names.json(content, loose=is_reading or self.names.is_loose(path))
         if path.partition("?")[0].endswith("/metrics"):
             self.metrics |= set(measures(answer.text))
         elif kind == "text/plain" or path.endswith("/logs/download"):
@@ -187,12 +188,11 @@ class Tour:
             return f"<{hashlib.sha256(answer.content).hexdigest()[:16]}>"
         return "<text>" if answer.content else None
 
-    def _told(self, path: str, said: list[Any]) -> list[Any]:
-        loose = "gpu" in path
-        return self.names.json(said, loose=loose)
+    def _messages(self, path: str, messages: list[Any]) -> list[Any]:
+        return self.names.json(messages, loose="gpu" in path)
 
     def _fill(self, text: str) -> str:
-        return Template(text).safe_substitute(self.kept)
+        return Template(text).safe_substitute(self.variables)
 
     def _body(self, body: str | None) -> Any:
         if body is None:
@@ -205,16 +205,16 @@ class Tour:
             value = answer.headers[field[1:]] if is_header else str(field_of(answer.json()["data"], field))
             if name.startswith("random"):
                 self.names.name(name, value)
-            self.kept[name] = value.replace('"', '\\"')
+            self.variables[name] = value.replace('"', '\\"')
 
 
 def below(path: str) -> str:
-    """Return the address that a path of the script means."""
+    """Return the full path of a path of the script."""
     return path if OUTSIDE.match(path) else BASE + path
 
 
 def measures(text: str) -> Iterator[str]:
-    """Tell what a text for Prometheus measures, without the values."""
+    """Yield the series of a Prometheus exposition without their values."""
     for line in text.splitlines():
         if line.startswith("# "):
             yield line
