@@ -1,4 +1,4 @@
-"""What is played with the stand-in for the trainer: how each run is set up, and what is done to it meanwhile."""
+"""Scenarios for the trainer's stand-in: how each run is set up, and what happens to it meanwhile."""
 
 import signal
 from collections.abc import Callable
@@ -13,7 +13,7 @@ GRIEF = {"env": {"GRIEF": 1}}
 LATE = {"env": {"STEP": 12}}
 LONG = {"epochs": 500}
 
-#: A key of somebody at Weights & Biases.
+#: Example of a user's key at Weights & Biases.
 SECRET = "5f9c1b0a7e3d" * 3
 MONITORED = {
     "enable_wandb": True,
@@ -25,7 +25,7 @@ MONITORED = {
 
 @dataclass(frozen=True)
 class Failure:
-    """How a run fails: the cause, and words of its detail, of its remedy and of the lines that are shown."""
+    """The expected failure of a run: the cause, and parts of its detail, its remedy and the lines that are shown."""
 
     code: str
     detail: str
@@ -35,7 +35,7 @@ class Failure:
 
 
 def lose_model(run: Run) -> None:
-    # The checks have seen it; the launcher takes seconds to load.
+    # The checks have passed; the launcher takes seconds to load.
     run.model.unlink()
     run.wait()
 
@@ -129,7 +129,7 @@ def stop_then_resume_over_a_left_over_file(run: Run) -> None:
     run.stop()
     run.wait()
     (run.run_dir / "save_quit").touch()
-    # On a busy machine the stop may have come late.
+    # On a busy machine the stop may have come too late.
     run.resume(config={"epochs": run.steps[-1] // IMAGES + 1})
     run.wait()
 

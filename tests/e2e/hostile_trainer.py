@@ -1,9 +1,9 @@
-"""A trainer that tries what a program of its user can: it prints one line of JSON, and then ends as a training does.
+"""A trainer that tries everything that a program of its user can. It prints one line of JSON, then ends as a training does.
 
-Executed in the place of the toy's train.py; its last argument is a file that names its targets.
+It is executed instead of the toy's train.py; its last argument is a file with its targets.
 """
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is printed
 
 import ctypes
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def attempt(deed: Callable[[], object]) -> str:
-    """What became of it: `done`, or the name of the error."""
+    """Return `done`, or the name of the error."""
     try:
         deed()
     except OSError as error:
@@ -47,7 +47,7 @@ def read_memory(pid: int) -> Callable[[], object]:
 
 
 def attach(pid: int) -> None:
-    """PTRACE_ATTACH."""
+    """Attach with PTRACE_ATTACH."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(16, pid, 0, 0) < 0:
         error = ctypes.get_errno()
@@ -55,7 +55,7 @@ def attach(pid: int) -> None:
 
 
 def close(path: Path) -> None:
-    """Makes a file, and takes every permission of it and of its directory away."""
+    """Create a file, and remove all permissions of the file and its directory."""
     path.parent.mkdir()
     path.write_text("mine")
     path.chmod(0)

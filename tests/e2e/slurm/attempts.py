@@ -1,4 +1,4 @@
-"""Attempts of a test on an executor that is given: what they execute, and what is seen of them."""
+"""Attempts on a given executor: what they execute, and what a test observes of them."""
 
 import itertools
 import sys
@@ -10,7 +10,7 @@ from api.executors.executor import AttemptRef, Executor, Observation, Outcome, P
 
 _SERIAL = itertools.count(1)
 
-#: A rank that prints steps, saves when it finds the signal file, and leaves a child in a session of its own.
+#: A rank that prints steps, saves when it finds the signal file, and leaves a child in its own session.
 TRAINER = """
 import os, subprocess, sys, time
 subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -83,7 +83,7 @@ class Run:
         return path.read_text() if path.exists() else ""
 
     def end(self) -> None:
-        """Leaves nothing of it."""
+        """End all of its processes."""
         if self.look().phase in (Phase.RUNNING, Phase.STOPPING, Phase.QUEUED):
             self.executor.stop(self.ref, StopOrder(None, 0.0, 0.0))
             self.wait(lambda seen: seen.phase is Phase.ENDED)

@@ -1,4 +1,4 @@
-"""Slurm takes the GPUs of a training for a job with more right to them: it saves in time, and goes on later."""
+"""Slurm preempts a training for a job with a higher priority: it saves in time and continues later."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PARTITIONS = (
 )
 
 
-def test_a_training_that_is_preempted_loses_no_step(tmp_path: Path) -> None:
+def test_preempted_training_loses_no_step(tmp_path: Path) -> None:
     with (
         SlurmCluster(tmp_path / "slurm", ("n1",), settings=SETTINGS, partitions=PARTITIONS) as cluster,
         TrainingServer(tmp_path / "server", **settings_of(cluster)) as server,
