@@ -59,7 +59,7 @@ class Site:
 
 
 def until_seen(servers: Iterable[TrainingServer], request_id: str, timeout: float, count: int = 1) -> int:
-    """Wait until the logs, which are written in batches, have `count` lines about a request; return the count at the end."""
+    """Wait until the logs, written in batches, have `count` lines about a request; return their number at the end."""
     end = time.monotonic() + timeout
     while True:
         found = sum(line.get("request_id") == request_id for server in servers for line in server.log())

@@ -1,4 +1,4 @@
-"""A trainer that tries everything that a program of its user can. It prints one line of JSON, then ends as a training does.
+"""A trainer that tries all that a program of its user can. It prints one line of JSON, then ends as a training does.
 
 It is executed instead of the toy's train.py; its last argument is a file with its targets.
 """

@@ -53,7 +53,7 @@ def service_directory() -> Iterator[Path]:
 
 
 def as_service(*capabilities: str, group: int = TRAINER) -> list[str]:
-    """Return the command prefix that starts a program as the service's user with only these capabilities, as systemd would."""
+    """Return the command prefix that starts a program as the service user with these capabilities."""
     kept = ",".join(["-all", *(f"+{name}" for name in capabilities)])
     to_user = [f"--reuid={SERVICE}", f"--regid={group}", "--clear-groups"]
     return [

@@ -1,4 +1,4 @@
-"""A rule that acts, on a real server: a GPU that overheats ends its training with a checkpoint."""
+"""A rule with an action, on a real server: a GPU that overheats ends its training with a checkpoint."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ RULE = {
 }
 
 
-def test_a_training_on_a_gpu_that_overheats_ends_with_a_checkpoint_and_nobody_gets_the_gpu(tmp_path: Path):
+def test_training_on_an_overheating_gpu_ends_with_a_checkpoint_and_the_gpu_is_held(tmp_path: Path):
     settings = {"SIMULATED_EVENTS": "6s gpu1 overheats 1h", "SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090"}
     with TrainingServer(tmp_path / "server", **settings) as server:
         task_id = server.start_task(toy(30_000, step_seconds=0.05, gpus=[1], every=None))

@@ -1,4 +1,4 @@
-"""The dashboards over a real Prometheus that scrapes a server with simulated GPUs, trainings, faults and a channel."""
+"""The dashboards, over a real Prometheus that scrapes a server with simulated GPUs, trainings, faults and a channel."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.prometheus_servers import OwnPrometheus
 from tests.unit.alerts.notifiers.receivers import receiving, status
 from tools.grafana_dashboards import DIRECTORY
 
-#: What one machine without such faults cannot have, and why.
+#: Series that one machine without such faults cannot have, and why.
 EXCUSED = {
     ("fleet", "Silent machines"): "there is no second machine on its database",
     ("alerts", "Time until a disk is full"): "its pace is known after a quarter of an hour",
@@ -23,7 +23,7 @@ EXCUSED = {
     ("gpu", "The driver asks for"): "simulated GPUs have a driver that knows no such question",
 }
 
-#: What Grafana fills in, and what it would be for the last minute.
+#: The variables of Grafana, with their values for the last minute.
 _FILLED = {
     "$__rate_interval": "30s",
     "$__range": "1m",
@@ -129,12 +129,12 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
 
 
 def firing(prometheus: OwnPrometheus) -> set[str]:
-    """The rules of the service of which Prometheus says that they fire."""
+    """Return the service's rules that Prometheus reports as firing."""
     return {each["labels"]["rule"] for each in prometheus.ask("/alerts")["alerts"] if each["state"] == "firing"}
 
 
 def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:
-    """The values that Grafana would offer for a variable."""
+    """Return the values that Grafana would offer for a variable."""
     query = filled(variable["query"]["query"])
     labels = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
     if labels is not None:
@@ -144,7 +144,7 @@ def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:
     pattern = re.compile(re.sub(r"\(\?<(\w+)>", r"(?P<\1>", variable["regex"].strip("/")))
     told = []
     for each in prometheus.query(inner[1]):
-        # As Grafana writes a series before it applies the pattern: labels in alphabetical order.
+        # Grafana writes a series, with labels in alphabetical order, before it applies the pattern.
         text = ",".join(f'{name}="{value}"' for name, value in sorted(each["metric"].items()))
         match = pattern.search(text)
         assert match is not None, text

@@ -54,7 +54,7 @@ def all_is_free(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "behind" in request.fixturenames:
         behind: Site = request.getfixturevalue("behind")
-        behind.start_both_anew()
+        behind.restart_both()
         if behind.servers[0].has_tasks():
             behind.servers[0].make_idle()
 
@@ -72,7 +72,7 @@ def task_stream(task_id: str, what: str = "") -> str:
 @on_both
 def test_requests_are_shared_and_any_server_knows_the_answer(behind: Site) -> None:
     task_id = start(behind, toy(20))
-    assert all(behind.is_asked(server) for server in behind.servers)
+    assert all(behind.receives_requests(server) for server in behind.servers)
     for server in behind.servers:
         assert server.await_status(task_id, "completed")["attempt_count"] == 1
     body = {"gpu_ids": [5], "task_type": "training", "task_id": "held-elsewhere"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.raw_http import ask, dial, envelope_of, parse, read_all
+from tests.e2e.raw_http import ask, assert_envelope, dial, parse, read_all
 from tests.e2e.server import ServerProcess
 
 pytestmark = pytest.mark.quick
@@ -126,7 +126,7 @@ def test_options_says_what_is_allowed(server: ServerProcess, path: str) -> None:
 @pytest.mark.parametrize("method", ["PUT", "PROPFIND", "TRACE", "CONNECT"])
 def test_a_method_that_is_not_taken_is_405_in_the_envelope(server: ServerProcess, method: str, path: str) -> None:
     answer = ask(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    envelope_of(answer, 405, "method_not_allowed")
+    assert_envelope(answer, 405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])

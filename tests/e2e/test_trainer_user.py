@@ -17,9 +17,9 @@ from tests.e2e.other_users import (
     SERVICE,
     TRAINER,
     as_service,
-    place_of_service,
     require_other_users,
     separated_server,
+    service_directory,
     unseparated_server,
 )
 from tests.e2e.server import BASE, ROOT, command, environment, until
@@ -52,7 +52,7 @@ def other_users() -> None:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    with place_of_service() as directory:
+    with service_directory() as directory:
         yield directory
 
 
@@ -141,7 +141,7 @@ def test_a_named_dataset_is_read_by_the_trainers_user_and_changed_by_nobody(serv
 
 
 def test_what_was_trained_as_the_services_user_is_resumed_as_the_trainers(other_users: None) -> None:
-    with place_of_service() as directory:
+    with service_directory() as directory:
         with unseparated_server(directory) as before:
             task_id = before.start_task(toy(100_000, step_seconds=0.05, every=10))
             before.await_step(task_id, 12)
@@ -245,7 +245,7 @@ class Hostile:
 
 @pytest.fixture(scope="module")
 def hostile(other_users: None) -> Iterator[Hostile]:
-    with place_of_service() as directory:
+    with service_directory() as directory:
         server = separated_server(directory)
         attacker = Hostile(directory, server)
         with server:
@@ -312,7 +312,7 @@ def test_what_it_closes_is_opened_and_deleted(hostile: Hostile) -> None:
 
 def test_without_it_the_same_deeds_succeed(other_users: None) -> None:
     """So the tests above ask for what a trainer can do; and SECURITY.md says so."""
-    with place_of_service() as directory:
+    with service_directory() as directory:
         server = unseparated_server(directory)
         attacker = Hostile(directory, server)
         with server:

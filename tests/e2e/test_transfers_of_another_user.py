@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.other_users import SERVICE, TRAINER, place_of_service, require_other_users, separated_server
+from tests.e2e.other_users import SERVICE, TRAINER, require_other_users, separated_server, service_directory
 from tests.e2e.server import until
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, running_hub
@@ -30,7 +30,7 @@ def hub() -> Iterator[LocalHub]:
 
 @pytest.fixture(scope="module")
 def server(hub: LocalHub) -> Iterator[TrainingServer]:
-    with place_of_service() as place, separated_server(place, HF_ENDPOINT=hub.address) as started:
+    with service_directory() as place, separated_server(place, HF_ENDPOINT=hub.address) as started:
         yield started
 
 
