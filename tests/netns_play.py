@@ -224,7 +224,7 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
             seen.is_done = run_until_done(queue, END_SECONDS)
             time.sleep(1.0)
         seen.looks = onlooker.looks
-        seen.untruths = [*faults.problems, *onlooker.untruths, *queue.find_untruths()]
+        seen.untruths = [*faults.problems, *onlooker.untruths, *queue.find_violations()]
         seen.ends, seen.trainings = dict(Counter(queue.ends())), queue.count
         seen.left = [len(node.pids()) for node in cluster.nodes]
         if seen.untruths:

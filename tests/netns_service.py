@@ -163,7 +163,7 @@ class Service:
             found += [tell_end(**_pick(outcome)) for outcome in outcomes[: -1 if one.status == "completed" else None]]
         return found
 
-    def find_untruths(self) -> Iterator[str]:
+    def find_violations(self) -> Iterator[str]:
         """What must not be, once all is over."""
         ids = [one.task_id for one in self.ordered]
         if len(set(ids)) != len(ids):

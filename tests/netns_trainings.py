@@ -77,7 +77,7 @@ class Training:
         lines = file.read_text().splitlines() if file.exists() else []
         return [(uid, host, int(step)) for uid, host, step in (line.split() for line in lines)]
 
-    def find_untruths(self) -> Iterator[str]:
+    def find_violations(self) -> Iterator[str]:
         """What must not be, once it should be over."""
         if not self.is_over:
             yield f"{self.ref.uid} has not ended"
@@ -122,10 +122,10 @@ class Queue:
             (training.directory / "attempts").mkdir(parents=True)
             self.trainings.append(training)
 
-    def find_untruths(self) -> Iterator[str]:
+    def find_violations(self) -> Iterator[str]:
         """What must not be, once all should be over."""
         for training in self.trainings:
-            yield from training.find_untruths()
+            yield from training.find_violations()
 
     def restart(self) -> None:
         """What a head has that has died and is started again: files, and no memory."""

@@ -1,4 +1,4 @@
-"""Uploads by form and by parts, through the made client."""
+"""Uploads by form and in parts, through the generated client."""
 
 from tests.api.uploads import encode, picture
 from tests.clients.walking import Walk
@@ -6,7 +6,7 @@ from tests.e2e.server import until
 
 
 def upload_by_form(walk: Walk) -> None:
-    """One picture, with its caption, that becomes a dataset."""
+    """Upload one picture with its caption, which becomes a dataset."""
     form = walk.models.UploadForm(file=walk.file(picture(64, 48), "x.png"), prompt="a cat", dataset="form")
     task_id = walk.call("upload_dataset_file", body=form, expected=202, idempotency_key="form").task_id
     status = lambda: walk.call("get_preprocessing", task_id)  # noqa: E731
@@ -17,7 +17,7 @@ def upload_by_form(walk: Walk) -> None:
 
 
 def upload_by_parts(walk: Walk) -> None:
-    """A picture in two parts, and an upload that is given up."""
+    """Upload a picture in two parts, and cancel another upload."""
     content = picture(64, 48, 7)
     upload_id = _begin(walk, len(content))
     _send(walk, upload_id, 0, content[:50])

@@ -25,7 +25,7 @@ import httpx
 
 from tests.e2e.server import BASE, command, environment
 from tests.e2e.toy_tasks import KINDS
-from tests.e2e.truth import find_lost_words, find_untruths
+from tests.e2e.truth import find_lost_output, find_violations
 from tests.e2e.witness import Processes, Witness
 
 SETTINGS = {
@@ -303,8 +303,8 @@ def run(directory: Path, kills: int, seed: int, seconds: float = float("inf")) -
             client.is_ending.set()
             hectic.join(END_SECONDS)
             client.let_end()
-            untruths = find_untruths(root, client, killer.struck)
-            untruths += find_lost_words(root, client, killer.orphaned - killer.struck)
+            untruths = find_violations(root, client, killer.struck)
+            untruths += find_lost_output(root, client, killer.orphaned - killer.struck)
         figures = client.figures + killer.figures
         figures["looks"], figures["seconds"] = witness.looks, int(time.monotonic() - began)
         figures["tasks"] = len(client.known)

@@ -1,6 +1,6 @@
-"""Subscribers that ask and never read: they are dropped, take no memory, and nobody else notices.
+"""Subscribers that never read are disconnected, use no memory, and disturb no other client.
 
-Each of these takes the 20 s that a server waits for a client, so all of them go on at once, each with its own server.
+Each of these takes the 20 s that a server waits for a client, so all run together, each with its own server.
 """
 
 import socket
@@ -22,13 +22,13 @@ from tests.e2e.training_server import LONG, TrainingServer
 
 DROPPED_WITHIN = 30.0
 
-#: 256 GPUs make a message of 200 kB, 64 one of 50 kB, five times a second.
+#: A message is 200 kB with 256 GPUs and 50 kB with 64, five times a second.
 MANY = {"SIMULATED_GPUS": "256x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
 BUSY = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
 
 
 class Reader:
-    """A subscriber that reads all and keeps the numbers."""
+    """A subscriber that reads all and records the numbers."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.numbers: list[int] = []
@@ -53,7 +53,7 @@ class Reader:
 
 
 def readings_are_not_read(directory: Path) -> None:
-    """By six, while another one gets every event."""
+    """Six clients do not read, while another one gets every event."""
     with ServerProcess(directory, MANY) as server:
         reader = Reader(server)
         until(lambda: reader.numbers)
@@ -80,7 +80,7 @@ def dropped(server: TrainingServer) -> float:
 
 
 def trainings_are_not_read(directory: Path) -> None:
-    """By 200, of four streams."""
+    """200 clients do not read four streams."""
     with TrainingServer(directory, **BUSY) as server, Listener(server, EVENTS) as reader:
         task_id = server.start_task(toy(30_000, knobs={"log_lines_per_step": 200}))
         server.await_status(task_id, "running")
@@ -90,7 +90,7 @@ def trainings_are_not_read(directory: Path) -> None:
         dead = [stalled(server, request(path)) for path in paths * 50]
         highest = before
         try:
-            # On a busy machine the first are dropped before the last are there.
+            # On a busy machine the first are disconnected before the last have connected.
             until(lambda: subscribers(server) + dropped(server) > 150)
             while server.metrics()["diffusion_pipe_stream_subscribers"] > 1:
                 highest = max(highest, server.memory())
@@ -107,7 +107,7 @@ def trainings_are_not_read(directory: Path) -> None:
 
 
 def a_log_is_not_read(directory: Path) -> None:
-    """By 200, from its beginning."""
+    """200 clients do not read a log from its beginning."""
     with TrainingServer(directory) as server:
         task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_step(task_id, 30)
@@ -152,5 +152,7 @@ def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Play, Futur
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
-def test_who_never_reads_is_dropped_in_time_and_takes_no_memory(plays: dict[Play, Future[None]], play: Play) -> None:
+def test_subscribers_that_never_read_are_disconnected_in_time_and_use_no_memory(
+    plays: dict[Play, Future[None]], play: Play
+) -> None:
     plays[play].result()

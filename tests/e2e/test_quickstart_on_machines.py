@@ -1,4 +1,4 @@
-"""The quickstart's chapter for several machines: its own lines, with two nodes on ports of the test's own."""
+"""The quickstart's chapter for several machines: its own lines, with two nodes on the test's own ports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Downloads and pushes run as the service's user, though trainings run as another: nobody else reads their tokens."""
+"""Downloads and pushes run as the service's user, so that trainings of another user cannot read their tokens."""
 
 import subprocess
 from collections.abc import Iterator
@@ -47,14 +47,14 @@ def ended(server: TrainingServer, path: str) -> dict[str, Any]:
     return dict(until(look, LONG, f"{path} to end"))
 
 
-def test_download_comes_to_its_place(server: TrainingServer, hub: LocalHub):
+def test_download_arrives_at_its_path(server: TrainingServer, hub: LocalHub):
     content = hub.add("o/m", "w.safetensors", weights())
     made = server.post("/models/download", 202, json={"repository": "o/m", "token": TOKEN})
     shown = ended(server, f"/models/download/{made['download_id']}")
     assert shown["status"] == "completed", shown["failure"]
     place = Path(shown["components"][0]["path"])
     assert place.read_bytes() == content
-    # Who trains reads it, and cannot change it.
+    # The trainer's user can read it, but not change it.
     assert (place.stat().st_uid, place.stat().st_gid) == (SERVICE, TRAINER)
     assert not may("-w", place)
     assert may("-r", place)

@@ -97,7 +97,7 @@ class Run:
         return TOY.diagnose(ending)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of it that is alive, its children that have gone astray included."""
+        """Return all live processes of the task, including orphaned children."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -116,7 +116,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 @contextlib.contextmanager
 def creating(root: Path) -> Iterator[Callable[..., Run]]:
-    """Makes runs below this directory; whatever is left of them afterwards is ended."""
+    """Create runs below this directory, and end their remaining processes afterwards."""
     runs: list[Run] = []
 
     def make(name: str = "task", gpus: int = 1, toy: dict | None = None, **config) -> Run:

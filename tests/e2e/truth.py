@@ -1,4 +1,4 @@
-"""What must hold once everything has ended: the service's words against files, logs, processes and the database."""
+"""Invariants after the end of everything: the service's answers against files, logs, processes and the database."""
 
 import re
 import sqlite3
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 FREE_SECONDS = 30.0
 
-#: What the kill of one of its processes may make of a training, besides what would have become of it anyway.
+#: Outcomes that a kill of one of its processes may cause, besides the regular ones.
 STRUCK = {"killed", "host_out_of_memory", "supervisor_lost", "trainer_error", "did_not_train"}
 
 
-def find_untruths(root: Path, client: "Client", struck: set[str]) -> list[str]:
-    """Everything that is not as it should be; empty when all is well."""
+def find_violations(root: Path, client: "Client", struck: set[str]) -> list[str]:
+    """Return every violated invariant."""
     found = list(_left_behind(root))
     rows = client.tasks()
     if rows.keys() != client.known.keys():
@@ -36,8 +36,8 @@ def find_untruths(root: Path, client: "Client", struck: set[str]) -> list[str]:
     return found
 
 
-def find_lost_words(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:
-    """Attempts of which nobody saw the end, that nobody hit or killed, and whose last words are not in the log."""
+def find_lost_output(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:
+    """Return attempts whose end was not observed, that were not killed, and whose last output is not in the log."""
     for uid in orphaned:
         task_id, _, number = uid.rpartition(".")
         known = client.known.get(task_id)
@@ -51,7 +51,7 @@ def find_lost_words(root: Path, client: "Client", orphaned: set[str]) -> Iterato
 
 
 def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
-    """All of them, page by page."""
+    """Return all events, page by page."""
     query: dict[str, str] = {"limit": "500"}
     while True:
         page = client.ask("GET", f"/training/{task_id}/events", params=query).json()["data"]
@@ -62,7 +62,7 @@ def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _left_behind(root: Path) -> Iterator[str]:
-    """Leases and processes that should be gone."""
+    """Return leases and processes that should not exist."""
     processes = Processes(root)
     give_up = time.monotonic() + FREE_SECONDS
     while True:
@@ -75,13 +75,13 @@ def _left_behind(root: Path) -> Iterator[str]:
 
 
 def leases(root: Path) -> list[tuple[Any, ...]]:
-    """Every lease in the database."""
+    """Return every lease in the database."""
     with closing(sqlite3.connect(f"file:{root / 'database.sqlite'}?mode=ro", uri=True, timeout=10)) as database:
         return database.execute("SELECT resource, attempt_uid, state FROM leases").fetchall()
 
 
 def check_events(events: list[dict[str, Any]], status: str) -> Iterator[str]:
-    """The chain of statuses has no gap, and after a stop nothing begins by itself."""
+    """Check that the chain of statuses has no gap, and that nothing starts by itself after a stop."""
     before, was_stopped = None, False
     for event in events:
         if event["type"] != "status":
@@ -110,7 +110,7 @@ def _task(root: Path, client: "Client", task: dict[str, Any], struck: set[str]) 
     kind = KINDS[client.known[task["task_id"]].kind]
     expected = {kind.ends}
     if client.known[task["task_id"]].stops and kind.body["config"]["toy"].get("fail_once"):
-        # It failed by itself in the moment of the stop, and then there is no retry.
+        # It failed by itself at the moment of the stop, and is then not retried.
         expected |= {"trainer_error", "port_in_use"}
     code = (task["failure"] or {}).get("code")
     if task["status"] == "failed" and code not in expected | (STRUCK if was_struck else set()):
