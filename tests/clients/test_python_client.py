@@ -11,11 +11,11 @@ import pytest
 from tests.clients.conftest import HERE, MEDIA, run
 from tests.clients.walk_access import manage_keys
 from tests.clients.walk_alerts import handle_alerts
-from tests.clients.walk_datasets import fill_a_dataset, read_items, manage_datasets, use_a_directory
-from tests.clients.walk_machine import read_the_machine, hold_a_gpu
+from tests.clients.walk_datasets import fill_a_dataset, manage_datasets, read_items, use_a_directory
+from tests.clients.walk_machine import hold_a_gpu, read_the_machine
 from tests.clients.walk_models import read_models
 from tests.clients.walk_preprocess import clear_up, preprocess, read_its_output, write_captions
-from tests.clients.walk_training import cache_ahead, resume_and_delete, read_its_results, train
+from tests.clients.walk_training import cache_ahead, read_its_results, resume_and_delete, train
 from tests.clients.walk_uploads import upload_by_form, upload_by_parts
 from tests.clients.walking import PACKAGE, Walk
 from tests.e2e.training_server import TrainingServer

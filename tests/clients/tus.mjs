@@ -1,4 +1,4 @@
-// An upload by tus-js-client as it comes: paused half-way, resumed as after a reload, and another one taken away.
+// An upload by the unmodified tus-js-client: paused half-way and resumed as after a reload; another one is terminated.
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import * as tus from "tus-js-client";

@@ -59,7 +59,7 @@ def manage_datasets(walk: Walk) -> None:
     change = walk.body("ChangeDataset", {"name": "kittens", "description": "small"})
     assert walk.call("change_dataset", "cats", body=change).description == "small"
     assert walk.call("delete_dataset", "kittens").name == "kittens"
-    assert walk.ask("get_dataset", "kittens")[0] == 404
+    assert walk.request("get_dataset", "kittens")[0] == 404
 
 
 def _edit_items(walk: Walk) -> None:

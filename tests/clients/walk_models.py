@@ -18,10 +18,10 @@ def read_models(walk: Walk) -> None:
     download = walk.call("start_download", body=order, expected=202, idempotency_key="download").download_id
     assert walk.call("get_download", download).download_id == download
     assert [row.download_id for row in walk.call("list_downloads").downloads] == [download]
-    until(lambda: walk.ask("get_download", download)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_download", download)[1].data.status.value == "failed")
     walk.call("pause_download", download, expected=409)
     walk.call("resume_download", download, expected=202)
-    until(lambda: walk.ask("get_download", download)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_download", download)[1].data.status.value == "failed")
     given_up = walk.call("cancel_download", download, expected=202)
     assert given_up.status.value == "cancelled"
     walk.call("resume_download", download, expected=409)
@@ -65,10 +65,10 @@ def _push_a_version(walk: Walk) -> None:
     # Without a token it fails immediately.
     order = walk.body("StartPush", {"repository": "ann/cats", "card": "never"})
     push = walk.call("start_push", "cats", "1", body=order, expected=202, idempotency_key="push").push_id
-    until(lambda: walk.ask("get_push", push)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_push", push)[1].data.status.value == "failed")
     assert walk.call("get_push", push).push_id == push
     assert [row.push_id for row in walk.call("list_pushes").pushes] == [push]
     walk.call("pause_push", push, expected=409)
     walk.call("resume_push", push, expected=202)
-    until(lambda: walk.ask("get_push", push)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_push", push)[1].data.status.value == "failed")
     assert walk.call("cancel_push", push, expected=202).status.value == "cancelled"

@@ -46,7 +46,7 @@ def clear_up(walk: Walk, task_id: str) -> None:
     ends = {"cancelled", "completed"}
     until(lambda: walk.call("get_preprocessing", cancelled).status.value in ends, what="its end")
     assert walk.call("delete_preprocessing", task_id).task_id == task_id
-    assert walk.ask("get_preprocessing", task_id)[0] == 404
+    assert walk.request("get_preprocessing", task_id)[0] == 404
 
 
 def _result(walk: Walk, task_id: str) -> Any:

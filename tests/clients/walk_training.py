@@ -31,7 +31,7 @@ def cache_ahead(walk: Walk, server: TrainingServer) -> None:
     known = walk.call("list_dataset_caches", "cats").caches
     assert [(cache.task_id, cache.state.value) for cache in known] == [(task_id, "complete")]
     assert walk.call("validate_training", body=body).plan.cache.task_id == task_id
-    until(lambda: walk.ask("delete_training", task_id)[0] == 200, what="its GPU")
+    until(lambda: walk.request("delete_training", task_id)[0] == 200, what="its GPU")
     assert walk.call("list_dataset_caches", "cats").caches == []
 
 
@@ -56,6 +56,6 @@ def resume_and_delete(walk: Walk, server: TrainingServer, task_id: str) -> None:
     again = walk.call("restart_training", task_id, expected=201).task_id
     server.await_status(str(again), "completed")
     # A training whose GPU is draining still holds it: 409 until its memory is free.
-    until(lambda: walk.ask("delete_training", str(again), files=True)[0] == 200, what="its GPU")
+    until(lambda: walk.request("delete_training", str(again), files=True)[0] == 200, what="its GPU")
     until(lambda: server.client.get(f"/api/v1/training/{again}").status_code == 404)
     walk.call("delete_training", task_id, files=True)

@@ -29,7 +29,7 @@ def upload_by_parts(walk: Walk) -> None:
     receiving = walk.models.UploadStatus.RECEIVING
     assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [given_up]
     walk.call("remove_upload", given_up, tus_resumable="1.0.0", expected=204)
-    assert walk.ask("get_upload", given_up)[0] == 404
+    assert walk.request("get_upload", given_up)[0] == 404
     walk.call("delete_dataset", "parts")
 
 

@@ -116,7 +116,7 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
     for path in DIRECTORY.glob("*.json"):
         for variable in json.loads(path.read_text())["templating"]["list"][1:]:
             assert choices(prometheus, variable), (path.name, variable["name"])
-    groups = prometheus.ask("/rules")["groups"]
+    groups = prometheus.request("/rules")["groups"]
     failing = [
         (rule["name"], rule["lastError"]) for group in groups for rule in group["rules"] if rule["health"] == "err"
     ]
@@ -124,13 +124,13 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
     assert {group["name"] for group in groups} >= {"diffusion-pipe", "diffusion-pipe-recording"}
     until(lambda: {"xid_fatal", "training_failed"} <= firing(prometheus), what="alerts of Prometheus")
     name = "diffusion_pipe_http_request_duration_seconds_bucket"
-    examples = prometheus.ask("/query_exemplars", query=name, start="0", end="9999999999")
+    examples = prometheus.request("/query_exemplars", query=name, start="0", end="9999999999")
     assert any(each["labels"].get("request_id") for series in examples for each in series["exemplars"])
 
 
 def firing(prometheus: OwnPrometheus) -> set[str]:
     """Return the service's rules that Prometheus reports as firing."""
-    return {each["labels"]["rule"] for each in prometheus.ask("/alerts")["alerts"] if each["state"] == "firing"}
+    return {each["labels"]["rule"] for each in prometheus.request("/alerts")["alerts"] if each["state"] == "firing"}
 
 
 def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:

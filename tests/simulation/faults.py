@@ -14,7 +14,7 @@ from api.errors import DatabaseUnavailable
 from tests.simulation.quick import use_quick_connections
 from tests.simulation.world import Broken
 
-#: Places where nothing is held that others wait for: there a process may also stand still for a while.
+#: Code locations without held locks, at which a process may also pause for a while.
 _PAUSES = ("submit", "submitted", "observe", "stop", "committed", "send")
 
 #: How statements begin that change something, and those about the leads themselves.
@@ -23,25 +23,28 @@ _OF_LEADS = ("INSERT INTO leadership", "UPDATE leadership")
 
 
 class Crash(BaseException):
-    """The server's process ends here, with nothing cleared away."""
+    """The server's process ends here, without any cleanup."""
 
 
 class Faults:
-    """Those of one server. `rate` is the share of the places at which something happens; 0 while all is well."""
+    """The faults of one server. `rate` is the share of locations at which a fault strikes; 0 means none."""
 
     def __init__(self, chance: random.Random, stand_still: Callable[[], None] = lambda: None) -> None:
-        """`stand_still` lets time pass and everybody else go on."""
+        """Create faults; `stand_still` lets time pass while all others continue."""
         self._chance = chance
         self._stand_still = stand_still
         self.rate = 0.0
-        self.loses_an_answer = False  #: the next commit is done, and whoever asked for it hears of an error
-        self.stands_still = False  #: at the next place where it may
-        self.stands_still_at: tuple[str, Callable[[], object]] | None = None  #: at this place, once that is so
+        self.loses_an_answer = False  #: the next commit succeeds, but its caller gets an error
+        self.stands_still = False  #: pause at the next possible location
+        self.stands_still_at: tuple[str, Callable[[], object]] | None = (
+            None  #: pause at this location, once the condition is true
+        )
         self.told: list[str] = []
 
     def strike(self, place: str, weight: float = 1.0) -> None:
-        """Perhaps raises Crash, or an error (of the database DatabaseUnavailable, of a machine OSError), or returns
-        late. `weight`: how much more often than elsewhere.
+        """Raise Crash or an error, or return late, at random.
+
+        The error is DatabaseUnavailable of the database, or OSError of a machine. `weight` multiplies the probability.
         """
         if place == "committed" and self.loses_an_answer:
             self.loses_an_answer = False
@@ -70,18 +73,18 @@ class Faults:
 
 
 class FaultyDatabase(Database):
-    """One server's connection to the database, which may break off anywhere, or lose the answer to a commit."""
+    """One server's connection to the database, which may fail anywhere, or lose the answer to a commit."""
 
-    _first: Engine | None = None  #: its dialect keeps every statement as it was compiled
+    _first: Engine | None = None  #: its dialect stores every compiled statement
 
     def __init__(self, file: Path, faults: Faults) -> None:
         super().__init__(sqlite_url(file), file.parent)
-        # Servers come and go by the thousand: to compile their statements anew each time takes longer than to run them.
+        # Thousands of servers are created: compiling their statements again takes longer than running them.
         first = FaultyDatabase._first = FaultyDatabase._first or self.engine
         self.engine.dialect = self.engine.pool._dialect = first.dialect
         self.engine._compiled_cache = first._compiled_cache
         self._faults = faults
-        self._lead: Leadership | None = None  #: what everything is written for that is written now
+        self._lead: Leadership | None = None  #: the lead that current writes belong to
         self._is_changed = False
         self._held: Connection | None = None
         event.listen(self.engine, "before_cursor_execute", lambda _, __, statement, *___: self._before(statement))
@@ -96,7 +99,7 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
-        # The pool and its turns are for threads, which there are none of here: they cost more than most statements.
+        # The pool and its queue are for threads, which do not exist here: they cost more than most statements.
         connection = self._held = self._held or self.engine.connect()
         if connection.in_transaction():
             with super()._connect(mode, lock_ms) as another:
@@ -122,7 +125,7 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def writing_for(self, lead: Leadership) -> Iterator[None]:
-        """Whatever is written in the `with` block is the leader's to write: otherwise Broken is raised."""
+        """Raise Broken if a write in the `with` block is not the leader's."""
         before, self._lead = self._lead, lead
         try:
             yield

@@ -1,4 +1,4 @@
-"""Whom the alerts reach: what was told, and whether it was true."""
+"""The receiver of alerts, which checks whether they are true."""
 
 from dataclasses import dataclass, field
 
@@ -7,24 +7,24 @@ from api.domain.alert import NotificationKind
 from api.domain.channel import AlertSnapshot
 from tests.simulation.world import Broken, World
 
-#: Seconds for which a node is away before anybody is told, and for which it is back before that is over.
+#: Seconds of absence before a node is reported, and of presence before the alert is resolved.
 DOWN_SECONDS = 20.0
 CLEAR_SECONDS = 10.0
 
-#: Seconds of absence of which somebody must have been told, however unlucky the heads were.
+#: Seconds of absence that must have been reported in any case.
 LONG_SECONDS = 1200.0
 
 
 @dataclass
 class Mailbox:
-    """A receiver who drops what comes again under the same id, as any may."""
+    """A receiver that ignores repeated messages with the same id, as any may."""
 
     world: World
     told: dict[tuple[str, int], AlertSnapshot] = field(default_factory=dict)  #: by alert and number of its change
     by_message: dict[str, int] = field(default_factory=dict)  #: how often each message came
 
     def take(self, message: OutboundMessage) -> None:
-        """Takes a message. Raises Broken when it tells something twice, or what never was."""
+        """Take a message. Raise Broken if it reports something twice, or something untrue."""
         self.by_message[message.id] = self.by_message.get(message.id, 0) + 1
         if self.by_message[message.id] > 1:
             return
@@ -42,8 +42,9 @@ class Mailbox:
             raise Broken(f"{alert.title} is told as {alert.kind}, and {node.name} was never away for so long")
 
     def check_all_was_told(self, fired: dict[str, str], is_open: set[str], flapping: set[str]) -> None:
-        """Raises Broken when an alert that fired (by id, with its node) was not told, or not to its end. Those of the
-        nodes `flapping` are not among them.
+        """Raise Broken if an alert that fired (by id, with its node) was not reported, or not resolved.
+
+        Alerts of the nodes in `flapping` are ignored.
         """
         if is_open:
             raise Broken(f"{sorted(is_open)} still fires although every node is back")
@@ -51,7 +52,7 @@ class Mailbox:
         if fired.keys() - heard:
             raise Broken(f"{sorted(fired.keys() - heard)} fired, and nobody was told")
         for alert_id in heard & fired.keys():
-            # Of several changes in one message the last is told.
+            # A message with several changes reports the last.
             last = max(number for told, number in self.told if told == alert_id)
             if self.told[alert_id, last].kind is NotificationKind.FIRING:
                 raise Broken(f"{alert_id} on {fired[alert_id]} was told as firing, and never that it is over")

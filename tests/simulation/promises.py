@@ -1,4 +1,4 @@
-"""What must hold, however unlucky the hour: asked of the database, and of the simulated machines, which know."""
+"""The invariants of every hour, checked against the database and against the simulated machines."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +10,17 @@ from tests.simulation.world import Broken, Run, World
 
 @dataclass
 class Orders:
-    """What the service has acknowledged."""
+    """The changes that the service has acknowledged."""
 
     started: set[str] = field(default_factory=set)
-    stopped: set[str] = field(default_factory=set)  #: asked to stop, whether or not the answer arrived
-    stopped_at: dict[str, float] = field(
-        default_factory=dict
-    )  #: when a stop was acknowledged, and nothing resumed it since
+    stopped: set[str] = field(default_factory=set)  #: stop requested, whether or not the answer arrived
+    stopped_at: dict[str, float] = field(default_factory=dict)  #: when a stop was acknowledged that no resume followed
     deleted: set[str] = field(default_factory=set)
-    perhaps_deleted: set[str] = field(default_factory=set)  #: asked for, and the answer was lost
+    perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
 
-    def note_wish(self, deed: str, task_id: str) -> None:
-        """Notes what is asked for: also where the answer is lost it may have been done."""
+    def note_request(self, deed: str, task_id: str) -> None:
+        """Record a request, which may have been carried out even if the answer was lost."""
         if deed == "stop":
             self.stopped.add(task_id)
         elif deed == "resume":
@@ -35,7 +33,7 @@ class Orders:
 
 
 def check_nothing_is_lost(orders: Orders, tasks: Mapping[str, KnownTask]) -> None:
-    """Every acknowledged task is there, none is there twice, and no deleted one came back."""
+    """Check that every acknowledged task exists once, and no deleted one has returned."""
     lost = orders.expected() - tasks.keys()
     if lost:
         raise Broken(f"{sorted(lost)} was acknowledged and is not there")
@@ -49,7 +47,7 @@ def check_nothing_is_lost(orders: Orders, tasks: Mapping[str, KnownTask]) -> Non
 
 
 def check_nothing_is_free_that_lives(world: World, held: Mapping[str, str]) -> None:
-    """Each GPU on which a process lives is held for its task."""
+    """Check that each GPU with a live process is held for its task."""
     for run in world.alive():
         for uuid in run.submission.gpu_uuids:
             if held.get(uuid) != run.task_id:
@@ -57,31 +55,31 @@ def check_nothing_is_free_that_lives(world: World, held: Mapping[str, str]) -> N
 
 
 def check_leases_end_in_order(broken: Sequence[str]) -> None:
-    """A GPU is held until its attempt has ended, and drains before it is free."""
+    """Check that a GPU is held until its attempt has ended, and drains before it is free."""
     if broken:
         raise Broken(broken[0])
 
 
 def check_nothing_lives_after_its_end(world: World, open_attempts: Collection[str]) -> None:
-    """No process lives whose attempt is recorded as ended, but where its node was taken for lost."""
+    """Check that no process lives after its recorded end, except where its node counts as lost."""
     for run in world.alive():
         if not run.is_twin and run.uid not in open_attempts:
             raise Broken(f"{run.uid} lives although its attempt has ended")
 
 
 def check_stops_are_kept(world: World, orders: Orders) -> None:
-    """Nothing is started of what was stopped, until it is resumed."""
+    """Check that no stopped task is started before it is resumed."""
     for run in world.alive():
         if run.began > orders.stopped_at.get(run.task_id, float("inf")):
             raise Broken(f"{run.uid} was started after its stop was acknowledged")
 
 
-def check_nobody_waits(
+def check_no_task_waits(
     world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str], now: float, patience: float
 ) -> None:
-    """No task has waited for longer than the patience while the GPUs that it needs are free.
+    """Check that no task has waited longer than the limit while the GPUs that it needs are free.
 
-    With different wishes in the queue that is certain only where all GPUs of a node are free that the heads see.
+    With different requests in the queue, that is certain only if all GPUs of a visible node are free.
     """
     idle = any(node.is_seen and not any(uuid in held for uuid in node.gpus) for node in world.nodes)
     if not idle:
@@ -98,7 +96,7 @@ def check_nobody_waits(
 def check_everything_ended(
     world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str]
 ) -> None:
-    """Once all is well again every task has come to its end, every end has its reason, and every GPU is free."""
+    """Check that, after recovery, every task has ended with a reason, and every GPU is free."""
     runs: dict[str, list[Run]] = {}
     for run in world.runs.values():
         runs.setdefault(run.task_id, []).append(run)
@@ -114,7 +112,7 @@ def check_everything_ended(
 
 
 def check_the_end(task: KnownTask, orders: Orders, runs: Sequence[Run]) -> None:
-    """What the service says of a task's end is what happened."""
+    """Check that the recorded end of a task is the true one."""
     last = runs[-1] if runs else None
     if task.status is TaskStatus.COMPLETED and (last is None or last.step < last.total):
         raise Broken(f"{task.task_id} is completed, and made {last and last.step} steps")

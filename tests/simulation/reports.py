@@ -1,6 +1,6 @@
-"""Five minutes in which machines tell heads of their GPUs over a bad network: what is told is lost, doubled, or late.
+"""Five minutes in which nodes report their GPUs to heads over a bad network that loses, doubles and delays reports.
 
-The machines' reporters and the heads' receivers are the real ones; what is fake is time, the network and the GPUs.
+The nodes' reporters and the heads' receivers are the real ones; time, the network and the GPUs are fake.
 """
 
 import random
@@ -26,16 +26,16 @@ from tests.simulation.faults import Crash, Faults, FaultyDatabase
 from tests.simulation.world import Broken
 from tests.unit.builders import identity, reading, snapshot, vitals
 
-#: Seconds of bad luck, and of calm after it in which every head must come to know how everything is.
+#: Seconds of failures, and of calm afterwards, in which every head must learn the true state.
 SECONDS, CALM_SECONDS = 300.0, 30.0
 
-#: The most seconds between two moments, and for which a report is under way that comes late.
+#: Maximum seconds between two moments, and of the delay of a late report.
 LONGEST_STEP, LATE_SECONDS = 3.0, 20.0
 
-#: What becomes of a report.
+#: The possible fates of a report.
 _FATES = ("well",) * 8 + ("lost", "no answer", "doubled", "late", "late")
 
-#: Seconds that an exact moment may be missed by.
+#: Tolerance of an exact moment in seconds.
 _SLACK = 0.1
 
 #: The share of the statements of a head that fail.
@@ -43,7 +43,7 @@ FAULT_RATE = 0.005
 
 
 class Machine:
-    """One node: what is true of its GPU is a number that only grows, and is shown as the memory that is used."""
+    """One node. The state of its GPU is a number that only grows, shown as used memory."""
 
     def __init__(self, number: int, clock: FakeClock, link: "Network") -> None:
         self.name = f"node{number}"
@@ -56,7 +56,7 @@ class Machine:
         self.begin()
 
     def begin(self) -> None:
-        """Starts its program."""
+        """Start its program."""
         self._starts += 1
         self._sweeps = 0
         place = NodeLocation(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
@@ -67,7 +67,7 @@ class Machine:
         self.sweep()
 
     def sweep(self) -> None:
-        """Reads the GPU."""
+        """Read the GPU."""
         self._sweeps += 1
         now, at = self.clock.now(), self.clock.monotonic()
         used = vitals(memory_used_mb=self.truth)
@@ -76,7 +76,7 @@ class Machine:
         self._gpus.publish(snapshot(gpu, sequence=self._sweeps, taken_at=now, taken_monotonic=at))
 
     def tell_if_due(self) -> None:
-        """Reads and reports as often as its loop does."""
+        """Read and report as often as its loop does."""
         if self.clock.monotonic() - self.told_at >= LONGEST_REST:
             self.told_at = self.clock.monotonic()
             self.sweep()
@@ -99,16 +99,16 @@ class Head:
         self.shown: dict[str, int] = {}  #: the newest number that it has shown of each node
 
     def round(self) -> None:
-        """One round of its loops."""
+        """Run one round of its loops."""
         self.nodes._poll()
         self.gpus.check_freshness()
 
     def status(self, name: str) -> NodeStatus | None:
-        """What it says of a node; None: nothing."""
+        """Return its status of a node, or None."""
         return next((node.status for node in self.gpus.state.nodes if node.name == name), None)
 
     def number(self, name: str) -> int | None:
-        """The number that it shows of a node's GPU, as a fresh one."""
+        """Return the number that it shows as a fresh reading of a node's GPU, or None."""
         gpu = next((gpu for gpu in self.gpus.state.gpus if gpu.node == name), None)
         if gpu is None or gpu.judgement.stale or gpu.reading.vitals is None:
             return None
@@ -117,7 +117,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A report that is still under way."""
+    """A report that is still in transit."""
 
     at: float
     name: str
@@ -125,7 +125,7 @@ class Late:
 
 
 class Network:
-    """Between the machines and the heads, which stand behind one address."""
+    """The network between the nodes and the heads, which share one address."""
 
     def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
         self.address = "http://heads"
@@ -138,7 +138,7 @@ class Network:
         self.arrived_at: dict[str, float] = {}
 
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
-        """What the reporter calls."""
+        """Send a report, as the reporter does."""
         told = orjson.loads(report)["report"]
         fate = self._chance.choice(_FATES) if self.is_bad else "well"
         if self.machines[name].is_cut or fate == "lost":
@@ -153,14 +153,14 @@ class Network:
         return receipt
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing."""
 
     def deliver(self, name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Hands a report to any head."""
+        """Deliver a report to any head."""
         head = self._chance.choice([head for head in self.heads if head is not None] or [None])
         if head is None:
             raise HeadUnreachable("no head is there")
-        # Whatever becomes of the answer: it may be known from now on.
+        # Even if the answer is lost, the heads may know the number from now on.
         self.arrived_at[name] = self._now()
         try:
             receipt = head.nodes.receive(name, told)
@@ -174,7 +174,7 @@ class Network:
         return answer
 
     def deliver_late(self) -> None:
-        """Hands over what has been under way for long enough, in any order; nobody waits for the answer."""
+        """Deliver the reports that were in transit for long enough, in any order, without an answer."""
         due = [late for late in self.late if late.at <= self._now()]
         self.late = [late for late in self.late if late.at > self._now()]
         for late in due:
@@ -199,10 +199,10 @@ class Reports:
         self._rate = FAULT_RATE
         self._network.heads = [None] * heads
         self._has_tables = False
-        self._drained: dict[str, tuple[bool, float]] = {}  #: what was acknowledged last, and when
+        self._drained: dict[str, tuple[bool, float]] = {}  #: the last acknowledged change, and its time
 
     def run(self) -> None:
-        """Plays it. Raises Broken."""
+        """Play the seed. Raise Broken if a promise is broken."""
         end = self._clock.monotonic() + SECONDS
         try:
             while self._clock.monotonic() < end:
@@ -248,7 +248,7 @@ class Reports:
         self._tell(f"head{number} begins")
 
     def _guard(self, head: Head, do: Callable[[], object]) -> bool:
-        """Whether it was done. A crash ends the head."""
+        """Return whether the call succeeded. A crash ends the head."""
         try:
             do()
         except Crash:
@@ -272,7 +272,7 @@ class Reports:
         elif kind in ("restart", "leave"):
             if kind == "leave":
                 machine.reporter.send_report(leaves=True)
-            # With a program its connections end.
+            # Its connections end with the program.
             self._network.late = [late for late in self._network.late if late.name != machine.name]
             machine.begin()
         elif kind == "clock":
@@ -304,7 +304,7 @@ class Reports:
             self._check_drain(name, status, now - max(head.began_at, self._drained.get(name, (False, now))[1]))
 
     def _check_drain(self, name: str, status: NodeStatus | None, since: float) -> None:
-        # A look that fails is made up for by the next.
+        # A failed read is made up for by the next.
         if since <= 4 * (LOOK_SECONDS + LONGEST_STEP) or name not in self._drained:
             return
         is_drained = self._drained[name][0]

@@ -1,4 +1,4 @@
-"""People who start, stop, resume and forget trainings, and ask again where they got no answer."""
+"""Users who start, stop, resume and delete trainings, and retry requests without an answer."""
 
 import itertools
 import random
@@ -17,12 +17,12 @@ OPEN = frozenset(TaskStatus) - FINISHED
 BROKEN_OFF = frozenset({TaskStatus.STOPPED, TaskStatus.FAILED})
 
 
-#: The share of starts whose answer is lost although they are done.
+#: The share of successful starts whose answer is lost.
 LOST_ANSWERS = 0.1
 
 
 class Users:
-    """What they were told is kept in `orders`."""
+    """The acknowledged requests of the users are recorded in `orders`."""
 
     def __init__(self, servers: Servers, world: World, chance: random.Random, tell: Callable[[str], None]) -> None:
         self.orders = Orders()
@@ -33,7 +33,7 @@ class Users:
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
-        """Somebody starts a training; who got no answer asks once more, with the same key."""
+        """Start a training, and retry once with the same key if there is no answer."""
         key = f"key-{next(self._numbers)}"
         request = TrainingRequest(
             "toy",
@@ -63,27 +63,28 @@ class Users:
         self._tell(f"started {task_id}")
 
     def stop(self) -> None:
-        """Somebody asks a training to stop; also where the answer is lost that may have been done."""
+        """Request a stop, which may be carried out even if the answer is lost."""
         force = self._chance.random() < 0.3
         task_id = self._change(OPEN, "stop", lambda server, task: server.parts.stops.ask(task, force, None, "ann"))
         if task_id is not None:
             self.orders.stopped_at[task_id] = self._world.clock.monotonic()
 
     def stop_what_starts(self) -> None:
-        """Somebody stops a training that is just being started. Its process may begin in the same moment: of this stop
-        it is not expected that nothing does.
+        """Stop a training that is just being started.
+
+        Its process may start at the same moment, so this stop is not expected to prevent all work.
         """
         server, known = self._servers.any(), self._servers.known
         starting = known.starting() if known is not None else []
         if server is None or not starting:
             return
         task_id = self._chance.choice(starting)
-        self.orders.note_wish("stop", task_id)
+        self.orders.note_request("stop", task_id)
         self._servers.ask(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
         self._tell(f"stop {task_id} while it starts")
 
     def resume(self) -> None:
-        """Somebody resumes a training that was stopped or has failed."""
+        """Resume a training that was stopped or has failed."""
         self._change(
             BROKEN_OFF,
             "resume",
@@ -91,7 +92,7 @@ class Users:
         )
 
     def delete(self) -> None:
-        """Somebody forgets a training that has ended."""
+        """Delete a training that has ended."""
         task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.service.delete(task, True))
         if task_id is not None:
             self.orders.deleted.add(task_id)
@@ -99,7 +100,7 @@ class Users:
     def _change(
         self, wanted: Collection[TaskStatus], deed: str, do: Callable[[SimulatedServer, str], object]
     ) -> str | None:
-        """The task that was changed, where that was acknowledged."""
+        """Return the changed task, if the change was acknowledged."""
         server, known = self._servers.any(), self._servers.known
         if server is None or known is None:
             return None
@@ -108,19 +109,19 @@ class Users:
         if not found:
             return None
         task_id = self._chance.choice(found)
-        self.orders.note_wish(deed, task_id)
+        self.orders.note_request(deed, task_id)
         answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), deed)
         self._tell(f"{deed} {task_id}: {answer or 'no answer'}")
         return task_id if answer == "done" else None
 
 
 def _answer(do: Callable[[], object]) -> str:
-    """How it was answered: a refusal by the service's rules is an answer, too."""
+    """Return how it was answered; a refusal by the service's rules is an answer, too."""
     try:
         done = do()
     except DatabaseUnavailable:
         raise
     except ServiceError as error:
         return error.code
-    # A stop past the database says that it is to be noted yet: a server that dies before that takes it along.
+    # A stop without the database reports that it is not recorded yet: a server that crashes before that loses it.
     return "not noted yet" if isinstance(done, AttemptWatch) else "done"

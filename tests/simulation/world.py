@@ -1,4 +1,4 @@
-"""What really runs on the simulated machines, whatever the service believes: processes, steps, checkpoints."""
+"""The true state of the simulated machines, whatever the service believes: processes, steps, checkpoints."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ SAVE_STEPS = 20
 #: Steps between two lines of the log.
 PRINTED_STEPS = 10
 
-#: Seconds that a trainer takes to save when it is asked to stop.
+#: Seconds that a trainer takes to save when it receives a stop.
 SAVING_SECONDS = 4.0
 
 
 class Broken(BaseException):
-    """A promise of the service does not hold. No part of the service may take it for a trouble of its own."""
+    """A broken promise of the service. A BaseException, so that no part of the service handles it as its own error."""
 
 
 @dataclass
 class Run:
-    """The truth about one attempt."""
+    """The true state of one attempt."""
 
     submission: Submission
     node: Node
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def is_twin(self) -> bool:
-        """Whether it lives although its end is recorded: its node could not be asked."""
+        """Whether it lives although its end is recorded, because its node was unreachable."""
         return self.is_alive and self.outcome is not None
 
     @property
@@ -78,7 +78,7 @@ class Run:
 
     @cached_property
     def run_dir(self) -> Path:
-        """Where it saves: where an earlier attempt of its task did, or a new directory."""
+        """The directory of its saves: that of an earlier attempt of its task, or a new one."""
         found = sorted(self.output.glob("????????_*"))
         return found[-1] if found else self.output / "20260101_00-00-00"
 
@@ -87,7 +87,7 @@ class Run:
         return ProcessIdentity(self.pid, 1.0)
 
     def unseen_for(self, now: float) -> float | None:
-        """How many seconds nobody could see it, as its node is dead or cut off, or it is hidden; None while it is."""
+        """Return the seconds for which no head could observe it, as its node is dead, cut off or hidden; None if observable."""
         if self.node.unseen_since is not None:
             return now - self.node.unseen_since
         if self.hidden_since is not None and now < self.hidden_until:
@@ -100,15 +100,15 @@ class World:
     """The machines with their GPUs, and every process that was ever started on them."""
 
     def __init__(self, clock: FakeClock, nodes: int, gpus: int, step_seconds: float) -> None:
-        """`gpus` each node has; a trainer makes a step in `step_seconds`."""
+        """Create nodes with `gpus` GPUs each; a step of a trainer takes `step_seconds`."""
         self.clock = clock
         self.nodes = tuple(Node.make(number, gpus) for number in range(nodes))
         self.node_of = {uuid: node for node in self.nodes for uuid in node.gpus}
         self.gpus_each = gpus
         self.runs: dict[str, Run] = {}
         self.logs: dict[Path, MemoryLog] = {}
-        self.lost_seconds = float("inf")  #: after so many of silence the engine takes a node for lost
-        self.changes = 0  #: raised when a process begins or ends, or a node comes or goes
+        self.lost_seconds = float("inf")  #: seconds of silence after which the engine considers a node lost
+        self.changes = 0  #: increased when a process starts or ends, or a node leaves or returns
         self._step_seconds = step_seconds
         self._alive: dict[str, Run] = {}
         self._pids = iter(range(10_000, 10_000_000))
@@ -120,7 +120,7 @@ class World:
         return self.logs.setdefault(directory, MemoryLog(directory))
 
     def begin(self, submission: Submission, total: int, fails_at: int | None) -> Run:
-        """Starts a process. Raises Broken when it would share a GPU or a directory with one that lives."""
+        """Start a process. Raise Broken if it would share a GPU or a directory with a live one."""
         for other in self.alive():
             shared = set(other.submission.gpu_uuids) & set(submission.gpu_uuids)
             if shared:
@@ -148,11 +148,11 @@ class World:
         return int(latest.removeprefix("global_step"))
 
     def supervise(self, run: Run) -> None:
-        """Gives a process a new supervisor."""
+        """Give a process a new supervisor."""
         run.supervisor = Supervisor(run.submission.ref.directory)
 
     def desert(self, run: Run) -> None:
-        """Ends the supervisor of a process, which goes on, unless an engine took it for lost, and ends the rest."""
+        """End the supervisor of a process; the trainer continues unless an engine considers it lost."""
         if run.supervisor is not None:
             run.supervisor.let_go()
         run.supervisor = None
@@ -160,15 +160,15 @@ class World:
             self._bury(run)
 
     def go_on(self) -> None:
-        """Lets every process do what it would have done by now; one without storage stands still."""
+        """Let every process do its work up to now; one without storage pauses."""
         now = self.clock.monotonic()
         for run in self.alive():
             if run.node.has_lost_storage(now) and run.supervisor is not None:
                 run.supervisor.let_go()
             if run.node.is_isolated:
                 continue
-            if run.supervisor is not None and run.supervisor.is_surpassed():
-                # It kills what it watches over, and writes nothing.
+            if run.supervisor is not None and run.supervisor.is_superseded():
+                # It kills its trainer, and writes nothing.
                 self._bury(run)
                 continue
             if run.supervisor is not None:
@@ -176,7 +176,7 @@ class World:
             self._go_on(run, now)
 
     def next_moment(self) -> float:
-        """When the next process will have ended (monotonic), if nobody stops it; infinity without any."""
+        """Return when the next process will end without a stop (monotonic), or infinity if there is none."""
         return min((self._ends_at(run) for run in self._alive.values()), default=float("inf"))
 
     def _ends_at(self, run: Run) -> float:
@@ -203,7 +203,7 @@ class World:
             self._obey(run)
 
     def _save_up_to(self, run: Run, goal: int) -> None:
-        """Makes the steps to this one; of the checkpoints on the way the last is still there."""
+        """Perform the steps up to this one; only the last checkpoint is still there."""
         last = goal if goal == run.total else goal // SAVE_STEPS * SAVE_STEPS
         if last > run.step:
             run.step = last
@@ -225,7 +225,7 @@ class World:
             self.end(run, exit_code=None, signal=15, rung=StopRung.TERMINATE)
 
     def save(self, run: Run) -> None:
-        """Writes a checkpoint. Raises Broken when the directory may be another process's."""
+        """Write a checkpoint. Raise Broken if the directory may belong to another process."""
         if run.is_twin:
             raise Broken(f"{run.uid} saves although it was taken for lost, and its task may run elsewhere")
         checkpoint = run.run_dir / f"global_step{run.step}"
@@ -247,29 +247,29 @@ class World:
         self.log(run.submission.ref.log_directory).add(f"{phrase}\n".encode(), self.clock.now().timestamp())
 
     def end(self, run: Run, exit_code: int | None, signal: int | None = None, rung: StopRung | None = None) -> None:
-        """Ends a process; its supervisor, if it has one, records how."""
+        """End a process; its supervisor, if it has one, records how."""
         was_supervised = run.is_supervised
         self._bury(run)
         if was_supervised:
             run.outcome = self._record(run, "exited", exit_code, signal, rung)
 
     def give_up(self, run: Run) -> None:
-        """Takes note that its end is recorded, wherever it is: its node is taken for lost."""
+        """Record its end without observation: its node counts as lost."""
         run.outcome = self._record(run, "node_lost", None, None, None)
 
     def lose(self, run: Run) -> None:
-        """What a new supervisor finds of a process whose end nobody saw."""
+        """Record what a new supervisor finds of a process whose end was not observed."""
         run.outcome = self._record(run, "supervisor_lost", None, None, None)
 
     def restart(self, node: Node) -> None:
-        """Every process of a node is gone, and the next look finds that it was restarted."""
+        """End every process of a node, whose next observation shows a restart."""
         for run in self.alive():
             if run.node is node:
                 self._bury(run)
                 run.outcome = run.outcome or self._record(run, "machine_restarted", None, None, None)
 
     def end_deserted(self, node: Node) -> None:
-        """Ends what has no supervisor on a node that the engine does not reach: the engine's own daemon does that."""
+        """End the processes without a supervisor on an unreachable node, as the engine's own daemon does."""
         for run in self.alive():
             if run.node is node and run.supervisor is None:
                 self._bury(run)
