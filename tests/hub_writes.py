@@ -118,8 +118,8 @@ class HubWrites:
             hub.files[repository].update(changed)
             hub.commits.append((repository, message, sorted(changed)))
             oid = hub.revision_of(repository)
-        told = {"commitUrl": f"{hub.address}/{repository}/commit/{oid}", "commitOid": oid, "pullRequestUrl": None}
-        self.answer(200, json.dumps(told).encode())
+        created = {"commitUrl": f"{hub.address}/{repository}/commit/{oid}", "commitOid": oid, "pullRequestUrl": None}
+        self.answer(200, json.dumps(created).encode())
 
     def _other(self: Any, path: str, body: bytes) -> None:
         self.answer(404, b"{}")

@@ -153,7 +153,7 @@ class MachinesWithSlurm:
         )
         return [line for line in asked.stdout.splitlines() if line.endswith("is UP")]
 
-    def last_words(self) -> str:
+    def log_tails(self) -> str:
         texts = [path for path in self.directory.rglob("*.out") if path.stat().st_size]
         return "\n".join(f"{path.parent.name}/{path.name}: {path.read_text()[-800:]}" for path in texts)
 
@@ -167,7 +167,7 @@ def main() -> None:
         print(f"up after {time.monotonic() - began:.1f} s: {cluster.states()}")  # noqa: T201
         print(cluster.head.run("scontrol", "ping"))  # noqa: T201
     except AssertionError:
-        print(cluster.last_words())  # noqa: T201
+        print(cluster.log_tails())  # noqa: T201
         raise
     finally:
         cluster.end()

@@ -33,7 +33,7 @@ class Seen:
     faults: list[str] = field(default_factory=list)
     #: The number of faults of each kind that were injected and repaired.
     struck: int = 0
-    untruths: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     trainings: int = 0
     #: Why attempts ended before their training was done.
     ends: dict[str, int] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Faults:
         self._cluster.start_rest()
 
     def resume_drained(self) -> list[str]:
-        """Resume machines as the guide describes: a controller that forgot a job drains the machine on which it runs."""
+        """Resume drained machines, as the guide describes: a controller that forgot a job drains its machine."""
         drained = [name for name, state in self._cluster.states().items() if state.startswith(("drain", "drng"))]
         return [name for name in drained if self._cluster.resume(name)]
 
@@ -211,7 +211,7 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
             faults = QueueFaults(cluster, queue, dice)
         kinds = [[options.fault]] if options.fault else draw(options.seed, options.pairs, sorted(faults.kinds))
         seen.faults = ["+".join(pair) for pair in kinds]
-        with Observer() as onlooker:
+        with Observer() as observer:
             queue.keep(options.trainings)
             storm = threading.Thread(target=strike_all, args=(faults, kinds, dice, seen))
             storm.start()
@@ -221,12 +221,12 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
                 time.sleep(0.3)
             seen.is_done = run_until_done(queue, END_SECONDS)
             time.sleep(1.0)
-        seen.looks = onlooker.looks
-        seen.untruths = [*faults.problems, *onlooker.untruths, *queue.find_violations()]
+        seen.looks = observer.looks
+        seen.violations = [*faults.problems, *observer.violations, *queue.find_violations()]
         seen.ends, seen.trainings = dict(Counter(queue.ends())), queue.count
         seen.left = [len(node.pids()) for node in cluster.nodes]
-        if seen.untruths:
-            sys.stderr.write(f"{queue.problems[-3:]}\n{cluster.states()}\n{cluster.last_words()}\n")
+        if seen.violations:
+            sys.stderr.write(f"{queue.problems[-3:]}\n{cluster.states()}\n{cluster.log_tails()}\n")
     seen.seconds = round(time.monotonic() - began, 1)
     return seen
 

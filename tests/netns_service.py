@@ -170,10 +170,10 @@ class Service:
         """Return the violated invariants, after the end of everything."""
         ids = [one.task_id for one in self.ordered]
         if len(set(ids)) != len(ids):
-            yield "two orders are one training"
+            yield "two requests made one training"
         known = self._list_all()
         if known != set(ids):
-            yield f"lost: {set(ids) - known}; there twice: {known - set(ids)}"
+            yield f"lost: {set(ids) - known}; duplicates: {known - set(ids)}"
         for one in self.ordered:
             if one.status != "completed":
                 ends = [describe_end(**_pick(each.outcome or {})) for each in attempts_of(self.storage, one.task_id)]
@@ -213,7 +213,7 @@ class Service:
                     return tasks
             except httpx.HTTPError as error:
                 said = repr(error)
-            assert time.monotonic() < end, f"{said}\n{self._cluster.last_words()}"
+            assert time.monotonic() < end, f"{said}\n{self._cluster.log_tails()}"
             self._restart_head()
             time.sleep(0.5)
 

@@ -86,7 +86,7 @@ class Training:
         attempts = list(dict.fromkeys(uid for uid, _, _ in reported))
         order = [attempts.index(uid) for uid, _, _ in reported]
         if order != sorted(order):
-            yield f"{self.name}: an attempt reported a step after its successor had begun"
+            yield f"{self.name}: an attempt reported a step after its successor had started"
         for uid in attempts:
             steps = [step for other, _, step in reported if other == uid]
             if steps != list(range(steps[0], steps[0] + len(steps))):
@@ -173,7 +173,7 @@ class Observer:
     """Observes all processes of all machines continually."""
 
     def __init__(self) -> None:
-        self.untruths: set[str] = set()
+        self.violations: set[str] = set()
         self.looks = 0
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._observe)
@@ -191,11 +191,11 @@ class Observer:
             self.looks += 1
             uids = ranks()
             tasks = [uid.rpartition(".")[0] for uid in uids]
-            self.untruths |= {f"two attempts of {task} live: {uids}" for task in tasks if tasks.count(task) > 1}
+            self.violations |= {f"two attempts of {task} live: {uids}" for task in tasks if tasks.count(task) > 1}
             places = [(place, uid) for uid, found in uids.items() for place in found]
             for place, uid in places:
                 others = {other for at, other in places if at == place} - {uid}
-                self.untruths |= {f"{place} is used by {uid} and {other}" for other in others}
+                self.violations |= {f"{place} is used by {uid} and {other}" for other in others}
 
 
 def ranks() -> dict[str, list[str]]:

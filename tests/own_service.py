@@ -65,10 +65,10 @@ def free_port() -> int:
         return port
 
 
-def wait_for(is_so: Callable[[], bool], problem: Callable[[], str], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], problem: Callable[[], str], seconds: float = 30.0) -> None:
     """Wait until the condition is true; fail with the problem after the timeout."""
     end = time.monotonic() + seconds
-    while not is_so():
+    while not condition():
         assert time.monotonic() < end, problem()
         time.sleep(0.02)
 

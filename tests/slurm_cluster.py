@@ -292,10 +292,10 @@ class SlurmCluster(OwnService):
         except httpx.HTTPError:
             return False
 
-    def _wait(self, is_so: Callable[[], bool], problem: str) -> None:
-        wait_for(is_so, lambda: f"{problem}: {self._last_words()}")
+    def _wait(self, condition: Callable[[], bool], problem: str) -> None:
+        wait_for(condition, lambda: f"{problem}: {self._log_tails()}")
 
-    def _last_words(self) -> str:
+    def _log_tails(self) -> str:
         texts = {path.name: path.read_text(errors="replace")[-1500:] for path in self.directory.glob("*.out")}
         return "\n".join(f"{name}: {text}" for name, text in texts.items())
 

@@ -44,9 +44,9 @@ def test_tus_js_client_pauses_resumes_and_terminates(server: TrainingServer, too
     shutil.copy(HERE / "tus.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     endpoint = f"{server.client.base_url}{UPLOADS}".replace("//api", "/api")
-    told = json.loads(run("node", tmp_path / "tus.mjs", endpoint, server.first_key(), "120000", cwd=tmp_path))
-    assert told["isSame"]
-    found = finished(server, told["url"])
+    result = json.loads(run("node", tmp_path / "tus.mjs", endpoint, server.first_key(), "120000", cwd=tmp_path))
+    assert result["isSame"]
+    found = finished(server, result["url"])
     # All bytes have arrived, but a single text file makes no dataset.
     assert (found["offset"], found["status"], found["problem"]["code"]) == (120_000, "failed", "upload_refused")
-    assert server.client.get(told["gone"][told["gone"].index("/api") :]).status_code == 404
+    assert server.client.get(result["terminated"][result["terminated"].index("/api") :]).status_code == 404

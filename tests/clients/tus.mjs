@@ -32,6 +32,6 @@ function upload(more) {
 
 const paused = await upload({ pausesAt: 100_000 });
 const resumed = await upload({ uploadUrl: paused.url });
-const gone = await upload({ pausesAt: 50_000 });
-await tus.Upload.terminate(gone.url, options);
-console.log(JSON.stringify({ url: resumed.url, gone: gone.url, isSame: paused.url === resumed.url }));
+const terminated = await upload({ pausesAt: 50_000 });
+await tus.Upload.terminate(terminated.url, options);
+console.log(JSON.stringify({ url: resumed.url, terminated: terminated.url, isSame: paused.url === resumed.url }));

@@ -80,5 +80,5 @@ export async function until(look: () => Promise<boolean>): Promise<void> {
     if (await look()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("waited in vain");
+  throw new Error("timeout");
 }

@@ -35,8 +35,8 @@ def read_items(walk: Walk, item_id: str) -> None:
     assert _picture(small) == ("JPEG", (96, 64))
     trained = walk.call("get_item_as_trained", "cats", item_id, model_type="flux", resolution="64")
     assert _picture(trained) == ("PNG", (64, 64))
-    wish = walk.body("CheckDataset", {"model_type": "flux", "resolutions": [64]})
-    checked = walk.call("check_dataset", "cats", body=wish)
+    body = walk.body("CheckDataset", {"model_type": "flux", "resolutions": [64]})
+    checked = walk.call("check_dataset", "cats", body=body)
     assert (checked.items, checked.unexamined, checked.trained_items) == (2, 0, 1)
     with zipfile.ZipFile(io.BytesIO(walk.call("export_dataset", "cats"))) as exported:
         assert {"a.png", "a.txt", "b.png"} <= {name.rpartition("/")[2] for name in exported.namelist()}
@@ -69,8 +69,8 @@ def _edit_items(walk: Walk) -> None:
     assert (excluded.excluded, excluded.items, excluded.trained, excluded.version.excluded) == (1, 2, 1, 1)
     included = walk.call("edit_items", "cats", body=walk.body("EditItems", {"include": [first]}))
     assert (included.included, included.previous) == (1, excluded.version.version)
-    wish = walk.body("SplitDataset", {"items": others, "into": "dogs"})
-    split = walk.call("split_dataset", "cats", body=wish, expected=201, idempotency_key="split")
+    body = walk.body("SplitDataset", {"items": others, "into": "dogs"})
+    split = walk.call("split_dataset", "cats", body=body, expected=201, idempotency_key="split")
     assert (split.moved, split.items, split.is_new, split.into_version.items) == (1, 1, True, 1)
     walk.call("restore_dataset_version", "cats", str(split.previous), expected=201, idempotency_key="whole")
     walk.call("delete_dataset", "dogs")

@@ -22,8 +22,8 @@ def read_models(walk: Walk) -> None:
     walk.call("pause_download", download, expected=409)
     walk.call("resume_download", download, expected=202)
     until(lambda: walk.request("get_download", download)[1].data.status.value == "failed")
-    given_up = walk.call("cancel_download", download, expected=202)
-    assert given_up.status.value == "cancelled"
+    cancelled = walk.call("cancel_download", download, expected=202)
+    assert cancelled.status.value == "cancelled"
     walk.call("resume_download", download, expected=409)
     body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
     assert walk.call("validate_model_file", body=body, expected=404).code == "weights_not_found"

@@ -25,19 +25,19 @@ def upload_by_parts(walk: Walk) -> None:
     _send(walk, upload_id, 50, content[50:])
     until(lambda: walk.call("get_upload", upload_id).status.value == "completed", what="the dataset")
     assert walk.call("get_upload", upload_id).result.paths == ["x.png"]
-    given_up = _begin(walk, 4)
+    cancelled = _begin(walk, 4)
     receiving = walk.models.UploadStatus.RECEIVING
-    assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [given_up]
-    walk.call("remove_upload", given_up, tus_resumable="1.0.0", expected=204)
-    assert walk.request("get_upload", given_up)[0] == 404
+    assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [cancelled]
+    walk.call("remove_upload", cancelled, tus_resumable="1.0.0", expected=204)
+    assert walk.request("get_upload", cancelled)[0] == 404
     walk.call("delete_dataset", "parts")
 
 
 def _begin(walk: Walk, size: int) -> str:
     said = {"upload_length": size, "upload_metadata": encode(dataset="parts", filename="x.png")}
-    begun = walk.call("create_upload", tus_resumable="1.0.0", expected=201, **said)
-    assert (begun.offset, begun.size_bytes) == (0, size)
-    return str(begun.upload_id)
+    created = walk.call("create_upload", tus_resumable="1.0.0", expected=201, **said)
+    assert (created.offset, created.size_bytes) == (0, size)
+    return str(created.upload_id)
 
 
 def _send(walk: Walk, upload_id: str, offset: int, content: bytes) -> None:

@@ -58,7 +58,7 @@ class Walk:
         self.called.add(name)
         if status == 204:
             return None
-        assert parsed is not None, f"{name} does not know the type of its answer"
+        assert parsed is not None, f"{name} returned no parsed body"
         if name in AS_THEY_ARE:
             return parsed if isinstance(parsed, str) else parsed.payload.read()
         return parsed.data if status < 400 else parsed.error

@@ -90,7 +90,7 @@ def serve(directory: Path, redis: str) -> None:
         channels,
         board,
         clock,
-        lambda is_told: outbox.wake() if is_told else None,
+        lambda is_changed: outbox.wake() if is_changed else None,
     )
     for part in (local, carriers, outbox):
         part.start()

@@ -303,13 +303,13 @@ def run(directory: Path, kills: int, seed: int, seconds: float = float("inf")) -
             client.is_ending.set()
             hectic.join(END_SECONDS)
             client.let_end()
-            untruths = find_violations(root, client, killer.struck)
-            untruths += find_lost_output(root, client, killer.orphaned - killer.struck)
+            violations = find_violations(root, client, killer.struck)
+            violations += find_lost_output(root, client, killer.orphaned - killer.struck)
         figures = client.figures + killer.figures
         figures["looks"], figures["seconds"] = witness.looks, int(time.monotonic() - began)
         figures["tasks"] = len(client.known)
         figures["attempts"] = len(witness.mains)
-        return Report(figures, [*client.violations, *witness.violations, *untruths])
+        return Report(figures, [*client.violations, *witness.violations, *violations])
     finally:
         server.end(signal.SIGTERM)
         _end_all(processes)

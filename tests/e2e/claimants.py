@@ -140,8 +140,8 @@ class Claimant:
             self._tally.refused += refused
             self._tally.doubles += doubles or []
             if error is not None:
-                words = f"{type(error).__name__}: {error}"
-                self._tally.errors[words] = self._tally.errors.get(words, 0) + 1
+                message = f"{type(error).__name__}: {error}"
+                self._tally.errors[message] = self._tally.errors.get(message, 0) + 1
 
 
 def new_attempt(task_id: str, gpus: list[int]) -> NewAttempt:

@@ -108,7 +108,7 @@ class Run:
             "optimizer": {"type": "adamw", "lr": 0.0002},
         }
 
-    # -- what a user does ------------------------------------------------------------------------------------------
+    # -- actions of a user ------------------------------------------------------------------------------------------
 
     def _post(self, path: str, body: Mapping[str, Any], expected: int) -> Any:
         answer = self._client.post(f"{BASE}/training{path}", json=body)
@@ -145,7 +145,7 @@ class Run:
     def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until its log contains a text this often."""
         self._until(lambda: self.log.count(text) >= times or self._has_ended(), repr(text))
-        assert self.log.count(text) >= times, f"it ended without {text!r}:\n{self.log[-2000:]}"
+        assert self.log.count(text) >= times, f"the run ended without {text!r}:\n{self.log[-2000:]}"
 
     def wait_for_step(self, step: int) -> None:
         """Wait until the service knows a step."""
@@ -164,7 +164,7 @@ class Run:
     def _until(self, look: Callable[[], Any], what: str) -> Any:
         end = time.monotonic() + PATIENCE
         while not (value := look()):
-            assert time.monotonic() < end, f"waited in vain for {what}; its log ends with:\n{self.log[-3000:]}"
+            assert time.monotonic() < end, f"timeout waiting for {what}; its log ends with:\n{self.log[-3000:]}"
             # Many runs poll the same server at the same time.
             time.sleep(LOOK_SECONDS)
         return value
@@ -172,7 +172,7 @@ class Run:
     def _has_ended(self) -> bool:
         return self.get()["status"] in FINISHED
 
-    # -- what is seen from outside -----------------------------------------------------------------------------------
+    # -- observation from outside -----------------------------------------------------------------------------------
 
     @property
     def log(self) -> str:
@@ -200,8 +200,8 @@ class Run:
     @property
     def orphans(self) -> list[int]:
         """Return the processes that the trap left behind and that are still alive."""
-        told = [int(pid) for pid in re.findall(r"stand-in: left (\d+) behind", self.log)]
-        return [pid for pid in told if _runs(pid, "sleep")]
+        pids = [int(pid) for pid in re.findall(r"stand-in: left (\d+) behind", self.log)]
+        return [pid for pid in pids if _runs(pid, "sleep")]
 
     @property
     def devices(self) -> list[str]:
@@ -236,7 +236,7 @@ class Play:
     """The scenario of a run: its trap, and what is done to it meanwhile. Long ones start first."""
 
     trap: str = ""
-    deed: Callable[[Run], None] = Run.wait
+    action: Callable[[Run], None] = Run.wait
     pace: float = 0.02
     first: bool = False
     partner: str | None = None  #: the run that it waits for
@@ -273,7 +273,7 @@ class Stage:
         play = self._plays[name]
         run = Run(self.server, self._directory / name, play.trap, play.pace, **play.more)
         run.start()
-        self._futures[name] = self._pool.submit(_play, play.deed, run)
+        self._futures[name] = self._pool.submit(_play, play.action, run)
         if play.partner is not None:
             self._begin(play.partner)
 
@@ -287,6 +287,6 @@ class Stage:
         return [self.see(name) for name in self._futures]
 
 
-def _play(deed: Callable[[Run], None], run: Run) -> Run:
-    deed(run)
+def _play(action: Callable[[Run], None], run: Run) -> Run:
+    action(run)
     return run

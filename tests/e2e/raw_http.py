@@ -26,7 +26,7 @@ def read_all(sock: socket.socket) -> bytes:
     try:
         while part := sock.recv(65536):
             parts.append(part)
-            assert time.monotonic() < end, f"it goes on and on: {b''.join(parts)[:200]!r}"
+            assert time.monotonic() < end, f"the answer does not end: {b''.join(parts)[:200]!r}"
     except ConnectionResetError:
         pass
     return b"".join(parts)
@@ -41,7 +41,7 @@ def read_one(sock: socket.socket) -> bytes:
         if separator and length is not None and len(body) >= int(length[1]):
             return answer
         part = sock.recv(65536)
-        assert part, f"it ended in the middle: {answer[:200]!r}"
+        assert part, f"the answer is incomplete: {answer[:200]!r}"
         answer += part
 
 

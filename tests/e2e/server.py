@@ -30,7 +30,7 @@ def until(look: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T
     """Return the first true value of `look`, or fail at the timeout."""
     end = time.monotonic() + timeout
     while not (value := look()):
-        assert time.monotonic() < end, f"waited {timeout} s in vain{what and f' for {what}'}; last: {value!r}"
+        assert time.monotonic() < end, f"timeout of {timeout} s{what and f' waiting for {what}'}; last value: {value!r}"
         time.sleep(0.02)
     return value
 
@@ -106,7 +106,7 @@ class ServerProcess:
 
     def _start_line(self) -> dict[str, Any] | None:
         assert self.process is not None
-        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log_text()}"
+        assert self.process.poll() is None, f"the server exited with {self.process.returncode}:\n{self.log_text()}"
         lines = [line for line in self.log() if line["message"].startswith("listening on ")]
         # A log that continues over a restart has one such line per start.
         return lines[-1] if len(lines) == self._starts else None

@@ -106,16 +106,16 @@ def send(server: ServerProcess, *requests: bytes) -> list[tuple[int, bytes]]:
     """Send requests together on one connection, and return the status and body of each response until it ends."""
     with connect(server) as line:
         line.sendall(b"".join(requests))
-        heard = b""
+        received = b""
         while part := _receive(line):
-            heard += part
+            received += part
     answers = []
-    while heard:
-        head, _, heard = heard.partition(b"\r\n\r\n")
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
         fields = dict(each.lower().split(b": ", 1) for each in head.split(b"\r\n")[1:])
         length = int(fields.get(b"content-length", b"0"))
-        answers.append((int(head.split(b" ")[1]), heard[:length]))
-        heard = heard[length:]
+        answers.append((int(head.split(b" ")[1]), received[:length]))
+        received = received[length:]
     return answers
 
 

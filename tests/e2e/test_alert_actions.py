@@ -35,7 +35,7 @@ def test_training_on_an_overheating_gpu_ends_with_a_checkpoint_and_the_gpu_is_he
 
         until(lambda: len(actions()) == 2, LONG, "both actions to be done")
         assert actions()["stop_with_checkpoint"] == f"stopped; its last checkpoint is {checkpoint['name']}"
-        until(lambda: server.get("/gpu/1")["status"] == "busy", LONG, "nobody to get the GPU")
+        until(lambda: server.get("/gpu/1")["status"] == "busy", LONG, "the GPU to be held")
         assert "rule too_hot" in server.get("/gpu/1")["status_reason"]
-        told = [row["message"] for row in server.get(f"/alerts/{alert['alert_id']}")["history"]]
-        assert any(message.startswith("stop_with_checkpoint done") for message in told)
+        messages = [row["message"] for row in server.get(f"/alerts/{alert['alert_id']}")["history"]]
+        assert any(message.startswith("stop_with_checkpoint done") for message in messages)

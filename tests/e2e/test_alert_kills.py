@@ -135,7 +135,7 @@ def judge(station: Station, receiver: Receiver) -> Counter[str]:
     arrived = received_by(receiver)
     ids = {delivery_id for _, delivery_id, _ in arrived}
     lost = [note.id for note in notes if note.delivery_id != SUPERSEDED and note.delivery_id not in ids]
-    assert lost == [], f"{len(lost)} notifications were never told"
+    assert lost == [], f"{len(lost)} notifications were never delivered"
     assert set(states.values()) == {DeliveryState.DELIVERED}
     assert ids == states.keys()
     messages: dict[str, set[str]] = {}
@@ -147,10 +147,10 @@ def judge(station: Station, receiver: Receiver) -> Counter[str]:
         messages.setdefault(delivery_id, set()).add(json.dumps(about, sort_keys=True))
         for alert in about:
             seen.setdefault((path, alert["alert_id"], alert["kind"], alert["title"]), set()).add(delivery_id)
-    assert all(len(forms) == 1 for forms in messages.values()), "a double must be the same message"
-    assert all(len(several) == 1 for several in seen.values()), "a double must have the same id"
+    assert all(len(forms) == 1 for forms in messages.values()), "a duplicate must have the same content"
+    assert all(len(several) == 1 for several in seen.values()), "a duplicate must have the same id"
     dropped = Counter((note.alert_id, note.channel_id) for note in notes if note.delivery_id == SUPERSEDED)
-    assert set(dropped.values()) <= {2}, "of what was over before it was told, both are left out"
+    assert set(dropped.values()) <= {2}, "an alert that ended before its delivery sends neither message"
     for note in notes:
         assert truth[note.alert_id, note.number] == ("resolved" if note.kind == "resolved" else "firing"), note
     assert Counter(state for state in truth.values()) == {"firing": TARGETS, "resolved": TARGETS}
@@ -161,20 +161,20 @@ def judge(station: Station, receiver: Receiver) -> Counter[str]:
 
 @pytest.mark.timeout(3600)
 def test_every_notification_is_delivered_whatever_is_killed(tmp_path: Path):
-    seed, told = random.randrange(2**32), sys.stdout
-    told.write(f"seed {seed}\n")
+    seed, output = random.randrange(2**32), sys.stdout
+    output.write(f"seed {seed}\n")
     luck = random.Random(seed)
     with OwnRedis(tmp_path) as redis, receiving(status("200 OK")) as receiver:
         redis.start()
         station = Station(tmp_path, redis, receiver)
         try:
             come_and_go(station, luck)
-            told.write(f"{station.waiting()} wait\n")
-            until(lambda: station.waiting() == 0, 4 * LONG, "all to be told")
+            output.write(f"{station.waiting()} wait\n")
+            until(lambda: station.waiting() == 0, 4 * LONG, "all to be delivered")
             found = judge(station, receiver)
         finally:
             for name in ("server", "worker"):
                 station.end(name)
             station.database.close()
-    told.write(f"{dict(found)}\n")
+    output.write(f"{dict(found)}\n")
     assert found["notifications"] > TARGETS

@@ -166,8 +166,8 @@ def test_repeated_message_is_sent_once_and_an_invalid_one_is_harmless(served: tu
         until(lambda: server.delivered() == 1)
         (row,) = (row for _, row in server.outbox_store.page(DeliveryFilter(), 10, 0, None)[0])
         transport = CeleryTransport(server.redis.url)
-        for told in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
-            transport.publish(told)
+        for message in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
+            transport.publish(message)
         server.begin(2)
         until(lambda: server.delivered() == 2 and waiting_in(server.redis) == 0)
     finally:

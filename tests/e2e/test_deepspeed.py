@@ -233,7 +233,7 @@ def test_stop_waits_for_processes_that_handle_sigterm_slowly(run: Run):
     assert run.survivors == []
 
 
-@played("hang_is_told")
+@played("hang_is_reported")
 def test_hang_while_caching_is_reported_and_can_be_stopped(run: Run):
     task = run.get()
     assert any("caching" in message and "seems to hang" in message for message in messages(run))

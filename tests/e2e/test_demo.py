@@ -42,12 +42,12 @@ def test_walk_trains_to_the_end_and_leaves_nothing(tmp_path: Path) -> None:
     folder.mkdir()
     with walking(folder, output) as process:
         assert process.wait(PATIENCE) == 0, output.read_text()
-    told = output.read_text()
-    assert "✗" not in told
-    assert "the loss fell from" in told
-    assert "it is completed" in told
-    assert "$ curl -s -X POST" in told
-    assert "\x1b" not in told
+    text = output.read_text()
+    assert "✗" not in text
+    assert "the loss fell from" in text
+    assert "it is completed" in text
+    assert "$ curl -s -X POST" in text
+    assert "\x1b" not in text
     assert os.listdir(folder) == []
     assert left_in(folder) == []
 

@@ -60,8 +60,8 @@ class Starter:
     def start(self, repository: str, run: int) -> int:
         """Start the program and return its pid."""
         only = RepositoryRequest(repository, None, (), (), {})
-        wish = DownloadRequest(str(self._root), self._hub.address, (only,), (), (), False, 0)
-        (self._work / REQUEST_FILE).write_text(json.dumps(wish.as_json()))
+        request = DownloadRequest(str(self._root), self._hub.address, (only,), (), (), False, 0)
+        (self._work / REQUEST_FILE).write_text(json.dumps(request.as_json()))
         assert self._process.stdin is not None
         self._process.stdin.write(f"{self._work} run_{run}\n")
         self._process.stdin.flush()

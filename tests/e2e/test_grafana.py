@@ -69,8 +69,8 @@ def prometheus(tmp_path: Path) -> Iterator[OwnPrometheus]:
             "critical_wait_seconds": 0,
         }
         assert server.client.post(f"{BASE}/alerts/channels", json=hook).status_code == 201
-        for wishes in trainings():
-            answer = server.client.post(f"{BASE}/training/start", json={"model_type": "toy", **wishes})
+        for fields in trainings():
+            answer = server.client.post(f"{BASE}/training/start", json={"model_type": "toy", **fields})
             assert answer.status_code == 201, answer.text
         found.scrape(server.port)
         prometheus = stack.enter_context(found)
@@ -142,11 +142,11 @@ def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:
     inner = re.fullmatch(r"query_result\((.*)\)", query)
     assert inner is not None, query
     pattern = re.compile(re.sub(r"\(\?<(\w+)>", r"(?P<\1>", variable["regex"].strip("/")))
-    told = []
+    values = []
     for each in prometheus.query(inner[1]):
         # Grafana writes a series, with labels in alphabetical order, before it applies the pattern.
         text = ",".join(f'{name}="{value}"' for name, value in sorted(each["metric"].items()))
         match = pattern.search(text)
         assert match is not None, text
-        told.append(match["value"])
-    return told
+        values.append(match["value"])
+    return values

@@ -51,10 +51,10 @@ def status(server: TrainingServer, key: str, path: str = WHOAMI) -> int:
     return server.client.get(path, headers=bearer(key)).status_code
 
 
-def command(server: TrainingServer, *words: str) -> subprocess.CompletedProcess[str]:
+def command(server: TrainingServer, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command `key` beside a server, with its settings."""
     return subprocess.run(
-        [sys.executable, "-m", "api", "key", *words],
+        [sys.executable, "-m", "api", "key", *arguments],
         cwd=server.directory,
         env=environment({**server.settings, "PYTHONPATH": str(ROOT)}),
         capture_output=True,

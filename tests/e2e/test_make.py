@@ -101,10 +101,10 @@ def test_background_log_is_readable_only_by_its_user(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["{pid}\n", "{pid} {start}\n", "{pid} 1\n", "{pid} {start} 0\n", "0 0\n", "-1 5\n", "", "x y\n"]
+    "content", ["{pid}\n", "{pid} {start}\n", "{pid} 1\n", "{pid} {start} 0\n", "0 0\n", "-1 5\n", "", "x y\n"]
 )
-def test_server_of_another_checkout_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], told: str) -> None:
-    name_in_file(checkout, told.format(pid=other.pid, start=start_of(other.pid)))
+def test_server_of_another_checkout_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], content: str) -> None:
+    name_in_file(checkout, content.format(pid=other.pid, start=start_of(other.pid)))
     assert "Nothing runs" in make(checkout, "status")
     assert "Nothing runs" in make(checkout, "stop")
     assert other.poll() is None

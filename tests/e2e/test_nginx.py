@@ -318,8 +318,8 @@ def test_address_headers_of_a_client_are_not_forwarded(echo: OwnNginx) -> None:
         "Forwarded": "for=203.0.113.9",
     }
     answer = httpx.get(f"{echo.url}/health", headers=claimed, verify=echo.trust, trust_env=False)
-    told = [(name, value) for name, value in answer.json() if "forward" in name or name in ("x-real-ip", "host")]
-    assert sorted(told) == [
+    headers = [(name, value) for name, value in answer.json() if "forward" in name or name in ("x-real-ip", "host")]
+    assert sorted(headers) == [
         ("host", f"{NAME}:{echo.port}"),
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "https"),

@@ -46,7 +46,7 @@ class Planted:
         self.admin_id, self.admin = new_key()
         self.by_place = {
             "the administrator's key": self.admin,
-            "a key that nobody knows": new_key()[1],
+            "an unknown key": new_key()[1],
             "HF_TOKEN": f"hf_{secrets.token_hex(17)}",
             "WANDB_API_KEY": secrets.token_hex(20),
             "a note in TOML": secrets.token_hex(14),
@@ -54,15 +54,15 @@ class Planted:
             "an Idempotency-Key": secrets.token_hex(16),
             "the database's password": secrets.token_hex(18),
         }
-        self.heard = b""
+        self.received = b""
 
     def __getitem__(self, place: str) -> str:
         return self.by_place[place]
 
-    def hear(self, response: httpx.Response) -> None:
+    def record(self, response: httpx.Response) -> None:
         response.read()
         if response.request.url.path not in HANDED_OVER or response.status_code >= 400:
-            self.heard += response.content + str(response.headers).encode()
+            self.received += response.content + str(response.headers).encode()
 
     def found_in(self, content: bytes) -> list[str]:
         """Return the inputs whose secrets occur in this content."""
@@ -104,7 +104,7 @@ def server(database_url: str, planted: Planted, tmp_path: Path) -> Iterator[Trai
     }
     started = TrainingServer(tmp_path / "server", **settings)
     started.client.headers["Authorization"] = f"Bearer {planted.admin}"
-    started.client.event_hooks["response"] = [planted.hear]
+    started.client.event_hooks["response"] = [planted.record]
     with started:
         yield started
 
@@ -129,7 +129,7 @@ def test_planted_secrets_are_found_nowhere(server: TrainingServer, planted: Plan
         assert planted.found_in(_backup_of(server, database_url)) == []
     _crash(server)
 
-    assert planted.found_in(planted.heard) == []
+    assert planted.found_in(planted.received) == []
     assert planted.found_in(server.log_path.read_bytes()) == []
     assert planted.found_in(_content_of(database_url, tmp_path)) == []
     kept = {path: planted.found_in(path.read_bytes()) for path in server.directory.rglob("*") if path.is_file()}
@@ -174,7 +174,7 @@ def _train(server: TrainingServer, planted: Planted) -> str:
 
 def _provoke_errors(server: TrainingServer, planted: Planted) -> None:
     """Cause errors of every kind, each with a secret in the request."""
-    ask, admin, wrong = server.client.request, planted.admin, planted["a key that nobody knows"]
+    ask, admin, wrong = server.client.request, planted.admin, planted["an unknown key"]
     user = planted["the user of an address"]
     start = f"{BASE}/training/start"
     tries: list[tuple[str, str, dict[str, Any]]] = [
@@ -215,7 +215,7 @@ def _send_malformed_requests(server: TrainingServer, planted: Planted) -> None:
     ):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw, suppress(OSError):
             raw.sendall(text.encode())
-            planted.heard += raw.recv(65_536)
+            planted.received += raw.recv(65_536)
 
 
 def _read_everything(server: TrainingServer, planted: Planted, task_id: str) -> None:
@@ -246,7 +246,7 @@ def _listen(server: TrainingServer, path: str, planted: Planted, key: str | None
     headers = {"Authorization": server.client.headers["Authorization"]} if key is not None else {}
     client = httpx.Client(base_url=server.client.base_url, timeout=5, trust_env=False)
     with client, suppress(httpx.TimeoutException), client.stream("GET", path, headers=headers) as stream:
-        planted.heard += next(stream.iter_bytes(), b"")
+        planted.received += next(stream.iter_bytes(), b"")
 
 
 def _command_lines() -> bytes:

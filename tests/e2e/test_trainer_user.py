@@ -275,9 +275,9 @@ def test_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings(h
         link=[str(server.root / "database.sqlite")],
     )
     assert len(done) > 100
-    assert {deed: what for deed, what in done.items() if what not in ("PermissionError", "FileNotFoundError")} == {}
+    assert {action: what for action, what in done.items() if what not in ("PermissionError", "FileNotFoundError")} == {}
     # An invisible file may look missing; a closed database has no journal file.
-    assert {deed for deed, what in done.items() if what == "FileNotFoundError"} <= {
+    assert {action for action, what in done.items() if what == "FileNotFoundError"} <= {
         f"{verb} {server.root}/database.sqlite-{suffix}"
         for verb in ("read", "link")
         for suffix in ("wal", "shm", "journal")

@@ -110,7 +110,7 @@ class Run:
 def until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timeout waiting for {what}"
         time.sleep(0.02)
 
 

@@ -35,9 +35,9 @@ def toy(
         **({} if every is None else {"checkpoint_every_n_steps": every}),
         **(knobs or {}),
     }
-    wish = {"gpu_count": gpus} if isinstance(gpus, int) else {"gpu_ids": gpus}
+    gpu_fields = {"gpu_count": gpus} if isinstance(gpus, int) else {"gpu_ids": gpus}
     config = {"epochs": epochs, "micro_batch_size_per_gpu": 8, "toy": table}
-    return {"model_type": "toy", "config": config, **wish, **request}
+    return {"model_type": "toy", "config": config, **gpu_fields, **request}
 
 
 NASTY = {"spawn_children": 3, "nasty_children": True}

@@ -25,7 +25,7 @@ def find_violations(root: Path, client: "Client", struck: set[str]) -> list[str]
     found = list(_left_behind(root))
     rows = client.tasks()
     if rows.keys() != client.known.keys():
-        found.append(f"tasks that nobody acknowledged: {rows.keys() - client.known.keys()}")
+        found.append(f"unacknowledged tasks: {rows.keys() - client.known.keys()}")
     for task_id in client.known:
         task = client.ask("GET", f"/training/{task_id}").json()["data"]
         events = list(_events(client, task_id))
@@ -47,7 +47,7 @@ def find_lost_output(root: Path, client: "Client", orphaned: set[str]) -> Iterat
             outcome = attempt.outcome or {}
             by_itself = outcome.get("reason") == "supervisor_lost" and outcome.get("stop_rung") in (None, "checkpoint")
             if attempt.number == int(number) and by_itself and not (COMPLETED in attempt.log or QUIT in attempt.log):
-                yield f"{uid} ended with nobody there, and its last words are lost: {attempt.log[-200:]!r}"
+                yield f"{uid} ended unobserved, and its last output is lost: {attempt.log[-200:]!r}"
 
 
 def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
@@ -93,10 +93,10 @@ def check_events(events: list[dict[str, Any]], status: str) -> Iterator[str]:
             was_stopped = True
         elif before == "queued":
             if was_stopped and event["actor"] != "api":
-                yield f"it went on although it was asked to stop: {event}"
+                yield f"it continued although a stop was requested: {event}"
             was_stopped = False
     if before != status:
-        yield f"it is {status}, and its last event says {before}"
+        yield f"it is {status}, but its last event has {before}"
     if [event["id"] for event in events] != sorted({event["id"] for event in events}):
         yield "its events are not in order"
 
@@ -116,30 +116,30 @@ def _task(root: Path, client: "Client", task: dict[str, Any], struck: set[str]) 
     if task["status"] == "failed" and code not in expected | (STRUCK if was_struck else set()):
         yield f"it failed with {task['failure']}"
     if task["status"] == "completed" and not expected & {"completed", "stopped"}:
-        yield "it completed and should have failed"
+        yield "it completed but should have failed"
 
 
 def _status(task: dict[str, Any], attempts: list[AttemptFiles], stops: int) -> Iterator[str]:
     latest = next((a.log for a in attempts if a.number == task["attempt_count"]), "")
     status = task["status"]
     if (status == "completed") != (COMPLETED in latest):
-        yield f"it is {status}, and its log ends with {latest[-200:]!r}"
+        yield f"it is {status}, but its log ends with {latest[-200:]!r}"
     if QUIT in latest and status not in ("stopped", "completed"):
-        yield f"it quit as it was asked to, and is {status}"
+        yield f"it quit as requested, but is {status}"
     if status == "stopped" and not stops:
-        yield "it is stopped, and nobody asked"
+        yield "it is stopped without a request"
     checkpoints = [checkpoint for checkpoint in task["checkpoints"] if checkpoint["is_complete"]]
     if QUIT in latest and not checkpoints:
-        yield "it quit with a checkpoint, and none is complete"
+        yield "it quit with a checkpoint, but none is complete"
     if status == "completed" and not checkpoints:
-        yield "it completed, and no complete checkpoint is there"
+        yield "it completed without a complete checkpoint"
 
 
 def _attempt(attempt: AttemptFiles, task: dict[str, Any]) -> Iterator[str]:
     number, steps = attempt.number, attempt.steps
-    told = next((each for each in task["attempts"] if each["number"] == number), None)
-    if told is None:
-        yield f"attempt {number} has files, and the service does not know it"
+    shown = next((each for each in task["attempts"] if each["number"] == number), None)
+    if shown is None:
+        yield f"attempt {number} has files, but is unknown to the service"
         return
     if attempt.outcome is None:
         yield f"attempt {number} has no exit.json"
@@ -147,13 +147,13 @@ def _attempt(attempt: AttemptFiles, task: dict[str, Any]) -> Iterator[str]:
         yield f"attempt {number} was started {attempt.starts} times"
     if steps and steps != list(range(steps[0], steps[-1] + 1)):
         yield f"attempt {number} has a gap in its steps: {steps}"
-    resumed = re.fullmatch(r"global_step(\d+)", told["resumed_from"] or "")
+    resumed = re.fullmatch(r"global_step(\d+)", shown["resumed_from"] or "")
     first = 1 if resumed is None else int(resumed[1]) + 1
-    if steps and (steps[0], steps[-1]) != (first, told["last_step"]):
-        yield f"attempt {number} went from step {steps[0]} to {steps[-1]}, and {first} to {told['last_step']} was told"
+    if steps and (steps[0], steps[-1]) != (first, shown["last_step"]):
+        yield f"attempt {number} ran steps {steps[0]} to {steps[-1]}; {first} to {shown['last_step']} are reported"
     outcome = attempt.outcome or {}
-    if outcome.get("reason") == "exited" and COMPLETED in attempt.log and told["exit_code"] != 0:
-        yield f"attempt {number} completed with exit code {told['exit_code']}"
+    if outcome.get("reason") == "exited" and COMPLETED in attempt.log and shown["exit_code"] != 0:
+        yield f"attempt {number} completed with exit code {shown['exit_code']}"
 
 
 def _series(task: dict[str, Any], steps: list[int]) -> Iterator[str]:

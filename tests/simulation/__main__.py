@@ -38,7 +38,7 @@ class Played:
 
     seed: int
     started: int
-    told: tuple[str, ...]
+    events: tuple[str, ...]
     digest: str
     problem: str | None  #: the promise that was broken, as text
     seconds: float
@@ -46,7 +46,7 @@ class Played:
     @property
     def last_lines(self) -> str:
         """Return the last events."""
-        return "\n".join(self.told[-LAST_LINES:])
+        return "\n".join(self.events[-LAST_LINES:])
 
 
 def play(scale: Scale, seed: int) -> Played:
@@ -55,9 +55,9 @@ def play(scale: Scale, seed: int) -> Played:
     with undisturbed() as directory:
         hour, reports = Hour(seed, directory, scale), Reports(seed, directory)
         problem = _find_problem(hour, reports)
-    told = (*hour.told, *reports.told)
-    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    return Played(seed, hour.started, told, digest, problem, time.monotonic() - began)
+    events = (*hour.events, *reports.events)
+    digest = hashlib.sha256("\n".join(events).encode()).hexdigest()
+    return Played(seed, hour.started, events, digest, problem, time.monotonic() - began)
 
 
 def _find_problem(*plays: Hour | Reports) -> str | None:
@@ -75,7 +75,7 @@ def _find_problem(*plays: Hour | Reports) -> str | None:
 
 @contextmanager
 def undisturbed() -> Iterator[Path]:
-    """Provide a directory in memory, without logs and the garbage collector, which would scan all objects repeatedly."""
+    """Provide a directory in memory, without logs and without the garbage collector, which would scan all objects."""
     before, had_collector = logging.root.manager.disable, gc.isenabled()
     logging.disable(logging.CRITICAL)
     gc.disable()
@@ -122,9 +122,9 @@ def _again(asked: argparse.Namespace, seed: int) -> str:
 def _print_result(played: Played, is_all: bool, again: str) -> bool:
     """Print the result; return False if a promise was broken."""
     if is_all or played.problem is not None:
-        print("\n".join(played.told) if is_all else played.last_lines)
+        print("\n".join(played.events) if is_all else played.last_lines)
     print(
-        f"seed {played.seed}: {played.started} trainings, {len(played.told)} events, "
+        f"seed {played.seed}: {played.started} trainings, {len(played.events)} events, "
         f"{played.digest[:12]}, {played.seconds:.1f} s",
         flush=True,
     )

@@ -75,7 +75,7 @@ class SimulatedAlerts:
             channels,
             board,
             clock,
-            self._tell,
+            self._wake_outbox,
         )
 
     @property
@@ -93,8 +93,8 @@ class SimulatedAlerts:
     def look(self, *_: object) -> None:
         """Do nothing: only the outbox sends."""
 
-    def _tell(self, is_told: bool) -> None:
-        if is_told:
+    def _wake_outbox(self, is_changed: bool) -> None:
+        if is_changed:
             self._outbox.wake()
 
     def round(self) -> None:

@@ -29,17 +29,17 @@ class Crash(BaseException):
 class Faults:
     """The faults of one server. `rate` is the share of locations at which a fault strikes; 0 means none."""
 
-    def __init__(self, chance: random.Random, stand_still: Callable[[], None] = lambda: None) -> None:
-        """Create faults; `stand_still` lets time pass while all others continue."""
+    def __init__(self, chance: random.Random, pause: Callable[[], None] = lambda: None) -> None:
+        """Create faults; `pause` lets time pass while all others continue."""
         self._chance = chance
-        self._stand_still = stand_still
+        self._pause = pause
         self.rate = 0.0
         self.loses_an_answer = False  #: the next commit succeeds, but its caller gets an error
-        self.stands_still = False  #: pause at the next possible location
-        self.stands_still_at: tuple[str, Callable[[], object]] | None = (
+        self.should_pause = False  #: pause at the next possible location
+        self.pause_at: tuple[str, Callable[[], object]] | None = (
             None  #: pause at this location, once the condition is true
         )
-        self.told: list[str] = []
+        self.struck: list[str] = []
 
     def strike(self, place: str, weight: float = 1.0) -> None:
         """Raise Crash or an error, or return late, at random.
@@ -48,27 +48,27 @@ class Faults:
         """
         if place == "committed" and self.loses_an_answer:
             self.loses_an_answer = False
-            self.told.append("an answer is lost")
+            self.struck.append("an answer is lost")
             raise DatabaseUnavailable
-        if place in _PAUSES and (self.stands_still or self._is_time_to_stand_still(place)):
-            self.stands_still, self.stands_still_at = False, None
-            self.told.append(f"it stands still at {place}")
-            self._stand_still()
+        if place in _PAUSES and (self.should_pause or self._is_time_to_pause(place)):
+            self.should_pause, self.pause_at = False, None
+            self.struck.append(f"it pauses at {place}")
+            self._pause()
         if self.rate == 0.0 or self._chance.random() >= self.rate * weight:
             return
         kind = self._chance.choice(("crash", "error", "pause") if place in _PAUSES else ("crash", "error"))
-        self.told.append(f"{kind} at {place}")
+        self.struck.append(f"{kind} at {place}")
         if kind == "crash":
             raise Crash(place)
         if kind == "pause":
-            self._stand_still()
+            self._pause()
             return
         if place in ("statement", "committed"):
             raise DatabaseUnavailable
         raise OSError(5, "a simulated fault", place)
 
-    def _is_time_to_stand_still(self, place: str) -> bool:
-        wanted = self.stands_still_at
+    def _is_time_to_pause(self, place: str) -> bool:
+        wanted = self.pause_at
         return wanted is not None and wanted[0] == place and bool(wanted[1]())
 
 
@@ -138,4 +138,4 @@ def _check_lead(connection: Connection, lead: Leadership) -> None:
     mine = lead._scope, lead._fence, lead._holder
     query = "SELECT count(*) FROM leadership WHERE scope = ? AND fence = ? AND holder = ?"
     if driver.execute(query, mine).fetchone()[0] == 0:
-        raise Broken(f"{lead._holder} writes for {lead._scope}, which somebody else leads")
+        raise Broken(f"{lead._holder} writes for {lead._scope}, which another server leads")

@@ -37,7 +37,7 @@ BAD_WEATHER = 0.4
 CALM_SECONDS = 120.0
 END_SECONDS = 6 * 3600.0
 
-#: Seconds of silence after which a node counts as lost and its trainings continue elsewhere; an engine's value, or never.
+#: Seconds of silence after which a node counts as lost and its trainings continue elsewhere: an engine, or never.
 LOST_SECONDS = (60.0, float("inf"))
 
 #: Rounds after the last end, in which the GPUs become free.
@@ -70,11 +70,11 @@ class Scale:
 
 
 class Hour:
-    """The events in order. `told` has a line for each, for the analysis of a broken promise."""
+    """The events in order. `events` has a line for each, for the analysis of a broken promise."""
 
     def __init__(self, seed: int, root: Path, scale: Scale | None = None) -> None:
         self._scale = scale or Scale()
-        self.told: list[str] = []
+        self.events: list[str] = []
         self._chance = random.Random(seed)
         self._clock = FakeClock()
         self._began = self._clock.monotonic()
@@ -82,10 +82,12 @@ class Hour:
         self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)
         self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
         self._mailbox = Mailbox(self._world)
-        self._servers = Servers(self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._tell)
-        self._users = Users(self._servers, self._world, self._chance, self._tell)
+        self._servers = Servers(
+            self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._log_event
+        )
+        self._users = Users(self._servers, self._world, self._chance, self._log_event)
         self._servers.meanwhile = self._users.stop_what_starts
-        self._weather = Weather(self._world, self._servers, self._chance, self._tell)
+        self._weather = Weather(self._world, self._servers, self._chance, self._log_event)
 
     @property
     def started(self) -> int:
@@ -114,13 +116,13 @@ class Hour:
         for _ in range(LAST_ROUNDS):
             self._stride(self._chance.uniform(2.0, 10.0))
         check_everything_ended(self._world, self._users.orders, known.tasks, known.held)
-        self._mailbox.check_all_was_told(*servers.alive[0].alerts.known())
+        self._mailbox.check_all_delivered(*servers.alive[0].alerts.known())
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._began
 
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{self._now():9.1f} {what}")
+    def _log_event(self, what: str) -> None:
+        self.events.append(f"{self._now():9.1f} {what}")
 
     def _go_on(self, is_bad: bool = False) -> None:
         """Advance to the next moment at which something may happen, and run the rounds that follow it."""
@@ -138,12 +140,12 @@ class Hour:
         self._servers.go_on()
         self._check()
         for _ in range(self._chance.choice((0, 0, 1))):
-            self._stride(self._chance.uniform(0.2, NEXT_SECONDS), is_telling=False)
+            self._stride(self._chance.uniform(0.2, NEXT_SECONDS), with_alerts=False)
 
-    def _stride(self, seconds: float, is_telling: bool = True) -> None:
+    def _stride(self, seconds: float, with_alerts: bool = True) -> None:
         self._clock.advance(seconds)
         self._world.go_on()
-        self._servers.go_on(is_telling)
+        self._servers.go_on(with_alerts)
         self._check()
 
     def _next_tries(self) -> list[float]:
@@ -165,7 +167,7 @@ class Hour:
         self._servers.begin_all()
         self._servers.set_rate(0.0)
         self._servers.last_fault = self._clock.monotonic()
-        self._tell("calm")
+        self._log_event("calm")
 
     def _check(self) -> None:
         known, orders, now = self._servers.known, self._users.orders, self._clock.monotonic()

@@ -19,13 +19,13 @@ class Orders:
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
 
-    def note_request(self, deed: str, task_id: str) -> None:
+    def note_request(self, action: str, task_id: str) -> None:
         """Record a request, which may have been carried out even if the answer was lost."""
-        if deed == "stop":
+        if action == "stop":
             self.stopped.add(task_id)
-        elif deed == "resume":
+        elif action == "resume":
             self.stopped_at.pop(task_id, None)
-        elif deed == "delete":
+        elif action == "delete":
             self.perhaps_deleted.add(task_id)
 
     def expected(self) -> set[str]:
@@ -36,14 +36,14 @@ def check_nothing_is_lost(orders: Orders, tasks: Mapping[str, KnownTask]) -> Non
     """Check that every acknowledged task exists once, and no deleted one has returned."""
     lost = orders.expected() - tasks.keys()
     if lost:
-        raise Broken(f"{sorted(lost)} was acknowledged and is not there")
+        raise Broken(f"{sorted(lost)} was acknowledged but is missing")
     names = [task.name for task in tasks.values()]
     if len(set(names)) < len(names):
         twice = {name for name in names if names.count(name) > 1}
-        raise Broken(f"{sorted(map(str, twice))} was asked for once, and is there twice")
+        raise Broken(f"{sorted(map(str, twice))} was requested once but exists twice")
     back = orders.deleted & tasks.keys()
     if back:
-        raise Broken(f"{sorted(back)} was deleted and is there again")
+        raise Broken(f"{sorted(back)} was deleted but exists again")
 
 
 def check_nothing_is_free_that_lives(world: World, held: Mapping[str, str]) -> None:
@@ -63,7 +63,7 @@ def check_leases_end_in_order(broken: Sequence[str]) -> None:
 def check_nothing_lives_after_its_end(world: World, open_attempts: Collection[str]) -> None:
     """Check that no process lives after its recorded end, except where its node counts as lost."""
     for run in world.alive():
-        if not run.is_twin and run.uid not in open_attempts:
+        if not run.outlives_its_record and run.uid not in open_attempts:
             raise Broken(f"{run.uid} lives although its attempt has ended")
 
 
@@ -102,7 +102,7 @@ def check_everything_ended(
         runs.setdefault(run.task_id, []).append(run)
     for task in tasks.values():
         if not task.status.is_finished:
-            raise Broken(f"{task.task_id} is {task.status} although all has been well for long: {task.warning}")
+            raise Broken(f"{task.task_id} is {task.status} long after recovery: {task.warning}")
         check_the_end(task, orders, runs.get(task.task_id, ()))
     left = [run.uid for run in world.alive()]
     if left:
@@ -115,10 +115,10 @@ def check_the_end(task: KnownTask, orders: Orders, runs: Sequence[Run]) -> None:
     """Check that the recorded end of a task is the true one."""
     last = runs[-1] if runs else None
     if task.status is TaskStatus.COMPLETED and (last is None or last.step < last.total):
-        raise Broken(f"{task.task_id} is completed, and made {last and last.step} steps")
+        raise Broken(f"{task.task_id} is completed with {last and last.step} steps")
     if task.status is TaskStatus.FAILED and task.cause is None:
         raise Broken(f"{task.task_id} has failed without a cause")
     if task.status is TaskStatus.FAILED and last is not None and last.step >= last.total:
         raise Broken(f"{task.task_id} has failed although its last step was made and saved: {task.cause}")
     if task.status is TaskStatus.STOPPED and not task.has_stop and task.task_id not in orders.stopped:
-        raise Broken(f"{task.task_id} is stopped, and nobody asked for it")
+        raise Broken(f"{task.task_id} is stopped without a request")

@@ -63,7 +63,7 @@ class Machine:
         holders = ReportedHolders(self.name)
         self._gpus = GPUService(FakeSource(0), holders, self.clock)
         self.reporter = Reporter(self.name, place, [self._link], self._gpus, holders, self.clock, LONGEST_REST)
-        self.told_at = float("-inf")
+        self.reported_at = float("-inf")
         self.sweep()
 
     def sweep(self) -> None:
@@ -75,10 +75,10 @@ class Machine:
         gpu = reading(0, identity=who, vitals=used, processes=(), read_at=now, read_monotonic=at)
         self._gpus.publish(snapshot(gpu, sequence=self._sweeps, taken_at=now, taken_monotonic=at))
 
-    def tell_if_due(self) -> None:
+    def report_if_due(self) -> None:
         """Read and report as often as its loop does."""
-        if self.clock.monotonic() - self.told_at >= LONGEST_REST:
-            self.told_at = self.clock.monotonic()
+        if self.clock.monotonic() - self.reported_at >= LONGEST_REST:
+            self.reported_at = self.clock.monotonic()
             self.sweep()
             self.reporter.send_report()
 
@@ -121,7 +121,7 @@ class Late:
 
     at: float
     name: str
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
 
 
 class Network:
@@ -139,15 +139,15 @@ class Network:
 
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         """Send a report, as the reporter does."""
-        told = orjson.loads(report)["report"]
+        content = orjson.loads(report)["report"]
         fate = self._chance.choice(_FATES) if self.is_bad else "well"
         if self.machines[name].is_cut or fate == "lost":
             raise HeadUnreachable("it is lost")
         if fate in ("doubled", "late"):
-            self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, told))
+            self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, content))
         if fate == "late":
             raise HeadUnreachable("it takes too long")
-        receipt = self.deliver(name, told)
+        receipt = self.deliver(name, content)
         if fate == "no answer":
             raise HeadUnreachable("the answer is lost")
         return receipt
@@ -155,15 +155,15 @@ class Network:
     def close(self) -> None:
         """Do nothing."""
 
-    def deliver(self, name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    def deliver(self, name: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
         """Deliver a report to any head."""
         head = self._chance.choice([head for head in self.heads if head is not None] or [None])
         if head is None:
-            raise HeadUnreachable("no head is there")
+            raise HeadUnreachable("no head is alive")
         # Even if the answer is lost, the heads may know the number from now on.
         self.arrived_at[name] = self._now()
         try:
-            receipt = head.nodes.receive(name, told)
+            receipt = head.nodes.receive(name, report)
         except Crash:
             self.heads[self.heads.index(head)] = None
             head.database.close()
@@ -179,16 +179,16 @@ class Network:
         self.late = [late for late in self.late if late.at > self._now()]
         for late in due:
             try:
-                self.deliver(late.name, late.told)
+                self.deliver(late.name, late.report)
             except (HeadUnreachable, HeadRejected):
                 continue
 
 
 class Reports:
-    """The play of a seed. `told` has a line for each event."""
+    """The play of a seed. `events` has a line for each event."""
 
     def __init__(self, seed: int, root: Path, machines: int = 3, heads: int = 2) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
         self._root = root
         self._chance = random.Random(f"reports {seed}")
         self._clock = FakeClock()
@@ -221,8 +221,8 @@ class Reports:
     def _heads(self) -> list[Head]:
         return [head for head in self._network.heads if head is not None]
 
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{self._clock.monotonic():9.1f} {what}")
+    def _log_event(self, what: str) -> None:
+        self.events.append(f"{self._clock.monotonic():9.1f} {what}")
 
     def _go_on(self) -> None:
         seconds = self._chance.uniform(0.1, LONGEST_STEP)
@@ -232,7 +232,7 @@ class Reports:
                 self._begin(number)
         for machine in self._network.machines.values():
             machine.clock.advance(seconds)
-            machine.tell_if_due()
+            machine.report_if_due()
         self._network.deliver_late()
         for head in self._heads():
             self._guard(head, head.round)
@@ -245,7 +245,7 @@ class Reports:
         faults.rate = self._rate
         self._has_tables = True
         self._network.heads[number] = head
-        self._tell(f"head{number} begins")
+        self._log_event(f"head{number} begins")
 
     def _guard(self, head: Head, do: Callable[[], object]) -> bool:
         """Return whether the call succeeded. A crash ends the head."""
@@ -254,9 +254,9 @@ class Reports:
         except Crash:
             self._network.heads[self._network.heads.index(head)] = None
             head.database.close()
-            self._tell("a head crashes")
+            self._log_event("a head crashes")
         except ServiceError as error:
-            self._tell(f"refused: {error.code}")
+            self._log_event(f"refused: {error.code}")
         else:
             return True
         return False
@@ -264,7 +264,7 @@ class Reports:
     def _happen(self) -> None:
         machine = self._chance.choice(list(self._network.machines.values()))
         kind = self._chance.choice(("new", "new", "new", "cut", "heal", "restart", "leave", "clock", "drain", "drain"))
-        self._tell(f"{machine.name}: {kind}")
+        self._log_event(f"{machine.name}: {kind}")
         if kind == "new":
             machine.truth += 1
         elif kind in ("cut", "heal"):
@@ -288,7 +288,7 @@ class Reports:
         nodes = head.nodes
         if self._guard(head, lambda: nodes.drain(name, "repair", "ann") if is_drained else nodes.undrain(name)):
             self._drained[name] = is_drained, self._clock.monotonic()
-            self._tell(f"{name} is {'drained' if is_drained else 'not drained any more'}")
+            self._log_event(f"{name} is {'drained' if is_drained else 'not drained any more'}")
 
     def _check(self, head: Head) -> None:
         now = self._clock.monotonic()
@@ -296,11 +296,11 @@ class Reports:
             number, status = head.number(name), head.status(name)
             if number is not None and status is not NodeStatus.UNKNOWN:
                 if number < head.shown.get(name, 0):
-                    raise Broken(f"{name} was shown with {head.shown[name]}, and is shown with {number} again")
+                    raise Broken(f"{name} was shown with {head.shown[name]}, and is now shown with the older {number}")
                 head.shown[name] = number
-            heard = self._network.arrived_at.get(name, float("-inf"))
-            if status is NodeStatus.UP and now - heard > SILENT_SECONDS + _SLACK:
-                raise Broken(f"{name} is up, and nothing was heard of it for {now - heard:.1f} s")
+            last_report_at = self._network.arrived_at.get(name, float("-inf"))
+            if status is NodeStatus.UP and now - last_report_at > SILENT_SECONDS + _SLACK:
+                raise Broken(f"{name} is up, but its last report is {now - last_report_at:.1f} s old")
             self._check_drain(name, status, now - max(head.began_at, self._drained.get(name, (False, now))[1]))
 
     def _check_drain(self, name: str, status: NodeStatus | None, since: float) -> None:
@@ -312,7 +312,7 @@ class Reports:
             raise Broken(f"{name} is {status}, {since:.0f} s after it was {'' if is_drained else 'un'}drained")
 
     def _calm_down(self) -> None:
-        self._tell("calm")
+        self._log_event("calm")
         self._rate = 0.0
         for head in self._heads():
             head.database._faults.rate = 0.0
@@ -325,4 +325,4 @@ class Reports:
             for head in self._heads():
                 status, number = head.status(machine.name), head.number(machine.name)
                 if status not in (NodeStatus.UP, NodeStatus.DRAINING) or number != machine.truth:
-                    raise Broken(f"all is well, and {machine.name} is {status} with {number}, not {machine.truth}")
+                    raise Broken(f"after recovery {machine.name} is {status} with {number} instead of {machine.truth}")

@@ -139,7 +139,7 @@ class SimulatedServer:
         with self.database.writing_for(self.parts.loop._watching):
             self.parts.loop.run_once()
 
-    def tell(self) -> None:
+    def run_alerts(self) -> None:
         """Run one round of the alert loops. Raise Crash."""
         self.alerts.round()
 

@@ -26,7 +26,7 @@ BEAT_SECONDS = 2.0
 
 
 class Servers:
-    """All heads on one storage. `tell` receives the events."""
+    """All heads on one storage. `log_event` receives the events."""
 
     def __init__(
         self,
@@ -36,17 +36,17 @@ class Servers:
         chance: random.Random,
         fate: Fate,
         mailbox: Mailbox,
-        tell: Callable[[str], None],
+        log_event: Callable[[str], None],
     ) -> None:
         self._root = root
         self._world = world
         self._chance = chance
         self._fate = fate
         self._mailbox = mailbox
-        self._tell = tell
+        self._log_event = log_event
         self._servers: list[SimulatedServer | None] = [None] * count
         self._back_at = [0.0] * count
-        self._still: int | None = None  #: the paused server, while the others continue
+        self._paused: int | None = None  #: the paused server, while the others continue
         self.meanwhile: Callable[[], None] = lambda: None  #: what users do during a pause
         self.known: Known | None = None
         self.last_fault = 0.0  #: monotonic
@@ -66,7 +66,7 @@ class Servers:
     def any(self) -> SimulatedServer | None:
         """Return a random server that is alive and answers."""
         answering = [
-            server for index, server in enumerate(self._servers) if server is not None and index != self._still
+            server for index, server in enumerate(self._servers) if server is not None and index != self._paused
         ]
         return self._chance.choice(answering) if answering else None
 
@@ -75,14 +75,14 @@ class Servers:
         for server in self.alive:
             server.faults.rate = rate
 
-    def go_on(self, is_telling: bool = True) -> None:
+    def go_on(self, with_alerts: bool = True) -> None:
         """Run a round of each server, in any order, and restart those whose time has come."""
         for index in self._chance.sample(range(len(self._servers)), len(self._servers)):
             server = self._servers[index]
             if server is not None:
                 self.ask(server, server.round, "round")
-                if is_telling and self._servers[index] is server:
-                    self.ask(server, server.tell, "telling")
+                if with_alerts and self._servers[index] is server:
+                    self.ask(server, server.run_alerts, "alerts")
             elif self._world.clock.monotonic() >= self._back_at[index]:
                 self._begin(index)
 
@@ -99,7 +99,7 @@ class Servers:
 
     def _begin(self, index: int) -> None:
         name, is_new = f"server{index}", self.known is None
-        faults = Faults(self._chance, lambda: self._stand_still(index))
+        faults = Faults(self._chance, lambda: self._pause(index))
         server = SimulatedServer(name, self._root, self._world, faults, self._fate, self._mailbox, is_new)
         if self.known is None:
             open_channel(server.database, self._root)
@@ -107,13 +107,13 @@ class Servers:
         self._servers[index] = server
         # It leads once it has seen for a while that no other server does.
         self.last_fault = self._world.clock.monotonic()
-        self._tell(f"{name} begins")
+        self._log_event(f"{name} begins")
 
-    def _stand_still(self, index: int) -> None:
+    def _pause(self, index: int) -> None:
         """Let time pass for one server in the middle of its work, while the others continue."""
-        if self._still is not None:
+        if self._paused is not None:
             return
-        self._still = index
+        self._paused = index
         try:
             # Another process does not share the context variables of the paused one.
             Context().run(self.meanwhile)
@@ -125,23 +125,23 @@ class Servers:
                     if other is not None:
                         Context().run(self.ask, other, other.round, "round")
         finally:
-            self._still = None
+            self._paused = None
 
     def ask(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
         """Return the answer, or None if there was none. A crash ends the server."""
         try:
             return what()
         except Crash as crash:
-            self._tell(f"{server.name} crashes in {name} at {crash}")
+            self._log_event(f"{server.name} crashes in {name} at {crash}")
             self.kill(server)
         except (DatabaseUnavailable, InsufficientGPUs, OSError) as error:
             # A newly started head may not have read its GPUs yet, and then refuses requests for them.
-            self._tell(f"{server.name} fails in {name}: {type(error).__name__}")
+            self._log_event(f"{server.name} fails in {name}: {type(error).__name__}")
         finally:
-            if server.faults.told:
+            if server.faults.struck:
                 self.last_fault = self._world.clock.monotonic()
-                self._tell(f"{server.name}: {server.faults.told}")
-                server.faults.told.clear()
+                self._log_event(f"{server.name}: {server.faults.struck}")
+                server.faults.struck.clear()
         return None
 
     def kill(self, server: SimulatedServer) -> None:

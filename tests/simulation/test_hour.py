@@ -77,9 +77,9 @@ def test_error_of_the_play_is_reported_with_its_seed(monkeypatch: pytest.MonkeyP
 
 
 def test_same_seed_is_the_same_hour_in_every_process() -> None:
-    told = [_events_of_seed_3(hash_seed) for hash_seed in ("1", "2")]
-    assert told[0] == told[1]
-    assert "server0 begins" in told[0]
+    outputs = [_events_of_seed_3(hash_seed) for hash_seed in ("1", "2")]
+    assert outputs[0] == outputs[1]
+    assert "server0 begins" in outputs[0]
 
 
 def _events_of_seed_3(hash_seed: str) -> str:

@@ -24,12 +24,12 @@ LOST_ANSWERS = 0.1
 class Users:
     """The acknowledged requests of the users are recorded in `orders`."""
 
-    def __init__(self, servers: Servers, world: World, chance: random.Random, tell: Callable[[str], None]) -> None:
+    def __init__(self, servers: Servers, world: World, chance: random.Random, log_event: Callable[[str], None]) -> None:
         self.orders = Orders()
         self._servers = servers
         self._world = world
         self._chance = chance
-        self._tell = tell
+        self._log_event = log_event
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
@@ -44,12 +44,12 @@ class Users:
             config={"epochs": self._chance.randint(1, 5)},
         )
         for _ in range(2):
-            task_id = self._ask_to_start(request, key)
+            task_id = self._request_start(request, key)
             if task_id is not None:
                 self._note_start(key, task_id)
                 return
 
-    def _ask_to_start(self, request: TrainingRequest, key: str) -> str | None:
+    def _request_start(self, request: TrainingRequest, key: str) -> str | None:
         server = self._servers.any()
         if server is None:
             return None
@@ -59,8 +59,8 @@ class Users:
     def _note_start(self, key: str, task_id: str) -> None:
         self.orders.started.add(task_id)
         if self.orders.keys.setdefault(key, task_id) != task_id:
-            raise Broken(f"{key} was answered with {task_id} and with {self.orders.keys[key]}")
-        self._tell(f"started {task_id}")
+            raise Broken(f"{key} was answered with both {task_id} and {self.orders.keys[key]}")
+        self._log_event(f"started {task_id}")
 
     def stop(self) -> None:
         """Request a stop, which may be carried out even if the answer is lost."""
@@ -81,7 +81,7 @@ class Users:
         task_id = self._chance.choice(starting)
         self.orders.note_request("stop", task_id)
         self._servers.ask(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
-        self._tell(f"stop {task_id} while it starts")
+        self._log_event(f"stop {task_id} while it starts")
 
     def resume(self) -> None:
         """Resume a training that was stopped or has failed."""
@@ -98,7 +98,7 @@ class Users:
             self.orders.deleted.add(task_id)
 
     def _change(
-        self, wanted: Collection[TaskStatus], deed: str, do: Callable[[SimulatedServer, str], object]
+        self, wanted: Collection[TaskStatus], action: str, do: Callable[[SimulatedServer, str], object]
     ) -> str | None:
         """Return the changed task, if the change was acknowledged."""
         server, known = self._servers.any(), self._servers.known
@@ -109,9 +109,9 @@ class Users:
         if not found:
             return None
         task_id = self._chance.choice(found)
-        self.orders.note_request(deed, task_id)
-        answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), deed)
-        self._tell(f"{deed} {task_id}: {answer or 'no answer'}")
+        self.orders.note_request(action, task_id)
+        answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), action)
+        self._log_event(f"{action} {task_id}: {answer or 'no answer'}")
         return task_id if answer == "done" else None
 
 

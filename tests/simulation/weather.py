@@ -42,17 +42,17 @@ _OF_STARTS = ("observe", "committed", "submit")
 class Weather:
     """Causes one failure at a time, and reports each."""
 
-    def __init__(self, world: World, servers: Servers, chance: random.Random, tell: Callable[[str], None]) -> None:
+    def __init__(self, world: World, servers: Servers, chance: random.Random, log_event: Callable[[str], None]) -> None:
         self._world = world
         self._servers = servers
         self._chance = chance
-        self._tell = tell
+        self._log_event = log_event
 
     def strike(self) -> None:
         """Cause one failure."""
         kind = self._chance.choice(_KINDS)
         self._servers.last_fault = self._world.clock.monotonic()
-        self._tell(f"weather: {kind}")
+        self._log_event(f"weather: {kind}")
         if kind in ("dies", "cut"):
             self._leave(1, is_dead=kind == "dies")
         elif kind == "rack":
@@ -60,23 +60,23 @@ class Weather:
         elif kind == "clock":
             self._world.clock.jump(self._chance.uniform(-JUMP_SECONDS, JUMP_SECONDS))
         elif kind in ("still", "starting"):
-            self._stand_still(is_starting=kind == "starting")
+            self._pause(is_starting=kind == "starting")
         elif kind in ("server", "heads"):
             for server in self._servers.alive[: 1 if kind == "server" else None]:
                 self._servers.kill(server)
         else:
             self._strike_run(kind)
 
-    def _stand_still(self, is_starting: bool) -> None:
+    def _pause(self, is_starting: bool) -> None:
         """Pause the leading head: anywhere, or in the middle of a start.
 
         The others find that there is no leader, and continue. The paused head wakes up in the middle of its work.
         """
         for server in (server for server in self._servers.alive if server.leads):
             if is_starting and self._servers.known is not None:
-                server.faults.stands_still_at = self._chance.choice(_OF_STARTS), self._servers.known.starting
+                server.faults.pause_at = self._chance.choice(_OF_STARTS), self._servers.known.starting
             else:
-                server.faults.stands_still = True
+                server.faults.should_pause = True
 
     def _leave(self, count: int, is_dead: bool) -> None:
         now = self._world.clock.monotonic()
@@ -89,8 +89,8 @@ class Weather:
             self._world.changes += 1
             if is_dead:
                 self._world.restart(node)
-            self._world.end_deserted(node)
-            self._tell(f"weather: {node.name} is {'dead' if node.is_dead else 'cut off'}")
+            self._world.end_unsupervised(node)
+            self._log_event(f"weather: {node.name} is {'dead' if node.is_dead else 'cut off'}")
 
     def next_moment(self) -> float:
         """Return when the next node is back, or infinity if all are present."""
@@ -104,16 +104,16 @@ class Weather:
                 node.come_back(now)
                 self._world.changes += 1
                 self._servers.last_fault = now
-                self._tell(f"weather: {node.name} is back")
+                self._log_event(f"weather: {node.name} is back")
 
     def _strike_run(self, kind: str) -> None:
         runs = sorted((run for run in self._world.alive() if run.node.is_seen), key=lambda run: run.uid)
         if not runs:
             return
         run = self._chance.choice(runs)
-        self._tell(f"weather: {run.uid}")
+        self._log_event(f"weather: {run.uid}")
         if kind in ("supervisor", "both"):
-            self._world.desert(run)
+            self._world.lose_supervisor(run)
         if kind in ("trainer", "both") and run.is_alive:
             self._world.end(run, None, 9)
         if kind == "hidden":

@@ -58,7 +58,7 @@ class Run:
         return self.supervisor is not None
 
     @property
-    def is_twin(self) -> bool:
+    def outlives_its_record(self) -> bool:
         """Whether it lives although its end is recorded, because its node was unreachable."""
         return self.is_alive and self.outcome is not None
 
@@ -87,7 +87,7 @@ class Run:
         return ProcessIdentity(self.pid, 1.0)
 
     def unseen_for(self, now: float) -> float | None:
-        """Return the seconds for which no head could observe it, as its node is dead, cut off or hidden; None if observable."""
+        """Return the seconds for which no head could observe it (node dead, cut off or hidden), or None."""
         if self.node.unseen_since is not None:
             return now - self.node.unseen_since
         if self.hidden_since is not None and now < self.hidden_until:
@@ -125,11 +125,11 @@ class World:
             shared = set(other.submission.gpu_uuids) & set(submission.gpu_uuids)
             if shared:
                 raise Broken(f"{submission.ref.uid} is started on {sorted(shared)}, where {other.uid} lives")
-            if other.output == submission.output_dir and not other.is_twin:
+            if other.output == submission.output_dir and not other.outlives_its_record:
                 raise Broken(f"{submission.ref.uid} is started while {other.uid} of the same task lives")
         nodes = {self.node_of[uuid].name: self.node_of[uuid] for uuid in submission.gpu_uuids}
         if len(nodes) != 1:
-            raise Broken(f"{submission.ref.uid} is started on {sorted(nodes)} at once")
+            raise Broken(f"{submission.ref.uid} is started on several nodes: {sorted(nodes)}")
         run = Run(submission, *nodes.values(), self.clock.monotonic(), 0, total, next(self._pids), fails_at)
         run.first_step = run.step = self._resumed_step(run)
         self.supervise(run)
@@ -142,7 +142,7 @@ class World:
         saved = sorted(run.output.glob("*/global_step*/state.json"))
         if "--resume_from_checkpoint" not in argv:
             if saved:
-                raise Broken(f"{run.uid} begins anew, although {saved[-1].parent.name} was saved")
+                raise Broken(f"{run.uid} starts from the beginning although {saved[-1].parent.name} was saved")
             return 0
         latest = (Path(argv[argv.index("--resume_from_checkpoint") + 1]) / "latest").read_text()
         return int(latest.removeprefix("global_step"))
@@ -151,13 +151,13 @@ class World:
         """Give a process a new supervisor."""
         run.supervisor = Supervisor(run.submission.ref.directory)
 
-    def desert(self, run: Run) -> None:
+    def lose_supervisor(self, run: Run) -> None:
         """End the supervisor of a process; the trainer continues unless an engine considers it lost."""
         if run.supervisor is not None:
             run.supervisor.let_go()
         run.supervisor = None
-        if run.is_twin:
-            self._bury(run)
+        if run.outlives_its_record:
+            self._mark_ended(run)
 
     def go_on(self) -> None:
         """Let every process do its work up to now; one without storage pauses."""
@@ -169,7 +169,7 @@ class World:
                 continue
             if run.supervisor is not None and run.supervisor.is_superseded():
                 # It kills its trainer, and writes nothing.
-                self._bury(run)
+                self._mark_ended(run)
                 continue
             if run.supervisor is not None:
                 run.supervisor.take_lock()
@@ -180,14 +180,14 @@ class World:
         return min((self._ends_at(run) for run in self._alive.values()), default=float("inf"))
 
     def _ends_at(self, run: Run) -> float:
-        asked = self._asked_to_end(run)
+        asked = self._stop_deadline(run)
         last = run.total if run.fails_at is None else min(run.total, run.fails_at)
         by_itself = run.began + LOADING_SECONDS + (last - run.first_step) * self._step_seconds
         return by_itself if asked is None else min(asked, by_itself)
 
     def _go_on(self, run: Run, now: float) -> None:
         until = now
-        ends = self._asked_to_end(run)
+        ends = self._stop_deadline(run)
         if ends is not None:
             until = min(now, ends)
         done = run.first_step + int(max(0.0, until - run.began - LOADING_SECONDS) / self._step_seconds)
@@ -195,12 +195,12 @@ class World:
         self._save_up_to(run, goal)
         self._print(run)
         if run.step >= run.total:
-            self._say(run, COMPLETED)
+            self._print_phrase(run, COMPLETED)
             self.end(run, exit_code=0)
         elif run.fails_at is not None and run.step >= run.fails_at:
             self.end(run, exit_code=1)
         elif ends is not None and now >= ends:
-            self._obey(run)
+            self._carry_out_stop(run)
 
     def _save_up_to(self, run: Run, goal: int) -> None:
         """Perform the steps up to this one; only the last checkpoint is still there."""
@@ -210,24 +210,24 @@ class World:
             self.save(run)
         run.step = max(run.step, goal)
 
-    def _asked_to_end(self, run: Run) -> float | None:
+    def _stop_deadline(self, run: Run) -> float | None:
         if run.order is None:
             return None
         patience = SAVING_SECONDS if run.order.signal_file is not None else 0.5
         return run.ordered_at + patience
 
-    def _obey(self, run: Run) -> None:
+    def _carry_out_stop(self, run: Run) -> None:
         if run.order is not None and run.order.signal_file is not None and run.step > run.first_step:
             self.save(run)
-            self._say(run, STOPPED)
+            self._print_phrase(run, STOPPED)
             self.end(run, exit_code=0, rung=StopRung.CHECKPOINT)
         else:
             self.end(run, exit_code=None, signal=15, rung=StopRung.TERMINATE)
 
     def save(self, run: Run) -> None:
         """Write a checkpoint. Raise Broken if the directory may belong to another process."""
-        if run.is_twin:
-            raise Broken(f"{run.uid} saves although it was taken for lost, and its task may run elsewhere")
+        if run.outlives_its_record:
+            raise Broken(f"{run.uid} saves although it counts as lost and its task may run elsewhere")
         checkpoint = run.run_dir / f"global_step{run.step}"
         if checkpoint.is_dir():
             shutil.rmtree(checkpoint)
@@ -242,14 +242,14 @@ class World:
             line = f"steps: {step} loss: 0.5 iter time (s): {self._step_seconds} samples/sec: 64.0\n"
             self.log(run.submission.ref.log_directory).add(line.encode(), self.clock.now().timestamp())
 
-    def _say(self, run: Run, phrase: str) -> None:
+    def _print_phrase(self, run: Run, phrase: str) -> None:
         run.phrases.add(phrase)
         self.log(run.submission.ref.log_directory).add(f"{phrase}\n".encode(), self.clock.now().timestamp())
 
     def end(self, run: Run, exit_code: int | None, signal: int | None = None, rung: StopRung | None = None) -> None:
         """End a process; its supervisor, if it has one, records how."""
         was_supervised = run.is_supervised
-        self._bury(run)
+        self._mark_ended(run)
         if was_supervised:
             run.outcome = self._record(run, "exited", exit_code, signal, rung)
 
@@ -265,18 +265,18 @@ class World:
         """End every process of a node, whose next observation shows a restart."""
         for run in self.alive():
             if run.node is node:
-                self._bury(run)
+                self._mark_ended(run)
                 run.outcome = run.outcome or self._record(run, "machine_restarted", None, None, None)
 
-    def end_deserted(self, node: Node) -> None:
+    def end_unsupervised(self, node: Node) -> None:
         """End the processes without a supervisor on an unreachable node, as the engine's own daemon does."""
         for run in self.alive():
             if run.node is node and run.supervisor is None:
-                self._bury(run)
+                self._mark_ended(run)
 
-    def _bury(self, run: Run) -> None:
+    def _mark_ended(self, run: Run) -> None:
         run.is_alive = False
-        self.desert(run)
+        self.lose_supervisor(run)
         del self._alive[run.uid]
         self.changes += 1
 

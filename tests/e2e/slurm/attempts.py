@@ -55,9 +55,9 @@ class Run:
     def look(self) -> Observation:
         return self.executor.observe([self.ref])[self.ref.uid]
 
-    def wait(self, is_so: Callable[[Observation], bool], seconds: float = 30.0) -> Observation:
+    def wait(self, condition: Callable[[Observation], bool], seconds: float = 30.0) -> Observation:
         end = time.monotonic() + seconds
-        while not is_so(seen := self.look()):
+        while not condition(seen := self.look()):
             assert time.monotonic() < end, f"{seen}\n{self.log()[-2000:]}\n{self.own_log()[-2000:]}"
             time.sleep(0.05)
         return seen

@@ -50,8 +50,8 @@ def plays(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[str,
         yield {name: pool.submit(play, PLAYS[name]) for name in asked}
 
 
-def play(words: tuple[str, ...]) -> dict[str, Any]:
-    command = in_a_network_of_its_own(["-m", "tests.netns_play", *words])
+def play(arguments: tuple[str, ...]) -> dict[str, Any]:
+    command = in_a_network_of_its_own(["-m", "tests.netns_play", *arguments])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=7000, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     seen: dict[str, Any] = json.loads(done.stdout)
@@ -62,7 +62,7 @@ def play(words: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PLAYS)
 def test_trainings_end_once_and_in_order(name: str, plays: dict[str, Future[dict[str, Any]]]) -> None:
     seen = plays[name].result()
-    assert seen["untruths"] == [], seen
+    assert seen["violations"] == [], seen
     assert seen["is_done"], seen["said"]
     assert seen["struck"] == len(seen["faults"])
     assert seen["trainings"] >= 4

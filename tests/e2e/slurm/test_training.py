@@ -117,11 +117,11 @@ def test_training_uses_the_gpus_that_slurm_allocated(server: TrainingServer, clu
 
 
 @pytest.mark.parametrize(
-    ("wishes", "pointer"),
+    ("options", "pointer"),
     [({"partition": "nowhere"}, "/slurm/partition"), ({"constraint": "golden"}, "/slurm/constraint")],
 )
-def test_impossible_slurm_options_are_reported(server: TrainingServer, wishes: dict[str, str], pointer: str) -> None:
-    error = server.post("/training/start", 422, json={**TOY, "slurm": wishes})
+def test_impossible_slurm_options_are_reported(server: TrainingServer, options: dict[str, str], pointer: str) -> None:
+    error = server.post("/training/start", 422, json={**TOY, "slurm": options})
     assert [found["pointer"] for found in error["errors"]] == [pointer]
 
 

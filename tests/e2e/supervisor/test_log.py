@@ -216,7 +216,7 @@ def test_full_disk_takes_more_than_a_day_of_output_and_the_loss_is_reported(smal
         lines = attempt.log().splitlines()
         assert lines[0] == b"first line"
         assert lines[-1] == b"last line"
-        told = re.findall(rb"^\[(\d+) bytes of output were lost: the disk was full\]$", attempt.log(), re.MULTILINE)
-        assert sum(map(int, told)) == outcome.log_lost_bytes
+        reported = re.findall(rb"^\[(\d+) bytes of output were lost: the disk was full\]$", attempt.log(), re.MULTILINE)
+        assert sum(map(int, reported)) == outcome.log_lost_bytes
     finally:
         attempts.clean_up()
