@@ -71,9 +71,9 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def until(look: Callable[[], object], seconds: float, what: str) -> None:
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
-    while not look():
+    while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
 

@@ -26,7 +26,7 @@ END_SECONDS = 150.0
 
 
 @dataclass
-class Seen:
+class Observations:
     """The observations of a play."""
 
     seed: int
@@ -188,11 +188,11 @@ class QueueFaults(Faults):
         self.kinds |= {"head": queue.restart}
 
 
-def play(directory: Path, options: argparse.Namespace) -> Seen:
+def play(directory: Path, options: argparse.Namespace) -> Observations:
     """Play the seed, and return the observations."""
     began, dice = time.monotonic(), random.Random(options.seed)
     cluster = MachinesWithSlurm(directory)
-    seen = Seen(options.seed)
+    seen = Observations(options.seed)
     with ExitStack() as stack:
         stack.callback(cluster.end)
         cluster.start()
@@ -212,11 +212,11 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
         kinds = [[options.fault]] if options.fault else draw(options.seed, options.pairs, sorted(faults.kinds))
         seen.faults = ["+".join(pair) for pair in kinds]
         with Observer() as observer:
-            queue.keep(options.trainings)
+            queue.top_up(options.trainings)
             storm = threading.Thread(target=strike_all, args=(faults, kinds, dice, seen))
             storm.start()
             while storm.is_alive():
-                queue.keep(options.trainings)
+                queue.top_up(options.trainings)
                 queue.turn()
                 time.sleep(0.3)
             seen.is_done = run_until_done(queue, END_SECONDS)
@@ -231,7 +231,7 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
     return seen
 
 
-def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen: Seen) -> None:
+def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen: Observations) -> None:
     """Inject faults one after the other, with time for progress between them."""
     try:
         for at_once in kinds:

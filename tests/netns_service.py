@@ -112,7 +112,7 @@ class Service:
     def is_done(self) -> bool:
         return all(one.is_over for one in self.ordered)
 
-    def keep(self, count: int) -> None:
+    def top_up(self, count: int) -> None:
         """Start trainings until this many have not ended."""
         for _ in range(count - sum(not one.is_over for one in self.ordered)):
             number = next(self._numbers)

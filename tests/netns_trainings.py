@@ -115,7 +115,7 @@ class Queue:
         """Return why attempts ended before their training was done."""
         return [end for training in self.trainings for end in training.ends]
 
-    def keep(self, count: int) -> None:
+    def top_up(self, count: int) -> None:
         """Add trainings until this many have not ended."""
         for _ in range(count - sum(not training.is_over for training in self.trainings)):
             number = len(self.trainings)

@@ -102,7 +102,7 @@ class Client:
         self._rounds = itertools.count()
         self.is_ending = threading.Event()
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Return the answer, however often the server is killed during the request."""
         give_up = time.monotonic() + END_SECONDS
         while True:
@@ -118,7 +118,7 @@ class Client:
             time.sleep(0.1)
 
     def tasks(self) -> dict[str, dict[str, Any]]:
-        rows = self.ask("GET", "/training/list", params={"limit": "500"}).json()["data"]["tasks"]
+        rows = self.request("GET", "/training/list", params={"limit": "500"}).json()["data"]["tasks"]
         return {row["task_id"]: row for row in rows}
 
     def run(self) -> None:
@@ -147,7 +147,7 @@ class Client:
 
     def start(self, kind: str, key: str | None = None) -> None:
         key = key or uuid.uuid4().hex
-        answer = self.ask("POST", "/training/start", json=KINDS[kind].body, headers={"Idempotency-Key": key})
+        answer = self.request("POST", "/training/start", json=KINDS[kind].body, headers={"Idempotency-Key": key})
         if answer.status_code != 201:
             self.violations.append(f"{kind} cannot be started: {answer.text}")
             return
@@ -160,7 +160,7 @@ class Client:
 
     def stop(self, task_id: str, force: bool | None = None) -> None:
         force = self.random.random() < 0.3 if force is None else force
-        answer = self.ask("POST", f"/training/{task_id}/stop", json={"force": force})
+        answer = self.request("POST", f"/training/{task_id}/stop", json={"force": force})
         if answer.status_code in (200, 202):
             self.known[task_id].stops += 1
             self.figures["stops"] += 1
@@ -168,7 +168,7 @@ class Client:
             self.violations.append(f"{task_id} cannot be stopped: {answer.text}")
 
     def resume(self, task_id: str) -> None:
-        answer = self.ask("POST", f"/training/resume/{task_id}")
+        answer = self.request("POST", f"/training/resume/{task_id}")
         if answer.status_code in (200, 202):
             self.known[task_id].resumes += 1
             self.figures["resumes"] += 1

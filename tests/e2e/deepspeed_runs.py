@@ -161,9 +161,9 @@ class Run:
         port: int = self._until(lambda: [one["master_port"] for one in self.get()["attempts"]], "a port")[0]
         return port
 
-    def _until(self, look: Callable[[], Any], what: str) -> Any:
+    def _until(self, condition: Callable[[], Any], what: str) -> Any:
         end = time.monotonic() + PATIENCE
-        while not (value := look()):
+        while not (value := condition()):
             assert time.monotonic() < end, f"timeout waiting for {what}; its log ends with:\n{self.log[-3000:]}"
             # Many runs poll the same server at the same time.
             time.sleep(LOOK_SECONDS)

@@ -52,7 +52,7 @@ def parse(answer: bytes) -> tuple[int, dict[str, Any]]:
     return int(head[9:12]), orjson.loads(body)
 
 
-def ask(server: ServerProcess, sent: bytes) -> tuple[int, dict[str, Any]]:
+def exchange(server: ServerProcess, sent: bytes) -> tuple[int, dict[str, Any]]:
     with dial(server, sent) as sock:
         return parse(read_all(sock))
 

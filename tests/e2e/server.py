@@ -26,10 +26,10 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
-    """Return the first true value of `look`, or fail at the timeout."""
+def until(condition: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
+    """Return the first true value of `condition`, or fail at the timeout."""
     end = time.monotonic() + timeout
-    while not (value := look()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"timeout of {timeout} s{what and f' waiting for {what}'}; last value: {value!r}"
         time.sleep(0.02)
     return value

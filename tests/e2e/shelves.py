@@ -26,7 +26,7 @@ class Shelf:
     def close(self) -> None:
         self._database.close()
 
-    def keep(self, path: str, content: bytes, caption: str | None) -> ManifestItem:
+    def store(self, path: str, content: bytes, caption: str | None) -> ManifestItem:
         """Store this content and return its item."""
         with self._parts.blobs.begin() as writer:
             writer.write(content)
@@ -48,7 +48,7 @@ def png(seed: int, size: tuple[int, int] = (96, 64)) -> bytes:
 
 def many(shelf: Shelf, count: int, captions: Mapping[int, str | None]) -> list[ManifestItem]:
     """Return `count` named items of one picture, with the captions in `captions`."""
-    first = shelf.keep("0.png", png(0), None)
+    first = shelf.store("0.png", png(0), None)
     return [
         replace(first, path=f"{index:05}.png", caption=captions.get(index, f"a cat, number {index}"))
         for index in range(count)

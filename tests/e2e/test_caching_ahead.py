@@ -20,7 +20,7 @@ DATASET = {"directories": [{"dataset": "cats"}]}
 def server(tmp_path: Path) -> Iterator[TrainingServer]:
     with TrainingServer(tmp_path) as started:
         shelf = Shelf(started.root)
-        shelf.put("cats", [shelf.keep(name, content, "a cat") for name, content in PICTURES.items()])
+        shelf.put("cats", [shelf.store(name, content, "a cat") for name, content in PICTURES.items()])
         shelf.close()
         yield started
 

@@ -37,7 +37,7 @@ RECOVERY_SECONDS = 15.0
 
 
 @dataclass
-class Seen:
+class Observations:
     """The observations of clients while the database was away, and afterwards."""
 
     reads: list[httpx.Response] = field(default_factory=list)
@@ -56,7 +56,7 @@ WAYS = ("stopped postgresql", "locked postgresql", "locked sqlite")
 
 
 @pytest.fixture(scope="module")
-def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Seen]]]:
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Observations]]]:
     """Play each way separately, but all at the same time, as most of it is waiting."""
     all_serve = threading.Barrier(len(WAYS), timeout=LONG)
     with ThreadPoolExecutor(len(WAYS)) as pool:
@@ -64,11 +64,11 @@ def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future
 
 
 @pytest.fixture(params=WAYS)
-def seen(request: pytest.FixtureRequest, plays: dict[str, Future[Seen]]) -> Seen:
+def seen(request: pytest.FixtureRequest, plays: dict[str, Future[Observations]]) -> Observations:
     return plays[request.param].result()
 
 
-def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Seen:
+def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Observations:
     what, _, backend = way.partition(" ")
     settings = {"GPU_MONITOR_INTERVAL": "1", "GPU_STATUS_CHECK_TIMEOUT": "4"}
     with ExitStack() as stack:
@@ -123,8 +123,8 @@ def locked_sqlite(file: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def play(behind: Site, away: Away, seconds: float) -> Seen:
-    seen = Seen()
+def play(behind: Site, away: Away, seconds: float) -> Observations:
+    seen = Observations()
     first = behind.servers[0]
     task_id = first.start_task(toy(100_000, step_seconds=0.1))
     first.await_step(task_id, 3)
@@ -151,7 +151,7 @@ def play(behind: Site, away: Away, seconds: float) -> Seen:
     return seen
 
 
-def change(behind: Site, seen: Seen) -> bool:
+def change(behind: Site, seen: Observations) -> bool:
     """Start a training; return whether it was acknowledged."""
     answer = behind.client.post(f"{BASE}/training/start", json=toy(2, gpus=[7]))
     seen.changes.append(answer)
@@ -165,18 +165,18 @@ def printed_step(behind: Site, task_id: str) -> int:
     return behind.servers[0].attempts_of(task_id)[0].steps[-1]
 
 
-def report(seen: Seen) -> None:
+def report(seen: Observations) -> None:
     slowest = [max(answer.elapsed.total_seconds() for answer in some) for some in (seen.reads, seen.changes)]
     sys.stdout.write(f"slowest read and change: {slowest}; well after {seen.well_after:.1f} s; steps {seen.steps}\n")
 
 
-def test_gpu_readings_continue(seen: Seen) -> None:
+def test_gpu_readings_continue(seen: Observations) -> None:
     assert {answer.status_code for answer in seen.reads} == {200}
     assert max(answer.elapsed.total_seconds() for answer in seen.reads) < READ_SECONDS
     assert {answer.json()["data"]["stale"] for answer in seen.reads} == {False}
 
 
-def test_changes_are_refused_in_time_with_retry_after(seen: Seen) -> None:
+def test_changes_are_refused_in_time_with_retry_after(seen: Observations) -> None:
     refused = [answer for answer in seen.changes if answer.status_code != 201]
     assert refused
     assert {answer.status_code for answer in refused} == {503}
@@ -184,17 +184,17 @@ def test_changes_are_refused_in_time_with_retry_after(seen: Seen) -> None:
     assert max(answer.elapsed.total_seconds() for answer in refused) < CHANGE_SECONDS
 
 
-def test_training_continues(seen: Seen) -> None:
+def test_training_continues(seen: Observations) -> None:
     before, after = seen.steps
     assert after - before > LOCKED_SECONDS
     assert seen.attempts == 1
 
 
-def test_service_recovers_soon_afterwards(seen: Seen) -> None:
+def test_service_recovers_soon_afterwards(seen: Observations) -> None:
     assert seen.well_after < RECOVERY_SECONDS
     assert seen.tracebacks == []
 
 
-def test_nothing_acknowledged_is_lost(seen: Seen) -> None:
+def test_nothing_acknowledged_is_lost(seen: Observations) -> None:
     assert len(seen.acknowledged) >= 8
     assert seen.known == seen.acknowledged

@@ -68,7 +68,7 @@ class Orders:
 
 
 @dataclass
-class Seen:
+class Observations:
     """The observations of the play."""
 
     orders: Orders
@@ -81,7 +81,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observations]:
     directory = tmp_path_factory.mktemp("failover")
     with ExitStack() as stack:
         pair, redis = stack.enter_context(PostgresPair()), stack.enter_context(OwnRedis(directory))
@@ -90,8 +90,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         yield play(behind, pair)
 
 
-def play(behind: Site, pair: PostgresPair) -> Seen:
-    seen, first = Seen(Orders(behind)), behind.servers[0]
+def play(behind: Site, pair: PostgresPair) -> Observations:
+    seen, first = Observations(Orders(behind)), behind.servers[0]
     task_id = first.start_task(toy(100_000, step_seconds=0.1))
     first.await_step(task_id, 3)
     with ordering(seen.orders):
@@ -136,7 +136,7 @@ def restart(pair: PostgresPair, is_immediate: bool) -> None:
     pair.primary.start()
 
 
-def note_recovery(seen: Seen, name: str) -> None:
+def note_recovery(seen: Observations, name: str) -> None:
     """Record the time until both servers are healthy and three orders were accepted."""
     back, before = time.monotonic(), len(seen.orders.acknowledged)
     until(lambda: len(seen.orders.acknowledged) >= before + 3, LONG, "orders that are taken")
@@ -168,13 +168,13 @@ def printed_step(behind: Site, task_id: str) -> int:
     return behind.servers[0].attempts_of(task_id)[0].steps[-1]
 
 
-def test_service_recovers_soon_afterwards(seen: Seen) -> None:
+def test_service_recovers_soon_afterwards(seen: Observations) -> None:
     assert len(seen.recoveries) == 2 + FAILOVERS
     assert max(seen.recoveries.values()) < RECOVERY_SECONDS
     assert seen.tracebacks == []
 
 
-def test_change_that_cannot_be_stored_is_refused_with_retry_after(seen: Seen) -> None:
+def test_change_that_cannot_be_stored_is_refused_with_retry_after(seen: Observations) -> None:
     # A retry may arrive while its first attempt still waits.
     codes = {answer.json()["error"]["code"] for answer in seen.orders.refused}
     assert codes <= {"database_unavailable", "unavailable", "request_in_progress"}
@@ -182,12 +182,12 @@ def test_change_that_cannot_be_stored_is_refused_with_retry_after(seen: Seen) ->
     assert all(int(answer.headers["retry-after"]) > 0 for answer in seen.orders.refused)
 
 
-def test_replica_is_not_written_to_and_health_reports_the_remedy(seen: Seen) -> None:
+def test_replica_is_not_written_to_and_health_reports_the_remedy(seen: Observations) -> None:
     assert len(seen.problems) == 2 * FAILOVERS
     assert all(problem.endswith(REPLICA) for problem in seen.problems), seen.problems
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(seen: Seen) -> None:
+def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(seen: Observations) -> None:
     acknowledged = seen.orders.acknowledged
     assert len(acknowledged) >= 14
     assert len(set(acknowledged.values())) == len(acknowledged)
@@ -196,7 +196,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(seen: Seen) -> None
     assert all(len(known) <= len(acknowledged) + 1 for known in seen.known)
 
 
-def test_training_continues(seen: Seen) -> None:
+def test_training_continues(seen: Observations) -> None:
     before, after = seen.steps
     assert after - before > AWAY_SECONDS
     assert seen.attempts == 1

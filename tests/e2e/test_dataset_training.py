@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
         (media / name).write_bytes(content)
     with TrainingServer(directory, DATASET_DIRECTORIES=str(directory)) as started:
         shelf = Shelf(started.root)
-        shelf.put("cats", [shelf.keep(name, content, "a cat") for name, content in PICTURES.items()])
+        shelf.put("cats", [shelf.store(name, content, "a cat") for name, content in PICTURES.items()])
         shelf.close()
         yield started
 
@@ -85,8 +85,8 @@ def test_damaged_picture_blocks_training_on_a_dataset_until_it_is_excluded(serve
     shelf = Shelf(server.root)
     whole = png(1, (256, 256))
     damaged = whole[: len(whole) // 2]
-    items = [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(2, 6)]
-    shelf.put("mixed", [*items, shelf.keep("bad.png", damaged, "a cat")])
+    items = [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(2, 6)]
+    shelf.put("mixed", [*items, shelf.store("bad.png", damaged, "a cat")])
     shelf.close()
     real = {"model_type": "flux", "dataset": {"resolutions": [512], "directories": [{"dataset": "mixed"}]}}
     assert any("bad.png" in each["message"] for each in server.post("/training/start", 422, json=real)["errors"])

@@ -56,13 +56,13 @@ def start(server: TrainingServer, **body: Any) -> str:
 
 
 def wait(server: TrainingServer, download_id: str, *statuses: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(f"/models/download/{download_id}")
         ended = ("completed", "failed", "paused", "cancelled")
         assert shown["status"] in statuses or shown["status"] not in ended, shown["failure"]
         return shown if shown["status"] in statuses else None
 
-    found: dict[str, Any] = until(look, LONG, f"{download_id} to be {statuses}")
+    found: dict[str, Any] = until(poll, LONG, f"{download_id} to be {statuses}")
     return found
 
 

@@ -108,8 +108,8 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
     empty = []
     for board, panel in panels():
         for target in panel.get("targets", ()):
-            ask = prometheus.query if target["instant"] else prometheus.query_range
-            if not ask(filled(target["expr"])):
+            query = prometheus.query if target["instant"] else prometheus.query_range
+            if not query(filled(target["expr"])):
                 empty.append((board, panel["title"], target["refId"]))
     assert [each for each in empty if each[:2] not in EXCUSED] == []
     assert {each[:2] for each in empty} == EXCUSED.keys(), "an excuse is no longer needed"

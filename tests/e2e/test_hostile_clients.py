@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.raw_http import ask, assert_envelope, dial, parse, read_all, read_one
+from tests.e2e.raw_http import assert_envelope, dial, exchange, parse, read_all, read_one
 from tests.e2e.server import ServerProcess, until
 
 MEGABYTE = 1 << 20
@@ -73,7 +73,7 @@ def dripping(server: ServerProcess) -> Iterator[Dripping]:
     ],
 )
 def test_malformed_http_is_400_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
-    assert_envelope(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 def test_endless_headers_are_431_in_the_envelope(server: ServerProcess) -> None:
@@ -97,24 +97,24 @@ def test_endless_headers_are_431_in_the_envelope(server: ServerProcess) -> None:
     ids=["one large header", "a long address", "many headers"],
 )
 def test_oversized_headers_are_431_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
-    assert_envelope(ask(server, sent), 431, "headers_too_large")
+    assert_envelope(exchange(server, sent), 431, "headers_too_large")
 
 
 def test_two_host_headers_are_400(server: ServerProcess) -> None:
     sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert_envelope(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("header", [b"Origin: http://localhost", b"Authorization: Bearer x", b"Idempotency-Key: x"])
 def test_duplicate_of_a_unique_header_is_400(server: ServerProcess, header: bytes) -> None:
     sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\n%b\r\n%b\r\nConnection: close\r\n\r\n" % (header, header)
-    assert_envelope(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("host", [b"Host: \r\n", b""])
 def test_missing_host_is_400(server: ServerProcess, host: bytes) -> None:
     sent = b"GET /health HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n"
-    assert_envelope(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_missing_host_is_400(server: ServerProcess, host: bytes) -> None:
 @pytest.mark.parametrize("path", ["/health", "/api/v1/gpu/status", "/api/v1/gpu/stream", "/nothing"])
 def test_foreign_host_name_is_403(server: ServerProcess, host: str, path: str) -> None:
     sent = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("latin-1")
-    assert_envelope(ask(server, sent), 403, "host_not_allowed")
+    assert_envelope(exchange(server, sent), 403, "host_not_allowed")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "HEAD"])
@@ -245,7 +245,7 @@ def test_endless_headers_are_disconnected(dripping: Dripping) -> None:
 def test_hostile_clients_cause_no_server_error(start: Start) -> None:
     server = start()
     for sent in (b"\xff" * 100, b"GET /%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-        ask(server, sent)
+        exchange(server, sent)
     until(lambda: any(line["message"] == "request" for line in server.log()))
     assert [line for line in server.log() if line["level"] == "ERROR"] == []
 

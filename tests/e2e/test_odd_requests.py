@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.raw_http import ask, assert_envelope, dial, parse, read_all
+from tests.e2e.raw_http import assert_envelope, dial, exchange, parse, read_all
 from tests.e2e.server import ServerProcess
 
 pytestmark = pytest.mark.quick
@@ -60,7 +60,7 @@ def test_get_with_a_body_is_answered_and_the_connection_stays_open(server: Serve
     ],
 )
 def test_odd_path_is_404_in_the_envelope(server: ServerProcess, path: str) -> None:
-    answer = ask(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
+    answer = exchange(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
     assert (answer[0], answer[1]["code"]) == (404, 404)
     assert answer[1]["error"]["code"].endswith("not_found")
 
@@ -84,7 +84,7 @@ def test_odd_path_is_404_in_the_envelope(server: ServerProcess, path: str) -> No
 )
 def test_odd_query_is_no_server_error(server: ServerProcess, query: bytes, statuses: set[int]) -> None:
     sent = b"GET /api/v1/gpu/available?" + query + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert ask(server, sent)[0] in statuses
+    assert exchange(server, sent)[0] in statuses
 
 
 ROUTES = [
@@ -125,7 +125,7 @@ def test_options_lists_the_allowed_methods(server: ServerProcess, path: str) -> 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["PUT", "PROPFIND", "TRACE", "CONNECT"])
 def test_unsupported_method_is_405_in_the_envelope(server: ServerProcess, method: str, path: str) -> None:
-    answer = ask(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = exchange(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert_envelope(answer, 405, "method_not_allowed")
 
 

@@ -174,7 +174,7 @@ def _train(server: TrainingServer, planted: Planted) -> str:
 
 def _provoke_errors(server: TrainingServer, planted: Planted) -> None:
     """Cause errors of every kind, each with a secret in the request."""
-    ask, admin, wrong = server.client.request, planted.admin, planted["an unknown key"]
+    send, admin, wrong = server.client.request, planted.admin, planted["an unknown key"]
     user = planted["the user of an address"]
     start = f"{BASE}/training/start"
     tries: list[tuple[str, str, dict[str, Any]]] = [
@@ -199,7 +199,7 @@ def _provoke_errors(server: TrainingServer, planted: Planted) -> None:
         ("POST", start, {"json": toy(3), "headers": {"Idempotency-Key": f"{admin} with a blank"}}),
     ]
     for method, path, more in tries:
-        answer = ask(method, path, **more)
+        answer = send(method, path, **more)
         assert 400 <= answer.status_code < 500, (method, path, answer.status_code)
     _send_malformed_requests(server, planted)
 

@@ -58,12 +58,12 @@ def start(server: TrainingServer, repository: str, **body: Any) -> str:
 
 
 def wait(server: TrainingServer, push_id: str, status: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(f"/models/push/{push_id}")
         assert shown["status"] == status or shown["status"] in ("queued", "pushing"), shown["failure"]
         return shown if shown["status"] == status else None
 
-    found: dict[str, Any] = until(look, LONG, f"{push_id} to be {status}")
+    found: dict[str, Any] = until(poll, LONG, f"{push_id} to be {status}")
     return found
 
 

@@ -16,7 +16,7 @@ TASKS = f"{BASE}/gpu/tasks"
 EIGHT = {"SIMULATED_GPUS": "8x NVIDIA L40S"}
 
 
-async def ask_all(
+async def post_all(
     server: ServerProcess, bodies: list[dict[str, Any]], at_once: int = 100, headers: str = ""
 ) -> list[Any]:
     """Post every body over this many busy connections; return (status, body) of each response."""
@@ -48,7 +48,7 @@ def held(server: ServerProcess) -> Counter[int]:
 def test_two_thousand_claims_assign_each_of_eight_gpus_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8], "task_type": "training"} for i in range(2_000)]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     assert Counter(status for status, _ in answers) == {201: 8, 409: 1_992}
     assert held(server) == dict.fromkeys(range(8), 1)
 
@@ -57,7 +57,7 @@ def test_claims_of_several_gpus_get_all_or_none(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8, (i * 3 + 1) % 8, (i * 5 + 2) % 8], "task_type": "training"} for i in range(500)]
     bodies = [body for body in bodies if len(set(body["gpu_ids"])) == 3]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     got = [body["data"]["gpu_ids"] for status, body in answers if status == 201]
     assert {status for status, _ in answers} <= {201, 409}
     assert sorted(held(server).elements()) == sorted(gpu for gpus in got for gpu in gpus)
@@ -67,7 +67,7 @@ def test_claims_of_several_gpus_get_all_or_none(start: Start) -> None:
 def test_one_task_id_is_assigned_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8], "task_type": "training", "task_id": "mine"} for i in range(200)]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     assert Counter(status for status, _ in answers)[201] == 1
     assert sum(held(server).values()) == 1
 
@@ -75,7 +75,7 @@ def test_one_task_id_is_assigned_once(start: Start) -> None:
 def test_concurrent_requests_with_one_idempotency_key_register_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [0], "task_type": "training"}] * 64
-    answers = asyncio.run(ask_all(server, bodies, 64, "Idempotency-Key: same\r\n"))
+    answers = asyncio.run(post_all(server, bodies, 64, "Idempotency-Key: same\r\n"))
     ids = {body["data"]["task_id"] for status, body in answers if status == 201}
     assert {status for status, _ in answers} <= {201, 409}
     assert len(ids) == 1

@@ -17,7 +17,7 @@ PAGE = "/api/v1/system/logs?tail=2500"
 
 
 @contextmanager
-def deaf(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.socket]:
+def silent_clients(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.socket]:
     """Open clients that have sent a request and never read."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -42,14 +42,14 @@ def slowest(server: ServerProcess, *paths: str, rounds: int = 5) -> float:
 def test_forty_clients_that_do_not_read_a_large_file_hold_no_thread(server: ServerProcess) -> None:
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(deaf(server, BUNDLE))
+            stack.enter_context(silent_clients(server, BUNDLE))
         assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
 
 def test_client_that_leaves_three_requests_unread_leaves_nothing_behind(server: ServerProcess) -> None:
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(deaf(server, BUNDLE, times=3))
+            stack.enter_context(silent_clients(server, BUNDLE, times=3))
         time.sleep(0.5)
     assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
@@ -83,7 +83,7 @@ def test_many_unread_long_pages_use_little_memory_and_block_no_client(start: Sta
     before = server.memory()
     with ExitStack() as stack:
         for _ in range(150):
-            stack.enter_context(deaf(server, PAGE))
+            stack.enter_context(silent_clients(server, PAGE))
         seconds = slowest(server, "/health", rounds=20)
         time.sleep(1)
         seconds = max(seconds, slowest(server, "/health", rounds=5))

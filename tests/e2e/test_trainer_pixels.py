@@ -66,7 +66,7 @@ def trainer() -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
-def _ask(trainer: subprocess.Popen[str], **request: Any) -> dict[str, Any] | None:
+def _request(trainer: subprocess.Popen[str], **request: Any) -> dict[str, Any] | None:
     trainer.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
     trainer.stdin.flush()  # type: ignore[union-attr]
     return json.loads(trainer.stdout.readline())  # type: ignore[union-attr]
@@ -80,7 +80,7 @@ def test_pixels_of_every_kind_of_file_equal_the_trainers(trainer: subprocess.Pop
         model, settings = choice.choice(_MODELS), choice.choice(_SETTINGS)
         mode = choice.choice(("single_beginning", "single_middle"))
         facts = MODELS[model]
-        theirs = _ask(
+        theirs = _request(
             trainer,
             path=str(path),
             target=str(tmp_path / "pixels"),

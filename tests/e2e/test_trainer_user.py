@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 from tests.e2e.shelves import Shelf, png
 shelf = Shelf(Path(sys.argv[1]))
-shelf.put("cats", [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(4)])
+shelf.put("cats", [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(4)])
 """
 
 

@@ -40,11 +40,11 @@ def may(what: str, path: Path) -> bool:
 
 
 def ended(server: TrainingServer, path: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(path)
         return shown if shown["status"] in ("completed", "failed") else None
 
-    return dict(until(look, LONG, f"{path} to end"))
+    return dict(until(poll, LONG, f"{path} to end"))
 
 
 def test_download_arrives_at_its_path(server: TrainingServer, hub: LocalHub):

@@ -97,21 +97,21 @@ class TrainingServer(ServerProcess):
     # Waiting
 
     def await_status(self, task_id: str, *statuses: str, timeout: float = LONG) -> dict[str, Any]:
-        def look() -> bool:
+        def poll() -> bool:
             status = self.get(f"/training/{task_id}/progress")["status"]
             assert status in statuses or status not in FINISHED, self.task(task_id)
             return status in statuses
 
-        until(look, timeout, f"{task_id} to be {' or '.join(statuses)}")
+        until(poll, timeout, f"{task_id} to be {' or '.join(statuses)}")
         return self.task(task_id)
 
     def await_step(self, task_id: str, step: int) -> dict[str, Any]:
-        def look() -> bool:
+        def poll() -> bool:
             shown = self.get(f"/training/{task_id}/progress")
             assert shown["status"] not in FINISHED, self.task(task_id)
             return (shown["progress"]["current_step"] or 0) >= step
 
-        until(look, LONG, f"step {step} of {task_id}")
+        until(poll, LONG, f"step {step} of {task_id}")
         return self.task(task_id)
 
     # Direct observation

@@ -27,9 +27,9 @@ def find_violations(root: Path, client: "Client", struck: set[str]) -> list[str]
     if rows.keys() != client.known.keys():
         found.append(f"unacknowledged tasks: {rows.keys() - client.known.keys()}")
     for task_id in client.known:
-        task = client.ask("GET", f"/training/{task_id}").json()["data"]
+        task = client.request("GET", f"/training/{task_id}").json()["data"]
         events = list(_events(client, task_id))
-        series = client.ask("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
+        series = client.request("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
         found += [f"{task_id} ({client.known[task_id].kind}): {what}" for what in _task(root, client, task, struck)]
         found += [f"{task_id}: {what}" for what in check_events(events, task["status"])]
         found += [f"{task_id}: {what}" for what in _series(task, [point["step"] for point in series])]
@@ -54,7 +54,7 @@ def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
     """Return all events, page by page."""
     query: dict[str, str] = {"limit": "500"}
     while True:
-        page = client.ask("GET", f"/training/{task_id}/events", params=query).json()["data"]
+        page = client.request("GET", f"/training/{task_id}/events", params=query).json()["data"]
         yield from page["events"]
         if not page["pagination"]["has_more"]:
             return

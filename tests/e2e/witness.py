@@ -67,13 +67,13 @@ class Processes:
             identity = pid, int(fields[19])
             if identity in self._strangers:
                 continue
-            process = self._known.get(identity) or self._look(identity, fields)
+            process = self._known.get(identity) or self._inspect(identity, fields)
             if process is not None:
                 self._known[identity] = process
                 found.append(process)
         return found
 
-    def _look(self, identity: Identity, fields: list[bytes]) -> TrainerProcess | None:
+    def _inspect(self, identity: Identity, fields: list[bytes]) -> TrainerProcess | None:
         pid, start = identity
         command = _read(f"/proc/{pid}/cmdline")
         if self._root not in command:
@@ -135,9 +135,9 @@ class Witness:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            self.look()
+            self.observe()
 
-    def look(self) -> None:
+    def observe(self) -> None:
         """Observe every process once."""
         users: dict[int, dict[str, TrainerProcess]] = defaultdict(dict)
         for process in self.processes.trainers():

@@ -173,7 +173,7 @@ class Hour:
         known, orders, now = self._servers.known, self._users.orders, self._clock.monotonic()
         if known is None:
             return
-        if known.look():
+        if known.read_changes():
             check_nothing_is_lost(orders, known.tasks)
             check_leases_end_in_order(known.broken)
         check_nothing_is_free_that_lives(self._world, known.held)

@@ -60,7 +60,7 @@ class Known:
         self.open: frozenset[str] = frozenset()  #: the uids of attempts that have not ended
         self.broken: tuple[str, ...] = ()  #: forbidden changes of leases
 
-    def look(self) -> bool:
+    def read_changes(self) -> bool:
         """Read the changes; return False if there are none."""
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:

@@ -110,7 +110,7 @@ class _Prepared:
         return filled
 
 
-class _Seen:
+class _StatementFacts:
     """The cached facts about a statement. Derived statements copy them, and must not use them."""
 
     def __init__(self, statement: Any) -> None:
@@ -122,7 +122,7 @@ def _prepare(statement: Any, values: Mapping[str, Any], connection: Connection) 
     """Return None for the first use, as the statement may be used once only, and for complex statements."""
     seen = statement.__dict__.get("_seen_here")
     if seen is None or seen.owner() is not statement:
-        statement.__dict__["_seen_here"] = _Seen(statement)
+        statement.__dict__["_seen_here"] = _StatementFacts(statement)
         return None
     names = tuple([(name, len(each)) if type(each) in _LISTS else name for name, each in values.items()])
     prepared = seen.by_names.get(names)

@@ -80,9 +80,9 @@ class Servers:
         for index in self._chance.sample(range(len(self._servers)), len(self._servers)):
             server = self._servers[index]
             if server is not None:
-                self.ask(server, server.round, "round")
+                self.call(server, server.round, "round")
                 if with_alerts and self._servers[index] is server:
-                    self.ask(server, server.run_alerts, "alerts")
+                    self.call(server, server.run_alerts, "alerts")
             elif self._world.clock.monotonic() >= self._back_at[index]:
                 self._begin(index)
 
@@ -123,11 +123,11 @@ class Servers:
                 self._world.go_on()
                 for other in self._servers[:index] + self._servers[index + 1 :]:
                     if other is not None:
-                        Context().run(self.ask, other, other.round, "round")
+                        Context().run(self.call, other, other.round, "round")
         finally:
             self._paused = None
 
-    def ask(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
+    def call(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
         """Return the answer, or None if there was none. A crash ends the server."""
         try:
             return what()

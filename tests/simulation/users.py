@@ -54,7 +54,7 @@ class Users:
         if server is None:
             return None
         server.faults.loses_an_answer = self._chance.random() < LOST_ANSWERS
-        return self._servers.ask(server, lambda: server.start(request, key), "start")
+        return self._servers.call(server, lambda: server.start(request, key), "start")
 
     def _note_start(self, key: str, task_id: str) -> None:
         self.orders.started.add(task_id)
@@ -80,7 +80,7 @@ class Users:
             return
         task_id = self._chance.choice(starting)
         self.orders.note_request("stop", task_id)
-        self._servers.ask(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
+        self._servers.call(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
         self._log_event(f"stop {task_id} while it starts")
 
     def resume(self) -> None:
@@ -104,13 +104,13 @@ class Users:
         server, known = self._servers.any(), self._servers.known
         if server is None or known is None:
             return None
-        known.look()
+        known.read_changes()
         found = sorted(task_id for task_id, task in known.tasks.items() if task.status in wanted)
         if not found:
             return None
         task_id = self._chance.choice(found)
         self.orders.note_request(action, task_id)
-        answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), action)
+        answer = self._servers.call(server, lambda: _answer(lambda: do(server, task_id)), action)
         self._log_event(f"{action} {task_id}: {answer or 'no answer'}")
         return task_id if answer == "done" else None
 

@@ -52,12 +52,12 @@ class Run:
     def submit(self) -> None:
         self.executor.submit(self.submission)
 
-    def look(self) -> Observation:
+    def observe(self) -> Observation:
         return self.executor.observe([self.ref])[self.ref.uid]
 
     def wait(self, condition: Callable[[Observation], bool], seconds: float = 30.0) -> Observation:
         end = time.monotonic() + seconds
-        while not condition(seen := self.look()):
+        while not condition(seen := self.observe()):
             assert time.monotonic() < end, f"{seen}\n{self.log()[-2000:]}\n{self.own_log()[-2000:]}"
             time.sleep(0.05)
         return seen
@@ -84,6 +84,6 @@ class Run:
 
     def end(self) -> None:
         """End all of its processes."""
-        if self.look().phase in (Phase.RUNNING, Phase.STOPPING, Phase.QUEUED):
+        if self.observe().phase in (Phase.RUNNING, Phase.STOPPING, Phase.QUEUED):
             self.executor.stop(self.ref, StopOrder(None, 0.0, 0.0))
             self.wait(lambda seen: seen.phase is Phase.ENDED)

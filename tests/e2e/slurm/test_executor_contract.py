@@ -28,7 +28,7 @@ def run(executor: Executor, root: Path) -> Iterator[Run]:
 
 
 def test_attempt_is_absent_until_submitted_and_then_runs(run: Run) -> None:
-    assert run.look().phase is Phase.ABSENT
+    assert run.observe().phase is Phase.ABSENT
     run.submit()
     seen = run.wait_until_it_trains()
     assert seen.phase is Phase.RUNNING
@@ -54,7 +54,7 @@ def test_outcome_is_what_the_supervisor_observed(executor: Executor, root: Path)
         frozenset({"SAVED"}),
     )
     run.submit()
-    assert run.look().phase is Phase.ENDED
+    assert run.observe().phase is Phase.ENDED
 
 
 def test_stop_with_checkpoint_lets_the_trainer_save(run: Run) -> None:
@@ -82,7 +82,7 @@ def test_new_executor_finds_running_attempts(run: Run, request: pytest.FixtureRe
     before = run.wait_until_it_trains()
     is_local = isinstance(run.executor, LocalExecutor)
     run.executor = LocalExecutor() if is_local else request.getfixturevalue("make_executor")()
-    after = run.look()
+    after = run.observe()
     assert (after.phase, after.process) == (Phase.RUNNING, before.process)
     run.submit()
     assert run.log().count("port") == 1

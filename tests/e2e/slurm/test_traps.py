@@ -117,10 +117,10 @@ def test_daemon_of_a_node_may_die_and_return_while_its_jobs_run(run: Run, cluste
     run.submit()
     node = run.wait_until_it_trains().node
     cluster.kill(node)
-    assert run.look().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     cluster.start_node(node)
     cluster.wait_for_nodes()
-    assert run.look().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     run.executor.stop(run.ref, StopOrder(run.signal_file, 20.0, 5.0))
     assert run.wait_for_end().exit_code == 0
 
@@ -139,11 +139,11 @@ def test_hung_or_missing_slurmrestd_ends_nothing(run: Run, cluster: SlurmCluster
         cluster.signal("rest", signal.SIGCONT)
         quick.close()
     cluster.kill("rest")
-    assert run.look().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     with pytest.raises(OSError, match="Slurm"):
         run.executor.survivors(run.ref)
     cluster.start_rest()
-    assert run.look().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
 
 
 def test_expired_token_is_replaced_without_a_restart(cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_foreign_job_with_the_name_of_an_attempt_does_not_block_it(
     headers = {"X-SLURM-USER-TOKEN": cluster.token("daemon")}
     body = {"script": "#!/bin/sh\nexec sleep 600\n", "job": alien}
     httpx.post(f"{cluster.url}/slurm/v0.0.42/job/submit", headers=headers, json=body).raise_for_status()
-    assert run.look().phase is Phase.ABSENT
+    assert run.observe().phase is Phase.ABSENT
     run.submit()
     run.wait_until_it_trains()
     assert cluster.command("squeue", "-h", "-t", "PD", "-o", "%u %j").split() == ["daemon", run.ref.uid]

@@ -39,13 +39,13 @@ from api.executors.executor import AttemptRef, Submission
 from api.executors.local import LocalExecutor
 uid, directory, log = sys.argv[1:]
 executor, ref = LocalExecutor(), AttemptRef(uid, Path(directory), Path(log))
-def look():
+def observe():
     seen = executor.observe([ref])[uid]
     return [seen.phase, seen.reason]
-before = look()
+before = observe()
 if before[0] != "absent":
     executor.submit(Submission(ref, ("/bin/false",), Path("/"), {}, has_run=True))
-print(json.dumps({"before": before, "after": look()}))
+print(json.dumps({"before": before, "after": observe()}))
 """
     ref = attempt.ref
     command = [*UNSHARE, sys.executable, "-c", script, ref.uid, str(ref.directory), str(ref.log_directory)]
