@@ -254,11 +254,11 @@ def draw(seed: int, count: int, kinds: list[str]) -> list[list[str]]:
 def main() -> None:
     """Play, and print the observations."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--directory", type=Path, help="where everything lies; one that is removed afterwards")
+    parser.add_argument("--directory", type=Path, help="for all files; default: a temporary one")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--service", action="store_true", help="with heads, nodes and database, not the executor alone")
-    parser.add_argument("--fault", help="this one alone")
-    parser.add_argument("--pairs", type=int, default=1, help="so many random pairs")
+    parser.add_argument("--service", action="store_true", help="test the complete service, not only the executor")
+    parser.add_argument("--fault", help="inject only this fault")
+    parser.add_argument("--pairs", type=int, default=1, help="number of random pairs")
     parser.add_argument("--trainings", type=int, default=4)
     parser.add_argument("--steps", type=int, default=150)
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from tests.clients.walk_alerts import handle_alerts
 from tests.clients.walk_datasets import fill_a_dataset, manage_datasets, read_items, use_a_directory
 from tests.clients.walk_machine import hold_a_gpu, read_the_machine
 from tests.clients.walk_models import read_models
-from tests.clients.walk_preprocess import clear_up, preprocess, read_its_output, write_captions
+from tests.clients.walk_preprocess import delete_preprocessing, preprocess, read_its_output, write_captions
 from tests.clients.walk_training import cache_ahead, read_its_results, resume_and_delete, train
 from tests.clients.walk_uploads import upload_by_form, upload_by_parts
 from tests.clients.walking import PACKAGE, Walk
@@ -46,7 +46,7 @@ def test_generated_client_calls_every_operation(made: ModuleType, server: Traini
     task_id = preprocess(walk)
     read_its_output(walk, task_id)
     write_captions(walk)
-    clear_up(walk, task_id)
+    delete_preprocessing(walk, task_id)
     use_a_directory(walk, str(server.directory / MEDIA))
     cache_ahead(walk, server)
     manage_datasets(walk)

@@ -37,7 +37,7 @@ def write_captions(walk: Walk) -> None:
     assert "a picture, number" in result.differences[0].after
 
 
-def clear_up(walk: Walk, task_id: str) -> None:
+def delete_preprocessing(walk: Walk, task_id: str) -> None:
     """Cancel one task, and delete another with its log."""
     body = walk.body("StartPreprocess", {"dataset": "cats@1", "short_side": 16, "into": "never"})
     cancelled = walk.call("start_preprocessing", body=body, expected=202).task_id

@@ -330,9 +330,9 @@ def main() -> int:
     """Run from the command line; the exit code is 1 if there was a violation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further kill after so long")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop killing after this many seconds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--directory", type=Path, default=None, help="kept; by default a temporary one")
+    parser.add_argument("--directory", type=Path, default=None, help="is not deleted; default: a temporary one")
     arguments = parser.parse_args()
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="chaos-"))
     directory.mkdir(parents=True, exist_ok=True)

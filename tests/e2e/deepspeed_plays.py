@@ -152,12 +152,12 @@ def warn_then_stop(run: Run) -> None:
     run.wait()
 
 
-def take_its_port(run: Run) -> None:
+def occupy_its_port(run: Run) -> None:
     with listening_on(run.wait_for_port()):
         run.wait()
 
 
-def wait_for_the_other(run: Run) -> None:
+def wait_for_partner(run: Run) -> None:
     run.wait_for_step(3)
     mine = run.directory / "trains"
     mine.touch()
@@ -170,11 +170,11 @@ def wait_for_the_other(run: Run) -> None:
 OTHERS = {
     "completes": Play(more={"config": {"monitoring": MONITORED}}),
     "completes_on_two": Play(more={"gpu_ids": [5, 3]}),
-    "one_of_two": Play(action=wait_for_the_other, pace=0.2, partner="other_of_two", more=TWO | LONG),
-    "other_of_two": Play(action=wait_for_the_other, pace=0.2, partner="one_of_two", more=TWO | LONG),
+    "one_of_two": Play(action=wait_for_partner, pace=0.2, partner="other_of_two", more=TWO | LONG),
+    "other_of_two": Play(action=wait_for_partner, pace=0.2, partner="one_of_two", more=TWO | LONG),
     "nan_for_ever": Play("nan", pace=0.3, more={"epochs": 4}),
     "crash_at_exit": Play("crash_at_exit"),
-    "port_in_use": Play(action=take_its_port, more=TWO),
+    "port_in_use": Play(action=occupy_its_port, more=TWO),
     "stopped_and_resumed": Play(action=stop_then_resume_over_a_leftover_file, pace=0.2, more=LONG),
     "resumed_from_the_first": Play(action=resume_from(f"global_step{IMAGES}")),
     "retried": Play("error", more={"max_retries": 1, **LATE}),

@@ -85,7 +85,7 @@ class Station:
             query = select(func.count()).select_from(alerts).where(alerts.c.state == state)
             return connection.scalar(query) or 0
 
-    def has_begun(self, count: int) -> Callable[[], bool]:
+    def have_fired(self, count: int) -> Callable[[], bool]:
         """Return whether this many alerts have fired."""
         return lambda: self.count(AlertState.FIRING) + self.count(AlertState.RESOLVED) >= count
 
@@ -98,7 +98,7 @@ class Station:
             return (connection.scalar(waits) or 0) + (connection.scalar(underway) or 0)
 
 
-def come_and_go(station: Station, luck: random.Random) -> None:
+def heat_and_cool(station: Station, luck: random.Random) -> None:
     """Heat all GPUs and let them cool, some at a time, with kills at random moments."""
     kills, done = [luck.choice(("server", "worker", "redis")) for _ in range(KILLS)], 0
     for first in range(0, TARGETS + 1, WINDOW):
@@ -107,7 +107,7 @@ def come_and_go(station: Station, luck: random.Random) -> None:
             time.sleep(luck.uniform(0.02, 0.6))
             station.kill(kills[done])
             done += 1
-        until(station.has_begun(min(first + WINDOW, TARGETS)), LONG, f"those after {first} to begin")
+        until(station.have_fired(min(first + WINDOW, TARGETS)), LONG, f"those after {first} to begin")
     while done < KILLS:
         station.kill(kills[done])
         done += 1
@@ -126,7 +126,7 @@ def received_by(receiver: Receiver) -> list[tuple[str, str, dict[str, object]]]:
     return found
 
 
-def judge(station: Station, receiver: Receiver) -> Counter[str]:
+def compare(station: Station, receiver: Receiver) -> Counter[str]:
     """Compare the received messages with the database; return counts."""
     with station.database.read() as connection:
         notes = connection.execute(select(alert_notifications)).all()
@@ -168,10 +168,10 @@ def test_every_notification_is_delivered_whatever_is_killed(tmp_path: Path):
         redis.start()
         station = Station(tmp_path, redis, receiver)
         try:
-            come_and_go(station, luck)
+            heat_and_cool(station, luck)
             output.write(f"{station.waiting()} wait\n")
             until(lambda: station.waiting() == 0, 4 * LONG, "all to be delivered")
-            found = judge(station, receiver)
+            found = compare(station, receiver)
         finally:
             for name in ("server", "worker"):
                 station.end(name)

@@ -46,7 +46,7 @@ class Orders:
     refused: list[httpx.Response] = field(default_factory=list)
     _ends: threading.Event = field(default_factory=threading.Event)
 
-    def give(self) -> None:
+    def place_orders(self) -> None:
         """Start one after the other; a retry has the key of its first attempt, as the documents require."""
         number = 0
         while not self._ends.wait(0.05):
@@ -120,7 +120,7 @@ def play(behind: Site, pair: PostgresPair) -> Observations:
 
 @contextmanager
 def ordering(orders: Orders) -> Iterator[None]:
-    thread = threading.Thread(target=orders.give)
+    thread = threading.Thread(target=orders.place_orders)
     thread.start()
     try:
         until(lambda: len(orders.acknowledged) >= 5, LONG, "orders that are taken")

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
         yield started
 
 
-def laid_out(server: TrainingServer, task_id: str) -> Path:
+def dataset_directory(server: TrainingServer, task_id: str) -> Path:
     (found,) = (server.root / "tasks" / task_id / "datasets").glob("*/media")
     return found
 
@@ -45,7 +45,7 @@ def content_of(path: Path) -> bytes:
 def test_training_uses_the_pictures_and_resumes_with_the_same_after_its_directory_was_damaged(server: TrainingServer):
     task_id = server.start_task(toy(1000, dataset=DATASET))
     server.await_step(task_id, 12)
-    laid = laid_out(server, task_id)
+    laid = dataset_directory(server, task_id)
     for name in PICTURES:
         (laid / name).unlink()
     server.stop_task(task_id)
@@ -53,7 +53,7 @@ def test_training_uses_the_pictures_and_resumes_with_the_same_after_its_director
     server.post(f"/training/resume/{task_id}", 202, json={"config": {"toy": {"steps_per_epoch": 30}}})
     server.await_status(task_id, "completed")
     assert COMPLETED in server.log_of(task_id)
-    found = {path.name: path.read_bytes() for path in laid_out(server, task_id).glob("*.png")}
+    found = {path.name: path.read_bytes() for path in dataset_directory(server, task_id).glob("*.png")}
     assert found == PICTURES
     stored = [path for path in (server.root / "datasets" / "sha256").rglob("*") if path.is_file()]
     assert [path for path in stored if hashlib.sha256(content_of(path)).hexdigest() != path.name] == []
@@ -63,7 +63,7 @@ def test_two_trainings_share_the_bytes_but_not_the_directory(server: TrainingSer
     tasks = [server.start_task(toy(10, dataset=DATASET)) for _ in range(2)]
     for task_id in tasks:
         server.await_status(task_id, "completed")
-    first, second = (laid_out(server, task_id) / "0.png" for task_id in tasks)
+    first, second = (dataset_directory(server, task_id) / "0.png" for task_id in tasks)
     assert first != second
     assert first.stat().st_ino == second.stat().st_ino
 
@@ -99,7 +99,7 @@ def test_damaged_picture_blocks_training_on_a_dataset_until_it_is_excluded(serve
     task_id = server.start_task(body)
     task = server.await_status(task_id, "completed")
     assert task["plan"]["dataset_items"] == len(items)
-    assert {path.name for path in laid_out(server, task_id).glob("*.png")} == {item.path for item in items}
+    assert {path.name for path in dataset_directory(server, task_id).glob("*.png")} == {item.path for item in items}
     # A training that has started with a version continues to use it.
     server.post(f"/datasets/mixed/versions/{edit['previous']}/restore", 201)
     assert server.get(f"/training/{task_id}")["plan"]["datasets"][0]["manifest"] == edit["version"]["manifest"]

@@ -107,7 +107,7 @@ def run(text: str, server: TrainingServer, directory: Path, **variables: str) ->
     return [line for line in server.log() if line["message"] == "request"]
 
 
-def is_as_shown(request: dict[str, Any]) -> bool:
+def has_documented_status(request: dict[str, Any]) -> bool:
     if request["status"] == 404 and EXAMPLES.search(request["path"]):
         return True
     return request["status"] < 400 or request["status"] in (499, REFUSED.get((request["method"], request.get("route"))))
@@ -124,7 +124,7 @@ def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Pat
     for chapter in (TEAM, NETWORK, MACHINES):
         text = chapter.sub("", text)
     requests = run(text, server, tmp_path)
-    assert [request for request in requests if not is_as_shown(request)] == []
+    assert [request for request in requests if not has_documented_status(request)] == []
 
 
 def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
@@ -133,7 +133,7 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
         # The key command finds in the environment what the service was started with.
         settings = {**server.settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
         requests = run(chapter, server, tmp_path, **settings)
-        assert [request for request in requests if not is_as_shown(request)] == []
+        assert [request for request in requests if not has_documented_status(request)] == []
         assert {request["method"] for request in requests} == {"GET", "POST", "DELETE"}
         server.show(server.first_key())
         keys = {key["user_id"]: key["state"] for key in server.get("/auth/keys")["keys"]}
@@ -143,7 +143,7 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
     requests = run(read("TRAINING_API.md"), server, tmp_path)
-    wrong = [request for request in requests if not is_as_shown(request)]
+    wrong = [request for request in requests if not has_documented_status(request)]
     assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
     assert leftovers(server) == []
     document = server.client.get("/openapi.json").json()

@@ -110,11 +110,11 @@ def test_download_outlives_the_server(server: TrainingServer, hub: LocalHub):
     content = hub.add("o/outlives", "big.safetensors", weights(13, 1_000_000))
     gate = threading.Event()
 
-    def wait_at_the_door(handler: Any, body: bytes) -> bool:
+    def block(handler: Any, body: bytes) -> bool:
         gate.wait(30)
         return False
 
-    hub.fault = wait_at_the_door
+    hub.fault = block
     download = start(server, repository="o/outlives")
     until(lambda: any("/resolve/" in path for path, *_ in hub.asked), LONG)
     server.kill()

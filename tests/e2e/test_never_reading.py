@@ -52,7 +52,7 @@ class Reader:
         self._sock.close()
 
 
-def readings_are_not_read(directory: Path) -> None:
+def leave_readings_unread(directory: Path) -> None:
     """Six clients do not read, while another one gets every event."""
     with ServerProcess(directory, MANY) as server:
         reader = Reader(server)
@@ -79,7 +79,7 @@ def dropped(server: TrainingServer) -> float:
     return sum(value for name, value in server.metrics().items() if name.startswith("diffusion_pipe_stream_dropped"))
 
 
-def trainings_are_not_read(directory: Path) -> None:
+def leave_trainings_unread(directory: Path) -> None:
     """200 clients do not read four streams."""
     with TrainingServer(directory, **BUSY) as server, Listener(server, EVENTS) as reader:
         task_id = server.start_task(toy(30_000, knobs={"log_lines_per_step": 200}))
@@ -106,7 +106,7 @@ def trainings_are_not_read(directory: Path) -> None:
         assert server.tracebacks() == []
 
 
-def a_log_is_not_read(directory: Path) -> None:
+def leave_log_unread(directory: Path) -> None:
     """200 clients do not read a log from its beginning."""
     with TrainingServer(directory) as server:
         task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
@@ -136,7 +136,7 @@ def a_log_is_not_read(directory: Path) -> None:
 
 Play = Callable[[Path], None]
 
-PLAYS: tuple[Play, ...] = (readings_are_not_read, trainings_are_not_read, a_log_is_not_read)
+PLAYS: tuple[Play, ...] = (leave_readings_unread, leave_trainings_unread, leave_log_unread)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(autouse=True)
-def all_is_free(request: pytest.FixtureRequest) -> Iterator[None]:
+def idle_servers(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "behind" in request.fixturenames:
         behind: Site = request.getfixturevalue("behind")
@@ -122,7 +122,7 @@ def test_stream_arrives_over_http_2_as_it_happens(behind: Site) -> None:
     done = subprocess.run(
         [*command, "--write-out", "%{stderr}%{http_version}", address], capture_output=True, check=False, timeout=30
     )
-    assert (done.returncode, done.stderr) == (28, b"2"), "28: it was curl who ended it"
+    assert (done.returncode, done.stderr) == (28, b"2"), "28: curl ended the connection"
     assert done.stdout.count(b"\ndata: ") >= 3
 
 
@@ -221,14 +221,14 @@ def test_follower_misses_nothing_while_the_servers_are_killed_in_turn(behind: Si
             listener.cut()
             listener.open()
         victim.start(victim.port)
-    until(lambda: _come_back(listener), LONG, "the end of the stream")
+    until(lambda: _stream_has_ended(listener), LONG, "the end of the stream")
     listener.cut()
     known = [event["id"] for event in behind.servers[0].task_events(task_id)]
     expect_none_missing(listener, known)
     assert logged(listener) == list(range(1, len(logged(listener)) + 1))
 
 
-def _come_back(listener: SecureListener) -> bool:
+def _stream_has_ended(listener: SecureListener) -> bool:
     """Return whether the stream reported the end; reopen one that was interrupted before."""
     if "end" not in listener.names and listener.is_over:
         listener.cut()

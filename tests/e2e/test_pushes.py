@@ -102,7 +102,7 @@ def test_push_continues_after_its_program_was_killed_and_a_second_push_changes_n
     hub.asked.clear()
     done = wait(server, push, "completed")
     assert hub.files["ann/killed"][NAME] == file_of(server)
-    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/")], "what the hub had was sent again"
+    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/")], "a stored file was sent again"
     assert (done["is_new"], done["commit"], done["url"]) == (
         True, hub.revision_of("ann/killed"), f"{hub.address}/ann/killed",
     )  # fmt: skip

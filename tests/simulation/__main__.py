@@ -95,11 +95,11 @@ def undisturbed() -> Iterator[Path]:
 def main(arguments: Sequence[str]) -> int:
     """Return 0 if every promise held."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, help="play the hour of this seed; without, fresh seeds")
-    parser.add_argument("--count", type=int, default=1, help="how many hours, with seeds one after the other")
-    parser.add_argument("--hours", type=float, default=1.0, help="how long the bad luck lasts (default: 1)")
+    parser.add_argument("--seed", type=int, help="play this seed; default: fresh seeds")
+    parser.add_argument("--count", type=int, default=1, help="number of hours, with consecutive seeds")
+    parser.add_argument("--hours", type=float, default=1.0, help="duration of the failures (default: 1)")
     parser.add_argument("--nodes", type=int, default=10)
-    parser.add_argument("--gpus", type=int, default=2, help="of each node")
+    parser.add_argument("--gpus", type=int, default=2, help="per node")
     parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)

@@ -24,7 +24,7 @@ def test_preempted_training_loses_no_step(tmp_path: Path) -> None:
     ):
         task_id = server.start_task(toy(100_000, step_seconds=0.1, gpus=2, every=None))
         server.await_step(task_id, 3)
-        job = _take_both(cluster)
+        job = _preempt_both_gpus(cluster)
         until(lambda: server.task(task_id)["attempts"][0]["failure"], what="the end of its first try")
         assert server.task(task_id)["attempts"][0]["failure"]["code"] == "preempted"
         _end(cluster, job)
@@ -35,7 +35,7 @@ def test_preempted_training_loses_no_step(tmp_path: Path) -> None:
         server.await_status(task_id, "stopped")
 
 
-def _take_both(cluster: SlurmCluster) -> int:
+def _preempt_both_gpus(cluster: SlurmCluster) -> int:
     job = {
         "name": "urgent",
         "partition": "high",

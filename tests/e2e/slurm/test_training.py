@@ -70,7 +70,7 @@ def test_training_outlives_its_server(server: TrainingServer, cluster: SlurmClus
     assert len(jobs(cluster)) == 1
 
 
-def submit_of_others(cluster: SlurmCluster, gpus: int) -> str:
+def submit_foreign_job(cluster: SlurmCluster, gpus: int) -> str:
     headers = {"X-SLURM-USER-TOKEN": cluster.token()}
     job = {
         "name": "others",
@@ -88,13 +88,13 @@ def submit_of_others(cluster: SlurmCluster, gpus: int) -> str:
 def test_task_waits_in_slurm_and_gets_the_gpus_that_another_user_releases(
     server: TrainingServer, cluster: SlurmCluster
 ) -> None:
-    theirs = submit_of_others(cluster, 2)
+    theirs = submit_foreign_job(cluster, 2)
     until(lambda: all(gpu["status"] == "busy" for gpu in server.gpus()), what="the other job to be seen")
     task_id, other_id = server.start_task(TOY), server.start_task(TOY)
     until(lambda: {f"{task_id}.1  PD", f"{other_id}.1  PD"} <= {*jobs(cluster)}, what="both to wait there")
     server.stop_task(other_id)
     until(lambda: f"{other_id}.1  PD" not in jobs(cluster), what="the stopped one to be taken back")
-    later = submit_of_others(cluster, 2)
+    later = submit_foreign_job(cluster, 2)
     assert server.task(task_id)["status"] == "queued"
     cluster.command("scancel", theirs)
     server.await_step(task_id, 1)
@@ -103,7 +103,7 @@ def test_task_waits_in_slurm_and_gets_the_gpus_that_another_user_releases(
 
 
 def test_training_uses_the_gpus_that_slurm_allocated(server: TrainingServer, cluster: SlurmCluster) -> None:
-    theirs = submit_of_others(cluster, 1)
+    theirs = submit_foreign_job(cluster, 1)
     try:
         until(lambda: server.gpus()[0]["status"] == "busy", what="the other job to be seen")
         assert "Slurm's job" in server.gpus()[0]["status_reason"]

@@ -21,7 +21,7 @@ from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, kill
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
-def _counting(starts: Path) -> str:
+def _start_counting_script(starts: Path) -> str:
     return f"""
         import time
         open({str(starts)!r}, "a").write("x")
@@ -30,7 +30,7 @@ def _counting(starts: Path) -> str:
     """
 
 
-def _elsewhere(attempt: Attempt) -> dict[str, Any]:
+def _observe_from_another_namespace(attempt: Attempt) -> dict[str, Any]:
     """Return what an executor in another pid namespace sees, before and after it is called to submit the attempt."""
     script = """
 import json, sys
@@ -65,7 +65,7 @@ def namespaces() -> None:
 
 def test_removed_directory_ends_no_training(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid, supervisor = attempt.trainer_pid(), attempt.runner()["supervisor"]
     shutil.rmtree(attempt.directory)
@@ -83,7 +83,7 @@ def test_removed_directory_ends_no_training(attempts: Attempts, tmp_path: Path) 
 
 def test_trainer_without_directory_and_supervisor_is_taken_over(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid, who = attempt.trainer_pid(), attempt.runner()["supervisor"]
     shutil.rmtree(attempt.directory)
@@ -133,7 +133,7 @@ def test_attempt_that_ran_is_never_started_again_although_nothing_is_left_of_it(
     attempts: Attempts, tmp_path: Path
 ) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.prepare(_counting(starts))
+    attempt = attempts.prepare(_start_counting_script(starts))
     replace(attempt, submission=replace(attempt.submission, has_run=True)).submit()
     assert attempt.outcome().reason == "supervisor_lost"
     assert not starts.exists()
@@ -143,10 +143,10 @@ def test_attempt_that_ran_is_never_started_again_although_nothing_is_left_of_it(
 @pytest.mark.usefixtures("namespaces")
 def test_supervisor_is_known_by_its_lock_from_another_pid_namespace(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
-    seen = _elsewhere(attempt)
+    seen = _observe_from_another_namespace(attempt)
     assert seen["before"][0] == seen["after"][0] == "running"
     assert "pid namespace" in seen["before"][1]
     assert starts.read_text() == "x"
@@ -156,11 +156,11 @@ def test_supervisor_is_known_by_its_lock_from_another_pid_namespace(attempts: At
 @pytest.mark.usefixtures("namespaces")
 def test_trainer_without_supervisor_is_unknown_from_another_pid_namespace(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
     attempt.kill_supervisor()
-    seen = _elsewhere(attempt)
+    seen = _observe_from_another_namespace(attempt)
     assert seen["before"][0] == seen["after"][0] == "unknown"
     assert attempt.runner()["fence"] == 1
     assert not (attempt.directory / "exit.json").exists()
@@ -177,12 +177,12 @@ def test_process_that_the_kernel_shows_dead_is_not_unknown_from_another_pid_name
     attempt.kill_supervisor()
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
-    assert _elsewhere(attempt)["before"][0] == "absent"
+    assert _observe_from_another_namespace(attempt)["before"][0] == "absent"
 
 
 def test_attempt_of_another_machine_is_unknown_and_untouched(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
     attempt.kill_supervisor()
@@ -197,7 +197,7 @@ def test_attempt_of_another_machine_is_unknown_and_untouched(attempts: Attempts,
 
 def test_survivor_is_taken_over_although_the_machine_seems_restarted(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
     attempt.kill_supervisor()
