@@ -4,7 +4,7 @@ It needs an environment with deepspeed, torch and toml, some hundred MB, which n
 need. Without DEEPSPEED_PYTHON, the Python of such an environment, everything here is skipped, also in CI. All runs
 start together in one server, so all tests should run in one process:
 
-make test-launcher
+    make test-launcher
 """
 
 import json

@@ -4,7 +4,7 @@ It needs the trainer's checkout with ComfyUI in it, and a Python with torch, tor
 Pillow as here. Without TRAINER_ROOT and TRAINER_PYTHON everything here is skipped. TRAINER_ITEMS is the number of
 files (1000):
 
-make test-pixels TRAINER_ROOT=… TRAINER_PYTHON=…
+    make test-pixels TRAINER_ROOT=… TRAINER_PYTHON=…
 """
 
 import io

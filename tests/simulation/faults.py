@@ -17,7 +17,7 @@ from tests.simulation.world import Broken
 #: Code locations without held locks, at which a process may also pause for a while.
 _PAUSES = ("submit", "submitted", "observe", "stop", "committed", "send")
 
-#: How statements begin that change something, and those about the leads themselves.
+#: The prefixes of writing statements, and of those about the leads themselves.
 _CHANGES = ("INSERT", "UPDATE", "DELETE")
 _OF_LEADS = ("INSERT INTO leadership", "UPDATE leadership")
 
