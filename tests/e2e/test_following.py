@@ -22,7 +22,7 @@ CUTS, KILLS = length(50, 25), length(10, 5)
 
 
 @dataclass
-class Reader:
+class LogFollower:
     """The output that one reader has received over all its connections."""
 
     path: str
@@ -79,7 +79,7 @@ def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Pa
         task_id = server.start_task(toy(10_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_status(task_id, "running")
         files = LogFiles(server.root / "tasks" / task_id / "log")
-        seen, chance = Reader(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
+        seen, chance = LogFollower(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
         for _ in range(KILLS):
             for _ in range(CUTS // KILLS):
                 seen.read(server, chance.uniform(0.0, 0.4))
@@ -109,9 +109,9 @@ def test_reader_that_connects_after_the_end_gets_everything_and_the_end(tmp_path
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(5))
         server.await_status(task_id, "completed")
-        seen = Reader(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, 10.0)
-        again = Reader(f"/training/{task_id}/logs/stream", last_id=seen.last_id)
+        again = LogFollower(f"/training/{task_id}/logs/stream", last_id=seen.last_id)
         again.read(server, 10.0)
     assert seen.lines[-1]["message"] == "TRAINING COMPLETE!"
     assert (again.lines, again.end) == ([], seen.end)
@@ -121,7 +121,7 @@ def test_reader_that_connects_after_the_end_gets_everything_and_the_end(tmp_path
 def test_failure_is_reported_with_its_cause(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(20, knobs={"fail_at_step": 3}))
-        seen = Reader(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, LONG)
     assert seen.end is not None
     assert (seen.end["status"], seen.end["failure"]["code"], seen.end["exit_code"]) == ("failed", "trainer_error", 1)
@@ -132,7 +132,7 @@ def test_disconnected_readers_leave_nothing_behind(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(2000, step_seconds=0.05, every=None))
         server.await_step(task_id, 3)
-        seen = Reader(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, 0.2)
         until(lambda: followers(server) == 0)
         before = server.files()

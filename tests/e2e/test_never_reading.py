@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.listener import Listener
 from tests.e2e.server import BASE, ServerProcess, until
-from tests.e2e.test_following import Seen
+from tests.e2e.test_following import LogFollower
 from tests.e2e.test_live import EVENTS, request, task_stream
 from tests.e2e.test_streams import SSE_REQUEST, STREAM, WEB_SOCKET_REQUEST, connections, stalled
 from tests.e2e.toy_tasks import toy
@@ -112,7 +112,7 @@ def leave_log_unread(directory: Path) -> None:
         task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_step(task_id, 30)
         path = f"/training/{task_id}/logs/stream?offset=0"
-        Seen(path).read(server, 1.0)
+        LogFollower(path).read(server, 1.0)
         before = server.memory()
         dead = [stalled(server, request(f"{BASE}{path}")) for _ in range(200)]
         try:
@@ -126,7 +126,7 @@ def leave_log_unread(directory: Path) -> None:
             for sock in dead:
                 sock.close()
         assert most - before < 96 * 2**20
-        reader = Seen(path)
+        reader = LogFollower(path)
         reader.read(server, 2.0)
         assert reader.lines
         assert server.tracebacks() == []
