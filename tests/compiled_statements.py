@@ -1,7 +1,7 @@
 """One cache of compiled statements for every SQLite database of a process.
 
-SQLAlchemy keeps what it compiles by engine and dialect, so that each test, and each server of a simulated hour, would
-compile the service's statements anew: a sixth of the processor time of tests that ask a database.
+SQLAlchemy caches compiled statements by engine and dialect. Each test, and each server of a simulated hour, would
+compile the service's statements again: a sixth of the processor time of tests that use a database.
 """
 
 from typing import Any
@@ -10,14 +10,14 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.util import LRUCache
 
-#: As many as all tests of a process have.
+#: The number of statements of all tests of a process.
 _SIZE = 5_000
 
 
 def share_compiled_statements() -> None:
-    """Has every engine that is made from here on use that one cache."""
+    """Make every engine created from now on use that one cache."""
     dialect: Any = SQLiteDialect_pysqlite
-    # All are of one library, with the same settings.
+    # All engines are of one library, with the same settings.
     dialect.__eq__ = lambda self, other: type(self) is type(other)
     dialect.__hash__ = lambda self: hash(type(self))
     cache, make = LRUCache[Any, Any](_SIZE), Engine.__init__

@@ -1,4 +1,4 @@
-"""What tests of every kind share."""
+"""Hooks and fixtures for tests of every kind."""
 
 import gc
 import os
@@ -14,32 +14,32 @@ from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 from tests.ordering import for_workers
 from tests.tiers import begin, mark_tiers
 
-# Machines differ in speed and load: how long an example takes says nothing about what is tested.
+# Machines differ in speed and load, so the duration of an example proves nothing.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 share_compiled_statements()
 
-# What is collected lives to the end: the collector need not look through it again and again, now or later.
+# Collected tests live until the end: the garbage collector need not scan them again and again.
 gc.disable()
 
-# No test cuts the power: what the kernel has outlives every kill.
+# No test cuts the power: the kernel's buffers outlive every kill.
 os.fsync = os.fdatasync = lambda fd: None
 
-# A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
+# A shell ignores Ctrl-C for its background processes, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three workers for two cores where tests compute, as quick ones do; two for each core where they mostly wait."""
+    """Return three workers for two cores where tests compute, or two per core where they mostly wait."""
     cores = len(os.sched_getaffinity(0))
     return min(8, max(2, cores * 3 // 2 if config.getoption("markexpr") == "quick" else cores * 2))
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
 def pytest_mark_tiers(items: list[pytest.Item]) -> None:
-    """Before pytest deselects by marker."""
+    """Mark the tiers before pytest deselects by marker."""
     mark_tiers(items)
 
 
@@ -49,10 +49,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests first, in each worker's part.
+    """Put slow tests first, in each worker's part.
 
-    Those of whole servers wait for processes and browsers, which then share the cores with other tests: one that
-    fails is begun once more, and the summary names it.
+    Tests of complete servers wait for processes and browsers, which then share the cores with others. A test that fails
+    is retried once, and the summary names it.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:

@@ -1,4 +1,4 @@
-"""The databases that tests run against: a SQLite file, and a PostgreSQL database of their own."""
+"""The databases of tests: a SQLite file, and a new PostgreSQL database."""
 
 import functools
 import os
@@ -16,12 +16,12 @@ from api.db.database import Database
 from api.db.tables import metadata
 from tests.own_service import lacks
 
-#: A server that tests may make databases on, and drop them.
+#: A server on which tests may create and drop databases.
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 BACKENDS = ("sqlite", "postgresql")
 
-#: Connections of a server or process under test at most: several runs of tests share the one PostgreSQL, and its 100.
+#: Maximum connections per server or process under test: several test runs share one PostgreSQL with its 100.
 FEW = 6
 
 
@@ -35,7 +35,7 @@ def _why_unreachable() -> str | None:
 
 
 def require_postgres() -> None:
-    """Skips the test when there is no PostgreSQL; in CI that is a failure."""
+    """Skip the test if there is no PostgreSQL; in CI that is a failure."""
     reason = _why_unreachable()
     if reason is not None:
         lacks(reason)
@@ -43,7 +43,7 @@ def require_postgres() -> None:
 
 @contextmanager
 def fresh_postgres() -> Iterator[str]:
-    """The URL of an empty PostgreSQL database, which is dropped afterwards with every connection to it."""
+    """Create an empty PostgreSQL database, return its URL, and drop it afterwards with all its connections."""
     require_postgres()
     name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
     _execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -59,7 +59,7 @@ def _execute(statement: sql.Composed) -> None:
 
 
 def hurry(database: Database) -> None:
-    """Commits no longer wait for the disk: no test cuts the power. Call it before the first connection."""
+    """Make commits not wait for the disk, as no test cuts the power. Call it before the first connection."""
     pragma = "PRAGMA synchronous = OFF" if database.is_sqlite else "SET SESSION synchronous_commit = off"
 
     def prepare(driver: Any, record: object) -> None:
@@ -71,7 +71,7 @@ def hurry(database: Database) -> None:
 
 
 def empty(database: Database) -> None:
-    """Removes every row."""
+    """Delete every row."""
     with database.write() as connection:
         for table in metadata.tables.values():
             connection.execute(table.delete())

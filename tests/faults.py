@@ -1,4 +1,4 @@
-"""Makes the system's calls fail where a test says, as a disk in trouble does."""
+"""System calls that fail where a test decides, as on a faulty disk."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ _BY_HANDLE = ("read", "pread", "pwrite", "fsync", "fstat", "ftruncate", "posix_f
 
 @dataclass
 class Fault:
-    """What fails: a call on each path that holds a text. `times`: so often, then it has passed."""
+    """A failing call on paths that contain a text. After `times` calls it works again."""
 
     call: str
     where: str
@@ -32,7 +32,7 @@ class Faults:
         self._monkeypatch = monkeypatch
 
     def strike(self, call: str, where: str, error: int = errno.EIO, times: float = float("inf")) -> Fault:
-        """From now on this call of `os` fails there."""
+        """Make this call of `os` fail there from now on."""
         fault, true_call = Fault(call, where, error, times), getattr(os, call)
 
         def fail(*args: Any, **kwargs: Any) -> Any:
@@ -57,5 +57,5 @@ def _path(call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """None at first."""
+    """Return an object for faults, with none yet."""
     return Faults(monkeypatch)

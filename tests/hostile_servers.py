@@ -1,4 +1,4 @@
-"""Servers on this machine that answer HTTP requests as no honest server does."""
+"""Servers on this machine with malformed or malicious HTTP responses."""
 
 import gzip
 import socket
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-Answer = Callable[[socket.socket, bytes], object]  #: to a peer, and to what it has asked
+Answer = Callable[[socket.socket, bytes], object]  #: called with the peer and its request
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -66,7 +66,7 @@ def _drip(peer: socket.socket, byte: bytes) -> None:
 
 
 def _read(peer: socket.socket) -> bytes:
-    """A request with its body, as long as its head says."""
+    """Return a request with its body, as long as its headers state."""
     request = b""
     while b"\r\n\r\n" not in request:
         request += peer.recv(65_536)
@@ -79,7 +79,7 @@ def _read(peer: socket.socket) -> bytes:
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """Answers every request so; the address."""
+    """Answer every request with this function, and yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def take(peer: socket.socket) -> None:

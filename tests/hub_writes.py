@@ -1,16 +1,16 @@
-"""What a hub of models on this machine takes: repositories, large files in one piece or in parts, and commits."""
+"""The write requests of a model hub on this machine: repositories, large files (whole or in parts), and commits."""
 
 import base64
 import hashlib
 import json
 from typing import Any
 
-#: What a hub keeps beside its repositories.
+#: Files that a hub stores beside its repositories.
 _LARGE = (".safetensors", ".pth", ".bin", ".png", ".mp4")
 
 
 class HubWrites:
-    """The requests that change something. `hub` is the `LocalHub`."""
+    """The requests that change the hub, a `LocalHub` in `hub`."""
 
     def take_post(self: Any) -> None:
         hub, path = self.hub, self.path.partition("?")[0]
@@ -118,14 +118,14 @@ class HubWrites:
             hub.files[repository].update(changed)
             hub.commits.append((repository, message, sorted(changed)))
             oid = hub.revision_of(repository)
-        told = {"commitUrl": f"{hub.address}/{repository}/commit/{oid}", "commitOid": oid, "pullRequestUrl": None}
-        self.answer(200, json.dumps(told).encode())
+        created = {"commitUrl": f"{hub.address}/{repository}/commit/{oid}", "commitOid": oid, "pullRequestUrl": None}
+        self.answer(200, json.dumps(created).encode())
 
     def _other(self: Any, path: str, body: bytes) -> None:
         self.answer(404, b"{}")
 
 
-#: What a request is for, by what its path has in it.
+#: The kind of a request, by a part of its path.
 _WHATS = {
     "create": "/api/repos/create",
     "yaml": "/api/validate-yaml",

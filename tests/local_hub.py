@@ -1,4 +1,4 @@
-"""A hub of models on this machine, with the faults that a test asks for: its API and files as Hugging Face's."""
+"""A model hub on this machine with the API and files of Hugging Face, and the faults that a test requests."""
 
 import hashlib
 import json
@@ -17,21 +17,23 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class LocalHub:
-    """Files by repository and path. `fault` may answer a request for a file in another way: then it says True."""
+    """Files by repository and path. `fault` may answer a request for a file itself, and then returns True."""
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    token: str | None = None  #: needed for everything when set
+    token: str | None = None  #: required for everything if set
     gated: set[str] = field(default_factory=set)
-    lies: dict[str, str] = field(default_factory=dict)  #: names in place of those of files
+    lies: dict[str, str] = field(default_factory=dict)  #: false names, by file name
     wrong_hashes: set[str] = field(default_factory=set)
     fault: Callable[["BaseHTTPRequestHandler", bytes], bool] | None = None
-    redirect: str | None = None  #: files are said to be at this address
+    redirect: str | None = None  #: the address that files redirect to
     asked: list[tuple[str, str | None, str | None]] = field(default_factory=list)  #: path, range, authorization
     address: str = ""
-    stored: dict[str, bytes] = field(default_factory=dict)  #: large files by their hash, also of no repository yet
+    stored: dict[str, bytes] = field(
+        default_factory=dict
+    )  #: large files by their hash, including those of no repository yet
     commits: list[tuple[str, str, list[str]]] = field(default_factory=list)  #: repository, message, paths
     part_size: int | None = None  #: large files are sent in parts of this size
-    upload_address: str | None = None  #: where large files are to be sent, if not here
+    upload_address: str | None = None  #: where large files are sent, if not here
     write_fault: Callable[["BaseHTTPRequestHandler", str], bool] | None = None  #: of create, lfs, put, commit, …
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,7 +64,7 @@ class LocalHub:
         }
 
     def revision_of(self, repository: str) -> str:
-        """The commit that a repository is at."""
+        """Return the current commit of a repository."""
         count = sum(name == repository for name, *_ in self.commits)
         return REVISION if not count else f"{count:040x}"
 
@@ -70,11 +72,11 @@ class LocalHub:
 class _Handler(HubWrites, BaseHTTPRequestHandler):
     hub: ClassVar[LocalHub]
     protocol_version = "HTTP/1.1"
-    # A body goes out behind its head at once: else each answer waits 40 ms for the client's delayed acknowledgement.
+    # The body goes out with its headers: else each response waits 40 ms for the client's delayed acknowledgement.
     disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def do_POST(self) -> None:
         self.take_post()
@@ -111,7 +113,7 @@ class _Handler(HubWrites, BaseHTTPRequestHandler):
             self.answer(200, json.dumps(hub.describe(repository)).encode())
 
     def send_content(self, content: bytes) -> None:
-        """The content, or the part that Range asks for."""
+        """Send the content, or the part that Range requests."""
         begin = self.begin_of_range()
         if begin is None:
             self.answer(200, content)
@@ -136,12 +138,12 @@ class _Handler(HubWrites, BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: who goes away in the middle is part of what is tried."""
+        """Ignore errors: clients that disconnect are part of the tests."""
 
 
 @contextmanager
 def running_hub(hub: LocalHub | None = None) -> Iterator[LocalHub]:
-    """The hub on a port of its own, until the end of the `with` block."""
+    """Run the hub on its own port until the end of the `with` block."""
     hub = hub or LocalHub()
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     server.daemon_threads = True
@@ -157,7 +159,7 @@ def running_hub(hub: LocalHub | None = None) -> Iterator[LocalHub]:
 
 
 def cutting(seed: int, share: float = 0.5) -> Callable[[BaseHTTPRequestHandler, bytes], bool]:
-    """A fault at random: connections cut, short bodies, wrong parts, 429, 500, a whole file in place of a part."""
+    """Return a random fault: cut connections, short bodies, wrong parts, 429, 500, or a complete file for a part."""
     chance = random.Random(seed)
 
     def fault(handler: Any, content: bytes) -> bool:

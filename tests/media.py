@@ -1,4 +1,4 @@
-"""Small pictures and clips for tests, made when they are wanted."""
+"""Small pictures and clips for tests, generated on demand."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def picture(width: int = 40, height: int = 30, seed: int = 0, form: str = "PNG") -> bytes:
-    """The bytes of an image of noise."""
+    """Return the bytes of an image of noise."""
     content = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(content, form)
@@ -17,7 +17,7 @@ def picture(width: int = 40, height: int = 30, seed: int = 0, form: str = "PNG")
 
 
 def clip(path: Path, frames: int = 30, fps: int = 30, size: tuple[int, int] = (64, 48), *scenes: int) -> Path:
-    """A video whose frame n is as bright as n, and whose colour changes at each of `scenes`."""
+    """Write a video whose frame n has brightness n, and whose colour changes at each of `scenes`."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "0", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = size[0], size[1], "yuv420p"
@@ -31,12 +31,12 @@ def clip(path: Path, frames: int = 30, fps: int = 30, size: tuple[int, int] = (6
 
 
 def frames_in(path: Path) -> list[tuple[int, int]]:
-    """The size of each frame of a video."""
+    """Return the size of each frame of a video."""
     with av.open(str(path)) as container:
         return [(frame.width, frame.height) for frame in container.decode(video=0)]
 
 
 def brightness(path: Path) -> list[int]:
-    """How bright each frame of a video is, which tells the frames of `clip` apart."""
+    """Return the brightness of each frame of a video, which identifies the frames of `clip`."""
     with av.open(str(path)) as container:
         return [round(float(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]

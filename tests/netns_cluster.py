@@ -1,4 +1,4 @@
-"""A Slurm cluster on machines of a test's own, each with the files that `deploy/slurm` makes for it."""
+"""A Slurm cluster on the test's own machines, each with the files that `deploy/slurm` makes for it."""
 
 import os
 import shutil
@@ -11,23 +11,24 @@ from deploy.slurm.files import Service, write_all
 from deploy.slurm.machines import read_machines
 from tests.netns_machines import Machine, make_bridge, until
 
-#: What is given out on each machine, whatever this one has.
+#: The resources of each machine, independent of those of this one.
 _HARDWARE = "CPUs=16 RealMemory=64000"
 
-#: Failures are seen in seconds.
+#: Settings with which failures are detected within seconds.
 _QUICK = {
     "SlurmdParameters": "config_overrides",
     "SchedulerParameters": "bf_interval=1,bf_continue,nohold_on_prolog_fail,requeue_setup_env_fail",
     "MessageTimeout": "5",
 }
 
-#: Where daemons keep things; each machine has its own.
+#: Directories for the files of daemons; each machine has its own.
 _OWN_PLACES = ("/etc/slurm", "/var/lib/slurm", "/var/log/slurm")
 
 
 class MachinesWithSlurm:
-    """A head with the controller and slurmrestd, and three machines that train, of which the first has the controller's
-    backup. `shared` is the directory that all of them see.
+    """A head with the controller and slurmrestd, and three training machines, the first with the backup controller.
+
+    `shared` is the directory that all of them see.
     """
 
     def __init__(self, directory: Path, gpus: int = 2) -> None:
@@ -78,7 +79,7 @@ class MachinesWithSlurm:
         return Machine(self.directory / "machines", name, address, mounts)
 
     def start(self) -> None:
-        """Switches all on, and returns when every machine may be given work."""
+        """Boot all machines, and wait until every one accepts work."""
         make_bridge()
         for machine in self.machines.values():
             machine.boot()
@@ -97,7 +98,7 @@ class MachinesWithSlurm:
     # Daemons
 
     def start_daemons(self, machine: Machine) -> None:
-        """What its units start at a boot, but slurmrestd."""
+        """Start what the units of this machine start at a boot, except slurmrestd."""
         if machine.name in ("head", "n1"):
             self.start_controller(machine)
         if machine is not self.head:
@@ -109,33 +110,33 @@ class MachinesWithSlurm:
         machine.start("slurmctld", "slurmctld", "-D", user="slurm")
 
     def start_rest(self) -> None:
-        # As the drop-in of deploy/slurm, but for the address: tests ask from elsewhere.
+        # As in the drop-in of deploy/slurm, except for the address: tests connect from elsewhere.
         command = ("slurmrestd", "-a", "rest_auth/jwt", "-s", "slurmctld", "10.77.0.10:6820")
         self.head.start("slurmrestd", *command, user="nobody", environment={"SLURM_JWT": "daemon"})
 
     def renew_token(self) -> None:
-        """By the script that the timer runs."""
+        """Run the script of the timer."""
         script = self.directory / "out" / "head" / "files" / "usr" / "local" / "sbin" / "slurm-token"
         self.head.run("sh", str(script), "root", str(self.token_file))
 
     def resume(self, name: str) -> bool:
-        """Puts a machine back that was drained; False where it came back by itself just then."""
+        """Resume a drained machine; return False if it had just returned by itself."""
         command = self.head.inside("scontrol", "update", f"nodename={name}", "state=resume")
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0 or "Invalid node state" in done.stderr, done.stderr
         return done.returncode == 0
 
-    # Looking
+    # Observation
 
     def wait_for_nodes(self, seconds: float = 60) -> None:
-        """Returns when every machine may be given work."""
+        """Wait until every machine accepts work."""
         until(lambda: len(self.ready_nodes()) == len(self.nodes), seconds, "machines that may be given work")
 
     def ready_nodes(self) -> list[str]:
         return [name for name, state in self.states().items() if state in ("idle", "mix", "alloc")]
 
     def states(self) -> dict[str, str]:
-        """Each machine's state by the controller; empty while none answers."""
+        """Return the controller's state of each machine; empty if no controller answers."""
         asked = subprocess.run(
             self.head.inside("sinfo", "-h", "-N", "-p", "gpu", "-o", "%N %t"),
             capture_output=True,
@@ -146,19 +147,19 @@ class MachinesWithSlurm:
         return {name: state for name, _, state in (line.partition(" ") for line in asked.stdout.splitlines())}
 
     def controllers(self) -> list[str]:
-        """The controllers that answer."""
+        """Return the controllers that answer."""
         asked = subprocess.run(
             self.head.inside("scontrol", "ping"), capture_output=True, text=True, timeout=60, check=False
         )
         return [line for line in asked.stdout.splitlines() if line.endswith("is UP")]
 
-    def last_words(self) -> str:
+    def log_tails(self) -> str:
         texts = [path for path in self.directory.rglob("*.out") if path.stat().st_size]
         return "\n".join(f"{path.parent.name}/{path.name}: {path.read_text()[-800:]}" for path in texts)
 
 
 def main() -> None:
-    """Brings a cluster up, and tells how long that took: a try by hand."""
+    """Start a cluster by hand, and print the time that it took."""
     began = time.monotonic()
     cluster = MachinesWithSlurm(Path(os.environ["OUT"]))
     try:
@@ -166,7 +167,7 @@ def main() -> None:
         print(f"up after {time.monotonic() - began:.1f} s: {cluster.states()}")  # noqa: T201
         print(cluster.head.run("scontrol", "ping"))  # noqa: T201
     except AssertionError:
-        print(cluster.last_words())  # noqa: T201
+        print(cluster.log_tails())  # noqa: T201
         raise
     finally:
         cluster.end()

@@ -1,5 +1,6 @@
-"""Machines of a test's own: network, process and mount namespaces on one bridge, with a name, an address, a boot and a
-machine id each. Whoever uses them is in a network namespace itself, and all that ever ran in them ends with it.
+"""Machines of a test: namespaces on one bridge, each with a name, an address, a boot id and a machine id.
+
+The test itself runs in a network namespace, and all processes in the machines end with it.
 """
 
 import os
@@ -19,7 +20,7 @@ from tests.own_service import lacks
 
 _TOOLS = ("ip", "unshare", "nsenter", "mount", "setpriv")
 
-#: The first process of a machine: it makes its places, and reaps what is left behind.
+#: The first process of a machine: it creates the mounts, and reaps orphans.
 _INIT = """
 import os, signal, socket, subprocess, sys
 name, ready, *mounts = sys.argv[1:]
@@ -41,7 +42,7 @@ while True:
 
 
 def require_namespaces() -> None:
-    """Skips the test where no namespaces can be made, which in CI is a failure."""
+    """Skip the test if namespaces cannot be created; in CI that is a failure."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     why = f"{', '.join(missing)}: not installed" if missing else None if os.geteuid() == 0 else "only root can do this"
     if why is None:
@@ -52,33 +53,33 @@ def require_namespaces() -> None:
 
 
 def in_a_network_of_its_own(arguments: Sequence[str]) -> list[str]:
-    """The command of a Python program that may make machines; all of it ends when it does."""
+    """Return the command of a Python program that may create machines; all processes end with it."""
     alone = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     return [*alone, sys.executable, *arguments]
 
 
 def make_bridge() -> None:
-    """The switch that all machines are on, in this network namespace, which is reached at 10.77.0.254."""
+    """Create the switch of all machines in this network namespace, with the address 10.77.0.254."""
     for line in ("link set lo up", "link add br0 type bridge", "addr add 10.77.0.254/24 dev br0", "link set br0 up"):
         run("ip", *line.split())
 
 
 def run(*command: str) -> str:
-    """What a command prints; it must succeed."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}{done.stdout}"
     return done.stdout
 
 
-def until(look: Callable[[], object], seconds: float, what: str) -> None:
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
-    while not look():
+    while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
 
 
 class Machine:
-    """A machine that can be switched off and on, and cut off. `mounts` are places of its own for those of all."""
+    """A machine that can be switched off and on, and disconnected. `mounts` are its own directories at common paths."""
 
     def __init__(self, directory: Path, name: str, address: str, mounts: Mapping[str, Path]) -> None:
         self.directory, self.name, self.address = directory / name, name, address
@@ -94,7 +95,7 @@ class Machine:
         return self._outer is not None
 
     def boot(self) -> None:
-        """Switches it on; nothing runs on it yet."""
+        """Switch it on; no program runs on it yet."""
         ready, boot = self.directory / "ready", self.directory / "boot_id"
         ready.unlink(missing_ok=True)
         boot.write_text(f"{uuid.uuid4()}\n")
@@ -117,7 +118,7 @@ class Machine:
         return f"v-{self.name}"
 
     def switch_off(self) -> None:
-        """As a power cut: every process of it ends at once, and its address answers nobody."""
+        """Cut its power: all processes end at once, and its address does not answer."""
         if self._outer is None:
             return
         os.kill(self._init, signal.SIGKILL)
@@ -128,31 +129,31 @@ class Machine:
         self._outer = None
 
     def cut_off(self) -> None:
-        """Pulls the network's plug; what runs on it runs on."""
+        """Disconnect its network; its processes continue."""
         self._set_link("down")
 
     def heal(self) -> None:
-        """Puts the plug back."""
+        """Reconnect its network."""
         self._set_link("up")
 
     def _set_link(self, state: str) -> None:
-        # A machine that is off has none.
+        # A machine that is off has no network.
         if self._link in run("ip", "-brief", "link"):
             run("ip", "link", "set", self._link, state)
 
     def inside(self, *command: str, user: str | None = None) -> list[str]:
-        """A command as one that runs on this machine."""
+        """Return a command that runs on this machine."""
         who = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={_group(user)}", "--clear-groups"]
         return ["nsenter", "-t", str(self._init), "-n", "-m", "-u", "-p", "--", *who, *command]
 
     def run(self, *command: str) -> str:
-        """What a command prints on it."""
+        """Run a command on the machine, and return its output."""
         return run(*self.inside(*command))
 
     def start(
         self, name: str, *command: str, user: str | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts a daemon; its output is beside the machine's other files."""
+        """Start a daemon; its output is beside the machine's other files."""
         with (self.directory / f"{name}.out").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 self.inside(*command, user=user),
@@ -164,17 +165,17 @@ class Machine:
             )
 
     def kill(self, name: str) -> None:
-        """Kills a daemon as a crash would; what it started lives on."""
+        """Kill a daemon as a crash would; processes that it started continue."""
         process = self.processes.pop(name)
         outer = psutil.Process(process.pid)
-        # What was started just now has perhaps not come into the machine yet.
+        # A process that has just started may not be in the machine yet.
         until(lambda: outer.children() or process.poll() is not None, 10, f"{name} on {self.name}")
         for child in outer.children() if process.poll() is None else ():
             child.kill()
         process.wait(10)
 
     def pids(self) -> list[int]:
-        """Whatever runs on it, as this process counts."""
+        """Return its processes, with the pids of this process's namespace."""
         space = os.stat(f"/proc/{self._init}/ns/pid").st_ino
         found = []
         for name in os.listdir("/proc"):

@@ -1,6 +1,4 @@
-"""Trainings on machines that fail: `python -m tests.netns_play`, within a network of its own, plays it from a seed and
-prints what was seen as JSON.
-"""
+"""Trainings on failing machines: `python -m tests.netns_play`, in its own network, plays a seed and prints JSON."""
 
 import argparse
 import json
@@ -21,25 +19,25 @@ from api.executors.slurm.executor import SlurmExecutor
 from tests.netns_cluster import MachinesWithSlurm
 from tests.netns_machines import Machine
 from tests.netns_service import Service
-from tests.netns_trainings import Onlooker, Queue, run_until_done
+from tests.netns_trainings import Observer, Queue, run_until_done
 
-#: Seconds within which everything has to be at its end once nothing fails any more.
+#: Seconds within which everything must have ended after the last fault.
 END_SECONDS = 150.0
 
 
 @dataclass
-class Seen:
-    """What is told of a play."""
+class Observations:
+    """The observations of a play."""
 
     seed: int
     faults: list[str] = field(default_factory=list)
-    #: How many of them were struck, and mended.
+    #: The number of faults of each kind that were injected and repaired.
     struck: int = 0
-    untruths: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     trainings: int = 0
     #: Why attempts ended before their training was done.
     ends: dict[str, int] = field(default_factory=dict)
-    #: Machines that an administrator had to put back.
+    #: Machines that an administrator had to resume.
     resumed: list[str] = field(default_factory=list)
     is_done: bool = False
     left: list[int] = field(default_factory=list)
@@ -48,14 +46,14 @@ class Seen:
 
 
 class Faults:
-    """What can happen to machines and daemons; each is mended after a while."""
+    """Faults of machines and daemons; each is repaired after a while."""
 
     def __init__(self, cluster: MachinesWithSlurm, dice: random.Random) -> None:
         self._cluster, self._dice = cluster, dice
         self.problems: list[str] = []
-        #: What else a machine starts at its boot.
+        #: Further programs that a machine starts at its boot.
         self.on_boot: Callable[[Machine], None] = lambda machine: None
-        # Two faults at once are not both of the controllers, nor both of one machine.
+        # Two simultaneous faults never concern both controllers, nor one machine.
         self._controllers, self._machine = threading.Lock(), threading.Lock()
         self.kinds: dict[str, Callable[[], None]] = {
             "machine": self.machine,
@@ -70,11 +68,11 @@ class Faults:
         time.sleep(self._dice.uniform(least, most))
 
     def _node(self) -> Machine:
-        # The first one has the controller's backup: whatever happens to it happens to that, too.
+        # The first machine has the backup controller and shares its faults.
         return self._dice.choice(self._cluster.nodes)
 
     def machine(self) -> None:
-        """The power of one fails, and comes back."""
+        """Cut the power of a machine, and restore it."""
         with self._machine:
             node = self._node()
             node.switch_off()
@@ -84,14 +82,14 @@ class Faults:
             self.on_boot(node)
 
     def partition(self) -> None:
-        """One is cut off, and comes back: for less and for more time than it takes to be given up."""
+        """Disconnect a machine for shorter or longer than the time after which it counts as lost."""
         node = self._node()
         node.cut_off()
         self._pause(4, 25)
         node.heal()
 
     def node_daemon(self) -> None:
-        """A slurmd dies; what it started runs on."""
+        """Kill a slurmd; the processes that it started continue."""
         with self._machine:
             node = self._node()
             node.kill("slurmd")
@@ -99,7 +97,7 @@ class Faults:
             node.start("slurmd", "slurmd", "-D")
 
     def controller(self) -> None:
-        """The controller dies, long enough for its backup to follow or not."""
+        """Kill the controller, long enough for its backup to take over or not."""
         head = self._cluster.head
         with self._controllers:
             head.kill("slurmctld")
@@ -107,7 +105,7 @@ class Faults:
             self._cluster.start_controller(head)
 
     def both_controllers(self) -> None:
-        """Nobody controls."""
+        """Kill both controllers."""
         with self._controllers, self._machine:
             both = [self._cluster.head, self._cluster.nodes[0]]
             for machine in both:
@@ -119,13 +117,13 @@ class Faults:
                     self._cluster.start_controller(machine)
 
     def slurmrestd(self) -> None:
-        """Nobody answers the head."""
+        """Kill slurmrestd, so that the head gets no answer."""
         self._cluster.head.kill("slurmrestd")
         self._pause(1, 8)
         self._cluster.start_rest()
 
     def resume_drained(self) -> list[str]:
-        """As the guide tells an administrator: a controller that forgot a job drains the machine on which it runs."""
+        """Resume drained machines, as the guide describes: a controller that forgot a job drains its machine."""
         drained = [name for name, state in self._cluster.states().items() if state.startswith(("drain", "drng"))]
         return [name for name in drained if self._cluster.resume(name)]
 
@@ -133,12 +131,12 @@ class Faults:
         try:
             self.kinds[kind]()
         except Exception as error:
-            # Of the play itself: what was broken may not have been mended.
+            # An error of the play itself, after which a fault may not be repaired.
             self.problems.append(f"{kind}: {error!r}")
             raise
 
     def strike(self, kinds: list[str]) -> None:
-        """These at once; returns when all are mended."""
+        """Inject these faults together, and wait until all are repaired."""
         threads = [threading.Thread(target=self._strike_with, args=(kind,)) for kind in kinds]
         for thread in threads:
             thread.start()
@@ -147,7 +145,7 @@ class Faults:
 
 
 class ServiceFaults(Faults):
-    """The service's own parts fail, too."""
+    """Faults that include the service's own parts."""
 
     def __init__(self, cluster: MachinesWithSlurm, service: Service, dice: random.Random) -> None:
         super().__init__(cluster, dice)
@@ -156,13 +154,13 @@ class ServiceFaults(Faults):
         self.kinds |= {"head": self.head, "node": self.node, "database": self.database, "redis": self.redis}
 
     def head(self) -> None:
-        """The head's server is killed."""
+        """Kill the head's server."""
         self._cluster.head.kill("api")
         self._pause(0.5, 5)
         self._service.start_head()
 
     def node(self) -> None:
-        """A node's server is killed: nobody tells of its GPUs."""
+        """Kill a node's server, so that its GPUs are not reported."""
         with self._machine:
             node = self._node()
             node.kill("api")
@@ -170,31 +168,31 @@ class ServiceFaults(Faults):
             self._service.start_node(node)
 
     def database(self) -> None:
-        """PostgreSQL is stopped at once."""
+        """Stop PostgreSQL immediately."""
         self._service.postgres.stop(is_immediate=True)
         self._pause(0.5, 8)
         self._service.postgres.start()
 
     def redis(self) -> None:
-        """Redis is killed."""
+        """Kill Redis."""
         self._service.redis.kill()
         self._pause(0.5, 8)
         self._service.redis.start()
 
 
 class QueueFaults(Faults):
-    """Of the small queue only the memory can fail."""
+    """Faults for the small queue: only its memory can fail."""
 
     def __init__(self, cluster: MachinesWithSlurm, queue: Queue, dice: random.Random) -> None:
         super().__init__(cluster, dice)
         self.kinds |= {"head": queue.restart}
 
 
-def play(directory: Path, options: argparse.Namespace) -> Seen:
-    """Plays it; what was seen."""
+def play(directory: Path, options: argparse.Namespace) -> Observations:
+    """Play the seed, and return the observations."""
     began, dice = time.monotonic(), random.Random(options.seed)
     cluster = MachinesWithSlurm(directory)
-    seen = Seen(options.seed)
+    seen = Observations(options.seed)
     with ExitStack() as stack:
         stack.callback(cluster.end)
         cluster.start()
@@ -213,28 +211,28 @@ def play(directory: Path, options: argparse.Namespace) -> Seen:
             faults = QueueFaults(cluster, queue, dice)
         kinds = [[options.fault]] if options.fault else draw(options.seed, options.pairs, sorted(faults.kinds))
         seen.faults = ["+".join(pair) for pair in kinds]
-        with Onlooker() as onlooker:
-            queue.keep(options.trainings)
+        with Observer() as observer:
+            queue.top_up(options.trainings)
             storm = threading.Thread(target=strike_all, args=(faults, kinds, dice, seen))
             storm.start()
             while storm.is_alive():
-                queue.keep(options.trainings)
+                queue.top_up(options.trainings)
                 queue.turn()
                 time.sleep(0.3)
             seen.is_done = run_until_done(queue, END_SECONDS)
             time.sleep(1.0)
-        seen.looks = onlooker.looks
-        seen.untruths = [*faults.problems, *onlooker.untruths, *queue.find_untruths()]
+        seen.looks = observer.looks
+        seen.violations = [*faults.problems, *observer.violations, *queue.find_violations()]
         seen.ends, seen.trainings = dict(Counter(queue.ends())), queue.count
         seen.left = [len(node.pids()) for node in cluster.nodes]
-        if seen.untruths:
-            sys.stderr.write(f"{queue.problems[-3:]}\n{cluster.states()}\n{cluster.last_words()}\n")
+        if seen.violations:
+            sys.stderr.write(f"{queue.problems[-3:]}\n{cluster.states()}\n{cluster.log_tails()}\n")
     seen.seconds = round(time.monotonic() - began, 1)
     return seen
 
 
-def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen: Seen) -> None:
-    """One after the other, with something going on between them."""
+def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen: Observations) -> None:
+    """Inject faults one after the other, with time for progress between them."""
     try:
         for at_once in kinds:
             time.sleep(dice.uniform(1.5, 8))
@@ -242,30 +240,30 @@ def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen
             seen.resumed += faults.resume_drained()
             seen.struck += 1
     except Exception as error:
-        # Else those that were left out would be told as faults that did no harm.
+        # Otherwise skipped faults would be reported as harmless.
         faults.problems.append(f"{len(kinds) - seen.struck} faults were not struck: {error!r}")
         raise
 
 
 def draw(seed: int, count: int, kinds: list[str]) -> list[list[str]]:
-    """Pairs of faults by a seed."""
+    """Draw pairs of faults from a seed."""
     dice = random.Random(f"pairs {seed}")
     return [dice.sample(kinds, 2) for _ in range(count)]
 
 
 def main() -> None:
-    """Plays, and prints what was seen."""
+    """Play, and print the observations."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--directory", type=Path, help="where everything lies; one that is removed afterwards")
+    parser.add_argument("--directory", type=Path, help="for all files; default: a temporary one")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--service", action="store_true", help="with heads, nodes and database, not the executor alone")
-    parser.add_argument("--fault", help="this one alone")
-    parser.add_argument("--pairs", type=int, default=1, help="so many random pairs")
+    parser.add_argument("--service", action="store_true", help="test the complete service, not only the executor")
+    parser.add_argument("--fault", help="inject only this fault")
+    parser.add_argument("--pairs", type=int, default=1, help="number of random pairs")
     parser.add_argument("--trainings", type=int, default=4)
     parser.add_argument("--steps", type=int, default=150)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="netns-") as made:
-        # Slurm's user looks into it, too.
+        # Slurm's user reads it, too.
         Path(made).chmod(0o755)
         directory = options.directory or Path(made) / "play"
         seen = play(directory, options)

@@ -1,5 +1,6 @@
-"""The service on machines of a test's own: a head that hands trainings to Slurm, and on each machine that trains the
-node that tells it of its GPUs. Its client believes nothing that was not acknowledged.
+"""The service on the test's own machines: a head that submits trainings to Slurm, and nodes that report their GPUs.
+
+Its client relies only on what was acknowledged.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from tests.e2e.server import BASE, environment
 from tests.e2e.toy_tasks import attempts_of, toy
 from tests.netns_cluster import MachinesWithSlurm
 from tests.netns_machines import Machine, until
-from tests.netns_trainings import tell_end
+from tests.netns_trainings import describe_end
 from tests.postgres_servers import OwnPostgres
 from tests.redis_servers import OwnRedis
 
@@ -28,7 +29,7 @@ _FINISHED = ("completed", "failed", "stopped")
 
 @dataclass
 class Ordered:
-    """A training that was ordered, and acknowledged if it has an id."""
+    """A requested training; it is acknowledged if it has an id."""
 
     key: str
     body: dict[str, Any]
@@ -41,7 +42,7 @@ class Ordered:
 
 
 class Service:
-    """The head, the nodes, PostgreSQL and Redis; and a client that keeps so many trainings going."""
+    """The head, the nodes, PostgreSQL and Redis, and a client that keeps a number of trainings running."""
 
     def __init__(self, cluster: MachinesWithSlurm, stack: ExitStack, steps: int) -> None:
         self._cluster, self._steps = cluster, steps
@@ -55,7 +56,7 @@ class Service:
         self.problems: list[str] = []
 
     def start(self) -> None:
-        """Returns when the head knows the GPUs of all nodes."""
+        """Start all, and wait until the head knows the GPUs of all nodes."""
         self.start_head()
         for node in self._cluster.nodes:
             self.start_node(node)
@@ -105,23 +106,23 @@ class Service:
             return False
         return len({gpu.get("node") for gpu in gpus} & {node.name for node in self._cluster.nodes}) == 3
 
-    # As the client of tests/netns_play.py wants its trainings
+    # Interface that tests/netns_play.py expects of its trainings
 
     @property
     def is_done(self) -> bool:
         return all(one.is_over for one in self.ordered)
 
-    def keep(self, count: int) -> None:
-        """Orders trainings, until so many are not over."""
+    def top_up(self, count: int) -> None:
+        """Start trainings until this many have not ended."""
         for _ in range(count - sum(not one.is_over for one in self.ordered)):
             number = next(self._numbers)
             gpus = 1 + number % 2
-            # Without tries that were asked for: what machines and daemons do must not fail a training for good.
+            # Without user-requested retries: failing machines and daemons must not fail a training permanently.
             body = toy(self._steps, step_seconds=0.1, gpus=gpus, every=5)
             self.ordered.append(Ordered(f"order-{number}", body))
 
     def turn(self) -> None:
-        """Orders again what was not acknowledged, and asks how the others are."""
+        """Repeat unacknowledged requests, and read the states of the other trainings."""
         self._restart_head()
         for one in self.ordered:
             if one.is_over:
@@ -132,7 +133,7 @@ class Service:
                 self.problems.append(f"{type(error).__name__}: {error}")
 
     def _restart_head(self) -> None:
-        """As its unit does: it may have been started while its database was away."""
+        """Restart the head as its unit does, because it may have been started while its database was down."""
         server = self._cluster.head.processes.get("api")
         if server is not None and server.poll() is not None:
             self.start_head()
@@ -156,24 +157,26 @@ class Service:
         return len(self.ordered)
 
     def ends(self) -> list[str]:
-        """Why attempts ended before their training was done."""
+        """Return why attempts ended before their training was done."""
         found = []
         for one in self.ordered:
             outcomes = [attempt.outcome or {} for attempt in attempts_of(self.storage, one.task_id)]
-            found += [tell_end(**_pick(outcome)) for outcome in outcomes[: -1 if one.status == "completed" else None]]
+            found += [
+                describe_end(**_pick(outcome)) for outcome in outcomes[: -1 if one.status == "completed" else None]
+            ]
         return found
 
-    def find_untruths(self) -> Iterator[str]:
-        """What must not be, once all is over."""
+    def find_violations(self) -> Iterator[str]:
+        """Return the violated invariants, after the end of everything."""
         ids = [one.task_id for one in self.ordered]
         if len(set(ids)) != len(ids):
-            yield "two orders are one training"
+            yield "two requests made one training"
         known = self._list_all()
         if known != set(ids):
-            yield f"lost: {set(ids) - known}; there twice: {known - set(ids)}"
+            yield f"lost: {set(ids) - known}; duplicates: {known - set(ids)}"
         for one in self.ordered:
             if one.status != "completed":
-                ends = [tell_end(**_pick(each.outcome or {})) for each in attempts_of(self.storage, one.task_id)]
+                ends = [describe_end(**_pick(each.outcome or {})) for each in attempts_of(self.storage, one.task_id)]
                 yield f"{one.task_id} is {one.status}: {ends}"
             yield from self._find_wrong_steps(one.task_id)
 
@@ -199,7 +202,7 @@ class Service:
             found |= {task["task_id"] for task in page}
 
     def _list(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        """Asks until it is answered: a head and its database may have been started a moment ago."""
+        """Repeat the request until it is answered: a head and its database may have just started."""
         end = time.monotonic() + 60
         while True:
             try:
@@ -210,7 +213,7 @@ class Service:
                     return tasks
             except httpx.HTTPError as error:
                 said = repr(error)
-            assert time.monotonic() < end, f"{said}\n{self._cluster.last_words()}"
+            assert time.monotonic() < end, f"{said}\n{self._cluster.log_tails()}"
             self._restart_head()
             time.sleep(0.5)
 

@@ -1,5 +1,6 @@
-"""Trainings on an executor while machines fail: started again from their checkpoint by a queue as small as can be, and
-watched by somebody who believes nothing but processes and files.
+"""Trainings on an executor while machines fail. A minimal queue restarts them from their checkpoints.
+
+An observer checks them by processes and files only.
 """
 
 import os
@@ -14,17 +15,17 @@ from typing import Protocol
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, Submission
 from tests.e2e.witness import FORKED_ONLY, GPUS, MARKER
 
-#: A rank that goes on behind its checkpoint, and tells each step with its place in a file that nobody takes back.
+#: A rank that continues after its checkpoint, and appends each step with its host to a file that is never rewritten.
 _TRAINER = """
 import os, socket, subprocess, sys, time
 task, last = sys.argv[1], int(sys.argv[2])
 subprocess.Popen(["sleep", "600"], start_new_session=True)
-told = os.open(f"{task}/told", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+reported = os.open(f"{task}/reported", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 kept = f"{task}/checkpoint"
 step = int(open(kept).read()) if os.path.exists(kept) else 0
 while step < last:
     step += 1
-    os.write(told, f"{sys.argv[3]} {socket.gethostname()} {step}\\n".encode())
+    os.write(reported, f"{sys.argv[3]} {socket.gethostname()} {step}\\n".encode())
     if step % 5 == 0 or step == last:
         with open(f"{kept}.{sys.argv[3]}", "w") as file:
             file.write(str(step))
@@ -33,7 +34,7 @@ while step < last:
 print("TRAINING COMPLETE!", flush=True)
 """
 
-#: What trainers here are executed by.
+#: The interpreter of trainers in these tests.
 _PYTHON = os.fsencode(sys.executable)
 
 
@@ -71,34 +72,34 @@ class Training:
             leftover_seconds=0.5,
         )
 
-    def told(self) -> list[tuple[str, str, int]]:
-        """What its ranks told: attempt, machine, step."""
-        file = self.directory / "told"
+    def reported(self) -> list[tuple[str, str, int]]:
+        """Return what its ranks reported: attempt, machine, step."""
+        file = self.directory / "reported"
         lines = file.read_text().splitlines() if file.exists() else []
         return [(uid, host, int(step)) for uid, host, step in (line.split() for line in lines)]
 
-    def find_untruths(self) -> Iterator[str]:
-        """What must not be, once it should be over."""
+    def find_violations(self) -> Iterator[str]:
+        """Return the violated invariants of a training that should have ended."""
         if not self.is_over:
             yield f"{self.ref.uid} has not ended"
-        told = self.told()
-        attempts = list(dict.fromkeys(uid for uid, _, _ in told))
-        order = [attempts.index(uid) for uid, _, _ in told]
+        reported = self.reported()
+        attempts = list(dict.fromkeys(uid for uid, _, _ in reported))
+        order = [attempts.index(uid) for uid, _, _ in reported]
         if order != sorted(order):
-            yield f"{self.name}: an attempt told a step after its successor had begun"
+            yield f"{self.name}: an attempt reported a step after its successor had started"
         for uid in attempts:
-            steps = [step for other, _, step in told if other == uid]
+            steps = [step for other, _, step in reported if other == uid]
             if steps != list(range(steps[0], steps[0] + len(steps))):
                 yield f"{uid}: its steps are {steps}"
-            before = [step for other, _, step in told if attempts.index(other) < attempts.index(uid)]
+            before = [step for other, _, step in reported if attempts.index(other) < attempts.index(uid)]
             if steps[0] > max(before, default=0) + 1 or steps[0] < max(before, default=0) - 5:
                 yield f"{uid}: it began at {steps[0]}, after {max(before, default=0)}"
-        if told and told[-1][2] != self.steps:
-            yield f"{self.name}: it ended at step {told[-1][2]}"
+        if reported and reported[-1][2] != self.steps:
+            yield f"{self.name}: it ended at step {reported[-1][2]}"
 
 
 class Queue:
-    """Brings every training to its end: a try that ended before it was done is followed by the next one."""
+    """Runs every training to its end: an attempt that ended early is followed by the next one."""
 
     def __init__(self, root: Path, make_executor: Callable[[], Executor], steps: int) -> None:
         self._root, self._steps, self._make_executor = root, steps, make_executor
@@ -111,24 +112,24 @@ class Queue:
         return len(self.trainings)
 
     def ends(self) -> list[str]:
-        """Why attempts ended before their training was done."""
+        """Return why attempts ended before their training was done."""
         return [end for training in self.trainings for end in training.ends]
 
-    def keep(self, count: int) -> None:
-        """Adds trainings, until so many are not over."""
+    def top_up(self, count: int) -> None:
+        """Add trainings until this many have not ended."""
         for _ in range(count - sum(not training.is_over for training in self.trainings)):
             number = len(self.trainings)
             training = Training(self._root / f"training-{number}", self._steps, 1 + number % 2)
             (training.directory / "attempts").mkdir(parents=True)
             self.trainings.append(training)
 
-    def find_untruths(self) -> Iterator[str]:
-        """What must not be, once all should be over."""
+    def find_violations(self) -> Iterator[str]:
+        """Return the violated invariants, when all should have ended."""
         for training in self.trainings:
-            yield from training.find_untruths()
+            yield from training.find_violations()
 
     def restart(self) -> None:
-        """What a head has that has died and is started again: files, and no memory."""
+        """Reset to the state of a restarted head: files, and no memory."""
         self._executor = self._make_executor()
 
     @property
@@ -136,14 +137,14 @@ class Queue:
         return all(training.is_over for training in self.trainings)
 
     def turn(self) -> None:
-        """One tick of it."""
+        """Run one tick."""
         open_ones = [training for training in self.trainings if not training.is_over]
         seen = self._executor.observe([training.ref for training in open_ones])
         for training in open_ones:
             try:
                 self._advance(training, seen[training.ref.uid])
             except OSError as error:
-                # Slurm cannot be asked: again with the next tick.
+                # Slurm does not answer: retry with the next tick.
                 self.problems.append(str(error))
 
     def _advance(self, training: Training, seen: Observation) -> None:
@@ -155,29 +156,29 @@ class Queue:
                 training.is_over = True
                 return
             how = (outcome.reason, outcome.exit_code, outcome.signal, outcome.stop_rung) if outcome else (None,) * 4
-            training.ends.append(tell_end(*how))
+            training.ends.append(describe_end(*how))
             training.number += 1
             self._executor.submit(training.submission())
 
 
-def tell_end(reason: str | None, exit_code: int | None, signal: int | None, stop_rung: str | None) -> str:
-    """Why an attempt ended, and where its trainer exited how."""
+def describe_end(reason: str | None, exit_code: int | None, signal: int | None, stop_rung: str | None) -> str:
+    """Return why an attempt ended, and where and how its trainer exited."""
     if reason != "exited":
         return reason or "unknown"
     how = f"code {exit_code}" if signal is None else f"signal {signal}"
     return f"exited by {how}, {stop_rung or 'not stopped'}"
 
 
-class Onlooker:
-    """Looks at all processes of all machines again and again."""
+class Observer:
+    """Observes all processes of all machines continually."""
 
     def __init__(self) -> None:
-        self.untruths: set[str] = set()
+        self.violations: set[str] = set()
         self.looks = 0
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._look_on)
+        self._thread = threading.Thread(target=self._observe)
 
-    def __enter__(self) -> "Onlooker":
+    def __enter__(self) -> "Observer":
         self._thread.start()
         return self
 
@@ -185,20 +186,20 @@ class Onlooker:
         self._ends.set()
         self._thread.join(20)
 
-    def _look_on(self) -> None:
+    def _observe(self) -> None:
         while not self._ends.wait(0.2):
             self.looks += 1
             uids = ranks()
             tasks = [uid.rpartition(".")[0] for uid in uids]
-            self.untruths |= {f"two attempts of {task} live: {uids}" for task in tasks if tasks.count(task) > 1}
+            self.violations |= {f"two attempts of {task} live: {uids}" for task in tasks if tasks.count(task) > 1}
             places = [(place, uid) for uid, found in uids.items() for place in found]
             for place, uid in places:
                 others = {other for at, other in places if at == place} - {uid}
-                self.untruths |= {f"{place} is used by {uid} and {other}" for other in others}
+                self.violations |= {f"{place} is used by {uid} and {other}" for other in others}
 
 
 def ranks() -> dict[str, list[str]]:
-    """The live attempts, each with the GPUs of its machine that it uses."""
+    """Return the live attempts, each with the GPUs of its machine that it uses."""
     found: dict[str, list[str]] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -220,7 +221,7 @@ def ranks() -> dict[str, list[str]]:
 
 
 class Work(Protocol):
-    """Trainings that are to come to their ends."""
+    """Trainings that should run to their ends."""
 
     @property
     def is_done(self) -> bool: ...
@@ -229,7 +230,7 @@ class Work(Protocol):
 
 
 def run_until_done(queue: Work, seconds: float) -> bool:
-    """Whether all came to their ends within these seconds."""
+    """Return whether all ended within these seconds."""
     end = time.monotonic() + seconds
     while not queue.is_done and time.monotonic() < end:
         queue.turn()

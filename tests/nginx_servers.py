@@ -1,4 +1,4 @@
-"""An nginx of a test's own: the configuration of `deploy/nginx`, a certificate of its own authority, free ports."""
+"""An nginx for one test: the configuration of `deploy/nginx`, a certificate of its own authority, free ports."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ DEPLOY = Path(__file__).parents[1] / "deploy" / "nginx"
 #: The name in the certificate, and in the requests.
 NAME = "localhost"
 
-#: Where it is root who tests, nginx itself is nobody, as it need not be more.
+#: The unprivileged user of nginx when the tests run as root.
 _USER = "nobody"
 
 _FRAME = """
@@ -40,12 +40,12 @@ http {{
 
 
 def require_nginx() -> str:
-    """Where nginx is; skips the test where it is not, which in CI is a failure."""
+    """Return the path of nginx; skip the test if it is missing, which in CI is a failure."""
     return find_program("nginx")
 
 
 class OwnNginx(OwnService):
-    """In front of servers on these ports of loopback; started on entering, ended on leaving."""
+    """An nginx in front of servers on these ports of loopback, started on entering and ended on leaving."""
 
     def __init__(self, servers: Sequence[int]) -> None:
         self._program = require_nginx()
@@ -57,7 +57,7 @@ class OwnNginx(OwnService):
 
     @property
     def url(self) -> str:
-        """Its address, by TLS."""
+        """Its TLS address."""
         return f"https://{NAME}:{self.port}"
 
     @property
@@ -67,17 +67,17 @@ class OwnNginx(OwnService):
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """What a client needs to believe it."""
+        """The TLS context of a client that trusts it."""
         return ssl.create_default_context(cafile=str(self.authority))
 
     def _begin(self) -> None:
-        # Not a directory of pytest's, into which another user cannot look.
+        # Not a directory of pytest's, which another user cannot read.
         self.directory = Path(tempfile.mkdtemp(prefix="nginx-"))
         subprocess.run(["sh", DEPLOY / "certificate.sh", NAME, self.directory / "tls"], check=True)
         self._start()
 
     def _start(self) -> None:
-        # A free port may be taken before nginx has it.
+        # A free port may be taken before nginx listens on it.
         for _ in range(5):
             self.port, self.plain_port = free_port(), free_port()
             self._configure()
@@ -104,10 +104,10 @@ class OwnNginx(OwnService):
                 shutil.chown(path, self._user, _group(self._user))
 
     def _changes(self) -> Mapping[str, Mapping[str, str]]:
-        """What tests put in, as an operator does: the servers, the ports, the name, the certificate."""
+        """Return the replacements of an operator: the servers, the ports, the name, the certificate."""
         known = (8080, 8081)
         line = "    server 127.0.0.1:{} max_fails=1 fail_timeout={}s;\n"
-        # A server that a test has started again is asked again sooner.
+        # nginx retries a restarted server sooner.
         servers = "".join(line.format(port, 1) for port in self._servers)
         return {
             "diffusion-pipe-api-servers.conf": {"".join(line.format(port, 5) for port in known): servers},
@@ -135,19 +135,19 @@ class OwnNginx(OwnService):
         return False
 
     def log_text(self) -> str:
-        """What it has to say about itself."""
+        """Return its own logs."""
         return "".join((self.directory / name).read_text() for name in ("output", "error.log") if self._has(name))
 
     def _has(self, name: str) -> bool:
         return (self.directory / name).exists()
 
     def temporary_bytes(self) -> int:
-        """How much it keeps on the disk of what passes through it."""
+        """Return the bytes of proxied content that it buffers on the disk."""
         return sum(path.stat().st_blocks * 512 for path in (self.directory / "temporary").rglob("*") if path.is_file())
 
     def _end(self) -> None:
         end_process(self._process)
-        if self.directory.name:  # else it has none yet, and this would be where the tests run
+        if self.directory.name:  # else it has no directory yet, and this would be the current one
             shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Another program that runs for a test alone, from entering to leaving its block, and what such tests want first."""
+"""A program that runs for one test, from entering to leaving its block, and its prerequisites."""
 
 import os
 import shutil
@@ -15,20 +15,20 @@ import pytest
 
 from tests.tiers import check_program
 
-#: Where such programs lie that are on no PATH of a user.
+#: Directories of such programs that are not in a user's PATH.
 SBIN = "/usr/sbin:/usr/local/sbin"
 
 
 class OwnService(ABC):
-    """Begins on entering and ends on leaving, also when it came only half way."""
+    """A program that starts on entering and ends on leaving, even if the start failed half-way."""
 
     @abstractmethod
     def _begin(self) -> None:
-        """Makes what it needs, and starts it."""
+        """Create its files, and start it."""
 
     @abstractmethod
     def _end(self) -> None:
-        """Ends what runs of it, and removes its files; called also where nothing was begun."""
+        """End its processes and remove its files; also called if nothing was started."""
 
     def __enter__(self) -> Self:
         try:
@@ -45,36 +45,36 @@ class OwnService(ABC):
 
 
 def lacks(reason: str) -> NoReturn:
-    """Skips the test for what the machine lacks, which in CI is a failure."""
+    """Skip the test because the machine lacks something; in CI that is a failure."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def find_program(name: str) -> str:
-    """Where a program is; without it the test is skipped."""
+    """Return the path of a program, or skip the test."""
     check_program(name)
     return shutil.which(name) or shutil.which(name, path=SBIN) or lacks(f"{name} is not installed")
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody hears."""
+    """Return a free port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def wait_for(is_so: Callable[[], bool], problem: Callable[[], str], seconds: float = 30.0) -> None:
-    """Returns when it is so; fails with the problem, in words, when that takes too long."""
+def wait_for(condition: Callable[[], bool], problem: Callable[[], str], seconds: float = 30.0) -> None:
+    """Wait until the condition is true; fail with the problem after the timeout."""
     end = time.monotonic() + seconds
-    while not is_so():
+    while not condition():
         assert time.monotonic() < end, problem()
         time.sleep(0.02)
 
 
 def end_process(process: subprocess.Popen[bytes] | None, number: signal.Signals = signal.SIGTERM) -> None:
-    """Asks a process to end, and kills it when it does not within 20 s."""
+    """Ask a process to end, and kill it if it is still running after 20 s."""
     if process is None or process.poll() is not None:
         return
     process.send_signal(number)

@@ -1,16 +1,16 @@
-"""Two PostgreSQL of a test's own: one takes changes, and acknowledges none before the other one has it, too."""
+"""Two PostgreSQL servers of a test with synchronous replication: the primary waits for the replica."""
 
 from contextlib import ExitStack
 from types import TracebackType
 
 from tests.postgres_servers import OwnPostgres
 
-#: For the one that takes changes only: a replica that had it would wait, once promoted, for one of its own.
+#: Only for the primary: a promoted replica with this setting would wait for a replica of its own.
 SYNCHRONOUS = ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
 
 
 class PostgresPair:
-    """Made on entering, ended on leaving. `primary` takes the changes, and `replica` follows it."""
+    """A pair made on entering and ended on leaving. `replica` follows `primary`."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -20,7 +20,7 @@ class PostgresPair:
 
     @property
     def url(self) -> str:
-        """With both, which stay where they are whoever of them takes the changes."""
+        """The URL with both addresses, which do not change after a promotion."""
         return f"postgresql://postgres@/postgres?host={','.join(server.host for server in self._both)}"
 
     def __enter__(self) -> "PostgresPair":
@@ -37,11 +37,11 @@ class PostgresPair:
         self._stack.close()
 
     def promote(self) -> None:
-        """The replica takes the changes from now on, alone; the other one must be gone."""
+        """Promote the replica, which is then alone; the primary must have ended."""
         self.replica.promote()
         self.primary, self.replica = self.replica, self.primary
 
     def rejoin(self) -> None:
-        """The one that was gone follows the one that was promoted."""
+        """Make the former primary a replica of the promoted server."""
         self.replica.follow(self.primary)
         self.primary.execute(*SYNCHRONOUS)

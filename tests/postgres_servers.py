@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, which it may freeze and stop: the one that is there serves other tests too."""
+"""A PostgreSQL for one test, which it may freeze and stop, because the common one serves other tests too."""
 
 import os
 import pwd
@@ -14,7 +14,7 @@ import psycopg
 
 from tests.own_service import OwnService, end_process, lacks, wait_for
 
-#: Where Debian puts the programs that are on no PATH.
+#: Debian's directory for programs that are not in the PATH.
 _DEBIAN = "/usr/lib/postgresql"
 
 #: PostgreSQL refuses to run as root.
@@ -27,9 +27,9 @@ def _find(name: str) -> str:
 
 
 class OwnPostgres(OwnService):
-    """Started on entering, ended on leaving, with all that it stored. It listens on a socket file only.
+    """A PostgreSQL, started on entering and ended on leaving, with all its data. It listens on a socket file only.
 
-    A replica of another one begins as its copy, and follows it.
+    A replica of another one starts as its copy, and follows it.
     """
 
     def __init__(self, replica_of: "OwnPostgres | None" = None) -> None:
@@ -45,11 +45,11 @@ class OwnPostgres(OwnService):
 
     @property
     def host(self) -> str:
-        """Where it listens: the directory of its socket."""
+        """The directory of the socket on which it listens."""
         return self._directory
 
     def _begin(self) -> None:
-        # Not a directory of pytest's, into which another user cannot look; the name of a socket must be short.
+        # Not a directory of pytest's, which another user cannot read; the name of a socket must be short.
         self._directory = tempfile.mkdtemp(prefix="postgres-")
         if self._user is not None:
             shutil.chown(self._directory, self._user, pwd.getpwnam(self._user).pw_gid)
@@ -59,7 +59,7 @@ class OwnPostgres(OwnService):
     def _make(self) -> None:
         make = [self._initdb, "-D", self._data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C"]
         if self._primary is not None:
-            # -R: it is a replica, and knows whose.
+            # -R configures the copy as a replica.
             make = [self._copy, "-D", self._data, "-d", self._primary.url, "-R", "-X", "stream", "-c", "fast", "-N"]
         subprocess.run(make, check=True, **self._as_user())
 
@@ -68,7 +68,7 @@ class OwnPostgres(OwnService):
         return str(Path(self._directory) / "data")
 
     def start(self) -> None:
-        """Starts it, anew after a stop; waits until it answers."""
+        """Start it, also after a stop, and wait until it answers."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": self._directory,
@@ -91,27 +91,27 @@ class OwnPostgres(OwnService):
         return quiet if self._user is None else {**quiet, "user": self._user, "group": self._user, "extra_groups": []}
 
     def stop(self, is_immediate: bool = False) -> None:
-        """Its connections are ended, and nobody listens until `start`. Immediately: as `pg_ctl stop -m immediate`."""
+        """End its connections and stop listening until `start`. Immediate: as `pg_ctl stop -m immediate`."""
         if self._process is None:
             return
         self.thaw()
-        # SIGINT: connections are ended, and waited for. SIGQUIT: nothing is waited for, and a start recovers.
+        # SIGINT ends connections and waits for them. SIGQUIT waits for nothing, and the next start recovers.
         end_process(self._process, signal.SIGQUIT if is_immediate else signal.SIGINT)
         self._process = None
 
     def kill(self) -> None:
-        """As a power cut does: every process of it at once."""
+        """Kill all its processes at once, as a power cut does."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._process.wait(10)
             self._process = None
 
     def promote(self) -> None:
-        """Makes a replica the one that takes changes."""
+        """Make a replica the primary."""
         self.execute("SELECT pg_promote(true, 30)")
 
     def follow(self, primary: "OwnPostgres") -> None:
-        """Begins anew at its place, as this one's replica."""
+        """Start again at the same address, as a replica of this primary."""
         self.kill()
         self._primary = primary
         shutil.rmtree(self._data)
@@ -119,13 +119,13 @@ class OwnPostgres(OwnService):
         self.start()
 
     def execute(self, *statements: str) -> None:
-        """Each by itself, as an administrator types them."""
+        """Execute each statement separately, as an administrator types them."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     def freeze(self) -> None:
-        """It keeps its connections, the kernel takes new ones, and nothing is answered."""
+        """Suspend it: it keeps its connections, the kernel accepts new ones, and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -135,12 +135,12 @@ class OwnPostgres(OwnService):
         if self._process is None or self._process.poll() is not None:
             return
         children = psutil.Process(self._process.pid).children(recursive=True)
-        # The first one first: it makes no more of them then.
+        # The first process first, so that it starts no others.
         self._process.send_signal(number)
         if number != signal.SIGKILL:
             children = psutil.Process(self._process.pid).children(recursive=True)
         for child in children:
-            # One whose client has left ends by itself.
+            # A process whose client has left ends by itself.
             with suppress(psutil.NoSuchProcess):
                 child.send_signal(number)
 

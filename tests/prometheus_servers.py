@@ -1,4 +1,4 @@
-"""A Prometheus of a test's own: it scrapes one server each second, with the rules of deploy/prometheus."""
+"""A Prometheus for one test, which scrapes one server each second, with the rules of deploy/prometheus."""
 
 import subprocess
 import time
@@ -21,7 +21,7 @@ scrape_configs:
 
 
 class OwnPrometheus(OwnService):
-    """Started on entering, ended on leaving. Skips the test where the program is missing, which in CI is a failure."""
+    """A Prometheus, started on entering and ended on leaving; the test is skipped if the program is missing."""
 
     def __init__(self, directory: Path) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +39,7 @@ class OwnPrometheus(OwnService):
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=20, trust_env=False)
 
     def scrape(self, port: int) -> None:
-        """Says what it is to scrape, before it is started."""
+        """Configure the port to scrape, before the start."""
         rules = [str(RULES / name) for name in ("recording.yml", "alerts.yml", "alerts_optional.yml")]
         self._configuration.write_text(_CONFIGURATION.format(rules=rules, port=port))
 
@@ -60,20 +60,20 @@ class OwnPrometheus(OwnService):
         except httpx.HTTPError:
             return False
 
-    def ask(self, path: str, **parameters: str) -> Any:
-        """The data of an answer that must be a success."""
+    def request(self, path: str, **parameters: str) -> Any:
+        """Return the data of a response that must be a success."""
         answer = self.client.get(path, params=parameters)
         assert answer.is_success, f"{parameters}: {answer.text}"
         return answer.json()["data"]
 
     def query(self, expression: str) -> list[Any]:
-        """The series that an expression has now."""
-        found = self.ask("/query", query=expression)
+        """Return the current series of an expression."""
+        found = self.request("/query", query=expression)
         return list(found["result"]) if found["resultType"] != "scalar" else [found["result"]]
 
     def query_range(self, expression: str, seconds: float = 60.0) -> list[Any]:
-        """The series that an expression had within the last minute."""
+        """Return the series of an expression within the last minute."""
         now = time.time()
         return list(
-            self.ask("/query_range", query=expression, start=f"{now - seconds}", end=f"{now}", step="2")["result"]
+            self.request("/query_range", query=expression, start=f"{now - seconds}", end=f"{now}", step="2")["result"]
         )

@@ -1,4 +1,4 @@
-"""The Redis that tests run against: one that is there, and processes of a test's own that it may kill."""
+"""The Redis of tests: a running one, and processes of a test that it may kill."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from tests.own_service import OwnService, find_program, lacks, wait_for
 
-#: A server on which tests may publish under names of their own.
+#: A server on which tests may publish to their own channels.
 SERVER = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 
 
@@ -34,7 +34,7 @@ def _why_unreachable() -> str | None:
 
 
 def require_redis() -> str:
-    """The URL of a Redis; skips the test when there is none, which in CI is a failure."""
+    """Return the URL of a Redis; skip the test if there is none, which in CI is a failure."""
     reason = _why_unreachable()
     if reason is not None:
         lacks(reason)
@@ -42,14 +42,12 @@ def require_redis() -> str:
 
 
 def private_channel() -> str:
-    """A channel that nobody else uses."""
+    """Return a channel name that no other test uses."""
     return f"diffusion-pipe:test:{os.getpid()}:{secrets.token_hex(8)}"
 
 
 class OwnRedis(OwnService):
-    """A Redis process of a test's own, on a socket of its own, until its block ends. Skips the test where the program
-    is missing.
-    """
+    """A Redis process on its own socket, until its block ends. Skips the test if the program is missing."""
 
     def __init__(self, directory: Path) -> None:
         self._program = find_program("redis-server")
@@ -61,14 +59,14 @@ class OwnRedis(OwnService):
         self._process: subprocess.Popen[bytes] | None = None
 
     def _begin(self) -> None:
-        """A test starts it when it wants to."""
+        """Do nothing: a test starts it when needed."""
 
     def _end(self) -> None:
         self.kill()
         shutil.rmtree(self._socket.parent)
 
     def start(self) -> None:
-        """Waits until it answers."""
+        """Start it, and wait until it answers."""
         command = [self._program, "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
             [*command, "--dir", str(self._directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -83,7 +81,7 @@ class OwnRedis(OwnService):
         return True
 
     def kill(self) -> None:
-        """As a crash would."""
+        """Kill it as a crash would."""
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGKILL)
         if self._process is not None:
@@ -91,7 +89,7 @@ class OwnRedis(OwnService):
             self._process = None
 
     def freeze(self) -> None:
-        """It keeps its connections, and does not answer."""
+        """Suspend it: it keeps its connections, and does not answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -1,6 +1,6 @@
-"""A Slurm of a test's own on this machine: a controller, slurmrestd and several nodes with empty files for GPUs.
+"""A Slurm cluster for one test on this machine: a controller, slurmrestd and several nodes with empty files for GPUs.
 
-Everything lies in a private directory and hears on private ports of loopback; it is up within a second.
+All files are in a private directory, and it listens on private ports of loopback. It starts within a second.
 """
 
 import base64
@@ -29,7 +29,7 @@ from tests.own_service import SBIN, OwnService, find_program, free_port, wait_fo
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmrestd", "scontrol", "squeue", "scancel")
 _PATH = f"{os.environ.get('PATH', '')}:{SBIN}"
 
-#: Settings by which a failure is seen in seconds; a test may give others.
+#: Settings with which a failure is detected within seconds; a test may override them.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "AuthType": "auth/munge",
@@ -56,15 +56,15 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
 
 
 def require_slurm() -> Mapping[str, str]:
-    """Where Slurm's programs are; skips the test where one is missing, which in CI is a failure."""
+    """Return the paths of Slurm's programs; skip the test if one is missing, which in CI is a failure."""
     return {name: find_program(name) for name in _PROGRAMS}
 
 
 class SlurmCluster(OwnService):
-    """Runs from entering to leaving its block; every daemon may be killed and started again meanwhile.
+    """A cluster that runs from entering to leaving its block. Every daemon may be killed and restarted meanwhile.
 
     `prefixes` are put before the command of a daemon (`controller`, `rest` or a node's name), as `ip netns exec …` is;
-    `addresses` are then where it is reached. `partitions` are lines of slurm.conf without their first word.
+    `addresses` are then its addresses. `partitions` are lines of slurm.conf without their first word.
     """
 
     def __init__(
@@ -100,12 +100,12 @@ class SlurmCluster(OwnService):
 
     @property
     def url(self) -> str:
-        """Where slurmrestd is asked."""
+        """The address of slurmrestd."""
         return f"http://{self._address('rest')}:{self._ports['rest']}"
 
     @property
     def unix_url(self) -> str:
-        """The same by a socket of the file system."""
+        """The address of slurmrestd's UNIX socket."""
         return f"unix://{self.socket}"
 
     def _begin(self) -> None:
@@ -120,22 +120,22 @@ class SlurmCluster(OwnService):
     # Daemons
 
     def _start_munge(self) -> None:
-        # Slurm's own auth/slurm would do without, but has one socket for the whole machine.
+        # Slurm's own auth/slurm would not need it, but has one socket for the whole machine.
         own = [f"--{what}={self.munge / what}" for what in ("socket", "key-file", "pid-file", "log-file", "seed-file")]
         self._start("munge", "munged", "--foreground", "--force", "--num-threads=4", *own)
         self._wait((self.munge / "socket").exists, "munged does not start")
 
     def start_controller(self) -> None:
-        """Returns when it answers."""
+        """Start the controller, and wait until it answers."""
         self._start("controller", "slurmctld", "-D")
         self._wait(self._is_answering, "slurmctld does not answer")
 
     def start_node(self, node: str) -> None:
-        """Its jobs of before are found again."""
+        """Start a node's daemon, which finds its previous jobs again."""
         self._start(node, "slurmd", "-D", "-N", node)
 
     def start_rest(self) -> None:
-        """Returns when it answers."""
+        """Start slurmrestd, and wait until it answers."""
         self.socket.unlink(missing_ok=True)
         where = f"{self._address('rest')}:{self._ports['rest']}"
         command = ["slurmrestd", "-a", "rest_auth/jwt", "-s", "slurmctld", where, f"unix:{self.socket}"]
@@ -143,29 +143,29 @@ class SlurmCluster(OwnService):
         self._wait(self._is_resting, "slurmrestd does not answer")
 
     def kill(self, name: str) -> None:
-        """Kills a daemon as a crash would: `controller`, `rest` or a node's name. The jobs of a node live on."""
+        """Kill a daemon as a crash would: `controller`, `rest` or a node's name. The jobs of a node continue."""
         daemon = self._daemons.pop(name)
         daemon.kill()
         daemon.wait(10)
 
     def kill_machine(self, node: str) -> None:
-        """Kills a node's daemon and all of its jobs at once, as a power cut would."""
+        """Kill a node's daemon and all of its jobs at once, as a power cut would."""
         self.kill(node)
-        # All at once: whoever still lived would tell the controller of the end of the others.
+        # All at once: a survivor would report the end of the others to the controller.
         pids = _with_relatives(self.pids(f"SLURMD_NODENAME={node}"))
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
                 _kill(pid, number)
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Sends a signal to a daemon: SIGSTOP hangs it."""
+        """Send a signal to a daemon: SIGSTOP makes it hang."""
         self._daemons[name].send_signal(number)
 
     def _start(self, name: str, program: str, *arguments: str) -> None:
         path = self._programs[program]
         environment = dict(self.environment)
         if program == "slurmrestd":
-            # One user is everybody here: it would refuse to be the controller's, which is meant for a real cluster.
+            # All users are one here: slurmrestd would refuse to run as the controller's user.
             environment |= {"SLURM_JWT": "daemon", "SLURMRESTD_SECURITY": "disable_user_check"}
         with (self.directory / f"{name}.out").open("ab") as output:
             self._daemons[name] = subprocess.Popen(
@@ -178,10 +178,10 @@ class SlurmCluster(OwnService):
                 start_new_session=True,
             )
 
-    # Looking
+    # Observation
 
     def command(self, program: str, *arguments: str) -> str:
-        """What one of Slurm's own commands prints."""
+        """Return the output of one of Slurm's own commands."""
         found = shutil.which(program, path=_PATH) or program
         done = subprocess.run(
             [*self._prefixes.get("controller", ()), found, *arguments],
@@ -195,7 +195,7 @@ class SlurmCluster(OwnService):
         return done.stdout
 
     def token(self, user: str | None = None, seconds: float = 86_400) -> str:
-        """A token for this user, by default whoever runs the test."""
+        """Return a token for this user, by default the user of the test."""
         now = int(time.time())
         content = {"exp": now + int(seconds), "iat": now, "sun": user or getpass.getuser()}
         parts = [_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, content)]
@@ -203,7 +203,7 @@ class SlurmCluster(OwnService):
         return ".".join([*parts, _base64(signed.digest())])
 
     def wait_for_nodes(self) -> None:
-        """Returns when every node may be given work."""
+        """Wait until every node accepts work."""
 
         def are_idle() -> bool:
             states = self.command("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
@@ -212,7 +212,7 @@ class SlurmCluster(OwnService):
         self._wait(are_idle, "the nodes are not idle")
 
     def pids(self, entry: str | None = None) -> list[int]:
-        """The processes of this cluster's jobs, of one node's with its entry of the environment."""
+        """Return the processes of this cluster's jobs, or of one node's with its environment entry."""
         own = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode()
         daemons = {daemon.pid for daemon in self._daemons.values()}
         found = []
@@ -238,7 +238,7 @@ class SlurmCluster(OwnService):
         for node in self.nodes:
             (directory / "spool" / node).mkdir()
             for index in range(self._gpus):
-                # It wants a device: every process may open this one, whatever it is confined to.
+                # Slurm requires a device: every process may open this one, whatever its limits.
                 (directory / "devices" / f"{node}-{index}").symlink_to("/dev/null")
         (directory / "slurm.conf").write_text("\n".join(self._configuration()) + "\n")
         gpus = [f"NodeName={node} Name=gpu File={directory}/devices/{node}-[0-{self._gpus - 1}]" for node in self.nodes]
@@ -292,10 +292,10 @@ class SlurmCluster(OwnService):
         except httpx.HTTPError:
             return False
 
-    def _wait(self, is_so: Callable[[], bool], problem: str) -> None:
-        wait_for(is_so, lambda: f"{problem}: {self._last_words()}")
+    def _wait(self, condition: Callable[[], bool], problem: str) -> None:
+        wait_for(condition, lambda: f"{problem}: {self._log_tails()}")
 
-    def _last_words(self) -> str:
+    def _log_tails(self) -> str:
         texts = {path.name: path.read_text(errors="replace")[-1500:] for path in self.directory.glob("*.out")}
         return "\n".join(f"{name}: {text}" for name, text in texts.items())
 
@@ -314,7 +314,7 @@ class SlurmCluster(OwnService):
 
 
 def _with_relatives(pids: Iterable[int]) -> list[int]:
-    """These processes, Slurm's own above them, and all that they have started: a trainer's environment is its own."""
+    """Return these processes, Slurm's own parents of them, and all descendants; a trainer's environment is its own."""
     found = set(pids)
     for pid in list(found):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,7 +1,7 @@
-"""Which command runs a test: `make test` the quick ones, `make test-all` also the slow, `make test-long` the long.
+"""The command that runs a test: `make test` the quick ones, `make test-all` also the slow, `make test-long` the long.
 
-A test is quick unless its folder is slow. A marker on the test or its module says otherwise: `quick` on a test of a
-slow folder that stands for one whole path, `slow` on what costs seconds elsewhere, `long` on what takes minutes.
+A test is quick unless its folder is slow. A marker on the test or its module overrides that: `quick` on a test of a
+slow folder that stands for one complete workflow, `slow` on tests of seconds elsewhere, `long` on tests of minutes.
 """
 
 import pytest
@@ -10,7 +10,7 @@ from tests.ordering import SLOW
 
 TIERS = ("quick", "slow", "long")
 
-#: Programs that quick tests may need besides Python; every other is for `make test-all` only.
+#: Programs other than Python that quick tests may need; all others are for `make test-all` only.
 OF_QUICK_TESTS = frozenset({"redis-server"})
 
 _tier = pytest.StashKey[str]()
@@ -35,7 +35,7 @@ def mark_tiers(items: list[pytest.Item]) -> None:
 
 
 def begin(item: pytest.Item) -> None:
-    """Note which test runs, for `check_program`."""
+    """Record the running test for `check_program`."""
     _running[:] = [item.stash.get(_tier, "slow")]
 
 

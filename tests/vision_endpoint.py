@@ -1,4 +1,4 @@
-"""A vision model's endpoint on this machine, which answers as it is told: rightly, late, wrongly, or not to the end."""
+"""A vision model's endpoint on this machine, with scripted answers: valid, late, invalid, or incomplete."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Endpoint:
-    """What it was asked, and how it answers: each of `script` once, then captions."""
+    """The received requests, and the answers: each of `script` once, then captions."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -42,7 +42,7 @@ def _caption(text: Any) -> bytes:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request; the server's `endpoint` says how it is answered."""
+    """Handles one request as the server's `endpoint` decides."""
 
     def do_POST(self) -> None:
         endpoint: Endpoint = self.server.endpoint  # type: ignore[attr-defined]
@@ -62,16 +62,16 @@ class _Handler(BaseHTTPRequestHandler):
         }
         right = (200, _caption(f"<think>hm</think> a picture, number {len(endpoint.asked)}"))
         self.close_connection = what == "cut"
-        with suppress(OSError):  # of a client that has given up
+        with suppress(OSError):  # the client may have disconnected
             _answer(self, *answers.get(what, right), Location="http://169.254.169.254/", Retry_After="0")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Says nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serve() -> Iterator[Endpoint]:
-    """The endpoint, until the block ends."""
+    """Run the endpoint until the block ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     endpoint = Endpoint()
     server.endpoint = endpoint  # type: ignore[attr-defined]

@@ -87,13 +87,13 @@ class World:
     def end(self, task_id: str, how: Outcome = COMPLETED) -> str:
         """End its latest attempt and free its GPUs. The checkpoint of the outcome is created."""
         if how.phrases:
-            how = self.bear_out(task_id, how)
+            how = self.outcome_with_checkpoint(task_id, how)
         self.executor.ends(self.uid(task_id), how)
         self.train()
         self.free_gpus()
         return task_id
 
-    def bear_out(self, task_id: str, how: Outcome) -> Outcome:
+    def outcome_with_checkpoint(self, task_id: str, how: Outcome) -> Outcome:
         """Return the outcome after a step, with a complete checkpoint of the last one."""
         log = self.executor.printed(self.storage / "tasks" / task_id / "log")
         steps = [int(step) for step in re.findall(rb"^steps: (\d+)", log, re.MULTILINE)]

@@ -34,7 +34,7 @@ def test_stream_sends_the_growing_log_and_how_the_task_ended(world: World, task_
             seen = [await next_event(connection)]
             write(world, task_id, b"more\n")
             seen.append(await next_event(connection))
-            world.executor.ends(uid, world.bear_out(task_id, COMPLETED))
+            world.executor.ends(uid, world.outcome_with_checkpoint(task_id, COMPLETED))
             world.train()
             return [*seen, await next_event(connection)]
 

@@ -63,7 +63,7 @@ def test_completed_training_is_not_judged_while_the_disk_fails(make_world: MakeW
     task_id = world.run()
     world.prints(task_id, step(1))
     hidden = faults.strike("scandir", "/output", error)
-    world.executor.ends(f"{task_id}.1", world.bear_out(task_id, COMPLETED))
+    world.executor.ends(f"{task_id}.1", world.outcome_with_checkpoint(task_id, COMPLETED))
     for _ in range(10):
         clock.advance(TEMPORARY_SECONDS / 20)
         world.train()
@@ -78,7 +78,7 @@ def test_permanent_disk_error_does_not_prevent_the_end(make_world: MakeWorld, fa
     world = make_world(clock=clock)
     task_id = world.run()
     hidden = faults.strike("scandir", "/output")
-    world.executor.ends(f"{task_id}.1", world.bear_out(task_id, COMPLETED))
+    world.executor.ends(f"{task_id}.1", world.outcome_with_checkpoint(task_id, COMPLETED))
     for _ in range(5):
         clock.advance(TEMPORARY_SECONDS / 2)
         world.train()

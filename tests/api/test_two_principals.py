@@ -190,7 +190,7 @@ class TwoPrincipals(RuleBasedStateMachine):
                 for gpu in row["gpu_ids"]:
                     self.source.processes[gpu] = ()
                     self.source.set_memory(gpu, 400)
-            how = outcome(exit_code=3) if fails else self.world.bear_out(row["task_id"], COMPLETED)
+            how = outcome(exit_code=3) if fails else self.world.outcome_with_checkpoint(row["task_id"], COMPLETED)
             self.world.executor.ends(self.root.uid(row["task_id"]), how)
             self.world.train()
             self.world.free_gpus()

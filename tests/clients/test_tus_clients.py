@@ -1,4 +1,4 @@
-"""Clients of tus that are not ours speak to the service as they are."""
+"""Unmodified tus clients of other projects work with the service."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ UPLOADS = "/api/v1/uploads"
 
 
 def finished(server: TrainingServer, url: str) -> dict[str, object]:
-    """The upload once something has become of it."""
+    """Wait until the upload has been processed, and return it."""
     path = url[url.index("/uploads") :]
     return until(lambda: (found := server.get(path))["status"] in ("completed", "failed") and found, what="its end")
 
@@ -44,9 +44,9 @@ def test_tus_js_client_pauses_resumes_and_terminates(server: TrainingServer, too
     shutil.copy(HERE / "tus.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     endpoint = f"{server.client.base_url}{UPLOADS}".replace("//api", "/api")
-    told = json.loads(run("node", tmp_path / "tus.mjs", endpoint, server.first_key(), "120000", cwd=tmp_path))
-    assert told["isSame"]
-    found = finished(server, told["url"])
-    # All of it has come: one text alone makes no dataset.
+    result = json.loads(run("node", tmp_path / "tus.mjs", endpoint, server.first_key(), "120000", cwd=tmp_path))
+    assert result["isSame"]
+    found = finished(server, result["url"])
+    # All bytes have arrived, but a single text file makes no dataset.
     assert (found["offset"], found["status"], found["problem"]["code"]) == (120_000, "failed", "upload_refused")
-    assert server.client.get(told["gone"][told["gone"].index("/api") :]).status_code == 404
+    assert server.client.get(result["terminated"][result["terminated"].index("/api") :]).status_code == 404

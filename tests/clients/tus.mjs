@@ -1,4 +1,4 @@
-// An upload by tus-js-client as it comes: paused half-way, resumed as after a reload, and another one taken away.
+// An upload by the unmodified tus-js-client: paused half-way and resumed as after a reload; another one is terminated.
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import * as tus from "tus-js-client";
@@ -32,6 +32,6 @@ function upload(more) {
 
 const paused = await upload({ pausesAt: 100_000 });
 const resumed = await upload({ uploadUrl: paused.url });
-const gone = await upload({ pausesAt: 50_000 });
-await tus.Upload.terminate(gone.url, options);
-console.log(JSON.stringify({ url: resumed.url, gone: gone.url, isSame: paused.url === resumed.url }));
+const terminated = await upload({ pausesAt: 50_000 });
+await tus.Upload.terminate(terminated.url, options);
+console.log(JSON.stringify({ url: resumed.url, terminated: terminated.url, isSame: paused.url === resumed.url }));

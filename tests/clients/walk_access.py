@@ -1,4 +1,4 @@
-"""Keys, people and the audit, through the made client."""
+"""Keys, users and the audit, through the generated client."""
 
 from tests.clients.walking import Walk
 
@@ -20,6 +20,6 @@ def manage_keys(walk: Walk) -> None:
     assert walk.call("list_audit", operation="generate-key").entries[0].actor == "admin"
     assert walk.call("verify_audit").ok
     assert walk.call("list_sign_in_methods").auth == "required"
-    # There is no provider to sign in by.
+    # No sign-in provider is configured.
     walk.call("start_oidc_login", expected=404)
     walk.call("finish_oidc_login", expected=404)

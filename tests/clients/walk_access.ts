@@ -1,4 +1,4 @@
-// Keys, people and the audit.
+// Keys, users and the audit.
 
 import { api, data, refused, succeeded } from "./walk_client.js";
 
@@ -21,7 +21,7 @@ export async function manageKeys(): Promise<void> {
   data(await api.GET("/api/v1/auth/audit", { params: { query: { actor: "admin" } } }));
   if (!data(await api.GET("/api/v1/auth/audit/verify")).ok) throw new Error("the audit is broken");
   data(await api.GET("/api/v1/auth/ways"));
-  // There is no provider to sign in by.
+  // No sign-in provider is configured.
   refused(await api.GET("/api/v1/auth/oidc/login"), "not_found");
   refused(await api.GET("/api/v1/auth/oidc/callback"), "not_found");
 }

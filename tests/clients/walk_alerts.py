@@ -1,4 +1,4 @@
-"""Alerts, and what they are made by and told through, by the made client."""
+"""Alerts, their rules and their channels, through the generated client."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def handle_alerts(walk: Walk) -> None:
     walk.call("end_silence", silence)
     assert walk.call("list_alerts").counts.firing >= 0
     walk.call("list_deliveries")
-    # None of this name has fired here.
+    # No rule of this name has fired here.
     walk.call("get_alert", "alert_none", expected=404)
     walk.call("acknowledge_alert", "alert_none", body=walk.body("Acknowledge", {}), expected=404)
     walk.call("withdraw_acknowledgement", "alert_none", expected=404)

@@ -1,4 +1,4 @@
-// Alerts, and what they are made by and told through.
+// Alerts, their rules and their channels.
 
 import { api, data, refused } from "./walk_client.js";
 

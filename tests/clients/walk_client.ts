@@ -1,5 +1,4 @@
-// The client that openapi-fetch makes of the document's types, and which operations were called and gave what they
-// should.
+// The client that openapi-fetch makes of the document's types, with a record of the operations that succeeded.
 
 import createClient, { type Middleware } from "openapi-fetch";
 import type { components, paths } from "./schema.js";
@@ -19,7 +18,7 @@ const key = process.env.DIFFUSION_PIPE_API_KEY;
 export const api = createClient<paths>({ baseUrl: address, headers: { Authorization: `Bearer ${key}` } });
 api.use(remember);
 
-/** Operations that were answered as they should be. */
+/** Operations with the expected response. */
 export const called = new Set<string>();
 
 interface Answer {
@@ -37,40 +36,40 @@ function wrong(answer: Answer): Error {
   return new Error(`${nameOf(answer)}: ${answer.response.status} ${JSON.stringify(answer.error)}`);
 }
 
-/** The data of a success; anything else ends the walk. */
+/** Returns the data of a success; anything else ends the walk. */
 export function data<T>(answer: Answer & { data?: { data: T } | string }): T {
   if (answer.data === undefined || typeof answer.data === "string") throw wrong(answer);
   called.add(nameOf(answer));
   return answer.data.data;
 }
 
-/** What is no envelope: text. */
+/** Returns the text of a response without envelope. */
 export function text(answer: Answer & { data?: unknown }): string {
   if (typeof answer.data !== "string" || answer.data === "") throw wrong(answer);
   called.add(nameOf(answer));
   return answer.data;
 }
 
-/** What is no envelope: bytes. */
+/** Returns the bytes of a response without envelope. */
 export function bytes(answer: Answer & { data?: unknown }): Uint8Array {
   if (!(answer.data instanceof ArrayBuffer)) throw wrong(answer);
   called.add(nameOf(answer));
   return new Uint8Array(answer.data);
 }
 
-/** A success without data. */
+/** Expects a success without data. */
 export function succeeded(answer: Answer): void {
   if (!answer.response.ok) throw wrong(answer);
   called.add(nameOf(answer));
 }
 
-/** A failure that must be so. */
+/** Expects a failure with this code. */
 export function refused(answer: { error?: components["schemas"]["Failure"]; response: Response }, code: string): void {
   if (answer.error?.error.code !== code) throw wrong(answer);
   called.add(nameOf(answer));
 }
 
-/** Ends the walk unless both are the same. */
+/** Ends the walk unless both values are equal. */
 export function same<T>(found: T, expected: T): void {
   const [one, other] = [JSON.stringify(found), JSON.stringify(expected)];
   if (one !== other) throw new Error(`${one} is not ${other}`);
@@ -81,5 +80,5 @@ export async function until(look: () => Promise<boolean>): Promise<void> {
     if (await look()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("waited in vain");
+  throw new Error("timeout");
 }

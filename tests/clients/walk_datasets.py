@@ -1,4 +1,4 @@
-"""Datasets, their versions, items and captions, through the made client."""
+"""Datasets, their versions, items and captions, through the generated client."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ from tests.e2e.shelves import png
 
 
 def fill_a_dataset(walk: Walk) -> str:
-    """Two pictures of which one has a caption; the id of that."""
+    """Upload two pictures, one of which has a caption, and return the id of that one."""
     body = walk.body("CreateDataset", {"name": "cats", "tags": ["animals"]})
     assert walk.call("create_dataset", body=body, expected=201, idempotency_key="cats").latest is None
     content = archive(**{"a.png": png(1), "a.txt": b"a cat", "b.png": png(2)})
@@ -26,8 +26,8 @@ def fill_a_dataset(walk: Walk) -> str:
     return str(items[0].item_id)
 
 
-def look_at_items(walk: Walk, item_id: str) -> None:
-    """An item as it is, as a small picture and as it is trained on; what is wrong with all; all as an archive."""
+def read_items(walk: Walk, item_id: str) -> None:
+    """Read an item, its thumbnail and its trained form; read the findings of all items; download the archive."""
     item = walk.call("get_item", "cats", item_id, version="1")
     assert (item.width, item.height, item.kind.value) == (96, 64, "image")
     assert walk.call("get_media", "cats", item_id) == png(1)
@@ -35,15 +35,15 @@ def look_at_items(walk: Walk, item_id: str) -> None:
     assert _picture(small) == ("JPEG", (96, 64))
     trained = walk.call("get_item_as_trained", "cats", item_id, model_type="flux", resolution="64")
     assert _picture(trained) == ("PNG", (64, 64))
-    wish = walk.body("CheckDataset", {"model_type": "flux", "resolutions": [64]})
-    checked = walk.call("check_dataset", "cats", body=wish)
+    body = walk.body("CheckDataset", {"model_type": "flux", "resolutions": [64]})
+    checked = walk.call("check_dataset", "cats", body=body)
     assert (checked.items, checked.unexamined, checked.trained_items) == (2, 0, 1)
     with zipfile.ZipFile(io.BytesIO(walk.call("export_dataset", "cats"))) as exported:
         assert {"a.png", "a.txt", "b.png"} <= {name.rpartition("/")[2] for name in exported.namelist()}
 
 
 def manage_datasets(walk: Walk) -> None:
-    """Items and captions are edited and brought back; the dataset is renamed and deleted."""
+    """Edit and restore items and captions; rename and delete the dataset."""
     _edit_items(walk)
     before = _dataset(walk, "cats").latest
     edit = walk.body("EditCaptions", {"prefix": "ohwx, ", "version": before})
@@ -59,25 +59,25 @@ def manage_datasets(walk: Walk) -> None:
     change = walk.body("ChangeDataset", {"name": "kittens", "description": "small"})
     assert walk.call("change_dataset", "cats", body=change).description == "small"
     assert walk.call("delete_dataset", "kittens").name == "kittens"
-    assert walk.ask("get_dataset", "kittens")[0] == 404
+    assert walk.request("get_dataset", "kittens")[0] == 404
 
 
 def _edit_items(walk: Walk) -> None:
-    """An item is excluded and included again; one is split off and brought back."""
+    """Exclude an item and include it again; split one off and restore it."""
     first, *others = [each.item_id for each in walk.call("list_items", "cats").items]
     excluded = walk.call("edit_items", "cats", body=walk.body("EditItems", {"exclude": [first]}))
     assert (excluded.excluded, excluded.items, excluded.trained, excluded.version.excluded) == (1, 2, 1, 1)
     included = walk.call("edit_items", "cats", body=walk.body("EditItems", {"include": [first]}))
     assert (included.included, included.previous) == (1, excluded.version.version)
-    wish = walk.body("SplitDataset", {"items": others, "into": "dogs"})
-    split = walk.call("split_dataset", "cats", body=wish, expected=201, idempotency_key="split")
+    body = walk.body("SplitDataset", {"items": others, "into": "dogs"})
+    split = walk.call("split_dataset", "cats", body=body, expected=201, idempotency_key="split")
     assert (split.moved, split.items, split.is_new, split.into_version.items) == (1, 1, True, 1)
     walk.call("restore_dataset_version", "cats", str(split.previous), expected=201, idempotency_key="whole")
     walk.call("delete_dataset", "dogs")
 
 
 def use_a_directory(walk: Walk, directory: str) -> None:
-    """A directory on the server is a dataset where it lies, and is read again when asked for."""
+    """Register a directory on the server as a dataset, and rescan it."""
     body = walk.body("CreateDataset", {"name": "registered", "directory": directory})
     assert walk.call("create_dataset", body=body, expected=201).directory == directory
     until(lambda: _dataset(walk, "registered").latest == 1, what="the first version")

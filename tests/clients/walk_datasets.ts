@@ -9,7 +9,7 @@ async function look(name: string) {
   return data(await api.GET("/api/v1/datasets/{name}", { params: { path: { name } } })).dataset;
 }
 
-/** Two pictures of which one has a caption; the id of that. */
+/** Uploads two pictures, one of which has a caption, and returns the id of that one. */
 export async function fillADataset(): Promise<string> {
   const body = { name: "cats", tags: ["animals"] };
   const header = { "Idempotency-Key": "typed" };
@@ -37,8 +37,8 @@ export async function fillADataset(): Promise<string> {
   return items[0]?.item_id ?? "";
 }
 
-/** An item as it is, as a small picture and as it is trained on; what is wrong with all; all as an archive. */
-export async function lookAtItems(item: string): Promise<void> {
+/** Reads an item, its thumbnail and its trained form, the findings of all items, and the archive. */
+export async function readItems(item: string): Promise<void> {
   const one = "/api/v1/datasets/{name}/items/{item_id}" as const;
   const params = { path: { name: "cats", item_id: item } };
   const shown = data(await api.GET(one, { params: { ...params, query: { version: "2" } } }));
@@ -65,7 +65,7 @@ export async function lookAtItems(item: string): Promise<void> {
   same(Buffer.from(archive.subarray(0, 2)).toString(), "PK");
 }
 
-/** A directory on the server is a dataset where it lies, and is read again when asked for. */
+/** Registers a directory on the server as a dataset, and rescans it. */
 export async function useADirectory(directory: string): Promise<void> {
   const body = { name: "registered", directory };
   same(data(await api.POST("/api/v1/datasets", { body })).directory, directory);
@@ -76,7 +76,7 @@ export async function useADirectory(directory: string): Promise<void> {
   data(await api.DELETE("/api/v1/datasets/{name}", { params }));
 }
 
-/** An item is excluded and included again; one is split off and brought back. */
+/** Excludes an item and includes it again; splits one off and restores it. */
 async function editItems(): Promise<void> {
   const { items } = data(await api.GET("/api/v1/datasets/{name}/items", { params: CATS }));
   const [first = "", ...others] = items.map((each) => each.item_id);
@@ -92,7 +92,7 @@ async function editItems(): Promise<void> {
   data(await api.DELETE("/api/v1/datasets/{name}", { params: { path: { name: "dogs" } } }));
 }
 
-/** Items and captions are edited and brought back; the dataset is renamed and deleted. */
+/** Edits and restores items and captions; renames and deletes the dataset. */
 export async function manageDatasets(): Promise<void> {
   await editItems();
   const version = (await look("cats")).latest;

@@ -1,15 +1,15 @@
-"""The service, its machine and its GPUs, through the made client."""
+"""The service, its machine and its GPUs, through the generated client."""
 
 from tests.clients.walking import Walk
 
 
-def ask_about_the_machine(walk: Walk) -> None:
+def read_the_machine(walk: Walk) -> None:
     for name in ("get_health", "get_readiness", "get_overview"):
         walk.call(name)
     for name in ("get_gpu_summary", "list_gpu_events", "get_server_logs", "list_strays"):
         walk.call(name)
     assert [each.is_this_server for each in walk.call("list_servers").servers] == [True]
-    # None has strayed here.
+    # There is no orphan here.
     walk.call("stop_stray", "nobody.1", body=walk.body("StopOrphan", {}), expected=404)
     hold = walk.call("create_hold", body=walk.body("CreateHold", {"reason": "a look"}), expected=201)
     assert [each.hold_id for each in walk.call("list_holds").holds] == [hold.hold_id]

@@ -3,7 +3,7 @@
 import type { components } from "./schema.js";
 import { api, data, refused, text } from "./walk_client.js";
 
-export async function askAboutTheMachine(): Promise<void> {
+export async function readTheMachine(): Promise<void> {
   data(await api.GET("/health"));
   data(await api.GET("/health/ready"));
   data(await api.GET("/api/v1/system/overview"));

@@ -1,11 +1,11 @@
-"""Base models, downloads, and results as named versions, through the made client."""
+"""Base models, downloads, and results as named versions, through the generated client."""
 
 from tests.api.uploads import picture
 from tests.clients.walking import Walk
 from tests.e2e.server import until
 
 
-def look_at_models(walk: Walk) -> None:
+def read_models(walk: Walk) -> None:
     assert len(walk.call("list_models").models) == 24
     assert [preset.memory_gb for preset in walk.call("list_presets", "hidream").presets] == [24, 48]
     assert walk.call("get_preset", "flux", "24gb").memory_gb == 24
@@ -13,23 +13,23 @@ def look_at_models(walk: Walk) -> None:
     assert {(table.file, table.name) for table in tables} >= {("config", ""), ("dataset", "directory")}
     body = walk.body("ConvertForms", {"config_toml": "epochs = 2\n"})
     assert walk.call("convert_config", "flux", body=body).config_toml == "epochs = 2\n"
-    # A host with so long a name cannot exist: the download fails at once.
+    # A host with such a long name cannot exist, so the download fails immediately.
     order = walk.body("StartDownload", {"url": f"http://{'a' * 64}.example/x", "sha256": "0" * 64})
     download = walk.call("start_download", body=order, expected=202, idempotency_key="download").download_id
     assert walk.call("get_download", download).download_id == download
     assert [row.download_id for row in walk.call("list_downloads").downloads] == [download]
-    until(lambda: walk.ask("get_download", download)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_download", download)[1].data.status.value == "failed")
     walk.call("pause_download", download, expected=409)
     walk.call("resume_download", download, expected=202)
-    until(lambda: walk.ask("get_download", download)[1].data.status.value == "failed")
-    given_up = walk.call("cancel_download", download, expected=202)
-    assert given_up.status.value == "cancelled"
+    until(lambda: walk.request("get_download", download)[1].data.status.value == "failed")
+    cancelled = walk.call("cancel_download", download, expected=202)
+    assert cancelled.status.value == "cancelled"
     walk.call("resume_download", download, expected=409)
     body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
     assert walk.call("validate_model_file", body=body, expected=404).code == "weights_not_found"
 
 
-def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
+def save_a_model(walk: Walk, task_id: str, artifact: str) -> None:
     wanted = walk.body("RegisterModel", {"task_id": task_id, "artifact": artifact, "name": "cats"})
     assert walk.call("register_model", body=wanted, expected=201, idempotency_key="model").version == 1
     assert [row.name for row in walk.call("list_registered_models").models] == ["cats"]
@@ -62,13 +62,13 @@ def _show_a_version(walk: Walk) -> None:
 
 
 def _push_a_version(walk: Walk) -> None:
-    # Without a token it fails at once.
+    # Without a token it fails immediately.
     order = walk.body("StartPush", {"repository": "ann/cats", "card": "never"})
     push = walk.call("start_push", "cats", "1", body=order, expected=202, idempotency_key="push").push_id
-    until(lambda: walk.ask("get_push", push)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_push", push)[1].data.status.value == "failed")
     assert walk.call("get_push", push).push_id == push
     assert [row.push_id for row in walk.call("list_pushes").pushes] == [push]
     walk.call("pause_push", push, expected=409)
     walk.call("resume_push", push, expected=202)
-    until(lambda: walk.ask("get_push", push)[1].data.status.value == "failed")
+    until(lambda: walk.request("get_push", push)[1].data.status.value == "failed")
     assert walk.call("cancel_push", push, expected=202).status.value == "cancelled"

@@ -3,7 +3,7 @@
 import { api, bytes, data, refused, same, text, until } from "./walk_client.js";
 import { PICTURE } from "./walk_uploads.js";
 
-export async function lookAtModels(): Promise<void> {
+export async function readModels(): Promise<void> {
   if (data(await api.GET("/api/v1/models/list")).models.length !== 24) throw new Error("there are 24 model types");
   data(await api.GET("/api/v1/models/{model_id}/presets", { params: { path: { model_id: "wan" } } }));
   const path = { model_id: "flux", name: "24gb" };
@@ -20,11 +20,11 @@ export async function lookAtModels(): Promise<void> {
   const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;
   const one = { path: { task_id: id } };
   const download = "/api/v1/models/download/{task_id}" as const;
-  // Nothing may be fetched there, so that it fails.
+  // Downloads from there are forbidden, so it fails.
   const hasFailed = async () => data(await api.GET(download, { params: one })).status === "failed";
   data(await api.GET("/api/v1/models/downloads"));
   await until(hasFailed);
-  // What has failed already is not paused; it goes on, or is given up for good.
+  // A failed download cannot be paused; it is resumed or cancelled.
   refused(await api.POST(`${download}/pause`, { params: one }), "task_finished");
   data(await api.POST(`${download}/resume`, { params: one }));
   await until(hasFailed);
@@ -33,7 +33,7 @@ export async function lookAtModels(): Promise<void> {
   refused(await api.POST("/api/v1/models/validate", { body }), "weights_not_found");
 }
 
-export async function keepAModel(taskId: string, artifact: string): Promise<void> {
+export async function saveAModel(taskId: string, artifact: string): Promise<void> {
   const body = { task_id: taskId, artifact, name: "cats", tags: ["a"], aliases: ["prod"] };
   const header = { "Idempotency-Key": "typed" };
   data(await api.POST("/api/v1/models/registry", { body, params: { header } }));
@@ -47,7 +47,7 @@ export async function keepAModel(taskId: string, artifact: string): Promise<void
   const push = data(await api.POST(`${version}/push`, { params: { ...one, header }, body: order })).push_id;
   const pushed = { path: { task_id: push } };
   const pushes = "/api/v1/models/push/{task_id}" as const;
-  // Without a token it fails at once.
+  // Without a token it fails immediately.
   const hasFailed = async () => data(await api.GET(pushes, { params: pushed })).status === "failed";
   await until(hasFailed);
   data(await api.GET("/api/v1/models/pushes"));
@@ -90,6 +90,6 @@ async function showAVersion(): Promise<void> {
   const key = { header: { "Idempotency-Key": "dogs" } };
   const sent = await api.POST("/api/v1/models/upload", { params: key, body: model, bodySerializer: written });
   const path = { upload_id: data(sent).upload_id };
-  // A picture is no model.
+  // A picture is not a model.
   await until(async () => data(await api.GET("/api/v1/uploads/{upload_id}", { params: { path } })).status === "failed");
 }

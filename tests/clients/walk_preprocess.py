@@ -1,4 +1,4 @@
-"""Preprocessing and captions by a vision model, through the made client."""
+"""Preprocessing and captioning by a vision model, through the generated client."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.e2e.server import until
 
 
 def preprocess(walk: Walk) -> str:
-    """The dataset `cats` is made smaller into a new version; the id of the task."""
+    """Resize the dataset `cats` into a new version, and return the id of the task."""
     body = walk.body("StartPreprocess", {"dataset": "cats@1", "short_side": 32, "captions": {"trigger": "ohwx"}})
     made = walk.call("start_preprocessing", body=body, expected=202, idempotency_key="smaller")
     result = _result(walk, made.task_id)
@@ -16,8 +16,8 @@ def preprocess(walk: Walk) -> str:
     return str(made.task_id)
 
 
-def read_what_it_said(walk: Walk, task_id: str) -> None:
-    """Its events, its log, a search in it, and all of it."""
+def read_its_output(walk: Walk, task_id: str) -> None:
+    """Read its events, its log, a search in the log, and the complete log."""
     events = walk.call("list_preprocessing_events", task_id).events
     assert (events[0].current, events[-1].current) == ("queued", "completed")
     lines = [line.message for line in walk.call("get_preprocessing_logs", task_id).logs]
@@ -27,7 +27,7 @@ def read_what_it_said(walk: Walk, task_id: str) -> None:
 
 
 def write_captions(walk: Walk) -> None:
-    """What it would take, then the captions themselves."""
+    """Request an estimate, then the captions themselves."""
     dry = walk.body("GenerateCaptions", {"dry_run": True, "version": "1"})
     assert walk.call("generate_captions", "cats", body=dry).estimate.questions == 1
     body = walk.body("GenerateCaptions", {"template": "short", "only_missing": False})
@@ -37,20 +37,20 @@ def write_captions(walk: Walk) -> None:
     assert "a picture, number" in result.differences[0].after
 
 
-def clear_up(walk: Walk, task_id: str) -> None:
-    """One is cancelled, another deleted with its log."""
+def delete_preprocessing(walk: Walk, task_id: str) -> None:
+    """Cancel one task, and delete another with its log."""
     body = walk.body("StartPreprocess", {"dataset": "cats@1", "short_side": 16, "into": "never"})
     cancelled = walk.call("start_preprocessing", body=body, expected=202).task_id
     walk.call("cancel_preprocessing", cancelled, expected=202)
-    # It may be done before the cancellation reaches it.
+    # It may end before the cancellation reaches it.
     ends = {"cancelled", "completed"}
     until(lambda: walk.call("get_preprocessing", cancelled).status.value in ends, what="its end")
     assert walk.call("delete_preprocessing", task_id).task_id == task_id
-    assert walk.ask("get_preprocessing", task_id)[0] == 404
+    assert walk.request("get_preprocessing", task_id)[0] == 404
 
 
 def _result(walk: Walk, task_id: str) -> Any:
-    """What a task has made, which must come to a good end."""
+    """Return the result of a task that must succeed."""
 
     def has_ended() -> bool:
         status = walk.call("get_preprocessing", task_id)

@@ -1,4 +1,4 @@
-// Preprocessing and captions by a vision model.
+// Preprocessing, and captioning by a vision model.
 
 import { api, data, refused, same, text, until } from "./walk_client.js";
 import { hasCompleted } from "./walk_uploads.js";
@@ -13,7 +13,7 @@ async function resultOf(taskId: string) {
   return result;
 }
 
-/** The dataset `cats` is scaled into a new version; the id of the task. */
+/** Resizes the dataset `cats` into a new version, and returns the id of the task. */
 export async function preprocess(): Promise<string> {
   const body = { dataset: "cats@2", resolution: "32x32", captions: { trigger: "ohwx" } };
   const header = { "Idempotency-Key": "typed" };
@@ -28,8 +28,8 @@ export async function preprocess(): Promise<string> {
   return taskId;
 }
 
-/** Its events, its log, a search in it, and all of it. */
-export async function readWhatItSaid(taskId: string): Promise<void> {
+/** Reads its events, its log, a search in the log, and the complete log. */
+export async function readItsOutput(taskId: string): Promise<void> {
   const params = { path: { task_id: taskId } };
   const { events } = data(await api.GET("/api/v1/preprocess/{task_id}/events", { params }));
   same([events[0]?.current, events.at(-1)?.current], ["queued", "completed"]);
@@ -44,7 +44,7 @@ export async function readWhatItSaid(taskId: string): Promise<void> {
   same(whole.startsWith(keyword), true);
 }
 
-/** What it would take, then the captions themselves. */
+/** Requests an estimate, then the captions themselves. */
 export async function writeCaptions(): Promise<void> {
   const params = { path: { name: "cats" } };
   const dry = data(await api.POST(GENERATE, { params, body: { dry_run: true, version: "2" } }));
@@ -57,12 +57,12 @@ export async function writeCaptions(): Promise<void> {
   same([result.previous, result.difference_count], [3, 2]);
 }
 
-/** One is cancelled, another deleted with its log. */
-export async function clearUpPreprocessing(taskId: string): Promise<void> {
+/** Cancels one task, and deletes another with its log. */
+export async function deletePreprocessing(taskId: string): Promise<void> {
   const body = { dataset: "cats@2", resolution: "16x16", into: "never" };
   const path = { task_id: data(await api.POST("/api/v1/preprocess/start", { body })).task_id };
   data(await api.POST("/api/v1/preprocess/{task_id}/cancel", { params: { path } }));
-  // It may be done before the cancellation reaches it.
+  // It may end before the cancellation reaches it.
   await until(async () => data(await api.GET(STATUS, { params: { path } })).status !== "processing");
   const params = { path: { task_id: taskId } };
   same(data(await api.DELETE("/api/v1/preprocess/{task_id}", { params })).task_id, taskId);

@@ -2,14 +2,14 @@
 
 import type { components } from "./schema.js";
 import { api, data, same, text, until } from "./walk_client.js";
-import { keepAModel } from "./walk_models.js";
+import { saveAModel } from "./walk_models.js";
 
 async function ends(taskId: string, status: components["schemas"]["TaskStatus"]): Promise<void> {
   const params = { path: { task_id: taskId } };
   await until(async () => data(await api.GET("/api/v1/training/{task_id}/progress", { params })).status === status);
 }
 
-/** The dataset `cats` is cached before a training, known by it, and its cache removed. */
+/** Caches the dataset `cats` before a training, reads the cache status, and removes the cache. */
 export async function cacheAhead(): Promise<void> {
   const toy = { steps_per_epoch: 10 };
   const dataset = { directories: [{ dataset: "cats" }] };
@@ -46,7 +46,7 @@ export async function train(): Promise<string> {
   return taskId;
 }
 
-export async function readWhatItMade(taskId: string): Promise<void> {
+export async function readItsResults(taskId: string): Promise<void> {
   const params = { path: { task_id: taskId } };
   const query = { keyword: "TRAINING COMPLETE" };
   data(await api.GET("/api/v1/training/{task_id}", { params }));
@@ -60,7 +60,7 @@ export async function readWhatItMade(taskId: string): Promise<void> {
   text(await api.GET("/api/v1/training/{task_id}/logs/download", { params, parseAs: "text" }));
   const everything = data(await api.GET("/api/v1/training/{task_id}/artifacts", { params })).artifacts;
   const model = everything.find((one) => one.path.endsWith(".safetensors"));
-  if (model !== undefined) await keepAModel(taskId, model.path);
+  if (model !== undefined) await saveAModel(taskId, model.path);
   const [made] = everything;
   if (made === undefined) throw new Error("it made nothing");
   const file = { path: { task_id: taskId, path: made.path } };

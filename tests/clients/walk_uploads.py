@@ -1,4 +1,4 @@
-"""Uploads by form and by parts, through the made client."""
+"""Uploads by form and in parts, through the generated client."""
 
 from tests.api.uploads import encode, picture
 from tests.clients.walking import Walk
@@ -6,7 +6,7 @@ from tests.e2e.server import until
 
 
 def upload_by_form(walk: Walk) -> None:
-    """One picture, with its caption, that becomes a dataset."""
+    """Upload one picture with its caption, which becomes a dataset."""
     form = walk.models.UploadForm(file=walk.file(picture(64, 48), "x.png"), prompt="a cat", dataset="form")
     task_id = walk.call("upload_dataset_file", body=form, expected=202, idempotency_key="form").task_id
     status = lambda: walk.call("get_preprocessing", task_id)  # noqa: E731
@@ -17,7 +17,7 @@ def upload_by_form(walk: Walk) -> None:
 
 
 def upload_by_parts(walk: Walk) -> None:
-    """A picture in two parts, and an upload that is given up."""
+    """Upload a picture in two parts, and cancel another upload."""
     content = picture(64, 48, 7)
     upload_id = _begin(walk, len(content))
     _send(walk, upload_id, 0, content[:50])
@@ -25,19 +25,19 @@ def upload_by_parts(walk: Walk) -> None:
     _send(walk, upload_id, 50, content[50:])
     until(lambda: walk.call("get_upload", upload_id).status.value == "completed", what="the dataset")
     assert walk.call("get_upload", upload_id).result.paths == ["x.png"]
-    given_up = _begin(walk, 4)
+    cancelled = _begin(walk, 4)
     receiving = walk.models.UploadStatus.RECEIVING
-    assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [given_up]
-    walk.call("remove_upload", given_up, tus_resumable="1.0.0", expected=204)
-    assert walk.ask("get_upload", given_up)[0] == 404
+    assert [row.upload_id for row in walk.call("list_uploads", status=receiving).uploads] == [cancelled]
+    walk.call("remove_upload", cancelled, tus_resumable="1.0.0", expected=204)
+    assert walk.request("get_upload", cancelled)[0] == 404
     walk.call("delete_dataset", "parts")
 
 
 def _begin(walk: Walk, size: int) -> str:
     said = {"upload_length": size, "upload_metadata": encode(dataset="parts", filename="x.png")}
-    begun = walk.call("create_upload", tus_resumable="1.0.0", expected=201, **said)
-    assert (begun.offset, begun.size_bytes) == (0, size)
-    return str(begun.upload_id)
+    created = walk.call("create_upload", tus_resumable="1.0.0", expected=201, **said)
+    assert (created.offset, created.size_bytes) == (0, size)
+    return str(created.upload_id)
 
 
 def _send(walk: Walk, upload_id: str, offset: int, content: bytes) -> None:

@@ -1,4 +1,4 @@
-// Uploads by form and by parts.
+// Uploads by form and in parts.
 
 import { api, data, refused, same, succeeded, until } from "./walk_client.js";
 
@@ -8,7 +8,7 @@ export const PICTURE = Buffer.from(
   "base64",
 );
 
-/** A form with one file and what is said beside it. */
+/** Sends a form with one file and its fields. */
 export async function sendForm(dataset: string, name: string, prompt: string): Promise<string> {
   const made = await api.POST("/api/v1/preprocess/upload", {
     params: { header: { "Idempotency-Key": `${dataset}-${name}` } },

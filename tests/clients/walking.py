@@ -1,4 +1,4 @@
-"""The client that openapi-python-client makes of the document, and which of its operations were called."""
+"""The client that openapi-python-client generates from the document, with a record of the called operations."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,7 @@ from typing import Any
 
 PACKAGE = "made_client"
 
-#: Operations whose success is text or bytes; every other one answers with a type of the document.
+#: Operations whose successful response is text or bytes; all others return a type of the document.
 AS_THEY_ARE = {
     "export_dataset",
     "get_item_as_trained",
@@ -26,7 +26,7 @@ AS_THEY_ARE = {
 
 
 class Walk:
-    """Calls operations by their names and remembers which."""
+    """Calls operations by name and records them."""
 
     def __init__(self, made: ModuleType, address: str, key: str) -> None:
         api = importlib.import_module(f"{PACKAGE}.api")
@@ -44,21 +44,21 @@ class Walk:
         return getattr(self.models, model).from_dict(content)
 
     def file(self, content: bytes, name: str | None = None) -> Any:
-        """Bytes to be sent."""
+        """Return these bytes as a file to send."""
         return self._types.File(payload=BytesIO(content), file_name=name)
 
-    def ask(self, name: str, *path: str, **given: Any) -> tuple[int, Any]:
+    def request(self, name: str, *path: str, **given: Any) -> tuple[int, Any]:
         answer = self.operations[name].sync_detailed(*path, client=self.client, **given)
         return int(answer.status_code), answer.parsed
 
     def call(self, name: str, *path: str, expected: int = 200, **given: Any) -> Any:
-        """The data of an answer that has this status and the declared type; the error of a failure."""
-        status, parsed = self.ask(name, *path, **given)
+        """Return the data of a response with this status and the declared type, or the error of a failure."""
+        status, parsed = self.request(name, *path, **given)
         assert status == expected, (name, status, parsed)
         self.called.add(name)
         if status == 204:
             return None
-        assert parsed is not None, f"{name} does not know the type of its answer"
+        assert parsed is not None, f"{name} returned no parsed body"
         if name in AS_THEY_ARE:
             return parsed if isinstance(parsed, str) else parsed.payload.read()
         return parsed.data if status < 400 else parsed.error

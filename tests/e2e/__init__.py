@@ -1,1 +1,1 @@
-"""The whole service: a process of its own, real sockets."""
+"""Tests of the whole service: a separate process and real sockets."""

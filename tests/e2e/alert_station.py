@@ -1,6 +1,7 @@
-"""Processes for tests that kill them: a server's loops for alerts, and a worker, both with short waits.
+"""Processes for tests that kill them: the alert loops of a server, and a worker, both with short waits.
 
-`python -m tests.e2e.alert_station server|worker DIRECTORY REDIS_URL`. Which GPUs are hot the server reads from a file.
+`python -m tests.e2e.alert_station server
+worker DIRECTORY REDIS_URL`. The server reads the hot GPUs from a file.
 """
 
 import sys
@@ -35,14 +36,14 @@ from api.domain.channel import ChannelKind
 from api.util.clock import SystemClock
 from api.util.ids import new_task_id
 
-#: Whoever is killed while sending leaves a lease that ends so soon, and nobody is waited for longer.
+#: Seconds until the lease of a killed sender expires, and the longest wait for one.
 LEASE_SECONDS, ALONE_SECONDS, REPUBLISH_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5
 
 RULE = AlertRule("hot", "hot", RuleScope.GPU, (parse_clause("t > 50"),), "{gpu} is hot", is_builtin=True)
 
 
 class Board:
-    """Facts out of a file: the first and the last GPU that are hot."""
+    """Facts from a file: the first and the last hot GPU."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "hot"
@@ -59,17 +60,17 @@ class Board:
         return {RuleScope.GPU: FactTable(RuleScope.GPU, targets, {"t": values})}
 
     def look(self, *_: object) -> None:
-        """Nothing is told past the outbox."""
+        """Do nothing: only the outbox sends here."""
 
 
 def build_courier(directory: Path, database: Database) -> Courier:
-    """What sends, to loopback."""
+    """Return a courier that sends to loopback."""
     notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
     return Courier(OutboxStore(database), Sealer(directory / "channels.key"), notifiers, SystemClock())
 
 
 def serve(directory: Path, redis: str) -> None:
-    """Runs the loops until it is killed."""
+    """Run the loops until the process is killed."""
     clock, database = SystemClock(), Database(sqlite_url(directory / "database.sqlite"))
     channels, outbox_store = ChannelStore(database), OutboxStore(database)
     local = ThreadSenders(build_courier(directory, database))
@@ -89,7 +90,7 @@ def serve(directory: Path, redis: str) -> None:
         channels,
         board,
         clock,
-        lambda is_told: outbox.wake() if is_told else None,
+        lambda is_changed: outbox.wake() if is_changed else None,
     )
     for part in (local, carriers, outbox):
         part.start()
@@ -100,7 +101,7 @@ def serve(directory: Path, redis: str) -> None:
 
 
 def main() -> None:
-    """Runs one of the two."""
+    """Run the server or the worker."""
     what, directory, redis = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     courier_module.LEASE = type(courier_module.LEASE)(seconds=LEASE_SECONDS)
     courier_module.WAITS = (0.2, 0.5)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Servers of one machine behind an nginx, as `deploy/nginx` and the guide to deployment set them up."""
+"""Servers on one machine behind nginx, configured as in `deploy/nginx` and the deployment guide."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,14 @@ LEADS = "this server looks after the trainings"
 
 @dataclass
 class Site:
-    """Two servers on one storage, of which the first began to lead, and what clients see of them."""
+    """Two servers on one storage, of which the first led first, and what clients see of them."""
 
     servers: tuple[TrainingServer, TrainingServer]
     nginx: OwnNginx
     client: httpx.Client
 
     def leader_first(self) -> tuple[TrainingServer, TrainingServer]:
-        """The server that leads and the other one, when one of them does."""
+        """Return the leader and the other server, once one of them leads."""
 
         def last(server: TrainingServer) -> str:
             return max((line["time"] for line in server.log() if line["message"] == LEADS), default="")
@@ -34,11 +34,11 @@ class Site:
         return first, second
 
     def count_leads(self, server: TrainingServer) -> int:
-        """How often this server began to look after the trainings, over all its starts."""
+        """Return how often this server became the leader of trainings, over all its starts."""
         return sum(line["message"] == LEADS for line in server.log())
 
-    def start_both_anew(self) -> None:
-        """Starts those that a test has ended, on the ports that nginx knows."""
+    def restart_both(self) -> None:
+        """Restart the servers that a test has ended, on the ports that nginx knows."""
         dead = [server for server in self.servers if server.process is None or server.process.poll() is not None]
         for server in dead:
             server.start(server.port)
@@ -46,10 +46,10 @@ class Site:
             until(self._all_answer, LONG, "both servers to be asked again")
 
     def _all_answer(self) -> bool:
-        return all(self.is_asked(server) for server in self.servers)
+        return all(self.receives_requests(server) for server in self.servers)
 
-    def is_asked(self, server: TrainingServer) -> bool:
-        """Whether nginx hands requests to this server: a few are made, and looked for in all logs."""
+    def receives_requests(self, server: TrainingServer) -> bool:
+        """Return whether nginx forwards requests to this server, by sending some and searching all logs."""
         mark = f"asked-{server.port}-{len(server.log_text())}"
         made = 4
         for _ in range(made):
@@ -59,7 +59,7 @@ class Site:
 
 
 def until_seen(servers: Iterable[TrainingServer], request_id: str, timeout: float, count: int = 1) -> int:
-    """How many lines about a request are in the logs, which are written in batches: so many, or those there in time."""
+    """Wait until the logs, written in batches, have `count` lines about a request; return their number at the end."""
     end = time.monotonic() + timeout
     while True:
         found = sum(line.get("request_id") == request_id for server in servers for line in server.log())
@@ -70,7 +70,7 @@ def until_seen(servers: Iterable[TrainingServer], request_id: str, timeout: floa
 
 @contextmanager
 def site(directory: Path, **settings: str) -> Iterator[Site]:
-    """Two servers behind nginx, until the block ends."""
+    """Run two servers behind nginx until the block ends."""
     shared = {"STORAGE_ROOT": str(directory / "data"), "TRUSTED_PROXIES": "127.0.0.1", **settings}
     with ExitStack() as stack:
         first = stack.enter_context(TrainingServer(directory / "first", **shared))

@@ -1,4 +1,4 @@
-"""Kills the server, supervisors and trainers at random while trainings are started, stopped and resumed.
+"""Kill the server, supervisors and trainers at random while trainings are started, stopped and resumed.
 
 By hand: python -m tests.e2e.chaos --kills 200 [--seed 1] [--directory DIRECTORY]
 """
@@ -25,7 +25,7 @@ import httpx
 
 from tests.e2e.server import BASE, command, environment
 from tests.e2e.toy_tasks import KINDS
-from tests.e2e.truth import find_lost_words, find_untruths
+from tests.e2e.truth import find_lost_output, find_violations
 from tests.e2e.witness import Processes, Witness
 
 SETTINGS = {
@@ -43,7 +43,7 @@ FINISHED = ("completed", "failed", "stopped")
 
 @dataclass
 class Known:
-    """What the client knows of a task, all of it acknowledged."""
+    """What the client knows of a task; all of it was acknowledged."""
 
     task_id: str
     kind: str
@@ -54,7 +54,7 @@ class Known:
 
 @dataclass
 class Server:
-    """A server that may be killed at any time, also while it starts."""
+    """A server that may be killed at any time, also during its start."""
 
     directory: Path
     port: int
@@ -79,7 +79,7 @@ class Server:
 
 
 def free_port() -> int:
-    """One below those that the kernel gives away by itself: it stays free while the server is away."""
+    """Return a port below the kernel's ephemeral range, which stays free while the server is down."""
     for port in random.sample(range(20_000, 29_000), 100):
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -89,7 +89,7 @@ def free_port() -> int:
 
 @dataclass
 class Client:
-    """Starts, stops and resumes at random, and repeats a request until it is answered."""
+    """A client that starts, stops and resumes at random, and repeats a request until it is answered."""
 
     url: str
     random: random.Random
@@ -102,8 +102,8 @@ class Client:
         self._rounds = itertools.count()
         self.is_ending = threading.Event()
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """The answer, however often the server is killed over it."""
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Return the answer, however often the server is killed during the request."""
         give_up = time.monotonic() + END_SECONDS
         while True:
             try:
@@ -118,7 +118,7 @@ class Client:
             time.sleep(0.1)
 
     def tasks(self) -> dict[str, dict[str, Any]]:
-        rows = self.ask("GET", "/training/list", params={"limit": "500"}).json()["data"]["tasks"]
+        rows = self.request("GET", "/training/list", params={"limit": "500"}).json()["data"]["tasks"]
         return {row["task_id"]: row for row in rows}
 
     def run(self) -> None:
@@ -127,7 +127,7 @@ class Client:
             time.sleep(self.random.uniform(0.0, 0.15))
 
     def act(self) -> None:
-        """One step of a hectic user."""
+        """Perform one step of a hectic user."""
         tasks = self.tasks()
         for task_id in self.known.keys() - tasks.keys():
             self.violations.append(f"{task_id} was acknowledged and is not there")
@@ -147,7 +147,7 @@ class Client:
 
     def start(self, kind: str, key: str | None = None) -> None:
         key = key or uuid.uuid4().hex
-        answer = self.ask("POST", "/training/start", json=KINDS[kind].body, headers={"Idempotency-Key": key})
+        answer = self.request("POST", "/training/start", json=KINDS[kind].body, headers={"Idempotency-Key": key})
         if answer.status_code != 201:
             self.violations.append(f"{kind} cannot be started: {answer.text}")
             return
@@ -160,7 +160,7 @@ class Client:
 
     def stop(self, task_id: str, force: bool | None = None) -> None:
         force = self.random.random() < 0.3 if force is None else force
-        answer = self.ask("POST", f"/training/{task_id}/stop", json={"force": force})
+        answer = self.request("POST", f"/training/{task_id}/stop", json={"force": force})
         if answer.status_code in (200, 202):
             self.known[task_id].stops += 1
             self.figures["stops"] += 1
@@ -168,7 +168,7 @@ class Client:
             self.violations.append(f"{task_id} cannot be stopped: {answer.text}")
 
     def resume(self, task_id: str) -> None:
-        answer = self.ask("POST", f"/training/resume/{task_id}")
+        answer = self.request("POST", f"/training/resume/{task_id}")
         if answer.status_code in (200, 202):
             self.known[task_id].resumes += 1
             self.figures["resumes"] += 1
@@ -176,7 +176,7 @@ class Client:
             self.violations.append(f"{task_id} cannot be resumed: {answer.text}")
 
     def let_end(self) -> None:
-        """Stops what would not end by itself, and waits until everything has finished and every GPU is free."""
+        """Stop the trainings that would not end, and wait until all have finished and every GPU is free."""
         give_up = time.monotonic() + END_SECONDS
         while live := [task for task in self.tasks().values() if task["status"] not in FINISHED]:
             for task in live:
@@ -190,9 +190,9 @@ class Client:
 
 @dataclass
 class Killer:
-    """Who kills what, and how often it was done.
+    """The kills of a run, and their counts.
 
-    `struck`: the attempts whose own processes were hit; `orphaned`: those that lost supervisor and server at once.
+    `struck`: the attempts whose own processes were hit; `orphaned`: those that lost supervisor and server together.
     """
 
     server: Server
@@ -203,7 +203,7 @@ class Killer:
     figures: Counter[str] = field(default_factory=Counter)
 
     def kill(self) -> None:
-        """One kill of the server, often with somebody else at the same time, and its restart."""
+        """Kill the server, often together with another process, and restart it."""
         self._wait_for_a_moment()
         if self.random.random() < 0.15:
             self._strike()
@@ -217,7 +217,7 @@ class Killer:
         self.server.start()
 
     def _orphan(self) -> None:
-        """Kills every supervisor, and the server before it can start others: trainings may end with nobody there."""
+        """Kill every supervisor, and the server before it can start others, so that trainings may end unobserved."""
         if self.server.process is not None:
             self.server.process.send_signal(signal.SIGSTOP)
         supervisors = self.processes.supervisors()
@@ -230,7 +230,7 @@ class Killer:
     def _wait_for_a_moment(self) -> None:
         began = time.monotonic()
         if self.random.random() < 0.3:
-            # It is killed while it starts, migrates, or reconciles for the first time.
+            # The kill may come during the start, a migration or the first reconciliation.
             time.sleep(self.random.uniform(0.05, 1.6))
             self.figures["kills at start-up"] += not self._answers()
             return
@@ -247,7 +247,7 @@ class Killer:
         return False
 
     def _strike(self) -> None:
-        """Kills a supervisor, a main process, another process of a training, or a supervisor with its main process."""
+        """Kill a supervisor, a main process, another process of a training, or a supervisor with its main process."""
         trainers, supervisors = self.processes.trainers(), self.processes.supervisors()
         what = self.random.choice(("supervisor", "main process", "child", "supervisor and main process"))
         mains = [process for process in trainers if process.is_main]
@@ -273,7 +273,7 @@ class Killer:
 
 @dataclass
 class Report:
-    """What a run found: figures, and everything that must not be."""
+    """The figures of a run, and every violation it found."""
 
     figures: Counter[str]
     violations: list[str]
@@ -284,7 +284,7 @@ class Report:
 
 
 def run(directory: Path, kills: int, seed: int, seconds: float = float("inf")) -> Report:
-    """So many kills in this empty directory, or fewer when `seconds` are over; at its end no process is left."""
+    """Run with this many kills in this empty directory, or until `seconds` are over. No process is left at the end."""
     chance = random.Random(seed)
     server = Server(directory, free_port())
     root = directory / "data"
@@ -303,13 +303,13 @@ def run(directory: Path, kills: int, seed: int, seconds: float = float("inf")) -
             client.is_ending.set()
             hectic.join(END_SECONDS)
             client.let_end()
-            untruths = find_untruths(root, client, killer.struck)
-            untruths += find_lost_words(root, client, killer.orphaned - killer.struck)
+            violations = find_violations(root, client, killer.struck)
+            violations += find_lost_output(root, client, killer.orphaned - killer.struck)
         figures = client.figures + killer.figures
         figures["looks"], figures["seconds"] = witness.looks, int(time.monotonic() - began)
         figures["tasks"] = len(client.known)
         figures["attempts"] = len(witness.mains)
-        return Report(figures, [*client.violations, *witness.violations, *untruths])
+        return Report(figures, [*client.violations, *witness.violations, *violations])
     finally:
         server.end(signal.SIGTERM)
         _end_all(processes)
@@ -327,12 +327,12 @@ def _end_all(processes: Processes) -> None:
 
 
 def main() -> int:
-    """From the command line; exit code 1 when something was found."""
+    """Run from the command line; the exit code is 1 if there was a violation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further kill after so long")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop killing after this many seconds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--directory", type=Path, default=None, help="kept; by default a temporary one")
+    parser.add_argument("--directory", type=Path, default=None, help="is not deleted; default: a temporary one")
     arguments = parser.parse_args()
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="chaos-"))
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Threads that claim GPUs as fast as they can, for trainings and for programs, and a witness of their own.
+"""Threads that claim GPUs as fast as they can, for trainings and for programs, with an independent witness.
 
-By hand: python -m tests.e2e.claimants URL DIRECTORY NAME ROUNDS; it begins when its standard input ends.
+By hand: python -m tests.e2e.claimants URL DIRECTORY NAME ROUNDS; it starts when its standard input ends.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from api.training.store import TaskStore
 from api.util.clock import SystemClock
 from tests.databases import FEW, hurry
 
-#: Threads in a process.
+#: Threads of a process.
 CLAIMANTS = 32
 
 GPUS = 8
@@ -36,23 +36,23 @@ GPUS = 8
 
 @dataclass(slots=True)
 class Tally:
-    """What the claimants of a process saw."""
+    """The observations of the claimants of one process."""
 
     claimed: int = 0
     refused: int = 0
-    doubles: list[str] = field(default_factory=list)  #: GPUs that somebody else used while they were held
-    errors: dict[str, int] = field(default_factory=dict)  #: anything but a refusal, in words
+    doubles: list[str] = field(default_factory=list)  #: GPUs that another holder used while they were held
+    errors: dict[str, int] = field(default_factory=dict)  #: unexpected errors, by message
     seconds: float = 0.0
 
 
 class Witness:
-    """Knows nothing of the database: who uses a GPU has the kernel's lock on its file."""
+    """A witness independent of the database: the user of a GPU holds the kernel's lock on its file."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def use(self, gpus: list[int], seconds: float) -> list[str]:
-        """Uses GPUs for a while; those that somebody else used in the meantime."""
+        """Use GPUs for a while; return those that another holder used at the same time."""
         doubles = []
         with ExitStack() as stack:
             for gpu in gpus:
@@ -66,7 +66,7 @@ class Witness:
 
 
 class Claimant:
-    """One thread: it claims one to three GPUs, uses them, and gives them back."""
+    """One thread that claims one to three GPUs, uses them and releases them."""
 
     def __init__(self, database: Database, witness: Witness, name: str, tally: Tally, lock: threading.Lock) -> None:
         self._tasks = TaskStore(database)
@@ -75,12 +75,12 @@ class Claimant:
         self._witness = witness
         self._name = name
         self._tally, self._lock = tally, lock
-        # A seed of its own, and the same in each run.
+        # Each claimant has its own seed, which is the same in every run.
         self._random = random.Random(name)
         self._waiting: str | None = None
 
     def claim_many(self, rounds: int) -> None:
-        """As a training and as a program, by chance."""
+        """Claim as a training or as a program, at random."""
         for number in range(rounds):
             gpus = self._random.sample(range(GPUS), self._random.randint(1, 3))
             claim = self._random.choice([self._train, self._register])
@@ -88,7 +88,7 @@ class Claimant:
                 release = claim(f"{self._name}-{number}", gpus)
             except (ResourceHeld, GPUBusy):
                 self._note(refused=1)
-                # Else those who hold GPUs would hardly get to giving them back.
+                # Otherwise the holders would rarely get to release their GPUs.
                 time.sleep(self._random.uniform(0, 0.02))
                 continue
             except Exception as error:
@@ -120,7 +120,7 @@ class Claimant:
         return lambda: self._registrations.release(name) and None
 
     def _insist(self, release: Callable[[], None]) -> None:
-        """A release that does not get through is tried again: else its GPUs would be out of the game."""
+        """Retry a failed release: otherwise its GPUs would be unavailable for the rest of the run."""
         while True:
             try:
                 release()
@@ -140,12 +140,12 @@ class Claimant:
             self._tally.refused += refused
             self._tally.doubles += doubles or []
             if error is not None:
-                words = f"{type(error).__name__}: {error}"
-                self._tally.errors[words] = self._tally.errors.get(words, 0) + 1
+                message = f"{type(error).__name__}: {error}"
+                self._tally.errors[message] = self._tally.errors.get(message, 0) + 1
 
 
 def new_attempt(task_id: str, gpus: list[int]) -> NewAttempt:
-    """An attempt on these GPUs; its port is nobody else's."""
+    """Return an attempt on these GPUs, with a port of its own."""
     return NewAttempt(
         task_id=task_id,
         token=f"token of {task_id}",
@@ -163,7 +163,7 @@ def new_attempt(task_id: str, gpus: list[int]) -> NewAttempt:
 
 
 def run(url: str, directory: Path, name: str, rounds: int) -> Tally:
-    """All claimants of a process."""
+    """Run all claimants of a process."""
     database = Database(url, pool_size=2 * FEW)
     hurry(database)
     tally, lock, witness = Tally(), threading.Lock(), Witness(directory)

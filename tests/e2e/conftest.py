@@ -1,4 +1,4 @@
-"""A simulated server for the tests that need nothing of their own."""
+"""A simulated server for tests that need no special one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,14 +13,14 @@ Start = Callable[..., ServerProcess]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for the tests of a module that leave it as they found it."""
+    """Run one server for the tests of a module that leave it unchanged."""
     with ServerProcess(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers that end with the test."""
+    """Start servers that end with the test."""
     with ExitStack() as stack:
 
         def start_one(*arguments: str, **settings: str) -> ServerProcess:

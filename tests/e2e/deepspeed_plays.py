@@ -1,4 +1,4 @@
-"""What is played with the stand-in for the trainer: how each run is set up, and what is done to it meanwhile."""
+"""Scenarios for the trainer's stand-in: how each run is set up, and what happens to it meanwhile."""
 
 import signal
 from collections.abc import Callable
@@ -13,7 +13,7 @@ GRIEF = {"env": {"GRIEF": 1}}
 LATE = {"env": {"STEP": 12}}
 LONG = {"epochs": 500}
 
-#: A key of somebody at Weights & Biases.
+#: Example of a user's key at Weights & Biases.
 SECRET = "5f9c1b0a7e3d" * 3
 MONITORED = {
     "enable_wandb": True,
@@ -25,7 +25,7 @@ MONITORED = {
 
 @dataclass(frozen=True)
 class Failure:
-    """How a run fails: the cause, and words of its detail, of its remedy and of the lines that are shown."""
+    """The expected failure of a run: the cause, and parts of its detail, its remedy and the lines that are shown."""
 
     code: str
     detail: str
@@ -35,7 +35,7 @@ class Failure:
 
 
 def lose_model(run: Run) -> None:
-    # The checks have seen it; the launcher takes seconds to load.
+    # The checks have passed; the launcher takes seconds to load.
     run.model.unlink()
     run.wait()
 
@@ -79,21 +79,24 @@ FAILURES = {
         "host_out_of_memory", "SIGKILL", "dmesg", Play("killed", more=TWO | GRIEF)
     ),
     "killed_launcher": Failure(
-        "host_out_of_memory", "SIGKILL", "dmesg", Play(deed=end_launcher_by(signal.SIGKILL), pace=0.2, more=TWO | LONG)
+        "host_out_of_memory",
+        "SIGKILL",
+        "dmesg",
+        Play(action=end_launcher_by(signal.SIGKILL), pace=0.2, more=TWO | LONG),
     ),
     "segfault": Failure("trainer_error", "SIGSEGV", "native code", Play("segfault")),
     "terminated_rank": Failure("killed", "SIGTERM", "find the cause", Play("terminated", more=TWO)),
     "terminated_launcher": Failure(
-        "killed", "SIGTERM", "find the cause", Play(deed=end_launcher_by(signal.SIGTERM), pace=0.2, more=TWO | LONG)
+        "killed", "SIGTERM", "find the cause", Play(action=end_launcher_by(signal.SIGTERM), pace=0.2, more=TWO | LONG)
     ),
     "nccl_timeout": Failure("nccl_timeout", "OpType=ALLREDUCE", "NCCL_P2P_DISABLE", Play("nccl_timeout", more=TWO)),
-    "missing_file": Failure("missing_file", "model.safetensors", "path", Play(deed=lose_model)),
+    "missing_file": Failure("missing_file", "model.safetensors", "path", Play(action=lose_model)),
     "disk_full": Failure("disk_full", "disk", "free disk space", Play("disk_full")),
     "too_many_resolutions": Failure(
         "did_not_train", "more than 3 resolutions", "at most 3", Play("many_resolutions"), "a lot of resolutions"
     ),
     "save_quit_of_somebody_else": Failure(
-        "quit_unasked", "save_quit", "what wrote the file", Play(deed=write_save_quit, pace=0.2, more=TWO | LONG)
+        "quit_unasked", "save_quit", "what wrote the file", Play(action=write_save_quit, pace=0.2, more=TWO | LONG)
     ),
     "nan_then_error": Failure(
         "nan_loss", "losses were NaN", "lower learning rate", Play("nan_then_error", more={"epochs": 4})
@@ -115,21 +118,21 @@ FAILURES = {
 }
 
 
-def go_on_from(checkpoint: str) -> Callable[[Run], None]:
-    def go_on(run: Run) -> None:
+def resume_from(checkpoint: str) -> Callable[[Run], None]:
+    def resume(run: Run) -> None:
         run.wait()
         run.resume(checkpoint=checkpoint, config={"epochs": 3})
         run.wait()
 
-    return go_on
+    return resume
 
 
-def stop_then_resume_over_a_left_over_file(run: Run) -> None:
+def stop_then_resume_over_a_leftover_file(run: Run) -> None:
     run.wait_for_step(3)
     run.stop()
     run.wait()
     (run.run_dir / "save_quit").touch()
-    # On a busy machine the stop may have come late.
+    # On a busy machine the stop may have come too late.
     run.resume(config={"epochs": run.steps[-1] // IMAGES + 1})
     run.wait()
 
@@ -149,12 +152,12 @@ def warn_then_stop(run: Run) -> None:
     run.wait()
 
 
-def take_its_port(run: Run) -> None:
+def occupy_its_port(run: Run) -> None:
     with listening_on(run.wait_for_port()):
         run.wait()
 
 
-def wait_for_the_other(run: Run) -> None:
+def wait_for_partner(run: Run) -> None:
     run.wait_for_step(3)
     mine = run.directory / "trains"
     mine.touch()
@@ -167,18 +170,18 @@ def wait_for_the_other(run: Run) -> None:
 OTHERS = {
     "completes": Play(more={"config": {"monitoring": MONITORED}}),
     "completes_on_two": Play(more={"gpu_ids": [5, 3]}),
-    "one_of_two": Play(deed=wait_for_the_other, pace=0.2, partner="other_of_two", more=TWO | LONG),
-    "other_of_two": Play(deed=wait_for_the_other, pace=0.2, partner="one_of_two", more=TWO | LONG),
+    "one_of_two": Play(action=wait_for_partner, pace=0.2, partner="other_of_two", more=TWO | LONG),
+    "other_of_two": Play(action=wait_for_partner, pace=0.2, partner="one_of_two", more=TWO | LONG),
     "nan_for_ever": Play("nan", pace=0.3, more={"epochs": 4}),
     "crash_at_exit": Play("crash_at_exit"),
-    "port_in_use": Play(deed=take_its_port, more=TWO),
-    "stopped_and_resumed": Play(deed=stop_then_resume_over_a_left_over_file, pace=0.2, more=LONG),
-    "resumed_from_the_first": Play(deed=go_on_from(f"global_step{IMAGES}")),
+    "port_in_use": Play(action=occupy_its_port, more=TWO),
+    "stopped_and_resumed": Play(action=stop_then_resume_over_a_leftover_file, pace=0.2, more=LONG),
+    "resumed_from_the_first": Play(action=resume_from(f"global_step{IMAGES}")),
     "retried": Play("error", more={"max_retries": 1, **LATE}),
     "disagreeing_ranks": Play("ranks_disagree", stop_in_step(3, timeout_seconds=5), pace=0.2, more=TWO | LONG),
     "slow_to_end": Play("slow_end", stop_in_step(3, force=True), 0.2, first=True, more=LONG),
     "ends_in_a_while": Play("slow_end", stop_in_step(3, force=True), 0.2, more={**LONG, "env": {"SECONDS": 3}}),
-    "hang_is_told": Play("cache_process_fails", warn_then_stop, first=True),
+    "hang_is_reported": Play("cache_process_fails", warn_then_stop, first=True),
     "orphan_at_the_end": Play("orphan"),
     "orphan_at_a_stop": Play("orphan", stop_in_step(7, force=True), pace=0.2, more=LONG),
 }

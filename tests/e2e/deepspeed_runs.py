@@ -1,4 +1,4 @@
-"""Runs of the stand-in under DeepSpeed's launcher: many at once in one server, each looked at when it has ended."""
+"""Runs of the stand-in under DeepSpeed's launcher: many at a time in one server, each inspected when it has ended."""
 
 import contextlib
 import os
@@ -23,13 +23,13 @@ from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 TRAINER = ROOT / "tests" / "standin" / "trainer"
 
-#: Seconds that a run may take from its request to its end: it waits for its turn, and two cores do all the work.
+#: Seconds that a run may take from its request to its end, including its wait: two cores do all the work.
 PATIENCE = 400.0
 
-#: Seconds between two looks.
+#: Seconds between two polls.
 LOOK_SECONDS = 0.3
 
-#: Images of a dataset: so many steps has an epoch on one GPU.
+#: Images of a dataset, and so the steps of an epoch on one GPU.
 IMAGES = 8
 
 FINISHED = ("completed", "failed", "stopped")
@@ -46,8 +46,8 @@ SETTINGS = {
 }
 
 
-def why_not(python: str | None) -> str | None:
-    """Why there is no launcher to test with; None when there is one."""
+def missing_reason(python: str | None) -> str | None:
+    """Return why there is no launcher to test with, or None if there is one."""
     if not python:
         return "no environment with deepspeed is named: make test-launcher makes one"
     try:
@@ -61,12 +61,12 @@ def why_not(python: str | None) -> str | None:
 
 
 def settings_for(python: str) -> dict[str, str]:
-    """Those of a server that trains with the stand-in."""
+    """Return the settings of a server that trains with the stand-in."""
     return {**SETTINGS, "DIFFUSION_PIPE_ROOT": str(TRAINER), "DIFFUSION_PIPE_PYTHON": python}
 
 
 class Run:
-    """One training, from its request to its end. `trap` and what follows it: see tests/standin/trainer/traps.py."""
+    """One training, from its request to its end. For `trap` and its arguments see tests/standin/trainer/traps.py."""
 
     def __init__(self, server: ServerProcess, directory: Path, trap: str, pace: float, **more: Any) -> None:
         self._server = server
@@ -85,7 +85,7 @@ class Run:
             **more,
         }
         self.task_id = ""
-        self.survivors: list[int] = []  #: at the moment at which it was said to have ended
+        self.survivors: list[int] = []  #: processes alive when the end was reported
 
     def _make_files(self) -> None:
         images = self.directory / "images"
@@ -108,7 +108,7 @@ class Run:
             "optimizer": {"type": "adamw", "lr": 0.0002},
         }
 
-    # -- what a user does ------------------------------------------------------------------------------------------
+    # -- actions of a user ------------------------------------------------------------------------------------------
 
     def _post(self, path: str, body: Mapping[str, Any], expected: int) -> Any:
         answer = self._client.post(f"{BASE}/training{path}", json=body)
@@ -125,7 +125,7 @@ class Run:
         self._post(f"/resume/{self.task_id}", how, 202)
 
     def refused_resume(self) -> str:
-        """The code of the error that a resume is answered with."""
+        """Return the error code of a resume."""
         answer = self._client.post(f"{BASE}/training/resume/{self.task_id}", json={})
         code: str = answer.json()["error"]["code"]
         return code
@@ -138,41 +138,41 @@ class Run:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def wait(self) -> None:
-        """Until it has ended; who is left of it in that moment."""
+        """Wait until it has ended, and record the processes that are left at that moment."""
         self._until(lambda: self.get()["status"] in FINISHED, "the end")
         self.survivors = [process.pid for process in self.processes()]
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Until its log has a text so often."""
+        """Wait until its log contains a text this often."""
         self._until(lambda: self.log.count(text) >= times or self._has_ended(), repr(text))
-        assert self.log.count(text) >= times, f"it ended without {text!r}:\n{self.log[-2000:]}"
+        assert self.log.count(text) >= times, f"the run ended without {text!r}:\n{self.log[-2000:]}"
 
     def wait_for_step(self, step: int) -> None:
-        """Until the service knows of a step."""
+        """Wait until the service knows a step."""
         self._until(lambda: (self.get("/progress")["progress"]["current_step"] or 0) >= step, f"step {step}")
 
     def wait_for_warning(self) -> str:
-        """Until the service warns, and its words."""
+        """Wait until the service warns, and return the message."""
         warning: str = self._until(lambda: self.get()["warning"], "a warning")
         return warning
 
     def wait_for_port(self) -> int:
-        """Until its ranks have been given a port, which none of them has opened yet."""
+        """Wait until its ranks have a port that none of them has opened yet."""
         port: int = self._until(lambda: [one["master_port"] for one in self.get()["attempts"]], "a port")[0]
         return port
 
-    def _until(self, look: Callable[[], Any], what: str) -> Any:
+    def _until(self, condition: Callable[[], Any], what: str) -> Any:
         end = time.monotonic() + PATIENCE
-        while not (value := look()):
-            assert time.monotonic() < end, f"waited in vain for {what}; its log ends with:\n{self.log[-3000:]}"
-            # Many look at the same server at once.
+        while not (value := condition()):
+            assert time.monotonic() < end, f"timeout waiting for {what}; its log ends with:\n{self.log[-3000:]}"
+            # Many runs poll the same server at the same time.
             time.sleep(LOOK_SECONDS)
         return value
 
     def _has_ended(self) -> bool:
         return self.get()["status"] in FINISHED
 
-    # -- what is seen from outside -----------------------------------------------------------------------------------
+    # -- observation from outside -----------------------------------------------------------------------------------
 
     @property
     def log(self) -> str:
@@ -183,7 +183,7 @@ class Run:
         return Path(self._until(lambda: self.get()["run_dir"], "the run directory"))
 
     def processes(self) -> list[psutil.Process]:
-        """The live processes that carry the marker of one of its attempts."""
+        """Return the live processes that carry the marker of one of its attempts."""
         marked = {f"DPIPE_ATTEMPT_UID={one['attempt']}" for one in self.get()["attempts"]}
         found = []
         for process in psutil.process_iter():
@@ -194,23 +194,23 @@ class Run:
         return found
 
     def signal_launcher(self, signum: signal.Signals) -> None:
-        """As somebody outside of the service would."""
+        """Send a signal from outside the service."""
         os.kill(self.get()["attempts"][-1]["pid"], signum)
 
     @property
     def orphans(self) -> list[int]:
-        """Those that the trap left behind and that still live."""
-        told = [int(pid) for pid in re.findall(r"stand-in: left (\d+) behind", self.log)]
-        return [pid for pid in told if _runs(pid, "sleep")]
+        """Return the processes that the trap left behind and that are still alive."""
+        pids = [int(pid) for pid in re.findall(r"stand-in: left (\d+) behind", self.log)]
+        return [pid for pid in pids if _runs(pid, "sleep")]
 
     @property
     def devices(self) -> list[str]:
-        """CUDA_VISIBLE_DEVICES as each rank saw it."""
+        """Return CUDA_VISIBLE_DEVICES as each rank saw it."""
         return re.findall(r"stand-in: rank \d+ of \d+, local \d+, devices (\S+)", self.log)
 
     @property
     def steps(self) -> list[int]:
-        """The steps that were told, over all attempts."""
+        """Return the reported steps, over all attempts."""
         return [int(step) for step in re.findall(r"^steps: (\d+) ", self.log, re.MULTILINE)]
 
 
@@ -223,7 +223,7 @@ def _runs(pid: int, name: str) -> bool:
 
 @contextlib.contextmanager
 def listening_on(port: int) -> Iterator[None]:
-    """Somebody else on a port."""
+    """Listen on a port, as another program."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("", port))
@@ -233,18 +233,18 @@ def listening_on(port: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Play:
-    """What happens in a run: its trap, and what is done to it meanwhile. Those that take long begin first."""
+    """The scenario of a run: its trap, and what is done to it meanwhile. Long ones start first."""
 
     trap: str = ""
-    deed: Callable[[Run], None] = Run.wait
+    action: Callable[[Run], None] = Run.wait
     pace: float = 0.02
     first: bool = False
-    partner: str | None = None  #: a run that it waits for
+    partner: str | None = None  #: the run that it waits for
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stage:
-    """Plays plays in one server, any number of them at once."""
+    """Runs any number of scenarios in one server at the same time."""
 
     def __init__(self, directory: Path, python: str, plays: Mapping[str, Play]) -> None:
         self._directory = directory
@@ -258,12 +258,12 @@ class Stage:
         return self
 
     def __exit__(self, *error: object) -> None:
-        # A run whose test has failed may go on: whoever waits for it gets no answer any more.
+        # The run of a failed test may continue; its waiting thread gets no more answers.
         self.server.__exit__(None, None, None)
         self._pool.shutdown(cancel_futures=True)
 
     def begin_all(self, names: Iterable[str]) -> None:
-        """Begins these, the longest first."""
+        """Start these scenarios, the longest first."""
         for name in sorted(set(names), key=lambda name: (not self._plays[name].first, list(self._plays).index(name))):
             self._begin(name)
 
@@ -273,20 +273,20 @@ class Stage:
         play = self._plays[name]
         run = Run(self.server, self._directory / name, play.trap, play.pace, **play.more)
         run.start()
-        self._futures[name] = self._pool.submit(_play, play.deed, run)
+        self._futures[name] = self._pool.submit(_play, play.action, run)
         if play.partner is not None:
             self._begin(play.partner)
 
     def see(self, name: str) -> Run:
-        """A run that is over."""
+        """Return a run that has ended."""
         self._begin(name)
         return self._futures[name].result(timeout=PATIENCE)
 
     def see_all(self) -> Sequence[Run]:
-        """All that were begun, when the last one is over."""
+        """Return all started runs, when the last one has ended."""
         return [self.see(name) for name in self._futures]
 
 
-def _play(deed: Callable[[Run], None], run: Run) -> Run:
-    deed(run)
+def _play(action: Callable[[Run], None], run: Run) -> Run:
+    action(run)
     return run

@@ -1,9 +1,9 @@
-"""A trainer that tries what a program of its user can: it prints one line of JSON, and then ends as a training does.
+"""A trainer that tries all that a program of its user can. It prints one line of JSON, then ends as a training does.
 
-Executed in the place of the toy's train.py; its last argument is a file that names its targets.
+It is executed instead of the toy's train.py; its last argument is a file with its targets.
 """
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is printed
 
 import ctypes
 import json
@@ -14,21 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def attempt(deed: Callable[[], object]) -> str:
-    """What became of it: `done`, or the name of the error."""
+def attempt(action: Callable[[], object]) -> str:
+    """Return `done`, or the name of the error."""
     try:
-        deed()
+        action()
     except OSError as error:
         return type(error).__name__
     return "done"
 
 
 def read(path: str) -> Callable[[], object]:
-    def deed() -> object:
+    def action() -> object:
         with open(path, "rb") as file:
             return file.read(1)
 
-    return deed
+    return action
 
 
 def write(path: str) -> Callable[[], object]:
@@ -36,18 +36,18 @@ def write(path: str) -> Callable[[], object]:
 
 
 def read_memory(pid: int) -> Callable[[], object]:
-    def deed() -> object:
+    def action() -> object:
         with open(f"/proc/{pid}/maps") as maps:
             start = int(maps.read().split("-", 1)[0], 16)
         with open(f"/proc/{pid}/mem", "rb", 0) as memory:
             memory.seek(start)
             return memory.read(1)
 
-    return deed
+    return action
 
 
 def attach(pid: int) -> None:
-    """PTRACE_ATTACH."""
+    """Attach with PTRACE_ATTACH."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(16, pid, 0, 0) < 0:
         error = ctypes.get_errno()
@@ -55,7 +55,7 @@ def attach(pid: int) -> None:
 
 
 def close(path: Path) -> None:
-    """Makes a file, and takes every permission of it and of its directory away."""
+    """Create a file, and remove all permissions of the file and its directory."""
     path.parent.mkdir()
     path.write_text("mine")
     path.chmod(0)
@@ -67,28 +67,28 @@ def become(uid: int) -> Callable[[], object]:
 
 
 def main(targets: dict[str, list]) -> dict[str, str]:
-    deeds: dict[str, Callable[[], object]] = {}
+    actions: dict[str, Callable[[], object]] = {}
     for path in targets["read"]:
-        deeds[f"read {path}"] = read(path)
+        actions[f"read {path}"] = read(path)
     for path in targets["list"]:
-        deeds[f"list {path}"] = lambda path=path: os.listdir(path)
+        actions[f"list {path}"] = lambda path=path: os.listdir(path)
     for path in targets["write"]:
-        deeds[f"write {path}"] = write(path)
+        actions[f"write {path}"] = write(path)
     for pid in targets["pids"]:
         for name in ("environ", "mem", "cwd", "fd/1", "root/etc/hostname"):
-            deeds[f"read /proc/{pid}/{name}"] = read(f"/proc/{pid}/{name}")
-        deeds[f"memory of {pid}"] = read_memory(pid)
+            actions[f"read /proc/{pid}/{name}"] = read(f"/proc/{pid}/{name}")
+        actions[f"memory of {pid}"] = read_memory(pid)
     for pid in targets["signal"]:
-        deeds[f"attach to {pid}"] = lambda pid=pid: attach(pid)
-        deeds[f"signal {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGUSR1)
-        deeds[f"kill {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGKILL)
+        actions[f"attach to {pid}"] = lambda pid=pid: attach(pid)
+        actions[f"signal {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGUSR1)
+        actions[f"kill {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGKILL)
     for uid in targets["uids"]:
-        deeds[f"become {uid}"] = become(uid)
+        actions[f"become {uid}"] = become(uid)
     for path in targets["link"]:
-        deeds[f"link {path}"] = lambda path=path: os.link(path, f"{targets['output']}/linked")
+        actions[f"link {path}"] = lambda path=path: os.link(path, f"{targets['output']}/linked")
     for path in targets["close"]:
-        deeds[f"close {path}"] = lambda path=path: close(Path(targets["output"]) / path)
-    return {name: attempt(deed) for name, deed in deeds.items()}
+        actions[f"close {path}"] = lambda path=path: close(Path(targets["output"]) / path)
+    return {name: attempt(action) for name, action in actions.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads streams of Server-Sent Events, as a client that comes back does."""
+"""Reader of Server-Sent Events that reconnects as a client does."""
 
 import socket
 import threading
@@ -11,13 +11,13 @@ from tests.nginx_servers import NAME, OwnNginx
 
 
 class Listening(Protocol):
-    """What listens on a port of loopback."""
+    """A server that listens on a port of loopback."""
 
     port: int
 
 
 class Listener:
-    """Reads a stream of Server-Sent Events in a thread of its own, and comes back where it was when it is cut."""
+    """Reads a stream of Server-Sent Events in its own thread, and continues at its position after a disconnection."""
 
     _http = "1.1"
 
@@ -54,7 +54,7 @@ class Listener:
     def cut(self) -> None:
         if self._socket is not None and self._thread is not None:
             with suppress(OSError):
-                # That of a TLS socket would let the reading thread go on with what is encrypted.
+                # The shutdown of a TLS socket would let the reading thread continue with encrypted bytes.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             self._thread.join(10)
             self._socket.close()
@@ -65,7 +65,7 @@ class Listener:
             with sock.makefile("rb") as lines:
                 for line in lines:
                     if not line.endswith(b"\n"):
-                        return  # cut in the middle
+                        return  # the event is incomplete
                     name, _, value = line.rstrip(b"\n").partition(b": ")
                     if name == b"event":
                         self.names.append(value.decode())
@@ -85,7 +85,7 @@ class Listener:
 
 
 class SecureListener(Listener):
-    """The same through nginx, by TLS. Of HTTP/1.0, so that the stream comes as it is and not in chunks of nginx's."""
+    """The same through nginx, by TLS. HTTP/1.0 avoids nginx's chunked encoding."""
 
     _http = "1.0"
 
@@ -102,8 +102,9 @@ def event_ids(listener: Listener) -> list[int]:
 
 
 def expect_none_missing(listener: Listener, known: list[int]) -> None:
-    """Of the events of its task it has each once: from the one of its present status, behind which others may have
-    come before it did, or from where it was.
+    """Assert that the listener has each event of its task once, from its start or last position.
+
+    The first event is that of the present status; earlier events may have come before it.
     """
     first, *later = event_ids(listener)
     assert first in known

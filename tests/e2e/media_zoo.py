@@ -1,4 +1,4 @@
-"""Media files of every kind, made by a seed, for what has to see each as the trainer does."""
+"""Media files of many kinds, generated from a seed, for comparisons with the trainer's own reader."""
 
 import random
 from fractions import Fraction
@@ -38,7 +38,7 @@ _RATES = (
 
 
 def make_image(directory: Path, seed: int) -> Path:
-    """An image of a format, mode and size that the seed says."""
+    """Make an image whose format, mode and size follow from the seed."""
     choice = random.Random(seed)
     form, modes = choice.choice(_IMAGE_KINDS)
     mode = choice.choice(modes)
@@ -63,10 +63,10 @@ def make_image(directory: Path, seed: int) -> Path:
 
 
 def make_video(directory: Path, seed: int) -> Path:
-    """A video of a codec, format of pixels, rate, size and length that the seed says."""
+    """Make a video whose codec, pixel format, rate, size and length follow from the seed."""
     choice = random.Random(seed)
     suffix, codec, formats = choice.choice(_VIDEO_KINDS)
-    # x265 aborts on pictures that are smaller than its blocks.
+    # x265 aborts on pictures smaller than its blocks.
     least = 40 if codec == "libx265" else 8
     size = (choice.randint(least, 120) * 2, choice.randint(least, 120) * 2)
     path = directory / f"{seed}{suffix}"

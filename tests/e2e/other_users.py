@@ -1,6 +1,6 @@
-"""A server that runs as a user without privileges but those for TRAINER_USER, and trainings of another user.
+"""A server that runs as a user with only the privileges for TRAINER_USER, and trainings that run as another user.
 
-Both users are numbers that this machine gives to nobody; nothing of the machine is changed for them.
+Both users are unassigned numbers on this machine; nothing on the machine is changed for them.
 """
 
 import os
@@ -24,7 +24,7 @@ MEANS = "setuid,+setgid,+kill"
 
 
 def require_other_users() -> None:
-    """Skips where processes of other users cannot be had; what root could have and misses is a failure under CI."""
+    """Skip where processes of other users are impossible. In CI, a capability that root lacks is a failure."""
     if os.geteuid() != 0:
         pytest.skip("only root can start a server as another user")
     if shutil.which("setpriv") is None:
@@ -41,8 +41,8 @@ def require_other_users() -> None:
 
 
 @contextmanager
-def place_of_service() -> Iterator[Path]:
-    """A directory of the service's user that others can pass through; those of pytest are root's alone."""
+def service_directory() -> Iterator[Path]:
+    """Create a directory of the service's user that other users can pass through; pytest's are only for root."""
     directory = Path(tempfile.mkdtemp(prefix="trainer-user-"))
     try:
         directory.chmod(0o711)
@@ -53,7 +53,7 @@ def place_of_service() -> Iterator[Path]:
 
 
 def as_service(*capabilities: str, group: int = TRAINER) -> list[str]:
-    """The words that start a command as the service's user, as systemd would: with these capabilities only."""
+    """Return the command prefix that starts a program as the service user with these capabilities."""
     kept = ",".join(["-all", *(f"+{name}" for name in capabilities)])
     to_user = [f"--reuid={SERVICE}", f"--regid={group}", "--clear-groups"]
     return [
@@ -67,14 +67,14 @@ def as_service(*capabilities: str, group: int = TRAINER) -> list[str]:
 
 
 def separated_server(directory: Path, **settings: str) -> TrainingServer:
-    """A server of the service's user whose trainings run as the trainer's; not started yet."""
+    """Return a server of the service's user whose trainings run as the trainer's user; it is not started yet."""
     server = unseparated_server(directory, TRAINER_USER=f"{TRAINER}:{TRAINER}", **settings)
     server.launcher = as_service("setuid", "setgid", "kill")
     return server
 
 
 def unseparated_server(directory: Path, **settings: str) -> TrainingServer:
-    """A server of the service's user, and so are its trainings; not started yet."""
+    """Return a server whose trainings run as the service's user, too; it is not started yet."""
     server = TrainingServer(directory, PYTHONPYCACHEPREFIX=str(directory / "bytecode"), **settings)
     server.launcher = as_service()
     return server

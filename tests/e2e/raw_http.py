@@ -1,4 +1,4 @@
-"""Bytes to and from a server, as clients of their own making send them."""
+"""Raw bytes to and from a server, as unusual clients send them."""
 
 import re
 import socket
@@ -20,20 +20,20 @@ def dial(server: ServerProcess, sent: bytes = b"") -> Iterator[socket.socket]:
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Until the server ends the connection, or resets it because we are still sending."""
+    """Read until the server closes the connection, or resets it because we are still sending."""
     parts = []
     end = time.monotonic() + 10
     try:
         while part := sock.recv(65536):
             parts.append(part)
-            assert time.monotonic() < end, f"it goes on and on: {b''.join(parts)[:200]!r}"
+            assert time.monotonic() < end, f"the answer does not end: {b''.join(parts)[:200]!r}"
     except ConnectionResetError:
         pass
     return b"".join(parts)
 
 
 def read_one(sock: socket.socket) -> bytes:
-    """One whole answer of a connection that stays open; it may come in several pieces."""
+    """Read one complete response on a connection that stays open; it may come in several pieces."""
     answer = b""
     while True:
         head, separator, body = answer.partition(b"\r\n\r\n")
@@ -41,24 +41,24 @@ def read_one(sock: socket.socket) -> bytes:
         if separator and length is not None and len(body) >= int(length[1]):
             return answer
         part = sock.recv(65536)
-        assert part, f"it ended in the middle: {answer[:200]!r}"
+        assert part, f"the answer is incomplete: {answer[:200]!r}"
         answer += part
 
 
 def parse(answer: bytes) -> tuple[int, dict[str, Any]]:
-    """Status and body of the first answer."""
+    """Return the status and the body of the first response."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 "), answer[:200]
     return int(head[9:12]), orjson.loads(body)
 
 
-def ask(server: ServerProcess, sent: bytes) -> tuple[int, dict[str, Any]]:
+def exchange(server: ServerProcess, sent: bytes) -> tuple[int, dict[str, Any]]:
     with dial(server, sent) as sock:
         return parse(read_all(sock))
 
 
-def envelope_of(answer: tuple[int, dict[str, Any]], status: int, code: str) -> None:
-    """A failure in the envelope, with the true status in it."""
+def assert_envelope(answer: tuple[int, dict[str, Any]], status: int, code: str) -> None:
+    """Assert that a failure has the envelope, with the same status in it."""
     assert (answer[0], answer[1]["code"], answer[1]["error"]["code"]) == (status, status, code)
     assert answer[1].keys() == {"code", "message", "data", "timestamp", "error"}
     assert answer[1]["error"]["request_id"]

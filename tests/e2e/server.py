@@ -1,4 +1,4 @@
-"""A server process of a test's own: run.py on a free port, its log in a file."""
+"""A server process for one test: run.py on a free port, with its log in a file."""
 
 import os
 import re
@@ -26,17 +26,17 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
-    """The first true value of `look`; fails when there is none in time."""
+def until(condition: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
+    """Return the first true value of `condition`, or fail at the timeout."""
     end = time.monotonic() + timeout
-    while not (value := look()):
-        assert time.monotonic() < end, f"waited {timeout} s in vain{what and f' for {what}'}; last: {value!r}"
+    while not (value := condition()):
+        assert time.monotonic() < end, f"timeout of {timeout} s{what and f' waiting for {what}'}; last value: {value!r}"
         time.sleep(0.02)
     return value
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """What a child process sees: no setting of the machine that the tests run on."""
+    """Return the environment of a child process, without the settings of this machine."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", **settings}
 
@@ -46,16 +46,16 @@ def command(*arguments: str, root: Path = ROOT) -> list[str]:
 
 
 class ServerProcess:
-    """Started on entering, ended on leaving. Its settings are those of a test: quick sweeps of simulated GPUs."""
+    """A server process, started on entering and ended on leaving, with short sweeps of simulated GPUs."""
 
     def __init__(
         self, directory: Path, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
     ) -> None:
         self.directory = directory
         self.log_path = directory / "server.log"
-        #: Where its code lies: a test may give it a changed copy before a start.
+        #: Where its code is; a test may replace it by a changed copy before a start.
         self.code = ROOT
-        #: The words before its command: a test may have another program start it.
+        #: The prefix of its command, if another program should start it.
         self.launcher: list[str] = []
         self._arguments = ["--port", "0", *arguments]
         self.settings = {
@@ -106,9 +106,9 @@ class ServerProcess:
 
     def _start_line(self) -> dict[str, Any] | None:
         assert self.process is not None
-        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log_text()}"
+        assert self.process.poll() is None, f"the server exited with {self.process.returncode}:\n{self.log_text()}"
         lines = [line for line in self.log() if line["message"].startswith("listening on ")]
-        # A log that goes on over a restart holds a line of each start.
+        # A log that continues over a restart has one such line per start.
         return lines[-1] if len(lines) == self._starts else None
 
     @property
@@ -128,21 +128,21 @@ class ServerProcess:
         return self.log_path.read_text(errors="replace")
 
     def first_key(self) -> str:
-        """The administrator's key that its first start has shown."""
+        """Return the administrator's key that its first start has printed."""
         [key] = re.findall(r"^    (dp_\S{56})$", self.log_text(), re.MULTILINE)
         return str(key)
 
     def show(self, key: str) -> None:
-        """Has every further request show this key."""
+        """Send this key with every later request."""
         self.client.headers["Authorization"] = f"Bearer {key}"
 
     def log(self) -> list[dict[str, Any]]:
-        """Its whole log lines, each as a dictionary; what it shows besides, such as its first key, is left out."""
+        """Return the complete log lines as dictionaries, without other output such as the first key."""
         whole, _, _ = self.log_path.read_bytes().rpartition(b"\n")
         return [orjson.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
 
     def get(self, path: str, **kwargs: Any) -> Any:
-        """The data of an answer that must be a success."""
+        """Return the data of a response that must be a success."""
         response = self.client.get(path if path.startswith("/health") else BASE + path, **kwargs)
         assert response.status_code == 200, response.text
         return response.json()["data"]
@@ -166,7 +166,7 @@ class ServerProcess:
         return self.client.post(f"{BASE}/gpu/tasks", json={"task_type": "training", **body})
 
     def metrics(self) -> dict[str, float]:
-        """Samples by name and labels, as they are written."""
+        """Return the samples by name and labels, as they are written."""
         text = self.client.get("/metrics").text
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
 
@@ -180,5 +180,5 @@ class ServerProcess:
         return psutil.Process(self.pid).num_fds()
 
     def tracebacks(self) -> list[str]:
-        """Those in its log, the lines of which need not all be its own."""
+        """Return the tracebacks in its log, which may also come from other programs."""
         return [line for line in self.log_text().splitlines() if "Traceback" in line]

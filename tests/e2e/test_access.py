@@ -1,4 +1,4 @@
-"""What holds with keys on real sockets, and over several server processes."""
+"""Access by keys on real sockets, and over several server processes."""
 
 import json
 import socket
@@ -15,13 +15,13 @@ from tests.e2e.server import BASE, ServerProcess
 
 pytestmark = pytest.mark.quick
 
-#: Seconds in which a revocation holds, and what a busy machine may add.
+#: Seconds within which a revocation holds, and the allowance for a busy machine.
 SOON = 1.0 + 2.0
 
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A file with an administrator's key, and the key."""
+    """Return a file with an administrator's key, and the key."""
     path, (_, key) = tmp_path_factory.mktemp("admin") / "key", new_key()
     path.write_text(key)
     path.chmod(0o600)
@@ -30,7 +30,7 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, admin: tuple[Path, str]) -> Iterator[list[ServerProcess]]:
-    """Two processes on one storage."""
+    """Run two processes on one storage."""
     root = tmp_path_factory.mktemp("servers")
     settings = {"AUTH": "required", "ADMIN_KEY_FILE": str(admin[0]), "STORAGE_ROOT": str(root / "data")}
     settings["RATE_LIMITS"] = "off"
@@ -46,7 +46,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def make_key(server: ServerProcess, admin: str, user_id: str = "ann", role: str = "trainer") -> tuple[str, str]:
-    """The id of a new key, and the key."""
+    """Return the id of a new key, and the key."""
     body = {"user_id": user_id, "name": "test", "role": role}
     made = server.client.post(f"{BASE}/auth/generate-key", json=body, headers=bearer(admin))
     assert made.status_code == 201, made.text
@@ -57,7 +57,7 @@ def revoke(server: ServerProcess, admin: str, key_id: str) -> None:
     assert server.client.delete(f"{BASE}/auth/keys/{key_id}", headers=bearer(admin)).status_code == 200
 
 
-def test_a_revocation_on_one_server_ends_requests_and_streams_of_the_other(
+def test_revocation_on_one_server_ends_requests_and_streams_of_the_other(
     servers: list[ServerProcess], admin: tuple[Path, str]
 ):
     one, other = servers
@@ -74,14 +74,14 @@ def test_a_revocation_on_one_server_ends_requests_and_streams_of_the_other(
     assert other.client.get(f"{BASE}/gpu/status", headers=bearer(key)).json()["error"]["code"] == "key_revoked"
 
 
-def test_a_key_of_one_server_is_good_on_the_other_at_once(servers: list[ServerProcess], admin: tuple[Path, str]):
+def test_key_of_one_server_is_immediately_valid_on_the_other(servers: list[ServerProcess], admin: tuple[Path, str]):
     one, other = servers
     for _ in range(5):
         _, key = make_key(one, admin[1])
         assert other.client.get(f"{BASE}/gpu/status", headers=bearer(key)).status_code == 200
 
 
-def test_a_ticket_of_one_server_opens_one_stream_on_any(servers: list[ServerProcess], admin: tuple[Path, str]):
+def test_ticket_of_one_server_opens_one_stream_on_any(servers: list[ServerProcess], admin: tuple[Path, str]):
     one, other = servers
     _, key = make_key(one, admin[1])
     ticket = one.client.post(f"{BASE}/auth/ticket", headers=bearer(key)).json()["data"]["ticket"]
@@ -92,7 +92,7 @@ def test_a_ticket_of_one_server_opens_one_stream_on_any(servers: list[ServerProc
     assert all(ticket not in server.log_text() for server in servers)
 
 
-# -- what only a socket can say ----------------------------------------------------------------------------------------
+# -- tests that need a socket -----------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -102,20 +102,20 @@ def connect(server: ServerProcess) -> Iterator[socket.socket]:
         yield line
 
 
-def say(server: ServerProcess, *requests: bytes) -> list[tuple[int, bytes]]:
-    """Status and body of the answers to requests that are sent at once on one connection, up to its end."""
+def send(server: ServerProcess, *requests: bytes) -> list[tuple[int, bytes]]:
+    """Send requests together on one connection, and return the status and body of each response until it ends."""
     with connect(server) as line:
         line.sendall(b"".join(requests))
-        heard = b""
+        received = b""
         while part := _receive(line):
-            heard += part
+            received += part
     answers = []
-    while heard:
-        head, _, heard = heard.partition(b"\r\n\r\n")
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
         fields = dict(each.lower().split(b": ", 1) for each in head.split(b"\r\n")[1:])
         length = int(fields.get(b"content-length", b"0"))
-        answers.append((int(head.split(b" ")[1]), heard[:length]))
-        heard = heard[length:]
+        answers.append((int(head.split(b" ")[1]), received[:length]))
+        received = received[length:]
     return answers
 
 
@@ -138,14 +138,14 @@ def authorization(key: str, scheme: bytes = b"Bearer") -> bytes:
     return b"Authorization: " + scheme + b" " + key.encode()
 
 
-def test_requests_on_one_connection_are_each_who_they_show(servers: list[ServerProcess], admin: tuple[Path, str]):
-    """A proxy, or a client, sends those of several people over one connection, one behind the other."""
+def test_each_request_on_one_connection_has_its_own_principal(servers: list[ServerProcess], admin: tuple[Path, str]):
+    """A proxy or a client sends the requests of several users over one connection, one after the other."""
     server = servers[0]
     _, ann = make_key(server, admin[1], "ann")
     key_id, gone = make_key(server, admin[1], "bob")
     revoke(server, admin[1], key_id)
     who = f"GET {BASE}/auth/whoami HTTP/1.1".encode()
-    answers = say(
+    answers = send(
         server,
         request(STATUS, authorization(ann)),
         request(STATUS),
@@ -206,7 +206,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "headers", "status"), REFUSED, ids=[f"{n:02}" for n in range(len(REFUSED))])
-def test_nothing_leads_around_the_gate(
+def test_no_request_bypasses_the_access_check(
     servers: list[ServerProcess],
     ann: tuple[str, str],
     line: bytes,
@@ -216,7 +216,7 @@ def test_nothing_leads_around_the_gate(
     def fill(text: bytes) -> bytes:
         return text.replace(b"{ann}", ann[1].encode()).replace(b"{id}", ann[0].encode())
 
-    ((found, body),) = say(servers[0], request(fill(line), *(fill(header) for header in headers), CLOSE))
+    ((found, body),) = send(servers[0], request(fill(line), *(fill(header) for header in headers), CLOSE))
     assert found == status, body
     if status != 200:
         assert b'"gpus"' not in body
@@ -238,26 +238,24 @@ UPGRADE = [
 @pytest.mark.parametrize(
     "path", ["/gpu/status", "/gpu/stream", "/training/list", "/ws/gpu", "/ws/nothing", "/auth/keys", "/ws/training/x"]
 )
-def test_a_handshake_is_no_way_around_it(servers: list[ServerProcess], path: str):
+def test_handshake_does_not_bypass_the_access_check(servers: list[ServerProcess], path: str):
     line = f"GET {BASE}{path} HTTP/1.1".encode()
-    assert [status for status, _ in say(servers[0], request(line, *UPGRADE))] == [401]
+    assert [status for status, _ in send(servers[0], request(line, *UPGRADE))] == [401]
 
 
 @pytest.mark.parametrize("path", ["/gpu/status", "/gpu/stream", "/training/list", "/ws/nothing"])
-def test_a_handshake_where_there_is_no_socket_is_not_found(
-    servers: list[ServerProcess], ann: tuple[str, str], path: str
-):
+def test_handshake_without_a_web_socket_is_not_found(servers: list[ServerProcess], ann: tuple[str, str], path: str):
     line = f"GET {BASE}{path} HTTP/1.1".encode()
-    assert [status for status, _ in say(servers[0], request(line, *UPGRADE, authorization(ann[1])))] == [404]
+    assert [status for status, _ in send(servers[0], request(line, *UPGRADE, authorization(ann[1])))] == [404]
 
 
-def test_a_broken_handshake_tells_nothing(servers: list[ServerProcess]):
+def test_broken_handshake_reveals_nothing(servers: list[ServerProcess]):
     for path in ("/ws/gpu", "/nothing"):
         line = f"GET {BASE}{path} HTTP/1.1".encode()
-        assert [status for status, _ in say(servers[0], request(line, *UPGRADE[:2]))] == [400]
+        assert [status for status, _ in send(servers[0], request(line, *UPGRADE[:2]))] == [400]
 
 
-def test_keys_are_nowhere_in_the_logs(servers: list[ServerProcess], ann: tuple[str, str]):
+def test_keys_are_not_in_the_logs(servers: list[ServerProcess], ann: tuple[str, str]):
     for place in (f"/{ann[1]}", f"/nothing?key={ann[1]}", f"{BASE}/training/{ann[1]}"):
         assert httpx.get(f"http://127.0.0.1:{servers[0].port}{place}").status_code == 400
     secret = ann[1].rsplit("_", 1)[1] if ann[1].count("_") == 2 else ann[1][16:]

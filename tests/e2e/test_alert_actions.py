@@ -1,4 +1,4 @@
-"""A rule that acts, on a real server: a GPU that overheats ends its training with a checkpoint."""
+"""A rule with an action, on a real server: a GPU that overheats ends its training with a checkpoint."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ RULE = {
 }
 
 
-def test_a_training_on_a_gpu_that_overheats_ends_with_a_checkpoint_and_nobody_gets_the_gpu(tmp_path: Path):
+def test_training_on_an_overheating_gpu_ends_with_a_checkpoint_and_the_gpu_is_held(tmp_path: Path):
     settings = {"SIMULATED_EVENTS": "6s gpu1 overheats 1h", "SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090"}
     with TrainingServer(tmp_path / "server", **settings) as server:
         task_id = server.start_task(toy(30_000, step_seconds=0.05, gpus=[1], every=None))
@@ -35,7 +35,7 @@ def test_a_training_on_a_gpu_that_overheats_ends_with_a_checkpoint_and_nobody_ge
 
         until(lambda: len(actions()) == 2, LONG, "both actions to be done")
         assert actions()["stop_with_checkpoint"] == f"stopped; its last checkpoint is {checkpoint['name']}"
-        until(lambda: server.get("/gpu/1")["status"] == "busy", LONG, "nobody to get the GPU")
+        until(lambda: server.get("/gpu/1")["status"] == "busy", LONG, "the GPU to be held")
         assert "rule too_hot" in server.get("/gpu/1")["status_reason"]
-        told = [row["message"] for row in server.get(f"/alerts/{alert['alert_id']}")["history"]]
-        assert any(message.startswith("stop_with_checkpoint done") for message in told)
+        messages = [row["message"] for row in server.get(f"/alerts/{alert['alert_id']}")["history"]]
+        assert any(message.startswith("stop_with_checkpoint done") for message in messages)

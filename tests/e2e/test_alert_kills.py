@@ -1,4 +1,4 @@
-"""Servers, workers and Redis are killed at random moments: all that becomes of alerts is told, and nothing else."""
+"""Servers, workers and Redis are killed at random moments: each change of an alert is notified, and nothing else."""
 
 import json
 import random
@@ -30,12 +30,12 @@ from tests.unit.alerts.notifiers.receivers import Receiver, receiving, status
 ROOT = Path(__file__).parents[2]
 KILLS, TARGETS, WINDOW = length(200, 5), length(1000, 30), 10
 
-#: Seconds that other work on the cores may cost.
+#: Allowance in seconds for other work on the cores.
 LONG = 300.0
 
 
 class Station:
-    """The three that are killed, and the database that tells the truth."""
+    """The three processes that are killed, and the database to compare with."""
 
     def __init__(self, root: Path, redis: OwnRedis, receiver: Receiver) -> None:
         self.root, self.redis = root, redis
@@ -57,7 +57,7 @@ class Station:
         self.processes = {name: self.start(name) for name in ("server", "worker")}
 
     def heat(self, first: int, last: int) -> None:
-        """Has these GPUs be hot, and no others."""
+        """Make these GPUs hot, and no others."""
         fresh = self.root / "hot.new"
         fresh.write_text(f"{first} {last} {TARGETS}")
         fresh.rename(self.root / "hot")
@@ -67,7 +67,7 @@ class Station:
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self, name: str) -> None:
-        """Kills one of the three, and has it begin anew."""
+        """Kill one of the three, and restart it."""
         if name == "redis":
             self.redis.kill()
             time.sleep(random.uniform(0, 0.3))
@@ -85,12 +85,12 @@ class Station:
             query = select(func.count()).select_from(alerts).where(alerts.c.state == state)
             return connection.scalar(query) or 0
 
-    def has_begun(self, count: int) -> Callable[[], bool]:
-        """Whether so many alerts have fired."""
+    def have_fired(self, count: int) -> Callable[[], bool]:
+        """Return whether this many alerts have fired."""
         return lambda: self.count(AlertState.FIRING) + self.count(AlertState.RESOLVED) >= count
 
     def waiting(self) -> int:
-        """Notifications and messages that are not told yet."""
+        """Return the number of notifications and messages that are not delivered yet."""
         waits = select(func.count()).select_from(alert_notifications).where(alert_notifications.c.delivery_id.is_(None))
         open_ = alert_deliveries.c.state.in_((DeliveryState.WAITING, DeliveryState.SENDING))
         underway = select(func.count()).select_from(alert_deliveries).where(open_)
@@ -98,8 +98,8 @@ class Station:
             return (connection.scalar(waits) or 0) + (connection.scalar(underway) or 0)
 
 
-def come_and_go(station: Station, luck: random.Random) -> None:
-    """All GPUs grow hot and cool down, some at a time, while kills come at random moments."""
+def heat_and_cool(station: Station, luck: random.Random) -> None:
+    """Heat all GPUs and let them cool, some at a time, with kills at random moments."""
     kills, done = [luck.choice(("server", "worker", "redis")) for _ in range(KILLS)], 0
     for first in range(0, TARGETS + 1, WINDOW):
         station.heat(first, min(first + WINDOW, TARGETS))
@@ -107,7 +107,7 @@ def come_and_go(station: Station, luck: random.Random) -> None:
             time.sleep(luck.uniform(0.02, 0.6))
             station.kill(kills[done])
             done += 1
-        until(station.has_begun(min(first + WINDOW, TARGETS)), LONG, f"those after {first} to begin")
+        until(station.have_fired(min(first + WINDOW, TARGETS)), LONG, f"those after {first} to begin")
     while done < KILLS:
         station.kill(kills[done])
         done += 1
@@ -115,8 +115,8 @@ def come_and_go(station: Station, luck: random.Random) -> None:
     until(lambda: station.count(AlertState.RESOLVED) == TARGETS, LONG, "all to end")
 
 
-def told_by(receiver: Receiver) -> list[tuple[str, str, dict[str, object]]]:
-    """What came in: the channel, the id, and the message."""
+def received_by(receiver: Receiver) -> list[tuple[str, str, dict[str, object]]]:
+    """Return the channel, the id and the message of everything that was received."""
     found = []
     for request in receiver.requests:
         head, _, body = request.partition(b"\r\n\r\n")
@@ -126,31 +126,31 @@ def told_by(receiver: Receiver) -> list[tuple[str, str, dict[str, object]]]:
     return found
 
 
-def judge(station: Station, receiver: Receiver) -> Counter[str]:
-    """Holds what came in against the database; how much of what there was."""
+def compare(station: Station, receiver: Receiver) -> Counter[str]:
+    """Compare the received messages with the database; return counts."""
     with station.database.read() as connection:
         notes = connection.execute(select(alert_notifications)).all()
         states = dict(connection.execute(select(alert_deliveries.c.delivery_id, alert_deliveries.c.state)).all())  # type: ignore[arg-type]
         truth = {(row.alert_id, row.number): row.state for row in connection.execute(select(alert_history))}
-    arrived = told_by(receiver)
+    arrived = received_by(receiver)
     ids = {delivery_id for _, delivery_id, _ in arrived}
     lost = [note.id for note in notes if note.delivery_id != SUPERSEDED and note.delivery_id not in ids]
-    assert lost == [], f"{len(lost)} notifications were never told"
+    assert lost == [], f"{len(lost)} notifications were never delivered"
     assert set(states.values()) == {DeliveryState.DELIVERED}
     assert ids == states.keys()
     messages: dict[str, set[str]] = {}
     seen: dict[tuple[str, str, object, object], set[str]] = {}
     for path, delivery_id, message in arrived:
-        # The words may say how long ago it was; of what it tells does not change.
+        # The text may contain an elapsed time; the facts of a message do not change.
         about = message["alerts"]
         assert isinstance(about, list)
         messages.setdefault(delivery_id, set()).add(json.dumps(about, sort_keys=True))
         for alert in about:
             seen.setdefault((path, alert["alert_id"], alert["kind"], alert["title"]), set()).add(delivery_id)
-    assert all(len(forms) == 1 for forms in messages.values()), "a double must be the same message"
-    assert all(len(several) == 1 for several in seen.values()), "a double must have the same id"
+    assert all(len(forms) == 1 for forms in messages.values()), "a duplicate must have the same content"
+    assert all(len(several) == 1 for several in seen.values()), "a duplicate must have the same id"
     dropped = Counter((note.alert_id, note.channel_id) for note in notes if note.delivery_id == SUPERSEDED)
-    assert set(dropped.values()) <= {2}, "of what was over before it was told, both are left out"
+    assert set(dropped.values()) <= {2}, "an alert that ended before its delivery sends neither message"
     for note in notes:
         assert truth[note.alert_id, note.number] == ("resolved" if note.kind == "resolved" else "firing"), note
     assert Counter(state for state in truth.values()) == {"firing": TARGETS, "resolved": TARGETS}
@@ -160,21 +160,21 @@ def judge(station: Station, receiver: Receiver) -> Counter[str]:
 
 
 @pytest.mark.timeout(3600)
-def test_every_notification_is_told_whoever_is_killed(tmp_path: Path):
-    seed, told = random.randrange(2**32), sys.stdout
-    told.write(f"seed {seed}\n")
+def test_every_notification_is_delivered_whatever_is_killed(tmp_path: Path):
+    seed, output = random.randrange(2**32), sys.stdout
+    output.write(f"seed {seed}\n")
     luck = random.Random(seed)
     with OwnRedis(tmp_path) as redis, receiving(status("200 OK")) as receiver:
         redis.start()
         station = Station(tmp_path, redis, receiver)
         try:
-            come_and_go(station, luck)
-            told.write(f"{station.waiting()} wait\n")
-            until(lambda: station.waiting() == 0, 4 * LONG, "all to be told")
-            found = judge(station, receiver)
+            heat_and_cool(station, luck)
+            output.write(f"{station.waiting()} wait\n")
+            until(lambda: station.waiting() == 0, 4 * LONG, "all to be delivered")
+            found = compare(station, receiver)
         finally:
             for name in ("server", "worker"):
                 station.end(name)
             station.database.close()
-    told.write(f"{dict(found)}\n")
+    output.write(f"{dict(found)}\n")
     assert found["notifications"] > TARGETS

@@ -1,4 +1,4 @@
-"""Deliveries by a real Celery worker over a real Redis, which is killed, hangs, and comes back empty."""
+"""Deliveries by a real Celery worker over a real Redis that is killed, hangs, and returns empty."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    """The outbox of a server that hands its deliveries to workers."""
+    """The outbox of a server that passes its deliveries to workers."""
 
     def __init__(self, root: Path, redis: OwnRedis, receiver: Receiver) -> None:
         self.root, self.redis = root, redis
@@ -65,7 +65,7 @@ class Server:
 
     @property
     def here(self) -> int:
-        """How many were sent by this process."""
+        """Return how many deliveries this process has sent."""
         return len(self.sent_here)
 
     def begin(self, number: int) -> None:
@@ -97,7 +97,7 @@ class Server:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Receiver]]:
-    # How long nothing is tried after a failure, and how long a broker that hangs is waited for.
+    # How long nothing is retried after a failure, and the timeout for a broker that hangs.
     monkeypatch.setattr("api.alerts.worker_senders.DOWN_SECONDS", 1.0)
     monkeypatch.setattr("api.composition.celery_transport.ANSWER_SECONDS", 1)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
@@ -117,14 +117,14 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def test_workers_deliver_and_the_server_does_while_redis_hangs_or_is_gone(served: tuple[Server, Receiver]):
+def test_workers_deliver_and_the_server_does_while_redis_hangs_or_is_down(served: tuple[Server, Receiver]):
     server, receiver = served
     worker = server.worker()
     try:
         server.begin(1)
         until(lambda: server.delivered() == 1)
         assert server.here == 0
-        # Killed in the middle, and its messages wiped: the row is the truth.
+        # Killed during its work, and its messages deleted: the row is authoritative.
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         server.redis.kill()
@@ -153,12 +153,12 @@ def test_workers_deliver_and_the_server_does_while_redis_hangs_or_is_gone(served
 
 
 def waiting_in(redis: OwnRedis) -> int:
-    """Messages that no worker has taken or finished."""
+    """Return the number of messages that no worker has taken or finished."""
     client = Redis.from_url(redis.url)
     return int(client.llen("dp:deliveries")) + int(client.hlen("dp:unacked"))  # type: ignore[arg-type]
 
 
-def test_a_message_that_comes_again_is_sent_once_and_one_that_is_none_does_no_harm(served: tuple[Server, Receiver]):
+def test_repeated_message_is_sent_once_and_an_invalid_one_is_harmless(served: tuple[Server, Receiver]):
     server, receiver = served
     worker = server.worker()
     try:
@@ -166,8 +166,8 @@ def test_a_message_that_comes_again_is_sent_once_and_one_that_is_none_does_no_ha
         until(lambda: server.delivered() == 1)
         (row,) = (row for _, row in server.outbox_store.page(DeliveryFilter(), 10, 0, None)[0])
         transport = CeleryTransport(server.redis.url)
-        for told in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
-            transport.publish(told)
+        for message in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
+            transport.publish(message)
         server.begin(2)
         until(lambda: server.delivered() == 2 and waiting_in(server.redis) == 0)
     finally:
@@ -177,7 +177,7 @@ def test_a_message_that_comes_again_is_sent_once_and_one_that_is_none_does_no_ha
 
 
 class SendingHere:
-    """Senders of this process that send at once."""
+    """Senders of this process, which send immediately."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
@@ -190,10 +190,10 @@ class SendingHere:
         return True
 
     def look(self) -> None:
-        """Nothing is under way here."""
+        """Do nothing: no delivery is in progress here."""
 
 
-def test_for_an_hour_without_a_worker_nothing_is_lost_and_when_one_comes_nothing_comes_twice(tmp_path: Path):
+def test_hour_without_a_worker_loses_nothing_and_doubles_nothing_afterwards(tmp_path: Path):
     clock, database = FakeClock(), Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     with OwnRedis(tmp_path) as redis, receiving(status("200 OK")) as receiver:

@@ -1,4 +1,4 @@
-"""Backups of a server at work, on SQLite and PostgreSQL: what was kept comes back, and what runs goes on."""
+"""Backups of a working server, on SQLite and PostgreSQL: a restore recovers the data, and trainings continue."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrainingS
 
 
 def operate(server: TrainingServer, *arguments: str, expected: int = 0) -> str:
-    """What a command says, with the server's own settings. It must end with this exit code."""
+    """Run a command with the server's own settings, assert its exit code, and return its output."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments],
         cwd=server.directory,
@@ -44,7 +44,7 @@ def operate(server: TrainingServer, *arguments: str, expected: int = 0) -> str:
 
 @contextmanager
 def load(server: TrainingServer) -> Iterator[list[str]]:
-    """Clients that start a training every moment; gives the list of those that were acknowledged."""
+    """Start trainings continually from several clients; yield the list of those that were acknowledged."""
     started: list[str] = []
     is_over = threading.Event()
 
@@ -63,7 +63,7 @@ def load(server: TrainingServer) -> Iterator[list[str]]:
             thread.join(30)
 
 
-def test_a_backup_taken_under_load_restores_and_its_training_goes_on(server: TrainingServer, tmp_path: Path) -> None:
+def test_backup_under_load_restores_and_its_training_continues(server: TrainingServer, tmp_path: Path) -> None:
     task_id = server.start_task(ENDLESS)
     server.await_step(task_id, 3)
     main = server.main_of(task_id)
@@ -90,7 +90,9 @@ def test_a_backup_taken_under_load_restores_and_its_training_goes_on(server: Tra
     assert server.tracebacks() == []
 
 
-def test_what_was_started_after_the_backup_is_told_and_keeps_its_gpu(server: TrainingServer, tmp_path: Path) -> None:
+def test_training_started_after_the_backup_is_reported_and_keeps_its_gpu(
+    server: TrainingServer, tmp_path: Path
+) -> None:
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
     task_id = server.start_task(toy(100_000, step_seconds=0.1, gpus=[3]))
@@ -103,7 +105,7 @@ def test_what_was_started_after_the_backup_is_told_and_keeps_its_gpu(server: Tra
     assert [orphan["attempt"] for orphan in server.get("/system/strays")["strays"]] == [f"{task_id}.1"]
 
 
-def test_what_has_ended_since_the_backup_gets_its_outcome(server: TrainingServer, tmp_path: Path) -> None:
+def test_training_that_ended_after_the_backup_gets_its_outcome(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     task_id = server.start_task(toy(60, step_seconds=0.1))
     server.await_step(task_id, 2)
@@ -115,7 +117,7 @@ def test_what_has_ended_since_the_backup_gets_its_outcome(server: TrainingServer
     assert server.await_status(task_id, "completed")["attempt_count"] == 1
 
 
-def test_the_former_database_is_whole_where_it_is_kept(server: TrainingServer, tmp_path: Path) -> None:
+def test_former_database_is_complete_where_it_was_moved(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
     task_id = server.start_task(toy(5))
@@ -134,11 +136,11 @@ def test_the_former_database_is_whole_where_it_is_kept(server: TrainingServer, t
     assert found == ("completed",)
 
 
-def test_a_restore_refuses_while_a_server_runs(server: TrainingServer, tmp_path: Path) -> None:
+def test_restore_is_refused_while_a_server_runs(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
     assert "a server runs on STORAGE_ROOT" in operate(server, "restore", str(file), "--force", expected=1)
-    # One that serves the same database from another storage.
+    # A server of the same database with another storage.
     other = ["--storage-root", str(tmp_path / "other")]
     if "DATABASE_URL" not in server.settings:
         other += ["--database-url", f"sqlite:///{server.root}/database.sqlite"]
@@ -147,7 +149,7 @@ def test_a_restore_refuses_while_a_server_runs(server: TrainingServer, tmp_path:
     assert server.get("/health")["status"] == "ok"
 
 
-def test_nothing_is_replaced_unasked(server: TrainingServer, tmp_path: Path) -> None:
+def test_nothing_is_replaced_without_an_option(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
     before = file.read_bytes()
@@ -159,7 +161,7 @@ def test_nothing_is_replaced_unasked(server: TrainingServer, tmp_path: Path) -> 
     server.start()
 
 
-def test_a_backup_is_restored_onto_a_machine_that_has_nothing(server: TrainingServer, tmp_path: Path) -> None:
+def test_backup_is_restored_onto_an_empty_machine(server: TrainingServer, tmp_path: Path) -> None:
     task_id = server.start_task(toy(5, name="kept"))
     server.await_status(task_id, "completed")
     file = tmp_path / "kept.tar.gz"
@@ -176,7 +178,7 @@ def test_a_backup_is_restored_onto_a_machine_that_has_nothing(server: TrainingSe
         assert other.task(task_id)["name"] == "kept"
 
 
-def test_a_backup_holds_no_secret_of_a_training(server: TrainingServer, tmp_path: Path) -> None:
+def test_backup_contains_no_secret_of_a_training(server: TrainingServer, tmp_path: Path) -> None:
     task_id = server.start_task(toy(5, env={"WANDB_API_KEY": SECRET}))
     server.await_status(task_id, "completed")
     assert SECRET in (server.root / "tasks" / task_id / "secrets.json").read_text()
@@ -192,14 +194,14 @@ def test_a_backup_holds_no_secret_of_a_training(server: TrainingServer, tmp_path
     assert SECRET.encode() not in content
 
 
-def test_restore_names_the_keys_that_it_revives_and_is_in_the_audit(server: TrainingServer, tmp_path: Path) -> None:
+def test_restore_lists_the_keys_it_revives_and_is_in_the_audit(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     named = {"user_id": "anna", "name": "laptop", "role": "viewer"}
     revived, holding = (server.post("/auth/generate-key", 201, json=named)["key_id"] for _ in range(2))
     operate(server, "backup", str(file))
     server.client.delete(f"/api/v1/auth/keys/{revived}").raise_for_status()
     server.kill()
-    # What a restore that was killed has left.
+    # The file that a killed restore has left.
     left = server.root / ".restore-left"
     left.mkdir()
     (left / "database").write_bytes(b"of the backup")

@@ -20,7 +20,7 @@ DATASET = {"directories": [{"dataset": "cats"}]}
 def server(tmp_path: Path) -> Iterator[TrainingServer]:
     with TrainingServer(tmp_path) as started:
         shelf = Shelf(started.root)
-        shelf.put("cats", [shelf.keep(name, content, "a cat") for name, content in PICTURES.items()])
+        shelf.put("cats", [shelf.store(name, content, "a cat") for name, content in PICTURES.items()])
         shelf.close()
         yield started
 
@@ -34,7 +34,7 @@ def cache(server: TrainingServer, seconds: float = 0.05) -> str:
 
 
 def train(server: TrainingServer) -> tuple[str, str]:
-    """A training of the same dataset, and its log when it has completed."""
+    """Train on the same dataset; return the task, and its log when it has completed."""
     task_id = server.start_task(body())
     server.await_status(task_id, "completed")
     log = server.log_of(task_id)
@@ -52,7 +52,7 @@ def files_of(server: TrainingServer, task_id: str) -> list[Path]:
     return [path for path in cached if path.is_file()]
 
 
-def test_caching_goes_on_over_a_killed_server_and_a_training_then_begins_with_its_first_step(server: TrainingServer):
+def test_caching_survives_a_killed_server_and_a_training_then_begins_with_its_first_step(server: TrainingServer):
     made = cache(server, 3)
     until(lambda: server.get(f"/training/{made}/progress")["progress"]["items_cached"], LONG, "something cached")
     refused = server.client.post(f"{BASE}/training/cache", json=body(3))
@@ -74,7 +74,7 @@ def test_caching_goes_on_over_a_killed_server_and_a_training_then_begins_with_it
     assert (again.status_code, again.json()["error"]["code"]) == (409, "cache_exists")
 
 
-def test_a_training_that_waits_for_its_cache_uses_it(server: TrainingServer):
+def test_training_that_waits_for_its_cache_uses_it(server: TrainingServer):
     made = cache(server, 2)
     user = server.start_task(body())
     assert server.task(user)["plan"]["cache"]["state"] == "building"
@@ -83,7 +83,7 @@ def test_a_training_that_waits_for_its_cache_uses_it(server: TrainingServer):
     assert f"toy: cache reused, {len(PICTURES)} pictures" in server.log_of(user)
 
 
-def test_a_cache_that_is_damaged_while_a_training_waits_is_not_used(server: TrainingServer):
+def test_cache_damaged_while_a_training_waits_is_not_used(server: TrainingServer):
     made = cache(server)
     server.await_status(made, "completed")
     hold = server.post("/system/holds", 201, json={"reason": "the cache is damaged meanwhile"})["hold_id"]
@@ -96,7 +96,7 @@ def test_a_cache_that_is_damaged_while_a_training_waits_is_not_used(server: Trai
     assert "cache reused" not in server.log_of(user)
 
 
-def test_a_stopped_caching_leaves_nothing_that_is_trusted_and_can_be_started_again(server: TrainingServer):
+def test_stopped_caching_leaves_nothing_trusted_and_can_be_restarted(server: TrainingServer):
     made = cache(server, 60)
     until(lambda: server.get(f"/training/{made}/progress")["progress"]["stage"] == "caching", LONG, "its caching")
     server.stop_task(made)
@@ -107,7 +107,7 @@ def test_a_stopped_caching_leaves_nothing_that_is_trusted_and_can_be_started_aga
     assert "cache reused" in train(server)[1]
 
 
-def test_a_cache_whose_files_have_changed_is_not_trusted(server: TrainingServer):
+def test_cache_with_changed_files_is_not_trusted(server: TrainingServer):
     made = cache(server)
     server.await_status(made, "completed")
     shard = next(path for path in files_of(server, made) if path.name == "shard_0.bin")

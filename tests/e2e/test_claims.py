@@ -1,6 +1,6 @@
-"""Many claimants in two processes, eight GPUs: nobody ever holds a GPU that somebody else holds.
+"""Many claimants in two processes and eight GPUs: no GPU ever has two holders.
 
-CLAIM_ROUNDS=1000 makes it a long run: each claimant then claims a thousand times. With `-s` it says its figures.
+CLAIM_ROUNDS=1000 makes it a long run: each claimant then claims a thousand times. `-s` prints its figures.
 """
 
 import fcntl
@@ -26,13 +26,13 @@ ROUNDS = int(os.environ.get("CLAIM_ROUNDS", "60"))
 
 PROCESSES = 2
 
-#: Seconds that a claim and what belongs to it may take on a slow machine, over all claimants.
+#: Seconds that a claim and its work may take on a slow machine, over all claimants.
 SECONDS_A_ROUND = 2
 
 
 @pytest.fixture(params=BACKENDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database with tables."""
+    """Return the URL of a database with tables."""
     if request.param == "postgresql":
         with fresh_postgres() as fresh:
             yield _migrated(fresh)
@@ -48,7 +48,7 @@ def _migrated(url: str) -> str:
 
 
 def claim_immediately(url: str, directory: Path) -> list[Tally]:
-    """What each process saw; all begin when all are ready."""
+    """Return the tally of each process; all begin when all are ready."""
     command = [sys.executable, "-m", "tests.e2e.claimants", url, str(directory)]
     pipe = subprocess.PIPE
     started = [
@@ -82,14 +82,14 @@ def test_no_gpu_ever_has_two_holders(url: str, tmp_path: Path):
     assert claimed + refused <= PROCESSES * CLAIMANTS * ROUNDS
     assert claimed > GPUS
     assert refused > GPUS
-    # A database with more askers than it can serve may say so, and nothing else may go wrong.
+    # A database with more clients than it can serve may refuse; no other error is allowed.
     others = [error for error in errors if not error.startswith("DatabaseUnavailable: ") or "deadlock" in error]
     assert others == []
     assert still_held(url) == []
 
 
 def still_held(url: str) -> list[str]:
-    """What is left when everything was given back."""
+    """Return the leases that are left after all releases."""
     database = Database(url)
     leases = [lease.resource for lease in AttemptStore(database).leases()]
     programs = [task.task_id for task in DatabaseRegistrations(database, "node", SystemClock()).list()]

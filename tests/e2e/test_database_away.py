@@ -1,5 +1,6 @@
-"""A database that is stopped for a minute or locked for half of one, with two servers behind nginx: trainings and
-readings go on, changes are refused in time, all is well soon after, and nothing that was acknowledged is lost.
+"""A database is stopped for a minute, or locked for half a minute, under two servers behind nginx.
+
+Trainings and readings continue, changes are refused in time, recovery is quick, and no acknowledged change is lost.
 """
 
 import sqlite3
@@ -28,16 +29,16 @@ from tests.redis_servers import OwnRedis
 
 STOPPED_SECONDS, LOCKED_SECONDS = length(60.0, 15.0), length(30.0, 12.0)
 
-#: A change is refused, and a reading answered, within these times. A change waits for four seconds; where all tests
-#: share the cores, what is done before and after that has taken another five, and a reading six.
+#: Limits for the refusal of a change and the answer to a read. A change waits for four seconds; where all tests
+#: share the cores, the work before and after it has taken another five, and a read six.
 CHANGE_SECONDS, READ_SECONDS = length(5.5, 12.0), length(2.5, 8.0)
 
 RECOVERY_SECONDS = 15.0
 
 
 @dataclass
-class Seen:
-    """What clients saw while the database was away, and afterwards."""
+class Observations:
+    """The observations of clients while the database was away, and afterwards."""
 
     reads: list[httpx.Response] = field(default_factory=list)
     changes: list[httpx.Response] = field(default_factory=list)
@@ -55,19 +56,19 @@ WAYS = ("stopped postgresql", "locked postgresql", "locked sqlite")
 
 
 @pytest.fixture(scope="module")
-def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Seen]]]:
-    """Each way by itself, but all at once: most of it is waiting."""
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Observations]]]:
+    """Play each way separately, but all at the same time, as most of it is waiting."""
     all_serve = threading.Barrier(len(WAYS), timeout=LONG)
     with ThreadPoolExecutor(len(WAYS)) as pool:
         yield {way: pool.submit(play_in, tmp_path_factory.mktemp("away"), way, all_serve) for way in WAYS}
 
 
 @pytest.fixture(params=WAYS)
-def seen(request: pytest.FixtureRequest, plays: dict[str, Future[Seen]]) -> Seen:
+def seen(request: pytest.FixtureRequest, plays: dict[str, Future[Observations]]) -> Observations:
     return plays[request.param].result()
 
 
-def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Seen:
+def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Observations:
     what, _, backend = way.partition(" ")
     settings = {"GPU_MONITOR_INTERVAL": "1", "GPU_STATUS_CHECK_TIMEOUT": "4"}
     with ExitStack() as stack:
@@ -79,14 +80,14 @@ def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Seen:
             settings |= {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url}
             away = {"stopped": lambda: stopped(postgres, redis), "locked": lambda: locked_postgres(postgres)}[what]
         behind = stack.enter_context(site(directory, **settings))
-        # Answers are timed: no server starts meanwhile.
+        # Response times are measured: no server may start meanwhile.
         all_serve.wait()
         return play(behind, away, STOPPED_SECONDS if what == "stopped" else LOCKED_SECONDS)
 
 
 @contextmanager
 def stopped(postgres: OwnPostgres, redis: OwnRedis) -> Iterator[None]:
-    """Redis is killed, too."""
+    """Stop PostgreSQL, and kill Redis as well."""
     postgres.stop()
     redis.kill()
     try:
@@ -98,14 +99,14 @@ def stopped(postgres: OwnPostgres, redis: OwnRedis) -> Iterator[None]:
 
 @contextmanager
 def locked_postgres(postgres: OwnPostgres) -> Iterator[None]:
-    """As a migration by hand would: nobody else reads or writes a table."""
+    """Lock the tables as a manual migration would: no other connection reads or writes them."""
     with psycopg.connect(postgres.url) as connection:
         until(lambda: lock_all(connection), LONG, "a lock of every table")
         yield
 
 
 def lock_all(connection: psycopg.Connection[Any]) -> bool:
-    """Tables are locked one after the other: a server that has read a later one may wait for an earlier one."""
+    """Lock the tables one after the other; return False on a deadlock with a server that holds a later one."""
     try:
         connection.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS EXCLUSIVE MODE")
     except psycopg.errors.DeadlockDetected:
@@ -122,8 +123,8 @@ def locked_sqlite(file: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def play(behind: Site, away: Away, seconds: float) -> Seen:
-    seen = Seen()
+def play(behind: Site, away: Away, seconds: float) -> Observations:
+    seen = Observations()
     first = behind.servers[0]
     task_id = first.start_task(toy(100_000, step_seconds=0.1))
     first.await_step(task_id, 3)
@@ -139,7 +140,7 @@ def play(behind: Site, away: Away, seconds: float) -> Seen:
         seen.steps = (step, printed_step(behind, task_id))
     back = time.monotonic()
     until(lambda: all(server.get("/health")["status"] == "ok" for server in behind.servers), LONG, "healthy servers")
-    # Twice, so that each of the servers is asked.
+    # Twice, so that each of the servers receives it.
     until(lambda: change(behind, seen) and change(behind, seen), LONG, "changes that are taken")
     seen.well_after = time.monotonic() - back
     until(lambda: (first.task(task_id)["progress"]["current_step"] or 0) > seen.steps[1], LONG, "steps to be counted")
@@ -150,8 +151,8 @@ def play(behind: Site, away: Away, seconds: float) -> Seen:
     return seen
 
 
-def change(behind: Site, seen: Seen) -> bool:
-    """Starts a training; whether it was acknowledged."""
+def change(behind: Site, seen: Observations) -> bool:
+    """Start a training; return whether it was acknowledged."""
     answer = behind.client.post(f"{BASE}/training/start", json=toy(2, gpus=[7]))
     seen.changes.append(answer)
     if answer.status_code == 201:
@@ -160,22 +161,22 @@ def change(behind: Site, seen: Seen) -> bool:
 
 
 def printed_step(behind: Site, task_id: str) -> int:
-    """How far the trainer is by its own words."""
+    """Return the last step that the trainer itself printed."""
     return behind.servers[0].attempts_of(task_id)[0].steps[-1]
 
 
-def report(seen: Seen) -> None:
+def report(seen: Observations) -> None:
     slowest = [max(answer.elapsed.total_seconds() for answer in some) for some in (seen.reads, seen.changes)]
     sys.stdout.write(f"slowest read and change: {slowest}; well after {seen.well_after:.1f} s; steps {seen.steps}\n")
 
 
-def test_readings_of_the_gpus_go_on(seen: Seen) -> None:
+def test_gpu_readings_continue(seen: Observations) -> None:
     assert {answer.status_code for answer in seen.reads} == {200}
     assert max(answer.elapsed.total_seconds() for answer in seen.reads) < READ_SECONDS
     assert {answer.json()["data"]["stale"] for answer in seen.reads} == {False}
 
 
-def test_changes_are_refused_in_time_with_the_time_to_come_back(seen: Seen) -> None:
+def test_changes_are_refused_in_time_with_retry_after(seen: Observations) -> None:
     refused = [answer for answer in seen.changes if answer.status_code != 201]
     assert refused
     assert {answer.status_code for answer in refused} == {503}
@@ -183,17 +184,17 @@ def test_changes_are_refused_in_time_with_the_time_to_come_back(seen: Seen) -> N
     assert max(answer.elapsed.total_seconds() for answer in refused) < CHANGE_SECONDS
 
 
-def test_the_training_goes_on(seen: Seen) -> None:
+def test_training_continues(seen: Observations) -> None:
     before, after = seen.steps
     assert after - before > LOCKED_SECONDS
     assert seen.attempts == 1
 
 
-def test_all_is_well_soon_after(seen: Seen) -> None:
+def test_service_recovers_soon_afterwards(seen: Observations) -> None:
     assert seen.well_after < RECOVERY_SECONDS
     assert seen.tracebacks == []
 
 
-def test_nothing_that_was_acknowledged_is_lost(seen: Seen) -> None:
+def test_nothing_acknowledged_is_lost(seen: Observations) -> None:
     assert len(seen.acknowledged) >= 8
     assert seen.known == seen.acknowledged

@@ -1,5 +1,6 @@
-"""PostgreSQL restarted under two servers behind nginx, and failed over to its replica: they recover by themselves,
-nothing that was acknowledged is lost, and nothing is there twice.
+"""PostgreSQL is restarted under two servers behind nginx, and failed over to its replica.
+
+The servers recover by themselves; nothing that was acknowledged is lost, and nothing is doubled.
 """
 
 import sys
@@ -21,15 +22,15 @@ from tests.lengths import length
 from tests.postgres_pair import PostgresPair
 from tests.redis_servers import OwnRedis
 
-#: How often PostgreSQL is failed over, to and fro.
+#: Number of failovers, back and forth.
 FAILOVERS = length(20, 1)
 
-#: All of it is played for the first of the tests.
+#: The first of the tests plays everything.
 pytestmark = pytest.mark.timeout(120 + 30 * FAILOVERS)
 
 RECOVERY_SECONDS = 15.0
 
-#: How long nobody takes changes in a failover: as a person needs, or a program that watches.
+#: Seconds without a writable database in a failover, as a person or a monitor needs.
 AWAY_SECONDS = 3.0
 
 REPLICA = "The server is read-only: promote the replica, or set DATABASE_URL to the primary."
@@ -37,16 +38,16 @@ REPLICA = "The server is read-only: promote the replica, or set DATABASE_URL to 
 
 @dataclass
 class Orders:
-    """Trainings that a client starts all the time, each until it is told that it is there."""
+    """Trainings that a client starts continually, each until it is acknowledged."""
 
     behind: Site
-    #: What was acknowledged, by the key of the request.
+    #: The acknowledged tasks, by the key of the request.
     acknowledged: dict[str, str] = field(default_factory=dict)
     refused: list[httpx.Response] = field(default_factory=list)
     _ends: threading.Event = field(default_factory=threading.Event)
 
-    def give(self) -> None:
-        """Starts one after the other; a retry has the key of its first try, as clients are told to do."""
+    def place_orders(self) -> None:
+        """Start one after the other; a retry has the key of its first attempt, as the documents require."""
         number = 0
         while not self._ends.wait(0.05):
             key = f"order-{number}"
@@ -67,8 +68,8 @@ class Orders:
 
 
 @dataclass
-class Seen:
-    """What was seen of it all."""
+class Observations:
+    """The observations of the play."""
 
     orders: Orders
     recoveries: dict[str, float] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observations]:
     directory = tmp_path_factory.mktemp("failover")
     with ExitStack() as stack:
         pair, redis = stack.enter_context(PostgresPair()), stack.enter_context(OwnRedis(directory))
@@ -89,8 +90,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         yield play(behind, pair)
 
 
-def play(behind: Site, pair: PostgresPair) -> Seen:
-    seen, first = Seen(Orders(behind)), behind.servers[0]
+def play(behind: Site, pair: PostgresPair) -> Observations:
+    seen, first = Observations(Orders(behind)), behind.servers[0]
     task_id = first.start_task(toy(100_000, step_seconds=0.1))
     first.await_step(task_id, 3)
     with ordering(seen.orders):
@@ -119,7 +120,7 @@ def play(behind: Site, pair: PostgresPair) -> Seen:
 
 @contextmanager
 def ordering(orders: Orders) -> Iterator[None]:
-    thread = threading.Thread(target=orders.give)
+    thread = threading.Thread(target=orders.place_orders)
     thread.start()
     try:
         until(lambda: len(orders.acknowledged) >= 5, LONG, "orders that are taken")
@@ -135,8 +136,8 @@ def restart(pair: PostgresPair, is_immediate: bool) -> None:
     pair.primary.start()
 
 
-def note_recovery(seen: Seen, name: str) -> None:
-    """How long it takes until both servers are well and three orders were taken."""
+def note_recovery(seen: Observations, name: str) -> None:
+    """Record the time until both servers are healthy and three orders were accepted."""
     back, before = time.monotonic(), len(seen.orders.acknowledged)
     until(lambda: len(seen.orders.acknowledged) >= before + 3, LONG, "orders that are taken")
     until(
@@ -151,7 +152,7 @@ def health(server: TrainingServer) -> dict[str, Any]:
 
 
 def problem_of(server: TrainingServer) -> str:
-    """What it says of its database when that takes no changes."""
+    """Return the server's report about its database when that accepts no changes."""
     problem = str((health(server).get("problems") or [""])[0])
     return problem if "changes" in problem else ""
 
@@ -167,35 +168,35 @@ def printed_step(behind: Site, task_id: str) -> int:
     return behind.servers[0].attempts_of(task_id)[0].steps[-1]
 
 
-def test_all_is_well_soon_after(seen: Seen) -> None:
+def test_service_recovers_soon_afterwards(seen: Observations) -> None:
     assert len(seen.recoveries) == 2 + FAILOVERS
     assert max(seen.recoveries.values()) < RECOVERY_SECONDS
     assert seen.tracebacks == []
 
 
-def test_what_cannot_be_kept_is_refused_with_the_time_to_come_back(seen: Seen) -> None:
-    # A retry may come while its first try still waits.
+def test_change_that_cannot_be_stored_is_refused_with_retry_after(seen: Observations) -> None:
+    # A retry may arrive while its first attempt still waits.
     codes = {answer.json()["error"]["code"] for answer in seen.orders.refused}
     assert codes <= {"database_unavailable", "unavailable", "request_in_progress"}
     assert "database_unavailable" in codes
     assert all(int(answer.headers["retry-after"]) > 0 for answer in seen.orders.refused)
 
 
-def test_a_replica_is_not_written_to_and_health_says_what_to_do(seen: Seen) -> None:
+def test_replica_is_not_written_to_and_health_reports_the_remedy(seen: Observations) -> None:
     assert len(seen.problems) == 2 * FAILOVERS
     assert all(problem.endswith(REPLICA) for problem in seen.problems), seen.problems
 
 
-def test_nothing_that_was_acknowledged_is_lost_and_nothing_is_there_twice(seen: Seen) -> None:
+def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(seen: Observations) -> None:
     acknowledged = seen.orders.acknowledged
     assert len(acknowledged) >= 14
     assert len(set(acknowledged.values())) == len(acknowledged)
-    # The last order may have been taken without its client having been told.
+    # The last order may have been accepted without an answer to its client.
     assert all(set(acknowledged.values()) <= known for known in seen.known)
     assert all(len(known) <= len(acknowledged) + 1 for known in seen.known)
 
 
-def test_the_training_goes_on(seen: Seen) -> None:
+def test_training_continues(seen: Observations) -> None:
     before, after = seen.steps
     assert after - before > AWAY_SECONDS
     assert seen.attempts == 1

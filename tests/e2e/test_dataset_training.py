@@ -1,4 +1,4 @@
-"""A real training of the toy on a named dataset: it sees the pictures, and what it does to them changes nothing."""
+"""A real training of the toy on a named dataset: it sees the pictures, and its changes to them affect nothing else."""
 
 import gzip
 import hashlib
@@ -26,26 +26,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
         (media / name).write_bytes(content)
     with TrainingServer(directory, DATASET_DIRECTORIES=str(directory)) as started:
         shelf = Shelf(started.root)
-        shelf.put("cats", [shelf.keep(name, content, "a cat") for name, content in PICTURES.items()])
+        shelf.put("cats", [shelf.store(name, content, "a cat") for name, content in PICTURES.items()])
         shelf.close()
         yield started
 
 
-def laid_out(server: TrainingServer, task_id: str) -> Path:
+def dataset_directory(server: TrainingServer, task_id: str) -> Path:
     (found,) = (server.root / "tasks" / task_id / "datasets").glob("*/media")
     return found
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes that a stored file is named by: manifests are compressed."""
+    """Return the bytes that a stored file is named by: manifests are compressed."""
     content = path.read_bytes()
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
-def test_it_trains_on_the_pictures_and_goes_on_with_the_same_after_its_directory_was_spoiled(server: TrainingServer):
+def test_training_uses_the_pictures_and_resumes_with_the_same_after_its_directory_was_damaged(server: TrainingServer):
     task_id = server.start_task(toy(1000, dataset=DATASET))
     server.await_step(task_id, 12)
-    laid = laid_out(server, task_id)
+    laid = dataset_directory(server, task_id)
     for name in PICTURES:
         (laid / name).unlink()
     server.stop_task(task_id)
@@ -53,22 +53,22 @@ def test_it_trains_on_the_pictures_and_goes_on_with_the_same_after_its_directory
     server.post(f"/training/resume/{task_id}", 202, json={"config": {"toy": {"steps_per_epoch": 30}}})
     server.await_status(task_id, "completed")
     assert COMPLETED in server.log_of(task_id)
-    found = {path.name: path.read_bytes() for path in laid_out(server, task_id).glob("*.png")}
+    found = {path.name: path.read_bytes() for path in dataset_directory(server, task_id).glob("*.png")}
     assert found == PICTURES
     stored = [path for path in (server.root / "datasets" / "sha256").rglob("*") if path.is_file()]
     assert [path for path in stored if hashlib.sha256(content_of(path)).hexdigest() != path.name] == []
 
 
-def test_two_trainings_share_the_bytes_and_not_the_directory(server: TrainingServer):
+def test_two_trainings_share_the_bytes_but_not_the_directory(server: TrainingServer):
     tasks = [server.start_task(toy(10, dataset=DATASET)) for _ in range(2)]
     for task_id in tasks:
         server.await_status(task_id, "completed")
-    first, second = (laid_out(server, task_id) / "0.png" for task_id in tasks)
+    first, second = (dataset_directory(server, task_id) / "0.png" for task_id in tasks)
     assert first != second
     assert first.stat().st_ino == second.stat().st_ino
 
 
-def test_a_directory_on_the_server_is_trained_on_in_place_until_it_changes(server: TrainingServer):
+def test_registered_directory_is_trained_on_in_place_until_it_changes(server: TrainingServer):
     media = Path(os.path.commonpath([server.root, server.root.parent])) / "media"
     server.post("/datasets", 201, json={"name": "own", "directory": str(media)})
     until(lambda: server.get("/datasets/own")["dataset"]["latest"] == 1, LONG, "its first version")
@@ -81,12 +81,12 @@ def test_a_directory_on_the_server_is_trained_on_in_place_until_it_changes(serve
     assert {path.name for path in media.iterdir()} == set(PICTURES)
 
 
-def test_a_damaged_picture_keeps_a_dataset_from_being_trained_on_until_it_is_excluded(server: TrainingServer):
+def test_damaged_picture_blocks_training_on_a_dataset_until_it_is_excluded(server: TrainingServer):
     shelf = Shelf(server.root)
     whole = png(1, (256, 256))
     damaged = whole[: len(whole) // 2]
-    items = [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(2, 6)]
-    shelf.put("mixed", [*items, shelf.keep("bad.png", damaged, "a cat")])
+    items = [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(2, 6)]
+    shelf.put("mixed", [*items, shelf.store("bad.png", damaged, "a cat")])
     shelf.close()
     real = {"model_type": "flux", "dataset": {"resolutions": [512], "directories": [{"dataset": "mixed"}]}}
     assert any("bad.png" in each["message"] for each in server.post("/training/start", 422, json=real)["errors"])
@@ -99,7 +99,7 @@ def test_a_damaged_picture_keeps_a_dataset_from_being_trained_on_until_it_is_exc
     task_id = server.start_task(body)
     task = server.await_status(task_id, "completed")
     assert task["plan"]["dataset_items"] == len(items)
-    assert {path.name for path in laid_out(server, task_id).glob("*.png")} == {item.path for item in items}
-    # A training that has begun with a version keeps it.
+    assert {path.name for path in dataset_directory(server, task_id).glob("*.png")} == {item.path for item in items}
+    # A training that has started with a version continues to use it.
     server.post(f"/datasets/mixed/versions/{edit['previous']}/restore", 201)
     assert server.get(f"/training/{task_id}")["plan"]["datasets"][0]["manifest"] == edit["version"]["manifest"]

@@ -1,8 +1,8 @@
-"""The service over DeepSpeed's own launcher, with a stand-in for the trainer's train.py that plays what can go wrong.
+"""The service over DeepSpeed's own launcher, with a stand-in for the trainer's train.py that reproduces its failures.
 
 It needs an environment with deepspeed, torch and toml, some hundred MB, which neither the service nor its other tests
-need. Without DEEPSPEED_PYTHON, the Python of such an environment, everything here is skipped, in CI too. All runs
-begin at once in one server, so one process should have them all:
+need. Without DEEPSPEED_PYTHON, the Python of such an environment, everything here is skipped, also in CI. All runs
+start together in one server, so all tests should run in one process:
 
     make test-launcher
 """
@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.deepspeed_plays import FAILURES, PLAYS, SECRET, TWO
-from tests.e2e.deepspeed_runs import IMAGES, PATIENCE, Run, Stage, settings_for, why_not
+from tests.e2e.deepspeed_runs import IMAGES, PATIENCE, Run, Stage, missing_reason, settings_for
 from tests.e2e.server import ServerProcess, until
 
 PYTHON = os.environ.get("DEEPSPEED_PYTHON")
-PROBLEM = why_not(PYTHON)
+PROBLEM = missing_reason(PYTHON)
 
 pytestmark = [
     pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "there is none"),
@@ -31,13 +31,13 @@ pytestmark = [
 
 
 def played(*names: str) -> Any:
-    """Gives a test these runs when they are over."""
+    """Pass these runs to a test when they are over."""
     return pytest.mark.parametrize("run", names, indirect=True)
 
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A server, and every run that a selected test looks at, begun at once."""
+    """Start a server and, together, every run that a selected test inspects."""
     assert PYTHON is not None
     with Stage(tmp_path_factory.mktemp("deepspeed"), PYTHON, PLAYS) as opened:
         # One of several processes does not know which tests it will get.
@@ -68,7 +68,7 @@ def test_failure_is_named_with_a_remedy(run: Run):
 
 
 @played("completes")
-def test_run_completes_with_everything_known_of_it(run: Run):
+def test_run_completes_with_all_its_results_recorded(run: Run):
     task = run.get()
     total = 2 * IMAGES
     assert task["status"] == "completed"
@@ -87,7 +87,7 @@ def test_run_completes_with_everything_known_of_it(run: Run):
 
 
 @played("completes")
-def test_secret_reaches_the_trainer_and_no_file_of_the_run(run: Run):
+def test_secret_reaches_the_trainer_but_no_file_of_the_run(run: Run):
     assert f"a key of {len(SECRET)} characters" in run.log
     task = Path(run.get()["output_dir"]).parent
     files = [path for path in task.rglob("*") if path.is_file()]
@@ -115,7 +115,7 @@ def test_two_ranks_share_the_batch(run: Run):
 
 
 @played("one_of_two")
-def test_two_runs_at_once_have_ports_of_their_own(run: Run, stage: Stage):
+def test_two_concurrent_runs_have_their_own_ports(run: Run, stage: Stage):
     both = [run.get(), stage.see("other_of_two").get()]
     assert len({task["attempts"][0]["master_port"] for task in both}) == 2
     assert [(task["status"], len(task["attempts"])) for task in both] == [("stopped", 1)] * 2
@@ -129,7 +129,7 @@ def _span(task: Any) -> tuple[datetime, datetime]:
 
 
 @played("one_of_two", "other_of_two")
-def test_stop_with_checkpoint_is_obeyed_by_two_ranks(run: Run):
+def test_two_ranks_obey_a_stop_with_checkpoint(run: Run):
     task = run.get()
     assert task["status"] == "stopped"
     assert task["stop"]["rung"] == "checkpoint"
@@ -142,7 +142,7 @@ def test_stop_with_checkpoint_is_obeyed_by_two_ranks(run: Run):
 
 
 @played("nan_for_ever")
-def test_nan_loss_is_counted_and_told(run: Run):
+def test_nan_loss_is_counted_and_reported(run: Run):
     task = run.get()
     assert task["status"] == "completed"
     assert task["metrics"]["current_loss"] is None
@@ -153,13 +153,13 @@ def test_nan_loss_is_counted_and_told(run: Run):
 
 
 @played("crash_at_exit")
-def test_crash_after_the_last_word_is_a_success(run: Run):
+def test_crash_after_the_final_message_is_a_success(run: Run):
     assert "exits with return code = -11" in run.log
     assert run.get()["status"] == "completed"
 
 
 @played("port_in_use")
-def test_port_in_use_is_tried_again_on_another(run: Run):
+def test_port_in_use_is_retried_on_another_port(run: Run):
     task = run.get()
     first, second = task["attempts"]
     assert first["failure"]["code"] == "port_in_use"
@@ -169,7 +169,7 @@ def test_port_in_use_is_tried_again_on_another(run: Run):
 
 
 @played("stopped_and_resumed")
-def test_resume_goes_on_from_the_checkpoint_of_the_stop(run: Run):
+def test_resume_continues_from_the_checkpoint_of_the_stop(run: Run):
     task = run.get()
     first, second = task["attempts"]
     assert second["resumed_from"] == f"global_step{first['last_step']}"
@@ -180,14 +180,14 @@ def test_resume_goes_on_from_the_checkpoint_of_the_stop(run: Run):
 
 
 @played("stopped_and_resumed")
-def test_save_quit_left_over_from_before_does_not_end_a_resumed_run(run: Run):
+def test_leftover_save_quit_file_does_not_end_a_resumed_run(run: Run):
     assert run.get()["status"] == "completed"
     assert run.log.count("Manually quitting") == 1
     assert not (run.run_dir / "save_quit").exists()
 
 
 @played("resumed_from_the_first")
-def test_resume_goes_back_to_an_older_checkpoint(run: Run):
+def test_resume_from_an_older_checkpoint(run: Run):
     task = run.get()
     assert task["status"] == "completed"
     assert task["attempts"][1]["resumed_from"] == f"global_step{IMAGES}"
@@ -195,7 +195,7 @@ def test_resume_goes_back_to_an_older_checkpoint(run: Run):
 
 
 @played("retried")
-def test_retry_goes_on_from_the_last_complete_checkpoint(run: Run):
+def test_retry_continues_from_the_last_complete_checkpoint(run: Run):
     task = run.get()
     assert task["status"] == "failed"
     assert [one["resumed_from"] for one in task["attempts"]] == [None, f"global_step{IMAGES}"]
@@ -204,13 +204,13 @@ def test_retry_goes_on_from_the_last_complete_checkpoint(run: Run):
 
 
 @played("disk_full")
-def test_checkpoint_that_the_disk_did_not_take_is_not_resumed_from(run: Run):
+def test_checkpoint_that_did_not_fit_on_the_disk_is_not_resumed_from(run: Run):
     assert [one["is_complete"] for one in run.get("/checkpoints")["checkpoints"]] == [False]
     assert run.refused_resume() == "no_checkpoint"
 
 
 @played("disagreeing_ranks")
-def test_stop_goes_on_harder_when_ranks_deadlock(run: Run):
+def test_stop_escalates_when_ranks_deadlock(run: Run):
     task = run.get()
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "terminate")
     assert "Manually quitting" not in run.log
@@ -218,7 +218,7 @@ def test_stop_goes_on_harder_when_ranks_deadlock(run: Run):
 
 
 @played("slow_to_end")
-def test_stop_kills_what_does_not_follow_sigterm(run: Run):
+def test_stop_kills_processes_that_ignore_sigterm(run: Run):
     task = run.get()
     assert "is told to end" in run.log
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "kill")
@@ -226,15 +226,15 @@ def test_stop_kills_what_does_not_follow_sigterm(run: Run):
 
 
 @played("ends_in_a_while")
-def test_stop_waits_for_what_follows_sigterm_late(run: Run):
+def test_stop_waits_for_processes_that_handle_sigterm_slowly(run: Run):
     task = run.get()
     assert "is told to end" in run.log
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "terminate")
     assert run.survivors == []
 
 
-@played("hang_is_told")
-def test_hang_while_caching_is_told_and_can_be_stopped(run: Run):
+@played("hang_is_reported")
+def test_hang_while_caching_is_reported_and_can_be_stopped(run: Run):
     task = run.get()
     assert any("caching" in message and "seems to hang" in message for message in messages(run))
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "terminate")
@@ -242,14 +242,14 @@ def test_hang_while_caching_is_told_and_can_be_stopped(run: Run):
 
 
 @played("orphan_at_the_end", "orphan_at_a_stop")
-def test_orphan_of_a_session_of_its_own_is_ended(run: Run):
+def test_orphan_in_its_own_session_is_ended(run: Run):
     assert "behind" in run.log
     assert run.get()["status"] == ("completed" if run.directory.name == "orphan_at_the_end" else "stopped")
     assert run.orphans == []
     assert run.survivors == []
 
 
-def test_run_outlives_a_server_that_is_killed(tmp_path: Path):
+def test_run_outlives_a_killed_server(tmp_path: Path):
     assert PYTHON is not None
     with ServerProcess(tmp_path, settings_for(PYTHON)) as server:
         run = Run(server, tmp_path / "outlives", "", 0.2, **TWO)
@@ -267,7 +267,7 @@ def test_run_outlives_a_server_that_is_killed(tmp_path: Path):
 
 
 @played("completes")
-def test_gpus_are_free_when_all_is_over(run: Run, stage: Stage):
+def test_gpus_are_free_when_all_runs_are_over(run: Run, stage: Stage):
     stage.see_all()
     until(lambda: all(gpu["is_available"] for gpu in stage.server.gpus()), 90, "the GPUs")
     assert stage.server.tracebacks() == []

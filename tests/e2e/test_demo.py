@@ -17,7 +17,7 @@ PATIENCE = 60.0
 
 @contextmanager
 def walking(folder: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The walk without pauses; what it makes for itself lies in the folder."""
+    """Run the walk without pauses; its files are in the folder."""
     command = [sys.executable, str(ROOT / "demo.py"), "--pause", "0"]
     settings = environment({"TMPDIR": str(folder), "PYTHONIOENCODING": "utf-8"})
     with output.open("wb") as file:
@@ -25,34 +25,34 @@ def walking(folder: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        # Interrupted, it ends its server and its training itself.
+        # When interrupted, it ends its server and its training itself.
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
 
 
 def left_in(folder: Path) -> list[str]:
-    """The command lines of processes that work there."""
+    """Return the command lines of processes that work there."""
     lines = [found.info["cmdline"] or [] for found in psutil.process_iter(["cmdline"])]
     return [" ".join(line) for line in lines if any(str(folder) in part for part in line)]
 
 
-def test_the_walk_trains_to_the_end_and_leaves_nothing(tmp_path: Path) -> None:
+def test_walk_trains_to_the_end_and_leaves_nothing(tmp_path: Path) -> None:
     folder, output = tmp_path / "temporary", tmp_path / "output"
     folder.mkdir()
     with walking(folder, output) as process:
         assert process.wait(PATIENCE) == 0, output.read_text()
-    told = output.read_text()
-    assert "✗" not in told
-    assert "the loss fell from" in told
-    assert "it is completed" in told
-    assert "$ curl -s -X POST" in told
-    assert "\x1b" not in told
+    text = output.read_text()
+    assert "✗" not in text
+    assert "the loss fell from" in text
+    assert "it is completed" in text
+    assert "$ curl -s -X POST" in text
+    assert "\x1b" not in text
     assert os.listdir(folder) == []
     assert left_in(folder) == []
 
 
-def test_an_interrupted_walk_stops_its_training_and_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_walk_stops_its_training_and_leaves_nothing(tmp_path: Path) -> None:
     folder, output = tmp_path / "temporary", tmp_path / "output"
     folder.mkdir()
     with walking(folder, output) as process:

@@ -1,4 +1,4 @@
-"""Every line of the two guides runs as it stands, and every route has one."""
+"""Every line of the two guides runs unchanged, and every route has one."""
 
 import os
 import re
@@ -12,8 +12,8 @@ import pytest
 from tests.e2e.server import ROOT, until
 from tests.e2e.training_server import TrainingServer
 
-#: What a shell runs before the guide's own lines: streams end sooner, and a sleep lasts until what was sent is taken, a
-#: long one until nothing trains and no file is worked on.
+#: Shell code before the guide's own lines: streams end sooner, and a sleep lasts until the transfer is accepted; a
+#: long sleep lasts until nothing trains and no file is in use.
 PRELUDE = r"""
 set -uo pipefail
 curl() {
@@ -39,37 +39,37 @@ sleep() {
 }
 """
 
-#: Lines that are for another place than a shell beside a running server.
+#: Lines that do not belong in a shell beside a running server.
 ELSEWHERE = re.compile(
     r"^(?:\w+=(?:\"[^\"]*\"|\S+) )*"
     r"(make|ssh|npx|openapi-python-client|\.venv/bin/websockets|\.venv/bin/python (?:-m aiosmtpd|hook\.py))\b.*$",
     re.MULTILINE,
 )
 
-#: What the guides show as refused, by route.
+#: The refusals that the guides show, by route.
 REFUSED = {
     ("GET", "/api/v1/gpu/available"): 422,
     ("POST", "/api/v1/system/strays/<attempt_uid>/stop"): 404,
-    # No directory may be registered there, and no file of weights lies there.
+    # No directory may be registered there, and it contains no weights.
     ("POST", "/api/v1/datasets"): 422,
     ("POST", "/api/v1/models/validate"): 404,
-    # A push that was told to end may be at it still.
+    # A cancelled push may still be running.
     ("POST", "/api/v1/models/push/<task_id>/resume"): 409,
     ("DELETE", "/api/v1/models/registry/<name>"): 409,
-    # One machine is alone.
+    # A single machine has no other nodes.
     ("GET", "/api/v1/gpu/status"): 404,
     ("GET", "/api/v1/gpu/stream"): 404,
-    # There is no provider to sign in by, and no endpoint that writes captions.
+    # There is no sign-in provider, and no captioning endpoint.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,
     ("POST", "/api/v1/datasets/<name>/captions/generate"): 503,
 }
 
-#: What the guides name only for example: it is not there, or it is empty.
+#: Names that the guides use only as examples: they do not exist, or are empty.
 EXAMPLES = re.compile(r"/(footage|gpu2)(/|$)|_20261126_")
 
 
-#: The chapter whose lines are for a server that asks for keys, and the two whose lines start servers of their own.
+#: The chapter for a server that requires keys, and the two chapters that start their own servers.
 TEAM = re.compile(r"^## For a team$.*?(?=^## )", re.MULTILINE | re.DOTALL)
 NETWORK = re.compile(r"^## For a team, on a network$.*?(?=^## )", re.MULTILINE | re.DOTALL)
 MACHINES = re.compile(r"^## Several machines$.*?(?=^## )", re.MULTILINE | re.DOTALL)
@@ -84,7 +84,7 @@ def read(guide: str) -> str:
 
 
 def run(text: str, server: TrainingServer, directory: Path, **variables: str) -> list[dict[str, Any]]:
-    """The requests of a guide's lines, as the server's log tells them."""
+    """Return the requests of a guide's lines, from the server's log."""
     address = str(server.client.base_url).rstrip("/")
     lines = ELSEWHERE.sub("", "\n".join(blocks(text)))
     script = PRELUDE + lines.replace("http://127.0.0.1:8080", address).replace(".venv/bin/python", sys.executable)
@@ -107,7 +107,7 @@ def run(text: str, server: TrainingServer, directory: Path, **variables: str) ->
     return [line for line in server.log() if line["message"] == "request"]
 
 
-def is_as_shown(request: dict[str, Any]) -> bool:
+def has_documented_status(request: dict[str, Any]) -> bool:
     if request["status"] == 404 and EXAMPLES.search(request["path"]):
         return True
     return request["status"] < 400 or request["status"] in (499, REFUSED.get((request["method"], request.get("route"))))
@@ -124,16 +124,16 @@ def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Pat
     for chapter in (TEAM, NETWORK, MACHINES):
         text = chapter.sub("", text)
     requests = run(text, server, tmp_path)
-    assert [request for request in requests if not is_as_shown(request)] == []
+    assert [request for request in requests if not has_documented_status(request)] == []
 
 
 def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
     [chapter] = TEAM.findall(read("QUICKSTART.md"))
     with TrainingServer(tmp_path / "server", AUTH="required") as server:
-        # What the key command finds in the environment of a service is what it was started with.
+        # The key command finds in the environment what the service was started with.
         settings = {**server.settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
         requests = run(chapter, server, tmp_path, **settings)
-        assert [request for request in requests if not is_as_shown(request)] == []
+        assert [request for request in requests if not has_documented_status(request)] == []
         assert {request["method"] for request in requests} == {"GET", "POST", "DELETE"}
         server.show(server.first_key())
         keys = {key["user_id"]: key["state"] for key in server.get("/auth/keys")["keys"]}
@@ -143,19 +143,19 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
     requests = run(read("TRAINING_API.md"), server, tmp_path)
-    wrong = [request for request in requests if not is_as_shown(request)]
+    wrong = [request for request in requests if not has_documented_status(request)]
     assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
     assert leftovers(server) == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
-    # The second address of a route is named beside the first, and reports are what nodes send.
+    # The second address of a route is named beside the first, and only nodes send reports.
     elsewhere = {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
     assert routes - shown <= elsewhere | {("POST", "/api/v1/nodes/{name}/report")}
 
 
 def leftovers(server: TrainingServer) -> list[Any]:
-    """What would still act, send or permit something after somebody pasted a guide's lines."""
+    """Return everything that still acts, sends or grants access after a user has pasted a guide's lines."""
     return [
         *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if rule["is_changed"]),
         *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if not rule["is_builtin"]),

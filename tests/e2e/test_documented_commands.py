@@ -1,4 +1,4 @@
-"""Every command of the documents and of `make help` runs as it is written; curl lines: `test_documentation`."""
+"""Every command of the documents and of `make help` runs as written; curl lines are in `test_documentation`."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.own_service import free_port
 DOCUMENTS = ("README.md", "README.zh.md", "QUICKSTART.md", "TRAINING_API.md", "CONTRIBUTING.md", "SECURITY.md",
              "ARCHITECTURE.md", "docs/deployment.md", "docs/monitoring.md", "deploy/README.md")  # fmt: skip
 
-#: The only commands that do not run here, each with the reason. A command is matched as a whole.
+#: The commands that do not run here, each with the reason. A command is matched as a whole.
 NOT_RUN = {
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S+) )*make (?:dev|logs|worker)(?: .*)?": "serves until it is stopped",
     r"(?:ROLE=node .*)?\.venv/bin/python run\.py --port.*|diffusion-pipe-api serve": "serves until it is stopped",
@@ -42,7 +42,7 @@ COMMAND = re.compile(
 
 
 def commands(text: str) -> set[str]:
-    """The commands in blocks for a shell, and those in running text between single backquotes."""
+    """Return the commands in shell blocks, and those in running text between single backquotes."""
     found = set()
     for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
@@ -63,13 +63,13 @@ RUN = sorted(
     if not any(re.fullmatch(pattern, command) for pattern in NOT_RUN)
 )
 
-#: What a command takes for granted: its document says so.
+#: The prerequisites of a command, which its document states.
 BEFORE = {"make restore": "make backup FILE=/backups/monday.tar.gz FORCE=1 && make stop && rm data/database.sqlite"}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of the checkout, installed, in which a server runs in the background."""
+    """Install a copy of the checkout, with a server in the background."""
     if not (ROOT / ".venv" / "bin" / ".installed-dev").exists() or shutil.which("make") is None:
         pytest.skip("needs make, and what make install-dev makes")
     root = tmp_path_factory.mktemp("documented") / "checkout"
@@ -114,7 +114,7 @@ def run(root: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", RUN)
-def test_documented_command_runs_as_it_is_written(checkout: Path, command: str):
+def test_documented_command_runs_as_written(checkout: Path, command: str):
     for line in ["make background", *(text for name, text in BEFORE.items() if command.startswith(name))]:
         before = run(checkout, line)
         assert before.returncode == 0, before.stderr

@@ -1,4 +1,4 @@
-"""The program that downloads, killed in the middle of faults at random: a file is whole, or it is not there."""
+"""The download program, killed during random faults: each file is complete or absent."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
 from tests.unit.files.weights.stand_ins import header_bytes
 
-#: How often it is killed; in full as often as the figure says.
+#: The number of kills, and in full runs the number of the stated figure.
 KILLS = length(200, 5)
 
-#: Files of one repository; when all are there, the next one begins.
+#: Files of one repository; when all are complete, the next repository starts.
 FILES = 6
 
 
@@ -29,7 +29,7 @@ def weights(seed: int) -> bytes:
     return start + random.Random(seed).randbytes(size)
 
 
-#: Starts the program again and again without loading it each time: a process that does nothing but fork.
+#: A process that only forks, so that each start of the program does not load it again.
 _FORKING = """
 import os, sys
 from pathlib import Path
@@ -58,17 +58,17 @@ class Starter:
         )
 
     def start(self, repository: str, run: int) -> int:
-        """Its pid."""
+        """Start the program and return its pid."""
         only = RepositoryRequest(repository, None, (), (), {})
-        wish = DownloadRequest(str(self._root), self._hub.address, (only,), (), (), False, 0)
-        (self._work / REQUEST_FILE).write_text(json.dumps(wish.as_json()))
+        request = DownloadRequest(str(self._root), self._hub.address, (only,), (), (), False, 0)
+        (self._work / REQUEST_FILE).write_text(json.dumps(request.as_json()))
         assert self._process.stdin is not None
         self._process.stdin.write(f"{self._work} run_{run}\n")
         self._process.stdin.flush()
         return self._read()
 
     def wait(self) -> int:
-        """The status with which it ended."""
+        """Return its exit status."""
         return self._read()
 
     def _read(self) -> int:
@@ -83,8 +83,8 @@ class Starter:
         self._process.stdout.close()
 
 
-def count_whole(root: Path, hub: LocalHub, repository: str) -> int:
-    """How many files are there. Fails for one that is there and not whole."""
+def count_complete(root: Path, hub: LocalHub, repository: str) -> int:
+    """Return the number of files, and fail if one of them is incomplete."""
     found = 0
     for path, content in hub.files[repository].items():
         place = root / repository / path
@@ -95,33 +95,33 @@ def count_whole(root: Path, hub: LocalHub, repository: str) -> int:
 
 
 def kill_at_random(pid: int, hub: LocalHub, chance: random.Random) -> None:
-    """Kills the program after so many requests, or a second, and so many milliseconds."""
+    """Kill the program after a random number of requests, or a second, and a random number of milliseconds."""
     wanted, ends = len(hub.asked) + chance.randrange(10), time.monotonic() + 1.0
     while len(hub.asked) <= wanted and time.monotonic() < ends:
         time.sleep(0.002)
     time.sleep(chance.random() * 0.02)
-    # The process that forked it has it as a zombie until then: the pid is no other's.
+    # The process that forked it keeps it as a zombie until then, so the pid is not reused.
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.timeout(length(1500, 120))
-def test_killed_among_faults_it_leaves_each_file_whole_or_absent(tmp_path: Path):
+def test_kills_among_faults_leave_each_file_complete_or_absent(tmp_path: Path):
     chance, killed, run, repository = random.Random(7), 0, 0, "o/r0"
     root, work = tmp_path / "models", tmp_path / "work"
     work.mkdir()
     with running_hub() as hub, closing(Starter(work, root, hub)) as starter:
         hub.fault = cutting(11, 0.3)
         while killed < KILLS:
-            if repository not in hub.files or count_whole(root, hub, repository) == FILES:
+            if repository not in hub.files or count_complete(root, hub, repository) == FILES:
                 repository = f"o/r{run}"
                 for number in range(FILES):
                     hub.add(repository, f"{number}.safetensors", weights(run * FILES + number))
             kill_at_random(starter.start(repository, run), hub, chance)
             killed += starter.wait() == signal.SIGKILL
-            count_whole(root, hub, repository)
+            count_complete(root, hub, repository)
             run += 1
         hub.fault = None
         starter.start(repository, run)
         assert starter.wait() == 0
-        assert count_whole(root, hub, repository) == FILES
+        assert count_complete(root, hub, repository) == FILES

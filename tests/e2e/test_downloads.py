@@ -56,17 +56,17 @@ def start(server: TrainingServer, **body: Any) -> str:
 
 
 def wait(server: TrainingServer, download_id: str, *statuses: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(f"/models/download/{download_id}")
         ended = ("completed", "failed", "paused", "cancelled")
         assert shown["status"] in statuses or shown["status"] not in ended, shown["failure"]
         return shown if shown["status"] in statuses else None
 
-    found: dict[str, Any] = until(look, LONG, f"{download_id} to be {statuses}")
+    found: dict[str, Any] = until(poll, LONG, f"{download_id} to be {statuses}")
     return found
 
 
-def test_files_of_a_repository_are_there_whole_whatever_goes_wrong(server: TrainingServer, hub: LocalHub):
+def test_files_of_a_repository_are_complete_whatever_fails(server: TrainingServer, hub: LocalHub):
     content = {f"w{n}.safetensors": hub.add("o/faulty", f"w{n}.safetensors", weights(n)) for n in range(3)}
     content["config.json"] = hub.add("o/faulty", "config.json", b"{}")
     hub.add("o/faulty", "notes.md", b"not wanted")
@@ -79,7 +79,7 @@ def test_files_of_a_repository_are_there_whole_whatever_goes_wrong(server: Train
     assert {file["status"] for file in done["components"]} == {"completed"}
 
 
-def test_download_goes_on_after_its_program_was_killed(server: TrainingServer, hub: LocalHub):
+def test_download_continues_after_its_program_was_killed(server: TrainingServer, hub: LocalHub):
     content = hub.add("o/killed", "big.safetensors", weights(9, 3_000_000))
     gate = threading.Event()
 
@@ -110,11 +110,11 @@ def test_download_outlives_the_server(server: TrainingServer, hub: LocalHub):
     content = hub.add("o/outlives", "big.safetensors", weights(13, 1_000_000))
     gate = threading.Event()
 
-    def wait_at_the_door(handler: Any, body: bytes) -> bool:
+    def block(handler: Any, body: bytes) -> bool:
         gate.wait(30)
         return False
 
-    hub.fault = wait_at_the_door
+    hub.fault = block
     download = start(server, repository="o/outlives")
     until(lambda: any("/resolve/" in path for path, *_ in hub.asked), LONG)
     server.kill()
@@ -173,7 +173,7 @@ def test_download_is_paused_resumed_and_cancelled(server: TrainingServer, hub: L
     assert listed[:2] == [other, download]
 
 
-def test_gate_says_which_licence_and_the_token_is_kept_nowhere(server: TrainingServer, hub: LocalHub):
+def test_gated_repository_names_its_licence_and_the_token_is_stored_nowhere(server: TrainingServer, hub: LocalHub):
     hub.add("o/gated", "w.safetensors", weights(5))
     hub.gated, hub.token = {"o/gated"}, TOKEN
     failed = wait(server, start(server, repository="o/gated"), "failed")
@@ -199,7 +199,9 @@ def test_gate_says_which_licence_and_the_token_is_kept_nowhere(server: TrainingS
         ({"url": f"http://{'a' * 64}.example/x.safetensors", "sha256": "0" * 64}, "is not a host name"),
     ],
 )
-def test_what_cannot_or_may_not_be_had_is_told(server: TrainingServer, hub: LocalHub, body: dict[str, Any], what: str):
+def test_impossible_or_forbidden_download_is_reported(
+    server: TrainingServer, hub: LocalHub, body: dict[str, Any], what: str
+):
     hub.add("o/hostile", "a.safetensors", weights(1))
     hub.lies = {"a.safetensors": "../../../../tmp/escaped.safetensors"}
     hub.add("o/code", "model.pth", b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + bytes(18))
@@ -215,7 +217,7 @@ def test_what_cannot_or_may_not_be_had_is_told(server: TrainingServer, hub: Loca
 
 @pytest.mark.quick
 def test_model_is_downloaded_by_its_name_and_is_ready(server: TrainingServer, hub: LocalHub):
-    """Of a model type only what the trainer opens; a file that has moved in its repository is found by its name."""
+    """It contains only what the trainer opens; a file that has moved in its repository is found by its name."""
     hub.add(REPOSITORY, "moved/ae.safetensors", b"".join(_file({"decoder.conv_in.weight": [512, 16, 3, 3]})))
     hub.add(REPOSITORY, "README.md", b"not wanted")
     download = start(server, model_id="z_image", version="turbo", components=["vae"])

@@ -1,4 +1,4 @@
-"""Following a training's log while everything goes wrong: nothing is missing, nothing is doubled."""
+"""Followers of a training's log lose and double nothing through cuts, kills and restarts."""
 
 import random
 import threading
@@ -22,8 +22,8 @@ CUTS, KILLS = length(50, 25), length(10, 5)
 
 
 @dataclass
-class Seen:
-    """What one reader has seen over all its connections."""
+class LogFollower:
+    """The output that one reader has received over all its connections."""
 
     path: str
     last_id: str | None = None
@@ -33,7 +33,7 @@ class Seen:
     connections: int = 0
 
     def read(self, server: TrainingServer, seconds: float) -> None:
-        """Connects, goes on where it was, and is cut after so long; sooner when the server goes."""
+        """Connect, continue at the last position, and disconnect after `seconds`, or earlier if the server ends."""
         headers = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
         url = f"http://127.0.0.1:{server.port}{BASE}{self.path}"
         until_then = time.monotonic() + seconds
@@ -74,12 +74,12 @@ def events(lines: Iterator[str]) -> Iterator[dict[str, str]]:
 
 @pytest.mark.timeout(300)
 def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Path):
-    # Segments of 2 MiB, of which half a minute fills two; on a slow machine the oldest may go once it was read.
+    # Half a minute fills two segments of 2 MiB; on a slow machine the oldest may be removed after it was read.
     with TrainingServer(tmp_path / "server", LOG_MAX_BYTES=str(8 * 2**20)) as server:
         task_id = server.start_task(toy(10_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_status(task_id, "running")
         files = LogFiles(server.root / "tasks" / task_id / "log")
-        seen, chance = Seen(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
+        seen, chance = LogFollower(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
         for _ in range(KILLS):
             for _ in range(CUTS // KILLS):
                 seen.read(server, chance.uniform(0.0, 0.4))
@@ -105,34 +105,34 @@ def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Pa
     assert numbered == [f"toy: step {n // 400 + 1}, line {n % 400 + 1} of 400" for n in range(len(numbered))]
 
 
-def test_one_who_comes_after_the_end_gets_everything_and_the_end(tmp_path: Path):
+def test_reader_that_connects_after_the_end_gets_everything_and_the_end(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(5))
         server.await_status(task_id, "completed")
-        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, 10.0)
-        again = Seen(f"/training/{task_id}/logs/stream", last_id=seen.last_id)
+        again = LogFollower(f"/training/{task_id}/logs/stream", last_id=seen.last_id)
         again.read(server, 10.0)
     assert seen.lines[-1]["message"] == "TRAINING COMPLETE!"
     assert (again.lines, again.end) == ([], seen.end)
 
 
 @pytest.mark.quick
-def test_a_failure_is_told_with_its_cause(tmp_path: Path):
+def test_failure_is_reported_with_its_cause(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(20, knobs={"fail_at_step": 3}))
-        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, LONG)
     assert seen.end is not None
     assert (seen.end["status"], seen.end["failure"]["code"], seen.end["exit_code"]) == ("failed", "trainer_error", 1)
     assert "error" in {line["level"] for line in seen.lines}
 
 
-def test_those_who_come_and_go_leave_nothing_behind(tmp_path: Path):
+def test_disconnected_readers_leave_nothing_behind(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(2000, step_seconds=0.05, every=None))
         server.await_step(task_id, 3)
-        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen = LogFollower(f"/training/{task_id}/logs/stream?offset=0")
         seen.read(server, 0.2)
         until(lambda: followers(server) == 0)
         before = server.files()
@@ -149,7 +149,7 @@ def followers(server: TrainingServer) -> float:
     return server.metrics()["diffusion_pipe_log_followers"]
 
 
-def test_the_servers_own_log_goes_on_over_a_restart(tmp_path: Path):
+def test_log_of_the_server_continues_over_a_restart(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         server.client.get("/health", headers={"X-Request-ID": "before-1"})
         until(lambda: server.get("/system/logs/search", params={"keyword": "before-1"})["results"])

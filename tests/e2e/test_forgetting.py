@@ -1,4 +1,4 @@
-"""A database that was lost, or restored from an older backup, while trainings live."""
+"""A database that is lost, or restored from an older backup, while trainings run."""
 
 import shutil
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def _gpu(server: TrainingServer, index: int) -> dict[str, Any]:
     return found
 
 
-def test_a_lost_database_gives_no_occupied_gpu_away(server: TrainingServer) -> None:
+def test_lost_database_assigns_no_occupied_gpu(server: TrainingServer) -> None:
     task_id = server.start_task(_on(3, ENDLESS))
     server.await_step(task_id, 2)
     main = server.main_of(task_id)
@@ -55,7 +55,7 @@ def test_a_lost_database_gives_no_occupied_gpu_away(server: TrainingServer) -> N
     server.await_status(waiting, "completed")
 
 
-def test_an_older_backup_takes_its_training_up_again(server: TrainingServer, tmp_path: Path) -> None:
+def test_older_backup_adopts_its_training_again(server: TrainingServer, tmp_path: Path) -> None:
     first = server.start_task(_on(0, ENDLESS))
     server.await_step(first, 2)
     second = server.start_task(_on(0, ENDLESS))

@@ -1,4 +1,4 @@
-"""A PostgreSQL that freezes: who reads is told at once what is known, and how old that is."""
+"""A frozen PostgreSQL: reads are answered immediately from the last known state, with its age."""
 
 import sys
 import time
@@ -15,20 +15,20 @@ from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.postgres_servers import OwnPostgres
 
-#: An answer is due within a second; other work may share the cores.
+#: An answer is due within a second; the rest allows for other work on the cores.
 SECONDS = 2.5
 
 FROZEN_SECONDS = 8.0
 
 SWEEP_SECONDS = 1.0
 
-#: A sweep that comes a little late makes no reading stale.
+#: A sweep that is a little late makes no reading stale.
 SETTINGS = {"GPU_MONITOR_INTERVAL": str(SWEEP_SECONDS), "GPU_STATUS_CHECK_TIMEOUT": "4"}
 
 
 @dataclass
-class Seen:
-    """What a client saw of one play: a training runs, the database freezes for a while and goes on."""
+class Observations:
+    """The observations of a client: a training runs, and the database freezes for a while."""
 
     answers: dict[str, list[httpx.Response]] = field(default_factory=dict)
     change: httpx.Response | None = None
@@ -42,7 +42,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observations]:
     directory = tmp_path_factory.mktemp("frozen") / "server"
     with (
         OwnPostgres() as postgres,
@@ -54,8 +54,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             postgres.thaw()
 
 
-def play(postgres: OwnPostgres, server: TrainingServer) -> Seen:
-    seen = Seen()
+def play(postgres: OwnPostgres, server: TrainingServer) -> Observations:
+    seen = Observations()
     task_id = server.start_task(toy(100_000, step_seconds=0.1))
     server.await_step(task_id, 3)
     addresses = {
@@ -94,7 +94,7 @@ def read_time(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def report(seen: Seen) -> None:
+def report(seen: Observations) -> None:
     slowest = {name: round(seen.slowest(name), 2) for name in seen.answers}
     counts = {name: len(answers) for name, answers in seen.answers.items()}
     change = 0.0 if seen.change is None else seen.change.elapsed.total_seconds()
@@ -102,12 +102,12 @@ def report(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("name", ["list", "task", "status", "metrics", "health", "never asked"])
-def test_nobody_who_reads_waits(seen: Seen, name: str) -> None:
+def test_reads_do_not_wait(seen: Observations, name: str) -> None:
     assert seen.slowest(name) < SECONDS
 
 
 @pytest.mark.parametrize("name", ["list", "task"])
-def test_what_is_known_is_told_with_its_age(seen: Seen, name: str) -> None:
+def test_known_state_is_returned_with_its_age(seen: Observations, name: str) -> None:
     answers = seen.answers[name]
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.headers["x-stale"] for answer in answers} == {"database_unavailable"}
@@ -116,41 +116,41 @@ def test_what_is_known_is_told_with_its_age(seen: Seen, name: str) -> None:
     assert FROZEN_SECONDS - 3 <= ages[-1] <= FROZEN_SECONDS + 3
 
 
-def test_what_was_never_asked_is_refused(seen: Seen) -> None:
+def test_data_that_was_never_read_is_refused(seen: Observations) -> None:
     for answer in seen.answers["never asked"]:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
         assert int(answer.headers["retry-after"]) > 0
 
 
-def test_readings_of_the_gpus_stay_fresh(seen: Seen) -> None:
+def test_gpu_readings_stay_fresh(seen: Observations) -> None:
     assert {int(answer.headers["age"]) for answer in seen.answers["status"]} <= {0, 1, 2, 3}
     assert {answer.json()["data"]["gpus"][0]["status"] for answer in seen.answers["status"]} == {"training"}
 
 
-def test_no_sweep_is_missed(seen: Seen) -> None:
+def test_no_sweep_is_missed(seen: Observations) -> None:
     assert len(seen.samples) >= FROZEN_SECONDS
     assert max(later - earlier for earlier, later in pairwise(seen.samples)) < 2 * SWEEP_SECONDS
 
 
-def test_metrics_tell_the_age_of_what_the_database_said(seen: Seen) -> None:
+def test_metrics_report_the_age_of_database_values(seen: Observations) -> None:
     text = seen.answers["metrics"][-1].text
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert lines['diffusion_pipe_trainings{status="running"}'] == "1.0"
     assert float(lines["diffusion_pipe_trainings_age_seconds"]) > FROZEN_SECONDS / 2
 
 
-def test_health_says_that_the_database_does_not_answer(seen: Seen) -> None:
+def test_health_reports_that_the_database_does_not_answer(seen: Observations) -> None:
     last = seen.answers["health"][-1].json()["data"]
     assert (last["status"], len(last["problems"])) == ("degraded", 1)
 
 
-def test_change_is_refused_within_five_seconds(seen: Seen) -> None:
+def test_change_is_refused_within_five_seconds(seen: Observations) -> None:
     assert seen.change is not None
     assert (seen.change.status_code, seen.change.json()["error"]["code"]) == (503, "database_unavailable")
     assert seen.change.elapsed.total_seconds() < 5.5
 
 
-def test_all_is_well_soon_after(seen: Seen) -> None:
+def test_service_recovers_soon_afterwards(seen: Observations) -> None:
     assert seen.healthy_after < 15
     assert seen.afterwards is not None
     assert (seen.afterwards.status_code, "x-stale" in seen.afterwards.headers) == (200, False)

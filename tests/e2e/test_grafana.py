@@ -1,4 +1,4 @@
-"""The dashboards over a real Prometheus that scrapes a server with simulated GPUs, trainings, faults and a channel."""
+"""The dashboards, over a real Prometheus that scrapes a server with simulated GPUs, trainings, faults and a channel."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.prometheus_servers import OwnPrometheus
 from tests.unit.alerts.notifiers.receivers import receiving, status
 from tools.grafana_dashboards import DIRECTORY
 
-#: What one machine without such faults cannot have, and why.
+#: Series that one machine without such faults cannot have, and why.
 EXCUSED = {
     ("fleet", "Silent machines"): "there is no second machine on its database",
     ("alerts", "Time until a disk is full"): "its pace is known after a quarter of an hour",
@@ -23,7 +23,7 @@ EXCUSED = {
     ("gpu", "The driver asks for"): "simulated GPUs have a driver that knows no such question",
 }
 
-#: What Grafana fills in, and what it would be for the last minute.
+#: The variables of Grafana, with their values for the last minute.
 _FILLED = {
     "$__rate_interval": "30s",
     "$__range": "1m",
@@ -69,8 +69,8 @@ def prometheus(tmp_path: Path) -> Iterator[OwnPrometheus]:
             "critical_wait_seconds": 0,
         }
         assert server.client.post(f"{BASE}/alerts/channels", json=hook).status_code == 201
-        for wishes in trainings():
-            answer = server.client.post(f"{BASE}/training/start", json={"model_type": "toy", **wishes})
+        for fields in trainings():
+            answer = server.client.post(f"{BASE}/training/start", json={"model_type": "toy", **fields})
             assert answer.status_code == 201, answer.text
         found.scrape(server.port)
         prometheus = stack.enter_context(found)
@@ -108,15 +108,15 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
     empty = []
     for board, panel in panels():
         for target in panel.get("targets", ()):
-            ask = prometheus.query if target["instant"] else prometheus.query_range
-            if not ask(filled(target["expr"])):
+            query = prometheus.query if target["instant"] else prometheus.query_range
+            if not query(filled(target["expr"])):
                 empty.append((board, panel["title"], target["refId"]))
     assert [each for each in empty if each[:2] not in EXCUSED] == []
     assert {each[:2] for each in empty} == EXCUSED.keys(), "an excuse is no longer needed"
     for path in DIRECTORY.glob("*.json"):
         for variable in json.loads(path.read_text())["templating"]["list"][1:]:
             assert choices(prometheus, variable), (path.name, variable["name"])
-    groups = prometheus.ask("/rules")["groups"]
+    groups = prometheus.request("/rules")["groups"]
     failing = [
         (rule["name"], rule["lastError"]) for group in groups for rule in group["rules"] if rule["health"] == "err"
     ]
@@ -124,17 +124,17 @@ def test_every_query_has_series_and_every_rule_can_be_evaluated(prometheus: OwnP
     assert {group["name"] for group in groups} >= {"diffusion-pipe", "diffusion-pipe-recording"}
     until(lambda: {"xid_fatal", "training_failed"} <= firing(prometheus), what="alerts of Prometheus")
     name = "diffusion_pipe_http_request_duration_seconds_bucket"
-    examples = prometheus.ask("/query_exemplars", query=name, start="0", end="9999999999")
+    examples = prometheus.request("/query_exemplars", query=name, start="0", end="9999999999")
     assert any(each["labels"].get("request_id") for series in examples for each in series["exemplars"])
 
 
 def firing(prometheus: OwnPrometheus) -> set[str]:
-    """The rules of the service of which Prometheus says that they fire."""
-    return {each["labels"]["rule"] for each in prometheus.ask("/alerts")["alerts"] if each["state"] == "firing"}
+    """Return the service's rules that Prometheus reports as firing."""
+    return {each["labels"]["rule"] for each in prometheus.request("/alerts")["alerts"] if each["state"] == "firing"}
 
 
 def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:
-    """The values that Grafana would offer for a variable."""
+    """Return the values that Grafana would offer for a variable."""
     query = filled(variable["query"]["query"])
     labels = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
     if labels is not None:
@@ -142,11 +142,11 @@ def choices(prometheus: OwnPrometheus, variable: dict[str, Any]) -> list[str]:
     inner = re.fullmatch(r"query_result\((.*)\)", query)
     assert inner is not None, query
     pattern = re.compile(re.sub(r"\(\?<(\w+)>", r"(?P<\1>", variable["regex"].strip("/")))
-    told = []
+    values = []
     for each in prometheus.query(inner[1]):
-        # As Grafana writes a series before it applies the pattern: labels in alphabetical order.
+        # Grafana writes a series, with labels in alphabetical order, before it applies the pattern.
         text = ",".join(f'{name}="{value}"' for name, value in sorted(each["metric"].items()))
         match = pattern.search(text)
         assert match is not None, text
-        told.append(match["value"])
-    return told
+        values.append(match["value"])
+    return values

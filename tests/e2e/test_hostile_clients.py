@@ -1,4 +1,4 @@
-"""What clients send by mistake or by malice, over real sockets."""
+"""Invalid and malicious input from clients, over real sockets."""
 
 import socket
 import threading
@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.raw_http import ask, dial, envelope_of, parse, read_all, read_one
+from tests.e2e.raw_http import assert_envelope, dial, exchange, parse, read_all, read_one
 from tests.e2e.server import ServerProcess, until
 
 MEGABYTE = 1 << 20
 
 
 class Dripping:
-    """A client that sends a byte of its headers each second, until it is cut; the other tests go on meanwhile."""
+    """A client that sends a header byte each second until it is disconnected, while the other tests continue."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.began = time.monotonic()
@@ -72,11 +72,11 @@ def dripping(server: ServerProcess) -> Iterator[Dripping]:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_400_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
-    envelope_of(ask(server, sent), 400, "malformed_request")
+def test_malformed_http_is_400_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
-def test_headers_without_end_are_431_in_the_envelope(server: ServerProcess) -> None:
+def test_endless_headers_are_431_in_the_envelope(server: ServerProcess) -> None:
     with dial(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n") as sock:
         try:
             for i in range(5_000):
@@ -84,7 +84,7 @@ def test_headers_without_end_are_431_in_the_envelope(server: ServerProcess) -> N
         except (ConnectionResetError, BrokenPipeError):
             pass
         received = read_all(sock)
-    envelope_of(parse(received), 431, "headers_too_large")
+    assert_envelope(parse(received), 431, "headers_too_large")
 
 
 @pytest.mark.parametrize(
@@ -96,25 +96,25 @@ def test_headers_without_end_are_431_in_the_envelope(server: ServerProcess) -> N
     ],
     ids=["one large header", "a long address", "many headers"],
 )
-def test_headers_that_are_too_large_are_431_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
-    envelope_of(ask(server, sent), 431, "headers_too_large")
+def test_oversized_headers_are_431_in_the_envelope(server: ServerProcess, sent: bytes) -> None:
+    assert_envelope(exchange(server, sent), 431, "headers_too_large")
 
 
 def test_two_host_headers_are_400(server: ServerProcess) -> None:
     sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    envelope_of(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("header", [b"Origin: http://localhost", b"Authorization: Bearer x", b"Idempotency-Key: x"])
-def test_two_headers_of_which_there_may_be_one_are_400(server: ServerProcess, header: bytes) -> None:
+def test_duplicate_of_a_unique_header_is_400(server: ServerProcess, header: bytes) -> None:
     sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\n%b\r\n%b\r\nConnection: close\r\n\r\n" % (header, header)
-    envelope_of(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("host", [b"Host: \r\n", b""])
-def test_no_host_is_400(server: ServerProcess, host: bytes) -> None:
+def test_missing_host_is_400(server: ServerProcess, host: bytes) -> None:
     sent = b"GET /health HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n"
-    envelope_of(ask(server, sent), 400, "malformed_request")
+    assert_envelope(exchange(server, sent), 400, "malformed_request")
 
 
 @pytest.mark.parametrize(
@@ -136,46 +136,46 @@ def test_no_host_is_400(server: ServerProcess, host: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/health", "/api/v1/gpu/status", "/api/v1/gpu/stream", "/nothing"])
-def test_a_name_that_is_not_this_machines_is_403(server: ServerProcess, host: str, path: str) -> None:
+def test_foreign_host_name_is_403(server: ServerProcess, host: str, path: str) -> None:
     sent = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("latin-1")
-    envelope_of(ask(server, sent), 403, "host_not_allowed")
+    assert_envelope(exchange(server, sent), 403, "host_not_allowed")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "HEAD"])
-def test_a_foreign_page_is_403_by_every_method(server: ServerProcess, method: str) -> None:
+def test_foreign_origin_is_403_for_every_method(server: ServerProcess, method: str) -> None:
     answer = server.client.request(method, "/api/v1/gpu/tasks", headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_a_form_is_415(server: ServerProcess, kind: str) -> None:
+def test_form_is_415(server: ServerProcess, kind: str) -> None:
     body = b'{"gpu_ids":[0],"task_type":"training"}'
     answer = server.client.post("/api/v1/gpu/tasks", content=body, headers={"Content-Type": kind})
     assert answer.status_code == 415
 
 
-def test_a_body_whose_length_is_too_large_is_413_before_it_is_sent(server: ServerProcess) -> None:
+def test_body_with_too_large_a_length_is_413_before_it_is_sent(server: ServerProcess) -> None:
     head = (
         b"POST /api/v1/gpu/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 104857600\r\n\r\n"
     )
     with dial(server, head) as sock:
         answer = read_one(sock)
-    envelope_of(parse(answer), 413, "body_too_large")
+    assert_envelope(parse(answer), 413, "body_too_large")
 
 
-def test_a_body_without_a_length_is_413_when_it_gets_too_large(server: ServerProcess) -> None:
+def test_body_without_a_length_is_413_when_it_becomes_too_large(server: ServerProcess) -> None:
     def parts() -> Iterator[bytes]:
         for _ in range(32):
             yield b"x" * 65536
 
     answer = server.client.post("/api/v1/gpu/tasks", content=parts(), headers={"Content-Type": "application/json"})
-    envelope_of((answer.status_code, answer.json()), 413, "body_too_large")
+    assert_envelope((answer.status_code, answer.json()), 413, "body_too_large")
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "without"])
-def test_a_hundred_megabytes_get_413_and_take_no_memory(server: ServerProcess, chunked: bool) -> None:
+def test_hundred_megabytes_get_413_and_use_no_memory(server: ServerProcess, chunked: bool) -> None:
     before = server.memory()
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 104857600"
     head = (
@@ -191,17 +191,17 @@ def test_a_hundred_megabytes_get_413_and_take_no_memory(server: ServerProcess, c
         except (ConnectionResetError, BrokenPipeError):
             pass
         answer = read_one(sock)
-    envelope_of(parse(answer), 413, "body_too_large")
+    assert_envelope(parse(answer), 413, "body_too_large")
     assert highest - before < 40 * MEGABYTE
 
 
-def test_a_request_goes_on_after_one_that_was_too_large(server: ServerProcess) -> None:
+def test_next_request_is_answered_after_one_that_was_too_large(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.client.base_url, trust_env=False) as client:
         assert client.post("/api/v1/gpu/tasks", content=b"x" * 2 * MEGABYTE).status_code == 413
         assert client.get("/health").status_code == 200
 
 
-def test_trailers_without_end_take_no_memory(server: ServerProcess) -> None:
+def test_endless_trailers_use_no_memory(server: ServerProcess) -> None:
     before = server.memory()
     head = (
         b"POST /api/v1/gpu/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -217,7 +217,7 @@ def test_trailers_without_end_take_no_memory(server: ServerProcess) -> None:
     assert highest - before < 40 * MEGABYTE
 
 
-def test_many_half_sent_requests_do_not_keep_others_from_an_answer(server: ServerProcess) -> None:
+def test_many_half_sent_requests_do_not_block_other_clients(server: ServerProcess) -> None:
     half_headers = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
     half_body = (
         b"POST /api/v1/gpu/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -236,21 +236,21 @@ def test_many_half_sent_requests_do_not_keep_others_from_an_answer(server: Serve
     assert max(took) < 1.0
 
 
-def test_headers_that_never_end_are_given_up(dripping: Dripping) -> None:
+def test_endless_headers_are_disconnected(dripping: Dripping) -> None:
     dripping.thread.join(max(0.0, dripping.began + 28 - time.monotonic()))
     assert dripping.seconds is not None
     assert dripping.seconds < 28
 
 
-def test_nothing_of_all_this_was_a_server_error(start: Start) -> None:
+def test_hostile_clients_cause_no_server_error(start: Start) -> None:
     server = start()
     for sent in (b"\xff" * 100, b"GET /%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-        ask(server, sent)
+        exchange(server, sent)
     until(lambda: any(line["message"] == "request" for line in server.log()))
     assert [line for line in server.log() if line["level"] == "ERROR"] == []
 
 
-def test_a_flood_of_requests_at_once_takes_little_memory(start: Start) -> None:
+def test_flood_of_concurrent_requests_uses_little_memory(start: Start) -> None:
     server = start()
     before = highest = server.memory()
     with dial(server) as sock:
@@ -260,7 +260,7 @@ def test_a_flood_of_requests_at_once_takes_little_memory(start: Start) -> None:
                 sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000)
                 highest = max(highest, server.memory())
         except OSError:
-            # Not read from any more, or ended: both keep the memory.
+            # Either the connection is not read any more, or it is closed: both bound the memory.
             pass
         answers = server.client.get("/health").status_code
     assert (answers, highest - before < 80 * MEGABYTE) == (200, True)

@@ -1,4 +1,4 @@
-"""The image of `deploy/container`, built by buildah without an engine: what is in it, and that it serves."""
+"""The image of `deploy/container`, built by buildah without an engine: its contents, and that it serves."""
 
 import os
 import resource
@@ -29,12 +29,12 @@ PLANTED = ("deploy/container/.env", ".env", "admin.header", "anna.json", "admin-
 
 
 class Buildah:
-    """Buildah with storage and limits of its own below one directory."""
+    """Buildah with its own storage and limits below one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._storage = ["--root", f"{directory}/root", "--runroot", f"{directory}/run"]
         limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-        # A machine that lets nobody raise a limit refuses the defaults.
+        # The defaults fail on a machine where limits cannot be raised.
         texts = [
             f'"{name}={hard}:{hard}"' for name, (_, hard) in ((n, resource.getrlimit(v)) for n, v in limits.items())
         ]
@@ -64,7 +64,7 @@ class Buildah:
 
 
 def own_certificates(directory: Path) -> list[str]:
-    """Options that let the build trust what this machine trusts: a company's proxy has a certificate of its own."""
+    """Return options with which the build trusts what this machine trusts, such as a company proxy."""
     (directory / "npmrc").write_text("cafile=/etc/ssl/certs/ca-certificates.crt\n")
     (directory / "pip.conf").write_text("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n")
     return [
@@ -86,7 +86,7 @@ def buildah() -> Iterator[Buildah]:
 
 @pytest.fixture(scope="module")
 def container(buildah: Buildah, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A container of the image, which was built from a checkout that holds secrets."""
+    """Build the image from a checkout that contains secrets, and return a container of it."""
     directory = tmp_path_factory.mktemp("image")
     base = directory / "base.tar"
     packages = "--include=python3,python3-venv,ca-certificates"
@@ -108,7 +108,7 @@ def container(buildah: Buildah, tmp_path_factory: pytest.TempPathFactory) -> str
     return buildah("from", "localhost/service")
 
 
-def test_image_has_neither_secrets_nor_node_nor_tests(buildah: Buildah, container: str):
+def test_image_contains_no_secrets_no_node_and_no_tests(buildah: Buildah, container: str):
     root = Path(buildah("mount", container))
     here = root / "opt" / "diffusion-pipe-api"
     found = subprocess.run(
@@ -126,8 +126,8 @@ def test_image_has_neither_secrets_nor_node_nor_tests(buildah: Buildah, containe
     assert (here / "api" / "dashboard" / "vendor" / "uPlot.iife.min.js").is_file()
 
 
-def test_what_is_added_to_the_base_is_below_345_mb(buildah: Buildah, container: str):
-    # With python:3.13-slim (120 MB) and PostgreSQL's client, the whole image.
+def test_layers_above_the_base_are_below_345_mb(buildah: Buildah, container: str):
+    # The complete image includes python:3.13-slim (120 MB) and PostgreSQL's client.
     here = Path(buildah("mount", container)) / "opt"
     used = subprocess.run(["du", "-smx", here], capture_output=True, text=True, check=True).stdout
     assert int(used.split()[0]) <= 345

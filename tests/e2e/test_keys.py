@@ -1,4 +1,4 @@
-"""Whole servers that ask for keys: the first one, a colleague's, a revocation, and a database that goes away."""
+"""Complete servers that require keys: the first key, a colleague's, a revocation, and a database that fails."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from tests.postgres_servers import OwnPostgres
 
 Start = Callable[..., TrainingServer]
 
-#: A revocation holds everywhere within a second; other work may share the cores.
+#: A revocation holds everywhere within a second; the rest allows for other work on the cores.
 SECONDS = 2.5
 
 WHOAMI = f"{BASE}/auth/whoami"
@@ -28,7 +28,7 @@ WHOAMI = f"{BASE}/auth/whoami"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers that ask for keys, each with a storage of its own, and without limits on how often."""
+    """Start servers that require keys, each with its own storage and without rate limits."""
     with ExitStack() as stack:
 
         def start_one(name: str = "server", **settings: str) -> TrainingServer:
@@ -51,10 +51,10 @@ def status(server: TrainingServer, key: str, path: str = WHOAMI) -> int:
     return server.client.get(path, headers=bearer(key)).status_code
 
 
-def command(server: TrainingServer, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command `key` beside a server, with its settings."""
+def command(server: TrainingServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command `key` beside a server, with its settings."""
     return subprocess.run(
-        [sys.executable, "-m", "api", "key", *words],
+        [sys.executable, "-m", "api", "key", *arguments],
         cwd=server.directory,
         env=environment({**server.settings, "PYTHONPATH": str(ROOT)}),
         capture_output=True,
@@ -64,7 +64,7 @@ def command(server: TrainingServer, *words: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_first_start_shows_a_key_once_and_keeps_it_nowhere(start: Start):
+def test_first_start_prints_a_key_once_and_stores_it_nowhere(start: Start):
     server = start()
     key = server.first_key()
     assert server.log_text().count(key) == 1
@@ -79,7 +79,7 @@ def test_the_first_start_shows_a_key_once_and_keeps_it_nowhere(start: Start):
     assert status(server, key) == 200
 
 
-def test_of_two_servers_that_start_together_one_shows_a_key(tmp_path: Path):
+def test_of_two_servers_that_start_together_one_prints_a_key(tmp_path: Path):
     servers = [
         TrainingServer(tmp_path / name, AUTH="required", STORAGE_ROOT=str(tmp_path / "data")) for name in ("one", "two")
     ]
@@ -95,7 +95,7 @@ def test_of_two_servers_that_start_together_one_shows_a_key(tmp_path: Path):
         assert [status(server, key) for server in servers] == [200, 200]
 
 
-def test_the_key_of_a_file_is_taken_and_not_shown(start: Start, tmp_path: Path):
+def test_key_from_a_file_is_accepted_and_not_printed(start: Start, tmp_path: Path):
     server = TrainingServer(tmp_path / "unstarted")
     file = tmp_path / "admin-key"
     assert command(server, "file", str(file)).returncode == 0
@@ -114,9 +114,7 @@ def test_the_key_of_a_file_is_taken_and_not_shown(start: Start, tmp_path: Path):
         ("x", 0o644, "accessible to other users"),
     ],
 )
-def test_a_file_that_cannot_be_taken_is_said_in_one_line_with_code_2(
-    tmp_path: Path, text: str | None, mode: int, said: str
-):
+def test_unusable_key_file_is_reported_in_one_line_with_code_2(tmp_path: Path, text: str | None, mode: int, said: str):
     file = tmp_path / "admin-key"
     if text is not None:
         file.write_text(text)
@@ -136,7 +134,7 @@ def test_a_file_that_cannot_be_taken_is_said_in_one_line_with_code_2(
     assert said in last
 
 
-def test_a_colleague_gets_a_key_at_the_machine_or_over_http_and_both_hold(start: Start):
+def test_colleague_gets_a_valid_key_at_the_machine_or_over_http(start: Start):
     server = start()
     server.show(server.first_key())
     by_http = make_key(server)["api_key"]
@@ -152,7 +150,7 @@ def test_a_colleague_gets_a_key_at_the_machine_or_over_http_and_both_hold(start:
     until(lambda: status(server, by_hand) == 401, SECONDS, "the revocation")
 
 
-def test_whatever_was_answered_before_a_kill_holds_after_it(start: Start):
+def test_every_answer_before_a_kill_holds_after_it(start: Start):
     server = start()
     admin = server.first_key()
     server.show(admin)
@@ -177,19 +175,19 @@ def test_whatever_was_answered_before_a_kill_holds_after_it(start: Start):
         thread.join()
     server.start()
     assert [key for key in answered if status(server, key) != 200] == []
-    # What was kept and never shown can be at most one for each that asked.
+    # At most one key per client can be stored without having been shown.
     total = server.get("/auth/keys", params={"limit": 1})["pagination"]["total"]
     assert len(answered) + 1 <= total <= len(answered) + 1 + len(threads)
 
 
-def test_a_revocation_holds_on_another_server_within_a_second(start: Start):
+def test_revocation_holds_on_another_server_within_a_second(start: Start):
     with fresh_postgres() as url:
         one, other = start("one", DATABASE_URL=url), start("other", DATABASE_URL=url)
         admin = one.first_key()
         one.show(admin)
         for _ in range(5):
             made = make_key(one)
-            # The other server looks when it does not know a key.
+            # The other server reads the database when it does not know a key.
             assert status(other, made["api_key"]) == 200
             signed_in = other.client.post(f"{BASE}/auth/login", json={"key": made["api_key"]})
             cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
@@ -202,7 +200,7 @@ def test_a_revocation_holds_on_another_server_within_a_second(start: Start):
             assert time.monotonic() - revoked_at < SECONDS
 
 
-def test_last_use_is_told_and_not_written_with_each_request(start: Start):
+def test_last_use_is_reported_but_not_written_with_each_request(start: Start):
     server = start()
     server.show(server.first_key())
     made = make_key(server)
@@ -215,7 +213,7 @@ def test_last_use_is_told_and_not_written_with_each_request(start: Start):
     assert server.get(f"/auth/keys/{made['key_id']}")["last_used_at"] is not None
 
 
-def test_known_keys_go_on_without_the_database_and_no_new_one_is_acknowledged(tmp_path: Path):
+def test_known_keys_work_without_the_database_and_no_new_key_is_acknowledged(tmp_path: Path):
     with (
         OwnPostgres() as postgres,
         TrainingServer(tmp_path / "server", AUTH="required", RATE_LIMITS="off", DATABASE_URL=postgres.url) as server,
@@ -238,7 +236,7 @@ def test_known_keys_go_on_without_the_database_and_no_new_one_is_acknowledged(tm
             postgres.thaw()
 
 
-def test_signing_in_with_garbage_changes_nothing_and_stops_nobody(start: Start):
+def test_invalid_sign_ins_change_nothing_and_block_no_user(start: Start):
     server = start()
     server.show(server.first_key())
     garbage = [
@@ -263,7 +261,7 @@ def test_signing_in_with_garbage_changes_nothing_and_stops_nobody(start: Start):
     assert server.tracebacks() == []
 
 
-def test_the_cookie_is_for_https_where_a_trusted_proxy_says_so(start: Start):
+def test_cookie_is_secure_if_a_trusted_proxy_reports_https(start: Start):
     for proxies, is_secure in (("127.0.0.1", True), ("", False)):
         server = start(f"behind-{proxies or 'none'}", TRUSTED_PROXIES=proxies)
         answer = server.client.post(
@@ -272,7 +270,7 @@ def test_the_cookie_is_for_https_where_a_trusted_proxy_says_so(start: Start):
         assert ("Secure" in answer.headers["set-cookie"].split("; ")) is is_secure
 
 
-def test_the_walk_shows_the_key_of_the_environment_and_says_where_it_takes_it_from(start: Start):
+def test_walk_sends_the_key_of_the_environment_and_names_its_source(start: Start):
     server = start()
     server.show(server.first_key())
     viewer = make_key(server, role="viewer")["api_key"]

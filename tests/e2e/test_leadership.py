@@ -1,4 +1,4 @@
-"""Servers that share a database and not a storage: one gives GPUs away, and each looks after what it alone can see."""
+"""Servers that share a database but not a storage: one assigns GPUs, and each watches what only it can see."""
 
 import signal
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_of_two_storages_on_one_database_one_server_leads(first: TrainingServer,
     assert not second.processes.trainers()
 
 
-def test_what_its_own_server_cannot_watch_is_neither_ended_nor_doubled(
+def test_attempts_that_only_another_server_can_watch_are_neither_ended_nor_doubled(
     first: TrainingServer, second: TrainingServer
 ) -> None:
     task_id = first.start_task(ENDLESS)
@@ -67,7 +67,7 @@ def test_what_its_own_server_cannot_watch_is_neither_ended_nor_doubled(
     assert (task["status"], task["attempt_count"]) == ("running", 1)
     assert first.main_of(task_id) == main
     assert not second.processes_of(task_id)
-    # The second one leads on; what only the first one can see is looked after by it again.
+    # The second server stays the leader; the first one watches again what only it can see.
     first.start()
     step = first.task(task_id)["progress"]["current_step"] or 0
     first.await_step(task_id, step + 3)
@@ -76,7 +76,7 @@ def test_what_its_own_server_cannot_watch_is_neither_ended_nor_doubled(
     assert first.task(task_id)["attempt_count"] == 1
 
 
-def test_a_leader_that_was_suspended_has_nothing_more_to_say(first: TrainingServer, second: TrainingServer) -> None:
+def test_suspended_leader_loses_its_authority(first: TrainingServer, second: TrainingServer) -> None:
     first.send_signal(signal.SIGSTOP)
     until(lambda: _leads(second), LONG, "the second to lead")
     task_id = second.start_task(toy(5))

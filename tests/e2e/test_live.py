@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
         yield started
 
 
-def test_a_training_is_told_from_its_beginning_to_its_end(server: TrainingServer) -> None:
+def test_stream_reports_a_training_from_start_to_end(server: TrainingServer) -> None:
     task_id = server.start_task(toy(20))
     with Listener(server, task_stream(task_id) + "?offset=0") as follower, Listener(server, EVENTS) as dashboard:
         until(lambda: follower.is_over, 60)
@@ -55,7 +55,7 @@ def test_a_training_is_told_from_its_beginning_to_its_end(server: TrainingServer
     expect_none_missing(follower, known)
 
 
-def test_a_web_socket_tells_the_same(server: TrainingServer) -> None:
+def test_web_socket_sends_the_same_events(server: TrainingServer) -> None:
     task_id = server.start_task(toy(10))
     messages: list[dict[str, Any]] = []
     with web_socket(server, f"/ws/training/{task_id}?types=status,log") as web:
@@ -66,7 +66,7 @@ def test_a_web_socket_tells_the_same(server: TrainingServer) -> None:
     assert {message["type"] for message in messages} <= {"status", "log", "partial", "end"}
 
 
-def test_a_web_socket_of_an_unknown_task_is_not_found_in_the_envelope(server: TrainingServer) -> None:
+def test_web_socket_of_an_unknown_task_is_not_found_in_the_envelope(server: TrainingServer) -> None:
     for path, status, code in (
         ("/ws/training/nobody", 404, "task_not_found"),
         ("/ws/training/..%2f..", 404, "not_found"),
@@ -99,7 +99,7 @@ def test_nothing_is_missed_or_doubled_over_cuts_and_kills_of_the_server(tmp_path
         assert logged(listener) == list(range(1, len(logged(listener)) + 1))
 
 
-def test_a_resumed_training_goes_on_for_who_comes_back(server: TrainingServer) -> None:
+def test_reconnected_reader_receives_a_resumed_training(server: TrainingServer) -> None:
     task_id = server.start_task(toy(400, every=5))
     server.await_step(task_id, 12)
     with Listener(server, task_stream(task_id)) as listener:
@@ -113,14 +113,14 @@ def test_a_resumed_training_goes_on_for_who_comes_back(server: TrainingServer) -
         assert not listener.is_over
         server.stop_task(task_id, force=True)
         until(lambda: listener.names == ["end", "end"], 60)
-    # First came the event of its status by then; others may have come between that and the first look.
+    # The event of its status comes first; others may have come between that and the first check.
     first, *later = event_ids(listener)
     known = [event["id"] for event in server.task_events(task_id)]
     assert later == known[-len(later) :]
     assert first < later[0]
 
 
-def test_streams_are_closed_by_the_server_that_ends(tmp_path: Path) -> None:
+def test_server_closes_its_streams_at_its_end(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(30_000))
         with (
@@ -156,7 +156,7 @@ def request(path: str) -> bytes:
 
 @contextmanager
 def two_servers(directory: Path, **settings: str) -> Iterator[tuple[TrainingServer, TrainingServer]]:
-    """On one storage: the first runs the trainings."""
+    """Run two servers on one storage; the first runs the trainings."""
     root = str(directory / "data")
     with ExitStack() as stack:
         first = stack.enter_context(TrainingServer(directory / "first", STORAGE_ROOT=root, **settings))
@@ -176,7 +176,7 @@ def test_messages_reach_the_subscribers_of_another_server(tmp_path: Path) -> Non
     assert len(set(event_ids(follower))) == len(event_ids(follower))
 
 
-def test_events_reach_another_server_without_a_redis_too(tmp_path: Path) -> None:
+def test_events_also_reach_another_server_without_redis(tmp_path: Path) -> None:
     with two_servers(tmp_path) as (first, second):
         task_id = first.start_task(toy(10))
         with Listener(second, task_stream(task_id) + "?types=status,progress") as follower:
@@ -184,7 +184,7 @@ def test_events_reach_another_server_without_a_redis_too(tmp_path: Path) -> None
     assert follower.messages[-1]["data"]["status"] == "completed"
 
 
-def test_a_redis_that_flaps_hurts_nobody(tmp_path: Path) -> None:
+def test_unstable_redis_disturbs_no_subscriber(tmp_path: Path) -> None:
     with OwnRedis(tmp_path) as own:
         own.start()
         with two_servers(tmp_path, REDIS_URL=own.url) as (first, second):
@@ -213,7 +213,7 @@ def test_a_redis_that_flaps_hurts_nobody(tmp_path: Path) -> None:
 # -- hostile clients -------------------------------------------------------------------------------------------------
 
 
-def test_a_client_may_not_have_more_streams_than_the_setting(tmp_path: Path) -> None:
+def test_client_has_at_most_as_many_streams_as_the_setting_allows(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "server", MAX_STREAMS_PER_CLIENT="3") as server, ExitStack() as stack:
         held = [stack.enter_context(Listener(server, EVENTS)) for _ in range(3)]
         until(lambda: all(listener.messages for listener in held))
@@ -229,7 +229,7 @@ def test_a_client_may_not_have_more_streams_than_the_setting(tmp_path: Path) -> 
             assert web.recv(timeout=5)
 
 
-def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> None:
+def test_flood_of_connections_leaves_nothing_behind(server: TrainingServer) -> None:
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
     task_id, before = server.start_task(toy(30_000)), server.files()
     for _ in range(10):
@@ -239,7 +239,7 @@ def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> No
             sock.sendall(request(path))
             socks.append(sock)
         for sock in socks:
-            # Some go before they are answered, with a reset.
+            # Some are reset before they are answered.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             sock.close()
     assert httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=10, trust_env=False).status_code == 200
@@ -250,7 +250,7 @@ def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> No
 
 
 @pytest.mark.parametrize("message", ["x" * 65_536, b"\xff" * 65_536, "{}" * 10])
-def test_what_a_web_socket_client_says_disturbs_no_follower(server: TrainingServer, message: str | bytes) -> None:
+def test_messages_of_a_web_socket_client_disturb_no_follower(server: TrainingServer, message: str | bytes) -> None:
     with web_socket(server, "/ws/events") as other, web_socket(server, "/ws/events") as web:
         web.send(message)
         assert other.recv(timeout=5)

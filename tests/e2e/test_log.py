@@ -1,4 +1,4 @@
-"""What the server writes about requests: one line each, whatever they hold."""
+"""The log lines about requests: one line each, whatever they contain."""
 
 import socket
 import time
@@ -11,7 +11,7 @@ from tests.e2e.server import ServerProcess, until
 
 
 def requests(server: ServerProcess, **facts: Any) -> list[dict[str, Any]]:
-    """The lines about requests that have these facts."""
+    """Return the lines about requests that have these facts."""
     lines = [line for line in server.log() if line["message"] == "request"]
     return [line for line in lines if all(line.get(name) == value for name, value in facts.items())]
 
@@ -25,7 +25,7 @@ def send(server: ServerProcess, sent: bytes) -> bytes:
         return received
 
 
-def test_a_request_is_one_line_with_its_facts(server: ServerProcess) -> None:
+def test_request_is_one_line_with_its_facts(server: ServerProcess) -> None:
     server.client.get("/api/v1/gpu/0/history?metric=power", headers={"X-Request-ID": "facts-1"})
     [line] = until(lambda: requests(server, request_id="facts-1"))
     assert (line["method"], line["path"], line["route"]) == (
@@ -49,7 +49,7 @@ def test_a_request_is_one_line_with_its_facts(server: ServerProcess) -> None:
         ("DELETE", "/api/v1/gpu/tasks/none", 404),
     ],
 )
-def test_every_request_is_written_once_with_its_status(
+def test_every_request_is_logged_once_with_its_status(
     server: ServerProcess, method: str, path: str, status: int
 ) -> None:
     mark = f"once-{method}-{path.replace('/', '.')}"
@@ -58,7 +58,7 @@ def test_every_request_is_written_once_with_its_status(
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [(method, path, status)]
 
 
-def test_the_request_id_comes_back_and_is_in_the_failure(server: ServerProcess) -> None:
+def test_request_id_is_returned_and_is_in_the_failure(server: ServerProcess) -> None:
     answer = server.client.get("/nothing", headers={"X-Request-ID": "given-1"})
     assert (answer.headers["x-request-id"], answer.json()["error"]["request_id"]) == ("given-1", "given-1")
 
@@ -67,7 +67,7 @@ def test_the_request_id_comes_back_and_is_in_the_failure(server: ServerProcess) 
     "hostile",
     [b'x","level":"ERROR', b"a b", b"a\tb", b"\x1b[31mred", b"\xc2\x9b31m", b"x" * 10_000, b"", b"%0a%0d", b"<b>"],
 )
-def test_a_hostile_request_id_is_replaced(server: ServerProcess, hostile: bytes) -> None:
+def test_hostile_request_id_is_replaced(server: ServerProcess, hostile: bytes) -> None:
     sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: " + hostile + b"\r\nConnection: close\r\n\r\n"
     received = send(server, sent)
     given = hostile.strip()
@@ -82,7 +82,7 @@ FORGED = "%0A%7B%22level%22:%22ERROR%22,%22message%22:%22forged%22%7D%0A"
 @pytest.mark.parametrize(
     "path", [f"/x{FORGED}", "/x%0d%0aforged", "/x%1b%5b2Jforged", "/x%00forged", "/x%E2%80%A8forged", "/x%22,%22forged"]
 )
-def test_a_path_cannot_write_a_line_of_its_own(start: Start, path: str) -> None:
+def test_path_cannot_inject_a_line(start: Start, path: str) -> None:
     server = start()
     send(
         server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: forger\r\nConnection: close\r\n\r\n".encode()
@@ -105,7 +105,7 @@ def test_control_characters_beyond_ascii_do_not_reach_the_log(start: Start) -> N
 
 
 @pytest.mark.parametrize("path", [f"/x{FORGED}", "/x%1b%5b2Jforged", "/x%C2%9B31m", "/x%E2%80%AEforged"])
-def test_a_path_cannot_write_a_line_of_its_own_in_text_either(tmp_path_factory: Any, path: str) -> None:
+def test_path_cannot_inject_a_line_into_a_text_log(tmp_path_factory: Any, path: str) -> None:
     with TextServer(tmp_path_factory.mktemp("text"), {"LOG_FORMAT": "text"}) as server:
         sent = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: forger\r\nConnection: close\r\n\r\n"
         send(server, sent.encode())
@@ -116,7 +116,7 @@ def test_a_path_cannot_write_a_line_of_its_own_in_text_either(tmp_path_factory: 
 
 
 class TextServer(ServerProcess):
-    """One whose log is text."""
+    """A server whose log is text."""
 
     __test__ = False
 
@@ -126,13 +126,13 @@ class TextServer(ServerProcess):
         return [{"message": " ".join(line.split()[3:6])} for line in lines]
 
 
-def test_refused_requests_are_written_too(start: Start) -> None:
+def test_refused_requests_are_logged(start: Start) -> None:
     server = start()
     send(server, b"GET /health HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
     until(lambda: requests(server, status=403))
 
 
-def test_a_request_that_cannot_be_parsed_is_written_too(start: Start) -> None:
+def test_unparsable_request_is_logged(start: Start) -> None:
     server = start()
     send(server, b"\x16\x03\x01 nonsense\r\n\r\n")
     until(lambda: requests(server, status=400), timeout=3)
@@ -150,7 +150,7 @@ def test_requests_are_counted_by_route_not_by_path(start: Start) -> None:
     assert len(routes) <= 6
 
 
-def test_secrets_in_the_query_are_not_written(server: ServerProcess) -> None:
+def test_secrets_in_the_query_are_not_logged(server: ServerProcess) -> None:
     server.client.get("/api/v1/gpu/available?token=s3cr3t-value", headers={"X-Request-ID": "secret-1"})
     until(lambda: requests(server, request_id="secret-1"))
     assert "s3cr3t-value" not in server.log_text()

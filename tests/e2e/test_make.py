@@ -1,4 +1,4 @@
-"""The server in the background, by the Makefile: a checkout of a test's own, with a program that only waits."""
+"""The server in the background, by the Makefile: a separate checkout, with a program that only waits."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ WAITS = "import time\ntime.sleep(60)\n"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
-    """Looks installed; what it started is ended with the test."""
+    """Create a checkout that looks installed; processes that it started end with the test."""
     made = make_checkout(tmp_path / "checkout")
     yield made
     make(made, "stop")
@@ -39,7 +39,7 @@ def make_checkout(root: Path) -> Path:
 
 
 def make(root: Path, *arguments: str) -> str:
-    # What another make, which may have started the tests, hands on would hold here too.
+    # The variables of another make, which may have started the tests, would apply here, too.
     own = {
         name: value
         for name, value in os.environ.items()
@@ -64,7 +64,7 @@ def start_of(pid: int) -> str:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another checkout's run.py."""
+    """Start run.py of another checkout."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "run.py").write_text(WAITS)
     child = subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path / "other")
@@ -78,13 +78,13 @@ def name_in_file(checkout: Path, text: str) -> None:
     (checkout / "data" / "run" / "server.pid").write_text(text)
 
 
-def test_what_is_installed_is_compiled_for_those_who_may_not_write_there(checkout: Path) -> None:
+def test_installed_packages_are_compiled_for_users_without_write_access(checkout: Path) -> None:
     (checkout / "api" / "main.py").write_text("")
     assert make(checkout, "install") == ""
     assert [*(checkout / "api" / "__pycache__").glob("main.*.pyc")] != []
 
 
-def test_server_is_started_told_of_and_ended(checkout: Path) -> None:
+def test_server_is_started_reported_and_ended(checkout: Path) -> None:
     assert "The server runs with pid" in make(checkout, "background")
     pid = int((checkout / "data" / "run" / "server.pid").read_text().split()[0])
     assert f"with pid {pid}" in make(checkout, "status")
@@ -94,23 +94,23 @@ def test_server_is_started_told_of_and_ended(checkout: Path) -> None:
     assert "No server runs" in make(checkout, "status")
 
 
-def test_log_in_the_background_is_its_users_alone(checkout: Path) -> None:
+def test_background_log_is_readable_only_by_its_user(checkout: Path) -> None:
     make(checkout, "background")
     kept = [checkout / "data" / "run", *(checkout / "data" / "run").iterdir()]
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.parametrize(
-    "told", ["{pid}\n", "{pid} {start}\n", "{pid} 1\n", "{pid} {start} 0\n", "0 0\n", "-1 5\n", "", "x y\n"]
+    "content", ["{pid}\n", "{pid} {start}\n", "{pid} 1\n", "{pid} {start} 0\n", "0 0\n", "-1 5\n", "", "x y\n"]
 )
-def test_another_checkouts_server_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], told: str) -> None:
-    name_in_file(checkout, told.format(pid=other.pid, start=start_of(other.pid)))
+def test_server_of_another_checkout_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], content: str) -> None:
+    name_in_file(checkout, content.format(pid=other.pid, start=start_of(other.pid)))
     assert "No server runs" in make(checkout, "status")
     assert "No server runs" in make(checkout, "stop")
     assert other.poll() is None
 
 
-def test_process_that_got_the_servers_pid_later_is_not_ended(checkout: Path) -> None:
+def test_process_that_later_got_the_servers_pid_is_not_ended(checkout: Path) -> None:
     child = subprocess.Popen([sys.executable, "run.py"], cwd=checkout)
     try:
         name_in_file(checkout, f"{child.pid} {int(start_of(child.pid)) - 1}\n")
@@ -121,7 +121,7 @@ def test_process_that_got_the_servers_pid_later_is_not_ended(checkout: Path) -> 
         child.wait()
 
 
-def test_backup_and_restore_hand_on_the_file_and_whether_to_replace(checkout: Path) -> None:
+def test_backup_and_restore_pass_on_the_file_and_the_replace_option(checkout: Path) -> None:
     (checkout / "run.py").write_text("import sys\nprint(sys.argv[1:])\n")
     assert make(checkout, "backup") == "['backup']\n"
     assert make(checkout, "backup", "FILE=kept", "FORCE=1") == "['backup', 'kept', '--force']\n"
@@ -129,7 +129,7 @@ def test_backup_and_restore_hand_on_the_file_and_whether_to_replace(checkout: Pa
     assert "No backup is named" in make(checkout, "restore")
 
 
-def test_half_an_environment_is_made_anew(checkout: Path) -> None:
+def test_incomplete_environment_is_rebuilt(checkout: Path) -> None:
     python = checkout / ".venv" / "bin" / "python"
     python.unlink()
     half = checkout / "python3.99"

@@ -1,6 +1,6 @@
-"""Subscribers that ask and never read: they are dropped, take no memory, and nobody else notices.
+"""Subscribers that never read are disconnected, use no memory, and disturb no other client.
 
-Each of these takes the 20 s that a server waits for a client, so all of them go on at once, each with its own server.
+Each of these takes the 20 s that a server waits for a client, so all run together, each with its own server.
 """
 
 import socket
@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.listener import Listener
 from tests.e2e.server import BASE, ServerProcess, until
-from tests.e2e.test_following import Seen
+from tests.e2e.test_following import LogFollower
 from tests.e2e.test_live import EVENTS, request, task_stream
 from tests.e2e.test_streams import SSE_REQUEST, STREAM, WEB_SOCKET_REQUEST, connections, stalled
 from tests.e2e.toy_tasks import toy
@@ -22,13 +22,13 @@ from tests.e2e.training_server import LONG, TrainingServer
 
 DROPPED_WITHIN = 30.0
 
-#: 256 GPUs make a message of 200 kB, 64 one of 50 kB, five times a second.
+#: A message is 200 kB with 256 GPUs and 50 kB with 64, five times a second.
 MANY = {"SIMULATED_GPUS": "256x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
 BUSY = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
 
 
 class Reader:
-    """A subscriber that reads all and keeps the numbers."""
+    """A subscriber that reads all and records the numbers."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.numbers: list[int] = []
@@ -52,8 +52,8 @@ class Reader:
         self._sock.close()
 
 
-def readings_are_not_read(directory: Path) -> None:
-    """By six, while another one gets every event."""
+def leave_readings_unread(directory: Path) -> None:
+    """Six clients do not read, while another one gets every event."""
     with ServerProcess(directory, MANY) as server:
         reader = Reader(server)
         until(lambda: reader.numbers)
@@ -79,8 +79,8 @@ def dropped(server: TrainingServer) -> float:
     return sum(value for name, value in server.metrics().items() if name.startswith("diffusion_pipe_stream_dropped"))
 
 
-def trainings_are_not_read(directory: Path) -> None:
-    """By 200, of four streams."""
+def leave_trainings_unread(directory: Path) -> None:
+    """200 clients do not read four streams."""
     with TrainingServer(directory, **BUSY) as server, Listener(server, EVENTS) as reader:
         task_id = server.start_task(toy(30_000, knobs={"log_lines_per_step": 200}))
         server.await_status(task_id, "running")
@@ -90,7 +90,7 @@ def trainings_are_not_read(directory: Path) -> None:
         dead = [stalled(server, request(path)) for path in paths * 50]
         highest = before
         try:
-            # On a busy machine the first are dropped before the last are there.
+            # On a busy machine the first are disconnected before the last have connected.
             until(lambda: subscribers(server) + dropped(server) > 150)
             while server.metrics()["diffusion_pipe_stream_subscribers"] > 1:
                 highest = max(highest, server.memory())
@@ -106,13 +106,13 @@ def trainings_are_not_read(directory: Path) -> None:
         assert server.tracebacks() == []
 
 
-def a_log_is_not_read(directory: Path) -> None:
-    """By 200, from its beginning."""
+def leave_log_unread(directory: Path) -> None:
+    """200 clients do not read a log from its beginning."""
     with TrainingServer(directory) as server:
         task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_step(task_id, 30)
         path = f"/training/{task_id}/logs/stream?offset=0"
-        Seen(path).read(server, 1.0)
+        LogFollower(path).read(server, 1.0)
         before = server.memory()
         dead = [stalled(server, request(f"{BASE}{path}")) for _ in range(200)]
         try:
@@ -126,7 +126,7 @@ def a_log_is_not_read(directory: Path) -> None:
             for sock in dead:
                 sock.close()
         assert most - before < 96 * 2**20
-        reader = Seen(path)
+        reader = LogFollower(path)
         reader.read(server, 2.0)
         assert reader.lines
         assert server.tracebacks() == []
@@ -136,7 +136,7 @@ def a_log_is_not_read(directory: Path) -> None:
 
 Play = Callable[[Path], None]
 
-PLAYS: tuple[Play, ...] = (readings_are_not_read, trainings_are_not_read, a_log_is_not_read)
+PLAYS: tuple[Play, ...] = (leave_readings_unread, leave_trainings_unread, leave_log_unread)
 
 
 @pytest.fixture(scope="module")
@@ -152,5 +152,7 @@ def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Play, Futur
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
-def test_who_never_reads_is_dropped_in_time_and_takes_no_memory(plays: dict[Play, Future[None]], play: Play) -> None:
+def test_subscribers_that_never_read_are_disconnected_in_time_and_use_no_memory(
+    plays: dict[Play, Future[None]], play: Play
+) -> None:
     plays[play].result()

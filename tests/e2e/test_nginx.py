@@ -1,4 +1,4 @@
-"""Two servers behind a real nginx: any of them answers any request, and nothing that streams is held up."""
+"""Two servers behind a real nginx: either answers any request, and streams are not delayed."""
 
 import http.server
 import signal
@@ -28,11 +28,11 @@ from tests.redis_servers import OwnRedis
 EVENTS = f"{BASE}/events/stream"
 MEGABYTE = 2**20
 
-#: A leader that has died is followed within this time, in seconds.
+#: Seconds within which a dead leader is replaced.
 TAKEOVER_SECONDS = 15.0
 
 
-#: What the servers share; tests of what they tell each other run with both.
+#: What the servers share; tests of messages between them run with both.
 SHARED = ("sqlite", "postgresql with redis")
 on_both = pytest.mark.parametrize("behind", SHARED, indirect=True)
 
@@ -50,11 +50,11 @@ def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(autouse=True)
-def all_is_free(request: pytest.FixtureRequest) -> Iterator[None]:
+def idle_servers(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "behind" in request.fixturenames:
         behind: Site = request.getfixturevalue("behind")
-        behind.start_both_anew()
+        behind.restart_both()
         if behind.servers[0].has_tasks():
             behind.servers[0].make_idle()
 
@@ -70,9 +70,9 @@ def task_stream(task_id: str, what: str = "") -> str:
 
 
 @on_both
-def test_requests_are_shared_and_any_server_knows_the_answer(behind: Site) -> None:
+def test_requests_are_distributed_and_either_server_has_the_answer(behind: Site) -> None:
     task_id = start(behind, toy(20))
-    assert all(behind.is_asked(server) for server in behind.servers)
+    assert all(behind.receives_requests(server) for server in behind.servers)
     for server in behind.servers:
         assert server.await_status(task_id, "completed")["attempt_count"] == 1
     body = {"gpu_ids": [5], "task_type": "training", "task_id": "held-elsewhere"}
@@ -82,7 +82,7 @@ def test_requests_are_shared_and_any_server_knows_the_answer(behind: Site) -> No
 
 
 @on_both
-def test_a_retry_that_another_server_gets_starts_nothing_twice(behind: Site) -> None:
+def test_retry_on_another_server_starts_nothing_twice(behind: Site) -> None:
     asked = [server.start_task(toy(5), key="one-training") for server in behind.servers]
     assert asked[0] == asked[1]
 
@@ -106,27 +106,27 @@ def _has_streams(server: TrainingServer) -> bool:
     return server.metrics()["diffusion_pipe_stream_subscribers"] > 1
 
 
-def test_a_stream_is_not_held_up_by_nginx(behind: Site) -> None:
+def test_nginx_does_not_delay_a_stream(behind: Site) -> None:
     with SecureListener(behind.nginx, f"{BASE}/gpu/stream") as readings, SecureListener(behind.nginx, EVENTS) as events:
         until(lambda: readings.messages and events.messages, 5, "the first messages")
         seen = len(readings.messages)
         until(lambda: len(readings.messages) >= seen + 4, 6, "a message with each sweep")
         task_id = start(behind, toy(3))
-        # Two seconds, where a server without Redis looks into the database for what the other one did.
+        # Two seconds, because a server without Redis polls the database for the changes of the other one.
         until(lambda: any(m["data"].get("task_id") == task_id for m in events.of("status")), 6, "the new task")
 
 
-def test_a_stream_comes_by_http_2_as_it_happens(behind: Site) -> None:
+def test_stream_arrives_over_http_2_as_it_happens(behind: Site) -> None:
     command = ["curl", "--silent", "--no-buffer", "--http2", "--cacert", str(behind.nginx.authority), "--max-time", "3"]
     address = f"{behind.nginx.url}{BASE}/gpu/stream"
     done = subprocess.run(
         [*command, "--write-out", "%{stderr}%{http_version}", address], capture_output=True, check=False, timeout=30
     )
-    assert (done.returncode, done.stderr) == (28, b"2"), "28: it was curl who ended it"
+    assert (done.returncode, done.stderr) == (28, b"2"), "28: curl ended the connection"
     assert done.stdout.count(b"\ndata: ") >= 3
 
 
-def test_a_web_socket_passes(behind: Site) -> None:
+def test_web_socket_passes_through_nginx(behind: Site) -> None:
     task_id = start(behind, toy(10))
     address = f"wss://{NAME}:{behind.nginx.port}{BASE}/ws/training/{task_id}?types=status,log"
     with connect(address, ssl=behind.nginx.trust, origin=behind.nginx.url, max_size=None) as web:
@@ -134,7 +134,7 @@ def test_a_web_socket_passes(behind: Site) -> None:
     assert (messages[-1]["type"], messages[-1]["data"]["status"], web.close_code) == ("end", "completed", 1000)
 
 
-def test_a_foreign_page_is_refused_and_the_own_one_is_not(behind: Site) -> None:
+def test_foreign_origin_is_refused_and_the_own_one_is_not(behind: Site) -> None:
     for origin, status in ((behind.nginx.url, 200), (f"https://{NAME}", 403), ("https://evil.example", 403)):
         answer = behind.client.get(f"{BASE}/gpu/status", headers={"Origin": origin})
         assert answer.status_code == status, origin
@@ -147,7 +147,7 @@ def test_a_foreign_page_is_refused_and_the_own_one_is_not(behind: Site) -> None:
     assert refused.value.response.status_code == 403
 
 
-def test_a_body_that_is_too_large_is_refused_by_the_service_before_it_was_sent(behind: Site) -> None:
+def test_service_refuses_a_too_large_body_before_it_is_sent(behind: Site) -> None:
     head = f"POST {BASE}/training/start HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\n"
     with (
         socket.create_connection(("127.0.0.1", behind.nginx.port), timeout=10) as plain,
@@ -161,7 +161,7 @@ def test_a_body_that_is_too_large_is_refused_by_the_service_before_it_was_sent(b
     assert fits.status_code == 200
 
 
-def test_a_long_log_is_downloaded_whole_and_in_parts_without_nginx_keeping_it(behind: Site) -> None:
+def test_long_log_is_downloaded_completely_and_in_parts_without_buffering_by_nginx(behind: Site) -> None:
     task_id = start(behind, toy(10, knobs={"log_lines_per_step": 40_000}))
     first, second = behind.servers
     first.await_status(task_id, "completed")
@@ -179,7 +179,7 @@ def test_a_long_log_is_downloaded_whole_and_in_parts_without_nginx_keeping_it(be
     assert lines[-1]["message"].strip() in content[-1000:].decode()
 
 
-def test_an_artifact_is_downloaded_in_parts(behind: Site) -> None:
+def test_artifact_is_downloaded_in_parts(behind: Site) -> None:
     task_id = start(behind, toy(5))
     behind.servers[0].await_status(task_id, "completed")
     artifacts = behind.client.get(f"{BASE}/training/{task_id}/artifacts").json()["data"]["artifacts"]
@@ -192,7 +192,7 @@ def test_an_artifact_is_downloaded_in_parts(behind: Site) -> None:
 
 
 @on_both
-def test_a_dead_leader_is_followed_and_nobody_notices(behind: Site) -> None:
+def test_dead_leader_is_replaced_without_a_visible_failure(behind: Site) -> None:
     leader, other = behind.leader_first()
     led = behind.count_leads(other)
     task_id = start(behind, toy(100_000, step_seconds=0.1))
@@ -209,7 +209,7 @@ def test_a_dead_leader_is_followed_and_nobody_notices(behind: Site) -> None:
 
 
 @on_both
-def test_who_follows_misses_nothing_while_the_servers_are_killed_in_turn(behind: Site) -> None:
+def test_follower_misses_nothing_while_the_servers_are_killed_in_turn(behind: Site) -> None:
     task_id = start(behind, toy(120, every=5, step_seconds=0.1))
     listener = SecureListener(behind.nginx, task_stream(task_id, "?offset=0"))
     listener.open()
@@ -221,22 +221,22 @@ def test_who_follows_misses_nothing_while_the_servers_are_killed_in_turn(behind:
             listener.cut()
             listener.open()
         victim.start(victim.port)
-    until(lambda: _come_back(listener), LONG, "the end of the stream")
+    until(lambda: _stream_has_ended(listener), LONG, "the end of the stream")
     listener.cut()
     known = [event["id"] for event in behind.servers[0].task_events(task_id)]
     expect_none_missing(listener, known)
     assert logged(listener) == list(range(1, len(logged(listener)) + 1))
 
 
-def _come_back(listener: SecureListener) -> bool:
-    """Whether the stream told the end; one that was cut before is opened again."""
+def _stream_has_ended(listener: SecureListener) -> bool:
+    """Return whether the stream reported the end; reopen one that was interrupted before."""
     if "end" not in listener.names and listener.is_over:
         listener.cut()
         listener.open()
     return "end" in listener.names
 
 
-def test_a_frozen_leader_is_followed_and_its_clients_are_served_by_the_other(behind: Site) -> None:
+def test_frozen_leader_is_replaced_and_the_other_server_serves_its_clients(behind: Site) -> None:
     leader, other = behind.leader_first()
     led = behind.count_leads(other)
     leader.send_signal(signal.SIGSTOP)
@@ -248,7 +248,7 @@ def test_a_frozen_leader_is_followed_and_its_clients_are_served_by_the_other(beh
         leader.send_signal(signal.SIGCONT)
 
 
-def test_without_a_server_nginx_says_so_in_the_envelope(behind: Site) -> None:
+def test_without_a_server_nginx_answers_in_the_envelope(behind: Site) -> None:
     for server in behind.servers:
         server.kill()
     for answer in (behind.client.get("/health"), behind.client.post(f"{BASE}/training/start", json=toy(5))):
@@ -259,14 +259,14 @@ def test_without_a_server_nginx_says_so_in_the_envelope(behind: Site) -> None:
         assert abs(body["timestamp"] - time.time()) < 60
 
 
-def test_plain_http_is_sent_to_tls_and_old_tls_is_refused(behind: Site) -> None:
+def test_plain_http_redirects_to_tls_and_old_tls_is_refused(behind: Site) -> None:
     answer = httpx.get(f"http://{NAME}:{behind.nginx.plain_port}/health?a=b", trust_env=False)
     assert (answer.status_code, answer.headers["location"]) == (308, f"{behind.nginx.url}/health?a=b")
     command = ["curl", "--silent", "--cacert", str(behind.nginx.authority), "--tls-max", "1.1", behind.nginx.url]
     assert subprocess.run(command, check=False, timeout=30).returncode == 35
 
 
-def test_the_service_knows_the_address_of_the_client_and_believes_no_other(behind: Site) -> None:
+def test_service_knows_the_client_address_and_trusts_no_other(behind: Site) -> None:
     transport = httpx.HTTPTransport(local_address="127.0.0.2", verify=behind.nginx.trust)
     with httpx.Client(transport=transport, base_url=behind.nginx.url) as client:
         headers = {"X-Request-ID": "from-where", "X-Forwarded-For": "203.0.113.9, 203.0.113.10"}
@@ -279,7 +279,7 @@ def test_the_service_knows_the_address_of_the_client_and_believes_no_other(behin
     assert [line["client"] for line in until(lines)] == ["127.0.0.2"]
 
 
-# -- what nginx tells the service ------------------------------------------------------------------------------------
+# -- headers from nginx to the service ---------------------------------------------------------------------------------
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -309,7 +309,7 @@ def echo() -> Iterator[OwnNginx]:
             thread.join(10)
 
 
-def test_what_a_client_says_about_its_address_goes_no_further(echo: OwnNginx) -> None:
+def test_address_headers_of_a_client_are_not_forwarded(echo: OwnNginx) -> None:
     claimed = {
         "X-Forwarded-For": "203.0.113.9",
         "X-Forwarded-Proto": "http",
@@ -318,8 +318,8 @@ def test_what_a_client_says_about_its_address_goes_no_further(echo: OwnNginx) ->
         "Forwarded": "for=203.0.113.9",
     }
     answer = httpx.get(f"{echo.url}/health", headers=claimed, verify=echo.trust, trust_env=False)
-    told = [(name, value) for name, value in answer.json() if "forward" in name or name in ("x-real-ip", "host")]
-    assert sorted(told) == [
+    headers = [(name, value) for name, value in answer.json() if "forward" in name or name in ("x-real-ip", "host")]
+    assert sorted(headers) == [
         ("host", f"{NAME}:{echo.port}"),
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "https"),

@@ -1,4 +1,4 @@
-"""Keys behind nginx: what one of two servers is told holds for both, and nobody claims an address."""
+"""Keys behind nginx: a change on one of two servers holds for both, and no client can forge its address."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,10 +15,10 @@ from tests.redis_servers import OwnRedis
 ADMIN = f"dp_{'a' * 12}_{'A' * 43}"
 WRONG = f"dp_{'b' * 12}_{{:0>43}}"
 
-#: A revocation holds within a second; other work may share the cores.
+#: A revocation holds within a second; the rest allows for other work on the cores.
 REVOKED_SECONDS = 2.5
 
-#: Wrong keys that an address may show in a minute.
+#: Invalid keys that an address may send in a minute.
 WRONG_KEYS = 20
 
 
@@ -45,17 +45,17 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def codes_of(behind: Site, key: str) -> list[str | None]:
-    """What each of the servers says to a key: the code of its refusal, or None."""
+    """Return the error code of each server for a key, or None if it is valid."""
     asked = [server.client.get(f"{BASE}/gpu/status", headers=bearer(key)) for server in behind.servers]
     return [None if answer.is_success else answer.json()["error"]["code"] for answer in asked]
 
 
-def test_a_key_holds_on_all_servers_and_once_revoked_on_none(behind: Site) -> None:
+def test_key_is_valid_on_all_servers_and_after_revocation_on_none(behind: Site) -> None:
     body = {"user_id": "anna", "name": "laptop", "role": "viewer"}
     made = behind.client.post(f"{BASE}/auth/generate-key", json=body, headers=bearer(ADMIN))
     assert made.status_code == 201, made.text
     key, key_id = made.json()["data"]["api_key"], made.json()["data"]["key_id"]
-    # A server that has just looked for keys takes a moment to look again.
+    # A server that has just read the keys takes a moment before it reads them again.
     until(lambda: codes_of(behind, key) == [None, None], REVOKED_SECONDS, "the new key to hold")
     with SecureListener(behind.nginx, f"{BASE}/gpu/stream", key) as stream:
         until(lambda: stream.messages, 10, "the first message")
@@ -63,7 +63,7 @@ def test_a_key_holds_on_all_servers_and_once_revoked_on_none(behind: Site) -> No
     until(lambda: codes_of(behind, key) == ["key_revoked"] * 2, REVOKED_SECONDS, "the key to hold no more")
 
 
-def test_an_address_that_tries_keys_is_throttled_by_all_servers_whatever_it_claims(behind: Site) -> None:
+def test_address_that_guesses_keys_is_throttled_by_all_servers_whatever_it_claims(behind: Site) -> None:
     codes = []
     with client_at(behind, "127.0.0.3") as client:
         for number in range(WRONG_KEYS + 5):
@@ -76,7 +76,7 @@ def test_an_address_that_tries_keys_is_throttled_by_all_servers_whatever_it_clai
 
 
 def client_at(behind: Site, address: str) -> httpx.Client:
-    """A client at an address of its own."""
+    """Return a client with this address."""
     transport = httpx.HTTPTransport(local_address=address, verify=behind.nginx.trust)
     return httpx.Client(transport=transport, base_url=behind.nginx.url, timeout=30)
 

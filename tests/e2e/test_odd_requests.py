@@ -1,14 +1,14 @@
-"""Requests that are HTTP and yet odd: paths, queries, methods, bodies."""
+"""Unusual but valid HTTP requests: paths, queries, methods, bodies."""
 
 import pytest
 
-from tests.e2e.raw_http import ask, dial, envelope_of, parse, read_all
+from tests.e2e.raw_http import assert_envelope, dial, exchange, parse, read_all
 from tests.e2e.server import ServerProcess
 
 pytestmark = pytest.mark.quick
 
 
-def test_requests_sent_at_once_are_answered_in_order(server: ServerProcess) -> None:
+def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
     paths = ["/health", "/api/v1/gpu/0", "/api/v1/gpu/available", "/nothing", "/api/v1/gpu/status"] * 4
     requests = [f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: n-{i}\r\n" for i, path in enumerate(paths)]
     sent = "\r\n".join(requests) + "Connection: close\r\n\r\n"
@@ -24,7 +24,7 @@ def test_http_1_0_is_answered_and_closed(server: ServerProcess) -> None:
     assert (status, body["code"]) == (200, 200)
 
 
-def test_a_get_with_a_body_is_answered_and_the_connection_goes_on(server: ServerProcess) -> None:
+def test_get_with_a_body_is_answered_and_the_connection_stays_open(server: ServerProcess) -> None:
     body = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n"
     one = b"GET /api/v1/gpu/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     two = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -59,8 +59,8 @@ def test_a_get_with_a_body_is_answered_and_the_connection_goes_on(server: Server
         "/;",
     ],
 )
-def test_an_odd_path_is_404_in_the_envelope(server: ServerProcess, path: str) -> None:
-    answer = ask(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
+def test_odd_path_is_404_in_the_envelope(server: ServerProcess, path: str) -> None:
+    answer = exchange(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
     assert (answer[0], answer[1]["code"]) == (404, 404)
     assert answer[1]["error"]["code"].endswith("not_found")
 
@@ -82,9 +82,9 @@ def test_an_odd_path_is_404_in_the_envelope(server: ServerProcess, path: str) ->
         (b"=&&=", {200, 422}),
     ],
 )
-def test_an_odd_query_is_no_server_error(server: ServerProcess, query: bytes, statuses: set[int]) -> None:
+def test_odd_query_is_no_server_error(server: ServerProcess, query: bytes, statuses: set[int]) -> None:
     sent = b"GET /api/v1/gpu/available?" + query + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert ask(server, sent)[0] in statuses
+    assert exchange(server, sent)[0] in statuses
 
 
 ROUTES = [
@@ -109,14 +109,14 @@ ROUTES = [
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_head_answers_as_get_without_the_body(server: ServerProcess, path: str) -> None:
+def test_head_answers_like_get_without_the_body(server: ServerProcess, path: str) -> None:
     with dial(server, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()) as sock:
         head, _, body = read_all(sock).partition(b"\r\n\r\n")
     assert (head[:12], body) == (b"HTTP/1.1 200", b"")
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_options_says_what_is_allowed(server: ServerProcess, path: str) -> None:
+def test_options_lists_the_allowed_methods(server: ServerProcess, path: str) -> None:
     answer = server.client.request("OPTIONS", path)
     assert answer.status_code in (200, 204)
     assert "GET" in answer.headers["allow"]
@@ -124,13 +124,13 @@ def test_options_says_what_is_allowed(server: ServerProcess, path: str) -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["PUT", "PROPFIND", "TRACE", "CONNECT"])
-def test_a_method_that_is_not_taken_is_405_in_the_envelope(server: ServerProcess, method: str, path: str) -> None:
-    answer = ask(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    envelope_of(answer, 405, "method_not_allowed")
+def test_unsupported_method_is_405_in_the_envelope(server: ServerProcess, method: str, path: str) -> None:
+    answer = exchange(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert_envelope(answer, 405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
-def test_405_says_what_is_allowed(server: ServerProcess, method: str) -> None:
+def test_405_lists_the_allowed_methods(server: ServerProcess, method: str) -> None:
     answer = server.client.request(method, "/api/v1/gpu/status")
     assert "GET" in answer.headers["allow"]
 
@@ -158,7 +158,7 @@ def test_405_says_what_is_allowed(server: ServerProcess, method: str) -> None:
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_an_odd_body_is_400_or_422_and_registers_nothing(server: ServerProcess, body: bytes) -> None:
+def test_odd_body_is_400_or_422_and_registers_nothing(server: ServerProcess, body: bytes) -> None:
     answer = server.client.post("/api/v1/gpu/tasks", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert server.get("/gpu/tasks")["tasks"] == []

@@ -1,4 +1,4 @@
-"""Signing in at a real provider of OpenID Connect, as a browser does."""
+"""Sign-in at a real OpenID Connect provider, as a browser does it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.e2e.server import ServerProcess, until
 
 try:
     from oidc_provider_mock import User, run_server_in_thread
-except SyntaxError:  # it is written for Python 3.12
+except SyntaxError:  # it requires Python 3.12
     pytest.skip("the provider of the tests needs Python 3.12", allow_module_level=True)
 
 ADMIN_KEY = f"dp_{'a' * 12}_{'A' * 43}"
@@ -19,7 +19,7 @@ ADMIN_KEY = f"dp_{'a' * 12}_{'A' * 43}"
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    """The address of a provider that knows three people."""
+    """Run a provider with three users, and return its address."""
     people = (
         User(
             sub="ann", claims={"email": "ann@example.org", "email_verified": True, "name": "Ann", "groups": ["ml-team"]}
@@ -53,7 +53,7 @@ def server(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 class Browser:
-    """A client with cookies, which goes where it is sent only when a test says so."""
+    """A client with cookies, which follows a redirect only when a test does so."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=20)
@@ -62,7 +62,7 @@ class Browser:
         return self.http.get("/api/v1/auth/oidc/login", params={"next": next_})
 
     def sign_in(self, who: str, next_: str = "/", action: str = "") -> httpx.Response:
-        """The answer to the browser when the provider has sent it back."""
+        """Return the response to the browser when the provider has sent it back."""
         form = self.begin(next_)
         assert form.status_code == 303, form.text
         back = httpx.post(form.headers["location"], data={"sub": who, "action": action}, trust_env=False, timeout=20)
@@ -85,25 +85,25 @@ def browser(server: ServerProcess) -> Iterator[Browser]:
 @pytest.mark.parametrize(
     ("who", "user", "role"), [("ann", "ann@example.org", "trainer"), ("bob", "bob@example.org", "admin")]
 )
-def test_groups_at_the_provider_give_the_role(browser: Browser, who: str, user: str, role: str):
+def test_groups_at_the_provider_determine_the_role(browser: Browser, who: str, user: str, role: str):
     back = browser.sign_in(who, "/#/tasks")
     assert (back.status_code, back.headers["location"]) == (303, "/#/tasks")
     found = browser.who()
     assert (found["user_id"], found["role"], found["key_id"]) == (user, role, None)
 
 
-def test_who_has_no_group_of_ours_comes_back_without_a_session(browser: Browser):
+def test_user_without_a_mapped_group_returns_without_a_session(browser: Browser):
     back = browser.sign_in("eve")
     assert back.headers["location"].startswith("/#/sign-in?problem=None+of+your+groups")
     assert browser.who() == {"status": 401}
 
 
-def test_who_refuses_at_the_provider_comes_back_without_a_session(browser: Browser):
+def test_user_who_refuses_at_the_provider_returns_without_a_session(browser: Browser):
     assert browser.sign_in("ann", action="deny").headers["location"].startswith("/#/sign-in?problem=")
     assert browser.who() == {"status": 401}
 
 
-def test_answer_of_the_provider_counts_once_and_in_its_own_browser_only(browser: Browser, server: ServerProcess):
+def test_answer_of_the_provider_is_valid_once_and_only_in_its_browser(browser: Browser, server: ServerProcess):
     form = browser.begin()
     back = httpx.post(form.headers["location"], data={"sub": "ann"}, trust_env=False).headers["location"]
     stranger = Browser(server)
@@ -116,23 +116,23 @@ def test_answer_of_the_provider_counts_once_and_in_its_own_browser_only(browser:
 @pytest.mark.parametrize(
     "next_", ["https://evil.example.org/", "//evil.example.org", "/\\evil.example.org", "javascript:x"]
 )
-def test_nobody_is_sent_on_to_another_site(browser: Browser, next_: str):
+def test_sign_in_does_not_redirect_to_another_site(browser: Browser, next_: str):
     assert browser.sign_in("ann", next_).headers["location"] == "/"
 
 
-def test_session_cookie_is_out_of_reach_of_scripts_and_other_sites(browser: Browser):
+def test_session_cookie_is_inaccessible_to_scripts_and_other_sites(browser: Browser):
     cookie = browser.sign_in("ann").headers.get_list("set-cookie")[0]
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
 
 
-def test_signing_out_ends_the_session(browser: Browser):
+def test_sign_out_ends_the_session(browser: Browser):
     browser.sign_in("ann")
     origin = {"Origin": str(browser.http.base_url)}
     assert browser.http.post("/api/v1/auth/logout", headers=origin).status_code == 200
     assert browser.who() == {"status": 401}
 
 
-def test_who_signs_in_and_who_may_not_is_in_the_audit(browser: Browser):
+def test_successful_and_refused_sign_ins_are_in_the_audit(browser: Browser):
     browser.sign_in("eve")
     browser.sign_in("bob")
 
@@ -145,14 +145,14 @@ def test_who_signs_in_and_who_may_not_is_in_the_audit(browser: Browser):
     assert until(refused)[0]["code"] == "sign_in_failed"
 
 
-def test_page_is_told_where_to_sign_in(browser: Browser):
+def test_page_receives_the_sign_in_address(browser: Browser):
     assert browser.http.get("/api/v1/auth/ways").json()["data"] == {
         "auth": "required",
         "oidc": "/api/v1/auth/oidc/login",
     }
 
 
-def test_provider_that_is_away_is_told_of(tmp_path: Path):
+def test_unreachable_provider_is_reported(tmp_path: Path):
     settings = {
         "AUTH": "required",
         "OIDC_ISSUER": "http://127.0.0.1:9",

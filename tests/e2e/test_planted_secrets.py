@@ -1,4 +1,4 @@
-"""Secrets are planted wherever one can be given; then all that the service has left or said is searched for them."""
+"""Secrets are planted in every possible input; then all files, answers and logs of the service are searched."""
 
 import base64
 import gzip
@@ -29,7 +29,7 @@ from tests.e2e.training_server import TrainingServer
 
 LOGIN, TICKET, KEYS = f"{BASE}/auth/login", f"{BASE}/auth/ticket", f"{BASE}/auth/generate-key"
 
-#: Answers that are there to hand a secret over, once.
+#: Routes whose answers return a secret once, by design.
 HANDED_OVER = {LOGIN, TICKET, KEYS}
 
 
@@ -40,13 +40,13 @@ PICTURE = base64.b64decode(
 
 
 class Planted:
-    """The secrets by the place where they are planted, and all that was heard."""
+    """The secrets by the input where they are planted, and all received answers."""
 
     def __init__(self) -> None:
         self.admin_id, self.admin = new_key()
         self.by_place = {
             "the administrator's key": self.admin,
-            "a key that nobody knows": new_key()[1],
+            "an unknown key": new_key()[1],
             "HF_TOKEN": f"hf_{secrets.token_hex(17)}",
             "WANDB_API_KEY": secrets.token_hex(20),
             "a note in TOML": secrets.token_hex(14),
@@ -54,23 +54,23 @@ class Planted:
             "an Idempotency-Key": secrets.token_hex(16),
             "the database's password": secrets.token_hex(18),
         }
-        self.heard = b""
+        self.received = b""
 
     def __getitem__(self, place: str) -> str:
         return self.by_place[place]
 
-    def hear(self, response: httpx.Response) -> None:
+    def record(self, response: httpx.Response) -> None:
         response.read()
         if response.request.url.path not in HANDED_OVER or response.status_code >= 400:
-            self.heard += response.content + str(response.headers).encode()
+            self.received += response.content + str(response.headers).encode()
 
     def found_in(self, content: bytes) -> list[str]:
-        """The places whose secrets can be read there."""
+        """Return the inputs whose secrets occur in this content."""
         return [place for place, secret in self.by_place.items() if _part(secret) in content]
 
 
 def _part(secret: str) -> bytes:
-    """What gives a secret away: of a key all but its id."""
+    """Return the part that reveals a secret: of a key, all but its id."""
     return (secret.split("_", 2)[2] if secret.startswith("dp_") else secret).encode()
 
 
@@ -104,7 +104,7 @@ def server(database_url: str, planted: Planted, tmp_path: Path) -> Iterator[Trai
     }
     started = TrainingServer(tmp_path / "server", **settings)
     started.client.headers["Authorization"] = f"Bearer {planted.admin}"
-    started.client.event_hooks["response"] = [planted.hear]
+    started.client.event_hooks["response"] = [planted.record]
     with started:
         yield started
 
@@ -129,7 +129,7 @@ def test_planted_secrets_are_found_nowhere(server: TrainingServer, planted: Plan
         assert planted.found_in(_backup_of(server, database_url)) == []
     _crash(server)
 
-    assert planted.found_in(planted.heard) == []
+    assert planted.found_in(planted.received) == []
     assert planted.found_in(server.log_path.read_bytes()) == []
     assert planted.found_in(_content_of(database_url, tmp_path)) == []
     kept = {path: planted.found_in(path.read_bytes()) for path in server.directory.rglob("*") if path.is_file()}
@@ -139,7 +139,7 @@ def test_planted_secrets_are_found_nowhere(server: TrainingServer, planted: Plan
 
 
 def _use_credentials(server: TrainingServer, planted: Planted) -> None:
-    """A colleague's key, its rotation, a sign-in, and a ticket, which are secrets as well."""
+    """Use a colleague's key, its rotation, a sign-in, and a ticket, which are secrets as well."""
     wanted = {"user_id": "ann", "role": "trainer"}
     once = {"Idempotency-Key": planted["an Idempotency-Key"]}
     made = server.client.post(KEYS, json=wanted, headers=once).json()["data"]
@@ -155,7 +155,7 @@ def _use_credentials(server: TrainingServer, planted: Planted) -> None:
 
 
 def _train(server: TrainingServer, planted: Planted) -> str:
-    """A training with secrets in its environment and its texts, until it trains."""
+    """Start a training with secrets in its environment and its texts, and wait until it trains."""
     env = {"HF_TOKEN": planted["HF_TOKEN"], "WANDB_API_KEY": planted["WANDB_API_KEY"]}
     note = planted["a note in TOML"]
     data = server.directory / "images"
@@ -173,8 +173,8 @@ def _train(server: TrainingServer, planted: Planted) -> str:
 
 
 def _provoke_errors(server: TrainingServer, planted: Planted) -> None:
-    """Errors of every kind, each with something secret in what was sent."""
-    ask, admin, wrong = server.client.request, planted.admin, planted["a key that nobody knows"]
+    """Cause errors of every kind, each with a secret in the request."""
+    send, admin, wrong = server.client.request, planted.admin, planted["an unknown key"]
     user = planted["the user of an address"]
     start = f"{BASE}/training/start"
     tries: list[tuple[str, str, dict[str, Any]]] = [
@@ -199,13 +199,13 @@ def _provoke_errors(server: TrainingServer, planted: Planted) -> None:
         ("POST", start, {"json": toy(3), "headers": {"Idempotency-Key": f"{admin} with a blank"}}),
     ]
     for method, path, more in tries:
-        answer = ask(method, path, **more)
+        answer = send(method, path, **more)
         assert 400 <= answer.status_code < 500, (method, path, answer.status_code)
-    _say_nonsense(server, planted)
+    _send_malformed_requests(server, planted)
 
 
-def _say_nonsense(server: TrainingServer, planted: Planted) -> None:
-    """What the protocol itself refuses."""
+def _send_malformed_requests(server: TrainingServer, planted: Planted) -> None:
+    """Send requests that the HTTP parser refuses."""
     admin = planted.admin
     for text in (
         f"GET /?api_key={admin} HTTP/9.9\r\n\r\n",
@@ -215,11 +215,11 @@ def _say_nonsense(server: TrainingServer, planted: Planted) -> None:
     ):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw, suppress(OSError):
             raw.sendall(text.encode())
-            planted.heard += raw.recv(65_536)
+            planted.received += raw.recv(65_536)
 
 
 def _read_everything(server: TrainingServer, planted: Planted, task_id: str) -> None:
-    """Every answer and stream in which something could come back."""
+    """Read every answer and stream that could contain a secret."""
     for path in (
         *(f"/training/{task_id}{part}" for part in ("", "/events", "/artifacts", "/logs", "/logs/download")),
         *("/training/list", "/system/logs?tail=5000", "/system/logs/search?keyword=e&limit=1000"),
@@ -230,27 +230,27 @@ def _read_everything(server: TrainingServer, planted: Planted, task_id: str) -> 
     _listen(server, f"{BASE}/training/{task_id}/logs/stream?offset=0", planted)
     _listen(server, f"{BASE}/training/{task_id}/events/stream", planted)
     wanted = {"wrong_key", "host_not_allowed", "origin_not_allowed", "key_in_address"}
-    # Refusals are written together, a second later.
+    # Refusals are written in batches, a second later.
     until(lambda: _refusals(server) >= wanted, what="the refusals in the audit")
     assert server.get("/auth/audit/verify")["ok"] is True
 
 
 def _refusals(server: TrainingServer) -> set[str]:
-    """The codes of what was refused, by the audit."""
+    """Return the error codes of the refusals in the audit."""
     audit = server.get("/auth/audit", params={"outcome": "refused", "limit": "500"})
     return {entry["code"] for entry in audit["entries"]}
 
 
 def _listen(server: TrainingServer, path: str, planted: Planted, key: str | None = "") -> None:
-    """What a stream says first."""
+    """Read the beginning of a stream."""
     headers = {"Authorization": server.client.headers["Authorization"]} if key is not None else {}
     client = httpx.Client(base_url=server.client.base_url, timeout=5, trust_env=False)
     with client, suppress(httpx.TimeoutException), client.stream("GET", path, headers=headers) as stream:
-        planted.heard += next(stream.iter_bytes(), b"")
+        planted.received += next(stream.iter_bytes(), b"")
 
 
 def _command_lines() -> bytes:
-    """Of every process of this machine."""
+    """Return the command lines of every process of this machine."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -259,7 +259,7 @@ def _command_lines() -> bytes:
 
 
 def _backup_of(server: TrainingServer, database_url: str) -> bytes:
-    """What a backup holds. Of PostgreSQL it holds the rows, which are searched themselves."""
+    """Return the contents of a backup. For PostgreSQL that is the rows, which are searched separately."""
     file = server.directory.parent / "backup"
     done = subprocess.run(
         command("backup", str(file), "--storage-root", str(server.root)),
@@ -274,7 +274,7 @@ def _backup_of(server: TrainingServer, database_url: str) -> bytes:
 
 
 def _crash(server: TrainingServer) -> None:
-    """As an extension that aborts would: each thread's stack goes to standard error, and no core is left."""
+    """Abort as a faulty extension would: each thread's stack goes to standard error, and no core is left."""
     limits = Path(f"/proc/{server.pid}/limits").read_text()
     assert next(line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")) == "0"
     server.send_signal(signal.SIGABRT)
@@ -284,7 +284,7 @@ def _crash(server: TrainingServer) -> None:
 
 
 def _content_of(url: str, tmp_path: Path) -> bytes:
-    """All that the database holds: of SQLite its files with the log, of PostgreSQL each row of each table."""
+    """Return all that the database stores: of SQLite its files with the log, of PostgreSQL each row of each table."""
     if url.startswith("sqlite"):
         files = list(tmp_path.glob("elsewhere.sqlite*"))
         assert any(path.suffix == ".sqlite-wal" for path in files)

@@ -58,12 +58,12 @@ def start(server: TrainingServer, repository: str, **body: Any) -> str:
 
 
 def wait(server: TrainingServer, push_id: str, status: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(f"/models/push/{push_id}")
         assert shown["status"] == status or shown["status"] in ("queued", "pushing"), shown["failure"]
         return shown if shown["status"] == status else None
 
-    found: dict[str, Any] = until(look, LONG, f"{push_id} to be {status}")
+    found: dict[str, Any] = until(poll, LONG, f"{push_id} to be {status}")
     return found
 
 
@@ -79,7 +79,7 @@ def program_of(server: TrainingServer) -> int | None:
     return None
 
 
-def test_push_goes_on_after_its_program_was_killed_and_a_second_one_is_nothing_new(
+def test_push_continues_after_its_program_was_killed_and_a_second_push_changes_nothing(
     server: TrainingServer, hub: LocalHub
 ):
     gate, arrived = threading.Event(), threading.Event()
@@ -102,7 +102,7 @@ def test_push_goes_on_after_its_program_was_killed_and_a_second_one_is_nothing_n
     hub.asked.clear()
     done = wait(server, push, "completed")
     assert hub.files["ann/killed"][NAME] == file_of(server)
-    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/")], "what the hub had was sent again"
+    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/")], "a stored file was sent again"
     assert (done["is_new"], done["commit"], done["url"]) == (
         True, hub.revision_of("ann/killed"), f"{hub.address}/ann/killed",
     )  # fmt: skip
@@ -110,7 +110,7 @@ def test_push_goes_on_after_its_program_was_killed_and_a_second_one_is_nothing_n
     assert (again["is_new"], again["commit"], len(hub.commits)) == (False, done["commit"], 1)
 
 
-def test_refusal_is_told_and_the_push_goes_on_when_it_is_set_right(server: TrainingServer, hub: LocalHub):
+def test_refusal_is_reported_and_the_push_continues_after_the_correction(server: TrainingServer, hub: LocalHub):
     def refuse(handler: Any, what: str) -> bool:
         if what != "create":
             return False
@@ -151,7 +151,7 @@ def test_push_is_paused_in_the_middle_of_a_file(server: TrainingServer, hub: Loc
     assert hub.files["ann/paused"][NAME] == file_of(server)
 
 
-def test_two_pushes_at_once_leave_it_whole(server: TrainingServer, hub: LocalHub):
+def test_two_concurrent_pushes_leave_the_repository_complete(server: TrainingServer, hub: LocalHub):
     both = [start(server, "ann/both"), start(server, "ann/both")]
     for push in both:
         wait(server, push, "completed")
@@ -160,7 +160,7 @@ def test_two_pushes_at_once_leave_it_whole(server: TrainingServer, hub: LocalHub
 
 
 @pytest.mark.quick
-def test_token_and_signed_addresses_are_kept_nowhere(server: TrainingServer, hub: LocalHub):
+def test_token_and_signed_addresses_are_stored_nowhere(server: TrainingServer, hub: LocalHub):
     def refuse(handler: Any, what: str) -> bool:
         if what != "put":
             return False
@@ -175,7 +175,7 @@ def test_token_and_signed_addresses_are_kept_nowhere(server: TrainingServer, hub
     assert [path for path, found in content if b"planted-signature" in found] == []
 
 
-def test_samples_go_along_and_are_shown_by_the_card(server: TrainingServer, hub: LocalHub):
+def test_samples_are_pushed_and_shown_by_the_card(server: TrainingServer, hub: LocalHub):
     place, content = "/models/registry/cats/versions/1/samples", picture(64, 48)
     file = {"file": ("x.png", content, "image/png")}
     made = server.post(place, 201, files=file, data={"prompt": "a cat", "seed": "7"})

@@ -1,4 +1,4 @@
-"""The quickstart's chapter for a network: its own lines, with a PostgreSQL, a Redis and ports of the test's own."""
+"""The quickstart's chapter for a network: its own lines, with the test's own PostgreSQL, Redis and ports."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.nginx_servers import require_nginx
 from tests.postgres_servers import OwnPostgres
 from tests.redis_servers import OwnRedis
 
-#: Before the chapter's lines: what they ask of the database's administrator is done already, and nothing stays behind.
+#: Before the chapter's lines: the database administrator's part is already done, and no process stays behind.
 PRELUDE = """
 set -u
 sudo() { :; }
@@ -43,7 +43,7 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 
 
 def answers(output: str) -> list[Mapping[str, object]]:
-    """The documents that curl printed, one after the other without anything between them."""
+    """Return the documents that curl printed, one after the other without a separator."""
     decoder, found, at = json.JSONDecoder(), [], 0
     while (at := output.find('{"code":', at)) >= 0:
         document, at = decoder.raw_decode(output, at)

@@ -1,4 +1,4 @@
-"""The quickstart's chapter for several machines: its own lines, with two nodes on ports of the test's own."""
+"""The quickstart's chapter for several machines: its own lines, with two nodes on the test's own ports."""
 
 import os
 import subprocess
@@ -41,6 +41,6 @@ def test_every_line_of_the_chapter_for_several_machines_runs(tmp_path: Path) -> 
             check=False,
         )
         assert [answer["code"] for answer in answers(done.stdout)] == [200] * 5, done.stdout + done.stderr
-        told = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith("gpu"))
-        assert told == {"gpu2": "unknown", "gpu3": "down"}
+        statuses = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith("gpu"))
+        assert statuses == {"gpu2": "unknown", "gpu3": "down"}
         assert len(head.get("/nodes")["nodes"]) == 1

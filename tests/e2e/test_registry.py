@@ -1,4 +1,4 @@
-"""Many clients who want the same GPUs."""
+"""Many clients that request the same GPUs."""
 
 import asyncio
 import re
@@ -16,10 +16,10 @@ TASKS = f"{BASE}/gpu/tasks"
 EIGHT = {"SIMULATED_GPUS": "8x NVIDIA L40S"}
 
 
-async def ask_all(
+async def post_all(
     server: ServerProcess, bodies: list[dict[str, Any]], at_once: int = 100, headers: str = ""
 ) -> list[Any]:
-    """Posts every body over so many connections, all busy at once; each answer is (status, body)."""
+    """Post every body over this many busy connections; return (status, body) of each response."""
     waiting = list(reversed(bodies))
     answers = []
 
@@ -45,44 +45,44 @@ def held(server: ServerProcess) -> Counter[int]:
     )
 
 
-def test_two_thousand_claims_give_each_of_eight_gpus_once(start: Start) -> None:
+def test_two_thousand_claims_assign_each_of_eight_gpus_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8], "task_type": "training"} for i in range(2_000)]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     assert Counter(status for status, _ in answers) == {201: 8, 409: 1_992}
     assert held(server) == dict.fromkeys(range(8), 1)
 
 
-def test_claims_of_several_gpus_get_all_of_them_or_none(start: Start) -> None:
+def test_claims_of_several_gpus_get_all_or_none(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8, (i * 3 + 1) % 8, (i * 5 + 2) % 8], "task_type": "training"} for i in range(500)]
     bodies = [body for body in bodies if len(set(body["gpu_ids"])) == 3]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     got = [body["data"]["gpu_ids"] for status, body in answers if status == 201]
     assert {status for status, _ in answers} <= {201, 409}
     assert sorted(held(server).elements()) == sorted(gpu for gpus in got for gpu in gpus)
     assert set(held(server).values()) == {1}
 
 
-def test_one_task_id_is_given_once(start: Start) -> None:
+def test_one_task_id_is_assigned_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [i % 8], "task_type": "training", "task_id": "mine"} for i in range(200)]
-    answers = asyncio.run(ask_all(server, bodies))
+    answers = asyncio.run(post_all(server, bodies))
     assert Counter(status for status, _ in answers)[201] == 1
     assert sum(held(server).values()) == 1
 
 
-def test_one_idempotency_key_at_once_registers_once(start: Start) -> None:
+def test_concurrent_requests_with_one_idempotency_key_register_once(start: Start) -> None:
     server = start(**EIGHT)
     bodies = [{"gpu_ids": [0], "task_type": "training"}] * 64
-    answers = asyncio.run(ask_all(server, bodies, 64, "Idempotency-Key: same\r\n"))
+    answers = asyncio.run(post_all(server, bodies, 64, "Idempotency-Key: same\r\n"))
     ids = {body["data"]["task_id"] for status, body in answers if status == 201}
     assert {status for status, _ in answers} <= {201, 409}
     assert len(ids) == 1
     assert {body["error"]["code"] for status, body in answers if status == 409} <= {"request_in_progress"}
 
 
-def test_claiming_and_releasing_at_once_never_gives_a_gpu_twice(start: Start) -> None:
+def test_concurrent_claims_and_releases_never_assign_a_gpu_twice(start: Start) -> None:
     server = start(SIMULATED_GPUS="2x NVIDIA L40S", GPU_MONITOR_INTERVAL="0.1")
     holders: Counter[int] = Counter()
     twice: list[int] = []
@@ -106,7 +106,7 @@ def test_claiming_and_releasing_at_once_never_gives_a_gpu_twice(start: Start) ->
                         twice.append(gpu)
                     task_id = answer.json()["data"]["task_id"]
                     assert (await client.patch(f"{TASKS}/{task_id}", json={"progress": 50})).status_code == 200
-                    # Given back before it is released: from then on another may have it.
+                    # Recorded before the release, because another client may have it immediately afterwards.
                     holders[gpu] -= 1
                     assert (await client.delete(f"{TASKS}/{task_id}")).status_code == 200
 
@@ -119,7 +119,7 @@ def test_claiming_and_releasing_at_once_never_gives_a_gpu_twice(start: Start) ->
     assert server.tracebacks() == []
 
 
-def test_status_agrees_with_an_answer_that_was_just_given(start: Start) -> None:
+def test_status_agrees_with_the_preceding_answer(start: Start) -> None:
     server = start(**EIGHT)
     for i in range(40):
         task = server.register(gpu_ids=[i % 8]).json()["data"]
@@ -129,7 +129,7 @@ def test_status_agrees_with_an_answer_that_was_just_given(start: Start) -> None:
         assert server.gpu(i % 8)["current_task"] is None
 
 
-def test_a_task_whose_process_dies_is_released_within_three_sweeps(start: Start) -> None:
+def test_task_of_a_dead_process_is_released_within_three_sweeps(start: Start) -> None:
     server = start(**EIGHT)
     child = subprocess.Popen(["sleep", "60"])
     try:
@@ -142,7 +142,7 @@ def test_a_task_whose_process_dies_is_released_within_three_sweeps(start: Start)
     assert any(task["task_id"] in e["message"] and str(child.pid) in e["message"] for e in server.events(type="task"))
 
 
-def test_a_process_that_is_not_there_cannot_hold_a_gpu(start: Start) -> None:
+def test_missing_process_cannot_hold_a_gpu(start: Start) -> None:
     server = start(**EIGHT)
     child = subprocess.Popen(["true"])
     child.wait()

@@ -1,4 +1,4 @@
-"""Clients that ask and do not read, over real sockets: whom they may keep waiting, and what they may hold."""
+"""Clients that send requests and do not read, over real sockets: the limits of what they can block and hold."""
 
 import socket
 import time
@@ -17,8 +17,8 @@ PAGE = "/api/v1/system/logs?tail=2500"
 
 
 @contextmanager
-def deaf(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.socket]:
-    """A client that has asked and never reads."""
+def silent_clients(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.socket]:
+    """Open clients that have sent a request and never read."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.settimeout(10)
@@ -29,7 +29,7 @@ def deaf(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.so
 
 
 def slowest(server: ServerProcess, *paths: str, rounds: int = 5) -> float:
-    """Seconds that the slowest answer took."""
+    """Return the seconds of the slowest response."""
     took = []
     with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=10) as client:
         for path in paths * rounds:
@@ -39,22 +39,22 @@ def slowest(server: ServerProcess, *paths: str, rounds: int = 5) -> float:
     return max(took)
 
 
-def test_forty_who_do_not_read_a_large_file_hold_no_thread(server: ServerProcess) -> None:
+def test_forty_clients_that_do_not_read_a_large_file_hold_no_thread(server: ServerProcess) -> None:
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(deaf(server, BUNDLE))
+            stack.enter_context(silent_clients(server, BUNDLE))
         assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
 
-def test_who_asks_three_at_once_and_leaves_without_reading_leaves_nothing_behind(server: ServerProcess) -> None:
+def test_client_that_leaves_three_requests_unread_leaves_nothing_behind(server: ServerProcess) -> None:
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(deaf(server, BUNDLE, times=3))
+            stack.enter_context(silent_clients(server, BUNDLE, times=3))
         time.sleep(0.5)
     assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
 
-def test_stream_ends_with_its_client_although_another_request_waits_behind_it(server: ServerProcess) -> None:
+def test_stream_ends_with_its_client_although_another_request_is_queued_behind_it(server: ServerProcess) -> None:
     stream, later = "/api/v1/gpu/stream", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         sock.sendall(f"GET {stream} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + later)
@@ -63,7 +63,7 @@ def test_stream_ends_with_its_client_although_another_request_waits_behind_it(se
 
 
 def answer_of(server: ServerProcess, path: str) -> int:
-    """The status; a 503 says when to come again."""
+    """Return the status; a 503 has Retry-After."""
     with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=15) as client:
         answer = client.get(path)
     assert answer.status_code == 200 or int(answer.headers["retry-after"]) > 0
@@ -71,23 +71,23 @@ def answer_of(server: ServerProcess, path: str) -> int:
 
 
 def fill_own_log(server: ServerProcess) -> None:
-    """2 MiB of request lines, each of which holds 500 characters of its path."""
+    """Write 2 MiB of request lines, each with 500 characters of its path."""
     for _ in range(3_000):
         assert server.client.get(f"/{'x' * 500}").status_code == 404
     until(lambda: len(server.client.get(PAGE).content) > 2_000_000)
 
 
-def test_many_who_ask_for_long_pages_and_do_not_read_take_little_memory_and_keep_nobody_waiting(start: Start) -> None:
+def test_many_unread_long_pages_use_little_memory_and_block_no_client(start: Start) -> None:
     server = start()
     fill_own_log(server)
     before = server.memory()
     with ExitStack() as stack:
         for _ in range(150):
-            stack.enter_context(deaf(server, PAGE))
+            stack.enter_context(silent_clients(server, PAGE))
         seconds = slowest(server, "/health", rounds=20)
         time.sleep(1)
         seconds = max(seconds, slowest(server, "/health", rounds=5))
-        # Who does not read makes room for who does.
+        # A client that does not read gives way to one that does.
         assert answer_of(server, "/api/v1/system/overview") in (200, 503)
         until(lambda: answer_of(server, "/api/v1/system/overview") == 200, timeout=40)
         highest = server.memory()

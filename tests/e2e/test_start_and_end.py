@@ -1,4 +1,4 @@
-"""Starting, refusing to start, and ending."""
+"""Start, refused start, and end of a server."""
 
 import signal
 import socket
@@ -31,7 +31,7 @@ def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Complete
 
 
 @pytest.mark.quick
-def test_the_first_line_says_where_it_listens_and_what_it_has(server: ServerProcess) -> None:
+def test_first_line_reports_the_address_and_the_devices(server: ServerProcess) -> None:
     [line] = [line for line in server.log() if line["message"].startswith("listening on")]
     assert line["message"] == f"listening on http://127.0.0.1:{server.port}"
     assert line["docs"] == f"http://127.0.0.1:{server.port}/docs"
@@ -39,9 +39,7 @@ def test_the_first_line_says_where_it_listens_and_what_it_has(server: ServerProc
     assert {"version", "database", "log_level"} <= line.keys()
 
 
-def test_the_first_line_says_when_the_storage_moves_with_the_current_directory(
-    server: ServerProcess, start: Start
-) -> None:
+def test_first_line_warns_if_the_storage_depends_on_the_current_directory(server: ServerProcess, start: Start) -> None:
     [absolute] = [line for line in server.log() if line["message"].startswith("listening on")]
     assert absolute["storage"] == str(server.directory / "data")
     moving = start(STORAGE_ROOT="kept")
@@ -52,7 +50,7 @@ def test_the_first_line_says_when_the_storage_moves_with_the_current_directory(
     )
 
 
-def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+def test_impossible_database_is_reported_in_one_line_with_code_1(tmp_path: Path) -> None:
     ended = run(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/missing/database.sqlite")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert f"create the directory {tmp_path}/missing" in ended.stderr
@@ -60,11 +58,11 @@ def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path
 
 @pytest.mark.parametrize("how", [["run.py"], ["-m", "api"]])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], number: signal.Signals) -> None:
+def test_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], number: signal.Signals) -> None:
     arguments = [sys.executable, *how, "--port", "0", "--storage-root", str(tmp_path)]
     with subprocess.Popen(arguments, cwd=ROOT, env=environment({}), stderr=subprocess.PIPE, text=True) as process:
         try:
-            # One of the first libraries to be loaded, long before the server begins.
+            # One of the first libraries to be loaded, long before the server starts.
             until(lambda: "orjson" in Path(f"/proc/{process.pid}/maps").read_text() or process.poll() is not None)
             process.send_signal(number)
             assert (process.communicate(timeout=20)[1], process.returncode) == ("", 0)
@@ -72,17 +70,17 @@ def test_a_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], 
             process.kill()
 
 
-def test_what_the_first_line_names_answers(server: ServerProcess) -> None:
+def test_addresses_in_the_first_line_answer(server: ServerProcess) -> None:
     [line] = [line for line in server.log() if line["message"].startswith("listening on")]
     assert server.client.get(line["docs"]).status_code == 200
 
 
-def test_gpus_are_there_from_the_first_answer_on(server: ServerProcess) -> None:
+def test_gpus_are_in_the_first_answer(server: ServerProcess) -> None:
     assert len(server.gpus()) == 4
 
 
 @pytest.mark.quick
-def test_a_taken_port_is_said_in_one_line_with_code_1(server: ServerProcess, tmp_path: Path) -> None:
+def test_occupied_port_is_reported_in_one_line_with_code_1(server: ServerProcess, tmp_path: Path) -> None:
     second = run(tmp_path, "--port", str(server.port))
     assert (second.returncode, second.stderr.count("\n")) == (1, 1)
     assert f"127.0.0.1:{server.port}" in second.stderr
@@ -106,7 +104,7 @@ def test_a_taken_port_is_said_in_one_line_with_code_1(server: ServerProcess, tmp
         (["--host", ""], {}, "API_HOST"),
     ],
 )
-def test_a_wrong_setting_is_said_in_one_line_with_code_2(
+def test_invalid_setting_is_reported_in_one_line_with_code_2(
     tmp_path: Path, arguments: list[str], settings: dict[str, str], named: str
 ) -> None:
     ended = run(tmp_path, *arguments, **settings)
@@ -115,30 +113,30 @@ def test_a_wrong_setting_is_said_in_one_line_with_code_2(
 
 
 @pytest.mark.quick
-def test_all_wrong_settings_are_said_at_once(tmp_path: Path) -> None:
+def test_all_invalid_settings_are_reported_together(tmp_path: Path) -> None:
     ended = run(tmp_path, "--port", "x", LOG_LEVEL="LOUD", GPU_SOURCE="amd")
     assert all(name in ended.stderr for name in ("API_PORT", "LOG_LEVEL", "GPU_SOURCE"))
 
 
-def test_an_address_of_another_machine_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+def test_address_of_another_machine_is_reported_in_one_line_with_code_1(tmp_path: Path) -> None:
     ended = run(tmp_path, "--host", "192.0.2.1", "--port", "0", ALLOW_UNAUTHENTICATED="1")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
 
 
-def test_a_name_that_does_not_resolve_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+def test_unresolvable_name_is_reported_in_one_line_with_code_1(tmp_path: Path) -> None:
     ended = run(tmp_path, "--host", "no-such-host.invalid", "--port", "0", ALLOW_UNAUTHENTICATED="1")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
 
 
 @pytest.mark.quick
-def test_help_names_every_setting_with_its_default(tmp_path: Path) -> None:
+def test_help_lists_every_setting_with_its_default(tmp_path: Path) -> None:
     ended = run(tmp_path, "--help")
     assert ended.returncode == 0
     for name in ("API_PORT", "GPU_SOURCE", "GPU_MONITOR_INTERVAL", "MAX_BODY_BYTES", "default: 8080"):
         assert name in ended.stdout
 
 
-def test_a_dotenv_file_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None:
+def test_dotenv_file_is_read_and_an_option_overrides_it(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LOG_LEVEL=LOUD\nGPU_MONITOR_INTERVAL=0\n")
     ended = run(tmp_path, "--log-level", "INFO", "--port", "0")
     assert "GPU_MONITOR_INTERVAL" in ended.stderr
@@ -147,7 +145,7 @@ def test_a_dotenv_file_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None
 
 @contextmanager
 def open_streams(server: ServerProcess) -> Iterator[None]:
-    """Three subscribers of each kind, reading, and one request half sent."""
+    """Open three reading subscribers of each kind, and one half-sent request."""
     address = ("127.0.0.1", server.port)
     with ExitStack() as stack:
         half = stack.enter_context(socket.create_connection(address))
@@ -176,7 +174,7 @@ def drain(sock: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_with_streams_open_it_ends_with_0_in_time(start: Start, number: signal.Signals) -> None:
+def test_signal_with_open_streams_ends_with_0_in_time(start: Start, number: signal.Signals) -> None:
     server = start()
     with open_streams(server):
         server.send_signal(number)
@@ -185,7 +183,7 @@ def test_told_to_end_with_streams_open_it_ends_with_0_in_time(start: Start, numb
     assert server.log()[-1]["message"] == "ended"
 
 
-def test_subscribers_are_told_the_end(start: Start) -> None:
+def test_subscribers_receive_the_end(start: Start) -> None:
     server = start()
     with connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu") as web:
         web.recv(timeout=5)
@@ -196,7 +194,7 @@ def test_subscribers_are_told_the_end(start: Start) -> None:
         assert web.close_code == 1001
 
 
-def test_told_to_end_while_it_starts_it_ends_quietly(start: Start, tmp_path: Path) -> None:
+def test_signal_during_the_start_ends_quietly(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as file:
         child = subprocess.Popen(
@@ -208,15 +206,15 @@ def test_told_to_end_while_it_starts_it_ends_quietly(start: Start, tmp_path: Pat
     assert "Traceback" not in log.read_text()
 
 
-def test_told_to_end_right_after_its_first_line_it_ends_with_0(start: Start) -> None:
-    # Several, as only some meet the moment between the line and the server's own handling of signals.
+def test_signal_right_after_the_first_line_ends_with_0(start: Start) -> None:
+    # Several, as only some hit the moment between the line and the server's own signal handlers.
     for _ in range(3):
         server = start()
         server.send_signal(signal.SIGTERM)
         assert server.wait(ENDS_WITHIN) == 0
 
 
-def test_a_killed_server_starts_again_on_the_same_port_at_once(start: Start) -> None:
+def test_killed_server_restarts_immediately_on_the_same_port(start: Start) -> None:
     server = start()
     port = server.port
     with open_streams(server):
@@ -226,7 +224,7 @@ def test_a_killed_server_starts_again_on_the_same_port_at_once(start: Start) -> 
     assert (server.port, server.client.get("/health").status_code) == (port, 200)
 
 
-def test_an_ended_server_starts_again_on_the_same_port_at_once(start: Start) -> None:
+def test_ended_server_restarts_immediately_on_the_same_port(start: Start) -> None:
     server = start()
     port = server.port
     with open_streams(server):
@@ -236,7 +234,7 @@ def test_an_ended_server_starts_again_on_the_same_port_at_once(start: Start) -> 
     assert server.client.get("/health").status_code == 200
 
 
-def test_what_is_stored_is_its_users_alone(tmp_path: Path) -> None:
+def test_stored_files_are_accessible_only_to_their_user(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
     with ServerProcess(tmp_path) as server:
         server.gpus()

@@ -21,7 +21,7 @@ STREAM = "/api/v1/gpu/stream"
 
 
 def read_events(server: ServerProcess, count: int) -> list[dict[str, Any]]:
-    """The first events of a stream, each with its number and data."""
+    """Return the first events of a stream, each with its number and data."""
     events: list[dict[str, Any]] = []
     with server.client.stream("GET", STREAM) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -47,13 +47,13 @@ def web_socket(server: ServerProcess, **kwargs: Any) -> Iterator[ClientConnectio
 
 
 @pytest.mark.quick
-def test_the_first_event_is_the_present_state(server: ServerProcess) -> None:
+def test_first_event_is_the_present_state(server: ServerProcess) -> None:
     [event] = read_events(server, 1)
     assert event["data"]["type"] == "snapshot"
     assert [g["uuid"] for g in event["data"]["data"]["gpus"]] == [g["uuid"] for g in server.gpus()]
 
 
-def test_numbers_of_events_rise(server: ServerProcess) -> None:
+def test_numbers_of_events_increase(server: ServerProcess) -> None:
     numbers = [event["id"] for event in read_events(server, 6)]
     assert numbers == sorted(set(numbers))
 
@@ -64,7 +64,7 @@ def test_every_sweep_is_an_event(server: ServerProcess) -> None:
 
 
 @pytest.mark.quick
-def test_a_change_of_the_registry_is_an_event_at_once(start: Start) -> None:
+def test_registry_change_is_an_immediate_event(start: Start) -> None:
     server = start(GPU_MONITOR_INTERVAL="60")
     with web_socket(server) as web:
         web.recv(timeout=5)
@@ -73,7 +73,7 @@ def test_a_change_of_the_registry_is_an_event_at_once(start: Start) -> None:
         assert next(task for task in tasks if task)["task_id"] == "seen"
 
 
-def test_a_silent_stream_sends_heartbeats(start: Start) -> None:
+def test_silent_stream_sends_heartbeats(start: Start) -> None:
     server = start(GPU_MONITOR_INTERVAL="3600", GPU_STATUS_CHECK_TIMEOUT="3600")
     with (
         httpx.Client(base_url=server.client.base_url, timeout=20, trust_env=False) as client,
@@ -87,7 +87,7 @@ def test_a_silent_stream_sends_heartbeats(start: Start) -> None:
     assert (comment, message["type"]) == (": heartbeat", "heartbeat")
 
 
-def test_a_web_socket_sends_the_present_state_and_then_each_new_one(server: ServerProcess) -> None:
+def test_web_socket_sends_the_present_state_and_then_each_new_one(server: ServerProcess) -> None:
     with web_socket(server) as web:
         messages = [orjson.loads(web.recv(timeout=5)) for _ in range(3)]
     assert [m["type"] for m in messages] == ["snapshot"] * 3
@@ -95,19 +95,19 @@ def test_a_web_socket_sends_the_present_state_and_then_each_new_one(server: Serv
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
-def test_a_web_socket_of_a_foreign_page_is_refused(server: ServerProcess, origin: str) -> None:
+def test_web_socket_of_a_foreign_page_is_refused(server: ServerProcess, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused, web_socket(server, origin=origin):
         pass
     assert refused.value.response.status_code == 403
     assert orjson.loads(refused.value.response.body)["error"]["code"] == "origin_not_allowed"
 
 
-def test_a_web_socket_of_the_servers_own_page_is_taken(server: ServerProcess) -> None:
+def test_web_socket_of_the_servers_own_page_is_accepted(server: ServerProcess) -> None:
     with web_socket(server, origin=f"http://127.0.0.1:{server.port}") as web:
         assert web.recv(timeout=5)
 
 
-def test_a_web_socket_elsewhere_is_not_found_in_the_envelope(server: ServerProcess) -> None:
+def test_web_socket_on_another_path_is_not_found_in_the_envelope(server: ServerProcess) -> None:
     with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/nothing"):
         pass
     assert refused.value.response.status_code == 404
@@ -115,7 +115,7 @@ def test_a_web_socket_elsewhere_is_not_found_in_the_envelope(server: ServerProce
 
 
 @pytest.mark.parametrize("message", ["{not json", "x" * 5_000, b"\x00\xff" * 100, ""])
-def test_what_a_web_socket_client_says_disturbs_nobody(server: ServerProcess, message: str | bytes) -> None:
+def test_messages_of_a_web_socket_client_disturb_no_other(server: ServerProcess, message: str | bytes) -> None:
     with web_socket(server) as other, web_socket(server) as web:
         for _ in range(5):
             web.send(message)
@@ -129,7 +129,7 @@ def talk_until_closed(web: ClientConnection, message: str) -> None:
         web.recv(timeout=5)
 
 
-def test_a_web_socket_client_that_sends_a_megabyte_is_closed_and_the_others_go_on(server: ServerProcess) -> None:
+def test_web_socket_client_that_sends_a_megabyte_is_closed_and_others_continue(server: ServerProcess) -> None:
     with web_socket(server) as other, web_socket(server) as web:
         with pytest.raises(ConnectionClosed):
             talk_until_closed(web, "x" * (1 << 20))
@@ -152,7 +152,7 @@ def test_bytes_that_are_no_frames_end_only_that_web_socket(server: ServerProcess
     assert server.tracebacks() == []
 
 
-def test_clients_that_come_and_go_leave_nothing_behind(server: ServerProcess) -> None:
+def test_disconnected_clients_leave_nothing_behind(server: ServerProcess) -> None:
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
     before = server.files()
     for _ in range(30):
@@ -180,7 +180,7 @@ def test_head_on_a_stream_ends(server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     "frame", [b"\x89\x80\0\0\0\0", b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0"], ids=["pings", "texts", "fragments"]
 )
-def test_a_flood_of_tiny_frames_does_not_keep_others_from_an_answer(start: Start, frame: bytes) -> None:
+def test_flood_of_tiny_frames_does_not_block_other_clients(start: Start, frame: bytes) -> None:
     server = start()
     ended = threading.Event()
 
@@ -209,7 +209,7 @@ def test_a_flood_of_tiny_frames_does_not_keep_others_from_an_answer(start: Start
 
 
 def stalled(server: ServerProcess, request: bytes) -> socket.socket:
-    """A subscriber that asks and never reads."""
+    """Return a subscriber that sends a request and never reads."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", server.port))
@@ -225,5 +225,5 @@ WEB_SOCKET_REQUEST = (
 
 
 def connections(server: ServerProcess) -> list[Any]:
-    """Those that are open at the server's side."""
+    """Return the connections that are open on the server's side."""
     return [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_ESTABLISHED]

@@ -1,4 +1,4 @@
-"""Trainings outlive the server, end when they are asked to, and leave nothing behind."""
+"""Trainings outlive the server, end on request, and leave nothing behind."""
 
 import signal
 import time
@@ -23,11 +23,11 @@ def _complete(task: dict[str, Any]) -> list[str]:
     return [checkpoint["name"] for checkpoint in task["checkpoints"] if checkpoint["is_complete"]]
 
 
-# -- a server that is killed -------------------------------------------------------------------------------------------
+# -- a killed server ---------------------------------------------------------------------------------------------------
 
 
 class Killed:
-    """Trainings that a server had when it was killed; it was started again when those that could had ended."""
+    """Trainings of a killed server, which was restarted after those that could end had ended."""
 
     def __init__(self, server: TrainingServer) -> None:
         self.server = server
@@ -59,7 +59,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
 
 
 @pytest.mark.quick
-def test_a_training_outlives_its_server_and_is_adopted(killed: Killed) -> None:
+def test_training_outlives_its_server_and_is_adopted(killed: Killed) -> None:
     server, task_id = killed.server, killed.long
     step = server.task(task_id)["progress"]["current_step"] or 0
     task = server.await_step(task_id, step + 5)
@@ -74,7 +74,7 @@ def test_a_training_outlives_its_server_and_is_adopted(killed: Killed) -> None:
 
 
 @pytest.mark.quick
-def test_what_ended_meanwhile_gets_its_true_outcome(killed: Killed) -> None:
+def test_training_that_ended_meanwhile_gets_its_true_outcome(killed: Killed) -> None:
     completed = killed.server.await_status(killed.completes, "completed")
     failed = killed.server.await_status(killed.fails, "failed")
     assert completed["attempts"][0]["exit_code"] == 0
@@ -85,7 +85,7 @@ def test_what_ended_meanwhile_gets_its_true_outcome(killed: Killed) -> None:
     assert [point["step"] for point in curve] == list(range(1, 51))
 
 
-def test_what_waits_goes_on_waiting_when_its_server_is_killed(killed: Killed) -> None:
+def test_queued_task_stays_queued_when_its_server_is_killed(killed: Killed) -> None:
     task = killed.server.task(killed.waiting)
     assert task["status"] == "queued"
     assert task["attempt_count"] == 0
@@ -93,25 +93,25 @@ def test_what_waits_goes_on_waiting_when_its_server_is_killed(killed: Killed) ->
     assert killed.long in reason
 
 
-def test_a_stop_that_was_asked_for_before_a_kill_is_carried_out(killed: Killed) -> None:
+def test_stop_requested_before_a_kill_is_carried_out(killed: Killed) -> None:
     task = killed.server.await_status(killed.stopping, "stopped")
     assert QUIT in killed.server.log_of(killed.stopping)
     assert _complete(task)
     assert not killed.server.processes_of(killed.stopping)
 
 
-def test_an_idempotency_key_makes_one_task_over_a_kill(killed: Killed) -> None:
+def test_idempotency_key_makes_one_task_over_a_kill(killed: Killed) -> None:
     assert killed.server.start_task(ENDLESS, key="over-a-kill") == killed.keyed
     assert len(killed.server.task_ids()) == 6
 
 
-def test_every_chain_of_events_is_whole_after_a_kill(killed: Killed) -> None:
+def test_every_chain_of_events_is_complete_after_a_kill(killed: Killed) -> None:
     for task_id in killed.server.task_ids():
         events = killed.server.task_events(task_id)
         assert not list(check_events(events, killed.server.task(task_id)["status"]))
 
 
-def test_a_supervisor_that_is_killed_is_replaced(killed: Killed) -> None:
+def test_killed_supervisor_is_replaced(killed: Killed) -> None:
     server, task_id = killed.server, killed.keyed
     main = server.main_of(task_id)
     old = next(pid for pid, where in server.processes.supervisors().items() if where.parent.parent.name == task_id)
@@ -126,7 +126,7 @@ def test_a_supervisor_that_is_killed_is_replaced(killed: Killed) -> None:
     assert _complete(task)
 
 
-def test_last_words_are_kept_when_server_and_supervisor_are_killed_together(tmp_path: Path) -> None:
+def test_last_output_is_stored_when_server_and_supervisor_are_killed_together(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "orphaned") as server:
         task_id = server.start_task(toy(60, step_seconds=0.1))
         server.await_step(task_id, 40)
@@ -143,7 +143,7 @@ def test_last_words_are_kept_when_server_and_supervisor_are_killed_together(tmp_
         assert COMPLETED in server.log_of(task_id)
 
 
-def test_sigterm_ends_the_server_and_no_training(killed: Killed) -> None:
+def test_sigterm_ends_the_server_but_no_training(killed: Killed) -> None:
     server, task_id = killed.server, killed.long
     main = server.main_of(task_id)
     steps = len(server.attempts_of(task_id)[0].steps)
@@ -159,41 +159,41 @@ def test_sigterm_ends_the_server_and_no_training(killed: Killed) -> None:
 # -- two servers on one storage ----------------------------------------------------------------------------------------
 
 
-def _looks_after(server: TrainingServer) -> bool:
+def _runs_trainings(server: TrainingServer) -> bool:
     return any(line["message"] == "this server looks after the trainings" for line in server.log())
 
 
-def test_of_two_servers_one_runs_the_trainings_and_the_other_takes_over(tmp_path: Path) -> None:
+def test_one_of_two_servers_runs_the_trainings_and_the_other_takes_over(tmp_path: Path) -> None:
     storage = str(tmp_path / "storage")
     with (
         TrainingServer(tmp_path / "first", STORAGE_ROOT=storage) as first,
         TrainingServer(tmp_path / "second", STORAGE_ROOT=storage) as second,
     ):
-        until(lambda: _looks_after(first))
+        until(lambda: _runs_trainings(first))
         task_id, waiting = second.start_task(ENDLESS), second.start_task(toy(gpus=8))
         first.await_step(task_id, 3)
         second.await_step(task_id, 3)
-        assert not _looks_after(second)
+        assert not _runs_trainings(second)
         main = first.main_of(task_id)
         reason = until(lambda: (r := second.task(waiting)["waiting_reason"]) and "held by" in r and r)
         assert task_id in reason
-        # What the second one acknowledges while nobody looks after the trainings is done by whoever does next.
+        # What the second server acknowledges while no server runs the trainings is done by the next leader.
         first.send_signal(signal.SIGSTOP)
         second.stop_task(task_id)
         assert second.task(task_id)["status"] == "stopping"
         first.kill()
-        until(lambda: _looks_after(second))
+        until(lambda: _runs_trainings(second))
         second.await_status(task_id, "stopped")
         assert QUIT in second.log_of(task_id)
         assert not runs(main.identity)
         second.await_status(waiting, "completed")
 
 
-# -- trainings in trouble ----------------------------------------------------------------------------------------------
+# -- trainings with problems -------------------------------------------------------------------------------------------
 
 
 class Troubled:
-    """A server with a training for every trouble, all at once."""
+    """A server with a training for every problem, all at the same time."""
 
     def __init__(self, server: TrainingServer) -> None:
         self.server = server
@@ -215,7 +215,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
         yield Troubled(server)
 
 
-def test_a_hostile_tree_is_ended_within_its_grace(troubled: Troubled) -> None:
+def test_hostile_tree_is_ended_within_its_grace_period(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.hostile
     server.await_step(task_id, 3)
     until(lambda: len(server.processes_of(task_id)) >= 6, LONG, "its children")
@@ -230,34 +230,34 @@ def test_a_hostile_tree_is_ended_within_its_grace(troubled: Troubled) -> None:
     until(lambda: not [lease for lease in leases(server.root) if lease[1] == f"{task_id}.1"], LONG, "its GPUs")
 
 
-def test_a_hang_is_a_warning_with_the_last_lines(troubled: Troubled) -> None:
+def test_hang_is_a_warning_with_the_last_lines(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.hangs
     warning = until(lambda: server.task_events(task_id, "warning"), LONG, "a warning")[0]
     assert "hang" in warning["message"]
     assert "steps: 4" in "\n".join(warning["details"]["last_lines"])
 
 
-def test_a_stop_goes_up_the_rungs_for_all_to_see(troubled: Troubled) -> None:
+def test_rungs_of_a_stop_are_visible(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.hangs
     until(lambda: server.task_events(task_id, "warning"), LONG, "a warning")
     seen = [server.stop_task(task_id)["stop"]["rung"]]
     while (task := server.task(task_id))["status"] not in FINISHED:
         if task["stop"]["rung"] != seen[-1]:
             seen.append(task["stop"]["rung"])
-    # Being killed takes too little time to be seen for sure.
+    # The kill is too short to be observed reliably.
     assert seen[:2] == ["checkpoint", "terminate"]
     assert task["status"] == "stopped"
     assert "SIGKILL" in server.task_events(task_id, "status")[-1]["message"]
     assert task["attempts"][0]["signal"] == signal.SIGKILL
 
 
-def test_a_hang_fails_the_task_where_that_was_asked_for(troubled: Troubled) -> None:
+def test_hang_fails_the_task_if_requested(troubled: Troubled) -> None:
     task = troubled.server.await_status(troubled.hangs_and_stops, "failed")
     assert task["failure"]["code"] == "hang"
     assert "steps: 4" in "\n".join(task["failure"]["last_lines"])
 
 
-def test_a_retry_goes_on_from_the_last_complete_checkpoint(troubled: Troubled) -> None:
+def test_retry_resumes_from_the_last_complete_checkpoint(troubled: Troubled) -> None:
     task = troubled.server.await_status(troubled.fails_once, "completed")
     first, second = task["attempts"]
     assert (first["failure"]["code"], first["last_step"]) == ("trainer_error", 24)
@@ -267,7 +267,7 @@ def test_a_retry_goes_on_from_the_last_complete_checkpoint(troubled: Troubled) -
     assert [point["step"] for point in curve] == list(range(1, 41))
 
 
-def test_a_port_in_use_is_tried_again_with_another_one(troubled: Troubled) -> None:
+def test_port_in_use_is_retried_with_another_one(troubled: Troubled) -> None:
     task = troubled.server.await_status(troubled.port, "completed")
     first, second = task["attempts"]
     assert first["failure"]["code"] == "port_in_use"
@@ -275,7 +275,7 @@ def test_a_port_in_use_is_tried_again_with_another_one(troubled: Troubled) -> No
     assert task["retries"] == 0
 
 
-def test_old_checkpoints_are_removed_and_never_the_last_complete_one(troubled: Troubled) -> None:
+def test_old_checkpoints_are_removed_but_never_the_last_complete_one(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.prunes
     removed = until(lambda: [e for e in server.task_events(task_id, "checkpoint") if "was removed" in e["message"]])
     assert removed[0]["previous"] == "global_step5"
@@ -283,7 +283,7 @@ def test_old_checkpoints_are_removed_and_never_the_last_complete_one(troubled: T
     assert _complete(task) == ["global_step115", "global_step120"]
 
 
-# -- who gets which GPU ------------------------------------------------------------------------------------------------
+# -- assignment of GPUs ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -294,12 +294,12 @@ def server_of_four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainin
 
 @pytest.fixture
 def four(server_of_four: TrainingServer) -> TrainingServer:
-    """A server of four GPUs that are free."""
+    """Return a server with four free GPUs."""
     server_of_four.make_idle()
     return server_of_four
 
 
-def test_a_gpu_is_draining_and_then_free_after_the_end(four: TrainingServer) -> None:
+def test_gpu_is_draining_and_then_free_after_the_end(four: TrainingServer) -> None:
     task_id = four.start_task(toy(10, gpus=[2]))
     four.await_status(task_id, "completed")
     until(lambda: four.gpu(2)["is_available"], what="a free GPU")
@@ -308,7 +308,7 @@ def test_a_gpu_is_draining_and_then_free_after_the_end(four: TrainingServer) -> 
     assert not leases(four.root)
 
 
-def test_a_foreign_holder_blocks_and_is_named(four: TrainingServer) -> None:
+def test_foreign_holder_blocks_and_is_named(four: TrainingServer) -> None:
     assert four.register(gpu_ids=[1], task_id="kohya-on-gpu-1").status_code == 201
     task_id = four.start_task(toy(10, gpus=[1]))
     reason = until(lambda: (r := four.task(task_id)["waiting_reason"]) and "kohya-on-gpu-1" in r and r)
@@ -320,7 +320,7 @@ def test_a_foreign_holder_blocks_and_is_named(four: TrainingServer) -> None:
     four.await_status(task_id, "completed")
 
 
-def test_a_large_task_is_not_starved(four: TrainingServer) -> None:
+def test_large_task_is_not_starved(four: TrainingServer) -> None:
     first = four.start_task(ENDLESS)
     four.await_step(first, 1)
     large = four.start_task(toy(10, gpus=4))
@@ -333,7 +333,7 @@ def test_a_large_task_is_not_starved(four: TrainingServer) -> None:
     assert four.task(large)["started_at"] < four.task(small)["started_at"]
 
 
-def test_a_finished_task_is_deleted_with_its_files(four: TrainingServer) -> None:
+def test_finished_task_is_deleted_with_its_files(four: TrainingServer) -> None:
     task_id = four.start_task(ENDLESS)
     four.await_step(task_id, 1)
     assert four.client.delete(f"{BASE}/training/{task_id}", params={"files": "true"}).status_code == 409
@@ -345,7 +345,7 @@ def test_a_finished_task_is_deleted_with_its_files(four: TrainingServer) -> None
     assert four.client.get(f"{BASE}/training/{task_id}").status_code == 404
 
 
-def test_no_more_tasks_run_at_a_time_than_are_allowed(tmp_path: Path) -> None:
+def test_number_of_running_tasks_is_limited(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "one", MAX_CONCURRENT_TASKS="1") as server:
         tasks = [server.start_task(toy(15)) for _ in range(3)]
         until(lambda: "MAX_CONCURRENT_TASKS" in (server.task(tasks[2])["waiting_reason"] or ""))
@@ -358,7 +358,7 @@ def test_no_more_tasks_run_at_a_time_than_are_allowed(tmp_path: Path) -> None:
         assert all(COMPLETED in server.log_of(task_id) for task_id in tasks)
 
 
-def test_nothing_is_started_when_the_disk_is_short(tmp_path: Path) -> None:
+def test_nothing_is_started_when_the_disk_is_nearly_full(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "full", MIN_FREE_DISK_MB=str(2**40)) as server:
         error = server.post("/training/start", 507, json=toy(10))
         assert error["code"] == "insufficient_storage"
@@ -366,11 +366,11 @@ def test_nothing_is_started_when_the_disk_is_short(tmp_path: Path) -> None:
         assert not server.task_ids()
 
 
-# -- everything at once ------------------------------------------------------------------------------------------------
+# -- everything together -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(400)
-def test_nothing_is_lost_or_doubled_when_everything_is_killed_at_random(tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_under_random_kills(tmp_path: Path) -> None:
     report = chaos.run(tmp_path, kills=length(12, 6), seed=time.time_ns(), seconds=length(30, 15))
     assert not report.violations, "\n".join([*report.violations, str(report)])
     assert report.figures["kills"] > 1

@@ -1,4 +1,4 @@
-"""The toy trainer's ways to fail, to hang and to leave something behind."""
+"""The toy trainer's ways to fail, to hang and to leave processes behind."""
 
 import math
 import os
@@ -39,14 +39,14 @@ def create(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     ],
 )
 @pytest.mark.parametrize("step", [0, 4])
-def test_every_way_to_fail_is_diagnosed(create, how: str, code: CauseCode, step: int):
+def test_every_failure_is_diagnosed(create, how: str, code: CauseCode, step: int):
     run = create(toy={"fail_at_step": step, "fail_with": how})
     run.start()
     assert run.diagnose().code is code
     assert run.read()[0].progress.step == (step - 1 if step else None)
 
 
-def test_nan_stays_and_training_goes_on(create):
+def test_nan_persists_and_training_continues(create):
     run = create(epochs=2, toy={"fail_at_step": 11, "fail_with": "nan"})
     run.start()
     assert run.wait() == 0
@@ -71,7 +71,7 @@ def test_failing_always_fails_again(create):
     assert run.wait() == 1
 
 
-def test_sigterm_ends_it_at_once(create):
+def test_sigterm_ends_it_immediately(create):
     run = create(toy={"step_seconds": 1})
     run.start()
     until(lambda: run.run_dir is not None, "the run directory")
@@ -82,7 +82,7 @@ def test_sigterm_ends_it_at_once(create):
 @pytest.mark.parametrize(
     ("stage", "last"), [("loading", "toy trainer"), ("caching", "[CACHE]"), ("training", "Global")]
 )
-def test_hang_holds_in_its_stage(create, stage: str, last: str):
+def test_hang_stays_in_its_stage(create, stage: str, last: str):
     run = create(toy={"hang_in": stage, "ignore_sigterm": True})
     run.start()
     until(lambda: run.log.exists() and run.lines() and run.lines()[-1].startswith(last), f"the end of {stage}")
@@ -93,7 +93,7 @@ def test_hang_holds_in_its_stage(create, stage: str, last: str):
     run.wait()
 
 
-def test_every_gpu_has_a_process_that_ends_with_it(create):
+def test_every_gpu_has_a_process_that_ends_with_the_training(create):
     run = create(gpus=3, toy={"step_seconds": 0.05})
     run.start()
     until(lambda: len(run.processes()) == 3, "three ranks")

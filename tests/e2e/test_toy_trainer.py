@@ -1,4 +1,4 @@
-"""The toy trainer as a program, watched by the half that all trainers share."""
+"""The toy trainer as a program, read by the code that all trainers share."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def final_weights(run: Run, name: str = "epoch3") -> bytes:
     return (run.run_dir / name / "adapter_model.safetensors").read_bytes()
 
 
-def test_what_it_prints_and_writes_is_understood(create):
+def test_output_and_files_are_understood(create):
     run = create(eval_every_n_epochs=1)
     run.start()
     assert run.wait() == 0
@@ -55,7 +55,7 @@ def test_what_it_prints_and_writes_is_understood(create):
     assert tail.notes == []
 
 
-def test_stages_are_passed_through_in_order(create):
+def test_stages_follow_in_order(create):
     run = create(eval_every_n_epochs=1)
     run.start()
     run.wait()
@@ -68,7 +68,7 @@ def test_stages_are_passed_through_in_order(create):
     assert Stage.SAVING in stages
 
 
-def test_run_directory_has_what_the_real_one_has(create):
+def test_run_directory_has_the_files_of_the_real_one(create):
     run = create()
     run.start()
     run.wait()
@@ -93,7 +93,7 @@ def test_run_directory_has_what_the_real_one_has(create):
     assert list(run.output_dir.iterdir()) == [run.run_dir]
 
 
-def test_stop_and_resume_end_where_an_uninterrupted_run_ends(create):
+def test_stop_and_resume_end_like_an_uninterrupted_run(create):
     whole = create("whole")
     whole.start()
     whole.wait()
@@ -115,7 +115,7 @@ def test_stop_and_resume_end_where_an_uninterrupted_run_ends(create):
     assert final_weights(run) == final_weights(whole)
 
 
-def test_going_back_to_an_older_checkpoint_ends_the_same(create):
+def test_resume_from_an_older_checkpoint_ends_the_same(create):
     run = create(epochs=2, toy={"checkpoint_every_n_steps": 5})
     run.start()
     run.wait()
@@ -127,7 +127,7 @@ def test_going_back_to_an_older_checkpoint_ends_the_same(create):
     assert final_weights(run, "epoch2") == first
 
 
-def test_resume_without_its_optimizer_goes_another_way(create):
+def test_resume_without_the_optimizer_state_ends_differently(create):
     run = create(epochs=2)
     run.start()
     run.wait()
@@ -137,7 +137,7 @@ def test_resume_without_its_optimizer_goes_another_way(create):
     assert final_weights(run, "epoch2") != first
 
 
-def test_save_makes_a_checkpoint_and_goes_on(create):
+def test_save_makes_a_checkpoint_and_continues(create):
     run = create(epochs=1, toy={"step_seconds": 0.1})
     run.start()
     until(lambda: run.run_dir is not None, "the run directory")
@@ -148,7 +148,7 @@ def test_save_makes_a_checkpoint_and_goes_on(create):
     assert "TRAINING COMPLETE!" in run.read()[0].progress.phrases
 
 
-def test_max_steps_end_it_in_the_middle_of_an_epoch(create):
+def test_max_steps_ends_it_in_the_middle_of_an_epoch(create):
     run = create(max_steps=13)
     run.start()
     assert run.wait() == 0
@@ -157,7 +157,7 @@ def test_max_steps_end_it_in_the_middle_of_an_epoch(create):
     assert (run.run_dir / "step13" / "adapter_model.safetensors").exists()
 
 
-def test_given_pictures_are_learned_from(create, tmp_path: Path):
+def test_toy_learns_from_given_pictures(create, tmp_path: Path):
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (64, 64), "white").save(tmp_path / "pictures" / "a.png")
     run = create(epochs=1, toy={"steps_per_epoch": 60})
@@ -184,7 +184,7 @@ def test_saved_model_can_be_loaded(create):
     assert {name.split(".")[0] for name in weights} == {"layer1", "layer2", "layer3"}
 
 
-def test_it_imports_nothing_of_the_service():
+def test_toy_imports_nothing_of_the_service():
     program = Path(sys.modules[Toy.__module__].__file__).parent / "train.py"
     code = (
         f"import runpy, sys; sys.path.insert(0, {str(program.parent)!r}); "

@@ -1,8 +1,8 @@
-"""What the service shows as trained is what the trainer's own code makes of the file, to the last bit.
+"""The pixels that the service shows as trained equal those of the trainer's own code, to the last bit.
 
 It needs the trainer's checkout with ComfyUI in it, and a Python with torch, torchvision, av, imageio and the same
-Pillow as here; without TRAINER_ROOT and TRAINER_PYTHON everything here is skipped. TRAINER_ITEMS says how many files
-are tried (1000):
+Pillow as here. Without TRAINER_ROOT and TRAINER_PYTHON everything here is skipped. TRAINER_ITEMS is the number of
+files (1000):
 
     make test-pixels TRAINER_ROOT=… TRAINER_PYTHON=…
 """
@@ -66,13 +66,13 @@ def trainer() -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
-def _ask(trainer: subprocess.Popen[str], **request: Any) -> dict[str, Any] | None:
+def _request(trainer: subprocess.Popen[str], **request: Any) -> dict[str, Any] | None:
     trainer.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
     trainer.stdin.flush()  # type: ignore[union-attr]
     return json.loads(trainer.stdout.readline())  # type: ignore[union-attr]
 
 
-def test_pixels_of_every_kind_of_file_are_the_trainers_own(trainer: subprocess.Popen[str], tmp_path: Path):
+def test_pixels_of_every_kind_of_file_equal_the_trainers(trainer: subprocess.Popen[str], tmp_path: Path):
     differences, shown = [], 0
     for seed in range(ITEMS):
         choice = random.Random(seed)
@@ -80,7 +80,7 @@ def test_pixels_of_every_kind_of_file_are_the_trainers_own(trainer: subprocess.P
         model, settings = choice.choice(_MODELS), choice.choice(_SETTINGS)
         mode = choice.choice(("single_beginning", "single_middle"))
         facts = MODELS[model]
-        theirs = _ask(
+        theirs = _request(
             trainer,
             path=str(path),
             target=str(tmp_path / "pixels"),
@@ -106,7 +106,7 @@ def test_pixels_of_every_kind_of_file_are_the_trainers_own(trainer: subprocess.P
 
 def _compare(path: Path, theirs: dict[str, Any] | None, ours: tuple[Recipe, ...], target: Path) -> Any:
     if theirs is None or "error" in theirs:
-        # What the trainer skips or fails on has no recipe.
+        # Files that the trainer skips or fails on have no recipe.
         return None if not ours else ("only ours", theirs)
     if not ours:
         return ("only theirs", theirs)

@@ -1,4 +1,4 @@
-"""Trainings that run as another user than the service: all that they do as ever, and what they cannot do."""
+"""Trainings that run as another user than the service: what they can do as usual, and what they cannot."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from tests.e2e.other_users import (
     SERVICE,
     TRAINER,
     as_service,
-    place_of_service,
     require_other_users,
     separated_server,
+    service_directory,
     unseparated_server,
 )
 from tests.e2e.server import BASE, ROOT, command, environment, until
@@ -30,7 +30,7 @@ from tests.e2e.witness import runs
 ENDLESS = toy(100_000, step_seconds=0.1)
 HOSTILE_EPOCHS = 13
 
-#: Stands in the place of the toy's program: who asks for so many epochs is hostile, everybody else trains.
+#: Replaces the toy's program: it is hostile for a certain number of epochs, and otherwise trains.
 CHOICE = """
 import runpy, sys, tomllib
 from pathlib import Path
@@ -52,7 +52,7 @@ def other_users() -> None:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    with place_of_service() as directory:
+    with service_directory() as directory:
         yield directory
 
 
@@ -72,13 +72,13 @@ def mode_of(path: Path) -> int:
 
 
 def delete(server: TrainingServer, task_id: str) -> None:
-    """With its files, once its GPUs have drained."""
+    """Delete a task with its files, once its GPUs have drained."""
     address = f"{BASE}/training/{task_id}?files=true"
     until(lambda: server.client.delete(address).status_code == 200, LONG, "the deletion")
     assert not (server.root / "tasks" / task_id).exists()
 
 
-def test_a_training_runs_as_its_user_saves_and_is_resumed(server: TrainingServer) -> None:
+def test_training_runs_as_its_user_saves_and_is_resumed(server: TrainingServer) -> None:
     task_id = server.start_task(toy(100_000, step_seconds=0.05, every=10))
     server.await_step(task_id, 12)
     assert users_of(server, task_id) == {(TRAINER,) * 3}
@@ -99,7 +99,7 @@ def test_a_training_runs_as_its_user_saves_and_is_resumed(server: TrainingServer
     delete(server, task_id)
 
 
-def test_what_it_makes_and_what_is_kept_from_it(server: TrainingServer) -> None:
+def test_permissions_of_its_files_and_of_withheld_ones(server: TrainingServer) -> None:
     task_id = server.start_task(toy(10, env={"HF_TOKEN": "hf_planted_secret"}))
     server.await_status(task_id, "completed")
     task = server.root / "tasks" / task_id
@@ -113,17 +113,17 @@ def test_what_it_makes_and_what_is_kept_from_it(server: TrainingServer) -> None:
     assert not [path for path in run_dir.rglob("*") if not path.is_dir() and mode_of(path) & 0o044 != 0o040]
 
 
-#: Puts a dataset of four pictures into the store of a server, as the service's user.
+#: Writes a dataset of four pictures to the store of a server, as the service's user.
 PUT = """
 import sys
 from pathlib import Path
 from tests.e2e.shelves import Shelf, png
 shelf = Shelf(Path(sys.argv[1]))
-shelf.put("cats", [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(4)])
+shelf.put("cats", [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(4)])
 """
 
 
-def test_a_named_dataset_is_read_by_the_trainers_user_and_changed_by_nobody(server: TrainingServer) -> None:
+def test_named_dataset_is_readable_but_not_writable_for_the_trainers_user(server: TrainingServer) -> None:
     put = [*as_service(), sys.executable, "-c", PUT, str(server.root)]
     subprocess.run(put, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=server.root)
     task_id = server.start_task(toy(10, dataset={"directories": [{"dataset": "cats"}]}))
@@ -140,8 +140,8 @@ def test_a_named_dataset_is_read_by_the_trainers_user_and_changed_by_nobody(serv
     delete(server, task_id)
 
 
-def test_what_was_trained_as_the_services_user_is_resumed_as_the_trainers(other_users: None) -> None:
-    with place_of_service() as directory:
+def test_training_of_the_services_user_is_resumed_as_the_trainers_user(other_users: None) -> None:
+    with service_directory() as directory:
         with unseparated_server(directory) as before:
             task_id = before.start_task(toy(100_000, step_seconds=0.05, every=10))
             before.await_step(task_id, 12)
@@ -157,10 +157,10 @@ def test_what_was_trained_as_the_services_user_is_resumed_as_the_trainers(other_
             server.await_status(task_id, "stopped")
 
 
-# -- a server and supervisors that are killed --------------------------------------------------------------------------
+# -- killed servers and supervisors ------------------------------------------------------------------------------------
 
 
-def test_a_training_outlives_the_kill_of_server_and_supervisor_and_is_adopted(server: TrainingServer) -> None:
+def test_training_outlives_the_kill_of_server_and_supervisor_and_is_adopted(server: TrainingServer) -> None:
     task_id = server.start_task(ENDLESS)
     server.await_step(task_id, 3)
     main = server.main_of(task_id)
@@ -175,7 +175,7 @@ def test_a_training_outlives_the_kill_of_server_and_supervisor_and_is_adopted(se
     assert QUIT in server.log_of(task_id)
 
 
-def test_one_whose_records_are_gone_is_known_by_its_limit_and_not_started_again(server: TrainingServer) -> None:
+def test_training_without_records_is_known_by_its_limit_and_not_started_again(server: TrainingServer) -> None:
     task_id = server.start_task(ENDLESS)
     server.await_step(task_id, 3)
     main = server.main_of(task_id)
@@ -190,7 +190,7 @@ def test_one_whose_records_are_gone_is_known_by_its_limit_and_not_started_again(
     assert not runs(main.identity)
 
 
-def test_what_flees_is_ended_although_its_supervisor_was_killed(server: TrainingServer) -> None:
+def test_escaped_process_is_ended_although_its_supervisor_was_killed(server: TrainingServer) -> None:
     task_id = server.start_task(toy(100_000, step_seconds=0.1, knobs=NASTY | {"ignore_sigterm": True}))
     server.await_step(task_id, 3)
     fled = {process.identity for process in server.processes_of(task_id)}
@@ -210,11 +210,11 @@ def end_supervisors(server: TrainingServer) -> None:
     until(lambda: not set(server.processes.supervisors()) & set(supervisors), LONG, "the end of the supervisors")
 
 
-# -- a trainer that is hostile -----------------------------------------------------------------------------------------
+# -- a hostile trainer -------------------------------------------------------------------------------------------------
 
 
 class Hostile:
-    """A server whose toy attacks when it is asked for some epochs, and a victim that trains meanwhile."""
+    """A server whose toy attacks for a certain number of epochs, and a victim that trains meanwhile."""
 
     def __init__(self, directory: Path, server: TrainingServer) -> None:
         self.server = server
@@ -231,7 +231,7 @@ class Hostile:
         server.code = directory / "code"
 
     def attack(self, **targets: list[Any]) -> tuple[dict[str, str], dict[str, str]]:
-        """What became of each deed, and the attacker's own status."""
+        """Return the result of each action, and the attacker's own status."""
         names = ("read", "list", "write", "pids", "signal", "uids", "link", "close")
         self.targets.write_text(json.dumps({name: targets.get(name, []) for name in names}))
         self.targets.chmod(0o644)
@@ -245,14 +245,14 @@ class Hostile:
 
 @pytest.fixture(scope="module")
 def hostile(other_users: None) -> Iterator[Hostile]:
-    with place_of_service() as directory:
+    with service_directory() as directory:
         server = separated_server(directory)
         attacker = Hostile(directory, server)
         with server:
             yield attacker
 
 
-def test_a_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings(hostile: Hostile) -> None:
+def test_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings(hostile: Hostile) -> None:
     server = hostile.server
     over = server.start_task(toy(5, env={"HF_TOKEN": "hf_planted_secret"}))
     server.await_status(over, "completed")
@@ -275,9 +275,9 @@ def test_a_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings
         link=[str(server.root / "database.sqlite")],
     )
     assert len(done) > 100
-    assert {deed: what for deed, what in done.items() if what not in ("PermissionError", "FileNotFoundError")} == {}
-    # A file that cannot be seen may look as if it were not there, and only in the journal of a database that is closed.
-    assert {deed for deed, what in done.items() if what == "FileNotFoundError"} <= {
+    assert {action: what for action, what in done.items() if what not in ("PermissionError", "FileNotFoundError")} == {}
+    # An invisible file may look missing; a closed database has no journal file.
+    assert {action for action, what in done.items() if what == "FileNotFoundError"} <= {
         f"{verb} {server.root}/database.sqlite-{suffix}"
         for verb in ("read", "link")
         for suffix in ("wal", "shm", "journal")
@@ -290,7 +290,7 @@ def test_a_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings
     server.await_status(victim, "stopped")
 
 
-def test_it_cannot_write_its_own_records_and_sees_no_secret_file(hostile: Hostile) -> None:
+def test_trainer_cannot_write_its_own_records_and_sees_no_secret_file(hostile: Hostile) -> None:
     server = hostile.server
     done, _ = hostile.attack(list=["/proc/self/fd"], read=["/proc/self/environ"], write=["/dev/stdout", "/dev/stderr"])
     assert set(done.values()) == {"done"}
@@ -300,7 +300,7 @@ def test_it_cannot_write_its_own_records_and_sees_no_secret_file(hostile: Hostil
     assert set(done.values()) == {"PermissionError"}
 
 
-def test_what_it_closes_is_opened_and_deleted(hostile: Hostile) -> None:
+def test_inaccessible_files_of_a_trainer_are_opened_and_deleted(hostile: Hostile) -> None:
     server = hostile.server
     hostile.attack(close=["kept/file"])
     files = server.get(f"/training/{hostile.task_id}/artifacts")["artifacts"]
@@ -310,9 +310,9 @@ def test_what_it_closes_is_opened_and_deleted(hostile: Hostile) -> None:
     delete(server, hostile.task_id)
 
 
-def test_without_it_the_same_deeds_succeed(other_users: None) -> None:
-    """So the tests above ask for what a trainer can do; and SECURITY.md says so."""
-    with place_of_service() as directory:
+def test_without_the_separation_the_same_actions_succeed(other_users: None) -> None:
+    """Prove that the tests above try what a trainer can do, as SECURITY.md states."""
+    with service_directory() as directory:
         server = unseparated_server(directory)
         attacker = Hostile(directory, server)
         with server:
@@ -321,7 +321,7 @@ def test_without_it_the_same_deeds_succeed(other_users: None) -> None:
     assert done[f"read {database}"] == done[f"list {secrets}"] == done[f"read /proc/{server.pid}/environ"] == "done"
 
 
-# -- what cannot be ----------------------------------------------------------------------------------------------------
+# -- impossible configurations -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,9 @@ def test_without_it_the_same_deeds_succeed(other_users: None) -> None:
         (("setuid", "setgid"), "its processes cannot be ended"),
     ],
 )
-def test_a_server_without_the_means_refuses(place: Path, capabilities: tuple[str, ...], said: str) -> None:
+def test_server_without_the_capabilities_refuses_to_start(
+    place: Path, capabilities: tuple[str, ...], said: str
+) -> None:
     program = f"""
 from api.executors.trainer_user import find_trainer_user
 find_trainer_user("{TRAINER}:{TRAINER}").check()
@@ -351,7 +353,7 @@ find_trainer_user("{TRAINER}:{TRAINER}").check()
     assert "CAP_SETUID, CAP_SETGID and CAP_KILL" in done.stderr
 
 
-def test_a_storage_that_its_user_cannot_reach_is_refused_before_anything_is_started(place: Path) -> None:
+def test_storage_unreachable_for_the_trainers_user_is_refused_before_anything_starts(place: Path) -> None:
     closed = place / "closed"
     closed.mkdir(mode=0o700)
     os.chown(closed, SERVICE, TRAINER)

@@ -1,4 +1,4 @@
-"""Downloads and pushes run as the service's user, though trainings run as another: nobody else reads their tokens."""
+"""Downloads and pushes run as the service's user, so that trainings of another user cannot read their tokens."""
 
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.other_users import SERVICE, TRAINER, place_of_service, require_other_users, separated_server
+from tests.e2e.other_users import SERVICE, TRAINER, require_other_users, separated_server, service_directory
 from tests.e2e.server import until
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, running_hub
@@ -30,7 +30,7 @@ def hub() -> Iterator[LocalHub]:
 
 @pytest.fixture(scope="module")
 def server(hub: LocalHub) -> Iterator[TrainingServer]:
-    with place_of_service() as place, separated_server(place, HF_ENDPOINT=hub.address) as started:
+    with service_directory() as place, separated_server(place, HF_ENDPOINT=hub.address) as started:
         yield started
 
 
@@ -40,21 +40,21 @@ def may(what: str, path: Path) -> bool:
 
 
 def ended(server: TrainingServer, path: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         shown: dict[str, Any] = server.get(path)
         return shown if shown["status"] in ("completed", "failed") else None
 
-    return dict(until(look, LONG, f"{path} to end"))
+    return dict(until(poll, LONG, f"{path} to end"))
 
 
-def test_download_comes_to_its_place(server: TrainingServer, hub: LocalHub):
+def test_download_arrives_at_its_path(server: TrainingServer, hub: LocalHub):
     content = hub.add("o/m", "w.safetensors", weights())
     made = server.post("/models/download", 202, json={"repository": "o/m", "token": TOKEN})
     shown = ended(server, f"/models/download/{made['download_id']}")
     assert shown["status"] == "completed", shown["failure"]
     place = Path(shown["components"][0]["path"])
     assert place.read_bytes() == content
-    # Who trains reads it, and cannot change it.
+    # The trainer's user can read it, but not change it.
     assert (place.stat().st_uid, place.stat().st_gid) == (SERVICE, TRAINER)
     assert not may("-w", place)
     assert may("-r", place)

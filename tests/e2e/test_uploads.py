@@ -37,7 +37,7 @@ def send(server: TrainingServer, url: str, at: int, content: bytes) -> Any:
 
 
 def send_some(server: TrainingServer, url: str, at: int, content: bytes) -> socket.socket:
-    """A request for all the rest, of which only this comes."""
+    """Open a request for all the rest, and send only this part."""
     connection = socket.create_connection(("127.0.0.1", server.port))
     head = f"PATCH {url} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Type: {PART}\r\n"
     connection.sendall(f"{head}Upload-Offset: {at}\r\nContent-Length: {SIZE - at}\r\n\r\n".encode() + content)
@@ -49,14 +49,14 @@ def finish(server: TrainingServer, url: str) -> None:
         at = offset(server, url)
         return at == SIZE or bool(send(server, url, at, CONTENT[at:]).status_code == 204)
 
-    # A request that was cut off a moment ago may still be writing.
+    # An interrupted request may still be writing.
     until(send_rest, what="the rest")
     until(lambda: server.get(url.removeprefix(BASE))["status"] == "completed", what="its version")
     items = server.get("/datasets/cats/items")["items"]
     assert {item["sha256"] for item in items} == {hashlib.sha256(CONTENT).hexdigest()}
 
 
-def test_an_upload_goes_on_after_cuts_and_kills(server: TrainingServer):
+def test_upload_continues_after_cuts_and_kills(server: TrainingServer):
     url, chance = begin(server), random.Random(2)
     for number, cut in enumerate(sorted(chance.sample(range(1, SIZE), 5))):
         at = offset(server, url)
@@ -80,7 +80,7 @@ def test_two_servers_on_one_storage_write_one_upload_in_turns(server: TrainingSe
         assert other.get(url.removeprefix(BASE))["status"] == "completed"
 
 
-def test_a_slow_client_holds_nobody_up(server: TrainingServer):
+def test_slow_client_blocks_no_other(server: TrainingServer):
     urls = [begin(server, f"{number}.png") for number in range(30)]
     open_ = [send_some(server, url, 0, b"x") for url in urls]
     try:

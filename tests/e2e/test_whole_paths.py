@@ -1,4 +1,4 @@
-"""One whole path for each part, on a real server with SQLite: what a user does first works."""
+"""One complete workflow for each part, on a real server with SQLite."""
 
 import io
 from collections.abc import Iterator

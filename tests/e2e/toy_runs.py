@@ -97,7 +97,7 @@ class Run:
         return TOY.diagnose(ending)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of it that is alive, its children that have gone astray included."""
+        """Return all live processes of the task, including orphaned children."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -110,13 +110,13 @@ class Run:
 def until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timeout waiting for {what}"
         time.sleep(0.02)
 
 
 @contextlib.contextmanager
 def creating(root: Path) -> Iterator[Callable[..., Run]]:
-    """Makes runs below this directory; whatever is left of them afterwards is ended."""
+    """Create runs below this directory, and end their remaining processes afterwards."""
     runs: list[Run] = []
 
     def make(name: str = "task", gpus: int = 1, toy: dict | None = None, **config) -> Run:

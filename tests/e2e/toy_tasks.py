@@ -1,4 +1,4 @@
-"""Requests for toy trainings, and what their logs tell."""
+"""Requests for toy trainings, and readers of their logs."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def toy(
     knobs: dict[str, Any] | None = None,
     **request: Any,
 ) -> dict[str, Any]:
-    """A request for a toy training of `epochs` times `steps` steps, with a checkpoint after `every` steps."""
+    """Return a request for a toy training of `epochs` times `steps` steps, with a checkpoint every `every` steps."""
     table = {
         "steps_per_epoch": steps,
         "step_seconds": step_seconds,
@@ -35,9 +35,9 @@ def toy(
         **({} if every is None else {"checkpoint_every_n_steps": every}),
         **(knobs or {}),
     }
-    wish = {"gpu_count": gpus} if isinstance(gpus, int) else {"gpu_ids": gpus}
+    gpu_fields = {"gpu_count": gpus} if isinstance(gpus, int) else {"gpu_ids": gpus}
     config = {"epochs": epochs, "micro_batch_size_per_gpu": 8, "toy": table}
-    return {"model_type": "toy", "config": config, **wish, **request}
+    return {"model_type": "toy", "config": config, **gpu_fields, **request}
 
 
 NASTY = {"spawn_children": 3, "nasty_children": True}
@@ -45,7 +45,7 @@ NASTY = {"spawn_children": 3, "nasty_children": True}
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of training, and how it ends when nobody interferes: a status, or the cause of its failure."""
+    """A kind of training with its undisturbed end: a status, or the cause of its failure."""
 
     body: dict[str, Any]
     ends: str
@@ -68,7 +68,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class AttemptFiles:
-    """What lies in the directory of one attempt, and its part of the task's log."""
+    """The directory of one attempt, and its part of the task's log."""
 
     directory: Path
     log: str
@@ -99,12 +99,12 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def log_of(root: Path, task_id: str) -> str:
-    """The whole log of a task."""
+    """Return the complete log of a task."""
     return LogFiles(root / "tasks" / task_id / "log").read(0, 2**30)[1].decode(errors="replace")
 
 
 def attempts_of(root: Path, task_id: str) -> list[AttemptFiles]:
-    """The attempts of a task that a supervisor has begun, oldest first."""
+    """Return the attempts of a task that a supervisor has started, oldest first."""
     content = LogFiles(root / "tasks" / task_id / "log").read(0, 2**30)[1]
     directories = sorted((root / "tasks" / task_id / "attempts").glob("*"), key=lambda path: int(path.name))
     offsets = []

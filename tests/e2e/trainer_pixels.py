@@ -1,8 +1,8 @@
-"""A program for the trainer's own Python: makes the pixels of media files by the trainer's own code, as raw bytes.
+"""A program for the trainer's own Python that makes the pixels of media files with the trainer's own code.
 
-It takes the classes out of the checkout (`models/base.py`, `utils/dataset.py`, `utils/common.py` and ComfyUI's reader
-of videos) without importing what stands beside them, which needs a GPU. One request a line of JSON on standard input;
-one answer a line: the size bucket and the shape of the pixels, or null where the trainer skips the file.
+It extracts the classes from the checkout (`models/base.py`, `utils/dataset.py`, `utils/common.py` and ComfyUI's video
+reader) without importing modules that need a GPU. It reads one request per line of JSON on standard input. It writes
+one answer per line: the size bucket and the shape of the pixels, or null where the trainer skips the file.
 """
 
 import ast
@@ -23,14 +23,14 @@ from torchvision import transforms
 
 
 def take(path: Path, names: set[str], space: dict[str, Any]) -> None:
-    """Runs the functions and classes of these names; bases and methods that are not there are left out."""
+    """Execute the functions and classes of these names, without missing bases and methods."""
     tree = ast.parse(path.read_text())
     nodes = [node for node in tree.body if getattr(node, "name", None) in names]
     exec(compile(ast.Module(nodes, []), str(path), "exec"), space)
 
 
 def take_methods(path: Path, of: str, names: set[str], space: dict[str, Any]) -> type:
-    """A class with some of the methods of one in the checkout."""
+    """Return a class with some methods of one in the checkout."""
     [node] = [each for each in ast.parse(path.read_text()).body if getattr(each, "name", None) == of]
     assert isinstance(node, ast.ClassDef)
     node.body = [each for each in node.body if getattr(each, "name", None) in names]
@@ -39,7 +39,7 @@ def take_methods(path: Path, of: str, names: set[str], space: dict[str, Any]) ->
 
 
 def load_video_reader(comfy: Path) -> types.ModuleType:
-    """ComfyUI's module of video files, with empty ones in the place of those that it imports."""
+    """Load ComfyUI's module of video files, with empty modules for its imports."""
     for name in ("comfy_api", "comfy_api.latest", "comfy_api.latest._input", "comfy_api.latest._util", "comfy"):
         sys.modules[name] = types.ModuleType(name)
     sys.modules["comfy.utils"] = types.ModuleType("comfy.utils")
@@ -93,7 +93,7 @@ class Trainer:
         self.directory = take_methods(root / "utils/dataset.py", "DirectoryDataset", finders, self.space)
 
     def bucket(self, request: dict[str, Any], width: int, height: int, frames: int) -> list[int] | None:
-        """The first size bucket of a file, as `DirectoryDataset` and `ARBucketDataset` find it."""
+        """Return the first size bucket of a file, as `DirectoryDataset` and `ARBucketDataset` find it."""
         dataset, space, settings = self.directory(), self.space, request["settings"]
         lengths = list(settings.get("frame_buckets", [1]))
         dataset.frame_buckets = np.array(sorted({1, *lengths}))
@@ -123,7 +123,7 @@ class Trainer:
         return [near(w, to), near(area / w, to), int(found[1])]
 
     def make(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """The bucket and the shape; the pixels go into the file that the request names."""
+        """Return the bucket and the shape; write the pixels to the file in the request."""
         path, framerate = Path(request["path"]), request["framerate"]
         is_video = path.suffix in self.space["VIDEO_EXTENSIONS"]
         if is_video:
@@ -143,7 +143,7 @@ class Trainer:
             return None
         config = {"video_clip_mode": request["mode"]}
         if request["is_minimax"]:
-            # Sound is none of the pixels.
+            # Sound is not needed.
             make = self.minimax(config)
             make.support_audio = False
         else:
@@ -162,7 +162,7 @@ class Trainer:
 
 
 def main() -> None:
-    """Answers each request."""
+    """Answer each request."""
     trainer = Trainer(Path(sys.argv[1]), Path(sys.argv[2]))
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A server process with what tests of trainings ask it."""
+"""A server process with the requests that tests of trainings need."""
 
 import contextlib
 import os
@@ -12,18 +12,18 @@ from tests.e2e.witness import Processes, TrainerProcess
 
 FINISHED = ("completed", "failed", "stopped")
 
-#: Other work may share the cores.
+#: Allows for other work on the cores.
 LONG = 60.0
 
 
 class TrainingServer(ServerProcess):
-    """Eight simulated GPUs, and quick stops, unless `settings` say otherwise. On leaving, its trainings end too."""
+    """A server with eight simulated GPUs and quick stops by default. It ends its trainings on leaving."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         defaults = {
             "GPU_MONITOR_INTERVAL": "0.5",
-            # A busy machine does not sweep every second: what is about trainings hears nothing of stale readings.
+            # A busy machine does not sweep every second: tests of trainings must not see stale readings.
             "GPU_STATUS_CHECK_TIMEOUT": "5",
             "SIMULATED_GPUS": "8x NVIDIA GeForce RTX 4090",
             "MIN_FREE_DISK_MB": "0",
@@ -45,27 +45,27 @@ class TrainingServer(ServerProcess):
         return not found
 
     def kill(self) -> None:
-        """As the out-of-memory killer would."""
+        """Kill the server as the out-of-memory killer would."""
         self.send_signal(signal.SIGKILL)
         self.wait()
 
     def has_tasks(self) -> bool:
-        """Whether anything holds a GPU or waits for one."""
+        """Return whether a task holds or waits for a GPU."""
         overview = self.get("/system/overview")
         return overview["gpus"]["busy"] > 0 or overview["tasks"]["queued"] + overview["tasks"]["running"] > 0
 
     def make_idle(self) -> None:
-        """Ends all that holds a GPU or waits for one, so that what a test left does not fail the next."""
+        """End all tasks that hold or wait for a GPU, so that one test does not make the next fail."""
         for task in self.get("/training/list", params={"status": "queued,starting,running,stopping"})["tasks"]:
             self.stop_task(task["task_id"], force=True)
         for lease in self.get("/gpu/tasks")["tasks"]:
             self.client.delete(f"{BASE}/gpu/tasks/{lease['task_id']}")
         until(lambda: all(gpu["status"] == "available" for gpu in self.gpus()), LONG, "every GPU to be free")
 
-    # Asking
+    # Requests
 
     def post(self, path: str, expected: int, **more: Any) -> dict[str, Any]:
-        """The answer, which must have this status: its data, or its error."""
+        """Send a request, assert the status, and return the data or the error."""
         answer = self.client.post(BASE + path, **more)
         assert answer.status_code == expected, answer.text
         body = answer.json()
@@ -77,7 +77,7 @@ class TrainingServer(ServerProcess):
         return str(self.post("/training/start", 201, json=body, headers=headers)["task_id"])
 
     def stop_task(self, task_id: str, **how: Any) -> dict[str, Any]:
-        """One that has ended is answered with 200, else with 202."""
+        """Request a stop; the status is 200 if the task has already ended, else 202."""
         answer = self.client.post(f"{BASE}/training/{task_id}/stop", json=how)
         assert answer.status_code in (200, 202), answer.text
         stopped: dict[str, Any] = answer.json()["data"]
@@ -97,24 +97,24 @@ class TrainingServer(ServerProcess):
     # Waiting
 
     def await_status(self, task_id: str, *statuses: str, timeout: float = LONG) -> dict[str, Any]:
-        def look() -> bool:
+        def poll() -> bool:
             status = self.get(f"/training/{task_id}/progress")["status"]
             assert status in statuses or status not in FINISHED, self.task(task_id)
             return status in statuses
 
-        until(look, timeout, f"{task_id} to be {' or '.join(statuses)}")
+        until(poll, timeout, f"{task_id} to be {' or '.join(statuses)}")
         return self.task(task_id)
 
     def await_step(self, task_id: str, step: int) -> dict[str, Any]:
-        def look() -> bool:
+        def poll() -> bool:
             shown = self.get(f"/training/{task_id}/progress")
             assert shown["status"] not in FINISHED, self.task(task_id)
             return (shown["progress"]["current_step"] or 0) >= step
 
-        until(look, LONG, f"step {step} of {task_id}")
+        until(poll, LONG, f"step {step} of {task_id}")
         return self.task(task_id)
 
-    # Looking by itself
+    # Direct observation
 
     def log_of(self, task_id: str) -> str:
         return log_of(self.root, task_id)
@@ -126,13 +126,13 @@ class TrainingServer(ServerProcess):
         return [process for process in self.processes.trainers() if process.uid.rpartition(".")[0] == task_id]
 
     def main_of(self, task_id: str) -> TrainerProcess:
-        """The only main process that a training may have."""
+        """Return the main process of a training, and assert that there is only one."""
         found = until(lambda: [each for each in self.processes_of(task_id) if each.is_main], LONG, "its main process")
         assert len(found) == 1, found
         return found[0]
 
 
 def kill(pid: int) -> None:
-    """Ends a process of a test, unless it has ended by itself."""
+    """End a process of a test, unless it has ended by itself."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What must hold once everything has ended: the service's words against files, logs, processes and the database."""
+"""Invariants after the end of everything: the service's answers against files, logs, processes and the database."""
 
 import re
 import sqlite3
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 FREE_SECONDS = 30.0
 
-#: What the kill of one of its processes may make of a training, besides what would have become of it anyway.
+#: Outcomes that a kill of one of its processes may cause, besides the regular ones.
 STRUCK = {"killed", "host_out_of_memory", "supervisor_lost", "trainer_error", "did_not_train"}
 
 
-def find_untruths(root: Path, client: "Client", struck: set[str]) -> list[str]:
-    """Everything that is not as it should be; empty when all is well."""
+def find_violations(root: Path, client: "Client", struck: set[str]) -> list[str]:
+    """Return every violated invariant."""
     found = list(_left_behind(root))
     rows = client.tasks()
     if rows.keys() != client.known.keys():
-        found.append(f"tasks that nobody acknowledged: {rows.keys() - client.known.keys()}")
+        found.append(f"unacknowledged tasks: {rows.keys() - client.known.keys()}")
     for task_id in client.known:
-        task = client.ask("GET", f"/training/{task_id}").json()["data"]
+        task = client.request("GET", f"/training/{task_id}").json()["data"]
         events = list(_events(client, task_id))
-        series = client.ask("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
+        series = client.request("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
         found += [f"{task_id} ({client.known[task_id].kind}): {what}" for what in _task(root, client, task, struck)]
         found += [f"{task_id}: {what}" for what in check_events(events, task["status"])]
         found += [f"{task_id}: {what}" for what in _series(task, [point["step"] for point in series])]
     return found
 
 
-def find_lost_words(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:
-    """Attempts of which nobody saw the end, that nobody hit or killed, and whose last words are not in the log."""
+def find_lost_output(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:
+    """Return attempts whose end was not observed, that were not killed, and whose last output is not in the log."""
     for uid in orphaned:
         task_id, _, number = uid.rpartition(".")
         known = client.known.get(task_id)
@@ -47,14 +47,14 @@ def find_lost_words(root: Path, client: "Client", orphaned: set[str]) -> Iterato
             outcome = attempt.outcome or {}
             by_itself = outcome.get("reason") == "supervisor_lost" and outcome.get("stop_rung") in (None, "checkpoint")
             if attempt.number == int(number) and by_itself and not (COMPLETED in attempt.log or QUIT in attempt.log):
-                yield f"{uid} ended with nobody there, and its last words are lost: {attempt.log[-200:]!r}"
+                yield f"{uid} ended unobserved, and its last output is lost: {attempt.log[-200:]!r}"
 
 
 def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
-    """All of them, page by page."""
+    """Return all events, page by page."""
     query: dict[str, str] = {"limit": "500"}
     while True:
-        page = client.ask("GET", f"/training/{task_id}/events", params=query).json()["data"]
+        page = client.request("GET", f"/training/{task_id}/events", params=query).json()["data"]
         yield from page["events"]
         if not page["pagination"]["has_more"]:
             return
@@ -62,7 +62,7 @@ def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _left_behind(root: Path) -> Iterator[str]:
-    """Leases and processes that should be gone."""
+    """Return leases and processes that should not exist."""
     processes = Processes(root)
     give_up = time.monotonic() + FREE_SECONDS
     while True:
@@ -75,13 +75,13 @@ def _left_behind(root: Path) -> Iterator[str]:
 
 
 def leases(root: Path) -> list[tuple[Any, ...]]:
-    """Every lease in the database."""
+    """Return every lease in the database."""
     with closing(sqlite3.connect(f"file:{root / 'database.sqlite'}?mode=ro", uri=True, timeout=10)) as database:
         return database.execute("SELECT resource, attempt_uid, state FROM leases").fetchall()
 
 
 def check_events(events: list[dict[str, Any]], status: str) -> Iterator[str]:
-    """The chain of statuses has no gap, and after a stop nothing begins by itself."""
+    """Check that the chain of statuses has no gap, and that nothing starts by itself after a stop."""
     before, was_stopped = None, False
     for event in events:
         if event["type"] != "status":
@@ -93,10 +93,10 @@ def check_events(events: list[dict[str, Any]], status: str) -> Iterator[str]:
             was_stopped = True
         elif before == "queued":
             if was_stopped and event["actor"] != "api":
-                yield f"it went on although it was asked to stop: {event}"
+                yield f"it continued although a stop was requested: {event}"
             was_stopped = False
     if before != status:
-        yield f"it is {status}, and its last event says {before}"
+        yield f"it is {status}, but its last event has {before}"
     if [event["id"] for event in events] != sorted({event["id"] for event in events}):
         yield "its events are not in order"
 
@@ -110,36 +110,36 @@ def _task(root: Path, client: "Client", task: dict[str, Any], struck: set[str]) 
     kind = KINDS[client.known[task["task_id"]].kind]
     expected = {kind.ends}
     if client.known[task["task_id"]].stops and kind.body["config"]["toy"].get("fail_once"):
-        # It failed by itself in the moment of the stop, and then there is no retry.
+        # It failed by itself at the moment of the stop, and is then not retried.
         expected |= {"trainer_error", "port_in_use"}
     code = (task["failure"] or {}).get("code")
     if task["status"] == "failed" and code not in expected | (STRUCK if was_struck else set()):
         yield f"it failed with {task['failure']}"
     if task["status"] == "completed" and not expected & {"completed", "stopped"}:
-        yield "it completed and should have failed"
+        yield "it completed but should have failed"
 
 
 def _status(task: dict[str, Any], attempts: list[AttemptFiles], stops: int) -> Iterator[str]:
     latest = next((a.log for a in attempts if a.number == task["attempt_count"]), "")
     status = task["status"]
     if (status == "completed") != (COMPLETED in latest):
-        yield f"it is {status}, and its log ends with {latest[-200:]!r}"
+        yield f"it is {status}, but its log ends with {latest[-200:]!r}"
     if QUIT in latest and status not in ("stopped", "completed"):
-        yield f"it quit as it was asked to, and is {status}"
+        yield f"it quit as requested, but is {status}"
     if status == "stopped" and not stops:
-        yield "it is stopped, and nobody asked"
+        yield "it is stopped without a request"
     checkpoints = [checkpoint for checkpoint in task["checkpoints"] if checkpoint["is_complete"]]
     if QUIT in latest and not checkpoints:
-        yield "it quit with a checkpoint, and none is complete"
+        yield "it quit with a checkpoint, but none is complete"
     if status == "completed" and not checkpoints:
-        yield "it completed, and no complete checkpoint is there"
+        yield "it completed without a complete checkpoint"
 
 
 def _attempt(attempt: AttemptFiles, task: dict[str, Any]) -> Iterator[str]:
     number, steps = attempt.number, attempt.steps
-    told = next((each for each in task["attempts"] if each["number"] == number), None)
-    if told is None:
-        yield f"attempt {number} has files, and the service does not know it"
+    shown = next((each for each in task["attempts"] if each["number"] == number), None)
+    if shown is None:
+        yield f"attempt {number} has files, but is unknown to the service"
         return
     if attempt.outcome is None:
         yield f"attempt {number} has no exit.json"
@@ -147,13 +147,13 @@ def _attempt(attempt: AttemptFiles, task: dict[str, Any]) -> Iterator[str]:
         yield f"attempt {number} was started {attempt.starts} times"
     if steps and steps != list(range(steps[0], steps[-1] + 1)):
         yield f"attempt {number} has a gap in its steps: {steps}"
-    resumed = re.fullmatch(r"global_step(\d+)", told["resumed_from"] or "")
+    resumed = re.fullmatch(r"global_step(\d+)", shown["resumed_from"] or "")
     first = 1 if resumed is None else int(resumed[1]) + 1
-    if steps and (steps[0], steps[-1]) != (first, told["last_step"]):
-        yield f"attempt {number} went from step {steps[0]} to {steps[-1]}, and {first} to {told['last_step']} was told"
+    if steps and (steps[0], steps[-1]) != (first, shown["last_step"]):
+        yield f"attempt {number} ran steps {steps[0]} to {steps[-1]}; {first} to {shown['last_step']} are reported"
     outcome = attempt.outcome or {}
-    if outcome.get("reason") == "exited" and COMPLETED in attempt.log and told["exit_code"] != 0:
-        yield f"attempt {number} completed with exit code {told['exit_code']}"
+    if outcome.get("reason") == "exited" and COMPLETED in attempt.log and shown["exit_code"] != 0:
+        yield f"attempt {number} completed with exit code {shown['exit_code']}"
 
 
 def _series(task: dict[str, Any], steps: list[int]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the processes of trainings say themselves: who uses which GPU, and how often an attempt was started."""
+"""Observation of the training processes themselves: which GPUs they use, and how often an attempt was started."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from pathlib import Path
 
 MARKER = b"DPIPE_ATTEMPT_UID="
 GPUS = b"CUDA_VISIBLE_DEVICES="
-FORKED_ONLY = 0x40  #: PF_FORKNOEXEC in the kernel: a copy of its parent, and no program of its own
+FORKED_ONLY = 0x40  #: PF_FORKNOEXEC in the kernel: a copy of its parent that has not executed a program
 LOOK_SECONDS = 0.03
 
 Identity = tuple[int, int]  #: pid, and start in clock ticks since boot
@@ -18,7 +18,7 @@ Identity = tuple[int, int]  #: pid, and start in clock ticks since boot
 
 @dataclass(frozen=True, slots=True)
 class TrainerProcess:
-    """A live process of an attempt. The main one was executed; ranks and children are its copies."""
+    """A live process of an attempt. The main process was executed; ranks and children are its copies."""
 
     pid: int
     start: int
@@ -39,12 +39,12 @@ def _read(path: str) -> bytes:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields behind the name: state, parent, …; none when it is gone."""
+    """Return the fields after the name (state, parent, …), or none if the process has ended."""
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def runs(identity: Identity) -> bool:
-    """Whether this very process still runs; its zombie does not."""
+    """Return whether exactly this process still runs; a zombie does not."""
     fields = _stat(identity[0])
     return bool(fields) and int(fields[19]) == identity[1] and fields[0] not in (b"Z", b"X")
 
@@ -58,7 +58,7 @@ class Processes:
         self._strangers: set[Identity] = set()
 
     def trainers(self) -> list[TrainerProcess]:
-        """Every live process that carries the marker of an attempt here."""
+        """Return every live process that carries the marker of an attempt of this storage."""
         found = []
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             fields = _stat(pid)
@@ -67,17 +67,17 @@ class Processes:
             identity = pid, int(fields[19])
             if identity in self._strangers:
                 continue
-            process = self._known.get(identity) or self._look(identity, fields)
+            process = self._known.get(identity) or self._inspect(identity, fields)
             if process is not None:
                 self._known[identity] = process
                 found.append(process)
         return found
 
-    def _look(self, identity: Identity, fields: list[bytes]) -> TrainerProcess | None:
+    def _inspect(self, identity: Identity, fields: list[bytes]) -> TrainerProcess | None:
         pid, start = identity
         command = _read(f"/proc/{pid}/cmdline")
         if self._root not in command:
-            # A young one may be about to execute something else.
+            # A young process may be about to execute another program.
             if time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") - start > 500:
                 self._strangers.add(identity)
             return None
@@ -88,7 +88,7 @@ class Processes:
         return TrainerProcess(pid, start, values[MARKER], gpus, not int(fields[6]) & FORKED_ONLY)
 
     def supervisors(self) -> dict[int, Path]:
-        """The directory of the attempt that each supervisor watches over, by its pid."""
+        """Return the attempt directory of each supervisor, by pid."""
         found = {}
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             command = _read(f"/proc/{pid}/cmdline").split(b"\0")
@@ -97,7 +97,7 @@ class Processes:
         return found
 
     def zombies_of(self, identities: set[Identity]) -> list[Identity]:
-        """Those that have ended and were not taken leave of."""
+        """Return the processes that have ended and were not reaped."""
         return [each for each in identities if (f := _stat(each[0])) and int(f[19]) == each[1] and f[0] == b"Z"]
 
     @property
@@ -114,7 +114,7 @@ def _value(environment: bytes, name: bytes) -> str:
 
 @dataclass
 class Witness:
-    """Looks all the time, from a thread of its own, and keeps what must not be."""
+    """Observes continually in its own thread, and records violations."""
 
     processes: Processes
     violations: list[str] = field(default_factory=list)
@@ -135,10 +135,10 @@ class Witness:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            self.look()
+            self.observe()
 
-    def look(self) -> None:
-        """One look at every process."""
+    def observe(self) -> None:
+        """Observe every process once."""
         users: dict[int, dict[str, TrainerProcess]] = defaultdict(dict)
         for process in self.processes.trainers():
             for gpu in process.gpus:
@@ -148,7 +148,7 @@ class Witness:
                 if len(self.mains[process.uid]) > 1:
                     self.violations.append(f"{process.uid} was started twice: {self.mains[process.uid]}")
         for gpu, by_uid in users.items():
-            # The look took some milliseconds: they must still be there together now.
+            # The observation took some milliseconds: the processes must still be alive together.
             together = [process for process in by_uid.values() if runs(process.identity)]
             if len(together) > 1:
                 self.violations.append(f"GPU {gpu} is used by {sorted(process.uid for process in together)} at once")

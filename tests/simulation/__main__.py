@@ -1,6 +1,6 @@
-"""Plays hours of bad luck: `python -m tests.simulation --seed 7` the one of a seed, with `--count 200` fresh ones.
+"""Play hours of failures: `python -m tests.simulation --seed 7` plays one seed, and `--count 200` fresh ones.
 
-Ends with 1 at the first broken promise, after the seed, the promise and what happened before it.
+Exits with 1 at the first broken promise, after the seed, the promise and the preceding events.
 """
 
 import argparse
@@ -25,63 +25,61 @@ from tests.simulation.hour import Hour, Scale
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
 
-#: Memory where the system has such a directory: the database is written to thousands of times.
+#: A directory in memory, if the system has one: the database is written to thousands of times.
 MEMORY = Path("/dev/shm")
 
-#: Lines that are shown of what happened before a promise was broken.
+#: Number of events shown before a broken promise.
 LAST_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One hour, as it went."""
+    """The result of one hour."""
 
     seed: int
     started: int
-    told: tuple[str, ...]
+    events: tuple[str, ...]
     digest: str
-    problem: str | None  #: the promise that was broken, in words
+    problem: str | None  #: the promise that was broken, as text
     seconds: float
 
     @property
     def last_lines(self) -> str:
-        """What happened last."""
-        return "\n".join(self.told[-LAST_LINES:])
+        """Return the last events."""
+        return "\n".join(self.events[-LAST_LINES:])
 
 
 def play(scale: Scale, seed: int) -> Played:
-    """Plays the hour of a seed, and the reports of its machines."""
+    """Play the hour of a seed, and the reports of its machines."""
     began = time.monotonic()
     with undisturbed() as directory:
         hour, reports = Hour(seed, directory, scale), Reports(seed, directory)
         problem = _find_problem(hour, reports)
-    told = (*hour.told, *reports.told)
-    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    return Played(seed, hour.started, told, digest, problem, time.monotonic() - began)
+    events = (*hour.events, *reports.events)
+    digest = hashlib.sha256("\n".join(events).encode()).hexdigest()
+    return Played(seed, hour.started, events, digest, problem, time.monotonic() - began)
 
 
 def _find_problem(*plays: Hour | Reports) -> str | None:
-    """Plays them one after the other; the first broken promise."""
+    """Play them one after the other, and return the first broken promise."""
     try:
         for each in plays:
             each.run()
     except Broken as broken:
         return str(broken)
     except Exception:
-        # A mistake of the service or of the play: that, too, is to be played again.
+        # An error of the service or of the play must also be reproducible by its seed.
         return traceback.format_exc()
     return None
 
 
 @contextmanager
 def undisturbed() -> Iterator[Path]:
-    """A directory in memory, without the collector, which would look through all that lives again and again, and
-    without the log.
-    """
+    """Provide a directory in memory, without logs and without the garbage collector, which would scan all objects."""
     before, had_collector = logging.root.manager.disable, gc.isenabled()
     logging.disable(logging.CRITICAL)
     gc.disable()
-    # What is there already need not be gone through at the end: it would take as long as two minutes of play.
+    # Existing objects need not be scanned at the end: that would take as long as two minutes of play.
     gc.freeze()
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
@@ -95,13 +93,13 @@ def undisturbed() -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns 0 when every promise held."""
+    """Return 0 if every promise held."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, help="play the hour of this seed; without, fresh seeds")
-    parser.add_argument("--count", type=int, default=1, help="how many hours, with seeds one after the other")
-    parser.add_argument("--hours", type=float, default=1.0, help="how long the bad luck lasts (default: 1)")
+    parser.add_argument("--seed", type=int, help="play this seed; default: fresh seeds")
+    parser.add_argument("--count", type=int, default=1, help="number of hours, with consecutive seeds")
+    parser.add_argument("--hours", type=float, default=1.0, help="duration of the failures (default: 1)")
     parser.add_argument("--nodes", type=int, default=10)
-    parser.add_argument("--gpus", type=int, default=2, help="of each node")
+    parser.add_argument("--gpus", type=int, default=2, help="per node")
     parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)
@@ -110,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     seeds, began = range(first, first + asked.count), time.monotonic()
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
         for played in pool.map(partial(play, scale), seeds):
-            if not _tell(played, asked.tell, _again(asked, played.seed)):
+            if not _print_result(played, asked.tell, _again(asked, played.seed)):
                 pool.shutdown(cancel_futures=True)
                 return 1
     print(f"{asked.count} seeds from {first}: every promise held, in {time.monotonic() - began:.1f} s")
@@ -121,12 +119,12 @@ def _again(asked: argparse.Namespace, seed: int) -> str:
     return f"make simulate SEED={seed} HOURS={asked.hours:g} NODES={asked.nodes}"
 
 
-def _tell(played: Played, is_all: bool, again: str) -> bool:
-    """Says how it went; False when a promise was broken."""
+def _print_result(played: Played, is_all: bool, again: str) -> bool:
+    """Print the result; return False if a promise was broken."""
     if is_all or played.problem is not None:
-        print("\n".join(played.told) if is_all else played.last_lines)
+        print("\n".join(played.events) if is_all else played.last_lines)
     print(
-        f"seed {played.seed}: {played.started} trainings, {len(played.told)} events, "
+        f"seed {played.seed}: {played.started} trainings, {len(played.events)} events, "
         f"{played.digest[:12]}, {played.seconds:.1f} s",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""The loops of alerts of one head: a rule on nodes, the outbox, and a channel to the mailbox."""
+"""The alert loops of one head: a rule on nodes, the outbox, and a channel to the mailbox."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -32,7 +32,7 @@ from tests.simulation.mailbox import CLEAR_SECONDS, DOWN_SECONDS, Mailbox
 from tests.simulation.world import World
 from tests.unit.alerts.facts import channel
 
-#: How much more often a message is lost than anything else goes wrong.
+#: How much more often a message is lost than other faults occur.
 NETWORK = 40.0
 
 RULE = AlertRule(
@@ -48,7 +48,7 @@ RULE = AlertRule(
 
 
 class SimulatedAlerts:
-    """Lives and dies with its head."""
+    """Alert loops with the lifetime of their head."""
 
     def __init__(
         self, name: str, database: FaultyDatabase, root: Path, world: World, faults: Faults, mailbox: Mailbox
@@ -60,7 +60,7 @@ class SimulatedAlerts:
         notifier = _Post(faults, mailbox)
         courier = Courier(store, Sealer(root / "key"), dict.fromkeys(ChannelKind, notifier), clock, clock.advance)
         self._outbox = Outbox(store, channels, _Hands(courier), clock, new_delivery_id)
-        # No two lives of a head are one candidate.
+        # Each life of a head is a separate candidate.
         candidate = f"{name} at {clock.monotonic()}"
         self._leadership = Leadership(database, SHARED_SCOPE, lambda: candidate, clock, lambda _: False)
         machine = AlertStateMachine(clock, new_alert_id, 0.0)
@@ -75,37 +75,38 @@ class SimulatedAlerts:
             channels,
             board,
             clock,
-            self._tell,
+            self._wake_outbox,
         )
 
     @property
     def leads(self) -> bool:
-        """Whether it makes alerts."""
+        """Whether it evaluates alerts."""
         return self._leadership._fence is not None
 
     def tables(self, scopes: Iterable[RuleScope], _: object) -> dict[RuleScope, FactTable]:
-        """The facts, as the loop asks for them."""
+        """Return the facts for the loop."""
         if RuleScope.NODE not in scopes:
             return {}
         columns = {"away": [0.0 if node.is_seen else 1.0 for node in self._world.nodes]}
         return {RuleScope.NODE: FactTable(RuleScope.NODE, self._targets, columns)}
 
     def look(self, *_: object) -> None:
-        """Nothing is told past the outbox."""
+        """Do nothing: only the outbox sends."""
 
-    def _tell(self, is_told: bool) -> None:
-        if is_told:
+    def _wake_outbox(self, is_changed: bool) -> None:
+        if is_changed:
             self._outbox.wake()
 
     def round(self) -> None:
-        """One round of each loop."""
+        """Run one round of each loop."""
         with self._database.writing_for(self._leadership):
             self._loop.run_once()
         self._outbox.run_once()
 
     def known(self) -> tuple[dict[str, str], set[str], set[str]]:
-        """The alerts that have fired, with their nodes, and those that still do; without those that flap, of which the
-        nodes come last.
+        """Return the fired alerts with their nodes, those still firing, and last the nodes of flapping alerts.
+
+        Flapping alerts are not among the first two.
         """
         with self._database.read() as connection:
             rows = connection.execute(
@@ -113,7 +114,7 @@ class SimulatedAlerts:
                     alerts.c.fired_at.is_not(None)
                 )
             ).all()
-        # Of what comes and goes nothing is told until it is calm.
+        # A flapping alert is not notified until it is calm.
         flapping = {row.target for row in rows if row.flapping_since is not None}
         rows = [row for row in rows if row.flapping_since is None]
         fired = {row.alert_id: row.target for row in rows}
@@ -121,14 +122,14 @@ class SimulatedAlerts:
 
 
 def open_channel(database: Database, root: Path) -> None:
-    """Makes the one channel, that has room for everything."""
+    """Create the one channel, which has no limits."""
     settings = ChannelSettings(per_minute=1000, per_hour=10_000)
     made = channel(**{name: getattr(settings, name) for name in ("per_minute", "per_hour")})
     ChannelStore(database).add(made, Sealer(root / "key").seal(ChannelSecret("mailbox://")))
 
 
 class _Post(FakeNotifier):
-    """Carries to the mailbox, with the faults of a network: the message may be lost, or the answer to it."""
+    """Delivers to the mailbox over a faulty network: the message or the answer to it may be lost."""
 
     def __init__(self, faults: Faults, mailbox: Mailbox) -> None:
         super().__init__()
@@ -146,7 +147,7 @@ class _Post(FakeNotifier):
 
 
 class _Hands:
-    """Carries each delivery at once, in the hands of who asks for it."""
+    """Carries out each delivery immediately, in its caller."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
@@ -155,10 +156,10 @@ class _Hands:
         return frozenset()
 
     def carry(self, delivery_id: str, channel_id: str) -> bool:
-        # Its lease ends, and somebody makes another attempt.
+        # Its lease expires, and another sender retries.
         with suppress(DatabaseUnavailable):
             self._courier.deliver(delivery_id)
         return True
 
     def look(self) -> None:
-        """Does nothing: it takes no time."""
+        """Do nothing, as deliveries take no time."""

@@ -1,4 +1,4 @@
-"""The seam to the simulated machines, with the faults that real ones may have."""
+"""An executor on the simulated machines, with the faults of real ones."""
 
 import errno
 import tomllib
@@ -25,12 +25,12 @@ from tests.simulation.faults import Faults
 from tests.simulation.nodes import Node
 from tests.simulation.world import Run, World
 
-#: The step at which a task fails, if it does, by its id and all its steps.
+#: The step at which a task fails, or None, by its id and number of steps.
 Fate = Callable[[str, int], int | None]
 
 
 class SimulatedExecutor:
-    """What one head sees of the machines. All heads see the same processes."""
+    """The view of the machines of one head. All heads see the same processes."""
 
     def __init__(self, world: World, faults: Faults, fate: Fate) -> None:
         self._world = world
@@ -75,7 +75,7 @@ class SimulatedExecutor:
         return self._see(run)
 
     def _is_given_up(self, run: Run, unseen: float) -> bool:
-        """Whether its end is recorded, as the engine has taken its node for lost: it may live there all the same."""
+        """Return whether its end is recorded because the engine considers its node lost; it may still run there."""
         if run.node.is_seen or unseen < self._world.lost_seconds:
             return False
         if run.outcome is None and self._ends.end(run.submission.ref.directory, "node_lost", "it is silent"):
@@ -98,7 +98,7 @@ class SimulatedExecutor:
         self._faults.strike("stop asked")
 
     def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
-        """Does nothing: no engine ends these processes with a signal."""
+        """Do nothing: no engine ends these processes with a signal."""
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         run = self._world.runs.get(ref.uid)
@@ -135,12 +135,12 @@ class SimulatedExecutor:
 
 
 def _reach(node: Node) -> None:
-    """Raises OSError when the heads cannot reach this node now."""
+    """Raise OSError if the heads cannot reach this node now."""
     if not node.is_seen:
         raise OSError(errno.ETIMEDOUT, "a simulated partition", node.name)
 
 
 def _steps_of(submission: Submission) -> int:
-    """As many as were planned."""
+    """Return the planned number of steps."""
     config = Path(submission.argv[submission.argv.index("--config") + 1])
     return STEPS_PER_EPOCH * int(tomllib.loads(config.read_text())["epochs"])

@@ -14,74 +14,77 @@ from api.errors import DatabaseUnavailable
 from tests.simulation.quick import use_quick_connections
 from tests.simulation.world import Broken
 
-#: Places where nothing is held that others wait for: there a process may also stand still for a while.
+#: Code locations without held locks, at which a process may also pause for a while.
 _PAUSES = ("submit", "submitted", "observe", "stop", "committed", "send")
 
-#: How statements begin that change something, and those about the leads themselves.
+#: The prefixes of writing statements, and of those about the leads themselves.
 _CHANGES = ("INSERT", "UPDATE", "DELETE")
 _OF_LEADS = ("INSERT INTO leadership", "UPDATE leadership")
 
 
 class Crash(BaseException):
-    """The server's process ends here, with nothing cleared away."""
+    """The server's process ends here, without any cleanup."""
 
 
 class Faults:
-    """Those of one server. `rate` is the share of the places at which something happens; 0 while all is well."""
+    """The faults of one server. `rate` is the share of locations at which a fault strikes; 0 means none."""
 
-    def __init__(self, chance: random.Random, stand_still: Callable[[], None] = lambda: None) -> None:
-        """`stand_still` lets time pass and everybody else go on."""
+    def __init__(self, chance: random.Random, pause: Callable[[], None] = lambda: None) -> None:
+        """Create faults; `pause` lets time pass while all others continue."""
         self._chance = chance
-        self._stand_still = stand_still
+        self._pause = pause
         self.rate = 0.0
-        self.loses_an_answer = False  #: the next commit is done, and whoever asked for it hears of an error
-        self.stands_still = False  #: at the next place where it may
-        self.stands_still_at: tuple[str, Callable[[], object]] | None = None  #: at this place, once that is so
-        self.told: list[str] = []
+        self.loses_an_answer = False  #: the next commit succeeds, but its caller gets an error
+        self.should_pause = False  #: pause at the next possible location
+        self.pause_at: tuple[str, Callable[[], object]] | None = (
+            None  #: pause at this location, once the condition is true
+        )
+        self.struck: list[str] = []
 
     def strike(self, place: str, weight: float = 1.0) -> None:
-        """Perhaps raises Crash, or an error (of the database DatabaseUnavailable, of a machine OSError), or returns
-        late. `weight`: how much more often than elsewhere.
+        """Raise Crash or an error, or return late, at random.
+
+        The error is DatabaseUnavailable of the database, or OSError of a machine. `weight` multiplies the probability.
         """
         if place == "committed" and self.loses_an_answer:
             self.loses_an_answer = False
-            self.told.append("an answer is lost")
+            self.struck.append("an answer is lost")
             raise DatabaseUnavailable
-        if place in _PAUSES and (self.stands_still or self._is_time_to_stand_still(place)):
-            self.stands_still, self.stands_still_at = False, None
-            self.told.append(f"it stands still at {place}")
-            self._stand_still()
+        if place in _PAUSES and (self.should_pause or self._is_time_to_pause(place)):
+            self.should_pause, self.pause_at = False, None
+            self.struck.append(f"it pauses at {place}")
+            self._pause()
         if self.rate == 0.0 or self._chance.random() >= self.rate * weight:
             return
         kind = self._chance.choice(("crash", "error", "pause") if place in _PAUSES else ("crash", "error"))
-        self.told.append(f"{kind} at {place}")
+        self.struck.append(f"{kind} at {place}")
         if kind == "crash":
             raise Crash(place)
         if kind == "pause":
-            self._stand_still()
+            self._pause()
             return
         if place in ("statement", "committed"):
             raise DatabaseUnavailable
         raise OSError(5, "a simulated fault", place)
 
-    def _is_time_to_stand_still(self, place: str) -> bool:
-        wanted = self.stands_still_at
+    def _is_time_to_pause(self, place: str) -> bool:
+        wanted = self.pause_at
         return wanted is not None and wanted[0] == place and bool(wanted[1]())
 
 
 class FaultyDatabase(Database):
-    """One server's connection to the database, which may break off anywhere, or lose the answer to a commit."""
+    """One server's connection to the database, which may fail anywhere, or lose the answer to a commit."""
 
-    _first: Engine | None = None  #: its dialect keeps every statement as it was compiled
+    _first: Engine | None = None  #: its dialect stores every compiled statement
 
     def __init__(self, file: Path, faults: Faults) -> None:
         super().__init__(sqlite_url(file), file.parent)
-        # Servers come and go by the thousand: to compile their statements anew each time takes longer than to run them.
+        # Thousands of servers are created: compiling their statements again takes longer than running them.
         first = FaultyDatabase._first = FaultyDatabase._first or self.engine
         self.engine.dialect = self.engine.pool._dialect = first.dialect
         self.engine._compiled_cache = first._compiled_cache
         self._faults = faults
-        self._lead: Leadership | None = None  #: what everything is written for that is written now
+        self._lead: Leadership | None = None  #: the lead that current writes belong to
         self._is_changed = False
         self._held: Connection | None = None
         event.listen(self.engine, "before_cursor_execute", lambda _, __, statement, *___: self._before(statement))
@@ -96,7 +99,7 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
-        # The pool and its turns are for threads, which there are none of here: they cost more than most statements.
+        # The pool and its queue are for threads, which do not exist here: they cost more than most statements.
         connection = self._held = self._held or self.engine.connect()
         if connection.in_transaction():
             with super()._connect(mode, lock_ms) as another:
@@ -122,7 +125,7 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def writing_for(self, lead: Leadership) -> Iterator[None]:
-        """Whatever is written in the `with` block is the leader's to write: otherwise Broken is raised."""
+        """Raise Broken if a write in the `with` block is not the leader's."""
         before, self._lead = self._lead, lead
         try:
             yield
@@ -135,4 +138,4 @@ def _check_lead(connection: Connection, lead: Leadership) -> None:
     mine = lead._scope, lead._fence, lead._holder
     query = "SELECT count(*) FROM leadership WHERE scope = ? AND fence = ? AND holder = ?"
     if driver.execute(query, mine).fetchone()[0] == 0:
-        raise Broken(f"{lead._holder} writes for {lead._scope}, which somebody else leads")
+        raise Broken(f"{lead._holder} writes for {lead._scope}, which another server leads")

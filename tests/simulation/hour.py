@@ -1,4 +1,4 @@
-"""An hour of machines with bad luck, from a seed: the same seed is the same hour, event by event."""
+"""An hour of machines with failures, from a seed: the same seed gives the same hour, event by event."""
 
 import random
 import secrets
@@ -14,7 +14,7 @@ from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
     check_everything_ended,
     check_leases_end_in_order,
-    check_nobody_waits,
+    check_no_task_waits,
     check_nothing_is_free_that_lives,
     check_nothing_is_lost,
     check_nothing_lives_after_its_end,
@@ -25,19 +25,19 @@ from tests.simulation.users import Users
 from tests.simulation.weather import Weather
 from tests.simulation.world import World
 
-#: Seconds that pass at most before the next round, and seconds between the rounds that follow an event.
+#: Maximum seconds before the next round, and seconds between the rounds after an event.
 LONGEST_STRIDE = 60.0
 NEXT_SECONDS = 3.0
 
-#: The share of the places at which a fault strikes while the weather is bad, and the share of events with such weather.
+#: The share of locations at which a fault strikes in bad weather, and the share of events with such weather.
 FAULT_RATE = 0.01
 BAD_WEATHER = 0.4
 
-#: Seconds without a fault after which nobody may wait while the GPUs are free, and in which everything must have ended.
+#: Seconds without a fault after which no task may wait for free GPUs, and within which everything must have ended.
 CALM_SECONDS = 120.0
 END_SECONDS = 6 * 3600.0
 
-#: Seconds of silence after which a node is taken for lost, and its trainings go on elsewhere: an engine's, or never.
+#: Seconds of silence after which a node counts as lost and its trainings continue elsewhere: an engine, or never.
 LOST_SECONDS = (60.0, float("inf"))
 
 #: Rounds after the last end, in which the GPUs become free.
@@ -46,22 +46,22 @@ LAST_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is simulated. By default what happens in a day is spread so that a day is no longer than three hours."""
+    """The amount of simulation. By default the events of a day are spread so that it takes at most three hours."""
 
     seconds: float = 3600.0
     nodes: int = 10
     gpus: int = 2  #: of each node
     servers: int = 2
-    events_apart: float = 120.0  #: seconds between two events, in the mean, unless the play is longer
+    events_apart: float = 120.0  #: mean seconds between two events, unless the play is longer
 
     @property
     def slowness(self) -> float:
-        """How much longer everything takes than in an hour."""
+        """The factor by which everything takes longer than in an hour."""
         return max(1.0, self.seconds / (3 * 3600.0))
 
     @property
     def gap(self) -> float:
-        """Seconds between two events, in the mean."""
+        """Mean seconds between two events."""
         return self.events_apart * self.slowness
 
     @property
@@ -70,11 +70,11 @@ class Scale:
 
 
 class Hour:
-    """What happens, in order. `told` has a line for each event, for whoever looks for the cause of a broken promise."""
+    """The events in order. `events` has a line for each, for the analysis of a broken promise."""
 
     def __init__(self, seed: int, root: Path, scale: Scale | None = None) -> None:
         self._scale = scale or Scale()
-        self.told: list[str] = []
+        self.events: list[str] = []
         self._chance = random.Random(seed)
         self._clock = FakeClock()
         self._began = self._clock.monotonic()
@@ -82,18 +82,20 @@ class Hour:
         self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)
         self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
         self._mailbox = Mailbox(self._world)
-        self._servers = Servers(self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._tell)
-        self._users = Users(self._servers, self._world, self._chance, self._tell)
+        self._servers = Servers(
+            self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._log_event
+        )
+        self._users = Users(self._servers, self._world, self._chance, self._log_event)
         self._servers.meanwhile = self._users.stop_what_starts
-        self._weather = Weather(self._world, self._servers, self._chance, self._tell)
+        self._weather = Weather(self._world, self._servers, self._chance, self._log_event)
 
     @property
     def started(self) -> int:
-        """How many trainings were started."""
+        """Return the number of started trainings."""
         return len(self._users.orders.started)
 
     def run(self) -> None:
-        """The hour itself, and then as long as everything needs to end. Raises Broken."""
+        """Play the hour, and then until everything has ended. Raise Broken if a promise is broken."""
         with _seeded(self._chance.random()):
             try:
                 while self._now() < self._scale.seconds:
@@ -114,16 +116,16 @@ class Hour:
         for _ in range(LAST_ROUNDS):
             self._stride(self._chance.uniform(2.0, 10.0))
         check_everything_ended(self._world, self._users.orders, known.tasks, known.held)
-        self._mailbox.check_all_was_told(*servers.alive[0].alerts.known())
+        self._mailbox.check_all_delivered(*servers.alive[0].alerts.known())
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._began
 
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{self._now():9.1f} {what}")
+    def _log_event(self, what: str) -> None:
+        self.events.append(f"{self._now():9.1f} {what}")
 
     def _go_on(self, is_bad: bool = False) -> None:
-        """Goes to the next moment at which something may happen, and makes the rounds that follow it."""
+        """Advance to the next moment at which something may happen, and run the rounds that follow it."""
         now, moments = self._clock.monotonic(), [self._world.next_moment(), self._servers.next_moment()]
         moments += [self._weather.next_moment(), *([self._next_event] if is_bad else []), *self._next_tries()]
         later = [moment for moment in moments if moment > now]
@@ -138,22 +140,22 @@ class Hour:
         self._servers.go_on()
         self._check()
         for _ in range(self._chance.choice((0, 0, 1))):
-            self._stride(self._chance.uniform(0.2, NEXT_SECONDS), is_telling=False)
+            self._stride(self._chance.uniform(0.2, NEXT_SECONDS), with_alerts=False)
 
-    def _stride(self, seconds: float, is_telling: bool = True) -> None:
+    def _stride(self, seconds: float, with_alerts: bool = True) -> None:
         self._clock.advance(seconds)
         self._world.go_on()
-        self._servers.go_on(is_telling)
+        self._servers.go_on(with_alerts)
         self._check()
 
     def _next_tries(self) -> list[float]:
-        """When tasks that wait for another try may begin (monotonic)."""
+        """Return when tasks that wait for a retry may start (monotonic)."""
         known, shift = self._servers.known, self._clock.monotonic() - self._clock.now().timestamp()
         tasks = () if known is None else known.tasks.values()
         return [task.not_before + shift for task in tasks if task.status is TaskStatus.QUEUED]
 
     def _happen(self) -> None:
-        """One event of the machines or of their users."""
+        """Perform one event of the machines or of their users."""
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
         events = (users.start, users.stop, users.resume, users.delete, self._weather.strike, lambda: None)
@@ -165,13 +167,13 @@ class Hour:
         self._servers.begin_all()
         self._servers.set_rate(0.0)
         self._servers.last_fault = self._clock.monotonic()
-        self._tell("calm")
+        self._log_event("calm")
 
     def _check(self) -> None:
         known, orders, now = self._servers.known, self._users.orders, self._clock.monotonic()
         if known is None:
             return
-        if known.look():
+        if known.read_changes():
             check_nothing_is_lost(orders, known.tasks)
             check_leases_end_in_order(known.broken)
         check_nothing_is_free_that_lives(self._world, known.held)
@@ -179,21 +181,21 @@ class Hour:
         check_stops_are_kept(self._world, orders)
         if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
             seconds = self._clock.now().timestamp()
-            check_nobody_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
+            check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
 
 
 _FINISHED = frozenset(status for status in TaskStatus if status.is_finished)
 
 
 def _fate(task_id: str, total: int) -> int | None:
-    """At which of its steps a task's trainer fails, if it does: by a chance of its own, so that it stays so."""
+    """Return the step at which a task's trainer fails, or None. Its own random source keeps it constant."""
     own = random.Random(task_id)
     return own.randint(1, total - 1) if own.random() < 0.15 else None
 
 
 @contextmanager
 def _seeded(seed: float) -> Iterator[None]:
-    """Makes the service's own random ids and waits those of the seed."""
+    """Draw the service's own random ids and delays from the seed."""
     drawn, before = random.Random(seed), random.getstate()
     random.seed(seed)
     try:

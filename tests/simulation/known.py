@@ -1,4 +1,4 @@
-"""What the database knows, read past the service and its faults, and only when something has been written since."""
+"""The contents of the database, read past the service and its faults, and only after a write."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _UNSENT = (
 _OPEN = f"SELECT uid FROM attempts WHERE status != '{AttemptStatus.ENDED}'"
 _STARTING = f"SELECT task_id FROM tasks WHERE status = '{TaskStatus.STARTING}'"
 
-#: A look sees the database only now and then: what happens to leases in between is recorded by the database itself.
+#: Triggers of the database record changes of leases between two reads.
 _WATCH_LEASES = f"""
 CREATE TABLE broken (what TEXT NOT NULL);
 CREATE TRIGGER freed_while_held BEFORE DELETE ON leases
@@ -34,7 +34,7 @@ BEGIN INSERT INTO broken VALUES (OLD.resource || ' of ' || OLD.attempt_uid || ',
 
 @dataclass(frozen=True, slots=True)
 class KnownTask:
-    """A task in the words of its row; times in Unix seconds."""
+    """The row of a task; times are Unix seconds."""
 
     task_id: str
     name: str | None
@@ -47,7 +47,7 @@ class KnownTask:
 
 
 class Known:
-    """The tasks, and who holds which GPU."""
+    """The tasks, and the holder of each GPU."""
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
@@ -56,12 +56,12 @@ class Known:
         self._rows: dict[str, tuple[object, ...]] = {}
         self.tasks: Mapping[str, KnownTask] = {}
         self.held: Mapping[str, str] = {}
-        self.unsent = 0  #: what is still to be told
+        self.unsent = 0  #: number of notifications to be sent
         self.open: frozenset[str] = frozenset()  #: the uids of attempts that have not ended
-        self.broken: tuple[str, ...] = ()  #: what was done to leases and must not be
+        self.broken: tuple[str, ...] = ()  #: forbidden changes of leases
 
-    def look(self) -> bool:
-        """Reads what is new; False when nothing is."""
+    def read_changes(self) -> bool:
+        """Read the changes; return False if there are none."""
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return False

@@ -1,4 +1,4 @@
-"""Whom the alerts reach: what was told, and whether it was true."""
+"""The receiver of alerts, which checks whether they are true."""
 
 from dataclasses import dataclass, field
 
@@ -7,54 +7,55 @@ from api.domain.alert import NotificationKind
 from api.domain.channel import AlertSnapshot
 from tests.simulation.world import Broken, World
 
-#: Seconds for which a node is away before anybody is told, and for which it is back before that is over.
+#: Seconds of absence before a node is reported, and of presence before the alert is resolved.
 DOWN_SECONDS = 20.0
 CLEAR_SECONDS = 10.0
 
-#: Seconds of absence of which somebody must have been told, however unlucky the heads were.
+#: Seconds of absence that must have been reported in any case.
 LONG_SECONDS = 1200.0
 
 
 @dataclass
 class Mailbox:
-    """A receiver who drops what comes again under the same id, as any may."""
+    """A receiver that ignores repeated messages with the same id, as any may."""
 
     world: World
-    told: dict[tuple[str, int], AlertSnapshot] = field(default_factory=dict)  #: by alert and number of its change
+    delivered: dict[tuple[str, int], AlertSnapshot] = field(default_factory=dict)  #: by alert and number of its change
     by_message: dict[str, int] = field(default_factory=dict)  #: how often each message came
 
     def take(self, message: OutboundMessage) -> None:
-        """Takes a message. Raises Broken when it tells something twice, or what never was."""
+        """Take a message. Raise Broken if it reports something twice, or something untrue."""
         self.by_message[message.id] = self.by_message.get(message.id, 0) + 1
         if self.by_message[message.id] > 1:
             return
         for alert in message.alerts:
             key = (alert.alert_id, alert.number)
-            if key in self.told:
-                raise Broken(f"{alert.title}: its change {alert.number} ({alert.kind}) is told twice")
-            self.told[key] = alert
+            if key in self.delivered:
+                raise Broken(f"{alert.title}: its change {alert.number} ({alert.kind}) is delivered twice")
+            self.delivered[key] = alert
             self._check(alert)
 
     def _check(self, alert: AlertSnapshot) -> None:
         node = next(node for node in self.world.nodes if node.name == alert.labels["node"])
         now = self.world.clock.monotonic()
         if not node.was_away(float("-inf"), now, DOWN_SECONDS):
-            raise Broken(f"{alert.title} is told as {alert.kind}, and {node.name} was never away for so long")
+            raise Broken(f"{alert.title} is reported as {alert.kind}, and {node.name} was never away for so long")
 
-    def check_all_was_told(self, fired: dict[str, str], is_open: set[str], flapping: set[str]) -> None:
-        """Raises Broken when an alert that fired (by id, with its node) was not told, or not to its end. Those of the
-        nodes `flapping` are not among them.
+    def check_all_delivered(self, fired: dict[str, str], is_open: set[str], flapping: set[str]) -> None:
+        """Raise Broken if an alert that fired (by id, with its node) was not reported, or not resolved.
+
+        Alerts of the nodes in `flapping` are ignored.
         """
         if is_open:
             raise Broken(f"{sorted(is_open)} still fires although every node is back")
-        heard = {alert.alert_id for alert in self.told.values()}
-        if fired.keys() - heard:
-            raise Broken(f"{sorted(fired.keys() - heard)} fired, and nobody was told")
-        for alert_id in heard & fired.keys():
-            # Of several changes in one message the last is told.
-            last = max(number for told, number in self.told if told == alert_id)
-            if self.told[alert_id, last].kind is NotificationKind.FIRING:
-                raise Broken(f"{alert_id} on {fired[alert_id]} was told as firing, and never that it is over")
+        delivered = {alert.alert_id for alert in self.delivered.values()}
+        if fired.keys() - delivered:
+            raise Broken(f"{sorted(fired.keys() - delivered)} fired without a notification")
+        for alert_id in delivered & fired.keys():
+            # A message with several changes reports the last.
+            last = max(number for delivered_id, number in self.delivered if delivered_id == alert_id)
+            if self.delivered[alert_id, last].kind is NotificationKind.FIRING:
+                raise Broken(f"{alert_id} on {fired[alert_id]} was reported as firing, but never as resolved")
         for node in self.world.nodes:
             was_long = any(end - begin >= LONG_SECONDS for begin, end in node.absences)
             if was_long and node.name not in {*fired.values(), *flapping}:

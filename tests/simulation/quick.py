@@ -1,7 +1,7 @@
-"""A connection that keeps what SQLAlchemy works out for a statement: the SQL, where its values go, how rows are read.
+"""A connection that caches SQLAlchemy's work for a statement: the SQL, its parameters, and how rows are read.
 
 The play executes ten thousand statements an hour, most of them constants of the service. SQLAlchemy looks each up by
-its structure, and wraps the driver in what other databases need, which takes ten times as long as SQLite itself does.
+its structure, and wraps the driver for features of other databases, which takes ten times as long as SQLite itself.
 """
 
 import sqlite3
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
-#: Is told of each statement before it is executed.
+#: Called with each statement before it is executed.
 Before = Callable[[str], None]
 
 
 class QuickResult(IteratorResult[Any]):
-    """Rows that were fetched already, or none."""
+    """Rows that are already fetched, or none."""
 
     rowcount = -1
 
 
 class QuickConnection(Connection):
-    """Executes by itself what it is given a second time; for all that is not simple it is as any other."""
+    """Executes a repeated simple statement itself, and everything else as usual."""
 
     def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, execution_options: Any) -> Any:
         if self._transaction is not None:
@@ -52,15 +52,13 @@ class QuickConnection(Connection):
 
 
 def use_quick_connections(engine: Engine, before: Before) -> None:
-    """Has an engine make such connections, each of which tells `before` of its statements."""
+    """Make an engine create such connections, each of which calls `before` with its statements."""
     engine._connection_cls = QuickConnection
     engine._before = before  # type: ignore[attr-defined]
 
 
 class _Place(NamedTuple):
-    """Where one value of a statement comes from: from what is given under `key`, there the one at `index` if that is a
-    list; or it is always the same.
-    """
+    """The source of one parameter: the value under `key`, or its item at `index` if it is a list, or a constant."""
 
     key: str | None
     index: int | None
@@ -69,7 +67,7 @@ class _Place(NamedTuple):
 
 
 class _Prepared:
-    """A statement for values with these names and, of lists, lengths. `shape` is that of its rows, None without any."""
+    """A statement for values with these names and list lengths. `shape` describes its rows; None means no rows."""
 
     def __init__(self, statement: Any, values: Mapping[str, Any], dialect: Any) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=sorted(values))
@@ -104,7 +102,7 @@ class _Prepared:
         self.takes_many = self.shape is None and all(place.index is None for place in self._places)
 
     def fill(self, values: Mapping[str, Any]) -> list[Any]:
-        """All values in the order of the SQL's question marks."""
+        """Return all values in the order of the SQL's question marks."""
         filled = []
         for key, index, convert, constant in self._places:
             value = constant if key is None else values[key] if index is None else values[key][index]
@@ -112,8 +110,8 @@ class _Prepared:
         return filled
 
 
-class _Seen:
-    """What is known of a statement, which derived ones get a copy of and must not take for their own."""
+class _StatementFacts:
+    """The cached facts about a statement. Derived statements copy them, and must not use them."""
 
     def __init__(self, statement: Any) -> None:
         self.owner = weakref.ref(statement)
@@ -121,10 +119,10 @@ class _Seen:
 
 
 def _prepare(statement: Any, values: Mapping[str, Any], connection: Connection) -> _Prepared | None:
-    """None for what is seen for the first time, as it may have been made for this once, and what is not simple."""
+    """Return None for the first use, as the statement may be used once only, and for complex statements."""
     seen = statement.__dict__.get("_seen_here")
     if seen is None or seen.owner() is not statement:
-        statement.__dict__["_seen_here"] = _Seen(statement)
+        statement.__dict__["_seen_here"] = _StatementFacts(statement)
         return None
     names = tuple([(name, len(each)) if type(each) in _LISTS else name for name, each in values.items()])
     prepared = seen.by_names.get(names)

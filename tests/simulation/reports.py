@@ -1,6 +1,6 @@
-"""Five minutes in which machines tell heads of their GPUs over a bad network: what is told is lost, doubled, or late.
+"""Five minutes in which nodes report their GPUs to heads over a bad network that loses, doubles and delays reports.
 
-The machines' reporters and the heads' receivers are the real ones; what is fake is time, the network and the GPUs.
+The nodes' reporters and the heads' receivers are the real ones; time, the network and the GPUs are fake.
 """
 
 import random
@@ -26,16 +26,16 @@ from tests.simulation.faults import Crash, Faults, FaultyDatabase
 from tests.simulation.world import Broken
 from tests.unit.builders import identity, reading, snapshot, vitals
 
-#: Seconds of bad luck, and of calm after it in which every head must come to know how everything is.
+#: Seconds of failures, and of calm afterwards, in which every head must learn the true state.
 SECONDS, CALM_SECONDS = 300.0, 30.0
 
-#: The most seconds between two moments, and for which a report is under way that comes late.
+#: Maximum seconds between two moments, and of the delay of a late report.
 LONGEST_STEP, LATE_SECONDS = 3.0, 20.0
 
-#: What becomes of a report.
+#: The possible fates of a report.
 _FATES = ("well",) * 8 + ("lost", "no answer", "doubled", "late", "late")
 
-#: Seconds that an exact moment may be missed by.
+#: Tolerance of an exact moment in seconds.
 _SLACK = 0.1
 
 #: The share of the statements of a head that fail.
@@ -43,7 +43,7 @@ FAULT_RATE = 0.005
 
 
 class Machine:
-    """One node: what is true of its GPU is a number that only grows, and is shown as the memory that is used."""
+    """One node. The state of its GPU is a number that only grows, shown as used memory."""
 
     def __init__(self, number: int, clock: FakeClock, link: "Network") -> None:
         self.name = f"node{number}"
@@ -56,18 +56,18 @@ class Machine:
         self.begin()
 
     def begin(self) -> None:
-        """Starts its program."""
+        """Start its program."""
         self._starts += 1
         self._sweeps = 0
         place = NodeLocation(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
         holders = ReportedHolders(self.name)
         self._gpus = GPUService(FakeSource(0), holders, self.clock)
         self.reporter = Reporter(self.name, place, [self._link], self._gpus, holders, self.clock, LONGEST_REST)
-        self.told_at = float("-inf")
+        self.reported_at = float("-inf")
         self.sweep()
 
     def sweep(self) -> None:
-        """Reads the GPU."""
+        """Read the GPU."""
         self._sweeps += 1
         now, at = self.clock.now(), self.clock.monotonic()
         used = vitals(memory_used_mb=self.truth)
@@ -75,10 +75,10 @@ class Machine:
         gpu = reading(0, identity=who, vitals=used, processes=(), read_at=now, read_monotonic=at)
         self._gpus.publish(snapshot(gpu, sequence=self._sweeps, taken_at=now, taken_monotonic=at))
 
-    def tell_if_due(self) -> None:
-        """Reads and reports as often as its loop does."""
-        if self.clock.monotonic() - self.told_at >= LONGEST_REST:
-            self.told_at = self.clock.monotonic()
+    def report_if_due(self) -> None:
+        """Read and report as often as its loop does."""
+        if self.clock.monotonic() - self.reported_at >= LONGEST_REST:
+            self.reported_at = self.clock.monotonic()
             self.sweep()
             self.reporter.send_report()
 
@@ -99,16 +99,16 @@ class Head:
         self.shown: dict[str, int] = {}  #: the newest number that it has shown of each node
 
     def round(self) -> None:
-        """One round of its loops."""
+        """Run one round of its loops."""
         self.nodes._poll()
         self.gpus.check_freshness()
 
     def status(self, name: str) -> NodeStatus | None:
-        """What it says of a node; None: nothing."""
+        """Return its status of a node, or None."""
         return next((node.status for node in self.gpus.state.nodes if node.name == name), None)
 
     def number(self, name: str) -> int | None:
-        """The number that it shows of a node's GPU, as a fresh one."""
+        """Return the number that it shows as a fresh reading of a node's GPU, or None."""
         gpu = next((gpu for gpu in self.gpus.state.gpus if gpu.node == name), None)
         if gpu is None or gpu.judgement.stale or gpu.reading.vitals is None:
             return None
@@ -117,15 +117,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A report that is still under way."""
+    """A report that is still in transit."""
 
     at: float
     name: str
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
 
 
 class Network:
-    """Between the machines and the heads, which stand behind one address."""
+    """The network between the nodes and the heads, which share one address."""
 
     def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
         self.address = "http://heads"
@@ -138,32 +138,32 @@ class Network:
         self.arrived_at: dict[str, float] = {}
 
     def send_report(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
-        """What the reporter calls."""
-        told = orjson.loads(report)["report"]
+        """Send a report, as the reporter does."""
+        content = orjson.loads(report)["report"]
         fate = self._chance.choice(_FATES) if self.is_bad else "well"
         if self.machines[name].is_cut or fate == "lost":
             raise HeadUnreachable("it is lost")
         if fate in ("doubled", "late"):
-            self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, told))
+            self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, content))
         if fate == "late":
             raise HeadUnreachable("it takes too long")
-        receipt = self.deliver(name, told)
+        receipt = self.deliver(name, content)
         if fate == "no answer":
             raise HeadUnreachable("the answer is lost")
         return receipt
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing."""
 
-    def deliver(self, name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Hands a report to any head."""
+    def deliver(self, name: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Deliver a report to any head."""
         head = self._chance.choice([head for head in self.heads if head is not None] or [None])
         if head is None:
-            raise HeadUnreachable("no head is there")
-        # Whatever becomes of the answer: it may be known from now on.
+            raise HeadUnreachable("no head is alive")
+        # Even if the answer is lost, the heads may know the number from now on.
         self.arrived_at[name] = self._now()
         try:
-            receipt = head.nodes.receive(name, told)
+            receipt = head.nodes.receive(name, report)
         except Crash:
             self.heads[self.heads.index(head)] = None
             head.database.close()
@@ -174,21 +174,21 @@ class Network:
         return answer
 
     def deliver_late(self) -> None:
-        """Hands over what has been under way for long enough, in any order; nobody waits for the answer."""
+        """Deliver the reports that were in transit for long enough, in any order, without an answer."""
         due = [late for late in self.late if late.at <= self._now()]
         self.late = [late for late in self.late if late.at > self._now()]
         for late in due:
             try:
-                self.deliver(late.name, late.told)
+                self.deliver(late.name, late.report)
             except (HeadUnreachable, HeadRejected):
                 continue
 
 
 class Reports:
-    """The play of a seed. `told` has a line for each event."""
+    """The play of a seed. `events` has a line for each event."""
 
     def __init__(self, seed: int, root: Path, machines: int = 3, heads: int = 2) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
         self._root = root
         self._chance = random.Random(f"reports {seed}")
         self._clock = FakeClock()
@@ -199,10 +199,10 @@ class Reports:
         self._rate = FAULT_RATE
         self._network.heads = [None] * heads
         self._has_tables = False
-        self._drained: dict[str, tuple[bool, float]] = {}  #: what was acknowledged last, and when
+        self._drained: dict[str, tuple[bool, float]] = {}  #: the last acknowledged change, and its time
 
     def run(self) -> None:
-        """Plays it. Raises Broken."""
+        """Play the seed. Raise Broken if a promise is broken."""
         end = self._clock.monotonic() + SECONDS
         try:
             while self._clock.monotonic() < end:
@@ -221,8 +221,8 @@ class Reports:
     def _heads(self) -> list[Head]:
         return [head for head in self._network.heads if head is not None]
 
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{self._clock.monotonic():9.1f} {what}")
+    def _log_event(self, what: str) -> None:
+        self.events.append(f"{self._clock.monotonic():9.1f} {what}")
 
     def _go_on(self) -> None:
         seconds = self._chance.uniform(0.1, LONGEST_STEP)
@@ -232,7 +232,7 @@ class Reports:
                 self._begin(number)
         for machine in self._network.machines.values():
             machine.clock.advance(seconds)
-            machine.tell_if_due()
+            machine.report_if_due()
         self._network.deliver_late()
         for head in self._heads():
             self._guard(head, head.round)
@@ -245,18 +245,18 @@ class Reports:
         faults.rate = self._rate
         self._has_tables = True
         self._network.heads[number] = head
-        self._tell(f"head{number} begins")
+        self._log_event(f"head{number} begins")
 
     def _guard(self, head: Head, do: Callable[[], object]) -> bool:
-        """Whether it was done. A crash ends the head."""
+        """Return whether the call succeeded. A crash ends the head."""
         try:
             do()
         except Crash:
             self._network.heads[self._network.heads.index(head)] = None
             head.database.close()
-            self._tell("a head crashes")
+            self._log_event("a head crashes")
         except ServiceError as error:
-            self._tell(f"refused: {error.code}")
+            self._log_event(f"refused: {error.code}")
         else:
             return True
         return False
@@ -264,7 +264,7 @@ class Reports:
     def _happen(self) -> None:
         machine = self._chance.choice(list(self._network.machines.values()))
         kind = self._chance.choice(("new", "new", "new", "cut", "heal", "restart", "leave", "clock", "drain", "drain"))
-        self._tell(f"{machine.name}: {kind}")
+        self._log_event(f"{machine.name}: {kind}")
         if kind == "new":
             machine.truth += 1
         elif kind in ("cut", "heal"):
@@ -272,7 +272,7 @@ class Reports:
         elif kind in ("restart", "leave"):
             if kind == "leave":
                 machine.reporter.send_report(leaves=True)
-            # With a program its connections end.
+            # Its connections end with the program.
             self._network.late = [late for late in self._network.late if late.name != machine.name]
             machine.begin()
         elif kind == "clock":
@@ -288,7 +288,7 @@ class Reports:
         nodes = head.nodes
         if self._guard(head, lambda: nodes.drain(name, "repair", "ann") if is_drained else nodes.undrain(name)):
             self._drained[name] = is_drained, self._clock.monotonic()
-            self._tell(f"{name} is {'drained' if is_drained else 'not drained any more'}")
+            self._log_event(f"{name} is {'drained' if is_drained else 'not drained any more'}")
 
     def _check(self, head: Head) -> None:
         now = self._clock.monotonic()
@@ -296,15 +296,15 @@ class Reports:
             number, status = head.number(name), head.status(name)
             if number is not None and status is not NodeStatus.UNKNOWN:
                 if number < head.shown.get(name, 0):
-                    raise Broken(f"{name} was shown with {head.shown[name]}, and is shown with {number} again")
+                    raise Broken(f"{name} was shown with {head.shown[name]}, and is now shown with the older {number}")
                 head.shown[name] = number
-            heard = self._network.arrived_at.get(name, float("-inf"))
-            if status is NodeStatus.UP and now - heard > SILENT_SECONDS + _SLACK:
-                raise Broken(f"{name} is up, and nothing was heard of it for {now - heard:.1f} s")
+            last_report_at = self._network.arrived_at.get(name, float("-inf"))
+            if status is NodeStatus.UP and now - last_report_at > SILENT_SECONDS + _SLACK:
+                raise Broken(f"{name} is up, but its last report is {now - last_report_at:.1f} s old")
             self._check_drain(name, status, now - max(head.began_at, self._drained.get(name, (False, now))[1]))
 
     def _check_drain(self, name: str, status: NodeStatus | None, since: float) -> None:
-        # A look that fails is made up for by the next.
+        # A failed read is made up for by the next.
         if since <= 4 * (LOOK_SECONDS + LONGEST_STEP) or name not in self._drained:
             return
         is_drained = self._drained[name][0]
@@ -312,7 +312,7 @@ class Reports:
             raise Broken(f"{name} is {status}, {since:.0f} s after it was {'' if is_drained else 'un'}drained")
 
     def _calm_down(self) -> None:
-        self._tell("calm")
+        self._log_event("calm")
         self._rate = 0.0
         for head in self._heads():
             head.database._faults.rate = 0.0
@@ -325,4 +325,4 @@ class Reports:
             for head in self._heads():
                 status, number = head.status(machine.name), head.number(machine.name)
                 if status not in (NodeStatus.UP, NodeStatus.DRAINING) or number != machine.truth:
-                    raise Broken(f"all is well, and {machine.name} is {status} with {number}, not {machine.truth}")
+                    raise Broken(f"after recovery {machine.name} is {status} with {number} instead of {machine.truth}")

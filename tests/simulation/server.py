@@ -1,4 +1,4 @@
-"""One head of the simulated machines: the real control plane, on the simulation's time and machines."""
+"""One head of the simulated machines: the real control plane with the simulation's time and machines."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -34,18 +34,18 @@ from tests.unit.builders import identity, process, reading, snapshot, vitals
 HEAD = "head"
 BUSY_MB = 12_000
 
-#: Seconds after which a node that was not read is unknown, and between two sweeps.
+#: Seconds after which an unread node is unknown, and between two sweeps.
 MAX_AGE = 15.0
 SWEEP_SECONDS = 5.0
 
 
 class SimulatedServer:
-    """Lives from its start to its crash."""
+    """A server, from its start to its crash."""
 
     def __init__(
         self, name: str, root: Path, world: World, faults: Faults, fate: Fate, mailbox: Mailbox, is_new: bool
     ) -> None:
-        """`is_new`: nobody has made the tables yet."""
+        """Start a server. `is_new`: the tables do not exist yet."""
         self.name = name
         self.faults = faults
         self._world = world
@@ -91,11 +91,11 @@ class SimulatedServer:
 
     @property
     def leads(self) -> bool:
-        """Whether it gives GPUs away."""
+        """Whether it assigns GPUs."""
         return self.parts.loop.is_here and self.parts.loop._is_leading
 
     def sweep(self) -> None:
-        """Reads the GPUs where that may tell something new: what really lives on them has memory there."""
+        """Read the GPUs if the result may have changed: live processes use memory on them."""
         at = self._world.clock.monotonic()
         if self._swept_changes == self._world.changes and at - self._swept_at < SWEEP_SECONDS:
             return
@@ -128,23 +128,23 @@ class SimulatedServer:
         return made
 
     def start(self, request: TrainingRequest, key: str) -> str:
-        """Takes a request; the id of its task."""
+        """Accept a request, and return the id of its task."""
         self.sweep()
         return self.parts.service.start(request, "ann", key).task_id
 
     def round(self) -> None:
-        """One round of the loops that everything depends on. Raises Crash."""
+        """Run one round of the essential loops. Raise Crash."""
         if self.parts.loop.is_here:
             self.sweep()
         with self.database.writing_for(self.parts.loop._watching):
             self.parts.loop.run_once()
 
-    def tell(self) -> None:
-        """One round of the loops of alerts. Raises Crash."""
+    def run_alerts(self) -> None:
+        """Run one round of the alert loops. Raise Crash."""
         self.alerts.round()
 
     def die(self) -> None:
-        """What the kernel does when its process has ended."""
+        """End, as the kernel does when the process has ended."""
         self.parts.loop._lock.release()
         self.database.close()
 
@@ -162,7 +162,7 @@ class _FleetKeeper(GPUStateKeeper):
 
 
 class _NoDocuments:
-    """Hardly anybody reads what a head would answer: to encode it takes longer than all else of a round."""
+    """A replacement for the documents, which are rarely read here: encoding takes longer than the rest of a round."""
 
     def __init__(self, state: GPUState, make: Callable[[], GPUDocuments]) -> None:
         self.state = state
@@ -173,17 +173,17 @@ class _NoDocuments:
         return self._make().seen_by(scope)
 
     def make_all(self) -> None:
-        """Makes nothing."""
+        """Do nothing."""
 
     def follow(self, before: "_NoDocuments") -> None:
-        """Takes nothing over."""
+        """Do nothing."""
 
     def record(self, *_: Any) -> None:
-        """Keeps no history."""
+        """Record no history."""
 
 
 class _FleetGPUs(GPUService):
-    """The GPUs of all nodes, without the answers."""
+    """The GPUs of all nodes, without documents."""
 
     def know_nodes(self, world: World, startable: Any) -> None:
         keeper = _FleetKeeper(HEAD, self._clock, MAX_AGE, self._events)

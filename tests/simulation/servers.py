@@ -1,4 +1,4 @@
-"""The heads: they begin, are asked, crash, stand still, and come back."""
+"""The heads: they start, answer, crash, pause, and return."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 T = TypeVar("T")
 
-#: Seconds until a crashed server is back, and for which one stands still.
+#: Seconds until a crashed server returns, and of a pause.
 BACK_SECONDS = (1.0, 60.0)
 STILL_SECONDS = (1.0, 60.0)
 
@@ -26,7 +26,7 @@ BEAT_SECONDS = 2.0
 
 
 class Servers:
-    """All heads on one storage. `tell` takes what happens to them."""
+    """All heads on one storage. `log_event` receives the events."""
 
     def __init__(
         self,
@@ -36,18 +36,18 @@ class Servers:
         chance: random.Random,
         fate: Fate,
         mailbox: Mailbox,
-        tell: Callable[[str], None],
+        log_event: Callable[[str], None],
     ) -> None:
         self._root = root
         self._world = world
         self._chance = chance
         self._fate = fate
         self._mailbox = mailbox
-        self._tell = tell
+        self._log_event = log_event
         self._servers: list[SimulatedServer | None] = [None] * count
         self._back_at = [0.0] * count
-        self._still: int | None = None  #: the one that stands still while the others go on
-        self.meanwhile: Callable[[], None] = lambda: None  #: what people do while one stands still
+        self._paused: int | None = None  #: the paused server, while the others continue
+        self.meanwhile: Callable[[], None] = lambda: None  #: what users do during a pause
         self.known: Known | None = None
         self.last_fault = 0.0  #: monotonic
 
@@ -57,64 +57,65 @@ class Servers:
 
     @property
     def has_leader(self) -> bool:
-        """Whether one of them gives GPUs away, and one makes alerts. Others take over after so many looks, and so they
-        have to look often.
+        """Return whether one head assigns GPUs, and one evaluates alerts.
+
+        Others take over after a number of checks, so they have to check often.
         """
         return any(server.leads for server in self.alive) and any(server.alerts.leads for server in self.alive)
 
     def any(self) -> SimulatedServer | None:
-        """One that lives and answers, by chance."""
+        """Return a random server that is alive and answers."""
         answering = [
-            server for index, server in enumerate(self._servers) if server is not None and index != self._still
+            server for index, server in enumerate(self._servers) if server is not None and index != self._paused
         ]
         return self._chance.choice(answering) if answering else None
 
     def set_rate(self, rate: float) -> None:
-        """From now on faults strike at this share of all places."""
+        """Set the share of locations at which faults strike from now on."""
         for server in self.alive:
             server.faults.rate = rate
 
-    def go_on(self, is_telling: bool = True) -> None:
-        """A round of each server, in any order; those whose time has come begin anew."""
+    def go_on(self, with_alerts: bool = True) -> None:
+        """Run a round of each server, in any order, and restart those whose time has come."""
         for index in self._chance.sample(range(len(self._servers)), len(self._servers)):
             server = self._servers[index]
             if server is not None:
-                self.ask(server, server.round, "round")
-                if is_telling and self._servers[index] is server:
-                    self.ask(server, server.tell, "telling")
+                self.call(server, server.round, "round")
+                if with_alerts and self._servers[index] is server:
+                    self.call(server, server.run_alerts, "alerts")
             elif self._world.clock.monotonic() >= self._back_at[index]:
                 self._begin(index)
 
     def next_moment(self) -> float:
-        """When the next one will be back (monotonic); infinity when all live."""
+        """Return when the next server will be back (monotonic), or infinity if all are alive."""
         away = (at for server, at in zip(self._servers, self._back_at, strict=True) if server is None)
         return min(away, default=float("inf"))
 
     def begin_all(self) -> None:
-        """Starts those that have not come back."""
+        """Start those that have not returned."""
         for index, server in enumerate(self._servers):
             if server is None:
                 self._begin(index)
 
     def _begin(self, index: int) -> None:
         name, is_new = f"server{index}", self.known is None
-        faults = Faults(self._chance, lambda: self._stand_still(index))
+        faults = Faults(self._chance, lambda: self._pause(index))
         server = SimulatedServer(name, self._root, self._world, faults, self._fate, self._mailbox, is_new)
         if self.known is None:
             open_channel(server.database, self._root)
             self.known = Known(self._root / "simulated.db")
         self._servers[index] = server
-        # It leads once it has seen for a while that nobody else does.
+        # It leads once it has seen for a while that no other server does.
         self.last_fault = self._world.clock.monotonic()
-        self._tell(f"{name} begins")
+        self._log_event(f"{name} begins")
 
-    def _stand_still(self, index: int) -> None:
-        """Time passes for one server in the middle of what it does, and the others go on."""
-        if self._still is not None:
+    def _pause(self, index: int) -> None:
+        """Let time pass for one server in the middle of its work, while the others continue."""
+        if self._paused is not None:
             return
-        self._still = index
+        self._paused = index
         try:
-            # Another process knows nothing of what this one is in the middle of.
+            # Another process does not share the context variables of the paused one.
             Context().run(self.meanwhile)
             until = self._world.clock.monotonic() + self._chance.uniform(*STILL_SECONDS)
             while self._world.clock.monotonic() < until:
@@ -122,36 +123,36 @@ class Servers:
                 self._world.go_on()
                 for other in self._servers[:index] + self._servers[index + 1 :]:
                     if other is not None:
-                        Context().run(self.ask, other, other.round, "round")
+                        Context().run(self.call, other, other.round, "round")
         finally:
-            self._still = None
+            self._paused = None
 
-    def ask(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
-        """The answer, or None where there was none. A crash ends the server."""
+    def call(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
+        """Return the answer, or None if there was none. A crash ends the server."""
         try:
             return what()
         except Crash as crash:
-            self._tell(f"{server.name} crashes in {name} at {crash}")
+            self._log_event(f"{server.name} crashes in {name} at {crash}")
             self.kill(server)
         except (DatabaseUnavailable, InsufficientGPUs, OSError) as error:
-            # A head that has just begun may not have read its GPUs yet: it refuses what asks for them.
-            self._tell(f"{server.name} fails in {name}: {type(error).__name__}")
+            # A newly started head may not have read its GPUs yet, and then refuses requests for them.
+            self._log_event(f"{server.name} fails in {name}: {type(error).__name__}")
         finally:
-            if server.faults.told:
+            if server.faults.struck:
                 self.last_fault = self._world.clock.monotonic()
-                self._tell(f"{server.name}: {server.faults.told}")
-                server.faults.told.clear()
+                self._log_event(f"{server.name}: {server.faults.struck}")
+                server.faults.struck.clear()
         return None
 
     def kill(self, server: SimulatedServer) -> None:
-        """As the kernel does it, at any time."""
+        """Kill it as the kernel does, at any time."""
         index, now = self._servers.index(server), self._world.clock.monotonic()
         server.die()
         self._servers[index] = None
         self.last_fault, self._back_at[index] = now, now + self._chance.uniform(*BACK_SECONDS)
 
     def close(self) -> None:
-        """Ends what has not crashed."""
+        """End the servers that have not crashed."""
         for server in self.alive:
             server.die()
         if self.known is not None:

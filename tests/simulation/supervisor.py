@@ -1,4 +1,4 @@
-"""The supervisor of one attempt, as far as others can see it: it has the lock, and gives way to a higher fence."""
+"""The supervisor of one attempt, as others see it: it holds the lock, and gives way to a higher fence."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from api.util.foreign_files import make_directory
 
 
 class Supervisor:
-    """The service's own files, in the shared storage. Lives until it lets go of its lock."""
+    """The service's own files, in the shared storage. It lives until it releases its lock."""
 
     def __init__(self, directory: Path) -> None:
         make_directory(str(directory))
@@ -16,8 +16,8 @@ class Supervisor:
         self._lock = self._files.take_lock()
         self._files.claim(self._lock)
 
-    def is_surpassed(self) -> bool:
-        """Whether it finds that its attempt is somebody else's now."""
+    def is_superseded(self) -> bool:
+        """Return whether its attempt belongs to another supervisor now."""
         try:
             self._files.check_fence()
         except Superseded:
@@ -25,12 +25,12 @@ class Supervisor:
         return False
 
     def take_lock(self) -> None:
-        """Takes its lock again where the file server had given it up."""
+        """Take its lock again if the file server had released it."""
         if self._lock < 0:
             self._lock = self._files.take_lock()
 
     def let_go(self) -> None:
-        """Gives the lock back: it ends, or the file server has not heard of its machine for too long."""
+        """Release the lock: it ends, or the file server has not heard from its machine for too long."""
         if self._lock >= 0:
             os.close(self._lock)
             self._files._drop_space()

@@ -1,4 +1,4 @@
-"""The control plane keeps its promises over hours of bad luck, and a planted fault of each kind breaks one."""
+"""The control plane keeps its promises over hours of failures, and a planted fault of each kind breaks one."""
 
 import os
 import random
@@ -35,11 +35,11 @@ from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.world import Broken
 
-#: Seeds that are played each time, fresh ones of `make test-long`, and how many one test plays.
+#: The fixed seeds of each run, the number of fresh ones in `make test-long`, and the seeds per test.
 FIXED, FRESH = 20, 200
 AT_ONCE = 5
 
-#: Plays in which each planted fault is looked for: what comes too often is not told any more.
+#: Plays in which each planted fault is searched: alerts that flap are not notified any more.
 TRIES = 24
 SHORT = (Scale(seconds=900.0, nodes=4, events_apart=40.0), Scale(seconds=900.0, nodes=8, events_apart=15.0))
 
@@ -52,47 +52,47 @@ def play_all(seeds: range) -> None:
 
 @pytest.mark.timeout(60 * AT_ONCE)
 @pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
-def test_every_promise_holds_over_hours_of_bad_luck(first: int) -> None:
+def test_every_promise_holds_over_hours_of_failures(first: int) -> None:
     play_all(range(first, first + AT_ONCE))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(60 * AT_ONCE)
 @pytest.mark.parametrize("first", range(0, FRESH, AT_ONCE))
-def test_every_promise_holds_over_fresh_hours_of_bad_luck(first: int, testrun_uid: str) -> None:
-    # Each run has seeds of its own, and all processes of one run the same.
+def test_every_promise_holds_over_fresh_hours_of_failures(first: int, testrun_uid: str) -> None:
+    # Each run has its own seeds, and all processes of one run the same.
     start = random.Random(testrun_uid).randrange(10**9) + first
     play_all(range(start, start + AT_ONCE))
 
 
-def test_the_simulated_executor_has_all_that_the_seam_asks_for() -> None:
+def test_simulated_executor_implements_the_executor_protocol() -> None:
     asked = {name for name, what in vars(Executor).items() if callable(what) and not name.startswith("_")}
     assert asked <= vars(SimulatedExecutor).keys()
 
 
-def test_an_error_of_the_play_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_the_play_is_reported_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hour, "run", lambda _: 1 / 0)
     played = play(Scale(), 7)
     assert (played.seed, "ZeroDivisionError" in (played.problem or "")) == (7, True)
 
 
-def test_the_same_seed_is_the_same_hour_in_every_process() -> None:
-    told = [_tell_of_seed_3(hash_seed) for hash_seed in ("1", "2")]
-    assert told[0] == told[1]
-    assert "server0 begins" in told[0]
+def test_same_seed_is_the_same_hour_in_every_process() -> None:
+    outputs = [_events_of_seed_3(hash_seed) for hash_seed in ("1", "2")]
+    assert outputs[0] == outputs[1]
+    assert "server0 begins" in outputs[0]
 
 
-def _tell_of_seed_3(hash_seed: str) -> str:
+def _events_of_seed_3(hash_seed: str) -> str:
     command = [sys.executable, "-m", "tests.simulation", "--seed", "3", "--hours", "0.15", "--tell"]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
     )
-    # What follows says how long it took.
+    # The rest of the output is the duration.
     return done.stdout.rpartition("seed 3:")[0]
 
 
 def give_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that is held is offered, and its lease keeps nobody out."""
+    """Offer held GPUs, with leases that exclude no other holder."""
     true_offers = dispatcher.list_offers
     free = {"is_available": True, "status": GPUStatus.AVAILABLE, "held_by": None}
     monkeypatch.setattr(dispatcher, "list_offers", lambda state: [replace(gpu, **free) for gpu in true_offers(state)])
@@ -108,12 +108,12 @@ def give_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next try begins anew."""
+    """Start the next attempt from the beginning."""
     monkeypatch.setattr(AttemptEnding, "_resume_of", staticmethod(lambda task, watch: None))
 
 
 def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks again with the same key starts again."""
+    """Ignore idempotency keys, so that a retry starts a second task."""
     true_create = TaskStore.create
 
     def create(self: TaskStore, new: Any, *args: Any) -> Any:
@@ -124,7 +124,7 @@ def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def let_go_of_the_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be seen is taken for dead."""
+    """Treat unobservable attempts as dead."""
 
     def give_up(self: Reconciler, task: Any, attempt: Any, seen: Any) -> None:
         with self._attempts._database.write() as connection:
@@ -134,12 +134,12 @@ def let_go_of_the_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop is acknowledged, and nothing is done."""
+    """Acknowledge a stop, and do nothing."""
     monkeypatch.setattr(TaskStops, "request_stop", lambda *_, **__: None)
 
 
 def sleep_over_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that waits for another try is never looked at again."""
+    """Never look again at a task that waits for a retry."""
     true_dispatch = Dispatcher.dispatch
 
     def dispatch(self: Dispatcher, news: bool = True) -> int:
@@ -149,7 +149,7 @@ def sleep_over_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The GPUs of one task are of several nodes."""
+    """Assign one task GPUs of several nodes."""
     true_supply, true_catch_up = supply.Supply, supply.Supply._catch_up
 
     def everywhere(suitable: Any, *more: Any) -> Any:
@@ -165,7 +165,7 @@ def spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def end_without_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has failed says nothing of why."""
+    """Record failures without a cause."""
     true_finish = AttemptEnding._finish
 
     def finish(self: Any, task: Any, attempt: Any, verdict: Any, *more: Any) -> Any:
@@ -175,13 +175,13 @@ def end_without_cause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that is sent again is another one."""
+    """Send a repeated message under a new id."""
     true_compose, numbers = courier.compose, iter(range(10**6))
     monkeypatch.setattr(courier, "compose", lambda *given: replace(true_compose(*given), id=f"m{next(numbers)}"))
 
 
 def tell_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An alert fires at once, however short it lasts."""
+    """Fire an alert immediately, however briefly its condition holds."""
     true_step = AlertStateMachine.step
 
     def step(self: AlertStateMachine, rules: Any, tables: Any) -> Any:
@@ -191,7 +191,7 @@ def tell_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lose_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a channel refuses once is never tried again."""
+    """Never retry a notification that a channel refused once."""
     true_finish = OutboxStore.finish
 
     def finish(self: OutboxStore, claimed: Any, ended: Any, *more: Any) -> Any:
@@ -203,17 +203,17 @@ def lose_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_without_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head that stood still writes on, whoever leads now."""
+    """Let a paused head continue to write after it has lost the lead."""
     monkeypatch.setattr(Leadership, "guarding", lambda _: nullcontext())
 
 
 def outlive_the_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor whose node was taken for lost does not look whether its attempt is its own."""
+    """Let a supervisor of a lost node ignore that its attempt belongs to another."""
     monkeypatch.setattr(AttemptDirectory, "check_fence", lambda _: None)
 
 
 def free_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The GPUs of an attempt drain before its end is recorded."""
+    """Drain the GPUs of an attempt before its end is recorded."""
     true_end = AttemptEnding.end
 
     def end(self: AttemptEnding, task: Any, watch: Any, outcome: Any) -> bool:
@@ -225,7 +225,7 @@ def free_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def free_without_draining(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The GPUs of an attempt whose process has ended are free at once."""
+    """Free the GPUs of an ended attempt immediately."""
     true_drain = leases.drain
 
     def drain(connection: Any, token: str, now: Any) -> None:
@@ -239,12 +239,12 @@ def free_without_draining(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt is started although it has ended meanwhile."""
+    """Start an attempt although it has ended meanwhile."""
     monkeypatch.setattr(AttemptStore, "note_submitted", lambda *_: True)
 
 
 def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt that another head may be starting right now counts as not started."""
+    """Treat an attempt that another head may be starting as not started."""
     true_start = Reconciler._start_supervisor
 
     def start(self: Reconciler, task: Any, attempt: Any, ref: Any) -> bool:
@@ -276,7 +276,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize("plant", PLANTED)
-def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises(Broken):
         play_short(TRIES)

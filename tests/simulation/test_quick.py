@@ -1,4 +1,4 @@
-"""A quick connection gives what SQLAlchemy's own does, and strikes as often."""
+"""A quick connection returns the same as SQLAlchemy's own, and strikes as often."""
 
 import random
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def database(tmp_path: Path) -> FaultyDatabase:
 
 
 def work(connection: Connection) -> list[Any]:
-    """What a transaction reads and changes, each statement often enough to be remembered."""
+    """Read and change rows in a transaction, each statement often enough to be cached."""
     found: list[Any] = []
     for number in range(0, 12, 4):
         connection.execute(_ADD, lease(number))
@@ -56,7 +56,7 @@ def test_rows_are_those_of_sqlalchemy(database: FaultyDatabase):
     assert len(struck) == 2 * times
 
 
-def test_refusal_of_the_database_is_that_of_sqlalchemy(database: FaultyDatabase):
+def test_database_error_is_that_of_sqlalchemy(database: FaultyDatabase):
     row = {"scope": "s", "fence": 1, "holder": "h", "expires_at": 1.0}
     statement = insert(leadership)
     with database.write() as connection:

@@ -1,4 +1,4 @@
-"""What heads know of machines is found wanting when the service takes what it is told on trust."""
+"""A service that trusts reports blindly breaks the promises about nodes."""
 
 from collections.abc import Callable
 
@@ -12,34 +12,34 @@ from tests.simulation.__main__ import undisturbed
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
 
-#: Plays in which each planted fault is looked for.
+#: Plays in which each planted fault is searched.
 TRIES = 12
 
 
 def go_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What arrives last counts, whenever it was told."""
+    """Let the last arrival count, whatever its time."""
     monkeypatch.setattr(service.LastReport, "has_overtaken", lambda *_: False)
     monkeypatch.setattr(service.Freshness, "after", lambda _, report: service.Freshness.of(report))
 
 
 def keep_to_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one head is told, the others are not."""
+    """Hide the reports of one head from the others."""
     monkeypatch.setattr(NodeService, "_is_news", lambda *_: False)
 
 
 def trust_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that was heard once is there."""
+    """Consider a node present forever after its first report."""
     monkeypatch.setattr(other_machines, "SILENT_SECONDS", 10**6)
 
 
 def forget_drains(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain is acknowledged, and nobody knows of it."""
+    """Acknowledge a drain, but do not store it."""
     monkeypatch.setattr(FleetStore, "drain", lambda *_: None)
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("plant", [go_back, keep_to_oneself, trust_for_ever, forget_drains])
-def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises(Broken):
         play(TRIES)

@@ -1,4 +1,4 @@
-"""People who start, stop, resume and forget trainings, and ask again where they got no answer."""
+"""Users who start, stop, resume and delete trainings, and retry requests without an answer."""
 
 import itertools
 import random
@@ -17,23 +17,23 @@ OPEN = frozenset(TaskStatus) - FINISHED
 BROKEN_OFF = frozenset({TaskStatus.STOPPED, TaskStatus.FAILED})
 
 
-#: The share of starts whose answer is lost although they are done.
+#: The share of successful starts whose answer is lost.
 LOST_ANSWERS = 0.1
 
 
 class Users:
-    """What they were told is kept in `orders`."""
+    """The acknowledged requests of the users are recorded in `orders`."""
 
-    def __init__(self, servers: Servers, world: World, chance: random.Random, tell: Callable[[str], None]) -> None:
+    def __init__(self, servers: Servers, world: World, chance: random.Random, log_event: Callable[[str], None]) -> None:
         self.orders = Orders()
         self._servers = servers
         self._world = world
         self._chance = chance
-        self._tell = tell
+        self._log_event = log_event
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
-        """Somebody starts a training; who got no answer asks once more, with the same key."""
+        """Start a training, and retry once with the same key if there is no answer."""
         key = f"key-{next(self._numbers)}"
         request = TrainingRequest(
             "toy",
@@ -44,26 +44,26 @@ class Users:
             config={"epochs": self._chance.randint(1, 5)},
         )
         for _ in range(2):
-            task_id = self._ask_to_start(request, key)
+            task_id = self._request_start(request, key)
             if task_id is not None:
                 self._note_start(key, task_id)
                 return
 
-    def _ask_to_start(self, request: TrainingRequest, key: str) -> str | None:
+    def _request_start(self, request: TrainingRequest, key: str) -> str | None:
         server = self._servers.any()
         if server is None:
             return None
         server.faults.loses_an_answer = self._chance.random() < LOST_ANSWERS
-        return self._servers.ask(server, lambda: server.start(request, key), "start")
+        return self._servers.call(server, lambda: server.start(request, key), "start")
 
     def _note_start(self, key: str, task_id: str) -> None:
         self.orders.started.add(task_id)
         if self.orders.keys.setdefault(key, task_id) != task_id:
-            raise Broken(f"{key} was answered with {task_id} and with {self.orders.keys[key]}")
-        self._tell(f"started {task_id}")
+            raise Broken(f"{key} was answered with both {task_id} and {self.orders.keys[key]}")
+        self._log_event(f"started {task_id}")
 
     def stop(self) -> None:
-        """Somebody asks a training to stop; also where the answer is lost that may have been done."""
+        """Request a stop, which may be carried out even if the answer is lost."""
         force = self._chance.random() < 0.3
         task_id = self._change(
             OPEN, "stop", lambda server, task: server.parts.stops.request_stop(task, force, None, "ann")
@@ -72,22 +72,23 @@ class Users:
             self.orders.stopped_at[task_id] = self._world.clock.monotonic()
 
     def stop_what_starts(self) -> None:
-        """Somebody stops a training that is just being started. Its process may begin in the same moment: of this stop
-        it is not expected that nothing does.
+        """Stop a training that is just being started.
+
+        Its process may start at the same moment, so this stop is not expected to prevent all work.
         """
         server, known = self._servers.any(), self._servers.known
         starting = known.starting() if known is not None else []
         if server is None or not starting:
             return
         task_id = self._chance.choice(starting)
-        self.orders.note_wish("stop", task_id)
-        self._servers.ask(
+        self.orders.note_request("stop", task_id)
+        self._servers.call(
             server, lambda: _answer(lambda: server.parts.stops.request_stop(task_id, False, None, "ann")), "stop"
         )
-        self._tell(f"stop {task_id} while it starts")
+        self._log_event(f"stop {task_id} while it starts")
 
     def resume(self) -> None:
-        """Somebody resumes a training that was stopped or has failed."""
+        """Resume a training that was stopped or has failed."""
         self._change(
             BROKEN_OFF,
             "resume",
@@ -95,36 +96,36 @@ class Users:
         )
 
     def delete(self) -> None:
-        """Somebody forgets a training that has ended."""
+        """Delete a training that has ended."""
         task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.service.delete(task, True))
         if task_id is not None:
             self.orders.deleted.add(task_id)
 
     def _change(
-        self, wanted: Collection[TaskStatus], deed: str, do: Callable[[SimulatedServer, str], object]
+        self, wanted: Collection[TaskStatus], action: str, do: Callable[[SimulatedServer, str], object]
     ) -> str | None:
-        """The task that was changed, where that was acknowledged."""
+        """Return the changed task, if the change was acknowledged."""
         server, known = self._servers.any(), self._servers.known
         if server is None or known is None:
             return None
-        known.look()
+        known.read_changes()
         found = sorted(task_id for task_id, task in known.tasks.items() if task.status in wanted)
         if not found:
             return None
         task_id = self._chance.choice(found)
-        self.orders.note_wish(deed, task_id)
-        answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), deed)
-        self._tell(f"{deed} {task_id}: {answer or 'no answer'}")
+        self.orders.note_request(action, task_id)
+        answer = self._servers.call(server, lambda: _answer(lambda: do(server, task_id)), action)
+        self._log_event(f"{action} {task_id}: {answer or 'no answer'}")
         return task_id if answer == "done" else None
 
 
 def _answer(do: Callable[[], object]) -> str:
-    """How it was answered: a refusal by the service's rules is an answer, too."""
+    """Return how it was answered; a refusal by the service's rules is an answer, too."""
     try:
         done = do()
     except DatabaseUnavailable:
         raise
     except ServiceError as error:
         return error.code
-    # A stop past the database says that it is to be noted yet: a server that dies before that takes it along.
+    # A stop without the database reports that it is not recorded yet: a server that crashes before that loses it.
     return "not noted yet" if isinstance(done, AttemptWatch) else "done"

@@ -1,4 +1,4 @@
-"""What happens to the machines: to processes and their supervisors, to nodes, to heads, to clocks."""
+"""Failures of the machines: of processes and their supervisors, nodes, heads and clocks."""
 
 import random
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from tests.simulation.servers import Servers
 from tests.simulation.world import World
 
-#: Seconds for which a node is dead, or cut off.
+#: Seconds for which a node is dead or cut off.
 AWAY_SECONDS = (5.0, 900.0)
 
-#: Seconds by which a clock is set wrong.
+#: Seconds by which a clock is wrong.
 JUMP_SECONDS = 300.0
 
-#: The share of the nodes that are cut off which cannot reach the storage either.
+#: The share of cut-off nodes that cannot reach the storage either.
 ISOLATED = 0.5
 
-#: The share of the blows to nodes that hit those on which something runs.
+#: The share of node failures that hit busy nodes.
 BUSY = 0.5
 
 _OF_RUNS = ("trainer", "supervisor", "both", "hidden")
@@ -35,24 +35,24 @@ _KINDS = (
     "starting",
 )
 
-#: Places in the start of an attempt at which a head may stand still: before and after it is noted as submitted.
+#: Locations in the start of an attempt at which a head may pause: before and after the submission is recorded.
 _OF_STARTS = ("observe", "committed", "submit")
 
 
 class Weather:
-    """One blow at a time; each is told."""
+    """Causes one failure at a time, and reports each."""
 
-    def __init__(self, world: World, servers: Servers, chance: random.Random, tell: Callable[[str], None]) -> None:
+    def __init__(self, world: World, servers: Servers, chance: random.Random, log_event: Callable[[str], None]) -> None:
         self._world = world
         self._servers = servers
         self._chance = chance
-        self._tell = tell
+        self._log_event = log_event
 
     def strike(self) -> None:
-        """One blow."""
+        """Cause one failure."""
         kind = self._chance.choice(_KINDS)
         self._servers.last_fault = self._world.clock.monotonic()
-        self._tell(f"weather: {kind}")
+        self._log_event(f"weather: {kind}")
         if kind in ("dies", "cut"):
             self._leave(1, is_dead=kind == "dies")
         elif kind == "rack":
@@ -60,27 +60,28 @@ class Weather:
         elif kind == "clock":
             self._world.clock.jump(self._chance.uniform(-JUMP_SECONDS, JUMP_SECONDS))
         elif kind in ("still", "starting"):
-            self._stand_still(is_starting=kind == "starting")
+            self._pause(is_starting=kind == "starting")
         elif kind in ("server", "heads"):
             for server in self._servers.alive[: 1 if kind == "server" else None]:
                 self._servers.kill(server)
         else:
             self._strike_run(kind)
 
-    def _stand_still(self, is_starting: bool) -> None:
-        """Has the head that leads stand still: anywhere, or in the middle of a start. The others find that nobody leads
-        and go on; it wakes in the middle of what it did.
+    def _pause(self, is_starting: bool) -> None:
+        """Pause the leading head: anywhere, or in the middle of a start.
+
+        The others find that there is no leader, and continue. The paused head wakes up in the middle of its work.
         """
         for server in (server for server in self._servers.alive if server.leads):
             if is_starting and self._servers.known is not None:
-                server.faults.stands_still_at = self._chance.choice(_OF_STARTS), self._servers.known.starting
+                server.faults.pause_at = self._chance.choice(_OF_STARTS), self._servers.known.starting
             else:
-                server.faults.stands_still = True
+                server.faults.should_pause = True
 
     def _leave(self, count: int, is_dead: bool) -> None:
         now = self._world.clock.monotonic()
         busy = sorted({run.node.name for run in self._world.alive() if run.node.is_seen})
-        # What happens to one on which something runs tells more.
+        # Failures of busy nodes are more informative.
         wanted = [node for node in self._world.nodes if node.name in busy] if self._chance.random() < BUSY else ()
         for node in self._chance.sample(wanted if len(wanted) >= count else self._world.nodes, count):
             is_isolated = not is_dead and self._chance.random() < ISOLATED
@@ -88,31 +89,31 @@ class Weather:
             self._world.changes += 1
             if is_dead:
                 self._world.restart(node)
-            self._world.end_deserted(node)
-            self._tell(f"weather: {node.name} is {'dead' if node.is_dead else 'cut off'}")
+            self._world.end_unsupervised(node)
+            self._log_event(f"weather: {node.name} is {'dead' if node.is_dead else 'cut off'}")
 
     def next_moment(self) -> float:
-        """When the next node is back; infinity when all are there."""
+        """Return when the next node is back, or infinity if all are present."""
         return min((node.back_at for node in self._world.nodes if not node.is_seen), default=float("inf"))
 
     def clear_up(self, is_over: bool = False) -> None:
-        """Lets those nodes come back whose time has come, or all."""
+        """Let nodes return whose time has come, or all."""
         now = self._world.clock.monotonic()
         for node in self._world.nodes:
             if not node.is_seen and (is_over or now >= node.back_at):
                 node.come_back(now)
                 self._world.changes += 1
                 self._servers.last_fault = now
-                self._tell(f"weather: {node.name} is back")
+                self._log_event(f"weather: {node.name} is back")
 
     def _strike_run(self, kind: str) -> None:
         runs = sorted((run for run in self._world.alive() if run.node.is_seen), key=lambda run: run.uid)
         if not runs:
             return
         run = self._chance.choice(runs)
-        self._tell(f"weather: {run.uid}")
+        self._log_event(f"weather: {run.uid}")
         if kind in ("supervisor", "both"):
-            self._world.desert(run)
+            self._world.lose_supervisor(run)
         if kind in ("trainer", "both") and run.is_alive:
             self._world.end(run, None, 9)
         if kind == "hidden":

@@ -1,4 +1,4 @@
-"""What really runs on the simulated machines, whatever the service believes: processes, steps, checkpoints."""
+"""The true state of the simulated machines, whatever the service believes: processes, steps, checkpoints."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ SAVE_STEPS = 20
 #: Steps between two lines of the log.
 PRINTED_STEPS = 10
 
-#: Seconds that a trainer takes to save when it is asked to stop.
+#: Seconds that a trainer takes to save when it receives a stop.
 SAVING_SECONDS = 4.0
 
 
 class Broken(BaseException):
-    """A promise of the service does not hold. No part of the service may take it for a trouble of its own."""
+    """A broken promise of the service. A BaseException, so that no part of the service handles it as its own error."""
 
 
 @dataclass
 class Run:
-    """The truth about one attempt."""
+    """The true state of one attempt."""
 
     submission: Submission
     node: Node
@@ -58,8 +58,8 @@ class Run:
         return self.supervisor is not None
 
     @property
-    def is_twin(self) -> bool:
-        """Whether it lives although its end is recorded: its node could not be asked."""
+    def outlives_its_record(self) -> bool:
+        """Whether it lives although its end is recorded, because its node was unreachable."""
         return self.is_alive and self.outcome is not None
 
     @property
@@ -78,7 +78,7 @@ class Run:
 
     @cached_property
     def run_dir(self) -> Path:
-        """Where it saves: where an earlier attempt of its task did, or a new directory."""
+        """The directory of its saves: that of an earlier attempt of its task, or a new one."""
         found = sorted(self.output.glob("????????_*"))
         return found[-1] if found else self.output / "20260101_00-00-00"
 
@@ -87,7 +87,7 @@ class Run:
         return ProcessIdentity(self.pid, 1.0)
 
     def unseen_for(self, now: float) -> float | None:
-        """How many seconds nobody could see it, as its node is dead or cut off, or it is hidden; None while it is."""
+        """Return the seconds for which no head could observe it (node dead, cut off or hidden), or None."""
         if self.node.unseen_since is not None:
             return now - self.node.unseen_since
         if self.hidden_since is not None and now < self.hidden_until:
@@ -100,15 +100,15 @@ class World:
     """The machines with their GPUs, and every process that was ever started on them."""
 
     def __init__(self, clock: FakeClock, nodes: int, gpus: int, step_seconds: float) -> None:
-        """`gpus` each node has; a trainer makes a step in `step_seconds`."""
+        """Create nodes with `gpus` GPUs each; a step of a trainer takes `step_seconds`."""
         self.clock = clock
         self.nodes = tuple(Node.make(number, gpus) for number in range(nodes))
         self.node_of = {uuid: node for node in self.nodes for uuid in node.gpus}
         self.gpus_each = gpus
         self.runs: dict[str, Run] = {}
         self.logs: dict[Path, MemoryLog] = {}
-        self.lost_seconds = float("inf")  #: after so many of silence the engine takes a node for lost
-        self.changes = 0  #: raised when a process begins or ends, or a node comes or goes
+        self.lost_seconds = float("inf")  #: seconds of silence after which the engine considers a node lost
+        self.changes = 0  #: increased when a process starts or ends, or a node leaves or returns
         self._step_seconds = step_seconds
         self._alive: dict[str, Run] = {}
         self._pids = iter(range(10_000, 10_000_000))
@@ -120,16 +120,16 @@ class World:
         return self.logs.setdefault(directory, MemoryLog(directory))
 
     def begin(self, submission: Submission, total: int, fails_at: int | None) -> Run:
-        """Starts a process. Raises Broken when it would share a GPU or a directory with one that lives."""
+        """Start a process. Raise Broken if it would share a GPU or a directory with a live one."""
         for other in self.alive():
             shared = set(other.submission.gpu_uuids) & set(submission.gpu_uuids)
             if shared:
                 raise Broken(f"{submission.ref.uid} is started on {sorted(shared)}, where {other.uid} lives")
-            if other.output == submission.output_dir and not other.is_twin:
+            if other.output == submission.output_dir and not other.outlives_its_record:
                 raise Broken(f"{submission.ref.uid} is started while {other.uid} of the same task lives")
         nodes = {self.node_of[uuid].name: self.node_of[uuid] for uuid in submission.gpu_uuids}
         if len(nodes) != 1:
-            raise Broken(f"{submission.ref.uid} is started on {sorted(nodes)} at once")
+            raise Broken(f"{submission.ref.uid} is started on several nodes: {sorted(nodes)}")
         run = Run(submission, *nodes.values(), self.clock.monotonic(), 0, total, next(self._pids), fails_at)
         run.first_step = run.step = self._resumed_step(run)
         self.supervise(run)
@@ -142,52 +142,52 @@ class World:
         saved = sorted(run.output.glob("*/global_step*/state.json"))
         if "--resume_from_checkpoint" not in argv:
             if saved:
-                raise Broken(f"{run.uid} begins anew, although {saved[-1].parent.name} was saved")
+                raise Broken(f"{run.uid} starts from the beginning although {saved[-1].parent.name} was saved")
             return 0
         latest = (Path(argv[argv.index("--resume_from_checkpoint") + 1]) / "latest").read_text()
         return int(latest.removeprefix("global_step"))
 
     def supervise(self, run: Run) -> None:
-        """Gives a process a new supervisor."""
+        """Give a process a new supervisor."""
         run.supervisor = Supervisor(run.submission.ref.directory)
 
-    def desert(self, run: Run) -> None:
-        """Ends the supervisor of a process, which goes on, unless an engine took it for lost, and ends the rest."""
+    def lose_supervisor(self, run: Run) -> None:
+        """End the supervisor of a process; the trainer continues unless an engine considers it lost."""
         if run.supervisor is not None:
             run.supervisor.let_go()
         run.supervisor = None
-        if run.is_twin:
-            self._bury(run)
+        if run.outlives_its_record:
+            self._mark_ended(run)
 
     def go_on(self) -> None:
-        """Lets every process do what it would have done by now; one without storage stands still."""
+        """Let every process do its work up to now; one without storage pauses."""
         now = self.clock.monotonic()
         for run in self.alive():
             if run.node.has_lost_storage(now) and run.supervisor is not None:
                 run.supervisor.let_go()
             if run.node.is_isolated:
                 continue
-            if run.supervisor is not None and run.supervisor.is_surpassed():
-                # It kills what it watches over, and writes nothing.
-                self._bury(run)
+            if run.supervisor is not None and run.supervisor.is_superseded():
+                # It kills its trainer, and writes nothing.
+                self._mark_ended(run)
                 continue
             if run.supervisor is not None:
                 run.supervisor.take_lock()
             self._go_on(run, now)
 
     def next_moment(self) -> float:
-        """When the next process will have ended (monotonic), if nobody stops it; infinity without any."""
+        """Return when the next process will end without a stop (monotonic), or infinity if there is none."""
         return min((self._ends_at(run) for run in self._alive.values()), default=float("inf"))
 
     def _ends_at(self, run: Run) -> float:
-        asked = self._asked_to_end(run)
+        asked = self._stop_deadline(run)
         last = run.total if run.fails_at is None else min(run.total, run.fails_at)
         by_itself = run.began + LOADING_SECONDS + (last - run.first_step) * self._step_seconds
         return by_itself if asked is None else min(asked, by_itself)
 
     def _go_on(self, run: Run, now: float) -> None:
         until = now
-        ends = self._asked_to_end(run)
+        ends = self._stop_deadline(run)
         if ends is not None:
             until = min(now, ends)
         done = run.first_step + int(max(0.0, until - run.began - LOADING_SECONDS) / self._step_seconds)
@@ -195,39 +195,39 @@ class World:
         self._save_up_to(run, goal)
         self._print(run)
         if run.step >= run.total:
-            self._say(run, COMPLETED)
+            self._print_phrase(run, COMPLETED)
             self.end(run, exit_code=0)
         elif run.fails_at is not None and run.step >= run.fails_at:
             self.end(run, exit_code=1)
         elif ends is not None and now >= ends:
-            self._obey(run)
+            self._carry_out_stop(run)
 
     def _save_up_to(self, run: Run, goal: int) -> None:
-        """Makes the steps to this one; of the checkpoints on the way the last is still there."""
+        """Perform the steps up to this one; only the last checkpoint is still there."""
         last = goal if goal == run.total else goal // SAVE_STEPS * SAVE_STEPS
         if last > run.step:
             run.step = last
             self.save(run)
         run.step = max(run.step, goal)
 
-    def _asked_to_end(self, run: Run) -> float | None:
+    def _stop_deadline(self, run: Run) -> float | None:
         if run.order is None:
             return None
         patience = SAVING_SECONDS if run.order.signal_file is not None else 0.5
         return run.ordered_at + patience
 
-    def _obey(self, run: Run) -> None:
+    def _carry_out_stop(self, run: Run) -> None:
         if run.order is not None and run.order.signal_file is not None and run.step > run.first_step:
             self.save(run)
-            self._say(run, STOPPED)
+            self._print_phrase(run, STOPPED)
             self.end(run, exit_code=0, rung=StopRung.CHECKPOINT)
         else:
             self.end(run, exit_code=None, signal=15, rung=StopRung.TERMINATE)
 
     def save(self, run: Run) -> None:
-        """Writes a checkpoint. Raises Broken when the directory may be another process's."""
-        if run.is_twin:
-            raise Broken(f"{run.uid} saves although it was taken for lost, and its task may run elsewhere")
+        """Write a checkpoint. Raise Broken if the directory may belong to another process."""
+        if run.outlives_its_record:
+            raise Broken(f"{run.uid} saves although it counts as lost and its task may run elsewhere")
         checkpoint = run.run_dir / f"global_step{run.step}"
         if checkpoint.is_dir():
             shutil.rmtree(checkpoint)
@@ -242,41 +242,41 @@ class World:
             line = f"steps: {step} loss: 0.5 iter time (s): {self._step_seconds} samples/sec: 64.0\n"
             self.log(run.submission.ref.log_directory).add(line.encode(), self.clock.now().timestamp())
 
-    def _say(self, run: Run, phrase: str) -> None:
+    def _print_phrase(self, run: Run, phrase: str) -> None:
         run.phrases.add(phrase)
         self.log(run.submission.ref.log_directory).add(f"{phrase}\n".encode(), self.clock.now().timestamp())
 
     def end(self, run: Run, exit_code: int | None, signal: int | None = None, rung: StopRung | None = None) -> None:
-        """Ends a process; its supervisor, if it has one, records how."""
+        """End a process; its supervisor, if it has one, records how."""
         was_supervised = run.is_supervised
-        self._bury(run)
+        self._mark_ended(run)
         if was_supervised:
             run.outcome = self._record(run, "exited", exit_code, signal, rung)
 
     def give_up(self, run: Run) -> None:
-        """Takes note that its end is recorded, wherever it is: its node is taken for lost."""
+        """Record its end without observation: its node counts as lost."""
         run.outcome = self._record(run, "node_lost", None, None, None)
 
     def lose(self, run: Run) -> None:
-        """What a new supervisor finds of a process whose end nobody saw."""
+        """Record what a new supervisor finds of a process whose end was not observed."""
         run.outcome = self._record(run, "supervisor_lost", None, None, None)
 
     def restart(self, node: Node) -> None:
-        """Every process of a node is gone, and the next look finds that it was restarted."""
+        """End every process of a node, whose next observation shows a restart."""
         for run in self.alive():
             if run.node is node:
-                self._bury(run)
+                self._mark_ended(run)
                 run.outcome = run.outcome or self._record(run, "machine_restarted", None, None, None)
 
-    def end_deserted(self, node: Node) -> None:
-        """Ends what has no supervisor on a node that the engine does not reach: the engine's own daemon does that."""
+    def end_unsupervised(self, node: Node) -> None:
+        """End the processes without a supervisor on an unreachable node, as the engine's own daemon does."""
         for run in self.alive():
             if run.node is node and run.supervisor is None:
-                self._bury(run)
+                self._mark_ended(run)
 
-    def _bury(self, run: Run) -> None:
+    def _mark_ended(self, run: Run) -> None:
         run.is_alive = False
-        self.desert(run)
+        self.lose_supervisor(run)
         del self._alive[run.uid]
         self.changes += 1
 

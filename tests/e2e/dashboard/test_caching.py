@@ -27,7 +27,7 @@ def axe_violations(page: Page) -> list[str]:
 
 def test_dataset_is_cached_ahead_and_used_by_a_training(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
-    shelf.put("cached", [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(3)])
+    shelf.put("cached", [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(3)])
     shelf.close()
     page = open_page("#/start?dataset=cached@1&model=toy")
     page.get_by_role("button", name="Validate").click()
@@ -67,7 +67,7 @@ def test_cache_button_needs_a_named_dataset(open_page: Open) -> None:
 
 def test_caches_fit_a_narrow_screen_in_chinese(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
-    shelf.put("narrow", [shelf.keep("1.png", png(1), "a cat")])
+    shelf.put("narrow", [shelf.store("1.png", png(1), "a cat")])
     shelf.close()
     body = {
         "model_type": "toy",

@@ -24,7 +24,7 @@ def cats(server: TrainingServer) -> Iterator[Shelf]:
     """Three datasets: with few items, with many items, and empty."""
     shelf = Shelf(server.root)
     captions = ["a photo of a cat, sofa", "a photo of a dog", None]
-    items = [shelf.keep(f"{index}.png", png(index), captions[index % 3]) for index in range(9)]
+    items = [shelf.store(f"{index}.png", png(index), captions[index % 3]) for index in range(9)]
     shelf.put("cats", items, description="tabby cats", tags=["animals"])
     shelf.put("many", many(shelf, MANY, {77: None}))
     server.post("/datasets", 201, json={"name": "bare"})
@@ -165,7 +165,7 @@ def test_train_button_opens_a_valid_request(open_page: Open, server: TrainingSer
 
 
 def test_preparation_creates_a_new_version(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    cats.put("pups", [cats.keep("pup.png", png(3), "a pup")])
+    cats.put("pups", [cats.store("pup.png", png(3), "a pup")])
     page = open_page("#/data/pups?tab=prepare")
     page.get_by_role("textbox", name="Trigger word").fill("ohwx")
     page.get_by_role("region", name="Prepare files for a model").get_by_role("button", name="Prepare").click()
@@ -222,7 +222,7 @@ def test_datasets_fit_the_window_width(open_page: Open, cats: Shelf, width: int)
 
 
 def test_selected_items_are_excluded_removed_and_restored(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    cats.put("edits", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(5)])
+    cats.put("edits", [cats.store(f"{index}.png", png(index), "a cat") for index in range(5)])
     page = open_page("#/data/edits")
     grid(page).press("Space")
     page.keyboard.press("Shift+ArrowRight")
@@ -250,7 +250,7 @@ def test_selected_items_are_excluded_removed_and_restored(open_page: Open, serve
 
 def test_edit_cannot_be_undone_after_a_later_edit(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     name = f"shared-{secrets.token_hex(2)}"  # unique, because a rerun would find the dataset of the first run
-    cats.put(name, [cats.keep(f"{index}.png", png(index), "a cat") for index in range(3)])
+    cats.put(name, [cats.store(f"{index}.png", png(index), "a cat") for index in range(3)])
     page = open_page(f"#/data/{name}")
     grid(page).press("Delete")
     expect(status(page)).to_have_text("2 items")
@@ -262,7 +262,7 @@ def test_edit_cannot_be_undone_after_a_later_edit(open_page: Open, server: Train
 
 
 def test_selected_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    cats.put("whole", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(4)])
+    cats.put("whole", [cats.store(f"{index}.png", png(index), "a cat") for index in range(4)])
     page = open_page("#/data/whole")
     grid(page).press("Space")
     page.get_by_role("button", name="Split off…").click()
@@ -279,8 +279,8 @@ def test_check_removes_damaged_items_and_duplicates(
     # A damaged picture has no thumbnail.
     complaints.allowed = ("404",)
     whole = png(40, (256, 256))
-    twins = [cats.keep(f"twin {index}.png", png(30), "a cat" if index else None) for index in range(3)]
-    cats.put("faulty", [*twins, cats.keep("bad.png", whole[: len(whole) // 2], "a cat")])
+    twins = [cats.store(f"twin {index}.png", png(30), "a cat" if index else None) for index in range(3)]
+    cats.put("faulty", [*twins, cats.store("bad.png", whole[: len(whole) // 2], "a cat")])
     page = open_page("#/data/faulty?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     damaged = page.locator(".finding").filter(has_text="bad.png").first

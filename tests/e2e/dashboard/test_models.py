@@ -126,7 +126,7 @@ def test_version_in_use_cannot_be_deleted(open_page: Open, finished: str, compla
 
 def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, server: TrainingServer) -> None:
     shelf = Shelf(server.root)
-    shelf.put("pups", [shelf.keep("pup.png", png(3), "a pup")])
+    shelf.put("pups", [shelf.store("pup.png", png(3), "a pup")])
     shelf.close()
     page = open_page("#/", accept_downloads=True)
     page.get_by_role("link", name="New training").click()

@@ -1,4 +1,4 @@
-"""Attempts of a test on an executor that is given: what they execute, and what is seen of them."""
+"""Attempts on a given executor: what they execute, and what a test observes of them."""
 
 import itertools
 import sys
@@ -10,7 +10,7 @@ from api.executors.executor import AttemptRef, Executor, Observation, Outcome, P
 
 _SERIAL = itertools.count(1)
 
-#: A rank that prints steps, saves when it finds the signal file, and leaves a child in a session of its own.
+#: A rank that prints steps, saves when it finds the signal file, and leaves a child in its own session.
 TRAINER = """
 import os, subprocess, sys, time
 subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -52,12 +52,12 @@ class Run:
     def submit(self) -> None:
         self.executor.submit(self.submission)
 
-    def poll(self) -> Observation:
+    def observe(self) -> Observation:
         return self.executor.observe([self.ref])[self.ref.uid]
 
-    def wait(self, is_so: Callable[[Observation], bool], seconds: float = 30.0) -> Observation:
+    def wait(self, condition: Callable[[Observation], bool], seconds: float = 30.0) -> Observation:
         end = time.monotonic() + seconds
-        while not is_so(seen := self.poll()):
+        while not condition(seen := self.observe()):
             assert time.monotonic() < end, f"{seen}\n{self.log()[-2000:]}\n{self.own_log()[-2000:]}"
             time.sleep(0.05)
         return seen
@@ -83,7 +83,7 @@ class Run:
         return path.read_text() if path.exists() else ""
 
     def end(self) -> None:
-        """Leaves nothing of it."""
-        if self.poll().phase in (Phase.RUNNING, Phase.STOPPING, Phase.QUEUED):
+        """End all of its processes."""
+        if self.observe().phase in (Phase.RUNNING, Phase.STOPPING, Phase.QUEUED):
             self.executor.stop(self.ref, StopOrder(None, 0.0, 0.0))
             self.wait(lambda seen: seen.phase is Phase.ENDED)

@@ -1,4 +1,4 @@
-"""A Slurm for the tests of a module, and executors on it."""
+"""A Slurm cluster for the tests of a module, and executors on it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def client(cluster: SlurmCluster) -> Iterator[SlurmClient]:
 
 @pytest.fixture
 def make_executor(cluster: SlurmCluster, client: SlurmClient) -> Callable[[], SlurmExecutor]:
-    """Makes one as a server that has just started has it."""
+    """Create an executor as a newly started server has it."""
     return lambda: SlurmExecutor(client, LocalExecutor(node="head"), "test", settle_seconds=1.0)
 
 

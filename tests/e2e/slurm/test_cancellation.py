@@ -1,4 +1,4 @@
-"""An administrator of the cluster cancels the job of a training: it saves first, and the task says what happened."""
+"""A cluster administrator cancels the job of a training: it saves first, and the task reports the cause."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.slurm_cluster import SlurmCluster
 
-#: As proctrack/cgroup, and unlike the linuxproc of other tests, it sends SIGTERM to the supervisor alone.
+#: Like proctrack/cgroup, and unlike the linuxproc of other tests, it sends SIGTERM only to the supervisor.
 SETTINGS = {"ProctrackType": "proctrack/pgid", "KillWait": "20"}
 
 
-def test_a_training_whose_job_is_cancelled_saves_first_also_while_the_service_is_down(tmp_path: Path) -> None:
+def test_training_whose_job_is_cancelled_saves_first_even_while_the_service_is_down(tmp_path: Path) -> None:
     with (
         SlurmCluster(tmp_path / "slurm", ("n1",), settings=SETTINGS) as cluster,
         TrainingServer(tmp_path / "server", **settings_of(cluster)) as server,

@@ -1,4 +1,4 @@
-"""The Slurm that tests run on is a real one, and leaves nothing behind."""
+"""The Slurm cluster of the tests is a real one, and leaves nothing behind."""
 
 import getpass
 import os
@@ -17,7 +17,7 @@ from tests.e2e.server import until
 from tests.slurm_cluster import SlurmCluster
 
 
-def test_a_cluster_is_up_within_seconds_and_gives_gpus_by_number(tmp_path: Path) -> None:
+def test_cluster_starts_within_seconds_and_allocates_gpus_by_number(tmp_path: Path) -> None:
     began = time.monotonic()
     with SlurmCluster(tmp_path / "slurm") as cluster:
         took = time.monotonic() - began
@@ -41,13 +41,15 @@ def test_a_cluster_is_up_within_seconds_and_gives_gpus_by_number(tmp_path: Path)
     assert not cluster.pids()
 
 
-def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: SlurmCluster, client: SlurmClient) -> None:
+def test_jobs_of_other_users_hide_nothing_whatever_their_names_and_kinds(
+    cluster: SlurmCluster, client: SlurmClient
+) -> None:
     def submit(*options: str | bytes) -> None:
         command = ["sbatch", "--output=/dev/null", *options, "--wrap=sleep 600"]
         environment = {**os.environ, **cluster.environment}
         subprocess.run(command, env=environment, cwd=cluster.directory, check=True, capture_output=True, timeout=30)
 
-    # It takes any bytes, and none.
+    # Slurm accepts any bytes, and an empty name.
     submit(b"--job-name=\xe9", b"--comment=\xff")
     submit("--job-name=a\nb\x1b[2J")
     submit("--job-name=")
@@ -55,7 +57,7 @@ def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: Slu
     watch = ClusterWatch(client, StorageChecks("test"))
     try:
         until(lambda: sum(len(node.holders) for node in watch.nodes()) == 2, what="the array's GPUs")
-        # What has not changed since is known by its state alone, whose numbers have the form `8_1` then.
+        # Unchanged jobs are known only by their state, and their numbers then have the form `8_1`.
         time.sleep(cluster_watch.FRESH_SECONDS)
         poll = watch.poll(fresh=True)
         assert sum(len(node.holders) for node in watch.nodes()) == 2
@@ -65,7 +67,7 @@ def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: Slu
     until(lambda: not any(node.holders for node in watch.nodes()), what="the end of the array")
 
 
-def test_a_token_that_is_over_is_told_by_its_time(cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_expired_token_is_recognised_by_its_expiry_time(cluster: SlurmCluster, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(cluster.token(seconds=-60))
     client = SlurmClient(cluster.url, token)

@@ -1,4 +1,4 @@
-"""What every executor promises: this machine and Slurm are tried alike."""
+"""The contract of every executor, tested alike on this machine and on Slurm."""
 
 import time
 from collections.abc import Iterator
@@ -27,15 +27,15 @@ def run(executor: Executor, root: Path) -> Iterator[Run]:
     made.end()
 
 
-def test_an_attempt_is_absent_until_it_is_submitted_and_then_runs(run: Run) -> None:
-    assert run.poll().phase is Phase.ABSENT
+def test_attempt_is_absent_until_submitted_and_then_runs(run: Run) -> None:
+    assert run.observe().phase is Phase.ABSENT
     run.submit()
     seen = run.wait_until_it_trains()
     assert seen.phase is Phase.RUNNING
     assert seen.supervisor is not None
 
 
-def test_it_starts_once_however_often_it_is_submitted(run: Run) -> None:
+def test_attempt_starts_once_however_often_it_is_submitted(run: Run) -> None:
     for _ in range(3):
         run.submit()
     run.wait_until_it_trains()
@@ -43,7 +43,7 @@ def test_it_starts_once_however_often_it_is_submitted(run: Run) -> None:
     assert run.log().count("port") == 1
 
 
-def test_the_outcome_is_what_its_supervisor_has_seen(executor: Executor, root: Path) -> None:
+def test_outcome_is_what_the_supervisor_observed(executor: Executor, root: Path) -> None:
     run = Run(root, executor, "print('steps: 3'); print('SAVED'); raise SystemExit(7)")
     run.submit()
     outcome = run.wait_for_end()
@@ -54,10 +54,10 @@ def test_the_outcome_is_what_its_supervisor_has_seen(executor: Executor, root: P
         frozenset({"SAVED"}),
     )
     run.submit()
-    assert run.poll().phase is Phase.ENDED
+    assert run.observe().phase is Phase.ENDED
 
 
-def test_a_stop_with_a_checkpoint_lets_it_save(run: Run) -> None:
+def test_stop_with_checkpoint_lets_the_trainer_save(run: Run) -> None:
     run.submit()
     run.wait_until_it_trains()
     run.executor.stop(run.ref, StopOrder(run.signal_file, 20.0, 5.0))
@@ -66,7 +66,7 @@ def test_a_stop_with_a_checkpoint_lets_it_save(run: Run) -> None:
     assert outcome.phrases == {"SAVED"}
 
 
-def test_a_stop_leaves_no_process_within_its_grace(run: Run) -> None:
+def test_stop_leaves_no_process_after_its_grace_period(run: Run) -> None:
     run.submit()
     run.wait_until_it_trains()
     began = time.monotonic()
@@ -77,18 +77,18 @@ def test_a_stop_leaves_no_process_within_its_grace(run: Run) -> None:
     assert time.monotonic() - began < QUICK_STOP.terminate_seconds + 5
 
 
-def test_an_executor_that_was_just_made_finds_what_runs(run: Run, request: pytest.FixtureRequest) -> None:
+def test_new_executor_finds_running_attempts(run: Run, request: pytest.FixtureRequest) -> None:
     run.submit()
     before = run.wait_until_it_trains()
     is_local = isinstance(run.executor, LocalExecutor)
     run.executor = LocalExecutor() if is_local else request.getfixturevalue("make_executor")()
-    after = run.poll()
+    after = run.observe()
     assert (after.phase, after.process) == (Phase.RUNNING, before.process)
     run.submit()
     assert run.log().count("port") == 1
 
 
-def test_one_look_sees_many(executor: Executor, root: Path) -> None:
+def test_one_observation_covers_many_attempts(executor: Executor, root: Path) -> None:
     runs = [Run(root, executor, "print('done')") for _ in range(4)]
     for run in runs:
         run.submit()
@@ -98,7 +98,7 @@ def test_one_look_sees_many(executor: Executor, root: Path) -> None:
     assert {each.phase for each in seen.values()} == {Phase.ENDED}
 
 
-def test_what_cannot_be_started_says_so(executor: Executor, root: Path) -> None:
+def test_failed_start_has_a_reason(executor: Executor, root: Path) -> None:
     run = Run(root, executor)
     run.submission = replace(run.submission, argv=("/no/such/program", "--master_port", "1"))
     run.submit()

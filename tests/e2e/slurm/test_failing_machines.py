@@ -1,5 +1,6 @@
-"""Machines, daemons and the network fail under trainings on a cluster, each in a network of its own: none is lost, none
-runs twice, and each comes to its end with its steps in order.
+"""Machines, daemons and the network fail under trainings on a cluster, each in its own network.
+
+No training is lost, none runs twice, and each ends with its steps in order.
 """
 
 import json
@@ -17,7 +18,7 @@ from tests.slurm_cluster import require_slurm
 
 ROOT = Path(__file__).parents[3]
 
-#: What is played: its words on the command line, by its name. The executor alone, or the whole service.
+#: The scenarios: command-line arguments by name. They play the executor alone, or the whole service.
 SHORT = {
     "partition": ("--fault", "partition"),
     "service: head": ("--service", "--fault", "head", "--steps", "60"),
@@ -40,17 +41,17 @@ pytestmark = pytest.mark.timeout(length(7200, 240))
 
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[str, Any]]]]:
-    """Those that are asked for. Most of it is waiting, so they are played at once."""
+    """Play the selected scenarios at the same time, as most of it is waiting."""
     require_namespaces()
     require_slurm()
     asked = [name for name in PLAYS if any(f"[{name}]" in item.nodeid for item in request.session.items)]
-    # Not a directory of pytest's, into which Slurm's user cannot look.
+    # Not a directory of pytest's, which Slurm's user cannot read.
     with ThreadPoolExecutor(4) as pool:
         yield {name: pool.submit(play, PLAYS[name]) for name in asked}
 
 
-def play(words: tuple[str, ...]) -> dict[str, Any]:
-    command = in_a_network_of_its_own(["-m", "tests.netns_play", *words])
+def play(arguments: tuple[str, ...]) -> dict[str, Any]:
+    command = in_a_network_of_its_own(["-m", "tests.netns_play", *arguments])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=7000, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     seen: dict[str, Any] = json.loads(done.stdout)
@@ -59,9 +60,9 @@ def play(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", PLAYS)
-def test_trainings_come_to_their_ends_once_and_in_order(name: str, plays: dict[str, Future[dict[str, Any]]]) -> None:
+def test_trainings_end_once_and_in_order(name: str, plays: dict[str, Future[dict[str, Any]]]) -> None:
     seen = plays[name].result()
-    assert seen["untruths"] == [], seen
+    assert seen["violations"] == [], seen
     assert seen["is_done"], seen["said"]
     assert seen["struck"] == len(seen["faults"])
     assert seen["trainings"] >= 4

@@ -1,4 +1,4 @@
-"""A head and machines that tell it of their GPUs: a training whose machine dies goes on on another one."""
+"""A head and nodes that report their GPUs: a training whose node dies continues on another one."""
 
 import time
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def fleet(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 class NodeProcess(ServerProcess):
-    """The program on another machine, which says in other words that it is up."""
+    """The program on another machine, whose start line differs."""
 
     def _start_line(self) -> dict[str, Any] | None:
         return next((line for line in self.log() if "listening on" in line["message"]), None)
@@ -53,7 +53,7 @@ def _available(head: TrainingServer) -> list[str]:
     return [gpu["node"] for gpu in head.gpus() if gpu["status"] == "available" and gpu.get("node") in NODES]
 
 
-def test_a_training_whose_machine_dies_goes_on_from_its_checkpoint_on_another(
+def test_training_of_a_dead_node_resumes_from_its_checkpoint_on_another(
     fleet: TrainingServer, cluster: SlurmCluster, tmp_path: Path
 ) -> None:
     task_id = fleet.start_task(toy(100_000, step_seconds=0.1, gpus=2, every=5))
@@ -82,13 +82,13 @@ def test_a_training_whose_machine_dies_goes_on_from_its_checkpoint_on_another(
     fleet.await_status(task_id, "stopped")
 
 
-def test_a_burst_fills_every_gpu_at_once(fleet: TrainingServer) -> None:
+def test_burst_of_tasks_fills_every_gpu_immediately(fleet: TrainingServer) -> None:
     began = time.monotonic()
     tasks = [fleet.start_task(toy(100_000, step_seconds=0.5, gpus=gpus, every=None)) for gpus in (2, 1, 1, 2, 2)]
     try:
         for task_id in tasks[:3]:
             fleet.await_status(task_id, "running")
-        # Jobs that were submitted ahead kept GPUs of claimed attempts for a minute.
+        # Jobs submitted ahead kept the GPUs of claimed attempts for a minute.
         assert time.monotonic() - began < 30
     finally:
         for task_id in tasks:
@@ -96,7 +96,7 @@ def test_a_burst_fills_every_gpu_at_once(fleet: TrainingServer) -> None:
         fleet.make_idle()
 
 
-def test_gpus_outside_the_cluster_are_not_given(fleet: TrainingServer) -> None:
+def test_gpus_outside_the_cluster_are_not_assigned(fleet: TrainingServer) -> None:
     answer = fleet.client.post(
         f"http://127.0.0.1:{fleet.port}/api/v1/training/start", json=toy(10, gpus=3) | {"queue": False}
     )

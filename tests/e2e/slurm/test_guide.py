@@ -1,7 +1,6 @@
-"""The guide of deploy/slurm: its own lines from the packages to trainings on three machines, word by word.
+"""The guide in deploy/slurm: its own lines, from the packages to trainings on three machines, run unchanged.
 
-Its machines are processes here: what is done on another one (`ssh`), and what only a bare machine has (`sudo`,
-`journalctl`), is done by functions of the same names.
+Its machines are processes here. Functions named `ssh`, `sudo` and `journalctl` replace those programs.
 """
 
 import os
@@ -37,7 +36,7 @@ ssh() {
 trap 'kill $(cat pids)' EXIT
 """
 
-#: A person looks again until every machine is there.
+#: A person checks again until every machine is ready.
 WAIT = """
 up='import json, sys; sys.exit(sum(node["state"] == "up" for node in json.load(sys.stdin)["data"]["nodes"]) < 3)'
 for _ in $(seq 100); do
@@ -48,7 +47,7 @@ done
 
 
 @pytest.mark.parametrize("form", ["debian.sources", "sources.list"])
-def test_the_component_of_a_package_is_there_before_the_package_is_asked_for(tmp_path: Path, form: str) -> None:
+def test_package_component_is_enabled_before_the_package_is_requested(tmp_path: Path, form: str) -> None:
     (tmp_path / "sources.list.d").mkdir()
     if form == "debian.sources":
         file, before = tmp_path / "sources.list.d" / form, SOURCES
@@ -56,7 +55,7 @@ def test_the_component_of_a_package_is_there_before_the_package_is_asked_for(tmp
         file, before = tmp_path / form, "deb http://deb.debian.org/debian trixie main\n# deb cdrom:[x] trixie main\n"
     file.write_text(before)
     packages = PACKAGES[: PACKAGES.index("sudo useradd")].replace("/etc/apt/", f"{tmp_path}/")
-    # apt-get sees the components only after it has looked for what there is.
+    # apt-get sees the components only after it has updated its lists.
     script = 'sudo() { if [ "$1" = apt-get ]; then echo "$2 $(cat "$FILE" | tr "\\n" " ")"; else "$@"; fi; }\n'
     done = subprocess.run(
         ["sh", "-euc", script + packages],
@@ -113,7 +112,7 @@ def test_every_line_from_the_first_key_to_trainings_on_three_machines_runs(tmp_p
             assert sorted(attempt["node"] for attempt in attempts) == list(boxes)
 
 
-def test_the_head_learns_where_the_real_trainer_is(tmp_path: Path) -> None:
+def test_head_learns_where_the_real_trainer_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("API_PORT=8080\n")
     script = "systemctl() { :; }\nsrun() { :; }\n" + replaced(TRAINER, {"/opt/diffusion-pipe-api": str(tmp_path)})
     subprocess.run(["bash", "-euc", script], check=True, timeout=20)

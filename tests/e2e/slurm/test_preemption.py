@@ -1,4 +1,4 @@
-"""Slurm takes the GPUs of a training for a job with more right to them: it saves in time, and goes on later."""
+"""Slurm preempts a training for a job with a higher priority: it saves in time and continues later."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ PARTITIONS = (
 )
 
 
-def test_a_training_that_is_preempted_loses_no_step(tmp_path: Path) -> None:
+def test_preempted_training_loses_no_step(tmp_path: Path) -> None:
     with (
         SlurmCluster(tmp_path / "slurm", ("n1",), settings=SETTINGS, partitions=PARTITIONS) as cluster,
         TrainingServer(tmp_path / "server", **settings_of(cluster)) as server,
     ):
         task_id = server.start_task(toy(100_000, step_seconds=0.1, gpus=2, every=None))
         server.await_step(task_id, 3)
-        job = _take_both(cluster)
+        job = _preempt_both_gpus(cluster)
         until(lambda: server.task(task_id)["attempts"][0]["failure"], what="the end of its first try")
         assert server.task(task_id)["attempts"][0]["failure"]["code"] == "preempted"
         _end(cluster, job)
@@ -35,7 +35,7 @@ def test_a_training_that_is_preempted_loses_no_step(tmp_path: Path) -> None:
         server.await_status(task_id, "stopped")
 
 
-def _take_both(cluster: SlurmCluster) -> int:
+def _preempt_both_gpus(cluster: SlurmCluster) -> int:
     job = {
         "name": "urgent",
         "partition": "high",

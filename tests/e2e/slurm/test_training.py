@@ -1,4 +1,4 @@
-"""A training by the API runs on a machine of the cluster, from its start to its resumption."""
+"""A training started through the API runs on a node of the cluster, from its start to its resume."""
 
 import time
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def jobs(cluster: SlurmCluster) -> list[str]:
     return cluster.command("squeue", "-h", "-o", "%j %N %t").splitlines()
 
 
-def test_a_training_starts_on_a_node_within_seconds_is_stopped_and_resumed(
+def test_training_starts_on_a_node_within_seconds_stops_and_resumes(
     server: TrainingServer, cluster: SlurmCluster
 ) -> None:
     began = time.monotonic()
@@ -59,7 +59,7 @@ def test_a_training_starts_on_a_node_within_seconds_is_stopped_and_resumed(
     until(lambda: server.attempts_of(task_id)[-1].steps[:1] == [last + 1], what="the step behind the last")
 
 
-def test_a_training_outlives_its_server(server: TrainingServer, cluster: SlurmCluster) -> None:
+def test_training_outlives_its_server(server: TrainingServer, cluster: SlurmCluster) -> None:
     task_id = server.start_task(TOY)
     server.await_step(task_id, 2)
     server.kill()
@@ -70,7 +70,7 @@ def test_a_training_outlives_its_server(server: TrainingServer, cluster: SlurmCl
     assert len(jobs(cluster)) == 1
 
 
-def submit_of_others(cluster: SlurmCluster, gpus: int) -> str:
+def submit_foreign_job(cluster: SlurmCluster, gpus: int) -> str:
     headers = {"X-SLURM-USER-TOKEN": cluster.token()}
     job = {
         "name": "others",
@@ -85,16 +85,16 @@ def submit_of_others(cluster: SlurmCluster, gpus: int) -> str:
     return str(answer["job_id"])
 
 
-def test_a_task_waits_in_slurm_too_and_gets_what_another_user_leaves(
+def test_task_waits_in_slurm_and_gets_the_gpus_that_another_user_releases(
     server: TrainingServer, cluster: SlurmCluster
 ) -> None:
-    theirs = submit_of_others(cluster, 2)
+    theirs = submit_foreign_job(cluster, 2)
     until(lambda: all(gpu["status"] == "busy" for gpu in server.gpus()), what="the other job to be seen")
     task_id, other_id = server.start_task(TOY), server.start_task(TOY)
     until(lambda: {f"{task_id}.1  PD", f"{other_id}.1  PD"} <= {*jobs(cluster)}, what="both to wait there")
     server.stop_task(other_id)
     until(lambda: f"{other_id}.1  PD" not in jobs(cluster), what="the stopped one to be taken back")
-    later = submit_of_others(cluster, 2)
+    later = submit_foreign_job(cluster, 2)
     assert server.task(task_id)["status"] == "queued"
     cluster.command("scancel", theirs)
     server.await_step(task_id, 1)
@@ -102,8 +102,8 @@ def test_a_task_waits_in_slurm_too_and_gets_what_another_user_leaves(
     cluster.command("scancel", later)
 
 
-def test_the_gpus_of_a_training_are_those_that_slurm_gave(server: TrainingServer, cluster: SlurmCluster) -> None:
-    theirs = submit_of_others(cluster, 1)
+def test_training_uses_the_gpus_that_slurm_allocated(server: TrainingServer, cluster: SlurmCluster) -> None:
+    theirs = submit_foreign_job(cluster, 1)
     try:
         until(lambda: server.gpus()[0]["status"] == "busy", what="the other job to be seen")
         assert "Slurm's job" in server.gpus()[0]["status_reason"]
@@ -117,17 +117,15 @@ def test_the_gpus_of_a_training_are_those_that_slurm_gave(server: TrainingServer
 
 
 @pytest.mark.parametrize(
-    ("cluster_options", "pointer"),
+    ("options", "pointer"),
     [({"partition": "nowhere"}, "/slurm/partition"), ({"constraint": "golden"}, "/slurm/constraint")],
 )
-def test_wishes_that_the_cluster_cannot_fulfil_are_told(
-    server: TrainingServer, cluster_options: dict[str, str], pointer: str
-) -> None:
-    error = server.post("/training/start", 422, json={**TOY, "slurm": cluster_options})
+def test_impossible_slurm_options_are_reported(server: TrainingServer, options: dict[str, str], pointer: str) -> None:
+    error = server.post("/training/start", 422, json={**TOY, "slurm": options})
     assert [found["pointer"] for found in error["errors"]] == [pointer]
 
 
-def test_wishes_reach_slurm(server: TrainingServer, cluster: SlurmCluster, client: SlurmClient) -> None:
+def test_slurm_options_reach_the_job(server: TrainingServer, cluster: SlurmCluster, client: SlurmClient) -> None:
     task_id = server.start_task({**TOY, "slurm": {"partition": "gpu", "time_limit": 77, "cpus_per_gpu": 3}})
     server.await_status(task_id, "running")
     shown = cluster.command("squeue", "-h", "-n", f"{task_id}.1", "-o", "%P %l %C").split()
@@ -138,7 +136,7 @@ def test_wishes_reach_slurm(server: TrainingServer, cluster: SlurmCluster, clien
     assert job.ends_at - job.starts_at == 77 * 60
 
 
-def test_a_node_that_is_drained_starts_nothing_and_says_so(server: TrainingServer, cluster: SlurmCluster) -> None:
+def test_drained_node_starts_nothing_and_reports_it(server: TrainingServer, cluster: SlurmCluster) -> None:
     cluster.command("scontrol", "update", "nodename=n1", "state=drain", "reason=dust")
     try:
         until(lambda: all("dust" in (gpu["status_reason"] or "") for gpu in server.gpus()), what="the drain to be seen")

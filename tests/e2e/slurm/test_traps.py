@@ -1,4 +1,4 @@
-"""What goes wrong on a real Slurm: each trap that was seen there, and what holds."""
+"""Failures seen on a real Slurm, each with the behaviour that must hold."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from tests.e2e.slurm.attempts import Run
 from tests.netns_machines import require_namespaces
 from tests.slurm_cluster import SlurmCluster
 
-#: It leaves a daemon that was forked twice, in a session of its own, and closes what it had.
+#: A trainer that leaves a twice-forked daemon in its own session, with its file descriptors closed.
 DAEMON = """
 import os, sys, time
 if os.fork() == 0:
@@ -47,7 +47,7 @@ def run(executor: SlurmExecutor, root: Path) -> Iterator[Run]:
     made.end()
 
 
-def test_no_submission_is_lost_or_doubled_while_the_controller_dies_again_and_again(
+def test_no_submission_is_lost_or_doubled_while_the_controller_dies_repeatedly(
     cluster: SlurmCluster, make_executor: Callable[[], SlurmExecutor], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ABSENT_SECONDS", 2.0)
@@ -82,7 +82,7 @@ def test_no_submission_is_lost_or_doubled_while_the_controller_dies_again_and_ag
     assert [run.log().count("port ran") for run in runs] == [1] * len(runs)
 
 
-def test_a_daemon_that_was_forked_twice_does_not_outlive_a_stop(executor: SlurmExecutor, root: Path) -> None:
+def test_twice_forked_daemon_does_not_outlive_a_stop(executor: SlurmExecutor, root: Path) -> None:
     run = Run(root, executor, DAEMON)
     run.submit()
     run.wait_until_it_trains()
@@ -93,9 +93,7 @@ def test_a_daemon_that_was_forked_twice_does_not_outlive_a_stop(executor: SlurmE
     assert not os.path.exists(f"/proc/{pid}") or b"zombie" in Path(f"/proc/{pid}/status").read_bytes()
 
 
-def test_a_supervisor_that_hangs_is_ended_by_slurm_with_all_that_it_has(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hung_supervisor_is_ended_by_slurm_with_all_its_processes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.5)
     run.submit()
     seen = run.wait_until_it_trains()
@@ -115,19 +113,19 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_the_daemon_of_a_node_may_die_and_return_while_its_jobs_run(run: Run, cluster: SlurmCluster) -> None:
+def test_daemon_of_a_node_may_die_and_return_while_its_jobs_run(run: Run, cluster: SlurmCluster) -> None:
     run.submit()
     node = run.wait_until_it_trains().node
     cluster.kill(node)
-    assert run.poll().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     cluster.start_node(node)
     cluster.wait_for_nodes()
-    assert run.poll().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     run.executor.stop(run.ref, StopOrder(run.signal_file, 20.0, 5.0))
     assert run.wait_for_end().exit_code == 0
 
 
-def test_a_slurmrestd_that_hangs_or_is_gone_ends_nothing(run: Run, cluster: SlurmCluster) -> None:
+def test_hung_or_missing_slurmrestd_ends_nothing(run: Run, cluster: SlurmCluster) -> None:
     run.submit()
     run.wait_until_it_trains()
     quick = SlurmClient(cluster.url, cluster.token_file, answer_seconds=0.5)
@@ -141,14 +139,14 @@ def test_a_slurmrestd_that_hangs_or_is_gone_ends_nothing(run: Run, cluster: Slur
         cluster.signal("rest", signal.SIGCONT)
         quick.close()
     cluster.kill("rest")
-    assert run.poll().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
     with pytest.raises(OSError, match="Slurm"):
         run.executor.survivors(run.ref)
     cluster.start_rest()
-    assert run.poll().phase is Phase.RUNNING
+    assert run.observe().phase is Phase.RUNNING
 
 
-def test_a_token_that_has_expired_is_replaced_without_a_restart(cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_expired_token_is_replaced_without_a_restart(cluster: SlurmCluster, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(cluster.token(seconds=-10))
     client = SlurmClient(cluster.url, file)
@@ -159,14 +157,14 @@ def test_a_token_that_has_expired_is_replaced_without_a_restart(cluster: SlurmCl
     client.close()
 
 
-def test_slurmrestd_is_asked_by_a_socket_too(cluster: SlurmCluster) -> None:
+def test_slurmrestd_is_also_reached_through_a_socket(cluster: SlurmCluster) -> None:
     client = SlurmClient(cluster.unix_url, cluster.token_file)
     assert {node.name for node in client.nodes()} == {"n1", "n2", "n3"}
     assert client.partitions() == ("gpu",)
     client.close()
 
 
-def test_a_machine_that_dies_ends_its_attempt_which_another_one_can_go_on_with(
+def test_death_of_a_node_ends_its_attempt_and_another_can_continue_it(
     run: Run, cluster: SlurmCluster, root: Path
 ) -> None:
     run.submission = replace(run.submission, node="n3")
@@ -192,13 +190,13 @@ def test_a_machine_that_dies_ends_its_attempt_which_another_one_can_go_on_with(
         cluster.wait_for_nodes()
 
 
-def test_a_machine_without_the_storage_says_so_and_gets_nothing_more(
+def test_node_without_the_storage_reports_it_and_gets_no_more_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_namespaces()
     storage = tmp_path / "storage"
     storage.mkdir()
-    # One that sees an empty directory in its place, as a machine does on which it is not mounted.
+    # The node sees an empty directory instead, as where the storage is not mounted.
     hide = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {storage} && exec "$@"', "sh")
     monkeypatch.setattr(request, "LOOK_SECONDS", 1.0)
     with SlurmCluster(tmp_path / "cluster", ("n1", "n3"), prefixes={"n3": hide}) as cluster:
@@ -219,7 +217,7 @@ def test_a_machine_without_the_storage_says_so_and_gets_nothing_more(
         client.close()
 
 
-def test_a_job_that_waits_may_be_let_onto_all_nodes_again(executor: SlurmExecutor, root: Path) -> None:
+def test_waiting_job_can_be_allowed_on_all_nodes_again(executor: SlurmExecutor, root: Path) -> None:
     cluster = executor._watch._cluster
     job = {"name": "a.1", "comment": "ours", "hold": True, "tres_per_node": "gres/gpu:1", "excluded_nodes": ["n1"]}
     places = {"environment": ["PATH=/bin"], "current_working_directory": "/", "standard_output": str(root / "output")}
@@ -235,7 +233,7 @@ def test_a_job_that_waits_may_be_let_onto_all_nodes_again(executor: SlurmExecuto
     cluster.cancel(number)
 
 
-def test_who_submits_a_job_of_an_attempts_name_does_not_keep_it_from_running(
+def test_foreign_job_with_the_name_of_an_attempt_does_not_block_it(
     cluster: SlurmCluster, run: Run, executor: SlurmExecutor
 ) -> None:
     alien = {"name": run.ref.uid, "comment": "test", "hold": True, "tres_per_node": "gres/gpu:1"}
@@ -243,7 +241,7 @@ def test_who_submits_a_job_of_an_attempts_name_does_not_keep_it_from_running(
     headers = {"X-SLURM-USER-TOKEN": cluster.token("daemon")}
     body = {"script": "#!/bin/sh\nexec sleep 600\n", "job": alien}
     httpx.post(f"{cluster.url}/slurm/v0.0.42/job/submit", headers=headers, json=body).raise_for_status()
-    assert run.poll().phase is Phase.ABSENT
+    assert run.observe().phase is Phase.ABSENT
     run.submit()
     run.wait_until_it_trains()
     assert cluster.command("squeue", "-h", "-t", "PD", "-o", "%u %j").split() == ["daemon", run.ref.uid]

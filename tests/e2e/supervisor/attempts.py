@@ -1,4 +1,4 @@
-"""Attempts with real processes: how a test starts them, looks at them, and leaves none behind."""
+"""Attempts with real processes: how a test starts and observes them, and cleans them up."""
 
 import json
 import os
@@ -52,21 +52,21 @@ class Attempt:
         return found
 
     def runner(self) -> dict[str, Any]:
-        """What `runner.json` says; nothing before it is there."""
+        """Return `runner.json`, or nothing before it exists."""
         return self.file("runner.json") if (self.directory / "runner.json").exists() else {}
 
     def trainer_pid(self) -> int:
-        """Waits for the trainer to be recorded."""
+        """Wait until the trainer is recorded, and return its pid."""
         trainer = until(lambda: self.runner().get("trainer"), PATIENCE, "the trainer's record")
         return int(trainer["pid"])
 
     def kill_supervisor(self) -> None:
-        """SIGKILL, and waits until it is gone."""
+        """Send SIGKILL, and wait until the supervisor has ended."""
         who = until(lambda: self.runner().get("supervisor"), PATIENCE, "the supervisor's record")
         kill(who["pid"], who["start"])
 
     def outcome(self) -> Outcome:
-        """Waits for the end."""
+        """Wait for the end and return the outcome."""
         until(lambda: self.observe().phase is Phase.ENDED, PATIENCE, "the end")
         outcome = self.observe().outcome
         assert outcome is not None
@@ -79,7 +79,7 @@ class Attempt:
         until(lambda: text in self.log(), PATIENCE, f"{text!r} in the log")
 
     def clean_up(self) -> None:
-        """Ends whatever is left, the supervisor first."""
+        """End all remaining processes, the supervisor first."""
         for name in ("lock", "runner.json"):
             try:
                 record = self.file(name)
@@ -109,7 +109,7 @@ class Attempt:
 
 
 def kill(pid: int, start: float) -> None:
-    """SIGKILL to this very process, and waits until it is gone."""
+    """Send SIGKILL to exactly this process, and wait until it has ended."""
     stat = read_stat(pid)
     if stat is not None and stat.start == start:
         stat.send(signal.SIGKILL)
@@ -117,7 +117,7 @@ def kill(pid: int, start: float) -> None:
 
 
 class Attempts:
-    """Makes attempts in one directory."""
+    """Creates attempts in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -125,7 +125,7 @@ class Attempts:
         self.made: list[Attempt] = []
 
     def prepare(self, script: str, **settings: Any) -> Attempt:
-        """An attempt that is not yet submitted. `script` is Python; more settings are those of a Submission."""
+        """Return an attempt that is not submitted yet. `script` is Python; `settings` are fields of a Submission."""
         uid = uuid.uuid4().hex
         task = self.directory / settings.pop("task", uid)
         directory = self.directory / uid
@@ -145,7 +145,7 @@ class Attempts:
         return attempt
 
     def start(self, script: str, **settings: Any) -> Attempt:
-        """An attempt that is submitted."""
+        """Return a submitted attempt."""
         attempt = self.prepare(script, **settings)
         attempt.submit()
         return attempt
@@ -159,7 +159,7 @@ Start = Callable[..., Attempt]
 
 
 def zombies_of(*pids: int) -> list[int]:
-    """Those of these processes that are dead and were never reaped."""
+    """Return the processes among these that are dead and were never reaped."""
     stats = [read_stat(pid) for pid in pids]
     return [stat.pid for stat in stats if stat is not None and not stat.is_alive]
 
@@ -170,7 +170,7 @@ def rss_kb(pid: int) -> int:
 
 
 def submit_elsewhere(attempt: Attempt, env: dict[str, str], then: str = "") -> subprocess.Popen[bytes]:
-    """Submits an attempt from another process, which does something `then`."""
+    """Submit an attempt from another process, which then executes `then`."""
     script = f"""
 import json, sys, time
 from pathlib import Path
@@ -186,7 +186,7 @@ LocalExecutor().submit(Submission(AttemptRef(uid, Path(directory), Path(log)), t
 
 
 def fill(ballast: Path) -> None:
-    """Takes what is left of a disk."""
+    """Fill the rest of a disk."""
     temporary = ballast.with_suffix(".new")
     with temporary.open("wb", buffering=0) as file:
         try:

@@ -20,13 +20,13 @@ def attempts(tmp_path: Path) -> Iterator[Attempts]:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB, where the machine lets tests mount one: too small for a reserve, so that a pipe is used."""
+    """Mount a disk of 1 MB, where tests may mount: too small for a reserve, so that a pipe is used."""
     yield from _disk(tmp_path, "1m")
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 48 MB, likewise: the output has its reserve on it."""
+    """Mount a disk of 48 MB likewise, on which the output has its reserve."""
     yield from _disk(tmp_path, "48m")
 
 

@@ -1,4 +1,4 @@
-"""Processes that leave their session, lose their parents and empty their environment: none of them is forgotten."""
+"""Processes that leave their session, lose their parents and clear their environment are all still found."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from api.executors.local import LocalExecutor
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts
 
-#: Says up only once its supervisor had the time to see the daemon, and a control group had it anyway.
+#: A trainer that prints `up` only after its supervisor had time to see the daemon; a control group has it anyway.
 DAEMON = """
     import os, sys, time
     if os.fork() == 0:
@@ -61,7 +61,7 @@ def _daemon(tmp_path: Path) -> tuple[int, int]:
     return stat.identity
 
 
-def test_a_daemon_is_known_while_no_supervisor_lives(escaping: Attempt, tmp_path: Path) -> None:
+def test_daemon_is_known_while_no_supervisor_is_alive(escaping: Attempt, tmp_path: Path) -> None:
     daemon = _daemon(tmp_path)
     pid = escaping.trainer_pid()
     escaping.kill_supervisor()
@@ -71,7 +71,7 @@ def test_a_daemon_is_known_while_no_supervisor_lives(escaping: Attempt, tmp_path
     assert list(escaping.executor.survivors(escaping.ref)) == [daemon[0]]
 
 
-def test_a_daemon_that_no_supervisor_had_seen_is_known_by_its_mark(escaping: Attempt, tmp_path: Path) -> None:
+def test_daemon_that_no_supervisor_saw_is_known_by_its_marker(escaping: Attempt, tmp_path: Path) -> None:
     daemon = _daemon(tmp_path)
     pid = escaping.trainer_pid()
     escaping.kill_supervisor()
@@ -81,9 +81,7 @@ def test_a_daemon_that_no_supervisor_had_seen_is_known_by_its_mark(escaping: Att
     assert list(escaping.executor.survivors(escaping.ref)) == [daemon[0]]
 
 
-def test_the_next_supervisor_ends_the_daemon_before_it_says_that_all_has_ended(
-    escaping: Attempt, tmp_path: Path
-) -> None:
+def test_next_supervisor_ends_the_daemon_before_it_reports_the_end(escaping: Attempt, tmp_path: Path) -> None:
     daemon, group = _daemon(tmp_path), escaping.runner()["cgroup"]
     pid = escaping.trainer_pid()
     escaping.kill_supervisor()
@@ -97,7 +95,7 @@ def test_the_next_supervisor_ends_the_daemon_before_it_says_that_all_has_ended(
     assert group is None or not Path(group).exists()
 
 
-def test_a_stop_by_the_next_supervisor_ends_the_daemon_too(escaping: Attempt, tmp_path: Path) -> None:
+def test_stop_by_the_next_supervisor_also_ends_the_daemon(escaping: Attempt, tmp_path: Path) -> None:
     daemon = _daemon(tmp_path)
     escaping.kill_supervisor()
     escaping.submit()
@@ -106,7 +104,7 @@ def test_a_stop_by_the_next_supervisor_ends_the_daemon_too(escaping: Attempt, tm
     assert not is_alive(*daemon)
 
 
-def test_a_supervisor_is_not_in_the_control_group_of_its_trainer(escaping: Attempt) -> None:
+def test_supervisor_is_not_in_the_control_group_of_its_trainer(escaping: Attempt) -> None:
     group = escaping.runner()["cgroup"]
     if group is None:
         pytest.skip("without a control group")
@@ -115,7 +113,7 @@ def test_a_supervisor_is_not_in_the_control_group_of_its_trainer(escaping: Attem
     assert str(escaping.runner()["supervisor"]["pid"]) not in members
 
 
-def test_a_group_of_another_name_is_never_killed(attempts: Attempts) -> None:
+def test_control_group_of_another_name_is_never_killed(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     group = attempt.runner()["cgroup"]

@@ -1,4 +1,4 @@
-"""A supervisor that is suspended is noticed, ended and replaced; its trainer goes on."""
+"""A suspended supervisor is noticed, ended and replaced, while its trainer continues."""
 
 import os
 import signal
@@ -30,14 +30,14 @@ def _freeze(attempt: Attempt) -> int:
 
 
 def _reconcile(attempt: Attempt) -> Phase:
-    """As the loop does: what is absent is submitted again."""
+    """Submit absent attempts again, as the loop does."""
     phase = attempt.observe().phase
     if phase is Phase.ABSENT:
         attempt.submit()
     return phase
 
 
-def test_a_frozen_supervisor_is_replaced_and_a_forced_stop_carried_out(attempts: Attempts) -> None:
+def test_frozen_supervisor_is_replaced_and_a_forced_stop_is_carried_out(attempts: Attempts) -> None:
     attempt = _start(attempts, SCRIPT)
     frozen = _freeze(attempt)
     trainer, start = attempt.trainer_pid(), attempt.runner()["trainer"]["start"]
@@ -49,7 +49,7 @@ def test_a_frozen_supervisor_is_replaced_and_a_forced_stop_carried_out(attempts:
     assert not is_alive(trainer, start)
 
 
-def test_a_trainer_outlives_the_replacement_of_its_frozen_supervisor(attempts: Attempts) -> None:
+def test_trainer_outlives_the_replacement_of_its_frozen_supervisor(attempts: Attempts) -> None:
     attempt = _start(attempts, SCRIPT)
     frozen, trainer = _freeze(attempt), attempt.trainer_pid()
     until(lambda: _reconcile(attempt) and attempt.runner()["supervisor"]["pid"] != frozen, PATIENCE, "another one")
@@ -58,7 +58,7 @@ def test_a_trainer_outlives_the_replacement_of_its_frozen_supervisor(attempts: A
     assert process.pid == trainer
 
 
-def test_a_healthy_supervisor_is_left_alone(attempts: Attempts) -> None:
+def test_healthy_supervisor_is_not_replaced(attempts: Attempts) -> None:
     attempt = _start(attempts, "import time; print('up', flush=True); time.sleep(8)")
     attempt.waits_for(b"up")
     assert attempt.outcome().reason == "exited"

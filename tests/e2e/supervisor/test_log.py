@@ -1,4 +1,4 @@
-"""The log: what the trainer writes is there, byte for byte, in segments with their times, within its cap."""
+"""The log contains the trainer's output, byte for byte, in timestamped segments and within its size limit."""
 
 import os
 import random
@@ -32,7 +32,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["bytes", "bars", "10 MB", "no newline", "newlines", "nothing"],
 )
-def test_whatever_is_written_arrives_unchanged(attempts: Attempts, tmp_path: Path, content: bytes) -> None:
+def test_output_arrives_unchanged(attempts: Attempts, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "content"
     file.write_bytes(content)
     attempt = attempts.start(f"import sys; sys.stdout.buffer.write(open({str(file)!r}, 'rb').read())")
@@ -41,7 +41,7 @@ def test_whatever_is_written_arrives_unchanged(attempts: Attempts, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_segments_begin_after_newlines_and_join_without_a_seam(attempts: Attempts) -> None:
+def test_segments_begin_after_newlines_and_join_without_gaps(attempts: Attempts) -> None:
     attempt = attempts.start("for number in range(100_000): print(f'line {number}')")
     attempt.outcome()
     log = LogFiles(attempt.ref.log_directory)
@@ -52,7 +52,7 @@ def test_segments_begin_after_newlines_and_join_without_a_seam(attempts: Attempt
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_the_cap_is_kept_by_removing_the_oldest_segments(attempts: Attempts) -> None:
+def test_size_limit_is_enforced_by_removing_the_oldest_segments(attempts: Attempts) -> None:
     cap = 8 * SEGMENT
     attempt = attempts.start("for number in range(200_000): print(f'line {number}')", log_max_bytes=cap)
     outcome = attempt.outcome()
@@ -68,7 +68,7 @@ def test_the_cap_is_kept_by_removing_the_oldest_segments(attempts: Attempts) -> 
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_times_agree_with_the_bytes(attempts: Attempts) -> None:
+def test_times_match_the_bytes(attempts: Attempts) -> None:
     script = """
         import random, time
         for number in range(3000):
@@ -90,7 +90,7 @@ def test_times_agree_with_the_bytes(attempts: Attempts) -> None:
         assert all(before <= one.at <= time.time() for one in times)
 
 
-def test_a_line_has_its_time(attempts: Attempts) -> None:
+def test_line_has_its_time(attempts: Attempts) -> None:
     script = """
         import time
         for _ in range(3):
@@ -103,13 +103,13 @@ def test_a_line_has_its_time(attempts: Attempts) -> None:
     begin = 0
     for line in attempt.log().splitlines(keepends=True):
         at = [one.at for one in times if one.offset <= begin][-1]
-        # Generous: the machine may be busy, but no line may have the time of its neighbour.
+        # The tolerance is generous for busy machines, but no line may have the time of its neighbour.
         assert -0.1 < at - float(line) < 0.7
         begin += len(line)
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_a_killed_writer_leaves_a_log_that_goes_on(attempts: Attempts) -> None:
+def test_log_continues_after_its_writer_is_killed(attempts: Attempts) -> None:
     script = """
         import os, time
         for number in range(500_000):
@@ -125,7 +125,7 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(attempts: Attempts) -> None:
         time.sleep(chance.uniform(0.0, 0.1))
         attempt.kill_supervisor()
         attempt.submit()
-        # A trainer that ends while nobody has its pipe takes its last bytes along.
+        # If a trainer ends while no process holds its pipe, its last bytes are lost with it.
         until(lambda: attempt.observe().supervisor, PATIENCE, "the next supervisor")
     (attempt.directory / "go").touch()
     attempt.outcome()
@@ -136,7 +136,7 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(attempts: Attempts) -> None:
         assert [one.newlines for one in times] == [whole.count(b"\n", 0, one.offset) for one in times]
 
 
-def test_a_full_disk_neither_stops_the_trainer_nor_hides_what_was_lost(tiny_disk: Path) -> None:
+def test_full_disk_neither_stops_the_trainer_nor_hides_the_lost_output(tiny_disk: Path) -> None:
     attempts = Attempts(tiny_disk)
     try:
         attempt = attempts.start("""
@@ -173,7 +173,7 @@ def test_a_full_disk_neither_stops_the_trainer_nor_hides_what_was_lost(tiny_disk
         attempts.clean_up()
 
 
-def test_the_outcome_is_written_to_a_disk_that_stays_full(tiny_disk: Path) -> None:
+def test_outcome_is_written_to_a_disk_that_stays_full(tiny_disk: Path) -> None:
     attempts = Attempts(tiny_disk)
     try:
         attempt = attempts.start("""
@@ -190,7 +190,7 @@ def test_the_outcome_is_written_to_a_disk_that_stays_full(tiny_disk: Path) -> No
         attempts.clean_up()
 
 
-def test_a_full_disk_takes_more_than_a_day_of_prints_and_the_loss_is_told(small_disk: Path) -> None:
+def test_full_disk_takes_more_than_a_day_of_output_and_the_loss_is_reported(small_disk: Path) -> None:
     attempts = Attempts(small_disk)
     ballast = small_disk / "ballast"
     try:
@@ -216,7 +216,7 @@ def test_a_full_disk_takes_more_than_a_day_of_prints_and_the_loss_is_told(small_
         lines = attempt.log().splitlines()
         assert lines[0] == b"first line"
         assert lines[-1] == b"last line"
-        told = re.findall(rb"^\[(\d+) bytes of output were lost: the disk was full\]$", attempt.log(), re.MULTILINE)
-        assert sum(map(int, told)) == outcome.log_lost_bytes
+        reported = re.findall(rb"^\[(\d+) bytes of output were lost: the disk was full\]$", attempt.log(), re.MULTILINE)
+        assert sum(map(int, reported)) == outcome.log_lost_bytes
     finally:
         attempts.clean_up()

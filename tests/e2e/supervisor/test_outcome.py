@@ -14,13 +14,13 @@ SECRET = "hf_planted-0123456789"
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 247])
-def test_the_exit_code_is_in_the_outcome(attempts: Attempts, code: int) -> None:
+def test_outcome_contains_the_exit_code(attempts: Attempts, code: int) -> None:
     outcome = attempts.start(f"raise SystemExit({code})").outcome()
     assert (outcome.reason, outcome.exit_code, outcome.signal, outcome.stop_requested) == ("exited", code, None, False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
-def test_the_signal_is_in_the_outcome(attempts: Attempts, number: int) -> None:
+def test_outcome_contains_the_signal(attempts: Attempts, number: int) -> None:
     script = f"""
         import os, signal
         if {int(number)} != signal.SIGKILL:
@@ -31,7 +31,7 @@ def test_the_signal_is_in_the_outcome(attempts: Attempts, number: int) -> None:
     assert (outcome.exit_code, outcome.signal) == (None, number)
 
 
-def test_phrases_and_the_last_step_are_in_the_outcome(attempts: Attempts) -> None:
+def test_outcome_contains_phrases_and_the_last_step(attempts: Attempts) -> None:
     script = """
         for step in range(1, 40):
             print(f"steps: {step} loss: 0.5")
@@ -41,7 +41,7 @@ def test_phrases_and_the_last_step_are_in_the_outcome(attempts: Attempts) -> Non
     assert (outcome.last_step, outcome.phrases) == (39, {"TRAINING COMPLETE!"})
 
 
-def test_output_and_errors_are_in_the_log_in_their_order_and_nothing_else_is(attempts: Attempts) -> None:
+def test_log_contains_output_and_errors_in_order_and_nothing_else(attempts: Attempts) -> None:
     script = """
         import sys
         print("one"); print("two", file=sys.stderr); sys.stdout.buffer.write(b"three, unfinished")
@@ -52,12 +52,12 @@ def test_output_and_errors_are_in_the_log_in_their_order_and_nothing_else_is(att
     assert (outcome.log_offset, outcome.log_bytes, outcome.log_lost_bytes) == (0, 25, 0)
 
 
-def test_a_line_that_is_not_finished_is_in_the_log_at_once(attempts: Attempts) -> None:
+def test_unfinished_line_is_in_the_log_immediately(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('waiting for the', end='', flush=True); time.sleep(600)")
     attempt.waits_for(b"waiting for the")
 
 
-def test_the_next_attempt_of_a_task_goes_on_in_its_log(attempts: Attempts) -> None:
+def test_next_attempt_of_a_task_continues_its_log(attempts: Attempts) -> None:
     attempts.start("print('first')", task="t").outcome()
     second = attempts.start("print('second')", task="t")
     outcome = second.outcome()
@@ -70,7 +70,7 @@ def test_phrases_of_an_earlier_attempt_do_not_count(attempts: Attempts) -> None:
     assert attempts.start("print('no')", task="t", phrases=("TRAINING COMPLETE!",)).outcome().phrases == set()
 
 
-def test_the_trainer_gets_its_environment_its_directory_and_default_signals(attempts: Attempts, tmp_path: Path) -> None:
+def test_trainer_gets_its_environment_directory_and_default_signals(attempts: Attempts, tmp_path: Path) -> None:
     script = """
         import os, signal, sys
         print(sorted(os.environ.items()))
@@ -88,7 +88,7 @@ def test_the_trainer_gets_its_environment_its_directory_and_default_signals(atte
     assert lines[2] == "['0000000000000000'] ['0', '1', '2', '3']"  # the last one is the listing itself
 
 
-def test_a_program_is_found_by_the_path_of_its_own_environment(attempts: Attempts, tmp_path: Path) -> None:
+def test_program_is_found_by_the_path_of_its_own_environment(attempts: Attempts, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "train-me"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho found\n")
@@ -97,26 +97,26 @@ def test_a_program_is_found_by_the_path_of_its_own_environment(attempts: Attempt
     assert (attempt.outcome().exit_code, attempt.log()) == (0, b"found\n")
 
 
-def test_a_missing_interpreter_is_told(attempts: Attempts) -> None:
+def test_missing_interpreter_is_reported(attempts: Attempts) -> None:
     outcome = attempts.start("", argv=("/nowhere/python", "train.py")).outcome()
     assert (outcome.reason, outcome.exit_code) == ("could_not_start", None)
     assert "/nowhere/python" in (outcome.error or "")
     assert (outcome.error_number, outcome.error_file) == (errno.ENOENT, "/nowhere/python")
 
 
-def test_a_missing_working_directory_is_told(attempts: Attempts, tmp_path: Path) -> None:
+def test_missing_working_directory_is_reported(attempts: Attempts, tmp_path: Path) -> None:
     outcome = attempts.start("", cwd=tmp_path / "nowhere").outcome()
     assert outcome.reason == "could_not_start"
     assert "working directory" in (outcome.error or "")
     assert "nowhere" in (outcome.error or "")
 
 
-def test_an_environment_that_no_process_can_have_is_told(attempts: Attempts) -> None:
+def test_impossible_environment_is_reported(attempts: Attempts) -> None:
     assert attempts.start("", env={"A": "nul \0"}).outcome().reason == "could_not_start"
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b'{"uid": 1}', b"\xff\xfe"])
-def test_a_damaged_spec_is_told(attempts: Attempts, garbage: bytes) -> None:
+def test_damaged_spec_is_reported(attempts: Attempts, garbage: bytes) -> None:
     attempt = attempts.prepare("")
     (attempt.directory / "spec.json").write_bytes(garbage)
     attempt.executor._start(attempt.directory)
@@ -125,7 +125,7 @@ def test_a_damaged_spec_is_told(attempts: Attempts, garbage: bytes) -> None:
     assert outcome.error
 
 
-def test_nothing_starts_when_the_stop_was_first(attempts: Attempts, tmp_path: Path) -> None:
+def test_nothing_starts_if_the_stop_came_first(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.prepare(f"open({str(tmp_path / 'started')!r}, 'w')")
     attempt.stop()
     attempt.submit()

@@ -1,4 +1,4 @@
-"""Absent, unknown and dead are three things: removed directories, other pid namespaces, other machines, restarts."""
+"""Absent, unknown and dead differ: removed directories, other pid namespaces, other machines, restarts."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, kill
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
-def _counting(starts: Path) -> str:
+def _start_counting_script(starts: Path) -> str:
     return f"""
         import time
         open({str(starts)!r}, "a").write("x")
@@ -30,8 +30,8 @@ def _counting(starts: Path) -> str:
     """
 
 
-def _elsewhere(attempt: Attempt) -> dict[str, Any]:
-    """What an executor in another pid namespace sees, before and after it is asked to submit the attempt."""
+def _observe_from_another_namespace(attempt: Attempt) -> dict[str, Any]:
+    """Return what an executor in another pid namespace sees, before and after it is called to submit the attempt."""
     script = """
 import json, sys
 from pathlib import Path
@@ -39,13 +39,13 @@ from api.executors.executor import AttemptRef, Submission
 from api.executors.local import LocalExecutor
 uid, directory, log = sys.argv[1:]
 executor, ref = LocalExecutor(), AttemptRef(uid, Path(directory), Path(log))
-def look():
+def observe():
     seen = executor.observe([ref])[uid]
     return [seen.phase, seen.reason]
-before = look()
+before = observe()
 if before[0] != "absent":
     executor.submit(Submission(ref, ("/bin/false",), Path("/"), {}, has_run=True))
-print(json.dumps({"before": before, "after": look()}))
+print(json.dumps({"before": before, "after": observe()}))
 """
     ref = attempt.ref
     command = [*UNSHARE, sys.executable, "-c", script, ref.uid, str(ref.directory), str(ref.log_directory)]
@@ -63,9 +63,9 @@ def namespaces() -> None:
         pytest.skip("pid namespaces may not be made here")
 
 
-def test_a_removed_directory_ends_no_training(attempts: Attempts, tmp_path: Path) -> None:
+def test_removed_directory_ends_no_training(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid, supervisor = attempt.trainer_pid(), attempt.runner()["supervisor"]
     shutil.rmtree(attempt.directory)
@@ -81,9 +81,9 @@ def test_a_removed_directory_ends_no_training(attempts: Attempts, tmp_path: Path
     assert starts.read_text() == "x"
 
 
-def test_a_trainer_whose_directory_and_supervisor_are_gone_is_taken_over(attempts: Attempts, tmp_path: Path) -> None:
+def test_trainer_without_directory_and_supervisor_is_taken_over(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid, who = attempt.trainer_pid(), attempt.runner()["supervisor"]
     shutil.rmtree(attempt.directory)
@@ -125,13 +125,15 @@ def test_no_line_is_lost_or_doubled_with_the_directory_and_the_supervisor(
     later.submit()
     go.touch()
     later.waits_for(b"after\n")
-    # Without a ledger less than a portion of what is given back can come twice, and nothing is lost.
+    # Without a ledger, less than one restored portion can be doubled, and nothing is lost.
     assert later.log() == b"before\nafter\n" or (not is_made_again and later.log() == b"before\nbefore\nafter\n")
 
 
-def test_what_has_run_is_never_started_anew_although_nothing_is_left_of_it(attempts: Attempts, tmp_path: Path) -> None:
+def test_attempt_that_ran_is_never_started_again_although_nothing_is_left_of_it(
+    attempts: Attempts, tmp_path: Path
+) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.prepare(_counting(starts))
+    attempt = attempts.prepare(_start_counting_script(starts))
     replace(attempt, submission=replace(attempt.submission, has_run=True)).submit()
     assert attempt.outcome().reason == "supervisor_lost"
     assert not starts.exists()
@@ -139,12 +141,12 @@ def test_what_has_run_is_never_started_anew_although_nothing_is_left_of_it(attem
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_from_another_pid_namespace_a_supervisor_is_known_by_its_lock(attempts: Attempts, tmp_path: Path) -> None:
+def test_supervisor_is_known_by_its_lock_from_another_pid_namespace(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
-    seen = _elsewhere(attempt)
+    seen = _observe_from_another_namespace(attempt)
     assert seen["before"][0] == seen["after"][0] == "running"
     assert "pid namespace" in seen["before"][1]
     assert starts.read_text() == "x"
@@ -152,13 +154,13 @@ def test_from_another_pid_namespace_a_supervisor_is_known_by_its_lock(attempts: 
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_from_another_pid_namespace_a_trainer_without_supervisor_is_unknown(attempts: Attempts, tmp_path: Path) -> None:
+def test_trainer_without_supervisor_is_unknown_from_another_pid_namespace(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
     attempt.kill_supervisor()
-    seen = _elsewhere(attempt)
+    seen = _observe_from_another_namespace(attempt)
     assert seen["before"][0] == seen["after"][0] == "unknown"
     assert attempt.runner()["fence"] == 1
     assert not (attempt.directory / "exit.json").exists()
@@ -168,19 +170,19 @@ def test_from_another_pid_namespace_a_trainer_without_supervisor_is_unknown(atte
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_from_another_pid_namespace_what_the_kernel_shows_dead_is_no_longer_unknown(attempts: Attempts) -> None:
+def test_process_that_the_kernel_shows_dead_is_not_unknown_from_another_pid_namespace(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
     attempt.kill_supervisor()
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
-    assert _elsewhere(attempt)["before"][0] == "absent"
+    assert _observe_from_another_namespace(attempt)["before"][0] == "absent"
 
 
-def test_what_was_started_on_another_machine_is_unknown_and_left_alone(attempts: Attempts, tmp_path: Path) -> None:
+def test_attempt_of_another_machine_is_unknown_and_untouched(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
     attempt.kill_supervisor()
@@ -193,9 +195,9 @@ def test_what_was_started_on_another_machine_is_unknown_and_left_alone(attempts:
     assert starts.read_text() == "x"
 
 
-def test_a_survivor_is_taken_over_although_the_machine_seems_restarted(attempts: Attempts, tmp_path: Path) -> None:
+def test_survivor_is_taken_over_although_the_machine_seems_restarted(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    attempt = attempts.start(_counting(starts))
+    attempt = attempts.start(_start_counting_script(starts))
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
     attempt.kill_supervisor()
@@ -207,7 +209,7 @@ def test_a_survivor_is_taken_over_although_the_machine_seems_restarted(attempts:
     assert starts.read_text() == "x"
 
 
-def test_after_a_restart_of_the_machine_nothing_is_signalled(attempts: Attempts) -> None:
+def test_nothing_is_signalled_after_a_restart_of_the_machine(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('steps: 2\\nup', flush=True); time.sleep(600)")
     bystander = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")

@@ -1,4 +1,4 @@
-"""Stops: the ladder, its orders, and trees that do not want to end."""
+"""Stops: the rungs, the orders, and process trees that resist."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ IGNORES_TERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
 
-#: Starts children of every kind, each of which writes its pid to a file, and none of which wants to end.
+#: A trainer with children of every kind, which all write their pids to files and resist their end.
 HOSTILE = """
     import os, signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -67,7 +67,7 @@ HOSTILE = """
 
 
 def hostile(attempts: Attempts, end: str) -> Attempt:
-    """An attempt whose nine children have written themselves down; a tenth is suspended."""
+    """Start an attempt whose nine children have recorded their pids; a tenth is suspended."""
     attempt = attempts.start(HOSTILE.replace("END", end))
     until(lambda: len(pids_of(attempt)) >= 9, PATIENCE, "the children")
     return attempt
@@ -85,7 +85,7 @@ def assert_nothing_is_left(attempt: Attempt, pids: list[int]) -> None:
     assert list(attempt.executor.survivors(attempt.ref)) == []
 
 
-def test_a_hostile_tree_ends_within_the_grace_and_leaves_nothing(attempts: Attempts) -> None:
+def test_hostile_tree_ends_within_the_grace_period_and_leaves_nothing(attempts: Attempts) -> None:
     attempt = hostile(attempts, "stay()")
     trainer = attempt.trainer_pid()
     attempt.stop(terminate=1.0)
@@ -96,14 +96,14 @@ def test_a_hostile_tree_ends_within_the_grace_and_leaves_nothing(attempts: Attem
     assert_nothing_is_left(attempt, [trainer, *pids_of(attempt)])
 
 
-def test_a_hostile_tree_is_killed_at_once_when_that_is_asked(attempts: Attempts) -> None:
+def test_hostile_tree_is_killed_immediately_on_request(attempts: Attempts) -> None:
     attempt = hostile(attempts, "stay()")
     attempt.stop(terminate=0.0)
     assert attempt.outcome().stop_rung is StopRung.KILL
     assert_nothing_is_left(attempt, pids_of(attempt))
 
 
-def test_what_outlives_the_main_process_is_ended(attempts: Attempts) -> None:
+def test_process_that_outlives_the_main_process_is_ended(attempts: Attempts) -> None:
     attempt = hostile(attempts, "raise SystemExit(7)")
     outcome = attempt.outcome()
     assert (outcome.exit_code, outcome.stop_requested, outcome.stop_rung) == (7, False, None)
@@ -111,14 +111,14 @@ def test_what_outlives_the_main_process_is_ended(attempts: Attempts) -> None:
     assert_nothing_is_left(attempt, pids_of(attempt))
 
 
-def test_what_outlives_the_main_process_may_end_by_itself(attempts: Attempts) -> None:
+def test_process_that_outlives_the_main_process_may_end_by_itself(attempts: Attempts) -> None:
     script = "import os, time\nif os.fork() == 0: time.sleep(1); print('done', flush=True)"
     attempt = attempts.start(script, leftover_seconds=60.0)
     outcome = attempt.outcome()
     assert (outcome.survivors_killed, attempt.log()) == (0, b"done\n")
 
 
-def test_an_attempt_that_only_leftovers_keep_is_still_running(attempts: Attempts) -> None:
+def test_attempt_with_only_leftover_processes_is_still_running(attempts: Attempts) -> None:
     attempt = attempts.start("import os, time\nif os.fork() == 0: time.sleep(600)", leftover_seconds=60.0)
     until(lambda: attempt.runner().get("phase") == "ending", PATIENCE, "the end of the main process")
     assert attempt.observe().phase is Phase.RUNNING
@@ -127,7 +127,7 @@ def test_an_attempt_that_only_leftovers_keep_is_still_running(attempts: Attempts
 
 
 @pytest.mark.parametrize("leaves_session", ["", "os.setsid()"])
-def test_a_process_that_flees_by_forking_is_caught(attempts: Attempts, leaves_session: str) -> None:
+def test_process_that_escapes_by_forking_is_caught(attempts: Attempts, leaves_session: str) -> None:
     script = f"""
         import os, signal
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -142,7 +142,7 @@ def test_a_process_that_flees_by_forking_is_caught(attempts: Attempts, leaves_se
     assert list(attempt.executor.survivors(attempt.ref)) == []
 
 
-def test_a_suspended_trainer_hears_the_stop(attempts: Attempts) -> None:
+def test_suspended_trainer_receives_the_stop(attempts: Attempts) -> None:
     script = "import os, signal; print('up', flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
     attempt = attempts.start(script)
     attempt.waits_for(b"up")
@@ -150,7 +150,7 @@ def test_a_suspended_trainer_hears_the_stop(attempts: Attempts) -> None:
     assert attempt.outcome().signal == signal.SIGTERM
 
 
-def test_the_signal_file_alone_is_enough_for_a_trainer_that_heeds_it(attempts: Attempts, tmp_path: Path) -> None:
+def test_signal_file_alone_stops_a_trainer_that_heeds_it(attempts: Attempts, tmp_path: Path) -> None:
     file = tmp_path / "save_quit"
     attempt = attempts.start(f"""
         import os, time
@@ -167,7 +167,7 @@ def test_the_signal_file_alone_is_enough_for_a_trainer_that_heeds_it(attempts: A
     assert outcome.phrases == {"Manually quitting"}
 
 
-def test_the_rungs_follow_each_other(attempts: Attempts, tmp_path: Path) -> None:
+def test_rungs_follow_each_other(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start(IGNORES_TERM)
     attempt.waits_for(b"up")
     attempt.stop(tmp_path / "save_quit", checkpoint=1.5, terminate=1.5)
@@ -177,19 +177,19 @@ def test_the_rungs_follow_each_other(attempts: Attempts, tmp_path: Path) -> None
         if now.stop_rung not in seen:
             seen.append(now.stop_rung)
         time.sleep(0.02)
-    # The last one may be over before anybody looks.
+    # The last rung may be over before the test observes it.
     assert seen[:3] == [None, StopRung.CHECKPOINT, StopRung.TERMINATE]
     assert attempt.outcome().stop_rung is StopRung.KILL
 
 
-def test_a_signal_file_that_cannot_be_created_is_passed_over(attempts: Attempts, tmp_path: Path) -> None:
+def test_signal_file_that_cannot_be_created_is_skipped(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     attempt.stop(tmp_path / "no run directory yet" / "save_quit", checkpoint=600.0)
     assert attempt.outcome().stop_rung is StopRung.TERMINATE
 
 
-def test_a_harder_order_replaces_a_softer_one(attempts: Attempts, tmp_path: Path) -> None:
+def test_harder_order_replaces_a_softer_one(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start(IGNORES_TERM)
     attempt.waits_for(b"up")
     attempt.stop(tmp_path / "save_quit", checkpoint=600.0, terminate=600.0)
@@ -200,7 +200,7 @@ def test_a_harder_order_replaces_a_softer_one(attempts: Attempts, tmp_path: Path
     assert attempt.outcome().stop_rung is StopRung.KILL
 
 
-def test_a_softer_order_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
+def test_softer_order_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start(IGNORES_TERM)
     attempt.waits_for(b"up")
     attempt.stop(terminate=600.0)
@@ -209,7 +209,7 @@ def test_a_softer_order_changes_nothing(attempts: Attempts, tmp_path: Path) -> N
     assert attempt.file("stop.json") == order
 
 
-def test_a_softer_order_that_reaches_the_supervisor_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
+def test_softer_order_that_reaches_the_supervisor_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start(IGNORES_TERM)
     attempt.waits_for(b"up")
     attempt.stop(terminate=2.0)
@@ -229,21 +229,21 @@ def test_sigterm_to_the_supervisor_is_a_stop(attempts: Attempts) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
-def test_other_signals_do_nothing_to_the_supervisor(attempts: Attempts, number: int) -> None:
+def test_other_signals_do_not_affect_the_supervisor(attempts: Attempts, number: int) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(1)")
     attempt.waits_for(b"up")
     os.kill(attempt.runner()["supervisor"]["pid"], number)
     assert attempt.outcome().exit_code == 0
 
 
-def test_an_order_that_cannot_be_read_is_a_stop(attempts: Attempts) -> None:
+def test_unreadable_order_is_a_stop(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     (attempt.directory / "stop.json").write_bytes(b"{")
     assert attempt.outcome().stop_rung is StopRung.TERMINATE
 
 
-def test_a_stop_of_what_has_ended_leaves_it_as_it_is(attempts: Attempts) -> None:
+def test_stop_of_an_ended_attempt_changes_nothing(attempts: Attempts) -> None:
     attempt = attempts.start("")
     outcome = attempt.outcome()
     attempt.stop()
@@ -258,7 +258,7 @@ def crowded(tiny_disk: Path) -> Iterator[Attempts]:
     attempts.clean_up()
 
 
-#: Heeds `save_quit` outside of the full disk, and nothing else.
+#: A trainer that heeds only `save_quit` outside of the full disk.
 HEEDING = """
     import os, signal, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -270,7 +270,7 @@ HEEDING = """
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "terminate", "kill"])
-def test_a_stop_needs_no_disk(crowded: Attempts, tmp_path: Path, how: str) -> None:
+def test_stop_needs_no_disk_space(crowded: Attempts, tmp_path: Path, how: str) -> None:
     file = tmp_path / "save_quit"
     script = HEEDING.format(file=str(file))
     if how == "terminate":
@@ -287,7 +287,7 @@ def test_a_stop_needs_no_disk(crowded: Attempts, tmp_path: Path, how: str) -> No
     assert (outcome.stop_rung, outcome.stop_requested) == (StopRung(how), True)
 
 
-def test_the_rung_of_a_stop_is_told_although_the_disk_is_full(crowded: Attempts, tmp_path: Path) -> None:
+def test_rung_of_a_stop_is_reported_although_the_disk_is_full(crowded: Attempts, tmp_path: Path) -> None:
     attempt = crowded.start(HEEDING.format(file=str(tmp_path / "never")))
     attempt.waits_for(b"up")
     attempt.trainer_pid()
@@ -298,7 +298,7 @@ def test_the_rung_of_a_stop_is_told_although_the_disk_is_full(crowded: Attempts,
     assert attempt.outcome().stop_rung is StopRung.KILL
 
 
-def test_no_signal_reaches_a_process_that_a_record_only_claims_to_be_the_supervisor(attempts: Attempts) -> None:
+def test_no_signal_reaches_a_process_that_only_a_record_claims_as_supervisor(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     attempt.trainer_pid()

@@ -1,4 +1,4 @@
-"""Submitting, observing, and what is left where."""
+"""Submission, observation, and the files that are left."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.quick
 SECRET = "hf_planted-0123456789"
 
 
-def test_what_was_submitted_runs_until_it_ends(attempts: Attempts) -> None:
+def test_submitted_attempt_runs_until_it_ends(attempts: Attempts) -> None:
     attempt = attempts.start("import time; time.sleep(600)")
     assert attempt.observe().phase is Phase.RUNNING
     pid = attempt.trainer_pid()
@@ -25,12 +25,12 @@ def test_what_was_submitted_runs_until_it_ends(attempts: Attempts) -> None:
     assert attempt.outcome().signal == signal.SIGKILL
 
 
-def test_an_attempt_that_was_never_submitted_is_absent(attempts: Attempts) -> None:
+def test_attempt_that_was_never_submitted_is_absent(attempts: Attempts) -> None:
     seen = attempts.prepare("").observe()
     assert (seen.phase, seen.reason) == (Phase.ABSENT, "it was never started")
 
 
-def test_submitting_again_starts_nothing(attempts: Attempts, tmp_path: Path) -> None:
+def test_second_submission_starts_nothing(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     attempt = attempts.start(f"open({str(starts)!r}, 'a').write('x'); print('up', flush=True); input() or 1")
     for _ in range(3):
@@ -40,7 +40,7 @@ def test_submitting_again_starts_nothing(attempts: Attempts, tmp_path: Path) -> 
     assert (starts.read_text(), attempt.runner()["fence"]) == ("x", 1)
 
 
-def test_two_processes_that_submit_at_once_start_one_trainer(attempts: Attempts, tmp_path: Path) -> None:
+def test_two_concurrent_submissions_start_one_trainer(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     attempt = attempts.prepare(f"open({str(starts)!r}, 'a').write('x'); import time; time.sleep(1)")
     others = [submit_elsewhere(attempt, {"KEY": SECRET}) for _ in range(4)]
@@ -50,7 +50,7 @@ def test_two_processes_that_submit_at_once_start_one_trainer(attempts: Attempts,
     until(lambda: not (attempt.directory / "environment.json").exists(), PATIENCE, "the end of the secrets")
 
 
-def test_the_trainer_outlives_a_server_that_is_killed(attempts: Attempts, tmp_path: Path) -> None:
+def test_trainer_outlives_a_killed_server(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.prepare(
         f"import time\nwhile not __import__('os').path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)"
     )
@@ -66,7 +66,7 @@ def test_the_trainer_outlives_a_server_that_is_killed(attempts: Attempts, tmp_pa
     assert (outcome.reason, outcome.exit_code) == ("exited", 0)
 
 
-def test_secrets_are_gone_from_the_disk_once_the_trainer_has_them(attempts: Attempts) -> None:
+def test_secrets_are_deleted_from_the_disk_once_the_trainer_has_them(attempts: Attempts) -> None:
     attempt = attempts.start(
         "import os, time; print(len(os.environ['KEY']), flush=True); time.sleep(600)", env={"KEY": SECRET}
     )
@@ -76,7 +76,7 @@ def test_secrets_are_gone_from_the_disk_once_the_trainer_has_them(attempts: Atte
     assert held == []
 
 
-def test_secrets_are_for_the_owner_only_and_in_no_command_line(attempts: Attempts) -> None:
+def test_secrets_are_only_for_the_owner_and_in_no_command_line(attempts: Attempts) -> None:
     attempt = attempts.prepare("", env={"KEY": SECRET})
     attempt.executor._start = lambda directory: None  # type: ignore[method-assign]
     attempt.submit()
@@ -85,7 +85,7 @@ def test_secrets_are_for_the_owner_only_and_in_no_command_line(attempts: Attempt
     assert SECRET not in (attempt.directory / "spec.json").read_text()
 
 
-def test_the_supervisor_is_small_and_shows_nothing_but_its_directory(attempts: Attempts) -> None:
+def test_supervisor_is_small_and_shows_only_its_directory(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)", env={"KEY": SECRET})
     attempt.waits_for(b"up")
     pid = attempt.runner()["supervisor"]["pid"]
@@ -104,7 +104,7 @@ def test_neither_process_is_left_as_a_zombie(attempts: Attempts) -> None:
 
 @pytest.mark.parametrize("name", ["runner.json", "lock"])
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b'{"supervisor": {"pid": "x"}}', b"\xff" * 100, b"[" * 100_000])
-def test_a_damaged_record_is_absent_with_a_reason(attempts: Attempts, name: str, garbage: bytes) -> None:
+def test_damaged_record_is_absent_with_a_reason(attempts: Attempts, name: str, garbage: bytes) -> None:
     attempt = attempts.prepare("")
     (attempt.directory / name).write_bytes(garbage)
     seen = attempt.observe()
@@ -112,7 +112,7 @@ def test_a_damaged_record_is_absent_with_a_reason(attempts: Attempts, name: str,
     assert seen.reason
 
 
-def test_a_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> None:
+def test_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> None:
     attempt = attempts.prepare("")
     (attempt.directory / "exit.json").write_bytes(b"{")
     outcome = attempt.outcome()
@@ -121,7 +121,7 @@ def test_a_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> N
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b"\xff" * 100, b"[" * 100_000])
-def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: Attempts, garbage: bytes) -> None:
+def test_damaged_outcome_is_ignored_while_the_supervisor_is_alive(attempts: Attempts, garbage: bytes) -> None:
     attempt = attempts.start("import time; time.sleep(600)")
     pid = attempt.trainer_pid()
     (attempt.directory / "exit.json").write_bytes(garbage)
@@ -133,7 +133,7 @@ def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: 
     assert (outcome.reason, outcome.signal, outcome.stop_requested) == ("exited", signal.SIGTERM, True)
 
 
-def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
+def test_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
     attempt = attempts.prepare("")
     attempt.executor._python = "/bin/false"
     attempt.submit()

@@ -1,4 +1,4 @@
-"""A supervisor that is killed, and the one that takes over."""
+"""A killed supervisor, and the one that takes over."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from api.executors.executor import Phase
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempts
 
-#: Prints numbered lines as fast as the pipe takes them; its phrase comes early, its last step late.
+#: A trainer that prints numbered lines as fast as the pipe accepts them; its phrase comes early, its last step late.
 NUMBERED = """
     import os, time
     with open("starts", "a") as file:
@@ -29,7 +29,7 @@ NUMBERED = """
 """
 
 
-def test_an_attempt_whose_supervisor_was_killed_is_absent_and_its_trainer_lives(attempts: Attempts) -> None:
+def test_attempt_of_a_killed_supervisor_is_absent_and_its_trainer_is_alive(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -40,7 +40,7 @@ def test_an_attempt_whose_supervisor_was_killed_is_absent_and_its_trainer_lives(
     os.kill(pid, 0)
 
 
-def test_a_supervisor_that_takes_over_watches_the_same_trainer(attempts: Attempts, tmp_path: Path) -> None:
+def test_supervisor_that_takes_over_watches_the_same_trainer(attempts: Attempts, tmp_path: Path) -> None:
     go = tmp_path / "go"
     attempt = attempts.start(f"""
         import os, time
@@ -65,7 +65,7 @@ def test_a_supervisor_that_takes_over_watches_the_same_trainer(attempts: Attempt
     assert (attempt.directory / "starts").read_text() == "x"
 
 
-def test_no_line_is_lost_or_doubled_by_supervisors_that_are_killed(attempts: Attempts) -> None:
+def test_no_line_is_lost_or_doubled_by_killed_supervisors(attempts: Attempts) -> None:
     count = 400_000
     attempt = attempts.start(NUMBERED.format(count=count), phrases=("EARLY PHRASE", "LATE PHRASE"))
     attempt.trainer_pid()
@@ -84,11 +84,11 @@ def test_no_line_is_lost_or_doubled_by_supervisors_that_are_killed(attempts: Att
     assert outcome.last_step == count - 1
     assert outcome.phrases == {"LATE PHRASE"}
     assert (attempt.directory / "starts").read_text() == "x"
-    # A quick machine writes it all within a second.
+    # A fast machine writes it all within a second.
     assert killed > 0
 
 
-def test_the_last_words_of_a_trainer_that_ends_unwatched_are_kept(attempts: Attempts, tmp_path: Path) -> None:
+def test_last_output_of_a_trainer_that_ends_unobserved_is_stored(attempts: Attempts, tmp_path: Path) -> None:
     go = tmp_path / "go"
     attempt = attempts.start(f"""
         import os, time
@@ -106,7 +106,7 @@ def test_the_last_words_of_a_trainer_that_ends_unwatched_are_kept(attempts: Atte
     assert attempt.log() == b"Traceback: the end\n"
 
 
-def test_last_words_need_nobody_who_holds_them(attempts: Attempts, tmp_path: Path) -> None:
+def test_last_output_needs_no_process_that_holds_it(attempts: Attempts, tmp_path: Path) -> None:
     go = tmp_path / "go"
     attempt = attempts.start(
         f"""
@@ -129,7 +129,7 @@ def test_last_words_need_nobody_who_holds_them(attempts: Attempts, tmp_path: Pat
     assert attempt.log().decode().splitlines() == [*(f"steps: {n}" for n in range(34)), "TRAINING COMPLETE!"]
 
 
-def test_nobodys_death_blocks_a_print(attempts: Attempts, tmp_path: Path) -> None:
+def test_death_of_any_process_blocks_no_print(attempts: Attempts, tmp_path: Path) -> None:
     go = tmp_path / "go"
     attempt = attempts.start(f"""
         import os, time
@@ -151,7 +151,7 @@ def test_nobodys_death_blocks_a_print(attempts: Attempts, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: Attempts, seed: int) -> None:
+def test_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: Attempts, seed: int) -> None:
     chance = random.Random(seed)
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(0.5)")
     for _ in range(3):
@@ -172,7 +172,7 @@ def test_a_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: 
     assert list(attempt.executor.survivors(attempt.ref)) == []
 
 
-def test_a_trainer_that_was_started_but_not_recorded_is_found(attempts: Attempts) -> None:
+def test_started_but_unrecorded_trainer_is_found(attempts: Attempts) -> None:
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -185,7 +185,7 @@ def test_a_trainer_that_was_started_but_not_recorded_is_found(attempts: Attempts
     assert (attempt.directory / "starts").read_text() == "x"
 
 
-def test_a_start_that_left_no_process_is_lost_and_not_repeated(attempts: Attempts) -> None:
+def test_start_that_left_no_process_is_lost_and_not_repeated(attempts: Attempts) -> None:
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -198,7 +198,7 @@ def test_a_start_that_left_no_process_is_lost_and_not_repeated(attempts: Attempt
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff"])
-def test_a_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: bytes) -> None:
+def test_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: bytes) -> None:
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -214,7 +214,7 @@ def test_a_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: byte
     assert (attempt.directory / "starts").read_text() == "x"
 
 
-def test_a_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
+def test_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
     attempt = attempts.start("print('steps: 7\\nsteps', flush=True); import time; time.sleep(600)", phrases=("steps",))
     attempt.waits_for(b"steps: 7")
     pid = attempt.trainer_pid()
@@ -225,7 +225,7 @@ def test_a_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
     assert (outcome.reason, outcome.last_step, outcome.phrases) == ("supervisor_lost", 7, {"steps"})
 
 
-def test_an_exit_code_that_the_killed_supervisor_saw_is_not_lost(attempts: Attempts) -> None:
+def test_exit_code_that_the_killed_supervisor_saw_is_not_lost(attempts: Attempts) -> None:
     script = "import os, time\nif os.fork() == 0: time.sleep(600)\nraise SystemExit(7)"
     attempt = attempts.start(script, leftover_seconds=60.0)
     until(lambda: attempt.runner().get("phase") == "ending", PATIENCE, "the end of the main process")
@@ -236,7 +236,7 @@ def test_an_exit_code_that_the_killed_supervisor_saw_is_not_lost(attempts: Attem
     assert (outcome.reason, outcome.exit_code, outcome.survivors_killed) == ("exited", 7, 1)
 
 
-def test_another_process_with_the_pid_of_the_trainer_is_left_alone(attempts: Attempts) -> None:
+def test_another_process_with_the_pid_of_the_trainer_is_untouched(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     attempt.kill_supervisor()
@@ -252,7 +252,7 @@ def test_another_process_with_the_pid_of_the_trainer_is_left_alone(attempts: Att
     assert bystander.observe().phase is Phase.RUNNING
 
 
-def test_a_stop_goes_on_with_the_next_supervisor(attempts: Attempts, tmp_path: Path) -> None:
+def test_stop_continues_with_the_next_supervisor(attempts: Attempts, tmp_path: Path) -> None:
     attempt = attempts.start(
         "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
     )
@@ -265,7 +265,7 @@ def test_a_stop_goes_on_with_the_next_supervisor(attempts: Attempts, tmp_path: P
     assert (outcome.reason, outcome.stop_rung, outcome.stop_requested) == ("supervisor_lost", StopRung.KILL, True)
 
 
-def test_a_tree_that_was_taken_over_ends_too(attempts: Attempts) -> None:
+def test_adopted_tree_also_ends(attempts: Attempts) -> None:
     attempt = attempts.start("""
         import os, signal, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -287,7 +287,7 @@ def test_a_tree_that_was_taken_over_ends_too(attempts: Attempts) -> None:
     assert list(attempt.executor.survivors(attempt.ref)) == []
 
 
-def test_a_supervisor_that_was_surpassed_ends_its_trainer_and_leaves_no_outcome(attempts: Attempts) -> None:
+def test_superseded_supervisor_ends_its_trainer_and_leaves_no_outcome(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     (attempt.directory / "fence").write_text("7")
@@ -298,7 +298,7 @@ def test_a_supervisor_that_was_surpassed_ends_its_trainer_and_leaves_no_outcome(
     assert not (attempt.directory / "exit.json").exists()
 
 
-def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the_next(attempts: Attempts) -> None:
+def test_superseded_supervisor_leaves_a_trainer_that_its_successor_has_adopted(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -310,7 +310,7 @@ def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the
     assert not (attempt.directory / "exit.json").exists()
 
 
-def test_an_outcome_that_the_trainer_wrote_itself_is_put_aside_and_the_trainer_taken_over(attempts: Attempts) -> None:
+def test_outcome_written_by_the_trainer_is_set_aside_and_the_trainer_is_adopted(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     pid = attempt.trainer_pid()
@@ -327,7 +327,7 @@ def test_an_outcome_that_the_trainer_wrote_itself_is_put_aside_and_the_trainer_t
     assert len(list(attempt.directory.glob(".exit.json.*.foreign"))) == 1
 
 
-#: What killed writers leave, the server's and an older version's.
+#: Temporary files of killed writers: the server's and those of an older version.
 LEFT = (
     ".environment.json.0123456789abcdef.new",
     ".spec.json.0123456789abcdef.new",
@@ -339,7 +339,7 @@ LEFT = (
 )
 
 
-def test_nothing_half_written_is_left_by_a_takeover(attempts: Attempts) -> None:
+def test_takeover_leaves_no_partial_file(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
     attempt.trainer_pid()
