@@ -59,7 +59,7 @@ class Board:
         values = [90.0 if first <= n < last else 20.0 for n in range(count)]
         return {RuleScope.GPU: FactTable(RuleScope.GPU, targets, {"t": values})}
 
-    def look(self, *_: object) -> None:
+    def check(self, *_: object) -> None:
         """Do nothing: only the outbox sends here."""
 
 

@@ -90,7 +90,7 @@ class SimulatedAlerts:
         columns = {"away": [0.0 if node.is_seen else 1.0 for node in self._world.nodes]}
         return {RuleScope.NODE: FactTable(RuleScope.NODE, self._targets, columns)}
 
-    def look(self, *_: object) -> None:
+    def check(self, *_: object) -> None:
         """Do nothing: only the outbox sends."""
 
     def _wake_outbox(self, is_changed: bool) -> None:

@@ -33,7 +33,7 @@ class FakeBoard:
 
 
 class NoEmergency:
-    def look(self, *_: object) -> None:
+    def check(self, *_: object) -> None:
         """Send nothing directly."""
 
 
@@ -319,7 +319,7 @@ def test_told_at_is_the_time_of_the_last_delivery(server: Server, desk: Desk):
     desk.clock.advance(60)
     desk.drain()
     alert_id = server.alert.alert_id
-    assert show_alert(desk.alerts.get(alert_id)).notified_at is None
+    assert show_alert(desk.alerts.get(alert_id)).told_at is None
     desk.clock.advance(60)
     desk.drain()
-    assert show_alert(desk.alerts.get(alert_id)).notified_at == show_alert(server.alert).notified_at == desk.clock.now()
+    assert show_alert(desk.alerts.get(alert_id)).told_at == show_alert(server.alert).told_at == desk.clock.now()

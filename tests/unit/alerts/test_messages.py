@@ -7,7 +7,7 @@ import pytest
 
 from api.alerts.messages import compose
 from api.alerts.notifiers.notifier import OutboundMessage
-from api.alerts.rows import tell
+from api.alerts.rows import take_snapshot
 from api.domain.alert import Alert, AlertNotification, AlertState, NotificationKind
 from api.domain.channel import (
     AlertSnapshot,
@@ -37,7 +37,7 @@ def snapshot(
     kind: NotificationKind = NotificationKind.FIRING, alert: Alert | None = None, number: int = 1, **changes: object
 ) -> AlertSnapshot:
     alert = alert or firing(**{"remedy": "check the fan", "labels": {"owner": "ann", "node": "box"}, **changes})
-    return tell(AlertNotification(alert.alert_id, number, kind, "c1", alert.severity, "g", NOW), alert)
+    return take_snapshot(AlertNotification(alert.alert_id, number, kind, "c1", alert.severity, "g", NOW), alert)
 
 
 def over(resolution: str, seconds: float = 720, **changes: object) -> AlertSnapshot:

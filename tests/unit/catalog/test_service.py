@@ -11,7 +11,7 @@ from api.errors import Invalid, ModelNotFound, PresetNotFound, WeightsNotFound
 from api.files.weights.scan import LocalModels
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
-from tests.unit.access.places import paths_of
+from tests.unit.access.locations import paths_of
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 

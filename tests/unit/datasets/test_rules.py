@@ -7,7 +7,7 @@ from api.datasets.rules import RuleBook
 from api.errors import Invalid
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import DatasetSetup
-from tests.unit.access.places import make_files, paths_of
+from tests.unit.access.locations import make_files, paths_of
 
 
 def test_model_type_has_the_rules_of_its_trainer():

@@ -12,7 +12,7 @@ from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check
 from api.training import request_check
 from api.training.request_check import MAX_CHECKS, RequestChecker
-from tests.unit.access.places import make_files, paths_of
+from tests.unit.access.locations import make_files, paths_of
 from tests.unit.training.builders import offer
 
 REQUEST = TrainingRequest(model_type="toy")

@@ -13,7 +13,7 @@ from api.alerts.notifiers import webhook
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.notifier import AddressRefused, Delivered, OutboundMessage, Rejected, RetryLater, SendOutcome
 from api.alerts.notifiers.webhook import WebhookNotifier
-from api.alerts.rows import tell
+from api.alerts.rows import take_snapshot
 from api.domain.alert import AlertNotification, AlertState, NotificationKind
 from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
 from api.util.tracing import spanning
@@ -27,7 +27,7 @@ NOTIFIER = WebhookNotifier(AddressGuard.of(["127.0.0.0/8"]))
 
 def snapshot(**changes: object) -> AlertSnapshot:
     alert = firing(**changes)
-    return tell(AlertNotification(alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, "g", NOW), alert)
+    return take_snapshot(AlertNotification(alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, "g", NOW), alert)
 
 
 def send(

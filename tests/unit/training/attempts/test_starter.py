@@ -10,7 +10,7 @@ from api.executors.fake import FakeExecutor
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
 from api.training.attempts.starter import AttemptStarter, CannotStart
-from tests.unit.access.places import make_files, paths_of
+from tests.unit.access.locations import make_files, paths_of
 from tests.unit.trainings import RUN_DIR, TrainingMachine
 
 TOY = Toy("python")
