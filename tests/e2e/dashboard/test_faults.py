@@ -64,7 +64,7 @@ def test_each_fault_shows_reason_and_remedy(open_page: Open, faulty: TrainingSer
         (0, "lost", "the driver has lost this GPU", "reboot"),
         (1, "unknown", "a driver call has not returned for", "nvidia-smi"),
         (2, "unknown", "the driver reported Xid 79", "reboot"),
-        (3, "available", "the driver reported Xid 94", "start the program that met it again"),
+        (3, "available", "the driver reported Xid 94", "restart the program"),
         (4, "draining", "its task has ended, but", "still in use"),
     ):
         shown = card(page, gpu)
