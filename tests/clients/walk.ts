@@ -4,8 +4,8 @@
 import { manageKeys } from "./walk_access.js";
 import { handleAlerts } from "./walk_alerts.js";
 import { called } from "./walk_client.js";
-import { fillADataset, readItems, manageDatasets, useADirectory } from "./walk_datasets.js";
-import { readTheMachine, holdAGPU } from "./walk_machine.js";
+import { fillADataset, manageDatasets, readItems, useADirectory } from "./walk_datasets.js";
+import { holdAGPU, readTheMachine } from "./walk_machine.js";
 import { readModels } from "./walk_models.js";
 import { deletePreprocessing, preprocess, readItsOutput, writeCaptions } from "./walk_preprocess.js";
 import { cacheAhead, clearUp, readItsResults, train } from "./walk_training.js";

@@ -189,7 +189,7 @@ class SendingHere:
         self._courier.deliver(delivery_id)
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Do nothing: no delivery is in progress here."""
 
 

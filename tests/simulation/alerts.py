@@ -161,5 +161,5 @@ class _Hands:
             self._courier.deliver(delivery_id)
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Do nothing, as deliveries take no time."""

@@ -86,7 +86,7 @@ def test_failed_download_shows_the_cause_and_can_be_resumed(open_page: Open) -> 
     page = open_page("#/models?type=z_image")
     page.get_by_role("button", name="Download 2").click()
     row = page.locator(".downloads .download-row")
-    expect(row.locator(".note")).to_contain_text("There is no repository")
+    expect(row.locator(".note")).to_contain_text("has no public repository")
     row.get_by_role("button", name="Resume").click()
     expect(row.locator(".status")).to_contain_text("failed")
 

@@ -101,4 +101,4 @@ def test_gpus_outside_the_cluster_are_not_assigned(fleet: TrainingServer) -> Non
         f"http://127.0.0.1:{fleet.port}/api/v1/training/start", json=toy(10, gpus=3) | {"queue": False}
     )
     assert answer.status_code == 507, answer.text
-    assert "in one machine" in answer.text
+    assert "on one node" in answer.text

@@ -27,7 +27,9 @@ NOTIFIER = WebhookNotifier(AddressGuard.of(["127.0.0.0/8"]))
 
 def snapshot(**changes: object) -> AlertSnapshot:
     alert = firing(**changes)
-    return take_snapshot(AlertNotification(alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, "g", NOW), alert)
+    return take_snapshot(
+        AlertNotification(alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, "g", NOW), alert
+    )
 
 
 def send(
