@@ -19,8 +19,8 @@ from tools.grafana_dashboards import DIRECTORY
 EXCUSED = {
     ("fleet", "Silent machines"): "there is no second machine on its database",
     ("alerts", "Time until a disk is full"): "its pace is known after a quarter of an hour",
-    ("alerts", "Off the database's clock"): "SQLite has no clock of its own",
-    ("gpu", "The driver asks for"): "simulated GPUs have a driver that knows no such question",
+    ("alerts", "Offset from the database's clock"): "SQLite has no clock of its own",
+    ("gpu", "Recovery action (driver)"): "simulated GPUs have a driver that knows no such question",
 }
 
 #: The variables of Grafana, with their values for the last minute.
