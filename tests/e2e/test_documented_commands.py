@@ -31,7 +31,6 @@ NOT_RUN = {
     r"promtool (?:query|check config /etc).*": "needs a Prometheus that is installed",
     r"\.venv/bin/python (?:-c .*|- <<.*|-m api key (?:revoke|file data/).*)": "test_documentation runs its block",
     r"make|make restore|make audit-verify ARGS=.*|promtool(?: check| test rules)?": "names a program without arguments",
-    r"python -[Im](?: -S| api.*(?<!report))": "names a program without arguments",
     r"diffusion-pipe-api[.@].*|python -m benchmarks.*": "names a unit of systemd, or takes minutes",
 }
 

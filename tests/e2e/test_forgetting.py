@@ -44,7 +44,7 @@ def test_lost_database_assigns_no_occupied_gpu(server: TrainingServer) -> None:
     gpu = until(lambda: (found := _gpu(server, 3))["status"] == "busy" and found, LONG, "the quarantine")
     assert f"{task_id}.1" in gpu["status_reason"]
     assert server.main_of(task_id) == main
-    assert any("database does not know" in line["message"] for line in server.log())
+    assert any("orphaned attempt found" in line["message"] for line in server.log())
     waiting = server.start_task(_on(3, toy(5)))
     orphans = server.get("/system/strays")["strays"]
     assert [(orphan["attempt"], orphan["gpu_ids"]) for orphan in orphans] == [(f"{task_id}.1", [3])]
