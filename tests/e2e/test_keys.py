@@ -284,6 +284,6 @@ def test_walk_sends_the_key_of_the_environment_and_names_its_source(start: Start
 
     without, seeing = walk(), walk(DIFFUSION_PIPE_API_KEY=viewer)
     assert (without.returncode, seeing.returncode) == (1, 1)
-    assert "The walk takes it from DIFFUSION_PIPE_API_KEY." in without.stderr
+    assert "Set the environment variable DIFFUSION_PIPE_API_KEY to a key." in without.stderr
     assert "HTTP 403 forbidden: The key lacks the permission training:write." in seeing.stderr
     assert viewer not in seeing.stdout + seeing.stderr
