@@ -154,7 +154,7 @@ def health(server: TrainingServer) -> dict[str, Any]:
 def problem_of(server: TrainingServer) -> str:
     """Return the server's report about its database when that accepts no changes."""
     problem = str((health(server).get("problems") or [""])[0])
-    return problem if "changes" in problem else ""
+    return problem if "read-only" in problem else ""
 
 
 def list_all(server: TrainingServer) -> list[dict[str, Any]]:
