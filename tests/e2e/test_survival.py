@@ -277,7 +277,7 @@ def test_port_in_use_is_retried_with_another_one(troubled: Troubled) -> None:
 
 def test_old_checkpoints_are_removed_but_never_the_last_complete_one(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.prunes
-    removed = until(lambda: [e for e in server.task_events(task_id, "checkpoint") if "was removed" in e["message"]])
+    removed = until(lambda: [e for e in server.task_events(task_id, "checkpoint") if "was deleted" in e["message"]])
     assert removed[0]["previous"] == "global_step5"
     task = server.await_status(task_id, "completed")
     assert _complete(task) == ["global_step115", "global_step120"]
@@ -326,7 +326,7 @@ def test_large_task_is_not_starved(four: TrainingServer) -> None:
     large = four.start_task(toy(10, gpus=4))
     small = four.start_task(toy(10))
     reason = until(lambda: (r := four.task(small)["waiting_reason"]) and large in r and r)
-    assert "kept for" in reason
+    assert "reserved for" in reason
     four.stop_task(first)
     for task_id in (large, small):
         four.await_status(task_id, "completed")
