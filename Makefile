@@ -154,12 +154,17 @@ test-pixels: install-dev ## Compare previews of training pixels with the trainer
 smoke: install-dev ## Test a running server: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
+# Texts for readers use the words of docs/glossary.md, whose own list of words that are not used is left out.
+PLAIN := README.md QUICKSTART.md TRAINING_API.md SECURITY.md CONTRIBUTING.md ARCHITECTURE.md docs/deployment.md docs/extending.md \
+  docs/monitoring.md docs/decisions deploy/README.md deploy/slurm/README.md api/dashboard/locales/en.json
+
 lint: install-dev ## Check formatting, rules, types, import layers and spelling of Python and the dashboard's scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/codespell --dictionary tools/plain_words.txt --ignore-regex '`[^`]*`' $(PLAIN)
 	$(NPM) run --silent lint
 	@$(MAKE) --no-print-directory script-types
 
