@@ -28,7 +28,8 @@ from api.domain.training import (
 from api.errors import Conflict, TaskActive
 from api.files.disk import find_shortage
 from api.files.task_files import TaskFiles, task_files
-from api.jobs.downloads.request import CANCELLED, REQUEST_FILE, STATE
+from api.jobs.downloads.request import CANCELLED, STATE
+from api.jobs.kinds import REQUEST_FILE
 from api.training.task_resources import TaskResources
 from api.util.foreign_files import is_gone, make_directory, read, remove, write
 from api.util.foreign_trees import remove_tree

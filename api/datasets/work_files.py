@@ -13,6 +13,7 @@ from api.domain.dataset import Dataset, ManifestItem
 from api.errors import DatasetChanged
 from api.files.blobs import BlobStore
 from api.files.task_files import TaskFiles
+from api.jobs.kinds import ITEMS_FILE
 from api.util.foreign_files import make_directory
 
 #: Links a stored file at a path. Raises BlobMissing, OSError.
@@ -65,7 +66,7 @@ def lay_out_work(
         with suppress(FileExistsError):
             link(sha256, files.output / "sources" / sha256)
     _write(files.output / "settings.json", [orjson.dumps(settings)])
-    _write(files.output / "items.jsonl", lines)
+    _write(files.output / ITEMS_FILE, lines)
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:

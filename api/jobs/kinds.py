@@ -8,6 +8,12 @@ from api.domain.reason import Reason
 #: The names under which tasks store their trainer.
 DOWNLOADS, PUSHES, PREPROCESSING, CAPTIONING = "downloads", "pushes", "preprocessing", "captioning"
 
+#: Files in a task's output directory: the request of a transfer, and the items of preprocessing and captioning.
+REQUEST_FILE, ITEMS_FILE = "wish.json", "items.jsonl"
+
+#: Files in a run directory: the program finished, it stopped on request, and the request to stop.
+DONE_FILE, STOPPED_FILE, STOP_FILE = "done.json", "stopped.json", "stop"
+
 #: The environment variable with the key of the caption endpoint.
 CAPTION_KEY_VARIABLE = "CAPTION_API_KEY"
 
@@ -40,7 +46,7 @@ class JobKind:
 DOWNLOAD_JOB = JobKind(
     DOWNLOADS,
     "api.jobs.downloads.program",
-    "wish.json",
+    REQUEST_FILE,
     "DOWNLOAD COMPLETE",
     "Download stopped as it was asked to",
     Reason.of("Fix the problem, then resume: finished files are not downloaded again.", "download_refused_remedy"),
@@ -51,7 +57,7 @@ DOWNLOAD_JOB = JobKind(
 PUSH_JOB = JobKind(
     PUSHES,
     "api.jobs.pushes.program",
-    "wish.json",
+    REQUEST_FILE,
     "PUSH COMPLETE",
     "Push stopped as it was asked to",
     Reason.of("Fix the problem, then resume: files that the hub has are not sent again.", "push_refused_remedy"),
@@ -64,7 +70,7 @@ _ITEM_REMEDY = Reason.of("Fix the problem, then resume: finished items are not p
 PREPROCESSING_JOB = JobKind(
     PREPROCESSING,
     "api.jobs.preprocessing.program",
-    "items.jsonl",
+    ITEMS_FILE,
     "PREPROCESSING COMPLETE",
     "Stopped as it was asked to",
     _ITEM_REMEDY,
@@ -73,7 +79,7 @@ PREPROCESSING_JOB = JobKind(
 CAPTIONING_JOB = JobKind(
     CAPTIONING,
     "api.jobs.preprocessing.caption_program",
-    "items.jsonl",
+    ITEMS_FILE,
     "PREPROCESSING COMPLETE",
     "Stopped as it was asked to",
     _ITEM_REMEDY,

@@ -19,7 +19,7 @@ from typing import ClassVar
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.errors import JobFailed, StopRequested
-from api.jobs.kinds import JobKind
+from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import report_failure
 
 #: Errors of a write to a full disk.
@@ -50,7 +50,7 @@ class JobProgram(ABC):
 
     def is_stopping(self) -> bool:
         """Return whether the program was asked to stop, by a signal or a file."""
-        return self._was_terminated or (self.run_dir / "stop").exists()
+        return self._was_terminated or (self.run_dir / STOP_FILE).exists()
 
     def stop_if_requested(self) -> None:
         """Raise StopRequested if the program was asked to stop."""
@@ -62,14 +62,14 @@ class JobProgram(ABC):
         try:
             self.execute()
         except StopRequested:
-            return self._end("stopped.json", self.kind.stopped_phrase)
+            return self._end(STOPPED_FILE, self.kind.stopped_phrase)
         except JobFailed as failure:
             return self._fail(failure)
         except OSError as error:
             if error.errno not in _DISK_FULL:
                 raise
             return self._fail(disk_full(error.strerror))
-        return self._end("done.json", self.kind.completed_phrase)
+        return self._end(DONE_FILE, self.kind.completed_phrase)
 
     def _fail(self, failure: JobFailed) -> int:
         report_failure(failure)

@@ -15,7 +15,7 @@ from api.domain.log import LogLevel, LogType, Meaning
 from api.domain.progress import Point
 from api.domain.training import Checkpoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.jobs.kinds import JobKind
+from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import MARK, STEP_PREFIX, JobMessage, MessageKind, read_message
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
@@ -28,9 +28,6 @@ from api.util.formatting import as_sentence
 
 #: The directory that holds the package, for programs that start in another directory.
 _PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
-
-#: Files that a program leaves in its run directory: it finished, or it stopped on request.
-DONE_FILE, STOPPED_FILE, STOP_FILE = "done.json", "stopped.json", "stop"
 
 _RUN_PREFIX = "run_"
 _MAX_RUN_DIGITS = 9

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from api.jobs.downloads.request import REQUEST_FILE, DownloadRequest, RepositoryRequest
+from api.jobs.downloads.request import DownloadRequest, RepositoryRequest
+from api.jobs.kinds import REQUEST_FILE
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
 from tests.unit.files.weights.stand_ins import header_bytes

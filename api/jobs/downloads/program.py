@@ -29,14 +29,13 @@ from api.jobs.downloads.progress import TransferProgress
 from api.jobs.downloads.request import (
     ADDRESS_TOKEN,
     CANCELLED,
-    REQUEST_FILE,
     STATE,
     DownloadRequest,
     UrlRequest,
     reachable_hosts,
 )
 from api.jobs.errors import JobFailed, StopRequested
-from api.jobs.kinds import DOWNLOAD_JOB
+from api.jobs.kinds import DOWNLOAD_JOB, REQUEST_FILE
 from api.jobs.messages import report_warning
 from api.jobs.program import JobProgram, main
 from api.util.addresses import PrivateAddress

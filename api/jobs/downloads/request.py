@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from api.util.addresses import ReachableHosts
 
-#: Files in a task's output directory: the request, the progress, and a mark that the task was cancelled.
-REQUEST_FILE, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
+#: Files in the output directory of a task: its progress, and a mark that it was cancelled.
+STATE, CANCELLED = "state.json", "cancelled"
 
 #: The environment variable with the token for the host of a URL. The service's HF_TOKEN is for its hub only.
 ADDRESS_TOKEN = "ADDRESS_TOKEN"  # noqa: S105 - a name

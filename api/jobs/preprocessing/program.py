@@ -16,7 +16,7 @@ from typing import ClassVar
 from api.domain.cause import CauseCode
 from api.domain.media_settings import MediaSettings
 from api.jobs.errors import JobFailed
-from api.jobs.kinds import PREPROCESSING_JOB
+from api.jobs.kinds import ITEMS_FILE, PREPROCESSING_JOB
 from api.jobs.messages import quote_name, report_activity, report_progress, report_warning
 from api.jobs.preprocessing.children import ItemChild
 from api.jobs.preprocessing.item_work import ItemWork
@@ -78,7 +78,7 @@ class ItemProgram(JobProgram, ABC):
 
     def __init__(self, work: Path, run: str, threads: int = 1) -> None:
         super().__init__(work, run, threads)
-        self.items = read_items(work / "items.jsonl")
+        self.items = read_items(work / ITEMS_FILE)
         self.made = work / "made"
         self.made.mkdir(exist_ok=True)
         self.pace = Pace(self.items)

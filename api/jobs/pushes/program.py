@@ -13,9 +13,9 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.progress import TransferProgress
-from api.jobs.downloads.request import REQUEST_FILE, STATE, reachable_hosts
+from api.jobs.downloads.request import STATE, reachable_hosts
 from api.jobs.errors import JobFailed
-from api.jobs.kinds import PUSH_JOB
+from api.jobs.kinds import PUSH_JOB, REQUEST_FILE
 from api.jobs.messages import report_warning
 from api.jobs.program import JobProgram, main
 from api.jobs.pushes.failures import SingleTryClient

@@ -9,7 +9,8 @@ import pytest
 
 from api.jobs.downloads.allowance import ALLOWANCE, allowance_content
 from api.jobs.downloads.program import DownloadProgram
-from api.jobs.downloads.request import ADDRESS_TOKEN, REQUEST_FILE, STATE, DownloadRequest, UrlRequest
+from api.jobs.downloads.request import ADDRESS_TOKEN, STATE, DownloadRequest, UrlRequest
+from api.jobs.kinds import REQUEST_FILE
 from tests.local_hub import LocalHub, running_hub
 from tests.unit.files.weights.stand_ins import header_bytes
 
