@@ -9,7 +9,7 @@ from api.domain.gpu import GPUOffer
 from api.domain.training import TaskFilter, TaskStatus, TaskSummary
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
-from api.training.attempts.progress import UNKNOWN
+from api.training.attempts.progress import is_unobserved
 from api.training.fair_share import in_fair_order
 from api.training.quota_forecast import QuotaForecast
 from api.training.quotas import Quotas
@@ -131,6 +131,6 @@ class QueueForecast:
 
 def remaining_seconds(task: TaskSummary) -> float | None:
     """Return the remaining seconds of a running task according to its progress, or None if unknown."""
-    if (task.warning or "").startswith(UNKNOWN):
+    if is_unobserved(task):
         return None
     return None if task.progress is None else task.progress.progress.eta_seconds

@@ -13,7 +13,7 @@ from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.errors import Finding
-from api.training.attempts.progress import UNKNOWN, with_training_time
+from api.training.attempts.progress import is_unobserved, with_training_time
 from api.training.forecast import Forecast
 from api.training.scheduler import Pass
 from api.training.views import (
@@ -47,8 +47,7 @@ def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
 def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
     """Return the live or the stored progress, without pace if no server can observe the task."""
     known = live or task.progress or NO_PROGRESS
-    is_unobserved = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
-    return known.without_pace() if is_unobserved else known
+    return known.without_pace() if task.status.is_active and is_unobserved(task) else known
 
 
 def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport) -> dict[str, Any]:

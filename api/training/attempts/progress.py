@@ -5,11 +5,8 @@ from dataclasses import replace
 
 from api.domain.progress import MetricsView, Progress, ProgressReport, ProgressView, SpeedView
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.training import Attempt
+from api.domain.training import Attempt, TaskSummary
 from api.util.formatting import format_duration
-
-#: How the warning of a task starts whose attempt no server can observe. The second text is from earlier versions.
-UNKNOWN = ("Its state is unknown", "How it is cannot be seen from here")
 
 
 def unobserved_warning(why: ReasonOrText) -> Reason:
@@ -19,6 +16,11 @@ def unobserved_warning(why: ReasonOrText) -> Reason:
         "out_of_sight",
         why=why,
     )
+
+
+def is_unobserved(task: TaskSummary) -> bool:
+    """Return whether a task has the warning that no server can observe its attempt."""
+    return task.warning_code is not None and task.warning_code.code == "out_of_sight"
 
 
 def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:

@@ -31,7 +31,7 @@ from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
 from api.training.attempts.pending_stops import PendingStop, PendingStops
 from api.training.attempts.portions import Portions
-from api.training.attempts.progress import UNKNOWN, unobserved_warning
+from api.training.attempts.progress import is_unobserved, unobserved_warning
 from api.training.attempts.progress_notes import ProgressNotes
 from api.training.attempts.starter import AttemptStarter, CannotStart
 from api.training.attempts.updates import TrainingNews
@@ -272,7 +272,7 @@ class Reconciler:
         watch = self._watches.get(attempt.uid)
         if watch is not None and seen.age >= UNKNOWN_SECONDS:
             watch.set_stalled(True)
-        if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
+        if seen.age >= UNKNOWN_SECONDS and not is_unobserved(task):
             logger.warning("cannot observe attempt", extra={"attempt": attempt.uid, "reason": seen.reason})
             warning = unobserved_warning(seen.reason or "")
             self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())

@@ -8,7 +8,7 @@ from api.domain.reason import Reason
 from api.domain.training import Attempt
 from api.nodes.server_identity import name_scope
 from api.training.attempt_store import AttemptStore
-from api.training.attempts.progress import UNKNOWN, unobserved_warning
+from api.training.attempts.progress import is_unobserved, unobserved_warning
 from api.training.store import TaskStore
 from api.util.clock import Clock
 
@@ -48,7 +48,7 @@ class UnwatchedAttempts:
                 self._warn(attempt, root)
 
     def _warn(self, attempt: Attempt, root: Path) -> None:
-        if (self._tasks.get_summary(attempt.task_id).warning or "").startswith(UNKNOWN):
+        if is_unobserved(self._tasks.get_summary(attempt.task_id)):
             return
         where = Reason.of(
             "it was started on {node} with the storage {root}, which no server observes now",

@@ -37,7 +37,8 @@ def test_row_of_an_unobserved_task_has_no_pace(machine: TrainingMachine):
     live = machine.watch().show()
     seen = show_progress_of(machine.task(), machine.attempts.of_task("a"), live, machine.clock.now(), None)
     assert (seen.speed.steps_per_second, seen.progress.eta_seconds is None) == (1.0, False)
-    hidden = replace(machine.task(), warning=unobserved_warning("it is elsewhere").text)
+    unseen = unobserved_warning("it is elsewhere")
+    hidden = replace(machine.task(), warning=unseen.text, warning_code=unseen.said)
     shown = show_progress_of(hidden, (), live, machine.clock.now(), None)
     assert (shown.speed.steps_per_second, shown.progress.eta_seconds) == (None, None)
 
