@@ -27,7 +27,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
 
 help: ## Show this list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training over HTTP"
@@ -150,13 +150,16 @@ test-pixels: install-dev ## Compare previews of training pixels with the trainer
 	TRAINER_ROOT="$(TRAINER_ROOT)" TRAINER_PYTHON=$(CURDIR)/build/trainer-pixels/bin/python \
 	  $(BIN)/python -m pytest -n 0 tests/e2e/test_trainer_pixels.py $(ARGS)
 
+# Without both variables it skips with one line. docs/trainer-tests.md says how to get them.
+test-trainer: install-dev ## Run the service with the real trainer on the CPU: TRAINER_ROOT=/path, TRAINER_PYTHON=/path
+	TRAINER_ROOT="$(TRAINER_ROOT)" TRAINER_PYTHON="$(TRAINER_PYTHON)" $(BIN)/python -m pytest -n 0 -v -rs tests/trainer $(ARGS)
+
 # For a server that requires keys, set DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Test a running server: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
 # Texts for readers use the words of docs/glossary.md, whose own list of words that are not used is left out.
-PLAIN := README.md QUICKSTART.md TRAINING_API.md SECURITY.md CONTRIBUTING.md ARCHITECTURE.md docs/deployment.md docs/extending.md \
-  docs/monitoring.md docs/decisions deploy/README.md deploy/slurm/README.md api/dashboard/locales/en.json
+PLAIN := $(filter-out docs/glossary.md,$(shell git ls-files '*.md' 2> /dev/null || echo README.md)) api/dashboard/locales/en.json
 
 lint: install-dev ## Check formatting, rules, types, import layers and spelling of Python and the dashboard's scripts
 	$(BIN)/ruff format --check .
@@ -170,8 +173,17 @@ lint: install-dev ## Check formatting, rules, types, import layers and spelling 
 
 # Uses the types of the service's OpenAPI document.
 script-types: install-dev ## Check types of the dashboard's scripts; lint does this, too
-	$(BIN)/python tools/openapi.py build/openapi.json
+	$(BIN)/python tools/openapi.py build/openapi.json --known-values
 	$(NPM) run --silent types
+
+DOCS   := build/docs-venv/bin
+docs: install $(DOCS)/.installed ## Build the documents as a site into build/site; every link is checked
+	SERVICE_PYTHON=$(CURDIR)/$(BIN)/python NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build $(ARGS)
+
+$(DOCS)/.installed: requirements-docs.lock | $(BIN)/python
+	@test -x $(DOCS)/python || $(PYTHON) -m venv build/docs-venv
+	sh tools/install.sh $(DOCS)/python $<
+	@touch $@
 
 format: install-dev ## Format the code
 	$(BIN)/ruff format .
@@ -202,11 +214,16 @@ lock: | $(BIN)/python ## Update the lock files from requirements*.txt and packag
 	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
 	$(LOCK) $(ARGS) --constraints requirements.lock $$(printf -- '--constraints requirements-%s.lock ' otel celery scenes) \
 	  requirements-dev.txt --output-file requirements-dev.lock
+	$(LOCK) $(ARGS) requirements-docs.txt --output-file requirements-docs.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
-release: install-dev charts ## Check the version, build it into dist/, and test it in an empty environment
+# Takes some minutes: it plays tools/touring/script.txt against servers.
+examples: install-dev ## Record missing examples of /openapi.json from real servers; ARGS="OPERATION_ID ..." or ARGS=--all records again
+	$(BIN)/python tools/examples.py $(ARGS)
+
+release: install-dev charts ## Check the version, run all tests (CHECKED=1: not again), build it into dist/, test it in an empty environment, tag it
 	@$(BIN)/python tools/release.py
 
 clean: ## Remove .venv and caches, but not data/
-	rm -rf $(VENV) build/uv api/dashboard/vendor node_modules dist build/openapi.json build/openapi.d.ts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf $(VENV) build/uv build/docs-venv build/site api/dashboard/vendor node_modules dist build/openapi.json build/openapi.d.ts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,3 +1,3 @@
 """Diffusion-Pipe API: GPUs and diffusion training over HTTP."""
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"

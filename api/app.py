@@ -3,7 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from apiflask.exceptions import HTTPError
 from flask import Flask, Request, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
@@ -47,19 +48,28 @@ from api.errors import (
 from api.gpus.routes import gpu
 from api.logs.routes import logs
 from api.nodes.routes import nodes
+from api.presets.routes import presets
+from api.sampling.routes import sample_sets, workflows
+from api.system.files_routes import files
 from api.system.health_routes import health
 from api.system.routes import system
+from api.system.settings_routes import settings
+from api.system.setup_routes import setup
+from api.training.retention_routes import retention
 from api.training.routes import training
+from api.training.sample_routes import training_samples
+from api.training.schedule_routes import schedule
+from api.training.sweep_routes import sweeps
+from api.util.bounds import capped
 from api.util.envelope import JSON, encode_json
 from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
-from api.util.responses import answer_error
 from api.util.validation import mistakes_in
 from api.web.docs_routes import docs
 from api.web.optional_body import may_have_no_body
 from api.web.page_routes import dashboard
-from api.web.response_cache import ResponseCache
-from api.web.stale_responses import serve_stale_responses
+from api.web.responses import answer_error
+from api.web.stale_responses import ResponseCache, serve_stale_responses
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +100,22 @@ class _StrictJSON(JSONProvider):
         return orjson.loads(s)
 
 
+class _Parameters(ImmutableMultiDict[str, str]):
+    """Query parameters of which none may be repeated: all but the first value would be ignored."""
+
+    def to_dict(self, flat: Any = True) -> Any:
+        repeated = [name for name, values in self.lists() if len(values) > 1]
+        if flat and repeated:
+            raise Invalid(mistakes=capped([Finding(f"/{name}", "is repeated; give it once") for name in repeated]))
+        return super().to_dict(flat)
+
+
 class _Request(Request):
-    """A request that reports why its body is not valid JSON."""
+    """A request that reports why its body is not valid JSON, and which query parameters are repeated."""
+
+    @cached_property
+    def args(self) -> _Parameters:
+        return _Parameters(super().args)
 
     def on_json_loading_failed(self, e: ValueError | None) -> dict[str, Any]:
         if self.endpoint is not None and _has_no_body(self, current_app.view_functions[self.endpoint]):
@@ -125,6 +149,13 @@ _BLUEPRINTS = (
     health,
     gpu,
     training,
+    retention,
+    training_samples,
+    sweeps,
+    presets,
+    sample_sets,
+    workflows,
+    schedule,
     logs,
     datasets,
     dataset_items,
@@ -142,6 +173,9 @@ _BLUEPRINTS = (
     audit,
     nodes,
     system,
+    settings,
+    files,
+    setup,
     docs,
     dashboard,
 )

@@ -15,6 +15,7 @@ from api.access.first_key import MAKE_ONE
 from api.app import create_app
 from api.commands.audit import run_audit_command
 from api.commands.backup import run_backup_command
+from api.commands.check_trainer import run_check_trainer_command
 from api.commands.key import run_key_command
 from api.commands.worker import run_worker_command
 from api.composition.composition import Runtime
@@ -49,6 +50,7 @@ _M_ARENA_MAX = -8
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "key": run_key_command,
     "audit-verify": run_audit_command,
+    "check-trainer": run_check_trainer_command,
     "worker": run_worker_command,
     "backup": lambda arguments: run_backup_command(["backup", *arguments]),
     "restore": lambda arguments: run_backup_command(["restore", *arguments]),
@@ -59,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the service until it is stopped, or the command that the first argument names.
 
     Returns the exit code: 0 after a normal stop, 1 if the service cannot start, 2 for an invalid setting. Commands:
-    `serve` (the default), `key`, `backup`, `restore`, `audit-verify`, `worker`.
+    `serve` (the default), `key`, `backup`, `restore`, `audit-verify`, `check-trainer`, `worker`.
     """
     command = _COMMANDS.get(argv[0]) if argv else None
     if command is not None:

@@ -37,7 +37,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         browser = launch(play, path)
         try:
             screens = _screens(server)
-            found = [_visit(browser, server.url(), ".gpu-card") for _ in range(effort.rounds)]
+            found = [_visit(browser, server.url(), ".gpu-tile") for _ in range(effort.rounds)]
             beside = [_visit(browser, server.url("/docs"), ".info")[0] for _ in range(effort.rounds)]
             weights = {name: _weigh(browser, server.url(address), awaited) for name, address, awaited in screens}
         finally:
@@ -56,12 +56,13 @@ def _screens(server: Running) -> list[tuple[str, str, str]]:
     """Return each screen's name, address and an element that exists when it is complete (a chart, if it has any)."""
     task_id = _trained(server)
     return [
-        ("machine", "/#/", ".gpu-card"),
+        ("home", "/#/", ".gpu-tile"),
+        ("GPUs", "/#/gpus", ".gpu-card"),
         ("GPU", "/#/gpu/0", ".chart canvas, .chart table"),
         ("tasks", "/#/tasks", ".task-row"),
         ("task", f"/#/tasks/{task_id}", ".loss-panel canvas, .loss-panel table"),
         ("start", "/#/start", ".start-form"),
-        ("access", "/#/access", ".audit-table"),
+        ("keys", "/#/settings/keys", ".audit-table"),
     ]
 
 

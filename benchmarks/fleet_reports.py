@@ -74,7 +74,7 @@ def read_only(_: int, body: bytes) -> None:
 def through_redis(bodies: list[bytes], rounds: int) -> list[float]:
     """Return the seconds until a subscriber, in the role of a head, has read the report."""
     client = redis.Redis()
-    channel, heard, came = f"bench-{time.time_ns()}", threading.Event(), client.pubsub()
+    channel, received, came = f"bench-{time.time_ns()}", threading.Event(), client.pubsub()
     came.subscribe(channel)
     came.get_message(timeout=1)
 
@@ -84,15 +84,15 @@ def through_redis(bodies: list[bytes], rounds: int) -> list[float]:
                 if message["data"] == b"end":
                     return
                 read_only(0, message["data"])
-                heard.set()
+                received.set()
 
     thread = threading.Thread(target=listen)
     thread.start()
 
     def send(_: int, body: bytes) -> None:
-        heard.clear()
+        received.clear()
         client.publish(channel, body)
-        heard.wait(5)
+        received.wait(5)
 
     taken = measure(bodies, rounds, send)
     client.publish(channel, b"end")

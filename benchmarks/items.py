@@ -29,7 +29,7 @@ PAGE = 100
 PAGE_LIMIT_MS = 50.0
 SEARCH_LIMIT_MS = 250.0  #: it looks at every caption
 
-#: One item in so many has no caption, and one in so many the word that is searched for.
+#: One item in this many has no caption, and one in this many contains the searched word.
 UNCAPTIONED, RARE = 200, 1000
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)

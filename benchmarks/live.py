@@ -22,7 +22,7 @@ from benchmarks.rows import (
     without_limit,
 )
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, service, simulated
-from benchmarks.starting import JSON, TRAINING, stop, until_told
+from benchmarks.starting import JSON, TRAINING, poll_until, stop
 from benchmarks.toys import chatty_toy
 
 TASKS = 8
@@ -57,10 +57,10 @@ def measure(effort: Effort) -> Iterator[Row]:
     yield below(
         "the same: first to last dashboard, 99th percentile", found["spread_p99"], 1000.0, MILLISECONDS, "", note
     )
-    heard = found["fresh"] / effort.followers / seconds
+    received = found["fresh"] / effort.followers / seconds
     yield at_least(
-        "the same: lines that a follower hears",
-        heard,
+        "the same: lines that a follower receives",
+        received,
         ENOUGH * LINES_PER_SECOND,
         PER_SECOND,
         f"{LINES_PER_SECOND:.0f}/s asked for",
@@ -83,7 +83,7 @@ def _trainings(server: Running) -> Iterator[Sequence[str]]:
                 raise CannotRunError(f"a training could not be started: {answer.body[:300].decode()}")
             ids.append(answer.json()["data"]["task_id"])
         for task_id in ids:
-            until_told(client, f"{TRAINING}/{task_id}/progress", _is_training)
+            poll_until(client, f"{TRAINING}/{task_id}/progress", _is_training)
         yield ids
     finally:
         for task_id in ids:

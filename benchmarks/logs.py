@@ -29,7 +29,7 @@ from benchmarks.rows import (
     without_limit,
 )
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, service, simulated
-from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
+from benchmarks.starting import JSON, TRAINING, has_ended, poll_until, stop
 from benchmarks.toys import chatty_toy
 
 TAIL_LIMIT_MS = 100.0
@@ -83,7 +83,7 @@ def _finished(server: Running) -> str:
     """Run a training to its end; its log can be replaced."""
     with closing(Client(server)) as client:
         task_id = _start(client, _toy(1, 0))
-        until_told(client, f"{TRAINING}/{task_id}", has_ended)
+        poll_until(client, f"{TRAINING}/{task_id}", has_ended)
     return task_id
 
 
@@ -206,7 +206,7 @@ def _measure_followers(tasks: int, followers: int, lines: int, effort: Effort) -
                 taken, size = time.perf_counter() - began, _bytes(server, ids) - size
                 found.cpu_percent = 100 * (server.cpu_seconds() - cpu) / taken
                 for task_id in ids:
-                    until_told(client, f"{TRAINING}/{task_id}", has_ended)
+                    poll_until(client, f"{TRAINING}/{task_id}", has_ended)
             found.written = [count_lines(log_of(server, task_id)) for task_id in ids]
             # Estimated from the size: reading the logs would disturb the measurement.
             found.lines = size / taken * sum(found.written) / _bytes(server, ids)

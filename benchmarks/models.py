@@ -212,11 +212,11 @@ def _serving(directory: Path) -> Iterator[int]:
         server.server_close()
 
 
-def _median_ms(deed: Callable[[], object]) -> float:
-    return statistics.median(_seconds(deed) for _ in range(15)) * 1000
+def _median_ms(action: Callable[[], object]) -> float:
+    return statistics.median(_seconds(action) for _ in range(15)) * 1000
 
 
-def _seconds(deed: Callable[[], object]) -> float:
+def _seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
-    deed()
+    action()
     return time.perf_counter() - began

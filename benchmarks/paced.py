@@ -1,6 +1,6 @@
 """Sends requests at a fixed rate independent of responses, as many unrelated clients do.
 
-How long an answer takes counts from when its request was due: a server that stalls does not slow the clients down.
+The duration of an answer counts from the time when its request was due, so a stalling server does not slow the clients.
 """
 
 import asyncio

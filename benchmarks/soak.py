@@ -1,4 +1,4 @@
-"""The service under varied requests for a while: whether its memory stays bounded."""
+"""Memory of the service under many different requests: it must stay bounded."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from benchmarks.servers import Client, Running, service, simulated
 
 CLIENTS = 6
 
-#: What one request more or less may have open at either look.
+#: Tolerance, since a request may be in progress at either measurement.
 OPEN_FILES_LIMIT = 10
 
 TASKS = "/api/v1/gpu/tasks"

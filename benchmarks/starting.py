@@ -64,7 +64,7 @@ def _start_all(server: Running, count: int) -> _Found:
     started: list[str] = []
     try:
         for _ in range(count):
-            until_told(client, "/api/v1/gpu/available", lambda told: len(told["available_gpus"]) > 0)
+            poll_until(client, "/api/v1/gpu/available", lambda answer: len(answer["available_gpus"]) > 0)
             before = _pids()
             began = time.perf_counter()
             answer = client.ask(f"{TRAINING}/start", JSON, "POST", json.dumps(TOY).encode())
@@ -79,7 +79,7 @@ def _start_all(server: Running, count: int) -> _Found:
     finally:
         for task_id in started:
             stop(client, task_id)
-            until_told(client, f"{TRAINING}/{task_id}", has_ended)
+            poll_until(client, f"{TRAINING}/{task_id}", has_ended)
         client.close()
     return found
 
@@ -94,7 +94,7 @@ def has_ended(task: Mapping[str, Any]) -> bool:
     return task["status"] in ("completed", "failed", "stopped")
 
 
-def until_told(client: Client, path: str, is_so: Callable[[Any], bool]) -> None:
+def poll_until(client: Client, path: str, is_so: Callable[[Any], bool]) -> None:
     """Poll until `is_so` accepts the response. Raise CannotRunError after a time limit."""
     until = time.monotonic() + PATIENCE_SECONDS
     while not is_so(client.ask(path).json()["data"]):

@@ -20,7 +20,7 @@ _UPLOADS = "/api/v1/uploads"
 _MB = 1024 * 1024
 _RATE = Unit("{:,.0f} MB/s")
 
-#: The part of the rate of dd at which an upload must come in, and the memory that it may take beyond what there was.
+#: Minimum rate of an upload as a share of the rate of dd, and the maximum memory that it may add.
 RATE_LIMIT = 0.7
 MEMORY_LIMIT_MB = 60.0
 

@@ -17,7 +17,7 @@ from benchmarks.effort import Effort
 from benchmarks.log_files import count_lines, log_of
 from benchmarks.rows import ENOUGH, PER_SECOND, PERCENT, SMALL_MEGABYTES, Row, at_least, below, without_limit
 from benchmarks.servers import CannotRunError, Client, Running, ask, service, simulated
-from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
+from benchmarks.starting import JSON, TRAINING, has_ended, poll_until, stop
 from benchmarks.toys import chatty_toy
 
 ATTEMPTS = 16
@@ -90,18 +90,18 @@ def _trainings(server: Running) -> Iterator[list[str]]:
                     raise CannotRunError(f"POST {TRAINING}/start: HTTP {answer.status} {answer.body[:200]!r}")
                 ids.append(answer.json()["data"]["task_id"])
             for task_id in ids:
-                until_told(client, f"{TRAINING}/{task_id}/progress", _trains)
+                poll_until(client, f"{TRAINING}/{task_id}/progress", _trains)
         yield ids
     finally:
         with closing(Client(server)) as client:
             for task_id in ids:
                 stop(client, task_id)
             for task_id in ids:
-                until_told(client, f"{TRAINING}/{task_id}", has_ended)
+                poll_until(client, f"{TRAINING}/{task_id}", has_ended)
 
 
-def _trains(told: Mapping[str, Any]) -> bool:
-    return (told["progress"]["current_step"] or 0) > 1
+def _trains(details: Mapping[str, Any]) -> bool:
+    return (details["progress"]["current_step"] or 0) > 1
 
 
 def _watch(server: Running, ids: Sequence[str], seconds: int, idle: float) -> _Found:

@@ -110,9 +110,9 @@ def hold(tour: Tour) -> None:
 
 
 def show_conflict(tour: Tour) -> None:
-    """Who asks for the same GPU is told who holds it, and what is free. It tells its progress meanwhile."""
+    """Request the same GPU again: the error names its holder and the free GPUs. Progress is reported meanwhile."""
     tour.head(show_conflict, "What others see")
-    # It has an id of its own, to be released should the GPU have become free meanwhile.
+    # It has its own id, so that it can be released if it succeeds because the GPU became free.
     other = f"{tour.held}_b"
     answer = tour.request(TASKS, "POST", {"task_id": other, "gpu_ids": [tour.gpu["uuid"]], "task_type": "external"})
     if not answer.error:
@@ -167,6 +167,6 @@ def show_metrics(tour: Tour) -> None:
 
 
 def show_next_steps(tour: Tour) -> None:
-    """Continue with TRAINING_API.md, which shows a curl command for every route, or try the routes in a browser."""
+    """Continue with docs/index.md, which has a guide for every task, or try the routes in a browser."""
     tour.head(show_next_steps, "Where to go next")
     tour.say(f"{tour.client.url}/docs")

@@ -16,7 +16,7 @@ class HubWrites:
         hub, path = self.hub, self.path.partition("?")[0]
         given = self.headers.get("Authorization")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        hub.asked.append((self.path, None, given))
+        hub.requests.append((self.path, None, given))
         what = next((name for name in _WHATS if _WHATS[name] in path), "other")
         if hub.write_fault is not None and hub.write_fault(self, what):
             return
@@ -27,7 +27,7 @@ class HubWrites:
 
     def take_put(self: Any) -> None:
         hub = self.hub
-        hub.asked.append((self.path, None, self.headers.get("Authorization")))
+        hub.requests.append((self.path, None, self.headers.get("Authorization")))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if hub.write_fault is not None and hub.write_fault(self, "put"):
             return

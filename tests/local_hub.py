@@ -26,7 +26,7 @@ class LocalHub:
     wrong_hashes: set[str] = field(default_factory=set)
     fault: Callable[["BaseHTTPRequestHandler", bytes], bool] | None = None
     redirect: str | None = None  #: the address that files redirect to
-    asked: list[tuple[str, str | None, str | None]] = field(default_factory=list)  #: path, range, authorization
+    requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)  #: path, range, authorization
     address: str = ""
     stored: dict[str, bytes] = field(
         default_factory=dict
@@ -87,7 +87,7 @@ class _Handler(HubWrites, BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         hub = self.hub
         given = self.headers.get("Authorization")
-        hub.asked.append((self.path, self.headers.get("Range"), given))
+        hub.requests.append((self.path, self.headers.get("Range"), given))
         path = self.path.partition("?")[0]
         if path.startswith("/api/models/"):
             self._answer_api(path.removeprefix("/api/models/").partition("/revision/")[0], given)

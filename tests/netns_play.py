@@ -53,7 +53,7 @@ class Faults:
         self.problems: list[str] = []
         #: Further programs that a machine starts at its boot.
         self.on_boot: Callable[[Machine], None] = lambda machine: None
-        # Two simultaneous faults never concern both controllers, nor one machine.
+        # Two simultaneous faults never hit both controllers or the same machine.
         self._controllers, self._machine = threading.Lock(), threading.Lock()
         self.kinds: dict[str, Callable[[], None]] = {
             "machine": self.machine,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.tiers import check_program
 
-#: Directories of such programs that are not in a user's PATH.
+#: Directories of servers and administrative programs that are not in a user's PATH.
 SBIN = "/usr/sbin:/usr/local/sbin"
 
 

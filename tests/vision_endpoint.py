@@ -13,7 +13,7 @@ class Endpoint:
     """The received requests, and the answers: each of `script` once, then captions."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.script: list[str] = []
         self.address = ""
@@ -21,7 +21,7 @@ class Endpoint:
 
     def next(self, body: dict[str, Any], key: str | None) -> str:
         with self._lock:
-            self.asked.append(body)
+            self.requests.append(body)
             self.keys.append(key)
             return self.script.pop(0) if self.script else "caption"
 
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             "cut": (200, b'{"choices"', 5000),
             "redirect": (302, b""),
         }
-        right = (200, _caption(f"<think>hm</think> a picture, number {len(endpoint.asked)}"))
+        right = (200, _caption(f"<think>hm</think> a picture, number {len(endpoint.requests)}"))
         self.close_connection = what == "cut"
         with suppress(OSError):  # the client may have disconnected
             _answer(self, *answers.get(what, right), Location="http://169.254.169.254/", Retry_After="0")

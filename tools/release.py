@@ -1,6 +1,8 @@
-"""Build the release and test it in an empty environment: `make release`. Uploads and tags nothing."""
+"""Build the release, test it in an empty environment, and tag it: `make release`. Uploads and pushes nothing."""
 
 import json
+import lzma
+import os
 import re
 import shutil
 import socket
@@ -25,6 +27,7 @@ _VENDOR = "api/dashboard/vendor"
 NEEDED = (
     "api/dashboard/index.html",
     "api/dashboard/app/main.js",
+    "api/web/examples/training.json",
     f"{_VENDOR}/uPlot.iife.min.js",
     f"{_VENDOR}/tus.min.js",
 )
@@ -49,6 +52,39 @@ def check_changelog(text: str, wanted: str) -> None:
         raise Unfit(f"api/__init__.py says {wanted}; the newest version in CHANGELOG.md is {found}")
 
 
+def check_repository(root: Path, wanted: str) -> None:
+    """Raise Unfit if a change is not committed, or if the tag exists."""
+    if changed := _git(root, "status", "--porcelain", "--untracked-files=no"):
+        raise Unfit(f"these changes are not committed:\n{changed}")
+    if _git(root, "tag", "--list", f"v{wanted}"):
+        raise Unfit(f"the tag v{wanted} exists; change the version in api/__init__.py")
+
+
+def check_description(stored: Path) -> None:
+    """Raise Unfit unless this file has the OpenAPI document of this tree, for the tests of later versions."""
+    with tempfile.TemporaryDirectory() as name:
+        current = Path(name) / "openapi.json"
+        subprocess.run([sys.executable, ROOT / "tools" / "openapi.py", current], check=True)
+        if not stored.exists() or lzma.decompress(stored.read_bytes()) != current.read_bytes():
+            raise Unfit(f"run python tools/openapi.py {stored.relative_to(ROOT)}, and commit that file")
+
+
+def check_tests() -> None:
+    """Run the checks and all quick and slow tests, unless CHECKED=1 says that they have passed."""
+    if (
+        os.environ.get("CHECKED") != "1"
+        and subprocess.run(["make", "lint", "test-all"], cwd=ROOT, check=False).returncode
+    ):
+        raise Unfit("checks or tests failed")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unfit(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 def build() -> Path:
     """Build the source archive and, from it, the wheel; return the wheel's path."""
     for left in (DIST, *ROOT.glob("*.egg-info")):
@@ -59,6 +95,8 @@ def build() -> Path:
     if done.returncode:
         raise Unfit(f"the build failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     (wheel,) = DIST.glob("*.whl")
+    if wheel.name.split("-")[1] != version():
+        raise Unfit(f"{wheel.name} has another version than api/__init__.py")
     missing = set(NEEDED) - set(ZipFile(wheel).namelist())
     if missing:
         raise Unfit(f"{wheel.name} lacks {', '.join(sorted(missing))}")
@@ -73,6 +111,13 @@ def install(wheel: Path, directory: Path) -> Path:
     if subprocess.run([*pip, wheel], check=False).returncode:
         raise Unfit(f"{wheel.name} cannot be installed")
     return programs
+
+
+def check_command(program: Path, wanted: str) -> None:
+    """Raise Unfit unless the installed command prints this version."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if said != wanted:
+        raise Unfit(f"diffusion-pipe-api --version prints {said!r}")
 
 
 def try_out(command: Sequence[str | Path], directory: Path, wanted: str) -> None:
@@ -107,6 +152,9 @@ def check_server(address: str, server: subprocess.Popen[bytes], wanted: str) -> 
     health = json.loads(_wait_for(f"{address}/health", server))
     if health["data"]["version"] != wanted:
         raise Unfit(f"/health returns version {health['data']['version']}")
+    described = json.loads(_get(f"{address}/openapi.json"))["info"]["version"]
+    if described != wanted:
+        raise Unfit(f"/openapi.json describes version {described}")
     page = _get(f"{address}/").decode()
     scripts = re.findall(r'src="(/dashboard/[^"]+/app/main\.js)"', page)
     charts = re.findall(r'<meta name="?charts"? content="([^"]+)"', page)
@@ -135,24 +183,26 @@ def _get(url: str) -> bytes:
 
 
 def main() -> int:
-    """Build and test the release; return the exit code."""
+    """Build, test and tag the release; return the exit code."""
     wanted = version()
     try:
         check_changelog((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), wanted)
+        check_repository(ROOT, wanted)
+        check_description(ROOT / "tests" / "clients" / "released" / f"{wanted}.json.xz")
+        check_tests()
         wheel = build()
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             programs = install(wheel, directory / "venv")
+            check_command(programs / "diffusion-pipe-api", wanted)
             try_out([programs / "diffusion-pipe-api", "serve"], directory / "command", wanted)
             try_out([programs / "python", "-m", "api"], directory / "module", wanted)
+        _git(ROOT, "tag", "--annotate", f"v{wanted}", "--message", f"Version {wanted}")
     except Unfit as error:
         print(f"Not released: {error}", file=sys.stderr)
         return 1
     names = " and ".join(sorted(f"dist/{path.name}" for path in DIST.iterdir()))
-    print(
-        f"Built and tested: {names}. "
-        f"To release: git tag -a v{wanted} -m 'Version {wanted}' && git push origin v{wanted}"
-    )
+    print(f"Built, tested and tagged: {names}. To publish: git push origin v{wanted}")
     return 0
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +33,7 @@ from touring.names import Names
 from touring.operations import coverage, refuse
 from touring.servers import ALL, LIMITED, end_processes, environment, install_gate, main_settings, prepare, running
 
+from tests.comfyui_server import comfy_server
 from tests.local_hub import LocalHub, running_hub
 
 #: Commands whose help is recorded, and commands that run after the main server has ended.
@@ -65,6 +66,7 @@ class Trip:
     variables: dict[str, str]
     files: Mapping[str, bytes]
     scripts: Mapping[str, str]
+    observe: Callable[[httpx.Response, Any], None] = lambda answer, body: None
     outputs: list[str] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -76,6 +78,7 @@ class Trip:
         with running(self.checkout, self.home / server, settings) as (address, key):
             tour = Tour(script, address, self.names, self.variables | {"admin": key})
             tour.files, tour.run = self.files, lambda words: self.run_commands([words], settings)
+            tour.observe = self.observe
             if script == "main":
                 install_gate(self.hub, tour.gate, tour.reached)
             for line in self.scripts[script].splitlines():
@@ -116,17 +119,16 @@ def run_command(checkout: Path, names: Names, words: str, settings: Mapping[str,
 def record(checkout: Path, out: Path) -> None:
     """Tour a checkout and write the recording to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    script = (Path(__file__).parent / "touring" / "script.txt").read_text()
-    parts = re.split(r"^== (\w+)\n", script, flags=re.MULTILINE)[1:]
-    scripts = dict(zip(parts[::2], parts[1::2], strict=True))
-    with TemporaryDirectory(prefix="tour-") as home, running_hub() as hub, ThreadPoolExecutor(1) as pool:
+    scripts = read_scripts()
+    with TemporaryDirectory(prefix="tour-") as home, ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        hub, comfy = stack.enter_context(running_hub()), stack.enter_context(comfy_server(Path(home) / "loras"))
         placeholders = {
             home: "<tmp>",
             sys.prefix: "<python>",
             str(checkout): "<checkout>",
             os.uname().nodename: "<host>",
         }
-        variables, files = prepare(Path(home), hub)
+        variables, files = prepare(Path(home), hub, comfy.url)
         main, others = (
             Trip(checkout, Path(home), hub, Names(placeholders), dict(variables), files, scripts) for _ in range(2)
         )
@@ -149,6 +151,13 @@ def record(checkout: Path, out: Path) -> None:
         _write(out / "help.txt", helps.result())
 
 
+def read_scripts() -> dict[str, str]:
+    """Return the script of each server."""
+    script = (Path(__file__).parent / "touring" / "script.txt").read_text()
+    parts = re.split(r"^== (\w+)\n", script, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 def take_main(trip: Trip, out: Path) -> dict[str, Any]:
     """Tour the main server and record the files that it leaves; return its OpenAPI document."""
     document: dict[str, Any] = {}
@@ -158,7 +167,7 @@ def take_main(trip: Trip, out: Path) -> dict[str, Any]:
         refuse(tour, document)
         _write(out / "page.txt", page_files(tour))
 
-    more = main_settings(trip.home, trip.hub)
+    more = main_settings(trip.home, trip.hub, trip.variables["comfyui"])
     tour = trip.take("main", "main", more, go_on)
     root = trip.home / "main" / "data"
     _write(out / "openapi.json", [json.dumps(document, indent=1, sort_keys=True)])

@@ -13,6 +13,7 @@ from api.domain.audit import SERVICE, AuditEntry, AuditFilter, AuditOutcome, Aud
 from api.domain.reason import code_of
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 from api.util.periodic import PeriodicThread
 from api.web.operations import OperationTable
@@ -216,16 +217,12 @@ def find_anchor(store: AuditStore, anchor: tuple[int, str] | None) -> bool | Non
 
 def to_verdict(check: ChainCheck, anchor_holds: bool | None) -> ChainVerdict:
     """Return the result of a verification as the API shows it."""
-    return ChainVerdict(
+    return copy_fields(
+        ChainVerdict,
+        check,
         ok=check.is_unbroken and anchor_holds is not False,
         complete=check.next_id is None,
         next_cursor=None if check.next_id is None else str(check.next_id),
-        checked=check.checked,
-        first_id=check.first_id,
-        kept_since=check.kept_since,
-        last_id=check.last_id,
-        last_hash=check.last_hash,
-        bad_id=check.bad_id,
         problem=None if check.problem is None else check.problem.text,
         problem_code=code_of(check.problem),
         anchor_holds=anchor_holds,

@@ -3,10 +3,9 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.access.audit_schemas import AuditAnswer, AuditQuery, VerifyAnswer, VerifyQuery
+from api.access.schemas import AuditAnswer, AuditQuery, VerifyAnswer, VerifyQuery
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
+from api.web.responses import answer, services
 
 audit = APIBlueprint("audit", __name__, url_prefix=f"{BASE_PATH}/auth/audit", tag="Access")
 

@@ -47,7 +47,7 @@ class AuditStore:
         walk = _Walk(after)
         while not walk.is_over and walk.checked < most:
             with self._database.read() as connection:
-                walk.go_on(connection, min(batch, most - walk.checked))
+                walk.advance(connection, min(batch, most - walk.checked))
         return walk.result()
 
     def find_hash(self, id_: int) -> str | None:
@@ -86,7 +86,7 @@ class _Walk:
         self._bad_id: int | None = None
         self._problem: Reason | None = None
 
-    def go_on(self, connection: Connection, limit: int) -> None:
+    def advance(self, connection: Connection, limit: int) -> None:
         """Verify the next rows. Both ends of the chain are read in the same transaction."""
         head = read_head(connection)
         if head is None:

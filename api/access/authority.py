@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable, Mapping
 
 from api.access.key_ring import KeyRing
-from api.access.visibility import Visibility
 from api.domain.access import LOCAL, Permission, Principal
 from api.domain.read_scope import WHOLE, ReadScope
 from api.errors import Forbidden, HiddenDataset, HiddenModel, HiddenTask, NotYours, TaskIsTraining
@@ -15,6 +14,28 @@ _REMEMBERED = 10_000
 
 #: Returns the owner of a resource by its id, or None if it has no owner. Raises TaskNotFound.
 FindOwner = Callable[[str], str | None]
+
+
+class Visibility:
+    """Computes scopes. With `hides_others`, users without the permission see only their own tasks."""
+
+    def __init__(self, *, hides_others: bool) -> None:
+        self.hides_others = hides_others
+
+    def sees_all(self, principal: Principal) -> bool:
+        """Return whether this principal may see the tasks of all users."""
+        return not self.hides_others or principal.may(Permission.TASKS_READ_ANY)
+
+    def scope_of(self, principal: Principal) -> ReadScope:
+        """Return the scope of this principal."""
+        sees_all, sees_commands = self.sees_all(principal), principal.may(Permission.PROCESSES_READ)
+        if sees_all and sees_commands:
+            return WHOLE
+        return ReadScope(None if sees_all else principal.owner, sees_all, sees_commands)
+
+    def minimum_scope_of(self, owner: str | None) -> ReadScope:
+        """Return what every user who may see this user's tasks can see; messages are rendered for it once."""
+        return ReadScope(owner if self.hides_others else None, not self.hides_others, sees_commands=False)
 
 
 class Authority:
@@ -88,9 +109,9 @@ class Authority:
             return
         if not self.sees_all(principal):
             if operation.resource_kind is ResourceKind.DATASET:
-                raise HiddenDataset(f'No dataset is called "{resource_id[:100]}".')
+                raise HiddenDataset.named(resource_id)
             if operation.resource_kind is ResourceKind.MODEL:
-                raise HiddenModel(f'No model is called "{resource_id[:100]}".')
+                raise HiddenModel.named(resource_id)
             raise HiddenTask.named(resource_id)
         raise NotYours(f"{resource_id} belongs to another user. Only its owner and administrators may change it.")
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-
-# OAuth 2, OpenID Connect and token signatures are left to established libraries.
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwk, jwt

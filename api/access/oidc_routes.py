@@ -13,8 +13,7 @@ from api.access.views import SignInMethods
 from api.domain.audit import note_refusal
 from api.errors import NotFound, SignInFailed
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
+from api.web.responses import answer, services
 
 if TYPE_CHECKING:
     from api.access.oidc import OIDC
@@ -96,7 +95,7 @@ def _to_page(error: SignInFailed) -> Response:
     return _redirect(f"/#/sign-in?{urlencode({'problem': error.detail})}")
 
 
-def _redirect(place: str) -> Response:
-    response = Response(status=303, headers={"Location": place, "Cache-Control": "no-store"})
+def _redirect(url: str) -> Response:
+    response = Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
     del response.headers["Content-Type"]
     return response

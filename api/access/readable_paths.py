@@ -8,8 +8,10 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
+from api.domain.finding import make_finding
 from api.domain.read_scope import ReadScope
 from api.domain.training import TrainingRequest
 from api.errors import Finding, TaskNotFound
@@ -20,9 +22,7 @@ from api.util.reached_paths import UnknownTarget, reach
 from api.util.regular_files import open_regular
 
 #: The code of a refusal. It does not depend on whether the file exists.
-NOT_PERMITTED = "path_not_permitted"
-_MESSAGE = "This path leads to files of the service or of another user."
-_REMEDY = 'Use a dataset ("dataset": "name"), the output of one of your tasks, or other files.'
+NOT_PERMITTED = "path_of_others"
 
 #: The readable directory of a task; its other directories contain secrets, environment and log.
 _OUTPUT = "output"
@@ -64,7 +64,7 @@ class ReadablePaths:
         self, rules: Sequence[PathRule], owners: PathOwners, scope_of_owner: Callable[[str | None], ReadScope]
     ) -> None:
         """`scope_of_owner` returns the current scope of a task's owner."""
-        self._rules = tuple(rules)
+        self.rules = tuple(rules)  #: may change at run time
         self._owners = owners
         self.scope_of_owner = scope_of_owner
 
@@ -73,9 +73,9 @@ class ReadablePaths:
 
         `base` is the trainer's working directory. None: the trainer is not installed, and opens no relative path.
         """
-        checker = _PathChecker(self._rules, self._owners, scope, base)
+        checker = _PathChecker(self.rules, self._owners, scope, base)
         refused = dict.fromkeys(each.pointer for each in texts if not checker.may_train_on(each))
-        return [Finding(at, _MESSAGE, _REMEDY, NOT_PERMITTED) for at in refused]
+        return [make_finding(at, NOT_PERMITTED) for at in refused]
 
     def check_request(
         self, request: TrainingRequest, trainer: Trainer, attempt: Path, scope: ReadScope
@@ -97,13 +97,18 @@ class ReadablePaths:
 
         Readers with a limited scope may name only model directories and resources in their scope.
         """
-        checker = _PathChecker(self._rules, self._owners, scope, None)
+        checker = _PathChecker(self.rules, self._owners, scope, None)
         real = checker.reach(text)
         return Path(real) if real is not None and checker.may_examine(real) else None
 
+    def lister(self, scope: ReadScope) -> Callable[[str], bool]:
+        """Return a function that decides whether the names in a resolved directory may be listed to the reader."""
+        checker = _PathChecker(self.rules, self._owners, scope, None)
+        return partial(checker.may_read, is_of_dataset=True)
+
     def may_register(self, real: Path, scope: ReadScope) -> bool:
         """Return whether a directory may be registered as a dataset, which makes everything below it readable."""
-        checker = _PathChecker(self._rules, self._owners, scope, None)
+        checker = _PathChecker(self.rules, self._owners, scope, None)
         return checker.may_read(str(real), is_of_dataset=True) and not checker.holds_protected(str(real))
 
 
@@ -112,8 +117,8 @@ class _PathChecker:
 
     def __init__(self, rules: Sequence[PathRule], owners: PathOwners, scope: ReadScope, base: Path | None) -> None:
         self._rules = {}
-        for place in sorted(rules, key=lambda each: -each.kind):
-            self._rules[os.path.realpath(place.path)] = place.kind
+        for rule in sorted(rules, key=lambda each: -each.kind):
+            self._rules[os.path.realpath(rule.path)] = rule.kind
         if base is not None:
             self._rules.setdefault(os.path.realpath(base), PathAccess.OPEN)
         self._owners = owners

@@ -22,16 +22,16 @@ class KeyView:
 
     key_id: str
     user_id: str
-    name: str
+    name: str  #: for people
     role: Role | None  #: null: an individual list of permissions
     permissions: tuple[Permission, ...]  #: all permissions, also those of the role
-    state: KeyState
+    state: KeyState  #: whether it is valid now
     created_at: datetime
-    created_by: str
-    expires_at: datetime | None
+    created_by: str  #: user that created it
+    expires_at: datetime | None  #: null: never
     last_used_at: datetime | None  #: to the minute
-    revoked_at: datetime | None
-    revoked_by: str | None
+    revoked_at: datetime | None  #: null: not revoked
+    revoked_by: str | None  #: null: not revoked
     rotated_to: str | None  #: the key that replaced it
 
 
@@ -39,7 +39,7 @@ class KeyView:
 class NewKey(KeyView):
     """A new key. `api_key` is shown once; it is null in the response to a retry."""
 
-    api_key: str | None
+    api_key: str | None  #: the key itself, which is not stored; null in the response to a retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class UserView:
     """A user who has or had a key."""
 
     user_id: str
-    quota: Quota
+    quota: Quota  #: limits; null in it means no limit
     usage: Usage | None  #: null: unknown at present, or no keys are required
-    active_keys: int
+    active_keys: int  #: number of valid keys
     created_at: datetime
 
 
@@ -60,9 +60,9 @@ class WhoAmI:
     user_id: str
     name: str | None  #: of the key
     role: Role | None  #: null: an individual list of permissions
-    permissions: tuple[Permission, ...]
-    key_id: str | None
-    expires_at: datetime | None
+    permissions: tuple[Permission, ...]  #: everything that this key permits
+    key_id: str | None  #: null if no key was used
+    expires_at: datetime | None  #: end of the key or session; null: never
     quota: Quota  #: with the defaults for bounds that the user's own quota lacks
     usage: Usage | None  #: null: unknown at present, or no keys are required
     auth: str  #: "off": no keys are required; or "required"
@@ -72,8 +72,8 @@ class WhoAmI:
 class Ticket:
     """A replacement for a key in the address of a stream, valid once."""
 
-    ticket: str
-    expires_at: datetime
+    ticket: str  #: value for the query parameter `ticket`
+    expires_at: datetime  #: end of its validity
 
 
 @dataclass(frozen=True, slots=True)

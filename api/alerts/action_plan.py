@@ -74,7 +74,7 @@ def _plan(
 
 def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Finding]:
     """Return the mistakes in a rule's actions."""
-    found = [mistake for place, kind in enumerate(rule.actions) for mistake in _check(rule, f"/actions/{place}", kind)]
+    found = [mistake for index, kind in enumerate(rule.actions) for mistake in _check(rule, f"/actions/{index}", kind)]
     if ActionKind.IDLE_COMMAND in rule.actions and not has_idle_command:
         remedy = (
             "set IDLE_COMMAND on the machine, as in `IDLE_COMMAND=/usr/bin/systemctl poweroff`, and restart the service"

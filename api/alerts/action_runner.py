@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from api.alerts.action_ages import ActionAges
 from api.alerts.action_store import ActionStore
-from api.alerts.idle import IdleCheck
-from api.domain.alert_action import ActionKind, ActionState, AlertAction
+from api.alerts.evaluation import UNKNOWN
+from api.alerts.fact_store import AlertFactStore
+from api.domain.alert_action import GRACE_SECONDS, ActionKind, ActionState, AlertAction
 from api.domain.alert_rule import RuleScope
+from api.domain.reading import FaultKind
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary
-from api.errors import Conflict, GPUNotFound, TaskNotFound, TaskNotStoppable
+from api.errors import Conflict, DatabaseUnavailable, GPUNotFound, TaskNotFound, TaskNotStoppable
+from api.gpus.foreign_use import is_in_use
+from api.gpus.judgement import JudgedGPU
+from api.gpus.state import GPUState
 from api.training.holds import Holds
 from api.training.service import TrainingService
 from api.training.store import TaskStore
@@ -30,6 +34,109 @@ STOP_TIMEOUT_SECONDS = 7_200.0
 
 #: Longest time, in seconds, that the idle command waits for the alert's notifications to be delivered.
 NOTIFY_TIMEOUT_SECONDS = 300.0
+
+
+#: Number of remembered actions; the oldest are dropped first.
+_MOST = 1_000
+
+
+#: Seconds for which the result of the database query is cached.
+CACHE_SECONDS = 15.0
+
+#: Seconds after a start in which a machine is not idle: its user has just switched it on.
+STARTING_SECONDS = 120.0
+
+
+class IdleCheck:
+    """Checks whether this machine is idle: no task, upload or GPU use. Unknown is not idle."""
+
+    def __init__(self, state: Callable[[], GPUState], store: AlertFactStore, node: str, clock: Clock) -> None:
+        self._state = state
+        self._store = store
+        self._node = node
+        self._clock = clock
+        self._started_at = clock.monotonic()
+        self._read_at = float("-inf")
+        self._work: str | None = None
+
+    def fact(self) -> float:
+        """Return 1 if the machine is idle, 0 if not, NaN if unknown; at most CACHE_SECONDS old."""
+        now = self._clock.monotonic()
+        if now - self._started_at < STARTING_SECONDS:
+            return 0.0
+        if now - self._read_at >= CACHE_SECONDS:
+            try:
+                self._work = self._store.unfinished_work(self._node, self._clock.steady.now())
+            except DatabaseUnavailable:
+                return UNKNOWN
+            self._read_at = now
+        if self._work is not None:
+            return 0.0
+        found = [_find_use(gpu) for gpu in self._state().gpus]
+        if any(found):
+            return 0.0
+        return UNKNOWN if self._is_unknown() else 1.0
+
+    def find_work(self) -> str | None:
+        """Return why the machine is not idle now; None if it is. Raises DatabaseUnavailable."""
+        work = self._store.unfinished_work(self._node, self._clock.steady.now())
+        if work is not None:
+            return work
+        for gpu in self._state().gpus:
+            use = _find_use(gpu)
+            if use is not None:
+                return use
+        return "the use of its GPUs is unknown" if self._is_unknown() else None
+
+    def _is_unknown(self) -> bool:
+        state = self._state()
+        return state.snapshot.problem is not None or any(_is_unknown(gpu) for gpu in state.gpus)
+
+
+def _find_use(gpu: JudgedGPU) -> str | None:
+    if gpu.task is not None and gpu.task.hold is None:
+        return f"{gpu.task.task_id} uses GPU {gpu.reading.index}"
+    return f"a program uses GPU {gpu.reading.index}" if is_in_use(gpu.reading) else None
+
+
+def _is_unknown(gpu: JudgedGPU) -> bool:
+    reading = gpu.reading
+    if reading.fault is FaultKind.LOST:
+        return False
+    return gpu.judgement.stale or reading.fault is not None or reading.vitals is None or reading.processes is None
+
+
+@dataclass(slots=True)
+class _Seen:
+    at: float
+    grace: float
+
+
+class ActionAges:
+    """Remembers when this process first saw each action. After a restart every action counts as new."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+
+    def of(self, action: AlertAction) -> float:
+        """Return the seconds for which this process has known the action."""
+        return self._clock.monotonic() - self._find(action).at
+
+    def has_had_grace(self, action: AlertAction) -> bool:
+        """Return whether the grace period, in which users can object, is over."""
+        return self.of(action) >= self._find(action).grace
+
+    def _find(self, action: AlertAction) -> _Seen:
+        seen = self._seen.get(action.action_id)
+        if seen is None:
+            planned = (action.not_before - action.created_at).total_seconds()
+            # The elapsed part of a grace period is lost with the process that counted it: start it in full.
+            grace = planned if action.attempts == 0 else GRACE_SECONDS
+            seen = self._seen[action.action_id] = _Seen(self._clock.monotonic(), min(max(grace, 0.0), GRACE_SECONDS))
+            if len(self._seen) > _MOST:
+                del self._seen[next(iter(self._seen))]
+        return seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,10 @@ class QuietHoursBody(Strict):
 
     model_config = ConfigDict(strict=True)
 
+    #: time zone, such as Europe/Berlin
     zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_+\-/]+$"), AfterValidator(_zone)]
-    begins: ClockTime = Field(strict=False)
-    ends: ClockTime = Field(strict=False)
+    begins: ClockTime = Field(strict=False)  #: local time, HH:MM
+    ends: ClockTime = Field(strict=False)  #: local time, HH:MM; the next day if it is before `begins`
 
     def quiet_hours(self) -> QuietHours:
         """Return the quiet hours for the service."""
@@ -77,7 +78,7 @@ class ChannelFields(Strict):
     signing_key: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="signing key of a webhook: whsec_ and the base64 of 24 to 64 random bytes"
     )
-    enabled: bool | None = None
+    enabled: bool | None = None  #: whether it sends; true by default
     min_severity: SeverityName | None = Field(None, description="the lowest severity that is sent; warning by default")
     matchers: Matchers | None = Field(None, description="only alerts whose labels match all of these")
     send_resolved: bool | None = Field(None, description="also send that an alert has ended; true by default")
@@ -96,7 +97,7 @@ class ChannelFields(Strict):
     repeat_warning_seconds: Annotated[float, Field(ge=60, le=30 * DAY)] | None = Field(
         None, description="interval in which warnings are repeated; null: never"
     )
-    quiet_hours: QuietHoursBody | None = None
+    quiet_hours: QuietHoursBody | None = None  #: when only critical alerts are sent; null: never
     webhook_format: Annotated[WebhookFormat, Field(strict=False)] | None = Field(
         None, description="format of a webhook's body; alertmanager by default"
     )
@@ -150,7 +151,7 @@ class ChangeChannel(ChannelFields):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"enabled": False}})
 
-    name: ChannelName | None = None
+    name: ChannelName | None = None  #: name for people
 
     @model_validator(mode="after")
     def _something(self) -> "ChangeChannel":

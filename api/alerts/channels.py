@@ -5,14 +5,12 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from api.alerts.channel_store import ChannelStore
 from api.alerts.delivery_rows import Bundle
-from api.alerts.known_ids import check_id
 from api.alerts.notifiers.notifier import AddressRefused, Notifier, ShownAddress
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.pages import read_page
 from api.alerts.views import ChannelView, show_channel
 from api.db.sealing import Sealer, SecretUnreadable
 from api.domain.access import Permission, Principal
@@ -28,9 +26,10 @@ from api.domain.channel import (
     DeliveryView,
 )
 from api.domain.event import Severity
-from api.errors import Conflict, Finding, Invalid, RateLimited, Unavailable
+from api.errors import AlertNotFound, Conflict, Finding, Invalid, RateLimited, Unavailable
+from api.util import pagination
 from api.util.clock import Clock
-from api.util.ids import new_task_id
+from api.util.ids import is_safe_id, new_task_id
 from api.util.pagination import Page, PageRequest
 
 #: Maximum number of channels.
@@ -38,6 +37,24 @@ MOST_CHANNELS = 200
 
 #: Seconds between two test messages of one channel.
 TEST_SECONDS = 60.0
+
+
+T = TypeVar("T")
+
+#: Reads rows with their serial numbers, and counts all rows. Parameters: limit, offset, and cursor (the rows below this
+#: serial number).
+ReadRows = Callable[[int, int, int | None], tuple[list[tuple[int, T]], int]]
+
+
+def read_page(read: ReadRows[T], request: PageRequest) -> Page[T]:
+    """Return the requested page, newest first."""
+    return pagination.read_page(read, lambda row: row[0], request).map(lambda row: row[1])
+
+
+def check_id(id_: str, noun: str) -> None:
+    """Raise AlertNotFound if a text cannot be an id."""
+    if not is_safe_id(id_):
+        raise AlertNotFound(f"No {noun} has this id.")
 
 
 @dataclass(frozen=True, slots=True)

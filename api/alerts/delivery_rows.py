@@ -10,6 +10,7 @@ from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifica
 from api.db.rows import maybe_time, to_seconds, to_time
 from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
 from api.domain.event import Severity
+from api.util.copying import copy_fields
 
 #: Maximum number of alert ids that a view lists for one delivery.
 _LISTED = 100
@@ -89,19 +90,10 @@ def show_delivery(connection: Connection, row: Row[Any], name: str | None) -> De
     """Return the view of a delivery. `name` is the name of its channel."""
     alert_ids = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
     delivery = read_delivery(row)
-    return DeliveryView(
-        delivery_id=delivery.delivery_id,
-        channel_id=delivery.channel_id,
+    return copy_fields(
+        DeliveryView,
+        delivery,
         channel=name,
-        kind=delivery.kind,
-        state=delivery.state,
-        severity=delivery.severity,
-        count=delivery.count,
         alerts=tuple(connection.scalars(alert_ids.distinct().limit(_LISTED))),
-        attempts=delivery.attempts,
-        created_at=delivery.created_at,
         not_before=None if delivery.state.is_finished else delivery.not_before,
-        finished_at=delivery.finished_at,
-        status=delivery.status,
-        result=delivery.result,
     )

@@ -1,4 +1,4 @@
-"""The channel of the setting NOTIFY_URL.
+"""The channel of the setting NOTIFY_URL, of the environment or stored.
 
 All servers share its one row, so that no message is sent twice.
 """
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 NAME = "NOTIFY_URL"
 
+#: The creator of the channel of a stored setting.
+_STORED = "settings"
+
 #: Maximum length of `created_by` in the database.
 _LONGEST = 64
 
@@ -37,20 +40,31 @@ class EnvironmentChannel:
         clock: Clock,
     ) -> None:
         """Create the channel. With an empty `url`, `update` deletes the row. Raises AddressRefused."""
-        self._secret = ChannelSecret(url)
-        self._shown = notifier.check(self._secret).text if url else ""
+        self._notifier = notifier
+        self._secret, self._shown = ChannelSecret(url), self.check(url)
         self._store = store
         self._servers = servers
         self._sealer = sealer
         self._node = node
-        self._made_by = f"environment of {node}"[:_LONGEST]
+        self._own = self._made_by = f"environment of {node}"[:_LONGEST]
         self._clock = clock
+
+    def check(self, url: str) -> str:
+        """Return an address as it may be shown. Raises AddressRefused."""
+        return self._notifier.check(ChannelSecret(url)).text if url else ""
+
+    def change(self, url: str, *, is_stored: bool) -> None:
+        """Use another address from now on; `is_stored`: it is that of the database. Raises AddressRefused."""
+        if url != self._secret.url:
+            self._secret, self._shown = ChannelSecret(url), self.check(url)
+            self._made_by = _STORED if is_stored else self._own
+            self.update()
 
     def update(self) -> None:
         """Create, change or delete the channel.
 
         While servers run on other machines, only the machine that created it deletes it: another machine may have the
-        setting while this one does not.
+        setting while this one does not. A stored setting is the same for all.
         """
         try:
             if self._secret.url:
@@ -71,7 +85,7 @@ class EnvironmentChannel:
         if before is None:
             return
         is_alone = all(server.node == self._node for server in self._servers.list())
-        if is_alone or before.created_by == self._made_by:
+        if is_alone or before.created_by in (self._own, _STORED):
             self._store.delete(before.channel_id)
 
     def _save(self) -> None:

@@ -22,7 +22,7 @@ _MIB, _GIB = 1024.0**2, 1024.0**3
 _PERCENT, _HOUR, _DAY = 0.01, 3600.0, 86_400.0
 
 #: By scope: the target's labels that its series carry, and their names in the series.
-_LABELS: Mapping[RuleScope, Mapping[str, str]] = {
+LABELS: Mapping[RuleScope, Mapping[str, str]] = {
     RuleScope.GPU: {"gpu_uuid": "uuid"},
     RuleScope.TASK: {"task_id": "task_id", "model_type": "model_type"},
     RuleScope.QUEUE: {},
@@ -128,7 +128,7 @@ class AlertExposition:
                 family = families[series.name] = _family(series)
             for index in _find_shown(series, table):
                 labels = table.targets[index].labels
-                shown = [labels.get(name, "") for name in _LABELS[series.scope]]
+                shown = [labels.get(name, "") for name in LABELS[series.scope]]
                 more = [value for _, value in series.more_labels]
                 family.add_metric([*shown, *more], round(table.value(series.fact, index) * series.factor, 9))
         yield from (family for family in families.values() if family.samples)
@@ -147,7 +147,7 @@ class AlertExposition:
 
 
 def _family(series: FactSeries) -> GaugeMetricFamily:
-    names = [*_LABELS[series.scope].values(), *(name for name, _ in series.more_labels)]
+    names = [*LABELS[series.scope].values(), *(name for name, _ in series.more_labels)]
     return GaugeMetricFamily(f"diffusion_pipe_{series.name}", series.help, labels=names)
 
 

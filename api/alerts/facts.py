@@ -10,9 +10,9 @@ from datetime import timedelta
 from api.alerts.action_store import ActionStore
 from api.alerts.ages import Ages
 from api.alerts.evaluation import UNKNOWN, FactTable
+from api.alerts.fact_store import AlertFactStore
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.reporting_machines import ReportingMachines
 from api.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
@@ -20,12 +20,15 @@ from api.alerts.site_facts import (
     action_table,
     channel_table,
     key_table,
+    reported_service_table,
     user_table,
 )
 from api.alerts.task_facts import TaskFacts
 from api.domain.access import AccessKey, Quota, User
+from api.domain.alert import Alert
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import Channel
+from api.domain.node import NodeRole
 from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable
 from api.gpus.state import GPUState
@@ -55,6 +58,52 @@ MIN_TASK_SECONDS = 1.0
 #: Seconds by which an outdated table may be late. An older one is no longer computed here: another server leads, or the
 #: database is unavailable.
 _LATE_SECONDS = 15.0
+
+
+#: The scopes of the facts that are known about a machine without a server of its own.
+REPORTED_SCOPES = frozenset({RuleScope.GPU, RuleScope.SERVICE})
+
+#: Seconds for which the roles of the machines are cached.
+_REPORTED_CACHE_SECONDS = 5.0
+
+
+class ReportingMachines:
+    """Computes the tables of these machines, and decides which alerts are theirs. Not thread-safe."""
+
+    def __init__(self, store: AlertFactStore, gpus: GPUFacts, own: str, clock: Clock) -> None:
+        """Create the tables. `own` is the name of this machine."""
+        self._store = store
+        self._gpus = gpus
+        self._own = own
+        self._clock = clock
+        self._roles: Mapping[str, NodeRole | None] = {}
+        self._read_at = float("-inf")
+
+    def tables(self, state: GPUState, waiting: float) -> tuple[FactTable, FactTable]:
+        """Return the facts of their GPUs and drivers.
+
+        `waiting` is the number of queued tasks. Raises DatabaseUnavailable.
+        """
+        # A head that has just started has not received a report of every machine.
+        names = [name for name, role in self._read_roles().items() if role is NodeRole.NODE]
+        table = self._gpus.table_of_others(state, waiting, names)
+        return table, reported_service_table(state, table.is_complete)
+
+    def owns(self, alert: Alert) -> bool:
+        """Return whether an alert is about one of these machines, or about a deleted machine.
+
+        A machine with its own server evaluates its own alerts. Raises DatabaseUnavailable.
+        """
+        node = alert.labels.get("node")
+        if alert.scope not in REPORTED_SCOPES or node is None or node == self._own:
+            return False
+        return self._read_roles().get(node, NodeRole.NODE) is NodeRole.NODE
+
+    def _read_roles(self) -> Mapping[str, NodeRole | None]:
+        now = self._clock.monotonic()
+        if now - self._read_at >= _REPORTED_CACHE_SECONDS:
+            self._roles, self._read_at = self._store.roles(), now
+        return self._roles
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,26 +8,28 @@ server writes only while it is the leader.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 
 from api.alerts.action_plan import plan_actions
 from api.alerts.channel_store import ChannelStore
-from api.alerts.emergency import RULE_ID, EmergencyNotifier
-from api.alerts.evaluation import FactTable
+from api.alerts.courier import Courier
+from api.alerts.evaluation import FactTable, fill, is_breaching
 from api.alerts.facts import FactTables
-from api.alerts.muting import mute
-from api.alerts.planning import Planner, is_reached
+from api.alerts.messages import write
+from api.alerts.notifiers.notifier import Delivered
+from api.alerts.planning import Planner, is_reached, mute
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank
 from api.alerts.store import AlertsChanged, AlertStore
 from api.alerts.tracks import Draft, Drafts
 from api.db.leadership import Leadership, LeadershipLost
-from api.domain.alert import Alert, AlertState, Silence
+from api.domain.alert import IS_OVER, Alert, AlertState, NotificationKind, Silence
 from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import Channel
+from api.domain.channel import AlertSnapshot, Channel
 from api.errors import DatabaseUnavailable
 from api.util.clock import SLACK_SECONDS, Clock
 from api.util.ids import new_task_id
@@ -47,6 +49,100 @@ REMIND_SECONDS = 5.0
 #: Age at which resolved alerts are deleted, and the seconds between two deletions.
 RETENTION = timedelta(days=90)
 _DELETE_SECONDS = 3600.0
+
+#: The rule whose alerts are sent directly.
+RULE_ID = "database_away"
+
+#: Channels with their encrypted addresses, as last read.
+KnownChannels = Sequence[tuple[Channel, bytes]]
+
+
+class EmergencyNotifier:
+    """Sends one message when the database becomes unreachable, and one when it is back.
+
+    It uses the channels that were last read, and its own thread, since the outbox is in that database.
+    """
+
+    def __init__(self, courier: Courier, clock: Clock, new_id: Callable[[datetime], str]) -> None:
+        self._courier = courier
+        self._clock = clock
+        self._new_id = new_id
+        self._sent: AlertSnapshot | None = None
+        self._resolution = IS_OVER
+        self._pending: list[tuple[KnownChannels, AlertSnapshot]] = []
+        self._thread = PeriodicThread("alert-emergency", None, self.send_pending)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._thread.stop(timeout=0.5)
+
+    def check(self, rule: AlertRule | None, table: FactTable | None, channels: KnownChannels) -> None:
+        """Send a message if the state has changed since the last call."""
+        if rule is None or table is None or table.scope is not RuleScope.SERVICE or not rule.enabled:
+            return
+        is_away = is_breaching(rule, table, 0)
+        now = self._clock.now()
+        if is_away and self._sent is None:
+            self._sent = self._describe(rule, table, now)
+            self._resolution = fill(rule.resolved, table, 0) or IS_OVER
+            self._enqueue(channels, self._sent)
+        elif is_away is False and self._sent is not None:
+            snapshot, self._sent = self._sent, None
+            ended = replace(
+                snapshot,
+                kind=NotificationKind.RESOLVED,
+                state=AlertState.RESOLVED,
+                resolved_at=now,
+                number=2,
+                resolution=self._resolution,
+            )
+            self._enqueue(channels, ended)
+
+    def _enqueue(self, channels: KnownChannels, snapshot: AlertSnapshot) -> None:
+        self._pending.append((channels, snapshot))
+        self._thread.trigger()
+
+    def send_pending(self) -> None:
+        """Send the pending messages; the body of the thread."""
+        while self._pending:
+            channels, snapshot = self._pending.pop(0)
+            for channel, sealed in channels:
+                settings = channel.settings
+                is_selected = channel.enabled and not settings.only_opted_in
+                if is_selected and rank(snapshot.severity) >= rank(settings.min_severity):
+                    self._send(channel, sealed, snapshot)
+
+    def _send(self, channel: Channel, sealed: bytes, snapshot: AlertSnapshot) -> None:
+        message_id = f"{snapshot.alert_id}.{snapshot.number}.{channel.channel_id}"
+        message = write(message_id, channel, (snapshot,), 1, self._clock.now(), self._courier.public_url)
+        outcome = self._courier.send_now(channel, sealed, message)
+        if not isinstance(outcome, Delivered):
+            extra = {"channel": channel.name, "result": outcome.reason}
+            logger.warning("the notification of the unreachable database could not be sent", extra=extra)
+
+    def _describe(self, rule: AlertRule, table: FactTable, now: datetime) -> AlertSnapshot:
+        target = table.targets[0]
+        return AlertSnapshot(
+            alert_id=self._new_id(now),
+            number=1,
+            kind=NotificationKind.FIRING,
+            state=AlertState.FIRING,
+            severity=rule.severity,
+            rule_id=rule.rule_id,
+            fingerprint=f"{rule.rule_id}@{target.key}"[:16],
+            title=f"{rule.title}: {target.summary_values.get('name', target.key)}",
+            summary=fill(rule.summary, table, 0),
+            remedy=fill(rule.remedy, table, 0),
+            link=rule.link,
+            labels=dict(target.labels),
+            since=now,
+            fired_at=now,
+            resolved_at=None,
+        )
 
 
 def new_action_id(now: datetime) -> str:
@@ -81,7 +177,7 @@ class Section:
 
 
 class AlertLoop:
-    """The loop. `wake` and `note_state` may be called from any thread."""
+    """The loop. `wake`, `note_state` and `note_tasks` may be called from any thread."""
 
     def __init__(
         self,
@@ -141,6 +237,11 @@ class AlertLoop:
 
     def note_state(self) -> None:
         """Evaluate a new GPU state immediately."""
+        self._thread.trigger()
+
+    def note_tasks(self) -> None:
+        """Evaluate changed tasks immediately."""
+        self._board.note_news()
         self._thread.trigger()
 
     def open_alerts(self) -> list[Alert]:

@@ -1,6 +1,6 @@
 """The texts of notifications.
 
-The first line says everything; then follow what to do and a link.
+The first line is the complete message. The remedy and a link follow.
 """
 
 from collections.abc import Sequence

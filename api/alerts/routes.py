@@ -13,22 +13,20 @@ from api.alerts.channel_schemas import (
     QueuedTestAnswer,
 )
 from api.alerts.metrics import METRICS
-from api.alerts.rule_schemas import (
-    ChangeRule,
-    CreateRule,
-    MetricListAnswer,
-    RuleAnswer,
-    RuleListAnswer,
-    RuleQuery,
-    RuleResultAnswer,
-)
 from api.alerts.schemas import (
     Acknowledge,
     AlertAnswer,
     AlertDetailAnswer,
     AlertListAnswer,
     AlertQuery,
+    ChangeRule,
+    CreateRule,
     CreateSilence,
+    MetricListAnswer,
+    RuleAnswer,
+    RuleListAnswer,
+    RuleQuery,
+    RuleResultAnswer,
     SilenceAnswer,
     SilenceListAnswer,
     SilenceQuery,
@@ -36,10 +34,9 @@ from api.alerts.schemas import (
 from api.domain.access import current_principal
 from api.domain.read_scope import current_scope
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.optional_body import body_is_optional
+from api.web.responses import answer, services
 from api.web.schemas import PageQuery, utc
 
 alerts = APIBlueprint("alerts", __name__, url_prefix=f"{BASE_PATH}/alerts", tag="Alerts")
@@ -123,9 +120,10 @@ def create_silence(json_data: CreateSilence) -> Response:
     the silence are notified then. Without `alerts:manage` you can silence only alerts about your own tasks: one matcher
     must be your `owner` name or the `task_id` of one of your tasks.
     """
+    location = {"Location": f"{BASE_PATH}/alerts/silences"}
     if before := earlier_result():
-        return answer(services().alerts.get_silence(before.about), 201, "created")
-    return answer(services().alerts.silence(json_data.request(), current_principal.get()), 201, "created")
+        return answer(services().alerts.get_silence(before.about), 201, "created", location)
+    return answer(services().alerts.silence(json_data.request(), current_principal.get()), 201, "created", location)
 
 
 @alerts.delete("/silences/<silence_id>")
@@ -162,10 +160,9 @@ def create_rule(json_data: CreateRule) -> Response:
 
     It takes effect immediately.
     """
-    rules = services().rules
-    if before := earlier_result():
-        return answer({"rule": rules.get(before.about)}, 201, "created")
-    return answer({"rule": rules.add(json_data.rule(), current_principal.get())}, 201, "created")
+    rules, before = services().rules, earlier_result()
+    rule = rules.get(before.about) if before else rules.add(json_data.rule(), current_principal.get())
+    return answer({"rule": rule}, 201, "created", {"Location": f"{BASE_PATH}/alerts/rules/{rule.rule_id}"})
 
 
 @alerts.get("/rules/<rule_id>")
@@ -238,9 +235,9 @@ def create_channel(json_data: CreateChannel) -> Response:
     Either e-mail, SMS or chat by an Apprise URL, or a signed webhook with Alertmanager's JSON. An address that leads to
     a private host is rejected unless PRIVATE_HOSTS_ALLOWED lists it.
     """
-    if before := earlier_result():
-        return answer(services().channels.get(before.about, current_principal.get()), 201, "created")
-    return answer(services().channels.add(json_data.request(), current_principal.get()), 201, "created")
+    channels, before, principal = services().channels, earlier_result(), current_principal.get()
+    channel = channels.get(before.about, principal) if before else channels.add(json_data.request(), principal)
+    return answer(channel, 201, "created", {"Location": f"{BASE_PATH}/alerts/channels/{channel.channel_id}"})
 
 
 @alerts.get("/channels/<channel_id>")

@@ -22,6 +22,7 @@ from api.domain.alert import (
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import AlertSnapshot
 from api.domain.event import Severity
+from api.util.copying import copy_fields
 
 _SNAPSHOT = TypeAdapter(AlertSnapshot)
 _SUBJECT = TypeAdapter(Subject)
@@ -185,25 +186,12 @@ def notification_row(notification: AlertNotification, alert: Alert, now: datetim
 
 def take_snapshot(notification: AlertNotification, alert: Alert) -> AlertSnapshot:
     """Return the snapshot of an alert for a notification."""
-    return AlertSnapshot(
-        alert_id=alert.alert_id,
+    return copy_fields(
+        AlertSnapshot,
+        alert,
         number=notification.number,
         kind=notification.kind,
-        state=alert.state,
-        severity=alert.severity,
-        rule_id=alert.rule_id,
-        fingerprint=alert.fingerprint,
-        title=alert.title,
-        summary=alert.summary,
-        remedy=alert.remedy,
-        link=alert.link,
         labels=dict(alert.labels),
-        since=alert.since,
-        fired_at=alert.fired_at,
-        resolved_at=alert.resolved_at,
-        value=alert.value,
-        peak=alert.peak,
-        resolution=alert.resolution,
     )
 
 

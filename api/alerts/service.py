@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.alerts.action_store import ActionStore
-from api.alerts.known_ids import check_id
+from api.alerts.channels import check_id, read_page
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.pages import read_page
 from api.alerts.rows import PERSONAL
 from api.alerts.rule_store import RuleStore
 from api.alerts.store import AlertStore

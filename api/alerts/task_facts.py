@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from api.alerts.ages import Ages
 from api.alerts.evaluation import UNKNOWN, FactTable, show_number
 from api.alerts.fact_store import AlertFactStore, CheckpointProgress
-from api.alerts.queue_facts import QueueFacts, count_available, describe_task
 from api.domain.alert import AlertTarget, Subject
 from api.domain.alert_rule import RuleScope
 from api.domain.cause import Cause, CauseCode
-from api.domain.hold import Hold
+from api.domain.hold import Hold, HoldKind
 from api.domain.progress import Stage
+from api.domain.reason import load_message, text_of
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary
 from api.gpus.state import GPUState
@@ -120,7 +120,9 @@ class TaskFacts:
         if self._newest < 0:
             self._newest = self._store.newest_task()
         self._finished_after = max(self._finished_after, after)
-        found = [task for task in self._store.tasks(after) if self._is_recent(task)]
+        # A rehearsal may fail: its user waits for the result, and no alert is needed.
+        tasks = (task for task in self._store.tasks(after) if task.kind is not TaskType.REHEARSAL)
+        found = [task for task in tasks if self._is_recent(task)]
         self._newest = max(self._newest, *(task.serial for task in found), 0)
         return found
 
@@ -147,7 +149,7 @@ class TaskFacts:
         free = count_available(state)
         row = {
             "running": _flag(is_active),
-            "completed": _flag(task.status is TaskStatus.COMPLETED),
+            "completed": _flag(task.status is TaskStatus.COMPLETED and self._is_news(task)),
             "failed": _flag(task.status is TaskStatus.FAILED),
             "failed_gravely": _flag(
                 task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _SEVERE_CAUSES
@@ -160,6 +162,11 @@ class TaskFacts:
         }
         row["hung_seconds"] = self._hung(task, memory)
         return row
+
+    def _is_news(self, task: TaskSummary) -> bool:
+        """Return whether somebody wants to know that it has completed. Samples and exports are seen on their page."""
+        is_requested = "finished" in (self._notify.get(task.task_id, {}).get("on") or ())
+        return is_requested or task.kind not in (TaskType.SAMPLE, TaskType.EXPORT)
 
     def _headway(
         self, task: TaskSummary, memory: _Memory, checkpoint_progress: CheckpointProgress | None
@@ -227,7 +234,7 @@ class TaskFacts:
             "gpus": str(task.gpu_count),
             "attempts": str(task.attempts),
             "warning": task.warning or "no problem",
-            "hang": (task.warning or "unknown").removeprefix("It seems to hang: ").strip().rstrip("."),
+            "hang": _describe_hang(task),
             "at_step": "" if view is None or view.current_step is None else f" at step {view.current_step}",
             **_describe_cause(task.cause),
             "steps": "unknown" if view is None or view.current_step is None else str(view.current_step),
@@ -241,6 +248,15 @@ class TaskFacts:
         return AlertTarget(
             task.task_id, labels, summary_values, task.owner, tuple(channels), rules, subject, has_failed
         )
+
+
+def _describe_hang(task: TaskSummary) -> str:
+    """Return why a task seems to hang, without a full stop; its warning if it has another one."""
+    said = task.warning_code
+    if said is None or said.code != "hangs":
+        return (task.warning or "unknown").strip().rstrip(".")
+    hang, last_error = (text_of(load_message(said.params.get(name, ""))) for name in ("hang", "last"))
+    return f"{hang}.{last_error}".rstrip(".")
 
 
 def _describe_cause(cause: Cause | None) -> dict[str, str]:
@@ -282,3 +298,73 @@ def _known(value: float | None) -> float:
 
 def _flag(value: bool) -> float:
     return 1.0 if value else 0.0
+
+
+class QueueFacts:
+    """Computes the table of the queue. Not thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ages = Ages(clock)
+        self._first: tuple[str, float] | None = None
+
+    def table(
+        self, tasks: Collection[TaskSummary], waits: Sequence[float], state: GPUState, holds: Sequence[Hold]
+    ) -> FactTable:
+        """Return the facts.
+
+        `waits` contains the waiting time of each task in seconds, and `holds` every hold.
+        """
+        queued = [task for task in tasks if task.status is TaskStatus.QUEUED]
+        is_held = any(hold.kind is HoldKind.QUEUE for hold in holds)
+        first = _first_in_line(queued)
+        self._ages.retain([hold.hold_id for hold in holds])
+        ages = {hold: self._ages.of(hold.hold_id, hold.created_at) for hold in holds}
+        oldest = max(holds, key=ages.__getitem__, default=None)
+        columns = {
+            "waiting": [float(len(queued))],
+            "oldest_seconds": [max(waits, default=0.0)],
+            "gpus_available": [count_available(state)],
+            "stuck_seconds": [self._stuck(None if is_held else first, state)],
+            "hold_seconds": [0.0 if oldest is None else ages[oldest]],
+        }
+        summary_values = {
+            "name": "queue",
+            "first": "nothing" if first is None else describe_task(first),
+            "hold": "no hold" if oldest is None else _describe(oldest),
+        }
+        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, summary_values),), columns)
+
+    def _stuck(self, first: TaskSummary | None, state: GPUState) -> float:
+        """Return the seconds for which the same task has been first in the queue while its GPUs are available."""
+        if first is None or count_available(state, first) < first.gpu_count:
+            self._first = None
+            return 0.0
+        monotonic = self._clock.monotonic()
+        if self._first is None or self._first[0] != first.task_id:
+            self._first = (first.task_id, monotonic)
+        return monotonic - self._first[1]
+
+
+def _first_in_line(queued: Collection[TaskSummary]) -> TaskSummary | None:
+    waiting = [task for task in queued if task.needs_gpus]
+    return min(waiting, key=lambda task: (-task.priority, task.queue_rank, task.serial), default=None)
+
+
+def _describe(hold: Hold) -> str:
+    what = "The queue" if hold.kind is HoldKind.QUEUE else f"GPU {hold.gpu_uuid}"
+    return f"{what} is held by {hold.made_by} ({hold.reason})"
+
+
+def describe_task(task: TaskSummary) -> str:
+    """Return the name of a task in alerts, or its id if it has no name. Labels and links contain the id."""
+    return task.name or task.task_id
+
+
+def count_available(state: GPUState, task: TaskSummary | None = None) -> float:
+    """Return how many GPUs a task could get now; with `task`, only those that it requests."""
+    usable = [gpu for gpu in state.gpus if not state.is_fleet or gpu.node in state.startable]
+    requested = () if task is None else task.gpus.references
+    if requested:
+        usable = [gpu for gpu in usable if gpu.reading.uuid in requested or gpu.reading.index in requested]
+    return float(sum(gpu.judgement.is_available for gpu in usable))

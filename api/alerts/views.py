@@ -9,6 +9,7 @@ from api.domain.alert_action import ActionKind, ActionView
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
 from api.domain.event import Severity
+from api.util.copying import copy_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,28 +17,28 @@ class AlertView:
     """An alert. `value` and `peak` belong to the first metric of its rule."""
 
     alert_id: str
-    rule_id: str
-    scope: RuleScope
-    target: str
-    labels: Mapping[str, str]
-    severity: Severity
-    state: ShownState
-    title: str
-    summary: str
+    rule_id: str  #: the rule whose condition is true
+    scope: RuleScope  #: kind of thing that it is about
+    target: str  #: GPU, task, disk or other thing that it is about
+    labels: Mapping[str, str]  #: for matchers and receivers
+    severity: Severity  #: how urgent it is
+    state: ShownState  #: as in the filter `state`
+    title: str  #: short name of the problem
+    summary: str  #: what happens, with the current values
     remedy: str
-    link: str | None
+    link: str | None  #: page with more; null if none
     since: datetime  #: when its condition became true
-    fired_at: datetime | None
-    resolved_at: datetime | None
-    resolution: str | None
-    value: float | None
-    peak: float | None
+    fired_at: datetime | None  #: when it became active; null while it is pending
+    resolved_at: datetime | None  #: when it ended; null while it has not
+    resolution: str | None  #: why it ended; null while it has not
+    value: float | None  #: latest value; null if unknown
+    peak: float | None  #: worst value so far; null if unknown
     is_unknown: bool  #: whether its condition is true is unknown at present
-    is_flapping: bool
-    owner: str | None
-    acknowledged_by: str | None
-    acknowledged_at: datetime | None
-    acknowledged_until: datetime | None
+    is_flapping: bool  #: whether it fires so often that it is not reported each time
+    owner: str | None  #: user to whom the target belongs; null: no user
+    acknowledged_by: str | None  #: null: not acknowledged
+    acknowledged_at: datetime | None  #: null: not acknowledged
+    acknowledged_until: datetime | None  #: end of the acknowledgement; null: until the alert ends
     muted_by: str | None  #: id of the silence or alert that suppresses its notifications
     told_at: datetime | None  #: when a message about it was last delivered
     updated_at: datetime
@@ -45,33 +46,12 @@ class AlertView:
 
 def show_alert(alert: Alert) -> AlertView:
     """Return the view of an alert."""
-    return AlertView(
-        alert_id=alert.alert_id,
-        rule_id=alert.rule_id,
-        scope=alert.scope,
-        target=alert.target,
-        labels=alert.labels,
-        severity=alert.severity,
+    return copy_fields(
+        AlertView,
+        alert,
         state=alert.shown_state,
-        title=alert.title,
-        summary=alert.summary,
-        remedy=alert.remedy,
-        link=alert.link,
-        since=alert.since,
-        fired_at=alert.fired_at,
-        resolved_at=alert.resolved_at,
-        resolution=alert.resolution,
-        value=alert.value,
-        peak=alert.peak,
-        is_unknown=alert.is_unknown,
         is_flapping=alert.flapping_since is not None,
-        owner=alert.owner,
-        acknowledged_by=alert.acknowledged_by,
-        acknowledged_at=alert.acknowledged_at,
-        acknowledged_until=alert.acknowledged_until,
-        muted_by=alert.muted_by,
         told_at=alert.delivered_at,
-        updated_at=alert.updated_at,
     )
 
 
@@ -79,9 +59,9 @@ def show_alert(alert: Alert) -> AlertView:
 class AlertDetailView:
     """An alert with its history. `deliveries` is null for users who may not see channels."""
 
-    alert: AlertView
-    history: tuple[AlertHistoryRow, ...]
-    deliveries: tuple[DeliveryView, ...] | None
+    alert: AlertView  #: the alert itself
+    history: tuple[AlertHistoryRow, ...]  #: its changes
+    deliveries: tuple[DeliveryView, ...] | None  #: messages about it; null: the caller may not see them
     actions: tuple[ActionView, ...]  #: actions of its rule
 
 
@@ -93,65 +73,48 @@ class RuleView:
     """
 
     rule_id: str
-    title: str
-    scope: RuleScope
-    when: tuple[str, ...]
+    title: str  #: short name of the problem
+    scope: RuleScope  #: kind of thing that it is evaluated for
+    when: tuple[str, ...]  #: conditions under which it fires
     match: str  #: whether `all` or `any` of `when` must be true
-    metric: str | None
-    comparison: str | None
-    value: float | None
-    for_seconds: float
-    clear: tuple[str, ...]
-    clear_seconds: float
-    severity: Severity
-    critical_when: tuple[str, ...]
-    summary: str
+    metric: str | None  #: metric of the threshold; null without one
+    comparison: str | None  #: how it is compared; null without a threshold
+    value: float | None  #: the threshold; null without one
+    for_seconds: float  #: how long the conditions must be true
+    clear: tuple[str, ...]  #: conditions under which it ends; empty: when `when` is no longer true
+    clear_seconds: float  #: how long they must be true
+    severity: Severity  #: how urgent its alerts are
+    critical_when: tuple[str, ...]  #: conditions that make it critical; empty: none
+    summary: str  #: text of its alerts, with metrics and labels in braces
     remedy: str
-    link: str | None
-    labels: Mapping[str, str]
-    enabled: bool
-    is_builtin: bool
+    link: str | None  #: page with more; null if none
+    labels: Mapping[str, str]  #: labels of its alerts besides the usual ones
+    enabled: bool  #: whether it is evaluated
+    is_builtin: bool  #: whether it belongs to the service
     is_changed: bool  #: whether a built-in rule was changed
-    is_event: bool
-    is_opt_in: bool
+    is_event: bool  #: whether it is about something that happened once, whose end is not sent
+    is_opt_in: bool  #: whether it is sent only if a training's own `notify` requests it
     actions: tuple[ActionKind, ...]  #: what is done when it fires
     acts_for: str | None  #: the only user on whose tasks it may act; null: all users
     actions_by: str | None  #: the user who set its actions
     updated_at: datetime | None
-    updated_by: str | None
+    updated_by: str | None  #: who changed it; null: it was not changed
 
 
 def show_rule(rule: AlertRule) -> RuleView:
     """Return the view of a rule."""
     threshold = rule.threshold
-    return RuleView(
-        rule_id=rule.rule_id,
-        title=rule.title,
-        scope=rule.scope,
+    return copy_fields(
+        RuleView,
+        rule,
         when=tuple(clause.text for clause in rule.when),
         match="any" if rule.any_of else "all",
         metric=None if threshold is None else threshold.metric,
         comparison=None if threshold is None else threshold.compare.name.lower(),
         value=None if threshold is None else threshold.value,
-        for_seconds=rule.for_seconds,
         clear=tuple(clause.text for clause in rule.clear),
-        clear_seconds=rule.clear_seconds,
-        severity=rule.severity,
         critical_when=tuple(clause.text for clause in rule.critical_when),
-        summary=rule.summary,
-        remedy=rule.remedy,
-        link=rule.link,
-        labels=rule.labels,
-        enabled=rule.enabled,
-        is_builtin=rule.is_builtin,
         is_changed=rule.is_builtin and rule.updated_at is not None,
-        is_event=rule.is_event,
-        is_opt_in=rule.is_opt_in,
-        actions=rule.actions,
-        acts_for=rule.acts_for,
-        actions_by=rule.actions_by,
-        updated_at=rule.updated_at,
-        updated_by=rule.updated_by,
     )
 
 
@@ -160,38 +123,28 @@ class SilenceView:
     """A silence."""
 
     silence_id: str
-    matchers: tuple[Matcher, ...]
-    starts_at: datetime
-    ends_at: datetime
-    is_active: bool
-    author: str
-    comment: str
+    matchers: tuple[Matcher, ...]  #: labels of the alerts that it silences
+    starts_at: datetime  #: start of the silence
+    ends_at: datetime  #: end of the silence
+    is_active: bool  #: whether it is in force now
+    author: str  #: who created it
+    comment: str  #: why
     created_at: datetime
     owner: str | None  #: the only user whose alerts it silences; null: all users
 
 
 def show_silence(silence: Silence, now: datetime) -> SilenceView:
     """Return the view of a silence."""
-    return SilenceView(
-        silence.silence_id,
-        silence.matchers,
-        silence.starts_at,
-        silence.ends_at,
-        silence.is_active(now),
-        silence.author,
-        silence.comment,
-        silence.created_at,
-        silence.owner,
-    )
+    return copy_fields(SilenceView, silence, is_active=silence.is_active(now))
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHoursView:
     """A time of day in which only critical alerts are sent."""
 
-    zone: str
-    begins: str
-    ends: str
+    zone: str  #: time zone, such as Europe/Berlin
+    begins: str  #: local time, HH:MM
+    ends: str  #: local time, HH:MM; the next day if it is before `begins`
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,27 +153,27 @@ class ChannelView:
 
     channel_id: str
     name: str
-    kind: ChannelKind
-    address: str
+    kind: ChannelKind  #: apprise: e-mail, SMS or chat; webhook: a POST
+    address: str  #: masked address of the receiver
     fingerprint: str  #: distinguishes addresses
-    enabled: bool
-    disabled_reason: str | None
-    min_severity: Severity
-    matchers: tuple[Matcher, ...]
-    send_resolved: bool
-    only_opted_in: bool
-    group_wait_seconds: float
-    critical_wait_seconds: float
-    per_minute: int
-    per_hour: int
-    repeat_critical_seconds: float | None
-    repeat_warning_seconds: float | None
-    quiet_hours: QuietHoursView | None
-    webhook_format: str
+    enabled: bool  #: whether it sends
+    disabled_reason: str | None  #: why the service disabled it; null if it did not
+    min_severity: Severity  #: lowest severity that it sends
+    matchers: tuple[Matcher, ...]  #: labels that alerts must have; empty: all alerts
+    send_resolved: bool  #: whether it also sends that an alert has ended
+    only_opted_in: bool  #: whether it sends only what a training's own `notify` requests
+    group_wait_seconds: float  #: wait for more alerts of the same group
+    critical_wait_seconds: float  #: the same for critical alerts
+    per_minute: int  #: maximum number of messages per minute
+    per_hour: int  #: maximum number of messages per hour
+    repeat_critical_seconds: float | None  #: interval in which critical alerts are repeated; null: never
+    repeat_warning_seconds: float | None  #: interval in which warnings are repeated; null: never
+    quiet_hours: QuietHoursView | None  #: when only critical alerts are sent; null: never
+    webhook_format: str  #: format of a webhook's body
     from_environment: bool  #: created by the setting NOTIFY_URL: requests cannot change or delete it
-    failures: int
+    failures: int  #: failed attempts since the last success
     last_error: str | None  #: null for users who may not manage channels
-    last_success_at: datetime | None
+    last_success_at: datetime | None  #: null: nothing was sent yet
     created_at: datetime
     created_by: str
     updated_at: datetime
@@ -230,33 +183,16 @@ def show_channel(channel: Channel, with_errors: bool) -> ChannelView:
     """Return the view of a channel. Only administrators see its receiver's responses."""
     settings: ChannelSettings = channel.settings
     quiet = settings.quiet_hours
-    return ChannelView(
-        channel_id=channel.channel_id,
-        name=channel.name,
-        kind=channel.kind,
+    return copy_fields(
+        ChannelView,
+        channel,
+        settings,
         address=channel.shown,
         fingerprint=channel.mark,
-        enabled=channel.enabled,
         disabled_reason=channel.disabled_reason if with_errors else None,
-        min_severity=settings.min_severity,
-        matchers=settings.matchers,
-        send_resolved=settings.send_resolved,
-        only_opted_in=settings.only_opted_in,
-        group_wait_seconds=settings.group_wait_seconds,
-        critical_wait_seconds=settings.critical_wait_seconds,
-        per_minute=settings.per_minute,
-        per_hour=settings.per_hour,
-        repeat_critical_seconds=settings.repeat_critical_seconds,
-        repeat_warning_seconds=settings.repeat_warning_seconds,
         quiet_hours=None
         if quiet is None
         else QuietHoursView(quiet.zone, quiet.begins.isoformat("minutes"), quiet.ends.isoformat("minutes")),
-        webhook_format=settings.webhook_format,
         from_environment=channel.is_from_environment,
-        failures=channel.failures,
         last_error=channel.last_error if with_errors else None,
-        last_success_at=channel.last_success_at,
-        created_at=channel.created_at,
-        created_by=channel.created_by,
-        updated_at=channel.updated_at,
     )

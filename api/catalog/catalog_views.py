@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from api.catalog.matching import locate
+from api.catalog.matching import is_held, locate
 from api.catalog.views import (
     AdapterView,
     ComponentView,
@@ -58,7 +58,9 @@ def view_preset(preset: Preset) -> PresetSummary:
 
 
 def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str, Any]) -> VariantView:
-    components = tuple(_view_component(need, local) for need in variant.components)
+    views = [(need, _view_component(need, local)) for need in variant.components]
+    # A component that the directory of another one holds is not listed.
+    components = tuple(view for need, view in views if view.present or not is_held(need, variant, local))
     is_ready = all(each.present for each in components)
     return VariantView(variant.name, variant.title, variant.note, components, is_ready, table)
 

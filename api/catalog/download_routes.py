@@ -4,12 +4,11 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from api.catalog.download_schemas import DownloadAnswer, DownloadListAnswer, StartDownload
-from api.catalog.transfer_answers import answer_end
+from api.catalog.transfer_answers import answer_end, answer_queued
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
+from api.web.responses import answer, services
 from api.web.schemas import PageQuery
 
 downloads = APIBlueprint("downloads", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
@@ -31,7 +30,7 @@ def start_download(json_data: StartDownload) -> Response:
         made = services().downloads.get(before.about)
     else:
         made = services().downloads.start(json_data.order(), json_data.secret(), principal, idempotency_scope())
-    return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/download/{made.download_id}"})
+    return answer_queued(made)
 
 
 @downloads.get("/downloads")
@@ -78,7 +77,7 @@ def resume_download(task_id: str) -> Response:
 
     The download must be paused or failed. The request has no body.
     """
-    return answer(services().downloads.resume(task_id, current_principal.get().actor), 202, "queued")
+    return answer_queued(services().downloads.resume(task_id, current_principal.get().actor))
 
 
 @downloads.post("/download/<task_id>/cancel")

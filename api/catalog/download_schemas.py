@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
-from api.catalog.download_models import DownloadView
 from api.catalog.download_request import DownloadOrder
+from api.catalog.transfer_models import DownloadView
 from api.domain.model_memory import ModelType
 from api.util.masking import find_credential
 from api.util.pagination import Pagination
@@ -80,7 +80,7 @@ class RepositoryFile(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    path: FilePath
+    path: FilePath  #: path in the repository
     sha256: Sha256
 
 

@@ -7,47 +7,38 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from api.catalog.download_models import DownloadedFile, DownloadStatus, DownloadView
 from api.catalog.download_request import DownloadOrder, DownloadRules, make_request
-from api.catalog.transfer_service import TransferService
-from api.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
+from api.catalog.transfer_models import DownloadedFile, DownloadStatus, DownloadView
+from api.catalog.transfers import LEVELS, Transfers, TransferWork, whole
 from api.domain.access import Principal
 from api.domain.catalog import CatalogModel
 from api.domain.progress import ProgressReport
-from api.domain.reason import code_of
+from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
 from api.errors import Finding, Invalid
 from api.jobs.downloads.allowance import ALLOWANCE, allowance_content
 from api.jobs.downloads.leftovers import discard
 from api.jobs.downloads.request import ADDRESS_TOKEN, reachable_hosts
+from api.jobs.kinds import DOWNLOADS
+from api.training.task_resources import TaskResources
 from api.util.addresses import PrivateAddress
 from api.util.foreign_files import write
 
 logger = logging.getLogger(__name__)
 
-_STATUSES = {
-    TaskStatus.QUEUED: DownloadStatus.QUEUED,
-    TaskStatus.STARTING: DownloadStatus.DOWNLOADING,
-    TaskStatus.RUNNING: DownloadStatus.DOWNLOADING,
-    TaskStatus.STOPPING: DownloadStatus.DOWNLOADING,
-    TaskStatus.COMPLETED: DownloadStatus.COMPLETED,
-    TaskStatus.FAILED: DownloadStatus.FAILED,
-    TaskStatus.STOPPED: DownloadStatus.PAUSED,
-}
 
-
-class DownloadService(TransferService[DownloadView]):
+class DownloadService(Transfers[DownloadView]):
     """The use cases of `/models/download`."""
 
     def __init__(
         self,
-        transfers: Transfers,
+        resources: TaskResources,
         models: Mapping[str, CatalogModel],
         rules: DownloadRules,
         storage_left: Callable[[str | None], int | None] = lambda owner: None,
     ) -> None:
         """`storage_left` returns the bytes that an owner may still store; None without a limit."""
-        super().__init__(transfers)
+        super().__init__(resources, TaskType.DOWNLOAD, DOWNLOADS)
         self._storage_left = storage_left
         self._models = models
         self._rules = rules
@@ -59,9 +50,9 @@ class DownloadService(TransferService[DownloadView]):
 
         Raises Invalid, ModelNotFound, PicklesRefused, InsufficientStorage, QuotaExceeded.
         """
-        first = self._transfers.find_by_key(idempotency_key)
+        first = self._find_by_key(idempotency_key)
         if first is not None:
-            return self.get(first)
+            return first
         _require_public(order.url, self._rules)
         request = make_request(order, self._models, self._rules)
         name = order.name or order.model_id or order.repository or next((each.name for each in request.addresses), None)
@@ -74,7 +65,7 @@ class DownloadService(TransferService[DownloadView]):
             partial(_lay_out_allowance, self._storage_left(principal.owner)),
             variable,
         )
-        task_id = self._transfers.start(work, token, principal, idempotency_key)
+        task_id = self._start(work, token, principal, idempotency_key)
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
 
@@ -84,46 +75,30 @@ class DownloadService(TransferService[DownloadView]):
         Raises TaskNotFound, TaskNotStoppable.
         """
         shown = super().cancel(task_id, actor)
-        files = self._transfers.state(task_id).get("files") or ()
+        files = self.state(task_id).get("files") or ()
         discard(self._rules.models_root, [str(file.get("part")) for file in files if isinstance(file, dict)])
         return shown
 
     def _show(self, task: TaskSummary, report: ProgressReport) -> DownloadView:
-        state, why = self._transfers.state(task.task_id), self._transfers.why_waiting(task)
+        state = self.state(task.task_id)
         order = task.request.config.get("order", {}) if isinstance(task, TrainingTask) else {}
-        is_active, files = task.status.is_active, tuple(map(_show_file, state.get("files") or ()))
-        speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
+        files = tuple(map(_show_file, state.get("files") or ()))
+        is_verifying = task.status is TaskStatus.RUNNING and any(file.status == "verifying" for file in files)
+        running = DownloadStatus.VERIFYING if is_verifying else DownloadStatus.DOWNLOADING
+        fields = self._shared_fields(task, report, state)
         return DownloadView(
             download_id=task.task_id,
             # The server of a URL names its file only while the download runs.
             name=(files[0].name if files and order.get("url") else None) or task.name,
             model_id=task.model_type or None,
             version=order.get("version"),
-            status=self._status(task, files),
-            progress=100.0 if task.status is TaskStatus.COMPLETED else report.progress.overall_progress,
-            speed=speed,
-            eta=left,
+            status=DownloadStatus(self._status_of(task, running)),
+            speed=fields["bytes_per_second"],
+            eta=fields["eta_seconds"],
             components=files,
-            bytes_total=whole(state, "bytes_total"),
-            bytes_done=whole(state, "bytes_done"),
-            bytes_per_second=speed,
-            eta_seconds=left,
-            owner=task.owner,
-            waiting_reason=None if why is None else why.text,
-            waiting_reason_code=code_of(why),
-            failure=task.cause if task.status is TaskStatus.FAILED else None,
-            warnings=tuple(dict.fromkeys(report.warnings)),
-            created_at=task.created_at,
-            updated_at=task.updated_at,
-            finished_at=task.finished_at,
             request=order,
+            **fields,
         )
-
-    def _status(self, task: TaskSummary, files: tuple[DownloadedFile, ...]) -> DownloadStatus:
-        if task.status in (TaskStatus.STOPPED, TaskStatus.FAILED) and self._transfers.is_cancelled(task.task_id):
-            return DownloadStatus.CANCELLED
-        is_verifying = task.status is TaskStatus.RUNNING and any(file.status == "verifying" for file in files)
-        return DownloadStatus.VERIFYING if is_verifying else _STATUSES[task.status]
 
 
 def _lay_out_allowance(bytes_left: int | None, output: Path) -> None:

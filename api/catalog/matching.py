@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights
+from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights, ModelVariant
 from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 
 
@@ -21,6 +21,20 @@ def locate(need: ComponentNeed, local: LocalWeights) -> Located | None:
     """Return a local component, preferably a usable one; None if there is none."""
     found = [*_files(need, local.files), *_directories(need, local.directories)]
     return min(found, key=lambda each: each.problem is not None, default=None)
+
+
+def is_held(need: ComponentNeed, variant: ModelVariant, local: LocalWeights) -> bool:
+    """Return whether the variant's diffusers directory already has this component, so that its key is not needed."""
+    if not need.inside:
+        return False
+    found = (locate(each, local) for each in variant.components if each.key == "diffusers_path")
+    paths = {each.path for each in found if each is not None and each.problem is None}
+    return any(
+        each.path in paths
+        and _is_guided_as(need, each)
+        and not any(name.split("/")[0] == need.inside for name in (*each.broken, *each.lacking))
+        for each in local.directories
+    )
 
 
 def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
@@ -64,8 +78,14 @@ def _directories(need: ComponentNeed, directories: Sequence[FoundDirectory]) -> 
         excluded = [pattern for source in sources for pattern in source.exclude]
         incomplete = [name for name in (*each.broken, *each.lacking) if not _is_excluded(name, excluded)]
         problem = f"lacks complete {', '.join(incomplete[:3])}" if incomplete else None
-        found.append((len(incomplete), rank, Located(each.path, each.size_bytes, problem)))
-    return [located for *_, located in sorted(found, key=lambda row: (row[0], row[1], row[2].path))]
+        fit = (len(incomplete), not _is_guided_as(need, each), rank)
+        found.append((fit, Located(each.path, each.size_bytes, problem)))
+    return [located for _, located in sorted(found, key=lambda row: (row[0], row[1].path))]
+
+
+def _is_guided_as(need: ComponentNeed, found: FoundDirectory) -> bool:
+    """Return whether a directory's transformer takes a guidance as the component does; if unknown, it does."""
+    return need.is_guided is None or (found.is_guided is not False) == need.is_guided
 
 
 def _is_of(path: str, source: FileSource) -> bool:

@@ -2,32 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from api.domain.weights import WeightsFacts
-from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, is_commit
+from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, is_commit, read_recorded
+from api.training.artifacts import saved_at
 from api.training.views import SeriesView, TaskDetails, XAxis
-from api.util.foreign_files import read
-
-#: The trainer's names for directories of saved models.
-_SAVED = re.compile(r"(epoch|step)(\d{1,9})", re.ASCII)
 
 #: A reference to a dataset version in a stored request.
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]{0,99})@sha256:([0-9a-f]{64})(?![0-9a-f])", re.ASCII)
 
-#: The limit of the file with a commit, in bytes.
-_MAX_COMMIT_BYTES = 200
-
 #: The limit of metadata from a header that is stored with a version, in characters.
 _MAX_METADATA = 4_000
-
-
-def saved_at(artifact: str) -> tuple[str | None, int | None]:
-    """Return `epoch` or `step` and its number, from the path of a saved model; None for any other file."""
-    found = next((match for part in artifact.split("/") if (match := _SAVED.fullmatch(part))), None)
-    return (None, None) if found is None else (found[1], int(found[2]))
 
 
 def stem_of(artifact: str) -> str:
@@ -81,11 +68,8 @@ def read_trainer_commit(task: TaskDetails, artifact: str) -> str | None:
     if not numbers:
         return None
     # A resumed attempt uses the same directory, perhaps with a newer trainer. Its files are from the latest attempt.
-    path = Path(task.output_dir).parent / "attempts" / str(max(numbers)) / COMMIT_FILE
-    with suppress(OSError, UnicodeDecodeError):
-        text = read(str(path), _MAX_COMMIT_BYTES, levels=3).decode("ascii").strip()
-        return text if is_commit(text) else None
-    return None
+    text = read_recorded(Path(task.output_dir).parent / "attempts" / str(max(numbers)), COMMIT_FILE)
+    return text if text is not None and is_commit(text) else None
 
 
 def _texts(value: Any) -> Iterator[str]:

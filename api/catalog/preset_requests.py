@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.catalog.matching import locate
+from api.catalog.matching import is_held, locate
 from api.catalog.views import PresetView
 from api.domain.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Precision, Preset
 from api.trainers import toml_text
@@ -79,6 +79,8 @@ def model_table(
     missing = []
     for need in (each.of((precisions or {}).get(each.key)) for each in variant.components):
         found = locate(need, local)
+        if (found is None or found.problem is not None) and is_held(need, variant, local):
+            continue
         if found is None or found.problem is not None:
             missing.append(need.key)
         paths.setdefault(need.key, []).append(

@@ -4,12 +4,11 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from api.catalog.push_schemas import PushAnswer, PushesQuery, PushListAnswer, StartPush
-from api.catalog.transfer_answers import answer_end
+from api.catalog.transfer_answers import answer_end, answer_queued
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
+from api.web.responses import answer, services
 
 pushes = APIBlueprint("pushes", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
 
@@ -31,7 +30,7 @@ def start_push(name: str, version: str, json_data: StartPush) -> Response:
         made = services().pushes.get(before.about)
     else:
         made = services().pushes.start(name, version, order, token, principal, idempotency_scope())
-    return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/push/{made.push_id}"})
+    return answer_queued(made)
 
 
 @pushes.get("/pushes")
@@ -43,7 +42,7 @@ def list_pushes(query_data: PushesQuery) -> Response:
 
     The list holds the pushes that you may see.
     """
-    page = services().pushes.get_page_of(query_data.model, query_data.page())
+    page = services().pushes.get_page(query_data.page(), query_data.model)
     return answer({"pushes": page.rows, "pagination": page.pagination})
 
 
@@ -78,7 +77,7 @@ def resume_push(task_id: str) -> Response:
 
     The push must be paused or failed. The request has no body.
     """
-    return answer(services().pushes.resume(task_id, current_principal.get().actor), 202, "queued")
+    return answer_queued(services().pushes.resume(task_id, current_principal.get().actor))
 
 
 @pushes.post("/push/<task_id>/cancel")

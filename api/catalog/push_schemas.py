@@ -6,9 +6,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from api.catalog.download_schemas import HubToken, Repository
 from api.catalog.model_card import CardFacts
-from api.catalog.push_models import PushView
 from api.catalog.pushes import PushOrder
 from api.catalog.registry_schemas import RegistryName
+from api.catalog.transfer_models import PushView
 from api.util.masking import mask_secrets
 from api.util.pagination import Pagination
 from api.util.validation import Strict

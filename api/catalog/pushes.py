@@ -7,33 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from api.catalog.model_card import CardFacts, CardSample, write_card
-from api.catalog.push_models import PushedFileView, PushStatus, PushView
 from api.catalog.registry import Registry
 from api.catalog.registry_models import ModelVersion
 from api.catalog.samples import Samples
-from api.catalog.transfer_service import TransferService
-from api.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
+from api.catalog.transfer_models import PushedFileView, PushStatus, PushView
+from api.catalog.transfers import LEVELS, Transfers, TransferWork, whole
 from api.domain.access import Principal
 from api.domain.catalog import CatalogModel
-from api.domain.progress import NO_PROGRESS, ProgressReport
-from api.domain.reason import code_of
+from api.domain.progress import ProgressReport
 from api.domain.sample import ModelSample
+from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary
+from api.jobs.kinds import PUSHES
 from api.jobs.pushes.request import CARD, CardRule, PushedFile, PushRequest
+from api.training.task_resources import TaskResources
 from api.util.foreign_files import write
-from api.util.pagination import Page, PageRequest
 
 logger = logging.getLogger(__name__)
-
-_STATUSES = {
-    TaskStatus.QUEUED: PushStatus.QUEUED,
-    TaskStatus.STARTING: PushStatus.PUSHING,
-    TaskStatus.RUNNING: PushStatus.PUSHING,
-    TaskStatus.STOPPING: PushStatus.PUSHING,
-    TaskStatus.COMPLETED: PushStatus.COMPLETED,
-    TaskStatus.FAILED: PushStatus.FAILED,
-    TaskStatus.STOPPED: PushStatus.PAUSED,
-}
 
 #: The name of the weights in the task's output directory.
 _WEIGHTS = "weights.safetensors"
@@ -79,18 +69,18 @@ class PushRules:
     allowed_hosts: tuple[str, ...]
 
 
-class PushService(TransferService[PushView]):
+class PushService(Transfers[PushView]):
     """The use cases of `/models/push`."""
 
     def __init__(
         self,
-        transfers: Transfers,
+        resources: TaskResources,
         registry: Registry,
         samples: Samples,
         models: Mapping[str, CatalogModel],
         rules: PushRules,
     ) -> None:
-        super().__init__(transfers)
+        super().__init__(resources, TaskType.PUSH, PUSHES)
         self._registry = registry
         self._samples = samples
         self._models = models
@@ -109,9 +99,9 @@ class PushService(TransferService[PushView]):
 
         Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, InsufficientStorage, QuotaExceeded.
         """
-        first = self._transfers.find_by_key(idempotency_key)
+        first = self._find_by_key(idempotency_key)
         if first is not None:
-            return self.get(first)
+            return first
         model, found = self._registry.find(name), self._registry.find_version(name, version)
         path = order.path or found.file_name
         samples = self._samples.of(name, str(found.ordinal)) if order.samples else []
@@ -132,7 +122,7 @@ class PushService(TransferService[PushView]):
             {**request.as_json(), "model": name, "version": found.ordinal},
             lambda output: self._lay_out(output, found, samples, card),
         )
-        task_id = self._transfers.start(work, token, principal, idempotency_key)
+        task_id = self._start(work, token, principal, idempotency_key)
         logger.info("push submitted", extra={"task_id": task_id, "model": name, "version": found.ordinal})
         return self.get(task_id)
 
@@ -149,11 +139,6 @@ class PushService(TransferService[PushView]):
             allowed_hosts=self._rules.allowed_hosts,
         )
 
-    def get_page_of(self, model: str | None, page: PageRequest) -> Page[PushView]:
-        """Return a page of the pushes that the user may see, newest first, optionally those of one model."""
-        found = self._transfers.get_page(page, model)
-        return found.map(lambda task: self._show(task, task.progress or NO_PROGRESS))
-
     def _lay_out(self, output: Path, version: ModelVersion, samples: Sequence[ModelSample], card: bytes) -> None:
         self._registry.link_file(version.sha256, output / _WEIGHTS)
         for each in samples:
@@ -161,10 +146,8 @@ class PushService(TransferService[PushView]):
         write(str(output / CARD), card, levels=LEVELS)
 
     def _show(self, task: TaskSummary, report: ProgressReport) -> PushView:
-        state, order = self._transfers.state(task.task_id), self._transfers.order_of(task)
-        why = self._transfers.why_waiting(task)
-        is_active, is_done = task.status.is_active, task.status is TaskStatus.COMPLETED
-        speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
+        state, order = self.state(task.task_id), self.order_of(task)
+        is_done = task.status is TaskStatus.COMPLETED
         return PushView(
             push_id=task.task_id,
             model=_text(order, "model"),
@@ -173,32 +156,15 @@ class PushService(TransferService[PushView]):
             url=self._own_url(_text(state, "url")) if is_done else None,
             commit=_text(state, "commit") if is_done else None,
             is_new=bool(state["is_new"]) if is_done and "is_new" in state else None,
-            status=self._status(task),
-            progress=100.0 if is_done else report.progress.overall_progress,
+            status=PushStatus(self._status_of(task, PushStatus.PUSHING)),
             files=tuple(map(_show_file, state.get("files") or ())),
-            bytes_total=whole(state, "bytes_total"),
-            bytes_done=whole(state, "bytes_done"),
-            bytes_per_second=speed,
-            eta_seconds=left,
-            owner=task.owner,
-            waiting_reason=None if why is None else why.text,
-            waiting_reason_code=code_of(why),
-            failure=task.cause if task.status is TaskStatus.FAILED else None,
-            warnings=tuple(dict.fromkeys(report.warnings)),
-            created_at=task.created_at,
-            updated_at=task.updated_at,
-            finished_at=task.finished_at,
             request=order,
+            **self._shared_fields(task, report, state),
         )
 
     def _own_url(self, url: str | None) -> str | None:
         """Return a URL from the state file if it is one of the hub, since trainers may write there too."""
         return url if url is not None and url.startswith(f"{self._rules.endpoint.rstrip('/')}/") else None
-
-    def _status(self, task: TaskSummary) -> PushStatus:
-        if task.status in (TaskStatus.STOPPED, TaskStatus.FAILED) and self._transfers.is_cancelled(task.task_id):
-            return PushStatus.CANCELLED
-        return _STATUSES[task.status]
 
 
 def _path_of(sample: ModelSample) -> str:

@@ -12,7 +12,6 @@ from api.catalog.comfyui import ComfyLinks
 from api.catalog.origin import (
     describe_format,
     describe_origin,
-    saved_at,
     standard_metadata,
     stem_of,
     value_at,
@@ -42,8 +41,8 @@ from api.errors import (
 from api.files.blobs import BlobStore
 from api.files.weights.examination import examine
 from api.files.weights.header import Unsound
-from api.files.weights.rewriting import rewrite
-from api.training.artifacts import OpenFile, is_checkpoint_state
+from api.files.weights.rewriting import RewrittenFile, rewrite
+from api.training.artifacts import OpenFile, is_checkpoint_state, saved_at
 from api.training.service import TrainingService
 from api.training.views import TaskDetails, XAxis
 from api.util.base_path import BASE_PATH
@@ -156,7 +155,7 @@ class Registry:
         )
         return self._show(name, self._store.add_version(name, new, (), self._clock.now()))
 
-    def _take(self, file: OpenFile) -> tuple[str, WeightsFacts]:
+    def _take(self, file: OpenFile | RewrittenFile) -> tuple[str, WeightsFacts]:
         """Copy an open file into the blob store, close it, and return its hash and facts. Raises WeightsRefused.
 
         The file is not linked, because a resumed training overwrites its saved models.
@@ -164,14 +163,14 @@ class Registry:
         try:
             self._room(file.size)
             with self._blobs.begin() as writer:
-                while part := os.read(file.descriptor, _CHUNK):
+                while part := file.read(writer.size_bytes, _CHUNK):
                     writer.write(part)
                     # The trainer may append to the file in the meantime, without end.
                     if writer.size_bytes > file.size:
                         raise WeightsRefused(f"{file.name} is still being written.")
                 blob = writer.commit()
         finally:
-            os.close(file.descriptor)
+            file.close()
         facts = examine(self._blobs.path(blob.sha256))
         if facts.form is not FileForm.SAFETENSORS or not facts.is_whole:
             raise WeightsRefused(f"{file.name} {facts.problem or 'cannot be judged'}.")
@@ -212,7 +211,7 @@ class Registry:
         """Return a model that the user may see. Raises RegisteredModelNotFound."""
         found = self._store.get(name)
         if not current_scope.get().sees(found.owner):
-            raise HiddenModel(f'No model is called "{name[:100]}".')
+            raise HiddenModel.named(name)
         return found
 
     def owner_of(self, name: str) -> str | None:

@@ -67,21 +67,21 @@ class NewModelVersion:
 class ModelVersionView:
     """A version of a saved model in answers."""
 
-    model: str
-    version: int
-    aliases: tuple[str, ...]
+    model: str  #: name of the model
+    version: int  #: from 1; numbers are never reused
+    aliases: tuple[str, ...]  #: names that lead to this version
     sha256: str
     size_bytes: int
-    file_name: str
+    file_name: str  #: suggested name for a download
     download: str  #: the URL path of the file
     path: str | None  #: the read-only file on the server's machine; None if it is missing
     created_at: datetime
     actor: str
-    notes: str | None
+    notes: str | None  #: text of its owner
     tags: tuple[str, ...]
     samples: int  #: the number of samples
-    origin: Mapping[str, Any]
-    format: Mapping[str, Any]
+    origin: Mapping[str, Any]  #: training, epoch, loss, configuration and datasets; what is known of them
+    format: Mapping[str, Any]  #: what the weights are: model type, kind of adapter, rank, data type
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class RegisteredModelView:
     tags: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
-    versions: int
-    aliases: Mapping[str, int]
-    latest: ModelVersionView | None
+    versions: int  #: number of versions
+    aliases: Mapping[str, int]  #: number of the version by alias
+    latest: ModelVersionView | None  #: newest version; null: it has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from api.catalog.registry_schemas import (
 )
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer, answer_file
-from api.web.context import services
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.optional_body import body_is_optional
+from api.web.responses import answer, answer_file, services
 from api.web.schemas import PageQuery, file_responses
 
 registry = APIBlueprint("registry", __name__, url_prefix=f"{BASE_PATH}/models/registry", tag="Models")
@@ -49,14 +48,17 @@ def register_model(json_data: RegisterModel) -> Response:
     """Register a training's file as a version of a model.
 
     The version gets the model's next number. A missing model is created. The format is read from the file's header,
-    and the origin is stored with the version. The service keeps its own copy of the file.
+    and the origin is stored with the version. The service keeps its own copy of the file, with the
+    metadata of a download, and of the samples that were rendered with it, except rejected ones.
     """
     given = json_data.model_dump(exclude={"name", "task_id", "artifact"})
     principal = current_principal.get()
     if (before := earlier_result()) and before.version is not None:
         made = services().registry.get_version(json_data.name, str(before.version))
     else:
-        made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, principal, **given)
+        task_id, artifact = json_data.task_id, json_data.artifact
+        registered = services().registry.register(json_data.name, task_id, artifact, principal, **given)
+        made = services().samples.add_rendered(registered, task_id, artifact, principal.actor)
     location = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
     return answer(made, 201, "registered", {"Location": location})
 

@@ -17,8 +17,7 @@ from api.catalog.schemas import (
 )
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
-from api.util.responses import answer
-from api.web.context import services
+from api.web.responses import answer, services
 from api.web.schemas import PageQuery
 
 models = APIBlueprint("models", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")

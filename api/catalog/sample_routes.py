@@ -15,13 +15,11 @@ from api.domain.upload import UploadKind
 from api.errors import Finding, Invalid
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
-from api.util.responses import answer, answer_file
-from api.web.context import services
 from api.web.form_fields import read_fields, taken_form
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.packed import answer_picture
-from api.web.schemas import PageQuery, file_responses, picture_responses
-from api.web.upload_schemas import UploadAnswer
+from api.web.responses import answer, answer_file, services
+from api.web.schemas import PageQuery, UploadAnswer, file_responses, picture_responses
 
 samples = APIBlueprint("samples", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
 

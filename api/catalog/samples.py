@@ -1,14 +1,15 @@
 """The use cases of samples: pictures and clips of what a version produces, stored as blobs beside the weights."""
 
+import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from api.catalog.registry import Registry
-from api.catalog.registry_models import MODEL_NAME
+from api.catalog.registry_models import MODEL_NAME, ModelVersionView
 from api.catalog.sample_store import RegistrySampleStore
 from api.domain.access import API_ACTOR, Permission, current_principal
 from api.domain.dataset import MediaFacts
@@ -16,6 +17,7 @@ from api.domain.media import Decoder, MediaProblem, MediaSource
 from api.domain.sample import (
     MOST_PROMPT,
     MOST_SAMPLE_BYTES,
+    MOST_SAMPLES,
     MOST_STEP,
     SAMPLE_ENDINGS,
     SEED,
@@ -26,10 +28,11 @@ from api.domain.sample import (
     SampleView,
 )
 from api.domain.upload import Upload, UploadResult, metadata_text
-from api.errors import Finding, Forbidden, Invalid, NoPicture, SampleRefused
+from api.errors import DatabaseUnavailable, Finding, Forbidden, Invalid, NoPicture, SampleRefused, ServiceError
 from api.files.blobs import BlobStore
 from api.files.thumbnails import ThumbnailStore, side_for
-from api.training.artifacts import OpenFile
+from api.training.artifacts import OpenFile, saved_name
+from api.training.sample_store import StoredSample
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 from api.util.masking import mask_secrets
@@ -47,6 +50,9 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 #: Raises QuotaExceeded if an owner may not store that many bytes more.
 RequireStorage = Callable[[str | None, int], None]
 
+#: Samples of a training's model, at most so many, with their files.
+Rendered = Callable[[str, str, int], Iterable[tuple[StoredSample, Path]]]
+
 
 class Samples:
     """The use cases of `/models/registry/{name}/versions/{version}/samples`."""
@@ -60,7 +66,10 @@ class Samples:
         thumbnails: ThumbnailStore,
         require_storage: RequireStorage,
         clock: Clock,
+        rendered: Rendered = lambda task_id, checkpoint, limit: (),
     ) -> None:
+        """Create the service. `rendered` returns the samples of a training's model with their files, the best first."""
+        self._rendered = rendered
         self._registry = registry
         self._store = store
         self._blobs = blobs
@@ -123,6 +132,33 @@ class Samples:
         ordinal = self._registry.find_version(name, metadata["version"]).ordinal
         self._add(name, ordinal, upload.upload_id, path, settings, upload.owner or API_ACTOR)
         return UploadResult(None, ordinal, 1, 0, 0, model=name)
+
+    def add_rendered(self, version: ModelVersionView, task_id: str, artifact: str, actor: str) -> ModelVersionView:
+        """Add the samples that were rendered with a training's model to its version, and return the version.
+
+        Samples that cannot be added are logged: the version exists already. Raises DatabaseUnavailable.
+        """
+        saved = saved_name(artifact)
+        owner = self._registry.owner_of(version.model)
+        for rendered, path in () if saved is None else self._rendered(task_id, saved, MOST_SAMPLES):
+            settings = SampleSettings(mask_secrets(rendered.text), str(rendered.record.seed), None)
+            named = f"{version.model} {version.version} {rendered.sample_id}"
+            try:
+                self._require_storage(owner, path.stat().st_size)
+                self._add(
+                    version.model,
+                    version.version,
+                    hashlib.sha256(named.encode()).hexdigest()[:32],
+                    path,
+                    settings,
+                    actor,
+                )
+            except DatabaseUnavailable:
+                raise
+            except (ServiceError, OSError) as error:
+                extra = {"model": version.model, "sample": rendered.sample_id, "problem": str(error)}
+                logger.warning("a sample was not added", extra=extra)
+        return self._registry.get_version(version.model, str(version.version))
 
     def _add(
         self, name: str, ordinal: int, sample_id: str, path: Path, settings: SampleSettings, actor: str

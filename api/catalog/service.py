@@ -60,27 +60,27 @@ class CatalogService:
         None if the user may not have it examined. `example` is a configuration to copy. `find_upload` returns the path
         of an upload that the user may see.
         """
-        self._local = local
+        self.local = local
         self._models = models
         self._presets = presets
         self._encoder_types = encoder_types
         self._models_root = models_root
         self._find_examined = find_examined
-        self._example = example
+        self.example = example  #: may change at run time
         self._find_upload = find_upload
         self._find_memory = find_memory
         self._check_place_of = check_candidate
 
     def list_models(self) -> list[ModelView]:
         """Return every model type with its local files."""
-        local = self._local.scan()
-        example = str(self._example) if self._example is not None and self._example.is_file() else None
+        local = self.local.scan()
+        example = str(self.example) if self.example is not None and self.example.is_file() else None
         return [self._view(model, local, example) for model in self._models.values()]
 
     def list_presets(self, model_id: str, dataset: str | None = None) -> list[PresetView]:
         """Return the presets of a model type, as requests. Raises ModelNotFound."""
         model = self._get(model_id)
-        local = self._local.scan()
+        local = self.local.scan()
         return [self._request(preset, model, local, dataset) for preset in self._presets_of(model_id)]
 
     def get_preset(self, model_id: str, name: str, dataset: str | None = None) -> PresetView:
@@ -90,7 +90,7 @@ class CatalogService:
         if preset is None:
             known = [each.name for each in self._presets_of(model_id)]
             raise PresetNotFound(data={"presets": known})
-        return self._request(preset, model, self._local.scan(), dataset)
+        return self._request(preset, model, self.local.scan(), dataset)
 
     def examine(self, text: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
         """Examine a path, and whether it belongs under a key of a model type.

@@ -18,10 +18,8 @@ from api.db.registry_tables import registry_aliases, registry_models, registry_s
 from api.db.rows import clean, to_seconds, to_time
 from api.db.tables import tasks
 from api.domain.audit import note_change
-from api.domain.training import TaskStatus
+from api.domain.training import UNFINISHED
 from api.errors import ModelExists, ModelVersionNotFound, RegisteredModelNotFound, VersionInUse
-
-_ACTIVE = [status for status in TaskStatus if not status.is_finished]
 
 #: The id of the library's row in the table of blob stores.
 _STORE = 2
@@ -282,7 +280,7 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
     query = select(registry_models).where(registry_models.c.name == name)
     row = connection.execute(query.with_for_update() if locks else query).one_or_none()
     if row is None:
-        raise RegisteredModelNotFound(f'No model is called "{name[:100]}".')
+        raise RegisteredModelNotFound.named(name)
     return row
 
 
@@ -306,7 +304,7 @@ def _find_version(connection: Connection, serial: int, name: str, version: str) 
 
 def _require_unused(connection: Connection, shown: str, sha256: str) -> None:
     """Raise VersionInUse for a blob that the request of an unfinished task names."""
-    needs = tasks.c.status.in_(_ACTIVE) & cast(tasks.c.request, Text).contains(sha256)
+    needs = tasks.c.status.in_(UNFINISHED) & cast(tasks.c.request, Text).contains(sha256)
     users = list(connection.scalars(select(tasks.c.task_id).where(needs).limit(20)))
     if users:
         raise VersionInUse(f"{shown} is used by tasks that have not finished.", data={"tasks": users})

@@ -1,18 +1,18 @@
 """Tasks that download or push models. They use no GPUs and can be paused, resumed and cancelled."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 
 from api.domain.access import Principal
-from api.domain.cause import CauseCode
 from api.domain.progress import NO_PROGRESS, ProgressReport
 from api.domain.read_scope import current_scope
-from api.domain.reason import Reason
+from api.domain.reason import Reason, code_of
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import (
     GPURequest,
@@ -30,9 +30,9 @@ from api.files.disk import find_shortage
 from api.files.task_files import TaskFiles, task_files
 from api.jobs.downloads.request import CANCELLED, STATE
 from api.jobs.kinds import REQUEST_FILE
+from api.training.follow_up_tasks import MAX_RETRIES, RETRIED
 from api.training.task_resources import TaskResources
 from api.util.foreign_files import is_gone, make_directory, read, remove, write
-from api.util.foreign_trees import remove_tree
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest, read_page
 
@@ -42,19 +42,21 @@ LEVELS = 2
 #: Fields of a request that lists show.
 _LISTED = ("model", "version", "repository")
 
+#: Statuses of transfers. None: the program runs, and each kind has a name for that.
+_STATUSES = {
+    TaskStatus.QUEUED: "queued",
+    TaskStatus.STARTING: None,
+    TaskStatus.RUNNING: None,
+    TaskStatus.STOPPING: None,
+    TaskStatus.COMPLETED: "completed",
+    TaskStatus.FAILED: "failed",
+    TaskStatus.STOPPED: "paused",
+}
+
 #: Statuses of tasks that were not asked to stop.
 _NOT_STOPPING = (TaskStatus.QUEUED, TaskStatus.STARTING, TaskStatus.RUNNING)
 
-#: Retries after an end with an outside cause, such as a kill or a lost supervisor.
-_MAX_RETRIES = 3
-
-#: A SIGKILL from outside this service counts as one of the out-of-memory killer.
-_RETRIED = (
-    CauseCode.KILLED,
-    CauseCode.HOST_OUT_OF_MEMORY,
-    CauseCode.SUPERVISOR_LOST,
-    CauseCode.MACHINE_RESTARTED,
-)
+View = TypeVar("View")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,24 @@ class TransferWork:
     token_variable: str = "HF_TOKEN"  # noqa: S105 - the variable's name
 
 
-class Transfers:
-    """Tasks of one kind, run by the trainer of this name."""
+class Transfers(ABC, Generic[View]):
+    """The use cases of one kind of transfers, run by the trainer of this name. Complete files stay in any case."""
 
     def __init__(self, resources: TaskResources, kind: TaskType, trainer: str) -> None:
         self._resources = resources
         self._kind = kind
         self._trainer = trainer
 
-    def find_by_key(self, idempotency_key: str | None) -> str | None:
-        """Return the id of the task that was created with this key; None without one."""
-        first = self._resources.tasks.find_by_key(idempotency_key)
-        return None if first is None else first.task_id
+    @abstractmethod
+    def _show(self, task: TaskSummary, report: ProgressReport) -> View:
+        """Return the view of a task."""
 
-    def start(self, work: TransferWork, token: str | None, principal: Principal, idempotency_key: str | None) -> str:
+    def _find_by_key(self, idempotency_key: str | None) -> View | None:
+        """Return the transfer that was started with this key; None without one."""
+        first = self._resources.tasks.find_by_key(idempotency_key)
+        return None if first is None else self.get(first.task_id)
+
+    def _start(self, work: TransferWork, token: str | None, principal: Principal, idempotency_key: str | None) -> str:
         """Create a task and return its id. The token is stored in the task's secrets file only.
 
         Raises InsufficientStorage, QuotaExceeded, OSError.
@@ -100,8 +106,8 @@ class Transfers:
             GPURequest(count=0),
             name=work.name,
             config={"order": dict(work.order)},
-            max_retries=_MAX_RETRIES,
-            retry_on=_RETRIED,
+            max_retries=MAX_RETRIES,
+            retry_on=RETRIED,
         )
         self._require_storage(principal.owner, request)
         task_id = new_task_id(TASK_ID_KINDS[self._kind], resources.clock.now())
@@ -118,41 +124,45 @@ class Transfers:
     def _submit(self, new: NewTask, work: TransferWork, token: str | None, actor: str) -> None:
         """Write the files of a task and queue it; on an error, remove the files."""
         files = self.files(new.task_id)
-        try:
+
+        def write_files() -> None:
             make_directory(str(files.output), levels=LEVELS)
             work.lay_out(files.output)
             write(str(files.output / REQUEST_FILE), orjson.dumps(dict(work.program_request)), levels=LEVELS)
             files.store_secrets({work.token_variable: token} if token else {})
-            self._resources.intake.create(new, actor)
-        except (OSError, Conflict):
-            remove_tree(str(files.root), levels=0)
-            raise
+
+        self._resources.intake.create_with_files(new, actor, files, write_files)
         self._resources.wake()
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def pause(self, task_id: str, actor: str) -> None:
-        """Ask a task to stop. Its partial results stay. Raises TaskNotFound, TaskNotStoppable."""
+    def pause(self, task_id: str, actor: str) -> View:
+        """Ask a transfer to stop. Its partial results stay. Raises TaskNotFound, TaskNotStoppable."""
+        self._request_stop(task_id, actor)
+        return self.get(task_id)
+
+    def _request_stop(self, task_id: str, actor: str) -> None:
         self._resources.tasks.get_summary(task_id)
         self._resources.stops.request_stop(task_id, force=False, timeout_seconds=None, actor=actor)
 
-    def cancel(self, task_id: str, actor: str) -> None:
-        """Cancel a queued, running, paused or failed task, so that it cannot be resumed.
+    def cancel(self, task_id: str, actor: str) -> View:
+        """Cancel a queued, running, paused or failed transfer, so that it cannot be resumed.
 
         Raises TaskNotFound, TaskNotStoppable.
         """
         if self._resources.tasks.get_summary(task_id).status not in (TaskStatus.STOPPED, TaskStatus.FAILED):
-            self.pause(task_id, actor)
+            self._request_stop(task_id, actor)
         files = self.files(task_id)
         make_directory(str(files.output), levels=LEVELS)
         write(str(files.output / CANCELLED), b"{}", levels=LEVELS)
         remove(str(files.secrets), levels=1)
         # Another request may have resumed the task before the file was written. Later requests are rejected.
         if self._resources.tasks.get_summary(task_id).status in _NOT_STOPPING:
-            self.pause(task_id, actor)
+            self._request_stop(task_id, actor)
+        return self.get(task_id)
 
-    def resume(self, task_id: str, actor: str) -> None:
-        """Resume a paused or failed task. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
+    def resume(self, task_id: str, actor: str) -> View:
+        """Resume a paused or failed transfer. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
         resources, now = self._resources, self._resources.clock.now()
         task = resources.tasks.get(task_id)
         if not task.status.is_finished:
@@ -165,25 +175,48 @@ class Transfers:
         resources.intake.enqueue(task.owner, lambda bound: resources.tasks.enqueue_again(*again, bound))
         if self.is_cancelled(task_id):
             # Another request cancelled the task at the same time.
-            self.pause(task_id, actor)
+            self._request_stop(task_id, actor)
             raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
         resources.wake()
+        return self.get(task_id)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def get(self, task_id: str) -> tuple[TaskSummary, ProgressReport]:
-        """Return a task and its progress. Raises TaskNotFound."""
+    def get(self, task_id: str) -> View:
+        """Return a transfer. Raises TaskNotFound."""
         task, attempts = self._resources.attempts.with_task(task_id)
-        return task, self._resources.progress.live(task, attempts) or task.progress or NO_PROGRESS
+        return self._show(task, self._resources.progress.live(task, attempts) or task.progress or NO_PROGRESS)
 
-    def get_page(self, page: PageRequest, pushed_model: str | None = None) -> Page[TaskSummary]:
-        """Return a page of the tasks that the user may see, newest first; of pushes, optionally those of one model."""
+    def get_page(self, page: PageRequest, pushed_model: str | None = None) -> Page[View]:
+        """Return a page of the transfers that the user may see, newest first; optionally the pushes of one model."""
         wanted = TaskFilter((), seen_by=current_scope.get().only_of, pushed_model=pushed_model)
-        return read_page(lambda *cut: self._resources.tasks.page(wanted, *cut), lambda row: row.serial, page)
+        found = read_page(lambda *cut: self._resources.tasks.page(wanted, *cut), lambda row: row.serial, page)
+        return found.map(lambda task: self._show(task, task.progress or NO_PROGRESS))
 
-    def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Return why a task is queued; None if it is not."""
-        return self._resources.dispatcher.why_waiting(task)
+    def _status_of(self, task: TaskSummary, running: str) -> str:
+        """Return a transfer's status. `running` is the name of that of a running one."""
+        if task.status in (TaskStatus.STOPPED, TaskStatus.FAILED) and self.is_cancelled(task.task_id):
+            return "cancelled"
+        return _STATUSES[task.status] or running
+
+    def _shared_fields(self, task: TaskSummary, report: ProgressReport, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that the views of all transfers have."""
+        why, is_active = self._resources.dispatcher.why_waiting(task), task.status.is_active
+        return {
+            "progress": 100.0 if task.status is TaskStatus.COMPLETED else report.progress.overall_progress,
+            "bytes_total": whole(state, "bytes_total"),
+            "bytes_done": whole(state, "bytes_done"),
+            "bytes_per_second": number(state, "bytes_per_second") if is_active else None,
+            "eta_seconds": number(state, "eta") if is_active else None,
+            "owner": task.owner,
+            "waiting_reason": None if why is None else why.text,
+            "waiting_reason_code": code_of(why),
+            "failure": task.cause if task.status is TaskStatus.FAILED else None,
+            "warnings": tuple(dict.fromkeys(report.warnings)),
+            "created_at": task.created_at,
+            "updated_at": task.updated_at,
+            "finished_at": task.finished_at,
+        }
 
     def is_cancelled(self, task_id: str) -> bool:
         """Return whether a task was cancelled."""

@@ -6,20 +6,21 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from api.access.audit_store import AuditStore
+from api.alerts.action_loop import ActionLoop
+from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand
 from api.alerts.action_store import ActionStore
 from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.channel_store import ChannelStore
 from api.alerts.channels import ChannelService
 from api.alerts.courier import Courier
-from api.alerts.emergency import EmergencyNotifier
 from api.alerts.environment_channel import EnvironmentChannel
 from api.alerts.exposition import AlertExposition
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.facts import FactTables, People
+from api.alerts.facts import REPORTED_SCOPES, FactTables, People, ReportingMachines
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.heartbeat import Heartbeat
-from api.alerts.idle import IdleCheck
-from api.alerts.loop import AlertLoop, Section
+from api.alerts.loop import AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.notifiers.notifier import AddressRefused, Notifier
@@ -27,28 +28,28 @@ from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.publisher import AlertPublisher
-from api.alerts.reporting_machines import REPORTED_SCOPES, ReportingMachines
 from api.alerts.rule_store import RuleStore
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
-from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
-from api.alerts.starts import StartLog
+from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, StartLog, machine_scope
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
 from api.alerts.task_facts import TaskFacts
 from api.alerts.thread_senders import ThreadSenders
 from api.alerts.worker_senders import WorkerSenders
 from api.composition.access import AccessParts
-from api.composition.alert_actions import build_action_loop
 from api.composition.celery_transport import CeleryTransport
 from api.composition.training import TrainingParts
-from api.config import Config, ConfigError
+from api.config import Config, ConfigError, child_environment
+from api.db.audit_chain import log
 from api.db.database import Database
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
 from api.domain.alert import Alert
 from api.domain.alert_rule import RuleScope
+from api.domain.audit import AuditEntry
 from api.domain.channel import ChannelKind
+from api.executors.operator_command import run_command
 from api.gpus.hold_store import HoldStore
 from api.gpus.service import GPUService
 from api.gpus.sources import host
@@ -57,6 +58,7 @@ from api.nodes.server_store import ServerStore
 from api.streaming.models import Message
 from api.system.storage_watch import StorageWatch
 from api.training.quotas import Quotas
+from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.extras import describe_missing
 from api.util.ids import new_task_id
@@ -96,7 +98,7 @@ class AlertParts:
         self.store, self.rule_store = AlertStore(database), RuleStore(database)
         self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
         self.starts = _create_starts(root, node, clock)
-        notifiers, sealer = _create_notifiers(config), _create_sealer(config)
+        notifiers, sealer = _create_notifiers(config), create_sealer(config)
         self.environment = _create_environment(config, database, notifiers, sealer, node, clock)
         self._create_outbox(config, sealer, notifiers)
         self.news = AlertPublisher(self.store, publish, clock)
@@ -112,7 +114,7 @@ class AlertParts:
         self.loop = self._create_loop(_create_sections(database, own, machines, config.gpu_monitor_interval, clock))
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
-        database.on_append(self._note_news)
+        database.on_append(self.loop.note_tasks)
         self._create_services(gpus, sealer, notifiers, bool(config.idle_command), training.owners.of)
 
     def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
@@ -197,10 +199,6 @@ class AlertParts:
         if is_published:
             self.outbox.wake()
 
-    def _note_news(self) -> None:
-        self.board.note_news()
-        self.loop.note_state()
-
     def _note_request(self) -> None:
         self.loop.wake()
         self.news.wake()
@@ -246,11 +244,12 @@ def new_delivery_id(now: datetime) -> str:
 
 def build_courier(config: Config, database: Database, clock: Clock) -> Courier:
     """Build only the delivery of notifications, for a worker. Raises ConfigError."""
-    sealer, notifiers = _create_sealer(config), _create_notifiers(config)
+    sealer, notifiers = create_sealer(config), _create_notifiers(config)
     return Courier(OutboxStore(database), sealer, notifiers, clock, public_url=config.public_url)
 
 
-def _create_sealer(config: Config) -> Sealer:
+def create_sealer(config: Config) -> Sealer:
+    """Create the encryption of secrets in the database."""
     return Sealer(config.channel_key_file or config.storage_root.absolute() / "channels.key")
 
 
@@ -327,3 +326,39 @@ def _create_sections(
             REPORTED_SCOPES,
         ),
     )
+
+
+def build_action_loop(
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    idle: IdleCheck,
+    node: str,
+    clock: Clock,
+    on_end: Callable[[], None],
+) -> ActionLoop:
+    """Build the loop without starting it."""
+    store = ActionStore(database)
+    runner = ActionRunner(
+        training.stops,
+        training.service,
+        training.holds,
+        TaskStore(database),
+        store,
+        idle,
+        _build_command(config),
+        clock,
+    )
+    audit = AuditStore(database)
+
+    def note(entry: AuditEntry) -> None:
+        for record in audit.append([entry]):
+            log(record)
+
+    return ActionLoop(store, runner, training.holds, node, clock, note, on_end)
+
+
+def _build_command(config: Config) -> IdleCommand | None:
+    if not config.idle_command:
+        return None
+    return lambda: CommandOutcome(run_command(config.idle_command, child_environment()))

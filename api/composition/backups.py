@@ -85,8 +85,8 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
     database = _database(config)
     with _explain_errors(f"the backup cannot be restored ({root})"):
         make_private_directory(root)
-        place = _file(database).parent if database.is_sqlite else root
-        with _no_server(root), work_directory(RESTORE, place) as work:
+        directory = _file(database).parent if database.is_sqlite else root
+        with _no_server(root), work_directory(RESTORE, directory) as work:
             backup = read_backup(source, work)
             _refuse_unfit(backup, database)
             former = _find_keys(database, now)

@@ -1,42 +1,46 @@
 """The composition root: builds every part once, starts them, and stops them in reverse order."""
 
 import logging
+import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from api.alerts.channel_store import ChannelStore
 from api.catalog.downloaded import find_downloaded, write_allowances
 from api.catalog.store import RegistryStore
-from api.composition.access import AccessParts
+from api.composition.access import AccessParts, build_readable_paths
 from api.composition.alerts import AlertParts, AlertSources
-from api.composition.dataset_media import DatasetMediaParts
 from api.composition.datasets import DatasetParts
 from api.composition.fleet import build_nodes, build_servers
 from api.composition.gpu_source import create_source
-from api.composition.library import Library, LibraryParts
+from api.composition.installation import build_installation_check, needs_of
+from api.composition.library import DatasetMediaParts, Library, LibraryParts, WorkParts
 from api.composition.live import Live, TaskSources
 from api.composition.preprocessing import PreprocessingParts
 from api.composition.process_metrics import ProcessMetrics
-from api.composition.readable_paths import build_readable_paths
-from api.composition.roots import models_root
+from api.composition.roots import model_directories, models_root
+from api.composition.run_time_settings import ChangeableParts, browse_roots, build_run_time_settings
 from api.composition.services import Services
 from api.composition.storage_root import name_machine, require_database, usable
 from api.composition.tracing import Tracing
-from api.composition.trainer_user import check_paths, prepare_trainer_user
 from api.composition.training import TrainingDependencies, build_trainers, build_training
-from api.composition.work import WorkParts
-from api.config import LOOPBACK_NAMES, Config
-from api.datasets.store import DatasetStore
+from api.config import LOOPBACK_NAMES, Config, cache_roots, child_environment
+from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url
 from api.domain.access import Quota
 from api.domain.event import GPUEvent
 from api.domain.read_scope import ReadScope
+from api.domain.task import TaskType
+from api.domain.training import TaskStatus
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
 from api.executors.log_files import LogFiles
 from api.executors.spec import LOG_SEGMENT_BYTES
+from api.executors.trainer_user import TrainerUser, find_trainer_user
 from api.files.disk import DiskReserve
 from api.files.task_files import write_private
 from api.gpus.events import GPUEvents
@@ -49,8 +53,12 @@ from api.logs.server_log import ServerLog
 from api.logs.service import LogService
 from api.nodes.server_store import ServerStore
 from api.nodes.store import NodeStore
+from api.system.files_service import FileBrowser
 from api.system.service import SystemService, TrainingSetup
+from api.system.settings_service import RunTimeSettings
+from api.system.setup_service import SetupService, SetupSources
 from api.system.storage_watch import StorageWatch
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.updates import NewsDesk
@@ -61,13 +69,50 @@ from api.training.usage_store import UsageStore
 from api.util.clock import Clock, SystemClock
 from api.web.access_log import AccessLog, HTTPMetrics
 from api.web.guard import HostPolicy, host_name
-from api.web.idempotency_database import DatabaseIdempotencyStore
+from api.web.idempotency import DatabaseIdempotencyStore
 from api.web.operations import ResourceKind
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the first sweep, so that the first response includes GPUs.
 FIRST_SWEEP_SECONDS = 1.0
+
+
+def prepare_trainer_user(config: Config) -> TrainerUser | None:
+    """Return the user of trainings, or None without TRAINER_USER.
+
+    Raises ConfigError if this process may not start programs as that user.
+    """
+    if not config.trainer_user:
+        return None
+    user = find_trainer_user(config.trainer_user)
+    user.check()
+    user.join_group()
+    return user
+
+
+def check_paths(user: TrainerUser, config: Config, database: Database) -> None:
+    """Raise ConfigError if file permissions undo the separation of users; log paths that trainings cannot use."""
+    closed = [path for path in (Path(".env"), config.admin_key_file) if path is not None]
+    if database.is_sqlite and database.url.database is not None:
+        closed.append(Path(database.url.database))
+    user.check_paths(config.storage_root.absolute() / "tasks", closed)
+    for what, path in _needed(user, config):
+        if os.path.exists(path) and not user.may(what, path):
+            verb = {"-w": "write to", "-r": "read", "-x": "execute"}[what]
+            logger.warning("trainings run as %s, who cannot %s %s", user.name, verb, path)
+
+
+def _needed(user: TrainerUser, config: Config) -> list[tuple[str, Path]]:
+    environment = child_environment() | user.environment(config.storage_root.absolute() / "caches")
+    needed = [("-w", path) for path in cache_roots(config, environment)]
+    programs = [Path(sys.executable)]
+    if config.diffusion_pipe_python is not None and "/" in config.diffusion_pipe_python:
+        programs.append(Path(config.diffusion_pipe_python))
+    needed += [("-x", program) for program in programs]
+    if config.diffusion_pipe_root is not None:
+        needed.append(("-r", config.diffusion_pipe_root / "train.py"))
+    return needed
 
 
 class Runtime:
@@ -94,6 +139,11 @@ class Runtime:
         # Set afterwards, because the media parts are built from the trainers.
         diffusion_pipe.examiner = self._media.by_path
         self.work = WorkParts(config, self.datasets, self._preprocessing, self._clock, self._wake_training)
+        self.installation = build_installation_check(
+            config, self._clock, lambda: needs_of(self._gpus.state), self._trainer_user
+        )
+        if config.trainer_check:
+            diffusion_pipe.installation = self.installation
         self._build_training(trainers, executor)
         self.library = self._build_library()
         self._build_access()
@@ -101,6 +151,7 @@ class Runtime:
         self._build_system()
         self._build_alerts()
         process_metrics.add(self.live, self._system, self.alerts.exposition)
+        self.settings = self._build_settings(diffusion_pipe)
         self.services = self._build_services()
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
@@ -158,6 +209,7 @@ class Runtime:
             kinds=self.work.kinds,
             trainers=trainers,
             trainer_user=self._trainer_user,
+            decoder=self._media.decoder,
         )
         self._training = build_training(needs, executor)
         self.training_loop = self._training.loop
@@ -207,7 +259,7 @@ class Runtime:
             self.config.storage_root,
             self._node.name,
             lambda: self.storage_watch.trouble,
-            TrainingSetup(tuple(training.trainers.values()), training.cluster_nodes),
+            TrainingSetup(tuple(training.trainers.values()), training.cluster_nodes, self.installation),
         )
         self._gpus.subscribe(self._system.note_state)
 
@@ -223,6 +275,40 @@ class Runtime:
             self.config, self.database, self._node.name, self._clock, sources, self.live.broker.publish
         )
 
+    def _build_settings(self, diffusion_pipe: DiffusionPipe) -> RunTimeSettings:
+        parts = ChangeableParts(
+            environment=self.config,
+            database=self.database,
+            paths=self._paths,
+            diffusion_pipe=diffusion_pipe,
+            installation=self.installation,
+            datasets=self.datasets,
+            library=self.library,
+            training=self._training,
+            alerts=self.alerts,
+        )
+        settings = build_run_time_settings(parts, self._clock)
+        self.nodes.settings_for_nodes = settings.for_nodes
+        return settings
+
+    def _setup_sources(self) -> SetupSources:
+        datasets, channels, access = self.datasets.store, ChannelStore(self.database), self.access
+        trainings = TaskStore(self.database, TaskType.TRAINING)
+        local = self.library.catalog.local
+        return SetupSources(
+            config=lambda: self.settings.current,
+            settings=lambda: self.settings.list().settings,
+            installation=lambda: self.installation.last,
+            count_weights=lambda: len(local.scan().files),
+            model_directories=lambda: model_directories(self.settings.current),
+            count_datasets=lambda: datasets.page(DatasetFilter(), 1, None, None)[1],
+            has_read_data=trainings.has_read_data,
+            count_completed=lambda: trainings.count_by_status(None).get(TaskStatus.COMPLETED, 0),
+            channels=channels.names,
+            count_keys=access.count_valid_keys,
+            can_sign_in=access.oidc is not None,
+        )
+
     def _build_idempotency(self) -> DatabaseIdempotencyStore:
         node = self._node.name
         owner = host.own_identity(node)
@@ -234,6 +320,13 @@ class Runtime:
             gpus=self._gpus,
             training=training.service,
             saving=training.saving,
+            exports=training.exports,
+            training_samples=training.samples,
+            sample_sets=training.sample_sets,
+            workflows=training.workflows,
+            comparison=training.comparison,
+            sweeps=training.sweeps,
+            retention=training.retention,
             datasets=datasets.service,
             registered=datasets.registered,
             items=datasets.items,
@@ -253,6 +346,10 @@ class Runtime:
             logs=self._logs,
             models=library.catalog,
             settings=library.settings,
+            presets=library.presets,
+            run_time_settings=self.settings,
+            files=FileBrowser(self._paths, lambda is_admin: browse_roots(self.settings, is_admin), self._root),
+            setup=SetupService(self._setup_sources(), self._clock),
             registry=library.registry.service,
             samples=library.registry.samples,
             downloads=library.downloads,
@@ -262,6 +359,7 @@ class Runtime:
             servers=self.servers,
             orphans=training.orphans,
             holds=training.holds,
+            schedule=training.schedule,
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=self._build_idempotency(),
@@ -304,6 +402,7 @@ class Runtime:
             require_database(self._root, Path(self.database.url.database))
         self.database.migrate()
         NodeStore(self.database).register(self._node, self._root)
+        self.settings.reread()
         if steady := ServerStore(self.database).last_steady(self._node.name):
             self._clock.steady.resume(steady)
         # Written last, after all data of the machine's former name has been renamed.
@@ -319,8 +418,10 @@ class Runtime:
         self.access_log.start()
         self.storage_watch.start()
         self.access.start()
+        self.settings.start()
         if self.quotas is not None:
             self.quotas.start()
+        self.installation.start()
         self._fatal_xids.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
@@ -329,12 +430,14 @@ class Runtime:
         self.live.start()
         self.work.recorder.start()
         self.training_loop.start()
+        self._training.automatic.start()
         self.library.start()
         self.alerts.start()
 
     def stop(self) -> None:
         """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
+        self._training.automatic.stop()
         self.training_loop.stop()
         self.work.recorder.stop()
         self.library.stop()
@@ -342,9 +445,11 @@ class Runtime:
         self.servers.stop()
         self.nodes.stop()
         self._fatal_xids.stop()
+        self.installation.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()
+        self.settings.stop()
         self.access.stop()
         self.storage_watch.stop()
         self.access_log.stop()

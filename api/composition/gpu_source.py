@@ -2,11 +2,9 @@
 
 from api.composition.fleet import simulated_seed
 from api.config import Config, ConfigError
-from api.gpus.sources.absent import AbsentSource
-from api.gpus.sources.auto import AutoSource
+from api.gpus.sources.auto import AbsentSource, AutoSource
 from api.gpus.sources.boards import parse_boards
-from api.gpus.sources.nvml import NVMLSource
-from api.gpus.sources.nvml_library import library_is_absent
+from api.gpus.sources.nvml import NVMLSource, library_is_absent
 from api.gpus.sources.simulated import SimulatedSource
 from api.gpus.sources.simulated_events import parse_events
 from api.gpus.sources.source import GPUSource

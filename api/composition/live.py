@@ -1,35 +1,41 @@
 """Builds the live streams."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pydantic import BeforeValidator
 
 from api.access.authority import Authority
 from api.alerts.stream import create_alerts_stream
-from api.composition.everything_stream import create_events_stream
 from api.config import Config, ConfigError
 from api.db.database import Database
+from api.domain.access import Permission, current_principal
 from api.domain.event import GPUEvent
+from api.domain.read_scope import ReadScope, current_scope
+from api.errors import Forbidden
 from api.events.messages import system_message
-from api.events.publisher import MessageSink, TaskPublisher
+from api.events.publisher import EventTail, MessageSink, TaskPublisher
 from api.events.stream import create_task_stream
 from api.events.stream_reader import TaskStreamReader
-from api.events.tail import EventTail
 from api.gpus.documents import GPUDocuments
-from api.gpus.stream import create_gpu_stream, snapshot_message
+from api.gpus.stream import UnchangedFilter, create_gpu_stream, snapshot_message
 from api.logs.follower import LogFeeds
 from api.logs.service import LogService
 from api.logs.stream import create_log_stream, create_own_log_stream, follow_task_log
-from api.streaming.addresses import LiveRoute, LiveRoutes, Transport
-from api.streaming.admission import Admission
+from api.streaming.addresses import LiveRoute, LiveRoutes, Opener, StreamRequest, Transport
 from api.streaming.blocking_reads import BlockingReads
-from api.streaming.broker import Broker
-from api.streaming.connections import StreamServer
-from api.streaming.models import Topic
+from api.streaming.broker import Broker, MissedMessages
+from api.streaming.connections import Admission, StreamServer
+from api.streaming.delivery import Frames
+from api.streaming.frames import Frame, closing_frame, reset_frame
+from api.streaming.models import StreamEnding, Topic
 from api.streaming.permits import Permits
+from api.streaming.query_parameters import StreamQuery, read_query, some_of
+from api.streaming.subscription import Subscription, TooSlow
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.updates import NewsDesk
 from api.training.event_store import EventStore
@@ -40,6 +46,60 @@ from api.util.clock import Clock
 
 if TYPE_CHECKING:
     from api.streaming.redis_link import RedisLink
+
+
+#: The topics that can be requested. Output is streamed per task.
+TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM, Topic.ALERT)
+
+#: The default topics. Alerts require a permission of their own.
+_USUAL = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
+
+
+class EventsStreamQuery(StreamQuery):
+    """The requested topics, and the position of the subscriber."""
+
+    topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TOPICS))] = _USUAL
+    last_event_id: str | None = None
+
+
+def create_events_stream(broker: Broker) -> Opener:
+    """Return the function that opens this stream for one subscriber."""
+
+    @asynccontextmanager
+    async def open_stream(request: StreamRequest) -> AsyncIterator[Frames]:
+        query = read_query(EventsStreamQuery, request.query)
+        if Topic.ALERT in query.topics and not current_principal.get().may(Permission.ALERTS_READ):
+            needed = Permission.ALERTS_READ
+            raise Forbidden(f"Alerts need the permission {needed}.", data={"missing_permission": needed})
+        last_id, scope = request.last_event_id or query.last_event_id or None, current_scope.get()
+        with broker.subscribe(query.topics, keeps_latest_snapshot=True, scope=scope) as subscription:
+            # Now, not when the first frame is requested, so that later messages count as new.
+            yield _frames(subscription, broker.catch_up(query.topics, last_id, scope), broker.boot, scope)
+
+    return open_stream
+
+
+async def _frames(subscription: Subscription, missed: MissedMessages, boot: str, scope: ReadScope) -> Frames:
+    unchanged = UnchangedFilter(scope.is_whole)
+    yield unchanged.drop(_first(missed, f"{boot}-{missed.number}", scope))
+    async for some in subscription.after(missed.number):
+        yield unchanged.drop([published.frame(scope) for published in some])
+    if subscription.ending is not None:
+        yield [closing_frame(subscription.ending)]
+    if subscription.ending is StreamEnding.TOO_SLOW:
+        raise TooSlow
+
+
+def _first(missed: MissedMessages, id_: str, scope: ReadScope) -> list[Frame]:
+    shown = [published.frame(scope) for published in missed.messages]
+    if missed.is_continued:
+        return shown
+    frames = [reset_frame()] if missed.is_reset else []
+    frames += [Frame(each.type, each.json) for each in shown]
+    if frames:
+        # Only after the last frame does the client have the complete state, from which it can continue.
+        frames[-1] = Frame(frames[-1].type, frames[-1].json, id_)
+    return frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +139,9 @@ class Live:
             has_progress_feed=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,
         )
-        database.on_append(self._announce)
+        database.on_append(self.news.wake)
+        if self.link is not None:
+            database.on_append(self.link.announce_events)
         self.routes = self._create_routes(following, sources.logs)
         permits = Permits(authority.ring.why_ended)
         authority.ring.subscribe(permits.recheck)
@@ -136,11 +198,6 @@ class Live:
 
     def _wake(self) -> None:
         self.news.wake()
-
-    def _announce(self) -> None:
-        self.news.wake()
-        if self.link is not None:
-            self.link.announce_events()
 
     def start(self) -> None:
         """Start every loop."""

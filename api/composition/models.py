@@ -13,12 +13,11 @@ from api.catalog.links import LinkedVersions
 from api.catalog.pushes import PushRules, PushService
 from api.catalog.registry import Registry
 from api.catalog.sample_store import RegistrySampleStore
-from api.catalog.samples import RequireStorage, Samples
+from api.catalog.samples import Rendered, RequireStorage, Samples
 from api.catalog.service import CatalogService, FindMemory
 from api.catalog.settings import SettingsService
 from api.catalog.store import RegistryStore
-from api.catalog.transfers import Transfers
-from api.composition.roots import models_root, registry_root
+from api.composition.roots import model_directories, models_root, registry_root
 from api.composition.training import TrainingParts, build_task_resources
 from api.config import Config
 from api.db.database import Database
@@ -29,16 +28,17 @@ from api.files.blobs import BlobStore
 from api.files.disk import require_free_space
 from api.files.thumbnails import ThumbnailStore
 from api.files.weights.scan import LocalModels
-from api.jobs.kinds import DOWNLOADS, PUSHES
+from api.presets.service import PresetService
+from api.presets.store import PresetStore
 from api.trainers.diffusion_pipe.candidate_check import check_candidate
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.preset_check import check_preset
 from api.trainers.diffusion_pipe.settings import describe_settings
-from api.training.measured_memory import judge_memory
-from api.training.memory_runs import MemoryRunStore
+from api.training.measured_memory import MemoryRunStore, judge_memory
 from api.training.quotas import Quotas
 from api.training.service import TrainingService
 from api.util.clock import Clock
@@ -53,19 +53,24 @@ def build_catalog(
 ) -> CatalogService:
     """Build the catalog. `find_upload` returns the path of an upload in the caller's scope."""
     root = models_root(config)
-    trainer = config.diffusion_pipe_root
     return CatalogService(
-        LocalModels((root, *config.models_directories)),
+        LocalModels(model_directories(config)),
         CATALOG,
         PRESETS,
         {name: facts.encoder_type for name, facts in MODELS.items()},
         root,
         paths.find_examined,
-        None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
+        example_of(config),
         find_upload,
         _memory_finder(MemoryRunStore(database)),
         partial(check_candidate, accepts_pickles=config.allow_pickled_weights),
     )
+
+
+def example_of(config: Config) -> Path | None:
+    """Return the trainer's example of a configuration, which may not exist; None without a trainer."""
+    trainer = config.diffusion_pipe_root
+    return None if trainer is None else trainer.absolute() / "examples" / "main_example.toml"
 
 
 def _memory_finder(runs: MemoryRunStore) -> FindMemory:
@@ -84,19 +89,18 @@ def build_settings() -> SettingsService:
     return SettingsService(MODELS, describe_settings, convert_forms)
 
 
-def _build_transfers(
-    config: Config, database: Database, training: TrainingParts, clock: Clock, kind: TaskType, trainer: str
-) -> Transfers:
-    return Transfers(build_task_resources(config, database, training, clock, kind), kind, trainer)
+def build_presets(database: Database, clock: Clock) -> PresetService:
+    """Build the service of the presets that users save."""
+    return PresetService(PresetStore(database), check_preset, clock)
 
 
 def build_pushes(
     config: Config, database: Database, training: TrainingParts, registry: "RegistryParts", clock: Clock
 ) -> PushService:
     """Build the service of pushes, whose tasks the training loop executes."""
-    transfers = _build_transfers(config, database, training, clock, TaskType.PUSH, PUSHES)
+    resources = build_task_resources(config, database, training, clock, TaskType.PUSH)
     rules = PushRules(config.hf_endpoint.rstrip("/"), config.private_hosts_allowed)
-    return PushService(transfers, registry.service, registry.samples, CATALOG, rules)
+    return PushService(resources, registry.service, registry.samples, CATALOG, rules)
 
 
 def build_downloads(
@@ -108,7 +112,7 @@ def build_downloads(
     quotas: Quotas | None = None,
 ) -> DownloadService:
     """Build the service of downloads, whose tasks the training loop executes."""
-    transfers = _build_transfers(config, database, training, clock, TaskType.DOWNLOAD, DOWNLOADS)
+    resources = build_task_resources(config, database, training, clock, TaskType.DOWNLOAD)
     rules = DownloadRules(
         models_root(config),
         config.hf_endpoint.rstrip("/"),
@@ -117,7 +121,7 @@ def build_downloads(
         config.min_free_disk_mb,
         trainers_group,
     )
-    return DownloadService(transfers, CATALOG, rules, (lambda owner: None) if quotas is None else quotas.storage_left)
+    return DownloadService(resources, CATALOG, rules, (lambda owner: None) if quotas is None else quotas.storage_left)
 
 
 class RegistryParts:
@@ -131,16 +135,20 @@ class RegistryParts:
         clock: Clock,
         decoder: Decoder,
         require_storage: RequireStorage = lambda owner, more_bytes: None,
+        rendered: Rendered = lambda task_id, checkpoint, limit: (),
     ) -> None:
-        """`require_storage` checks an owner's storage quota; by default there are no quotas."""
+        """`require_storage` checks an owner's storage quota; by default there are no quotas.
+
+        `rendered` returns the samples of a training's model.
+        """
         self.blobs = blobs = BlobStore(registry_root(config))
         self.store = RegistryStore(database)
         loras = config.comfyui_loras
-        links = None if loras is None else ComfyLinks(loras.absolute(), blobs, LinkedVersions(database))
+        links = ComfyLinks(loras[0].absolute(), blobs, LinkedVersions(database)) if loras else None
         room = partial(require_free_space, blobs.root, config.min_free_disk_mb)
         self.service = Registry(self.store, blobs, training, clock, links, room)
         samples, pictures = RegistrySampleStore(database), ThumbnailStore(blobs.root / "thumbnails")
-        self.samples = Samples(self.service, samples, blobs, decoder, pictures, require_storage, clock)
+        self.samples = Samples(self.service, samples, blobs, decoder, pictures, require_storage, clock, rendered)
         self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:

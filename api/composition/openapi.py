@@ -13,12 +13,12 @@ from api.streaming.routes import STREAMS
 from api.util.base_path import BASE_PATH
 from api.util.caller import SESSION_COOKIE
 from api.util.envelope import JSON
-from api.web.components import share_components
+from api.web.components import describe_bodies, open_response_enums, require_response_fields, share_components
 from api.web.idempotency_routes import MARK
+from api.web.operation_examples import add_examples
 from api.web.operations import Operation, OperationTable
-from api.web.response_fields import require_response_fields
+from api.web.response_headers import describe_headers
 from api.web.schemas import Failure
-from api.web.upload_descriptions import describe_bodies
 
 #: A variable part of a Flask URL pattern.
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -26,8 +26,10 @@ _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _DESCRIPTION = """GPUs and diffusion training over HTTP.
 
 Every JSON response is an envelope, `{code, message, data, timestamp}`. A failure adds `error` with a stable `code`,
-every mistake with a JSON pointer, and the `request_id` of the log. Times are UTC with `Z`. Memory is in MB (MiB, as in
-nvidia-smi). Unknown values are `null`, never 0.
+every mistake with a JSON pointer, and the `request_id` of the log, which every response also has as `X-Request-ID`.
+Times are UTC with `Z`. Memory is in MB (MiB, as in nvidia-smi). Unknown values are `null`, never 0.
+
+Responses may get new fields, and their enums new values: clients must accept what they do not know.
 
 Besides the routes below there are live streams: Server-Sent Events and WebSockets, listed under `x-streams`. Every
 message is `{"type", "timestamp", "data"}`.
@@ -43,12 +45,14 @@ _HEADERS = {
         "in": "header",
         "description": "Makes a retry safe: the same key and body get the first response again, for 24 h.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "cats-of-tuesday",
     },
     "304": {
         "name": "If-None-Match",
         "in": "header",
         "description": "The ETag of an earlier response: 304 without a body if nothing has changed.",
         "schema": {"type": "string", "maxLength": 1000},
+        "example": 'W/"9f2c61d07be84a35c1e0aa42"',
     },
 }
 
@@ -112,7 +116,11 @@ def finish_document(
     forms = {path: _form_schema(form, components["schemas"]) for path, form in _FORMS.items()}
     describe_bodies(document["paths"], components["schemas"], forms, _HEADERS["201"])
     require_response_fields(document)
+    open_response_enums(document)
     _describe_security(document, needs_keys)
+    limited = {(template_of(each.pattern), each.method.lower()) for each in OperationTable().all if each.rate}
+    describe_headers(document, limited)
+    add_examples(document)
     return document
 
 
@@ -178,8 +186,10 @@ def _finish_parameters(operation: dict[str, Any]) -> None:
         if "description" in schema:
             parameter["description"] = schema.pop("description")
         _drop_null(schema)
-        if parameter["name"] == "format":
-            operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+        content = operation["responses"].get("200", {}).get("content", {})
+        # Logs are also sent as text; files of a format are described by their route.
+        if parameter["name"] == "format" and JSON in content:
+            content["text/plain"] = {"schema": {"type": "string"}}
     is_marked = operation.pop(MARK, False)
     for status, header in _HEADERS.items():
         if status in operation["responses"] or (status == "201" and is_marked):
@@ -194,7 +204,7 @@ def _finish_responses(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
         if int(status) >= 400:
             responses[status] = _failure_response(response["description"])
-        elif int(status) == 304:
+        elif int(status) in (303, 304):
             response.pop("content", None)
         elif "content" in response:
             # Clients that support one media type use the first: the file, where it could also be described.

@@ -41,7 +41,7 @@ class PreprocessingParts:
         self.caption_results = CaptionResultRecorder(datasets.service, derivations, clock, root)
 
     def resources(self, training: TrainingParts) -> TaskResources:
-        """Return the resources with which such tasks are created, shown and stopped."""
+        """Return the resources with which preprocessing tasks are created, shown and stopped."""
         kind = TaskType.PREPROCESSING
         return build_task_resources(self._config, self._database, training, self._clock, kind, self._quotas)
 
@@ -56,17 +56,19 @@ class PreprocessingParts:
 
     def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
         """Build the service of generated captions."""
-        resources, endpoint = self.resources(training), _endpoint(self._config)
+        resources, endpoint = self.resources(training), caption_endpoint(self._config)
         return CaptioningService(resources, self._datasets.service, preprocessing, self._derivations, endpoint)
 
 
-def _endpoint(config: Config) -> CaptionEndpoint | None:
+def caption_endpoint(config: Config) -> CaptionEndpoint | None:
+    """Return the settings for generating captions, or None if there are none."""
     if not config.caption_endpoint and not config.caption_command:
         return None
     return CaptionEndpoint(
         config.caption_endpoint,
         config.caption_model,
         config.caption_key_file,
+        config.caption_key,
         config.caption_per_minute,
         config.caption_price,
         config.caption_command,

@@ -15,6 +15,11 @@ def models_root(config: Config) -> Path:
     return (config.models_root or config.storage_root / "models").absolute()
 
 
+def model_directories(config: Config) -> tuple[Path, ...]:
+    """Return the directories that are searched for models."""
+    return (models_root(config), *(path.absolute() for path in config.models_directories))
+
+
 def registry_root(config: Config) -> Path:
     """Return the directory of registered models."""
     return config.storage_root.absolute() / "registry"

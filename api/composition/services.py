@@ -19,11 +19,10 @@ from api.datasets.cache_list import DatasetCacheList
 from api.datasets.captioning import CaptioningService
 from api.datasets.captions import CaptionEditor
 from api.datasets.check import DatasetChecker
-from api.datasets.downloads import ItemFiles
 from api.datasets.export import DatasetExport
 from api.datasets.form_uploads import FormUploads
 from api.datasets.item_edits import ItemEditor
-from api.datasets.items import DatasetItems
+from api.datasets.items import DatasetItems, ItemFiles
 from api.datasets.preprocessing import PreprocessingService
 from api.datasets.registered_directories import RegisteredDirectories
 from api.datasets.service import DatasetService
@@ -34,11 +33,22 @@ from api.gpus.service import GPUService
 from api.logs.service import LogService
 from api.nodes.servers import ServerList
 from api.nodes.service import NodeService
+from api.presets.service import PresetService
+from api.sampling.service import SampleSetService, WorkflowService
+from api.system.files_service import FileBrowser
 from api.system.service import SystemService
+from api.system.settings_service import RunTimeSettings
+from api.system.setup_service import SetupService
 from api.training.attempts.orphans import Orphans
 from api.training.checkpoint_saving import CheckpointSaving
+from api.training.comparison import TrainingComparison
+from api.training.exports import Exports
 from api.training.holds import Holds
+from api.training.retention import Retention
+from api.training.samples import TrainingSamples
+from api.training.schedule_service import ScheduleService
 from api.training.service import TrainingService
+from api.training.sweeps import Sweeps
 from api.util.clock import Clock
 from api.web.idempotency import IdempotencyStore
 
@@ -53,6 +63,11 @@ class Services:
     gpus: GPUService
     training: TrainingService
     saving: CheckpointSaving
+    exports: Exports
+    training_samples: TrainingSamples
+    comparison: TrainingComparison
+    sweeps: Sweeps
+    retention: Retention
     datasets: DatasetService
     registered: RegisteredDirectories
     items: DatasetItems
@@ -72,6 +87,12 @@ class Services:
     logs: LogService
     models: CatalogService
     settings: SettingsService
+    presets: PresetService
+    sample_sets: SampleSetService
+    workflows: WorkflowService
+    run_time_settings: RunTimeSettings
+    files: FileBrowser
+    setup: SetupService
     registry: Registry
     samples: Samples
     downloads: DownloadService
@@ -81,6 +102,7 @@ class Services:
     servers: ServerList
     orphans: Orphans
     holds: Holds
+    schedule: ScheduleService
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is configured
     idempotency: IdempotencyStore

@@ -16,8 +16,7 @@ from api.executors.executor import Executor, NodeState
 from api.files.task_files import task_files
 from api.gpus.circumstances import EngineStatus
 from api.gpus.service import GPUService
-from api.training.attempt_locations import AttemptLocations
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import AttemptLocations, AttemptStore
 from api.training.cluster import ClusterNodes
 from api.training.window import ClusterWindow, Engine
 from api.util.clock import Clock

@@ -1,11 +1,12 @@
 """The settings, read once. No other package reads the environment."""
 
-from api.config.settings import LOOPBACK_NAMES, Config
+from api.config.settings import LOOPBACK_NAMES, SETTINGS, Config
 from api.config.sources import ConfigError, program, read_config
 from api.config.trainer_environment import cache_roots, child_environment
 
 __all__ = [
     "LOOPBACK_NAMES",
+    "SETTINGS",
     "Config",
     "ConfigError",
     "cache_roots",

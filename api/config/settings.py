@@ -1,8 +1,9 @@
 """The settings: name in the environment, default, parser and help text of each."""
 
+import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from api.util.setting_texts import (
     DEFAULT_RATES,
     caption_command,
     choice,
+    comfyui_url,
     directories,
     endpoint,
     flag,
     head_url,
     issuer,
+    listed,
     names,
     networks,
     node_name,
@@ -24,6 +27,7 @@ from api.util.setting_texts import (
     origins,
     otlp_endpoint,
     page_url,
+    paths,
     rates,
     redis_url,
     roles,
@@ -68,8 +72,46 @@ class Config:
         "none",
     )
     hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "address of the model hub")
-    comfyui_loras: Path | None = _setting(
-        "COMFYUI_LORAS", None, Path, "directory in which model versions with an alias are linked", "none"
+    browse_directories: tuple[Path, ...] | None = _setting(
+        "BROWSE_DIRECTORIES",
+        None,
+        directories,
+        "directories (separated by colons) that the page's file browser shows to administrators, besides those of"
+        " datasets and models",
+        "the home directory of the service's user",
+    )
+    comfyui_url: str = _setting(
+        "COMFYUI_URL",
+        "",
+        comfyui_url,
+        "address of the ComfyUI that renders samples, as http://127.0.0.1:8188, or several by comma",
+        "none",
+    )
+    comfyui_loras: tuple[Path, ...] = _setting(
+        "COMFYUI_LORAS",
+        (),
+        paths,
+        "its directory models/loras, as this machine sees it, for samples and for model versions with an alias (in the"
+        " first one); one for each address, in the same order, or one for all",
+        "none",
+    )
+    comfyui_extensions: tuple[str, ...] = _setting(
+        "COMFYUI_EXTENSIONS",
+        (),
+        listed,
+        "extensions of ComfyUI (directories in custom_nodes, by comma) whose nodes workflows may use",
+        "none",
+    )
+    sample_command: tuple[str, ...] = _setting(
+        "SAMPLE_COMMAND",
+        (),
+        operator_command,
+        "program that renders samples instead of ComfyUI; it gets two more arguments, a JSON file with the request and"
+        " the directory for its picture",
+        "none",
+    )
+    sample_seconds: float = _setting(
+        "SAMPLE_SECONDS", 1800.0, number(1, 86_400, float), "most seconds for one sample", "1800"
     )
     database_url: str = _setting(
         "DATABASE_URL",
@@ -124,6 +166,13 @@ class Config:
     )
     diffusion_pipe_python: str | None = _setting(
         "DIFFUSION_PIPE_PYTHON", None, str, "Python of the environment with diffusion-pipe", "none"
+    )
+    trainer_check: bool = _setting(
+        "TRAINER_CHECK",
+        True,
+        flag,
+        "0: the trainer's environment is checked on request only, and its errors refuse no training",
+        "1",
     )
     allow_pickled_weights: bool = _setting(
         "ALLOW_PICKLED_WEIGHTS",
@@ -180,6 +229,19 @@ class Config:
     stop_terminate_seconds: float = _setting(
         "STOP_TERMINATE_SECONDS", 30.0, number(0, 3600, float), "seconds that a stop then waits after SIGTERM", "30"
     )
+    retention_keep_last: int = _setting(
+        "RETENTION_KEEP_LAST",
+        0,
+        number(0, 10_000),
+        "how many of the newest models and checkpoints of a training stay, unless it has its own rule; 0: all",
+        "0",
+    )
+    retention_keep_every: int = _setting(
+        "RETENTION_KEEP_EVERY", 0, number(0, 2**31), "models whose epoch or step is a multiple of this stay, too", "0"
+    )
+    retention_keep_rated: int = _setting(
+        "RETENTION_KEEP_RATED", 0, number(0, 5), "models with a sample of at least this rating stay, too", "0"
+    )
     hang_step_seconds: float = _setting(
         "HANG_STEP_SECONDS", 300.0, number(1, 86_400, float), "least seconds without a step that are a hang", "300"
     )
@@ -189,6 +251,9 @@ class Config:
         number(1, 86_400, float),
         "seconds without output in loading or caching that are a hang",
         "1800",
+    )
+    rehearsal_seconds: float = _setting(
+        "REHEARSAL_SECONDS", 1800.0, number(1, 86_400, float), "seconds after which a rehearsal is ended", "1800"
     )
     min_free_disk_mb: int = _setting(
         "MIN_FREE_DISK_MB", 2048, number(0, 2**40), "free disk space in MB below which no training starts"
@@ -367,6 +432,23 @@ class Config:
         "LOG_FORMAT", "auto", choice("auto", "text", "json"), "text, json, or auto: text on a terminal, else json"
     )
 
+    #: The key of CAPTION_ENDPOINT that was set at run time; the environment names a file instead.
+    caption_key: str | None = field(default=None, repr=False)
+    #: The names of the fields that flags, the environment or `.env` set.
+    given: frozenset[str] = frozenset()
+
+    def fixes(self, name: str) -> bool:
+        """Return whether the environment determines this field, so that it cannot be changed at run time."""
+        return name in self.given or getattr(self, name) != SETTINGS[name].default
+
+    @property
+    def browse_roots(self) -> tuple[Path, ...]:
+        """The directories that administrators may browse besides those of datasets and models."""
+        if self.browse_directories is not None:
+            return self.browse_directories
+        home = Path(os.path.expanduser("~"))
+        return (home,) if home.is_absolute() and home != Path("/") else ()
+
     @property
     def needs_keys(self) -> bool:
         """Whether every request needs a key."""
@@ -386,3 +468,7 @@ class Config:
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format == "json" or (self.log_format == "auto" and not sys.stderr.isatty())
+
+
+#: The settings by the names of their fields; the metadata has the name in the environment, the parser and texts.
+SETTINGS: dict[str, "Field[Any]"] = {each.name: each for each in fields(Config) if each.metadata}

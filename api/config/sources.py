@@ -5,14 +5,14 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from api.config.settings import Config
+from api import __version__
+from api.config.settings import SETTINGS, Config
 from api.util.masking import mask_secrets
 from api.util.suggestions import nearest
 
@@ -33,7 +33,7 @@ def read_config(
     given.update(os.environ if environ is None else environ)
     flags = vars(_parser().parse_args(argv))
     values, mistakes = {}, []
-    for setting in fields(Config):
+    for setting in SETTINGS.values():
         text = flags[setting.name] if flags[setting.name] is not None else given.get(setting.metadata["env"])
         if text is None or (text == "" and flags[setting.name] is None):
             continue
@@ -43,7 +43,7 @@ def read_config(
             # An address that cannot be parsed is not shown, since the position of its password is unknown.
             shown = "" if setting.metadata["env"].endswith("_URL") else f'="{mask_secrets(text)}"'
             mistakes.append(f"{setting.metadata['env']}{shown} {error}")
-    config = Config(**values)
+    config = Config(**values, given=frozenset(values))
     mistakes.extend(_find_contradictions(config))
     if mistakes:
         raise ConfigError("; ".join(mistakes))
@@ -56,6 +56,7 @@ def _find_contradictions(config: Config) -> Iterator[str]:
         yield "ROLE=node needs HEAD_URL, the address of the server to which it reports its GPUs"
     if config.caption_endpoint and config.caption_command:
         yield "CAPTION_ENDPOINT and CAPTION_COMMAND are both set, but only one can write captions; remove one"
+    yield from _find_sampling_contradictions(config)
     if not config.is_loopback and not config.needs_keys and not config.allow_unauthenticated:
         yield (
             f"API_HOST={config.host} is reachable from other machines and no keys are required: anyone there could "
@@ -73,6 +74,13 @@ def _find_contradictions(config: Config) -> Iterator[str]:
     bounds = (config.quota_gpus, config.quota_queued_tasks, config.quota_gpu_hours_per_day, config.quota_storage_gb)
     if any(bound is not None for bound in bounds) and not config.needs_keys:
         yield "QUOTA_* needs AUTH=required: without keys, usage cannot be counted by user"
+
+
+def _find_sampling_contradictions(config: Config) -> Iterator[str]:
+    if len(config.comfyui_loras) not in (0, 1, len(config.comfyui_url.split(","))):
+        yield "COMFYUI_LORAS needs one directory for each address of COMFYUI_URL, in the same order, or one for all"
+    if config.comfyui_url and config.sample_command:
+        yield "COMFYUI_URL and SAMPLE_COMMAND are both set, but only one can render samples; remove one"
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:
@@ -96,7 +104,7 @@ def _check_dotenv(path: Path) -> None:
 
     Names unlike any setting only cause a warning, because another program may read the same file.
     """
-    known = [setting.metadata["env"] for setting in fields(Config)]
+    known = [setting.metadata["env"] for setting in SETTINGS.values()]
     mistakes = []
     with path.open(encoding="utf-8") as file:
         for binding in parse_stream(file):
@@ -136,12 +144,14 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
         epilog="Each setting is an option, an environment variable, or a line NAME=value in .env, in this order.\n"
-        "A command may come first: `serve` (the default), `key`, `backup`, `restore`, `audit-verify` or `worker`.\n"
+        "A command may come first: `serve` (the default), `key`, `backup`, `restore`, `audit-verify`,\n"
+        "`check-trainer` or `worker`.\n"
         "Its own --help lists its options, such as `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    for setting in fields(Config):
+    parser.add_argument("--version", action="version", version=__version__)
+    for setting in SETTINGS.values():
         env = setting.metadata["env"]
         names = [f"--{env.lower().replace('_', '-')}"]
         if env in ("API_HOST", "API_PORT"):

@@ -21,8 +21,8 @@ from api.domain.training import TaskStatus, TrainingRequest, TrainingTask
 from api.errors import CacheBuilding, CacheExists, Finding, ServiceError
 from api.files.task_files import task_files
 from api.trainers.trainer import CacheFacts, SupportsCaching, Trainer
-from api.training.cache_use import CacheChoice, CacheQuestion
 from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_use import CacheChoice, CacheQuestion
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ class CaptionEndpoint:
     address: str
     model: str
     key_file: Path | None = None
+    key: str | None = field(default=None, repr=False)  #: in place of a file
     per_minute: int = 0
     price: float | None = None  #: price of 1,000 captions
     command: tuple[str, ...] = ()  #: program and arguments in place of an address
@@ -72,7 +73,7 @@ class CaptioningService:
         self._datasets = datasets
         self._preprocessing = preprocessing
         self._derivations = derivations
-        self._endpoint = endpoint
+        self.endpoint = endpoint  #: may change at run time
 
     def generate(
         self, name: str, wanted: CaptionRequest, principal: Principal, idempotency_key: str | None, *, dry_run: bool
@@ -84,10 +85,14 @@ class CaptioningService:
         """
         dataset = self._datasets.find(name)
         require_own_files(dataset)
-        settings, version = self._settings(wanted), self._datasets.find_version(dataset, wanted.version)
+        # Read once: an administrator may replace the address and its key meanwhile, and a key belongs to one address.
+        endpoint = self.endpoint
+        if endpoint is None:
+            raise Unavailable("Captions cannot be generated: set CAPTION_ENDPOINT or CAPTION_COMMAND.")
+        settings, version = self._settings(endpoint, wanted), self._datasets.find_version(dataset, wanted.version)
         items = included_items(self._datasets.read_items(version.manifest_sha256))
         todo, known = self._todo(items, wanted, settings)
-        estimate = self._estimate(settings, len(items), len(todo), known)
+        estimate = self._estimate(settings, len(items), len(todo), known, endpoint.price)
         if dry_run:
             return CaptionGeneration(dry_run, estimate, None)
         first = self._context.tasks.find_by_key(idempotency_key)
@@ -98,7 +103,7 @@ class CaptioningService:
             raise Invalid(mistakes=[Finding("/only_missing", what, "Set only_missing: false to rewrite all captions.")])
         pin = PinnedDataset(name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial)
         new = self._new_task(wanted, settings, pin, len(todo), principal, idempotency_key)
-        self._keep_key(new.task_id)
+        self._keep_key(endpoint, new.task_id)
         self._preprocessing.submit(new, dataset, settings.as_json(), todo, principal.actor)
         return CaptionGeneration(dry_run, estimate, self._preprocessing.get(new.task_id))
 
@@ -130,22 +135,20 @@ class CaptioningService:
             task_id, CAPTIONING, request, plan, None, idempotency_key, principal.owner, TaskType.PREPROCESSING
         )
 
-    def _settings(self, wanted: CaptionRequest) -> CaptionSettings:
-        """Return the settings. Raises Unavailable, Invalid."""
-        if self._endpoint is None:
-            raise Unavailable("Captions cannot be generated: set CAPTION_ENDPOINT or CAPTION_COMMAND.")
-        if self._endpoint.command:
-            return self._settings_of_command(self._endpoint, wanted)
-        model = wanted.model or self._endpoint.model
+    def _settings(self, endpoint: CaptionEndpoint, wanted: CaptionRequest) -> CaptionSettings:
+        """Return the settings. Raises Invalid."""
+        if endpoint.command:
+            return self._settings_of_command(endpoint, wanted)
+        model = wanted.model or endpoint.model
         if not model:
             raise Invalid(mistakes=[Finding("/model", "No model is set.", "Set model, or CAPTION_MODEL.")])
         return CaptionSettings(
-            self._endpoint.address,
+            endpoint.address,
             model,
             wanted.prompt,
             wanted.max_tokens,
             frames=wanted.frames,
-            per_minute=self._endpoint.per_minute,
+            per_minute=endpoint.per_minute,
         )
 
     @staticmethod
@@ -160,10 +163,12 @@ class CaptioningService:
             command=endpoint.command,
         )
 
-    def _keep_key(self, task_id: str) -> None:
+    def _keep_key(self, endpoint: CaptionEndpoint, task_id: str) -> None:
         """Store the key for the task's environment in a private file. Raises OSError."""
-        if self._endpoint is not None and self._endpoint.key_file is not None:
-            key = read_secret_file(self._endpoint.key_file).content.decode().strip()
+        key = endpoint.key
+        if endpoint.key_file is not None:
+            key = read_secret_file(endpoint.key_file).content.decode().strip()
+        if key is not None:
             task_files(self._context.storage_root, task_id).store_secrets({CAPTION_KEY_VARIABLE: key})
 
     def _todo(
@@ -177,8 +182,10 @@ class CaptioningService:
         ]
         return todo, len(known)
 
-    def _estimate(self, settings: CaptionSettings, items: int, questions: int, known: int) -> CaptionEstimate:
-        pace, price = self._pace(settings.model), None if self._endpoint is None else self._endpoint.price
+    def _estimate(
+        self, settings: CaptionSettings, items: int, questions: int, known: int, price: float | None
+    ) -> CaptionEstimate:
+        pace = self._pace(settings.model)
         per_minute = settings.per_minute or None
         seconds = None if pace is None else pace * questions
         if per_minute is not None:

@@ -13,6 +13,7 @@ from api.datasets.media import DatasetMedia
 from api.datasets.rules import RuleBook
 from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem, included_items
+from api.domain.finding import codes_of
 from api.domain.media import Decoder, MediaProbe
 from api.errors import CheckBusy, Finding
 from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
@@ -178,4 +179,6 @@ def _by_id(mistakes: Iterable[Finding], ids: Mapping[str, str]) -> Iterable[Find
 
 def _view(mistake: Finding) -> DatasetFindingView:
     about = tuple(dict.fromkeys(mistake.about))
-    return DatasetFindingView(mistake.pointer, mistake.message, mistake.remedy, len(about), about[:MAX_IDS])
+    return DatasetFindingView(
+        mistake.pointer, mistake.message, mistake.remedy, len(about), about[:MAX_IDS], *codes_of(mistake)
+    )

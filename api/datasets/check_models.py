@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 
+from api.domain.reason import ReasonCode
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetFindingView:
     """A finding about a version, like those of trainings, with its items."""
 
-    pointer: str
-    message: str
+    pointer: str  #: the setting that it is about
+    message: str  #: what is wrong
     remedy: str | None
     items: int  #: number of affected items; 0: not about single items
     item_ids: tuple[str, ...]  #: ids of the first 10,000 affected items
+    message_code: ReasonCode | None = None  #: code of the message
+    remedy_code: ReasonCode | None = None  #: code of the remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +27,23 @@ class BucketView:
 
     width: int
     height: int
-    frames: int
-    items: int
-    examples: int
-    batch_size: int
-    batches: int
-    dropped: int
-    reason: str | None
-    item_ids: tuple[str, ...]
+    frames: int  #: 1 for pictures
+    items: int  #: number of files
+    examples: int  #: number of examples per epoch, with repeats
+    batch_size: int  #: examples per step
+    batches: int  #: steps per epoch
+    dropped: int  #: examples that no step uses
+    reason: str | None  #: why they are dropped; null if none are
+    item_ids: tuple[str, ...]  #: the first hundred
 
 
 @dataclass(frozen=True, slots=True)
 class ItemsView:
     """Items with something in common, with the first 10,000 of their ids."""
 
-    reason: str
-    items: int
-    item_ids: tuple[str, ...]
+    reason: str  #: what they have in common
+    items: int  #: their number
+    item_ids: tuple[str, ...]  #: the first 10,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,13 @@ class DuplicatesView:
     10,000.
     """
 
-    exact: tuple[tuple[str, ...], ...] = ()
-    near: tuple[tuple[str, ...], ...] = ()
-    exact_groups: int = 0
-    near_groups: int = 0
+    exact: tuple[tuple[str, ...], ...] = ()  #: groups of byte-identical files
+    near: tuple[tuple[str, ...], ...] = ()  #: groups of pictures that look alike
+    exact_groups: int = 0  #: number of all such groups
+    near_groups: int = 0  #: number of all such groups
     near_is_whole: bool = True  #: false: too many similar pictures to compare them all
-    exact_extra: tuple[str, ...] = ()
-    near_extra: tuple[str, ...] = ()
+    exact_extra: tuple[str, ...] = ()  #: items that could be removed
+    near_extra: tuple[str, ...] = ()  #: items that could be removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +70,23 @@ class DatasetCheck:
     `unexamined` files have not been examined yet: repeat the request to continue.
     """
 
-    dataset: str
-    version: int
-    manifest_sha256: str
-    model_type: str | None
-    valid: bool
+    dataset: str  #: name of the dataset
+    version: int  #: number of the version
+    manifest_sha256: str  #: hash of the version's list of items
+    model_type: str | None  #: model type that it was checked for; null if none was named
+    valid: bool  #: whether a training could use it
     items: int  #: excluded items are not counted
-    excluded: int
-    unexamined: int
-    errors: tuple[DatasetFindingView, ...]
-    warnings: tuple[DatasetFindingView, ...]
-    notes: tuple[str, ...]
-    problems: tuple[ItemsView, ...]
-    duplicates: DuplicatesView
-    buckets: tuple[BucketView, ...]
-    skipped: tuple[ItemsView, ...]
-    trained_items: int | None
-    steps_per_epoch: int | None
+    excluded: int  #: number of excluded items
+    unexamined: int  #: number of items that are still to be examined
+    errors: tuple[DatasetFindingView, ...]  #: each prevents a training
+    warnings: tuple[DatasetFindingView, ...]  #: do not prevent a training
+    notes: tuple[str, ...]  #: what could not be determined
+    problems: tuple[ItemsView, ...]  #: items by problem
+    duplicates: DuplicatesView  #: equal and similar items
+    buckets: tuple[BucketView, ...]  #: sizes into which the trainer sorts the items
+    skipped: tuple[ItemsView, ...]  #: items that the trainer leaves out, by reason
+    trained_items: int | None  #: number of items that are trained on
+    steps_per_epoch: int | None  #: null if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class RecipeView:
     width: int
     height: int
     box: tuple[float, ...]  #: left, top, right, bottom in pixels of the original
-    frames: tuple[int, ...]
+    frames: tuple[int, ...]  #: the frames of the original that are used, from 0
     fps: float | None
-    is_video: bool
-    shown: tuple[int, ...]
+    is_video: bool  #: whether it is trained on as a video
+    shown: tuple[int, ...]  #: positions in `frames` of the frames in the strip

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from api.datasets.check_models import DuplicatesView
 from api.domain.dataset import ManifestItem, MediaKind
+from api.domain.finding import make_finding
 from api.domain.media import MediaProbe, MediaProblem
 from api.errors import Finding
 from api.trainers.trainer import SizeBucket
@@ -28,8 +29,7 @@ class FileFindings:
 @dataclass(frozen=True, slots=True)
 class _Rule:
     applies: Callable[[ManifestItem, MediaProbe], bool]
-    message: str
-    remedy: str
+    code: str
     is_error: bool = False
     by_itself: bool = False  #: only reported if no trainer's rules report it
 
@@ -41,8 +41,7 @@ def _has(problem: MediaProblem) -> Callable[[ManifestItem, MediaProbe], bool]:
 _RULES = (
     _Rule(
         _has(MediaProblem.CHANGED),
-        "have changed or were deleted since this version",
-        "Make a version of the current files: POST …/refresh.",
+        "dataset_files_changed",
         is_error=True,
     ),
     _Rule(
@@ -53,45 +52,38 @@ _RULES = (
                 or probe.facts.kind is MediaKind.OTHER
             )
         ),
-        "cannot be read as images or videos",
-        "Remove or replace them.",
+        "dataset_files_unreadable",
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: probe.has_damaged_pixels,
-        "are images whose data is damaged or incomplete; a trainer fails or hangs on them",
-        "Copy or download them again, or remove them.",
+        "dataset_images_damaged",
         is_error=True,
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: probe.facts.problem == MediaProblem.TRUNCATED and not probe.has_damaged_pixels,
-        "are videos that are incomplete or have damaged frames",
-        "Copy or download them again, or remove them.",
+        "dataset_videos_damaged",
         is_error=True,
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: item.caption is None,
-        "have no caption; they are not trained on unless skip_empty_caption is false",
-        "Add captions to them.",
+        "dataset_captions_missing",
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: item.caption is not None and not item.caption.strip(),
-        "have an empty caption; they are trained without one",
-        "Add captions to them.",
+        "dataset_captions_empty",
         by_itself=True,
     ),
     _Rule(
         _has(MediaProblem.TURNED),
-        "are rotated by metadata; the trainer chooses their crop by the sides as stored",
-        "Save them rotated, without that metadata.",
+        "dataset_files_turned",
     ),
     _Rule(
         lambda item, probe: probe.facts.is_variable_rate is True,
-        "have a variable frame rate; the trainer treats their frames as evenly spaced, and may use fewer",
-        "Convert them to a constant frame rate.",
+        "dataset_rates_variable",
     ),
 )
 
@@ -115,26 +107,18 @@ def find_in_files(
         affected = [item for item, probe in known if rule.applies(item, probe)]
         if affected:
             names = _list([item.path for item in affected])
-            message = f"{len(affected)} of {len(items)} files {rule.message}: {names}."
-            about = tuple(item.item_id for item in affected)
-            (found.errors if rule.is_error else found.warnings).append(Finding("", message, rule.remedy, about=about))
+            about = (item.item_id for item in affected)
+            made = make_finding("", rule.code, about=about, count=len(affected), items=len(items), names=names)
+            (found.errors if rule.is_error else found.warnings).append(made)
     found.warnings += _find_duplicates(duplicates)
     return found
 
 
 def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Finding]:
     if duplicates.exact_groups:
-        yield Finding(
-            "",
-            f"Groups of byte-identical files: {duplicates.exact_groups}. The trainer uses every copy.",
-            "Keep one file of each group; use num_repeats to repeat it.",
-        )
+        yield make_finding("", "exact_duplicates", exact_groups=duplicates.exact_groups)
     if duplicates.near_groups:
-        yield Finding(
-            "",
-            f"Groups of files that look alike (of videos their first frames): {duplicates.near_groups}.",
-            "Review `duplicates.near` and keep one file of each group.",
-        )
+        yield make_finding("", "near_duplicates", near_groups=duplicates.near_groups)
 
 
 def find_in_buckets(
@@ -157,22 +141,26 @@ def find_in_buckets(
     found = []
     if enlarged:
         found.append(
-            Finding(
+            make_finding(
                 "",
-                f"{len(enlarged)} of {len(items)} files are smaller than the training size, and enlarged by more than"
-                f" {ENLARGED - 1:.0%}: {_list(list(enlarged))}.",
-                "Use larger files, or a lower resolution.",
+                "files_enlarged",
                 about=tuple(items[name].item_id for name in enlarged),
+                enlarged_count=len(enlarged),
+                items_count=len(items),
+                enlarged=f"{ENLARGED - 1:.0%}",
+                enlarged_2=_list(list(enlarged)),
             )
         )
     if cropped:
         found.append(
-            Finding(
+            make_finding(
                 "",
-                f"{len(cropped)} of {len(items)} files lose more than {CROPPED:.0%} of their area to fit their bucket:"
-                f" {_list(list(cropped))}.",
-                "Set enable_ar_bucket with more aspect ratios, or crop them yourself.",
+                "files_cropped",
                 about=tuple(items[name].item_id for name in cropped),
+                cropped_count=len(cropped),
+                items_count=len(items),
+                cropped=f"{CROPPED:.0%}",
+                cropped_2=_list(list(cropped)),
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""Preprocess the items of a form upload, if it asks for that, in a task with the upload's own id."""
+"""Starts the preprocessing that a form upload requests, as a task with the upload's id."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,8 +22,8 @@ class UploadFollowUp:
     def __init__(self, start: Start) -> None:
         self._start = start
 
-    def go_on(self, upload: Upload, joined: Joined) -> None:
-        """Start the task that an upload asks for, if any; once, even if it is called several times.
+    def start(self, upload: Upload, joined: Joined) -> None:
+        """Start the task that an upload requests, if any. Repeated calls start it only once.
 
         Raises Invalid if that is impossible, and the errors of starting a preprocessing.
         """

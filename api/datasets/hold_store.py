@@ -123,7 +123,7 @@ class DatasetHolds:
 
     @staticmethod
     def _remove_version(connection: Connection, row: Any, unneeded: ColumnElement[bool]) -> None:
-        # A transaction that pins or restores the version waits for this lock, or has marked the version as kept.
+        # A transaction that pins or restores the version waits for this lock, or has marked the version as in use.
         is_its = datasets.c.serial == row.dataset
         connection.execute(select(datasets.c.serial).where(is_its).with_for_update())
         is_it = (dataset_versions.c.dataset == row.dataset) & (dataset_versions.c.ordinal == row.ordinal)

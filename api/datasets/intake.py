@@ -50,7 +50,7 @@ _ARCHIVES_AT_ONCE = 2
 #: Seconds before a failure that is not the upload's fault is retried: first pause, and longest pause.
 _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
 
-#: How long such a failure is retried before the upload fails.
+#: Time for which a failure that is not the upload's fault is retried before the upload fails.
 _RETRY_TIME = timedelta(hours=24)
 
 _INTERNAL_ERROR = UploadProblem(ServiceError.code, ServiceError.message)
@@ -97,12 +97,12 @@ class UploadProcessor:
         self._others: dict[UploadKind, Callable[[Upload, Path], UploadResult]] = {}
         uploads.on_received(self.wake)
 
-    def set_follow_up(self, go_on: Callable[[Upload, Joined], None]) -> None:
-        """Call `go_on` for each upload after a version contains it and before that is recorded.
+    def set_follow_up(self, follow_up: Callable[[Upload, Joined], None]) -> None:
+        """Call `follow_up` for each upload after a version contains it and before that is recorded.
 
         It may be called more than once for the same upload.
         """
-        self._follow_up = go_on
+        self._follow_up = follow_up
 
     def set_handler(self, kind: UploadKind, process: Callable[[Upload, Path], UploadResult]) -> None:
         """Process uploads of this kind with `process`, which may be called more than once for the same upload."""

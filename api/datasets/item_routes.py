@@ -19,10 +19,9 @@ from api.datasets.schemas import (
 from api.domain.access import current_principal
 from api.domain.dataset import ItemFilter
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.optional_body import body_is_optional
+from api.web.responses import answer, services
 
 #: Responses of a dry run: 200 has the same schema as 201.
 _CHECKED: dict[int, str] = {

@@ -133,6 +133,11 @@ class DatasetDirectories:
         remove_tree(str(old), levels=2)
         return _layout(root)
 
+    def has_cache(self, above: Path, pin: PinnedDataset) -> bool:
+        """Return whether a version is laid out there with a trainer's cache that other tasks can reach."""
+        # Trainers with their own user cannot enter the directories of other tasks.
+        return self._group is None and (above / _label(pin) / "media" / CACHE).is_dir()
+
     @staticmethod
     def _remove_leftovers(above: Path) -> None:
         """Remove what killed attempts left while they were being prepared."""

@@ -136,6 +136,6 @@ class DatasetMedia:
         return found
 
     def _store(self, probes: Mapping[str, MediaProbe]) -> None:
-        # A changed file says nothing about the bytes of the requested hash.
+        # Facts about a changed file do not apply to the bytes of the requested hash.
         known = {sha256: each for sha256, each in probes.items() if each.facts.problem != MediaProblem.CHANGED}
         self._facts.put(known, self._clock.now())

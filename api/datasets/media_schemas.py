@@ -81,7 +81,7 @@ class AsTrainedQuery(Strict):
     """Model type and size for the trainer's view of an item. Several ratios or lengths are separated by commas."""
 
     version: Version | None = None
-    model_type: str = Field(max_length=64)
+    model_type: str = Field(max_length=64, description="the model type that would be trained")
     resolution: str = Field(
         "512", pattern=r"^\d{2,5}(x\d{2,5})?$", description="the side of a square, or width x height: `1280x720`"
     )
@@ -91,10 +91,12 @@ class AsTrainedQuery(Strict):
     min_ar: float | None = Field(
         None, gt=0, le=1000, description="with `max_ar` and `num_ar_buckets`, in place of `ar_buckets`"
     )
-    max_ar: float | None = Field(None, gt=0, le=1000)
-    num_ar_buckets: int | None = Field(None, ge=1, le=1000)
+    max_ar: float | None = Field(None, gt=0, le=1000, description="highest aspect ratio, with `min_ar`")
+    num_ar_buckets: int | None = Field(None, ge=1, le=1000, description="number of aspect ratios between both")
     frame_buckets: str | None = Field(None, max_length=1000, pattern=r"^\d+(,\d+)*$", description="`1,33,65`")
-    video_clip_mode: str = Field("single_beginning", pattern=r"^single_(beginning|middle)$")
+    video_clip_mode: str = Field(
+        "single_beginning", pattern=r"^single_(beginning|middle)$", description="which part of a longer video is used"
+    )
     frame: int | None = Field(None, ge=0, le=100_000, description="index of the only trained frame to show")
     form: PictureForm = Field(PictureForm.PICTURE, description="`recipe`: JSON that describes how the pixels are made")
 

@@ -16,10 +16,9 @@ from api.logs.routes import page_of_log, search_log
 from api.logs.schemas import DownloadQuery, LogsAnswer, LogsQuery, SearchAnswer, SearchQuery
 from api.training.schemas import DeletedAnswer
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer, answer_file
-from api.web.context import services
 from api.web.form_fields import read_fields, taken_form
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
+from api.web.responses import answer, answer_file, services
 from api.web.schemas import PageQuery, file_responses
 
 preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
@@ -101,7 +100,8 @@ def cancel_preprocessing(task_id: str) -> Response:
     Results for complete files are kept and reused by the next task with the same settings. Repeating the request
     returns the same response. The request has no body.
     """
-    return answer(services().preprocessing.cancel(task_id, current_principal.get().actor), 202, "accepted")
+    cancelled = services().preprocessing.cancel(task_id, current_principal.get().actor)
+    return answer(cancelled, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{task_id}"})
 
 
 @preprocess.delete("/<task_id>")

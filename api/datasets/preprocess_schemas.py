@@ -58,7 +58,7 @@ class CutOptions(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    by: CutBy = Field(strict=False)
+    by: CutBy = Field(strict=False)  #: what decides where a video is cut
     seconds: float | None = Field(
         None, ge=0.1, le=86_400, description="length of a piece; by scene: its greatest length"
     )
@@ -84,10 +84,10 @@ class CaptionOptions(Strict):
     mode: CaptionMode = Field(
         CaptionMode.EXISTING, strict=False, description="all: items without a caption get trigger and prefix, too"
     )
-    prefix: Caption | None = None
-    suffix: Caption | None = None
+    prefix: Caption | None = None  #: text in front of each caption
+    suffix: Caption | None = None  #: text at the end of each caption
     trigger: Caption | None = Field(None, description="put in front of captions that do not contain it")
-    replace: list["ReplaceCaption"] = Field(default_factory=list, max_length=50)
+    replace: list["ReplaceCaption"] = Field(default_factory=list, max_length=50)  #: replacements, applied in this order
 
     def rules(self) -> CaptionRules:
         """Return the rules for the service."""
@@ -106,7 +106,7 @@ class StartPreprocess(Strict):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": _EXAMPLE, "allOf": _RULES})
 
-    dataset: Reference | None = None
+    dataset: Reference | None = None  #: the version to process, as a name or name@3
     directory: str | None = Field(
         None, max_length=4096, description="in place of dataset: the path of a registered directory on the server"
     )
@@ -120,14 +120,14 @@ class StartPreprocess(Strict):
         None, description="larger pictures are scaled down until their shorter side has this length"
     )
     crop: CropOptions | None = Field(None, description="the part of each picture to keep; applied before scaling")
-    cut: CutOptions | None = None
+    cut: CutOptions | None = None  #: where videos are cut; null: they are not
     first_frame: FirstFrame | None = Field(
         None, strict=False, description="store the first frame of each video as an image, beside or instead of it"
     )
-    image_format: Literal["png", "jpeg", "webp"] | None = None
+    image_format: Literal["png", "jpeg", "webp"] | None = None  #: format of the resulting pictures
     video_format: Literal["mp4"] | None = Field(None, description="mp4: H.264, which every player reads")
     keep_audio: bool = Field(False, description="keep the sound of videos that are converted")
-    captions: CaptionOptions | None = None
+    captions: CaptionOptions | None = None  #: how captions are normalised; null: unchanged
     resolutions: list[Side | Annotated[list[Side], Field(min_length=2, max_length=2)]] = Field(
         default_factory=list, max_length=20, description="for dataset.toml"
     )
@@ -201,7 +201,7 @@ class UploadForm(Strict):
 class PreprocessListQuery(PageQuery):
     """Filters of the list of preprocessing tasks."""
 
-    status: PreprocessStatus | None = None
+    status: PreprocessStatus | None = Field(None, description="only tasks with this status")
     search: Search | None = Field(None, description="part of id, name or description")
     owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only tasks of this user")
 

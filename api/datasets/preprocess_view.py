@@ -56,7 +56,7 @@ def show_preprocess(task: TaskSummary, live: ProgressReport | None, reason: Reas
         failure=task.cause if task.status is TaskStatus.FAILED else None,
         stop=None
         if stop is None
-        else StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung),
+        else StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung, stop.keep_lora),
         result=None if task.result is None else PreprocessResult.from_json(task.result),
         created_at=task.created_at,
         started_at=task.started_at,

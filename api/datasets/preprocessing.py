@@ -31,7 +31,7 @@ from api.files.disk import find_shortage
 from api.files.task_files import task_files
 from api.jobs.kinds import PREPROCESSING
 from api.jobs.preprocessing.work import WorkItem, key_of
-from api.training.task_events import event_page
+from api.training.task_progress import event_page
 from api.training.task_resources import TaskResources
 from api.training.views import Deleted
 from api.util.extras import describe_missing
@@ -121,12 +121,8 @@ class PreprocessingService:
         files = task_files(self._context.storage_root, new.task_id)
         sources = [sha256 for item in todo for sha256 in (item.sha256, item.mask, item.control) if sha256 is not None]
         lines = [item.as_json() for item in todo] or [b"\n"]
-        try:
-            lay_out_work(files, settings, lines, sources, self._files.linker(dataset))
-            self._context.intake.create(new, actor)
-        except (OSError, Conflict, Invalid):
-            remove_tree(str(files.root), levels=0)
-            raise
+        lay_out = lambda: lay_out_work(files, settings, lines, sources, self._files.linker(dataset))  # noqa: E731
+        self._context.intake.create_with_files(new, actor, files, lay_out)
         logger.info("preprocessing submitted", extra={"task_id": new.task_id, "items": len(todo)})
         self._context.wake()
 

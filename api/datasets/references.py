@@ -1,6 +1,10 @@
-"""Dataset references in training requests: resolve and pin them, and lay_out out directories for each attempt."""
+"""Dataset references in training requests: find, resolve and pin them, and lay out directories for each attempt.
 
-from collections.abc import Callable, Mapping, Sequence
+A request names datasets in either of its two forms, as values or as TOML text.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +12,6 @@ from typing import Any
 from api.datasets.caches import DatasetCaches
 from api.datasets.materials import DatasetDirectories, VersionLayout
 from api.datasets.names import parse_reference, parse_version
-from api.datasets.requested_datasets import RequestedDataset, find_datasets, find_paths, rewrite
 from api.datasets.service import DatasetService
 from api.datasets.store import DatasetStore
 from api.domain.dataset import PinnedDataset
@@ -16,7 +19,103 @@ from api.domain.reason import Reason
 from api.domain.training import TrainingRequest, TrainingTask
 from api.errors import Finding, NotFound, ServiceError
 from api.files.task_files import TaskFiles, task_files
+from api.trainers.toml_edit import Path as TOMLPath
+from api.trainers.toml_edit import edit
+from api.trainers.toml_text import text_excess
 from api.training.dataset_use import UsedDatasets
+
+#: The key that names a dataset in a directory of a request, in place of `path`.
+KEY = "dataset"
+
+_ONE = "Set either `dataset` or `path`."
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedDataset:
+    """A directory of a request that is a named dataset."""
+
+    index: int
+    pointer: str  #: JSON pointer to the directory
+    reference: str
+    given: Mapping[str, Any]  #: all values of the directory in the request
+
+
+def find_datasets(request: TrainingRequest) -> tuple[list[RequestedDataset], list[Finding]]:
+    """Return the directories that name datasets, and the errors in them."""
+    found: list[RequestedDataset] = []
+    mistakes: list[Finding] = []
+    at, directories = _directories(request)
+    for index, directory in enumerate(directories):
+        if not isinstance(directory, Mapping) or KEY not in directory:
+            continue
+        pointer, reference = f"{at}/{index}", directory[KEY]
+        if not isinstance(reference, str):
+            mistakes.append(Finding(f"{pointer}/{KEY}", "The value is not a string.", 'Use "name" or "name@3".'))
+        elif "path" in directory:
+            mistakes.append(Finding(f"{pointer}/{KEY}", "The directory has both `dataset` and `path`.", _ONE))
+        else:
+            found.append(RequestedDataset(index, pointer, reference, directory))
+    return found, mistakes
+
+
+def find_paths(request: TrainingRequest) -> Iterator[tuple[str, str]]:
+    """Yield the paths in the directories of a request: a JSON pointer and the path."""
+    at, directories = _directories(request, "path")
+    for index, directory in enumerate(directories):
+        if isinstance(directory, Mapping):
+            for key, value in directory.items():
+                if key.endswith("path") and isinstance(value, str):
+                    yield f"{at}/{index}/{key}", value
+
+
+def _directories(request: TrainingRequest, sought: str = KEY) -> tuple[str, list[Any]]:
+    if request.dataset_toml is not None:
+        values = _parse(request.dataset_toml, sought)
+        key, at = "directory", "/dataset_toml/directory"
+    else:
+        values = request.dataset if isinstance(request.dataset, Mapping) else {}
+        key = "directories" if "directories" in values else "directory"
+        at = f"/dataset/{key}"
+    found = values.get(key)
+    return at, list(found) if isinstance(found, list | tuple) else []
+
+
+def _parse(text: str, sought: str) -> Mapping[str, Any]:
+    # The trainer's own check reports errors in the text.
+    if sought not in text or text_excess(text) is not None:
+        return {}
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def rewrite(request: TrainingRequest, values: Mapping[int, Mapping[str, Any]]) -> TrainingRequest | None:
+    """Return the request with these values in its directories, by index; the value None removes a key.
+
+    Returns None if the request's text cannot be edited.
+    """
+    if not values:
+        return request
+    if request.dataset_toml is None:
+        return _rewrite_structured(request, values)
+    flat: dict[TOMLPath, Any] = {
+        ("directory", index, key): value for index, each in values.items() for key, value in each.items()
+    }
+    removed = [path for path, value in flat.items() if value is None]
+    changed = {path: value for path, value in flat.items() if value is not None}
+    text = edit(request.dataset_toml, changed, removed)
+    return None if text is None else replace(request, dataset_toml=text)
+
+
+def _rewrite_structured(request: TrainingRequest, values: Mapping[int, Mapping[str, Any]]) -> TrainingRequest:
+    key = "directories" if "directories" in request.dataset else "directory"
+    directories = list(request.dataset[key])
+    for index, changes in values.items():
+        merged = {**directories[index], **changes}
+        directories[index] = {name: value for name, value in merged.items() if value is not None}
+    return replace(request, dataset={**request.dataset, key: directories})
+
 
 _REMEDY = 'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".'
 
@@ -92,7 +191,7 @@ class DatasetReferences:
             self._materials.layout_for(files.datasets, each.pin, view) for each, view in zip(found, views, strict=True)
         ]
         stored = rewrite(request, {each.requested.index: {"dataset": _name(each.pin)} for each in found})
-        given = rewrite(request, _directories(found, views))
+        given = rewrite(request, _replacements(found, views))
         if stored is None or given is None:
             what = "The service cannot insert the directories of datasets into this text."
             mistake = Finding("/dataset_toml", what, "Write each directory as a separate [[directory]] table.")
@@ -117,16 +216,32 @@ class DatasetReferences:
         """
         if not task.plan.datasets:
             return task.request
+        if task.plan.rehearsal is not None:
+            # It gets links to two items only.
+            return self.with_views(task)
         requested, _ = find_datasets(task.request)
         by_name = {_name(pin): pin for pin in task.plan.datasets}
         found = [_Found(each, by_name[each.reference]) for each in requested]
         maker = self._find_cache(task, is_new=is_new)
+        maker = maker or self._find_exported(task)
         files = task_files(self._storage_root, maker or task.task_id)
         is_laid = maker is not None or not is_new
         homes = [self._materials.lay_out(files.datasets, each.pin, is_new=not is_laid) for each in found]
-        request = _put(task.request, _directories(found, homes))
+        request = _put(task.request, _replacements(found, homes))
         # Checking the cache would write to it.
         return request if maker is None else replace(request, trust_cache=True)
+
+    def _find_exported(self, task: TrainingTask) -> str | None:
+        """Return the training of an export by the trainer if its directories with their cache can be used, else None.
+
+        Caching a whole dataset for a single step would take hours.
+        """
+        exported = task.plan.export
+        if exported is None:
+            return None
+        above = task_files(self._storage_root, exported.task_id).datasets
+        has_all = all(self._materials.has_cache(above, pin) for pin in task.plan.datasets)
+        return exported.task_id if has_all else None
 
     def _find_cache(self, task: TrainingTask, *, is_new: bool) -> str | None:
         """Return the task whose cache an attempt uses, and publish an event that it is used, or why not."""
@@ -158,7 +273,7 @@ class DatasetReferences:
         requested, _ = find_datasets(task.request)
         by_name = {_name(pin): pin for pin in task.plan.datasets}
         found = [_Found(each, by_name[each.reference]) for each in requested]
-        return _put(task.request, _directories(found, [self._materials.view(each.pin) for each in found]))
+        return _put(task.request, _replacements(found, [self._materials.view(each.pin) for each in found]))
 
     def homes(self, task: TrainingTask) -> list[Path]:
         """Return the task's own directories of media."""
@@ -227,7 +342,7 @@ def _name(pin: PinnedDataset) -> str:
     return f"{pin.dataset}@{pin.manifest}"
 
 
-def _directories(found: Sequence[_Found], layouts: Sequence[VersionLayout]) -> dict[int, Mapping[str, Any]]:
+def _replacements(found: Sequence[_Found], layouts: Sequence[VersionLayout]) -> dict[int, Mapping[str, Any]]:
     """Return the values that replace datasets by directories in the request."""
     values: dict[int, Mapping[str, Any]] = {}
     for each, layout in zip(found, layouts, strict=True):

@@ -83,7 +83,7 @@ class RegisteredDirectories:
         self._service = service
         self._store = store
         self._files = files
-        self._roots = tuple(root.resolve() for root in roots)
+        self.set_roots(roots)
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted: dict[int, str] = {}  #: actors by the serial of datasets to read
@@ -91,6 +91,10 @@ class RegisteredDirectories:
         self._is_ending = threading.Event()
         self._watcher = PeriodicThread("dataset-watch", CHECK_SECONDS, self.check_once)
         self._reader = PeriodicThread("dataset-reader", None, self.read_once)
+
+    def set_roots(self, roots: Sequence[Path]) -> None:
+        """Replace the directories below which others may be registered."""
+        self._roots = tuple(root.resolve() for root in roots)
 
     def start(self) -> None:
         """Start watching."""

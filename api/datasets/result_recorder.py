@@ -43,7 +43,7 @@ class ResultRecorder:
         self._waiting: dict[str, tuple[TrainingTask, Path]] = {}
         self._done: dict[str, TaskResult] = {}
         self._since: dict[str, float] = {}
-        self._thread = PeriodicThread("harvest", RETRY_SECONDS, self.run_once)
+        self._thread = PeriodicThread("result-recorder", RETRY_SECONDS, self.run_once)
 
     def start(self) -> None:
         """Start the thread."""

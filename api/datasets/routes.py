@@ -18,9 +18,8 @@ from api.datasets.schemas import (
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
-from api.util.responses import answer
-from api.web.context import services
 from api.web.idempotency_routes import earlier_result, idempotent
+from api.web.responses import answer, services
 from api.web.schemas import PageQuery
 
 datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")

@@ -21,14 +21,12 @@ from api.domain.dataset import DATASET_NAME, ITEM_ID, MAX_CAPTION
 from api.domain.dataset_cache import DatasetCacheView
 from api.util.masking import mask_secrets
 from api.util.pagination import Pagination
-from api.util.validation import NO_NUL, ONE_LINE, Strict
-from api.web.schemas import Envelope, Name, NamedChange, PageQuery, Shown, at_least_one, at_most_one
+from api.util.validation import NO_NUL, Strict
+from api.web.schemas import Envelope, Name, NamedChange, PageQuery, Shown, Tags, at_least_one, at_most_one
 
 DatasetName = Annotated[str, Field(pattern=f"^{DATASET_NAME}$", description="letters, digits, . _ -")]
 ItemId = Annotated[str, Field(pattern=f"^{ITEM_ID}$")]
 Description = Annotated[str, Field(max_length=4000, pattern=NO_NUL), AfterValidator(mask_secrets)]
-Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_LINE)]
-Tags = Annotated[list[Tag], Field(max_length=50)]
 Caption = Annotated[str, Field(max_length=MAX_CAPTION, pattern=NO_NUL)]
 Affix = Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)]
 ItemIds = Annotated[list[ItemId], Field(min_length=1, max_length=10_000)]
@@ -233,7 +231,7 @@ class SplitDataset(Strict):
         strict=True, json_schema_extra={"example": {"items": ["b94f5ce0690dbe02"], "into": "kittens", "dry_run": True}}
     )
 
-    items: ItemIds
+    items: ItemIds  #: ids of the items to move
     into: DatasetName = Field(description="target dataset; created if it does not exist")
     version: ExpectedVersion = None
     message: Message = None

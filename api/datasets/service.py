@@ -128,7 +128,7 @@ class DatasetService:
         """Return the dataset with this name if the caller may see it. Raises DatasetNotFound."""
         found = self._store.get(name)
         if not current_scope.get().sees(found.owner):
-            raise HiddenDataset(f'No dataset is called "{name[:100]}".')
+            raise HiddenDataset.named(name)
         return found
 
     def owner_of(self, name: str) -> str | None:

@@ -22,7 +22,7 @@ from api.db.version_runs import VersionRuns
 from api.domain.audit import note_change
 from api.domain.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDataset
 from api.domain.read_scope import OTHER_USERS_TASK, current_scope
-from api.domain.training import TaskStatus
+from api.domain.training import FINISHED
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
 
 _WATCH = TypeAdapter(DirectoryWatch)
@@ -36,8 +36,6 @@ _HOLDS_LATEST = (dataset_versions.c.dataset == datasets.c.serial) & (dataset_ver
 _SELECT = select(datasets, dataset_versions.c["items"].label("item_count")).select_from(
     datasets.outerjoin(dataset_versions, _HOLDS_LATEST)
 )
-
-_FINISHED = [status for status in TaskStatus if status.is_finished]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +273,7 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
     query = _SELECT.where(datasets.c.name == name, IS_THERE)
     row = connection.execute(query.with_for_update(of=datasets) if locks else query).one_or_none()
     if row is None:
-        raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
+        raise DatasetNotFound.named(name)
     return row
 
 
@@ -284,7 +282,7 @@ def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str
     pinned = dataset_pins.join(tasks, tasks.c.task_id == dataset_pins.c.task_id)
     query = select(dataset_pins.c.task_id, tasks.c.owner).select_from(pinned).where(dataset_pins.c.dataset == serial)
     if are_active:
-        query = query.where(tasks.c.status.not_in(_FINISHED))
+        query = query.where(tasks.c.status.not_in(FINISHED))
     scope = current_scope.get()
     found = {row.task_id if scope.sees(row.owner) else OTHER_USERS_TASK for row in connection.execute(query)}
     return sorted(found)

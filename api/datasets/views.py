@@ -12,14 +12,14 @@ from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWa
 class VersionView:
     """A version of a dataset."""
 
-    version: int
+    version: int  #: from 1; numbers are never reused
     manifest: str  #: sha256:…
     created_at: datetime
     actor: str
-    message: str
-    items: int
-    size_bytes: int
-    origin: Mapping[str, Any] | None
+    message: str  #: what changed
+    items: int  #: number of items, including excluded ones
+    size_bytes: int  #: bytes of all its files
+    origin: Mapping[str, Any] | None  #: what made it, such as a task; null for a manual edit
     excluded: int  #: number of items that are excluded from trainings
 
     @classmethod
@@ -52,7 +52,7 @@ class DatasetRow:
     latest: int | None  #: number of the newest version; null: none yet
     items: int | None  #: items of the newest version
     stored_bytes: int  #: distinct files of its versions; registered files do not count
-    watch: DirectoryWatch | None
+    watch: DirectoryWatch | None  #: result of the latest check of its directory; null if it is not registered
 
     @classmethod
     def of(cls, dataset: Dataset) -> "DatasetRow":
@@ -76,8 +76,8 @@ class DatasetRow:
 class DatasetDetails:
     """A dataset with its newest version and its users."""
 
-    dataset: DatasetRow
-    latest_version: VersionView | None
+    dataset: DatasetRow  #: the dataset
+    latest_version: VersionView | None  #: null: it has no version yet
     used_by: tuple[str, ...]  #: ids of the tasks that the caller may see
     manifest_bytes: int  #: part of `stored_bytes` for the manifests, which are never deleted
 
@@ -88,20 +88,20 @@ class ItemView:
 
     item_id: str
     name: str  #: path in the dataset
-    kind: MediaKind | None
-    format: str | None
+    kind: MediaKind | None  #: picture or video
+    format: str | None  #: container format, such as png or mp4
     width: int | None
     height: int | None
     duration: float | None  #: seconds
-    fps: float | None
-    frame_count: int | None
+    fps: float | None  #: frames per second; null for a picture
+    frame_count: int | None  #: number of frames
     size_bytes: int
     sha256: str
     caption: str | None  #: null: no caption
-    has_mask: bool
-    has_control: bool
-    problems: tuple[str, ...]
-    problem_text: str | None
+    has_mask: bool  #: whether it has a mask
+    has_control: bool  #: whether it has a control image
+    problems: tuple[str, ...]  #: codes of its problems; empty: none
+    problem_text: str | None  #: the reason of a problem as text; null: none
     excluded: bool  #: ignored by trainings, checks and caches
 
     @classmethod
@@ -134,16 +134,16 @@ class CaptionDifference:
     """The change of one caption."""
 
     item_id: str
-    name: str
-    before: str | None
-    after: str | None
+    name: str  #: path of the item in the dataset
+    before: str | None  #: previous caption; null: none
+    after: str | None  #: new caption; null: none
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionEdit:
     """The result of an edit of captions, or of its dry run."""
 
-    dry_run: bool
+    dry_run: bool  #: whether nothing was changed
     changed: int  #: number of changed captions
     differences: Sequence[CaptionDifference]  #: the first differences
     version: VersionView | None  #: the new version; null if none was made
@@ -153,10 +153,10 @@ class CaptionEdit:
 class ItemsEdit:
     """The result of an edit of items, or of its dry run."""
 
-    dry_run: bool
-    removed: int
-    excluded: int
-    included: int
+    dry_run: bool  #: whether nothing was changed
+    removed: int  #: number of removed items
+    excluded: int  #: number of items that are excluded now
+    included: int  #: number of items that are no longer excluded
     items: int  #: items of the new version, including excluded ones
     trained: int  #: items that trainings use
     previous: int  #: the version before the edit, for `restore`
@@ -167,9 +167,9 @@ class ItemsEdit:
 class DatasetSplit:
     """The result of a split, or of its dry run."""
 
-    dry_run: bool
-    moved: int
-    into: str
+    dry_run: bool  #: whether nothing was changed
+    moved: int  #: number of moved items
+    into: str  #: dataset that has them now
     is_new: bool  #: the split creates the dataset `into`
     items: int  #: remaining items of the source
     previous: int  #: version of the source before the split, for `restore`
@@ -182,4 +182,4 @@ class DatasetDeleted:
     """A deleted dataset; `kept_for` lists the finished tasks for which its files are retained."""
 
     name: str
-    kept_for: tuple[str, ...]
+    kept_for: tuple[str, ...]  #: finished tasks for which its files are retained

@@ -1,1 +1,1 @@
-"""The database: engine, tables, migrations, leases, leadership, backup and restore. Stores stand in their packages."""
+"""The database: engine, tables, migrations, leases, leadership, backup and restore. Stores are in other packages."""

@@ -193,6 +193,7 @@ holds = Table(
     Column("made_by", String(80), nullable=False),
     Column("alert_id", String(64)),
     Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53)),  #: of pauses
     sqlite_autoincrement=True,
 )
 

@@ -2,10 +2,12 @@
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
 from api.db.audit_chain import mark_stored, store_note
-from api.db.circuit_breaker import CircuitBreaker
 from api.db.database_errors import (
     ALL_IN_USE,
     PROMOTE,
@@ -41,7 +42,6 @@ from api.db.sqlite import (
     find_damage,
 )
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
-from api.util.database_use import note_read, note_write
 from api.util.deadlines import at_most, has_wait_limit, shared_wait_limit, within
 from api.util.file_identity import GuardedPaths
 from api.util.masking import is_secret_name
@@ -78,6 +78,67 @@ _condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condit
 
 #: Whether transactions on PostgreSQL in this context read one snapshot in all statements, as on SQLite.
 _reads: ContextVar[bool] = ContextVar("reads", default=False)
+
+
+#: Seconds between two tries while the database does not answer; longer than an urgent read may take.
+PAUSE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Use:
+    """Whether the database was read, and whether a transaction was committed."""
+
+    has_read: bool = False
+    has_written: bool = False
+
+
+#: The record of this context; None if no caller needs it.
+current_use: ContextVar[Use | None] = ContextVar("current_use", default=None)
+
+
+def note_read() -> None:
+    """Record that the database is read."""
+    use = current_use.get()
+    if use is not None:
+        use.has_read = True
+
+
+def note_write() -> None:
+    """Record that a transaction was committed."""
+    use = current_use.get()
+    if use is not None:
+        use.has_written = True
+
+
+class CircuitBreaker:
+    """Admits all reads while the database answers; after a failure only one per PAUSE_SECONDS."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._next_try_at: float | None = None
+
+    def admits(self) -> bool:
+        """Return whether the caller may query the database now."""
+        if self._next_try_at is None:
+            return True
+        with self._lock:
+            now = self._monotonic()
+            if self._next_try_at is None:
+                return True
+            if now < self._next_try_at:
+                return False
+            self._next_try_at = now + PAUSE_SECONDS
+            return True
+
+    def note_success(self) -> None:
+        """Record a successful read; all reads are admitted again."""
+        self._next_try_at = None
+
+    def note_failure(self) -> None:
+        """Record a read that timed out."""
+        with self._lock:
+            self._next_try_at = self._monotonic() + PAUSE_SECONDS
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Conversion between rows and models. Times are Unix seconds in the database and UTC datetimes outside."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -41,7 +42,8 @@ _STATUSES = {status.value: status for status in TaskStatus}
 _KINDS = {kind.value: kind for kind in TaskType}
 
 #: All columns of a task except those that only its details need.
-SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in ("request", "plan", "idempotency_key")]
+_DETAILS = ("notes", "trigger_word", "retention", "request", "plan", "idempotency_key")
+SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in _DETAILS]
 
 
 def to_seconds(time: datetime) -> float:
@@ -97,12 +99,23 @@ def dump(value: Any) -> Any:
     return None if value is None else asdict(value)
 
 
+def dump_tags(tags: Sequence[str]) -> str | None:
+    """Return tags as stored: each between line breaks, which no tag contains, so that whole tags can be found."""
+    return "\n{}\n".format("\n".join(tags)) if tags else None
+
+
+def read_tags(stored: str | None) -> tuple[str, ...]:
+    """Return stored tags."""
+    return () if stored is None else tuple(stored.strip("\n").split("\n"))
+
+
 #: The columns of a task in the order of TaskSummary's fields. Fast, as a new leader reads up to 100,000 rows.
 _FIELDS = attrgetter(
-    "serial", "task_id", "status", "model_type", "trainer", "name", "description", "priority",
-    "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "not_before", "started_at",
-    "finished_at", "updated_at", "attempts", "retries", "retries_in_a_row", "restarted_from", "gpu_uuids", "progress",
-    "cause", "stop", "resume", "warning", "warning_code", "owner", "kind", "result",
+    "serial", "task_id", "status", "model_type", "trainer", "name", "description", "tags", "priority",
+    "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "queue_rank", "not_before",
+    "started_at", "finished_at", "updated_at", "attempts", "retries", "retries_in_a_row", "restarted_from",
+    "gpu_uuids", "progress", "cause", "stop", "resume", "warning", "warning_code", "owner", "kind", "result",
+    "chosen", "sweep_id", "sweep_values",
 )  # fmt: skip
 
 
@@ -113,26 +126,29 @@ def read_summary(row: Row[Any]) -> TaskSummary:
 
 def read_task(row: Row[Any]) -> TrainingTask:
     """Return a task from a complete row."""
-    return TrainingTask(*(*_summary(row), _REQUEST.validate_python(row.request), _PLAN.validate_python(row.plan)))
+    documents = (_REQUEST.validate_python(row.request), _PLAN.validate_python(row.plan))
+    return TrainingTask(*(*_summary(row), row.notes, row.trigger_word, *documents))
 
 
 def _summary(row: Row[Any]) -> tuple[Any, ...]:
     """Return the values of TaskSummary's fields."""
     (
-        serial, task_id, status, model_type, trainer, name, description, priority,
-        gpu_references, gpu_count, min_memory, caches, created_at, queued_at, not_before, started_at,
+        serial, task_id, status, model_type, trainer, name, description, tags, priority,
+        gpu_references, gpu_count, min_memory, caches, created_at, queued_at, queue_rank, not_before, started_at,
         finished_at, updated_at, attempts, retries, retries_in_a_row, restarted_from, gpu_uuids, progress,
-        cause, stop, resume, warning, warning_code, owner, kind, result,
+        cause, stop, resume, warning, warning_code, owner, kind, result, chosen,
+        sweep_id, sweep_values,
     ) = _FIELDS(row)  # fmt: skip
     return (
-        serial, task_id, _STATUSES[status], model_type, trainer, name, description, priority,
+        serial, task_id, _STATUSES[status], model_type, trainer, name, description, read_tags(tags), priority,
         GPURequest(tuple(gpu_references), gpu_count, min_memory), gpu_count, tuple(caches),
-        to_time(created_at), to_time(queued_at), to_time(not_before), maybe_time(started_at),
+        to_time(created_at), to_time(queued_at), queued_at if queue_rank is None else queue_rank,
+        to_time(not_before), maybe_time(started_at),
         maybe_time(finished_at), to_time(updated_at), attempts, retries, retries_in_a_row, restarted_from,
         tuple(gpu_uuids), None if progress is None else ProgressReport.from_json(progress),
         read_cause(cause), None if stop is None else _STOP.validate_python(stop),
         None if resume is None else _RESUME.validate_python(resume),
-        warning, read_code(warning_code), owner, _KINDS[kind], result,
+        warning, read_code(warning_code), owner, _KINDS[kind], result, chosen, sweep_id, sweep_values,
     )  # fmt: skip
 
 

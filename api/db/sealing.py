@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 #: The length of a key in characters.
 _KEY_BYTES = 44
 
-_OTHER_KEY = (
-    "The secret was encrypted with another key. Enter the channel's address again, or restore the previous key file."
-)
+_OTHER_KEY = "The secret was encrypted with another key. Enter it again, or restore the previous key file."
 
 
 class SecretUnreadable(Exception):
@@ -38,16 +36,27 @@ class Sealer:
 
     def seal(self, secret: ChannelSecret) -> bytes:
         """Return the encrypted secret. Raises OSError."""
-        return self._key().encrypt(orjson.dumps(asdict(secret)))
+        return self.seal_text(orjson.dumps(asdict(secret)).decode())
 
     def open(self, sealed: bytes) -> ChannelSecret:
         """Return the decrypted secret. Raises SecretUnreadable, OSError."""
-        # cryptography is large, and only channels need it.
+        try:
+            return ChannelSecret(**orjson.loads(self.open_text(sealed)))
+        except (ValueError, TypeError) as error:
+            raise SecretUnreadable(_OTHER_KEY) from error
+
+    def seal_text(self, text: str) -> bytes:
+        """Return the encrypted text. Raises SecretUnreadable, OSError."""
+        return self._key().encrypt(text.encode())
+
+    def open_text(self, sealed: bytes) -> str:
+        """Return the decrypted text. Raises SecretUnreadable, OSError."""
+        # cryptography is large, and only secrets need it.
         from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
         try:
-            return ChannelSecret(**orjson.loads(self._key().decrypt(sealed)))
-        except (InvalidToken, ValueError, TypeError) as error:
+            return self._key().decrypt(sealed).decode()
+        except (InvalidToken, ValueError) as error:
             raise SecretUnreadable(_OTHER_KEY) from error
 
     def _key(self) -> "Fernet":

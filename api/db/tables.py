@@ -13,16 +13,16 @@ from sqlalchemy import (
     text,
 )
 
-from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables
+from api.db import alert_tables, dataset_tables, measurement_tables, preset_tables, registry_tables, sampling_tables
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = "0023"
+REVISION = "0031"
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
 # Imported so that `metadata` contains their tables.
-_OTHER_MODULES = (alert_tables, measurement_tables, registry_tables)
+_OTHER_MODULES = (alert_tables, measurement_tables, preset_tables, registry_tables, sampling_tables)
 
 #: Tasks of all kinds. Columns of lists and the scheduler come first, large columns last.
 tasks = Table(
@@ -35,6 +35,7 @@ tasks = Table(
     Column("trainer", String(64), nullable=False),
     Column("name", String(200)),
     Column("description", Text),
+    Column("tags", Text),  #: one per line, between line breaks; null: none
     Column("priority", Integer, nullable=False),
     Column("gpu_count", Integer, nullable=False),
     Column("min_memory", Integer, nullable=False),
@@ -42,6 +43,7 @@ tasks = Table(
     Column("caches", Document, nullable=False),
     Column("created_at", Float(53), nullable=False),
     Column("queued_at", Float(53), nullable=False),
+    Column("queue_rank", Float(53)),  #: its order among equal priorities; null: `queued_at`
     Column("not_before", Float(53), nullable=False),  #: no attempt starts before this time (delayed retry)
     Column("started_at", Float(53)),
     Column("finished_at", Float(53)),
@@ -61,6 +63,12 @@ tasks = Table(
     Column("warning_code", Document),  #: the code of the warning
     Column("kind", String(16), nullable=False, server_default="training"),
     Column("result", Document),  #: the result of a completed task that is not a training
+    Column("chosen", String(64)),  #: the saved model that a user has chosen
+    Column("sweep_id", String(64)),  #: the sweep that it belongs to
+    Column("sweep_values", Document),  #: its own values in the sweep, by JSON pointer
+    Column("notes", Text),
+    Column("trigger_word", String(200)),
+    Column("retention", Document),  #: which saved models and checkpoints stay; null: the default
     Column("request", Document, nullable=False),
     Column("plan", Document, nullable=False),
     sqlite_autoincrement=True,
@@ -70,9 +78,27 @@ Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
 Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
 #: Without trainings, which are the most: their lists use the serial number.
 _OTHER_KINDS, _IN_QUEUE = text("kind <> 'training'"), text("status = 'queued'")
+_IN_SWEEP = text("sweep_id IS NOT NULL")
 Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=_OTHER_KINDS, postgresql_where=_OTHER_KINDS)
 #: For queued tasks only: a new task is placed after the latest.
 Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=_IN_QUEUE, postgresql_where=_IN_QUEUE)
+
+Index("ix_tasks_sweep", tasks.c.sweep_id, tasks.c.serial, sqlite_where=_IN_SWEEP, postgresql_where=_IN_SWEEP)
+
+#: Sweeps: trainings of one request that differ in some values. Everything else is known from their trainings.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("sweep_id", String(64), nullable=False, unique=True),
+    Column("name", String(200)),
+    Column("owner", String(64)),
+    Column("varied", Document, nullable=False),  #: pointers and their values, in the order of the request
+    Column("early_stop", Document),  #: the rule that stops hopeless trainings; null: none
+    Column("created_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_sweeps_owner", sweeps.c.owner, sweeps.c.serial)
 
 #: A small row per task with its immutable values, for fast counts: PostgreSQL can count `tasks` by an index alone only
 #: where rows have not changed lately.
@@ -117,6 +143,38 @@ Index("ix_attempts_ended", attempts.c.ended_at)
 _NOT_ENDED = text("status <> 'ended'")
 Index("ix_attempts_open", attempts.c.status, sqlite_where=_NOT_ENDED, postgresql_where=_NOT_ENDED)
 
+
+#: Samples of trainings' saved models. The pictures are in the output directories of the tasks that render them.
+training_samples = Table(
+    "training_samples",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("sample_id", String(32), nullable=False, unique=True),
+    Column("task_id", String(64), nullable=False),  #: the training
+    Column("sampling_id", String(64), nullable=False),  #: the task that renders it
+    Column("checkpoint", String(64), nullable=False),  #: the saved model; empty: the base model
+    Column("prompt_index", Integer, nullable=False),  #: in the request of that task
+    Column("settings", String(64), nullable=False),  #: a hash of prompt, seed, size, steps and workflow
+    Column("text", Text, nullable=False),
+    Column("negative", Text),
+    Column("seed", BigInteger, nullable=False),
+    Column("strength", Float(53), nullable=False),
+    Column("file", String(255)),
+    Column("sha256", String(64)),
+    Column("pixels", String(64)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("frames", Integer),
+    Column("keys_missing", Integer),
+    Column("workflow_hash", String(64)),
+    Column("comfyui_version", String(64)),
+    Column("problem", Text),
+    Column("rating", Integer),
+    Column("created_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_training_samples_task", training_samples.c.task_id, training_samples.c.serial)
+Index("ix_training_samples_sampling", training_samples.c.sampling_id)
 
 #: GPU use of deleted tasks in the last day, which still counts for their owners' quotas.
 past_use = Table(
@@ -202,7 +260,7 @@ leadership = Table(
     metadata,
     Column("scope", String(64), primary_key=True),
     Column("fence", BigInteger, nullable=False),
-    Column("holder", String(512), nullable=False),  #: empty after the leader has given up
+    Column("holder", String(512), nullable=False),  #: empty after the leader has resigned
     Column("expires_at", Float(53), nullable=False),  #: renewed by the holder, by its own clock
 )
 
@@ -343,6 +401,28 @@ access_state = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
+)
+
+#: Settings that were changed at run time, by their names in the environment; all servers read them again.
+stored_settings = Table(
+    "stored_settings",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text),  #: as in the environment; null if it is a secret
+    Column("sealed", LargeBinary),  #: a secret, encrypted
+    Column("updated_at", Float(53), nullable=False),
+    Column("updated_by", String(64), nullable=False),
+)
+
+#: When trainings may run: at most one row.
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("windows", Document, nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    Column("updated_by", String(64), nullable=False),
 )
 
 #: The audit of changes and refusals, append-only; each row has the hash of the previous one.

@@ -65,7 +65,7 @@ def in_turn(*parts: InTransaction) -> InTransaction:
 
 
 def begin_run(connection: Connection, serial: int, ordinal: int, now: datetime) -> None:
-    """Record that a version was created by an edit that others may join."""
+    """Record that an edit created this version, so that later edits of the same user can be joined to it."""
     is_it = (dataset_versions.c.dataset == serial) & (dataset_versions.c.ordinal == ordinal)
     connection.execute(update(dataset_versions).where(is_it).values(run_started_at=to_seconds(now)))
 

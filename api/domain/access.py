@@ -170,7 +170,7 @@ class Quota:
     """The limits of a user. None: no limit."""
 
     gpus: int | None = None  #: at a time
-    queued_tasks: int | None = None
+    queued_tasks: int | None = None  #: waiting tasks at a time
     gpu_hours_per_day: float | None = None  #: in the last 24 h
     storage_gb: float | None = None  #: size of the files of the user's tasks
 

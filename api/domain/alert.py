@@ -148,24 +148,24 @@ class AlertChange:
 class AlertHistoryRow:
     """A stored change of an alert."""
 
-    id: int
+    id: int  #: increases with each change
     alert_id: str
-    number: int
-    at: datetime
-    state: ShownState
-    severity: Severity
+    number: int  #: number of the change in this alert, from 1
+    at: datetime  #: time of the change
+    state: ShownState  #: state after the change
+    severity: Severity  #: severity after the change
     actor: str
     message: str
-    value: float | None
+    value: float | None  #: value at that time; null if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """A condition on a label. With `is_glob` the value may contain `*`."""
 
-    label: str
-    value: str
-    is_glob: bool = False
+    label: str  #: name of the label
+    value: str  #: value that the label must have
+    is_glob: bool = False  #: whether `*` in the value stands for any characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +206,10 @@ class AlertFilter:
 class AlertCounts:
     """The number of active alerts."""
 
-    firing: int = 0
-    pending: int = 0
-    acknowledged: int = 0
-    silenced: int = 0
+    firing: int = 0  #: active, neither acknowledged nor silenced
+    pending: int = 0  #: true, but not yet for long enough
+    acknowledged: int = 0  #: acknowledged by a user
+    silenced: int = 0  #: silenced, or explained by another alert
     critical: int = 0  #: critical alerts that are neither acknowledged nor silenced
 
 

@@ -100,10 +100,10 @@ class ActionView:
     """An action as shown with its alert."""
 
     action_id: str
-    kind: ActionKind
+    kind: ActionKind  #: what is done
     about: str | None  #: task id or GPU UUID
-    state: ActionState
-    result: str | None
+    state: ActionState  #: whether it was done
+    result: str | None  #: what came of it; null until it has ended
     set_by: str | None  #: the user who enabled the action
     created_at: datetime
     finished_at: datetime | None

@@ -153,8 +153,8 @@ BUILTIN_CHANGES = frozenset({"enabled", "value", "for_seconds", "clear_seconds",
 class AlertMetric:
     """A metric that rules may use."""
 
-    name: str
-    scope: RuleScope
-    unit: str
-    text: str
+    name: str  #: name for `metric` of a rule
+    scope: RuleScope  #: kind of thing that has this value
+    unit: str  #: unit of the value; empty if it has none
+    text: str  #: what it measures
     has_history: bool = False  #: whether GET /gpu/{id}/history has its last 24 h

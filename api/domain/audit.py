@@ -85,20 +85,20 @@ class ChainCheck:
 class AuditRow:
     """A row of the audit as the API shows it."""
 
-    id: int
-    at: datetime
-    actor: str
-    key_id: str | None
-    operation: str
-    object: str | None
-    address: str | None
-    request_id: str | None
-    outcome: AuditOutcome
-    code: str | None
-    count: int
-    before: Any
-    after: Any
-    hash: str
+    id: int  #: increases with each row
+    at: datetime  #: when it happened
+    actor: str  #: user, `service`, or `operator`
+    key_id: str | None  #: key of the request; null if none
+    operation: str  #: method and path, or a description
+    object: str | None  #: id of what was changed; null if none
+    address: str | None  #: address of the client; null if none
+    request_id: str | None  #: id of the request in the log; null if it was none
+    outcome: AuditOutcome  #: whether it was done or refused
+    code: str | None  #: error code of a refusal; null if it was done
+    count: int  #: number of equal refusals within a minute
+    before: Any  #: changed values before, secrets masked; null if none
+    after: Any  #: changed values after, secrets masked; null if none
+    hash: str  #: hash of this row and the previous one
 
     @classmethod
     def of(cls, record: AuditRecord) -> "AuditRow":
@@ -110,17 +110,17 @@ class AuditRow:
 class ChainVerdict:
     """Whether the audit is unchanged, as the API shows it."""
 
-    ok: bool
+    ok: bool  #: whether no row was changed or removed
     complete: bool  #: False: the check stopped at its limit; continue with `next_cursor`
-    next_cursor: str | None
+    next_cursor: str | None  #: where to continue; null if it is complete
     checked: int  #: rows
     first_id: int | None  #: oldest stored row
-    kept_since: datetime | None
+    kept_since: datetime | None  #: time of the oldest stored row
     last_id: int | None  #: last row that was checked, and its hash
-    last_hash: str | None
+    last_hash: str | None  #: hash of the row `last_id`
     bad_id: int | None  #: first row where the chain is broken
-    problem: str | None
-    problem_code: ReasonCode | None
+    problem: str | None  #: what is wrong; null if nothing is
+    problem_code: ReasonCode | None  #: code of the problem, for programs and translations
     anchor_holds: bool | None  #: whether the requested row still has the requested hash
 
 

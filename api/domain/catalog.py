@@ -84,6 +84,8 @@ class ComponentNeed:
     gated: bool | None = None  #: whether the hub requires accepting a licence; None: unknown
     license: str | None = None
     dtypes: tuple[str, ...] = ()  #: accepted types of most of its bytes; empty: any
+    inside: str = ""  #: the part of the variant's diffusers directory that replaces it; empty: none
+    is_guided: bool | None = None  #: whether it is of a model that takes a guidance; None: no matter
     loadable: tuple[Quantisation, ...] = tuple(Quantisation)  #: quantised formats that the trainer loads
 
     def of(self, precision: Precision | None) -> "ComponentNeed":
@@ -167,6 +169,7 @@ class FoundDirectory:
     size_bytes: int
     broken: tuple[str, ...] = ()  #: incomplete files in it
     lacking: tuple[str, ...] = ()  #: missing parts and files; a model in pieces does not need all of them
+    is_guided: bool | None = None  #: whether its transformer takes a guidance, as Flux.1 dev does; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class CauseCode(StrEnum):
     STORAGE_UNSEEN = "storage_unseen"  #: the cluster node does not see STORAGE_ROOT, or cannot write to it
     PREEMPTED = "preempted"  #: the cluster gave its GPUs to a job of higher priority
     TIME_LIMIT = "time_limit"  #: the cluster's time limit was reached
+    GPU_PAUSED = "gpu_paused"  #: a user has paused a GPU that it ran on
+    OUTSIDE_SCHEDULE = "outside_schedule"  #: its GPU is outside the hours in which trainings may run
 
 
 #: Causes outside of the training, retried without a request up to this many times in a row.
@@ -56,6 +58,9 @@ RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
     CauseCode.PREEMPTED: 1000,
     CauseCode.TIME_LIMIT: 3,
 }
+
+#: Causes of trainings that made room. They are no failures: the training waits, and then goes on.
+MADE_ROOM = frozenset({CauseCode.GPU_PAUSED, CauseCode.OUTSIDE_SCHEDULE})
 
 #: Causes that `max_retries` covers by default, because a retry may succeed.
 RETRIED_BY_DEFAULT = frozenset(
@@ -76,13 +81,13 @@ RETRIED_BY_DEFAULT = frozenset(
 class Cause:
     """Why an attempt failed and what to do about it."""
 
-    code: CauseCode
-    detail: str
+    code: CauseCode  #: stable cause; see the list of causes
+    detail: str  #: what happened, with its values
     remedy: str
-    last_lines: tuple[str, ...] = ()
+    last_lines: tuple[str, ...] = ()  #: last lines of the log; empty if they are unknown
     said: str | None = None  #: stable code of this detail and remedy, finer than `code`
     detail_code: ReasonCode | None = None  #: code of the detail; None if it is the trainer's own text
-    remedy_code: ReasonCode | None = None
+    remedy_code: ReasonCode | None = None  #: code of the remedy; null if it has none
 
     @classmethod
     def of(

@@ -172,17 +172,17 @@ class DeliveryView:
     delivery_id: str
     channel_id: str
     channel: str | None  #: its name; null if the channel is deleted
-    kind: DeliveryKind
+    kind: DeliveryKind  #: what the message is about
     state: DeliveryState
-    severity: Severity
-    count: int
+    severity: Severity  #: highest severity of its alerts
+    count: int  #: number of alerts in it
     alerts: tuple[str, ...]  #: ids of the first 100
-    attempts: int
+    attempts: int  #: number of attempts to send it
     created_at: datetime
     not_before: datetime | None  #: next attempt; null if it has ended
     finished_at: datetime | None
-    status: int | None
-    result: str | None
+    status: int | None  #: HTTP status of the receiver; null if there was none
+    result: str | None  #: answer of the receiver, or the error; null before the first attempt
 
 
 @dataclass(frozen=True, slots=True)

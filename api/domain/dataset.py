@@ -38,14 +38,14 @@ class MediaKind(StrEnum):
 class MediaFacts:
     """Facts from the bytes of a media file. None: unknown. A picture has one frame, no duration and no rate."""
 
-    kind: MediaKind
+    kind: MediaKind  #: picture or video
     format: str | None = None  #: container format: png, jpeg, mp4, …
     width: int | None = None
     height: int | None = None
     duration: float | None = None  #: seconds
     fps: float | None = None
     frame_count: int | None = None
-    is_variable_rate: bool | None = None
+    is_variable_rate: bool | None = None  #: whether the time between frames varies
     problem: str | None = None  #: code: unreadable, truncated, media_bomb, …
     problem_text: str | None = None  #: the same as text
 
@@ -218,8 +218,8 @@ class EntryFinding:
     """A problem with one entry of a registered directory."""
 
     path: str  #: with unprintable characters escaped
-    problem: EntryProblem
-    text: str
+    problem: EntryProblem  #: kind of the problem
+    text: str  #: the reason for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,19 +229,19 @@ class DirectoryWatch:
     `unread` counts the problems when its newest version was made: unreadable files and invalid captions.
     """
 
-    state: WatchState
-    checked_at: datetime
-    added: int = 0
-    removed: int = 0
-    changed: int = 0
+    state: WatchState  #: whether the directory has changed
+    checked_at: datetime  #: when it was last checked
+    added: int = 0  #: files that are new since the newest version
+    removed: int = 0  #: files that are missing since the newest version
+    changed: int = 0  #: files that are different since the newest version
     examples: tuple[str, ...] = ()  #: some of the paths
     problem: str | None = None  #: why it could not be read
     misnamed: int = 0  #: files whose names are not valid item names
-    unread: int = 0
+    unread: int = 0  #: unusable files and captions of the newest version
     left_out: int = 0  #: files that no trainer opens
     findings: tuple[EntryFinding, ...] = ()  #: findings about the first of both
     read_bytes: int | None = None  #: progress while it is being read, out of `total_bytes`
-    total_bytes: int | None = None
+    total_bytes: int | None = None  #: null unless it is being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class PinnedDataset:
     """The version of a dataset that a task uses. It stays valid if the dataset is renamed or deleted."""
 
     dataset: str  #: name of the dataset at that time
-    version: int
+    version: int  #: number of the version
     manifest: str  #: sha256:…
     items: int  #: without excluded items
     serial: int  #: serial of the dataset, which survives renaming

@@ -24,10 +24,10 @@ class CacheState(StrEnum):
 class PlannedCache:
     """How a request relates to a prebuilt cache."""
 
-    state: CacheState
+    state: CacheState  #: whether the cache exists and is still valid
     key: str | None  #: identifies everything that the cache depends on; null if no cache can be prebuilt, see `reason`
     task_id: str | None = None  #: the task that built or builds it
-    reason: str | None = None
+    reason: str | None = None  #: why no cache can be built or used; null if one can
     is_made: bool = False  #: this task itself builds it
     counts_items: bool = True  #: whether the trainer's progress bars count media files instead of batches
 
@@ -55,20 +55,20 @@ class BuiltCache:
 class DatasetCacheView:
     """A cache of a dataset in a list."""
 
-    key: str
+    key: str  #: identifies everything that the cache depends on
     task_id: str  #: GET /training/{task_id} returns its details, DELETE removes the cache
     state: CacheState
     reason: str | None  #: why it is not used
     reason_code: ReasonCode | None
-    dataset: str
-    version: int
-    manifest: str
+    dataset: str  #: name of the dataset
+    version: int  #: number of the version
+    manifest: str  #: sha256:…
     model_type: str
-    trainer: str
+    trainer: str  #: trainer that reads it
     owner: str | None
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  #: settings on which it depends
     size_bytes: int | None  #: null until it is complete
-    files: int | None
+    files: int | None  #: number of files; null until it is complete
     created_at: datetime
-    built_at: datetime | None
+    built_at: datetime | None  #: null until it is complete
     used_by: tuple[str, ...]  #: unfinished tasks that train with it

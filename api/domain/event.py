@@ -30,16 +30,16 @@ class Severity(StrEnum):
 class GPUEvent:
     """One event. Ids increase by one."""
 
-    id: int
-    timestamp: datetime
-    type: EventType
-    severity: Severity
+    id: int  #: increases by one
+    timestamp: datetime  #: when it happened
+    type: EventType  #: what happened
+    severity: Severity  #: how urgent it is
     gpu_id: int | None
     uuid: str | None
     message: str
-    previous: str | None = None
-    current: str | None = None
-    xid: int | None = None
+    previous: str | None = None  #: value before, such as the status; null if it has none
+    current: str | None = None  #: value after; null if it has none
+    xid: int | None = None  #: NVIDIA's error number; null for other events
     message_code: ReasonCode | None = None  #: code of the message if it is the reason of a status
 
 

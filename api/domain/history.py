@@ -24,10 +24,10 @@ class Metric(StrEnum):
 class HistoryPoint:
     """One step of a series: mean, minimum and maximum. Null if there was no reading."""
 
-    timestamp: datetime
-    value: float | None
-    min: float | None
-    max: float | None
+    timestamp: datetime  #: start of the step
+    value: float | None  #: mean of the step
+    min: float | None  #: lowest reading of the step
+    max: float | None  #: highest reading of the step
 
     @staticmethod
     def time_of(unix_seconds: float) -> datetime:
@@ -40,12 +40,12 @@ class GPUHistoryResponse:
 
     gpu_id: int | None
     uuid: str | None
-    metric: str
-    unit: str
-    since: datetime
-    until: datetime
-    step: float
-    data: tuple[HistoryPoint, ...]
+    metric: str  #: name as requested
+    unit: str  #: unit of the values
+    since: datetime  #: start of the first step
+    until: datetime  #: end of the last step
+    step: float  #: seconds per point
+    data: tuple[HistoryPoint, ...]  #: oldest first
     source: SourceName
 
 

@@ -91,11 +91,11 @@ class LogLine:
     offset: int  #: offset of its first byte in the whole log
     line_number: int  #: from 1, since the log began; the parts of a line that was cut have the same number
     timestamp: str | None  #: arrival of its first byte, in milliseconds precision
-    level: LogLevel
-    type: LogType
-    message: str
-    epoch: int | None
-    step: int | None
+    level: LogLevel  #: as the line states it
+    type: LogType  #: what the line is about
+    message: str  #: text of the line, without control characters
+    epoch: int | None  #: the epoch that the line names; null if none
+    step: int | None  #: the step that the line names; null if none
     is_complete: bool  #: false if more of the line may follow
     truncated: bool  #: its message, or the line itself, was cut
 
@@ -135,14 +135,14 @@ class Gap:
 class LogPage:
     """Some lines and their position in the log. Offsets are bytes in the whole log."""
 
-    logs: tuple[LogLine, ...]
+    logs: tuple[LogLine, ...]  #: oldest first
     total_lines: int  #: since the log began
     first_offset: int  #: offset of the first byte on disk
     next_offset: int  #: offset for the next request
     end_offset: int  #: offset after the last byte
-    has_more: bool
+    has_more: bool  #: whether lines follow
     dropped_bytes: int  #: deleted from the start of the log
-    dropped_lines: int
+    dropped_lines: int  #: deleted from the start of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +157,18 @@ class TaskLogPage(LogPage):
 class SearchHit:
     """A matching line."""
 
-    line_number: int
-    offset: int
+    line_number: int  #: from 1, since the log began
+    offset: int  #: offset of its first byte in the whole log
     timestamp: str | None
-    level: LogLevel
-    type: LogType
+    level: LogLevel  #: as the line states it
+    type: LogType  #: what the line is about
     message: str
-    matched_text: str
+    matched_text: str  #: the part of the line that matches
     match_start: int | None  #: offsets in `message`, in characters; None if the match is in a part that is not shown
-    match_end: int | None
-    before: tuple[LogLine, ...]
-    after: tuple[LogLine, ...]
-    task_id: str | None = None
+    match_end: int | None  #: offset after the match in `message`, in characters
+    before: tuple[LogLine, ...]  #: lines before it
+    after: tuple[LogLine, ...]  #: lines after it
+    task_id: str | None = None  #: task whose log it is in; null: the server's own
 
 
 class StopReason(StrEnum):
@@ -186,13 +186,13 @@ class SearchResult:
     task_id: str | None  #: task whose log was searched; None: the server's own log, or all tasks
     query: str  #: the text or pattern
     total_matches: int | None  #: matching lines from where the search began; None if it ended early
-    results: tuple[SearchHit, ...]
-    searched_bytes: int
-    complete: bool
-    stopped_because: StopReason | None
-    next_offset: int | None
-    next_cursor: str | None
-    elapsed_ms: float
+    results: tuple[SearchHit, ...]  #: the matching lines, at most `limit`
+    searched_bytes: int  #: size of the searched part
+    complete: bool  #: whether everything was searched
+    stopped_because: StopReason | None  #: why not; null if it was
+    next_offset: int | None  #: where to continue in this log; null at the end
+    next_cursor: str | None  #: where to continue in all logs; null at the end
+    elapsed_ms: float  #: duration of the search in milliseconds
 
 
 @dataclass(frozen=True, slots=True)

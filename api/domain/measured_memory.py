@@ -20,9 +20,9 @@ class MemoryOrigin(StrEnum):
 class MemorySize:
     """The size of one batch on a GPU: side of a square of equal area, frames, and examples."""
 
-    side: int
-    frames: int
-    batch: int
+    side: int  #: in pixels
+    frames: int  #: 1 for images
+    batch: int  #: examples per GPU and step
 
     def covers(self, other: "MemorySize") -> bool:
         """Return whether it needs at least as much memory as the other."""
@@ -36,12 +36,12 @@ class MemoryFacts:
     Trainings are comparable only if `variant` and `settings` are equal.
     """
 
-    model_type: str
+    model_type: str  #: as in the request
     variant: str | None  #: which weights; null: unknown, so nothing is compared
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: the other settings on which memory depends, by name
     sizes: tuple[MemorySize, ...] = ()  #: sizes of which none covers another
     rank: int | None = None  #: rank of an adapter
-    blocks_to_swap: int = 0
+    blocks_to_swap: int = 0  #: transformer blocks that are moved to the host's memory; 0: none
 
     def covers(self, other: "MemoryFacts") -> bool:
         """Return whether it needs at least as much memory as the other, given equal variant and settings."""
@@ -64,13 +64,13 @@ class MemoryRun:
 class PlannedMemory:
     """The expected memory of the fullest GPU of a training in MB. `runs` is the number of measured trainings."""
 
-    facts: MemoryFacts
-    origin: MemoryOrigin = MemoryOrigin.ESTIMATED
-    runs: int = 0
-    median_mb: int | None = None
-    most_mb: int | None = None
-    at_most_mb: int | None = None
-    at_least_mb: int | None = None
+    facts: MemoryFacts  #: the facts that were compared
+    origin: MemoryOrigin = MemoryOrigin.ESTIMATED  #: how the figures were found
+    runs: int = 0  #: number of measured trainings behind the figures; 0 if none is comparable
+    median_mb: int | None = None  #: median of the runs with equal facts; null unless `measured`
+    most_mb: int | None = None  #: maximum of the runs with equal facts; null unless `measured`
+    at_most_mb: int | None = None  #: it needs at most this; null unless `at_most`
+    at_least_mb: int | None = None  #: it needs at least this; null if no run shows it
 
 
 def drop_covered_sizes(sizes: "list[MemorySize]") -> tuple[MemorySize, ...]:

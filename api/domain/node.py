@@ -1,7 +1,7 @@
 """The nodes of a fleet: their reports, stored records and views in the API."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -122,9 +122,9 @@ class MachineReport:
 class Drain:
     """An order that no new tasks start on a node."""
 
-    since: datetime
+    since: datetime  #: when it was ordered
     reason: str
-    by: str
+    by: str  #: who ordered it
 
     @property
     def message(self) -> Reason:
@@ -154,17 +154,17 @@ class NodeWarning:
     #: clock_skew, newer_version, older_version, uuid_elsewhere, storage_not_shared, report_refused, other_server
     code: str
     message: str
-    message_code: ReasonCode
+    message_code: ReasonCode  #: code of the message, for programs and translations
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUs:
     """The GPU counts of a node."""
 
-    total: int
-    available: int
-    busy: int
-    unknown: int
+    total: int  #: number of all its GPUs
+    available: int  #: number that a task can get now
+    busy: int  #: number in use
+    unknown: int  #: number whose state is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class NodeTask:
     """A task that holds GPUs of a node."""
 
     task_id: str
-    task_type: str
+    task_type: str  #: kind of the task
     gpu_uuids: tuple[str, ...]
     has_ended: bool = False  #: its process has ended; it holds the GPUs only until they are known to be free
 
@@ -182,37 +182,37 @@ class SlurmNode:
     """A node as Slurm reports it: `state` in this service's terms, `says` in Slurm's, and the reason."""
 
     state: NodeStatus  #: unknown if Slurm has not answered for long
-    says: tuple[str, ...]
+    says: tuple[str, ...]  #: states as Slurm prints them
     reason: str | None
-    partitions: tuple[str, ...]
+    partitions: tuple[str, ...]  #: partitions that contain it
 
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
     """A node in `/nodes`. `clock_skew_seconds` is how far its clock is ahead of this server's."""
 
-    name: str
-    state: NodeStatus
-    reason: str | None
+    name: str  #: name of the node
+    state: NodeStatus  #: whether it works and accepts tasks
+    reason: str | None  #: why it is not up; null if it is
     reason_code: ReasonCode | None
-    role: NodeRole
-    is_this_server: bool
-    host: str | None
-    port: int | None
-    version: str | None
+    role: NodeRole  #: what its service does
+    is_this_server: bool  #: whether it answers this request
+    host: str | None  #: address of its service; null if it has none
+    port: int | None  #: port of its service; null if it has none
+    version: str | None  #: version of its service
     driver_version: str | None
     cuda_version: str | None
     source: SourceName | None
     source_problem: str | None  #: why there are no readings, if the driver fails
-    first_seen: datetime | None
-    last_seen: datetime | None
+    first_seen: datetime | None  #: time of its first report
+    last_seen: datetime | None  #: time of its latest report
     silent_seconds: float | None  #: seconds since its last report, rounded
-    clock_skew_seconds: float | None
-    drain: Drain | None
-    gpus: NodeGPUs
+    clock_skew_seconds: float | None  #: seconds by which its clock is ahead of this server's; null if unknown
+    drain: Drain | None  #: order that nothing new starts on it; null if none
+    gpus: NodeGPUs  #: number of its GPUs by state
     gpu_uuids: tuple[str, ...]
-    tasks: tuple[NodeTask, ...]
-    warnings: tuple[NodeWarning, ...] = ()
+    tasks: tuple[NodeTask, ...]  #: tasks that hold its GPUs
+    warnings: tuple[NodeWarning, ...] = ()  #: problems of a node that still works
     slurm: SlurmNode | None = None  #: None: Slurm has no such node, or it is not known yet
     storage: NodeStorage | None = None  #: access to the cluster's shared storage; None: not needed
 
@@ -222,7 +222,7 @@ class HeldGPUs:
     """The GPUs that a task holds on a node."""
 
     task_id: str
-    task_type: TaskType
+    task_type: TaskType  #: kind of the task
     gpu_uuids: tuple[str, ...]
     started_at: datetime
 
@@ -232,9 +232,10 @@ class ReportReceipt:
     """The answer of a head to a report."""
 
     time: float  #: Unix seconds on the head's clock
-    version: str
+    version: str  #: version of the head
     state: NodeStatus
-    drain: Drain | None
+    drain: Drain | None  #: order that nothing new starts there; null if none
     held: tuple[HeldGPUs, ...] = ()  #: tasks that hold the node's GPUs, as far as the head knows
     warnings: tuple[NodeWarning, ...] = ()
     storage: StorageProbeRequest | None = None  #: storage probe that the node should check for
+    settings: Mapping[str, str] = field(default_factory=dict)  #: stored settings that concern nodes, by name

@@ -52,6 +52,9 @@ class Progress:
     activity: str | None = None  #: current activity of a preprocessing, as text
     only_caches: bool = False  #: the task builds a cache and makes no steps
     items_cached: int | None = None  #: media files with cached latents, once per size
+    stage_seconds: dict[str, float] = field(default_factory=dict)  #: time spent in each stage, without the current one
+    bar_seconds: float = 0.0  #: time of finished progress bars while caching
+    steady_bar_seconds: float = 0.0  #: the same, as if their first items had taken as long as the others
 
     def shift(self, seconds: float) -> None:
         """Move all times by this many seconds, after the wall clock was set, so that ages stay the same."""
@@ -100,18 +103,18 @@ class Point:
 class ProgressView:
     """Progress of a training. Durations in seconds, progress from 0 to 100."""
 
-    stage: Stage | None
-    current_epoch: int | None
-    total_epochs: int | None
-    current_step: int | None
-    total_steps: int | None
-    steps_per_epoch: int | None
-    epoch_progress: float | None
-    overall_progress: float | None
-    eta_seconds: float | None
-    eta_formatted: str | None
-    training_time: float | None
-    training_time_formatted: str | None
+    stage: Stage | None  #: what the trainer does now; null if it does not run
+    current_epoch: int | None  #: from 1; null until the first step
+    total_epochs: int | None  #: planned number; null if unknown
+    current_step: int | None  #: latest step, from 1; while a resumed training loads, that of its checkpoint
+    total_steps: int | None  #: planned number; null until it is known
+    steps_per_epoch: int | None  #: as planned, then as observed
+    epoch_progress: float | None  #: progress in this epoch in %; null if unknown
+    overall_progress: float | None  #: progress of the whole training in %; null if the total is unknown
+    eta_seconds: float | None  #: estimated seconds to the end; null if unknown or ended
+    eta_formatted: str | None  #: the same as text
+    training_time: float | None  #: seconds that all attempts have run; null before the first start
+    training_time_formatted: str | None  #: the same as text
     activity: str | None = None  #: current activity of a preprocessing, as text; null for trainings
     #: media files with cached latents, once per size; only for tasks that build a cache
     items_cached: int | None = None
@@ -121,22 +124,22 @@ class ProgressView:
 class MetricsView:
     """The latest values. A loss that is not a number is null, and counted."""
 
-    current_loss: float | None
-    best_loss: float | None
-    learning_rate: float | None
-    grad_norm: float | None
-    epoch_loss: float | None
-    best_epoch: int | None
-    nan_steps: int | None
+    current_loss: float | None  #: loss of the latest step
+    best_loss: float | None  #: lowest loss of a step so far
+    learning_rate: float | None  #: of the latest step
+    grad_norm: float | None  #: norm of the latest gradient; null if the trainer does not record it
+    epoch_loss: float | None  #: mean loss of the latest finished epoch
+    best_epoch: int | None  #: epoch with the lowest mean loss, from 1; null before the first has ended
+    nan_steps: int | None  #: steps whose loss was not a number
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedView:
     """The speed of a training."""
 
-    steps_per_second: float | None
-    samples_per_second: float | None
-    time_per_step: float | None
+    steps_per_second: float | None  #: null until it is known
+    samples_per_second: float | None  #: examples per second over all GPUs, as the trainer prints it
+    time_per_step: float | None  #: seconds per step, median of the latest
 
 
 @dataclass(frozen=True, slots=True)

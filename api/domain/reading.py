@@ -46,10 +46,10 @@ class DriverVersions:
 class Clocks:
     """Clock frequencies in MHz."""
 
-    graphics: int | None = None
-    sm: int | None = None
-    memory: int | None = None
-    video: int | None = None
+    graphics: int | None = None  #: of the graphics units
+    sm: int | None = None  #: of the compute units
+    memory: int | None = None  #: of the memory
+    video: int | None = None  #: of the video units
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +108,23 @@ class GPUVitals:
 class ECCErrors:
     """Memory errors since the driver was loaded (volatile) and over the life of the board (aggregate)."""
 
-    enabled: bool | None = None
-    corrected_volatile: int | None = None
-    uncorrected_volatile: int | None = None
-    corrected_aggregate: int | None = None
-    uncorrected_aggregate: int | None = None
+    enabled: bool | None = None  #: null if the board has no ECC
+    corrected_volatile: int | None = None  #: corrected, since the driver was loaded
+    uncorrected_volatile: int | None = None  #: not corrected, since the driver was loaded
+    corrected_aggregate: int | None = None  #: corrected, over the life of the board
+    uncorrected_aggregate: int | None = None  #: not corrected, over the life of the board
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryRepair:
     """Retired pages (up to Volta) and remapped rows (since Ampere)."""
 
-    retired_pages: int | None = None
-    retired_pages_pending: bool | None = None
-    remapped_rows_corrected: int | None = None
-    remapped_rows_uncorrected: int | None = None
-    remapped_rows_pending: bool | None = None
-    remapped_rows_failure: bool | None = None
+    retired_pages: int | None = None  #: number of pages that are no longer used
+    retired_pages_pending: bool | None = None  #: whether more are retired at the next reset
+    remapped_rows_corrected: int | None = None  #: rows replaced after errors that were corrected
+    remapped_rows_uncorrected: int | None = None  #: rows replaced after errors that were not
+    remapped_rows_pending: bool | None = None  #: whether more are replaced at the next reset
+    remapped_rows_failure: bool | None = None  #: whether a row could not be replaced: the board is faulty
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +133,20 @@ class MIGSlice:
 
     uuid: str | None
     name: str | None
-    gpu_instance_id: int | None
-    compute_instance_id: int | None
-    memory_total_mb: int | None
-    memory_used_mb: int | None
-    memory_free_mb: int | None
-    utilization_gpu: int | None = None
+    gpu_instance_id: int | None  #: its GPU instance
+    compute_instance_id: int | None  #: its compute instance
+    memory_total_mb: int | None  #: MB; null if unknown
+    memory_used_mb: int | None  #: MB; null if unknown
+    memory_free_mb: int | None  #: MB; null if unknown
+    utilization_gpu: int | None = None  #: always null: NVML does not report it
 
 
 @dataclass(frozen=True, slots=True)
 class NVLink:
     """One NVLink port."""
 
-    link: int
-    active: bool
+    link: int  #: number of the port
+    active: bool  #: whether it is connected and enabled
 
 
 @dataclass(frozen=True, slots=True)

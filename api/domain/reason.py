@@ -15,8 +15,8 @@ class ReasonCode:
     A parameter that is itself a coded message is an object with `text`, `code` and `params`. Several are a list.
     """
 
-    code: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    code: str  #: stable identifier of the message
+    params: Mapping[str, Any] = field(default_factory=dict)  #: values in the text by name, for translations
 
 
 @dataclass(frozen=True, slots=True)

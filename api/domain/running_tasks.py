@@ -26,5 +26,6 @@ class RunningTasks:
     """The tasks that run now."""
 
     on_gpus: int = 0
-    working: Mapping[Owner, int] = field(default_factory=dict)  #: tasks without GPUs by owner, transfers excluded
+    working: Mapping[Owner, int] = field(default_factory=dict)  #: other tasks without GPUs by owner
     transfers: tuple[RunningTransfer, ...] = ()
+    sampling: Mapping[Owner, int] = field(default_factory=dict)  #: tasks that render samples by owner

@@ -72,20 +72,20 @@ class SampleView:
     """A sample as the API shows it."""
 
     sample_id: str
-    model: str
-    version: int
-    kind: MediaKind
+    model: str  #: name of the model in the library
+    version: int  #: number of the version
+    kind: MediaKind  #: picture or video
     file_name: str  #: name of its download
     size_bytes: int
     sha256: str
     width: int | None
     height: int | None
     duration: float | None  #: seconds; null for a picture
-    fps: float | None
-    frame_count: int | None
-    prompt: str | None
+    fps: float | None  #: null for a picture
+    frame_count: int | None  #: number of frames
+    prompt: str | None  #: null if not given
     seed: str | None  #: digits
-    step: int | None
+    step: int | None  #: step of the training; null if not given
     file: str  #: address of the file
     thumbnail: str  #: address of a small picture of it
     created_at: datetime

@@ -25,8 +25,8 @@ class StorageProbeRequest:
     """A head's request to a node: look for this number, or a later one, in the head's probe file."""
 
     directory: str  #: the STORAGE_ROOT
-    file: str
-    number: int
+    file: str  #: name of the probe file
+    number: int  #: the number to look for
 
 
 @dataclass(frozen=True, slots=True)

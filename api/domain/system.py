@@ -12,21 +12,21 @@ from api.domain.training import TaskStatus
 class HostMemory:
     """The host's memory in MB."""
 
-    total: int
-    used: int
-    available: int
-    percent: float
+    total: int  #: MB
+    used: int  #: MB
+    available: int  #: MB that programs can still get
+    percent: float  #: used share
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
     """The disk that holds `path`, in MB."""
 
-    path: str
-    total: int | None
-    used: int | None
-    free: int | None
-    percent: float | None
+    path: str  #: a directory on it
+    total: int | None  #: MB; null if it cannot be read
+    used: int | None  #: MB; null if it cannot be read
+    free: int | None  #: MB; null if it cannot be read
+    percent: float | None  #: used share; null if it cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +36,44 @@ class SystemInfo:
     The flat fields repeat values for clients that know no others. `disk_*` is the disk of the storage.
     """
 
-    hostname: str
-    os: str
-    cpu_count: int | None
-    cpu_percent: float | None
-    load_average: tuple[float, ...]
-    memory: HostMemory
-    disks: tuple[DiskUsage, ...]
-    uptime: int
-    cpu_usage: float | None
-    memory_total: int
-    memory_used: int
-    memory_available: int
-    disk_total: int | None
-    disk_used: int | None
-    disk_free: int | None
+    hostname: str  #: name of the machine
+    os: str  #: operating system
+    cpu_count: int | None  #: null if unknown
+    cpu_percent: float | None  #: % of all CPUs; null if unknown
+    load_average: tuple[float, ...]  #: over 1, 5 and 15 minutes
+    memory: HostMemory  #: of the host
+    disks: tuple[DiskUsage, ...]  #: those that the service writes to
+    uptime: int  #: seconds since the machine started
+    cpu_usage: float | None  #: equals `cpu_percent`
+    memory_total: int  #: MB
+    memory_used: int  #: MB
+    memory_available: int  #: MB
+    disk_total: int | None  #: MB; null if unknown
+    disk_used: int | None  #: MB; null if unknown
+    disk_free: int | None  #: MB; null if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class GPUTotals(GPUSummary):
     """The GPUs in figures. `total`, `available` and `busy` repeat the fields with longer names."""
 
-    total: int
-    available: int
-    busy: int
+    total: int  #: equals `total_gpus`
+    available: int  #: equals `available_gpus`
+    busy: int  #: equals `busy_gpus`
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTotals:
     """The number of trainings, in total and by status."""
 
-    total: int
-    queued: int
-    starting: int
-    running: int
-    stopping: int
-    completed: int
-    failed: int
-    stopped: int
+    total: int  #: all of them
+    queued: int  #: waiting for GPUs
+    starting: int  #: getting their GPUs
+    running: int  #: running
+    stopping: int  #: being stopped
+    completed: int  #: ended well
+    failed: int  #: ended with a failure
+    stopped: int  #: ended by a stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +82,23 @@ class NodeAtAGlance:
 
     name: str
     state: str  #: up, draining, down or unknown, as in /nodes
-    gpus: int
+    gpus: int  #: its GPUs by state
 
 
 @dataclass(frozen=True, slots=True)
 class HolderCounts:
     """The number of tasks that hold GPUs, by type."""
 
-    total: int
-    training: int
-    preprocessing: int
-    download: int
-    cache: int
-    push: int
-    external: int
+    total: int  #: all of them
+    training: int  #: trainings
+    preprocessing: int  #: preprocessing tasks
+    download: int  #: downloads
+    cache: int  #: tasks that build caches
+    rehearsal: int  #: rehearsals of trainings
+    push: int  #: pushes
+    export: int  #: exports of checkpoints
+    sample: int  #: tasks that render samples
+    external: int  #: registrations of other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,9 @@ class TrainerAtAGlance:
     """A trainer, its model types, and whether it can start tasks here."""
 
     name: str
-    model_types: tuple[str, ...]
-    ready: bool
-    problems: tuple[TrainerProblem, ...]
+    model_types: tuple[str, ...]  #: values for `model_type`
+    ready: bool  #: whether it can start tasks here
+    problems: tuple[TrainerProblem, ...]  #: missing requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +127,24 @@ class ExecutorAtAGlance:
     name: str  #: local: this machine; slurm: a cluster
     nodes: tuple[str, ...]  #: nodes whose GPUs it can assign
     partitions: tuple[str, ...] = ()  #: partitions of the cluster that a request may choose
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()  #: features of the cluster's nodes, for `constraint`
 
 
 @dataclass(frozen=True, slots=True)
 class SystemOverview:
     """The machine, its GPUs and its tasks at a glance. `uptime` is the service's."""
 
-    system: SystemInfo
-    gpus: GPUTotals
+    system: SystemInfo  #: the machine
+    gpus: GPUTotals  #: all GPUs in figures
     source: SourceName
-    tasks: TaskTotals
+    tasks: TaskTotals  #: number of trainings by status
     trainings: Mapping[TaskStatus, int]  #: number of trainings by status
-    holders: HolderCounts
-    nodes: tuple[NodeAtAGlance, ...]
-    trainers: tuple[TrainerAtAGlance, ...]
-    executor: ExecutorAtAGlance
-    uptime: int
-    version: str
+    holders: HolderCounts  #: tasks that hold GPUs
+    nodes: tuple[NodeAtAGlance, ...]  #: all machines
+    trainers: tuple[TrainerAtAGlance, ...]  #: the installed trainers
+    executor: ExecutorAtAGlance  #: what starts trainings
+    uptime: int  #: seconds since the service started
+    version: str  #: version of the service
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +155,16 @@ class Health:
     """
 
     status: str
-    version: str
-    uptime: int
-    problems: tuple[str, ...] = ()
+    version: str  #: version of the service
+    uptime: int  #: seconds since the service started
+    problems: tuple[str, ...] = ()  #: what does not work
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether answers are reliable, with the reasons if they are not."""
 
-    status: str
-    reasons: tuple[str, ...]
+    status: str  #: `ready`, or `not_ready`
+    reasons: tuple[str, ...]  #: why it is not ready
     source: SourceName
-    reading_age: float | None
+    reading_age: float | None  #: seconds since the GPUs were read; null: never

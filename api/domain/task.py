@@ -14,7 +14,10 @@ class TaskType(StrEnum):
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
     CACHE = "cache"  #: builds the cache of a dataset before a training needs it
+    REHEARSAL = "rehearse"  #: makes a few steps of a training to measure it
     PUSH = "push"
+    EXPORT = "export"  #: makes a saved model of a training's checkpoint
+    SAMPLE = "sample"  #: renders samples of a training's saved models
     EXTERNAL = "external"
 
 
@@ -24,7 +27,10 @@ TASK_ID_KINDS = {
     TaskType.PREPROCESSING: "preprocess",
     TaskType.DOWNLOAD: "dl",
     TaskType.CACHE: "cache",
+    TaskType.REHEARSAL: "rehearse",
     TaskType.PUSH: "push",
+    TaskType.EXPORT: "export",
+    TaskType.SAMPLE: "sample",
     TaskType.EXTERNAL: "ext",
 }
 
@@ -70,13 +76,13 @@ class TaskView:
     """A registered task as the API shows it."""
 
     task_id: str
-    task_type: TaskType
-    gpu_ids: tuple[int | None, ...]
+    task_type: TaskType  #: kind of the task
+    gpu_ids: tuple[int | None, ...]  #: indices of its GPUs; null for one that the driver does not list now
     gpu_uuids: tuple[str, ...]
     description: str | None
-    pid: int | None
-    progress: float | None
-    estimated_remaining_time: float | None
+    pid: int | None  #: its process, whose end releases the GPUs; null if none was named
+    progress: float | None  #: in %, as the program reported; null if it did not
+    estimated_remaining_time: float | None  #: seconds, as the program reported; null if it did not
     started_at: datetime
-    updated_at: datetime | None
+    updated_at: datetime | None  #: when it was last changed; null if unknown
     owner: str | None  #: the user that registered it; null if the service has no keys

@@ -13,6 +13,8 @@ from api.domain.dataset_cache import PlannedCache
 from api.domain.measured_memory import PlannedMemory
 from api.domain.progress import ProgressReport
 from api.domain.reason import ReasonCode
+from api.domain.rehearsal import PlannedRehearsal
+from api.domain.sample_set import RequestedSamples, SampleOrder
 from api.domain.task import TaskType
 
 
@@ -37,6 +39,10 @@ class TaskStatus(StrEnum):
         """Whether a task of this status has an attempt that may hold GPUs."""
         return self in (TaskStatus.STARTING, TaskStatus.RUNNING, TaskStatus.STOPPING)
 
+
+#: The statuses of tasks that have ended, and of all others.
+FINISHED = tuple(status for status in TaskStatus if status.is_finished)
+UNFINISHED = tuple(status for status in TaskStatus if not status.is_finished)
 
 #: Allowed status changes; every change is checked against them. A retry leads from an active status back to `queued`.
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
@@ -96,6 +102,9 @@ class TrainingRequest:
     gpus: GPURequest = field(default_factory=GPURequest)
     name: str | None = None
     description: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    trigger_word: str | None = None  #: the word in prompts that calls what is trained
     priority: int = 0
     queue: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -110,8 +119,10 @@ class TrainingRequest:
     regenerate_cache: bool = False
     trust_cache: bool = False
     cache_only: bool = False  #: the task ends when the dataset is cached
+    rehearsal: bool = False  #: the task makes a few steps on two items, and leaves no files
     notify: TaskNotice | None = None
     slurm: ClusterOptions | None = None  #: options for the cluster
+    samples: RequestedSamples | None = None  #: to render after saved models
 
     @property
     def gpu_count(self) -> int:
@@ -120,29 +131,55 @@ class TrainingRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedOutputs:
+    """The steps at which a training evaluates or saves, and the disk space of what it saves. Unknown is None."""
+
+    count: int | None  #: number of them; null if unknown
+    steps: tuple[int, ...] = ()  #: the first 100; 0 is before the first step
+    each_bytes: int | None = None  #: estimated size of one of them
+    total_bytes: int | None = None  #: of all that are stored at the end
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedExport:
+    """The export of a checkpoint by the trainer itself, which resumes a copy of it and saves a model after one step."""
+
+    task_id: str  #: the training
+    run: str  #: the name of its run directory
+    checkpoint: str  #: global_step100
+    written_at: str  #: when the checkpoint was written
+    step: int  #: the step of the model, one after that of the checkpoint
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """The plan of a request. Memory in MB per GPU; unknown is None."""
 
-    trainer: str
-    model_type: str
-    gpu_count: int
-    epochs: int | None = None
-    steps_per_epoch: int | None = None
-    total_steps: int | None = None
+    trainer: str  #: `diffusion_pipe`, or `toy`
+    model_type: str  #: as in the request
+    gpu_count: int  #: number of GPUs that it needs, all on one machine
+    epochs: int | None = None  #: number of epochs
+    steps_per_epoch: int | None = None  #: null if the dataset could not be counted
+    total_steps: int | None = None  #: null if the dataset could not be counted
     max_steps: int | None = None  #: a limit in the request itself
     global_batch_size: int | None = None  #: examples per step over all data-parallel GPUs
     dataset_items: int | None = None  #: number of images and videos, each counted once
-    estimated_memory_mb: int | None = None
+    estimated_memory_mb: int | None = None  #: expected memory of the fullest GPU in MB; null if unknown
     memory_basis: str | None = None  #: source of the memory figure
     weights_mb: int | None = None  #: memory of the trained weights alone, after block swapping and by stage
     memory: PlannedMemory | None = None  #: measurements of comparable trainings; None: nothing was compared
     files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  #: the command line that starts the trainer
     caches: tuple[str, ...] = ()  #: cache directories that it writes to; one task at a time may use them
-    evaluates: bool = False
+    evaluates: bool = False  #: whether it also measures the loss on evaluation datasets
+    evaluations: PlannedOutputs | None = None  #: None: there are none, or the steps are unknown
+    saved_models: PlannedOutputs | None = None  #: null: there are none, or the steps are unknown
+    checkpoints: PlannedOutputs | None = None  #: without those by time, whose count is unknown
     notes: tuple[str, ...] = ()  #: facts that could not be determined, and changes since
     datasets: tuple[PinnedDataset, ...] = ()  #: versions of named datasets that it uses
     cache: PlannedCache | None = None  #: prebuilt cache of its dataset; None: it names no dataset
+    rehearsal: PlannedRehearsal | None = None  #: null unless it is a rehearsal, whose own steps the plan has
+    export: PlannedExport | None = None  #: null unless the trainer resumes a checkpoint to save a model of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +187,27 @@ class Checkpoint:
     """State that the trainer saved at a step, from which a training can resume."""
 
     name: str  #: global_step100
-    step: int | None
-    size_bytes: int
-    created_at: datetime
+    step: int | None  #: from its name; null if the name has none
+    size_bytes: int  #: bytes of all its files
+    created_at: datetime  #: when it was last written
     is_complete: bool  #: the trainer's file `latest` names it, or it precedes one that is named
-    is_latest: bool
+    is_latest: bool  #: whether the trainer's file `latest` names it, so that a resume begins there
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where the trainer continues in its dataset when it resumes from a checkpoint."""
+
+    step: int  #: the last step before the checkpoint
+    epoch: int
+    skipped: int  #: steps of the epoch that are left out; -1 after an epoch's end, where the trainer repeats one step
+
+    def total_steps(self, epochs: int, steps_per_epoch: int, max_steps: int | None) -> int:
+        """Return the last step of a resumed training, which finishes at least the epoch that it starts."""
+        # A dataset that has become smaller may have fewer steps than were skipped.
+        skipped = min(self.skipped, steps_per_epoch)
+        total = self.step - skipped + max(1, epochs - self.epoch + 1) * steps_per_epoch
+        return total if max_steps is None else min(total, max(max_steps, self.step + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +234,16 @@ class EventKind(StrEnum):
 class TaskEvent:
     """An append-only event of a task. Ids increase."""
 
-    id: int
+    id: int  #: increases with each event
     task_id: str
-    attempt: str | None
-    timestamp: datetime
-    type: EventKind
-    previous: str | None
-    current: str | None
+    attempt: str | None  #: id of the attempt that it is about; null if none
+    timestamp: datetime  #: when it happened
+    type: EventKind  #: what happened
+    previous: str | None  #: status before; null if the status did not change
+    current: str | None  #: status after; null if the status did not change
     actor: str  #: author: a user through the API, the scheduler, the supervisor, the service
     message: str
-    details: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] | None = None  #: more values, depending on the type; null if none
     message_code: ReasonCode | None = None  #: code and parameters of the message, for programs and translations
 
 
@@ -204,6 +257,9 @@ class StopState:
     timeout_seconds: float | None  #: time for saving the checkpoint; None: the service's setting
     rung: StopRung | None = None  #: None until the supervisor acts on it
     cause: Cause | None = None
+    keep_lora: bool = False  #: export the last checkpoint afterwards
+    reason: str | None = None  #: why the service requested it, if that is no failure; None: a user requested it
+    reason_code: ReasonCode | None = None  #: the code of the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +273,14 @@ class TaskSummary:
     trainer: str
     name: str | None
     description: str | None
+    tags: tuple[str, ...]
     priority: int
     gpus: GPURequest
     gpu_count: int
     caches: tuple[str, ...]
     created_at: datetime
     queued_at: datetime
+    queue_rank: float  #: its order among queued tasks of equal priority, lowest first
     not_before: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -242,6 +300,9 @@ class TaskSummary:
     kind: TaskType
     #: the result, in a form that depends on the kind; None before its end, and for trainings
     result: Mapping[str, Any] | None
+    chosen: str | None  #: the saved model that a user has chosen; None if none
+    sweep_id: str | None  #: the sweep that it belongs to; None if none
+    sweep_values: Mapping[str, Any] | None  #: its own values in the sweep, by JSON pointer
 
     @property
     def needs_gpus(self) -> bool:
@@ -253,6 +314,8 @@ class TaskSummary:
 class TrainingTask(TaskSummary):
     """A task with its request and plan."""
 
+    notes: str | None
+    trigger_word: str | None
     request: TrainingRequest
     plan: TrainingPlan
 
@@ -269,7 +332,11 @@ class NewTask:
     idempotency_key: str | None = None
     owner: str | None = None
     kind: TaskType = TaskType.TRAINING
+    samples: SampleOrder | None = None  #: to render after saved models
     keys_since: datetime | None = None  #: idempotency keys of older tasks no longer count; None: all count
+    sweep_id: str | None = None
+    sweep_values: Mapping[str, Any] | None = None
+    resume: ResumeOptions | None = None  #: how its first attempt resumes; None: from scratch
 
 
 class AttemptStatus(StrEnum):
@@ -324,8 +391,10 @@ class TaskFilter:
     statuses: tuple[TaskStatus, ...] = ()
     model_type: str | None = None
     gpu_uuid: str | None = None
-    search: str | None = None  #: part of the id, name or description
+    search: str | None = None  #: part of the id, name, description, notes or a tag
+    tag: str | None = None
     owner: str | None = None
     seen_by: str | None = None  #: the only user whose tasks are visible; None: all
     kind: TaskType | None = None
     pushed_model: str | None = None  #: the registered model that it pushes
+    sweep: str | None = None  #: the sweep that it belongs to

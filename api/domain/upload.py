@@ -15,7 +15,7 @@ class UploadKind(StrEnum):
     ITEM = "item"  #: one media file, its caption, or its mask
     ARCHIVE = "archive"  #: a zip or tar of media files
     MODEL = "model"  #: weights for a version of a registered model
-    SAMPLE = "sample"  #: a picture or clip that shows the output of such a version
+    SAMPLE = "sample"  #: a picture or clip that shows the output of a registered model
 
 
 class UploadStatus(StrEnum):
@@ -36,9 +36,9 @@ class UploadStatus(StrEnum):
 class UploadProblem:
     """Why an upload failed: a code, a message, and the entry concerned if it is an archive."""
 
-    code: str
-    message: str
-    entry: str | None = None
+    code: str  #: stable error code, as in `error.code`
+    message: str  #: the reason as text
+    entry: str | None = None  #: name of the entry of the archive; null if it is about the whole file
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class UploadResult:
     added: int  #: items
     changed: int  #: items that replaced one with the same path
     left_out: int  #: files that are no media, captions, masks or controls
-    left_out_examples: tuple[str, ...] = ()
+    left_out_examples: tuple[str, ...] = ()  #: some of their paths
     paths: tuple[str, ...] = ()  #: paths of some of the items
     num_repeats: Mapping[str, int] = field(default_factory=dict)  #: by directory, from names in kohya's form
     further_captions: int = 0  #: items with several captions, of which the first is used
@@ -144,18 +144,18 @@ class UploadView:
 
     upload_id: str
     status: UploadStatus
-    kind: UploadKind | None
-    filename: str | None
-    dataset: str | None
+    kind: UploadKind | None  #: what is uploaded; null until it is known
+    filename: str | None  #: as the client named it
+    dataset: str | None  #: dataset that gets the file; null for a model
     owner: str | None
     offset: int | None  #: bytes durably stored; None: another server has them
-    size_bytes: int | None
-    task_id: str | None
-    result: UploadResult | None
-    problem: UploadProblem | None
+    size_bytes: int | None  #: announced size; null until it is known
+    task_id: str | None  #: task that processes it; null if none
+    result: UploadResult | None  #: what became of it; null until it is complete
+    problem: UploadProblem | None  #: why it failed; null unless it failed
     created_at: datetime
     updated_at: datetime
-    expires_at: datetime
+    expires_at: datetime  #: when it is deleted if no bytes arrive
 
 
 def metadata_text(values: Mapping[str, Any], name: str) -> str | None:

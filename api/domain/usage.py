@@ -19,8 +19,8 @@ class Usage:
     """The current usage of one user, in the units of a quota."""
 
     gpus: int  #: GPUs of attempts that have not ended
-    queued_tasks: int
-    gpu_hours_last_day: float
+    queued_tasks: int  #: waiting tasks
+    gpu_hours_last_day: float  #: GPU hours in the last 24 h
     storage_gb: float | None  #: size of the files of the user's tasks; None: not measured yet
 
 

@@ -57,7 +57,7 @@ class AdapterFacts:
     keys: str  #: naming scheme of its tensors: diffusers, kohya, comfyui, original
     model_type: str | None  #: the model type that it was trained for, if the names show it
     readers: tuple[str, ...]  #: programs that read this format
-    is_certain: bool = False  #: no other model has such layers
+    is_certain: bool = False  #: no other model has layers of these names and sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,33 +8,48 @@ ServiceError                      500 internal_error
     CacheBuilding                 409 cache_building
     CacheExists                   409 cache_exists
     CacheInUse                    409 cache_in_use
+    CheckpointInUse               409 checkpoint_in_use
+    CheckpointIncomplete          409 checkpoint_incomplete
     DatasetChanged                409 dataset_changed
     DatasetExists                 409 dataset_exists
     DatasetInUse                  409 dataset_in_use
     DatasetIsRegistered           409 dataset_is_registered
+    ExportUnsupported             409 export_unsupported
     GPUBusy                       409 gpu_busy
     GPULost                       409 gpu_lost
     KeyEnded                      409 key_ended
     LastAdministrator             409 last_administrator
     ModelExists                   409 model_exists
     NoCheckpoint                  409 no_checkpoint
+    NoSavedModel                  409 no_saved_model
+    NoWorkflow                    409 no_workflow
     NodeDrained                   409 node_drained
     NodeIsThere                   409 node_is_there
     NodeNameTaken                 409 node_name_taken
     NotTraining                   409 not_training
     PicklesRefused                409 pickles_refused
+    PresetExists                  409 preset_exists
     ProcessNotRunning             409 process_not_running
     QuotaExceeded                 409 quota_exceeded
     ReportReplayed                409 report_replayed
     RequestInProgress             409 request_in_progress
+    SampleSetExists               409 sample_set_exists
+    SamplingUnavailable           409 sampling_unavailable
+    SettingFixed                  409 setting_fixed
+    SheetTooLarge                 409 sheet_too_large
     TaskActive                    409 task_active
     TaskExists                    409 task_exists
     TaskIsTraining                409 task_is_training
     TaskNotFinished               409 task_not_finished
+    TaskNotQueued                 409 task_not_queued
     TaskNotStoppable              409 task_finished
+    TooManyPresets                409 too_many_presets
+    TooManySampleSets             409 too_many_sample_sets
     TooManySamples                409 too_many_samples
+    TooManyWorkflows              409 too_many_workflows
     UploadConflict                409 upload_conflict
     VersionInUse                  409 version_in_use
+    WorkflowExists                409 workflow_exists
   DatabaseUnavailable             503 database_unavailable
     DatabaseDamaged               503 database_damaged
     StorageFull                   503 storage_full
@@ -56,8 +71,10 @@ ServiceError                      500 internal_error
   NotFound                        404 not_found
     AlertNotFound                 404 alert_not_found
     ArtifactNotFound              404 artifact_not_found
+    CheckpointNotFound            404 checkpoint_not_found
     DatasetNotFound               404 dataset_not_found
       HiddenDataset               404 dataset_not_found
+    DirectoryNotFound             404 directory_not_found
     GPUNotFound                   404 gpu_not_found
     HoldNotFound                  404 hold_not_found
     ItemNotFound                  404 item_not_found
@@ -69,9 +86,14 @@ ServiceError                      500 internal_error
     NotTrained                    404 not_trained
     OrphanNotFound                404 stray_not_found
     PresetNotFound                404 preset_not_found
+      HiddenPreset                404 preset_not_found
     RegisteredModelNotFound       404 registered_model_not_found
       HiddenModel                 404 registered_model_not_found
     SampleNotFound                404 sample_not_found
+    SampleSetNotFound             404 sample_set_not_found
+      HiddenSampleSet             404 sample_set_not_found
+    SweepNotFound                 404 sweep_not_found
+      HiddenSweep                 404 sweep_not_found
     TaskNotFound                  404 task_not_found
       HiddenTask                  404 task_not_found
     UploadNotFound                404 upload_not_found
@@ -79,6 +101,8 @@ ServiceError                      500 internal_error
     UserNotFound                  404 user_not_found
     VersionNotFound               404 version_not_found
     WeightsNotFound               404 weights_not_found
+    WorkflowNotFound              404 workflow_not_found
+      HiddenWorkflow              404 workflow_not_found
   OriginNotAllowed                403 origin_not_allowed
   RangeNotSatisfiable             416 range_not_satisfiable
   RateLimited                     429 rate_limited
@@ -108,4 +132,5 @@ from api.errors.access import *  # noqa: F403
 from api.errors.base import *  # noqa: F403
 from api.errors.datasets import *  # noqa: F403
 from api.errors.models import *  # noqa: F403
+from api.errors.sampling import *  # noqa: F403
 from api.errors.tasks import *  # noqa: F403

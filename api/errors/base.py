@@ -9,7 +9,7 @@ from typing import Any
 class Finding:
     """A finding: a JSON pointer into the request ("/gpu_ids/0"), what is wrong there, and how to fix it.
 
-    `code` is a stable identifier of the message, if it has one, and `params` are the values in the message.
+    `code` and `remedy_code` are stable identifiers of the texts, if they have one, and `params` are the values in them.
     `about` names all files or items that a finding about a dataset concerns; the message names only some.
     """
 
@@ -19,6 +19,7 @@ class Finding:
     code: str | None = None
     params: Mapping[str, Any] | None = field(default=None, compare=False)
     about: tuple[str, ...] = field(default=(), compare=False)
+    remedy_code: str | None = field(default=None, compare=False)
 
 
 class ServiceError(Exception):
@@ -93,6 +94,13 @@ class NotFound(ServiceError):
     message = "Nothing exists at this address. The page /docs lists all addresses."
 
 
+class DirectoryNotFound(NotFound):
+    """A directory of the server that does not exist, or that the caller may not list."""
+
+    code = "directory_not_found"
+    message = "This directory does not exist, or you may not list it. List the directories without a path first."
+
+
 class MethodNotAllowed(ServiceError):
     """A method that the address does not support."""
 
@@ -112,6 +120,13 @@ class Conflict(ServiceError):
 
     code, status = "conflict", 409
     message = "The request contradicts the present state. Read the state, then try again."
+
+
+class SettingFixed(Conflict):
+    """A change of a setting that the environment determines."""
+
+    code = "setting_fixed"
+    message = "The environment sets this setting. Change it there, and restart the service."
 
 
 class RequestInProgress(Conflict):

@@ -1,5 +1,7 @@
 """Errors of datasets, uploads and caches."""
 
+from typing import Self
+
 from api.errors.base import Conflict, Invalid, NotFound, ServiceError, Unavailable
 
 
@@ -8,6 +10,11 @@ class DatasetNotFound(NotFound):
 
     code = "dataset_not_found"
     message = "No dataset has this name. List the datasets to find the right one."
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the error for this name."""
+        return cls(f'No dataset is called "{name[:100]}".')
 
 
 class HiddenDataset(DatasetNotFound):

@@ -1,5 +1,7 @@
 """Errors of model types, files of weights and registered models."""
 
+from typing import Self
+
 from api.errors.base import Conflict, NotFound, ServiceError
 
 
@@ -15,6 +17,11 @@ class RegisteredModelNotFound(NotFound):
 
     code = "registered_model_not_found"
     message = "No model is registered under this name. List the registered models to find the right one."
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the error for this name."""
+        return cls(f'No model is called "{name[:100]}".')
 
 
 class HiddenModel(RegisteredModelNotFound):
@@ -41,10 +48,24 @@ class SampleNotFound(NotFound):
 
 
 class PresetNotFound(NotFound):
-    """A preset that the model type does not have."""
+    """A preset that does not exist."""
 
     code = "preset_not_found"
     message = "This model type has no preset of this name. Choose one of those in the answer's data."
+
+    @classmethod
+    def named(cls, preset_id: str) -> Self:
+        """Return the error for the id of a user's preset."""
+        return cls(f'No preset has the id "{preset_id[:100]}". List the presets to find the right one.')
+
+
+class HiddenPreset(PresetNotFound):
+    """A preset that the caller may not see.
+
+    The answer is that of one that does not exist; only the audit records more.
+    """
+
+    is_refusal = True
 
 
 class WeightsNotFound(NotFound):
@@ -76,6 +97,25 @@ class VersionInUse(Conflict):
 
     code = "version_in_use"
     message = "This version has aliases, or a task needs it. Remove the aliases, and stop the tasks first."
+
+
+class PresetExists(Conflict):
+    """A preset with a name that its owner uses already."""
+
+    code = "preset_exists"
+    message = "A preset of this name exists already. Choose another name, or change that preset."
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the error for this name."""
+        return cls(f'A preset called "{name[:100]}" exists already. Choose another name, or change that preset.')
+
+
+class TooManyPresets(Conflict):
+    """A new preset of a user who has the permitted number."""
+
+    code = "too_many_presets"
+    message = "This user has the permitted number of presets already. Delete some of them first."
 
 
 class TooManySamples(Conflict):

@@ -20,7 +20,7 @@ class TaskNotFound(NotFound):
 
     @classmethod
     def named(cls, task_id: str) -> Self:
-        """Make the error for this id: in the same words for a hidden task as for one that does not exist."""
+        """Return the error for this id. It is the same for a hidden task and a missing one."""
         return cls(f'No task has the id "{task_id[:80]}".')
 
 
@@ -83,6 +83,12 @@ class TaskNotFinished(Conflict):
     code = "task_not_finished"
     message = "The task has not finished. Stop it first."
 
+    @classmethod
+    def because(cls, reason: str, status: str) -> Self:
+        """Return the error with the next step for a task of this status."""
+        remedy = "Wait until it has stopped." if status == "stopping" else "Stop it first."
+        return cls(f"{reason} {remedy}", data={"status": status})
+
 
 class TaskNotStoppable(Conflict):
     """The stop of a task that has finished."""
@@ -98,6 +104,13 @@ class TaskActive(Conflict):
     message = "The task is queued or running already. There is nothing to start."
 
 
+class TaskNotQueued(Conflict):
+    """The move of a task that is not in the queue."""
+
+    code = "task_not_queued"
+    message = "The task is not queued, so it has no position in the queue."
+
+
 class NoCheckpoint(Conflict):
     """The resumption of a task without a complete checkpoint."""
 
@@ -105,11 +118,87 @@ class NoCheckpoint(Conflict):
     message = "There is no complete checkpoint to resume from. Restart the task instead."
 
 
+class CheckpointNotFound(NotFound):
+    """A name that belongs to no checkpoint of the training."""
+
+    code = "checkpoint_not_found"
+    message = "This training has no such checkpoint. Its `/checkpoints` lists those that it has."
+
+
+class CheckpointIncomplete(Conflict):
+    """An export of a checkpoint that was not completely written."""
+
+    code = "checkpoint_incomplete"
+    message = "This checkpoint is incomplete. Wait until the trainer has written it, or choose another one."
+
+
+class ExportUnsupported(Conflict):
+    """An export of a checkpoint that is impossible, or impossible in the requested way."""
+
+    code = "export_unsupported"
+    message = (
+        "No LoRA can be made of this training's checkpoints without its trainer. Let the trainer make it, which takes "
+        'its GPUs and one more step: "method": "resume".'
+    )
+
+
+class SamplingUnavailable(Conflict):
+    """A request for samples of a service without ComfyUI."""
+
+    code = "sampling_unavailable"
+    message = (
+        "There is no ComfyUI to render samples. Set COMFYUI_URL to its address, and COMFYUI_LORAS to its directory "
+        "models/loras as this machine sees it."
+    )
+
+
+class NoWorkflow(Conflict):
+    """A request for samples of a model type for which there is no workflow."""
+
+    code = "no_workflow"
+    message = "There is no built-in workflow for this model type. Send one that ComfyUI exported (API format)."
+
+
+class SheetTooLarge(Conflict):
+    """A contact sheet of more samples than one file should have."""
+
+    code = "sheet_too_large"
+    message = "The sheet would be too large. Name fewer saved models in `checkpoints`, or choose the format html."
+
+
+class NoSavedModel(Conflict):
+    """A request for samples of a training that has saved no model."""
+
+    code = "no_saved_model"
+    message = "The training has saved no model yet. Wait for its next epoch, or export a checkpoint."
+
+
 class TaskIsTraining(Conflict):
     """A change to a training by the routes for other tasks."""
 
     code = "task_is_training"
     message = "This task is a training. Use the training routes to stop it."
+
+
+class SweepNotFound(NotFound):
+    """An id that belongs to no sweep."""
+
+    code = "sweep_not_found"
+    message = "No sweep has this id. List the sweeps to find the right one."
+
+    @classmethod
+    def named(cls, sweep_id: str) -> Self:
+        """Return the error for this id."""
+        return cls(f'No sweep has the id "{sweep_id[:100]}". List the sweeps to find the right one.')
+
+
+class HiddenSweep(SweepNotFound):
+    """A sweep that the caller may not see.
+
+    The answer is that of one that does not exist; only the audit records more.
+    """
+
+    is_refusal = True
 
 
 class ProcessNotRunning(Conflict):
@@ -166,6 +255,13 @@ class ArtifactNotFound(NotFound):
 
     code = "artifact_not_found"
     message = "This training has no such file. Its `/artifacts` lists the files that it has."
+
+
+class CheckpointInUse(Conflict):
+    """The deletion of a checkpoint from which the training may continue."""
+
+    code = "checkpoint_in_use"
+    message = "The training may still need this checkpoint. Delete it after the training has ended."
 
 
 class NotTraining(Conflict):

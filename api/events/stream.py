@@ -14,8 +14,7 @@ from api.domain.read_scope import current_scope
 from api.domain.training import TaskStatus
 from api.events.stream_reader import TaskStreamReader
 from api.logs.follower import Tail
-from api.logs.stream_output import FollowedLog, FollowLog, LogPiece
-from api.logs.stream_query import START_PARAMETERS, Offset, TailLines, start_of
+from api.logs.stream_output import START_PARAMETERS, FollowedLog, FollowLog, LogPiece, Offset, TailLines, start_of
 from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker

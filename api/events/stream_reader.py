@@ -1,7 +1,7 @@
 """Reads what a subscriber of one task has missed, and how the task ended."""
 
 from api.events.messages import end_message, progress_message, status_message
-from api.logs.task_end import find_end
+from api.logs.service import find_end
 from api.streaming.models import EventPosition, Message
 from api.training.attempt_store import AttemptStore
 from api.training.event_store import EventStore

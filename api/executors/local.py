@@ -19,6 +19,7 @@ from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
+from api.executors.attempt.output import PIPE
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.attempt.running_time import steady_seconds
 from api.executors.attempt.seen_processes import read_seen_processes
@@ -33,14 +34,10 @@ from api.executors.executor import (
     Submission,
 )
 from api.executors.heartbeats import FROZEN_SECONDS, Heartbeats
-from api.executors.held_pipes import HeldPipes
-from api.executors.host_context import HostContext, is_held_open, is_locked
-from api.executors.living_attempts import list_living
 from api.executors.log_files import LogFiles
 from api.executors.ports import pick_port
-from api.executors.process_survey import Survey, supervises, survey
-from api.executors.record_files import check_absent, read_lost_bytes, read_outcome
-from api.executors.records import Runner, parse_lock, parse_runner
+from api.executors.process_survey import HostContext, Survey, is_held_open, is_locked, list_living, supervises, survey
+from api.executors.records import Runner, check_absent, parse_lock, parse_runner, read_lost_bytes, read_outcome
 from api.executors.spec import describe, reject_engine_options
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
@@ -55,6 +52,35 @@ GRACE_SECONDS = 10.0
 _CACHED_OUTCOMES = 4096
 
 _LOCK_HELD = 3  # the supervisor's exit code when another one holds the lock
+
+
+#: The most pipes held; the oldest is closed when there are more.
+MAX_HELD_PIPES = 256
+
+
+class HeldPipes:
+    """Holds pipes open, so that their content outlives supervisor and trainer until the next supervisor reads it."""
+
+    def __init__(self) -> None:
+        self._handles: dict[Path, int] = {}
+
+    def hold(self, directory: Path) -> None:
+        """Hold the pipe of this attempt open, if it has one."""
+        if directory in self._handles:
+            return
+        try:
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._handles[directory] = os.open(directory / PIPE, flags)
+        except OSError:
+            return
+        if len(self._handles) > MAX_HELD_PIPES:
+            self.let_go(next(iter(self._handles)))
+
+    def let_go(self, directory: Path) -> None:
+        """Close the pipe of this attempt."""
+        handle = self._handles.pop(directory, None)
+        if handle is not None:
+            os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,11 @@ class TrainerUser:
         except OSError as error:
             raise self._refused(f"the service cannot join its group ({error.strerror}): {_REMEDY}") from error
 
+    def command(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments and environment that run this command as the user."""
+        run_as = RunAs({**self.as_json(), "output": "/probe/output"})
+        return run_as.command(list(argv), dict(environment))
+
     def check_paths(self, reached: Path, closed: Sequence[Path]) -> None:
         """Raise ConfigError if the user can modify the service's program, read `closed` or not enter `reached`."""
         for place in (Path(api.__file__).parent, Path(sys.prefix)):
@@ -118,8 +123,7 @@ class TrainerUser:
         return found.returncode == 0
 
     def _as_user(self, *command: str) -> tuple[list[str], dict[str, str]]:
-        run_as = RunAs({**self.as_json(), "output": "/probe/output"})
-        return run_as.command([shutil.which(command[0], path=os.defpath) or command[0], *command[1:]], {})
+        return self.command([shutil.which(command[0], path=os.defpath) or command[0], *command[1:]], {})
 
     def _refused(self, why: str) -> ConfigError:
         return ConfigError(f"TRAINER_USER={self.name}: {why}")

@@ -37,19 +37,24 @@ def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
     )
 
 
+def find_free_bytes(directory: Path, min_free_mb: int) -> int | None:
+    """Return the free bytes above the minimum, at least 0; None if they are unknown."""
+    try:
+        return max(0, shutil.disk_usage(directory).free - min_free_mb * MB)
+    except OSError:
+        return None
+
+
 def require_free_space(directory: Path, min_free_mb: int, size: int) -> None:
     """Raise InsufficientStorage if this many more bytes would leave too little free.
 
     Unknown free space counts as enough.
     """
-    try:
-        free = shutil.disk_usage(directory).free - min_free_mb * MB
-    except OSError:
-        return
-    if size > free:
+    free = find_free_bytes(directory, min_free_mb)
+    if free is not None and size > free:
         raise InsufficientStorage(
-            f"The disk has {max(0, free):,} usable bytes free, and this needs {size:,}: free disk space first.",
-            data={"available_bytes": max(0, free)},
+            f"The disk has {free:,} usable bytes free, and this needs {size:,}: free disk space first.",
+            data={"available_bytes": free},
         )
 
 

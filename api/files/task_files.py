@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 
 from api.util.foreign_files import OWN_LEVELS, make_directory, read, write
+from api.util.foreign_trees import remove_tree
 
 #: Number of path levels in which links are not followed: the task's own directory. The administrator owns the others.
 _ROOT_LEVELS = 1
@@ -58,6 +59,10 @@ class TaskFiles:
         if not isinstance(stored, dict):
             return {}
         return {str(name): str(value) for name, value in stored.items()}
+
+    def remove(self) -> None:
+        """Delete all of them. What cannot be deleted stays."""
+        remove_tree(str(self.root), levels=0)
 
 
 def tasks_directory(storage_root: Path) -> Path:

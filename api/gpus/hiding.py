@@ -37,11 +37,11 @@ def _hide_in_gpu(gpu: JudgedGPU, scope: ReadScope) -> JudgedGPU:
     if processes is not None:
         processes = tuple(_hide_in_process(process, gpu, scope) for process in processes)
     is_hidden = task is not None and not scope.sees(task.owner)
-    return JudgedGPU(
+    return replace(
+        gpu,
         reading=replace(gpu.reading, processes=processes),
         judgement=_hide_in_judgement(gpu.judgement, scope, None if task is None else task.owner),
         task=None if is_hidden else task,
-        node=gpu.node,
         hides_task=is_hidden,
     )
 

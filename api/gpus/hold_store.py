@@ -1,11 +1,14 @@
 """Stores holds of the queue, and of GPUs by UUID."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
 
 from api.db.alert_tables import alerts, holds
 from api.db.database import Database
+from api.db.insertion import insert_or_update
 from api.db.rows import clean, to_seconds, to_time
 from api.domain.audit import note_change
 from api.domain.hold import Hold, HoldKind
@@ -16,6 +19,7 @@ MOST_HOLDS = 1_000
 
 # Built once: each scheduling pass and each sweep executes them.
 _OF_QUEUE = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
+_PAUSES = select(holds).where(holds.c.kind == HoldKind.PAUSE).order_by(holds.c.serial)
 _OF_GPUS = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
 
 
@@ -24,6 +28,11 @@ class HoldStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def pauses(self) -> Sequence[Hold]:
+        """Return the pauses of GPUs, oldest first, also those that are over but not ended yet."""
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(_PAUSES)]
 
     def list(self) -> list[Hold]:
         """Return all holds, oldest first."""
@@ -36,6 +45,31 @@ class HoldStore:
             row = connection.execute(_OF_QUEUE).one_or_none()
         return None if row is None else _read(row)
 
+    def pause(self, hold: Hold) -> None:
+        """Store a pause. It replaces the GPU's earlier one.
+
+        Raises Conflict when there are too many holds.
+        """
+        row = _row(hold)
+        with self._database.write() as connection:
+            _require_room(connection, holds.c.hold_id != hold.hold_id)
+            insert_or_update(connection, holds, [row], "hold_id", tuple(row))
+            note_change(about=hold.hold_id, after=_shown(hold))
+
+    def end_pause(self, gpu_uuid: str) -> bool:
+        """End the pause of a GPU. Return False if it has none."""
+        with self._database.write() as connection:
+            ended = connection.execute(delete(holds).where(_is_pause_of(gpu_uuid))).rowcount
+            if ended:
+                note_change(about=gpu_uuid, before={"kind": HoldKind.PAUSE})
+        return bool(ended)
+
+    def end_expired(self, now: datetime) -> int:
+        """Delete the pauses that are over; return their number."""
+        over = (holds.c.kind == HoldKind.PAUSE) & (holds.c.expires_at <= to_seconds(now))
+        with self._database.write() as connection:
+            return connection.execute(delete(holds).where(over)).rowcount
+
     def add(self, hold: Hold) -> bool:
         """Store a hold. Return False if it comes from an alert that has already made it, or that is resolved.
 
@@ -44,11 +78,7 @@ class HoldStore:
         with self._database.write() as connection:
             if hold.alert_id is not None and not _may_be_made(connection, hold):
                 return False
-            if (connection.scalar(select(func.count()).select_from(holds)) or 0) >= MOST_HOLDS:
-                raise Conflict(f"There are {MOST_HOLDS:,} holds already, which is the most: end some.")
-            row = _row(hold)
-            connection.execute(insert(holds).values(row))
-            note_change(about=hold.hold_id, after={name: row[name] for name in ("kind", "gpu_uuid", "reason")})
+            _insert(connection, hold)
         return True
 
     def end(self, hold_id: str) -> Hold:
@@ -82,6 +112,33 @@ def gpu_holds(connection: Connection) -> list[Hold]:
     return [_read(row) for row in connection.execute(_OF_GPUS)]
 
 
+def _insert(connection: Connection, hold: Hold) -> None:
+    _require_room(connection)
+    connection.execute(insert(holds).values(_row(hold)))
+    note_change(about=hold.hold_id, after=_shown(hold))
+
+
+def _require_room(connection: Connection, *others: ColumnElement[bool]) -> None:
+    """Raise Conflict if there are too many holds, or too many of these."""
+    if (connection.scalar(select(func.count()).select_from(holds).where(*others)) or 0) >= MOST_HOLDS:
+        raise Conflict(f"There are {MOST_HOLDS:,} holds already, which is the most: end some.")
+
+
+def _shown(hold: Hold) -> dict[str, Any]:
+    """Return a hold as the audit stores it."""
+    row = _row(hold)
+    return {name: row[name] for name in ("kind", "gpu_uuid", "reason", "expires_at")}
+
+
+def _is_pause_of(gpu_uuid: str | None) -> ColumnElement[bool]:
+    return (holds.c.kind == HoldKind.PAUSE) & (holds.c.gpu_uuid == gpu_uuid)
+
+
+def gpu_pauses(connection: Connection) -> dict[str, datetime]:
+    """Return when the pause of each paused GPU ends, by UUID, also of pauses that are over but not ended yet."""
+    return {row.gpu_uuid: to_time(row.expires_at) for row in connection.execute(_PAUSES)}
+
+
 def _may_be_made(connection: Connection, hold: Hold) -> bool:
     is_open = select(alerts.c.open_key).where(alerts.c.alert_id == hold.alert_id).with_for_update()
     if connection.scalar(is_open) is None:
@@ -100,6 +157,7 @@ def _row(hold: Hold) -> dict[str, Any]:
         "made_by": hold.made_by,
         "alert_id": hold.alert_id,
         "created_at": to_seconds(hold.created_at),
+        "expires_at": None if hold.expires_at is None else to_seconds(hold.expires_at),
     }
 
 
@@ -112,4 +170,5 @@ def _read(row: Row[Any]) -> Hold:
         made_by=row.made_by,
         alert_id=row.alert_id,
         created_at=to_time(row.created_at),
+        expires_at=None if row.expires_at is None else to_time(row.expires_at),
     )

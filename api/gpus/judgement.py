@@ -1,6 +1,7 @@
 """Derives a GPU's status, availability and health from its reading. Pure functions."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from api.domain.gpu import GPUHealth, GPUStatus, Verdict
 from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUVitals
@@ -18,6 +19,8 @@ _STATUS_BY_TASK = {
     TaskType.TRAINING: GPUStatus.TRAINING,
     TaskType.PREPROCESSING: GPUStatus.PREPROCESSING,
     TaskType.CACHE: GPUStatus.PREPROCESSING,
+    TaskType.REHEARSAL: GPUStatus.TRAINING,
+    TaskType.EXPORT: GPUStatus.TRAINING,
 }
 
 #: The reason code for an unknown GPU whose UUID belongs to another GPU.
@@ -58,6 +61,7 @@ class JudgedGPU:
     task: RegisteredTask | None
     node: str  #: its machine, as the database names it
     hides_task: bool = False  #: a task holds it that the reader may not see
+    paused_until: datetime | None = None  #: no training gets it before; None: it is not paused
     identity: GPUIdentity = field(init=False)
     vitals: GPUVitals = field(init=False)
     condition: GPUCondition = field(init=False)

@@ -138,10 +138,10 @@ def is_shared(state: GPUState, uuids: Sequence[str], has_own_pids: bool) -> bool
     return False
 
 
-def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
-    """Return the used memory in MB of the fullest of these GPUs; None if unknown or simulated."""
+def measure_memory(state: GPUState, uuids: Sequence[str]) -> dict[str, int]:
+    """Return the used memory in MB of these GPUs by UUID, without unknown values; empty if they are simulated."""
     of_these = _of(state, uuids)
     if any(state.snapshot_of(gpu.node).source is not SourceName.NVML for gpu in of_these):
-        return None
-    used = [gpu.vitals.memory_used_mb for gpu in of_these]
-    return max((mb for mb in used if mb is not None), default=None)
+        return {}
+    used = {gpu.reading.uuid: gpu.vitals.memory_used_mb for gpu in of_these}
+    return {uuid: mb for uuid, mb in used.items() if uuid is not None and mb is not None}

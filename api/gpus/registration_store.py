@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from api.domain.lease import LeaseKind, LeaseState
 from api.domain.reason import Reason, message_of
 from api.domain.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
-from api.gpus.hold_store import gpu_holds
+from api.gpus.hold_store import gpu_holds, gpu_pauses
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 
@@ -54,6 +54,9 @@ class Registrations(Protocol):
     def node(self) -> str:
         """The machine of these GPUs, as the database names it."""
         ...
+
+    #: When the pause of each paused GPU ends, by UUID, as read with the holders. Replaced as a whole.
+    paused_until: Mapping[str, datetime]
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         """Record the task as holder of all its GPUs, and assign its serial number.
@@ -106,6 +109,7 @@ class MemoryRegistrations:
         self._tasks: dict[str, RegisteredTask] = {}
         self._holders: dict[str, str] = {}
         self._last_serial = 0
+        self.paused_until: Mapping[str, datetime] = {}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         with self._lock:
@@ -177,6 +181,7 @@ class DatabaseRegistrations:
         self._clock = clock
         self._failed_at = float("-inf")
         self._last_holders: dict[str, RegisteredTask] | None = None
+        self.paused_until: Mapping[str, datetime] = {}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         try:
@@ -251,6 +256,7 @@ class DatabaseRegistrations:
                 held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_orphans(connection))
                 holders = {uuid: task for each in held for uuid, task in each.items()}
                 _add_holds(holders, gpu_holds(connection))
+                self.paused_until = gpu_pauses(connection)
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
             return self._known()

@@ -5,9 +5,8 @@ from flask import Response, request
 
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import answer_document, services
 from api.web.idempotency_routes import earlier_result, idempotent
+from api.web.responses import answer, answer_document, services
 from api.web.schemas import (
     AvailableQuery,
     EventQuery,
@@ -27,13 +26,16 @@ from api.web.schemas import (
     TaskProgress,
 )
 
+#: The answer of snapshots to If-None-Match.
+_UNCHANGED = {304: "Not changed since the ETag in If-None-Match."}
+
 gpu = APIBlueprint("gpu", __name__, url_prefix=f"{BASE_PATH}/gpu", tag="GPUs")
 
 
 @gpu.get("/status")
 @gpu.input(NodeQuery, location="query")
 @gpu.output(GPUStatusAnswer)
-@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
+@gpu.doc(responses={**_UNCHANGED, 404: "", 422: ""})
 def get_gpu_status(query_data: NodeQuery) -> Response:
     """List all GPUs.
 
@@ -46,7 +48,7 @@ def get_gpu_status(query_data: NodeQuery) -> Response:
 @gpu.get("/summary")
 @gpu.input(NodeQuery, location="query")
 @gpu.output(GPUSummaryAnswer)
-@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
+@gpu.doc(responses={**_UNCHANGED, 404: "", 422: ""})
 def get_gpu_summary(query_data: NodeQuery) -> Response:
     """Summarize the GPUs.
 
@@ -149,7 +151,7 @@ def release_gpu_task(task_id: str) -> Response:
 
 @gpu.get("/<gpu_id>")
 @gpu.output(GPUDetailsAnswer)
-@gpu.doc(responses=[404])
+@gpu.doc(responses={**_UNCHANGED, 404: ""})
 def get_gpu(gpu_id: str) -> Response:
     """Show one GPU, by index or UUID.
 
@@ -161,7 +163,7 @@ def get_gpu(gpu_id: str) -> Response:
 
 @gpu.get("/<gpu_id>/details")
 @gpu.output(GPUDetailsAnswer)
-@gpu.doc(responses=[404])
+@gpu.doc(responses={**_UNCHANGED, 404: ""})
 def get_gpu_details(gpu_id: str) -> Response:
     """Show all data of one GPU, by index or UUID.
 

@@ -9,32 +9,31 @@ from itertools import islice
 from api.domain.event import EventType, GPUEvent, Severity
 from api.domain.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
 from api.domain.history import GPUHistoryResponse, Metric
-from api.domain.model_memory import ModelType
+from api.domain.model_memory import ModelType, training_mb
 from api.domain.node import find_name
 from api.domain.read_scope import current_scope
-from api.domain.reading import XidEvent
-from api.domain.reason import Reason
+from api.domain.reading import FaultKind, XidEvent
+from api.domain.reason import Reason, text_of
 from api.domain.system import Readiness
 from api.domain.task import RegisteredTask, TaskType
-from api.gpus.available import find_available, needed_memory
 from api.gpus.circumstances import EngineLookup
 from api.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.gpus.events import GPUEvents
-from api.gpus.fleet_history import FleetHistory
-from api.gpus.fleet_view import narrow, node_of, show_processes_of
+from api.gpus.fleet_view import FleetHistory, narrow, node_of, placed, show_processes_of
 from api.gpus.hiding import hide_in_event
-from api.gpus.holders import GPUHolders
+from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu
 from api.gpus.monitor import GPUMonitor
+from api.gpus.offers import why_unstartable
 from api.gpus.other_machines import NodePart, judge_drain
-from api.gpus.readiness import judge_readiness
 from api.gpus.registration_store import Registrations
-from api.gpus.registry import TaskRegistry
+from api.gpus.registry import GPUHolders, TaskRegistry
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.sources import host
 from api.gpus.sources.source import GPUSource
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.gpus.task_service import GPUTasks
+from api.gpus.view import show_available
 from api.gpus.xids import FatalXid, XidKey
 from api.util.clock import Clock
 from api.util.deadlines import wait_limit
@@ -65,6 +64,75 @@ _NAMESPACE_NOTE = Reason.of(
     "This service runs in its own PID namespace: NVML may report the host's pids, which mean other processes here.",
     "own_pid_namespace",
 )
+
+
+#: The number of sweeps after which readings are too old for the service to be ready.
+READY_SWEEPS = 3
+
+
+def judge_readiness(state: GPUState, now: float, interval: float) -> Readiness:
+    """Return whether the readings are reliable at the monotonic time `now`, and the reasons if not.
+
+    `interval` is the number of seconds between two sweeps.
+    """
+    limit = READY_SWEEPS * interval
+    reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
+    ages = [now - (state.snapshot.taken_monotonic)]
+    for gpu in state.own_gpus:
+        if gpu.reading.fault is FaultKind.LOST:
+            continue
+        read = gpu.reading.read_monotonic
+        ages.append(now - (state.snapshot.taken_monotonic if read is None else read))
+        if read is None:
+            reasons.append(f"GPU {gpu.reading.index} has not been read yet: {text_of(gpu.reading.fault_reason or '')}")
+        elif now - read > limit:
+            why = text_of(gpu.reading.fault_reason or "no later sweep")
+            reasons.append(f"the reading of GPU {gpu.reading.index} is older than {READY_SWEEPS} sweeps: {why}")
+    if not reasons and ages[0] > limit:
+        reasons.append(f"the last sweep is older than {READY_SWEEPS} intervals")
+    return Readiness(
+        status="not_ready" if reasons else "ready",
+        reasons=tuple(reasons),
+        source=state.snapshot.source,
+        reading_age=round(max(ages), 1),
+    )
+
+
+def needed_memory(min_memory: int, task_type: TaskType | None, model_type: ModelType | None) -> int:
+    """Return the free memory in MB that a request needs.
+
+    A `model_type` adds the memory of its training. For preprocessing it adds nothing: that needs less, and no figure is
+    known.
+    """
+    if model_type is None or task_type is TaskType.PREPROCESSING:
+        return min_memory
+    return max(min_memory, training_mb(model_type) or 0)
+
+
+def find_available(state: GPUState, needed: int, count: int | None) -> AvailableGPUResponse:
+    """Return the available GPUs with this much free memory in MB, most free memory first.
+
+    `count` limits the list.
+    """
+    found = [gpu for gpu in state.gpus if gpu.judgement.is_available and _has_free(gpu, needed)]
+    # In whole GB, so that a display's few MB do not reorder equal boards.
+    found.sort(key=lambda gpu: (-((gpu.vitals.memory_free_mb or 0) // 1024), gpu.reading.index or 0))
+    return AvailableGPUResponse(
+        available_gpus=tuple(
+            placed(state, gpu.node, show_available(state.snapshot_of(gpu.node), gpu, why_unstartable(state, gpu.node)))
+            for gpu in found[:count]
+        ),
+        total_available=len(found),
+        timestamp=state.snapshot.taken_at,
+        source=state.snapshot.source,
+    )
+
+
+def _has_free(gpu: JudgedGPU, needed_mb: int) -> bool:
+    if needed_mb == 0:
+        return True
+    free = gpu.vitals.memory_free_mb
+    return free is not None and free >= needed_mb
 
 
 class GPUService:
@@ -169,6 +237,7 @@ class GPUService:
 
     def _publish(self, snapshot: GPUSnapshot) -> None:
         held = self._holders.read()
+        self._keeper.paused_until = self._holders.paused_until
         self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
         before, self._documents = self._documents, self._document(self._state)

@@ -13,6 +13,7 @@ from api.gpus.busy import describe_busy
 from api.gpus.lookup import find_gpu, name_of
 from api.gpus.registry import TaskRegistry
 from api.gpus.state import GPUState
+from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, paginate
 
 
@@ -119,18 +120,11 @@ class GPUTasks:
 
     def _show(self, task: RegisteredTask) -> TaskView:
         indices = self._state().indices
-        return TaskView(
-            task_id=task.task_id,
-            task_type=task.task_type,
+        return copy_fields(
+            TaskView,
+            task,
             gpu_ids=tuple(indices.get(uuid) for uuid in task.gpu_uuids),
-            gpu_uuids=task.gpu_uuids,
-            description=task.description,
             pid=None if task.process is None else task.process.pid,
-            progress=task.progress,
-            estimated_remaining_time=task.estimated_remaining_time,
-            started_at=task.started_at,
-            updated_at=task.updated_at,
-            owner=task.owner,
         )
 
 

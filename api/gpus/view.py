@@ -30,6 +30,7 @@ from api.domain.task import RegisteredTask
 from api.gpus.judgement import JudgedGPU
 from api.gpus.null_reasons import why_null
 from api.gpus.snapshot import GPUSnapshot
+from api.util.copying import copy_fields
 
 
 def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime) -> GPUStatusResponse:
@@ -65,6 +66,7 @@ def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU, make: Callable[..., GPUInfo]
         status_reason_code=gpu.judgement.said,
         is_available=gpu.judgement.is_available,
         current_task=_task(gpu.task),
+        paused_until=gpu.paused_until,
         driver_version=snapshot.versions.driver,
         cuda_version=snapshot.versions.cuda,
         stale=gpu.judgement.stale,
@@ -167,6 +169,7 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
         status_reason_code=gpu.judgement.said,
         is_available=gpu.judgement.is_available,
         current_task=_task_details(gpu.task),
+        paused_until=gpu.paused_until,
         source=snapshot.source,
         stale=gpu.judgement.stale,
         timestamp=gpu.reading.read_at,
@@ -225,26 +228,16 @@ def _power(gpu: JudgedGPU) -> GPUPower:
 def _task(task: RegisteredTask | None) -> CurrentTask | None:
     if task is None:
         return None
-    return CurrentTask(
-        task_id=task.task_id,
-        task_type=task.task_type,
-        progress=task.progress,
-        estimated_remaining_time=task.estimated_remaining_time,
-        started_at=task.started_at,
-    )
+    return copy_fields(CurrentTask, task)
 
 
 def _task_details(task: RegisteredTask | None) -> CurrentTaskDetails | None:
     if task is None:
         return None
-    return CurrentTaskDetails(
-        task_id=task.task_id,
-        task_type=task.task_type,
-        description=task.description,
+    return copy_fields(
+        CurrentTaskDetails,
+        task,
         pid=None if task.process is None else task.process.pid,
-        progress=task.progress,
-        estimated_remaining_time=task.estimated_remaining_time,
-        started_at=task.started_at,
         start_time=task.started_at,
     )
 

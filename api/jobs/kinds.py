@@ -7,8 +7,9 @@ from api.domain.reason import Reason
 
 #: The names under which tasks store their trainer.
 DOWNLOADS, PUSHES, PREPROCESSING, CAPTIONING = "downloads", "pushes", "preprocessing", "captioning"
+EXPORTS, SAMPLING = "exports", "sampling"
 
-#: Files in a task's output directory: the request of a transfer, and the items of preprocessing and captioning.
+#: Files in a task's output directory: the request of a transfer or export, and the items of other jobs.
 REQUEST_FILE, ITEMS_FILE = "wish.json", "items.jsonl"
 
 #: Files in a run directory: the program finished, it stopped on request, and the request to stop.
@@ -41,6 +42,7 @@ class JobKind:
     remedy: Reason  #: for failures that the program reports
     environment: Mapping[str, str] = field(default_factory=dict)
     is_own: bool = False  #: runs as the service's user though trainers have another
+    too_long: tuple[Reason, Reason] | None = None  #: detail and remedy if the program ends itself by SIGVTALRM
 
 
 DOWNLOAD_JOB = JobKind(
@@ -83,4 +85,37 @@ CAPTIONING_JOB = JobKind(
     "PREPROCESSING COMPLETE",
     "Stopped as it was asked to",
     _ITEM_REMEDY,
+)
+
+EXPORT_JOB = JobKind(
+    EXPORTS,
+    "api.jobs.exports.program",
+    REQUEST_FILE,
+    "EXPORT COMPLETE",
+    "Export stopped as it was asked to",
+    Reason.of("Fix the problem, then export the checkpoint again.", "export_refused_remedy"),
+    # Trainers' processes cannot reach the directories of other tasks.
+    is_own=True,
+    too_long=(
+        Reason.of(
+            "Opening the checkpoint took more than a minute of computing, after which an export is ended. An intact "
+            "checkpoint takes a second.",
+            "export_too_long",
+        ),
+        Reason.of(
+            "Export another checkpoint. If others end like this, too, let the trainer make the model, which takes its "
+            'GPUs and one more step: "method": "resume".',
+            "export_too_long_remedy",
+        ),
+    ),
+)
+
+SAMPLING_JOB = JobKind(
+    SAMPLING,
+    "api.jobs.sampling.program",
+    REQUEST_FILE,
+    "SAMPLING COMPLETE",
+    "Sampling stopped as it was asked to",
+    Reason.of("Fix the problem, then request the samples again.", "sampling_remedy"),
+    is_own=True,
 )

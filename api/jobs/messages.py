@@ -43,7 +43,7 @@ class MessageKind(StrEnum):
 
     PROGRESS = "progress"
     ACTIVITY = "activity"  #: the item at work; also a sign of life
-    WARNING = "warning"  #: something went wrong, and the work goes on
+    WARNING = "warning"  #: something failed, but the work continues
     FAILED = "failed"  #: why the program ends
     REASON = "reason"  #: the code of the failure in the next line; only programs before 1.1 print it
 

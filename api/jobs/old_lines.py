@@ -1,6 +1,6 @@
-"""The sentences that programs before JSON messages printed. They are only read, never printed.
+"""Reads the lines that older programs printed instead of JSON messages.
 
-A program that runs while the service is upgraded goes on printing them, and stored logs hold them.
+A program that runs during an upgrade still prints them, and stored logs contain them.
 """
 
 import json
@@ -21,7 +21,7 @@ _BEGINNINGS = frozenset("fidpr")
 
 
 def read_old_line(line: str) -> dict[str, Any] | None:
-    """Return the fields of the JSON message that says the same as the line; None for any other line.
+    """Return the fields of the equivalent JSON message, or None for any other line.
 
     Raises ValueError or RecursionError for a damaged reason.
     """

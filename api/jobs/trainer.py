@@ -4,27 +4,94 @@ Each attempt has a run directory below the task's output directory. A file in it
 program leaves a file there when its results are complete.
 """
 
+import signal
 import sys
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import api
 from api.domain.cause import Cause, CauseCode
 from api.domain.log import LogLevel, LogType, Meaning
-from api.domain.progress import Point
-from api.domain.training import Checkpoint, TrainingPlan, TrainingRequest
+from api.domain.progress import Point, Progress, Stage
+from api.domain.training import Checkpoint, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
 from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import MARK, STEP_PREFIX, JobMessage, MessageKind, read_message
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
-from api.trainers.protocol.reported_progress import ReportedProgressReader
 from api.trainers.trainer import Check, Command, Ending, Launch
 from api.util.clock import time_of
 from api.util.foreign_files import status_of
 from api.util.foreign_trees import list_names
 from api.util.formatting import as_sentence
+
+_ENDED_EARLY = Cause.of(
+    CauseCode.DID_NOT_TRAIN,
+    "job_ended_early",
+    "It ended before its work was done.",
+    "Read the end of the log, then start it again.",
+)
+
+_SAVED_FIELDS = ("step", "first_step", "total_steps", "stage_since", "last_step_at", "last_line_at", "activity")
+
+
+@dataclass(slots=True)
+class ReportedProgress(Progress):
+    """Progress as the program itself reports it, because its items differ greatly in size."""
+
+    done_percent: float | None = None
+    seconds_left: float | None = None
+
+    @property
+    def overall_progress(self) -> float | None:
+        """The reported progress, 0 to 100."""
+        return self.done_percent
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """The reported remaining seconds."""
+        return self.seconds_left
+
+
+class ReportedProgressReader:
+    """Stores reported progress. Subclasses read the program's lines."""
+
+    def __init__(self, total: int | None = None) -> None:
+        self.reported = ReportedProgress(stage=Stage.TRAINING, total_steps=total)
+        self.progress: Progress = self.reported
+
+    def take_point(self, point: Point) -> None:
+        """Ignore the point: the program writes no event files."""
+
+    @property
+    def step_seconds(self) -> Sequence[float]:
+        """Nothing: a program has no steps of equal work."""
+        return ()
+
+    def save(self) -> dict[str, Any]:
+        """Return the state as JSON."""
+        reported = self.reported
+        values: dict[str, Any] = {name: getattr(reported, name) for name in _SAVED_FIELDS}
+        figures = {"percent": reported.done_percent, "left": reported.seconds_left}
+        return {**values, **figures, "phrases": sorted(reported.phrases), "warnings": list(reported.warnings)}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Restore the state that `save` returned. Raise TypeError or ValueError if it is damaged."""
+        reported = self.reported
+        for name in _SAVED_FIELDS:
+            value = saved.get(name)
+            if value is not None and not isinstance(value, str if name == "activity" else (int, float)):
+                raise TypeError(f"{name} has the wrong type")
+            setattr(reported, name, value)
+        percent, left = saved.get("percent"), saved.get("left")
+        reported.done_percent = None if percent is None else float(percent)
+        reported.seconds_left = None if left is None else float(left)
+        reported.phrases.update(str(each) for each in saved.get("phrases", ()))
+        reported.warnings.extend(str(each) for each in saved.get("warnings", ()))
+
 
 #: The directory that holds the package, for programs that start in another directory.
 _PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
@@ -132,13 +199,17 @@ class JobTrainer:
             is_own=kind.is_own,
         )
 
-    def create_reader(self, plan: TrainingPlan) -> MessageReader:
+    def create_reader(self, plan: TrainingPlan, resumed: ResumePoint | None = None) -> MessageReader:
         """Return a new reader of this task's output."""
         return MessageReader(self._kind, plan.total_steps)
 
     def create_classifier(self, steps_per_epoch: int | None) -> MessageClassifier:
         """Return a new classifier of log lines."""
         return MessageClassifier(self._kind)
+
+    def find_resume_point(self, run_dir: Path, checkpoint: str) -> ResumePoint | None:
+        """Return None: each run starts from the list of its items."""
+        return None
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
         """Return the run directory of the latest attempt; None before the first. Raises OSError."""
@@ -169,9 +240,15 @@ class JobTrainer:
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
         """Change nothing: programs find earlier results by name or hash."""
 
-    def prune(self, run_dir: Path, keep: int) -> tuple[str, ...]:
-        """Remove nothing: no result replaces another."""
-        return ()
+    def hide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Change nothing: programs save no checkpoints."""
+
+    def unhide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Change nothing: nothing is hidden."""
+
+    def delete_hidden(self, run_dir: Path) -> bool:
+        """Delete nothing: nothing is hidden."""
+        return True
 
     def diagnose(self, ending: Ending) -> Cause:
         """Return why an attempt failed: the failure that its program reported, else what its last lines show."""
@@ -179,8 +256,14 @@ class JobTrainer:
         for before, message in reversed(tuple(pairwise(read))):
             if message is not None and message.kind is MessageKind.FAILED and ending.exit_code == 1:
                 return self._reported_cause(message, before)
+        if self._kind.too_long is not None and ending.signal == signal.SIGVTALRM:
+            detail, remedy = self._kind.too_long
+            code = CauseCode.REFUSED_FILE
+            return Cause(code, detail.text, remedy.text, detail_code=detail.said, remedy_code=remedy.said)
         lines = [_readable(line) for line in ending.last_lines]
         found = diagnose(replace(ending, last_lines=lines), stopped_phrase=self.stopped_phrase)
+        if found.detail_code is not None and found.detail_code.code == "did_not_train_detail":
+            return replace(_ENDED_EARLY, last_lines=found.last_lines)
         return replace(found, detail=as_sentence(found.detail), remedy=as_sentence(found.remedy))
 
     def _reported_cause(self, message: JobMessage, before: JobMessage | None) -> Cause:
@@ -196,7 +279,7 @@ class JobTrainer:
 
 def _readable(line: str) -> str:
     message = read_message(line) if line.startswith(MARK) else None
-    return line if message is None else f"{message.kind}: {message.text}"
+    return line if message is None else message.text
 
 
 def run_name(launch: Launch) -> str:

@@ -15,8 +15,7 @@ from api.logs.schemas import (
 )
 from api.logs.source import LogSource
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer, answer_file
-from api.web.context import services
+from api.web.responses import answer, answer_file, services
 from api.web.schemas import file_responses
 
 logs = APIBlueprint("logs", __name__, url_prefix=BASE_PATH, tag="Logs")

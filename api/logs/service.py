@@ -16,12 +16,12 @@ from api.files.task_files import task_files
 from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.logs.search import LogQuery, SearchRun
 from api.logs.source import LogSource
-from api.logs.task_end import find_end
+from api.streaming.models import TaskEnd
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
-from api.training.lost_output import LostOutput
 from api.training.store import TaskStore
+from api.training.task_progress import LostOutput
 from api.util.clock import Clock
 from api.web.log_download import LogDownload, open_download
 
@@ -33,6 +33,16 @@ DEFAULT_TAIL = 200
 DEFAULT_BYTES = 256 * 1024
 
 _TASKS_AT_ONCE = 50
+
+
+def find_end(tasks: TaskStore, attempts: AttemptStore, task_id: str) -> TaskEnd | None:
+    """Return the end of a task, from its latest attempt; None if it has not ended. Raises TaskNotFound."""
+    task = tasks.get_summary(task_id)
+    if not task.status.is_finished:
+        return None
+    latest = attempts.of_task(task_id)[-1:]
+    outcome = (latest[0].outcome if latest else None) or {}
+    return TaskEnd(task_id, task.status, task.cause, outcome.get("exit_code"))
 
 
 class LogService:

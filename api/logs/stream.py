@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from api.logs.batches import LogBatch
 from api.logs.follower import Follower, LogFeeds, Tail
 from api.logs.service import LogService
-from api.logs.stream_output import FollowLog, LogPiece
-from api.logs.stream_query import FollowQuery, parse_follow_query
+from api.logs.stream_output import FollowLog, FollowQuery, LogPiece, parse_follow_query
 from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.delivery import Frames

@@ -12,8 +12,8 @@ from api.domain.shared_storage import StorageReport
 from api.errors import Invalid
 from api.gpus.other_machines import NodePart
 from api.nodes.fleet_store import RowMark
-from api.nodes.freshness import Freshness, read_freshness
 from api.nodes.report_check import read_report
+from api.nodes.report_position import ReportPosition, read_position
 from api.nodes.wire import encode_report, take_report
 
 logger = logging.getLogger(__name__)
@@ -27,14 +27,14 @@ class LastReport:
 
     part: NodePart
     known: NodeRecord
-    fresh: Freshness
+    position: ReportPosition
     serial: int | None = None  #: of the stored report; `part` is at least as new
     stored_at: float = float("-inf")  #: monotonic
     storage: StorageReport | None = None  #: the node's view of the shared storage
 
     def has_overtaken(self, later: "LastReport") -> bool:
         """Return whether the other report, which arrives later, was sent earlier."""
-        if self.fresh.is_ahead_of(later.fresh):
+        if self.position.is_ahead_of(later.position):
             return True
         place, own = later.known.place, self.known.place
         if place is None or own is None or place.started != own.started:
@@ -44,11 +44,11 @@ class LastReport:
         return later.part.snapshot.sequence < self.part.snapshot.sequence
 
 
-def encode_stored(report: MachineReport, fresh: Freshness, disputed: Collection[str]) -> bytes:
+def encode_stored(report: MachineReport, position: ReportPosition, disputed: Collection[str]) -> bytes:
     """Return the stored form of a report. `disputed` has its UUIDs that another machine had before."""
     # Xid errors are recorded already. A head that reads them here would count them again.
     fields = orjson.loads(encode_report(replace(report, xids=())))
-    return orjson.dumps({**fields, "freshness": fresh, "disputed": sorted(disputed)})
+    return orjson.dumps({**fields, "freshness": position, "disputed": sorted(disputed)})
 
 
 def read_stored(
@@ -69,7 +69,7 @@ def read_stored(
     part = take_report(node.name, report, received_at, node.last_seen or _NEVER, since is not None)
     disputed = frozenset(uuid for uuid in fields.get("disputed") or () if isinstance(uuid, str))
     part = replace(part, has_left=node.left_at is not None, disputed=disputed)
-    return LastReport(part, node, read_freshness(fields.get("freshness"), report), serial, received_at, report.storage)
+    return LastReport(part, node, read_position(fields.get("freshness"), report), serial, received_at, report.storage)
 
 
 class RowWatch:

@@ -1,6 +1,6 @@
 """The holders of a node's GPUs as the head reports them, because a node has no database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from api.domain.node import HeldGPUs
@@ -14,6 +14,7 @@ class ReportedHolders:
     def __init__(self, node: str) -> None:
         self.node = node
         self._held: dict[str, RegisteredTask] = {}
+        self.paused_until: Mapping[str, datetime] = {}  #: the head knows the pauses
 
     def take(self, held: Sequence[HeldGPUs]) -> None:
         """Replace the holders by those of a receipt."""

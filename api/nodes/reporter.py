@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -54,10 +54,12 @@ class Reporter:
         clock: Clock,
         interval: float,
         storage: NodesOwnStorage | None = None,
+        use_settings: Callable[[Mapping[str, Any]], None] = lambda settings: None,
     ) -> None:
         """`heads` share a database. One gets the reports; if it does not answer, the next one.
 
         `interval` is the time between two sweeps in seconds. `storage` checks the storage shared with the head.
+        `use_settings` gets the head's settings for nodes with each receipt.
         """
         self._name = name
         self._place = place
@@ -67,6 +69,7 @@ class Reporter:
         self._holders = holders
         self._clock = clock
         self._storage = storage
+        self._use_settings = use_settings
         self._interval = min(interval, LONGEST_REST)
         self._offset: float | None = None
         self._reported_xids: dict[tuple[str, int], int] = {}
@@ -179,6 +182,9 @@ class Reporter:
         if seconds <= CLOCK_SECONDS:
             self._offset = offset
         self._holders.take(held)
+        # Earlier heads send none.
+        settings = receipt.get("settings")
+        self._use_settings(settings if isinstance(settings, dict) else {})
         if self._storage is not None:
             self._storage.take(receipt.get("storage"))
         drains = {}

@@ -6,8 +6,7 @@ from flask import Response
 from api.domain.access import current_principal
 from api.nodes.schemas import DrainNode, NodeAnswer, NodeListAnswer, ReceiptAnswer, SendReport
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import services
+from api.web.responses import answer, services
 
 nodes = APIBlueprint("nodes", __name__, url_prefix=f"{BASE_PATH}/nodes", tag="Nodes")
 

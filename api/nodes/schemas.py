@@ -29,7 +29,7 @@ class SendReport(Strict):
 class NodeList(Shown):
     """A list of nodes."""
 
-    nodes: list[NodeInfo]
+    nodes: list[NodeInfo]  #: all nodes
 
 
 class NodeListAnswer(Envelope[NodeList]):
@@ -47,7 +47,7 @@ class ReceiptAnswer(Envelope[ReportReceipt]):
 class ServerListing(Shown):
     """The servers on one database."""
 
-    servers: list[ServerInfo]
+    servers: list[ServerInfo]  #: all servers of this database
 
 
 class ServerListAnswer(Envelope[ServerListing]):

@@ -27,7 +27,7 @@ class ServerInfo:
 
     server_id: str  #: of this process; it changes with a restart
     node: str
-    host: str
+    host: str  #: address that it listens on
     port: int | None  #: None: any free port
     pid: int
     version: str

@@ -13,6 +13,7 @@ from api.nodes.server_identity import ServerIdentity, process_of
 from api.nodes.server_models import ServerInfo, StoredServer
 from api.nodes.server_store import ServerStore
 from api.util.clock import Clock, SteadyMark
+from api.util.copying import copy_fields
 from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import PeriodicThread
 
@@ -113,7 +114,7 @@ class ServerList:
         return tuple(self._show(sign, leads[sign.server.process]) for sign in signs.values())
 
     def _read_heartbeats(self) -> Mapping[str, _Sign]:
-        """Read the heartbeats. Clocks of two machines are compared only at the first sight of a server."""
+        """Read the heartbeats. Clocks of two machines are compared only when a server is first seen."""
         monotonic, now, before = self._clock.monotonic(), self._clock.now(), self._signs
         found: dict[str, _Sign] = {}
         for server in self._store.list():
@@ -136,18 +137,12 @@ class ServerList:
             state = NodeStatus.UNKNOWN
         if not is_own and self._identity.knows_ended(server.process):
             state = NodeStatus.DOWN
-        return ServerInfo(
-            server_id=server.server_id,
-            node=server.node,
-            host=server.host,
-            port=server.port,
-            pid=server.pid,
-            version=server.version,
+        return copy_fields(
+            ServerInfo,
+            server,
             state=state,
             is_this_server=is_own,
             leads=tuple(leads) if state is NodeStatus.UP else (),
-            started_at=server.started_at,
-            last_seen=server.last_seen,
             silent_seconds=0.0 if is_own else round(silent, 1),
         )
 

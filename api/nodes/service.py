@@ -1,6 +1,7 @@
 """The use cases of nodes: receive and store their reports, show, drain and forget them."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -8,8 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from api import __version__
+from api.domain.access import Permission, current_principal
 from api.domain.event import Severity
 from api.domain.node import (
+    NODE_NAME,
     Drain,
     MachineReport,
     NodeInfo,
@@ -17,29 +20,29 @@ from api.domain.node import (
     NodeRecord,
     NodeRole,
     NodeStatus,
+    NodeWarning,
     ReportReceipt,
     find_name,
     fold_name,
 )
 from api.domain.reading import SourceName
 from api.domain.reason import Reason
-from api.errors import Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ReportReplayed, ServiceError
+from api.errors import Forbidden, Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ReportReplayed, ServiceError
 from api.executors.executor import NodeState
 from api.gpus.other_machines import NodePart, judge_node
 from api.gpus.service import GPUService
 from api.nodes.fleet_store import FleetStore, refuse_name
-from api.nodes.freshness import Freshness
 from api.nodes.last_reports import LastReport, RowWatch, encode_stored, read_stored
 from api.nodes.other_heads import OtherHeads
-from api.nodes.refusals import Refusals, check_name
 from api.nodes.report_check import read_report
+from api.nodes.report_position import ReportPosition
 from api.nodes.shared_storage import SharedStorage
-from api.nodes.versions import warn
-from api.nodes.view import list_held, show_nodes
+from api.nodes.view import list_held, show_nodes, warn
 from api.nodes.wire import take_report
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import PeriodicThread
+from api.util.terminal_text import show
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,62 @@ _HEAD_SECONDS = 5.0
 MOST_NODES = 5_000
 MOST_GPUS = 20_000
 
+#: Seconds for which a rejection is shown.
+TOLD_SECONDS = 60.0
+
+#: Seconds between two log lines about rejected reports of one node.
+LOGGED_SECONDS = 600.0
+
+#: The limit of a rejection's reason, in characters.
+_MAX_REASON = 300
+
+
+def check_name(name: str) -> None:
+    """Check a node's name. Raises Invalid for a malformed name, Forbidden if the key is for another node."""
+    if re.fullmatch(NODE_NAME, name) is None:
+        raise Invalid(f'"{ascii(name[:80])[1:-1]}" is not a node name. Use up to 63 letters, digits, "." and "-".')
+    principal = current_principal.get()
+    # A node's key is for one machine. Administrators may report for all.
+    is_administrator = Permission.SYSTEM_WRITE in principal.permissions
+    if not is_administrator and fold_name(principal.user_id) != fold_name(name):
+        raise Forbidden(
+            f'This key is for the node "{principal.user_id}". Create one for "{name}" on the head: '
+            f"python -m api key new --name {name} --permissions nodes:report"
+        )
+
+
+class Refusals:
+    """The recently rejected reports, by the node's name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest: dict[str, tuple[float, Reason]] = {}
+        self._logged_at: dict[str, float] = {}
+
+    def note(self, name: str, error: ServiceError, is_known: bool = True) -> None:
+        """Record why a report of this node was rejected, and log it at most every `LOGGED_SECONDS`.
+
+        Unknown names share one log limit, because any client can invent names.
+        """
+        first = error.mistakes[0] if error.mistakes else None
+        why = error.detail if first is None else f"{error.detail} {first.pointer} {first.message}"
+        message = Reason.of(
+            "a report with its name was rejected: {why}", "report_refused", why=show(why, _MAX_REASON).rstrip(".")
+        )
+        now, key = self._clock.monotonic(), name if is_known else ""
+        if now - self._logged_at.get(key, float("-inf")) >= LOGGED_SECONDS:
+            self._logged_at[key] = now
+            logger.warning("node %s: %s", name, message.text)
+        if is_known:
+            self._latest[name] = now, message
+
+    def warn(self, name: str) -> tuple[NodeWarning, ...]:
+        """Return the warnings for a node."""
+        at, message = self._latest.get(name, (float("-inf"), None))
+        if message is None or self._clock.monotonic() - at > TOLD_SECONDS:
+            return ()
+        return (NodeWarning(message.said.code, message.text, message.said),)
+
 
 class NodeService:
     """The nodes as this head knows them."""
@@ -77,6 +136,8 @@ class NodeService:
         `shared` checks the storage that all machines of a cluster share; None without one.
         """
         self._shared = shared
+        #: Returns the stored settings that concern nodes.
+        self.settings_for_nodes: Callable[[], Mapping[str, str]] = dict
         self._store = store
         self._gpus = gpus
         self._clock = clock
@@ -137,10 +198,10 @@ class NodeService:
         monotonic, now = self._clock.monotonic(), self._clock.now()
         self._check_accepted(name, report)
         before = self._latest.get(name)
-        fresh = Freshness.of(report) if before is None else before.fresh.after(report)
-        if fresh is None:
+        position = ReportPosition.of(report) if before is None else before.position.after(report)
+        if position is None:
             raise ReportReplayed
-        latest = self._make_latest(take_report(name, report, monotonic, now), report, fresh, now)
+        latest = self._make_latest(take_report(name, report, monotonic, now), report, position, now)
         if before is not None and before.has_overtaken(latest):
             return self._receipt(before)
         is_news = before is None or before.known.place != report.place or report.leaves
@@ -156,7 +217,9 @@ class NodeService:
         self._publish(name, report)
         return self._receipt(latest)
 
-    def _make_latest(self, part: NodePart, report: MachineReport, fresh: Freshness, now: datetime) -> LastReport:
+    def _make_latest(
+        self, part: NodePart, report: MachineReport, position: ReportPosition, now: datetime
+    ) -> LastReport:
         before = self._latest.get(part.node)
         known = NodeRecord(
             name=part.node,
@@ -169,7 +232,7 @@ class NodeService:
             left_at=now if report.leaves else None,
             drain=self._drain(part.node),
         )
-        latest = LastReport(part, known, fresh)
+        latest = LastReport(part, known, position)
         if before is not None:
             latest.serial, latest.stored_at = before.serial, before.stored_at
         return latest
@@ -199,7 +262,7 @@ class NodeService:
         name, place, monotonic = latest.part.node, report.place, latest.part.reported_at
         uuids = [gpu.uuid for gpu in latest.part.snapshot.gpus if gpu.uuid is not None]
         try:
-            body = encode_stored(report, latest.fresh, self._gpus.find_disputed(name, uuids))
+            body = encode_stored(report, latest.position, self._gpus.find_disputed(name, uuids))
             with wait_limit(STORE_TIMEOUT_SECONDS):
                 mark = self._store.note_report(latest.known, place, body, now, self._rows.find_silent(name, monotonic))
         except NodeNameTaken:
@@ -234,6 +297,7 @@ class NodeService:
             held=list_held(self._gpus.state, name),
             warnings=tuple(warn(latest.known.version, latest.known.clock_offset)),
             storage=None if self._shared is None else self._shared.call(name),
+            settings=self.settings_for_nodes(),
         )
 
     def _record_changes(self, parts: Mapping[str, NodePart]) -> None:

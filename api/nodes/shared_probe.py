@@ -22,7 +22,7 @@ from api.util.periodic import PeriodicThread
 #: Seconds between two probes.
 PROBE_SECONDS = 5.0
 
-#: The number of other files that a node reads: those of the heads that asked last.
+#: The number of other files that a node reads: those of the heads that requested probes last.
 MOST_FILES = 4
 
 #: The least number of files that a head reads per probe, and the number of probes within which it reads each file.
@@ -47,7 +47,7 @@ class _OtherFile:
 
     def take(self, number: int, is_free: bool) -> None:
         """Record the number that was read, and whether the file's lock was free."""
-        # The lock of a dead machine is free too. But a free lock whose machine goes on writing means that locks of
+        # The lock of a dead machine is free too. But if the machine still writes, a free lock means that locks of
         # other machines are invisible here.
         lives_on = self.free_at is not None and number > self.free_at
         self.problem = _NO_LOCKS if is_free and lives_on else None

@@ -166,7 +166,7 @@ def _judge(known: _Known, own: Probe, now: float) -> tuple[StorageState, ReasonO
         )
     silent = now - known.at
     if silent > SILENT_SECONDS:
-        # A silent node says nothing about its storage.
+        # A silent node reports nothing about its storage.
         return StorageState.UNKNOWN, Reason.of(
             "it has not reported for {seconds} s", "silent", seconds=_roughly(silent)
         )

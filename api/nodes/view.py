@@ -1,9 +1,11 @@
 """Nodes in answers. Pure functions."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from api import __version__
 from api.domain.gpu import GPUStatus
 from api.domain.node import (
     HeldGPUs,
@@ -22,9 +24,55 @@ from api.executors.executor import NodeState
 from api.gpus.judgement import JudgedGPU
 from api.gpus.other_machines import NEVER_REPORTED, NodeCondition
 from api.gpus.state import GPUState
-from api.nodes.versions import warn
 
 _BUSY = (GPUStatus.TRAINING, GPUStatus.PREPROCESSING, GPUStatus.BUSY, GPUStatus.DRAINING)
+
+
+#: Seconds that two clocks may differ without a warning.
+SKEW_SECONDS = 2.0
+
+_NUMBERS = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
+
+
+def warn(version: str | None, clock_offset: float | None, own: str = __version__) -> Iterator[NodeWarning]:
+    """Yield warnings for a version other than this server's, and for a clock that is off by more than 2 s."""
+    other, ours = _numbers(version), _numbers(own)
+    if other is not None and ours is not None and other != ours:
+        if other > ours:
+            yield _warning(
+                Reason.of(
+                    "it runs {version}, which is newer than this head's {own}: update the head first",
+                    "newer_version",
+                    version=version,
+                    own=own,
+                )
+            )
+        else:
+            yield _warning(
+                Reason.of(
+                    "it runs {version}, which is older than this head's {own}: update it",
+                    "older_version",
+                    version=version,
+                    own=own,
+                )
+            )
+    if clock_offset is not None and abs(clock_offset) > SKEW_SECONDS:
+        yield _warning(
+            Reason.of(
+                "its clock is {seconds} s off this server's: start chrony or another NTP client on both",
+                "clock_skew",
+                seconds=f"{clock_offset:+.1f}",
+            )
+        )
+
+
+def _warning(message: Reason) -> NodeWarning:
+    return NodeWarning(message.said.code, message.text, message.said)
+
+
+def _numbers(version: str | None) -> tuple[int, ...] | None:
+    match = _NUMBERS.match(version or "")
+    return None if match is None else tuple(int(part or 0) for part in match.groups())
 
 
 def show_nodes(

@@ -132,8 +132,8 @@ class Broker:
         """Subscribe within the `with` block.
 
         With a task's id, the subscriber gets that task's messages and details. Without one, it gets the messages of all
-        tasks that this sight allows. Without topics it is only notified when the server shuts down. Raises Unavailable
-        then.
+        tasks that this scope includes. Without topics it is only notified when the server shuts down. Raises
+        Unavailable after the shutdown.
         """
         self.require_open()
         subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot, scope=scope)
@@ -160,7 +160,7 @@ class Broker:
     # -- stored messages -------------------------------------------------------------------------------------------
 
     def catch_up(self, topics: Collection[Topic], last_id: str | None, scope: ReadScope = WHOLE) -> MissedMessages:
-        """Return the messages after `last_id`, as far as this sight allows.
+        """Return the messages after `last_id`, as far as this scope includes them.
 
         Without an id, or if it is no longer known here, the current state is returned.
         """

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.types import Receive, Scope, Send
 
 from api.domain.access import current_principal
+from api.errors import TooManyStreams
 from api.streaming.addresses import LiveRoutes, MatchedRoute, Transport
-from api.streaming.admission import Admission
 from api.streaming.broker import Broker
 from api.streaming.delivery import LAST_FRAME_SECONDS
 from api.streaming.permits import LastFrame, Permits
@@ -22,6 +23,45 @@ logger = logging.getLogger(__name__)
 
 #: Longest valid Last-Event-ID.
 _LONGEST_ID = 200
+
+
+_RETRY_AFTER = {"Retry-After": "10"}
+
+
+class Admission:
+    """Counts the open streams by client. Lives in the event loop."""
+
+    def __init__(self, limit: int, limit_per_client: int) -> None:
+        self._limit = limit
+        self._limit_per_client = limit_per_client
+        self._open: Counter[str | None] = Counter()
+        self.refused = 0
+
+    @property
+    def streams(self) -> int:
+        """The number of open streams."""
+        return self._open.total()
+
+    @contextmanager
+    def admit(self, client: str | None) -> Iterator[None]:
+        """Count a stream of this client within the `with` block. Raises TooManyStreams."""
+        if self.streams >= self._limit:
+            self.refused += 1
+            raise TooManyStreams(
+                f"There are already {self._limit:,} live streams. Try again later.", headers=_RETRY_AFTER
+            )
+        if self._open[client] >= self._limit_per_client:
+            self.refused += 1
+            message = f"This client already has {self._limit_per_client:,} live streams. Close one of them."
+            raise TooManyStreams(message, headers=_RETRY_AFTER)
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                # The number of addresses over time is unbounded.
+                del self._open[client]
 
 
 class StreamServer:

@@ -63,7 +63,7 @@ class Message:
     show_node: Callable[[ReadScope, str], bytes] | None = None  #: returns the JSON about one node; raises NodeNotFound
 
     def shown_to(self, scope: ReadScope, node: str | None = None) -> bytes:
-        """Return the JSON for a reader with this sight; with `node`, only about this machine. Raises NodeNotFound."""
+        """Return the JSON for a reader with this scope; with `node`, only about this machine. Raises NodeNotFound."""
         if node is not None and self.show_node is not None:
             return self.show_node(scope, node)
         if scope.is_whole:
@@ -71,7 +71,7 @@ class Message:
         return self.show(scope) if self.show is not None else self.restricted or self.json
 
     def concerns(self, scope: ReadScope) -> bool:
-        """Return whether a reader with this sight receives the message."""
+        """Return whether a reader with this scope receives the message."""
         return (self.task_id is None and not self.is_personal) or scope.sees(self.owner)
 
 

@@ -35,7 +35,7 @@ class Published:
         self._snapshot_frames: dict[tuple[ReadScope, str | None], Frame] = {}
 
     def frame(self, scope: ReadScope = WHOLE) -> Frame:
-        """Return the frame for readers with this sight."""
+        """Return the frame for readers with this scope."""
         found = self._frames.get(scope)
         if found is None:
             found = Frame(self.message.type, self.message.shown_to(scope), f"{self._boot}-{self.number}")

@@ -3,8 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.util.responses import answer
-from api.web.context import services
+from api.web.responses import answer, services
 from api.web.schemas import HealthAnswer, ReadinessAnswer
 
 health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")

@@ -7,24 +7,30 @@ from flask import Response, request
 
 from api.domain.access import current_principal
 from api.nodes.schemas import ServerListAnswer
-from api.training.hold_schemas import CreateHold, HoldAnswer, HoldListAnswer
+from api.training.schemas import CreateHold, HoldAnswer, HoldListAnswer
 from api.util.base_path import BASE_PATH
-from api.util.responses import answer
-from api.web.context import answer_document, services
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.optional_body import body_is_optional
-from api.web.schemas import OrphanAnswer, OrphanListAnswer, StopOrphan, SystemOverviewAnswer
+from api.web.responses import answer, answer_document, services
+from api.web.schemas import (
+    OrphanAnswer,
+    OrphanListAnswer,
+    StopOrphan,
+    SystemOverviewAnswer,
+    TrainerInstallationAnswer,
+)
 
 system = APIBlueprint("system", __name__, tag="System")
 
-_METRICS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
+_METRICS: dict[int | str, Any] = {
     200: {
         "description": "Prometheus text, or OpenMetrics if Accept requests it",
         "content": {
             "text/plain": {"schema": {"type": "string"}},
             "application/openmetrics-text": {"schema": {"type": "string"}},
         },
-    }
+    },
+    304: "Not changed since the ETag in If-None-Match.",
 }
 
 
@@ -36,6 +42,28 @@ def get_overview() -> Response:
     CPU, memory and disks, GPU totals, tasks by status, and the service's uptime.
     """
     return answer(services().system.get_overview())
+
+
+@system.get(f"{BASE_PATH}/system/trainer")
+@system.output(TrainerInstallationAnswer)
+def get_trainer() -> Response:
+    """Get what the last check of the trainer's environment found.
+
+    Versions, submodules, and each problem with the command that fixes it. The check runs in the trainer's own Python
+    when the service starts, when its files change, and on request. `checked_at` is null before the first check.
+    """
+    return answer(services().system.get_trainer())
+
+
+@system.post(f"{BASE_PATH}/system/trainer/check")
+@system.output(TrainerInstallationAnswer, status_code=202)
+def check_trainer() -> Response:
+    """Check the trainer's environment again.
+
+    Answers at once with what is known; `is_checking` becomes false in `GET /system/trainer` when the check has ended.
+    """
+    location = {"Location": f"{BASE_PATH}/system/trainer"}
+    return answer(services().system.check_trainer(), 202, "checking", location)
 
 
 @system.get(f"{BASE_PATH}/system/servers")
@@ -72,7 +100,8 @@ def stop_stray(attempt_uid: str, json_data: StopOrphan) -> Response:
 
     It saves a checkpoint first if its trainer can; `force` skips that. Its GPUs become free soon after it has ended.
     """
-    return answer(services().orphans.stop(attempt_uid, json_data.force), 202, "stopping")
+    location = {"Location": f"{BASE_PATH}/system/strays"}
+    return answer(services().orphans.stop(attempt_uid, json_data.force), 202, "stopping", location)
 
 
 @system.get(f"{BASE_PATH}/system/holds")
@@ -97,11 +126,12 @@ def create_hold(json_data: CreateHold) -> Response:
     Until the hold ends, the queue starts no task, or the GPU is not assigned. Running tasks continue.
     """
     holds, by = services().holds, current_principal.get().actor
+    location = {"Location": f"{BASE_PATH}/system/holds"}
     if before := earlier_result():
-        return answer(holds.get(before.about), 201, "held")
+        return answer(holds.get(before.about), 201, "held", location)
     if json_data.gpu_id is None:
-        return answer(holds.hold_queue(json_data.reason, by), 201, "held")
-    return answer(holds.hold_gpu(str(json_data.gpu_id), json_data.reason, by), 201, "held")
+        return answer(holds.hold_queue(json_data.reason, by), 201, "held", location)
+    return answer(holds.hold_gpu(str(json_data.gpu_id), json_data.reason, by), 201, "held", location)
 
 
 @system.delete(f"{BASE_PATH}/system/holds/<hold_id>")

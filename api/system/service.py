@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api import __version__
 from api.domain.gpu import GPUSummary
+from api.domain.installation import TrainerInstallation
 from api.domain.system import (
     ExecutorAtAGlance,
     GPUTotals,
@@ -28,6 +29,7 @@ from api.gpus.offers import explain_no_gpus
 from api.gpus.service import GPUService
 from api.gpus.sources import host
 from api.gpus.state import GPUState
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.trainer import Trainer
 from api.training.cluster import ClusterNodes
 from api.training.service import TrainingService
@@ -49,6 +51,7 @@ class TrainingSetup:
 
     trainers: Sequence[Trainer] = ()
     cluster: ClusterNodes | None = None  #: None: on this machine
+    installation: InstallationCheck | None = None  #: of diffusion-pipe
 
 
 class SystemService:
@@ -74,6 +77,7 @@ class SystemService:
         self._find_trouble = find_trouble
         self._trainers = setup.trainers
         self._cluster = setup.cluster
+        self._installation = setup.installation
         self._started = clock.monotonic()
         self._cpu = host.CPUMeter()
         self._measured_sweep = 0
@@ -153,7 +157,10 @@ class SystemService:
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
                 cache=holders[TaskType.CACHE],
+                rehearsal=holders[TaskType.REHEARSAL],
                 push=holders[TaskType.PUSH],
+                export=holders[TaskType.EXPORT],
+                sample=holders[TaskType.SAMPLE],
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=_nodes(self._gpus.state),
@@ -162,6 +169,14 @@ class SystemService:
             uptime=self.uptime,
             version=__version__,
         )
+
+    def get_trainer(self) -> TrainerInstallation:
+        """Return what the last check of the trainer's installation found. Starts nothing."""
+        return TrainerInstallation(None, None) if self._installation is None else self._installation.last
+
+    def check_trainer(self) -> TrainerInstallation:
+        """Have the trainer's installation checked again, and return what is known now."""
+        return TrainerInstallation(None, None) if self._installation is None else self._installation.request()
 
     def _show_executor(self) -> ExecutorAtAGlance:
         nodes = tuple(sorted(self._gpus.state.startable))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from api.domain.finding import make_finding
 from api.errors import Finding
 from api.trainers.pointers import pointer, shown
 from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Variable, VariableKind
@@ -27,9 +28,7 @@ def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[
     Directories in variables must be below one of `cache_roots`.
     """
     if len(env) > MAX_VARIABLES:
-        return [
-            Finding("/env", f"The request sets {len(env)} variables; the limit is {MAX_VARIABLES}.", "Remove some.")
-        ]
+        return [make_finding("/env", "env_too_many", env_count=len(env), max_variables=MAX_VARIABLES)]
     mistakes: list[Finding] = []
     has_unknown = False
     for name, value in env.items():
@@ -59,23 +58,25 @@ def _reject(name: str, with_list: bool) -> Finding:
         remedy = f"Only the operator can set addresses and proxies, in the service's environment. {remedy}"
     elif close := nearest(name, VARIABLES, likeness=0.85):
         remedy = f"Did you mean {close}? {remedy}"
-    return Finding(pointer("env", name), f"The variable {shown(name)} cannot be set by a request.", remedy)
+    return make_finding(pointer("env", name), "env_not_allowed", remedy=remedy, name=shown(name))
 
 
 def _find_problem(variable: Variable, value: str, cache_roots: Sequence[Path]) -> Finding | None:
     at = pointer("env", variable.name)
     if not isinstance(value, str):
-        return Finding(at, "The value is not a string.", "Write it in quotes.")
+        return make_finding(at, "env_not_string")
     if len(value) > MAX_VALUE_CHARACTERS:
-        return Finding(at, f"The value is longer than {MAX_VALUE_CHARACTERS} characters.", "Shorten it.")
+        return make_finding(at, "env_too_long", max_value_characters=MAX_VALUE_CHARACTERS)
     if not value.isprintable():
-        return Finding(at, "The value contains a control character or a line break.", "Write it on one line.")
+        return make_finding(at, "env_not_one_line")
     if not FORMS[variable.kind].fullmatch(value):
-        return Finding(at, f"The value is not {variable.kind}.", f"{variable.name} is {variable.meaning}.")
+        return make_finding(
+            at, "env_of_other_kind", kind=variable.kind, variable=variable.name, meaning=variable.meaning
+        )
     if variable.kind is VariableKind.PATH and not _lies_below(value, cache_roots):
         below = ", ".join(map(str, cache_roots)) or "no directory"
         remedy = "Choose a directory there, or have the operator add one to TRAINER_CACHE_ROOTS."
-        return Finding(at, f"The directory is not below {below}.", remedy)
+        return make_finding(at, "env_directory_elsewhere", remedy=remedy, below=below)
     return None
 
 

@@ -66,7 +66,10 @@ _END_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """The size and frames of a media file. An animated image has several frames; None is a video of unknown length."""
+    """The size and frames of a media file. None is a video of unknown length.
+
+    An animated WebP or GIF has several frames, of which 2 are counted.
+    """
 
     width: int
     height: int
@@ -270,8 +273,9 @@ def _image(file: BinaryIO, suffix: str) -> MediaInfo:
         return _webp(file)
     with Image.open(file) as image:
         size, end = image.size, _ENDS.get(image.format or "")
+        is_animated = image.format == "GIF" and bool(getattr(image, "is_animated", False))
     if end is None:
-        return MediaInfo(*size)
+        return MediaInfo(*size, frames=2 if is_animated else 1)
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END_BYTES))
     return MediaInfo(*size, is_damaged=end not in file.read(_END_BYTES))

@@ -1,18 +1,22 @@
-"""All strings of a training request that a trainer could use as a path.
+"""The strings of a training request: those that a trainer could use as a path, and secrets that would be stored.
 
 Strings of unknown keys are included, in case the trainer starts to read them. A string that is not a path
-does no harm, as it leads to no protected file.
+does no harm, as it leads to no protected file. Secrets in comments and addresses are of no use to a trainer.
 """
 
 import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from api.domain.finding import make_finding
 from api.domain.training import TrainingRequest
+from api.errors import Finding
+from api.trainers.environment import split_secrets
 from api.trainers.pointers import pointer
-from api.trainers.toml_text import text_excess
+from api.trainers.toml_text import mask_comments, text_excess, values_excess, without_comments
+from api.util.masking import has_userinfo, mask_secrets, noted_secrets
 
 #: Keys of a configuration that the service replaces before the trainer reads them.
 REPLACED = ("output_dir", "dataset", "resume_from_checkpoint")
@@ -64,3 +68,32 @@ def parse(text: str) -> Mapping[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError):
         return {}
+
+
+#: Most secrets of the request that are searched in its comments, and their least length in characters.
+MAX_KNOWN = 16
+SHORTEST_KNOWN = 8
+
+_MESSAGE = "An address here contains a user name or password, which would be stored and shown."
+_REMEDY = "Remove them from the address; put secrets into `env`."
+
+
+def without_secret_comments(request: TrainingRequest) -> TrainingRequest:
+    """Return the request with `***` for secrets in comments of its texts, because comments are stored and shown."""
+    texts = request.config_toml, request.dataset_toml
+    known = [*split_secrets(request.env)[1].values()]
+    known += [value for text in texts for value in noted_secrets(without_comments(text or ""), MAX_KNOWN)]
+    # Shorter values would match unrelated text.
+    known = [value for value in known if isinstance(value, str) and len(value) >= SHORTEST_KNOWN]
+    config, dataset = (text and mask_comments(text, lambda note: mask_secrets(note, known)) for text in texts)
+    return replace(request, config_toml=config, dataset_toml=dataset)
+
+
+def find_userinfo(request: TrainingRequest) -> list[Finding]:
+    """Return a finding for each address with a user name or password; masking it would break the trainer."""
+    texts = (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml))
+    found = [pointer(name) for name, text in texts if text is not None and has_userinfo(without_comments(text))]
+    for name, values in (("config", request.config), ("dataset", request.dataset)):
+        if values_excess(values) is None:
+            found += [each.pointer for each in texts_in(values, pointer(name)) if has_userinfo(each.text)]
+    return [make_finding(at, "address_with_password") for at in found]

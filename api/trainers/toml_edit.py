@@ -17,6 +17,7 @@ Path = tuple[str | int, ...]
 def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()) -> str | None:
     """Return the text with values set (in existing tables) and keys removed, or None if that is impossible."""
     try:
+        text = toml_text.complete_floats(text)
         document = tomlkit.parse(text)
         expected = tomllib.loads(text)
         for path, value in changes.items():

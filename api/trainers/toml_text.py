@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
@@ -31,10 +32,21 @@ _OPAQUE = re.compile(
     r"|'[^'\n]*+'?"
     r"|#[^\n]*+"
 )
+#: A number such as `2.e-5`, which TOML does not allow but the trainer's parser reads; strings and comments are skipped.
+_SHORT_FLOAT = re.compile(_OPAQUE.pattern + r"|(?<=[0-9])\.(?=[eE][+-]?[0-9])")
 _MARK = re.compile(r"[=,.\[{]")
 _BRACKET = re.compile(r"[\[\]{}]")
 _DOTTED = re.compile(rf"(?:\.[^.=,\[\]{{}}\n]*+){{{MAX_DEPTH + 1}}}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def complete_floats(text: str) -> str:
+    """Return a text that only the trainer's parser can read with `2.0e-5` for `2.e-5`, and any other text unchanged."""
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError, OverflowError):
+        return _SHORT_FLOAT.sub(lambda found: ".0" if found[0] == "." else found[0], text)
+    return text
 
 
 def text_excess(text: str) -> str | None:

@@ -9,13 +9,15 @@ from api.domain.cause import Cause
 from api.domain.log import Classifier
 from api.domain.media import MediaProbe, Recipe
 from api.domain.progress import Point, Progress
-from api.domain.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
+from api.domain.rehearsal import PlannedRehearsal
+from api.domain.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
+from api.trainers.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The findings about a request, and its plan; the plan is None when there are errors.
+    """The findings about a request, and its plan as far as it is known, also when there are errors.
 
     `secrets` maps names of environment variables to secret values of the request. The trainer gets them only there.
     """
@@ -164,6 +166,15 @@ class SupportsCaching(Protocol):
 
 
 @runtime_checkable
+class SupportsRehearsal(Protocol):
+    """A trainer whose `check` plans a rehearsal if the request is one."""
+
+    def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:
+        """Return the request for the planned items, which lie in this directory. Raise ValueError."""
+        ...
+
+
+@runtime_checkable
 class SupportsPaths(Protocol):
     """A trainer whose requests name files by path."""
 
@@ -173,6 +184,22 @@ class SupportsPaths(Protocol):
 
     def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
         """Return the additional dataset files (TOML) that a request names, each as a pointer and a path."""
+        ...
+
+
+@runtime_checkable
+class SupportsExport(Protocol):
+    """A trainer from whose checkpoints saved models can be made."""
+
+    def export_options(self, plan: TrainingPlan) -> Mapping[str, Any]:
+        """Return how to make a saved model without starting the trainer, as JSON values for the program that does it.
+
+        `maker` names the code, and `file_name` is the name of the weights. Raise ExportUnsupported.
+        """
+        ...
+
+    def one_step(self, request: TrainingRequest, step: int) -> TrainingRequest:
+        """Return the request of a training that saves a model at this step, and ends. Raise ExportUnsupported."""
         ...
 
 
@@ -187,6 +214,11 @@ class ProgressReader(Protocol):
 
     def take_point(self, point: Point) -> None:
         """Accept a metric point that the trainer wrote outside of its output."""
+        ...
+
+    @property
+    def step_seconds(self) -> Sequence[float]:
+        """The durations of the latest steps, oldest first."""
         ...
 
     def save(self) -> dict[str, Any]:
@@ -223,8 +255,8 @@ class Trainer(Protocol):
         """Return the command and the files of one attempt."""
         ...
 
-    def create_reader(self, plan: TrainingPlan) -> ProgressReader:
-        """Return a new reader for this task's output."""
+    def create_reader(self, plan: TrainingPlan, resumed: ResumePoint | None = None) -> ProgressReader:
+        """Return a new reader for the output of an attempt, which may have resumed from a checkpoint."""
         ...
 
     def create_classifier(self, steps_per_epoch: int | None) -> Classifier:
@@ -239,6 +271,10 @@ class Trainer(Protocol):
         """Return the checkpoints in a run directory, oldest first. Raise OSError if it cannot be read."""
         ...
 
+    def find_resume_point(self, run_dir: Path, checkpoint: str) -> ResumePoint | None:
+        """Return where the trainer continues after this checkpoint, or None if that cannot be read."""
+        ...
+
     def signal_file(self, run_dir: Path) -> Path:
         """Return the path of the file that requests the trainer to save a checkpoint and quit."""
         ...
@@ -251,8 +287,16 @@ class Trainer(Protocol):
         """Prepare a run directory for a resume: remove signal files, and point `latest` at the checkpoint."""
         ...
 
-    def prune(self, run_dir: Path, keep: int) -> tuple[str, ...]:
-        """Remove all but the newest `keep` (at least one) complete checkpoints, and return the removed names."""
+    def hide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Make a checkpoint or saved model unavailable, and mark it for deletion. Raise OSError."""
+        ...
+
+    def unhide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Make a hidden checkpoint or saved model available again. Raise OSError."""
+        ...
+
+    def delete_hidden(self, run_dir: Path) -> bool:
+        """Delete the hidden checkpoints and saved models. Return whether none is left."""
         ...
 
     def diagnose(self, ending: Ending) -> Cause:

@@ -27,11 +27,11 @@ _SIGNAL_FILES = frozenset({"save", "save_quit"})
 #: Limit of characters taken from a task's name.
 MAX_NAME = 80
 
-_SAVED = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
+_SAVED = re.compile(r"(epoch|step)(\d{1,12})", re.ASCII)
 _UNFIT = re.compile(r"[^\w.]+")
 
 #: Names that only say that the file is a model.
-_PLAIN = frozenset({"adapter_model", "lora", "model", "diffusion_pytorch_model"})
+_PLAIN = frozenset({"adapter_model", "pytorch_lora_weights", "lora", "model", "diffusion_pytorch_model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ class OpenFile:
     size: int
     modified_at: float
 
+    def read(self, offset: int, limit: int) -> bytes:
+        """Return up to `limit` bytes from an offset. Raise OSError."""
+        return os.pread(self.descriptor, limit, offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
 
 def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[Artifact]:
     """Return every file in the output directory, by path.
@@ -50,9 +58,37 @@ def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[
     `complete` says for each checkpoint, by name, whether it is complete. `task` is the prefix of download names.
     """
     below = walk(str(root), _OUTPUT_LEVELS, MAX_ENTRIES)
-    shown = ((PurePosixPath(path), status) for path, status in below if not _is_hidden(path.rsplit("/", 1)[-1]))
+    shown = ((PurePosixPath(path), status) for path, status in below if not _is_hidden(path))
     found = [_describe(path, status, complete, task) for path, status in islice(shown, MAX_FILES)]
     return sorted(found, key=lambda artifact: natural(artifact.path))
+
+
+def saved_at(artifact: str) -> tuple[str | None, int | None]:
+    """Return `epoch` or `step` and its number, from the path or name of a saved model; None for any other file."""
+    found = next((match for part in artifact.split("/") if (match := _SAVED.fullmatch(part))), None)
+    return (None, None) if found is None else (found[1], int(found[2]))
+
+
+def saved_models(root: Path) -> dict[str, str]:
+    """Return the paths of the saved models of one file each, by name (epoch2), oldest first. Raise OSError.
+
+    Of several run directories, the newest that has a model of this name counts.
+    """
+    found: dict[str, Artifact] = {}
+    # By path, so that the newest run directory comes last: its name is a time.
+    for file in list_artifacts(root, {}, ""):
+        parts = file.path.split("/")
+        if len(parts) == 3 and parts[2].endswith(".safetensors") and _SAVED.fullmatch(parts[1]):
+            found[parts[1]] = file
+    by_age = sorted(found.items(), key=lambda each: (each[1].modified_at, natural(each[0])))
+    return {name: file.path for name, file in by_age}
+
+
+def saved_name(path: str) -> str | None:
+    """Return the name of the saved model (epoch2) to which a file of weights belongs; None for any other file."""
+    parts = path.split("/")
+    is_saved = len(parts) > 1 and parts[-1].endswith(".safetensors") and _SAVED.fullmatch(parts[-2])
+    return parts[-2] if is_saved and not is_checkpoint_state(path) else None
 
 
 def newest_first(files: Iterable[Artifact]) -> list[Artifact]:
@@ -60,9 +96,9 @@ def newest_first(files: Iterable[Artifact]) -> list[Artifact]:
     return sorted(files, key=lambda file: (file.modified_at, natural(file.path)), reverse=True)
 
 
-def _is_hidden(name: str) -> bool:
+def _is_hidden(path: str) -> bool:
     # Files of the service itself, and files that are being written.
-    return name.startswith(".") or name in _SIGNAL_FILES
+    return path.startswith(".") or "/." in path or path.rsplit("/", 1)[-1] in _SIGNAL_FILES
 
 
 def _shown(name: str) -> str:

@@ -6,17 +6,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db import leases
 from api.db.database import Database
+from api.db.leases import ResourceHeld
 from api.db.rows import dump, read_attempt, to_seconds, to_time
 from api.db.tables import attempts, task_gpus, tasks
 from api.db.tables import leases as lease_table
 from api.domain.audit import forget_change
 from api.domain.cause import Cause
-from api.domain.lease import Lease, LeaseKind
+from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.measured_memory import MemoryRun
 from api.domain.progress import ProgressReport
 from api.domain.reason import Reason, ReasonOrText
@@ -24,11 +25,11 @@ from api.domain.task import ProcessIdentity, TaskType
 from api.domain.training import Attempt, AttemptStatus, NewTask, TaskStatus, TaskSummary, TrainingTask
 from api.errors import NodeDrained
 from api.nodes.fleet_store import is_drained
-from api.training.memory_runs import store_memory_run
+from api.training.measured_memory import store_memory_run
 from api.training.moves import attempt_uid, move, start
 from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read_open_elsewhere, read_round
 from api.training.store import insert_task
-from api.training.task_rows import OF_TASK, find_summary, find_task
+from api.training.task_queries import OF_TASK, find_summary, find_task
 from api.training.usage_store import Bound, lock_owner, require_gpus
 
 _BEGIN = insert(attempts)
@@ -97,7 +98,7 @@ class Finish:
     retry_counts: bool = False  #: whether it uses up one of max_retries
     retries_in_a_row: int = 0  #: retries since one made progress
     resume: Mapping[str, Any] | None = None
-    result: Mapping[str, Any] | None = None  #: the task's result, for COMPLETED
+    result: Mapping[str, Any] | None = None  #: the task's result
 
 
 class AttemptStore:
@@ -387,3 +388,68 @@ def _task_values(finish: Finish, now: datetime) -> dict[str, Any]:
         "cause": dump(finish.cause),
         "stop": None,  # it applied to the attempt that has ended
     }
+
+
+class AttemptLocations:
+    """Stores the nodes and GPUs of attempts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
+        """Record that an open attempt has exactly these GPUs.
+
+        Another attempt that claimed one of them gets one of this attempt's GPUs in exchange. Return False if the
+        attempt has ended, or another holder has one of the GPUs.
+        """
+        try:
+            return self._note(attempt, node, uuids, indices, now)
+        except ResourceHeld:
+            return False
+
+    def _note(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
+        with self._database.write() as connection:
+            mine = (attempts.c.uid == attempt.uid) & (attempts.c.status != AttemptStatus.ENDED)
+            values = {"node": node, "gpu_uuids": list(uuids), "gpu_indices": list(indices)}
+            if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:
+                return False
+            _hold(connection, attempt, frozenset(uuids), now)
+            serial = connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == attempt.task_id))
+            had = set(connection.scalars(select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == serial)))
+            fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in uuids if uuid not in had]
+            if fresh:
+                connection.execute(insert(task_gpus), fresh)
+        return True
+
+
+def _hold(connection: Connection, attempt: Attempt, uuids: frozenset[str], now: datetime) -> None:
+    """Make the attempt hold these GPUs. Raise ResourceHeld if a holder other than an attempt has one."""
+    own = (lease_table.c.token == attempt.token) & (lease_table.c.kind == LeaseKind.GPU)
+    rows = connection.execute(select(lease_table).where(own)).all()
+    held = {row.resource for row in rows}
+    spare = sorted(held - uuids)
+    connection.execute(delete(lease_table).where(own & lease_table.c.resource.in_(spare)))
+    missing = sorted(uuids - held)
+    others = connection.execute(select(lease_table).where(lease_table.c.resource.in_(missing))).all()
+    for other in others:
+        if other.attempt_uid is None:
+            raise ResourceHeld({other.resource: other.task_id})
+        is_it = (lease_table.c.resource == other.resource) & (lease_table.c.token == other.token)
+        connection.execute(delete(lease_table).where(is_it))
+        if other.state == LeaseState.HELD and spare:
+            _exchange(connection, other.attempt_uid, other.resource, spare[0])
+            row = {column.name: getattr(other, column.name) for column in lease_table.c} | {"resource": spare.pop(0)}
+            connection.execute(insert(lease_table), row)
+    expires_at = next((row.expires_at for row in rows), None)
+    holder = leases.Holder(attempt.task_id, attempt.token, attempt.uid)
+    leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in missing), holder, now)
+    fresh = own & lease_table.c.resource.in_(missing)
+    values = {"expires_at": expires_at, "claimed_at": to_seconds(now)}
+    connection.execute(update(lease_table).where(fresh).values(values))
+
+
+def _exchange(connection: Connection, uid: str, taken: str, given: str) -> None:
+    """Replace one GPU by another in the record of an attempt, until its real GPUs are known."""
+    row = connection.execute(select(attempts.c.gpu_uuids).where(attempts.c.uid == uid)).one()
+    uuids = [given if uuid == taken else uuid for uuid in row.gpu_uuids]
+    connection.execute(update(attempts).where(attempts.c.uid == uid).values(gpu_uuids=uuids))

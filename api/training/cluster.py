@@ -1,31 +1,13 @@
 """Cluster options of requests: validation, and the nodes that satisfy them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from api.domain.cluster_options import ClusterOptions
+from api.domain.finding import make_finding
+from api.domain.reason import Reason
 from api.domain.training import TaskSummary, TrainingRequest
 from api.errors import Finding
 from api.executors.executor import NodeState
-
-
-class ClusterCheck(Protocol):
-    """Validates the cluster options of a request."""
-
-    def mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
-        """Return an error for each option that the cluster cannot satisfy."""
-        ...
-
-
-class NoCluster:
-    """For a service that starts trainings on its own machine."""
-
-    def mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
-        """Return an error if the request has cluster options."""
-        if request.slurm is None:
-            return ()
-        text = "Trainings run on this machine (EXECUTOR=local), without partitions, accounts or limits."
-        return (Finding("/slurm", text, "Remove it, or use a service with EXECUTOR=slurm."),)
 
 
 class ClusterNodes:
@@ -55,31 +37,35 @@ class ClusterNodes:
             return ()
         found = [*self._partition_errors(options), *self._constraint_errors(options)]
         if not found and not choose_nodes(nodes, options):
-            text = f'No node of the cluster satisfies the constraint "{options.constraint}" in that partition.'
-            found.append(Finding("/slurm/constraint", text, self._list_features()))
+            found.append(
+                make_finding(
+                    "/slurm/constraint",
+                    "constraint_unsatisfied",
+                    remedy=self._list_features(),
+                    constraint=options.constraint,
+                )
+            )
         return found
 
     def _partition_errors(self, options: ClusterOptions) -> Iterator[Finding]:
         partitions = self.partitions
-        remedy = f"Partitions: {', '.join(partitions)}."
+        known = ", ".join(partitions)
         if options.partition is not None and not options.partitions:
-            yield Finding("/slurm/partition", f'"{options.partition}" is not a partition.', remedy)
+            yield make_finding("/slurm/partition", "partition_invalid", name=options.partition, partitions=known)
         for name in sorted(options.partitions.difference(partitions)):
-            yield Finding("/slurm/partition", f'The cluster has no partition "{name}".', remedy)
+            yield make_finding("/slurm/partition", "partition_unknown", name=name, partitions=known)
 
     def _constraint_errors(self, options: ClusterOptions) -> Iterator[Finding]:
         """Yield errors that Slurm would report only at the start: features that no node has, invalid syntax."""
         if options.constraint is None:
             return
         if not options.named_features or not options.is_constraint_closed:
-            text = f'"{options.constraint}" is not a valid Slurm constraint.'
-            yield Finding("/slurm/constraint", text, "Join features by & or |, for example h100&nvlink.")
+            yield make_finding("/slurm/constraint", "constraint_invalid", constraint=options.constraint)
         for name in sorted(options.named_features.difference(self.features)):
-            text = f'No node of the cluster has the feature "{name}".'
-            yield Finding("/slurm/constraint", text, self._list_features())
+            yield make_finding("/slurm/constraint", "feature_unknown", remedy=self._list_features(), name=name)
 
-    def _list_features(self) -> str:
-        return f"Features: {', '.join(self.features) or 'none'}."
+    def _list_features(self) -> Reason:
+        return Reason.of("Features: {features}.", "advice_features", features=", ".join(self.features) or "none")
 
     def nodes_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, frozenset[str]]:
         """Return the nodes that satisfy the options of each task, by task id. Tasks without options are omitted."""

@@ -10,10 +10,9 @@ from api.db.rows import read_task
 from api.db.tables import tasks
 from api.domain.read_scope import OTHER_USERS_TASK, current_scope
 from api.domain.task import TaskType
-from api.domain.training import NewTask, TaskStatus, TrainingTask
+from api.domain.training import FINISHED, NewTask, TaskStatus, TrainingTask
 from api.errors import CacheBuilding, CacheInUse
 
-_FINISHED = [status for status in TaskStatus if status.is_finished]
 #: Written exactly as in the definition of the index on other kinds than training, so that the database uses the index.
 _IS_CACHE = and_(tasks.c.kind == TaskType.CACHE, text("tasks.kind <> 'training'"))
 _KEY = tasks.c.plan["cache"]["key"].as_string()
@@ -55,7 +54,7 @@ class DatasetCacheStore:
             .join(datasets, datasets.c.serial == dataset_pins.c.dataset)
             .where(datasets.c.deleted_at.is_not(None))
         )
-        query = select(tasks.c.task_id).where(_IS_CACHE, tasks.c.status.in_(_FINISHED), tasks.c.task_id.in_(deleted))
+        query = select(tasks.c.task_id).where(_IS_CACHE, tasks.c.status.in_(FINISHED), tasks.c.task_id.in_(deleted))
         with self._database.read() as connection:
             found = list(connection.scalars(query))
             used = {maker for maker, _ in _users(connection, found)}
@@ -67,10 +66,10 @@ def require_single(connection: Connection, new: NewTask) -> None:
 
     The caller has locked the dataset, so that concurrent requests wait for this transaction.
     """
-    if new.kind is not TaskType.CACHE or new.plan.cache is None:
+    if new.plan.cache is None:
         return
     existing = select(tasks.c.task_id).where(
-        _IS_CACHE, tasks.c.status.not_in(_FINISHED), new.plan.cache.key == _KEY, tasks.c.task_id != new.task_id
+        _IS_CACHE, tasks.c.status.not_in(FINISHED), new.plan.cache.key == _KEY, tasks.c.task_id != new.task_id
     )
     first = connection.scalar(existing.limit(1))
     if first is not None:
@@ -90,7 +89,7 @@ def _users(connection: Connection, makers: Collection[str]) -> list[tuple[str, s
     sees = current_scope.get().sees
     query = (
         select(_MAKER.label("maker"), tasks.c.task_id, tasks.c.owner)
-        .where(tasks.c.status.not_in(_FINISHED), _MAKER.in_(list(makers)), tasks.c.task_id != _MAKER)
+        .where(tasks.c.status.not_in(FINISHED), _MAKER.in_(list(makers)), tasks.c.task_id != _MAKER)
         .order_by(tasks.c.serial)
     )
     return [(row.maker, row.task_id if sees(row.owner) else OTHER_USERS_TASK) for row in connection.execute(query)]

@@ -2,16 +2,21 @@
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 
 from api.db.leases import ResourceHeld
 from api.domain.gpu import GPUOffer
 from api.domain.lease import LEASE_SECONDS, LeaseKind
+from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.running_tasks import TRANSFERS
+from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
     NewTask,
@@ -25,9 +30,12 @@ from api.files.task_files import TaskFiles, task_files
 from api.gpus.hold_store import HoldStore
 from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
 from api.gpus.service import GPUService
+from api.gpus.state import GPUState
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore, NewAttempt
-from api.training.attempts.retry_waits import RetryWaits
+from api.training.attempts.checkpoint_copy import COPIED_RUN
+from api.training.attempts.outcomes import LONGEST_WAIT
+from api.training.closures import Closures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.queue_rows import TaskName
 from api.training.quotas import Quotas
@@ -36,7 +44,7 @@ from api.training.scheduler import Pass, PassContext, plan_pass
 from api.training.slots import SlotLimits
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
-from api.training.waiting_reasons import WaitingReasons
+from api.training.waiting_messages import JUST_QUEUED
 from api.training.window import ClusterWindow
 from api.util.clock import Clock
 from api.util.foreign_trees import list_names
@@ -50,6 +58,94 @@ CLAIM_TRIES = 16
 #: A pass without news is followed by a pause this many times as long, so that 1,000 waiting tasks use 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
+
+
+#: Maximum age of a pass whose reasons are used, in seconds. The loop makes two passes per second.
+DECISION_SECONDS = 5.0
+
+
+_Wait = tuple[str, float]  # a task id and its earliest start
+
+
+class RetryWaits:
+    """Measures each wait from when the loop first saw it. After a restart the wall clock counts.
+
+    One caller at a time may call `note`. `steady` is thread-safe.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due: Mapping[_Wait, float] = MappingProxyType({})  #: on the monotonic clock; replaced as a whole
+
+    def note(self, queue: Sequence[TaskSummary]) -> None:
+        """Start measuring the waits of these tasks, and forget all others."""
+        now, passed = self._clock.now(), self._clock.monotonic()
+        due = {_name(task): at for task in queue if (at := self._due_at(task, now, passed)) is not None}
+        self._due = MappingProxyType(due)
+
+    def steady(self, queue: Sequence[TaskSummary]) -> list[TaskSummary]:
+        """Return the tasks with `not_before` corrected for changes of the wall clock."""
+        now, passed = self._clock.now(), self._clock.monotonic()
+        due = [self._due_at(task, now, passed) for task in queue]
+        return [
+            task if at is None else replace(task, not_before=now + timedelta(seconds=max(0.0, at - passed)))
+            for task, at in zip(queue, due, strict=True)
+        ]
+
+    def _due_at(self, task: TaskSummary, now: datetime, passed: float) -> float | None:
+        """Return the monotonic time at which the task's wait ends, or None if it does not wait for a retry."""
+        known = self._due.get(_name(task)) if self._due else None
+        if known is not None:
+            return known
+        # Called for each task of a possibly long queue, most of which do not wait for a retry.
+        wait = (task.not_before - now).total_seconds() if task.not_before > now else 0.0
+        return passed + wait if 0 < wait <= LONGEST_WAIT else None
+
+
+def _name(task: TaskSummary) -> _Wait:
+    return task.task_id, task.not_before.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class DatedPass:
+    """A pass and the monotonic time of its creation."""
+
+    decided: Pass
+    at: float
+
+
+class WaitingReasons:
+    """The reasons of the latest pass. One thread publishes passes; any thread may read."""
+
+    def __init__(self, clock: Clock, plan: Callable[[], Pass]) -> None:
+        """Create the reasons. `plan` makes a pass now, for a server whose loop publishes none."""
+        self._clock = clock
+        self._plan = plan
+        self._published = DatedPass(Pass(), float("-inf"))
+        self._planning = threading.Lock()  # guards `_planned`
+        self._planned = self._published
+
+    def publish(self, decided: Pass) -> None:
+        """Store the latest pass."""
+        self._published = DatedPass(decided, self._clock.monotonic())
+
+    def get(self, task_id: str) -> Reason:
+        """Return why this task waits, as far as the reader may know."""
+        latest = self._published
+        if not self._is_fresh(latest):
+            # Another server assigns the GPUs, or none does. Its decision would be the same.
+            latest = self._plan_now()
+        return latest.decided.why(task_id, current_scope.get()) or JUST_QUEUED
+
+    def _plan_now(self) -> DatedPass:
+        """Make a pass for readers, at most one at a time."""
+        with self._planning:
+            if not self._is_fresh(self._planned):
+                self._planned = DatedPass(self._plan(), self._clock.monotonic())
+            return self._planned
+
+    def _is_fresh(self, made: DatedPass) -> bool:
+        return self._clock.monotonic() - made.at <= DECISION_SECONDS
 
 
 class Dispatcher:
@@ -71,14 +167,15 @@ class Dispatcher:
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
         holds: HoldStore | None = None,
+        closures: Closures | None = None,
         nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
         window: ClusterWindow | None = None,
     ) -> None:
         """Create the dispatcher.
 
         `node` is this machine. `slot_limits` limits tasks without GPUs, to one by default. Without `quotas`, tasks have
-        no owners; without `holds`, nothing is held. `nodes_of` returns the nodes to which tasks are restricted.
-        `window` submits the first tasks to a cluster.
+        no owners; without `holds`, nothing is held; without `closures`, no GPU is closed. `nodes_of` returns the nodes
+        to which tasks are restricted. `window` submits the first tasks to a cluster.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -88,12 +185,13 @@ class Dispatcher:
         self._clock = clock
         self._storage_root = storage_root
         self._node = node
-        self._max_concurrent = max_concurrent
+        self.max_concurrent = max_concurrent  #: may change at run time
         self._slot_limits = slot_limits or SlotLimits()
         self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
         self._min_free_mb = min_free_mb
         self._quotas = quotas
         self._holds = holds
+        self._closures = closures
         self._nodes_of = nodes_of
         self._window = window
         self._waits = RetryWaits(clock)
@@ -125,7 +223,7 @@ class Dispatcher:
         if self._window is None or not (self._window.is_open or decided.short):
             return 0
         state = self._gpus.state
-        offers = [offer for offer in list_offers(state) if state.drain_of(offer.node) is None]
+        offers = [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
         return self._window.update(decided.short, offers, self._nodes_of(decided.short), self._claim)
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
@@ -134,7 +232,7 @@ class Dispatcher:
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
-        offers = list_offers(state)
+        offers = self._offers(state)
         known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         circumstances = PassContext(
@@ -142,7 +240,7 @@ class Dispatcher:
             owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
             active=running.on_gpus,
-            max_concurrent=self._max_concurrent,
+            max_concurrent=self.max_concurrent,
             running=running,
             addresses=self._addresses_of(queue),
             slot_limits=self._slot_limits,
@@ -157,6 +255,14 @@ class Dispatcher:
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, circumstances)
+
+    def closed_gpus(self) -> Collection[str]:
+        """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""
+        return () if self._closures is None else self._closures.of(list_offers(self._gpus.state)).keys()
+
+    def _offers(self, state: GPUState) -> Sequence[GPUOffer]:
+        offers = list_offers(state)
+        return offers if self._closures is None else close(offers, self._closures.of(offers))
 
     def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
         """Return the URLs of the transfers among these tasks, by id. They never change, so each is read once."""
@@ -176,7 +282,7 @@ class Dispatcher:
         return [*queue, *(self._tasks.names(holders) if holders else ())]
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Return why a task waits, queued here or in the cluster, as far as the reader may know. Otherwise None."""
+        """Return why a task waits here or in the cluster, as far as the reader may know; None if it does not."""
         if task.status is TaskStatus.STARTING:
             return self._why_queued(task)
         if task.status is not TaskStatus.QUEUED:
@@ -256,6 +362,9 @@ class Dispatcher:
         trainer = self._trainers.get(task.trainer)
         if task.resume is None or trainer is None:
             return None, None
+        if task.kind is TaskType.EXPORT and task.resume.checkpoint is not None:
+            # The copy is made when the attempt starts.
+            return str(files.output / COPIED_RUN), task.resume.checkpoint
         run_dir = trainer.find_run_dir(files.output)
         if run_dir is None:
             return None, None
@@ -268,7 +377,7 @@ def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
     """Sort the tasks by priority, then age."""
     # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
     queue.sort(key=attrgetter("serial"))
-    queue.sort(key=attrgetter("queued_at"))
+    queue.sort(key=attrgetter("queue_rank"))
     queue.sort(key=attrgetter("priority"), reverse=True)
     return queue
 

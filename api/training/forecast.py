@@ -1,17 +1,21 @@
 """Forecasts of start times and durations, from running and finished trainings."""
 
 import threading
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
+from api.domain.durations import UsualDurations
 from api.domain.gpu import GPUOffer
 from api.domain.training import TaskFilter, TaskStatus, TaskSummary
+from api.domain.usage import Account, Owner
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.training.attempts.progress import is_unobserved
+from api.training.closures import Closures
 from api.training.fair_share import in_fair_order
-from api.training.quota_forecast import QuotaForecast
 from api.training.quotas import Quotas
 from api.training.scheduler import suits
 from api.training.store import TaskStore
@@ -22,6 +26,62 @@ from api.util.pagination import MAX_LIMIT
 FRESH_SECONDS = 2.0
 
 _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
+
+
+_NEVER = float("inf")
+
+
+class QuotaForecast:
+    """The GPUs that owners hold, and until when. Owners without account have no limit."""
+
+    def __init__(
+        self,
+        accounts: Mapping[Owner, Account],
+        active: Sequence[TaskSummary],
+        remaining: Mapping[str, float],
+        now: datetime,
+    ) -> None:
+        """Create the forecast. `active` tasks hold GPUs; `remaining` has their remaining seconds, if known."""
+        self._accounts = accounts
+        self._now = now
+        self._held: dict[Owner, list[tuple[float, int]]] = {}
+        for task in active:
+            self.note(task, remaining.get(task.task_id))
+
+    def is_barred(self, task: TaskSummary) -> bool:
+        """Return whether the owner cannot start any task now, even if GPUs are free."""
+        account = self._accounts.get(task.owner)
+        return account is not None and (account.has_used_its_hours or account.has_filled_its_storage)
+
+    def permits_in(self, task: TaskSummary) -> float | None:
+        """Return the seconds until the owner's quota permits the task to start, or None if unknown."""
+        account = self._accounts.get(task.owner)
+        if account is None:
+            return 0.0
+        if account.has_filled_its_storage or (account.has_used_its_hours and account.hours_return_at is None):
+            return None
+        hours = 0.0
+        if account.has_used_its_hours and account.hours_return_at is not None:
+            hours = max(0.0, (account.hours_return_at - self._now).total_seconds())
+        limit = account.quota.gpus
+        gpus = 0.0 if limit is None else self._free_in(task, limit)
+        return None if gpus == _NEVER else max(hours, gpus)
+
+    def _free_in(self, task: TaskSummary, limit: int) -> float:
+        held = self._held.get(task.owner, [])
+        left = sum(gpus for _, gpus in held)
+        free_in = 0.0
+        for until, gpus in held:
+            if left + task.gpu_count <= limit:
+                break
+            left, free_in = left - gpus, until
+        return free_in if left + task.gpu_count <= limit else _NEVER
+
+    def note(self, task: TaskSummary, until: float | None) -> None:
+        """Count the GPUs of a task as held for this many seconds from now. None: unknown."""
+        account = self._accounts.get(task.owner)
+        if account is not None and account.quota.gpus is not None:
+            insort(self._held.setdefault(task.owner, []), (_NEVER if until is None else until, task.gpu_count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +100,21 @@ def forecast_queue(
     durations: Mapping[str, float],
     now: datetime,
     quotas: QuotaForecast | None = None,
+    opens_in: Mapping[str, float | None] = MappingProxyType({}),
 ) -> dict[str, Forecast]:
     """Return forecasts for all queued tasks, by id. In queue order, each task takes the GPUs that become free first.
 
     `remaining` and `durations` are seconds by task id. Times are unknown for tasks without them, and for tasks that
-    wait for these.
+    wait for these. `opens_in` has the seconds until each closed GPU opens, by UUID; None: never.
     """
     quotas = quotas or QuotaForecast({}, (), remaining, now)
     free_in = {gpu.uuid: 0.0 for gpu in gpus if gpu.is_available}
     free_in |= {gpu.uuid: remaining[gpu.held_by] for gpu in gpus if gpu.held_by and gpu.held_by in remaining}
+    for uuid, seconds in opens_in.items():
+        # The task that holds it must leave, or has left already.
+        free_in.pop(uuid, None)
+        if seconds is not None:
+            free_in[uuid] = seconds
     found = {}
     # Owners that have used up their hours take no GPUs from later tasks, so they come last.
     for position, task in sorted(enumerate(queue, start=1), key=lambda indexed: quotas.is_barred(indexed[1])):
@@ -69,6 +135,16 @@ def forecast_queue(
     return found
 
 
+def last_end(forecasts: Sequence[Forecast]) -> datetime | None:
+    """Return when the last of these tasks will have ended, or None if there is none or a time is unknown."""
+    ends = [
+        found.starts_at + timedelta(seconds=found.seconds)
+        for found in forecasts
+        if found.starts_at is not None and found.seconds is not None
+    ]
+    return max(ends) if ends and len(ends) == len(forecasts) else None
+
+
 def _soonest(gpus: Sequence[GPUOffer], free_in: Mapping[str, float], at: float) -> list[GPUOffer]:
     """Sort GPUs by when they can be used from `at` on.
 
@@ -85,7 +161,16 @@ def _soonest(gpus: Sequence[GPUOffer], free_in: Mapping[str, float], at: float) 
 class QueueForecast:
     """The forecast of this machine's queue. Thread-safe."""
 
-    def __init__(self, tasks: TaskStore, gpus: GPUService, clock: Clock, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self,
+        tasks: TaskStore,
+        gpus: GPUService,
+        clock: Clock,
+        quotas: Quotas | None = None,
+        closures: Closures | None = None,
+    ) -> None:
+        """Create the forecast. Without `closures` no GPU is closed."""
+        self._closures = closures
         self._quotas = quotas
         self._tasks = tasks
         self._gpus = gpus
@@ -100,9 +185,25 @@ class QueueForecast:
             return None
         with self._lock:
             # A newly queued task is missing in older forecasts.
-            if self._clock.monotonic() - self._made_at > FRESH_SECONDS or task.task_id not in self._known:
-                self._known, self._made_at = self._make(self._tasks.queued()), self._clock.monotonic()
+            if task.task_id not in self._known:
+                self._made_at = float("-inf")
+            self._refresh()
             return self._known.get(task.task_id)
+
+    def empty_at(self) -> datetime | None:
+        """Return when the last queued task will have ended, or None if no task waits or a time is unknown."""
+        with self._lock:
+            self._refresh()
+            return last_end(list(self._known.values()))
+
+    def forget(self) -> None:
+        """Discard the forecast, after a change of the queue."""
+        with self._lock:
+            self._made_at = float("-inf")
+
+    def _refresh(self) -> None:
+        if self._clock.monotonic() - self._made_at > FRESH_SECONDS:
+            self._known, self._made_at = self._make(self._tasks.queued()), self._clock.monotonic()
 
     def starts_at(self, task: TaskSummary) -> datetime | None:
         """Return when a task could start if it joined the queue now, or None if unknown."""
@@ -115,18 +216,19 @@ class QueueForecast:
             return {}
         active, _ = self._tasks.page(_ACTIVE, MAX_LIMIT, None, None)
         remaining = {task.task_id: left for task in active if (left := remaining_seconds(task)) is not None}
-        steps, usual = self._tasks.queued_steps(), self._tasks.usual_step_seconds()
-        durations = {
-            task.task_id: round(steps[task.task_id] * usual[task.model_type, task.gpu_count], 1)
-            for task in queue
-            if task.task_id in steps and (task.model_type, task.gpu_count) in usual
-        }
+        pace, work = UsualDurations(self._tasks.completed_runs()), self._tasks.queued_work()
+        durations = {task_id: found for task_id, each in work.items() if (found := pace.seconds(each)) is not None}
         offers, now = list_offers(self._gpus.state), self._clock.now()
+        closures = {} if self._closures is None else self._closures.of(offers)
+        opens_in = {
+            uuid: None if found.until is None else (found.until - now).total_seconds()
+            for uuid, found in closures.items()
+        }
         if self._quotas is None:
-            return forecast_queue(queue, offers, remaining, durations, now)
+            return forecast_queue(queue, offers, remaining, durations, now, opens_in=opens_in)
         accounts = self._quotas.accounts(task.owner for task in queue)
         permitted = QuotaForecast(accounts, active, remaining, now)
-        return forecast_queue(in_fair_order(queue, accounts), offers, remaining, durations, now, permitted)
+        return forecast_queue(in_fair_order(queue, accounts), offers, remaining, durations, now, permitted, opens_in)
 
 
 def remaining_seconds(task: TaskSummary) -> float | None:

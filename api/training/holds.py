@@ -1,11 +1,15 @@
-"""Holds on the queue and on GPUs. Nothing new starts there; running tasks continue."""
+"""Holds on the queue and on GPUs, where nothing new starts. Running tasks continue, except where a GPU is paused."""
 
+import hashlib
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from api.domain.hold import Hold, HoldKind
-from api.errors import GPUNotFound, HoldNotFound
+from api.domain.access import Permission, Principal
+from api.domain.hold import GPUPause, Hold, HoldKind
+from api.errors import GPUNotFound, HoldNotFound, NotYours
 from api.gpus.hold_store import HoldStore
+from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu
 from api.gpus.service import GPUService
 from api.util.clock import Clock
@@ -47,6 +51,60 @@ class Holds:
         if found is None:
             raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it cannot be held. Check its health.")
         return self._hold(HoldKind.GPU, found, reason, by, alert_id)
+
+    def pause(self, reference: str, seconds: float, reason: str, principal: Principal) -> GPUPause:
+        """Pause a GPU: its trainings stop with a checkpoint, and go on after this many seconds.
+
+        A second pause replaces the first. Raise GPUNotFound, NotYours or Conflict.
+        """
+        gpu, uuid = self._find(reference)
+        now = self._clock.now()
+        expires_at = now + timedelta(seconds=seconds)
+        self._check_may_pause(gpu, uuid, expires_at, principal)
+        # One id for each GPU, so that it has one pause at most.
+        hold_id = f"pause_{hashlib.sha256(uuid.encode()).hexdigest()[:20]}"
+        self._store.pause(Hold(hold_id, HoldKind.PAUSE, uuid, reason, principal.actor, None, now, expires_at))
+        logger.warning("GPU paused", extra={"gpu": uuid, "seconds": seconds, "by": principal.actor})
+        self._note()
+        return GPUPause(gpu.reading.index, uuid, expires_at)
+
+    def unpause(self, reference: str, principal: Principal) -> GPUPause:
+        """End the pause of a GPU. Without one nothing changes. Raise GPUNotFound or NotYours."""
+        gpu, uuid = self._find(reference)
+        pause = self._find_pause(uuid)
+        if pause is not None:
+            if not principal.may(Permission.SYSTEM_WRITE) and pause.made_by != principal.actor:
+                raise NotYours("Another user has paused this GPU. Ask them or an administrator to end the pause.")
+            if self._store.end_pause(uuid):
+                logger.info("pause ended", extra={"gpu": uuid, "by": principal.actor})
+                self._note()
+        return GPUPause(gpu.reading.index, uuid, None)
+
+    def _find(self, reference: str) -> tuple[JudgedGPU, str]:
+        gpu = find_gpu(self._gpus.state, reference)
+        if gpu.reading.uuid is None:
+            raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it cannot be paused. Check its health.")
+        return gpu, gpu.reading.uuid
+
+    def _find_pause(self, uuid: str) -> Hold | None:
+        now = self._clock.now()
+        pauses = (each for each in self._store.pauses() if each.gpu_uuid == uuid)
+        return next((each for each in pauses if each.expires_at is not None and each.expires_at > now), None)
+
+    def _check_may_pause(self, gpu: JudgedGPU, uuid: str, expires_at: datetime, principal: Principal) -> None:
+        """Check that the principal may pause a GPU until then. Raise NotYours.
+
+        Administrators may. Others may while a training of theirs runs there, or shorten a pause of their own.
+        """
+        if principal.may(Permission.SYSTEM_WRITE):
+            return
+        pause, task = self._find_pause(uuid), gpu.task
+        if pause is not None and pause.made_by != principal.actor:
+            raise NotYours("Another user has paused this GPU. Ask them or an administrator to change the pause.")
+        trains = task is not None and task.is_started_here and not task.has_ended and task.owner == principal.owner
+        shortens = pause is not None and pause.expires_at is not None and expires_at <= pause.expires_at
+        if not trains and not shortens:
+            raise NotYours("Only administrators may pause a GPU on which no training of yours runs.")
 
     def end(self, hold_id: str) -> Hold:
         """End a hold. Raise HoldNotFound."""

@@ -2,28 +2,85 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from api.domain.gpu import GPUInfo, NodeGPUInfo
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.training import NewTask, TaskSummary, TrainingRequest
+from api.domain.task import TaskType
+from api.domain.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
 from api.domain.usage import Owner
-from api.errors import Conflict, GPUBusy, QuotaExceeded
+from api.errors import Conflict, GPUBusy, Invalid, NotFound, QuotaExceeded
+from api.files.task_files import TaskFiles
 from api.gpus.busy import describe_busy
 from api.gpus.service import GPUService
+from api.training.closures import CLOSED_CODES
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
-from api.training.preview import preview
 from api.training.quota_reasons import BOUNDS
 from api.training.quotas import Quotas, queue_is_full, quota_error
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
-from api.util.clock import Clock
-from api.web.stored_responses import KEPT_SECONDS
+from api.util.clock import LAST_SECOND, Clock, time_of
+from api.web.idempotency import KEPT_SECONDS
 
 T = TypeVar("T")
+
+
+#: A serial number after that of every existing task.
+_LAST = 2**62
+#: A time after that of every queued task, including those from before the clock was set back.
+_LAST_TIME = time_of(LAST_SECOND)
+
+
+def preview(
+    task_id: str,
+    request: TrainingRequest,
+    plan: TrainingPlan,
+    now: datetime,
+    owner: str | None = None,
+    kind: TaskType = TaskType.TRAINING,
+) -> TaskSummary:
+    """Return the summary that a queued task with this request would have."""
+    return TaskSummary(
+        serial=_LAST,
+        task_id=task_id,
+        status=TaskStatus.QUEUED,
+        model_type=request.model_type,
+        trainer=plan.trainer,
+        name=request.name,
+        description=request.description,
+        tags=request.tags,
+        priority=request.priority,
+        gpus=request.gpus,
+        gpu_count=request.gpu_count,
+        caches=plan.caches,
+        created_at=now,
+        queued_at=_LAST_TIME,
+        queue_rank=LAST_SECOND,
+        not_before=now,
+        started_at=None,
+        finished_at=None,
+        updated_at=now,
+        attempts=0,
+        retries=0,
+        retries_in_a_row=0,
+        restarted_from=None,
+        gpu_uuids=(),
+        progress=None,
+        cause=None,
+        stop=None,
+        resume=None,
+        warning=None,
+        warning_code=None,
+        owner=owner,
+        kind=kind,
+        result=None,
+        chosen=None,
+        sweep_id=None,
+        sweep_values=None,
+    )
 
 
 class Intake:
@@ -46,11 +103,11 @@ class Intake:
         self._clock = clock
         self._quotas = quotas
 
-    def problems(self, owner: Owner, request: TrainingRequest) -> list[QuotaExceeded]:
-        """Return the quotas that would reject this start."""
+    def problems(self, owner: Owner, request: TrainingRequest, more: int = 1) -> list[QuotaExceeded]:
+        """Return the quotas that would reject this start, or one of this many at once."""
         if self._quotas is None:
             return []
-        queue_problems = self._quotas.queue_problems(owner) if request.queue else []
+        queue_problems = self._quotas.queue_problems(owner, more) if request.queue else []
         return [*self._quotas.problems(owner, request), *queue_problems]
 
     def require(self, owner: Owner, request: TrainingRequest) -> None:
@@ -58,12 +115,18 @@ class Intake:
         for problem in [] if self._quotas is None else self._quotas.problems(owner, request):
             raise problem
 
-    def create(self, new: NewTask, actor: str) -> TaskSummary:
-        """Create the task, or return the one with the same idempotency key. Raise GPUBusy or QuotaExceeded."""
+    def create(
+        self, new: NewTask, actor: str, source: str | None = None, verify: Callable[[], object] = lambda: None
+    ) -> TaskSummary:
+        """Create the task, or return the one with the same idempotency key. Raise GPUBusy or QuotaExceeded.
+
+        `verify` checks the files of the task `source` when none of them can be deleted any more.
+        """
         now = self._clock.now()
-        new = replace(new, keys_since=self._clock.steady.now() - timedelta(seconds=KEPT_SECONDS))
+        if new.keys_since is None:
+            new = replace(new, keys_since=self._clock.steady.now() - timedelta(seconds=KEPT_SECONDS))
         if new.request.queue:
-            return self.enqueue(new.owner, lambda bound: self._tasks.create(new, now, actor, bound))
+            return self.enqueue(new.owner, lambda bound: self._tasks.create(new, now, actor, bound, source, verify))
         first = self._tasks.find_by_key(new.idempotency_key)
         if first is not None:
             return first
@@ -72,15 +135,40 @@ class Intake:
             raise self._rejection(task)
         return self._tasks.get_summary(new.task_id)
 
-    def enqueue(self, owner: Owner, put: Callable[[Bound | None], T]) -> T:
-        """Add a task of this owner to the queue through `put`, which enforces the limit. Raise QuotaExceeded."""
+    def create_with_files(
+        self,
+        new: NewTask,
+        actor: str,
+        files: TaskFiles,
+        write: Callable[[], object],
+        source: str | None = None,
+        verify: Callable[[], object] = lambda: None,
+    ) -> TaskSummary:
+        """Write the files of a task and create it. Delete them if it is refused, or if another one has its key.
+
+        Raise the errors of `create` and `write`.
+        """
+        try:
+            write()
+            created = self.create(new, actor, source, verify)
+        except (OSError, Conflict, NotFound, Invalid):
+            # For example, the queue is full, or a dataset was deleted in the meantime.
+            files.remove()
+            raise
+        if created.task_id != new.task_id:
+            files.remove()
+        return created
+
+    def enqueue(self, owner: Owner, put: Callable[[Bound | None], T], more: int = 1) -> T:
+        """Add this many tasks of an owner to the queue through `put`, which enforces the limit. Raise QuotaExceeded."""
         bound = None if self._quotas is None else self._quotas.queue_bound(owner)
         try:
             return put(bound)
-        except OverQuota:
+        except OverQuota as error:
             if bound is None:
                 raise
-            raise queue_is_full(bound) from None
+            # It counts all new tasks but one.
+            raise queue_is_full(bound, error.used + 1 - more, more) from None
 
     def _rejection(self, task: TaskSummary) -> Conflict:
         reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_scope.get())
@@ -89,9 +177,11 @@ class Intake:
         return self._busy(task, reason)
 
     def _busy(self, task: TaskSummary, reason: Reason | None) -> GPUBusy:
-        why = "lost the GPUs to another task" if reason is None else reason.text
+        why = "The task lost the GPUs to another task" if reason is None else f"The task {reason.text}"
+        if reason is not None and reason.said.code in CLOSED_CODES:
+            why = f"The task cannot start now: {reason.text}"
         return GPUBusy(
-            f'The task {why}. Set "queue": true to let it wait.',
+            f'{why}. Set "queue": true to let it wait.',
             data={
                 **describe_busy(self._startable_gpus(), [str(name) for name in task.gpus.references]),
                 "estimated_available_time": self._forecast.starts_at(task),
@@ -100,5 +190,9 @@ class Intake:
 
     def _startable_gpus(self) -> list[GPUInfo]:
         """Return all GPUs except those of nodes on which no training can start."""
-        nodes = self._gpus.state.startable
-        return [gpu for gpu in self._gpus.get_all_gpus() if not isinstance(gpu, NodeGPUInfo) or gpu.node in nodes]
+        nodes, closed = self._gpus.state.startable, self._dispatcher.closed_gpus()
+        return [
+            replace(gpu, is_available=gpu.is_available and gpu.uuid not in closed)
+            for gpu in self._gpus.get_all_gpus()
+            if not isinstance(gpu, NodeGPUInfo) or gpu.node in nodes
+        ]

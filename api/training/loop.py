@@ -11,6 +11,10 @@ from api.training.attempts.orphans import Orphans
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.dispatcher import Dispatcher
+from api.training.making_room import MakingRoom
+from api.training.rehearsal_files import RehearsalFiles
+from api.training.retention import Retention
+from api.training.sweep_rule import SweepRule
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -41,12 +45,20 @@ class TrainingLoop:
         leading: Leadership,
         lock: FileLock,
         poll: Callable[[], None] | None = None,
+        rehearsals: RehearsalFiles | None = None,
+        sweep_rule: SweepRule | None = None,
+        making_room: MakingRoom | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """Create the loop.
 
         `has_work` is a cheap check whether a round is needed. `lock` is the storage's file lock: its owner knows that
-        the previous leader has ended. `poll` polls the cluster while the loop runs.
+        the previous leader has ended. `poll` polls the cluster while the loop runs. As long as it runs, the files of
+        ended `rehearsals` are removed, `sweep_rule` is applied, and `retention` finishes interrupted deletions.
+        `making_room` stops the tasks on closed GPUs.
         """
+        self._making_room = making_room
+        self._beside = [part for part in (rehearsals, sweep_rule, retention) if part is not None]
         self._poll = None if poll is None else PeriodicThread("cluster", POLL_SECONDS, poll)
         self._reconciler = reconciler
         self._dispatcher = dispatcher
@@ -66,6 +78,8 @@ class TrainingLoop:
         """Start the loop. The first round takes over attempts that already run."""
         if self._poll is not None:
             self._poll.start()
+        for part in self._beside:
+            part.start()
         self._thread.start()
 
     def wake(self) -> None:
@@ -77,6 +91,8 @@ class TrainingLoop:
         """Stop the loop. Trainings continue."""
         if self._poll is not None:
             self._poll.stop()
+        for part in self._beside:
+            part.stop()
         if self._thread.stop(timeout=5.0):
             # Otherwise a round is still running, and other servers detect the end of this process themselves.
             with suppress(DatabaseUnavailable):
@@ -139,6 +155,7 @@ class TrainingLoop:
             return
         with self._leading.guarding():
             self._unwatched.check()
+            news |= self._making_room is not None and self._making_room.check()
             claimed = self._dispatcher.dispatch(news)
         if claimed:
             # Start newly claimed attempts now instead of in the next round.

@@ -11,9 +11,10 @@ from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, lite
 from api.db.rows import SUMMARY_COLUMNS, read_summary, to_seconds
 from api.db.tables import tasks
 from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
+from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary
 from api.domain.usage import Owner
-from api.training.task_pages import SERVED_ORDER
+from api.training.task_queries import SERVED_ORDER
 from api.util.batches import in_batches
 
 #: Queue length from which reading change marks first is cheaper than reading complete rows.
@@ -42,7 +43,7 @@ _TICK = 1e-6
 
 _WAITS = tasks.c.status == TaskStatus.QUEUED
 # Every change of a queued task changes one of these columns, even if the clock was set back.
-_MARKED = ("serial", "priority", "queued_at", "not_before", "updated_at", "attempts", "name", "owner")
+_MARKED = ("serial", "priority", "queued_at", "queue_rank", "not_before", "updated_at", "attempts", "name", "owner")
 _WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
 _MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
 # Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
@@ -124,10 +125,10 @@ def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str,
 
 def read_running_tasks(connection: Connection) -> RunningTasks:
     """Return the running tasks, as counted for limits."""
-    rows, working = connection.execute(_PLACES).all(), Counter[Owner]()
+    rows, working, sampling = connection.execute(_PLACES).all(), Counter[Owner](), Counter[Owner]()
     for row in rows:
         if not row.on_gpus and row.kind not in TRANSFERS:
-            working[row.owner] += row.number
+            (sampling if row.kind == TaskType.SAMPLE else working)[row.owner] += row.number
     # Most passes have no transfers; then their requests need not be read.
     has_transfers = any(row.kind in TRANSFERS for row in rows)
     transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
@@ -135,4 +136,5 @@ def read_running_tasks(connection: Connection) -> RunningTasks:
         sum(row.number for row in rows if row.on_gpus),
         working,
         tuple(RunningTransfer(row.owner, row.address) for row in transfers),
+        sampling,
     )

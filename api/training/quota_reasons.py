@@ -17,6 +17,7 @@ BOUNDS = {
     "quota_storage": "storage_gb",
     "quota_storage_more": "storage_gb",
     "quota_queued_tasks": "queued_tasks",
+    "quota_queued_together": "queued_tasks",
 }
 
 
@@ -108,5 +109,17 @@ def has_filled_queue(owner: str, limit: int) -> Reason:
         "{user} already has {limit} tasks in the queue, the maximum: wait until one starts, or stop one",
         "quota_queued_tasks",
         user=owner,
+        limit=limit,
+    )
+
+
+def would_fill_queue(owner: str, limit: int, used: int, more: int) -> Reason:
+    """Return the reason that this many tasks at once are more than the owner may still queue."""
+    return Reason.of(
+        "these are {more} tasks, and {user} may queue {left} more, as the maximum is {limit}: queue fewer at once",
+        "quota_queued_together",
+        more=more,
+        user=owner,
+        left=limit - used,
         limit=limit,
     )

@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from api.domain.access import Quota
 from api.domain.reason import Reason
 from api.domain.training import TaskSummary, TrainingRequest
-from api.domain.usage import GB, Account, GPUHold, Owner, Usage
+from api.domain.usage import DAY_SECONDS, GB, Account, GPUHold, Owner, Usage
 from api.errors import QuotaExceeded
 from api.training import quota_reasons
 from api.training.fair_share import in_fair_order
-from api.training.gpu_hours import when_below
 from api.training.storage_meter import StorageMeter
 from api.training.usage_store import Bound, UsageStore
 from api.util.clock import Clock
@@ -140,12 +140,14 @@ class Quotas:
         used = None if owner is None else self._meter.bytes_of(owner)
         return None if quota.storage_gb is None or used is None else int(quota.storage_gb * GB) - used
 
-    def queue_problems(self, owner: Owner) -> list[QuotaExceeded]:
-        """Return the quota that rejects another queued task, if any. The final check is made when it is queued."""
+    def queue_problems(self, owner: Owner, more: int = 1) -> list[QuotaExceeded]:
+        """Return the quota that rejects this many more queued tasks, if any.
+
+        The final check is made when they are queued.
+        """
         bound = self.queue_bound(owner)
-        if bound is None or self._usage.queued_by(bound.owner) < bound.most:
-            return []
-        return [queue_is_full(bound)]
+        used = 0 if bound is None else self._usage.queued_by(bound.owner)
+        return [] if bound is None or used + more <= bound.most else [queue_is_full(bound, used, more)]
 
 
 def _in_gb(size: int | None) -> float | None:
@@ -158,6 +160,44 @@ def quota_error(reason: Reason) -> QuotaExceeded:
     return QuotaExceeded(f"{reason.text[:1].upper()}{reason.text[1:]}.", data=data)
 
 
-def queue_is_full(bound: Bound) -> QuotaExceeded:
-    """Return the error for an owner with too many queued tasks."""
+def queue_is_full(bound: Bound, used: int, more: int) -> QuotaExceeded:
+    """Return the error for an owner with this many queued tasks, who may not queue this many more."""
+    if used < bound.most:
+        return quota_error(quota_reasons.would_fill_queue(bound.owner, bound.most, used, more))
     return quota_error(quota_reasons.has_filled_queue(bound.owner, bound.most))
+
+
+def when_below(holds: Iterable[GPUHold], gpu_seconds: float, now: datetime) -> datetime | None:
+    """Return when the use of the last day falls to this figure if running attempts continue. None: never."""
+    began = at = now.timestamp()
+    used, pace, turns = _at(holds, began)
+    if gpu_seconds <= 0:
+        return None
+    for turn, change in sorted(turns):
+        then = used + pace * (turn - at)
+        if then <= gpu_seconds and pace < 0:
+            reached = turn - (gpu_seconds - then) / -pace
+            return now + timedelta(seconds=max(0.0, reached - began))
+        used, at, pace = then, turn, pace + change
+    return None
+
+
+def _at(holds: Iterable[GPUHold], at: float) -> tuple[float, int, list[tuple[float, int]]]:
+    """Return the GPU seconds of the last day, their growth per second, and the times and amounts of its changes."""
+    since, used, pace = at - DAY_SECONDS, 0.0, 0
+    turns: list[tuple[float, int]] = []
+    for hold in holds:
+        ended = at if hold.ended_at is None else min(hold.ended_at, at)
+        if ended <= since or hold.began_at > ended:
+            continue
+        used += hold.gpus * (ended - max(hold.began_at, since))
+        # Use grows at the end of the window while GPUs are held, and shrinks at its start a day later.
+        if hold.ended_at is None:
+            pace += hold.gpus
+        else:
+            turns.append((ended + DAY_SECONDS, hold.gpus))
+        if hold.began_at <= since:
+            pace -= hold.gpus
+        else:
+            turns.append((hold.began_at + DAY_SECONDS, -hold.gpus))
+    return used, pace, turns

@@ -6,23 +6,29 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from api.access.readable_paths import ReadablePaths
+from api.domain.dataset import PinnedDataset
+from api.domain.dataset_cache import CacheState
+from api.domain.finding import make_finding
 from api.domain.gpu import GPUOffer
 from api.domain.measured_memory import MemoryRun
 from api.domain.read_scope import current_scope
+from api.domain.reason import Reason
+from api.domain.sample_set import RequestedSamples, SampleOrder
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import CheckBusy, Finding, InsufficientGPUs, Invalid, ServiceError
-from api.files.disk import find_shortage
+from api.domain.usage import GB
+from api.errors import CheckBusy, Finding, InsufficientGPUs, Invalid, NotFound, ServiceError
+from api.files.disk import find_free_bytes, find_shortage
 from api.files.task_files import task_files
 from api.gpus.offers import explain_no_gpus, list_offers
 from api.gpus.service import GPUService
 from api.trainers.environment import check_env, split_secrets
-from api.trainers.misplaced_secrets import find_userinfo, without_secret_comments
-from api.trainers.trainer import Trainer
-from api.training.cache_use import CacheQuestion, CacheUse, NoCaches
-from api.training.cluster import ClusterCheck, NoCluster
-from api.training.dataset_use import DatasetUse, NoDatasets
+from api.trainers.request_texts import find_userinfo, without_secret_comments
+from api.trainers.trainer import SupportsRehearsal, Trainer
+from api.training.cluster import ClusterNodes
+from api.training.dataset_use import CacheQuestion, CacheUse, DatasetUse, NoCaches, NoDatasets
 from api.training.measured_memory import with_measured_memory
 from api.util.bounds import capped
 from api.util.masking import MASK
@@ -46,6 +52,7 @@ class CheckedRequest:
     plan: TrainingPlan | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     problems: tuple[ServiceError, ...] = ()  #: reasons why this machine cannot serve a valid request
+    samples: SampleOrder | None = None  #: what is rendered after saved models; None: nothing
 
     def require(self) -> tuple[Trainer, TrainingPlan]:
         """Return the trainer and the plan. Raise Invalid, or the machine's first problem."""
@@ -54,6 +61,18 @@ class CheckedRequest:
         for problem in self.problems:
             raise problem
         return self.trainer, self.plan
+
+
+class SampleCheck(Protocol):
+    """Checks the automatic samples of requests."""
+
+    def order(self, requested: RequestedSamples) -> SampleOrder:
+        """Return what is rendered. Raise NotFound."""
+
+    def find_problem(
+        self, request: TrainingRequest, order: SampleOrder, datasets: Sequence[PinnedDataset]
+    ) -> Finding | None:
+        """Return why a training with this request and these datasets cannot be rendered so, or None."""
 
 
 #: Returns measured memory of trainings of a model type and variant.
@@ -74,17 +93,19 @@ class RequestChecker:
         channel_names: Callable[[], Collection[str]] = lambda: (),
         caches: CacheUse | None = None,
         find_runs: FindRuns = lambda model_type, variant: (),
-        engine: ClusterCheck | None = None,
+        cluster: ClusterNodes | None = None,
         paths: ReadablePaths | None = None,
+        samples: SampleCheck | None = None,
     ) -> None:
         """Create the checker.
 
         `find_runs` returns measured memory of a model type and variant, `channel_names` the names of notification
-        channels. Both may query the database. `engine` knows the cluster; without it trainings run on this machine.
-        Without `paths`, every path may be read.
+        channels. Both may query the database. Without `cluster`, trainings run on this machine.
+        Without `paths`, every path may be read. Without `samples`, requests for samples are rejected.
         """
+        self._samples = samples
         self._paths = paths
-        self._engine = engine or NoCluster()
+        self._cluster = cluster
         self._datasets = datasets or NoDatasets()
         self._caches = caches or NoCaches()
         self._trainers = trainers
@@ -138,7 +159,7 @@ class RequestChecker:
             *check_env(request.env, self._cache_roots),
             *self._gpu_mistakes(request),
             *self._notice_mistakes(request),
-            *self._engine.mistakes(request),
+            *self._cluster_mistakes(request),
         ]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
@@ -154,8 +175,18 @@ class RequestChecker:
         mistakes += find_userinfo(request)
         used = self._datasets.use(request, task_id, known_by)
         cached = self._caches.choose(CacheQuestion(request, used, trainer, task_id, owner, known_by))
+        if request.rehearsal and not isinstance(trainer, SupportsRehearsal):
+            mistakes.append(make_finding("/model_type", "rehearsal_unsupported", trainer=trainer.name))
         found = trainer.check(cached.given(used.given), files.output)
-        plan = None if found.plan is None or used.mistakes else cached.finish(used.finish(found.plan))
+        plan = None if found.plan is None or used.mistakes else used.finish(found.plan)
+        if plan is not None and plan.rehearsal is not None:
+            # It has its own directories and cache, so that it neither waits for others nor makes them wait.
+            is_cached = cached.cache is not None and cached.cache.state is CacheState.COMPLETE
+            plan = replace(plan, rehearsal=replace(plan.rehearsal, is_cached=is_cached))
+        elif plan is not None:
+            plan = cached.finish(plan)
+        order, unsuited = self.check_samples(request, plan)
+        mistakes += unsuited
         public, secret = split_secrets(request.env)
         scrubbed = replace(trainer.without_secrets(used.stored), env={**public, **dict.fromkeys(secret, MASK)})
         secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
@@ -163,17 +194,38 @@ class RequestChecker:
             request=scrubbed,
             trainer=trainer,
             errors=(*mistakes, *used.mistakes, *cached.mistakes, *used.point(found.errors)),
-            warnings=(*used.point(found.warnings), *self._memory_warnings(request, plan)),
+            warnings=(
+                *used.point(found.warnings),
+                *self._memory_warnings(request, plan),
+                *self._disk_warnings(plan),
+            ),
             plan=None if plan is None else self._with_memory(plan),
             secrets=secrets,
             problems=(*self._problems(request), *cached.problems),
+            samples=order,
         )
+
+    def check_samples(
+        self, request: TrainingRequest, plan: TrainingPlan | None
+    ) -> tuple[SampleOrder | None, list[Finding]]:
+        """Return the automatic samples of a request, and the errors in them."""
+        requested = request.samples
+        if requested is None or request.cache_only or request.rehearsal:
+            return None, []
+        if self._samples is None:
+            return None, [make_finding("/samples", "samples_unsupported")]
+        try:
+            order = self._samples.order(requested)
+        except NotFound as problem:
+            return None, [make_finding("/samples/sample_set", "refused", why=problem.detail)]
+        found = self._samples.find_problem(request, order, () if plan is None else plan.datasets)
+        return order, [] if found is None else [found]
 
     def _unknown_type(self, name: str) -> Finding:
         known = self.model_types
         close = nearest(name, known)
         remedy = f'Did you mean "{close}"?' if close else f"Known types: {', '.join(known)}."
-        return Finding("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
+        return make_finding("/model_type", "no_trainer_for_model", remedy=remedy, name=name[:80])
 
     @property
     def _knows_machines(self) -> bool:
@@ -201,18 +253,15 @@ class RequestChecker:
             pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
             found = by_name.get(str(reference))
             if found is None:
-                text = f"There is no GPU with the index or UUID {reference}."
-                if self._gpus.state.is_fleet:
-                    text = f"No node on which trainings can start has the GPU {reference}."
-                mistakes.append(Finding(pointer, text, f"Existing GPUs: {existing}."))
+                code = "gpu_on_no_node" if self._gpus.state.is_fleet else "gpu_missing"
+                mistakes.append(make_finding(pointer, code, gpu=reference, existing=existing))
                 continue
             if found[0].uuid in seen:
-                mistakes.append(Finding(pointer, "This GPU is listed twice.", "List each GPU once."))
+                mistakes.append(make_finding(pointer, "gpu_twice"))
             seen.add(found[0].uuid)
             nodes &= {gpu.node for gpu in found}
         if not mistakes and not nodes and seen:
-            text = "These GPUs are on several nodes, but a training runs on a single node."
-            mistakes.append(Finding("/gpu_ids", text, "Choose GPUs of one node."))
+            mistakes.append(make_finding("/gpu_ids", "gpus_on_several_nodes"))
         return mistakes
 
     def _notice_mistakes(self, request: TrainingRequest) -> list[Finding]:
@@ -220,15 +269,22 @@ class RequestChecker:
             return []
         known = sorted(self._channel_names())
         remedy = (
-            f"Existing channels: {', '.join(known)}."
+            Reason.of("Existing channels: {channels}.", "advice_channels", channels=", ".join(known))
             if known
-            else "There are no channels yet. An administrator can create them."
+            else Reason.of("There are no channels yet. An administrator can create them.", "advice_no_channels")
         )
         return [
-            Finding(f"/notify/channels/{index}", f'There is no channel "{name}".', remedy)
+            make_finding(f"/notify/channels/{index}", "channel_unknown", remedy=remedy, name=name)
             for index, name in enumerate(request.notify.channels)
             if name not in known
         ]
+
+    def _cluster_mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
+        if self._cluster is not None:
+            return self._cluster.mistakes(request)
+        if request.slurm is None:
+            return ()
+        return (make_finding("/slurm", "no_cluster"),)
 
     def _problems(self, request: TrainingRequest) -> list[ServiceError]:
         problems: list[ServiceError] = []
@@ -263,13 +319,22 @@ class RequestChecker:
         fits = Counter(gpu.node for gpu in offers if gpu.total_mb is None or gpu.total_mb >= weights)
         if not small or (not request.gpus.references and max(fits.values(), default=0) >= request.gpu_count):
             return []
+        return [make_finding("/config/model", "weights_too_large", weights=f"{weights:,}", small=f"{max(small):,}")]
+
+    def _disk_warnings(self, plan: TrainingPlan | None) -> list[Finding]:
+        """Return a warning if what the plan stores would fill the disk. Unknown sizes and free space give none."""
+        outputs = () if plan is None else (plan.saved_models, plan.checkpoints)
+        needed = sum((each.total_bytes or 0) for each in outputs if each is not None)
+        free = find_free_bytes(self._storage_root, self._min_free_mb)
+        if free is None or needed <= free:
+            return []
         return [
-            Finding(
-                "/config/model",
-                f"The weights alone need {weights:,} MB on each GPU, but a GPU here has {max(small):,} MB: the trainer"
-                " will run out of memory when loading them.",
-                "Train them as float8, use a quantised file, set blocks_to_swap, use more pipeline_stages, or"
-                " request a larger GPU.",
+            make_finding(
+                "/config",
+                "disk_too_small",
+                needed=f"{needed / GB:,.1f}",
+                free=f"{free / GB:,.1f}",
+                storage_root=self._storage_root,
             )
         ]
 

@@ -5,23 +5,33 @@ from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response, request
+from pydantic import GetJsonSchemaHandler, RootModel, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from api.domain.access import current_principal
-from api.domain.training import ResumeOptions, TrainingRequest
+from api.domain.finding import make_finding
+from api.domain.training import ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import Finding, Invalid
 from api.training.artifacts import newest_first
-from api.training.request_routes import StartBody, read_start
 from api.training.schemas import (
+    ArtifactQuery,
     ArtifactsAnswer,
     ArtifactsQuery,
     CheckpointsAnswer,
+    CompareQuery,
+    ComparisonAnswer,
     DeletedAnswer,
+    DeletedCheckpointAnswer,
     DeleteQuery,
+    ExportAnswer,
+    ExportCheckpoint,
     FileOrder,
     ListQuery,
     MetricsQuery,
     PatchTraining,
     ResumeTraining,
+    StartTraining,
     StoppedTrainingAnswer,
     StopQuery,
     StopTraining,
@@ -32,12 +42,14 @@ from api.training.schemas import (
     TrainingProgressAnswer,
     ValidationAnswer,
 )
+from api.training.view import read_findings
 from api.util.base_path import BASE_PATH
+from api.util.bounds import excess
 from api.util.pagination import paginate
-from api.util.responses import answer, answer_file
-from api.web.context import services
+from api.util.validation import details_of, mistakes_in
 from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
 from api.web.optional_body import body_is_optional
+from api.web.responses import answer, answer_file, services
 from api.web.schemas import PageQuery, file_responses
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
@@ -51,6 +63,58 @@ _STOPPED: dict[int, str] = {
     415: "Unsupported media type",
     422: "Unprocessable entity",
 }
+
+#: Descriptions of an export's other answers. 200 has the same form as 202.
+_EXPORTED: dict[int, str] = {
+    200: "The model exists.",
+    400: "Bad request",
+    404: "Not found",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "Unprocessable entity",
+    503: "Service unavailable",
+    507: "Insufficient storage",
+}
+
+
+#: Limits on the number and depth of values in a body, far above what any trainer needs.
+MAX_VALUES = 20_000
+MAX_DEPTH = 64
+
+#: Fields that an error about the body as a whole concerns. At most one of them may be given.
+_GPU_FIELDS = ("gpu_id", "gpu_ids", "gpu_count")
+
+
+class StartBody(RootModel[Any]):
+    """Any JSON, documented as a training. The form and the values are checked together."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of StartTraining."""
+        return handler.resolve_ref_schema(handler(StartTraining.__pydantic_core_schema__))
+
+
+def read_start(body: Any) -> tuple[TrainingRequest | None, list[Finding]]:
+    """Return the request without its invalid fields, and the errors in them.
+
+    The request is None if the rest cannot be checked.
+    """
+    mistakes: list[Finding] = []
+    too_much = excess(body, depth=MAX_DEPTH, count=MAX_VALUES)
+    if too_much is not None:
+        return None, [make_finding("", "configuration_too_large", why=too_much)]
+    while True:
+        try:
+            return StartTraining.model_validate(body).request(), mistakes
+        except ValidationError as error:
+            mistakes += mistakes_in(error)
+            invalid = {str(found["loc"][0]) for found in details_of(error) if found["loc"]} or set(_GPU_FIELDS)
+            rest = (
+                {name: value for name, value in body.items() if name not in invalid} if isinstance(body, dict) else {}
+            )
+            if "model_type" not in rest or rest == body:
+                return None, mistakes
+            body = rest
 
 
 @training.post("/validate")
@@ -109,16 +173,41 @@ def cache_dataset(json_data: StartBody) -> Response:
     return _created(services().training.start(requested, principal.actor, idempotency_scope(), owner=principal.owner))
 
 
+@training.post("/rehearse")
+@training.input(StartBody)
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[400, 409, 415, 422, 503, 507])
+@idempotent
+def rehearse_training(json_data: StartBody) -> Response:
+    """Rehearse a training.
+
+    The body is a request for a training. A task of the kind `rehearse` gets its GPUs, caches two items of the dataset,
+    makes about eight steps with the same settings, saves once, and removes all its files. `rehearsal` of the task then
+    has the memory of each GPU, seconds per step, and time and disk space of the whole training; `failure` has the cause
+    and the remedy. It ends after `REHEARSAL_SECONDS` at the latest, and is never retried. Rehearsals are followed,
+    stopped and deleted like trainings.
+    """
+    if before := earlier_result():
+        return _created(services().training.get(before.about), 202)
+    parsed, mistakes = read_start(json_data.root)
+    requested = replace(_require_form(parsed, mistakes), rehearsal=True)
+    principal = current_principal.get()
+    task = services().training.start(requested, principal.actor, idempotency_scope(), owner=principal.owner)
+    return _created(task, 202)
+
+
 def _require_form(parsed: TrainingRequest | None, mistakes: list[Finding]) -> TrainingRequest:
     """Return the request. Raise Invalid with all errors if its form is invalid."""
     if not mistakes and parsed is not None:
         return parsed
     found = services().training.validate(parsed, mistakes)
-    raise Invalid(mistakes=[Finding(each.pointer, each.message, each.remedy) for each in found.errors])
+    raise Invalid(mistakes=list(read_findings(found.errors)))
 
 
-def _created(task: Any) -> Response:
-    return answer(task, 201, "created", {"Location": f"{BASE_PATH}/training/{task.task_id}"})
+def _created(task: Any, status: int = 201) -> Response:
+    return answer(
+        task, status, "created" if status == 201 else "accepted", {"Location": f"{BASE_PATH}/training/{task.task_id}"}
+    )
 
 
 @training.get("/list")
@@ -133,8 +222,26 @@ def list_trainings(query_data: ListQuery) -> Response:
     with AND. Rows are short; `/training/{task_id}` has the rest.
     """
     query = query_data
-    page = services().training.get_page(query.filter(), query.gpu_id, query.page(), query.order)
-    return answer({"tasks": page.rows, "pagination": page.pagination})
+    service = services().training
+    page = service.get_page(query.filter(), query.gpu_id, query.page(), query.order)
+    empty_at = service.queue_empty_at()
+    return answer({"tasks": page.rows, "pagination": page.pagination, "queue_empty_at": empty_at})
+
+
+@training.get("/compare")
+@training.input(CompareQuery, location="query")
+@training.output(ComparisonAnswer)
+@training.doc(responses=[404, 422])
+def compare_trainings(query_data: CompareQuery) -> Response:
+    """Compare two to eight trainings.
+
+    Shows their figures, metrics on a common axis, the settings that differ, and the samples of prompts that at least
+    two of them have with the same seed. Each series is reduced to `limit` values so that no peak is lost. Settings have
+    the names of the trainer's files, whichever form the requests had; unknown and unset ones are null.
+    """
+    query = query_data
+    given = (query.task_ids(), query.metrics(), query.axis, query.limit)
+    return answer(services().comparison.compare(*given, all_settings=query.all_settings))
 
 
 @training.post("/stop/<task_id>")
@@ -147,7 +254,8 @@ def stop_training(task_id: str, json_data: StopTraining, query_data: StopQuery) 
     """Stop a training.
 
     The trainer is asked to save a checkpoint and quit. After `timeout_seconds` it is terminated, and then killed.
-    `force` skips the checkpoint. `stop.rung` shows the current step. Repeated requests get the same answer. With `wait`
+    `force` skips the checkpoint. With `keep_lora`, a LoRA is made of the last checkpoint when it has ended, like by
+    `/training/{task_id}/export`. `stop.rung` shows the current step. Repeated requests get the same answer. With `wait`
     the answer comes when the training has ended, or after that many seconds. The status is 200 if it has ended,
     otherwise 202.
     """
@@ -169,7 +277,8 @@ def stop_training_task(task_id: str, json_data: StopTraining, query_data: StopQu
 
 
 def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
-    task = services().training.stop(task_id, how.force, how.timeout_seconds, current_principal.get().actor, wait)
+    actor = current_principal.get().actor
+    task = services().training.stop(task_id, how.force, how.timeout_seconds, actor, wait, how.keep_lora)
     status = 200 if task.status.is_finished else 202
     return answer(task, status, str(task.status), {"Location": f"{BASE_PATH}/training/{task_id}"})
 
@@ -205,6 +314,30 @@ def save_checkpoint(task_id: str) -> Response:
     return answer(task, 202, "requested", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
 
 
+@training.post("/<task_id>/export")
+@training.input(ExportCheckpoint)
+@training.output(ExportAnswer, status_code=202)
+@training.doc(responses=_EXPORTED)
+@body_is_optional
+def export_checkpoint(task_id: str, json_data: ExportCheckpoint) -> Response:
+    """Make a LoRA of a checkpoint.
+
+    Checkpoints serve to resume; other programs cannot read them. A task of the kind `export` makes a saved model of
+    one, by default of the last complete one, with the contents that the trainer would have saved at that step. It needs
+    no GPU, and the training may run meanwhile. Follow it at `/training/{export_id}`. The model then is one of the
+    training's files. An export that exists or runs is returned.
+
+    Where that is impossible, for example for LoKr or a model that is trained as a whole, and with the `method`
+    `resume`, the trainer does it: with the training's settings and number of GPUs it resumes a copy of the checkpoint,
+    makes one step and saves a model, which is of the next `step`. It waits for GPUs like a training. The training and
+    its checkpoint stay as they are. 409 `export_unsupported` means that the requested way is impossible.
+    """
+    actor = current_principal.get().actor
+    made = services().exports.start(task_id, json_data.checkpoint, actor, json_data.chosen_method)
+    where = made.url if made.export_id is None else f"{BASE_PATH}/training/{made.export_id}"
+    return answer(made, 200 if made.status is TaskStatus.COMPLETED else 202, str(made.status), {"Location": str(where)})
+
+
 @training.post("/restart/<task_id>")
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[404, 409, 422, 503, 507])
@@ -234,14 +367,17 @@ def get_training(task_id: str) -> Response:
 @training.patch("/<task_id>")
 @training.input(PatchTraining)
 @training.output(TrainingAnswer)
-@training.doc(responses=[400, 404, 415, 422])
+@training.doc(responses=[400, 404, 409, 415, 422])
 def update_training(task_id: str, json_data: PatchTraining) -> Response:
-    """Change priority, name or description.
+    """Change priority, name, description, tags, notes, trigger word, automatic samples or the place in the queue.
 
-    Possible at any time. The scheduler's next pass uses a new priority.
+    Possible at any time, except that only a queued training has a `queue_position`: otherwise 409 `task_not_queued`.
+    The scheduler's next pass uses the new priority and position. A position orders the tasks of one user with the same
+    priority; users still take turns, and only a higher priority overtakes the tasks of others.
     """
-    changes = json_data.model_dump(exclude_unset=True)
-    return answer(services().training.patch(task_id, changes, current_principal.get().actor))
+    service, actor = services().training, current_principal.get().actor
+    given = (json_data.changes(), actor, json_data.position, json_data.requested_samples())
+    return answer(service.patch(task_id, *given))
 
 
 @training.delete("/<task_id>")
@@ -292,6 +428,19 @@ def list_checkpoints(task_id: str) -> Response:
     return answer(services().training.get_checkpoints(task_id))
 
 
+@training.delete("/<task_id>/checkpoints/<name>")
+@training.output(DeletedCheckpointAnswer)
+@training.doc(responses=[404, 409, 503])
+def delete_checkpoint(task_id: str, name: str) -> Response:
+    """Delete a checkpoint.
+
+    A finished training can lose any of them. Until then, 409 `checkpoint_in_use` protects the newest one, incomplete
+    ones, and the one from which the training is about to resume. Saved models stay.
+    """
+    deleted = services().training.delete_checkpoint(task_id, name, current_principal.get().actor)
+    return answer(deleted, message="deleted")
+
+
 @training.get("/<task_id>/artifacts")
 @training.input(ArtifactsQuery, location="query")
 @training.output(ArtifactsAnswer)
@@ -311,14 +460,17 @@ def list_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
 
 
 @training.get("/<task_id>/artifacts/<path:path>")
+@training.input(ArtifactQuery, location="query")
 @training.doc(responses=file_responses("The file.", "No such file.", "application/octet-stream"))
-def download_artifact(task_id: str, path: str) -> Response:
+def download_artifact(task_id: str, path: str, query_data: ArtifactQuery) -> Response:
     """Download a file.
 
-    The file is streamed. A saved model gets the name of its task and epoch or step. `Range` requests a part, so that an
-    interrupted download can continue.
+    The file is streamed. A saved model is named after its task and epoch or step, and its header has metadata under
+    the keys of ModelSpec and sd-scripts: trigger word, base model, dataset, rank and so on. Its tensors are those that
+    the trainer wrote. `Range` requests a part, so that an interrupted download can continue.
     """
-    return answer_file(request.environ, services().training.open_artifact(task_id, path))
+    file = services().training.open_artifact(task_id, path, is_raw=query_data.raw)
+    return answer_file(request.environ, file)
 
 
 @training.get("/<task_id>/events")

@@ -1,6 +1,8 @@
 """Planning: which queued task gets which GPUs, and why the others wait. Pure functions."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -12,6 +14,7 @@ from api.domain.running_tasks import RunningTasks
 from api.domain.training import TaskSummary
 from api.domain.usage import Account, Owner
 from api.training.attempts.outcomes import LONGEST_WAIT
+from api.training.closures import CLOSED_CODES
 from api.training.fair_share import NOT_SHARED, FairQueue, by_running_tasks
 from api.training.quota_reasons import (
     has_filled_storage,
@@ -30,7 +33,6 @@ from api.training.waiting_messages import (
     needs_gpus,
     offer_obstacle,
 )
-from api.util.collector import gc_paused
 
 #: References, MB of memory, and nodes.
 _Demand = tuple[tuple[int | str, ...], int, frozenset[str] | None]
@@ -38,6 +40,23 @@ _Demand = tuple[tuple[int | str, ...], int, frozenset[str] | None]
 
 #: Limit of tasks listed as lacking only GPUs. The first of them are submitted to a cluster.
 MOST_SHORT = 500
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Disable the garbage collector within the block, in all threads.
+
+    For code that creates very many objects that are freed at its end. Reference counting still frees objects
+    immediately.
+    """
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        # If another thread has disabled it, that thread enables it again.
+        if is_on:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +198,8 @@ class _Reasons(Mapping[str, Reason]):
         existing = [*self._gpus, *(gpu for gpu, _ in others)]
         known = {name for gpu in existing for name in gpu.names} if task.gpus.references else set()
         absent = [str(name) for name in task.gpus.references if str(name) not in known]
+        if not absent and (closed := _why_closed(obstacles)) is not None:
+            return closed
         return needs_gpus(task, obstacles, absent, self._context.names, elsewhere)
 
     def _name(self, gpu: GPUOffer) -> tuple[str, int]:
@@ -192,6 +213,13 @@ class _Reasons(Mapping[str, Reason]):
                 return Obstacle(kind, given[0])
         is_ready = gpu.is_available and suits(gpu, task)
         return None if is_ready else offer_obstacle(gpu, task.gpus.min_memory)
+
+
+def _why_closed(obstacles: Sequence[tuple[tuple[str, int], Obstacle]]) -> Reason | None:
+    """Return the reason if all GPUs are closed for the same one, else None. The first GPU stands for the others."""
+    reasons = [found.detail for _, found in obstacles]
+    codes = {reason.said.code if isinstance(reason, Reason) else "" for reason in reasons}
+    return reasons[0] if len(codes) == 1 and codes <= CLOSED_CODES and isinstance(reasons[0], Reason) else None
 
 
 class _PassQuotas:

@@ -1,25 +1,39 @@
 """Schemas of requests about trainings and of their answers."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.domain.access import ME, current_principal
 from api.domain.cause import CauseCode
+from api.domain.cluster_options import ClusterOptions
+from api.domain.hold import Hold
+from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.domain.sample_set import RequestedSamples
+from api.domain.sweep import SWEEP_ID
 from api.domain.task import TaskType
 from api.domain.training import (
+    NOTICES,
+    GPURequest,
     TaskEvent,
     TaskFilter,
+    TaskNotice,
     TaskOrder,
     TaskStatus,
     TrainingRequest,
 )
-from api.training.placement_schemas import ONE_WAY_TO_GPUS, GPUSelection, Notify, SlurmOptions
+from api.sampling.schemas import SamplesAfterModels
+from api.training.comparison import LEAST_TRAININGS, MOST_TRAININGS, MOST_VALUES
+from api.training.comparison_views import ComparedTrainings, ComparisonAxis
+from api.training.export_order import ExportMethod
 from api.training.views import (
     Artifact,
     CheckpointList,
     Deleted,
+    DeletedCheckpoint,
+    ExportView,
     SeriesView,
     StoppedTask,
     TaskDetails,
@@ -30,8 +44,114 @@ from api.training.views import (
 )
 from api.util.masking import mask_secrets
 from api.util.pagination import Pagination
-from api.util.validation import Strict
-from api.web.schemas import Change, Envelope, Name, PageQuery, Shown, at_most_one, whole
+from api.util.validation import NO_NUL, ONE_LINE, Strict
+from api.web.schemas import (
+    Change,
+    Envelope,
+    GPUIndex,
+    GPUReference,
+    Name,
+    PageQuery,
+    Shown,
+    Tag,
+    Tags,
+    at_most_one,
+    whole,
+)
+
+#: GPUs are selected in one way only.
+ONE_WAY_TO_GPUS = at_most_one("gpu_id", "gpu_ids", "gpu_count")
+
+Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
+Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
+
+
+class GPUSelection(Strict):
+    """The GPUs that a task requests."""
+
+    model_config = ConfigDict(strict=True)
+
+    gpu_id: GPUReference | None = Field(
+        None, description="one GPU, by index, node:index or UUID; not with gpu_ids or gpu_count"
+    )
+    gpu_ids: list[GPUReference] | None = Field(
+        None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs; instead of gpu_id and gpu_count"
+    )
+    gpu_count: Count | None = Field(
+        None, description="this many GPUs of any kind, instead of gpu_id and gpu_ids; default 1"
+    )
+    min_memory: Memory | None = Field(None, description="required free memory of each GPU in MB")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "GPUSelection":
+        given = [name for name in ("gpu_id", "gpu_ids", "gpu_count") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of gpu_id, gpu_ids and gpu_count, not {' and '.join(given)}")
+        return self
+
+    @property
+    def names_gpus(self) -> bool:
+        """Whether the request mentions GPUs."""
+        return any(value is not None for value in (self.gpu_id, self.gpu_ids, self.gpu_count, self.min_memory))
+
+    def gpus(self) -> GPURequest:
+        """Return the selection for the scheduler."""
+        named = [self.gpu_id] if self.gpu_id is not None else self.gpu_ids or []
+        count = self.gpu_count or len(named) or 1
+        return GPURequest(tuple(named), count, self.min_memory or 0, is_single=self.gpu_id is not None)
+
+
+class Notify(Strict):
+    """Notifications about a training, in addition to those by rules."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"on": ["finished"], "channels": ["mail"]}})
+
+    on: list[Literal[NOTICES]] = Field(  # type: ignore[valid-type]
+        default_factory=lambda: ["finished", "failed"],
+        min_length=1,
+        max_length=20,
+        description="finished and failed by default",
+    )
+    channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]] = Field(
+        min_length=1, max_length=20, description="names of channels: GET /alerts/channels lists them"
+    )
+
+    def notice(self) -> TaskNotice:
+        """Return the notifications for the services."""
+        return TaskNotice(tuple(dict.fromkeys(self.on)), tuple(dict.fromkeys(self.channels)))
+
+
+SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+
+
+class SlurmOptions(Strict):
+    """Options for the cluster. Only valid if the service starts trainings through Slurm."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"partition": "gpu", "time_limit": 1440}})
+
+    partition: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,\-]{1,256}$")] | None = Field(
+        None, description="partitions where it may run, separated by commas"
+    )
+    constraint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,&|*:\[\]()\-]{1,256}$")] | None = Field(
+        None, description="features that its node must have, such as `h100&nvlink`"
+    )
+    account: SlurmName | None = Field(None, description="the account to charge")
+    qos: SlurmName | None = Field(None, description="the quality of service")
+    time_limit: Annotated[int, Field(ge=1, le=527_040), BeforeValidator(whole)] | None = Field(
+        None, description="minutes until the cluster ends it"
+    )
+    cpus_per_gpu: Annotated[int, Field(ge=1, le=1024), BeforeValidator(whole)] | None = Field(
+        None, description="CPU cores per GPU"
+    )
+    memory_per_gpu: Annotated[int, Field(ge=1, le=2**31), BeforeValidator(whole)] | None = Field(
+        None, description="host memory per GPU in MB"
+    )
+
+    def options(self) -> ClusterOptions:
+        """Return the options for the services."""
+        given = (self.partition, self.constraint, self.account, self.qos, self.time_limit)
+        return ClusterOptions(*given, self.cpus_per_gpu, self.memory_per_gpu)
+
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 
@@ -42,9 +162,16 @@ _RULES: list[JsonValue] = [
     at_most_one("dataset", "dataset_toml"),
 ]
 
+#: Metrics of one comparison.
+_MOST_METRICS = 8
+
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
+Notes = Annotated[str, Field(max_length=10_000, pattern=NO_NUL), AfterValidator(mask_secrets)]
+TriggerWord = Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
+QueuePosition = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
+SweepId = Annotated[str, Field(pattern=SWEEP_ID)]
 Step = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -68,6 +195,11 @@ class StartTraining(TrainerFiles):
     )
     name: Name | None = None
     description: Description | None = None
+    tags: Tags = Field(default_factory=list, description="words by which trainings are found and filtered")
+    notes: Notes | None = None
+    trigger_word: TriggerWord | None = Field(
+        None, description="word in prompts that calls what is trained; written into the models that people download"
+    )
     priority: Priority = Field(0, description="higher priorities start first, then older tasks")
     queue: bool = Field(True, description="false: 409 `gpu_busy` unless the GPUs are free now")
     max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
@@ -82,6 +214,7 @@ class StartTraining(TrainerFiles):
     trust_cache: bool = Field(False, description="use the dataset's cache without checking it")
     notify: Notify | None = Field(None, description="notifications about this training")
     slurm: SlurmOptions | None = Field(None, description="options for the cluster, with EXECUTOR=slurm")
+    samples: SamplesAfterModels | None = Field(None, description="samples to render after saved models; null: none")
 
     def request(self) -> TrainingRequest:
         """Return the request for the services."""
@@ -93,6 +226,8 @@ class StartTraining(TrainerFiles):
             env=self.env or {},
             notify=None if self.notify is None else self.notify.notice(),
             slurm=None if self.slurm is None else self.slurm.options(),
+            samples=None if self.samples is None else self.samples.requested(),
+            tags=_unique(self.tags),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
             **{name: getattr(self, name) for name in _PLAIN},
         )
@@ -101,6 +236,8 @@ class StartTraining(TrainerFiles):
 _PLAIN = (
     "name",
     "description",
+    "notes",
+    "trigger_word",
     "priority",
     "queue",
     "config_toml",
@@ -122,6 +259,27 @@ class StopTraining(Strict):
     timeout_seconds: float | None = Field(
         None, ge=0, le=86_400, description="how long the checkpoint may take before it is terminated"
     )
+    keep_lora: bool = Field(False, description="make a LoRA of the last checkpoint when it has ended")
+
+
+class ExportCheckpoint(Strict):
+    """The checkpoint of which a LoRA is made."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"checkpoint": "global_step30"}})
+
+    checkpoint: str | None = Field(
+        None, min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="its name; null: the last complete one"
+    )
+    method: Literal["direct", "resume"] | None = Field(
+        None,
+        description="direct: of the checkpoint's files, without a GPU; resume: by the trainer, which makes one more"
+        " step and saves a model; null: direct if that is possible",
+    )
+
+    @property
+    def chosen_method(self) -> ExportMethod | None:
+        """The method, or None for the default."""
+        return None if self.method is None else ExportMethod(self.method)
 
 
 class StopQuery(Strict):
@@ -152,6 +310,11 @@ class ResumeTraining(TrainerFiles):
     )
     reset_dataloader: bool = Field(False, description="restart the order of the data")
     reset_optimizer: bool = Field(False, description="discard the state of optimizer and learning rate")
+    tags: Tags | None = Field(None, description="replaces all tags; null removes them; they stay if omitted")
+    notes: Notes | None = Field(None, description="replaces the notes; null removes them; they stay if omitted")
+    trigger_word: TriggerWord | None = Field(
+        None, description="replaces the trigger word; null removes it; it stays if omitted"
+    )
 
     def changes(self, task: TrainingRequest) -> dict[str, Any]:
         """Return the changes of the task's request."""
@@ -165,9 +328,18 @@ class ResumeTraining(TrainerFiles):
                 changed[name] = given
             elif given is not None:
                 changed[name] = _merge(changed.get(name, getattr(task, name)), given)
+        if "tags" in self.model_fields_set:
+            changed["tags"] = _unique(self.tags)
+        for name in ("notes", "trigger_word"):
+            if name in self.model_fields_set:
+                changed[name] = getattr(self, name)
         if self.names_gpus:
             changed["gpus"] = self.gpus()
         return changed
+
+
+def _unique(tags: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tags or ()))
 
 
 def _merge(base: Any, patch: Any) -> Any:
@@ -188,14 +360,38 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class PatchTraining(Change):
-    """Fields of a task that can change at any time. Null removes a name or description."""
+    """Fields of a task that can change at any time. Null removes any but the priority and the position."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
 
     name: Name | None = None
     description: Description | None = None
     # The default is hidden: an omitted priority stays unchanged.
-    priority: Priority = Field(0, json_schema_extra=_without_default)
+    priority: Priority = Field(0, json_schema_extra=_without_default)  #: from -1000 to 1000; higher ones start first
+    tags: Tags | None = Field(None, description="replaces all tags; null removes them")
+    notes: Notes | None = None
+    trigger_word: TriggerWord | None = Field(None, description="word in prompts that calls what is trained")
+    queue_position: Literal["first", "last"] | QueuePosition = Field(
+        "first",
+        json_schema_extra=_without_default,
+        description="new position of a queued task: first or last among its user's tasks of the same priority, or as "
+        "close as possible to a `queue_position`",
+    )
+    samples: SamplesAfterModels | None = Field(None, description="samples to render after saved models; null ends them")
+
+    def changes(self) -> dict[str, Any]:
+        """Return the new values of the given fields, without the position and the samples."""
+        given = self.model_dump(exclude_unset=True, exclude={"queue_position", "samples"})
+        return {**given, "tags": _unique(self.tags)} if "tags" in given else given
+
+    def requested_samples(self) -> tuple[bool, RequestedSamples | None]:
+        """Return whether the samples change, and the new ones."""
+        return "samples" in self.model_fields_set, None if self.samples is None else self.samples.requested()
+
+    @property
+    def position(self) -> str | int | None:
+        """The requested position, or None if it stays."""
+        return self.queue_position if "queue_position" in self.model_fields_set else None
 
 
 class ListQuery(PageQuery):
@@ -207,14 +403,23 @@ class ListQuery(PageQuery):
         None, pattern=r"^[A-Za-z0-9_:.\-]{1,80}$", description="only trainings that used this GPU, by index or UUID"
     )
     search: str | None = Field(
-        None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
+        None,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="part of the id, the name, the description, the notes or a tag",
     )
+    tag: Tag | None = Field(None, description="only trainings with this tag")
     owner: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$",
         description="only trainings of this user; `me` for the current user (without keys all trainings)",
     )
-    kind: Literal["training", "cache"] = Field("training", description="cache: tasks that build the cache of a dataset")
+    sweep: SweepId | None = Field(None, description="only trainings of this sweep")
+    kind: Literal["training", "cache", "export", "rehearse", "sample"] = Field(
+        "training",
+        description="cache: tasks that build a dataset's cache; export: those that make LoRAs; rehearse: rehearsals;"
+        " sample: those that render samples",
+    )
     order: TaskOrder = Field(
         TaskOrder.NEWEST, description="queue: only queued trainings, in the order in which they will start"
     )
@@ -232,7 +437,8 @@ class ListQuery(PageQuery):
         """Return the filter for the store, without the GPU, which the service resolves."""
         statuses = tuple(TaskStatus(name) for name in _names(self.status))
         owner = current_principal.get().owner if self.owner == ME else self.owner
-        return TaskFilter(statuses, self.model_type, None, self.search, owner, kind=TaskType(self.kind))
+        given = (statuses, self.model_type, None, self.search, self.tag, owner)
+        return TaskFilter(*given, kind=TaskType(self.kind), sweep=self.sweep)
 
 
 def _names(text: str | None) -> list[str]:
@@ -250,6 +456,50 @@ class MetricsQuery(Strict):
     since_step: Step | None = Field(None, description="only values from this step (or epoch) on")
 
 
+class CompareQuery(Strict):
+    """Query parameters of a comparison."""
+
+    tasks: str = Field(
+        pattern=rf"^[A-Za-z0-9_]{{1,64}}(,[A-Za-z0-9_]{{1,64}}){{{LEAST_TRAININGS - 1},{MOST_TRAININGS - 1}}}$",
+        description="ids of two to eight trainings, separated by commas",
+    )
+    metric: str = Field(
+        "loss",
+        min_length=1,
+        max_length=400,
+        pattern=NO_NUL,
+        description="one or more, separated by commas: loss, eval_loss (the losses of all evaluations), learning_rate,"
+        " grad_norm, epoch_loss, or a tag; at most eight",
+    )
+    axis: ComparisonAxis = Field(
+        ComparisonAxis.STEP, description="the x-axis: steps, epochs, images seen, or seconds of training"
+    )
+    limit: int = Field(1000, ge=1, description=f"maximum number of values of a series; at most {MOST_VALUES}")
+    all_settings: bool = Field(False, description="also settings that are equal")
+
+    @field_validator("tasks")
+    @classmethod
+    def _different_tasks(cls, text: str) -> str:
+        if len(set(_names(text))) < len(_names(text)):
+            raise ValueError("names a training twice; give each only once")
+        return text
+
+    @field_validator("metric")
+    @classmethod
+    def _few_metrics(cls, text: str) -> str:
+        if not 1 <= len(set(_names(text))) <= _MOST_METRICS:
+            raise ValueError(f"must name one to {_MOST_METRICS} metrics")
+        return text
+
+    def task_ids(self) -> list[str]:
+        """Return the ids in their order."""
+        return _names(self.tasks)
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics, each once."""
+        return list(dict.fromkeys(_names(self.metric)))
+
+
 class FileOrder(StrEnum):
     """The order of files in a list."""
 
@@ -263,6 +513,12 @@ class ArtifactsQuery(PageQuery):
     order: FileOrder = Field(FileOrder.PATH, description="path: numbers in numerical order; newest: newest first")
 
 
+class ArtifactQuery(Strict):
+    """How to download a file."""
+
+    raw: bool = Field(False, description="a saved model exactly as the trainer wrote it, without more metadata")
+
+
 class DeleteQuery(Strict):
     """Query parameters of a deletion."""
 
@@ -274,6 +530,7 @@ class TrainingList(Shown):
 
     tasks: list[TaskRow]
     pagination: Pagination
+    queue_empty_at: datetime | None  #: when the last queued training will have ended; null if unknown or none waits
 
 
 class TrainingEventList(Shown):
@@ -287,7 +544,7 @@ class ArtifactList(Shown):
     """Files of a training."""
 
     artifacts: list[Artifact]
-    total_bytes: int
+    total_bytes: int  #: of all files, not only of this page
     pagination: Pagination
 
 
@@ -315,8 +572,16 @@ class TrainingMetricsAnswer(Envelope[SeriesView]):
     """A metric of a training."""
 
 
+class ComparisonAnswer(Envelope[ComparedTrainings]):
+    """Trainings side by side."""
+
+
 class CheckpointsAnswer(Envelope[CheckpointList]):
     """Checkpoints of a training."""
+
+
+class ExportAnswer(Envelope[ExportView]):
+    """A LoRA that is made of a checkpoint."""
 
 
 class ArtifactsAnswer(Envelope[ArtifactList]):
@@ -327,5 +592,39 @@ class TrainingEventsAnswer(Envelope[TrainingEventList]):
     """Events of a training."""
 
 
+class DeletedCheckpointAnswer(Envelope[DeletedCheckpoint]):
+    """The deleted checkpoint."""
+
+
 class DeletedAnswer(Envelope[Deleted]):
     """The deleted training."""
+
+
+Why = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(mask_secrets)]
+
+
+class CreateHold(Strict):
+    """The target of a hold and its reason."""
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"gpu_id": "0", "reason": "its fan is replaced"}}
+    )
+
+    gpu_id: GPUIndex | Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        None, description="index or UUID of a GPU; null or omitted: the queue"
+    )
+    reason: Why
+
+
+class HoldList(Shown):
+    """The current holds."""
+
+    holds: list[Hold]  #: all holds in force
+
+
+class HoldListAnswer(Envelope[HoldList]):
+    """The current holds."""
+
+
+class HoldAnswer(Envelope[Hold]):
+    """One hold."""

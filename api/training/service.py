@@ -1,15 +1,22 @@
 """The use cases of trainings: check, start, stop, resume, show. The training loop does the rest."""
 
 import logging
+import threading
+import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from api.domain.audit import note_change
+from api.domain.durations import UsualDurations
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
+from api.domain.sample_set import RequestedSamples, SampleOrder
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import (
     Attempt,
@@ -25,30 +32,50 @@ from api.domain.training import (
     TrainingRequest,
     TrainingTask,
 )
-from api.errors import Conflict, Finding, NotFound, StorageGone, TaskActive, TaskNotFinished
+from api.errors import (
+    CheckpointInUse,
+    CheckpointNotFound,
+    Conflict,
+    DatabaseUnavailable,
+    Finding,
+    Invalid,
+    NoCheckpoint,
+    StorageGone,
+    TaskActive,
+    TaskNotFinished,
+    Unavailable,
+)
 from api.files.task_files import TaskFiles, task_files
+from api.files.weights.rewriting import RewrittenFile
 from api.gpus.service import GPUService
 from api.trainers.trainer import Trainer
-from api.training.artifacts import OpenFile, list_artifacts, open_artifact
+from api.training.artifacts import OpenFile, list_artifacts, open_artifact, saved_models
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.pending_stops import PendingStops
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.series import list_stretches
 from api.training.attempts.watch import AttemptWatch
+from api.training.delivery import deliver
 from api.training.dispatcher import Dispatcher
+from api.training.export_order import ExportOrder
+from api.training.exports import Exports
 from api.training.forecast import QueueForecast
-from api.training.intake import Intake
-from api.training.lost_output import LostOutput
-from api.training.preview import preview
+from api.training.intake import Intake, preview
 from api.training.quotas import Quotas
 from api.training.request_check import RequestChecker
-from api.training.resume_changes import change_request, note_resume
-from api.training.resume_points import choose_checkpoint, find_checkpoints
-from api.training.stop_waiters import StopWaiters
-from api.training.store import TaskStore
-from api.training.task_events import event_page
-from api.training.task_lists import TaskLists
-from api.training.task_progress import ProgressAnswers
+from api.training.resume_points import (
+    change_request,
+    choose_checkpoint,
+    find_checkpoints,
+    find_resume_point,
+    note_resume,
+    plan_resume,
+    require_unneeded,
+)
+from api.training.sample_orders import SampleOrderStore
+from api.training.sample_views import AutomaticSamplesView
+from api.training.store import NewSamples, TaskStore
+from api.training.task_progress import LostOutput, ProgressAnswers, event_page
 from api.training.task_stops import TaskStops
 from api.training.view import (
     Waiting,
@@ -62,6 +89,7 @@ from api.training.views import (
     Artifact,
     CheckpointList,
     Deleted,
+    DeletedCheckpoint,
     PlannedGPUs,
     SeriesView,
     StoppedTask,
@@ -71,9 +99,10 @@ from api.training.views import (
     Validation,
     XAxis,
 )
+from api.util.caller import has_caller_left
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.foreign_files import is_gone, remove
-from api.util.foreign_trees import remove_tree
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest, read_page
 
@@ -84,6 +113,77 @@ NO_TASK = "TASK_ID"
 
 #: Limit of values of a series in one answer.
 MAX_VALUES = 10_000
+
+
+#: An index behind every line of tasks.
+MAX_LINE = 2**31
+
+#: Limit of concurrent waiting requests. Each blocks one of the threads that serve requests.
+MAX_WAITERS = 4
+
+#: Interval between two checks, in seconds.
+POLL_SECONDS = 0.1
+
+
+class TaskLists:
+    """Pages of tasks, newest first or in queue order."""
+
+    def __init__(self, tasks: TaskStore, quotas: Quotas | None) -> None:
+        """Create the lists. Without `quotas`, tasks have no owners, and only priority and age count."""
+        self._tasks = tasks
+        self._quotas = quotas
+
+    def page(
+        self, criteria: TaskFilter, limit: int, offset: int | None, cursor: int | None, order: TaskOrder
+    ) -> tuple[list[TaskSummary], int]:
+        """Return up to `limit` tasks after the serial number `cursor` or after `offset` rows, and the total number."""
+        if order is TaskOrder.QUEUE and self._quotas is not None:
+            return self._served_page(self._quotas, criteria, limit, offset or 0, cursor)
+        return self._tasks.page(criteria, limit, offset, cursor, order)
+
+    def _served_page(
+        self, quotas: Quotas, criteria: TaskFilter, limit: int, offset: int, cursor: int | None
+    ) -> tuple[list[TaskSummary], int]:
+        queue = self._tasks.queued()
+        last = None if cursor is None else self._tasks.find_by_serial(cursor)
+        if last is not None and criteria.seen_by not in (None, last.owner):
+            # The reader must not learn the position of another user's task.
+            last = None
+        if last is not None and last.status is not TaskStatus.QUEUED:
+            # The task has left the queue: use the position that it would have.
+            queue = sorted([*queue, last], key=lambda task: (-task.priority, task.queue_rank, task.serial))
+        serials = [task.serial for task in quotas.in_order(queue)]
+        if last is None:
+            return self._tasks.served_page(criteria, serials, limit, 0 if cursor is not None else offset)
+        rows, _ = self._tasks.served_page(criteria, _behind(serials, last.serial), limit, 0)
+        return rows, self._tasks.served_page(criteria, serials, 0, 0)[1]
+
+
+def _behind(serials: Sequence[int], serial: int) -> Sequence[int]:
+    return serials[serials.index(serial) + 1 :]
+
+
+class StopWaiters:
+    """Lets a limited number of callers wait. Further callers return immediately."""
+
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slots = threading.BoundedSemaphore(MAX_WAITERS)
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    def wait(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """Return when `is_over` is true, the client has disconnected, or the time is over."""
+        if seconds <= 0 or not self._slots.acquire(blocking=False):
+            return
+        try:
+            end = self._monotonic() + seconds
+            has_left = has_caller_left.get()
+            while not has_left() and not is_over() and self._monotonic() < end:
+                self._sleep(POLL_SECONDS)
+        finally:
+            self._slots.release()
 
 
 class TrainingService:
@@ -103,14 +203,20 @@ class TrainingService:
         wake: Callable[[], None],
         pending_stops: PendingStops,
         lost: LostOutput,
-        quotas: Quotas | None = None,
-        require_storage: Callable[[], None] = lambda: None,
+        quotas: Quotas | None,
+        require_storage: Callable[[], None],
+        exports: Exports,
+        orders: SampleOrderStore,
+        forecast: QueueForecast,
+        intake: Intake,
     ) -> None:
         """Create the service.
 
         Without `quotas`, tasks have no owners. `require_storage` raises StorageGone if the storage is unavailable.
         """
+        self._orders = orders
         self._require_storage = require_storage
+        self._exports = exports
         self._pending_stops = pending_stops
         self._lost = lost
         self._tasks = tasks
@@ -124,8 +230,8 @@ class TrainingService:
         self._storage_root = storage_root
         self._wake = wake
         self._quotas = quotas
-        self._forecast = QueueForecast(tasks, gpus, clock, quotas)
-        self._intake = Intake(tasks, dispatcher, gpus, self._forecast, clock, quotas)
+        self._forecast = forecast
+        self._intake = intake
         self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
         self._progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
@@ -141,10 +247,10 @@ class TrainingService:
         `mistakes` are errors in the form of the request. `request` is None if they leave nothing to check.
         """
         if request is None:
-            return Validation(False, show_findings(mistakes), (), None, None)
+            return Validation(False, show_findings(mistakes), (), None, None, None)
         checked = self._checker.check(request, NO_TASK, owner=owner)
         rejections = [*checked.problems, *self._intake.problems(owner, request)]
-        problems = [Finding("", problem.detail, None) for problem in rejections]
+        problems = [make_finding("", "refused", why=problem.detail) for problem in rejections]
         errors = show_findings([*mistakes, *checked.errors, *problems])
         return Validation(
             valid=not errors,
@@ -152,6 +258,9 @@ class TrainingService:
             warnings=show_findings(checked.warnings),
             plan=checked.plan,
             gpus=None if errors or checked.plan is None else self._plan_gpus(request, checked.plan, owner),
+            estimated_duration=None
+            if checked.plan is None
+            else UsualDurations(self._tasks.completed_runs()).of_plan(checked.plan),
         )
 
     def _plan_gpus(self, request: TrainingRequest, plan: TrainingPlan, owner: str | None) -> PlannedGPUs:
@@ -171,56 +280,62 @@ class TrainingService:
         Raise Invalid with all errors, InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
         """
         now = self._clock.now()
-        kind = TaskType.CACHE if request.cache_only else TaskType.TRAINING
+        kind = TaskType.TRAINING
+        if request.cache_only or request.rehearsal:
+            kind = TaskType.CACHE if request.cache_only else TaskType.REHEARSAL
         task_id = new_task_id(TASK_ID_KINDS[kind], now)
         previous = [] if restarted_from is None else [restarted_from.task_id]
+        earlier = None if restarted_from is None else self._find_order(restarted_from)
+        if restarted_from is not None:
+            # Its own samples count, also if their set was changed or deleted.
+            request = replace(request, samples=None)
         checked = self._checker.check(request, task_id, previous, owner)
         trainer, plan = checked.require()
         self._intake.require(owner, request)
         secrets = dict(checked.secrets)
         if restarted_from is not None:
             secrets = {**self._files(restarted_from.task_id).read_secrets(), **secrets}
+        order = checked.samples or earlier
         new = NewTask(
             task_id=task_id,
             trainer=trainer.name,
-            request=checked.request,
+            request=replace(checked.request, samples=None if order is None else order.request),
             plan=plan,
+            samples=order,
             restarted_from=None if restarted_from is None else restarted_from.task_id,
             idempotency_key=idempotency_key,
             owner=owner,
             kind=kind,
         )
-        task = self._create(new, secrets, actor)
+        files = self._files(task_id)
+        task = self._intake.create_with_files(new, actor, files, lambda: files.store_secrets(secrets))
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         self._wake()
         return self.get_changed(task.task_id)
 
-    def _create(self, new: NewTask, secrets: Mapping[str, str], actor: str) -> TaskSummary:
-        """Store the secrets and create the task. Remove its files if no task with this id is created."""
-        files = self._files(new.task_id)
-        files.store_secrets(secrets)
-        try:
-            task = self._intake.create(new, actor)
-        except (Conflict, NotFound):
-            # The queue is full, or a dataset was deleted in the meantime.
-            remove_tree(str(files.root), levels=0)
-            raise
-        if task.task_id != new.task_id:
-            remove_tree(str(files.root), levels=0)
-        return task
-
     # -- changing --------------------------------------------------------------------------------------------------
 
     def stop(
-        self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, wait: float = 0
+        self,
+        task_id: str,
+        force: bool,
+        timeout_seconds: float | None,
+        actor: str,
+        wait: float = 0,
+        keep_lora: bool = False,
     ) -> StoppedTask:
         """Request a stop, with a checkpoint unless `force`. A stopped task stays unchanged.
 
+        With `keep_lora`, the last checkpoint is exported when it has ended.
+
         Return when it has ended, or after `wait` seconds. Raise TaskNotFound or TaskNotStoppable.
         """
-        watch = self._stops.request_stop(task_id, force, timeout_seconds, actor)
+        watch = self._stops.request_stop(task_id, force, timeout_seconds, actor, keep_lora)
         if watch is not None:
             return show_stopped(self._show_from_memory(watch))
+        if keep_lora and self._tasks.get_summary(task_id).status is TaskStatus.STOPPED:
+            # It was queued or had stopped, so that no attempt ends that would be followed by the export.
+            self._exports.keep(task_id, actor)
         self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
         return show_stopped(self.get_changed(task_id))
 
@@ -243,13 +358,19 @@ class TrainingService:
         Raise TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage or QuotaExceeded.
         """
         task = self._tasks.get(task_id)
+        _require_training(task)
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
-        checkpoint = choose_checkpoint(task_id, self._checkpoints(task).checkpoints, options.checkpoint)
+        if task.kind is TaskType.REHEARSAL:
+            raise NoCheckpoint(f"{task_id} is a rehearsal, which leaves no checkpoints: restart it instead.")
+        found = self._checkpoints(task)
+        checkpoint = choose_checkpoint(task_id, found.checkpoints, options.checkpoint)
         changes = change(task.request)
-        checked = self._checker.check(change_request(task.request, changes), task_id, [task_id], task.owner)
+        # Its automatic samples stay as they are.
+        present = replace(task.request, **_changed_since(task), samples=None)
+        checked = self._checker.check(change_request(present, changes), task_id, [task_id], task.owner)
         _, plan = checked.require()
-        if task.status is TaskStatus.COMPLETED and not changes:
+        if task.status is TaskStatus.COMPLETED and not changes.keys() - {"tags", "notes", "trigger_word"}:
             raise Conflict(
                 f"{task_id} has completed. To continue it, change its config (for example, more epochs). Or restart it."
             )
@@ -258,8 +379,11 @@ class TrainingService:
         files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
-        again = (task_id, options, checked.request, plan, self._clock.now(), actor, message)
-        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
+        point = find_resume_point(self._trainers[task.trainer], found.run_dir, checkpoint.name, options)
+        request = replace(checked.request, samples=task.request.samples)
+        verify = lambda: choose_checkpoint(task_id, self._checkpoints(task).checkpoints, checkpoint.name)  # noqa: E731
+        again = (task_id, options, request, plan_resume(plan, point), self._clock.now(), actor, message)
+        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound, verify))
         self._wake()
         return self.get_changed(task_id)
 
@@ -268,36 +392,160 @@ class TrainingService:
     ) -> TaskDetails:
         """Create a new task with the same request. Raise TaskNotFound, TaskNotFinished, or the errors of `start`."""
         task = self._tasks.get(task_id)
+        _require_training(task)
         if not task.status.is_finished:
-            raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
-        return self.start(task.request, actor, idempotency_key, restarted_from=task, owner=owner)
+            raise TaskNotFinished.because(f"{task_id} is {task.status}.", task.status)
+        request = replace(task.request, **_changed_since(task))
+        return self.start(request, actor, idempotency_key, restarted_from=task, owner=owner)
 
-    def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
-        """Change name, description or priority. Raise TaskNotFound."""
-        task = self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
-        if task.status is TaskStatus.QUEUED and "priority" in changes:
+    def patch(
+        self,
+        task_id: str,
+        changes: Mapping[str, Any],
+        actor: str,
+        position: str | int | None = None,
+        samples: tuple[bool, RequestedSamples | None] = (False, None),
+    ) -> TaskDetails:
+        """Change the fields that can change at any time, the position in the queue or the automatic samples.
+
+        `samples` has whether they change, and the new ones. Raise TaskNotFound, Invalid for samples, or TaskNotQueued
+        for a position.
+        """
+        index = None if position is None else self._index_in_line(task_id, changes.get("priority"), position)
+        new = NewSamples(self._check_samples(task_id, samples[1], changes)) if samples[0] else None
+        task = self._tasks.patch(task_id, changes, self._clock.now(), actor, index, new)
+        if task.status is TaskStatus.QUEUED and ("priority" in changes or position is not None):
+            self._forecast.forget()
             self._wake()
         return self._show_changed(task, self._attempts.of_task(task_id))
 
-    def delete(self, task_id: str, with_files: bool) -> Deleted:
-        """Delete a finished task, and its files if requested. A cache task always loses its files.
+    def _check_samples(
+        self, task_id: str, requested: RequestedSamples | None, changes: Mapping[str, Any]
+    ) -> SampleOrder | None:
+        """Return the new automatic samples of a training that gets these changes, too.
 
-        Raise TaskNotFound, TaskNotFinished or CacheInUse.
+        Raise TaskNotFound, Conflict or Invalid.
         """
-        with_files = with_files or self._tasks.get_summary(task_id).kind is TaskType.CACHE
+        task = self._tasks.get(task_id)
+        if requested is None:
+            return None
+        if task.kind is not TaskType.TRAINING:
+            raise Conflict(f"{task_id} is no training, so it saves no models to render.")
+        trigger_word = changes.get("trigger_word", task.trigger_word)
+        request = replace(task.request, samples=requested, trigger_word=trigger_word)
+        order, mistakes = self._checker.check_samples(request, task.plan)
+        if mistakes:
+            raise Invalid(mistakes=mistakes)
+        return order
+
+    def _find_order(self, task: TaskSummary) -> SampleOrder | None:
+        found = self._orders.find(task.task_id)
+        return None if found is None else found.order
+
+    def _index_in_line(self, task_id: str, priority: int | None, position: str | int) -> int:
+        """Return the index among its owner's tasks of equal priority whose turn is at or before this position."""
+        if isinstance(position, str):
+            return 0 if position == "first" else MAX_LINE
+        task = self._tasks.get_summary(task_id)
+        line = (task.owner, task.priority if priority is None else priority)
+        waiting = [other for other in self._tasks.queued() if (other.owner, other.priority) == line]
+        forecasts = [self._forecast.of(other) for other in waiting]
+        turns = sorted(found.position for found in forecasts if found is not None)
+        if line[1] != task.priority:
+            # It joins the line, which does not contain it yet.
+            return bisect_left(turns, position)
+        return max(bisect_right(turns, position) - 1, 0)
+
+    def delete_checkpoint(self, task_id: str, name: str, actor: str) -> DeletedCheckpoint:
+        """Delete a checkpoint. Raise TaskNotFound, CheckpointNotFound, CheckpointInUse or Unavailable."""
+        undo: list[Callable[[], None]] = []
+
+        def hide(task: TaskSummary, resumed_from: str | None, made: Sequence[TrainingTask]) -> Checkpoint:
+            found = self._checkpoints(task)
+            checkpoint = next((one for one in found.checkpoints if one.name == name), None)
+            if checkpoint is None or found.run_dir is None:
+                raise CheckpointNotFound(data={"checkpoints": [one.name for one in found.checkpoints]})
+            require_unneeded(task, resumed_from, found.checkpoints, checkpoint)
+            if any(ExportOrder.of_task(each).checkpoint == name for each in made if not each.status.is_finished):
+                raise CheckpointInUse(f"A LoRA is being made of {name}. Delete it afterwards.")
+            trainer, run_dir = self._trainers[task.trainer], Path(found.run_dir)
+            try:
+                trainer.hide_checkpoint(run_dir, name)
+            except OSError as error:
+                raise Unavailable(f"{name} cannot be deleted ({error.strerror}). Try again.") from error
+            undo.append(lambda: trainer.unhide_checkpoint(run_dir, name))
+            return checkpoint
+
+        try:
+            checkpoint = self._tasks.note_deleted_checkpoint(task_id, hide, self._clock.now(), actor)
+        except DatabaseUnavailable:
+            # Nothing was recorded: the checkpoint is there again, so that the request can be repeated.
+            with suppress(OSError):
+                for step in undo:
+                    step()
+            raise
+        logger.info("checkpoint deleted", extra={"task_id": task_id, "checkpoint": name})
+        task = self._tasks.get_summary(task_id)
+        run_dir = self._checkpoints(task).run_dir
+        is_deleted = run_dir is not None and self._trainers[task.trainer].delete_hidden(Path(run_dir))
+        if self._quotas is not None:
+            # Its files are measured again.
+            self._quotas.forget_files(task_id)
+        return DeletedCheckpoint(task_id, name, checkpoint.size_bytes if is_deleted else None)
+
+    def delete(self, task_id: str, with_files: bool) -> Deleted:
+        """Delete a finished task with its samples, and its files if requested.
+
+        Tasks that build caches, rehearse or render samples always lose their files. Raise TaskNotFound,
+        TaskNotFinished (also while an export needs its files) or CacheInUse.
+        """
+        own = (TaskType.CACHE, TaskType.REHEARSAL, TaskType.SAMPLE)
+        with_files = with_files or self._tasks.get_summary(task_id).kind in own
+        if with_files:
+            self._require_no_export(task_id)
+        self._delete_samplings(task_id)
         note_change(after={"files_removed": with_files})
         self._tasks.delete(task_id, self._clock.steady.now())
-        root = self._files(task_id).root
+        files = self._files(task_id)
         if with_files:
-            remove_tree(str(root), levels=0)
+            files.remove()
         else:
             # The secrets only serve to resume or restart the task.
-            remove(str(self._files(task_id).secrets), levels=1)
+            remove(str(files.secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
-        is_left = not is_gone(str(root))
+        is_left = not is_gone(str(files.root))
         if self._quotas is not None and not is_left:
             self._quotas.forget_files(task_id)
-        return Deleted(task_id, with_files and not is_left, str(root) if is_left else None)
+        return Deleted(task_id, with_files and not is_left, str(files.root) if is_left else None)
+
+    def _require_no_export(self, task_id: str) -> None:
+        """Raise TaskNotFinished if an export needs the files of a task."""
+        for made in self._tasks.exports_of(task_id):
+            if not made.status.is_finished:
+                raise TaskNotFinished.because(f"{made.task_id} exports a checkpoint of it.", made.status)
+
+    def _delete_samplings(self, task_id: str) -> None:
+        """Delete the tasks that rendered samples of a task. Raise TaskNotFinished if one of them runs."""
+        if not self._tasks.get_summary(task_id).status.is_finished:
+            return  # it is not deleted either
+        samplings = self._tasks.samplings_of(task_id)
+        for sampling_id, status in samplings.items():
+            if not status.is_finished:
+                raise TaskNotFinished.because(f"{sampling_id} renders samples of it.", status)
+        for sampling_id in samplings:
+            self._tasks.delete(sampling_id, self._clock.steady.now())
+            self._files(sampling_id).remove()
+
+    def choose(self, task_id: str, name: str | None, actor: str) -> TaskDetails:
+        """Store which saved model is the chosen one; None: no model is. Raise TaskNotFound or CheckpointNotFound."""
+
+        def verify() -> None:
+            saved = saved_models(self._files(task_id).output)
+            if name is not None and name not in saved:
+                raise CheckpointNotFound(f"{task_id} has no saved model {name!r}.", data={"checkpoints": list(saved)})
+
+        task = self._tasks.choose(task_id, name, self._clock.now(), actor, verify)
+        return self._show_changed(task, self._attempts.of_task(task_id))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -312,8 +560,9 @@ class TrainingService:
 
     def _show_changed(self, task: TrainingTask, attempts: Sequence[Attempt]) -> TaskDetails:
         checkpoints: tuple[Checkpoint, ...] = ()
-        with suppress(OSError, StorageGone):
-            checkpoints = self._checkpoints(task).checkpoints
+        if attempts:
+            with suppress(OSError, StorageGone):
+                checkpoints = self._checkpoints(task).checkpoints
         return self._show(task, attempts, checkpoints)
 
     def _show(
@@ -323,7 +572,12 @@ class TrainingService:
         files, live = self._files(known.task_id), self._progress.live(task, attempts)
         gpus, now, directories = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         details = show_details(task, attempts, live, checkpoints, gpus, directories, now, self._waits(task))
-        return replace(details, log_lost_bytes=self._lost.count(attempts))
+        return replace(details, log_lost_bytes=self._lost.count(attempts), samples=self._show_samples(task))
+
+    def _show_samples(self, task: TaskSummary) -> AutomaticSamplesView | None:
+        is_training = task.kind is TaskType.TRAINING
+        found = self._orders.find(task.task_id) if is_training else None
+        return None if found is None else copy_fields(AutomaticSamplesView, found, found.order)
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
@@ -342,13 +596,18 @@ class TrainingService:
         )
         return found.map(lambda task: show_row(task, gpus, self._waits(task)))
 
+    def queue_empty_at(self) -> datetime | None:
+        """Return when the last queued task will have ended, or None if no task waits or a time is unknown."""
+        return self._forecast.empty_at()
+
     def get_progress(self, task_id: str) -> TaskProgressView:
         """Return the progress of a task. Raise TaskNotFound."""
         return self._progress.get_progress(task_id)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
-        """Return the checkpoints of a task, oldest first. Raise TaskNotFound or OSError."""
-        return self._checkpoints(self._tasks.get_summary(task_id))
+        """Return the checkpoints of a task, oldest first, with their exports. Raise TaskNotFound or OSError."""
+        found = self._checkpoints(self._tasks.get_summary(task_id))
+        return replace(found, exports=self._exports.of(task_id))
 
     def _checkpoints(self, task: TaskSummary) -> CheckpointList:
         self._require_storage()
@@ -360,11 +619,19 @@ class TrainingService:
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
         return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
-    def open_artifact(self, task_id: str, path: str) -> OpenFile:
-        """Open a file of a task for reading. Raise TaskNotFound, ArtifactNotFound or StorageGone."""
-        task = self._tasks.get_summary(task_id)
+    def open_artifact(self, task_id: str, path: str, *, is_raw: bool = False) -> OpenFile | RewrittenFile:
+        """Open a file of a task for reading, a saved model with its metadata unless `is_raw`.
+
+        Raise TaskNotFound, ArtifactNotFound or StorageGone.
+        """
+        task = self._tasks.get(task_id)
         self._require_storage()
-        return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
+        file = open_artifact(self._files(task_id).output, path, task.name or task.model_type)
+        try:
+            return file if is_raw else deliver(task, file, path)
+        except OSError:
+            file.close()
+            raise
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """Return events of a task, oldest first. Raise TaskNotFound."""
@@ -387,3 +654,15 @@ class TrainingService:
 
     def _files(self, task_id: str) -> TaskFiles:
         return task_files(self._storage_root, task_id)
+
+
+def _changed_since(task: TrainingTask) -> dict[str, Any]:
+    """Return the fields of a request that a user may have changed since."""
+    return {"tags": task.tags, "notes": task.notes, "trigger_word": task.trigger_word}
+
+
+def _require_training(task: TrainingTask) -> None:
+    if task.kind is TaskType.EXPORT:
+        raise Conflict(f"{task.task_id} is an export. Request the export of its checkpoint again.")
+    if task.kind is TaskType.SAMPLE:
+        raise Conflict(f"{task.task_id} renders samples. Request the samples of its training again.")

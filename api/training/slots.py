@@ -1,4 +1,4 @@
-"""Limits on tasks without GPUs: one for downloads and pushes, which mostly wait for a hub, and one for others."""
+"""Limits on tasks without GPUs: for downloads and pushes, which mostly wait for a hub, for samples, and for others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from api.domain.reason import Reason
 from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
+from api.domain.task import TaskType
 from api.domain.training import TaskSummary
 from api.domain.usage import Owner
 
@@ -53,7 +54,11 @@ class TaskSlots(Protocol):
 
 def open_slots(running: RunningTasks, addresses: Mapping[str, str | None], rules: SlotLimits) -> tuple[TaskSlots, ...]:
     """Return the free slots at the start of a pass. `addresses` are those of waiting transfers, by task id."""
-    return (WorkSlots(running.working, rules.parallel), TransferSlots(running.transfers, addresses, rules))
+    return (
+        WorkSlots(running.working, rules.parallel),
+        TransferSlots(running.transfers, addresses, rules),
+        SamplingSlots(running.sampling),
+    )
 
 
 class WorkSlots:
@@ -65,8 +70,8 @@ class WorkSlots:
         self._most = most
 
     def takes(self, task: TaskSummary) -> bool:
-        """Return whether it is not a transfer."""
-        return task.kind not in TRANSFERS
+        """Return whether it neither transfers nor samples."""
+        return task.kind not in TRANSFERS and task.kind is not TaskType.SAMPLE
 
     def why_full(self, task: TaskSummary) -> Reason | None:
         """Return why the task gets no slot now, or None if there is one."""
@@ -123,3 +128,26 @@ class TransferSlots:
 
     def _host_of(self, task: TaskSummary) -> str:
         return self._rules.host_of(self._addresses.get(task.task_id))
+
+
+class SamplingSlots:
+    """The slot for a task that renders samples.
+
+    ComfyUI renders one picture at a time, and its log names the keys that were not loaded without their prompt.
+    """
+
+    def __init__(self, running: Mapping[Owner, int]) -> None:
+        self.by_owner = running
+        self._is_used = sum(running.values()) > 0
+
+    def takes(self, task: TaskSummary) -> bool:
+        """Return whether it renders samples."""
+        return task.kind is TaskType.SAMPLE
+
+    def why_full(self, task: TaskSummary) -> Reason | None:
+        """Return why the task gets no slot now, or None if there is one."""
+        return Reason.of("ComfyUI renders the samples of another task", "comfyui_busy") if self._is_used else None
+
+    def take(self, task: TaskSummary) -> None:
+        """Use the slot."""
+        self._is_used = True

@@ -1,9 +1,9 @@
 """Tasks: created, found, listed and moved between statuses by guarded statements."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
@@ -18,20 +18,26 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.dataset_tables import dataset_pins
-from api.db.rows import dump, dump_message, read_task, to_seconds
-from api.db.tables import attempts, leases, task_gpus, task_roll, tasks
+from api.db.dataset_tables import dataset_pins, datasets
+from api.db.rows import dump, dump_message, dump_tags, read_tags, read_task, to_seconds
+from api.db.tables import attempts, leases, sweeps, task_gpus, task_roll, tasks
 from api.db.tables import events as event_table
+from api.db.version_runs import keep_version
 from api.domain.audit import forget_change, note_change
 from api.domain.cluster_options import ClusterOptions
+from api.domain.dataset import PinnedDataset
+from api.domain.durations import CompletedRun, Load, RemainingWork
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.running_tasks import RunningTasks
+from api.domain.sample_set import SampleOrder
 from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
+    Checkpoint,
     EventKind,
     NewTask,
     ResumeOptions,
+    StopRung,
     StopState,
     TaskEvent,
     TaskFilter,
@@ -42,10 +48,9 @@ from api.domain.training import (
     TrainingRequest,
     TrainingTask,
 )
-from api.errors import TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import DatasetNotFound, TaskActive, TaskNotFinished, TaskNotFound, TaskNotQueued
 from api.training import event_store as events
 from api.training.dataset_caches import require_single, require_unused
-from api.training.dataset_pins import pin_datasets
 from api.training.moves import move
 from api.training.queue_rows import (
     Queue,
@@ -56,20 +61,36 @@ from api.training.queue_rows import (
     read_queue,
     read_running_tasks,
 )
-from api.training.stop_store import record_stop_step, request_task_stop
-from api.training.task_counts import count_statuses
-from api.training.task_pages import find_by_serial, read_page, read_served
-from api.training.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of
+from api.training.sample_orders import find_order, put_order
+from api.training.sample_store import remove_samples
+from api.training.task_queries import (
+    ENROLL,
+    OF_TASK,
+    QUEUE_RANK,
+    count_statuses,
+    find_by_serial,
+    find_summary,
+    find_task,
+    has_read_data,
+    is_of,
+    read_exports,
+    read_page,
+    read_samplings,
+    read_served,
+)
 from api.training.usage_store import Bound, lock_owner, require_queue_limit, store_past_use
 
 _CLUSTER_OPTIONS = TypeAdapter(ClusterOptions)
 
-#: Number of completed trainings from which the pace of new ones is estimated.
-_PACE_ROWS = 200
+#: Number of completed trainings from which the duration of new ones is estimated.
+_COMPLETED_ROWS = 200
 
 _CHANGES = {
     "name": lambda value: Reason.of("name is now {value}", "name_is_now", value=repr(value)),
     "description": lambda value: Reason.of("description is now {value}", "description_is_now", value=repr(value)),
+    "tags": lambda value: Reason.of("tags are now {value}", "tags_are_now", value=", ".join(value) or "–"),
+    "notes": lambda value: Reason.of("the notes were changed", "notes_changed"),
+    "trigger_word": lambda value: Reason.of("trigger word is now {value}", "trigger_word_is_now", value=value or "–"),
     "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
 }
 
@@ -82,21 +103,39 @@ _AUDITED = [
 # Built once: building a statement takes longer than executing it.
 _CHANGEABLE = select(tasks.c.kind, *[tasks.c[name] for name in _CHANGES]).where(OF_TASK).with_for_update()
 _CHANGE = update(tasks).where(OF_TASK).returning(tasks)
+_MOVE_IN_LINE = update(tasks).where(tasks.c.serial == bindparam("moved")).values(queue_rank=bindparam("rank"))
 _SET = update(tasks).where(OF_TASK)
 _LOCK = select(tasks.c.serial).where(OF_TASK).with_for_update()
 _INSERT = insert(tasks)
 _HAS_KEY = tasks.c.idempotency_key == bindparam("key")
 _OF_KEY = select(tasks).where(_HAS_KEY)
 _FORGET_KEY = update(tasks).where(_HAS_KEY, tasks.c.created_at < bindparam("before")).values(idempotency_key=None)
-_QUEUED_STEPS = select(tasks.c.task_id, tasks.c.plan["total_steps"].as_integer().label("steps")).where(
+_LOAD = (tasks.c.model_type, tasks.c.gpu_count, tasks.c.plan["global_batch_size"].as_integer().label("batch"))
+_FACTS = tasks.c.plan["memory"]["facts"].label("facts")
+_TOTAL_STEPS = tasks.c.plan["total_steps"].as_integer().label("steps")
+_STEP = tasks.c.progress["progress"]["current_step"].as_integer().label("step")
+#: An export makes a single step, whatever the number of its checkpoint's.
+_EXPORTED_STEP = tasks.c.plan["export"]["step"].as_integer().label("exported_step")
+_QUEUED_WORK = select(tasks.c.task_id, *_LOAD, _FACTS, _TOTAL_STEPS, _STEP, _EXPORTED_STEP).where(
     tasks.c.status == TaskStatus.QUEUED
 )
-_PACES = (
-    select(tasks.c.model_type, tasks.c.gpu_count, tasks.c.progress["speed"]["time_per_step"].as_float().label("pace"))
-    .where(tasks.c.status == TaskStatus.COMPLETED)
+_COMPLETED_RUNS = (
+    select(
+        *_LOAD,
+        _FACTS,
+        _STEP,
+        tasks.c.progress["speed"]["time_per_step"].as_float().label("pace"),
+        (tasks.c.finished_at - tasks.c.started_at).label("seconds"),
+        tasks.c.attempts,
+    )
+    .where(tasks.c.status == TaskStatus.COMPLETED, tasks.c.kind == TaskType.TRAINING)
     .order_by(tasks.c.serial.desc())
-    .limit(_PACE_ROWS)
+    .limit(_COMPLETED_ROWS)
 )
+
+
+def _load(row: Any) -> Load:
+    return Load.of(row.model_type, row.gpu_count, row.batch, row.facts)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -112,6 +151,9 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "trainer": new.trainer,
         "name": request.name,
         "description": request.description,
+        "tags": dump_tags(request.tags),
+        "notes": request.notes,
+        "trigger_word": request.trigger_word,
         "priority": request.priority,
         **_gpu_columns(request),
         "caches": list(new.plan.caches),
@@ -122,14 +164,20 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "idempotency_key": new.idempotency_key,
         "owner": new.owner,
         "kind": new.kind,
+        "sweep_id": new.sweep_id,
+        "sweep_values": None if new.sweep_values is None else dict(new.sweep_values),
         "gpu_uuids": [],
         "request": dump(request),
         "plan": dump(new.plan),
+        "resume": dump(new.resume),
     }
     connection.execute(_INSERT, row)
     connection.execute(ENROLL, {"of_task": new.task_id})
     pin_datasets(connection, new.task_id, new.plan.datasets)
-    require_single(connection, new)
+    if new.samples is not None:
+        put_order(connection, new.task_id, new.samples, now)
+    if new.kind is TaskType.CACHE:
+        require_single(connection, new)
     note_change(
         about=new.task_id,
         before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
@@ -149,6 +197,12 @@ def _gpu_columns(request: TrainingRequest) -> dict[str, Any]:
     }
 
 
+class NewSamples(NamedTuple):
+    """New automatic samples of a training. None: there are none any more."""
+
+    order: SampleOrder | None
+
+
 class TaskStore:
     """Tasks in the database."""
 
@@ -163,14 +217,26 @@ class TaskStore:
         self._kinds = None if kind is None else frozenset({kind, *beside})
         self._queue: Queue = {}  #: result of the last query; replaced as a whole
 
-    def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
+    def create(
+        self,
+        new: NewTask,
+        now: datetime,
+        actor: str,
+        bound: Bound | None = None,
+        source: str | None = None,
+        verify: Callable[[], object] = lambda: None,
+    ) -> TrainingTask:
         """Add a new task to the queue, or return the one with the same idempotency key.
 
+        `verify` checks the files of the task `source`, of which none is deleted by a rule meanwhile.
         Raise OverQuota if the owner would then have more queued tasks than `bound`. Nothing has changed then.
         """
         try:
             with self._database.write() as connection:
                 lock_owner(connection, bound)
+                if source is not None:
+                    find_summary(connection, source, lock=True)
+                    verify()
                 insert_task(connection, new, now, actor)
                 require_queue_limit(connection, bound)
                 return find_task(connection, new.task_id)
@@ -240,16 +306,40 @@ class TaskStore:
                 if row.options
             }
 
-    def queued_steps(self) -> dict[str, int]:
-        """Return the planned steps of queued tasks, by task id, where known."""
+    def queued_work(self) -> dict[str, RemainingWork]:
+        """Return the loads and remaining steps of queued tasks, by task id, where known."""
         with self._database.read() as connection:
-            return {row.task_id: row.steps for row in connection.execute(_QUEUED_STEPS) if row.steps}
+            return {
+                row.task_id: RemainingWork(_load(row), 1 if row.exported_step else max(0, row.steps - (row.step or 0)))
+                for row in connection.execute(_QUEUED_WORK)
+                if row.steps
+            }
 
-    def usual_step_seconds(self) -> dict[tuple[str, int], float]:
-        """Return seconds per step by model type and number of GPUs, from the latest completed trainings."""
+    def completed_runs(self) -> list[CompletedRun]:
+        """Return the durations of the latest completed trainings, newest first."""
         with self._database.read() as connection:
-            rows = [row for row in connection.execute(_PACES) if row.pace]
-        return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
+            return [
+                CompletedRun(
+                    _load(row),
+                    row.pace,
+                    # Several attempts include the time between them.
+                    max(0.0, row.seconds - row.step * row.pace)
+                    if row.attempts == 1 and row.step and row.seconds is not None
+                    else None,
+                )
+                for row in connection.execute(_COMPLETED_RUNS)
+                if row.pace
+            ]
+
+    def exports_of(self, task_id: str) -> list[TrainingTask]:
+        """Return the latest exports of a training's checkpoints, newest first."""
+        with self._database.read() as connection:
+            return read_exports(connection, task_id)
+
+    def samplings_of(self, task_id: str) -> dict[str, TaskStatus]:
+        """Return the statuses of the tasks that render samples of a training, by task id."""
+        with self._database.read() as connection:
+            return read_samplings(connection, task_id)
 
     def names(self, task_ids: Collection[str]) -> list[TaskName]:
         """Return names and owners of the existing ones of these tasks."""
@@ -271,6 +361,11 @@ class TaskStore:
         with self._database.read() as connection:
             return count_statuses(connection, self._kind, seen_by)
 
+    def has_read_data(self) -> bool:
+        """Return whether a training was given a dataset or a directory."""
+        with self._database.read() as connection:
+            return has_read_data(connection)
+
     def request_stop(self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText) -> TaskSummary:
         """Request a stop. A queued task stops immediately. A repeated request can only make the stop harder.
 
@@ -280,6 +375,16 @@ class TaskStore:
             task = find_summary(connection, task_id, self._kinds, lock=True)
             request_task_stop(connection, task, stop, now, message)
             return find_summary(connection, task_id)
+
+    def make_room(self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText) -> bool:
+        """Request a stop of a task that runs. Return False, without any change, if it does not or stops already."""
+        with self._database.write() as connection:
+            task = find_summary(connection, task_id, self._kinds, lock=True)
+            if task.status not in (TaskStatus.STARTING, TaskStatus.RUNNING):
+                # A stop would end a queued task for good.
+                return False
+            request_task_stop(connection, task, stop, now, message)
+        return True
 
     def record_stop_step(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
         """Record the current step of a stop."""
@@ -296,12 +401,18 @@ class TaskStore:
         actor: str,
         message: ReasonOrText,
         bound: Bound | None = None,
+        verify: Callable[[], object] = lambda: None,
     ) -> TrainingTask:
         """Put a finished task back into the queue to resume from a checkpoint.
 
+        `verify` checks its files, of which none is deleted by a rule meanwhile.
         Raise TaskNotFound, TaskActive, or OverQuota as in `create`.
         """
         values = {
+            "tags": dump_tags(request.tags),
+            "notes": request.notes,
+            "trigger_word": request.trigger_word,
+            "queue_rank": None,
             **_gpu_columns(request),
             "caches": list(plan.caches),
             "request": dump(request),
@@ -317,25 +428,72 @@ class TaskStore:
             status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
+            verify()
             values["queued_at"] = join_queue(connection, now)
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             pin_datasets(connection, task_id, plan.datasets)
             require_queue_limit(connection, bound)
             return find_task(connection, task_id)
 
-    def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
-        """Change name, description or priority. Raise TaskNotFound."""
+    def patch(
+        self,
+        task_id: str,
+        changes: Mapping[str, Any],
+        now: datetime,
+        actor: str,
+        index: int | None = None,
+        samples: NewSamples | None = None,
+    ) -> TrainingTask:
+        """Change fields of a task, or its automatic samples.
+
+        `index` moves a queued task in its line (`_line_of`). Raise TaskNotFound, or TaskNotQueued for an index.
+        """
         with self._database.write() as connection:
             mine = {"of_task": task_id}
-            before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
-            if before is None or not is_of(before["kind"], self._kinds):
+            line = [] if index is None else _line_of(connection, task_id, changes.get("priority"))
+            known = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
+            if known is None or not is_of(known["kind"], self._kinds):
                 raise TaskNotFound.named(task_id)
-            note_change(before={name: before[name] for name in changes}, after=changes)
-            row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
+            before = {**known, "tags": list(read_tags(known["tags"]))}
+            note_change(before={name: before[name] for name in changes}, after=dict(changes))
+            stored = {**changes, **({"tags": dump_tags(changes["tags"])} if "tags" in changes else {})}
             messages = [_CHANGES[name](value) for name, value in changes.items()]
+            if index is not None:
+                messages.append(_move_in_line(connection, task_id, line, index))
+            if samples is not None:
+                messages.append(_change_samples(connection, task_id, samples.order, now))
+            row = connection.execute(_CHANGE, {**mine, **stored, "updated_at": to_seconds(now)}).one()
             message = messages[0] if len(messages) == 1 else Reason.of("{changes}", "changes", changes=messages)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
             return read_task(row)
+
+    def choose(
+        self, task_id: str, name: str | None, now: datetime, actor: str, verify: Callable[[], object] = lambda: None
+    ) -> TrainingTask:
+        """Store which saved model of a training is the chosen one; None: no model is.
+
+        `verify` checks its files, of which none is deleted by a rule meanwhile. Raise TaskNotFound.
+        """
+        with self._database.write() as connection:
+            before = find_summary(connection, task_id, self._kinds, lock=True).chosen
+            verify()
+            if before != name:
+                note_change(before={"chosen": before}, after={"chosen": name})
+                row = {"of_task": task_id, "chosen": name, "updated_at": to_seconds(now)}
+                connection.execute(_CHANGE, row)
+                message = (
+                    Reason.of("{name} is no longer the chosen model", "not_chosen", name=before)
+                    if name is None
+                    else Reason.of("{name} is the chosen model", "chosen", name=name)
+                )
+                events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=name)
+            return find_task(connection, task_id)
+
+    def set_plan(self, attempt: Attempt, plan: TrainingPlan) -> None:
+        """Store the plan of a task's latest attempt. That of an earlier attempt changes nothing."""
+        is_latest = tasks.c.attempts == attempt.number
+        with self._database.write() as connection:
+            connection.execute(_SET.where(is_latest), {"of_task": attempt.task_id, "plan": dump(plan)})
 
     def set_warning(
         self, task_id: str, attempt_uid: str, warning: ReasonOrText | None, now: datetime, **details: Any
@@ -378,6 +536,28 @@ class TaskStore:
         message = Reason.of("{name} is complete", "checkpoint_complete", name=name)
         self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
+    def note_deleted_checkpoint(
+        self,
+        task_id: str,
+        hide: Callable[[TaskSummary, str | None, Sequence[TrainingTask]], Checkpoint],
+        now: datetime,
+        actor: str,
+    ) -> Checkpoint:
+        """Record that a user deleted a checkpoint. `hide` checks that nothing needs it, and makes it unavailable.
+
+        It gets the task, the checkpoint from which its last attempt resumed, and its exports. It must not read the
+        database: many deletions would wait for each other's connections. The task is locked meanwhile, so that no
+        resume begins. Raise TaskNotFound.
+        """
+        with self._database.write() as connection:
+            task = find_summary(connection, task_id, self._kinds, lock=True)
+            resumed_from = connection.scalar(_LAST_RESUMED, {"of_task": task_id})
+            checkpoint = hide(task, resumed_from, read_exports(connection, task_id))
+            note_change(before={"checkpoint": checkpoint.name, "size_bytes": checkpoint.size_bytes})
+            message = Reason.of("{name} was deleted", "checkpoint_deleted", name=checkpoint.name)
+            events.append(connection, task_id, now, EventKind.CHECKPOINT, actor, message, previous=checkpoint.name)
+            return checkpoint
+
     def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
         """Return events of a task with an id above `after`, oldest first."""
         with self._database.read() as connection:
@@ -390,17 +570,17 @@ class TaskStore:
             return connection.scalar(query) or 0
 
     def delete(self, task_id: str, now: datetime) -> None:
-        """Delete a finished task, its attempts and events. Its usage of the last day still counts.
+        """Delete a finished task, its attempts, events and samples. Its usage of the last day still counts.
 
         Raise TaskNotFound or TaskNotFinished.
         """
         with self._database.write() as connection:
-            locked = select(tasks.c.serial, tasks.c.kind, *_AUDITED).where(tasks.c.task_id == task_id).with_for_update()
-            row = connection.execute(locked).one_or_none()
+            columns = (tasks.c.serial, tasks.c.kind, tasks.c.sweep_id, *_AUDITED)
+            row = connection.execute(select(*columns).where(tasks.c.task_id == task_id).with_for_update()).one_or_none()
             if row is None or not is_of(row.kind, self._kinds):
                 raise TaskNotFound.named(task_id)
             if not TaskStatus(row.status).is_finished:
-                raise TaskNotFinished(f"{task_id} is {row.status}. Stop it first.", data={"status": row.status})
+                raise TaskNotFinished.because(f"{task_id} is {row.status}.", row.status)
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining. Try again in a moment.")
             require_unused(connection, task_id)
@@ -408,9 +588,194 @@ class TaskStore:
             note_change(before={column.name: getattr(row, column.name) for column in _AUDITED})
             for numbered in (task_gpus, task_roll):
                 connection.execute(delete(numbered).where(numbered.c.serial == row.serial))
+            remove_samples(connection, task_id)
             for table in (attempts, event_table, dataset_pins, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
+            if row.sweep_id is not None:
+                _forget_empty_sweep(connection, row.sweep_id)
 
     def _of_kind(self, criteria: TaskFilter) -> TaskFilter:
         is_included = self._kinds is None or (criteria.kind is not None and criteria.kind in self._kinds)
         return criteria if is_included else replace(criteria, kind=self._kind)
+
+
+def _forget_empty_sweep(connection: Connection, sweep_id: str) -> None:
+    """Delete a sweep that has no trainings any more."""
+    mine = sweeps.c.sweep_id == sweep_id
+    # The lock makes concurrent deletions of its trainings wait, so that the last one sees that it is the last.
+    connection.execute(select(sweeps.c.serial).where(mine).with_for_update())
+    if connection.scalar(select(tasks.c.serial).where(tasks.c.sweep_id == sweep_id).limit(1)) is None:
+        connection.execute(delete(sweeps).where(mine))
+
+
+_LAST_RESUMED = (
+    select(attempts.c.resumed_from)
+    .where(attempts.c.task_id == bindparam("of_task"))
+    .order_by(attempts.c.number.desc())
+    .limit(1)
+)
+
+
+class _InLine(NamedTuple):
+    serial: int
+    task_id: str
+    rank: float
+
+
+def _line_of(connection: Connection, task_id: str, priority: int | None) -> list[_InLine]:
+    """Lock and return the queued tasks of the task's owner with its priority, or this one, in queue order.
+
+    A move within them changes no other user's turn. Raise TaskNotFound or TaskNotQueued.
+    """
+    task = find_summary(connection, task_id)
+    if task.status is not TaskStatus.QUEUED:
+        raise TaskNotQueued(f"{task_id} is {task.status}, so it has no position in the queue.")
+    if not task.needs_gpus:
+        raise TaskNotQueued(f"{task_id} waits for no GPU, so it has no position in the queue.")
+    is_own = tasks.c.owner.is_(None) if task.owner is None else tasks.c.owner == task.owner
+    is_equal = (tasks.c.priority == (task.priority if priority is None else priority)) | (tasks.c.task_id == task_id)
+    columns = (tasks.c.serial, tasks.c.task_id, QUEUE_RANK.label("rank"))
+    line = select(*columns).where(tasks.c.status == TaskStatus.QUEUED, tasks.c.gpu_count > 0, is_own, is_equal)
+    # Every move locks in the same order, so that two of them cannot wait for each other.
+    rows = connection.execute(line.order_by(tasks.c.serial).with_for_update()).all()
+    return sorted((_InLine(*row) for row in rows), key=lambda one: (one.rank, one.serial))
+
+
+def _move_in_line(connection: Connection, task_id: str, line: Sequence[_InLine], index: int) -> Reason:
+    """Move a task to this index of its line: the tasks exchange their ranks. Return the message of the event.
+
+    Raise TaskNotQueued if the task has left the queue.
+    """
+    order = [row.serial for row in line if row.task_id != task_id]
+    if len(order) == len(line):
+        raise TaskNotQueued(f"{task_id} has just left the queue.")
+    index = min(index, len(order))
+    order.insert(index, next(row.serial for row in line if row.task_id == task_id))
+    moved = [
+        {"moved": serial, "rank": row.rank} for serial, row in zip(order, line, strict=True) if serial != row.serial
+    ]
+    if moved:
+        connection.execute(_MOVE_IN_LINE, moved)
+    note_change(after={"position_in_line": index + 1})
+    return Reason.of(
+        "moved to position {position} of {total} among its user's queued tasks of this priority",
+        "moved_in_line",
+        position=index + 1,
+        total=len(order),
+    )
+
+
+def _change_samples(connection: Connection, task_id: str, order: SampleOrder | None, now: datetime) -> Reason:
+    """Replace the automatic samples of a training. Return the message of the event."""
+    before = find_order(connection, task_id)
+    put_order(connection, task_id, order, now)
+    shown = None if order is None else order.request
+    note_change(before={"samples": before and dump(before.order.request)}, after={"samples": dump(shown)})
+    if order is None:
+        return Reason.of("no samples are rendered automatically any more", "no_automatic_samples")
+    name = f"{order.sample_set}@{order.version}"
+    if order.every == 1:
+        return Reason.of("{name} is rendered with every saved model", "automatic_samples", name=name)
+    return Reason.of(
+        "{name} is rendered with one of {every} saved models", "automatic_samples_some", name=name, every=order.every
+    )
+
+
+def pin_datasets(connection: Connection, task_id: str, pins: Sequence[PinnedDataset]) -> None:
+    """Replace the versions that a task uses. Raise DatasetNotFound for a deleted dataset that no task uses."""
+    for pin in pins:
+        # The lock makes a concurrent deletion of the dataset wait for this transaction.
+        locked = select(datasets.c.deleted_at).where(datasets.c.serial == pin.serial).with_for_update()
+        row = connection.execute(locked).one_or_none()
+        if row is None or (row.deleted_at is not None and not _is_pinned(connection, pin)):
+            raise DatasetNotFound(f"The dataset {pin.dataset} was deleted meanwhile.")
+        keep_version(connection, pin.serial, pin.version)
+    connection.execute(delete(dataset_pins).where(dataset_pins.c.task_id == task_id))
+    rows = {
+        (pin.manifest_sha256, pin.serial): {
+            "task_id": task_id,
+            "manifest": pin.manifest_sha256,
+            "dataset": pin.serial,
+            "ordinal": pin.version,
+            "name": pin.dataset,
+        }
+        for pin in pins
+    }
+    if rows:
+        connection.execute(insert(dataset_pins), list(rows.values()))
+
+
+def _is_pinned(connection: Connection, pin: PinnedDataset) -> bool:
+    same = (dataset_pins.c.dataset == pin.serial) & (dataset_pins.c.manifest == pin.manifest_sha256)
+    return connection.execute(select(dataset_pins.c.task_id).where(same).limit(1)).first() is not None
+
+
+_RUNGS = {
+    StopRung.CHECKPOINT: Reason.of("the stop has reached the step checkpoint", "rung_checkpoint"),
+    StopRung.TERMINATE: Reason.of("the stop has reached the step terminate", "rung_terminate"),
+    StopRung.KILL: Reason.of("the stop has reached the step kill", "rung_kill"),
+}
+
+
+def show_stop(stop: StopState) -> dict[str, Any]:
+    """Return a requested stop as the audit stores it."""
+    kept = {"keep_lora": True} if stop.keep_lora else {}
+    return {"force": stop.force, "timeout_seconds": stop.timeout_seconds, **kept}
+
+
+def request_task_stop(
+    connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: ReasonOrText
+) -> None:
+    """Request a stop. A queued task stops immediately. A repeated request can only make the stop harder.
+
+    `task` is its state within this transaction, which has locked it. Raise Conflict if it has finished.
+    """
+    note_change(before={"status": task.status}, after=show_stop(stop))
+    if task.status is TaskStatus.QUEUED:
+        finished_at = to_seconds(now)
+        move(connection, task.task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=finished_at)
+    elif task.status is TaskStatus.STOPPING:
+        _harden(connection, task, stop, now, message)
+    else:
+        move(connection, task.task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
+
+
+def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: ReasonOrText) -> None:
+    """Make a stop harder, never softer. A user's request replaces the service's own."""
+    before = task.stop or stop
+    takes_over = before.cause is not None and stop.cause is None
+    keeps_more = stop.keep_lora and not before.keep_lora
+    if not takes_over and not keeps_more and (before.force or not stop.force):
+        return
+    changed = replace(
+        before,
+        force=before.force or stop.force,
+        actor=stop.actor,
+        cause=stop.cause if takes_over else before.cause,
+        keep_lora=before.keep_lora or stop.keep_lora,
+    )
+    mine = tasks.c.task_id == task.task_id
+    connection.execute(update(tasks).where(mine).values(stop=dump(changed), updated_at=to_seconds(now)))
+    events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
+
+
+def record_stop_step(
+    connection: Connection, before: TaskSummary, stop: StopState, attempt_uid: str, now: datetime
+) -> None:
+    """Record the current step of a stop, if the task, which is locked, is still stopping."""
+    if before.status is not TaskStatus.STOPPING or before.stop is None:
+        return
+    # Changes only the rung: a harder stop may have been requested since the supervisor reported.
+    values = {"stop": dump(replace(before.stop, rung=stop.rung)), "updated_at": to_seconds(now)}
+    connection.execute(update(tasks).where(tasks.c.task_id == before.task_id).values(values))
+    events.append(
+        connection,
+        before.task_id,
+        now,
+        EventKind.STOP,
+        "supervisor",
+        "" if stop.rung is None else _RUNGS[stop.rung],
+        attempt_uid=attempt_uid,
+        previous=before.stop.rung,
+        current=stop.rung,
+    )

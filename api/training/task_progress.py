@@ -1,15 +1,41 @@
-"""Progress of tasks of any kind, from the watch of the attempt or else from the database."""
+"""Answers about tasks of any kind: progress, events, lost output, owner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from api.domain.progress import ProgressReport
-from api.domain.training import Attempt, TaskSummary
+from api.domain.training import Attempt, TaskEvent, TaskSummary
+from api.executors.executor import AttemptRef, Executor
+from api.files.task_files import task_files
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.reconciler import Reconciler
+from api.training.attempts.watch import AttemptWatch
 from api.training.dispatcher import Dispatcher
+from api.training.store import TaskStore
 from api.training.view import show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
+from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+
+
+class LostOutput:
+    """Counts lost bytes, from the outcome of ended attempts and the supervisor of running ones."""
+
+    def __init__(self, executor: Executor, storage_root: Path) -> None:
+        self._executor = executor
+        self._storage_root = storage_root
+
+    def count(self, attempts: Sequence[Attempt]) -> int | None:
+        """Return the lost bytes of these attempts together, or None if none is known."""
+        known = [count for attempt in attempts if (count := self._lost_bytes(attempt)) is not None]
+        return sum(known) if known else None
+
+    def _lost_bytes(self, attempt: Attempt) -> int | None:
+        if attempt.outcome is not None:
+            count = attempt.outcome.get("log_lost_bytes")
+            return count if isinstance(count, int) else None
+        files = task_files(self._storage_root, attempt.task_id)
+        return self._executor.lost_bytes(AttemptRef(attempt.uid, files.attempts / str(attempt.number), files.log))
 
 
 class ProgressAnswers:
@@ -31,3 +57,27 @@ class ProgressAnswers:
         """Return the progress known to the watch of the latest attempt, or None if this server does not watch it."""
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
         return None if watch is None else watch.show()
+
+
+def event_page(tasks: TaskStore, task_id: str, page: PageRequest) -> Page[TaskEvent]:
+    """Return a page of a task's events, oldest first. Raise TaskNotFound."""
+    tasks.get_summary(task_id)
+    limit, after = min(page.limit, MAX_LIMIT), int(page.cursor or 0)
+    skipped = 0 if page.cursor is not None else page.offset or 0
+    found = tasks.events(task_id, after, limit + 1 + skipped)[skipped:]
+    rows, has_more = tuple(found[:limit]), len(found) > limit
+    total, offset = tasks.count_events(task_id), None if page.cursor is not None else skipped
+    return Page(rows, Pagination(total, limit, offset, has_more, str(rows[-1].id) if has_more else None))
+
+
+class TaskOwners:
+    """Finds the owner of a task. Uses memory while its attempt runs here, so that a stop works without a database."""
+
+    def __init__(self, tasks: TaskStore, find_watch: Callable[[str], AttemptWatch | None]) -> None:
+        self._tasks = tasks
+        self._find_watch = find_watch
+
+    def of(self, task_id: str) -> str | None:
+        """Return the owner of a task, or None if it has none. Raise TaskNotFound or DatabaseUnavailable."""
+        watch = self._find_watch(task_id)
+        return self._tasks.get_summary(task_id).owner if watch is None else watch.task.owner

@@ -16,7 +16,7 @@ from api.util.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class TaskResources:
-    """The services that such tasks use. The stores are restricted to one kind of task."""
+    """The services that tasks other than trainings use. The stores are restricted to one kind of task."""
 
     tasks: TaskStore
     attempts: AttemptStore

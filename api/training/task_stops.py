@@ -36,12 +36,15 @@ class TaskStops:
         self._pending_stops = pending_stops
         self._wake = wake
 
-    def request_stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> AttemptWatch | None:
-        """Request a stop. A stopped task stays unchanged. Raise TaskNotFound or TaskNotStoppable.
+    def request_stop(
+        self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, keep_lora: bool = False
+    ) -> AttemptWatch | None:
+        """Request a stop, with `keep_lora` followed by an export. A stopped task stays unchanged.
 
+        Raise TaskNotFound or TaskNotStoppable.
         Return the watch of its attempt if the stop was passed on although the database is unavailable, else None.
         """
-        stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
+        stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE, keep_lora=keep_lora)
         pending = PendingStop(stop, STOP_NOW_REQUESTED if force else STOP_REQUESTED, "")
         watch = self._pending_stops.record(lambda: self._note(task_id, pending), task_id, pending, self._reconciler)
         self._wake()

@@ -1,23 +1,29 @@
 """Views of tasks and attempts for the API. Pure functions."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import codes_of
 from api.domain.gpu import GPUInfo
 from api.domain.progress import NO_PROGRESS, ProgressReport, ProgressView
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
+from api.domain.rehearsal import RehearsalResult
+from api.domain.task import TaskType
 from api.domain.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.errors import Finding
 from api.training.attempts.progress import is_unobserved, with_training_time
+from api.training.export_order import ExportOrder
 from api.training.forecast import Forecast
+from api.training.sample_views import SampledModels
 from api.training.scheduler import Pass
 from api.training.views import (
     AttemptView,
+    ExportedModel,
     FindingView,
     GPUStats,
     PlannedGPUs,
@@ -27,6 +33,7 @@ from api.training.views import (
     TaskProgressView,
     TaskRow,
 )
+from api.util.copying import copy_fields
 
 GPUs = Mapping[str | None, GPUInfo]
 
@@ -59,6 +66,7 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
         "kind": task.kind,
         "name": task.name,
         "description": task.description,
+        "tags": task.tags,
         "owner": task.owner,
         "model_type": task.model_type,
         "trainer": task.trainer,
@@ -84,6 +92,9 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
         "attempt_count": task.attempts,
         "retries": task.retries,
         "restarted_from": task.restarted_from,
+        "chosen": task.chosen,
+        "sweep_id": task.sweep_id,
+        "sweep_values": task.sweep_values,
         "progress": report.progress,
         "metrics": report.metrics,
         "speed": report.speed,
@@ -94,7 +105,16 @@ def _stop(task: TaskSummary) -> StopView | None:
     stop = task.stop
     if stop is None:
         return None
-    return StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung)
+    return StopView(
+        stop.requested_at,
+        stop.actor,
+        stop.force,
+        stop.timeout_seconds,
+        stop.rung,
+        stop.keep_lora,
+        stop.reason,
+        stop.reason_code,
+    )
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
@@ -160,8 +180,10 @@ def show_details(
     output, log = directories
     return TaskDetails(
         **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, report),
+        notes=task.notes,
+        trigger_word=task.trigger_word,
         request=_request(task.request),
-        config=_config(task),
+        config=read_config(task.request),
         plan=task.plan,
         estimated_duration=_duration(task, report.progress, waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
@@ -172,7 +194,40 @@ def show_details(
         logs_path=str(log),
         log_lost_bytes=None,
         run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
+        export=_export(task),
+        sampling=_sampling(task),
+        samples=None,
+        rehearsal=_rehearsal(task),
     )
+
+
+def _sampling(task: TrainingTask) -> SampledModels | None:
+    if task.kind is not TaskType.SAMPLE:
+        return None
+    order = task.request.config["order"]
+    return SampledModels(order["task_id"], tuple(order["checkpoints"]), tuple(order["seeds"]), order["strength"])
+
+
+def _export(task: TrainingTask) -> ExportedModel | None:
+    if task.kind is not TaskType.EXPORT:
+        return None
+    order, is_done = ExportOrder.of_task(task), task.status is TaskStatus.COMPLETED
+    return ExportedModel(
+        order.task_id,
+        order.checkpoint,
+        order.step,
+        order.method,
+        order.path if is_done else None,
+        order.url if is_done else None,
+    )
+
+
+def _rehearsal(task: TrainingTask) -> RehearsalResult | None:
+    if task.kind is not TaskType.REHEARSAL:
+        return None
+    planned = task.plan.rehearsal
+    known = task.result or {"total_steps": None if planned is None else planned.total_steps}
+    return RehearsalResult.from_json(known, task.cause if task.status is TaskStatus.FAILED else None)
 
 
 def _duration(task: TaskSummary, progress: ProgressView, forecast: Forecast | None) -> float | None:
@@ -187,8 +242,9 @@ def show_stopped(task: TaskDetails) -> StoppedTask:
     complete = [found for found in task.checkpoints if found.is_complete]
     last = max(complete, key=lambda found: found.created_at, default=None)
     requested_at = None if task.stop is None else task.stop.requested_at
-    return StoppedTask(
-        **{field.name: getattr(task, field.name) for field in fields(task)},
+    return copy_fields(
+        StoppedTask,
+        task,
         stopped_at=task.finished_at,
         checkpoint_saved=_is_saved(last, requested_at) if task.status.is_finished else None,
         last_checkpoint=None if last is None else last.name,
@@ -204,7 +260,7 @@ def _request(request: TrainingRequest) -> dict[str, Any]:
     """Return the request in the form in which it was sent, so that it can be sent again."""
     shown = asdict(request)
     # The task's kind has the same information.
-    del shown["cache_only"]
+    del shown["cache_only"], shown["rehearsal"]
     selection = shown.pop("gpus")
     named = list(selection["references"])
     return {
@@ -214,11 +270,21 @@ def _request(request: TrainingRequest) -> dict[str, Any]:
     }
 
 
-def _config(task: TrainingTask) -> Mapping[str, Any]:
-    if task.request.config_toml is None:
-        return task.request.config
+def read_config(request: TrainingRequest) -> Mapping[str, Any]:
+    """Return the configuration of a request; empty if its text cannot be read."""
+    return _read(request.config, request.config_toml)
+
+
+def read_dataset(request: TrainingRequest) -> Mapping[str, Any]:
+    """Return the dataset settings of a request; empty if their text cannot be read."""
+    return _read(request.dataset, request.dataset_toml)
+
+
+def _read(values: Mapping[str, Any], text: str | None) -> Mapping[str, Any]:
+    if text is None:
+        return values
     try:
-        shown: Mapping[str, Any] = _as_json(tomllib.loads(task.request.config_toml))
+        shown: Mapping[str, Any] = _as_json(tomllib.loads(text))
     except tomllib.TOMLDecodeError:
         return {}
     return shown
@@ -252,20 +318,11 @@ def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
     first, last = attempt.first_step, attempt.last_step
     if attempt.ended_at is None and report.attempt == attempt.uid and report.first_step is not None:
         first, last = report.first_step, report.progress.current_step
-    return AttemptView(
+    return copy_fields(
+        AttemptView,
+        attempt,
         attempt=attempt.uid,
-        number=attempt.number,
-        status=attempt.status,
-        node=attempt.node,
         gpu_ids=attempt.gpu_indices,
-        gpu_uuids=attempt.gpu_uuids,
-        master_port=attempt.master_port,
-        pid=attempt.pid,
-        resumed_from=attempt.resumed_from,
-        run_dir=attempt.run_dir,
-        created_at=attempt.created_at,
-        started_at=attempt.started_at,
-        ended_at=attempt.ended_at,
         first_step=first,
         last_step=last,
         exit_code=outcome.get("exit_code"),
@@ -276,4 +333,16 @@ def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
 
 def show_findings(mistakes: Sequence[Finding]) -> tuple[FindingView, ...]:
     """Return the findings about a request as the API shows them."""
-    return tuple(FindingView(mistake.pointer, mistake.message, mistake.remedy) for mistake in mistakes)
+    return tuple(
+        FindingView(mistake.pointer, mistake.message, mistake.remedy, *codes_of(mistake)) for mistake in mistakes
+    )
+
+
+def read_findings(views: Iterable[FindingView]) -> Iterator[Finding]:
+    """Yield the findings that are shown so."""
+    for each in views:
+        message, remedy = each.message_code, each.remedy_code
+        found = Finding(each.pointer, each.message, each.remedy)
+        if message is not None:
+            found = replace(found, code=message.code, params=message.params)
+        yield found if remedy is None else replace(found, remedy_code=remedy.code)

@@ -24,6 +24,9 @@ GPUName = tuple[str, int]
 #: Kinds of obstacles that name a task.
 _HOLDERS = ("held_by", "kept_for", "goes_to")
 
+#: What is said of a GPU that is paused or outside its hours, by the code of its reason.
+_CLOSED = {"gpu_paused": "paused", "outside_schedule": "closed", "never_open": "closed"}
+
 #: Replaces a task that the reader may not see.
 _NAMELESS: Mapping[str, str | None] = {"task_id": None, "name": None}
 
@@ -74,7 +77,8 @@ def _format_needs(prefix: str, params: Mapping[str, Any]) -> Reason:
     parts = [
         f"{'GPU' if each['is_one'] else 'GPUs'} {each['gpus']} {_format_obstacle(each)}" for each in params["obstacles"]
     ]
-    parts += [f"{params['more']} more are unavailable, too"] if params["more"] else []
+    more = params["more"]
+    parts += [f"{more} more {'is' if more == 1 else 'are'} unavailable, too"] if more else []
     parts += [f"GPU {name} does not exist" for name in params["absent"]]
     return Reason(f"{prefix}{', '.join(parts) or 'there are too few'}", ReasonCode("needs_gpus", params))
 
@@ -117,6 +121,9 @@ def _format_obstacle(shown: Mapping[str, Any]) -> str:
             return f"{'goes' if shown['is_one'] else 'go'} to {holder}"
         case "too_small":
             return f"{'has' if shown['is_one'] else 'have'} {shown['what']} MB free"
+        case "status" if shown["what"] in _CLOSED.values():
+            until = (shown["detail_code"].params if shown["detail_code"] else {}).get("until")
+            return f"{verb} {shown['what']}" + (f" until {until}" if until else "")
         case "status":
             return f"{verb} {shown['what']}" + (f" ({shown['detail']})" if shown["detail"] else "")
         case "not_startable":
@@ -196,6 +203,9 @@ def _hide_in_obstacle(
 def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:
     """Return why a task cannot use a GPU that no other task holds."""
     if not gpu.is_available:
+        code = code_of(gpu.reason or "")
+        if code is not None and code.code in _CLOSED:
+            return Obstacle("status", _CLOSED[code.code], gpu.reason or "")
         return Obstacle("status", str(gpu.status), gpu.reason or "")
     if gpu.free_mb is not None and gpu.free_mb < min_memory:
         return Obstacle("too_small", f"{gpu.free_mb:,}")

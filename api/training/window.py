@@ -160,7 +160,7 @@ class ClusterWindow:
                 for node, gpus in ready.items()
                 if (bound is None or node in bound) and _serve(gpus, task) and len(gpus) >= task.gpu_count
             )
-            # A cluster cannot be asked for specific GPUs of a node.
+            # A job cannot request specific GPUs of a node.
             if nodes and not task.gpus.references and uid not in self._rests_until:
                 directory = self._files(task.task_id).attempts / str(task.attempts + 1)
                 one = EarlyJobRequest(uid, directory, task.gpu_count, nodes, options.get(task.task_id))

@@ -68,4 +68,11 @@ def capped(mistakes: Sequence[Finding], dropped: int = 0) -> list[Finding]:
 def more_than_these(left_out: int) -> Finding:
     """Return the finding that counts those that are not shown."""
     are = "is 1 more finding" if left_out == 1 else f"are {left_out:,} more findings"
-    return Finding("", f"There {are} than these.", "Fix these, then check again.")
+    return Finding(
+        "",
+        f"There {are} than these.",
+        "Fix these, then check again.",
+        "more_findings",
+        {"left_out": left_out, "number": f"{left_out:,}"},
+        remedy_code="more_findings_remedy",
+    )

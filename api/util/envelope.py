@@ -46,6 +46,13 @@ def encode_message(type_: str, data: Any, timestamp: datetime | None = None) -> 
     return encode_json({"type": type_, "timestamp": timestamp or datetime.now(UTC), "data": data})
 
 
-def _show(mistake: Finding) -> dict[str, str]:
-    shown = {"pointer": mistake.pointer, "message": mistake.message}
-    return shown if mistake.remedy is None else {**shown, "remedy": mistake.remedy}
+def _show(mistake: Finding) -> dict[str, Any]:
+    shown: dict[str, Any] = {"pointer": mistake.pointer, "message": mistake.message}
+    if mistake.remedy is not None:
+        shown["remedy"] = mistake.remedy
+    params = mistake.params or {}
+    if mistake.code is not None:
+        shown["message_code"] = {"code": mistake.code, "params": params}
+    if mistake.remedy_code is not None:
+        shown["remedy_code"] = {"code": mistake.remedy_code, "params": params}
+    return shown

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,7 +22,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def format_line(as_json: bool, unix_seconds: float, level: str, message: str, facts: dict[str, Any]) -> str:
     """Return one log line without its newline. Text stays on one line, whatever the facts contain."""
     if as_json:
-        time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        second, microsecond = divmod(round(unix_seconds * 1_000_000), 1_000_000)
+        time = f"{_show_second(second)}.{microsecond // 1000:03}Z"
         line = orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
         # JSON does not escape control characters beyond ASCII.
         return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
@@ -29,6 +31,11 @@ def format_line(as_json: bool, unix_seconds: float, level: str, message: str, fa
     line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
     # External text must not create a second line or control the terminal.
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+@lru_cache(2)
+def _show_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def _escape(character: str) -> str:

@@ -28,11 +28,11 @@ class PageRequest:
 class Pagination:
     """The position of a page in the list. `next_cursor` leads to the next page."""
 
-    total: int
-    limit: int
-    offset: int | None
-    has_more: bool
-    next_cursor: str | None
+    total: int  #: number of all entries that match the query
+    limit: int  #: maximum number of entries of a page
+    offset: int | None  #: number of entries before this page; null if the page was requested by cursor
+    has_more: bool  #: whether entries follow this page
+    next_cursor: str | None  #: send it as `cursor` for the next page; null on the last page
 
 
 @dataclass(frozen=True, slots=True)

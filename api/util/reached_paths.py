@@ -46,6 +46,20 @@ def reach(text: str, base: str | None = None) -> str | None:
     return here or "/"
 
 
+def open_directory(real: str) -> int:
+    """Return a handle of the directory at a resolved path, of which no part may have become a link. Raises OSError."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open("/", os.O_PATH | flags)
+    try:
+        for part in filter(None, real.split("/")):
+            below = os.open(part, os.O_PATH | flags, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        return os.open(".", os.O_RDONLY | flags, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
 def _is_path(text: str) -> bool:
     try:
         return bool(text) and "\0" not in text and len(os.fsencode(text)) <= _LONGEST_PATH

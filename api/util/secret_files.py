@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Maximum size of such a file in bytes.
+#: Maximum size of a secret file in bytes.
 MOST_BYTES = 16_384
 
 

@@ -52,6 +52,11 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Parse origins separated by commas."""
     origins = tuple(name.rstrip("/") for name in names(text))
@@ -104,6 +109,24 @@ MOST_HEADS = 8
 def endpoint(text: str) -> str:
     """Parse the HTTP address of a service, without a user name or password."""
     return _plain_address(text, "http://127.0.0.1:11434/v1", "put the key into CAPTION_KEY_FILE")
+
+
+#: Maximum number of ComfyUIs that render samples.
+MOST_COMFYUIS = 16
+
+
+def comfyui_url(text: str) -> str:
+    """Parse the addresses of ComfyUI, separated by commas and without a user name or password."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > MOST_COMFYUIS:
+        raise ValueError(f"names {len(parts)} addresses, and the most is {MOST_COMFYUIS}")
+    example = "http://127.0.0.1:8188, or several with commas"
+    return ",".join(_plain_address(part, example, "ComfyUI has none; let a firewall protect it") for part in parts)
+
+
+def paths(text: str) -> tuple[Path, ...]:
+    """Parse paths separated by commas."""
+    return tuple(Path(part) for part in listed(text))
 
 
 def head_url(text: str) -> str:

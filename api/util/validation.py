@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -87,6 +88,9 @@ _PATTERNS = {
     r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
     r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
     r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$": "must be 1 to 100 letters, digits, . _ - beginning with a letter or digit",
+    r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}(@[1-9][0-9]{0,8})?$": (
+        "must be the name of a sample set, or its name and version, such as portraits@2"
+    ),
     r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$": "must be 1 to 100 letters, digits, _ - beginning with a letter or digit",
     r"^[a-z][a-z0-9._\-]{0,39}$": "must be 1 to 40 small letters, digits, . _ - beginning with a letter, such as prod",
     r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$": "must be a branch, a tag or a commit of the repository",
@@ -104,13 +108,16 @@ _PATTERNS = {
     r"^[^\x00-\x1f\x7f]+$": "must be one line without control characters, and not empty",
     r"^[!-~]*$": "must be one word of plain characters",
     r"^[0-9a-f]{16}$": "must be the id of an item: 16 hexadecimal digits",
+    r"^sweep_[0-9]{8}_[0-9a-z]{8}$": "must be the id of a sweep, such as sweep_20261124_07k2m9xq",
     r"^[0-9a-f]{32}$": "must be an id of 32 hexadecimal digits",
+    r"^[A-Za-z0-9_]{1,64}(,[A-Za-z0-9_]{1,64}){1,7}$": "must be two to eight ids of trainings, separated by commas",
     r"^[0-9]{1,18}:[0-9a-f]{64}$": "must be an entry's number, a colon and its hash",
     r"^[a-z_]{1,64}$": "must be small letters and _, at most 64 of them",
     r"^[a-z0-9_]{1,64}$": "must be small letters, digits and _, at most 64 of them",
     r"^-?[0-9]{1,20}$": "must be a whole number of at most 20 digits",
     r"^[A-Za-z0-9_+\-/]+$": "must be a time zone, such as Europe/Vienna",
     r"^[0-9]{1,2}:[0-9]{2}$": "must be a time of the day, such as 22:30",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "must be a time of the day, such as 22:30",
     r"^\d{2,5}(x\d{2,5})?$": "must be a side or a width and a height in pixels, such as 512 or 1280x720",
     r"^[\d.,]+$": "must be numbers by comma, such as 0.5,1,2",
     r"^\d+(,\d+)*$": "must be whole numbers by comma, such as 1,33",
@@ -185,7 +192,9 @@ def describe_error(detail: ErrorDetails) -> str:
 
 
 def _number(value: object) -> object:
-    return f"{value:,.15g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.15g}"
 
 
 def _without_repetition(messages: Sequence[str]) -> list[str]:
@@ -197,21 +206,41 @@ def _without_repetition(messages: Sequence[str]) -> list[str]:
 
 def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
     # If a value may have several types, the names of the types follow; they are not part of the request.
-    has_names = bool(parts) and (_is_mapping(model, str(parts[0])) or _nested(model, str(parts[0])) is not None)
-    names = 2 if has_names else 1
-    return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
+    found: list[int | str] = []
+    holder: type[Strict] | None = model
+    is_key = is_type = False
+    for part in parts:
+        if isinstance(part, int):
+            found.append(part)
+        elif is_type:
+            is_type = False
+        elif holder is not None or is_key:
+            found.append(part)
+            is_key = holder is not None and _is_mapping(holder, part)
+            is_type = holder is not None and _has_several_types(holder, part)
+            holder = None if holder is None else _nested(holder, part)
+    return found
+
+
+def _has_several_types(model: type[Strict], name: str) -> bool:
+    field = model.model_fields.get(name)
+    if field is None or get_origin(field.annotation) not in (Union, UnionType):
+        return False
+    return sum(kind is not NoneType for kind in get_args(field.annotation)) > 1
 
 
 def _is_mapping(model: type[Strict], name: str) -> bool:
     field = model.model_fields.get(name)
-    return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    return any(get_origin(kind) is dict for kind in kinds)
 
 
 def _nested(model: type[Strict], name: str) -> type[Strict] | None:
     """Return the model of a field; None if it has none."""
     field = model.model_fields.get(name)
     kinds = () if field is None else (field.annotation, *get_args(field.annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
+    plain = (get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
+    return next((kind for kind in plain if isinstance(kind, type) and issubclass(kind, Strict)), None)
 
 
 def _pointer_part(part: int | str) -> str:

@@ -13,10 +13,9 @@ from typing import NamedTuple, TextIO
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from api.util.histogram import Histogram
 from api.util.logs import format_line
 from api.util.masking import mask_secrets
-from api.util.measures import REQUEST_ID
+from api.util.measures import REQUEST_ID, Histogram
 from api.util.periodic import PeriodicThread
 
 #: The most requests that wait to be written. Further lines are lost; their number is logged.
@@ -28,9 +27,9 @@ PATH_CHARACTERS = 500
 #: Seconds between two batches. Without requests the thread sleeps.
 _FLUSH_SECONDS = 0.1
 
-# Lines written without a pause (about 0.3 ms), and the pause after them: more than 100,000 lines a second.
-_BATCH = 100
-_PAUSE_SECONDS = 0.0005
+# Lines written without a pause (about 1 ms), and the pause after them: more than 100,000 lines a second.
+_BATCH = 400
+_PAUSE_SECONDS = 0.002
 
 #: The methods with series of their own. All others share one, which bounds the number of series.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "-"})
@@ -127,7 +126,8 @@ class AccessLog:
     def _line(self, access: Access) -> str:
         facts = {
             "method": access.method,
-            "path": shown_path(access.path),
+            # A path without variable parts contains nothing to mask.
+            "path": access.path if access.path == access.route else shown_path(access.path),
             "route": access.route,
             "status": access.status,
             "duration_ms": round(access.seconds * 1000, 3),

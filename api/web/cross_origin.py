@@ -6,7 +6,7 @@ across origins: `Access-Control-Allow-Credentials` is not sent.
 
 from api.util.documents import HeaderList
 
-#: Response headers that such a page may read, besides the CORS-safelisted ones.
+#: Response headers that pages of allowed origins may read, besides the CORS-safelisted ones.
 EXPOSED = (
     "ETag, Age, X-Stale, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, "
     "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Tus-Resumable, "
@@ -14,7 +14,7 @@ EXPOSED = (
     "Upload-Metadata"
 )
 
-#: Request headers that such a page may send.
+#: Request headers that pages of allowed origins may send.
 SENDABLE = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Range, "
     "X-Request-ID, Tus-Resumable, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Checksum, "

@@ -9,8 +9,7 @@ from flask import Blueprint, Response, current_app
 
 from api.errors import NotFound
 from api.util.envelope import JSON, encode_json
-from api.util.packed_files import PackedFile, pack, pack_as
-from api.web.packed import answer_packed
+from api.web.packed import PackedFile, answer_packed, pack, pack_as
 
 #: One request builds the document; concurrent ones wait for it.
 _DOCUMENT_LOCK = threading.Lock()

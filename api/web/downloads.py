@@ -3,24 +3,49 @@
 import asyncio
 import logging
 import os
+import re
 from email.utils import formatdate
 from typing import Protocol
+from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
+from api.files.weights.rewriting import RewrittenFile
 from api.util.clock import time_of
 from api.util.documents import names_etag
 from api.util.streamed_file import StreamedFile
 from api.web.log_download import LogDownload
-from api.web.ranges import UNREADABLE, read_range
 
 logger = logging.getLogger(__name__)
 
 #: Bytes of a log that are read and sent at a time, and seconds after which a client that accepts none is disconnected.
 CHUNK = 128 * 1024
 SEND_SECONDS = 60.0
+
+
+_RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
+
+UNREADABLE = "The Range header is invalid. Example: bytes=0-1023 requests the first 1,024 bytes."
+
+
+def read_range(header: bytes) -> tuple[int | None, int | None] | None:
+    """Return the first and the last requested byte; None for the whole file.
+
+    With None as the first, the second is a count from the end. Several ranges count as the whole file.
+    Raises MalformedRequest.
+    """
+    wanted = header.replace(b" ", b"")
+    if not wanted or b"," in wanted:
+        return None
+    found = _RANGE.fullmatch(wanted)
+    if found is None or found[1] == found[2] == b"":
+        raise MalformedRequest(UNREADABLE)
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is not None and last is not None and first > last:
+        raise MalformedRequest(UNREADABLE)
+    return first, last
 
 
 class File(Protocol):
@@ -36,16 +61,18 @@ class File(Protocol):
     def modified_at(self) -> float: ...
 
 
-async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a file, a log or a generated stream, or the part that Range selects, and close it.
+async def send_download(
+    file: File | LogDownload | RewrittenFile | StreamedFile, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send a file, a log, a rewritten model or a generated stream, or the part that Range selects, and close it.
 
     Raises RangeNotSatisfiable, MalformedRequest. Aborts the connection of a client that has stopped reading a log.
     """
-    if not isinstance(file, (LogDownload, StreamedFile)):
+    if not isinstance(file, (LogDownload, RewrittenFile, StreamedFile)):
         await send_file(file, scope, receive, send)
         return
     try:
-        await (send_log(file, scope, send) if isinstance(file, LogDownload) else send_stream(file, scope, send))
+        await (send_stream(file, scope, send) if isinstance(file, StreamedFile) else send_parts(file, scope, send))
     except TimeoutError as error:
         logger.info("download aborted: %s", str(error) or "the client stopped reading")
         connection = scope.get("extensions", {}).get("connection")
@@ -102,6 +129,12 @@ def _shown_name(name: str) -> str:
     return "".join(c if c.isprintable() else "_" for c in name)
 
 
+def _disposition(name: str) -> str:
+    """Return the parameter of Content-Disposition for a file name, also one with letters beyond ASCII."""
+    shown = _shown_name(name)
+    return f'filename="{_quoted(name)}"' if shown.isascii() else f"filename*=utf-8''{quote(shown, safe='')}"
+
+
 def _quoted(name: str) -> str:
     return _shown_name(name).replace('"', "_").replace("\\", "_").encode("ascii", "replace").decode()
 
@@ -142,61 +175,62 @@ def _make(file: StreamedFile) -> bytes | None:
         raise TimeoutError(f"{file.name} cannot be generated: {error.strerror}") from error
 
 
-async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:
-    """Send a log, or the part that Range selects, and close it. Raises RangeNotSatisfiable, MalformedRequest.
+async def send_parts(file: LogDownload | RewrittenFile, scope: Scope, send: Send) -> None:
+    """Send a log or a model, or the part that Range selects, and close it.
 
-    Raises TimeoutError when the client stops reading.
+    Raises RangeNotSatisfiable, MalformedRequest; TimeoutError when the client stops reading.
     """
     try:
         headers = dict(scope["headers"])
-        part = _part(headers, log)
-        begin, end = part or (0, log.size)
-        await send({"type": "http.response.start", "status": 206 if part else 200, "headers": _headers(log, part)})
+        if names_etag(headers.get(b"if-none-match", b"").decode("latin-1"), file.tag):
+            await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", file.tag.encode())]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        part = _part(headers, file)
+        begin, end = part or (0, file.size)
+        await send({"type": "http.response.start", "status": 206 if part else 200, "headers": _headers(file, part)})
         if scope["method"] == "HEAD" or begin == end:
             await send({"type": "http.response.body", "body": b""})
             return
         while begin < end:
-            content = await asyncio.to_thread(log.read, begin, min(CHUNK, end - begin))
+            content = await asyncio.to_thread(file.read, begin, min(CHUNK, end - begin))
             if not content:
                 # The announced Content-Length cannot be met.
-                raise TimeoutError("the log became shorter")
+                raise TimeoutError(f"{file.name} became shorter")
             begin += len(content)
             message = {"type": "http.response.body", "body": content, "more_body": begin < end}
             await asyncio.wait_for(send(message), SEND_SECONDS)
     finally:
-        log.close()
+        file.close()
 
 
-def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes, bytes]]:
-    begin, end = part or (0, log.size)
-    kind = "text/plain; charset=utf-8" if log.is_inline else "application/octet-stream"
-    place = "inline" if log.is_inline else "attachment"
+def _headers(file: LogDownload | RewrittenFile, part: tuple[int, int] | None) -> list[tuple[bytes, bytes]]:
+    begin, end = part or (0, file.size)
+    kind = "text/plain; charset=utf-8" if file.is_inline else "application/octet-stream"
+    place = "inline" if file.is_inline else "attachment"
     headers = {
         "content-type": kind,
         "content-length": str(end - begin),
-        "content-disposition": f'{place}; filename="{log.name}"',
+        "content-disposition": f"{place}; {_disposition(file.name)}",
         "accept-ranges": "bytes",
-        "etag": _tag(log),
-        **({} if part is None else {"content-range": f"bytes {begin}-{end - 1}/{log.size}"}),
+        "etag": file.tag,
+        **({} if part is None else {"content-range": f"bytes {begin}-{end - 1}/{file.size}"}),
     }
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _tag(log: LogDownload) -> str:
-    """Return the ETag of a log; it changes with the log's bytes."""
-    return f'"{log.first:x}-{log.first + log.size:x}"'
-
-
-def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
+def _part(headers: dict[bytes, bytes], file: LogDownload | RewrittenFile) -> tuple[int, int] | None:
     """Return begin and end (exclusive) of the requested bytes; None for all, also when several ranges are requested."""
     wanted = read_range(headers.get(b"range", b""))
-    if wanted is None or headers.get(b"if-range", _tag(log).encode()) != _tag(log).encode():
+    if wanted is None or headers.get(b"if-range", file.tag.encode()) != file.tag.encode():
         return None
     first, last = wanted
     if first is None:
-        begin, end = max(0, log.size - (last or 0)), log.size
+        begin, end = max(0, file.size - (last or 0)), file.size
     else:
-        begin, end = first, min(log.size, (log.size if last is None else last) + 1)
+        begin, end = first, min(file.size, (file.size if last is None else last) + 1)
     if begin >= end:
-        raise RangeNotSatisfiable(f"The log has {log.size:,} bytes.", headers={"Content-Range": f"bytes */{log.size}"})
+        raise RangeNotSatisfiable(
+            f"The file has {file.size:,} bytes.", headers={"Content-Range": f"bytes */{file.size}"}
+        )
     return begin, end

@@ -99,5 +99,7 @@ def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """Return the client's X-Request-ID, or a new id if it is unsafe or looks like a secret: logs and audit store it."""
-    text = headers.get(b"x-request-id", b"").decode("latin-1")
+    if b"x-request-id" not in headers:
+        return new_request_id()
+    text = headers[b"x-request-id"].decode("latin-1")
     return text if is_safe_id(text) and mask_secrets(text) == text else new_request_id()

@@ -12,8 +12,8 @@ from api.domain.access import current_principal
 from api.domain.audit import current_note
 from api.errors import Finding, Invalid
 from api.util.stored_form import DIGEST
-from api.web.context import services
-from api.web.stored_responses import EarlierResult, StoredResponse
+from api.web.idempotency import EarlierResult, StoredResponse
+from api.web.responses import services
 
 P = ParamSpec("P")
 

@@ -24,6 +24,11 @@ class LogDownload:
         """The number of bytes."""
         return sum(part.size for part in self.parts)
 
+    @property
+    def tag(self) -> str:
+        """The ETag, which changes with the bytes."""
+        return f'"{self.first:x}-{self.first + self.size:x}"'
+
     def read(self, offset: int, limit: int) -> bytes:
         """Return up to `limit` bytes from an offset, relative to the first byte. Raises OSError."""
         for part in self.parts:

@@ -59,8 +59,7 @@ class NodeShell:
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         headers = dict(scope["headers"])
-        connection = scope.get("extensions", {}).get("connection")
-        reply = Reply(send, request_id_of(headers), [NOSNIFF], connection)
+        reply = Reply(scope, send, request_id_of(headers), [NOSNIFF])
         try:
             await self._answer(scope, headers, reply)
         except ServiceError as error:

@@ -3,6 +3,8 @@
 import asyncio
 import re
 import socket
+import sys
+from functools import partial
 from typing import Any, Protocol, cast
 
 from starlette.types import Receive, Scope, Send
@@ -11,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
+from api.util.documents import HeaderList
 from api.util.envelope import encode_error
 from api.util.ids import new_request_id
 from api.web.unread_responses import UnreadResponses
@@ -57,49 +60,14 @@ class Application(Protocol):
         ...
 
 
-class _OneWrite:
-    """A transport that sends an answer's head together with the body that follows it.
-
-    uvicorn writes them separately, which costs a system call more for each answer. A head that no body follows in the
-    same round of the event loop is sent by itself.
-    """
-
-    __slots__ = ("_head", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.writelines((head, data))
-        elif data.startswith(b"HTTP/1."):
-            self._head = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
 class HTTPProtocol(HttpToolsProtocol):
     """One HTTP connection. `headers_since` is the time when the current request started; None between requests."""
 
     headers_since: float | None = None
     _header_bytes = 0
     _answering: RequestResponseCycle | None = None
+    # The first request of what was received is handled at once. Further ones take turns with other connections.
+    _may_start_eagerly = False
     # After the headers: received bytes outside the body (chunk framing, trailers), and bytes of the body.
     _frame_bytes = 0
     _body_bytes = 0
@@ -133,10 +101,50 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
-        cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]
-        super()._start_asgi_task(cycle, app)
+        extensions: dict[str, Any] = {
+            "connection": self.transport,
+            "taken": self.flow.drain,
+            "send_whole": partial(self._send_whole, cycle),
+        }
+        cycle.scope["extensions"] = extensions
+        if sys.version_info < (3, 12) or not self._may_start_eagerly:
+            super()._start_asgi_task(cycle, app)
+            return
+        self._may_start_eagerly = False
+        task = asyncio.Task(cycle.run_asgi(app), loop=self.loop, eager_start=True)
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _send_whole(self, cycle: RequestResponseCycle, status: int, headers: HeaderList, body: bytes) -> None:
+        """Send a complete response with one system call. uvicorn would write head and body separately."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        if cycle.response_started:
+            # The client would take it for the response to its next request.
+            raise RuntimeError("a response was already sent")
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers = [*headers, (b"connection", b"close")]
+        headers = [*cycle.default_headers, *headers]
+        head = STATUS_LINE[status] + b"\r\n".join(map(b": ".join, headers)) + b"\r\n\r\n"
+        if head.count(b"\r") + head.count(b"\n") != 2 * (len(headers) + 2):
+            raise ValueError("a header contains a line break")
+        cycle.response_started = cycle.response_complete = True
+        # Otherwise scope and cycle refer to each other, and freeing them by garbage collection takes long.
+        del cycle.scope["extensions"]["send_whole"]
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        self.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def data_received(self, data: bytes) -> None:
+        self._may_start_eagerly = True
         if self.headers_since is not None:
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES and not self._completes_headers(data):
@@ -166,8 +174,6 @@ class HTTPProtocol(HttpToolsProtocol):
         super()._unset_keepalive_if_required()
         super().on_message_begin()
         self.headers_since = self.loop.time()
-        extensions = {"connection": self.transport, "taken": self.flow.drain}
-        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers must not be added to the headers of a request that is being answered.
@@ -184,8 +190,10 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _take_host_of_target(self) -> None:
         # `GET http://name/path` is a request to that name; Host is ignored (RFC 9112, 3.2.2).
+        if self.url.startswith(b"/"):
+            return
         _, separator, rest = self.url.partition(b"://")
-        if separator and not self.url.startswith(b"/"):
+        if separator:
             name = re.split(rb"[/?#]", rest, maxsplit=1)[0]
             self.headers[:] = [(key, name if key == b"host" else value) for key, value in self.headers]
 

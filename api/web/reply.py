@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import ServiceError
 from api.util.documents import Document, HeaderList, reply_with
@@ -28,13 +28,13 @@ class ClientGone(Exception):
 class Reply:
     """The response to one request: adds the headers that every response has, and stores the status."""
 
-    __slots__ = ("_common_headers", "_connection", "_send", "request_id", "status")
+    __slots__ = ("_common_headers", "_connection", "_send", "_send_at_once", "request_id", "status")
 
-    def __init__(
-        self, send: Send, request_id: str, common_headers: HeaderList, connection: Connection | None = None
-    ) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, common_headers: HeaderList) -> None:
+        extensions = scope.get("extensions", {})
         self._send = send
-        self._connection = connection
+        self._send_at_once = extensions.get("send_whole", self._send_in_parts)
+        self._connection: Connection | None = extensions.get("connection")
         self._common_headers = common_headers
         self.request_id = request_id
         self.status = 0
@@ -62,35 +62,40 @@ class Reply:
         self.require_client()
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
-            message = {**message, "headers": [*message["headers"], *own]}
+            message = {**message, "headers": [*message["headers"], *self._own_headers()]}
         await self._send(message)
+
+    async def send_whole(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Send a complete response. Waits while the client's buffer is full. Raises ClientGone."""
+        self.require_client()
+        self.status = status
+        await self._send_at_once(status, [*headers, *self._own_headers()], body)
+
+    async def _send_in_parts(self, status: int, headers: HeaderList, body: bytes) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _own_headers(self) -> HeaderList:
+        return [(b"x-request-id", self.request_id.encode()), *self._common_headers]
 
     async def send_document(self, document: Document, headers: Headers, now: float) -> None:
         if_none_match, accept_encoding = headers.get(b"if-none-match"), headers.get(b"accept-encoding")
-        status, own, body = reply_with(
-            document,
-            if_none_match.decode("latin-1") if if_none_match else "",
-            accept_encoding.decode("latin-1") if accept_encoding else "",
-            now,
+        await self.send_whole(
+            *reply_with(
+                document,
+                if_none_match.decode("latin-1") if if_none_match else "",
+                accept_encoding.decode("latin-1") if accept_encoding else "",
+                now,
+            )
         )
-        own.append((b"x-request-id", self.request_id.encode()))
-        own += self._common_headers
-        self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": own})
-        await self._send({"type": "http.response.body", "body": body})
 
     async def send_empty(self, status: int, headers: HeaderList) -> None:
         """Send a response without content."""
-        headers = [*headers, (b"content-length", b"0")]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": b""})
+        await self.send_whole(status, [*headers, (b"content-length", b"0")], b"")
 
     async def send_json(self, body: bytes) -> None:
         """Send this JSON with status 200."""
-        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
-        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send_whole(200, [_JSON_HEADER, (b"content-length", b"%d" % len(body))], body)
 
     async def fail(self, error: ServiceError) -> None:
         """Send the error, unless a response has started or the client has disconnected."""
@@ -103,8 +108,7 @@ class Reply:
         body = encode_error(error, self.request_id)
         headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
         headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send_whole(error.status, headers, body)
 
 
 class Handshake:

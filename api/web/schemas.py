@@ -19,11 +19,14 @@ from api.domain.gpu import (
     NodeGPUProcesses,
 )
 from api.domain.history import GPUHistoryResponse, Metric, NodeGPUHistoryResponse
+from api.domain.installation import TrainerInstallation
 from api.domain.model_memory import ModelType
 from api.domain.orphan import Orphan
 from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.domain.reason import ReasonCode
 from api.domain.system import Health, Readiness, SystemOverview
 from api.domain.task import TaskType, TaskView
+from api.domain.upload import UploadStatus, UploadView
 from api.util.masking import mask_secrets
 from api.util.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 from api.util.validation import ONE_LINE, Strict
@@ -73,27 +76,29 @@ class FailureMistake(BaseModel):
     """One mistake in the request."""
 
     pointer: str = Field(description="JSON pointer, or the parameter's name after a slash")
-    message: str
+    message: str  #: what is invalid there
     remedy: str | None = Field(None, description="how to fix it")
+    message_code: ReasonCode | None = Field(None, description="the code of the message, for translations")
+    remedy_code: ReasonCode | None = Field(None, description="the code of the remedy")
 
 
 class FailureError(BaseModel):
     """The error of a failed request."""
 
     code: str = Field(description="a stable snake_case identifier")
-    detail: str
-    errors: list[FailureMistake]
-    request_id: str
+    detail: str  #: what happened and what to do, as text for people
+    errors: list[FailureMistake]  #: every mistake that was found; empty if the request's fields are not the cause
+    request_id: str  #: id of the request in the server's log; also the header X-Request-ID
 
 
 class Failure(BaseModel):
     """The shape of every error response."""
 
     code: int = Field(description="the HTTP status")
-    message: str
+    message: str  #: the error as a sentence for people; programs use `error.code`
     data: Any = Field(description="details for the caller, or null")
     timestamp: int = Field(description="Unix seconds")
-    error: FailureError
+    error: FailureError  #: the code, every mistake, and the id of the request
 
 
 def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any]:
@@ -194,6 +199,8 @@ def _time(text: object) -> object:
 
 
 # These texts are stored and displayed in many places, so a key that was pasted into them is masked.
+Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_LINE)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
 Name = Annotated[str, Field(max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 
 Time = Annotated[AwareDatetime, BeforeValidator(_time)]
@@ -350,6 +357,10 @@ class SystemOverviewAnswer(Envelope[SystemOverview]):
     """An overview of the machine."""
 
 
+class TrainerInstallationAnswer(Envelope[TrainerInstallation]):
+    """The trainer's checkout and Python, and their problems."""
+
+
 class StopOrphan(Strict):
     """How to stop an orphan."""
 
@@ -361,7 +372,7 @@ class StopOrphan(Strict):
 class OrphanList(Shown):
     """Orphans: attempts that run on this machine but are not in the database."""
 
-    strays: list[Orphan]
+    strays: list[Orphan]  #: the orphaned attempts
 
 
 class OrphanListAnswer(Envelope[OrphanList]):
@@ -378,3 +389,24 @@ class HealthAnswer(Envelope[Health]):
 
 class ReadinessAnswer(Envelope[Readiness]):
     """Whether responses can be relied on."""
+
+
+class UploadsQuery(PageQuery):
+    """Filters for uploads."""
+
+    status: UploadStatus | None = Field(None, description="only uploads with this status")
+
+
+class UploadPage(Shown):
+    """A page of uploads."""
+
+    uploads: list[UploadView]
+    pagination: Pagination
+
+
+class UploadAnswer(Envelope[UploadView]):
+    """One upload."""
+
+
+class UploadPageAnswer(Envelope[UploadPage]):
+    """A page of uploads."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
@@ -11,7 +12,7 @@ from wsgiref.types import WSGIApplication
 from starlette.types import Receive, Scope, Send
 
 from api.domain.read_scope import current_scope
-from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.streaming.addresses import MatchedRoute
 from api.streaming.connections import StreamServer
 from api.util.caller import address_of_caller, has_caller_left
@@ -23,8 +24,7 @@ from api.util.stored_form import FILE
 from api.util.tracing import Span, begin_request
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
-from api.web.body import Bodies
-from api.web.body_handler import BodyHandler, BodyRequest
+from api.web.body import Bodies, BodyHandler, BodyRequest
 from api.web.cross_origin import is_preflight, preflight_headers
 from api.web.downloads import send_download
 from api.web.gate import RATE_HEADERS, Caller, Gate
@@ -32,8 +32,7 @@ from api.web.guard import HostPolicy, join_headers, request_id_of
 from api.web.protocol import limit_send_buffer
 from api.web.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
 from api.web.tus import VERSION, Tus
-from api.web.unread_responses import Connection, UnreadResponses
-from api.web.worker_slots import WorkerSlots
+from api.web.unread_responses import PATIENCE_SECONDS, Connection, UnreadResponses
 from api.web.wsgi import FlaskRunner, WSGIResponse
 
 logger = logging.getLogger(__name__)
@@ -48,6 +47,36 @@ UNKNOWN_ROUTE = "unknown"
 CLIENT_GONE = 499
 
 _STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+#: The most requests that wait for a slot. At about 500 requests a second per process, the last of them waits for half
+#: a second; a longer queue would only delay all responses.
+MAX_WAITING = 256
+
+
+class WorkerSlots:
+    """The slots of one server. Used from the event loop only."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it within the `async with` block. Raises Unavailable."""
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable("The server is overloaded. Try again.", headers={"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._free.acquire(), PATIENCE_SECONDS)
+        except TimeoutError:
+            raise Unavailable("The server is overloaded. Try again later.", headers={"Retry-After": "5"}) from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 class Paths(Protocol):
@@ -121,16 +150,17 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
-        reply = Reply(send, request_id, self._common_headers, _connection(scope))
+        reply = Reply(scope, send, request_id, self._common_headers)
         route, caller, span = None, Caller(), begin_request(headers)
         try:
             self._check(scope, headers)
-            if self._policy.allows_cross(headers.get(b"origin")):
-                reply.allow_origin(headers[b"origin"])
-            if is_preflight(scope["method"], headers):
-                # Browsers send preflights without credentials.
-                await reply.send_empty(200, preflight_headers(headers))
-                return
+            if b"origin" in headers:
+                if self._policy.allows_cross(headers[b"origin"]):
+                    reply.allow_origin(headers[b"origin"])
+                if is_preflight(scope["method"], headers):
+                    # Browsers send preflights without credentials.
+                    await reply.send_empty(200, preflight_headers(headers))
+                    return
             caller = await self._gate.identify(scope, headers)
             ready = self._ready_document(scope, headers)
             if ready is not None and self._gate.may_share(caller, ready.route):
@@ -259,8 +289,7 @@ class Shell:
             answer = await body_handler.after(request, answer)
         file = scope["state"].pop(FILE, None)
         if file is None:
-            await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            await reply.send({"type": "http.response.body", "body": answer.body})
+            await reply.send_whole(*answer)
             return
         await send_download(file, scope, request.receive, reply.send)
 

@@ -13,7 +13,7 @@ from api.errors import MalformedRequest, TusVersionUnknown, UnsupportedMediaType
 from api.util.base_path import BASE_PATH
 from api.util.documents import HeaderList
 from api.util.stored_form import DIGEST, PART
-from api.web.body_handler import BodyHandler, BodyRequest
+from api.web.body import BodyHandler, BodyRequest
 from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.reply import Headers
 from api.web.upload_writer import CHECKSUMS, Checksum, UploadWriter

@@ -67,6 +67,9 @@ class Client:
     def patch(self, path: str, **options: Any) -> httpx.Response:
         return self.ask("PATCH", path, **options)
 
+    def put(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("PUT", path, **options)
+
     def delete(self, path: str, **options: Any) -> httpx.Response:
         return self.ask("DELETE", path, **options)
 
@@ -81,10 +84,10 @@ class Client:
 
     async def _raw(self, method: str, path: str, headers: list[tuple[bytes, bytes]], query: bytes) -> httpx.Response:
         async with self.connection(scope("http", path, headers, method=method, query_string=query)) as talk:
-            await talk.tell({"type": "http.request", "body": b"", "more_body": False})
-            start = await talk.hear()
+            await talk.send_message({"type": "http.request", "body": b"", "more_body": False})
+            start = await talk.next_message()
             body = b""
-            while (part := await talk.hear())["type"] == "http.response.body":
+            while (part := await talk.next_message())["type"] == "http.response.body":
                 body += part.get("body", b"")
                 if not part.get("more_body"):
                     break
@@ -98,7 +101,9 @@ class Client:
         try:
             yield talk
         finally:
-            await talk.tell({"type": "websocket.disconnect" if scope_["type"] == "websocket" else "http.disconnect"})
+            await talk.send_message(
+                {"type": "websocket.disconnect" if scope_["type"] == "websocket" else "http.disconnect"}
+            )
             try:
                 await asyncio.wait_for(serving, SECONDS)
             finally:
@@ -109,12 +114,12 @@ class Client:
         """Run the lifespan, which gives the broker its event loop."""
         talk = Connection()
         serving = asyncio.create_task(self._shell({"type": "lifespan"}, talk.receive, talk.send))
-        await talk.tell({"type": "lifespan.startup"})
-        assert (await talk.hear())["type"] == "lifespan.startup.complete"
+        await talk.send_message({"type": "lifespan.startup"})
+        assert (await talk.next_message())["type"] == "lifespan.startup.complete"
         try:
             yield
         finally:
-            await talk.tell({"type": "lifespan.shutdown"})
+            await talk.send_message({"type": "lifespan.shutdown"})
             await asyncio.wait_for(serving, SECONDS)
 
 
@@ -127,10 +132,10 @@ class Connection:
         self.receive = self._to_app.get
         self.send = self._from_app.put
 
-    async def tell(self, message: Message) -> None:
+    async def send_message(self, message: Message) -> None:
         await self._to_app.put(message)
 
-    async def hear(self) -> Message:
+    async def next_message(self) -> Message:
         return await asyncio.wait_for(self._from_app.get(), SECONDS)
 
 

@@ -63,7 +63,7 @@ class World:
         self.runtime.training_loop.wake()
         self.runtime.training_loop.run_once()
 
-    def tell(self) -> None:
+    def publish_news(self) -> None:
         """Publish new events of trainings to the streams."""
         self.runtime.live.news.wake()
         self.runtime.live.news.run_once()
@@ -83,6 +83,14 @@ class World:
         self.train()
         assert self.get(task_id)["status"] == "running"
         return task_id
+
+    def run_transfer(self, task_id: str) -> str:
+        """Run a queued download or push; return the id of its attempt."""
+        self.train()
+        uid = f"{task_id}.1"
+        self.executor.runs(uid, ProcessIdentity(4711, 1.0))
+        self.train()
+        return uid
 
     def end(self, task_id: str, how: Outcome = COMPLETED) -> str:
         """End its latest attempt and free its GPUs. The checkpoint of the outcome is created."""
@@ -231,7 +239,7 @@ def decoder() -> Iterator[MediaDecoder]:
 def shared_decoder(decoder: MediaDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every server use that decoder, because starting one takes longer than most tests."""
     monkeypatch.setattr(decoder, "close", lambda: None)
-    monkeypatch.setattr("api.composition.dataset_media.MediaDecoder", lambda *given: decoder)
+    monkeypatch.setattr("api.composition.library.MediaDecoder", lambda *given: decoder)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A log as its task's supervisor leaves it."""
+"""Creates logs in the format of supervisors."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ CONTENT = "".join(f"{line}\n" for line in LINES).encode()
 
 
 def write(world: World, task_id: str, content: bytes, **how: Any) -> LogWriter:
-    """Output as a supervisor would have put it into the log."""
+    """Append output to the log as a supervisor does."""
     settings = {"max_bytes": 2**30, "segment_bytes": 2**24, **how}
     directory = world.storage / "tasks" / task_id / "log"
     world.executor.use_log(LogFiles(directory))
@@ -32,7 +32,7 @@ def write(world: World, task_id: str, content: bytes, **how: Any) -> LogWriter:
 
 
 def run_with_log(world: World) -> str:
-    """A training that runs and has printed LINES; its id."""
+    """Start a training that has printed LINES; return its id."""
     task_id = world.run()
     write(world, task_id, CONTENT)
     return task_id

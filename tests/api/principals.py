@@ -52,14 +52,14 @@ async def opened(
     connection_scope = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
     async with user.client.connection(connection_scope) as talk:
         if is_socket:
-            await talk.tell({"type": "websocket.connect"})
+            await talk.send_message({"type": "websocket.connect"})
         yield talk
 
 
 async def overheard(user: User, path: str, query: str, headers: dict[str, str]) -> httpx.Response:
     """Return the first messages of a stream as a response."""
     async with opened(user, path, query, headers) as talk:
-        start = await talk.hear()
+        start = await talk.next_message()
         await let_run()
         received = []
         while not talk._from_app.empty():

@@ -1,4 +1,4 @@
-"""What each server of a test would make again: its empty database, and the compiled rules of its routes."""
+"""Shares the empty database and the compiled route rules among the servers of tests."""
 
 import functools
 import tempfile
@@ -15,7 +15,7 @@ _BUILDERS = ("_build", "_build_unknown")
 
 
 def _compile_once(rule: Rule) -> None:
-    """Compile a rule, or take what was compiled for an equal rule of another server."""
+    """Compile a rule, or reuse the result for an equal rule of another server."""
     if rule.defaults:
         return _compile(rule)
     known = (rule.rule, rule.subdomain, rule.host, rule.merge_slashes)
@@ -31,7 +31,7 @@ def _compile_once(rule: Rule) -> None:
 
 
 def keep_compiled_rules() -> None:
-    """Compile each rule once for all servers of the tests: that is more than a third of the start of one."""
+    """Compile each rule once for all servers of the tests, since it takes a third of the start of each."""
     Rule.compile = _compile_once  # type: ignore[assignment, method-assign]
 
 
@@ -46,7 +46,7 @@ def _empty_database() -> bytes:
 
 
 def provide_database(storage: Path) -> None:
-    """Puts a new database there, as a server would make it, unless there is one."""
+    """Create the database as a server would, unless it exists."""
     file = storage / "database.sqlite"
     if not file.exists():
         storage.mkdir(mode=0o700, parents=True, exist_ok=True)

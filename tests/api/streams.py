@@ -49,20 +49,20 @@ class Stream:
     async def next(self) -> Event | None:
         """Return the next message; None at the end of the stream."""
         while not self._parts:
-            heard = await self._connection.hear()
+            received = await self._connection.next_message()
             if self._is_socket:
-                return self._of_text(heard)
-            if not heard.get("more_body", False):
+                return self._of_text(received)
+            if not received.get("more_body", False):
                 return None
-            assert heard["body"].endswith(b"\n\n")
-            self._parts += [part for part in heard["body"].split(b"\n\n") if part and not part.startswith(b":")]
+            assert received["body"].endswith(b"\n\n")
+            self._parts += [part for part in received["body"].split(b"\n\n") if part and not part.startswith(b":")]
         return _parse(self._parts.pop(0))
 
-    def _of_text(self, heard: dict[str, Any]) -> Event | None:
-        if heard["type"] == "websocket.close":
-            self.code = heard["code"]
+    def _of_text(self, received: dict[str, Any]) -> Event | None:
+        if received["type"] == "websocket.close":
+            self.code = received["code"]
             return None
-        message = json.loads(heard["text"])
+        message = json.loads(received["text"])
         return Event(message.get("id"), None, message)
 
     async def until(self, *types: str) -> Event:
@@ -95,8 +95,8 @@ async def listen(
     connection_scope = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
     async with client.connection(connection_scope) as connection:
         if is_socket:
-            await connection.tell({"type": "websocket.connect"})
-        start = await connection.hear()
+            await connection.send_message({"type": "websocket.connect"})
+        start = await connection.next_message()
         assert start["type"] == ("websocket.accept" if is_socket else "http.response.start"), start
         assert is_socket or start["status"] == 200, start
         yield Stream(connection, is_socket)
@@ -110,9 +110,9 @@ def refusal(client: Client, path: str, query: str = "") -> tuple[int, dict[str, 
         connection_scope = scope("websocket" if is_socket else "http", path, query_string=query.encode())
         async with client.connection(connection_scope) as connection:
             if is_socket:
-                await connection.tell({"type": "websocket.connect"})
-            start = await connection.hear()
-            body = await connection.hear()
+                await connection.send_message({"type": "websocket.connect"})
+            start = await connection.next_message()
+            body = await connection.next_message()
             return start["status"], json.loads(body["body"])
 
     return client.run(talk())

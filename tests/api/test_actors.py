@@ -1,4 +1,4 @@
-"""Whom things belong to, and whom events name, with keys and without."""
+"""Owners of resources and actors of events, with and without keys."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ def owner(world: World, table: str, task_id: str) -> Any:
         return connection.exec_driver_sql(f"SELECT owner FROM {table} WHERE task_id = '{task_id}'").scalar_one()
 
 
-def test_without_keys_nobody_owns_a_task_and_the_api_acts(world: World):
+def test_without_keys_tasks_have_no_owner_and_the_actor_is_api(world: World):
     task_id = world.start()
     assert owner(world, "tasks", task_id) is None
     assert actors(world, task_id) == [("status", "api")]
 
 
-def test_a_task_belongs_to_who_started_it_and_events_name_who_acts(make_world: MakeWorld):
+def test_task_belongs_to_the_user_who_started_it_and_events_name_the_actor(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
     task_id = ann.start()
@@ -36,7 +36,7 @@ def test_a_task_belongs_to_who_started_it_and_events_name_who_acts(make_world: M
     assert [actor for _, actor in named] == ["ann", "ann", "root"]
 
 
-def test_a_restart_belongs_to_who_asked_for_it(make_world: MakeWorld):
+def test_restarted_task_belongs_to_the_requesting_user(make_world: MakeWorld):
     world = make_world(auth="required")
     done = world.signed_in("ann").finish()
     root = world.signed_in("root", "admin")
@@ -45,7 +45,7 @@ def test_a_restart_belongs_to_who_asked_for_it(make_world: MakeWorld):
     assert owner(world, "tasks", made.json()["data"]["task_id"]) == "root"
 
 
-def test_a_resume_stays_the_owners(make_world: MakeWorld):
+def test_resumed_task_keeps_its_owner(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
     done = ann.run()
@@ -56,7 +56,7 @@ def test_a_resume_stays_the_owners(make_world: MakeWorld):
     assert ("status", "root") in actors(root, done)
 
 
-def test_a_registration_belongs_to_who_registered_it(make_world: MakeWorld):
+def test_registration_belongs_to_the_registering_user(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     made = ann.client.post(REGISTRY, json={"task_id": "mine", "gpu_ids": [0], "task_type": "training"})
@@ -67,7 +67,7 @@ def test_a_registration_belongs_to_who_registered_it(make_world: MakeWorld):
     assert ann.client.delete(f"{REGISTRY}/mine").status_code == 200
 
 
-def test_only_its_owner_and_administrators_change_a_training(make_world: MakeWorld):
+def test_only_owner_and_administrators_change_a_training(make_world: MakeWorld):
     world = make_world(auth="required")
     ann, bob, root = world.signed_in("ann"), world.signed_in("bob"), world.signed_in("root", "admin")
     done = ann.finish()
@@ -86,9 +86,11 @@ def test_only_its_owner_and_administrators_change_a_training(make_world: MakeWor
     assert root.client.delete(f"{TRAINING}/{done}").status_code == 200
 
 
-def test_a_start_by_a_viewer_is_refused_before_it_is_read(make_world: MakeWorld):
+def test_start_by_a_viewer_is_refused_before_its_body_is_read(make_world: MakeWorld):
     world = make_world(auth="required")
     viewer = world.signed_in("vera", "viewer")
+    refused = viewer.client.post(f"{TRAINING}/rehearse", json={**TOY, "nonsense": 1})
+    assert refused.status_code == 403
     refused = viewer.client.post(f"{TRAINING}/start", json={**TOY, "nonsense": 1})
     assert refused.status_code == 403
     assert refused.json()["data"] == {"missing_permission": "training:write"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.domain.audit import AuditFilter
-from tests.api.test_alerts import ALERTS, RULE, Hot, Skipping, guarded, hot, refusing
+from tests.api.test_alerts import ALERTS, RULE, AlertServer, Skipping, guarded, hot, refusing
 
 __all__ = ["guarded", "hot", "refusing"]
 
@@ -16,7 +16,7 @@ __all__ = ["guarded", "hot", "refusing"]
 STOPPING = {**RULE, "rule_id": "stops", "actions": ["stop_with_checkpoint"]}
 
 
-def test_permissions_for_actions_of_rules(guarded: Hot):
+def test_permissions_for_actions_of_rules(guarded: AlertServer):
     world = guarded.world
     root, permissions = world.key("root", "admin"), ["alerts:manage", "alerts:read", "training:write", "gpus:read"]
     ann = world.key("ann", permissions=permissions)
@@ -42,11 +42,11 @@ def test_permissions_for_actions_of_rules(guarded: Hot):
     ],
     ids=["no action", "not set", "a command by request", "no task of a disk"],
 )
-def test_unsupported_action_is_rejected(refusing: Hot, changes: dict[str, Any]):
+def test_unsupported_action_is_rejected(refusing: AlertServer, changes: dict[str, Any]):
     refusing.ask("POST", "/rules", {**STOPPING, **changes}, status=422)
 
 
-def test_action_is_listed_with_its_alert_and_in_the_audit(hot: Hot):
+def test_action_is_listed_with_its_alert_and_in_the_audit(hot: AlertServer):
     hot.ask("POST", "/rules", {**RULE, "actions": ["hold_gpu"]}, status=201)
     hot.temperature(90)
     (alert,) = hot.ask("GET")["alerts"]
@@ -82,14 +82,14 @@ class Rented:
         monkeypatch.setattr("tests.api.test_alerts.Skipping", Moving)
         self.skipped = 0.0
 
-    def boot(self, stack: ExitStack) -> Hot:
+    def boot(self, stack: ExitStack) -> AlertServer:
         """Start a server on the same storage after some more time."""
-        made = Hot(stack, self.root / "storage", **self.settings)
+        made = AlertServer(stack, self.root / "storage", **self.settings)
         self.skipped += 10_000
         made.clock.skipped += self.skipped
         return made
 
-    def wait(self, server: Hot, seconds: float) -> None:
+    def wait(self, server: AlertServer, seconds: float) -> None:
         """Let time pass, and run rounds as the loops would."""
         for _ in range(4):
             server.clock.skipped += seconds / 4

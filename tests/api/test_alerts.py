@@ -1,4 +1,4 @@
-"""The routes of alerts through the complete application: one server whose GPU overheats when a test says so."""
+"""The routes of alerts through the complete application: one server whose GPU overheats on request of a test."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Skipping(SystemClock):
         return super().monotonic() + self.skipped
 
 
-class Hot:
+class AlertServer:
     """A server with one GPU and fake channels, whose loops the tests run."""
 
     def __init__(self, stack: ExitStack, storage: Any, **settings: Any) -> None:
@@ -76,24 +76,24 @@ class Hot:
 
 
 @pytest.fixture
-def hot(tmp_path: Any) -> Iterator[Hot]:
+def hot(tmp_path: Any) -> Iterator[AlertServer]:
     with ExitStack() as stack:
-        yield Hot(stack, tmp_path / "storage")
+        yield AlertServer(stack, tmp_path / "storage")
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hot]:
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AlertServer]:
     with ExitStack() as stack:
-        yield Hot(stack, tmp_path_factory.mktemp("refusing") / "storage")
+        yield AlertServer(stack, tmp_path_factory.mktemp("refusing") / "storage")
 
 
 @pytest.fixture
-def guarded(tmp_path: Any) -> Iterator[Hot]:
+def guarded(tmp_path: Any) -> Iterator[AlertServer]:
     with ExitStack() as stack:
-        yield Hot(stack, tmp_path / "storage", auth="required", visibility="own", rate_limits=())
+        yield AlertServer(stack, tmp_path / "storage", auth="required", visibility="own", rate_limits=())
 
 
-def test_alert_from_its_rule_to_its_end(hot: Hot):
+def test_alert_from_its_rule_to_its_end(hot: AlertServer):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.ask("POST", "/channels", HOOK, status=201)
     hot.temperature(90)
@@ -119,7 +119,7 @@ def test_alert_from_its_rule_to_its_end(hot: Hot):
     assert hot.ask("POST", f"/{alert['alert_id']}/acknowledge", status=409) is None
 
 
-def test_stream_of_the_page_has_alerts(hot: Hot):
+def test_stream_of_the_page_has_alerts(hot: AlertServer):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.look()
     client = hot.world.client
@@ -135,18 +135,18 @@ def test_stream_of_the_page_has_alerts(hot: Hot):
     assert hot.ask("GET", "?open=false&since=1h")["alerts"] == []
 
 
-def test_stream_without_permission_has_no_alerts(guarded: Hot):
+def test_stream_without_permission_has_no_alerts(guarded: AlertServer):
     blind = guarded.world.signed_in("blind", None, permissions=["training:read"])
     answer = blind.client.get(f"{EVENTS_STREAM}?topics=gpu,alert")
     assert (answer.status_code, answer.json()["data"]) == (403, {"missing_permission": "alerts:read"})
 
 
-def test_silence_suppresses_notifications_and_ends(hot: Hot):
+def test_silence_suppresses_notifications_and_ends(hot: AlertServer):
     hot.ask("POST", "/channels", HOOK, status=201)
     hot.ask("POST", "/rules", RULE, status=201)
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    wish = {"matchers": [{"label": "rule", "value": "h*", "is_glob": True}], "until": until, "comment": "new fan"}
-    silence = hot.ask("POST", "/silences", wish, status=201)
+    request = {"matchers": [{"label": "rule", "value": "h*", "is_glob": True}], "until": until, "comment": "new fan"}
+    silence = hot.ask("POST", "/silences", request, status=201)
     hot.temperature(90)
     assert (hot.ask("GET")["alerts"][0]["state"], hot.notifier.sent) == ("silenced", [])
     assert hot.ask("GET", "/silences")["silences"][0]["author"] == "api"
@@ -156,7 +156,7 @@ def test_silence_suppresses_notifications_and_ends(hot: Hot):
     assert hot.ask("GET", "/silences?ended=true")["pagination"]["total"] == 1
 
 
-def test_metrics_are_listed(hot: Hot):
+def test_metrics_are_listed(hot: AlertServer):
     names = {metric["name"] for metric in hot.ask("GET", "/metrics")["metrics"]}
     assert {"temperature_gpu", "free_percent", "checkpoint_age"} <= names
 
@@ -186,14 +186,14 @@ def test_metrics_are_listed(hot: Hot):
         ),
     ],
 )
-def test_every_mistake_of_a_request_is_reported(refusing: Hot, path: str, body: Any, pointers: set[str]):
+def test_every_mistake_of_a_request_is_reported(refusing: AlertServer, path: str, body: Any, pointers: set[str]):
     answer = refusing.world.client.post(ALERTS + path, json=body)
     assert answer.status_code == 422, answer.text
     assert {error["pointer"] for error in answer.json()["error"]["errors"]} == pointers
     assert "topsecret" not in answer.text
 
 
-def test_address_is_never_returned(hot: Hot):
+def test_address_is_never_returned(hot: AlertServer):
     channel = hot.ask("POST", "/channels", {**HOOK, "min_severity": "info"}, status=201)
     hot.ask("PATCH", f"/channels/{channel['channel_id']}", {"url": "https://8.8.8.8/topsecret-other", "per_hour": 7})
     hot.ask("POST", f"/channels/{channel['channel_id']}/test", status=202)
@@ -214,7 +214,7 @@ def test_address_is_never_returned(hot: Hot):
     assert hot.ask("GET", f"/channels/{channel['channel_id']}", status=404) is None
 
 
-def test_each_role_has_its_permissions(guarded: Hot):
+def test_each_role_has_its_permissions(guarded: AlertServer):
     viewer, trainer, admin = (guarded.world.signed_in(role, role) for role in (Role.VIEWER, Role.TRAINER, Role.ADMIN))
     for path in ("", "/rules", "/channels", "/silences", "/metrics"):
         guarded.ask("GET", path, world=viewer)
@@ -226,7 +226,7 @@ def test_each_role_has_its_permissions(guarded: Hot):
         guarded.ask("GET", "/deliveries", None, who, status)
 
 
-def test_training_notifies_the_channels_of_its_request_and_only_its_owner_sees_it(guarded: Hot):
+def test_training_notifies_the_channels_of_its_request_and_only_its_owner_sees_it(guarded: AlertServer):
     ann, bob, root = (
         guarded.world.signed_in(name, role)
         for name, role in (("ann", "trainer"), ("bob", "trainer"), ("root", "admin"))
@@ -244,14 +244,14 @@ def test_training_notifies_the_channels_of_its_request_and_only_its_owner_sees_i
     assert guarded.ask("GET", f"?task_id={task_id}", world=root)["pagination"]["total"] == 1
 
 
-def test_repeated_creation_creates_one(hot: Hot):
+def test_repeated_creation_creates_one(hot: AlertServer):
     answers = [hot.world.client.post(f"{ALERTS}/rules", json=RULE, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[1].headers["Idempotent-Replayed"] == "true"
     assert hot.world.client.post(f"{ALERTS}/rules", json=RULE).status_code == 409
 
 
-def test_every_change_is_in_the_audit(hot: Hot):
+def test_every_change_is_in_the_audit(hot: AlertServer):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.ask("PATCH", "/rules/hot", {"for_seconds": 5})
     hot.ask("DELETE", "/rules/hot")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.datasets.captioning import CaptionEndpoint
 from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, refusal_of
 from tests.api.preprocessing import PREPROCESS, collect_results, fill, work
@@ -78,24 +79,20 @@ def test_missing_captions_are_written_into_a_new_version_that_can_be_undone(cats
     assert (again["questions"], again["known"], again["seconds_per_question"]) == (1, 1, result["seconds_per_question"])
 
 
-def test_concurrent_edits_stay(cats: World):
-    task_id = cats.client.post(GENERATE, json={}).json()["data"]["task"]["task_id"]
-    mine = {"changes": [{"item_id": item_of(cats, "a.png"), "caption": "my own"}]}
-    cats.client.patch(f"{DATASETS}/cats/captions", json=mine)
-    work(cats, task_id, PROGRAM)
-    collect_results(cats)
-    assert captions(cats)["a.png"] == "my own"
-    assert cats.client.data(f"{PREPROCESS}/status/{task_id}")["result"]["difference_count"] == 0
+def test_key_of_a_new_address_is_not_sent_to_the_former_one(
+    cats: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    service = cats.runtime.services.captioning
+    find = service._derivations.find
 
+    def replace_address(*given: Any) -> Any:
+        service.endpoint = CaptionEndpoint("http://127.0.0.1:1/v1", "m", key="key-of-the-new-address")
+        return find(*given)
 
-def test_task_without_any_answer_fails_and_makes_no_version(cats: World, endpoint: Endpoint):
-    endpoint.script = ["400"]
-    task_id = cats.client.post(GENERATE, json={"prompt": "What?"}).json()["data"]["task"]["task_id"]
+    monkeypatch.setattr(service._derivations, "find", replace_address)
+    task_id = cats.client.post(GENERATE, json={"template": "short"}).json()["data"]["task"]["task_id"]
     work(cats, task_id, PROGRAM)
-    collect_results(cats)
-    task = cats.client.data(f"{PREPROCESS}/status/{task_id}")
-    assert cats.client.data(f"{DATASETS}/cats")["dataset"]["latest"] == 2
-    assert "the answer was 400" in (task["failure"] or {"detail": str(task)})["detail"]
+    assert endpoint.keys[-1] == "Bearer planted-secret"
 
 
 def test_invalid_caption_request_is_rejected(cats: World, make_world: MakeWorld):

@@ -96,7 +96,7 @@ def test_setting_the_clock_and_correcting_it_deletes_nothing(
     service.work()
     assert service.start() == service.first
     assert service.uploads.offset(service.upload) == 3
-    if jump > -DAY * 2:  # by more, sessions are cut short: who has one signs in again
+    if jump > -DAY * 2:  # a larger jump ends sessions early, and users sign in again
         assert service.world.client.get(f"{AUTH}/whoami", headers=service.cookie).status_code == 200
     assert service.derivations.find(["source"], clock.steady.now()) == {"source": {"a": 1}}
     assert service.count(audit) > service.audited

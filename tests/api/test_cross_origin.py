@@ -172,12 +172,12 @@ SOCKET = "/api/v1/ws/gpu"
 def upgrade(client: Client, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
     async def talk() -> tuple[int, bytes]:
         async with client.connection(scope("websocket", path, headers)) as connection:
-            await connection.tell({"type": "websocket.connect"})
-            start = await connection.hear()
+            await connection.send_message({"type": "websocket.connect"})
+            start = await connection.next_message()
             if start["type"] == "websocket.accept":
                 return 101, b""
             assert start["type"] == "websocket.http.response.start"
-            return start["status"], (await connection.hear())["body"]
+            return start["status"], (await connection.next_message())["body"]
 
     return client.run(talk())
 

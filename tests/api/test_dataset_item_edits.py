@@ -125,14 +125,6 @@ def test_split_moves_items_into_an_existing_dataset(cats: Client, world: World):
     assert names(cats, dataset=f"{DATASETS}/dogs") == ["a.png", "rex.png"]
 
 
-def test_every_item_with_a_taken_name_is_reported(cats: Client, world: World):
-    cats.post(DATASETS, json={"name": "dogs"})
-    add_version(world, {"A.png": "a dog", "b.png": "a dog"}, "dogs")
-    rejected = split(cats, items=[C, B, A][1:], into="dogs")
-    assert [each["pointer"] for each in rejected.json()["error"]["errors"]] == ["/items/0", "/items/1"]
-    assert cats.data(CATS)["dataset"]["latest"] == 1
-
-
 @pytest.mark.parametrize("body", [{"items": [A]}, {"items": [A], "into": "cats"}, {"items": [A, B, C], "into": "x"}])
 def test_split_into_itself_or_of_everything_is_rejected(cats: Client, body: dict[str, Any]):
     assert refusal_of(split(cats, **body)) == (422, "validation_failed")

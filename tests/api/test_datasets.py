@@ -117,7 +117,7 @@ def test_audit_records_changes(make_world: MakeWorld):
 
 
 def look(world: World) -> None:
-    """Do what the two threads of registered directories do."""
+    """Run one round of both threads of registered directories."""
     world.runtime.datasets.registered.check_once()
     world.runtime.datasets.registered.read_once()
 

@@ -77,7 +77,9 @@ def null_paths(value: object, prefix: str = "") -> set[str]:
 def test_details_have_a_reason_for_every_null(make_world, boards: str):
     details = make_world(simulated_gpus=boards).client.data(f"{GPU}/0")
     unavailable = details.pop("unavailable")
-    assert null_paths(details) - {"current_task", "status_reason", "status_reason_code"} == set(unavailable)
+    assert null_paths(details) - {"current_task", "paused_until", "status_reason", "status_reason_code"} == set(
+        unavailable
+    )
 
 
 def test_details_of_a_lost_gpu_have_that_reason(fake_world: World, source: FakeSource):

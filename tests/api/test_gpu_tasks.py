@@ -326,24 +326,6 @@ def test_page_by_offset_has_its_position(crowded: Client):
     }
 
 
-def test_list_without_parameters_has_the_default_limit(crowded: Client):
-    assert crowded.data(TASKS)["pagination"]["limit"] == 50
-
-
-def test_limit_above_the_maximum_is_reduced(crowded: Client):
-    assert crowded.data(f"{TASKS}?limit=100000")["pagination"]["limit"] == 500
-
-
-def test_cursor_returns_every_task_once(crowded: Client):
-    page = crowded.data(f"{TASKS}?limit=3")
-    seen = ids(page)
-    while page["pagination"]["next_cursor"]:
-        page = crowded.data(TASKS, params={"limit": 3, "cursor": page["pagination"]["next_cursor"]})
-        seen += ids(page)
-    assert seen == [f"t{number}" for number in range(8)]
-    assert not page["pagination"]["has_more"]
-
-
 def test_cursor_skips_no_task_when_seen_ones_are_removed(crowded: Client):
     page = crowded.data(f"{TASKS}?limit=2")
     seen = ids(page)

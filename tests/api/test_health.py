@@ -19,8 +19,8 @@ def test_health_reports_version_and_uptime(client: Client):
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/v1/gpu/status"])
 def test_response_arrives_although_all_flask_threads_wait(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
-    go_on = threading.Event()
-    monkeypatch.setattr(type(world.runtime.services.system), "get_overview", lambda self: go_on.wait(20) and None)
+    release = threading.Event()
+    monkeypatch.setattr(type(world.runtime.services.system), "get_overview", lambda self: release.wait(20) and None)
 
     async def ask() -> int:
         waiting = [asyncio.create_task(world.client.send("GET", "/api/v1/system/overview")) for _ in range(40)]
@@ -28,7 +28,7 @@ def test_response_arrives_although_all_flask_threads_wait(world: World, monkeypa
             await asyncio.sleep(0.1)
             answer = await asyncio.wait_for(world.client.send("GET", path), 10)
         finally:
-            go_on.set()
+            release.set()
             await asyncio.gather(*waiting)
         return answer.status_code
 
@@ -60,7 +60,7 @@ def test_service_that_is_not_ready_is_still_alive(fake_world: World, source: Fak
 
 
 def test_service_with_old_readings_is_not_ready(fake_world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.gpus.readiness.READY_SWEEPS", -1)
+    monkeypatch.setattr("api.gpus.service.READY_SWEEPS", -1)
     assert fake_world.client.get("/health/ready").status_code == 503
 
 
@@ -72,19 +72,23 @@ def test_lost_gpu_does_not_make_the_service_unready(fake_world: World, source: F
 
 def test_overview_counts_tasks_and_gpus(world: World):
     world.gpus.tasks.register([0, 1], "training")
-    world.gpus.tasks.register([2], "external")
+    for gpu in (2, 3):
+        world.gpus.tasks.register([gpu], "external")
     data = world.client.data("/api/v1/system/overview")
     assert data["holders"] == {
-        "total": 2,
+        "total": 3,
         "training": 1,
         "preprocessing": 0,
         "download": 0,
         "push": 0,
         "cache": 0,
-        "external": 1,
+        "rehearsal": 0,
+        "export": 0,
+        "sample": 0,
+        "external": 2,
     }
-    assert (data["gpus"]["total"], data["gpus"]["available"], data["gpus"]["busy"]) == (4, 1, 3)
-    assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 3, "simulated")
+    assert (data["gpus"]["total"], data["gpus"]["available"], data["gpus"]["busy"]) == (4, 0, 4)
+    assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 4, "simulated")
     assert data["system"]["memory"]["total"] > 0
     assert data["version"]
 

@@ -1,4 +1,4 @@
-"""What a reader is told while the database does not answer."""
+"""Stored answers, which are sent while the database does not answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,31 +8,30 @@ import pytest
 from sqlalchemy import Connection
 
 from api.app import create_app
-from api.db.database import Database
+from api.db.database import Database, note_read
 from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.util.clock import FakeClock
-from api.util.database_use import note_read
 from api.util.deadlines import has_wait_limit
 from api.util.ids import current_request_id
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 
 
-class Away:
-    """What every transaction fails with, while that is set."""
+class Failure:
+    """The error with which every transaction fails while it is set."""
 
     error: Exception | None = None
 
 
 @pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> Away:
-    away = Away()
+def away(monkeypatch: pytest.MonkeyPatch) -> Failure:
+    away = Failure()
     for name in ("read", "write"):
         monkeypatch.setattr(Database, name, failing(getattr(Database, name), away))
     return away
 
 
-def failing(use, away: Away):
+def failing(use, away: Failure):
     @contextmanager
     def connect(self: Database, **how: Any) -> Iterator[Connection]:
         note_read()
@@ -55,7 +54,7 @@ def world(make_world: MakeWorld, clock: FakeClock) -> World:
 
 
 @pytest.mark.parametrize("path", ["", "/progress", "/events", "/checkpoints", "/logs"])
-def test_what_was_asked_before_is_told_again_with_its_age(world: World, away: Away, clock: FakeClock, path: str):
+def test_last_answer_is_repeated_with_its_age(world: World, away: Failure, clock: FakeClock, path: str):
     address = f"{TRAINING}/{world.start()}{path}"
     before = world.client.get(address)
     assert (before.status_code, "x-stale" in before.headers) == (200, False)
@@ -66,7 +65,7 @@ def test_what_was_asked_before_is_told_again_with_its_age(world: World, away: Aw
     assert (again.headers["age"], again.headers["x-stale"]) == ("42", "database_unavailable")
 
 
-def test_age_grows_while_the_database_stays_away(world: World, away: Away, clock: FakeClock):
+def test_age_grows_while_the_database_stays_away(world: World, away: Failure, clock: FakeClock):
     world.client.get(f"{TRAINING}/list")
     away.error = DatabaseUnavailable()
     ages = []
@@ -76,7 +75,7 @@ def test_age_grows_while_the_database_stays_away(world: World, away: Away, clock
     assert ages == ["10", "20", "30"]
 
 
-def test_another_query_is_another_question(world: World, away: Away):
+def test_other_query_has_no_stored_answer(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list?limit=5")
     away.error = DatabaseUnavailable(headers={"Retry-After": "2"})
     answer = world.client.get(f"{TRAINING}/list?limit=6")
@@ -84,21 +83,21 @@ def test_another_query_is_another_question(world: World, away: Away):
     assert answer.headers["retry-after"] == "2"
 
 
-def test_nobody_is_told_of_the_time_before_ones_own_change(world: World, away: Away):
+def test_no_answer_is_older_than_the_users_own_change(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list")
     assert world.client.post(f"{TRAINING}/start", json=TOY).status_code == 201
     away.error = DatabaseUnavailable()
     assert world.client.get(f"{TRAINING}/list").status_code == 503
 
 
-def test_change_in_one_room_is_a_change_for_what_another_room_answered(world: World, away: Away):
+def test_change_through_one_package_invalidates_answers_of_another(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list")
     assert world.client.post("/api/v1/datasets", json={"name": "anns"}).status_code == 201
     away.error = DatabaseUnavailable()
     assert world.client.get(f"{TRAINING}/list").status_code == 503
 
 
-def test_stop_that_was_taken_without_the_database_is_a_change_too(world: World, away: Away):
+def test_stop_accepted_without_the_database_is_a_change_too(world: World, away: Failure):
     task_id = world.run()
     world.get(task_id)
     away.error = DatabaseUnavailable()
@@ -106,14 +105,14 @@ def test_stop_that_was_taken_without_the_database_is_a_change_too(world: World, 
     assert world.client.get(f"{TRAINING}/{task_id}").status_code == 503
 
 
-def test_change_that_was_refused_leaves_what_is_known(world: World, away: Away):
+def test_rejected_change_leaves_stored_answers(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list")
     away.error = DatabaseUnavailable()
     assert world.client.post(f"{TRAINING}/start", json=TOY).status_code == 503
     assert world.client.get(f"{TRAINING}/list").status_code == 200
 
 
-def test_progress_of_a_training_makes_nothing_forgotten(world: World, away: Away):
+def test_progress_of_a_training_invalidates_no_answers(world: World, away: Failure):
     task_id = world.run()
     world.get(task_id)
     world.note_progress()
@@ -121,13 +120,13 @@ def test_progress_of_a_training_makes_nothing_forgotten(world: World, away: Away
     assert world.client.get(f"{TRAINING}/{task_id}").headers["x-stale"] == "database_unavailable"
 
 
-def test_what_is_missing_is_not_remembered(world: World, away: Away):
+def test_404_is_not_stored(world: World, away: Failure):
     assert world.client.get(f"{TRAINING}/nobody").status_code == 404
     away.error = DatabaseUnavailable()
     assert world.client.get(f"{TRAINING}/nobody").status_code == 503
 
 
-def test_downloads_are_not_remembered(world: World, away: Away):
+def test_downloads_are_not_stored(world: World, away: Failure):
     task_id = world.start()
     (world.output(task_id) / "a.txt").write_text("a")
     address = f"{TRAINING}/{task_id}/artifacts/a.txt"
@@ -136,14 +135,14 @@ def test_downloads_are_not_remembered(world: World, away: Away):
     assert world.client.get(address).status_code == 503
 
 
-def test_damaged_database_is_told_and_not_covered_up(world: World, away: Away):
+def test_damaged_database_is_reported_instead_of_stale_answers(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list")
     away.error = DatabaseDamaged()
     answer = world.client.get(f"{TRAINING}/list")
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (503, "database_damaged")
 
 
-def test_answers_are_of_now_again_once_it_answers(world: World, away: Away):
+def test_answers_are_current_again_when_the_database_answers(world: World, away: Failure):
     world.client.get(f"{TRAINING}/list")
     away.error = DatabaseUnavailable()
     world.client.get(f"{TRAINING}/list")
@@ -152,7 +151,7 @@ def test_answers_are_of_now_again_once_it_answers(world: World, away: Away):
     assert (answer.status_code, "x-stale" in answer.headers, "age" in answer.headers) == (200, False, False)
 
 
-def test_metrics_tell_the_last_counts_with_their_age(world: World, away: Away, clock: FakeClock):
+def test_metrics_have_the_last_counts_with_their_age(world: World, away: Failure, clock: FakeClock):
     world.start()
     world.sweep()
     world.client.get("/metrics")
@@ -164,7 +163,7 @@ def test_metrics_tell_the_last_counts_with_their_age(world: World, away: Away, c
     assert "diffusion_pipe_trainings_age_seconds 20.0" in text
 
 
-def test_nothing_of_a_request_is_left_when_it_is_over(world: World):
+def test_finished_request_leaves_nothing_in_memory(world: World):
     app = create_app(world.runtime.services)
     with app.test_client() as client:
         assert client.get("/api/v1/training/list").status_code == 200

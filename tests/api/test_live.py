@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.api.client import Client, Connection, scope
+from tests.api.client import Connection, scope
 from tests.api.conftest import MakeWorld, World
 from tests.api.streams import GPU_SOCKET as SOCKET_PATH
 from tests.api.streams import GPU_STREAM as STREAM_PATH
@@ -13,7 +13,7 @@ from tests.api.streams import listen
 async def next_event(connection: Connection) -> tuple[int, Any]:
     """Return the number and the JSON of the next Server-Sent Event."""
     while True:
-        body = (await connection.hear()).get("body", b"")
+        body = (await connection.next_message()).get("body", b"")
         if body.startswith(b"id: "):
             head, data = body.decode().strip().split("\n")
             return int(head.removeprefix("id: ")), json.loads(data.removeprefix("data: "))
@@ -24,7 +24,7 @@ def test_stream_starts_with_the_latest_snapshot_and_continues(world: World):
 
     async def talk() -> None:
         async with client.live(), client.connection(scope("http", STREAM_PATH)) as connection:
-            start = await connection.hear()
+            start = await connection.next_message()
             headers = dict(start["headers"])
             assert start["status"] == 200
             assert headers[b"content-type"].startswith(b"text/event-stream")
@@ -58,62 +58,15 @@ def test_socket_starts_with_the_latest_snapshot_and_continues(world: World):
 
     async def talk() -> None:
         async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
-            await connection.tell({"type": "websocket.connect"})
-            assert (await connection.hear())["type"] == "websocket.accept"
-            first = json.loads((await connection.hear())["text"])
+            await connection.send_message({"type": "websocket.connect"})
+            assert (await connection.next_message())["type"] == "websocket.accept"
+            first = json.loads((await connection.next_message())["text"])
             assert (first["type"], len(first["data"]["gpus"])) == ("snapshot", 4)
             world.gpus.tasks.register([0], "training", "mine")
-            second = json.loads((await connection.hear())["text"])
+            second = json.loads((await connection.next_message())["text"])
             assert second["data"]["gpus"][0]["status"] == "training"
 
     client.run(talk())
-
-
-def test_messages_from_a_socket_are_ignored(world: World):
-    client = world.client
-
-    async def talk() -> None:
-        async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
-            await connection.tell({"type": "websocket.connect"})
-            await connection.hear()
-            await connection.hear()
-            await connection.tell({"type": "websocket.receive", "text": "{}"})
-            await connection.tell({"type": "websocket.receive", "bytes": b"\xff"})
-            world.sweep()
-            assert (await connection.hear())["type"] == "websocket.send"
-
-    client.run(talk())
-
-
-def test_disconnected_subscriber_is_forgotten(world: World):
-    client = world.client
-
-    async def talk() -> None:
-        async with client.live():
-            async with client.connection(scope("http", STREAM_PATH)) as connection:
-                await next_event(connection)
-                assert world.runtime.live.admission.streams == 1
-            async with client.connection(scope("websocket", SOCKET_PATH)) as connection:
-                await connection.tell({"type": "websocket.connect"})
-                await connection.hear()
-                await connection.hear()
-                assert world.runtime.live.admission.streams == 1
-
-    client.run(talk())
-    assert world.runtime.live.admission.streams == 0
-
-
-def test_stream_ends_with_the_server(world: World):
-    client = world.client
-
-    async def talk() -> Any:
-        async with client.live(), listen(client, STREAM_PATH) as stream:
-            await stream.next()
-            world.runtime.live.broker.close()
-            return await stream.rest()
-
-    [closing] = client.run(talk())
-    assert (closing.name, closing.type, closing.data) == ("closing", "closing", {"reason": "server_ending"})
 
 
 def test_socket_is_closed_with_going_away_when_the_server_ends(world: World):
@@ -159,8 +112,8 @@ def test_socket_above_the_limit_is_rejected_before_it_is_accepted(make_world: Ma
             listen(client, STREAM_PATH),
             client.connection(scope("websocket", SOCKET_PATH)) as connection,
         ):
-            await connection.tell({"type": "websocket.connect"})
-            start = await connection.hear()
+            await connection.send_message({"type": "websocket.connect"})
+            start = await connection.next_message()
             assert start["status"] == 503
             assert dict(start["headers"])[b"retry-after"]
 
@@ -173,17 +126,3 @@ def test_gpu_stream_ignores_its_query(world: World):
             assert await stream.next() is not None
 
     world.client.run(talk())
-
-
-def test_head_of_the_stream_ends(client: Client):
-    async def talk() -> list[dict[str, Any]]:
-        async with client.live(), client.connection(scope("http", STREAM_PATH, method="HEAD")) as connection:
-            received = [await connection.hear()]
-            while received[-1]["type"] == "http.response.start" or received[-1].get("more_body"):
-                received.append(await connection.hear())
-                assert len(received) < 3, "a HEAD is answered with events"
-            return received
-
-    start, end = client.run(talk())
-    assert start["status"] == 200
-    assert end.get("body", b"") == b""

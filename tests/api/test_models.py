@@ -4,7 +4,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api.domain.measured_memory import MemoryFacts, MemoryRun
-from api.training.memory_runs import store_memory_run
+from api.training.measured_memory import store_memory_run
 from tests.api.conftest import MakeWorld
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_images, make_root

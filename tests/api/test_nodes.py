@@ -14,8 +14,8 @@ from tests.unit.nodes.builders import report
 NODES, GPUS = "/api/v1/nodes", "/api/v1/gpu"
 
 
-def tell(client: Client, name: str = "gpu2", index: int = 7, **changes: Any) -> Any:
-    """A node's report: one free GPU."""
+def send_report(client: Client, name: str = "gpu2", index: int = 7, **changes: Any) -> Any:
+    """Send a node's report with one free GPU."""
     return client.post(f"{NODES}/{name}/report", json={"report": report(reading(index, processes=()), **changes)})
 
 
@@ -31,7 +31,7 @@ def test_single_machine_is_one_node_and_its_gpus_name_none(world: World):
 
 
 def test_reporting_node_is_visible_everywhere(world: World):
-    assert tell(world.client).status_code == 200
+    assert send_report(world.client).status_code == 200
     publish(world)
     client = world.client
     assert {gpu["node"] for gpu in client.data(f"{GPUS}/status?node=gpu2")["gpus"]} == {"gpu2"}
@@ -57,12 +57,12 @@ def test_events_of_a_node_are_kept_after_it_is_forgotten(world: World):
     world.client.post(f"{GPUS}/tasks", json=body)
     own = world.client.data(NODES)["nodes"][0]["name"]
     before = world.client.data(f"{GPUS}/events?node={own}")["events"]
-    tell(world.client)
+    send_report(world.client)
     publish(world)
     assert world.client.data(f"{GPUS}/events?node={own}")["events"] == before != []
     assert world.client.data(f"{GPUS}/events?gpu_id={own}:0")["events"] == before
     (result,) = world.client.data(f"{GPUS}/events?node=gpu2")["events"]
-    tell(world.client, leaves=True)
+    send_report(world.client, leaves=True)
     publish(world)
     assert world.client.delete(f"{NODES}/gpu2").status_code == 200
     publish(world)
@@ -71,7 +71,7 @@ def test_events_of_a_node_are_kept_after_it_is_forgotten(world: World):
 
 
 def test_rejected_claim_names_the_gpus_of_each_machine(world: World):
-    tell(world.client)
+    send_report(world.client)
     publish(world)
     own = world.client.data(NODES)["nodes"][0]["name"]
     body = {"gpu_ids": [f"{own}:0"], "task_type": "training", "task_id": "mine"}
@@ -89,13 +89,13 @@ def test_rejected_claim_names_the_gpus_of_each_machine(world: World):
 
 
 def test_program_registers_a_gpu_of_another_machine_by_uuid(world: World):
-    tell(world.client)
+    send_report(world.client)
     publish(world)
     body = {"gpu_ids": ["gpu2:7"], "task_type": "training", "task_id": "mine"}
     assert world.client.post(f"{GPUS}/tasks", json={**body, "pid": 1}).json()["error"]["code"] == "process_not_running"
     assert world.client.post(f"{GPUS}/tasks", json=body).status_code == 201
     assert world.client.data(f"{NODES}/gpu2")["tasks"][0]["task_id"] == "mine"
-    assert tell(world.client).json()["data"]["held"][0]["gpu_uuids"] == [uuid_of(7)]
+    assert send_report(world.client).json()["data"]["held"][0]["gpu_uuids"] == [uuid_of(7)]
 
 
 def test_drained_node_starts_nothing_and_queued_tasks_say_why(world: World):
@@ -148,20 +148,20 @@ def test_nodes_key_may_only_report_until_it_is_revoked(make_world: MakeWorld):
     world = make_world(source=FakeSource(count=1), auth="required")
     key, shown = world.make_key("gpu2", None, permissions=["nodes:report"])
     node = world.client.showing({"Authorization": f"Bearer {shown}"})
-    assert tell(node).status_code == 200
+    assert send_report(node).status_code == 200
     # The key is for one machine, even if the other name is unused.
-    assert "gpu2" in tell(node, "gpu3").json()["message"]
+    assert "gpu2" in send_report(node, "gpu3").json()["message"]
     for path in (NODES, f"{GPUS}/status", "/api/v1/training/list"):
         assert node.get(path).status_code == 403
     assert node.post(f"{NODES}/gpu2/drain", json={"reason": "x"}).status_code == 403
     world.revoke(key)
-    assert tell(node).status_code == 401
-    assert tell(world.signed_in("ann", "trainer").client).status_code == 403
+    assert send_report(node).status_code == 401
+    assert send_report(world.signed_in("ann", "trainer").client).status_code == 403
 
 
 @pytest.mark.parametrize("path", [GPU_STREAM, GPU_SOCKET])
 def test_stream_of_a_node_has_the_content_of_its_status(world: World, path: str):
-    tell(world.client)
+    send_report(world.client)
     publish(world)
     status = world.client.data(f"{GPUS}/status?node=gpu2")
 

@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete and correct."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,13 +11,16 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api import main
+from api import __version__, main
 from api.app import create_app
 from api.domain.reading import FaultKind, GPUProcess, ProcessKind
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
+from api.web.operation_examples import read_examples
 from tests.api.client import Client
 from tests.api.conftest import TOY, TRAINING, World, open_world
+from tests.comfyui_server import WORKFLOW
+from tests.response_headers import check_headers
 from tests.unit.builders import reading
 from tests.unit.nodes.builders import report
 
@@ -33,6 +37,10 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_document_is_valid_openapi_3_1(document: dict[str, Any]):
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
+
+
+def test_document_and_health_have_the_version_of_the_package(client: Client, document: dict[str, Any]):
+    assert document["info"]["version"] == client.get("/health").json()["data"]["version"] == __version__
 
 
 def test_document_is_compressed_and_has_an_etag(client: Client):
@@ -75,12 +83,12 @@ def test_each_type_is_one_component_under_its_own_title(document: dict[str, Any]
     assert [name for name in schemas if "." in name] == []
 
 
-@pytest.mark.parametrize("wish", [{"gpu_id": 0, "gpu_count": 2}, {"gpu_ids": [0], "gpu_count": 1}])
-def test_schema_forbids_mutually_exclusive_fields(document: dict[str, Any], wish: dict[str, Any]):
+@pytest.mark.parametrize("gpus", [{"gpu_id": 0, "gpu_count": 2}, {"gpu_ids": [0], "gpu_count": 1}])
+def test_schema_forbids_mutually_exclusive_fields(document: dict[str, Any], gpus: dict[str, Any]):
     schema = {"$ref": "#/components/schemas/StartBody", "components": document["components"]}
     validator = jsonschema.Draft202012Validator(schema)
-    assert not validator.is_valid(TOY | wish)
-    assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
+    assert not validator.is_valid(TOY | gpus)
+    assert validator.is_valid(TOY | dict.fromkeys(gpus) | {"gpu_id": 0})
 
 
 def test_request_fields_have_no_defaults_that_clients_would_send(document: dict[str, Any]):
@@ -122,6 +130,77 @@ def test_every_operation_describes_its_errors(document: dict[str, Any]):
             assert "default" in operation["responses"]
 
 
+#: The parameters of paged lists need no example of their own.
+PAGING = {"limit", "offset", "cursor"}
+
+
+def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def described_contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the body and the successful responses that are JSON or a form, with a label each."""
+    bodies = {"request": operation.get("requestBody", {})}
+    answers = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+    for label, described in (bodies | answers).items():
+        for media_type, content in described.get("content", {}).items():
+            if media_type in ("application/json", "multipart/form-data"):
+                yield label, content
+
+
+def test_every_operation_has_examples(document: dict[str, Any]):
+    """`make examples` records missing ones; a new operation needs a line in tools/touring/script.txt."""
+    missing = []
+    for operation in operations_of(document):
+        name, parameters = operation["operationId"], operation.get("parameters", [])
+        missing += [f"{name}: {label}" for label, content in described_contents(operation) if "example" not in content]
+        missing += [f"{name}: {each['name']}" for each in parameters if each["in"] == "path" and "example" not in each]
+        filters = [each for each in parameters if each["in"] == "query" and each["name"] not in PAGING]
+        if filters and not any("example" in each for each in filters):
+            missing.append(f"{name}: one of {', '.join(each['name'] for each in filters)}")
+    assert missing == []
+
+
+def test_every_example_matches_its_schema(document: dict[str, Any]):
+    wrong = []
+    for operation in operations_of(document):
+        contents = [*described_contents(operation), *((each["name"], each) for each in operation.get("parameters", []))]
+        for label, described in contents:
+            if "example" in described:
+                schema = {**described["schema"], "components": document["components"]}
+                errors = jsonschema.Draft202012Validator(schema).iter_errors(described["example"])
+                wrong += [f"{operation['operationId']}: {label}: {error.message}" for error in errors]
+    assert wrong == []
+
+
+def test_examples_show_nothing_of_the_machine_that_recorded_them(document: dict[str, Any]):
+    text = json.dumps(read_examples())
+    assert re.findall(r"/(?:tmp|work|root|home)/[^\"]*|127\.0\.0\.1|<(?:time|n|any|secret|tmp)>", text) == []
+    secrets = re.findall(r"dp_[a-z0-9]{12}_([\w-]{43})", text)
+    assert secrets
+    assert set(secrets) == {"example".ljust(43, "0")}
+
+
+def test_examples_have_real_times_and_ids(document: dict[str, Any]):
+    def values(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for name, each in node.items():
+                yield from values(each, name)
+        elif isinstance(node, list):
+            for each in node:
+                yield from values(each, key)
+        else:
+            yield key, node
+
+    found = list(values(read_examples()))
+    times = [value for key, value in found if key.endswith("_at") and value is not None]
+    assert len(times) > 100
+    assert all(datetime.fromisoformat(each).tzinfo is not None for each in times)
+    tasks = [value for key, value in found if key == "task_id" and value is not None]
+    assert len(tasks) > 30
+    assert all(re.fullmatch(r"[a-z]+_20\d{6}_[0-9a-z]{8}|kohya-1", each) for each in tasks)
+
+
 def test_every_stream_is_described(document: dict[str, Any], world: World):
     patterns = world.runtime.live.routes.patterns
     assert set(document["x-streams"]) == {re.sub(r"<(\w+)>", r"{\1}", pattern) for pattern in patterns}
@@ -133,6 +212,7 @@ def check(document: dict[str, Any], path: str, method: str, answer: Any) -> None
     response = responses.get(str(answer.status_code), responses["default"])
     if "$ref" in response:
         response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    check_headers(response, answer.status_code, answer.headers)
     schema = {**response["content"]["application/json"]["schema"], "components": document["components"]}
     jsonschema.Draft202012Validator(schema).validate(answer.json())
 
@@ -173,7 +253,19 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/cache", "post"): TOY,
+        ("/api/v1/training/rehearse", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/training/{task_id}/samples", "post"): {"sample_set": {"prompts": [{"text": "walked"}]}},
+        ("/api/v1/training/{task_id}/samples/{sample_id}", "patch"): {"rating": 1},
+        ("/api/v1/training/{task_id}/chosen", "put"): {"checkpoint": "epoch1"},
+        ("/api/v1/sweeps", "post"): {"request": TOY, "values": {"/config/epochs": [1, 2]}},
+        ("/api/v1/training/{task_id}/retention", "put"): {"keep_last": 3},
+        ("/api/v1/presets", "post"): {"name": "walked", "model_type": "flux", "settings": {"epochs": 3}},
+        ("/api/v1/presets/{preset_id}", "patch"): {"shared": True},
+        ("/api/v1/sample-sets", "post"): {"name": "walked", "prompts": [{"text": "walked"}]},
+        ("/api/v1/sample-sets/{name}", "patch"): {"shared": True},
+        ("/api/v1/workflows", "post"): {"name": "walked", "model_type": "toy", "workflow": WORKFLOW},
+        ("/api/v1/workflows/nodes", "post"): {"workflow": WORKFLOW},
         ("/api/v1/models/registry", "post"): {"task_id": training, "artifact": "absent", "name": "walked"},
         ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
@@ -193,10 +285,13 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/nodes/{name}/drain", "post"): {"reason": "a walk"},
         ("/api/v1/nodes/{name}/report", "post"): {"report": report(reading(9))},
         ("/api/v1/system/holds", "post"): {"gpu_id": "3", "reason": "a walk"},
+        ("/api/v1/schedule", "put"): {"windows": []},
+        ("/api/v1/gpu/{gpu_id}/pause", "post"): {"seconds": 60},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
+        ("/api/v1/settings", "patch"): {"values": {"MAX_CONCURRENT_TASKS": 50}},
     }
     statuses = set()
-    for method in ["post", "patch", "get", "delete"]:
+    for method in ["post", "put", "patch", "get", "delete"]:
         for path, operations in document["paths"].items():
             if method not in operations or path in ("/metrics", "/api/v1/metrics"):
                 continue
@@ -210,6 +305,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
             )
             query = {"keyword": "steps"} if path.endswith("/search") else {}
             query |= {"model_type": "flux"} if path.endswith("/as_trained") else {}
+            query |= {"tasks": f"{training},none"} if path.endswith("/training/compare") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
             if path.endswith("/download") and answer.status_code == 200:
                 continue
@@ -288,6 +384,7 @@ def test_optional_bodies_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/{{task_id}}/stop",
         "/api/v1/datasets/{name}/captions/generate",
         f"{TRAINING}/resume/{{task_id}}",
+        f"{TRAINING}/{{task_id}}/export",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
         "/api/v1/alerts/{alert_id}/acknowledge",
@@ -318,3 +415,13 @@ def test_document_marks_the_operations_that_require_a_key(make_world, auth: str,
     opened = {"/health", "/health/ready", *(f"/api/v1/auth/{name}" for name in SIGN_IN)}
     assert own.keys() == opened
     assert not any(own.values())
+
+
+def test_comparison_matches_its_schema(world: World, document: dict[str, Any]):
+    running = world.run()
+    world.prints(running, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
+    world.train()
+    query = {"tasks": f"{running},{world.start()}", "all_settings": "true"}
+    answer = world.client.get("/api/v1/training/compare", params=query)
+    assert answer.json()["data"]["series"]
+    check(document, "/api/v1/training/compare", "get", answer)

@@ -32,7 +32,13 @@ BY_NAME = [
     ("GET", "/api/v1/system/overview"),
     ("GET", "/api/v1/system/servers"),
     ("GET", "/api/v1/system/strays"),
+    ("GET", "/api/v1/system/trainer"),
+    ("POST", "/api/v1/system/trainer/check"),
+    ("GET", "/api/v1/system/setup"),
+    ("GET", "/api/v1/settings"),
     ("GET", "/api/v1/system/holds"),
+    ("GET", "/api/v1/schedule"),
+    ("POST", "/api/v1/gpu/{gpu_id}/unpause"),
     ("DELETE", "/api/v1/system/holds/{hold_id}"),
     ("GET", "/api/v1/gpu/status"),
     ("GET", "/api/v1/gpu/summary"),
@@ -51,11 +57,23 @@ BY_NAME = [
     ("GET", "/api/v1/training/{task_id}/artifacts/{path}"),
     ("POST", "/api/v1/training/restart/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/save"),
+    ("DELETE", "/api/v1/training/{task_id}/checkpoints/{name}"),
+    ("GET", "/api/v1/training/{task_id}/samples/{sample_id}/file"),
+    ("GET", "/api/v1/training/{task_id}/samples/ranking"),
+    ("DELETE", "/api/v1/training/{task_id}/chosen"),
+    ("GET", "/api/v1/training/{task_id}/retention"),
     ("GET", "/api/v1/datasets/{name}"),
     ("DELETE", "/api/v1/datasets/{name}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
     ("POST", "/api/v1/datasets/{name}/refresh"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
+    ("GET", "/api/v1/sweeps/{sweep_id}"),
+    ("POST", "/api/v1/sweeps/{sweep_id}/stop"),
+    ("GET", "/api/v1/presets/{preset_id}"),
+    ("DELETE", "/api/v1/presets/{preset_id}"),
+    ("DELETE", "/api/v1/sample-sets/{name}"),
+    ("GET", "/api/v1/workflows/{workflow_id}"),
+    ("DELETE", "/api/v1/workflows/{workflow_id}"),
     ("GET", "/api/v1/alerts/{alert_id}"),
     ("DELETE", "/api/v1/alerts/{alert_id}/acknowledge"),
     ("DELETE", "/api/v1/alerts/silences/{silence_id}"),
@@ -108,7 +126,10 @@ WITH_INPUT = [
     ("POST", "/api/v1/training/validate"),
     ("POST", "/api/v1/training/start"),
     ("POST", "/api/v1/training/cache"),
+    ("POST", "/api/v1/training/rehearse"),
+    ("POST", "/api/v1/training/{task_id}/export"),
     ("GET", "/api/v1/training/list"),
+    ("GET", "/api/v1/training/compare"),
     ("POST", "/api/v1/training/stop/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/stop"),
     ("POST", "/api/v1/training/resume/{task_id}"),
@@ -117,6 +138,26 @@ WITH_INPUT = [
     ("GET", "/api/v1/training/{task_id}/metrics"),
     ("GET", "/api/v1/training/{task_id}/artifacts"),
     ("GET", "/api/v1/training/{task_id}/events"),
+    ("POST", "/api/v1/training/{task_id}/samples"),
+    ("GET", "/api/v1/training/{task_id}/samples"),
+    ("GET", "/api/v1/training/{task_id}/samples/{sample_id}/thumbnail"),
+    ("GET", "/api/v1/training/{task_id}/samples/sheet"),
+    ("PATCH", "/api/v1/training/{task_id}/samples/{sample_id}"),
+    ("PUT", "/api/v1/training/{task_id}/chosen"),
+    ("POST", "/api/v1/sweeps"),
+    ("GET", "/api/v1/sweeps"),
+    ("PUT", "/api/v1/training/{task_id}/retention"),
+    ("GET", "/api/v1/training/{task_id}/retention/preview"),
+    ("GET", "/api/v1/presets"),
+    ("POST", "/api/v1/presets"),
+    ("PATCH", "/api/v1/presets/{preset_id}"),
+    ("GET", "/api/v1/sample-sets"),
+    ("POST", "/api/v1/sample-sets"),
+    ("GET", "/api/v1/sample-sets/{name}"),
+    ("PATCH", "/api/v1/sample-sets/{name}"),
+    ("GET", "/api/v1/workflows"),
+    ("POST", "/api/v1/workflows"),
+    ("POST", "/api/v1/workflows/nodes"),
     ("GET", "/api/v1/models/list"),
     ("GET", "/api/v1/models/{model_id}/presets"),
     ("GET", "/api/v1/models/{model_id}/presets/{name}"),
@@ -174,8 +215,12 @@ WITH_INPUT = [
     ("GET", "/api/v1/uploads"),
     ("POST", "/api/v1/uploads"),
     ("PATCH", "/api/v1/uploads/{upload_id}"),
+    ("PATCH", "/api/v1/settings"),
+    ("GET", "/api/v1/files"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("POST", "/api/v1/system/holds"),
+    ("PUT", "/api/v1/schedule"),
+    ("POST", "/api/v1/gpu/{gpu_id}/pause"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
     ("POST", "/api/v1/auth/generate-key"),
@@ -199,7 +244,11 @@ BY_HAND = [
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
 #: A valid request may still name an unknown model, GPU or setting.
-KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list", "/api/v1/training/cache"}
+KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list"}
+KNOWS_MORE |= {"/api/v1/training/cache", "/api/v1/training/rehearse"}
+
+#: Each training and metric may be named only once.
+KNOWS_MORE.add("/api/v1/training/compare")
 
 #: A name may be reserved, and a time in the past.
 KNOWS_MORE.add("/api/v1/auth/generate-key")
@@ -219,6 +268,12 @@ KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/gen
 
 #: A name that leads elsewhere is not that of a repository.
 KNOWS_MORE.add("/api/v1/models/registry/{name}/versions/{version}/push")
+#: A request and its values must be those of a training.
+KNOWS_MORE.add("/api/v1/sweeps")
+#: The settings of a preset must be those of the trainer.
+KNOWS_MORE |= {"/api/v1/presets", "/api/v1/presets/{preset_id}"}
+#: A workflow must load a LoRA and save a picture.
+KNOWS_MORE |= {"/api/v1/workflows", "/api/v1/workflows/nodes"}
 #: A slot needs both its model and its key.
 KNOWS_MORE.add("/api/v1/models/validate")
 #: A text must be TOML, and values must match its schema.
@@ -228,6 +283,12 @@ KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "chann
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
 #: A report has a format of its own, which later versions may extend; a node may be unknown.
 KNOWS_MORE |= {"/api/v1/nodes/{name}/report", "/api/v1/nodes/{name}/drain"}
+#: Only some keys are known, each with values of its own.
+KNOWS_MORE.add("/api/v1/settings")
+#: A named sample set may not exist, and its workflow may not fit.
+KNOWS_MORE |= {"/api/v1/training/{task_id}", "/api/v1/training/{task_id}/samples"}
+#: Only the names of time zones are accepted.
+KNOWS_MORE.add("/api/v1/schedule")
 #: A named node may be unknown; the rest of the query is then not checked.
 KNOWS_MORE |= {"/api/v1/gpu/status", "/api/v1/gpu/summary", "/api/v1/gpu/available"}
 #: An Idempotency-Key that was used with another body.
@@ -270,7 +331,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
         # No training ends here while a stop waits for it.
-        patched.setattr("api.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
+        patched.setattr("api.training.service.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

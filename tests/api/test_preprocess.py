@@ -120,13 +120,6 @@ def test_queued_and_running_preprocessing_can_be_cancelled(world: World):
     assert events == ["queued", "starting", "running", "stopping"]
 
 
-def test_retry_with_the_same_key_makes_one_task(world: World):
-    fill(world, "clips", **{"a.png": picture()})
-    given = {"json": {"dataset": "clips"}, "headers": {"Idempotency-Key": "k"}}
-    first, again = (world.client.post(f"{PREPROCESS}/start", **given) for _ in range(2))
-    assert first.json()["data"]["task_id"] == again.json()["data"]["task_id"]
-
-
 @pytest.mark.parametrize(
     ("options", "pointer"),
     [

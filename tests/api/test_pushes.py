@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
 from api.jobs.kinds import PUSH_JOB
 from tests.api.conftest import MakeWorld, World
@@ -35,14 +34,6 @@ def start(world: World, **body: Any) -> str:
     return str(made.json()["data"]["push_id"])
 
 
-def run(world: World, push_id: str) -> str:
-    world.train()
-    uid = f"{push_id}.1"
-    world.executor.runs(uid, ProcessIdentity(4711, 1.0))
-    world.train()
-    return uid
-
-
 def test_push_is_a_task_with_file_and_card(pushing: World):
     push = start(pushing)
     assert push.startswith("push_")
@@ -51,7 +42,7 @@ def test_push_is_a_task_with_file_and_card(pushing: World):
     assert [file["path"] for file in request["files"]] == ["cats-v1-epoch2.safetensors", "README.md"]
     assert (output / "weights.safetensors").stat().st_size == request["files"][0]["size"]
     assert "ohwx cat" in (output / "README.md").read_text()
-    run(pushing, push)
+    pushing.run_transfer(push)
     shown = pushing.client.data(f"{PUSHES}/{push}")
     assert (shown["status"], shown["model"], shown["version"], shown["commit"]) == ("pushing", "cats", 1, None)
 
@@ -66,7 +57,7 @@ def test_push_is_a_task_with_file_and_card(pushing: World):
 )
 def test_finished_push_has_its_url_on_the_hub(pushing: World, result: str, shown: str | None):
     push = start(pushing)
-    uid = run(pushing, push)
+    uid = pushing.run_transfer(push)
     output = pushing.output(push)
     (output / "run_1").mkdir()
     (output / "run_1" / "done.json").write_text("{}")

@@ -42,7 +42,7 @@ def test_file_of_a_training_becomes_a_version_with_its_origin(world: World, task
 
 def test_download_supports_ranges_and_has_a_descriptive_name(world: World, task: str):
     register(world, task, aliases=["prod"])
-    source = (world.output(task) / ARTIFACT).read_bytes()
+    source = world.client.get(f"/api/v1/training/{task}/artifacts/{ARTIFACT}").content
     whole = world.client.get(f"{REGISTRY}/cats/versions/prod/file")
     assert whole.content == source
     assert "cats-v1-epoch2.safetensors" in whole.headers["content-disposition"]
@@ -92,7 +92,7 @@ def test_version_is_deleted_unless_it_has_an_alias(world: World, task: str):
 
 def test_links_for_comfyui_follow_the_aliases(make_world: MakeWorld, tmp_path: Path):
     (tmp_path / "loras").mkdir()
-    world = make_world(comfyui_loras=tmp_path / "loras")
+    world = make_world(comfyui_loras=(tmp_path / "loras",))
     task = world.finish()
     write_stand_in(world.output(task) / ARTIFACT, LORA)
     register(world, task, aliases=["prod"])
@@ -105,7 +105,7 @@ def test_links_for_comfyui_follow_the_aliases(make_world: MakeWorld, tmp_path: P
 
 def test_a_link_for_comfyui_belongs_to_one_model(make_world: MakeWorld, tmp_path: Path):
     (tmp_path / "loras").mkdir()
-    world = make_world(comfyui_loras=tmp_path / "loras")
+    world = make_world(comfyui_loras=(tmp_path / "loras",))
     task = world.finish()
     write_stand_in(world.output(task) / ARTIFACT, LORA)
     register(world, task, name="cats", aliases=["big-prod"])

@@ -1,4 +1,4 @@
-"""A retry with the same Idempotency-Key after a kill is answered with what the first request had made."""
+"""After a kill, a retry with the same Idempotency-Key returns the resource that the first request created."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ Ask = Callable[[World], httpx.Response]
 
 
 def lose_answers(world: World) -> None:
-    """Leave the keys as a server leaves them that is killed after its transaction and before its answer."""
+    """Set the stored keys to the state after a kill between the transaction and the answer."""
     with world.runtime.database.write() as connection:
         connection.exec_driver_sql("UPDATE kept_answers SET owner = '', status = NULL, body = NULL, headers = NULL")
 
@@ -118,6 +118,7 @@ def upload_model(world: World) -> httpx.Response:
         (post("/training/start", TOY), "/training/list"),
         (post("/training/start", {**TOY, "queue": False, "gpu_count": 4}), "/training/list"),
         (cache_ahead, "/training/list?kind=cache"),
+        (post("/training/rehearse", TOY), "/training/list?kind=rehearse"),
         (post("/system/holds", {"reason": "test"}), None),
         (post("/gpu/tasks", {"gpu_ids": [0], "task_type": "external", "task_id": "mine"}), None),
         (post("/alerts/rules", RULE), None),
@@ -131,7 +132,7 @@ def upload_model(world: World) -> httpx.Response:
         (upload_model, "/uploads"),
     ],
 )
-def test_retry_after_a_kill_is_answered_with_what_was_made(world: World, ask: Ask, listed: str | None):
+def test_retry_after_a_kill_returns_the_created_resource(world: World, ask: Ask, listed: str | None):
     first = ask(world)
     assert first.status_code in (201, 202), first.text
     count = None if listed is None else world.client.data(f"{API}{listed}")["pagination"]["total"]
@@ -155,7 +156,7 @@ def test_retry_of_a_restart_after_a_kill_makes_no_second_training(world: World):
     assert again.json()["data"]["task_id"] == first.json()["data"]["task_id"]
 
 
-def test_request_that_failed_after_it_made_something_is_answered_with_that(
+def test_retry_of_a_request_that_failed_after_its_creation_returns_the_resource(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(*_: Any) -> Any:
@@ -169,7 +170,7 @@ def test_request_that_failed_after_it_made_something_is_answered_with_that(
     assert (again.status_code, again.json()["data"]["name"]) == (201, "cats")
 
 
-def test_retry_of_a_new_key_after_a_kill_shows_a_secret_that_holds(make_world: MakeWorld):
+def test_retry_of_a_new_key_after_a_kill_shows_a_valid_secret(make_world: MakeWorld):
     world = make_world(auth="required")
     root = world.signed_in("root", Role.ADMIN).client
     path, body = f"{API}/auth/generate-key", {"user_id": "ann", "role": "trainer"}

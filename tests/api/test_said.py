@@ -1,4 +1,4 @@
-"""Beside its sentences the service sends codes, by which they can be said in another language."""
+"""Messages have codes, by which clients can translate them."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ STEP = "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n"
 
 
 def result(world: World, task_id: str) -> dict[str, Any]:
-    """The codes of a task's events, with what stands in each."""
+    """Return the codes of a task's events with their parameters."""
     events = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
     assert [event["message"] for event in events if event["message_code"] is None] == []
     return {event["message_code"]["code"]: event["message_code"]["params"] for event in events}
 
 
-def test_events_of_a_training_carry_codes(world: World):
+def test_events_of_a_training_have_codes(world: World):
     task_id = world.run(gpu_ids=[1])
     world.prints(task_id, STEP)
     world.make_checkpoints(task_id, 1)
@@ -37,7 +37,7 @@ def test_events_of_a_training_carry_codes(world: World):
     assert [each["code"] for each in codes["changes"]["changes"]] == ["name_is_now", "priority_is_now"]
 
 
-def test_failure_carries_codes_and_the_trainers_own_line(world: World):
+def test_failure_has_codes_and_the_line_of_the_trainer(world: World):
     task_id, line = world.run(), "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
     world.prints(task_id, f"{line}\n")
     world.train()
@@ -49,7 +49,7 @@ def test_failure_carries_codes_and_the_trainers_own_line(world: World):
     assert result(world, task_id)["cuda_memory_detail"] == {"line": line}
 
 
-def test_hint_carries_a_code_and_the_words_of_the_trainer_none(world: World):
+def test_hint_has_a_code_and_text_of_the_trainer_has_none(world: World):
     task_id = world.run()
     world.prints(task_id, "ModuleNotFoundError: No module named 'xformers'\n")
     world.train()
@@ -59,7 +59,7 @@ def test_hint_carries_a_code_and_the_words_of_the_trainer_none(world: World):
     assert failure["remedy_code"] == {"code": "hint_install_module", "params": {"what": "xformers"}}
 
 
-def test_warning_carries_a_code(make_world: MakeWorld):
+def test_warning_has_a_code(make_world: MakeWorld):
     clock = FakeClock()
     world = make_world(clock=clock)
     task_id = world.run()
@@ -73,7 +73,7 @@ def test_warning_carries_a_code(make_world: MakeWorld):
 
 
 @pytest.mark.parametrize("xid", [79, 48])
-def test_health_carries_a_code_for_each_reason_and_action(fake_world: World, source: FakeSource, xid: int):
+def test_health_has_a_code_for_each_reason_and_action(fake_world: World, source: FakeSource, xid: int):
     source.xids += [XidEvent(source.identities[0].uuid, xid)]
     fake_world.gpus.read_xids()
     health = fake_world.client.data("/api/v1/gpu/0/details")["health"]
@@ -85,7 +85,7 @@ def test_health_carries_a_code_for_each_reason_and_action(fake_world: World, sou
     assert event["message_code"]["code"] == "xid_reported"
 
 
-def test_gpu_that_cannot_be_had_says_why_to_those_who_wait_by_its_code(fake_world: World, source: FakeSource):
+def test_waiting_reason_has_the_code_of_an_unavailable_gpu(fake_world: World, source: FakeSource):
     source.faults[0] = GPUFault(FaultKind.UNREADABLE, "as the driver said")
     fake_world.sweep()
     task_id = fake_world.start(gpu_ids=[0])
@@ -95,7 +95,7 @@ def test_gpu_that_cannot_be_had_says_why_to_those_who_wait_by_its_code(fake_worl
     assert obstacle["detail_code"] == {"code": "unreadable", "params": {"why": "as the driver said"}}
 
 
-def test_driver_that_fails_says_so_by_a_code(fake_world: World, source: FakeSource):
+def test_failing_driver_has_a_code(fake_world: World, source: FakeSource):
     away = Reason.of("the NVIDIA driver is not loaded (NVML code {code})", "driver_not_loaded", code=9)
     source.problem = SourceFault(away, Reason.of("load it", "load_driver"), 9)
     fake_world.sweep()
@@ -104,3 +104,16 @@ def test_driver_that_fails_says_so_by_a_code(fake_world: World, source: FakeSour
     code = status["source_problem_code"]
     assert (code["code"], code["params"]["reason"]["code"]) == ("source_fails", "driver_not_loaded")
     assert status["gpus"][0]["status_reason_code"]["params"]["why"]["params"] == code["params"]
+
+
+def test_findings_have_codes_with_the_values_of_their_texts(world: World):
+    body = {"model_type": "flux", "gpu_ids": [0], "config": {"epohcs": 2, "model": {"dtype": "x"}}, "dataset": {}}
+    found = world.client.post(f"{TRAINING}/validate", json=body).json()["data"]
+    texts = {each["message_code"]["code"]: each for each in (*found["errors"], *found["warnings"])}
+    assert texts["save_interval_missing"]["remedy_code"]["code"] == "save_interval_missing_remedy"
+    unknown = texts["key_unknown"]
+    assert unknown["message_code"]["params"]["name"] == "epohcs"
+    assert unknown["remedy_code"]["code"] == "advice"
+    assert unknown["remedy_code"]["params"]["advice"]["code"] == "did_you_mean"
+    mistakes = world.client.post(f"{TRAINING}/start", json=body).json()["error"]["errors"]
+    assert {each["message_code"]["code"] for each in mistakes} >= {"save_interval_missing"}

@@ -15,63 +15,6 @@ from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
 
 JSON = {"Content-Type": "application/json"}
 ID = "train_20260101_00000000"
-WITH_BODY = [
-    ("POST", "/validate"), ("POST", "/start"), ("POST", f"/stop/{ID}"), ("POST", f"/{ID}/stop"),
-    ("POST", f"/resume/{ID}"), ("PATCH", f"/{ID}"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"),
-    [
-        ("GET", "/start", None),
-        ("GET", "/validate", None),
-        ("POST", "/list", None),
-        ("PUT", f"/stop/{ID}", {"POST"}),
-        ("DELETE", f"/resume/{ID}", {"POST"}),
-        ("PUT", f"/{ID}", {"GET", "HEAD", "PATCH", "DELETE"}),
-        ("POST", f"/{ID}/progress", {"GET", "HEAD"}),
-        ("DELETE", f"/{ID}/artifacts/x", {"GET", "HEAD"}),
-        ("PATCH", f"/{ID}/events", {"GET", "HEAD"}),
-        ("BREW", f"/{ID}/metrics", {"GET", "HEAD"}),
-    ],
-)
-def test_unsupported_method_is_rejected(shared_client: Client, method: str, path: str, allowed: set[str] | None):
-    answer = shared_client.ask(method, TRAINING + path)
-    assert answer.status_code in ((405,) if allowed else (404, 405))
-    failure_of(answer)
-    if allowed:
-        assert set(answer.headers["allow"].split(", ")) == allowed | {"OPTIONS"}
-
-
-@pytest.mark.parametrize(("method", "path"), WITH_BODY)
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_body_of_another_type_is_rejected(shared_client: Client, method: str, path: str, content_type: str):
-    answer = shared_client.ask(method, TRAINING + path, content=b'{"a": 1}', headers={"Content-Type": content_type})
-    assert answer.status_code == 415
-    failure_of(answer)
-
-
-@pytest.mark.parametrize(("method", "path"), WITH_BODY)
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{", b"{'a': 1}", b'{"a": NaN}', b'{"a": "\\ud800"}', b"\xff\xfe", b"{}{}", b"[" * 100_000,
-        b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b"\0",
-    ],
-    ids=lambda body: repr(body[:12]),
-)  # fmt: skip
-def test_body_without_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
-    answer = shared_client.ask(method, TRAINING + path, content=body, headers=JSON)
-    assert answer.status_code == 400
-    failure_of(answer)
-
-
-@pytest.mark.parametrize(("method", "path"), WITH_BODY)
-def test_body_that_is_too_large_is_rejected(shared_client: Client, method: str, path: str):
-    answer = shared_client.ask(method, TRAINING + path, content=b"{" + b" " * (1024 * 1024) + b"}", headers=JSON)
-    assert answer.status_code == 413
-    failure_of(answer)
 
 
 def test_body_at_the_size_limit_is_accepted(client: Client):

@@ -182,6 +182,81 @@ def test_cursor_continues_after_a_task_that_left_the_queue(world: World):
     assert found(world.client, order="queue", cursor=cursor) == waiting[2:]
 
 
+def test_trainings_are_filtered_by_tag(world: World):
+    cats, both = world.start(tags=["cats"]), world.start(tags=["cats", "new", "cats"])
+    world.start(tags=["cats at home"])
+    assert found(world.client, tag="cats") == [both, cats]
+    assert found(world.client, search="at HOME") != []
+    row = world.client.data(LIST, params={"tag": "new"})["tasks"][0]
+    assert row["tags"] == ["cats", "new"]
+
+
+def test_end_of_the_queue_is_unknown_without_durations(world: World):
+    assert world.client.data(LIST)["queue_empty_at"] is None
+    queue_of(world)
+    assert world.client.data(LIST)["queue_empty_at"] is None
+
+
+# -- position in the queue -----------------------------------------------------------------------------------------
+
+
+def move(world: World, task_id: str, position: Any, status: int = 200) -> Any:
+    answer = world.client.patch(f"{TRAINING}/{task_id}", json={"queue_position": position})
+    assert answer.status_code == status, answer.text
+    return answer.json()["data"]
+
+
+@pytest.mark.parametrize(
+    ("moved", "position", "expected", "at"),
+    [
+        (3, "first", [0, 3, 1, 2, 4], 2),
+        (1, "last", [0, 2, 3, 1, 4], 4),
+        (1, 3, [0, 2, 1, 3, 4], 3),
+        (3, 3, [0, 1, 3, 2, 4], 3),
+        (3, 1, [0, 3, 1, 2, 4], 2),
+        (1, 99, [0, 2, 3, 1, 4], 4),
+        (4, "first", [0, 1, 2, 3, 4], 5),
+    ],
+)
+def test_training_moves_within_its_priority(world: World, moved: int, position: Any, expected: list[int], at: int):
+    waiting = queue_of(world)
+    assert move(world, waiting[moved], position)["queue_position"] == at
+    assert found(world.client, order="queue") == [waiting[index] for index in expected]
+
+
+@pytest.mark.parametrize(("position", "expected"), [(1, [4, 0]), (2, [0, 4]), (99, [0, 4])])
+def test_training_moves_to_a_position_in_its_new_priority(world: World, position: int, expected: list[int]):
+    waiting = queue_of(world)
+    change = {"priority": 5, "queue_position": position}
+    assert world.client.patch(f"{TRAINING}/{waiting[4]}", json=change).status_code == 200
+    assert found(world.client, order="queue")[:2] == [waiting[index] for index in expected]
+
+
+def test_training_moved_to_the_front_starts_first(world: World):
+    holder = world.run(gpu_count=4)
+    first, second = world.start(gpu_count=4), world.start(gpu_count=4)
+    move(world, second, "first")
+    event = events(world, second)["events"][-1]
+    assert (event["type"], event["actor"]) == ("change", "api")
+    assert event["message_code"] == {"code": "moved_in_line", "params": {"position": 1, "total": 2}}
+    world.end(holder)
+    assert (world.get(first)["status"], world.get(second)["status"]) == ("queued", "starting")
+
+
+def test_running_training_has_no_position(world: World):
+    move(world, world.run(), "first", 409)
+
+
+def test_resumed_training_joins_the_end_of_the_queue(world: World):
+    world.run(gpu_count=4)
+    moved, other = world.start(gpu_count=4), world.start(gpu_count=4)
+    move(world, other, "first")
+    world.client.post(f"{TRAINING}/stop/{other}")
+    world.make_checkpoints(other, 1)
+    assert world.client.post(f"{TRAINING}/resume/{other}", json={}).status_code == 202
+    assert found(world.client, order="queue") == [moved, other]
+
+
 # -- events --------------------------------------------------------------------------------------------------------
 
 
@@ -216,21 +291,6 @@ def test_events_of_another_training_are_not_shown(world: World):
     assert {event["task_id"] for event in events(world, other)["events"]} == {other}
 
 
-def test_events_of_a_training_are_returned_in_pages(world: World):
-    task_id = world.start()
-    for priority in range(1, 10):
-        world.client.patch(f"{TRAINING}/{task_id}", json={"priority": priority})
-    page = events(world, task_id, limit=3)
-    seen = page["events"]
-    assert (page["pagination"]["total"], page["pagination"]["has_more"]) == (10, True)
-    while page["pagination"]["next_cursor"]:
-        page = events(world, task_id, limit=3, cursor=page["pagination"]["next_cursor"])
-        seen += page["events"]
-    assert len(seen) == 10
-    assert seen == events(world, task_id)["events"]
-    assert events(world, task_id, limit=4, offset=3)["events"] == seen[3:7]
-
-
 # -- patch ---------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +301,30 @@ def test_name_description_and_priority_can_be_changed_and_cleared(world: World):
     assert (task["name"], task["description"], task["priority"]) == ("c", "b", 9)
     task = world.client.patch(path, json={"name": None, "description": None}).json()["data"]
     assert (task["name"], task["description"], task["priority"]) == (None, None, 9)
+
+
+def test_tags_and_notes_can_be_changed_and_cleared(world: World):
+    task_id = world.start(tags=["a"], notes="one\ntwo")
+    path = f"{TRAINING}/{task_id}"
+    task = world.client.patch(path, json={"tags": ["b", "c", "b"]}).json()["data"]
+    assert (task["tags"], task["notes"], task["request"]["tags"]) == (["b", "c"], "one\ntwo", ["a"])
+    task = world.client.patch(path, json={"tags": None, "notes": None}).json()["data"]
+    assert (task["tags"], task["notes"]) == ([], None)
+
+
+def test_restart_copies_the_present_tags_and_notes(world: World):
+    task_id = world.finish(tags=["a"], notes="old")
+    world.client.patch(f"{TRAINING}/{task_id}", json={"tags": ["b"], "notes": "new"})
+    again = world.client.post(f"{TRAINING}/restart/{task_id}").json()["data"]
+    assert (again["tags"], again["notes"]) == (["b"], "new")
+
+
+def test_resume_keeps_or_replaces_tags_and_notes(world: World):
+    task_id = world.finish(outcome(exit_code=1), tags=["a"])
+    world.make_checkpoints(task_id, 7)
+    world.client.patch(f"{TRAINING}/{task_id}", json={"tags": ["b"], "notes": "n"})
+    task = world.client.post(f"{TRAINING}/resume/{task_id}", json={"notes": "again"}).json()["data"]
+    assert (task["tags"], task["notes"]) == (["b"], "again")
 
 
 def test_higher_priority_starts_first(world: World):
@@ -256,7 +340,9 @@ def test_higher_priority_starts_first(world: World):
     [
         {}, {"priority": None}, {"priority": 1.5}, {"priority": "1"}, {"priority": True}, {"priority": 1001},
         {"name": "a\nb"}, {"name": "x" * 201}, {"name": 5}, {"description": "a\0b"}, {"description": "x" * 4001},
-        {"status": "completed"}, {"task_id": "x"}, {"gpu_uuids": []},
+        {"status": "completed"}, {"task_id": "x"}, {"tags": ["a\nb"]}, {"tags": [""]}, {"tags": "a"},
+        {"tags": ["x"] * 51}, {"notes": "x" * 10_001}, {"queue_position": 0}, {"queue_position": "top"},
+        {"queue_position": None}, {"gpu_uuids": []},
     ],
 )  # fmt: skip
 def test_invalid_change_is_rejected(world: World, body: dict[str, Any]):

@@ -149,24 +149,6 @@ def test_other_metrics_have_short_names_or_their_tags(world: World, training: st
     assert metrics(world.client, training)["available"] == ["held out/ä/loss", "grad_norm"]
 
 
-def test_reduced_series_keeps_its_peaks(world: World, training: str):
-    curve = {step: math.sin(step / 50) for step in range(1, 5001)} | {1234: 50.0, 4321: -50.0}
-    writes_series(world, training, "train/loss", curve)
-    series = metrics(world.client, training, limit=100)
-    shown = curve_of(series)
-    assert len(shown) <= 100
-    assert (series["total"], series["is_downsampled"]) == (5000, True)
-    assert (shown[1234], shown[4321]) == (50.0, -50.0)
-    assert {1, 5000} <= set(shown)
-    assert all(shown[step] == curve[step] for step in shown)
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
-def test_small_limit_is_respected(world: World, training: str, limit: int):
-    writes_series(world, training, "train/loss", {step: float(step) for step in range(1, 101)})
-    assert 1 <= len(metrics(world.client, training, limit=limit)["data"]) <= limit
-
-
 def test_larger_limit_is_coerced(world: World, training: str):
     writes_series(world, training, "train/loss", {step: float(step % 7) for step in range(1, 12_001)})
     assert len(metrics(world.client, training, limit=10**6)["data"]) <= 10_000
@@ -180,35 +162,12 @@ def test_nan_values_are_null_and_counted(world: World, training: str):
     assert series["nan_count"] == 2
 
 
-def test_epochs_have_their_own_axis(world: World, training: str):
-    writes_series(world, training, "train/epoch_loss", {1: 3.0, 2: 2.0})
-    writes_series(world, training, "train/loss", {1: 9.0})
-    for query in ({"type": "epoch"}, {"metric": "epoch_loss"}, {"metric": "epoch_loss", "type": "epoch"}):
-        series = metrics(world.client, training, **query)
-        assert series["type"] == "epoch"
-        assert [(point["epoch"], point["step"], point["value"]) for point in series["data"]] == [
-            (1, None, 3.0),
-            (2, None, 2.0),
-        ]
-
-
 def test_since_step_returns_only_new_values(world: World, training: str):
     writes_series(world, training, "train/loss", {step: float(step) for step in range(1, 11)})
     series = metrics(world.client, training, since_step=8)
     assert list(curve_of(series)) == [8, 9, 10]
     assert series["total"] == 3
     assert metrics(world.client, training, since_step=11)["data"] == []
-
-
-def test_later_attempt_replaces_repeated_steps(world: World, training: str):
-    writes_series(world, training, "train/loss", dict.fromkeys(range(1, 11), 1.0))
-    world.make_checkpoints(training, 5)
-    world.end(training, outcome(exit_code=1))
-    world.client.post(f"{TRAINING}/resume/{training}")
-    world.run(training)
-    writes_series(world, training, "train/loss", dict.fromkeys(range(6, 9), 2.0), attempt=2)
-    shown = curve_of(metrics(world.client, training))
-    assert shown == {**dict.fromkeys(range(1, 6), 1.0), 6: 2.0, 7: 2.0, 8: 2.0}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "since_step=-1", "type=day", "metric=", f"since_step={2**60}"])
@@ -234,7 +193,8 @@ def test_metric_is_not_a_path(world: World, training: str, metric: str):
 
 
 def test_checkpoints_are_listed_with_completeness(world: World, training: str):
-    assert world.client.data(f"{TRAINING}/{training}/checkpoints") == {"run_dir": None, "checkpoints": []}
+    before = world.client.data(f"{TRAINING}/{training}/checkpoints")
+    assert before == {"run_dir": None, "checkpoints": [], "exports": []}
     run_dir = world.make_checkpoints(training, 10, 20, 30, complete=False)
     found = world.client.data(f"{TRAINING}/{training}/checkpoints")
     assert found["run_dir"] == str(run_dir)

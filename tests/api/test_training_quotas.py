@@ -54,6 +54,17 @@ def test_validation_finds_the_reasons_for_rejecting_a_start(team: World):
     assert error in [each["message"] for each in found["errors"]]
 
 
+def test_rehearsal_counts_like_a_training(team: World):
+    ann = team.signed_in("ann")
+    permit(team, "ann", gpus=1, queued_tasks=1)
+    refused = ann.client.post(f"{TRAINING}/rehearse", json={**TOY, "gpu_count": 2})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "quota_exceeded")
+    ann.start()
+    refused = ann.client.post(f"{TRAINING}/rehearse", json=TOY)
+    assert (refused.status_code, refused.json()["data"]["quota"]) == (409, "queued_tasks")
+    assert ann.client.data(f"{TRAINING}/list?kind=rehearse")["tasks"] == []
+
+
 def test_single_task_of_another_user_is_next_in_the_queue(team: World):
     ann, bob = team.signed_in("ann"), team.signed_in("bob")
     runs = ann.run(gpu_count=3)
@@ -92,3 +103,16 @@ def test_service_without_keys_has_no_quotas(make_world: MakeWorld):
     assert world.runtime.quotas is None
     assert world.client.data("/api/v1/auth/whoami")["usage"] is None
     world.run(gpu_count=4)
+
+
+def test_position_overtakes_no_task_of_another_user(team: World):
+    ann, bob = team.signed_in("ann"), team.signed_in("bob")
+    ann.run(gpu_count=3)
+    team.signed_in("cid").run(gpu_count=1)
+    first, *_, last = [ann.start() for _ in range(3)]
+    single = bob.start(gpu_count=2)
+    assert ann.client.patch(f"{TRAINING}/{last}", json={"queue_position": "first"}).status_code == 200
+    queue = ann.client.data(f"{TRAINING}/list?order=queue")["tasks"]
+    assert [task["task_id"] for task in queue][:3] == [single, last, first]
+    answer = bob.client.patch(f"{TRAINING}/{last}", json={"queue_position": "last"})
+    assert answer.status_code in (403, 404)

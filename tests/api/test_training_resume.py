@@ -1,5 +1,6 @@
 """Resuming from a checkpoint, and restarting."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ def test_completed_training_resumes_only_with_a_change(world: World):
     assert resume(world, task_id, config={"epochs": 6})["plan"]["total_steps"] == 240
 
 
+def test_plan_of_a_resume_has_the_step_that_the_trainer_repeats(world: World):
+    task_id = world.run()
+    run_dir = world.make_checkpoints(task_id, 120)
+    state = pickle.dumps({"custom_loader": {"epoch": 4, "num_batches_pulled": 0}}, protocol=2)
+    (run_dir / "global_step120" / "mp_rank_00_model_states.pt").write_bytes(state)
+    world.end(task_id)
+    assert resume(world, task_id, config={"epochs": 6})["plan"]["total_steps"] == 241
+    assert world.client.post(f"{TRAINING}/{task_id}/stop", json={}).status_code == 200
+    changed = resume(world, task_id, config={"epochs": 6}, reset_dataloader=True)
+    assert changed["plan"]["total_steps"] == 240
+
+
 def test_changes_are_merged_into_the_configuration(world: World, stopped: str):
     task = resume(world, stopped, config={"epochs": 6, "toy": {"seed": None, "size": 8}})
     assert task["config"] == {"epochs": 6, "toy": {"steps_per_epoch": 10, "size": 8}}
@@ -202,13 +215,6 @@ def test_resume_resets_the_retries(make_world: MakeWorld, clock: FakeClock):
     assert resume(world, task_id)["retries"] == 0
 
 
-def test_training_can_resume_repeatedly(world: World, stopped: str):
-    for number in range(2, 5):
-        resume(world, stopped)
-        world.end(world.run(stopped), FAILED)
-        assert world.get(stopped)["attempt_count"] == number
-
-
 # -- restart -------------------------------------------------------------------------------------------------------
 
 
@@ -222,10 +228,6 @@ def test_restart_creates_a_training_with_the_same_request(world: World, stopped:
     assert task["request"] == old["request"]
     assert old["status"] == "failed"
     assert task["output_dir"] != old["output_dir"]
-
-
-def test_completed_training_can_be_restarted(world: World):
-    assert world.client.post(f"{TRAINING}/restart/{world.finish()}").status_code == 201
 
 
 def test_queued_or_running_training_cannot_be_restarted(world: World):

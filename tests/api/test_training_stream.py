@@ -7,8 +7,7 @@ import pytest
 from api.errors import DatabaseUnavailable
 from api.executors.fake import outcome
 from api.training.event_store import EventStore
-from tests.api.client import failure_of
-from tests.api.conftest import TRAINING, World
+from tests.api.conftest import World
 from tests.api.streams import listen, refusal, task_socket, task_stream
 
 FAILED = outcome(exit_code=1)
@@ -19,18 +18,18 @@ BOTH = pytest.mark.parametrize("path_of", [task_stream, task_socket])
 @BOTH
 def test_stream_follows_a_training_to_its_end(world: World, path_of: Any):
     client, task_id = world.client, world.run()
-    world.tell()
+    world.publish_news()
 
     async def talk() -> Any:
         async with client.live(), listen(client, path_of(task_id)) as stream:
             first = [await stream.next(), await stream.next()]
             world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 2.0\n")
             world.train()
-            world.tell()
+            world.publish_news()
             metrics = await stream.until("metrics")
             world.executor.ends(f"{task_id}.1", FAILED)
             world.train()
-            world.tell()
+            world.publish_news()
             return first, metrics, await stream.rest()
 
     first, metrics, rest = client.run(talk())
@@ -41,33 +40,6 @@ def test_stream_follows_a_training_to_its_end(world: World, path_of: Any):
     end = rest[-1]
     assert (end.data["status"], end.data["exit_code"], end.data["task_id"]) == ("failed", 1, task_id)
     assert "next_offset" in end.data
-
-
-def test_end_is_sent_as_an_end_event(world: World):
-    task_id = world.finish()
-
-    async def talk() -> Any:
-        async with world.client.live(), listen(world.client, task_stream(task_id)) as stream:
-            return await stream.rest()
-
-    events = world.client.run(talk())
-    assert [event.name for event in events if event.name] == ["end"]
-
-
-@BOTH
-def test_reconnect_after_the_end_repeats_it(world: World, path_of: Any):
-    task_id = world.finish()
-
-    async def talk() -> Any:
-        async with world.client.live():
-            async with listen(world.client, path_of(task_id)) as stream:
-                last = (await stream.rest())[-1]
-            async with listen(world.client, path_of(task_id), f"last_event_id={last.id}") as stream:
-                return last, await stream.rest()
-
-    last, again = world.client.run(talk())
-    assert [event.type for event in again] == ["progress", "end"]
-    assert (again[-1].id, again[-1].data) == (last.id, last.data)
 
 
 @BOTH
@@ -149,12 +121,3 @@ def test_error_in_a_stream_ends_it(world: World, monkeypatch: pytest.MonkeyPatch
 def test_head_request_shows_whether_the_task_exists(world: World):
     assert world.client.ask("HEAD", task_stream(world.start())).status_code == 200
     assert world.client.ask("HEAD", task_stream("train_1")).status_code == 404
-
-
-def test_other_methods_are_not_allowed(world: World):
-    assert failure_of(world.client.delete(task_stream("train_1")))["error"]["code"] == "method_not_allowed"
-
-
-def test_events_of_a_task_are_still_listed_beside_the_stream(world: World):
-    task_id = world.start()
-    assert world.client.data(f"{TRAINING}/{task_id}/events")["events"]

@@ -8,7 +8,6 @@ import pytest
 from api.util.clock import FakeClock
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World
-from tests.api.test_training_stop import stop
 
 NAN = "".join(f"steps: {step} loss: nan iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
 
@@ -24,13 +23,6 @@ def test_nan_losses_set_a_warning_until_losses_are_numbers_again(world: World):
     world.prints(task_id, "steps: 11 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
     world.train()
     assert world.get(task_id)["warning"] is None
-
-
-def test_stop_of_a_stopped_training_returns_the_same_answer(world: World):
-    task_id = world.start(gpu_count=4, priority=0)
-    first = stop(world, task_id)
-    again = stop(world, task_id)
-    assert first["status"] == again["status"] == "stopped"
 
 
 def test_displayed_request_can_be_sent_again(world: World, client: Client):

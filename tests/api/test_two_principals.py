@@ -1,4 +1,4 @@
-"""With VISIBILITY=own, no sequence of requests tells a user anything about another's tasks.
+"""With VISIBILITY=own, no sequence of requests reveals anything about another user's tasks.
 
 TWO_PRINCIPALS_STEPS is the number of steps to try; the suite tries few.
 """
@@ -104,7 +104,7 @@ class TwoPrincipals(RuleBasedStateMachine):
 
     @invariant()
     def no_stream_tells_of_the_other(self) -> None:
-        self.world.tell()
+        self.world.publish_news()
         self.world.client.run(let_run())
         for user in self.users.values():
             for talk in user.streams:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -55,18 +54,6 @@ def test_later_caption_makes_a_new_version(uploads: Uploads):
     result = uploads.taken(b"a cat", filename="a/x.txt")["result"]
     assert (result["version"], result["changed"], result["paths"]) == (2, 1, ["a/x.png"])
     assert uploads.items() == {"a/x.png": "a cat"}
-
-
-def test_new_bytes_under_a_known_path_replace_the_file_and_keep_its_caption(uploads: Uploads):
-    uploads.taken(archive(**{"x.png": picture(), "x.txt": b"a cat"}))
-    result = uploads.taken(picture(color=9), filename="x.png")["result"]
-    assert (result["version"], result["added"], result["changed"]) == (2, 0, 1)
-    assert uploads.items() == {"x.png": "a cat"}
-
-
-def test_same_upload_again_makes_no_version(uploads: Uploads):
-    first, again = (uploads.taken(picture(), filename="x.png")["result"] for _ in range(2))
-    assert (again["version"], again["added"], again["changed"]) == (first["version"], 0, 0)
 
 
 def test_archive_becomes_items_with_captions_masks_and_repeats(uploads: Uploads):
@@ -122,14 +109,6 @@ def test_file_that_is_not_media_is_rejected_by_content(uploads: Uploads):
 def test_damaged_picture_is_an_item_with_its_problem(uploads: Uploads):
     found = uploads.taken(picture()[:40], filename="x.png")
     assert (found["status"], found["result"]["facts"]["problem"]) == ("completed", "unreadable")
-
-
-def test_registered_directory_accepts_no_uploads(uploads: Uploads, tmp_path: Path):
-    uploads.taken(picture(), filename="x.png")
-    store = uploads.world.runtime.datasets.store
-    registered = replace(store.get("cats"), directory=str(tmp_path))
-    with patch.object(store, "get", lambda name: registered):
-        assert uploads.begin(5).json()["error"]["code"] == "dataset_is_registered"
 
 
 def test_upload_is_retried_when_others_change_the_dataset(uploads: Uploads):

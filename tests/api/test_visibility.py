@@ -281,7 +281,7 @@ def test_event_stream_delivers_only_own_tasks_also_after_reconnecting(own: World
             boot = own.runtime.live.broker.boot
             theirs = (await bob.client.send("POST", f"{TRAINING}/start", json=TOY)).json()["data"]["task_id"]
             mine = (await ann.client.send("POST", f"{TRAINING}/start", json=TOY)).json()["data"]["task_id"]
-            own.tell()
+            own.publish_news()
             assert (await received(ann, f"{boot}-0"))[1] == mine
             assert (await received(bob, f"{boot}-0"))[1] == theirs
 
@@ -302,7 +302,7 @@ def test_progress_of_a_queued_task_names_no_other_user_to_its_owner(own: World, 
         path = f"{TRAINING}/{mine}/events/stream"
         async with own.client.live():
             first = await result(ann, path)
-            own.tell()
+            own.publish_news()
             return [first, await result(ann, path), await result(root, path)]
 
     first, second, every = own.client.run(talk())

@@ -54,34 +54,34 @@ NOWHERE = (
 
 
 @dataclass(frozen=True)
-class Somebody:
+class Caller:
     """A caller: their credentials, and the principal."""
 
     name: str
     headers: dict[str, str]
-    user_id: str | None = None  #: None: nobody, by what they show
+    user_id: str | None = None  #: None for a caller without valid credentials
     permissions: frozenset[Permission] = frozenset()
 
 
-def everybody(world: World) -> Iterator[Somebody]:
+def all_callers(world: World) -> Iterator[Caller]:
     """Yield all kinds of callers. The resources belong to ann."""
-    yield Somebody("no key", {})
-    yield Somebody("wrong", {"Authorization": f"Bearer {new_key()[1]}"})
-    yield Somebody("malformed", {"Authorization": "Bearer \xff\x01"})
-    yield Somebody("another scheme", {"Authorization": "Basic YW5uOmFubg=="})
-    yield Somebody("a cookie of nobody", {"Cookie": "dp_session=x"})
+    yield Caller("no key", {})
+    yield Caller("wrong", {"Authorization": f"Bearer {new_key()[1]}"})
+    yield Caller("malformed", {"Authorization": "Bearer \xff\x01"})
+    yield Caller("another scheme", {"Authorization": "Basic YW5uOmFubg=="})
+    yield Caller("a cookie of nobody", {"Cookie": "dp_session=x"})
     now = world.runtime.services.clock.now()
-    yield Somebody("expired", world.key("ann", Role.ADMIN, expires_at=now - timedelta(seconds=1)))
+    yield Caller("expired", world.key("ann", Role.ADMIN, expires_at=now - timedelta(seconds=1)))
     revoked, shown = world.make_key("ann", Role.ADMIN)
     world.revoke(revoked)
-    yield Somebody("revoked", {"Authorization": f"Bearer {shown}"})
+    yield Caller("revoked", {"Authorization": f"Bearer {shown}"})
     for name, role in (("vera", Role.VIEWER), ("ann", Role.TRAINER), ("bob", Role.TRAINER), ("root", Role.ADMIN)):
-        yield Somebody(f"{name}, {role}", world.key(name, role), name, ROLE_PERMISSIONS[role])
-    yield Somebody("ann, nothing", world.key("ann", permissions=()), "ann")
+        yield Caller(f"{name}, {role}", world.key(name, role), name, ROLE_PERMISSIONS[role])
+    yield Caller("ann, nothing", world.key("ann", permissions=()), "ann")
     old = PERMISSION_GROUPS["training"]
-    yield Somebody("bob, old words", world.key("bob", permissions=("training", "of:tomorrow")), "bob", old)
+    yield Caller("bob, old words", world.key("bob", permissions=("training", "of:tomorrow")), "bob", old)
     deputy = frozenset({Permission.TRAINING_WRITE, Permission.TASKS_WRITE_ANY})
-    yield Somebody("eve, a list", world.key("eve", permissions=deputy), "eve", deputy)
+    yield Caller("eve, a list", world.key("eve", permissions=deputy), "eve", deputy)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Walk:
 
     world: World
     task_id: str
-    people: tuple[Somebody, ...]
+    people: tuple[Caller, ...]
     hides_others: bool
 
     @property
@@ -108,7 +108,7 @@ class Walk:
         }
         return re.sub(r"<([^>]+)>", lambda found: known.get(found[1], "x"), pattern)
 
-    def expect(self, who: Somebody, operation: Operation) -> tuple[int, str | None]:
+    def expect(self, who: Caller, operation: Operation) -> tuple[int, str | None]:
         """Return the status and the error code that the table implies."""
         if operation.is_open:
             return THROUGH, None
@@ -125,7 +125,7 @@ class Walk:
         may_change = not operation.changes or Permission.TASKS_WRITE_ANY in who.permissions
         return (THROUGH, None) if may_change else (403, "not_yours")
 
-    def check(self, who: Somebody, operation: Operation, method: str) -> str | None:
+    def check(self, who: Caller, operation: Operation, method: str) -> str | None:
         """Return what is wrong with the response, or None."""
         expected = self.expect(who, operation)
         path = self.path(operation.pattern)
@@ -137,7 +137,7 @@ class Walk:
         is_right = found[0] == expected[0] and (expected[1] is None or found[1] in (expected[1], None))
         return None if is_right else f"{who.name}: {method} {operation.pattern}: {found}, not {expected}"
 
-    def ask(self, who: Somebody, method: str, path: str) -> httpx.Response:
+    def ask(self, who: Caller, method: str, path: str) -> httpx.Response:
         return self.client.raw(method, path, raw_headers({"Tus-Resumable": "1.0.0", **who.headers}))
 
 
@@ -153,11 +153,11 @@ def code_of(answer: httpx.Response) -> str | None:
 async def knock(client: Client, path: str, headers: dict[str, str]) -> tuple[int, str | None]:
     """Return status and code of a WebSocket's refusal; THROUGH if it is accepted."""
     async with client.connection(scope("websocket", path, raw_headers(headers))) as connection:
-        await connection.tell({"type": "websocket.connect"})
-        start = await connection.hear()
+        await connection.send_message({"type": "websocket.connect"})
+        start = await connection.next_message()
         if start["type"] == "websocket.accept":
             return THROUGH, None
-        return start["status"], json.loads((await connection.hear())["body"])["error"]["code"]
+        return start["status"], json.loads((await connection.next_message())["body"])["error"]["code"]
 
 
 async def _answer(*_: Any) -> WSGIResponse:
@@ -193,7 +193,7 @@ def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(shell, "_body_handlers", {})
         monkeypatch.setattr(shell._live, "send_events", _send_events)
         monkeypatch.setattr(shell._live, "send_texts", _send_texts)
-        return Walk(world, task_id, tuple(everybody(world)), visibility == "own")
+        return Walk(world, task_id, tuple(all_callers(world)), visibility == "own")
 
     return begin
 

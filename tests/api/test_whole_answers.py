@@ -1,4 +1,4 @@
-"""No answer of Flask is streamed: what is sent in parts would outlive its client, and hold a thread."""
+"""Flask streams no answer: a streamed one could outlive its client and occupy a thread."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.api.conftest import TOY, World
 
 @pytest.fixture
 def arguments(world: World) -> dict[str, str]:
-    """What leads to something that is there."""
+    """Return path arguments that name existing resources."""
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
     digest, name = world.client.get("/").text.partition('="/dashboard/')[2].partition('"')[0].split("/", 1)
@@ -32,7 +32,7 @@ def arguments(world: World) -> dict[str, str]:
 
 @pytest.fixture
 def streamed(world: World) -> Iterator[tuple[FlaskClient, list[str]]]:
-    """A client of Flask alone, and the addresses whose answers it streamed."""
+    """Yield a client of Flask alone, and the list of addresses with streamed answers."""
     app, found = create_app(world.runtime.services), []
 
     @app.after_request
@@ -45,7 +45,7 @@ def streamed(world: World) -> Iterator[tuple[FlaskClient, list[str]]]:
         yield client, found
 
 
-def test_no_route_answers_in_parts_by_any_method(streamed: tuple[FlaskClient, list[str]], arguments: dict[str, str]):
+def test_no_route_streams_its_answer(streamed: tuple[FlaskClient, list[str]], arguments: dict[str, str]):
     client, found = streamed
     count = 0
     for rule in client.application.url_map.iter_rules():
@@ -61,7 +61,7 @@ def test_no_route_answers_in_parts_by_any_method(streamed: tuple[FlaskClient, li
 
 
 @pytest.mark.parametrize("name", ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"])
-def test_files_of_the_docs_are_whole_answers(streamed: tuple[FlaskClient, list[str]], name: str):
+def test_files_of_the_docs_are_not_streamed(streamed: tuple[FlaskClient, list[str]], name: str):
     client, found = streamed
     assert (client.get(f"/docs/assets/{name}").status_code, found) == (200, [])
 
@@ -70,5 +70,5 @@ def _path(rule: Rule, arguments: dict[str, str]) -> str:
     path = rule.rule.replace("<path:", "<")
     for name, value in arguments.items():
         path = path.replace(f"<{name}>", value)
-    # What is not made above leads to nothing, as whoever makes up an id comes to nothing.
+    # Other arguments name nothing.
     return re.sub(r"<(?:\w+:)?\w+>", "absent", path)

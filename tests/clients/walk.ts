@@ -8,7 +8,7 @@ import { fillADataset, manageDatasets, readItems, useADirectory } from "./walk_d
 import { holdAGPU, readTheMachine } from "./walk_machine.js";
 import { readModels } from "./walk_models.js";
 import { deletePreprocessing, preprocess, readItsOutput, writeCaptions } from "./walk_preprocess.js";
-import { cacheAhead, clearUp, readItsResults, train } from "./walk_training.js";
+import { cacheAhead, clearUp, readItsResults, rehearse, sweep, train } from "./walk_training.js";
 import { uploadByForm, uploadByParts } from "./walk_uploads.js";
 
 await readTheMachine();
@@ -26,6 +26,8 @@ await writeCaptions();
 await deletePreprocessing(made);
 await useADirectory(process.argv[3] ?? "");
 await cacheAhead();
+await rehearse();
+await sweep();
 await manageDatasets();
 const trained = await train();
 await readItsResults(trained);

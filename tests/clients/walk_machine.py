@@ -9,11 +9,27 @@ def read_the_machine(walk: Walk) -> None:
     for name in ("get_gpu_summary", "list_gpu_events", "get_server_logs", "list_strays"):
         walk.call(name)
     assert [each.is_this_server for each in walk.call("list_servers").servers] == [True]
+    assert walk.call("get_trainer").ready is False
+    assert walk.call("check_trainer", expected=202).problems
+    assert {each.id for each in walk.call("get_setup").steps} >= {"trainer", "models"}
+    changes = {"values": {"MAX_CONCURRENT_TASKS": 50}}
+    changed = walk.call("change_settings", body=walk.body("ChangeSettings", changes)).settings
+    assert [each.value for each in changed if each.key == "MAX_CONCURRENT_TASKS"] == [50]
+    assert walk.call("list_settings").settings
+    walk.call("list_files")
+    walk.call("list_files", path="/proc", expected=404)
     # There is no orphan here.
     walk.call("stop_stray", "nobody.1", body=walk.body("StopOrphan", {}), expected=404)
     hold = walk.call("create_hold", body=walk.body("CreateHold", {"reason": "a look"}), expected=201)
     assert [each.hold_id for each in walk.call("list_holds").holds] == [hold.hold_id]
     walk.call("end_hold", hold.hold_id)
+    hours = {"windows": [{"days": ["sat", "sun"], "begins": "00:00", "ends": "00:00", "gpus": ["7"]}]}
+    walk.call("replace_schedule", body=walk.body("ReplaceSchedule", hours))
+    assert walk.call("get_schedule").windows[0].days
+    walk.call("replace_schedule", body=walk.body("ReplaceSchedule", {"windows": []}))
+    pause = walk.call("pause_gpu", "0", body=walk.body("PauseGPU", {"seconds": 60}))
+    assert pause.paused_until
+    assert walk.call("unpause_gpu", "0").paused_until is None
     (node,) = walk.call("list_nodes").nodes
     drained = walk.call("drain_node", node.name, body=walk.body("DrainNode", {"reason": "a look"}))
     assert (drained.state, drained.drain.reason) == ("draining", "a look")

@@ -6,8 +6,6 @@ from io import BytesIO
 from types import ModuleType
 from typing import Any
 
-PACKAGE = "made_client"
-
 #: Operations whose successful response is text or bytes; all others return a type of the document.
 AS_THEY_ARE = {
     "export_dataset",
@@ -19,6 +17,9 @@ AS_THEY_ARE = {
     "get_model_file",
     "get_sample_file",
     "get_sample_thumbnail",
+    "get_training_sample_file",
+    "get_training_sample_thumbnail",
+    "get_sample_sheet",
     "get_metrics",
     "get_metrics_at_root",
     "download_artifact",
@@ -29,16 +30,19 @@ class Walk:
     """Calls operations by name and records them."""
 
     def __init__(self, made: ModuleType, address: str, key: str) -> None:
-        api = importlib.import_module(f"{PACKAGE}.api")
+        package = made.__name__
+        api = importlib.import_module(f"{package}.api")
         self.operations = {
             name.rpartition(".")[2]: importlib.import_module(name)
-            for _, name, is_package in pkgutil.walk_packages(api.__path__, f"{PACKAGE}.api.")
+            for _, name, is_package in pkgutil.walk_packages(api.__path__, f"{package}.api.")
             if not is_package
         }
-        self.models = importlib.import_module(f"{PACKAGE}.models")
-        self._types = importlib.import_module(f"{PACKAGE}.types")
+        self.models = importlib.import_module(f"{package}.models")
+        self._types = importlib.import_module(f"{package}.types")
         self.client = made.AuthenticatedClient(base_url=address, token=key, raise_on_unexpected_status=True)
         self.called: set[str] = set()
+        #: Operation, status and headers of each response.
+        self.answers: list[tuple[str, int, Any]] = []
 
     def body(self, model: str, content: dict[str, Any]) -> Any:
         return getattr(self.models, model).from_dict(content)
@@ -49,6 +53,7 @@ class Walk:
 
     def request(self, name: str, *path: str, **given: Any) -> tuple[int, Any]:
         answer = self.operations[name].sync_detailed(*path, client=self.client, **given)
+        self.answers.append((name, int(answer.status_code), answer.headers))
         return int(answer.status_code), answer.parsed
 
     def call(self, name: str, *path: str, expected: int = 200, **given: Any) -> Any:

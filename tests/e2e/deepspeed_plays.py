@@ -9,8 +9,8 @@ from tests.e2e.deepspeed_runs import IMAGES, PATIENCE, Play, Run, listening_on
 from tests.e2e.server import until
 
 TWO = {"gpu_count": 2}
-GRIEF = {"env": {"GRIEF": 1}}
-LATE = {"env": {"STEP": 12}}
+GRIEF = {"traps": {"grief": 1}}
+LATE = {"traps": {"step": 12}}
 LONG = {"epochs": 500}
 
 #: Example of a user's key at Weights & Biases.
@@ -102,17 +102,17 @@ FAILURES = {
         "nan_loss", "losses were NaN", "lower learning rate", Play("nan_then_error", more={"epochs": 4})
     ),
     "cache_process_fails": Failure(
-        "hang",
-        "Its last error: ValueError: mask shape (512, 512)",
-        "caching",
-        Play("cache_process_fails", first=True, more={"stop_on_hang": True}),
-        "mask shape (512, 512) does not match",
+        "trainer_error",
+        "ValueError: Mask shape (512, 512)",
+        "the same size as its image",
+        Play("cache_process_fails", first=True),
+        "Mask shape (512, 512) was not the same",
     ),
     "cuda_out_of_memory_while_one_rank_caches": Failure(
-        "hang",
-        "Its last error: torch.OutOfMemoryError: CUDA out of memory",
-        "caching",
-        Play("cache_cuda_oom", first=True, more={"stop_on_hang": True}),
+        "cuda_out_of_memory",
+        "Tried to allocate 2.25 GiB",
+        "micro_batch_size_per_gpu",
+        Play("cache_cuda_oom", first=True),
         "CUDA out of memory",
     ),
 }
@@ -147,7 +147,7 @@ def stop_in_step(step: int, **how: Any) -> Callable[[Run], None]:
 
 
 def warn_then_stop(run: Run) -> None:
-    run.wait_for_warning()
+    run.wait_for_warning("caching")
     run.stop()
     run.wait()
 
@@ -180,8 +180,8 @@ OTHERS = {
     "retried": Play("error", more={"max_retries": 1, **LATE}),
     "disagreeing_ranks": Play("ranks_disagree", stop_in_step(3, timeout_seconds=5), pace=0.2, more=TWO | LONG),
     "slow_to_end": Play("slow_end", stop_in_step(3, force=True), 0.2, first=True, more=LONG),
-    "ends_in_a_while": Play("slow_end", stop_in_step(3, force=True), 0.2, more={**LONG, "env": {"SECONDS": 3}}),
-    "hang_is_reported": Play("cache_process_fails", warn_then_stop, first=True),
+    "ends_in_a_while": Play("slow_end", stop_in_step(3, force=True), 0.2, more={**LONG, "traps": {"seconds": 3}}),
+    "hang_is_reported": Play("cache_process_hangs", warn_then_stop, first=True),
     "orphan_at_the_end": Play("orphan"),
     "orphan_at_a_stop": Play("orphan", stop_in_step(7, force=True), pace=0.2, more=LONG),
 }

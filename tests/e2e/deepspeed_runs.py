@@ -74,12 +74,11 @@ class Run:
         self.directory = directory
         self.model = directory / "model.safetensors"
         self._make_files()
-        given: dict[str, Any] = dict(more.pop("env", {}))
-        env = {"TRAP": trap, "PACE": pace, **given}
+        traps = {"trap": trap, "pace": pace, **more.pop("traps", {})}
         self.body: dict[str, Any] = {
             "model_type": "sdxl",
             "name": directory.name,
-            "env": {f"WANDB_STANDIN_{name}": str(value) for name, value in env.items()},
+            "env": {"WANDB_NOTES": " ".join(f"{name}={value}" for name, value in traps.items())},
             "config": {**self._config(more.pop("epochs", 2)), **more.pop("config", {})},
             "dataset": {"resolutions": [512], "directories": [{"path": str(directory / "images")}]},
             **more,
@@ -151,10 +150,9 @@ class Run:
         """Wait until the service knows a step."""
         self._until(lambda: (self.get("/progress")["progress"]["current_step"] or 0) >= step, f"step {step}")
 
-    def wait_for_warning(self) -> str:
-        """Wait until the service warns, and return the message."""
-        warning: str = self._until(lambda: self.get()["warning"], "a warning")
-        return warning
+    def wait_for_warning(self, text: str) -> None:
+        """Wait until the service warns with a message that contains a text."""
+        self._until(lambda: text in (self.get()["warning"] or ""), f"a warning about {text}")
 
     def wait_for_port(self) -> int:
         """Wait until its ranks have a port that none of them has opened yet."""

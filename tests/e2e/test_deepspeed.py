@@ -173,7 +173,8 @@ def test_resume_continues_from_the_checkpoint_of_the_stop(run: Run):
     task = run.get()
     first, second = task["attempts"]
     assert second["resumed_from"] == f"global_step{first['last_step']}"
-    total = (first["last_step"] // IMAGES + 1) * IMAGES
+    # One step more if the checkpoint was that of an epoch's end.
+    total = (first["last_step"] // IMAGES + 1) * IMAGES + (first["last_step"] % IMAGES == 0)
     assert (second["first_step"], second["last_step"]) == (first["last_step"] + 1, total)
     assert run.steps == list(range(1, total + 1))
     assert second["run_dir"] == first["run_dir"]
@@ -191,7 +192,9 @@ def test_resume_from_an_older_checkpoint(run: Run):
     task = run.get()
     assert task["status"] == "completed"
     assert task["attempts"][1]["resumed_from"] == f"global_step{IMAGES}"
-    assert run.steps == [*range(1, 2 * IMAGES + 1), *range(IMAGES + 1, 3 * IMAGES + 1)]
+    # After the checkpoint of an epoch's end the trainer repeats a step.
+    assert run.steps == [*range(1, 2 * IMAGES + 1), *range(IMAGES + 1, 3 * IMAGES + 2)]
+    assert task["plan"]["total_steps"] == task["progress"]["total_steps"] == 3 * IMAGES + 1
 
 
 @played("retried")
@@ -220,7 +223,7 @@ def test_stop_escalates_when_ranks_deadlock(run: Run):
 @played("slow_to_end")
 def test_stop_kills_processes_that_ignore_sigterm(run: Run):
     task = run.get()
-    assert "is told to end" in run.log
+    assert "is requested to end" in run.log
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "kill")
     assert run.survivors == []
 
@@ -228,7 +231,7 @@ def test_stop_kills_processes_that_ignore_sigterm(run: Run):
 @played("ends_in_a_while")
 def test_stop_waits_for_processes_that_handle_sigterm_slowly(run: Run):
     task = run.get()
-    assert "is told to end" in run.log
+    assert "is requested to end" in run.log
     assert (task["status"], task["stop"]["rung"]) == ("stopped", "terminate")
     assert run.survivors == []
 

@@ -1,4 +1,4 @@
-"""Every line of the two guides runs unchanged, and every route has one."""
+"""Every shell command of the guides runs unchanged beside a server, page by page."""
 
 import os
 import re
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.server import ROOT, until
+from tests.documents import DOCUMENTS, ROOT, runnable
+from tests.e2e.server import until
 from tests.e2e.training_server import TrainingServer
 
 #: Shell code before the guide's own lines: streams end sooner, and a sleep lasts until the transfer is accepted; a
@@ -28,7 +29,9 @@ curl() {
 has_none() { command curl -s "$OWN_BASE/$1" | grep -q '"total":0'; }
 is_idle() {
   has_none training/list?status=queued,starting,running,stopping &&
-    has_none preprocess/list?status=queued && has_none preprocess/list?status=processing
+    has_none "training/list?kind=cache&status=queued,starting,running,stopping" &&
+    has_none preprocess/list?status=queued && has_none preprocess/list?status=processing &&
+    ! command curl -s "$OWN_BASE/gpu/status" | grep -q '"status":"draining"'
 }
 sleep() {
   command sleep $(($1 < 10 ? $1 : 1))
@@ -42,54 +45,32 @@ sleep() {
 #: Lines that do not belong in a shell beside a running server.
 ELSEWHERE = re.compile(
     r"^(?:\w+=(?:\"[^\"]*\"|\S+) )*"
-    r"(make|ssh|npx|openapi-python-client|\.venv/bin/websockets|\.venv/bin/python (?:-m aiosmtpd|hook\.py))\b.*$",
+    r"(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$",
     re.MULTILINE,
 )
 
 #: The refusals that the guides show, by route.
 REFUSED = {
     ("GET", "/api/v1/gpu/available"): 422,
-    ("POST", "/api/v1/system/strays/<attempt_uid>/stop"): 404,
-    # No directory may be registered there, and it contains no weights.
-    ("POST", "/api/v1/datasets"): 422,
-    ("POST", "/api/v1/models/validate"): 404,
-    # A cancelled push may still be running.
-    ("POST", "/api/v1/models/push/<task_id>/resume"): 409,
+    # Files and hub of the examples do not exist; a cancelled transfer may still be running.
+    ("POST", "/api/v1/models/download/<task_id>/resume"): 409,
     ("DELETE", "/api/v1/models/registry/<name>"): 409,
-    # A single machine has no other nodes.
-    ("GET", "/api/v1/gpu/status"): 404,
-    ("GET", "/api/v1/gpu/stream"): 404,
-    # There is no sign-in provider, and no captioning endpoint.
-    ("GET", "/api/v1/auth/oidc/login"): 404,
-    ("GET", "/api/v1/auth/oidc/callback"): 404,
-    ("POST", "/api/v1/datasets/<name>/captions/generate"): 503,
 }
 
 #: Names that the guides use only as examples: they do not exist, or are empty.
 EXAMPLES = re.compile(r"/(footage|gpu2)(/|$)|_20261126_")
 
+TEAM = "docs/guides/let-a-team-use-it.md"
 
-#: The chapter for a server that requires keys, and the two chapters that start their own servers.
-TEAM = re.compile(r"^## For a team$.*?(?=^## )", re.MULTILINE | re.DOTALL)
-NETWORK = re.compile(r"^## For a team, on a network$.*?(?=^## )", re.MULTILINE | re.DOTALL)
-MACHINES = re.compile(r"^## Several machines$.*?(?=^## )", re.MULTILINE | re.DOTALL)
-
-
-def blocks(text: str) -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def read(guide: str) -> str:
-    return (ROOT / guide).read_text()
+#: The pages whose commands run beside a server; those of `TEAM` need keys.
+PAGES = [name for name, text in DOCUMENTS.items() if name != TEAM and any("curl " in each for each in runnable(text))]
 
 
 def run(text: str, server: TrainingServer, directory: Path, **variables: str) -> list[dict[str, Any]]:
-    """Return the requests of a guide's lines, from the server's log."""
+    """Return the requests of a page's commands, from the server's log."""
     address = str(server.client.base_url).rstrip("/")
-    lines = ELSEWHERE.sub("", "\n".join(blocks(text)))
+    lines = ELSEWHERE.sub("", "\n".join(runnable(text)))
     script = PRELUDE + lines.replace("http://127.0.0.1:8080", address).replace(".venv/bin/python", sys.executable)
-    (directory / "flux.toml").write_text('[model]\ntype = "flux"\n')
-    (directory / "dataset.toml").write_text("resolutions = [512]\n")
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=directory,
@@ -119,43 +100,29 @@ def server(tmp_path: Path):
         yield started
 
 
-def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Path):
-    text = read("QUICKSTART.md")
-    for chapter in (TEAM, NETWORK, MACHINES):
-        text = chapter.sub("", text)
-    requests = run(text, server, tmp_path)
-    assert [request for request in requests if not has_documented_status(request)] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_runs(server: TrainingServer, tmp_path: Path, page: str):
+    requests = run(DOCUMENTS[page], server, tmp_path)
+    wrong = [request for request in requests if not has_documented_status(request)]
+    assert [(each["method"], each["path"], each["status"]) for each in wrong] == []
+    assert leftovers(server) == []
 
 
-def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
-    [chapter] = TEAM.findall(read("QUICKSTART.md"))
+def test_every_command_for_a_team_runs_with_keys(tmp_path: Path):
     with TrainingServer(tmp_path / "server", AUTH="required") as server:
         # The key command finds in the environment what the service was started with.
         settings = {**server.settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
-        requests = run(chapter, server, tmp_path, **settings)
+        requests = run(DOCUMENTS[TEAM], server, tmp_path, **settings)
         assert [request for request in requests if not has_documented_status(request)] == []
-        assert {request["method"] for request in requests} == {"GET", "POST", "DELETE"}
+        assert {request["method"] for request in requests} == {"GET", "POST", "PATCH", "DELETE"}
         server.show(server.first_key())
         keys = {key["user_id"]: key["state"] for key in server.get("/auth/keys")["keys"]}
         assert keys.keys() == {"admin", "anna"}
         assert [path for path in tmp_path.glob("a*.*") if path.stat().st_mode & 0o077] == []
 
 
-def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
-    requests = run(read("TRAINING_API.md"), server, tmp_path)
-    wrong = [request for request in requests if not has_documented_status(request)]
-    assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
-    assert leftovers(server) == []
-    document = server.client.get("/openapi.json").json()
-    routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
-    shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
-    # The second address of a route is named beside the first, and only nodes send reports.
-    elsewhere = {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
-    assert routes - shown <= elsewhere | {("POST", "/api/v1/nodes/{name}/report")}
-
-
 def leftovers(server: TrainingServer) -> list[Any]:
-    """Return everything that still acts, sends or grants access after a user has pasted a guide's lines."""
+    """Return everything that still acts, sends or grants access after a user has pasted a page's commands."""
     return [
         *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if rule["is_changed"]),
         *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if not rule["is_builtin"]),
@@ -164,7 +131,3 @@ def leftovers(server: TrainingServer) -> list[Any]:
         *server.get("/system/holds")["holds"],
         *server.get("/auth/keys?state=active")["keys"],
     ]
-
-
-def _braced(route: str) -> str:
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)

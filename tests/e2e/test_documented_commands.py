@@ -1,4 +1,7 @@
-"""Every command of the documents and of `make help` runs as written; curl lines are in `test_documentation`."""
+"""Every command of the documents and of `make help` runs as written; curl lines are in `test_documentation`.
+
+Blocks that name what they need are checked by the unit test of the documents.
+"""
 
 import os
 import re
@@ -10,27 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import ROOT
+from tests.documents import DOCUMENTS, ROOT, prose, runnable
 from tests.own_service import free_port
-
-DOCUMENTS = ("README.md", "README.zh.md", "QUICKSTART.md", "TRAINING_API.md", "CONTRIBUTING.md", "SECURITY.md",
-             "ARCHITECTURE.md", "docs/deployment.md", "docs/monitoring.md", "deploy/README.md")  # fmt: skip
 
 #: The commands that do not run here, each with the reason. A command is matched as a whole.
 NOT_RUN = {
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S+) )*make (?:dev|logs|worker)(?: .*)?": "serves until it is stopped",
-    r"(?:ROLE=node .*)?\.venv/bin/python run\.py --port.*|diffusion-pipe-api serve": "serves until it is stopped",
-    r"\.venv/bin/(?:python -m aiosmtpd|python hook\.py|websockets).*": "serves until it is stopped",
+    r"diffusion-pipe-api|python -m api": "serves until it is stopped",
+    r"\.venv/bin/websockets.*": "serves until it is stopped",
     r"make (?:install|install-dev|charts|lock)(?: .*)?": "asks a package registry; CI and a newcomer run it",
-    r"make (?:test|test-\w+|lint|script-types|check|coverage|bench|format)(?: .*)?": (
+    r"make (?:test|test-\w+|lint|script-types|docs|examples|check|coverage|bench|format)(?: .*)?": (
         "CI runs it, or it takes minutes"
     ),
-    r"make simulate COUNT=1000": "takes an hour",
+    r"make simulate COUNT=\d+|python docs/screenshots\.py": "takes minutes or hours",
     r"make (?:release|clean)|\.venv/bin/pre-commit install": "releases, deletes, or changes how git works",
     r"(?:sudo|ssh|docker|npx) .*": "needs root, another machine, or a registry",
     r"promtool (?:query|check config /etc).*": "needs a Prometheus that is installed",
     r"\.venv/bin/python (?:-c .*|- <<.*|-m api key (?:revoke|file data/).*)": "test_documentation runs its block",
     r"make|make restore|make audit-verify ARGS=.*|promtool(?: check| test rules)?": "names a program without arguments",
+    r"(?:diffusion-pipe-api|python -m api|python run\.py) check-trainer(?: .*)?": "fails where no trainer is installed",
     r"diffusion-pipe-api[.@].*|python -m benchmarks.*": "names a unit of systemd, or takes minutes",
 }
 
@@ -43,11 +44,11 @@ COMMAND = re.compile(
 def commands(text: str) -> set[str]:
     """Return the commands in shell blocks, and those in running text between single backquotes."""
     found = set()
-    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    consoles = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in [*runnable(text), *consoles]:
         for line in block.replace("\\\n", " ").splitlines():
             found.add(re.sub(r" +#.*| +&.*$", "", line.removeprefix("$ ")).strip())
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    found |= {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)}
+    found |= {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))}
     return {command for command in found if COMMAND.fullmatch(command)}
 
 
@@ -55,7 +56,7 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-WRITTEN = set().union(*(commands((ROOT / name).read_text()) for name in DOCUMENTS))
+WRITTEN = set().union(*map(commands, DOCUMENTS.values()))
 RUN = sorted(
     command
     for command in WRITTEN | {f"make {target}" for target in targets() - {"key", "restore"}}

@@ -97,8 +97,8 @@ def count_complete(root: Path, hub: LocalHub, repository: str) -> int:
 
 def kill_at_random(pid: int, hub: LocalHub, chance: random.Random) -> None:
     """Kill the program after a random number of requests, or a second, and a random number of milliseconds."""
-    wanted, ends = len(hub.asked) + chance.randrange(10), time.monotonic() + 1.0
-    while len(hub.asked) <= wanted and time.monotonic() < ends:
+    wanted, ends = len(hub.requests) + chance.randrange(10), time.monotonic() + 1.0
+    while len(hub.requests) <= wanted and time.monotonic() < ends:
         time.sleep(0.002)
     time.sleep(chance.random() * 0.02)
     # The process that forked it keeps it as a zombie until then, so the pid is not reused.

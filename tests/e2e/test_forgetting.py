@@ -51,7 +51,7 @@ def test_lost_database_assigns_no_occupied_gpu(server: TrainingServer) -> None:
     assert server.task(waiting)["status"] == "queued"
     answer = server.client.post(f"{BASE}/system/strays/{task_id}.1/stop", json={"force": False})
     assert answer.status_code == 202, answer.text
-    until(lambda: not server.processes_of(task_id), LONG, "the end of the stray")
+    until(lambda: not server.processes_of(task_id), LONG, "the end of the orphan")
     server.await_status(waiting, "completed")
 
 

@@ -1,6 +1,5 @@
 """Complete servers that require keys: the first key, a colleague's, a revocation, and a database that fails."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -13,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.databases import fresh_postgres
 from tests.e2e.server import BASE, ROOT, environment, until
 from tests.e2e.training_server import TrainingServer
+from tests.patience import BUSY_SECONDS
 from tests.postgres_servers import OwnPostgres
 
 Start = Callable[..., TrainingServer]
@@ -180,26 +179,6 @@ def test_every_answer_before_a_kill_holds_after_it(start: Start):
     assert len(answered) + 1 <= total <= len(answered) + 1 + len(threads)
 
 
-def test_revocation_holds_on_another_server_within_a_second(start: Start):
-    with fresh_postgres() as url:
-        one, other = start("one", DATABASE_URL=url), start("other", DATABASE_URL=url)
-        admin = one.first_key()
-        one.show(admin)
-        for _ in range(5):
-            made = make_key(one)
-            # The other server reads the database when it does not know a key.
-            assert status(other, made["api_key"]) == 200
-            signed_in = other.client.post(f"{BASE}/auth/login", json={"key": made["api_key"]})
-            cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
-            other.client.cookies.clear()
-            one.client.delete(f"{BASE}/auth/keys/{made['key_id']}").raise_for_status()
-            revoked_at = time.monotonic()
-            assert status(one, made["api_key"]) == 401
-            until(lambda key=made["api_key"]: status(other, key) == 401, SECONDS, "the revocation elsewhere")
-            assert other.client.get(WHOAMI, headers=cookie).status_code == 401
-            assert time.monotonic() - revoked_at < SECONDS
-
-
 def test_last_use_is_reported_but_not_written_with_each_request(start: Start):
     server = start()
     server.show(server.first_key())
@@ -225,7 +204,7 @@ def test_known_keys_work_without_the_database_and_no_new_key_is_acknowledged(tmp
             frozen_at = time.monotonic()
             refused = server.client.post(f"{BASE}/auth/generate-key", json={"user_id": "anna", "role": "viewer"})
             assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
-            assert time.monotonic() - frozen_at < 5 + SECONDS
+            assert time.monotonic() - frozen_at < 5 + SECONDS + BUSY_SECONDS
             for path in ("/gpu/status", "/auth/whoami", "/auth/keys"):
                 assert server.client.get(BASE + path).status_code == 200
             assert server.client.get(f"{BASE}/auth/keys").headers["x-stale"] == "database_unavailable"
@@ -234,31 +213,6 @@ def test_known_keys_work_without_the_database_and_no_new_key_is_acknowledged(tmp
             assert server.get("/auth/keys")["pagination"]["total"] == total
         finally:
             postgres.thaw()
-
-
-def test_invalid_sign_ins_change_nothing_and_block_no_user(start: Start):
-    server = start()
-    server.show(server.first_key())
-    garbage = [
-        b"",
-        b"{",
-        b"[]",
-        b'{"key": null}',
-        b'{"key": "\\u0000"}',
-        b'{"key": "' + b"x" * 900 + b'"}',
-        b'{"key": "dp_' + b"a" * 12 + b"_" + b"b" * 43 + b'"}',
-        b'{"key": "' + b"x" * (2 << 20) + b'"}',
-        json.dumps({"key": {"key": ["dp_"] * 1000}}).encode(),
-        b"[" * 100_000,
-    ]
-    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=20) as client:
-        for body in garbage:
-            answer = client.post(f"{BASE}/auth/login", content=body, headers={"Content-Type": "application/json"})
-            assert answer.status_code in (400, 401, 413, 422), (body[:40], answer.text)
-            assert "set-cookie" not in answer.headers
-        assert client.get("/health").status_code == 200
-    assert server.get("/auth/whoami")["user_id"] == "admin"
-    assert server.tracebacks() == []
 
 
 def test_cookie_is_secure_if_a_trusted_proxy_reports_https(start: Start):

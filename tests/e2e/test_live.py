@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.listener import Listener, event_ids, expect_none_missing, logged
@@ -19,6 +18,7 @@ from tests.e2e.server import BASE, ServerProcess, until
 from tests.e2e.test_streams import stalled
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
+from tests.patience import BUSY_SECONDS
 from tests.redis_servers import OwnRedis, require_redis
 
 EVENTS = f"{BASE}/events/stream"
@@ -64,18 +64,6 @@ def test_web_socket_sends_the_same_events(server: TrainingServer) -> None:
     assert (messages[-1]["type"], messages[-1]["data"]["status"], web.close_code) == ("end", "completed", 1000)
     assert messages[-1]["id"]
     assert {message["type"] for message in messages} <= {"status", "log", "partial", "end"}
-
-
-def test_web_socket_of_an_unknown_task_is_not_found_in_the_envelope(server: TrainingServer) -> None:
-    for path, status, code in (
-        ("/ws/training/nobody", 404, "task_not_found"),
-        ("/ws/training/..%2f..", 404, "not_found"),
-        ("/ws/events?topics=x", 422, "validation_failed"),
-    ):
-        with pytest.raises(InvalidStatus) as refused, web_socket(server, path):
-            pass
-        assert refused.value.response.status_code == status
-        assert orjson.loads(refused.value.response.body)["error"]["code"] == code
 
 
 def test_nothing_is_missed_or_doubled_over_cuts_and_kills_of_the_server(tmp_path: Path) -> None:
@@ -135,7 +123,7 @@ def test_server_closes_its_streams_at_its_end(tmp_path: Path) -> None:
             server.send_signal(signal.SIGTERM)
             texts = [orjson.loads(text) for text in web]
             assert server.wait(15) == 0
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 10 + BUSY_SECONDS
             for listener in (follower, dashboard, gpus):
                 until(lambda listener=listener: listener.is_over)
                 assert listener.names == ["closing"]
@@ -196,7 +184,7 @@ def test_unstable_redis_disturbs_no_subscriber(tmp_path: Path) -> None:
                     began = time.monotonic()
                     assert first.client.get(f"{BASE}/training/{task_id}").status_code == 200
                     first.post("/training/start", 201, json=toy(5))
-                    assert time.monotonic() - began < 2
+                    assert time.monotonic() - began < 2 + BUSY_SECONDS
                     own.start()
                     time.sleep(0.5)
                     own.freeze()
@@ -211,22 +199,6 @@ def test_unstable_redis_disturbs_no_subscriber(tmp_path: Path) -> None:
 
 
 # -- hostile clients -------------------------------------------------------------------------------------------------
-
-
-def test_client_has_at_most_as_many_streams_as_the_setting_allows(tmp_path: Path) -> None:
-    with TrainingServer(tmp_path / "server", MAX_STREAMS_PER_CLIENT="3") as server, ExitStack() as stack:
-        held = [stack.enter_context(Listener(server, EVENTS)) for _ in range(3)]
-        until(lambda: all(listener.messages for listener in held))
-        answer = server.client.get(EVENTS)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_many_streams")
-        assert int(answer.headers["retry-after"]) > 0
-        with pytest.raises(InvalidStatus) as refused, web_socket(server, "/ws/events"):
-            pass
-        assert refused.value.response.status_code == 503
-        held[0].cut()
-        until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 2)
-        with web_socket(server, "/ws/events") as web:
-            assert web.recv(timeout=5)
 
 
 def test_flood_of_connections_leaves_nothing_behind(server: TrainingServer) -> None:
@@ -246,14 +218,4 @@ def test_flood_of_connections_leaves_nothing_behind(server: TrainingServer) -> N
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0, 30)
     until(lambda: server.files() <= before + 12)
     server.stop_task(task_id, force=True)
-    assert server.tracebacks() == []
-
-
-@pytest.mark.parametrize("message", ["x" * 65_536, b"\xff" * 65_536, "{}" * 10])
-def test_messages_of_a_web_socket_client_disturb_no_follower(server: TrainingServer, message: str | bytes) -> None:
-    with web_socket(server, "/ws/events") as other, web_socket(server, "/ws/events") as web:
-        web.send(message)
-        assert other.recv(timeout=5)
-        server.start_task(toy(2))
-        assert other.recv(timeout=5)
     assert server.tracebacks() == []

@@ -23,6 +23,7 @@ from tests.e2e.server import BASE, until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.nginx_servers import NAME, OwnNginx
+from tests.patience import BUSY_SECONDS
 from tests.redis_servers import OwnRedis
 
 EVENTS = f"{BASE}/events/stream"
@@ -79,12 +80,6 @@ def test_requests_are_distributed_and_either_server_has_the_answer(behind: Site)
     assert behind.client.post(f"{BASE}/gpu/tasks", json=body).status_code == 201
     for server in behind.servers:
         until(lambda server=server: (server.gpu(5)["current_task"] or {}).get("task_id") == "held-elsewhere", 10)
-
-
-@on_both
-def test_retry_on_another_server_starts_nothing_twice(behind: Site) -> None:
-    asked = [server.start_task(toy(5), key="one-training") for server in behind.servers]
-    assert asked[0] == asked[1]
 
 
 @on_both
@@ -179,18 +174,6 @@ def test_long_log_is_downloaded_completely_and_in_parts_without_buffering_by_ngi
     assert lines[-1]["message"].strip() in content[-1000:].decode()
 
 
-def test_artifact_is_downloaded_in_parts(behind: Site) -> None:
-    task_id = start(behind, toy(5))
-    behind.servers[0].await_status(task_id, "completed")
-    artifacts = behind.client.get(f"{BASE}/training/{task_id}/artifacts").json()["data"]["artifacts"]
-    largest = max(artifacts, key=lambda artifact: artifact["size_bytes"])
-    address = f"{BASE}/training/{task_id}/artifacts/{largest['path']}"
-    whole = behind.client.get(address)
-    part = behind.client.get(address, headers={"Range": "bytes=1-9"})
-    assert (whole.status_code, part.status_code, part.content) == (200, 206, whole.content[1:10])
-    assert behind.client.get(address, headers={"Range": "bytes=999999999-"}).status_code == 416
-
-
 @on_both
 def test_dead_leader_is_replaced_without_a_visible_failure(behind: Site) -> None:
     leader, other = behind.leader_first()
@@ -200,7 +183,7 @@ def test_dead_leader_is_replaced_without_a_visible_failure(behind: Site) -> None
     leader.kill()
     died = time.monotonic()
     while behind.count_leads(other) == led:
-        assert time.monotonic() - died < TAKEOVER_SECONDS
+        assert time.monotonic() - died < TAKEOVER_SECONDS + BUSY_SECONDS
         assert behind.client.get(f"{BASE}/training/{task_id}").status_code == 200
     step = other.task(task_id)["progress"]["current_step"] or 0
     other.await_step(task_id, step + 3)

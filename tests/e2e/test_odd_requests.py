@@ -1,4 +1,4 @@
-"""Unusual but valid HTTP requests: paths, queries, methods, bodies."""
+"""Unusual but valid HTTP requests: paths, queries, methods."""
 
 import pytest
 
@@ -87,78 +87,7 @@ def test_odd_query_is_no_server_error(server: ServerProcess, query: bytes, statu
     assert exchange(server, sent)[0] in statuses
 
 
-ROUTES = [
-    "/health",
-    "/health/ready",
-    "/metrics",
-    "/openapi.json",
-    "/docs",
-    "/api/v1/metrics",
-    "/api/v1/gpu/status",
-    "/api/v1/gpu/summary",
-    "/api/v1/gpu/available",
-    "/api/v1/gpu/events",
-    "/api/v1/gpu/tasks",
-    "/api/v1/gpu/0",
-    "/api/v1/gpu/0/details",
-    "/api/v1/gpu/0/processes",
-    "/api/v1/gpu/0/history",
-    "/api/v1/gpu/stream",
-    "/api/v1/system/overview",
-]
-
-
-@pytest.mark.parametrize("path", ROUTES)
-def test_head_answers_like_get_without_the_body(server: ServerProcess, path: str) -> None:
-    with dial(server, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()) as sock:
-        head, _, body = read_all(sock).partition(b"\r\n\r\n")
-    assert (head[:12], body) == (b"HTTP/1.1 200", b"")
-
-
-@pytest.mark.parametrize("path", ROUTES)
-def test_options_lists_the_allowed_methods(server: ServerProcess, path: str) -> None:
-    answer = server.client.request("OPTIONS", path)
-    assert answer.status_code in (200, 204)
-    assert "GET" in answer.headers["allow"]
-
-
-@pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["PUT", "PROPFIND", "TRACE", "CONNECT"])
-def test_unsupported_method_is_405_in_the_envelope(server: ServerProcess, method: str, path: str) -> None:
-    answer = exchange(server, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    assert_envelope(answer, 405, "method_not_allowed")
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
-def test_405_lists_the_allowed_methods(server: ServerProcess, method: str) -> None:
-    answer = server.client.request(method, "/api/v1/gpu/status")
-    assert "GET" in answer.headers["allow"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b'"x"',
-        b"NaN",
-        b'{"gpu_ids": [0], "task_type": "training", "task_type": "x"}',
-        b'{"gpu_ids": [' + b"0," * 100_000 + b'0], "task_type": "training"}',
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
-        b'{"gpu_ids": ["\\ud800"], "task_type": "training"}',
-        b'{"gpu_ids": [1e999], "task_type": "training"}',
-        b'{"gpu_ids": [true], "task_type": "training"}',
-        b"\xff\xfe{}",
-        b'\xef\xbb\xbf{"gpu_ids": [0], "task_type": "training"}',
-        b'{"gpu_ids": [0], "task_type": "training", "pid": 99999999999999999999}',
-        b'{"gpu_ids": [0], "task_type": "training", "__class__": {}}',
-    ],
-    ids=lambda body: repr(body[:40]),
-)
-def test_odd_body_is_400_or_422_and_registers_nothing(server: ServerProcess, body: bytes) -> None:
-    answer = server.client.post("/api/v1/gpu/tasks", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
-    assert server.get("/gpu/tasks")["tasks"] == []
+def test_unsupported_method_is_405_in_the_envelope(server: ServerProcess, method: str) -> None:
+    sent = f"{method} /api/v1/gpu/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert_envelope(exchange(server, sent.encode()), 405, "method_not_allowed")

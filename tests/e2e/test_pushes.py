@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api.uploads import picture
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
@@ -99,10 +98,10 @@ def test_push_continues_after_its_program_was_killed_and_a_second_push_changes_n
     assert TOKEN not in " ".join(psutil.Process(program).cmdline())
     os.kill(program, signal.SIGKILL)
     gate.set()
-    hub.asked.clear()
+    hub.requests.clear()
     done = wait(server, push, "completed")
     assert hub.files["ann/killed"][NAME] == file_of(server)
-    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/")], "a stored file was sent again"
+    assert not [path for path, *_ in hub.requests if path.startswith("/lfs/")], "a stored file was sent again"
     assert (done["is_new"], done["commit"], done["url"]) == (
         True, hub.revision_of("ann/killed"), f"{hub.address}/ann/killed",
     )  # fmt: skip
@@ -151,14 +150,6 @@ def test_push_is_paused_in_the_middle_of_a_file(server: TrainingServer, hub: Loc
     assert hub.files["ann/paused"][NAME] == file_of(server)
 
 
-def test_two_concurrent_pushes_leave_the_repository_complete(server: TrainingServer, hub: LocalHub):
-    both = [start(server, "ann/both"), start(server, "ann/both")]
-    for push in both:
-        wait(server, push, "completed")
-    assert hub.files["ann/both"][NAME] == file_of(server)
-    assert len([row for row in server.get("/models/pushes")["pushes"] if row["repository"] == "ann/both"]) == 2
-
-
 @pytest.mark.quick
 def test_token_and_signed_addresses_are_stored_nowhere(server: TrainingServer, hub: LocalHub):
     def refuse(handler: Any, what: str) -> bool:
@@ -173,18 +164,3 @@ def test_token_and_signed_addresses_are_stored_nowhere(server: TrainingServer, h
     content = [(path, path.read_bytes()) for path in files]
     assert [path for path, found in content if TOKEN.encode() in found] == []
     assert [path for path, found in content if b"planted-signature" in found] == []
-
-
-def test_samples_are_pushed_and_shown_by_the_card(server: TrainingServer, hub: LocalHub):
-    place, content = "/models/registry/cats/versions/1/samples", picture(64, 48)
-    file = {"file": ("x.png", content, "image/png")}
-    made = server.post(place, 201, files=file, data={"prompt": "a cat", "seed": "7"})
-    done = wait(server, start(server, "ann/shown"), "completed")
-    path = next(each["name"] for each in done["files"] if each["name"].startswith("samples/v1-"))
-    assert hub.files["ann/shown"][path] == content
-    card = hub.files["ann/shown"]["README.md"].decode()
-    assert f'widget: [{{"text": "a cat", "output": {{"url": "{path}"}}}}]' in card
-    assert f"![a cat](<{path}>)" in card
-    again = wait(server, start(server, "ann/shown"), "completed")
-    assert (again["is_new"], len(hub.commits)) == (False, 1)
-    assert server.client.delete(f"/api/v1{place}/{made['sample_id']}").status_code == 200

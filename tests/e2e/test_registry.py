@@ -64,24 +64,6 @@ def test_claims_of_several_gpus_get_all_or_none(start: Start) -> None:
     assert set(held(server).values()) == {1}
 
 
-def test_one_task_id_is_assigned_once(start: Start) -> None:
-    server = start(**EIGHT)
-    bodies = [{"gpu_ids": [i % 8], "task_type": "training", "task_id": "mine"} for i in range(200)]
-    answers = asyncio.run(post_all(server, bodies))
-    assert Counter(status for status, _ in answers)[201] == 1
-    assert sum(held(server).values()) == 1
-
-
-def test_concurrent_requests_with_one_idempotency_key_register_once(start: Start) -> None:
-    server = start(**EIGHT)
-    bodies = [{"gpu_ids": [0], "task_type": "training"}] * 64
-    answers = asyncio.run(post_all(server, bodies, 64, "Idempotency-Key: same\r\n"))
-    ids = {body["data"]["task_id"] for status, body in answers if status == 201}
-    assert {status for status, _ in answers} <= {201, 409}
-    assert len(ids) == 1
-    assert {body["error"]["code"] for status, body in answers if status == 409} <= {"request_in_progress"}
-
-
 def test_concurrent_claims_and_releases_never_assign_a_gpu_twice(start: Start) -> None:
     server = start(SIMULATED_GPUS="2x NVIDIA L40S", GPU_MONITOR_INTERVAL="0.1")
     holders: Counter[int] = Counter()
@@ -140,12 +122,3 @@ def test_task_of_a_dead_process_is_released_within_three_sweeps(start: Start) ->
     until(lambda: server.client.get(f"{TASKS}/{task['task_id']}").status_code == 404, timeout=2)
     assert server.gpu(0)["current_task"] is None
     assert any(task["task_id"] in e["message"] and str(child.pid) in e["message"] for e in server.events(type="task"))
-
-
-def test_missing_process_cannot_hold_a_gpu(start: Start) -> None:
-    server = start(**EIGHT)
-    child = subprocess.Popen(["true"])
-    child.wait()
-    answer = server.register(gpu_ids=[0], pid=child.pid)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "process_not_running")
-    assert held(server) == {}

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import psutil
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.conftest import Start
@@ -46,18 +46,6 @@ def web_socket(server: ServerProcess, **kwargs: Any) -> Iterator[ClientConnectio
         yield web
 
 
-@pytest.mark.quick
-def test_first_event_is_the_present_state(server: ServerProcess) -> None:
-    [event] = read_events(server, 1)
-    assert event["data"]["type"] == "snapshot"
-    assert [g["uuid"] for g in event["data"]["data"]["gpus"]] == [g["uuid"] for g in server.gpus()]
-
-
-def test_numbers_of_events_increase(server: ServerProcess) -> None:
-    numbers = [event["id"] for event in read_events(server, 6)]
-    assert numbers == sorted(set(numbers))
-
-
 def test_every_sweep_is_an_event(server: ServerProcess) -> None:
     numbers = [event["id"] for event in read_events(server, 6)]
     assert numbers == list(range(numbers[0], numbers[0] + 6))
@@ -85,42 +73,6 @@ def test_silent_stream_sends_heartbeats(start: Start) -> None:
         comment = next(line for line in lines if line.startswith(":"))
         message = orjson.loads(web.recv(timeout=20))
     assert (comment, message["type"]) == (": heartbeat", "heartbeat")
-
-
-def test_web_socket_sends_the_present_state_and_then_each_new_one(server: ServerProcess) -> None:
-    with web_socket(server) as web:
-        messages = [orjson.loads(web.recv(timeout=5)) for _ in range(3)]
-    assert [m["type"] for m in messages] == ["snapshot"] * 3
-    assert len({m["timestamp"] for m in messages}) >= 1
-
-
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
-def test_web_socket_of_a_foreign_page_is_refused(server: ServerProcess, origin: str) -> None:
-    with pytest.raises(InvalidStatus) as refused, web_socket(server, origin=origin):
-        pass
-    assert refused.value.response.status_code == 403
-    assert orjson.loads(refused.value.response.body)["error"]["code"] == "origin_not_allowed"
-
-
-def test_web_socket_of_the_servers_own_page_is_accepted(server: ServerProcess) -> None:
-    with web_socket(server, origin=f"http://127.0.0.1:{server.port}") as web:
-        assert web.recv(timeout=5)
-
-
-def test_web_socket_on_another_path_is_not_found_in_the_envelope(server: ServerProcess) -> None:
-    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/nothing"):
-        pass
-    assert refused.value.response.status_code == 404
-    assert orjson.loads(refused.value.response.body)["error"]["code"] == "not_found"
-
-
-@pytest.mark.parametrize("message", ["{not json", "x" * 5_000, b"\x00\xff" * 100, ""])
-def test_messages_of_a_web_socket_client_disturb_no_other(server: ServerProcess, message: str | bytes) -> None:
-    with web_socket(server) as other, web_socket(server) as web:
-        for _ in range(5):
-            web.send(message)
-        assert web.recv(timeout=5)
-        assert other.recv(timeout=5)
 
 
 def talk_until_closed(web: ClientConnection, message: str) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from tests.e2e import chaos
-from tests.e2e.server import BASE, until
+from tests.e2e.server import until
 from tests.e2e.toy_tasks import COMPLETED, NASTY, QUIT, toy
 from tests.e2e.training_server import FINISHED, LONG, TrainingServer, kill
 from tests.e2e.truth import check_events, leases
 from tests.e2e.witness import runs
 from tests.lengths import length
+from tests.patience import BUSY_SECONDS
 
 ENDLESS = toy(100_000, step_seconds=0.1)
 
@@ -203,6 +204,8 @@ class Troubled:
         self.hangs_and_stops = server.start_task(toy(1000, knobs={"hang_at_step": 5}, stop_on_hang=True))
         fails_once = {"fail_at_step": 25, "fail_once": True}
         self.fails_once = server.start_task(toy(40, knobs=fails_once, max_retries=1))
+        again = {"fail_at_step": 15, "fail_once": True}
+        self.repeats = server.start_task(toy(10, 2, every=None, knobs=again, max_retries=1))
         port = {"fail_at_step": 0, "fail_once": True, "fail_with": "port_in_use"}
         self.port = server.start_task(toy(10, knobs=port))
         self.prunes = server.start_task(toy(120, step_seconds=0.1, every=5, keep_last_checkpoints=2))
@@ -223,11 +226,17 @@ def test_hostile_tree_is_ended_within_its_grace_period(troubled: Troubled) -> No
     began = time.monotonic()
     server.stop_task(task_id, force=True)
     server.await_status(task_id, "stopped")
-    assert time.monotonic() - began < 1 + 5
+    assert time.monotonic() - began < 1 + 5 + BUSY_SECONDS
     assert not server.processes_of(task_id)
     assert not [identity for identity in identities if runs(identity)]
     assert not server.processes.zombies_of(identities)
     until(lambda: not [lease for lease in leases(server.root) if lease[1] == f"{task_id}.1"], LONG, "its GPUs")
+
+
+def test_plan_of_a_retry_has_the_step_that_the_trainer_repeats(troubled: Troubled) -> None:
+    task = troubled.server.await_status(troubled.repeats, "completed")
+    assert task["attempts"][1]["resumed_from"] == "global_step10"
+    assert (task["plan"]["total_steps"], task["progress"]["total_steps"], task["attempts"][1]["last_step"]) == (21,) * 3
 
 
 def test_hang_is_a_warning_with_the_last_lines(troubled: Troubled) -> None:
@@ -278,7 +287,7 @@ def test_port_in_use_is_retried_with_another_one(troubled: Troubled) -> None:
 def test_old_checkpoints_are_removed_but_never_the_last_complete_one(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.prunes
     removed = until(lambda: [e for e in server.task_events(task_id, "checkpoint") if "was deleted" in e["message"]])
-    assert removed[0]["previous"] == "global_step5"
+    assert "global_step5" in {each["previous"] for each in removed}
     task = server.await_status(task_id, "completed")
     assert _complete(task) == ["global_step115", "global_step120"]
 
@@ -308,43 +317,6 @@ def test_gpu_is_draining_and_then_free_after_the_end(four: TrainingServer) -> No
     assert not leases(four.root)
 
 
-def test_foreign_holder_blocks_and_is_named(four: TrainingServer) -> None:
-    assert four.register(gpu_ids=[1], task_id="kohya-on-gpu-1").status_code == 201
-    task_id = four.start_task(toy(10, gpus=[1]))
-    reason = until(lambda: (r := four.task(task_id)["waiting_reason"]) and "kohya-on-gpu-1" in r and r)
-    assert "GPU 1" in reason
-    busy = four.post("/training/start", 409, json=toy(10, gpus=4, queue=False))
-    assert busy["code"] == "gpu_busy"
-    assert busy["data"]["available_gpus"] == [0, 2, 3]
-    assert four.client.delete(f"{BASE}/gpu/tasks/kohya-on-gpu-1").status_code == 200
-    four.await_status(task_id, "completed")
-
-
-def test_large_task_is_not_starved(four: TrainingServer) -> None:
-    first = four.start_task(ENDLESS)
-    four.await_step(first, 1)
-    large = four.start_task(toy(10, gpus=4))
-    small = four.start_task(toy(10))
-    reason = until(lambda: (r := four.task(small)["waiting_reason"]) and large in r and r)
-    assert "reserved for" in reason
-    four.stop_task(first)
-    for task_id in (large, small):
-        four.await_status(task_id, "completed")
-    assert four.task(large)["started_at"] < four.task(small)["started_at"]
-
-
-def test_finished_task_is_deleted_with_its_files(four: TrainingServer) -> None:
-    task_id = four.start_task(ENDLESS)
-    four.await_step(task_id, 1)
-    assert four.client.delete(f"{BASE}/training/{task_id}", params={"files": "true"}).status_code == 409
-    four.stop_task(task_id, force=True)
-    four.await_status(task_id, "stopped")
-    # Its GPU may still be draining.
-    until(lambda: four.client.delete(f"{BASE}/training/{task_id}", params={"files": "true"}).status_code == 200)
-    assert not (four.root / "tasks" / task_id).exists()
-    assert four.client.get(f"{BASE}/training/{task_id}").status_code == 404
-
-
 def test_number_of_running_tasks_is_limited(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "one", MAX_CONCURRENT_TASKS="1") as server:
         tasks = [server.start_task(toy(15)) for _ in range(3)]
@@ -356,14 +328,6 @@ def test_number_of_running_tasks_is_limited(tmp_path: Path) -> None:
             mains |= together
         assert [uid.rpartition(".")[0] for uid in sorted(mains)] == sorted(tasks)
         assert all(COMPLETED in server.log_of(task_id) for task_id in tasks)
-
-
-def test_nothing_is_started_when_the_disk_is_nearly_full(tmp_path: Path) -> None:
-    with TrainingServer(tmp_path / "full", MIN_FREE_DISK_MB=str(2**40)) as server:
-        error = server.post("/training/start", 507, json=toy(10))
-        assert error["code"] == "insufficient_storage"
-        assert "MIN_FREE_DISK_MB" in error["detail"]
-        assert not server.task_ids()
 
 
 # -- everything together -----------------------------------------------------------------------------------------------

@@ -63,14 +63,6 @@ def test_failing_once_lets_the_next_attempt_pass(create):
     assert run.read()[0].progress.first_step == 11
 
 
-def test_failing_always_fails_again(create):
-    run = create(toy={"fail_at_step": 15})
-    run.start()
-    assert run.wait() == 1
-    run.start(ResumeOptions())
-    assert run.wait() == 1
-
-
 def test_sigterm_ends_it_immediately(create):
     run = create(toy={"step_seconds": 1})
     run.start()

@@ -99,6 +99,33 @@ def test_training_runs_as_its_user_saves_and_is_resumed(server: TrainingServer) 
     delete(server, task_id)
 
 
+def test_checkpoint_is_exported_and_the_trainer_may_replace_the_model(server: TrainingServer) -> None:
+    task_id = server.start_task(toy(10, every=5, step_seconds=0.01))
+    server.await_status(task_id, "completed")
+    made = server.post(f"/training/{task_id}/export", 202, json={"checkpoint": "global_step5"})
+    server.await_status(made["export_id"], "completed")
+    (model,) = server.root.glob(f"tasks/{task_id}/output/*/step5/adapter_model.safetensors")
+    gid = model.parents[2].stat().st_gid
+    for path, mode in ((model, 0o660), (model.parent, 0o770)):
+        assert (path.stat().st_gid, mode_of(path) & 0o777) == (gid, mode)
+    delete(server, task_id)
+
+
+def test_trainers_user_exports_a_checkpoint_and_the_service_delivers_and_tidies(server: TrainingServer) -> None:
+    knobs = {"exports_directly": False}
+    task_id = server.start_task(toy(9, every=5, step_seconds=0.01, knobs=knobs))
+    server.await_status(task_id, "completed")
+    made = server.post(f"/training/{task_id}/export", 202, json={"checkpoint": "global_step5"})
+    server.await_status(made["export_id"], "completed")
+    (model,) = server.root.glob(f"tasks/{task_id}/output/*/step6/adapter_model.safetensors")
+    assert model.stat().st_uid == TRAINER
+    address = f"{BASE}/training/{task_id}/artifacts/{model.relative_to(model.parents[2])}"
+    assert server.client.get(f"{address}?raw=true").content == model.read_bytes()
+    files = server.root / "tasks" / made["export_id"]
+    until(lambda: {path.name for path in files.iterdir()} == {"attempts", "log"}, LONG, "the removal of its files")
+    delete(server, task_id)
+
+
 def test_permissions_of_its_files_and_of_withheld_ones(server: TrainingServer) -> None:
     task_id = server.start_task(toy(10, env={"HF_TOKEN": "hf_planted_secret"}))
     server.await_status(task_id, "completed")

@@ -18,6 +18,7 @@ from tests.simulation.promises import (
     check_nothing_is_free_that_lives,
     check_nothing_is_lost,
     check_nothing_lives_after_its_end,
+    check_room_is_made,
     check_stops_are_kept,
 )
 from tests.simulation.servers import Servers
@@ -132,20 +133,20 @@ class Hour:
         longest = LONGEST_STRIDE if self._servers.has_leader else NEXT_SECONDS
         wait = min(min(later, default=now + longest) - now, longest)
         self._clock.advance(wait + self._chance.uniform(0.0, NEXT_SECONDS))
-        self._world.go_on()
+        self._world.proceed()
         self._weather.clear_up()
         if is_bad and self._clock.monotonic() >= self._next_event:
             self._next_event = self._clock.monotonic() + self._chance.expovariate(1 / self._scale.gap)
             self._happen()
-        self._servers.go_on()
+        self._servers.proceed()
         self._check()
         for _ in range(self._chance.choice((0, 0, 1))):
             self._stride(self._chance.uniform(0.2, NEXT_SECONDS), with_alerts=False)
 
     def _stride(self, seconds: float, with_alerts: bool = True) -> None:
         self._clock.advance(seconds)
-        self._world.go_on()
-        self._servers.go_on(with_alerts)
+        self._world.proceed()
+        self._servers.proceed(with_alerts)
         self._check()
 
     def _next_tries(self) -> list[float]:
@@ -158,8 +159,9 @@ class Hour:
         """Perform one event of the machines or of their users."""
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
-        events = (users.start, users.stop, users.resume, users.delete, self._weather.strike, lambda: None)
-        self._chance.choices(events, (40, 8, 8, 4, 30, 10))[0]()
+        events = (users.start, users.stop, users.resume, users.delete, users.pause, users.set_hours)
+        events += (self._weather.strike, lambda: None)
+        self._chance.choices(events, (40, 8, 8, 4, 8, 3, 30, 10))[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)
@@ -167,6 +169,7 @@ class Hour:
         self._servers.begin_all()
         self._servers.set_rate(0.0)
         self._servers.last_fault = self._clock.monotonic()
+        self._users.set_hours(always=True)
         self._log_event("calm")
 
     def _check(self) -> None:
@@ -182,6 +185,7 @@ class Hour:
         if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
             seconds = self._clock.now().timestamp()
             check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
+            check_room_is_made(self._world, orders, seconds, CALM_SECONDS)
 
 
 _FINISHED = frozenset(status for status in TaskStatus if status.is_finished)

@@ -18,6 +18,18 @@ class Orders:
     deleted: set[str] = field(default_factory=set)
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
+    #: Until when each GPU may be paused, by wall clock, and when the acknowledged pauses began and end.
+    closed_until: dict[str, float] = field(default_factory=dict)
+    paused: dict[str, tuple[float, float]] = field(default_factory=dict)
+    hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
+
+    def note_closed(self, uuid: str, until: float) -> None:
+        """Record that a GPU may be paused until this time."""
+        self.closed_until[uuid] = max(until, self.closed_until.get(uuid, until))
+
+    def may_be_closed(self, uuid: str, since: float) -> bool:
+        """Return whether a GPU may have been closed at any time since this one, by wall clock."""
+        return max(self.hours_until, self.closed_until.get(uuid, float("-inf"))) >= since
 
     def note_request(self, action: str, task_id: str) -> None:
         """Record a request, which may have been carried out even if the answer was lost."""
@@ -74,6 +86,15 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
             raise Broken(f"{run.uid} was started after its stop was acknowledged")
 
 
+def check_room_is_made(world: World, orders: Orders, now: float, patience: float) -> None:
+    """Check that no process lives on a GPU that has been paused for longer than the limit (wall clock)."""
+    for run in world.alive():
+        for uuid in run.submission.gpu_uuids:
+            began, ends = orders.paused.get(uuid, (now, now))
+            if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
+                raise Broken(f"{run.uid} lives on {uuid}, which has been paused for {now - began:.0f} s")
+
+
 def check_no_task_waits(
     world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str], now: float, patience: float
 ) -> None:
@@ -81,7 +102,10 @@ def check_no_task_waits(
 
     With different requests in the queue, that is certain only if all GPUs of a visible node are free.
     """
-    idle = any(node.is_seen and not any(uuid in held for uuid in node.gpus) for node in world.nodes)
+    idle = any(
+        node.is_seen and not any(uuid in held or orders.may_be_closed(uuid, now - patience) for uuid in node.gpus)
+        for node in world.nodes
+    )
     if not idle:
         return
     waiting = [

@@ -75,7 +75,7 @@ class Servers:
         for server in self.alive:
             server.faults.rate = rate
 
-    def go_on(self, with_alerts: bool = True) -> None:
+    def proceed(self, with_alerts: bool = True) -> None:
         """Run a round of each server, in any order, and restart those whose time has come."""
         for index in self._chance.sample(range(len(self._servers)), len(self._servers)):
             server = self._servers[index]
@@ -120,7 +120,7 @@ class Servers:
             until = self._world.clock.monotonic() + self._chance.uniform(*STILL_SECONDS)
             while self._world.clock.monotonic() < until:
                 self._world.clock.advance(self._chance.uniform(0.2, BEAT_SECONDS))
-                self._world.go_on()
+                self._world.proceed()
                 for other in self._servers[:index] + self._servers[index + 1 :]:
                     if other is not None:
                         Context().run(self.call, other, other.round, "round")

@@ -30,7 +30,7 @@ class Supervisor:
             self._lock = self._files.take_lock()
 
     def let_go(self) -> None:
-        """Release the lock: it ends, or the file server has not heard from its machine for too long."""
+        """Release the lock, as when it ends or the file server has missed its machine for too long."""
         if self._lock >= 0:
             os.close(self._lock)
             self._files._drop_space()

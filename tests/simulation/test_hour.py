@@ -28,6 +28,7 @@ from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
 from api.training.dispatcher import Dispatcher
+from api.training.making_room import MakingRoom
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
 from tests.simulation.__main__ import play, undisturbed
@@ -39,7 +40,7 @@ from tests.simulation.world import Broken
 FIXED, FRESH = 20, 200
 AT_ONCE = 5
 
-#: Plays in which each planted fault is searched: alerts that flap are not notified any more.
+#: Number of seeds that are tried to find each planted fault.
 TRIES = 24
 SHORT = (Scale(seconds=900.0, nodes=4, events_apart=40.0), Scale(seconds=900.0, nodes=8, events_apart=15.0))
 
@@ -254,7 +255,13 @@ def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_start_supervisor", start)
 
 
+def stay_on_paused_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tasks continue on a GPU that is paused."""
+    monkeypatch.setattr(MakingRoom, "_stop", lambda *_: None)
+
+
 PLANTED = [
+    stay_on_paused_gpus,
     free_what_is_open,
     free_without_draining,
     start_unguarded,

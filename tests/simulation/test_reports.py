@@ -19,7 +19,7 @@ TRIES = 12
 def go_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the last arrival count, whatever its time."""
     monkeypatch.setattr(service.LastReport, "has_overtaken", lambda *_: False)
-    monkeypatch.setattr(service.Freshness, "after", lambda _, report: service.Freshness.of(report))
+    monkeypatch.setattr(service.ReportPosition, "after", lambda _, report: service.ReportPosition.of(report))
 
 
 def keep_to_oneself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 import itertools
 import random
 from collections.abc import Callable, Collection
+from datetime import timedelta
 
+from api.domain.access import LOCAL
+from api.domain.schedule import Day, Window
 from api.domain.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable, ServiceError
 from api.training.attempts.watch import AttemptWatch
@@ -19,6 +22,14 @@ BROKEN_OFF = frozenset({TaskStatus.STOPPED, TaskStatus.FAILED})
 
 #: The share of successful starts whose answer is lost.
 LOST_ANSWERS = 0.1
+
+
+#: Seconds of pauses, and the share of requests about pauses that end one.
+PAUSE_SECONDS = (60.0, 1800.0)
+ENDED_PAUSES = 0.3
+
+#: The share of requests about hours that let trainings run always.
+ALWAYS = 0.4
 
 
 class Users:
@@ -100,6 +111,47 @@ class Users:
         task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.service.delete(task, True))
         if task_id is not None:
             self.orders.deleted.add(task_id)
+
+    def pause(self) -> None:
+        """Pause a GPU, or end its pause."""
+        server, uuid = self._servers.any(), self._chance.choice(sorted(self._world.node_of))
+        if server is None:
+            return
+        begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
+        holds = server.parts.holds
+        if self._chance.random() < ENDED_PAUSES:
+            self.orders.paused.pop(uuid, None)
+            answer = self._servers.call(server, lambda: _answer(lambda: holds.unpause(uuid, LOCAL)), "unpause")
+            self._log_event(f"unpause {uuid}: {answer or 'no answer'}")
+            return
+        self.orders.note_closed(uuid, begins + seconds)
+        self.orders.paused.pop(uuid, None)
+        answer = self._servers.call(server, lambda: _answer(lambda: holds.pause(uuid, seconds, "why", LOCAL)), "pause")
+        if answer == "done":
+            self.orders.paused[uuid] = begins, begins + seconds
+        self._log_event(f"pause {uuid} for {seconds:.0f} s: {answer or 'no answer'}")
+
+    def set_hours(self, always: bool = False) -> None:
+        """Let trainings run within some minutes only, on all GPUs or on some, or always."""
+        server = self._servers.any()
+        if server is None:
+            return
+        windows = [] if always or self._chance.random() < ALWAYS else [self._window() for _ in range(2)]
+        if windows:
+            self.orders.hours_until = float("inf")
+        answer = self._servers.call(
+            server, lambda: _answer(lambda: server.parts.schedule.replace("UTC", windows, "ann")), "hours"
+        )
+        if not windows and answer == "done":
+            self.orders.hours_until = self._world.clock.now().timestamp()
+        self._log_event(f"hours {windows}: {answer or 'no answer'}")
+
+    def _window(self) -> Window:
+        begins = self._world.clock.now() + timedelta(minutes=self._chance.randint(-20, 40))
+        ends = begins + timedelta(minutes=self._chance.randint(1, 60))
+        chosen = self._chance.sample(sorted(self._world.node_of), self._chance.choice((0, 3)))
+        hours = (each.time().replace(second=0, microsecond=0, tzinfo=None) for each in (begins, ends))
+        return Window(tuple(Day), *hours, tuple(chosen))
 
     def _change(
         self, wanted: Collection[TaskStatus], action: str, do: Callable[[SimulatedServer, str], object]

@@ -9,8 +9,7 @@ from pathlib import Path
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
 from api.executors.executor import Outcome, StopOrder, Submission
-from api.executors.fake import outcome
-from api.executors.memory_log import MemoryLog
+from api.executors.fake import MemoryLog, outcome
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
 from api.util.clock import FakeClock
 from tests.simulation.nodes import Node
@@ -159,7 +158,7 @@ class World:
         if run.outlives_its_record:
             self._mark_ended(run)
 
-    def go_on(self) -> None:
+    def proceed(self) -> None:
         """Let every process do its work up to now; one without storage pauses."""
         now = self.clock.monotonic()
         for run in self.alive():

@@ -1,4 +1,4 @@
-"""Logs on the disk, as a supervisor leaves them, and what following them yields."""
+"""Creates logs on disk in the format of supervisors, and follows them."""
 
 import asyncio
 import weakref
@@ -52,13 +52,13 @@ async def take(follower: Follower) -> LogBatch:
 
 
 async def follow_to_the_end(feeds: LogFeeds, log: MadeLog, start: int | Tail, wanted: LineFilter = EVERYTHING):
-    """Every batch until the end."""
+    """Return every batch until the end."""
     async with feeds.follow(log.source, start, wanted) as follower:
         return [batch async for batch in follower]
 
 
 def timed_log(directory: Path, lines: int) -> MadeLog:
-    """A log whose line `n` says n and came at 1,000 + n seconds."""
+    """Return a log whose line `n` contains n and was printed at 1,000 + n seconds."""
     now = 1000.0
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("api.executors.attempt.log.time.time", lambda: now)

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md says of the package as a whole holds."""
+"""ARCHITECTURE.md and the naming rules match the code."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = [path.parent.name for path in (ROOT / "api").glob("*/__init__.py")]
 
 
-def test_every_module_that_the_architecture_names_is_there():
+def test_every_named_module_exists():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = re.findall(rf"`((?:{'|'.join(PACKAGES)})(?:/\w+)+(?:\.py)?)`", text)
     assert len(named) > 30
@@ -17,7 +17,7 @@ def test_every_module_that_the_architecture_names_is_there():
     assert [name for name in named if name.removesuffix(".py") not in there] == []
 
 
-def test_no_class_name_stands_twice():
+def test_public_class_names_are_unique():
     homes: dict[str, list[str]] = defaultdict(list)
     for path in sorted((ROOT / "api").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""The benchmarks' own promises: what is lacking is said first, and a figure without its condition is no figure."""
+"""Benchmarks report missing requirements first, and report no value whose precondition was not met."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ THERE = Need("water", lambda: None, "water")
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of what was measured, of two benchmarks."""
+    """Replace the benchmarks by two; return the names of those that ran."""
     done: list[str] = []
 
     def measure(name: str) -> Iterator[Row]:
@@ -29,7 +29,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_what_is_lacking_is_named_with_its_package_before_anything_is_measured(measured, capsys):
+def test_missing_requirements_are_reported_with_their_package_before_measuring(measured, capsys):
     assert program.main([]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "a steam engine: not installed; not measured: one; apt-get install steam",
@@ -39,31 +39,31 @@ def test_what_is_lacking_is_named_with_its_package_before_anything_is_measured(m
     assert measured == ["two"]
 
 
-def test_only_what_is_measured_has_to_be_there(measured, capsys):
+def test_only_requirements_of_selected_benchmarks_are_checked(measured, capsys):
     assert program.main(["two"]) == 0
     assert "steam" not in capsys.readouterr().err
 
 
-def test_needs_are_those_of_benchmarks_that_exist():
+def test_requirements_belong_to_existing_benchmarks():
     assert set(NEEDS) <= set(program.BENCHMARKS)
 
 
-def test_watching_trainings_that_say_too_little_is_no_success():
+def test_watching_fails_if_trainings_print_too_little():
     found = watching._Found(idle=0, busy=0, supervisors=[0], trainers=0, lines=1, rss=[0], pss=[0], bare=(0, 0))
     assert verdicts(watching._rows(found)) == {"the same: written by each": Verdict.MISSED}
 
 
-def test_following_logs_that_do_not_grow_as_they_should_is_no_success():
+def test_following_fails_if_logs_grow_too_slowly():
     seen = {"lines": [0], "gaps": 0, "late_p99_ms": 0, "late_p50_ms": 0}
     rows = logs._rows(1, 1, 10, logs._Found(seen=seen, written=[0]))
     assert verdicts(rows) == {"the same: written": Verdict.MISSED}
 
 
-def test_clients_that_hear_nothing_are_no_load():
+def test_clients_without_messages_do_not_count_as_load():
     silent = streams._Found(clients={"events": 0, "fewest": 0, "missing": 0, "closed": 0})
     assert verdicts(streams._rows(silent, silent, {}, QUICK)) == {"the same: fewest events of a client": Verdict.MISSED}
 
 
 def verdicts(rows: Iterator[Row]) -> dict[str, Verdict]:
-    """Of those that are not ok, by what they are about."""
+    """Return the verdicts other than ok, by the name of their row."""
     return {row.what: row.verdict for row in rows if row.verdict not in (Verdict.OK, Verdict.NO_LIMIT)}

@@ -1,4 +1,4 @@
-"""The container of `deploy/container`: linted, and doing what the README and the Makefile do. No engine is asked."""
+"""The container of `deploy/container`, checked without an engine: lint, and agreement with README and Makefile."""
 
 import re
 import shutil
@@ -14,14 +14,14 @@ CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
 
 
 def _program(name: str) -> str:
-    """A program that a package of requirements-dev.txt brings; there is none for some kinds of machines."""
+    """Return a program of a package in requirements-dev.txt; skip the test if this platform has none."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
 
 
-def test_containerfile_has_no_finding():
+def test_linter_accepts_the_containerfile():
     done = subprocess.run(
         [_program("hadolint"), CONTAINER / "Containerfile"], capture_output=True, text=True, check=False, timeout=60
     )
@@ -29,7 +29,7 @@ def test_containerfile_has_no_finding():
 
 
 @pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "compose.nvidia.yaml"]])
-def test_compose_reads_its_files(files: list[str]):
+def test_compose_accepts_its_files(files: list[str]):
     chosen = [part for name in files for part in ("--file", str(CONTAINER / name))]
     command = [_program("docker-compose"), *chosen, "config", "--quiet"]
     done = subprocess.run(
@@ -40,7 +40,7 @@ def test_compose_reads_its_files(files: list[str]):
     assert "put POSTGRES_PASSWORD into deploy/container/.env" in without.stderr
 
 
-def test_it_installs_and_serves_as_the_makefile_does():
+def test_image_installs_and_serves_like_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     (serve,) = re.findall(r"^dev: install .*\n\t@(.*) \$\(ARGS\)$", makefile, re.MULTILINE)
     command = serve.replace("$(BIN)", ".venv/bin").split()
@@ -49,14 +49,14 @@ def test_it_installs_and_serves_as_the_makefile_does():
     assert re.search(r"^make dev$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
-def test_the_guide_has_the_commands_that_the_files_name():
-    guide = (ROOT / "docs" / "deployment.md").read_text()
+def test_guide_contains_the_commands_of_the_files():
+    guide = (ROOT / "docs" / "guides" / "install-as-a-service.md").read_text()
     for name in ("Containerfile", "compose.yaml"):
         (command,) = re.findall(r"^#   (docker .*)$", (CONTAINER / name).read_text(), re.MULTILINE)
         assert command in guide, name
 
 
-def test_only_named_files_get_into_an_image():
+def test_image_contains_only_listed_files():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"

@@ -12,7 +12,9 @@ import pytest
 
 from api import errors
 from api.alerts.builtin_rules import BUILTIN_RULES
+from api.domain.access import Permission
 from api.domain.cause import CauseCode
+from api.domain.finding_texts import FINDINGS
 from api.domain.gpu import GPUStatus
 from api.domain.progress import Stage
 from api.domain.reason import Reason
@@ -21,6 +23,7 @@ from api.errors import ServiceError
 from api.gpus.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.installation import problems
 from api.trainers.diffusion_pipe.key_help import PATH_HELP
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.settings import describe_settings
@@ -126,10 +129,11 @@ def test_every_used_key_has_a_text():
         ("stage", Stage),
         ("rung", StopRung),
         ("cause", CauseCode),
+        ("permission", Permission),
     ],
 )
 def test_every_enum_value_of_the_service_has_a_text(group: str, names: type):
-    assert {f"{group}.{name.value}" for name in names} <= page_texts("en").keys()
+    assert {f"{group}.{name.value.replace(':', '.')}" for name in names} <= page_texts("en").keys()
 
 
 def chinese_texts(prefix: str = SERVICE) -> dict[str, str]:
@@ -152,7 +156,13 @@ def calls_of(name: str) -> list[tuple[str, list[Any]]]:
 
 
 #: Files whose sentences come from tables, which are checked below; and Cause.of itself.
-TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "gpus/xids.py", "domain/cause.py"}
+TABLES = {
+    "trainers/protocol/hints.py",
+    "trainers/protocol/diagnosis.py",
+    "gpus/xids.py",
+    "domain/cause.py",
+    "domain/finding.py",
+}
 
 
 def sentences() -> Iterator[tuple[str, str]]:
@@ -169,7 +179,7 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield from ((f"{said}_detail", detail), (f"{said}_remedy", remedy))
         else:
             assert file in TABLES
-    for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT):
+    for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT, diagnosis._NCCL_TIMEOUT_CACHING):
         yield from ((f"{rule.said}_detail", rule.detail + ": {line}"), (f"{rule.said}_remedy", rule.remedy))
     yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
     xid = [look_up(code) for code in (*CATALOGUE, 4711)]
@@ -177,6 +187,29 @@ def sentences() -> Iterator[tuple[str, str]]:
     result = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.message for x in xid)]
     result += [words for action in actions for words in (action.wants, action.advice)]
     yield from ((words.said.code, words.text) for words in result if isinstance(words, Reason))
+
+
+def finding_texts() -> dict[str, str]:
+    """Return the texts of findings and of their remedies, by code."""
+    texts = {code: message for code, (message, _) in FINDINGS.items()}
+    return texts | {f"{code}_remedy": remedy for code, (_, remedy) in FINDINGS.items() if remedy is not None}
+
+
+def test_findings_have_translations():
+    chinese, english = chinese_texts(), {**finding_texts(), "advice": "{advice}"}
+    assert english.keys() - chinese.keys() == set()
+    # A Chinese sentence may leave out an English fragment.
+    assert {code for code in english if placeholders(chinese[code]) - placeholders(english[code])} == set()
+    assert english.keys() & {code for code, _ in sentences()} == set()
+
+
+def test_findings_of_the_checks_are_in_the_table():
+    """Collect the codes of all literal calls, and look for texts of the table that none of them uses."""
+    used = set()
+    for file in (ROOT / "api").rglob("*.py"):
+        if file.name != "finding_texts.py":
+            used |= set(re.findall(r'"([a-z][a-z0-9_]+)"', file.read_text()))
+    assert FINDINGS.keys() - used == set()
 
 
 def test_sentences_of_the_service_have_translations():
@@ -194,8 +227,28 @@ def test_each_code_has_one_sentence():
 
 def test_no_translation_is_unused():
     of_trainers = {"trainer_not_found", "interpreter_not_found"}
-    known = {code for code, _ in sentences()} | of_trainers | {f"{code}_remedy" for code in of_trainers}
-    assert chinese_texts().keys() - known == set()
+    known = (
+        {code for code, _ in sentences()}
+        | finding_texts().keys()
+        | {"advice"}
+        | of_trainers
+        | {f"{code}_remedy" for code in of_trainers}
+    )
+    stored = {"checkpoint_removed"}  # in events of earlier versions
+    assert chinese_texts().keys() - known - codes_of_installations() - stored == set()
+
+
+def codes_of_installations() -> set[str]:
+    found = re.findall(r'(?:_error|_warning|InstallationProblem)\(\s*"([a-z_]+)"', Path(problems.__file__).read_text())
+    return {*found, "flash_attention_missing", "flash_attention_broken"}
+
+
+def test_problems_of_the_trainers_environment_have_translations_and_are_documented():
+    codes = codes_of_installations()
+    assert len(codes) > 15
+    assert codes - chinese_texts().keys() == set()
+    documented = (ROOT / "docs" / "guides" / "check-the-trainer.md").read_text()
+    assert {code for code in codes if f"`{code}`" not in documented} == set()
 
 
 def test_errors_have_translations_with_their_parameters():
@@ -205,6 +258,12 @@ def test_errors_have_translations_with_their_parameters():
     assert chinese.keys() == english.keys()
     assert {code for code, text in chinese.items() if not text.endswith(("。", "："))} == set()
     assert {code for code in english if placeholders(english[code]) != placeholders(chinese[code])} == set()
+
+
+def test_refusals_in_the_audit_have_texts():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
+    refusals = {f"refusal.{kind.code}" for kind in kinds if kind.is_refusal}
+    assert {key for key in page_texts("en") if key.startswith("refusal.")} == refusals
 
 
 def test_keys_of_the_trainer_have_translations():

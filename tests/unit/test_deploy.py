@@ -1,4 +1,4 @@
-"""The systemd unit: shut in, and yet not in the way of GPUs and of trainings that outlive it."""
+"""The systemd unit: sandboxed, but with access to GPUs, and without effect on trainings that outlive it."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ UNIT = Path(__file__).parents[2] / "deploy" / "diffusion-pipe-api.service"
 TRAINER_USER = UNIT.with_name("trainer-user.conf")
 SETTINGS = [line for line in UNIT.read_text().splitlines() if line and line[0] not in "#["]
 
-#: Of systemd's 0 (shut in) to 10 (open).
+#: Highest accepted exposure level of systemd-analyze, from 0 (sandboxed) to 10 (unrestricted).
 HIGHEST_EXPOSURE = 4
 
 
@@ -30,15 +30,15 @@ def exposure(unit: Path) -> float:
     return float(found[1])
 
 
-def test_unit_is_shut_in():
+def test_unit_is_sandboxed():
     assert exposure(UNIT) <= HIGHEST_EXPOSURE
 
 
-def test_unit_of_the_worker_is_shut_in():
+def test_worker_unit_is_sandboxed():
     assert exposure(UNIT.with_name("diffusion-pipe-worker.service")) <= HIGHEST_EXPOSURE
 
 
-def test_unit_whose_trainings_run_as_another_user_is_shut_in(tmp_path: Path):
+def test_unit_with_a_trainer_user_is_sandboxed(tmp_path: Path):
     unit, drop_ins = tmp_path / UNIT.name, tmp_path / f"{UNIT.name}.d"
     drop_ins.mkdir()
     shutil.copy(UNIT, unit)
@@ -47,43 +47,43 @@ def test_unit_whose_trainings_run_as_another_user_is_shut_in(tmp_path: Path):
     assert alone < exposure(unit) <= HIGHEST_EXPOSURE
 
 
-def test_unit_lets_the_user_be_changed():
-    """By the calls of setpriv; whoever takes them out of the filter has all trainings fail."""
+def test_unit_permits_changing_the_user():
+    """Without the system calls of setpriv in the filter, every training would fail."""
     allowed = analyze("syscall-filter", "@system-service").split()
     assert "SystemCallFilter=@system-service pidfd_getfd" in SETTINGS
     assert {"@setuid", "@process", "@chown", "capset"} <= set(allowed)
 
 
-def test_drop_in_gives_the_means_and_no_more():
+def test_drop_in_grants_only_the_required_capabilities():
     settings = [line for line in TRAINER_USER.read_text().splitlines() if line and line[0] not in "#["]
     means = "CAP_SETUID CAP_SETGID CAP_KILL"
     assert {f"CapabilityBoundingSet={means}", f"AmbientCapabilities={means}"} <= set(settings)
-    # systemd sets these anew at each start: with its own 0700 the trainings that run would lose their way.
+    # systemd sets this mode at each start; with its default 0700, running trainings could not open their directories.
     assert {"StateDirectoryMode=0710", "CacheDirectoryMode=0770", "RestrictSUIDSGID=no"} <= set(settings)
 
 
 @pytest.mark.parametrize("setting", ["KillMode=process", "Delegate=yes", "OOMPolicy=continue", "UMask=0077"])
-def test_unit_leaves_running_trainings_alone(setting: str):
+def test_stopping_the_unit_leaves_trainings_running(setting: str):
     assert setting in SETTINGS
 
 
 @pytest.mark.parametrize(
     "name", ["PrivateTmp", "RuntimeDirectory", "PrivatePIDs", "PrivateDevices", "ProtectControlGroups"]
 )
-def test_unit_has_nothing_that_would_harm_what_outlives_it(name: str):
+def test_unit_has_no_option_that_harms_trainings_that_outlive_it(name: str):
     assert not [line for line in SETTINGS if line.startswith(name + "=")]
 
 
-def test_unit_lets_gpus_through():
+def test_unit_permits_access_to_gpus():
     assert "DeviceAllow=char-nvidia* rwm" in SETTINGS
     assert "MemoryDenyWriteExecute=yes" not in SETTINGS
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on PATH")
 @pytest.mark.parametrize("name", ["diffusion-pipe-api.service", "diffusion-pipe-api@8081.service"])
-def test_unit_can_be_read_as_it_is_and_as_a_template(name: str, tmp_path: Path):
+def test_unit_is_valid_alone_and_as_a_template(name: str, tmp_path: Path):
     installed = tmp_path / name.replace("8081", "")
-    # What is not on this machine is not what is asked about.
+    # Ignore complaints about programs that are not installed on this machine.
     text = UNIT.read_text().replace("/opt/diffusion-pipe-api/.venv/bin/python", "/bin/true")
     installed.write_text(text.replace("+-/usr/bin/nvidia-modprobe", "+-/bin/true").replace("User=trainer", "User=root"))
     done = subprocess.run(
@@ -98,6 +98,6 @@ def test_unit_can_be_read_as_it_is_and_as_a_template(name: str, tmp_path: Path):
     assert done.returncode == 0
 
 
-def test_port_of_an_instance_is_its_name():
+def test_instance_name_is_its_port():
     assert "Environment=API_PORT=%i" in SETTINGS
     assert read_config({"API_PORT": ""}, dotenv_path=None).port == 8080

@@ -1,30 +1,143 @@
-"""What the documentation promises to be whole is whole."""
+"""What the documents promise is there: files, headings, commands, and everything that a list should contain."""
 
 import json
 import re
+import shlex
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
+from functools import cache
 
 import pytest
 
 from api import errors
-from api.access.views import KeyView
-from api.config import Config, read_config
-from api.domain.audit import AuditRow
+from api.config import SETTINGS, read_config
 from api.domain.cause import CauseCode
-from api.domain.event import EventType, GPUEvent
-from api.domain.gpu import GPUProcesses, GPUStatusResponse
-from api.domain.log import SearchResult, TaskLogPage
-from api.domain.progress import Stage
-from api.domain.training import EventKind, TaskStatus
-from api.training.views import TaskProgressView, Validation
+from api.trainers.variables import VARIABLES
+from api.training.views import TaskProgressView
 from api.util.base_path import BASE_PATH
 from api.web.operations import OperationTable
+from tests.documents import DOCUMENTS, ROOT, marked, prose
+from tools.reference import Reference, render
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")
+GUIDE = DOCUMENTS["TRAINING_API.md"]
+
+#: All documents together, without the changelog and the generated reference, so that they are read.
+MOST_WORDS = 30_000
+
+
+@cache
+def reference() -> Reference:
+    return render()
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the names of the headings in links, numbered where several are alike."""
+    counts, found = Counter[str](), set[str]()
+    for title in re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        found.add(f"{slug}-{counts[slug]}" if counts[slug] else slug)
+        counts[slug] += 1
+    return found
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_heading(name: str):
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose(DOCUMENTS[name])):
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / name).parent / path) if path else ROOT / name
+        # The anchor of a picture names its theme.
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in _anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_no_document_is_left_out_of_the_site():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    included = (ROOT / "tools" / "docs_site.py").read_text()
+    assert [
+        name
+        for name in DOCUMENTS
+        if not name.startswith("README")
+        and name.removeprefix("docs/") not in navigation
+        and f'"{name}"' not in included
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "../QUICKSTART.md",
+        "guides/get-a-message-when-it-ends.md",
+        "guides/resume-after-a-crash.md",
+        "guides/let-a-team-use-it.md",
+        "guides/run-on-slurm.md",
+        "reference/settings.md",
+        "reference/error-codes.md",
+    ],
+)
+def test_the_first_page_leads_to_what_readers_look_for(page: str):
+    assert f"]({page})" in DOCUMENTS["docs/index.md"]
+
+
+def test_documents_are_short_enough_to_be_read():
+    assert sum(len(text.split()) for text in DOCUMENTS.values()) < MOST_WORDS
+
+
+def test_no_sentence_is_written_twice():
+    homes: dict[str, set[str]] = {}
+    for name, text in DOCUMENTS.items():
+        for sentence in re.split(r"(?<=[.:;])\s+|\n\n|\|", " ".join(re.split(r"\n(?!\n)", prose(text)))):
+            if len(sentence.split()) >= 8:
+                homes.setdefault(" ".join(sentence.split()), set()).add(name)
+    assert {sentence: names for sentence, names in homes.items() if len(names) > 1} == {}
+
+
+# Commands that need more than a server
+
+
+MADE = {"deploy/container/certificates", "deploy/container/.env"}
+MARKED = [(name, block) for name, text in DOCUMENTS.items() for block in marked(text)]
+
+
+@pytest.mark.parametrize(("name", "block"), MARKED, ids=[f"{name}-{at}" for at, (name, _) in enumerate(MARKED)])
+def test_commands_that_do_not_run_here_are_valid(name: str, block: str):
+    done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    makefile = (ROOT / "Makefile").read_text()
+    called = re.findall(r"(?:^|[;&|] *|sudo )make ([a-z-]+)", block, re.MULTILINE)
+    assert [target for target in called if f"\n{target}:" not in makefile] == []
+    # Paths of the checkout, except those that the commands make.
+    named = re.findall(r"(?<![\w/.$])((?:deploy|tools|benchmarks)/[\w./-]*\w)", block)
+    assert [path for path in named if path not in MADE and not (ROOT / path).exists()] == []
+    for method, path in _requests(block):
+        assert any(
+            method == each.method and re.fullmatch(_pattern(each.pattern), path) for each in OperationTable().all
+        ), f"{method} {path}"
+
+
+def _requests(block: str) -> Iterator[tuple[str, str]]:
+    """Return method and path of each curl command."""
+    for command in re.findall(r"\bcurl\b(?:[^\n]*\\\n)*[^\n]*", block):
+        address = re.search(r"(?:https?://[^/\s'\"]+|\$\w+)(/[^\s'\"?);]*)", command)
+        if address is None or "slurm/v0" in command:
+            continue
+        given = re.search(r"-X (\w+)", command)
+        method = given[1] if given else "POST" if re.search(r" (-d|-F|--data-binary) ", command) else "GET"
+        path = address[1]
+        yield method, path if path.startswith(("/api/", "/health", "/openapi", "/metrics")) else f"{BASE_PATH}{path}"
+
+
+def _pattern(pattern: str) -> str:
+    return re.sub(r"<(?:path:)?\w+>", r"[^/]+", pattern)
+
+
+# The reference, which the code generates
+
+
+def test_every_part_of_the_reference_is_in_one_page():
+    markers = re.findall(r"<!-- generated: ([\w-]+) -->", "".join(DOCUMENTS.values()))
+    assert sorted(markers) == sorted(reference().parts)
 
 
 def _codes(kind: type[errors.ServiceError] = errors.ServiceError) -> Iterator[tuple[str, int]]:
@@ -33,90 +146,79 @@ def _codes(kind: type[errors.ServiceError] = errors.ServiceError) -> Iterator[tu
         yield from _codes(narrower)
 
 
-@pytest.mark.parametrize(("code", "status"), sorted(set(_codes())))
-def test_every_error_code_stands_in_the_row_of_its_status(code: str, status: int):
-    table = GUIDE.partition("\n## Error codes\n")[2]
-    assert re.search(rf"^\| (\d+, )*{status}(, \d+)* \|.*`{code}`", table, re.MULTILINE)
+def test_the_reference_has_every_setting_code_cause_and_variable():
+    parts = reference().parts
+    assert [
+        each.metadata["env"] for each in SETTINGS.values() if f"`{each.metadata['env']}`" not in parts["settings"]
+    ] == []
+    assert [code for code, status in _codes() if f"| {status} | `{code}`" not in parts["errors"]] == []
+    assert [cause for cause in CauseCode if f"`{cause}`" not in parts["causes"]] == []
+    assert [each for each in VARIABLES.values() if f"`{each.name}`" not in parts["variables"]] == []
+    assert len(re.findall(r"^\| `(?:diffusion_pipe|nvidia_smi|DCGM)_", parts["metrics"], re.MULTILINE)) > 100
 
 
-@pytest.mark.parametrize("word", [*CauseCode, *EventKind, *EventType, *TaskStatus, *Stage])
-def test_every_cause_event_status_and_stage_is_named(word: str):
-    assert f"`{word.value}`" in GUIDE
+def test_every_operation_has_a_command_that_calls_it():
+    pages = "\n".join(reference().pages.values())
+    operations = re.findall(r"^`([A-Z]+) (/\S*)`\n.*?^```sh\n(.*?)^```", pages, re.MULTILINE | re.DOTALL)
+    assert len(operations) > 150
+    for method, path, command in operations:
+        words = shlex.split(command)
+        assert ("-X" not in words and method == "GET") or words[words.index("-X") + 1] == method
+        (address,) = (word for word in words if word.startswith("http://127.0.0.1:8080/"))
+        assert re.fullmatch(
+            re.sub(r"\{\w+\}", "[A-Z_]+", path), address[len("http://127.0.0.1:8080") :].partition("?")[0]
+        )
+        if "-d" in words:
+            json.loads(words[words.index("-d") + 1])
 
 
-def test_the_contents_name_every_chapter():
-    contents, _, chapters = GUIDE.partition("\n## ")
-    links = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", f"## {chapters}", re.MULTILINE)}
-    assert {link for link in links if f"](#{link})" not in contents} == set()
+def test_comments_of_fields_are_at_their_fields():
+    training = reference().pages["reference/http/training.md"].partition("### TaskDetails ")[2]
+    assert "| `owner` | string or null | the user that owns it; null if the service has no keys |" in training
 
 
-def _anchors(text: str) -> set[str]:
-    """What the headings of a document are called in links, numbered where several are alike."""
-    counts, found = Counter[str](), set[str]()
-    for title in re.findall(
-        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
-    ):
-        slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        found.add(f"{slug}-{counts[slug]}" if counts[slug] else slug)
-        counts[slug] += 1
-    return found
+def test_every_field_and_parameter_is_described():
+    pages = reference().pages
+    rows = [(name, row) for name, page in pages.items() for row in re.findall(r"^\| `.*\|$", page, re.MULTILINE)]
+    assert len(rows) > 2500
+    assert [(name, row) for name, row in rows if row.endswith("|  |")] == []
 
 
-DOCUMENTS = [path for folder in ("", "docs", "deploy", "deploy/slurm") for path in (ROOT / folder).glob("*.md")]
+# Facts in the guides
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
-def test_every_link_leads_to_a_file_and_a_heading_that_are_there(document: Path):
-    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text(encoding="utf-8")):
-        place, _, anchor = link.partition("#")
-        target = (document.parent / place) if place else document
-        assert target.exists(), link
-        assert not anchor or anchor in _anchors(target.read_text(encoding="utf-8")), link
+def test_an_example_of_an_answer_has_its_fields():
+    (text,) = re.findall(
+        r"^```json\n(.*?)^```", DOCUMENTS["docs/guides/follow-from-a-script.md"], re.MULTILINE | re.DOTALL
+    )
+    assert set(json.loads(text)) == {field.name for field in fields(TaskProgressView)}
 
 
-def test_no_two_words_of_the_contents_lead_to_one_chapter():
-    links = re.findall(r"\]\(#([^)]+)\)", GUIDE.partition("\n## ")[0])
-    assert [link for link, count in Counter(links).items() if count > 1] == []
+def test_open_addresses_are_documented():
+    result = re.search(r"Only `/`, .*? answer without\.", GUIDE, re.DOTALL)
+    assert result is not None
+    addresses = [each.pattern.removeprefix(BASE_PATH) for each in OperationTable().all if each.is_open]
+    files = ("/dashboard/<digest>/<path:name>", "/favicon.ico")
+    assert [each for each in addresses if each not in files and f"`{each}`" not in result[0]] == []
 
 
-@pytest.mark.parametrize(
-    ("chapter", "kind"),
-    [
-        ("### The audit", AuditRow),
-        ("### Every GPU", GPUStatusResponse),
-        ("### Processes", GPUProcesses),
-        ("### GPU events", GPUEvent),
-        ("### Validate", Validation),
-        ("### Progress\n\n```sh\nsleep", TaskProgressView),
-        ("### Read", TaskLogPage),
-        ("### Search", SearchResult),
-        ("### Keys", KeyView),
-    ],
-)
-def test_an_example_of_an_answer_has_its_fields(chapter: str, kind: type):
-    (text,) = re.findall(rf"^{re.escape(chapter)}.*?```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    assert set(json.loads(text.replace("[…]", "[]"))) == {field.name for field in fields(kind)}
-
-
-@pytest.mark.parametrize("setting", [setting.metadata["env"] for setting in fields(Config)])
-def test_every_setting_is_in_the_example_and_in_the_guide(setting: str):
-    assert re.search(rf"^#? ?{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE), "not in .env.example"
-    rows = re.findall(r"^\| (`.*?`) \| ", (ROOT / "QUICKSTART.md").read_text(), re.MULTILINE)
-    assert f"`{setting}`" in ", ".join(rows), "not in the table of settings"
+@pytest.mark.parametrize("setting", [setting.metadata["env"] for setting in SETTINGS.values()])
+def test_every_setting_is_in_the_example(setting: str):
+    assert re.search(rf"^#? ?{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
 
 def test_help_names_every_setting_with_its_flag_and_its_default(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         read_config({}, ["--help"], dotenv_path=None)
-    # Lines are broken anywhere but within a word.
+    # The help wraps lines between words.
     result = " ".join(capsys.readouterr().out.split())
-    settings = [setting.metadata["env"] for setting in fields(Config)]
+    settings = [setting.metadata["env"] for setting in SETTINGS.values()]
     assert [env for env in settings if f"--{env.lower().replace('_', '-')} VALUE" not in result] == []
     assert [env for env in settings if f"[{env}; default: " not in result] == []
 
 
 def test_every_thread_is_in_the_table_of_threads():
-    table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Threads\n")[2].partition("\n## ")[0]
+    table = DOCUMENTS["ARCHITECTURE.md"].partition("\n## Threads\n")[2].partition("\n## ")[0]
     result = set(re.findall(r"[a-z]+(?:-[a-z]+)*", " ".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
     text = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
     named = {name.partition("-{")[0] for name in re.findall(r'PeriodicThread\(f?"([a-z{}-]+)"', text)}
@@ -130,11 +232,3 @@ def test_make_help_names_every_target():
     helped = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
     named = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert sorted(phony.split()) == sorted(helped) == sorted(named)
-
-
-def test_what_answers_without_a_key_is_told():
-    result = re.search(r"Only `/`, .*? answer without\.", GUIDE, re.DOTALL)
-    assert result is not None
-    addresses = [each.pattern.removeprefix(BASE_PATH) for each in OperationTable().all if each.is_open]
-    files = ("/dashboard/<digest>/<path:name>", "/favicon.ico")
-    assert [each for each in addresses if each not in files and f"`{each}`" not in result[0]] == []

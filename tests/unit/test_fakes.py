@@ -1,5 +1,6 @@
-"""Every fake keeps to the seam that it stands for: mypy looks at no tests, and a fake that lacks a method, or takes
-other arguments than the real thing, would let tests pass that should not.
+"""Every fake has the methods and arguments of the interface that it replaces.
+
+mypy does not check the tests, and a fake with other methods or arguments would hide faults.
 """
 
 import importlib
@@ -12,11 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: Each fake, and the whole seam that it stands for.
+#: Each fake, and the interface that it implements completely.
 SEAMS = {
     "api.executors.fake.FakeExecutor": "api.executors.executor.Executor",
-    "api.executors.memory_log.MemoryLog": "api.executors.executor.Log",
-    "api.executors.memory_log.MemoryLogCursor": "api.executors.executor.LogCursor",
+    "api.jobs.sampling.sampler.FakeSampler": "api.jobs.sampling.sampler.Sampler",
+    "api.executors.fake.MemoryLog": "api.executors.executor.Log",
+    "api.executors.fake.MemoryLogCursor": "api.executors.executor.LogCursor",
     "api.executors.slurm.fake.FakeCluster": "api.executors.slurm.cluster.Cluster",
     "api.gpus.sources.source.FakeSource": "api.gpus.sources.source.GPUSource",
     "api.logs.stream_output.FakePiece": "api.logs.stream_output.LogPiece",
@@ -43,7 +45,7 @@ SEAMS = {
     "tests.unit.web.test_unread_responses.Transport": "api.web.unread_responses.Connection",
 }
 
-#: Each fake of a few methods of a class, or of a seam.
+#: Each fake that implements only some methods of a class or interface.
 STAND_INS = {
     "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactTables",
     "tests.unit.catalog.test_registry.FakeTraining": "api.training.service.TrainingService",
@@ -62,14 +64,14 @@ def find(path: str) -> Any:
 
 
 def members(kind: Any) -> set[str]:
-    """What it has that is no one's own business, instance attributes included."""
+    """Return the names of the public members, including instance attributes."""
     own = "".join(inspect.getsource(each) for each in kind.__mro__ if each.__module__.split(".")[0] in ("api", "tests"))
     found = {*dir(kind), *re.findall(r"^    (\w+): ", own, re.MULTILINE), *re.findall(r"self\.(\w+)[:,]? ", own)}
     return {name for name in found if not name.startswith("_")}
 
 
-def complaint(fake: Any, real: Any) -> str | None:
-    """Why a method cannot take the place of another: each call of the real one must be one of the fake's."""
+def find_mismatch(fake: Any, real: Any) -> str | None:
+    """Return why a fake method does not accept every call that the real one accepts, or None."""
     ours, foreign = (list(inspect.signature(method).parameters.values())[1:] for method in (fake, real))
     stored = ours[: len(foreign)]
     if [each.name for each in stored] != [each.name for each in foreign]:
@@ -84,12 +86,12 @@ def complaint(fake: Any, real: Any) -> str | None:
     return None
 
 
-def complaints(fake: Any, real: Any, names: set[str]) -> dict[str, str]:
+def find_mismatches(fake: Any, real: Any, names: set[str]) -> dict[str, str]:
     found = {}
     for name in sorted(names):
         ours, foreign = (inspect.getattr_static(kind, name, None) for kind in (fake, real))
         if inspect.isfunction(ours) and inspect.isfunction(foreign):
-            if (why := complaint(ours, foreign)) is not None:
+            if (why := find_mismatch(ours, foreign)) is not None:
                 found[name] = why
         elif inspect.isfunction(foreign) and name in dir(fake):
             found[name] = "is no method"
@@ -97,23 +99,23 @@ def complaints(fake: Any, real: Any, names: set[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", SEAMS)
-def test_a_fake_has_all_that_its_seam_has(path: str):
+def test_fake_has_every_member_of_its_interface(path: str):
     fake, seam = find(path), find(SEAMS[path])
     wanted = members(seam)
     assert wanted - members(fake) == set()
-    assert complaints(fake, seam, wanted) == {}
+    assert find_mismatches(fake, seam, wanted) == {}
 
 
 @pytest.mark.parametrize("path", STAND_INS)
-def test_a_stand_in_takes_what_the_real_methods_take(path: str):
+def test_partial_fake_accepts_the_arguments_of_the_real_methods(path: str):
     fake, real = find(path), find(STAND_INS[path])
     methods = {name for name in vars(fake) if not name.startswith("_") and inspect.isfunction(vars(fake)[name])}
     shared = methods & members(real)
     assert shared
-    assert complaints(fake, real, shared) == {}
+    assert find_mismatches(fake, real, shared) == {}
 
 
-def test_every_fake_is_held_to_something():
+def test_every_fake_is_compared_with_an_interface():
     known = {*SEAMS, *STAND_INS, *OF_FUNCTIONS}
     found = set()
     for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
@@ -122,7 +124,7 @@ def test_every_fake_is_held_to_something():
     assert found - known == set()
 
 
-class Seam:
+class Interface:
     def take(self, what: str, at: float = 0.0) -> None: ...
 
 
@@ -143,5 +145,5 @@ class Longer:
 
 
 @pytest.mark.parametrize(("fake", "is_fit"), [(Short, False), (Other, False), (Needy, False), (Longer, True)])
-def test_what_takes_other_arguments_is_found(fake: type, is_fit: bool):
-    assert (complaints(fake, Seam, {"take"}) == {}) is is_fit
+def test_different_arguments_are_found(fake: type, is_fit: bool):
+    assert (find_mismatches(fake, Interface, {"take"}) == {}) is is_fit

@@ -1,4 +1,4 @@
-"""The files for Grafana: made from their description, and of the form that Grafana takes without a word."""
+"""The files for Grafana match their description and are valid."""
 
 import json
 import re
@@ -48,19 +48,19 @@ def expressions() -> Iterator[str]:
             yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_files_are_what_the_description_makes():
+def test_files_match_the_description():
     found = {path.name: path.read_text() for path in DIRECTORY.iterdir()}
     assert found == render_all(), "run python tools/grafana_dashboards.py"
 
 
-def test_no_two_dashboards_have_one_name():
+def test_dashboard_names_are_unique():
     for field in ("uid", "title"):
         assert len({board[field] for board in BOARDS.values()}) == len(BOARDS)
     assert all(re.fullmatch(r"[a-z0-9-]{1,40}", board["uid"]) for board in BOARDS.values())
 
 
 @pytest.mark.parametrize("board", sorted(BOARDS))
-def test_dashboard_is_classic_json_without_what_only_an_import_fills_in(board: str):
+def test_dashboard_is_classic_json_without_fields_that_only_an_import_sets(board: str):
     whole = BOARDS[board]
     assert (whole["schemaVersion"], "id" in whole, "__inputs" in whole) == (SCHEMA, False, False)
     first, *others = whole["templating"]["list"]
@@ -71,7 +71,7 @@ def test_dashboard_is_classic_json_without_what_only_an_import_fills_in(board: s
 
 
 @pytest.mark.parametrize("board", sorted(BOARDS))
-def test_panels_ask_the_chosen_source_and_have_known_kinds_and_units(board: str):
+def test_panels_query_the_selected_source_and_have_known_kinds_and_units(board: str):
     numbers = [panel["id"] for panel in panels(board)]
     assert len(set(numbers)) == len(numbers)
     for panel in panels(board):
@@ -91,7 +91,7 @@ def test_panels_ask_the_chosen_source_and_have_known_kinds_and_units(board: str)
 
 
 @pytest.mark.parametrize("board", sorted(BOARDS))
-def test_no_panel_lies_on_another(board: str):
+def test_panels_do_not_overlap(board: str):
     taken: dict[tuple[int, int], str] = {}
     for panel in panels(board):
         place = panel["gridPos"]
@@ -101,17 +101,17 @@ def test_no_panel_lies_on_another(board: str):
                 assert taken.setdefault((x, y), panel["title"]) == panel["title"]
 
 
-def test_choices_that_may_be_several_are_matched_as_patterns():
+def test_variables_with_several_values_are_matched_as_patterns():
     for text in expressions():
         assert re.findall(r'(?<!~)"\$(?:node|gpu)"', text) == []
 
 
-def test_rates_are_over_the_interval_that_grafana_knows():
+def test_rates_use_the_interval_variable_of_grafana():
     for text in expressions():
         assert set(re.findall(r"\brate\([^\[]*\[([^\]]*)\]", text)) <= {"$__rate_interval", "1h", "$__range"}
 
 
-def test_every_metric_is_one_of_the_service():
+def test_every_metric_belongs_to_the_service():
     known = OTHERS | {f"nvidia_smi_{family.name}" for family in SMI_FAMILIES}
     known |= {f"diffusion_pipe_{series.name}" for series in SERIES} | {histogram.name for histogram in measures.ALL}
     named = {
@@ -120,14 +120,14 @@ def test_every_metric_is_one_of_the_service():
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in named} - known == set()
 
 
-def test_links_lead_to_dashboards_that_are_there():
+def test_links_lead_to_existing_dashboards():
     uids = {board["uid"] for board in BOARDS.values()}
     for board in BOARDS.values():
         for uid in re.findall(r"/d/([\w-]+)\?", json.dumps(board)):
             assert uid in uids
 
 
-def test_provisioning_has_the_keys_that_grafana_knows():
+def test_provisioning_has_only_known_keys():
     sources = load(PROVISIONING / "datasources" / "prometheus.yaml")
     known = {"name", "uid", "type", "access", "url", "isDefault", "editable", "jsonData"}
     assert sources.keys() == {"apiVersion", "datasources"}

@@ -1,4 +1,4 @@
-"""The contracts on imports break when somebody breaks them: a fault is planted into a copy of the package."""
+"""The import contracts detect violations, which the tests plant into a copy of the package."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def broken(copy: Path) -> list[str]:
-    """The names of the contracts that do not hold."""
+    """Return the names of the broken contracts."""
     result = subprocess.run(
         [LINT, "--no-cache"], cwd=copy, capture_output=True, text=True, check=False, timeout=60
     ).stdout
@@ -50,7 +50,7 @@ def test_every_contract_is_kept(copy: Path):
     assert broken(copy) == []
 
 
-def test_a_fault_is_known_for_every_contract():
+def test_every_contract_has_a_planted_violation():
     names = re.findall(
         r'^name = "(.*)"$', (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")[2], re.M
     )
@@ -68,7 +68,7 @@ def test_contract_names_all_routes_and_stores():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", FAULTS)
-def test_a_planted_fault_breaks_its_contract(copy: Path, place: str):
+def test_planted_violation_breaks_its_contract(copy: Path, place: str):
     fault, name = FAULTS[place]
     path = copy / "api" / place
     text = path.read_text()

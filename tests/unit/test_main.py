@@ -1,6 +1,8 @@
 """Settings of the process at the start; tests/e2e covers the rest."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,7 @@ import api.main
 
 
 @pytest.fixture(autouse=True)
-def no_collector() -> Iterator[None]:
+def collector_disabled() -> Iterator[None]:
     """The state in which run.py loads modules."""
     gc.disable()
     yield
@@ -44,3 +46,9 @@ def test_serve_is_the_default_command(words: list[str], monkeypatch: pytest.Monk
 def test_command_comes_before_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert api.main.main(["--port", "8123", "serve"]) == 2
     assert "unrecognized arguments: serve" in capsys.readouterr().err
+
+
+def test_start_does_not_load_numpy() -> None:
+    check = "import sys, api.composition.composition; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"

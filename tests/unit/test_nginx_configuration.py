@@ -1,4 +1,4 @@
-"""The configuration of nginx that `deploy` has, held against the service's own addresses and words."""
+"""The nginx configuration in `deploy` matches the paths and headers of the service."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from api.util.base_path import BASE_PATH
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = (DEPLOY / "nginx" / "diffusion-pipe-api.conf").read_text()
 
-#: Those of the live routes: tests/e2e/test_nginx.py asks them by nginx.
+#: The streaming routes. tests/e2e/test_nginx.py requests them through nginx.
 LIVE = Path(__file__).parents[2] / "api" / "composition" / "live.py"
 
 
@@ -26,23 +26,23 @@ def _live_paths() -> list[str]:
 
 
 @pytest.mark.parametrize("path", _live_paths())
-def test_every_stream_is_handed_on_unbuffered(path: str):
+def test_every_stream_is_unbuffered(path: str):
     assert _stream_location().search(path)
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/gpu", "/docs", f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/training/x/logs/download", "/js/stream.js"]
 )
-def test_nothing_else_is(path: str):
+def test_other_paths_are_buffered(path: str):
     assert not _stream_location().search(path)
 
 
-def test_no_header_of_a_client_is_added_to():
+def test_forwarding_headers_of_clients_are_replaced():
     assert "$proxy_add_x_forwarded_for" not in TEXT
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in TEXT
 
 
-def test_the_container_has_the_same_name_for_its_servers():
+def test_container_uses_the_same_upstream_name():
     names = [re.findall(r"upstream (\S+) \{", path.read_text()) for path in DEPLOY.rglob("*-servers.conf")]
     assert len(names) == 2
     assert names[0] == names[1]

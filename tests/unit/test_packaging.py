@@ -1,4 +1,4 @@
-"""What is installed, and by which Python it can be started."""
+"""The installed dependencies, and the supported versions of Python."""
 
 import ast
 import importlib
@@ -26,7 +26,7 @@ LOCKS = [
 ]
 
 
-def test_start_can_be_read_by_old_pythons_and_asks_for_a_new_one_first():
+def test_run_script_parses_on_old_pythons_and_first_checks_the_version():
     tree = ast.parse((ROOT / "run.py").read_text(), feature_version=(3, 7))
     kinds = [type(node).__name__ for node in tree.body[1:3]]
     assert kinds == ["Import", "If"]
@@ -35,17 +35,17 @@ def test_start_can_be_read_by_old_pythons_and_asks_for_a_new_one_first():
     assert wanted == ">=3.11"
 
 
-def test_every_directory_of_the_service_with_python_is_a_package():
+def test_every_directory_with_modules_is_a_package():
     directories = {path.parent for path in (ROOT / "api").rglob("*.py")}
     assert [path for path in directories if not (path / "__init__.py").exists()] == []
 
 
-#: Started by themselves, with a path or an environment of their own.
+#: Programs that run as separate processes with their own path or environment.
 PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.db.migrations.")
 
 
-def test_every_default_of_a_dataclass_is_one_that_python_3_11_takes():
-    # Python 3.11 refuses what cannot be hashed; later ones look at its type alone, and let a mapping proxy pass.
+def test_python_3_11_accepts_every_dataclass_default():
+    # Python 3.11 rejects unhashable defaults; later versions check only the type and accept a mapping proxy.
     modules = [
         importlib.import_module(found.name)
         for found in pkgutil.walk_packages(api.__path__, "api.")
@@ -80,7 +80,7 @@ def ranges(name: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(("name", "lock"), LOCKS)
-def test_each_range_has_a_version_of_the_lock_within_it(name: str, lock: str):
+def test_locked_versions_are_within_the_ranges(name: str, lock: str):
     pinned: dict[str, list[str]] = {}
     for pin in pins(lock):
         pinned.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
@@ -90,21 +90,21 @@ def test_each_range_has_a_version_of_the_lock_within_it(name: str, lock: str):
         assert all(wanted.specifier.contains(version) for version in versions), f"make lock: {wanted}, {versions}"
 
 
-def test_development_is_done_with_the_versions_that_are_served():
-    # Without their markers: what a check needs on Windows too is pinned for more systems.
+def test_development_uses_the_versions_of_production():
+    # Without environment markers, since some development packages are pinned for more platforms.
     *served, used = ({f"{pin.name}{pin.specifier}" for pin in pins(name)} for _, name in LOCKS)
     assert set().union(*served) <= used
 
 
 @pytest.mark.parametrize("lock", [lock for _, lock in LOCKS])
-def test_each_file_of_the_lock_is_known_by_its_hash_and_no_registry_is_named(lock: str):
+def test_lock_file_has_hashes_and_names_no_registry(lock: str):
     text = (ROOT / lock).read_text()
     assert "://" not in text
     entries = re.split(r"\n(?=\S)", text.rstrip("\n"))
     assert [entry for entry in entries if not entry.startswith("#") and "--hash=sha256:" not in entry] == []
 
 
-def test_hosted_checks_are_those_of_every_developer_on_every_python_from_the_oldest_on():
+def test_hosted_checks_run_make_check_on_every_supported_python():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     (listed,) = re.findall(r"python: \[(.*)\]", workflow)
     assert listed == ", ".join(f'"3.{minor}"' for minor in range(11, 15))

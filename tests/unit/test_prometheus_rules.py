@@ -1,4 +1,4 @@
-"""The alerting rules for Prometheus, made from the built-in ones: each fires, does not without cause, and clears."""
+"""Prometheus alerting rules from the built-in rules: each stays silent below its bound, fires and clears."""
 
 import re
 import shutil
@@ -40,17 +40,17 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=["rules", "config", "behaviour", "behaviour of optional ones"],
 )
-def test_promtool_finds_nothing(arguments: tuple[str, ...]):
+def test_promtool_accepts_the_rules(arguments: tuple[str, ...]):
     done = promtool(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", render_all())
-def test_files_are_what_the_description_makes(name: str):
+def test_files_match_the_description(name: str):
     assert (DIRECTORY / name).read_text() == render_all()[name], "run python tools/prometheus_rules.py"
 
 
-def test_every_rule_of_the_service_is_there_and_tried():
+def test_every_built_in_rule_is_present_and_tested():
     assert {each.rule.rule_id for each in list_rules()} == BUILTIN_RULES.keys()
     files = "".join((DIRECTORY / name).read_text() for name in ("alerts.yml", "alerts_optional.yml"))
     tests = "".join((DIRECTORY / name).read_text() for name in ("alerts_test.yml", "alerts_optional_test.yml"))
@@ -60,20 +60,20 @@ def test_every_rule_of_the_service_is_there_and_tried():
     assert len(set(there)) == len(there) == len(list(list_rules())) + 1
 
 
-def test_rules_that_are_off_in_the_service_are_in_a_file_of_their_own():
+def test_disabled_rules_are_in_a_separate_file():
     named = set(re.findall(r"rule: (\w+)\}", (DIRECTORY / "alerts.yml").read_text()))
     off = {rule.rule_id for rule in BUILTIN_RULES.values() if not rule.enabled}
     assert named & off == set()
 
 
-def test_every_metric_that_a_rule_names_is_one_of_the_service():
+def test_every_metric_of_a_rule_belongs_to_the_service():
     known = {f"nvidia_smi_{family.name}" for family in SMI_FAMILIES} | _OTHERS
     known |= {f"diffusion_pipe_{series.name}" for series in SERIES}
     named = {name.partition("{")[0] for fact in FACTS.values() for name in fact.series}
     assert named - known == set()
 
 
-def test_messages_have_no_place_that_was_not_filled():
+def test_messages_have_no_unfilled_placeholder():
     text = "".join((DIRECTORY / name).read_text() for name in ("alerts.yml", "alerts_optional.yml"))
     assert re.findall(r"(?<!\{)\{[a-z_]+\}(?!\})", text) == []
 

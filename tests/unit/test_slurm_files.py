@@ -1,14 +1,13 @@
-"""From a list of machines to the files of a Slurm cluster; tests/e2e/test_slurm_files.py runs one from them."""
+"""The generator of files for a Slurm cluster. tests/e2e/test_slurm_files.py runs a cluster from such files."""
 
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from api.config import Config
+from api.config import SETTINGS, Config
 from deploy.slurm.configuration import Cluster, gres_conf, slurm_conf
 from deploy.slurm.files import Service, files_of, hosts, write_all
 from deploy.slurm.machines import BadList, read_machines
@@ -37,12 +36,12 @@ def generate(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_the_first_machine_is_the_controller_and_the_head_where_no_line_says_so() -> None:
+def test_first_machine_is_controller_and_head_by_default() -> None:
     machines = read_machines(THREE)
     assert [sorted(machine.roles) for machine in machines] == [["controller", "head"], [], []]
 
 
-def test_a_line_may_hold_what_slurmd_prints() -> None:
+def test_line_may_contain_the_output_of_slurmd() -> None:
     printed = f"NodeName=box1 {HARDWARE}"
     (machine,) = read_machines(f"box1 10.0.0.1 gpus=1 {printed}")
     assert machine.hardware["CoresPerSocket"] == 32
@@ -81,7 +80,7 @@ def test_a_line_may_hold_what_slurmd_prints() -> None:
         *((f"{name} 10.0.0.4", f'"{name}" has a special meaning') for name in ("all", "default", "localhost")),
     ],
 )
-def test_a_line_that_cannot_be_used_is_named_with_the_reason(line: str, why: str) -> None:
+def test_invalid_line_is_reported_with_the_reason(line: str, why: str) -> None:
     with pytest.raises(BadList) as refused:
         read_machines(f"{THREE}{line}\n")
     assert str(refused.value).startswith(f"line {THREE.count(chr(10)) + 1}: {why}")
@@ -97,24 +96,24 @@ def test_a_line_that_cannot_be_used_is_named_with_the_reason(line: str, why: str
         (f"a 10.0.0.1\nb 127.0.1.1 gpus=1 {HARDWARE}", "b has the address 127.0.1.1, by which every other"),
     ],
 )
-def test_a_list_that_makes_no_cluster_is_refused(text: str, why: str) -> None:
+def test_list_without_a_cluster_is_rejected(text: str, why: str) -> None:
     with pytest.raises(BadList, match=why):
         read_machines(text)
 
 
-def test_memory_is_left_to_the_machine_and_no_gpu_gets_all_of_it() -> None:
+def test_some_memory_is_reserved_and_each_gpu_gets_a_part() -> None:
     text = slurm_conf(Cluster(read_machines(THREE)))
     assert "RealMemory=121600 Gres=gpu:h100:2" in lines_of(text, "NodeName")[0]
     assert lines_of(text, "DefCpuPerGPU", "DefMemPerGPU") == ["DefCpuPerGPU=8", "DefMemPerGPU=30400"]
 
 
-def test_features_and_partitions_are_named() -> None:
+def test_features_and_partitions_are_configured() -> None:
     text = slurm_conf(Cluster(read_machines(THREE)))
     assert lines_of(text, "NodeName")[2].endswith("Gres=gpu:1 Feature=nvlink,fast State=UNKNOWN")
     assert [line.split()[1] for line in lines_of(text, "PartitionName")] == ["Nodes=box1,box2,box3"] * 2
 
 
-def test_a_setting_is_replaced_once_or_added_before_the_nodes() -> None:
+def test_setting_is_replaced_once_or_added_before_the_nodes() -> None:
     text = slurm_conf(Cluster(read_machines(THREE)), {"KillWait": "5", "SlurmdParameters": "config_overrides"})
     assert lines_of(text, "KillWait") == ["KillWait=5"]
     assert text.index("SlurmdParameters=config_overrides") < text.index("NodeName=box1")
@@ -125,37 +124,37 @@ def test_a_setting_is_replaced_once_or_added_before_the_nodes() -> None:
     [
         # A daemon that was forked twice is missed by linuxproc.
         ("ProctrackType", "proctrack/cgroup"),
-        # By default every address is listened on.
+        # By default it listens on every address.
         ("CommunicationParameters", "NoCtldInAddrAny,NoInAddrAny"),
         # After 300 s, the default, an ended job would be forgotten before a service that was down had seen it.
         ("MinJobAge", "3600"),
-        # The fence of a machine that is cut off; tests alone lower it.
+        # Fencing of a machine that is cut off; only tests use a lower value.
         ("AuthInfo", "cred_expire=120"),
     ],
 )
-def test_what_a_trap_of_slurm_would_need_is_set_otherwise(setting: str, value: str) -> None:
+def test_dangerous_defaults_of_slurm_are_changed(setting: str, value: str) -> None:
     assert lines_of(slurm_conf(Cluster(read_machines(THREE))), setting) == [f"{setting}={value}"]
 
 
-def test_a_lost_machine_has_ended_what_it_runs_before_that_begins_elsewhere() -> None:
+def test_lost_machine_ends_its_jobs_before_they_start_elsewhere() -> None:
     cluster = Cluster(read_machines(THREE))
     assert cluster.cred_expire >= cluster.slurmd_timeout
 
 
-def test_slurm_waits_as_long_as_a_stop_with_a_checkpoint_takes() -> None:
-    # KillWait is one for the whole cluster.
+def test_slurm_waits_for_a_stop_with_a_checkpoint() -> None:
+    # KillWait applies to the whole cluster.
     stop = Config(storage_root=Path("/x"))
     cluster = Cluster(read_machines(THREE))
     assert cluster.kill_wait >= stop.stop_checkpoint_seconds + stop.stop_terminate_seconds
 
 
-def test_slurmrestd_is_neither_root_nor_slurms_user_which_it_would_refuse_to_be() -> None:
+def test_slurmrestd_runs_neither_as_root_nor_as_the_slurm_user() -> None:
     machines = read_machines(THREE)
     files = files_of(Cluster(machines), Service(), machines[0])
     (unit,) = (text for path, text in files.items() if "slurmrestd.service.d" in path)
     assert lines_of(unit, "User") == ["User=slurmrestd"]
     assert Cluster(machines).slurm_user != "slurmrestd"
-    # Two lines of each request, twice: the journal would hold nothing else.
+    # It would log two lines per request, twice, and fill the journal.
     assert lines_of(unit, "LogLevelMax") == ["LogLevelMax=notice"]
 
 
@@ -168,7 +167,7 @@ def test_gpus_are_found_by_nvml_or_by_their_files() -> None:
     assert "NodeName=box3 AutoDetect=off Name=gpu File=/dev/nvidia0\n" in off
 
 
-def test_each_machine_gets_what_it_runs_and_no_more() -> None:
+def test_each_machine_gets_only_the_files_of_its_roles() -> None:
     machines = read_machines(f"boss 10.0.0.9 controller\nspare 10.0.0.8 backup\n{THREE}")
     cluster = Cluster(machines, state="/srv/state")
     units = {
@@ -187,7 +186,7 @@ def test_each_machine_gets_what_it_runs_and_no_more() -> None:
     assert hosts(cluster).count("\n") == 7
 
 
-def test_keys_are_private_and_stay_and_the_one_for_tokens_is_on_controllers_only(tmp_path: Path) -> None:
+def test_keys_are_private_and_reused_and_only_controllers_have_the_token_key(tmp_path: Path) -> None:
     cluster, out = Cluster(read_machines(THREE)), tmp_path / "out"
     write_all(cluster, Service(), out)
     keys = {path: (path.read_bytes(), path.stat().st_mode & 0o777) for path in out.rglob("*.key")}
@@ -198,14 +197,14 @@ def test_keys_are_private_and_stay_and_the_one_for_tokens_is_on_controllers_only
     assert out.stat().st_mode & 0o777 == 0o700
 
 
-def test_what_a_machine_no_longer_does_is_not_installed_again(tmp_path: Path) -> None:
+def test_files_of_former_roles_are_not_installed_again(tmp_path: Path) -> None:
     write_all(Cluster(read_machines(THREE)), Service(), tmp_path)
     moved = read_machines(THREE.replace("192.168.1.12", "192.168.1.12 controller head"))
     write_all(Cluster(moved), Service(), tmp_path)
     assert not (tmp_path / "box1" / "files" / "etc" / "slurm" / "jwt.key").exists()
 
 
-def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) -> None:
+def test_command_prints_the_location_of_the_files_and_the_next_steps(tmp_path: Path) -> None:
     (tmp_path / "nodes.txt").write_text(THREE)
     done = generate(tmp_path / "nodes.txt", tmp_path / "out", "--kill-wait", "100")
     assert (done.returncode, done.stderr) == (0, "")
@@ -227,14 +226,14 @@ def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) ->
             (THREE, ("--user", user), f'"{user}" has more rights than a training may have')
             for user in ("root", "slurm")
         ),
-        # A script that root runs gives it to Slurm's user.
+        # A script that runs as root changes its owner to Slurm's user.
         *((THREE, ("--state", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
         *((THREE, ("--storage", place), f'"{place}" is shared or belongs to the system') for place in SHARED_PLACES),
         *((THREE, ("--state", f"/srv/diffusion-pipe{more}"), "contain each other") for more in ("", "/", "/state")),
         (THREE, ("--state", "/srv/a", "--storage", "/srv/a/b"), "contain each other"),
     ],
 )
-def test_the_command_refuses_in_a_line(tmp_path: Path, text: str, options: tuple[str, ...], why: str) -> None:
+def test_command_reports_an_error_in_one_line(tmp_path: Path, text: str, options: tuple[str, ...], why: str) -> None:
     (tmp_path / "nodes.txt").write_text(text)
     done = generate(tmp_path / "nodes.txt", tmp_path / "out", *options)
     assert done.returncode == 2
@@ -245,13 +244,13 @@ def test_the_command_refuses_in_a_line(tmp_path: Path, text: str, options: tuple
 
 @pytest.mark.parametrize("form", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_list_of_any_editor_is_read(tmp_path: Path, form: str, end: str) -> None:
+def test_list_may_have_any_line_ends_and_a_byte_order_mark(tmp_path: Path, form: str, end: str) -> None:
     (tmp_path / "nodes.txt").write_bytes(THREE.strip().replace("\n", end).encode(form))
     assert generate(tmp_path / "nodes.txt", tmp_path / "out").returncode == 0
     assert "\r" not in (tmp_path / "out" / "box1" / "files" / "etc" / "slurm" / "slurm.conf").read_text()
 
 
-def test_a_directory_with_other_files_is_left_as_it_is(tmp_path: Path) -> None:
+def test_directory_with_other_files_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "nodes.txt").write_text(THREE)
     tmp_path.chmod(0o755)
     done = generate(tmp_path / "nodes.txt", tmp_path)
@@ -260,7 +259,7 @@ def test_a_directory_with_other_files_is_left_as_it_is(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_was_made_for_a_machine_that_is_in_the_list_no_more_is_named(tmp_path: Path) -> None:
+def test_files_of_machines_removed_from_the_list_are_reported(tmp_path: Path) -> None:
     nodes, out = tmp_path / "nodes.txt", tmp_path / "out"
     nodes.write_text(f"{THREE}box4 10.0.0.4 gpus=1 {HARDWARE}")
     assert "any more" not in generate(nodes, out).stdout
@@ -269,13 +268,13 @@ def test_what_was_made_for_a_machine_that_is_in_the_list_no_more_is_named(tmp_pa
     assert (out / "box4").exists()
 
 
-def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_binary_list_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "nodes.txt").write_bytes(os.urandom(64) + b"\xff")
     for file in (tmp_path / "nodes.txt", tmp_path / "absent.txt", tmp_path):
         assert "cannot be read" in generate(file, tmp_path / "out").stderr
 
 
-def test_the_installer_is_a_script_that_a_shell_can_read(tmp_path: Path) -> None:
+def test_installer_is_valid_shell(tmp_path: Path) -> None:
     write_all(Cluster(read_machines(THREE)), Service(), tmp_path)
     for name in ("box1", "box2"):
         subprocess.run(["sh", "-n", tmp_path / name / "install.sh"], check=True, timeout=10)
@@ -286,7 +285,7 @@ def test_the_installer_is_a_script_that_a_shell_can_read(tmp_path: Path) -> None
     assert "apt-get install slurmd slurm-client" in (tmp_path / "box2" / "install.sh").read_text()
 
 
-def test_a_head_hands_trainings_to_slurm_and_the_others_tell_it_of_their_gpus() -> None:
+def test_head_submits_to_slurm_and_nodes_report_their_gpus_to_it() -> None:
     machines = read_machines(THREE)
     cluster = Cluster(machines)
     place = "etc/systemd/system/diffusion-pipe-api.service"
@@ -297,19 +296,19 @@ def test_a_head_hands_trainings_to_slurm_and_the_others_tell_it_of_their_gpus() 
     assert "EXECUTOR=slurm SLURMRESTD_URL=http://127.0.0.1:6820\n" in head
     assert "ROLE=node NODE_NAME=box2 HEAD_URL=http://192.168.1.11:8080\n" in node
     assert [unit.count("GPU_SOURCE=nvml\n") for unit in (head, node)] == [1, 1]
-    # The head's own, so that each looks whether the other sees it.
+    # As on the head, so that each checks whether the other sees it.
     assert "STORAGE_ROOT=/srv/diffusion-pipe\n" in node
 
 
-def test_a_machine_without_gpus_simulates_none() -> None:
+def test_machine_without_gpus_simulates_none() -> None:
     machines = read_machines(f"boss 10.0.0.9 controller head\n{THREE}")
     files = files_of(Cluster(machines), Service(), machines[0])
     assert "GPU_SOURCE=none\n" in files["etc/systemd/system/diffusion-pipe-api.service.d/slurm.conf"]
 
 
-def test_every_setting_in_a_unit_is_one_of_the_service() -> None:
+def test_every_setting_in_a_unit_exists() -> None:
     machines = read_machines(THREE)
-    known = {item.metadata["env"] for item in fields(Config)}
+    known = {item.metadata["env"] for item in SETTINGS.values()}
     for machine in machines:
         for path, text in files_of(Cluster(machines), Service(), machine).items():
             if path.endswith("/slurm.conf") and "systemd" in path:

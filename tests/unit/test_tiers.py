@@ -1,4 +1,4 @@
-"""Every test is in one tier, and each tier holds what it promises."""
+"""Every test is in exactly one tier, and each tier contains the tests that CONTRIBUTING.md describes."""
 
 import re
 import subprocess
@@ -41,7 +41,7 @@ def files() -> dict[str, set[str]]:
     return found
 
 
-def test_each_part_has_a_whole_path_in_the_quick_tier(files: dict[str, set[str]]) -> None:
+def test_each_part_has_a_complete_workflow_in_the_quick_tier(files: dict[str, set[str]]) -> None:
     assert files["quick"] >= {
         "test_access.py",
         "test_downloads.py",
@@ -57,8 +57,9 @@ def test_each_part_has_a_whole_path_in_the_quick_tier(files: dict[str, set[str]]
     }
 
 
-def test_only_long_tests_are_left_to_make_test_long(files: dict[str, set[str]]) -> None:
-    assert files["long"] == {"test_image.py", "test_hour.py"}
+def test_tests_of_minutes_are_long(files: dict[str, set[str]]) -> None:
+    assert files["long"] >= {"test_hour.py", "test_image.py", "test_upgrade.py"}
+    assert "test_upgrade.py" not in files["slow"]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A tracer that keeps the spans that it made."""
+"""A tracer that records its spans."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from typing import Any
 from api.util import tracing
 from api.util.tracing import Span, use_tracer
 
-TOLD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @dataclass
 class Made:
-    """A span that remembers what it was told."""
+    """A span with its recorded attributes."""
 
     name: str
     parent: Span | None = None
-    told: str | None = None
+    remote_parent: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     has_failed: bool | None = None
-    traceparent: str = TOLD
+    traceparent: str = TRACEPARENT
 
     def end(self, values: Mapping[str, Any], *, name: str | None = None, has_failed: bool = False) -> None:
         self.name, self.values, self.has_failed = name or self.name, values, has_failed
@@ -40,7 +40,7 @@ class Maker:
 
 @contextmanager
 def making() -> Iterator[Maker]:
-    """Has all spans of the process made by a tracer, which it gives."""
+    """Install a recording tracer for the process during the `with` block; yield it."""
     found = Maker()
     use_tracer(found)
     token = tracing._current.set(None)

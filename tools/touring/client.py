@@ -45,6 +45,8 @@ class Tour:
         self.files: Mapping[str, bytes] = {}
         self.gate, self.reached = threading.Event(), threading.Event()
         self.run: Callable[[str], None] = lambda words: None
+        #: Called with each response and the body of its request.
+        self.observe: Callable[[httpx.Response, Any], None] = lambda answer, body: None
         self.key = variables["admin"]
         self.records: list[dict[str, Any]] = []
         self.metrics: set[str] = set()
@@ -57,7 +59,7 @@ class Tour:
         verb, _, rest = line.partition(" ")
         paths, body = re.fullmatch(r"(.*?)(?: (\{.*|@\w+))?", rest).groups()
         match verb:
-            case "GET" | "HEAD" | "OPTIONS" | "POST" | "PATCH" | "DELETE" | "FORM":
+            case "GET" | "HEAD" | "OPTIONS" | "POST" | "PUT" | "PATCH" | "DELETE" | "FORM":
                 given = json.loads(self._fill(headers or "{}"))
                 for path in paths.split(" "):
                     self.request(verb, self._fill(path), f"{verb} {path}", self._body(body), given, keep)
@@ -104,6 +106,7 @@ class Tour:
             how["files"] = {name: (value, self.files[value]) for name, value in files.items()}
         answer = self.client.request(method, below(path), headers=self.authorization() | (headers or {}), **how)
         self._keep(answer, keep)
+        self.observe(answer, body)
         self._record(step, method, path, answer, self._read(path, answer), body)
 
     def listen(self, path: str, count: int, step: str) -> None:

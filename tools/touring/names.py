@@ -7,8 +7,8 @@ from typing import Any
 
 #: Keys of numbers that differ from run to run.
 FIGURES = re.compile(
-    r"timestamp|uptime|age|lag|time|seconds|start|durations|longest_step|seconds_per_step|id|value|offset|next_offset|end_offset|"
-    r"searched_bytes|line_number|retry_after|log_lost_bytes|log_bytes|"
+    r"timestamp|uptime|age|lag|time|seconds|start|durations?|longest_step|seconds_per_step|id|values?|offset|next_offset|end_offset|"
+    r"last|lowest|lowest_step|searched_bytes|line_number|retry_after|log_lost_bytes|log_bytes|"
     r".*_seconds|.*_ms|.*port|.*percent|.*_time|.*_age|.*_at|.*_since.*|.*steady|.*loss"
 )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from tests.comfyui_server import WORKFLOW
 from tests.local_hub import LocalHub
 from touring.client import PATIENCE
 
@@ -37,7 +38,7 @@ MAIN = {
     "AUTH": "required",
     "RATE_LIMITS": "off",
     "SIMULATED_GPUS": "8x NVIDIA GeForce RTX 4090",
-    "SIMULATED_EVENTS": "3s gpu6 lost 1h; 3s gpu7 xid 79",
+    "SIMULATED_EVENTS": "20s gpu6 lost 1h; 20s gpu7 xid 79",
     "METRICS_DCGM_ALIASES": "1",
     "CORS_ORIGINS": "https://page.example",
     "MAX_BODY_BYTES": "100000",
@@ -50,10 +51,11 @@ MAIN = {
 LIMITED = {"AUTH": "required", "VISIBILITY": "own", "RATE_LIMITS": "starts=1/hour"}
 
 
-def main_settings(home: Path, hub: LocalHub) -> dict[str, str]:
+def main_settings(home: Path, hub: LocalHub, comfyui_url: str) -> dict[str, str]:
     """Return the settings of the main server."""
     here = {"HF_ENDPOINT": hub.address, "CAPTION_ENDPOINT": f"{hub.address}/v1"}
-    return MAIN | here | {"DATASET_DIRECTORIES": str(home), "COMFYUI_LORAS": str(home / "loras")}
+    directories = {"DATASET_DIRECTORIES": str(home), "BROWSE_DIRECTORIES": str(home)}
+    return MAIN | here | directories | {"COMFYUI_LORAS": str(home / "loras"), "COMFYUI_URL": comfyui_url}
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def install_gate(hub: LocalHub, gate: threading.Event, reached: threading.Event)
     hub.write_fault, hub.fault = take, lambda handler, content: is_held(handler)
 
 
-def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]]:
+def prepare(home: Path, hub: LocalHub, comfyui_url: str) -> tuple[dict[str, str], dict[str, bytes]]:
     """Return the script's variables and the files that it sends, and create its directories."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as made:
@@ -141,7 +143,7 @@ def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]
     head = json.dumps(about).encode()
     model, image = struct.pack("<Q", len(head)) + head + bytes(32), picture(7)
     hub.add("ann/base", "x.safetensors", model)
-    for name in ("media", "loras", "main", "laptop", "limited"):
+    for name in ("media", "main", "laptop", "limited"):
         (home / name).mkdir()
     (home / "media" / "x.png").write_bytes(picture(9))
     place = '"place": {"machine": "m", "host": "h", "port": 1, "started": "s"}, "versions": {}, "gpus": []'
@@ -153,13 +155,16 @@ def prepare(home: Path, hub: LocalHub) -> tuple[dict[str, str], dict[str, bytes]
         "oom": '"fail_at_step": 2, "fail_with": "cuda_oom"',
         "hang": '"hang_at_step": 3, "checkpoint_every_n_steps": 2',
         "long": '"steps_per_epoch": 100000, "step_seconds": 0.1',
-        "rule": '"rule_id": "hot", "title": "hot", "scope": "gpu", "when": ["temperature_gpu > 200"]',
+        "rule": '"rule_id": "hot_gpu", "title": "GPU too hot", "scope": "gpu", '
+        '"metric": "temperature_gpu", "comparison": "above", "value": 95',
         "report": f'"format": 1, "version": "1.0.0", "boot": "b", "interval": 5, "source": "nvml", {place}',
         "later": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400)),
         "tus": '"Tus-Resumable": "1.0.0"',
         "part": '"Content-Type": "application/offset+octet-stream"',
         "size": str(len(image)),
         "hub": hub.address,
+        "comfyui": comfyui_url,
+        "workflow": json.dumps(WORKFLOW),
         "tmp": str(home),
     }
     files = {"x.png": image, "head": image[:50], "rest": image[50:], "cats.zip": archive.getvalue()}

@@ -23,10 +23,18 @@ declare global {
     type GPUEvent = Schemas["GPUEvent"] & { node?: string | null };
     type CurrentTask = Schemas["CurrentTask"];
     type Overview = Schemas["SystemOverview"];
+    type Installation = Schemas["TrainerInstallation"];
     type Trainer = Schemas["TrainerAtAGlance"];
     type Row = Schemas["TaskRow"];
+    type TaskChange = Schemas["PatchTraining"];
+    type DeletedCheckpoint = Schemas["DeletedCheckpoint"];
+    type Retention = Schemas["RetentionView"];
+    type RetentionPreview = Schemas["RetentionPreview"];
+    type RetainedItem = Schemas["RetainedItem"];
+    type AppliedRetention = Schemas["AppliedRetention"];
     type Task = Schemas["TaskDetails"];
     type TaskList = Schemas["TrainingList"];
+    type Comparison = Schemas["ComparedTrainings"];
     type TaskStatus = Schemas["TaskStatus"];
     type TaskEvent = Schemas["TaskEvent"];
     type Attempt = Schemas["AttemptView"];
@@ -36,11 +44,35 @@ declare global {
     type Series = Schemas["SeriesView"];
     type Cause = Schemas["Cause"];
     type Checkpoint = Schemas["Checkpoint"];
+    type CheckpointList = Schemas["CheckpointList"];
+    type Export = Schemas["ExportView"];
     type Artifact = Schemas["Artifact"];
+    type GridSample = Schemas["TrainingSample"];
+    type GridSampleList = Schemas["TrainingSampleList"];
+    type SampleRanking = Schemas["SampleRanking"];
+    type RankedModel = Schemas["RankedModel"];
+    type SamplingRequest = Schemas["StartSampling"];
+    type SampleSet = Schemas["SampleSet"];
+    type SampleSetList = Schemas["SampleSetList"];
+    type NewSampleSet = Partial<Schemas["CreateSampleSet"]> & Pick<Schemas["CreateSampleSet"], "name" | "prompts">;
+    type SetDefaults = Schemas["SetDefaults"];
+    type SampleSetChange = Partial<Schemas["ChangeSampleSet"]>;
+    type Workflow = Schemas["Workflow"];
+    type WorkflowRow = Schemas["WorkflowRow"];
+    type WorkflowList = Schemas["WorkflowList"];
+    type WorkflowBody = Pick<Schemas["FindNodes"], "workflow"> & Partial<Schemas["FindNodes"]>;
+    type NewWorkflow = Schemas["CreateWorkflow"];
+    type FoundNodes = Schemas["FoundNodes"];
+    type Sweep = Schemas["SweepDetails"];
+    type SweepPlan = Schemas["SweepPlan"];
+    type SweepResult = Schemas["SweepResult"];
+    /** A request for a sweep, with defaults for what is left out. */
+    type SweepRequest = { request: Request; values: Record<string, unknown[]>; early_stop?: object };
     type ArtifactList = Schemas["ArtifactList"];
     type Reason = Schemas["ReasonCode"];
     type Validation = Schemas["Validation"];
     type PlannedCache = Schemas["PlannedCache"];
+    type PlannedOutputs = Schemas["PlannedOutputs"];
     type PlannedMemory = Schemas["PlannedMemory"];
     type Finding = Schemas["FindingView"];
     type Failure = Schemas["Failure"];
@@ -102,12 +134,24 @@ declare global {
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
     type Preset = Schemas["PresetView"];
+    type OwnPreset = Schemas["OwnPreset"];
+    type OwnPresetList = Schemas["OwnPresetList"];
+    type NewPreset = Omit<Schemas["CreatePreset"], "model_type"> & { model_type: string };
+    type PresetChange = Schemas["ChangePreset"];
     type Model = Schemas["ModelView"];
     type Variant = Schemas["VariantView"];
     type Component = Schemas["ComponentView"];
     type ModelSettings = Schemas["ModelSettingsView"];
     type SettingTable = Schemas["SettingTableView"];
     type Setting = Schemas["SettingView"];
+    type RunTimeSetting = Schemas["RunTimeSettingView"];
+    type RunTimeValue = RunTimeSetting["value"];
+    type Schedule = Schemas["ScheduleView"];
+    type ScheduleWindow = Schemas["ScheduleWindow"];
+    type Day = Schemas["Day"];
+    type SetupChecklist = Schemas["SetupChecklist"];
+    type SetupStep = Schemas["SetupStep"];
+    type FileListing = Schemas["FileListing"];
     type FormsRequest = Partial<Schemas["ConvertForms"]>;
     type RequestForms = Schemas["RequestFormsView"];
     type Weights = Schemas["WeightsView"];
@@ -200,6 +244,12 @@ declare global {
   /** Attribute values; null, undefined and false omit the attribute, true sets it empty. */
   type Attribute = string | number | boolean | null | undefined;
 
+  /** A tag, optionally with classes: `div.panel`. */
+  type ElementSelector = keyof HTMLElementTagNameMap | `${keyof HTMLElementTagNameMap}.${string}`;
+
+  type ElementOf<Selector> = Selector extends `${infer Tag}.${string}` ? ElementOf<Tag>
+    : Selector extends keyof HTMLElementTagNameMap ? HTMLElementTagNameMap[Selector] : never;
+
   interface Properties {
     on?: { [Type in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[Type]) => unknown };
     data?: Record<string, string>;
@@ -209,8 +259,29 @@ declare global {
   /** A finding with its severity. */
   type SeverityFinding = API.Finding & { severity: "error" | "warning" };
 
+  /** Makes trusted addresses of scripts; some browsers lack it. */
+  var trustedTypes: {
+    createPolicy(name: string, rules: { createScriptURL: (text: string) => string }): { createScriptURL(text: string): unknown };
+  } | undefined;
+
+  /** What the service worker uses of its global object. */
+  interface NoticeWorker {
+    skipWaiting(): Promise<void>;
+    clients: {
+      matchAll(options: { type: "window"; includeUncontrolled: boolean }): Promise<
+        { url: string; focus(): Promise<unknown>; postMessage(message: unknown): void }[]
+      >;
+      openWindow(address: string): Promise<unknown>;
+    };
+  }
+
+  /** A click on a notification. */
+  type NoticeEvent = Event & {
+    notification: Notification & { data: { page: string; address: string } };
+    waitUntil(done: Promise<unknown>): void;
+  };
+
   interface HTMLCanvasElement {
     sparkline?: import("../../api/dashboard/ui/sparkline.js").Sparkline;
   }
 }
-

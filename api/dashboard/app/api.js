@@ -3,6 +3,10 @@
 const BASE = "/api/v1";
 const TIMEOUT_MS = 20_000;
 const PROBE_MS = 5_000;
+/** A sweep checks many trainings. */
+const SWEEP_MS = 120_000;
+/** A sheet has up to 1,000 pictures. */
+const SHEET_TIMEOUT_MS = 120_000;
 
 /** The service rejected a request: message, code, and each error with its JSON pointer. */
 export class Refused extends Error {
@@ -96,24 +100,43 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(name: string) => Promise<API.Node>} undrainNode
  * @property {(name: string) => Promise<API.Node>} forgetNode
  * @property {() => Promise<API.Overview>} overview
+ * @property {() => Promise<API.Installation>} trainer
+ * @property {() => Promise<API.Installation>} checkTrainer
  * @property {(values: API.Query) => Promise<API.TaskList>} tasks
+ * @property {(values: API.Query) => Promise<API.Comparison>} compare
  * @property {(id: string) => Promise<API.Task>} task
  * @property {(id: string, values: API.Query) => Promise<API.Series>} metrics
  * @property {(id: string, values: API.Query) => Promise<{events: API.TaskEvent[]}>} events
  * @property {(id: string, values: API.Query) => Promise<API.ArtifactList>} artifacts
+ * @property {(id: string) => Promise<API.CheckpointList>} checkpoints
+ * @property {(id: string, checkpoint: string, method: API.Export["method"]|null) => Promise<API.Export>} exportCheckpoint
+ * @property {(id: string, values: API.Query) => Promise<API.GridSampleList>} samples
+ * @property {(id: string, body: API.SamplingRequest, key: string) => Promise<API.Task>} renderSamples
+ * @property {(id: string) => Promise<API.SampleRanking>} sampleRanking
+ * @property {(id: string, sample: string, rating: number|null) => Promise<API.GridSample>} rateSample
+ * @property {(id: string, checkpoint: string|null) => Promise<API.Task>} choose
+ * @property {(id: string) => Promise<API.Retention>} retention
+ * @property {(id: string, rule: API.Query) => Promise<API.RetentionPreview>} previewRetention
+ * @property {(id: string, rule: Record<string, number|null>) => Promise<API.AppliedRetention>} setRetention
  * @property {(body: API.Request) => Promise<API.Validation>} validate
  * @property {(body: API.Request, key: string) => Promise<API.Task>} start
  * @property {(body: API.Request, key: string) => Promise<API.Task>} cache
- * @property {(id: string, body: {force: boolean}) => Promise<API.Task>} stop
+ * @property {(body: API.Request, key: string) => Promise<API.Task>} rehearse
+ * @property {(id: string, body: {force: boolean, keep_lora?: boolean}) => Promise<API.Task>} stop
  * @property {(id: string, body: object) => Promise<API.Task>} resume
  * @property {(id: string) => Promise<API.Task>} save
  * @property {(id: string, key?: string) => Promise<API.Task>} restart
- * @property {(id: string, body: {priority: number}) => Promise<API.Task>} change
+ * @property {(id: string, body: API.TaskChange) => Promise<API.Task>} change
+ * @property {(id: string, name: string) => Promise<API.DeletedCheckpoint>} removeCheckpoint
  * @property {(id: string, files: boolean) => Promise<unknown>} remove
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
  * @property {() => Promise<API.ModelList>} models
  * @property {(model: string) => Promise<API.PresetList>} presets
+ * @property {(body: API.SweepRequest) => Promise<API.SweepResult>} planSweep
+ * @property {(body: API.SweepRequest, key: string) => Promise<API.SweepResult>} createSweep
+ * @property {(id: string) => Promise<API.Sweep>} sweep
+ * @property {(id: string) => Promise<API.Sweep>} stopSweep
  * @property {() => Promise<API.Ways>} authMethods
  * @property {() => Promise<API.WhoAmI>} whoami
  * @property {(key: string) => Promise<API.WhoAmI>} logIn
@@ -145,19 +168,40 @@ export const api = {
   undrainNode: (name) => request(`${node(name)}/undrain`, { method: "POST" }),
   forgetNode: (name) => request(node(name), { method: "DELETE" }),
   overview: () => request("/system/overview"),
+  trainer: () => request("/system/trainer"),
+  checkTrainer: () => request("/system/trainer/check", { method: "POST" }),
   tasks: (values) => request(`/training/list${query(values)}`),
+  compare: (values) => request(`/training/compare${query(values)}`),
   task: (id) => request(task(id)),
   metrics: (id, values) => request(`${task(id)}/metrics${query(values)}`),
   events: (id, values) => request(`${task(id)}/events${query(values)}`),
+  checkpoints: (id) => request(`${task(id)}/checkpoints`),
+  exportCheckpoint: (id, checkpoint, method) =>
+    request(`${task(id)}/export`, { method: "POST", body: { checkpoint, method } }),
   artifacts: (id, values) => request(`${task(id)}/artifacts${query(values)}`),
+  samples: (id, values) => request(`${task(id)}/samples${query(values)}`),
+  renderSamples: (id, body, key) => request(`${task(id)}/samples`, { method: "POST", body, key }),
+  sampleRanking: (id) => request(`${task(id)}/samples/ranking`),
+  rateSample: (id, sample, rating) => request(`${task(id)}/samples/${sample}`, { method: "PATCH", body: { rating } }),
+  choose: (id, checkpoint) =>
+    request(`${task(id)}/chosen`, checkpoint ? { method: "PUT", body: { checkpoint } } : { method: "DELETE" }),
+  retention: (id) => request(`${task(id)}/retention`),
+  previewRetention: (id, rule) => request(`${task(id)}/retention/preview${query(rule)}`),
+  setRetention: (id, body) => request(`${task(id)}/retention`, { method: "PUT", body }),
   validate: (body) => request("/training/validate", { method: "POST", body }),
   start: (body, key) => request("/training/start", { method: "POST", body, key }),
   cache: (body, key) => request("/training/cache", { method: "POST", body, key }),
+  rehearse: (body, key) => request("/training/rehearse", { method: "POST", body, key }),
+  planSweep: (body) => request("/sweeps", { method: "POST", body: { ...body, plan_only: true }, timeout: SWEEP_MS }),
+  createSweep: (body, key) => request("/sweeps", { method: "POST", body, key, timeout: SWEEP_MS }),
+  sweep: (id) => request(`/sweeps/${encodeURIComponent(id)}`),
+  stopSweep: (id) => request(`/sweeps/${encodeURIComponent(id)}/stop`, { method: "POST" }),
   stop: (id, body) => request(`${task(id)}/stop`, { method: "POST", body }),
   resume: (id, body) => request(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
   save: (id) => request(`${task(id)}/save`, { method: "POST" }),
   restart: (id, key) => request(`/training/restart/${encodeURIComponent(id)}`, { method: "POST", key }),
   change: (id, body) => request(task(id), { method: "PATCH", body }),
+  removeCheckpoint: (id, name) => request(`${task(id)}/checkpoints/${encodeURIComponent(name)}`, { method: "DELETE" }),
   remove: (id, files) => request(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
   logs: (id, values, signal) => request(`${task(id)}/logs${query(values)}`, { signal }),
   searchLogs: (id, values, signal) => request(`${task(id)}/logs/search${query(values)}`, { signal }),
@@ -182,6 +226,21 @@ export const api = {
 /** URL of a task's file. @param {string} id @param {string} path */
 export const artifactURL = (id, path) =>
   `${BASE}${task(id)}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
+
+/**
+ * Fetches a contact sheet and returns an object URL, which the caller must revoke. Throws Refused or Unreachable.
+ * @param {string} id @param {"png"|"html"} format
+ */
+export async function fetchSheet(id, format) {
+  const response = await fetch(`${BASE}${task(id)}/samples/sheet?format=${format}`, {
+    credentials: "same-origin",
+    signal: AbortSignal.timeout(SHEET_TIMEOUT_MS),
+  }).catch((error) => {
+    throw new Unreachable(error instanceof Error ? error.message : String(error));
+  });
+  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => null));
+  return URL.createObjectURL(await response.blob());
+}
 
 /** @param {string} id */
 export const logDownloadURL = (id) => `${BASE}${task(id)}/logs/download`;

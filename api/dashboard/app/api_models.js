@@ -5,6 +5,8 @@ import { query, request, streamURL } from "./api.js";
 /** @param {string} id */
 const type = (id) => `/models/${encodeURIComponent(id)}`;
 /** @param {string} id */
+const preset = (id) => `/presets/${encodeURIComponent(id)}`;
+/** @param {string} id */
 const download = (id) => `/models/download/${encodeURIComponent(id)}`;
 /** @param {string} name */
 const registered = (name) => `/models/registry/${encodeURIComponent(name)}`;
@@ -17,6 +19,10 @@ const sample = (name, version, id) => `${one(name, version)}/samples/${encodeURI
 /**
  * The operations of the API.
  * @typedef {object} ModelsClient
+ * @property {(values: API.Query) => Promise<API.OwnPresetList>} ownPresets
+ * @property {(body: API.NewPreset, key: string) => Promise<API.OwnPreset>} savePreset
+ * @property {(id: string, body: API.PresetChange) => Promise<API.OwnPreset>} changePreset
+ * @property {(id: string) => Promise<unknown>} removePreset
  * @property {(model: string) => Promise<API.ModelSettings>} settings
  * @property {(model: string, body: API.FormsRequest) => Promise<API.RequestForms>} convert
  * @property {(body: {path: string, model_id?: string, key?: string}) => Promise<API.Weights>} examine
@@ -41,6 +47,10 @@ const sample = (name, version, id) => `${one(name, version)}/samples/${encodeURI
 
 /** @type {ModelsClient} */
 export const models = {
+  ownPresets: (values) => request(`/presets${query(values)}`),
+  savePreset: (body, key) => request("/presets", { method: "POST", body, key }),
+  changePreset: (id, body) => request(preset(id), { method: "PATCH", body }),
+  removePreset: (id) => request(preset(id), { method: "DELETE" }),
   settings: (model) => request(`${type(model)}/settings`),
   convert: (model, body) => request(`${type(model)}/convert`, { method: "POST", body }),
   examine: (body) => request("/models/validate", { method: "POST", body }),

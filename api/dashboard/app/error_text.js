@@ -2,7 +2,7 @@
 
 import { duration } from "../ui/format.js";
 import { Refused, Unreachable } from "./api.js";
-import { errorText, labelFor, t } from "./i18n.js";
+import { errorText, labelFor, t, translate } from "./i18n.js";
 
 /** Default if the service sends no Retry-After, in seconds. */
 const SOME_SECONDS = 60;
@@ -28,7 +28,10 @@ function plainText({ code, message, errors }) {
   return errorText(
     code,
     message,
-    errors.flatMap((each) => (each.remedy ? [each.message, each.remedy] : [each.message])),
+    errors.flatMap((each) => [
+      translate(each.message, each.message_code),
+      ...(each.remedy ? [translate(each.remedy, each.remedy_code)] : []),
+    ]),
   );
 }
 

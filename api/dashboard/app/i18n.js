@@ -81,8 +81,8 @@ export function labelFor(group, name) {
   return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
-/** Switches to the other language and reloads the page. */
-export function switchLanguage() {
-  remember("language", language === "zh" ? "en" : "zh");
+/** Switches to a language and reloads the page. @param {string} wanted */
+export function setLanguage(wanted) {
+  remember("language", wanted);
   location.reload();
 }

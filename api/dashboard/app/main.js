@@ -1,41 +1,67 @@
-// The page: bar, banners, and the screen of the current address.
+// The page: rail, banners, and the screen of the current address.
 
 import { alertChanged, canSeeAlerts, refetchFiring } from "../screens/alerts/state.js";
-import { fill, h, setAttribute } from "../ui/dom.js";
+import { fill, h, setAttribute, setText } from "../ui/dom.js";
+import { duration } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
 import { toast, toastError } from "../ui/toast.js";
 import { access, loadAccess, signIn } from "./access.js";
 import { api, isAlive, Refused, SIGNED_OUT } from "./api.js";
 import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
-import { ageOfReadings, machine, take } from "./machine.js";
+import { ageOf, ageOfReadings, machine, take } from "./machine.js";
 import { go, place } from "./router.js";
+import { enterScroll, leaveScroll } from "./scroll.js";
 import { recall } from "./settings.js";
-import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
 import { loadAlertStyle, loadStyleOnce } from "./shell/style.js";
 import { connection, Stream } from "./stream.js";
+import { followTheme } from "./theme.js";
 
-// Each module is loaded when its screen is first shown.
+/** The pages of the settings, by the last part of their address. The first one is shown at #/settings. */
+const SETTINGS = {
+  setup: () => withSetup(import("../screens/setup/view.js")),
+  schedule: () => withSetup(import("../screens/schedule/view.js")),
+  keys: () => import("../screens/access/view.js"),
+  appearance: () => import("../screens/settings/appearance.js"),
+  help: () => import("../screens/settings/help.js"),
+};
+
+/** Each module is loaded when its screen is first shown. @type {Record<Place["name"], (place: Place) => Promise<{open: (app: App, place: Place) => Screen}>>} */
 const SCREENS = {
-  machine: () => import("../screens/machine/view.js"),
+  home: () => import("../screens/home/view.js"),
+  gpus: () => import("../screens/machine/view.js"),
+  nodes: () => import("../screens/nodes/view.js"),
+  events: () => import("../screens/machine/events.js"),
   gpu: () => import("../screens/machine/gpu.js"),
   tasks: () => import("../screens/tasks/view.js"),
-  task: () => withLog(import("../screens/tasks/task.js")),
+  task: () => withTask(import("../screens/tasks/task.js")),
+  compare: () => withTask(import("../screens/compare/view.js")),
+  sweep: () => withTask(import("../screens/tasks/sweep.js")),
   data: () => withData(import("../screens/datasets/view.js")),
   dataset: () => withData(import("../screens/datasets/dataset.js")),
   models: () => withModels(import("../screens/models/view.js")),
+  downloads: () => withModels(import("../screens/models/downloads_view.js")),
   registry: () => withModels(import("../screens/registry/view.js")),
   registered: () => withModels(import("../screens/registry/registered.js")),
-  start: () => withModels(import("../screens/start/view.js")),
+  // Its pictures of buckets and its uploads load the styles of datasets.
+  start: async () => (await Promise.all([import("../screens/start/view.js"), loadStyleOnce("models")]))[0],
   alerts: () => withAlerts(import("../screens/alerts/view.js")),
-  access: () => import("../screens/access/view.js"),
-  nodes: () => import("../screens/nodes/view.js"),
+  settings: ({ id }) => settingsPage(id),
   "sign-in": () => import("../screens/sign_in/view.js"),
+  missing: () => import("../screens/missing/view.js"),
 };
 
-/** Loads the styles of logs, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withLog = async (module) => (await Promise.all([module, loadStyleOnce("log")]))[0];
+/** @param {string} id */
+function settingsPage(id) {
+  const [first] = Object.values(SETTINGS);
+  const page = id ? Object.entries(SETTINGS).find(([name]) => name === id)?.[1] : first;
+  return page ? page() : SCREENS.missing(place());
+}
+
+/** Loads the styles of tasks and comparisons, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withTask = async (module) => (await Promise.all([module, loadStyleOnce("task")]))[0];
 
 /** Loads the styles of datasets, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
 const withData = async (module) => (await Promise.all([module, loadStyleOnce("data")]))[0];
@@ -48,6 +74,9 @@ const withModels = async (module) => (await Promise.all([withData(module), loadS
 
 /** Loads the styles of alerts, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
 const withAlerts = async (module) => (await Promise.all([module, loadAlertStyle()]))[0];
+
+/** Loads the styles of the setup, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withSetup = async (module) => (await Promise.all([module, loadStyleOnce("setup")]))[0];
 
 const PRODUCT = "Diffusion-Pipe";
 
@@ -72,6 +101,7 @@ const ANSWERS = ["live", "polling"];
  * @property {API.Listeners} on handlers of stream messages, by type
  * @property {() => Promise<void>} refetch
  * @property {import("./keys.js").Bindings} [keys]
+ * @property {(place: Place) => void} [turn] shows another part of the same screen
  * @property {boolean} [isQuiet] whether it needs neither requests nor a stream
  * @property {() => void} [shown] called when it is in the document
  * @property {() => void} close
@@ -85,6 +115,8 @@ const NO_SCREEN = { topics: "gpu,system", on: {}, refetch: async () => {} };
 export class App {
   /** The route of the address. While its screen loads, the previous one is still shown. @type {Place} */
   #wanted = place();
+  /** The route of the screen that is shown. @type {Place|null} */
+  #shown = null;
   /** Consecutive failures to load the requested screen. */
   #failures = 0;
   /** Whether the service responded that no user is signed in. */
@@ -105,24 +137,28 @@ export class App {
     this.screen = null;
     fill(
       root,
-      h("a", { class: "skip", href: "#main", on: { click: (event) => this.#skip(event) } }, t("skip")),
+      h("a.skip", { href: "#main", on: { click: (event) => this.#skip(event) } }, t("skip")),
       this.bar.element,
       this.banners.element,
       this.main,
     );
     this.keys.bind({
       "?": () => openHelp(),
-      "g m": () => go("/"),
+      "g h": () => go("/"),
       "g t": () => go("/tasks"),
       "g d": () => go("/data"),
       "g o": () => go("/models"),
       "g n": () => go("/start"),
+      "g g": () => go("/gpus"),
       "g l": () => go("/alerts"),
-      b: () => this.bar.openBell(),
-      "g a": () => go("/access"),
+      "g s": () => go("/settings"),
       "/": () => /** @type {HTMLElement|null} */ (document.querySelector("[data-search]"))?.focus(),
     });
-    addEventListener("hashchange", () => this.#show());
+    addEventListener("hashchange", () => {
+      closeDialogs();
+      leaveScroll();
+      this.#show();
+    });
     addEventListener(SIGNED_OUT, (event) => this.signedOut(/** @type {CustomEvent} */ (event).detail));
     connection.watch(({ state }) => {
       if (!ANSWERS.includes(state)) return;
@@ -134,7 +170,7 @@ export class App {
 
   async #begin() {
     // Preload the requested screen. A slow service must not delay the sign-in.
-    SCREENS[place().name]().catch(() => {});
+    SCREENS[place().name](place()).catch(() => {});
     const late = new Promise((resolve) => setTimeout(resolve, ACCESS_MS));
     await Promise.race([loadAccess().catch(() => {}), late]);
     if (!this.#isOut) this.#show();
@@ -157,7 +193,7 @@ export class App {
     this.stream.watch(null);
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
     this.screen?.close();
-    this.screen = null;
+    this.screen = this.#shown = null;
     fill(this.main);
     machine.set(null);
     signIn(null);
@@ -187,10 +223,17 @@ export class App {
   async #show() {
     const here = this.#here();
     this.#wanted = here;
+    if (this.screen?.turn && here.name === this.#shown?.name && here.id === this.#shown.id) {
+      setAttribute(this.main, "aria-busy", null);
+      this.screen.turn(here);
+      this.retitle();
+      enterScroll(this.main);
+      return;
+    }
     setAttribute(this.main, "aria-busy", "true");
     let open;
     try {
-      ({ open } = await SCREENS[here.name]());
+      ({ open } = await SCREENS[here.name](here));
     } catch {
       if (here === this.#wanted) this.#waitForService();
       return;
@@ -206,23 +249,25 @@ export class App {
     const here = place();
     if (this.#isOut) return { ...here, name: "sign-in" };
     const isIn = here.name === "sign-in" && access.value && !here.query.has("problem");
-    return isIn ? { ...here, name: "machine" } : here;
+    return isIn ? { ...here, name: "home" } : here;
   }
 
   /** @param {Place} here @param {Screen} screen */
   #enter(here, screen) {
-    const hadFocus = this.main.contains(document.activeElement);
+    const focused = this.main.contains(document.activeElement) ? document.activeElement : null;
     this.screen?.close();
     this.screen = screen;
+    this.#shown = here;
     setAttribute(this.main, "aria-busy", null);
     fill(this.main, screen.element);
-    // The focused element was removed: focus the new screen.
-    if (hadFocus) this.main.focus({ preventScroll: true });
+    // The focused element was removed: focus the new screen, or its link if another part of it was chosen.
+    const link = focused?.closest(".sections") ? this.main.querySelector(".sections [aria-current]") : null;
+    if (focused) (link instanceof HTMLElement ? link : this.main).focus({ preventScroll: true });
     this.keys.bindScreen(screen.keys);
     this.bar.mark(here.name);
     document.body.classList.toggle("signed-out", here.name === "sign-in");
     this.retitle();
-    scrollTo(0, 0);
+    enterScroll(this.main);
     this.stream.watch(screen.isQuiet ? null : this.#watching(screen));
     screen.shown?.();
   }
@@ -285,6 +330,11 @@ export class App {
   }
 }
 
+/** Closes dialogs after a navigation, except those whose content would be lost. */
+function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) if (dialog.dataset.sticky === undefined) dialog.close();
+}
+
 /** The version that was loaded by a reload, in the session storage. */
 const RELOADED = "reloaded";
 
@@ -313,31 +363,46 @@ function forgetReload() {
   }
 }
 
-const paper = matchMedia("print");
-/** The theme to restore after printing. @type {string|null} */
-let themeBefore = null;
-
-/** Uses light colours while printing, including charts. */
-function applyPrintTheme() {
-  const root = document.documentElement;
-  if (paper.matches && themeBefore === null) {
-    themeBefore = root.dataset.theme ?? "dark";
-    root.dataset.theme = "light";
-  } else if (!paper.matches && themeBefore !== null) {
-    root.dataset.theme = themeBefore;
-    themeBefore = null;
-  } else return;
-  dispatchEvent(new Event("themechange"));
-}
-
-/** Registers the print listeners. */
-function printInLight() {
-  paper.addEventListener("change", applyPrintTheme);
-}
-
-printInLight();
+followTheme();
 // Loaded only if notifications are on; another tab may turn them on.
 const notify = () => recall("notify", "") === "on" && import("../screens/alerts/notify.js");
 notify();
 addEventListener("storage", ({ key }) => key === "notify" && notify());
 new App(/** @type {HTMLElement} */ (document.getElementById("app")));
+
+/** @param {import("./main.js").App} app */
+function banners(app) {
+  const lostText = h("span");
+  const lost = h(
+    "div.banner.lost",
+    { role: "alert", hidden: true },
+    icon("unplug"),
+    lostText,
+    h("button.button.small", { on: { click: () => app.stream.retry() } }, t("retry")),
+  );
+  const staleText = h("span");
+  const stale = h("div.banner.stale", { hidden: true }, icon("clock"), staleText);
+
+  function showStale() {
+    const snapshot = machine.value;
+    const isStale = app.isStale();
+    stale.hidden = !isStale || !lost.hidden;
+    document.body.classList.toggle("old", isStale);
+    if (snapshot && isStale) setText(staleText, t("stale.all", { age: duration(ageOfReadings(snapshot)) }));
+  }
+
+  function showLost() {
+    const { state, retryAt } = connection.value;
+    lost.hidden = state !== "lost";
+    if (retryAt !== null) {
+      const time = duration(Math.max(0, (retryAt - Date.now()) / 1000));
+      setText(lostText, t("lost", { age: duration(ageOf(machine.value?.timestamp)), time }));
+    }
+    showStale();
+  }
+
+  machine.watch(() => app.banners && showStale());
+  connection.watch(() => app.banners && showLost());
+  setInterval(showLost, 1000);
+  return { element: h("aside", { "aria-label": t("notices") }, lost, stale) };
+}

@@ -1,36 +1,52 @@
 // Routes: the part of the address after #.
 
 /**
- * `id` is empty for screens without one.
- * @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"nodes"|"sign-in", id: string, query: URLSearchParams}} Place
+ * `id` is empty for screens without one, `part` for the first part of a screen.
+ * @typedef {{name: "home"|"gpus"|"nodes"|"events"|"gpu"|"tasks"|"task"|"compare"|"sweep"|"data"|"dataset"|"models"|"downloads"|"registry"|"registered"|"start"|"alerts"|"settings"|"sign-in"|"missing", id: string, part: string, query: URLSearchParams}} Place
  */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
-  [/^\/?$/, "machine"],
+  [/^\/?$/, "home"],
+  [/^\/gpus$/, "gpus"],
+  [/^\/gpus\/machines$/, "nodes"],
+  [/^\/gpus\/events$/, "events"],
   [/^\/gpu\/([^/]+)$/, "gpu"],
   [/^\/tasks$/, "tasks"],
-  [/^\/tasks\/([^/]+)$/, "task"],
+  [/^\/tasks\/([^/]+)(?:\/(samples|files|log|configuration))?$/, "task"],
+  [/^\/trainings\/compare$/, "compare"],
+  [/^\/sweeps\/([^/]+)$/, "sweep"],
   [/^\/data$/, "data"],
   [/^\/data\/([^/]+)$/, "dataset"],
   [/^\/models$/, "models"],
+  [/^\/models\/downloads$/, "downloads"],
   [/^\/registry$/, "registry"],
   [/^\/registry\/([^/]+)$/, "registered"],
   [/^\/start$/, "start"],
   [/^\/alerts$/, "alerts"],
-  [/^\/access$/, "access"],
-  [/^\/nodes$/, "nodes"],
+  [/^\/settings(?:\/([a-z]+))?$/, "settings"],
   [/^\/sign-in$/, "sign-in"],
+];
+
+/** Addresses of earlier versions, and their replacements. @type {[RegExp, string][]} */
+const MOVED = [
+  [/^\/?\?(?=(?:.*&)?node=)/, "/gpus?"],
+  [/^\/nodes(?=$|\?)/, "/gpus/machines"],
+  [/^\/access(?=$|\?)/, "/settings/keys"],
 ];
 
 /** @returns {Place} */
 export function place() {
-  const [path, text] = location.hash.slice(1).split("?");
+  const written = location.hash.slice(1);
+  const address = MOVED.reduce((found, [old, now]) => found.replace(old, now), written);
+  if (address !== written) history.replaceState(history.state, "", `#${address}`);
+  const [path, text] = address.split("?");
+  const query = new URLSearchParams(text);
   for (const [pattern, name] of ROUTES) {
     const found = pattern.exec(path);
-    if (found) return { name, id: decode(found[1] ?? ""), query: new URLSearchParams(text) };
+    if (found) return { name, id: decode(found[1] ?? ""), part: found[2] ?? "", query };
   }
-  return { name: "machine", id: "", query: new URLSearchParams() };
+  return { name: "missing", id: "", part: "", query };
 }
 
 /** @param {string} text */
@@ -47,8 +63,10 @@ export const go = (address) => {
   location.hash = address;
 };
 
+/** @param {string} id @param {string} [part] */
+export const taskAddress = (id, part) => `#/tasks/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
 /** @param {string} id */
-export const taskAddress = (id) => `#/tasks/${encodeURIComponent(id)}`;
+export const sweepAddress = (id) => `#/sweeps/${encodeURIComponent(id)}`;
 /** @param {string} name */
 export const datasetAddress = (name) => `#/data/${encodeURIComponent(name)}`;
 /** @param {string} name */
@@ -56,9 +74,9 @@ export const registeredAddress = (name) => `#/registry/${encodeURIComponent(name
 /** @param {number|string|null} id */
 export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
 
-export const nodesAddress = "#/nodes";
-/** Address of the machine screen with the GPUs of one node. @param {string} name */
-export const nodeAddress = (name) => `#/?${new URLSearchParams({ node: name })}`;
+export const nodesAddress = "#/gpus/machines";
+/** Address of the GPUs of one node. @param {string} name */
+export const nodeAddress = (name) => `#/gpus?${new URLSearchParams({ node: name })}`;
 
 /**
  * Stores a screen's settings in the address without leaving the screen.
@@ -67,5 +85,5 @@ export const nodeAddress = (name) => `#/?${new URLSearchParams({ node: name })}`
 export function storeQuery(path, values) {
   const known = Object.entries(values).filter(([, value]) => value);
   const text = known.length ? `?${new URLSearchParams(known)}` : "";
-  history.replaceState(null, "", `#${path}${text}`);
+  history.replaceState(history.state, "", `#${path}${text}`);
 }

@@ -218,10 +218,7 @@ export const rules = {
   training_finished: {
     title: "训练完成",
     summary: ["{task} finished: {steps} steps, loss {loss}.", "{task} 已完成：{steps} 步，损失 {loss}。"],
-    remedy: [
-      "Its files are listed by GET /training/{task_id}/artifacts.",
-      "GET /training/{task_id}/artifacts 列出它的文件。",
-    ],
+    remedy: ["Its files are on its page under Files.", "它的文件在其页面的“文件”下。"],
   },
   retry_storm: {
     title: "反复重试没有进展",

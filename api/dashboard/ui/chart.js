@@ -29,6 +29,7 @@ const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize
  * @property {boolean} [faint] drawn thin, behind the others
  * @property {boolean} [dots] few values: each is marked, and the line connects them across gaps
  * @property {boolean} [isDashed]
+ * @property {boolean} [isHidden]
  * @property {(value: number) => string} [show]
  */
 
@@ -54,13 +55,16 @@ export class Chart {
    * @param {boolean} [how.isTime] x is in Unix seconds
    * @param {boolean} [how.hasLegend]
    * @param {string} [how.xLabel]
+   * @param {string} [how.group] charts of one group share the cursor and the zoom
+   * @param {(x: number|null) => void} [how.pointed] called with the position of the cursor
+   * @param {number} [how.leastSpan] minimum length of the x axis
    */
   constructor(how) {
     this.how = how;
-    this.place = h("div", { class: "chart", role: "img", "aria-label": how.label });
+    this.place = h("div.chart", { role: "img", "aria-label": how.label });
     this.place.style.minHeight = `${how.height}rem`;
-    this.legend = h("div", { class: "legend" });
-    this.element = h("div", { class: "chart-box" }, how.hasLegend !== false && this.legend, this.place);
+    this.legend = h("div.legend");
+    this.element = h("div.chart-box", how.hasLegend !== false && this.legend, this.place);
     this.sized = new ResizeObserver(() => this.#resize());
     this.sized.observe(this.place);
     this.recolour = () => this.#rebuild();
@@ -73,7 +77,11 @@ export class Chart {
     const same =
       JSON.stringify(series.map(({ label }) => label)) === JSON.stringify(this.how.series.map(({ label }) => label));
     this.how.series = series;
-    if (!same) this.#destroy();
+    if (!same) return this.#destroy();
+    for (const [i, { isHidden }] of series.entries()) {
+      const show = !isHidden;
+      if (this.#plot && this.#plot.series[i + 1].show !== show) this.#plot.setSeries(i + 1, { show });
+    }
   }
 
   /** @param {ChartData} data */
@@ -81,7 +89,7 @@ export class Chart {
     this.#data = this.#isLog ? positive(data) : data;
     if (data[0].length === 0) {
       this.#destroy();
-      fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
+      fill(this.place, h("div.chart-empty", t("chart.empty")));
     } else if (!canPlot) fill(this.place, this.#table());
     else if (this.#plot) {
       this.#plot.setData(this.#data, !this.#isZoomed);
@@ -101,6 +109,12 @@ export class Chart {
    */
   set top(value) {
     this.#top = value;
+  }
+
+  /** Shows the whole x axis again. */
+  resetZoom() {
+    this.#isZoomed = false;
+    this.set(this.#data);
   }
 
   /** @param {boolean} isLog */
@@ -128,8 +142,9 @@ export class Chart {
 
   #resize() {
     const width = this.place.clientWidth;
-    if (this.#plot && width && width !== this.#plot.width)
-      this.#plot.setSize({ width, height: this.how.height * rem() });
+    if (!width) return;
+    if (!this.#plot && canPlot) this.#build();
+    else if (this.#plot && width !== this.#plot.width) this.#plot.setSize({ width, height: this.how.height * rem() });
   }
 
   async #build() {
@@ -160,11 +175,17 @@ export class Chart {
     return {
       width,
       height: this.how.height * rem(),
-      padding: [10, 10, 0, 0],
+      // In a group, the last tick has room for its number.
+      padding: [10, this.how.group ? 26 : 10, 0, 0],
       legend: { show: false },
-      cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
+      cursor: {
+        drag: { x: true, y: false },
+        points: { size: 7 },
+        y: false,
+        ...(this.how.group && { sync: { key: this.how.group, setSeries: false } }),
+      },
       scales: {
-        x: { time: Boolean(this.how.isTime), range: (_, from, to) => spanX(this.#data[0], from, to, this.how.isTime) },
+        x: { time: Boolean(this.how.isTime), range: (_, from, to) => spanX(this.#data[0], from, to, this.how) },
         y: this.#isLog ? { distr: 3 } : this.#top ? { range: () => [0, this.#top] } : {},
       },
       axes: [
@@ -177,7 +198,7 @@ export class Chart {
       ],
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
       hooks: {
-        setCursor: [(plot) => this.#showLegend(plot.cursor.idx)],
+        setCursor: [(plot) => this.#point(plot.cursor.idx)],
         setSelect: [
           (plot) => {
             this.#isZoomed = plot.select.width > 0;
@@ -191,16 +212,24 @@ export class Chart {
   /** @param {number} tick */
   #showX(tick) {
     if (this.how.isTime) return clockTime(tick * 1000);
+    if (this.how.leastSpan) return figure(tick);
     return Number.isInteger(tick) ? count(tick) : "";
   }
 
+  /** @param {number|null|undefined} index */
+  #point(index) {
+    this.#showLegend(index);
+    this.how.pointed?.(isKnown(index) ? this.#data[0][index] : null);
+  }
+
   /** @param {ChartSeries} series @returns {import("uplot").Series} */
-  #series({ colour, faint, dots, isDashed }) {
+  #series({ colour, faint, dots, isDashed, isHidden }) {
     const stroke = css(colour);
     return {
       // Colours of series have six digits: two more make them transparent.
       stroke: faint ? `${stroke}60` : stroke,
       width: faint ? 1 : 2,
+      show: !isHidden,
       ...(isDashed && { dash: [6, 4] }),
       spanGaps: Boolean(dots),
       // By itself uPlot marks values only where they are far apart, such as a single one.
@@ -248,9 +277,9 @@ export class Chart {
         const value = at === null ? values.findLast(isKnown) : values[at];
         const sign = swatch(`var(${colour})`, isDashed);
         if (faint) sign.style.opacity = "0.45";
-        return h("span", {}, sign, label, h("b", {}, valueText(value, show)));
+        return h("span", sign, label, h("b", valueText(value, show)));
       }),
-      x !== null && h("span", {}, this.how.xLabel ?? "", h("b", {}, (this.how.showX ?? String)(x))),
+      x !== null && h("span", this.how.xLabel ?? "", h("b", (this.how.showX ?? String)(x))),
     );
   }
 
@@ -259,32 +288,25 @@ export class Chart {
     const every = Math.max(1, Math.ceil(xs.length / ROWS));
     const rows = xs.map((x, i) => [x, i]).filter(([, i]) => i % every === 0 || i === xs.length - 1);
     return h(
-      "div",
-      { class: "table-scroll", tabindex: 0 },
+      "div.table-scroll",
+      { tabindex: 0 },
       h(
-        "table",
-        { class: "table" },
+        "table.table",
         h(
           "thead",
-          {},
           h(
             "tr",
-            {},
-            h("th", { class: "num" }, this.how.xLabel ?? t("time")),
-            this.how.series.map(({ label }) => h("th", { class: "num" }, label)),
+            h("th.num", this.how.xLabel ?? t("time")),
+            this.how.series.map(({ label }) => h("th.num", label)),
           ),
         ),
         h(
           "tbody",
-          {},
           rows.reverse().map(([x, i]) =>
             h(
               "tr",
-              {},
-              h("td", { class: "num" }, (this.how.showX ?? String)(x)),
-              this.how.series.map(({ show = figure }, s) =>
-                h("td", { class: "num" }, valueText(this.#data[s + 1][i], show)),
-              ),
+              h("td.num", (this.how.showX ?? String)(x)),
+              this.how.series.map(({ show = figure }, s) => h("td.num", valueText(this.#data[s + 1][i], show))),
             ),
           ),
         ),
@@ -296,11 +318,11 @@ export class Chart {
 /**
  * The limits of the x axis. A very short axis is extended; for a single value uPlot would use a day, or
  * twice its step.
- * @param {number[]} xs @param {number} from @param {number} to @param {boolean} [isTime]
+ * @param {number[]} xs @param {number} from @param {number} to @param {{isTime?: boolean, leastSpan?: number}} axis
  * @returns {[number, number]}
  */
-export function spanX(xs, from, to, isTime) {
-  const least = isTime ? LEAST_SPAN.time : LEAST_SPAN.step;
+export function spanX(xs, from, to, { isTime, leastSpan }) {
+  const least = leastSpan ?? (isTime ? LEAST_SPAN.time : LEAST_SPAN.step);
   const [first, last] = xs.length === 1 ? [xs[0], xs[0]] : [from, to];
   if (!isKnown(first) || last - first >= least) return [from, to];
   const middle = (first + last) / 2;

@@ -9,7 +9,7 @@ import { h } from "./dom.js";
  * @param {(close: () => void) => Node} build
  */
 export function openDialog(label, build, className = "", isSticky = false) {
-  const dialog = h("dialog", { "aria-label": label, class: className });
+  const dialog = h("dialog", { "aria-label": label, class: className, data: isSticky ? { sticky: "" } : {} });
   const close = () => dialog.close();
   dialog.append(build(close));
   dialog.addEventListener("close", () => dialog.remove());
@@ -39,21 +39,22 @@ export function askWhich({ title, text, choices, back = t("cancel") }) {
         h("button", { class: `button ${kind ?? ""}`, on: { click: () => choose(value) } }, label),
       );
       return h(
-        "div",
-        { class: "inside" },
-        h("h2", {}, title),
-        text && h("div", { class: "soft" }, text),
-        h(
-          "div",
-          { class: "choices" },
-          h("button", { class: "button", autofocus: true, on: { click: close } }, back),
-          buttons,
-        ),
+        "div.inside",
+        h("h2", title),
+        text && h("div.soft", text),
+        h("div.choices", h("button.button", { autofocus: true, on: { click: close } }, back), buttons),
       );
     });
     dialog.addEventListener("close", () => resolve(chosen));
   });
 }
+
+/**
+ * Asks for confirmation.
+ * @param {{title: string, text: Child, action: string, kind?: string, back?: string}} question `action` is the label of the button
+ */
+export const askSure = async ({ action, kind = "danger sure", ...question }) =>
+  (await askWhich({ ...question, choices: [{ label: action, value: "yes", kind }] })) !== null;
 
 /**
  * Asks for a number; resolves to it, or null.
@@ -64,8 +65,7 @@ export function askNumber({ title, text, value, min, max, action }) {
   return new Promise((resolve) => {
     /** @type {number|null} */
     let given = null;
-    const input = h("input", {
-      class: "input",
+    const input = h("input.input", {
       type: "number",
       value,
       min,
@@ -83,16 +83,15 @@ export function askNumber({ title, text, value, min, max, action }) {
         close();
       };
       return h(
-        "form",
-        { class: "inside", on: { submit } },
-        h("h2", {}, title),
-        h("div", { class: "soft" }, text),
+        "form.inside",
+        { on: { submit } },
+        h("h2", title),
+        h("div.soft", text),
         input,
         h(
-          "div",
-          { class: "choices" },
-          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-          h("button", { class: "button primary", type: "submit" }, action),
+          "div.choices",
+          h("button.button", { type: "button", on: { click: close } }, t("cancel")),
+          h("button.button.primary", { type: "submit" }, action),
         ),
       );
     });

@@ -2,16 +2,29 @@
 
 /**
  * Creates an element.
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {Properties|null} [props] attributes; `on` holds listeners, `data` the data attributes; null, undefined and
- *   false omit an attribute, true sets it empty
+ * @template {ElementSelector} Selector
+ * @param {Selector} selector a tag with classes, such as `div.panel.wide`
+ * @param {Properties|Child} [first] attributes, if it is an object: `on` holds listeners, `data` the data attributes; null,
+ *   undefined and false omit an attribute, true sets it empty. Otherwise the first child
  * @param {...Child} children
- * @returns {HTMLElementTagNameMap[Tag]}
+ * @returns {ElementOf<Selector>}
  */
-export function h(tag, props, ...children) {
+export function h(selector, first, ...children) {
+  const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag);
-  const { on, data, ...attributes } = props ?? {};
+  if (classes.length > 0) element.className = classes.join(" ");
+  if (isProperties(first)) setProperties(element, first);
+  else append(element, [first]);
+  append(element, children);
+  return /** @type {ElementOf<Selector>} */ (element);
+}
+
+/** @param {Properties|Child} value @returns {value is Properties} */
+const isProperties = (value) =>
+  typeof value === "object" && value !== null && !(value instanceof Node) && !Array.isArray(value);
+
+/** @param {HTMLElement} element @param {Properties} properties */
+function setProperties(element, { on, data, ...attributes }) {
   for (const [event, listener] of Object.entries(on ?? {})) {
     element.addEventListener(event, /** @type {EventListener} */ (listener));
   }
@@ -20,8 +33,6 @@ export function h(tag, props, ...children) {
     if (value === null || value === undefined || value === false) continue;
     element.setAttribute(name, value === true ? "" : String(value));
   }
-  append(element, children);
-  return element;
 }
 
 /** @param {Element} element @param {readonly Child[]} children */
@@ -35,15 +46,39 @@ function append(element, children) {
 }
 
 /**
- * Replaces the children of an element.
+ * Replaces the children of an element. The focus stays on the control of the same name, or on the one in its place.
  * @template {Element} E
  * @param {E} element
  * @param {...Child} children
  */
 export function fill(element, ...children) {
+  const focused = document.activeElement;
+  const isInside = focused && focused !== element && focused !== document.body && element.contains(focused);
+  const before = isInside ? controlsIn(element) : [];
   element.textContent = "";
   append(element, children);
+  if (isInside) focusAgain(element, before, focused);
   return element;
+}
+
+/** @param {Element} element @returns {HTMLElement[]} */
+const controlsIn = (element) => [
+  ...element.querySelectorAll(/** @type {"input"} */ ("a[href], button, input, select, textarea, summary, [tabindex]")),
+];
+
+/** @param {Element} control */
+const nameOf = (control) => `${control.id} ${control.getAttribute("aria-label") ?? control.textContent}`;
+
+/** @param {Element} element @param {Element[]} before the controls that were there @param {Element} focused one of them */
+function focusAgain(element, before, focused) {
+  const after = controlsIn(element);
+  const at = before.indexOf(focused);
+  const name = nameOf(focused);
+  const same = after.filter((control) => nameOf(control) === name);
+  const earlier = before.slice(0, at).filter((control) => nameOf(control) === name).length;
+  const next = same[Math.min(earlier, same.length - 1)] ?? after[Math.min(at, after.length - 1)];
+  // A second press of the key must not delete anything.
+  if (next && (same.length > 0 || !next.matches(".danger"))) next.focus({ preventScroll: true });
 }
 
 /**

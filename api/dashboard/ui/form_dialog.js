@@ -9,6 +9,9 @@ import { note } from "./status.js";
 /** Pattern of model names that the service accepts. */
 export const MODEL_NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}";
 
+/** Values are sent without spaces around them. */
+const NOT_BLANK = ".*\\S.*";
+
 /**
  * `rows` makes it a text area, `options` a select; a field of the type `checkbox` gives "yes" or "".
  * @typedef {object} Field
@@ -50,7 +53,7 @@ export function askForm({
     /** @type {T|null} */
     let result = null;
     const problem = h("div", { role: "alert" });
-    const button = h("button", { class: "button primary", type: "submit" }, action);
+    const button = h("button.button.primary", { type: "submit" }, action);
     const open = (/** @type {() => void} */ close) => {
       const submit = async (/** @type {Event} */ event) => {
         event.preventDefault();
@@ -60,24 +63,19 @@ export function askForm({
           result = await run();
           close();
         } catch (error) {
-          fill(problem, note("bad", h("p", { class: "foreign" }, message(error))));
+          fill(problem, note("bad", h("p.foreign", message(error))));
           problem.scrollIntoView({ block: "nearest" });
         } finally {
           button.disabled = false;
         }
       };
       return h(
-        "form",
-        { class: "inside", on: { submit, input: changed } },
-        h("h2", {}, title),
+        "form.inside",
+        { on: { submit, input: changed } },
+        h("h2", title),
         content,
         problem,
-        h(
-          "div",
-          { class: "choices" },
-          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-          button,
-        ),
+        h("div.choices", h("button.button", { type: "button", on: { click: close } }, t("cancel")), button),
       );
     };
     openDialog(title, open, className, isSticky).addEventListener("close", () => resolve(result));
@@ -95,7 +93,7 @@ export async function askFields(title, wanted, action, run, text) {
   const inputs = wanted.map(inputOf);
   const isDone = await askForm({
     title,
-    content: [text && h("div", { class: "soft small" }, text), wanted.map((field, i) => rowOf(field, inputs[i]))],
+    content: [text && h("div.soft.small", text), wanted.map((field, i) => rowOf(field, inputs[i]))],
     action,
     run: async () => {
       await run(Object.fromEntries(wanted.map(({ name }, i) => [name, textOf(inputs[i])])));
@@ -119,7 +117,13 @@ function inputOf(field) {
   }
   const input = field.rows
     ? h("textarea", { ...attributes, rows: field.rows, maxlength: 4000 })
-    : h("input", { ...attributes, type: field.type, pattern: field.pattern, ...numbers(field), maxlength: 4000 });
+    : h("input", {
+        ...attributes,
+        type: field.type,
+        pattern: field.pattern ?? (field.required && NOT_BLANK),
+        ...numbers(field),
+        maxlength: 4000,
+      });
   input.value = field.value;
   return input;
 }
@@ -133,8 +137,8 @@ const textOf = (input) =>
 
 /** @param {Field} field @param {Input} input */
 function rowOf({ name, label, hint, type }, input) {
-  const hintText = hint && h("p", { class: "faint tiny", id: `ask-${name}-hint` }, hint);
+  const hintText = hint && h("p.faint.tiny", { id: `ask-${name}-hint` }, hint);
   return type === "checkbox"
-    ? h("div", { class: "field" }, h("label", { class: "check", for: input.id }, input, label), hintText)
-    : h("div", { class: "field" }, h("label", { for: input.id }, label), input, hintText);
+    ? h("div.field", h("label.check", { for: input.id }, input, label), hintText)
+    : h("div.field", h("label", { for: input.id }, label), input, hintText);
 }

@@ -77,6 +77,7 @@ const dayAndTime = new Intl.DateTimeFormat(locale, {
   minute: "2-digit",
   hourCycle: "h23",
 });
+const minutes = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const full = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 
 /** Local time: only the time for today, otherwise with the day. @param {Time} iso */
@@ -85,6 +86,22 @@ export function localTime(iso) {
   if (!iso || Number.isNaN(date.getTime())) return UNKNOWN;
   if (date.toDateString() === new Date().toDateString()) return timeOnly.format(date);
   return date.getFullYear() === new Date().getFullYear() ? dayAndTime.format(date) : full.format(date);
+}
+
+const weekday = new Intl.DateTimeFormat(locale, {
+  weekday: "long",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+const DAYS_MS = 6 * 86_400_000;
+
+/** Tuesday 14:00, for a time of the next days; without the day for today. @param {string} iso */
+export function weekdayTime(iso) {
+  const date = new Date(iso);
+  const isNear = date.toDateString() !== new Date().toDateString() && date.getTime() - Date.now() < DAYS_MS;
+  if (isNear) return weekday.format(date);
+  return date.toDateString() === new Date().toDateString() ? minutes.format(date) : localTime(iso);
 }
 
 /** The local time without the day. @param {Time} iso */

@@ -5,7 +5,7 @@ import { machine } from "../app/machine.js";
 import { fill, h, reconcile, setText } from "./dom.js";
 import { gigabytes } from "./format.js";
 import { gpuKey, gpuName, gpuReference } from "./gpus.js";
-import { statusChip } from "./status.js";
+import { isFree, shownStatus, statusChip } from "./status.js";
 
 /** @typedef {number|string} Name an index, `node:index` or UUID */
 
@@ -19,7 +19,7 @@ const namesOf = (gpu) => [gpuReference(gpu), gpu.uuid].filter((name) => name !==
 const isIndex = (name) => /^\d+$/.test(String(name));
 
 export function gpuPicks() {
-  const element = h("div", { class: "gpu-pick-list" });
+  const element = h("div.gpu-pick-list");
   /** The requested GPUs. Unknown ones stay until the user changes them. @type {Name[]} */
   let named = [];
   /** Machines on which tasks can start; null: unknown. @type {string[]|null} */
@@ -45,26 +45,18 @@ export function gpuPicks() {
   function row(first) {
     let gpu = first;
     const chip = statusChip("gpu");
-    const free = h("span", { class: "faint small" });
+    const free = h("span.faint.small");
     /** @type {HTMLInputElement} */
     const box = h("input", { type: "checkbox", on: { change: () => name(gpu, box.checked) } });
-    const label = h("b", { class: "nowrap" }, gpuName(gpu.gpu_id));
+    const label = h("b.nowrap", gpuName(gpu.gpu_id));
     return {
-      element: h(
-        "label",
-        { class: "gpu-pick" },
-        box,
-        label,
-        h("span", { class: "clip grow" }, gpu.name ?? ""),
-        free,
-        chip.element,
-      ),
+      element: h("label.gpu-pick", box, label, h("span.clip.grow", gpu.name ?? ""), free, chip.element),
       /** @param {API.GPU} next */
       update(next) {
         gpu = next;
         box.value = String(gpuReference(gpu) ?? gpu.uuid ?? "");
         box.checked = isNamed(gpu);
-        chip.update(gpu.status);
+        chip.update(shownStatus(gpu));
         setText(free, t("gpu.free", { gb: gigabytes(gpu.memory.free) }));
       },
     };
@@ -72,16 +64,14 @@ export function gpuPicks() {
 
   /** The GPUs of one machine; without its name if it is the only one. @param {{node: string}} first */
   function group({ node }) {
-    const [grid, free] = [h("div", { class: "gpu-picks" }), h("span", { class: "faint small" })];
+    const [grid, free] = [h("div.gpu-picks"), h("span.faint.small")];
     /** @type {Map<string|number|null, ReturnType<typeof row>>} */
     const rows = new Map();
     return {
-      element: node
-        ? h("fieldset", { class: "gpu-pick-node" }, h("legend", { class: "small" }, h("b", {}, node), " ", free), grid)
-        : grid,
+      element: node ? h("fieldset.gpu-pick-node", h("legend.small", h("b", node), " ", free), grid) : grid,
       /** @param {{gpus: API.GPU[]}} shown */
       update({ gpus }) {
-        setText(free, t("node.free", { free: gpus.filter((gpu) => gpu.is_available).length, all: gpus.length }));
+        setText(free, t("node.free", { free: gpus.filter(isFree).length, all: gpus.length }));
         reconcile(grid, rows, gpus, gpuKey, row);
       },
     };

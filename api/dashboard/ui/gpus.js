@@ -31,7 +31,7 @@ export const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.w
 
 /** The GPUs as links, or the number needed while none is assigned. @param {API.Row} task @returns {Child} */
 export function gpuLinks(task) {
-  if (!task.gpu_ids.length) return h("span", { class: "faint" }, gpusWanted(task.gpu_count));
+  if (!task.gpu_ids.length) return h("span.faint", gpusWanted(task.gpu_count));
   const link = (/** @type {number|null} */ id) => (isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN);
   return [before(task.gpu_ids), " ", task.gpu_ids.map((id, i) => [i > 0 && ", ", link(id)])];
 }

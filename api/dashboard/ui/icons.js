@@ -1,6 +1,8 @@
 // Icons: strokes on a grid of 24, in the colour of the surrounding text.
 
 const PATHS = {
+  home: "M4 11l8-7l8 7M6 9.500V20h12V9.500M10 20v-6h4v6",
+  sliders: "M4 7h9M19 7h1M16 4.500v5M4 17h2M12 17h8M9 14.500v5",
   gpu: "M4 7h16v10H4zM8 17v3M12 17v3M16 17v3M8 4v3M12 4v3M16 4v3M9 12h6",
   stack: "M4 4h12v10H4zM8 18h12V8M4 12l4-4l3 3l2-2l3 3",
   film: "M3 5h18v14H3zM7 5v14M17 5v14M3 9h4M3 15h4M17 9h4M17 15h4",
@@ -15,8 +17,6 @@ const PATHS = {
   list: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
   plus: "M12 5v14M5 12h14",
   search: "M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14zM16.2 16.2L20 20",
-  sun: "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8zM12 2v2M12 20v2M4.9 4.9l1.4 1.4M17.7 17.7l1.4 1.4M2 12h2M20 12h2M4.9 19.1l1.4-1.4M17.7 6.3l1.4-1.4",
-  moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
   help: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM9.6 9.2a2.5 2.5 0 1 1 3.4 2.9c-.7.3-1 .8-1 1.6M12 17h.01",
   info: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM12 11v5M12 7.800h.01",
   bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21.500h4",
@@ -53,8 +53,8 @@ const PATHS = {
   priority: "M7 20V5M3 9l4-4l4 4M14 6h7M14 12h5M14 18h3",
   close: "M6 6l12 12M18 6L6 18",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  chart: "M4 4v16h16M7 15l4-5l3 3l5-7",
   wrap: "M4 6h16M4 12h13a3 3 0 0 1 0 6h-4M15 15.500l-2.500 2.500l2.500 2.500M4 18h4",
-  rows: "M4 5h16v6H4zM4 14h16v6H4z",
   tiles: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   file: "M6 3h8l4 4v14H6zM14 3v4h4",
   unplug: "M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4M3 3l18 18",

@@ -14,11 +14,11 @@ import { icon } from "./icons.js";
  */
 export function openLightbox(title, pictures, first, tools) {
   let at = first;
-  const stage = h("div", { class: "stage" });
-  const name = h("span", { class: "grow clip small foreign", "aria-live": "polite" });
-  const about = h("div", { class: "about small foreign" });
-  const more = h("span", { class: "more" });
-  const save = h("a", { class: "icon-button", "aria-label": t("download"), title: t("download") }, icon("down"));
+  const stage = h("div.stage");
+  const name = h("span.grow.clip.small.foreign", { "aria-live": "polite" });
+  const about = h("div.about.small.foreign");
+  const more = h("span.more");
+  const save = h("a.button.small", icon("down"), t("download"));
   const show = (/** @type {number} */ index) => {
     at = (index + pictures.length) % pictures.length;
     const picture = pictures[at];
@@ -32,37 +32,31 @@ export function openLightbox(title, pictures, first, tools) {
     save.href = picture.url;
     save.download = picture.file;
   };
-  /** @param {WordKey} key @param {import("./icons.js").IconName} sign @param {() => void} run */
-  const button = (key, sign, run) =>
-    h(
-      "button",
-      { class: "icon-button", type: "button", "aria-label": t(key), title: t(key), on: { click: run } },
-      icon(sign),
-    );
+  /** @param {WordKey} key @param {import("./icons.js").IconName} sign @param {WordKey} label @param {() => void} run */
+  const button = (key, sign, label, run) =>
+    h("button.button.small", { type: "button", "aria-label": t(key), on: { click: run } }, icon(sign), t(label));
   const dialog = openDialog(
     title,
     (close) =>
       h(
         "div",
-        {},
         stage,
         about,
         h(
-          "div",
-          { class: "under" },
-          pictures.length > 1 && button("picture.previous", "left", () => show(at - 1)),
-          pictures.length > 1 && button("picture.next", "right", () => show(at + 1)),
+          "div.under",
+          pictures.length > 1 && button("picture.previous", "left", "previous", () => show(at - 1)),
+          pictures.length > 1 && button("picture.next", "right", "next", () => show(at + 1)),
           name,
           more,
           save,
-          button("close", "close", close),
+          button("close", "close", "close", close),
         ),
       ),
     "lightbox",
   );
   dialog.addEventListener("keydown", (event) => {
     // Arrow keys in a focused video seek.
-    if (event.target instanceof HTMLVideoElement) return;
+    if (event.target instanceof HTMLVideoElement || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "ArrowLeft") show(at - 1);
     if (event.key === "ArrowRight") show(at + 1);
   });

@@ -12,9 +12,10 @@ import { icon } from "./icons.js";
 /** @param {string} label @param {() => Choice[]} choices called when it opens */
 export function menuButton(label, choices) {
   const button = h(
-    "button",
-    { class: "icon-button small", "aria-haspopup": "menu", "aria-label": label, title: t("actions") },
-    icon("more"),
+    "button.button.small.more",
+    { "aria-haspopup": "menu", "aria-label": label },
+    t("actions"),
+    icon("chevron"),
   );
   button.addEventListener("click", (event) => {
     event.stopPropagation();
@@ -32,6 +33,7 @@ export function openMenu(button, choices, head) {
   const close = () => {
     menu.remove();
     removeEventListener("scroll", close, true);
+    removeEventListener("hashchange", close);
     document.removeEventListener("pointerdown", leave, true);
   };
   const leave = (/** @type {PointerEvent} */ { target }) =>
@@ -39,6 +41,7 @@ export function openMenu(button, choices, head) {
   const items = choices.map((choice) => {
     const run = () => {
       close();
+      button.focus({ preventScroll: true });
       choice.run();
     };
     return h(
@@ -56,8 +59,8 @@ export function openMenu(button, choices, head) {
   });
   const list = h("div", { role: "menu" }, items);
   const menu = h(
-    "div",
-    { class: "menu", role: head && "dialog", "aria-label": head && button.getAttribute("aria-label") },
+    "div.menu",
+    { role: head && "dialog", "aria-label": head && button.getAttribute("aria-label") },
     head,
     list,
   );
@@ -79,5 +82,6 @@ export function openMenu(button, choices, head) {
   menu.style.left = `${Math.max(8, at.right - menu.offsetWidth) + scrollX}px`;
   items[0]?.focus();
   addEventListener("scroll", close, true);
+  addEventListener("hashchange", close);
   document.addEventListener("pointerdown", leave, true);
 }

@@ -7,15 +7,8 @@ import { isKnown } from "./format.js";
 export function meter(label) {
   const fill = h("i");
   const element = h(
-    "span",
-    {
-      class: "meter",
-      role: "meter",
-      "aria-label": label,
-      "aria-valuemin": 0,
-      "aria-valuemax": 100,
-      "aria-valuenow": 0,
-    },
+    "span.meter",
+    { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 },
     fill,
   );
   return {

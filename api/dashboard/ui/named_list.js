@@ -7,6 +7,7 @@ import { fill, h, reconcile, setAttribute } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
 import { pagerOf } from "./pager.js";
+import { panel } from "./panel.js";
 import { searchField } from "./search_field.js";
 
 const ROWS = 50;
@@ -36,13 +37,13 @@ export function namedList(app, place, kind) {
   let requests = 0;
   /** @type {Map<string, NamedRow>} */
   const parts = new Map();
-  const total = h("span", { class: "count-badge" });
-  const rows = h("ul", { class: "dataset-rows" });
-  const [none, foot] = [h("div"), h("div", { class: "pager" })];
+  const total = h("span.count-badge");
+  const rows = h("ul.dataset-rows");
+  const [none, foot] = [h("div"), h("div.pager")];
   const search = searchField(t("data.search"), wanted.search, (text) => apply({ search: text }));
   const mine = h(
-    "button",
-    { class: "button", type: "button", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } },
+    "button.button",
+    { type: "button", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } },
     icon("user"),
     t("filter.mine"),
   );
@@ -105,15 +106,8 @@ export function namedList(app, place, kind) {
   }
 
   return {
-    filters: h("div", { class: "filters" }, search.element, mine),
-    panel: h(
-      "section",
-      { class: "panel datasets", "aria-label": kind.title },
-      h("header", {}, h("h2", {}, kind.title), total, kind.tools),
-      rows,
-      none,
-      foot,
-    ),
+    filters: h("div.filters", search.element, mine),
+    panel: panel("datasets", kind.title, [total, kind.tools], rows, none, foot),
     keys: { j: () => move(1), k: () => move(-1) },
     refetch,
     refetchOrRetry,
@@ -127,9 +121,8 @@ export function namedList(app, place, kind) {
 /** @param {() => void} clear */
 const noMatch = (clear) =>
   h(
-    "div",
-    { class: "empty" },
+    "div.empty",
     icon("search"),
-    h("p", {}, t("filter.none")),
-    h("button", { class: "button", on: { click: clear } }, t("filter.clear")),
+    h("p", t("filter.none")),
+    h("button.button", { on: { click: clear } }, t("filter.clear")),
   );

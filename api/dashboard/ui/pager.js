@@ -19,9 +19,14 @@ export function pager({ offset, limit, shown, total, hasMore, turn }) {
   const from = count(offset + 1);
   const rangeText = t("page.of", { from, to: count(offset + shown), total: count(total) });
   return [
-    h("span", { class: "soft small" }, rangeText),
-    button("left", t("page.previous"), offset === 0, () => turn(-limit)),
-    button("right", t("page.next"), !hasMore, () => turn(limit)),
+    h("span.soft.small", rangeText),
+    h(
+      "button.button.small",
+      { disabled: offset === 0, on: { click: () => turn(-limit) } },
+      icon("left"),
+      t("page.previous"),
+    ),
+    h("button.button.small", { disabled: !hasMore, on: { click: () => turn(limit) } }, t("page.next"), icon("right")),
   ];
 }
 
@@ -35,7 +40,3 @@ export function pager({ offset, limit, shown, total, hasMore, turn }) {
  */
 export const pagerOf = ({ offset, limit }, shown, { total, has_more: hasMore }, goTo) =>
   total > limit && pager({ offset, limit, shown, total, hasMore, turn: (by) => goTo(Math.max(0, offset + by)) });
-
-/** @param {"left"|"right"} name @param {string} label @param {boolean} disabled @param {() => void} click */
-const button = (name, label, disabled, click) =>
-  h("button", { class: "icon-button small", "aria-label": label, disabled, on: { click } }, icon(name));

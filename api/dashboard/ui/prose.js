@@ -3,4 +3,4 @@
 import { h } from "./dom.js";
 
 /** @param {string} text @returns {(string|HTMLElement)[]} */
-export const prose = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
+export const prose = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? h("code", part) : part));

@@ -9,8 +9,7 @@ const PAUSE_MS = 200;
  * @param {string} label @param {string} value @param {(text: string) => void} search called with its text
  */
 export function searchField(label, value, search) {
-  const input = h("input", {
-    class: "input",
+  const input = h("input.input", {
     type: "search",
     value,
     placeholder: label,
@@ -24,7 +23,7 @@ export function searchField(label, value, search) {
     typing = setTimeout(() => search(input.value.trim()), PAUSE_MS);
   });
   return {
-    element: h("div", { class: "search" }, icon("search"), input, h("kbd", { class: "only-wide" }, "/")),
+    element: h("div.search", icon("search"), input, h("kbd.only-wide", "/")),
     input,
     /** Cancels a pending search. */
     close: () => clearTimeout(typing),

@@ -17,7 +17,7 @@ export function segments(label, choices, chosen, choose) {
       choice.label,
     ),
   );
-  const element = h("div", { class: "segments", role: "group", "aria-label": label }, buttons);
+  const element = h("div.segments", { role: "group", "aria-label": label }, buttons);
   /** @param {Value|""} value */
   function select(value) {
     for (const button of buttons) setAttribute(button, "aria-pressed", String(button.dataset.value === value));

@@ -44,7 +44,7 @@ export class Sparkline {
    * @param {number|null} top top value at the upper edge; null: the maximum
    */
   constructor(colour, top = 100) {
-    this.element = h("canvas", { class: "sparkline", "aria-hidden": "true" });
+    this.element = h("canvas.sparkline", { "aria-hidden": "true" });
     this.element.sparkline = this;
     this.colour = colour;
     this.top = top;

@@ -17,13 +17,14 @@ const TASK = {
   failed: ["bad", "cross"],
 };
 
-/** @type {Record<API.GPUStatus, Look>} */
+/** @type {Record<ShownGPUStatus, Look>} */
 const GPU = {
   available: ["ok", "check"],
   training: ["run", "play"],
   preprocessing: ["run", "play"],
   busy: ["warn", "square"],
   draining: ["idle", "drain"],
+  paused: ["idle", "pause"],
   lost: ["bad", "cross"],
   unknown: ["warn", "question"],
 };
@@ -42,6 +43,14 @@ const NODE = {
  */
 const KINDS = { task: TASK, gpu: GPU, node: NODE };
 
+/** The service's states of a GPU, and one that the page adds. @typedef {API.GPUStatus|"paused"} ShownGPUStatus */
+
+/** The state that the page shows: no training gets a paused GPU, although nothing runs on it. @param {API.GPU} gpu @returns {ShownGPUStatus} */
+export const shownStatus = ({ status, paused_until: until }) => (status === "available" && until ? "paused" : status);
+
+/** Whether a training could get it now. @param {API.GPU} gpu */
+export const isFree = (gpu) => gpu.is_available && !gpu.paused_until;
+
 /** Whether a task in this status is final. @param {string|null} status */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
 
@@ -53,12 +62,7 @@ export const isSpoiled = ({ metrics }) => (metrics.nan_steps ?? 0) > 0 && metric
 
 /** The chip for this state. */
 export const spoiledChip = () =>
-  h(
-    "span",
-    { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true },
-    icon("warn"),
-    t("nan.chip"),
-  );
+  h("span.spoiled.chip", { data: { tone: "warn" }, title: t("nan.last"), hidden: true }, icon("warn"), t("nan.chip"));
 
 /** @param {"task"|"gpu"|"node"} kind @param {string} status */
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
@@ -67,7 +71,7 @@ export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 export function statusChip(kind) {
   const text = h("span");
   let sign = icon("circle");
-  const element = h("span", { class: "status chip" }, sign, text);
+  const element = h("span.status.chip", sign, text);
   let shown = "";
   return {
     element,
@@ -89,5 +93,5 @@ const SIGNS = /** @type {const} */ ({ bad: "cross", warn: "warn", ok: "check", r
 
 /** A note with an icon. @param {keyof typeof SIGNS} tone @param {...Child} content */
 export function note(tone, ...content) {
-  return h("div", { class: "note", data: { tone } }, icon(SIGNS[tone]), h("div", { class: "grow" }, content));
+  return h("div.note", { data: { tone } }, icon(SIGNS[tone]), h("div.grow", content));
 }

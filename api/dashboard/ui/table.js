@@ -1,21 +1,25 @@
 // A table that scrolls horizontally.
 
+import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
 import { scrollable } from "./scroll.js";
 
-/** @typedef {{label: string, isNumber?: boolean}} Head */
+/** The texts of headings. @param {...WordKey} keys */
+export const headings = (...keys) => keys.map((key) => t(key));
 
 /**
- * @param {Head[]|null} heads
+ * The headings of numbers are aligned as the cells of the first row.
+ * @param {readonly string[]|null} heads
  * @param {HTMLElement[]} rows
  */
 export function table(heads, rows, className = "") {
-  const head = (/** @type {Head} */ { label, isNumber }) => h("th", { class: isNumber ? "num" : null }, label);
+  const head = (/** @type {string} */ label, /** @type {number} */ i) =>
+    h("th", { class: rows[0]?.children[i]?.classList.contains("num") ? "num" : null }, label);
   const content = h(
     "table",
     { class: `table ${className}` },
-    heads && h("thead", {}, h("tr", {}, heads.map(head))),
-    h("tbody", {}, rows),
+    heads && h("thead", h("tr", heads.map(head))),
+    h("tbody", rows),
   );
-  return scrollable(h("div", { class: "table-scroll" }, content), content);
+  return scrollable(h("div.table-scroll", content), content);
 }

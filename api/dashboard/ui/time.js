@@ -5,7 +5,7 @@ import { localTime, utcTime } from "./format.js";
 
 /** @param {string|null} iso @param {(iso: string|null) => string} show */
 export function time(iso, show = localTime) {
-  const element = h("time", {});
+  const element = h("time");
   setTime(element, iso, show);
   return element;
 }

@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 
 const SHOWN_MS = { ok: 4000, bad: 12_000 };
 
-const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+const region = h("div.toasts", { role: "status", "aria-live": "polite" });
 document.body.append(region);
 
 /** Shows a message. The returned function closes it. @param {"ok"|"bad"} tone @param {...Child} content */
@@ -16,11 +16,11 @@ export function toast(tone, ...content) {
   const close = () => void element.remove();
   /** @type {HTMLElement} */
   const element = h(
-    "div",
-    { class: "toast", data: { tone } },
+    "div.toast",
+    { data: { tone } },
     icon(tone === "ok" ? "check" : "cross"),
-    h("div", { class: "grow foreign" }, content),
-    h("button", { class: "icon-button small", "aria-label": t("close"), on: { click: close } }, icon("close")),
+    h("div.grow.foreign", content),
+    h("button.text-button", { on: { click: close } }, t("close")),
   );
   region.append(element);
   // Messages with an undo button stay longer.

@@ -79,6 +79,12 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
   const holder = HOLDERS.find((each) => each === kind);
   if (holder) return between(form(holder), taskLink({ task_id: id, name }), { gpus: called });
   if (kind === "too_small") return [t(form("too_small"), { gpus: called, mb: what })];
+  // Of a paused GPU, its own reason would say the same again.
+  if (kind === "status" && (what === "paused" || what === "closed"))
+    return [
+      t(form("status"), { gpus: called, status: labelFor("gpu", what) }),
+      code?.params?.until ? t("wait.until", { until: String(code.params.until) }) : "",
+    ];
   if (kind === "status")
     return [
       t(form("status"), { gpus: called, status: labelFor("gpu", what) }),
@@ -95,8 +101,8 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
 /** @param {NamedTask} task */
 const taskLink = ({ task_id: id, name }) =>
   id && /^(train|cache)_/.test(id)
-    ? h("a", { class: "foreign", href: taskAddress(id) }, name || id)
-    : h("span", { class: "foreign" }, name || id || t("wait.another"));
+    ? h("a.foreign", { href: taskAddress(id) }, name || id)
+    : h("span.foreign", name || id || t("wait.another"));
 
 /**
  * A sentence with nodes in place of {task}.

@@ -83,7 +83,7 @@ class Ledger:
         self._write()
 
     def save(self, log_end: int) -> None:
-        """Record the bytes processed when the log ended at `log_end`, with no inserted line in progress."""
+        """Store the number of processed bytes, for a log that ends at `log_end` and no line in progress."""
         if self._restored_taken is None:
             self._log_end, self._line_end = log_end, 0
             self._write()

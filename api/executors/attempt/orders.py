@@ -78,7 +78,7 @@ class Order:
         )
 
     def hardened_by(self, other: Order) -> Order:
-        """Return this order with each rung as hard as the harder of both; it never becomes softer."""
+        """Return the combination of both orders that, at each rung, is the harder of the two."""
         file = self.signal_file if other.signal_file is not None else None
         checkpoint = min(self.checkpoint_seconds, other.checkpoint_seconds)
         return Order(file, checkpoint, min(self.terminate_seconds, other.terminate_seconds))

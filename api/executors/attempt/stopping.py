@@ -18,6 +18,9 @@ HASTE_SECONDS = 0.1  #: interval between checks of processes that outlive the ma
 KILL_SECONDS = 0.02  #: interval between rounds of SIGKILL
 _PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT}
 
+#: how long processes may outlive a main process that has done its work, such as those of torch
+FINISHED_SECONDS = 1.0
+
 #: seconds after which rounds become slower: processes that SIGKILL has not ended wait in the kernel
 HASTY_SECONDS = 2.0
 
@@ -112,6 +115,10 @@ class Stopping:
 
     def _enter_next(self, order: Order) -> None:
         self._enter(TERMINATE if self.rung == CHECKPOINT and order.terminate_seconds > 0 else KILL, order)
+
+    def shorten(self) -> None:
+        """Wait only briefly for remaining processes, because the main process has reported and ended its work well."""
+        self._leftover_seconds = min(self._leftover_seconds, FINISHED_SECONDS)
 
     def advance(self, is_main_alive: bool) -> bool:
         """Advance the stop, or the cleanup after it, by one step. Return whether no process is left."""

@@ -236,6 +236,8 @@ class Supervisor:
         for pid, status in reap():
             if self._tree.main is not None and pid == self._tree.main[0]:
                 self._status = status
+                if status == 0 and self._scanner.seen:
+                    self._stopping.shorten()
 
     def _is_main_alive(self) -> bool:
         if not self._is_adopted:

@@ -32,8 +32,7 @@ from api.executors.executor import (
 from api.executors.heartbeats import Heartbeats
 from api.executors.log_files import LogFiles
 from api.executors.ports import LAST_PORT
-from api.executors.record_files import check_absent, read_lost_bytes
-from api.executors.records import Runner, parse_runner, parse_spec
+from api.executors.records import Runner, check_absent, parse_runner, parse_spec, read_lost_bytes
 from api.executors.slurm.cluster import Cluster, ClusterPoll, ClusterWatch
 from api.executors.slurm.early_jobs import EarlyJobs, has_spec
 from api.executors.slurm.ending import AttemptEnds, may_submit_again, refine, why_ended

@@ -173,7 +173,7 @@ class MediaDecoder:
         return answer, payload
 
     def _require_open(self) -> None:
-        """Raise DecoderBusy after a close: the end of a child then says nothing about its file."""
+        """Raise DecoderBusy after a close, because a child that ends then does not mean that its file is damaged."""
         if self._is_closed:
             raise DecoderBusy(headers={"Retry-After": "2"})
 

@@ -152,7 +152,7 @@ def read_open_header(handle: int, size: int) -> Header | None:
     entries, metadata = _parse(text)
     if not entries:
         raise Unsound("contains no tensors")
-    header, end = _digest(entries, metadata, 8 + length)
+    header, end = _parse_entries(entries, metadata, 8 + length)
     if size < end:
         raise Unsound(f"is {end - size:,} bytes too short: download it again")
     if size > end:
@@ -160,7 +160,7 @@ def read_open_header(handle: int, size: int) -> Header | None:
     return header
 
 
-def _digest(entries: dict[str, Any], metadata: Mapping[str, str], data_start: int) -> tuple[Header, int]:
+def _parse_entries(entries: dict[str, Any], metadata: Mapping[str, str], data_start: int) -> tuple[Header, int]:
     """Return the header, and the size that the file must have."""
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, int] = {}

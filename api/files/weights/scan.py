@@ -42,7 +42,7 @@ class LocalModels:
     """The weights below the roots. Each scan reads the directories again; concurrent scans wait for each other."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        self.roots = tuple(root.absolute() for root in roots)
+        self.roots = tuple(root.absolute() for root in roots)  #: may change at run time
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[_Version, WeightsFacts | None]] = OrderedDict()
         self._configs: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
@@ -83,12 +83,14 @@ class LocalModels:
         inside = [
             f"{path}/{directory}/{name}".replace("//", "/") for directory, names in present.items() for name in names
         ]
+        guided = (self._config(f"{path}/transformer/{CONFIG}", walk) or {}).get("guidance_embeds")
         return FoundDirectory(
             path=path,
             kind=kind,
             size_bytes=sum(walk.files[each][1] for each in inside if each in walk.files),
             broken=tuple(each.removeprefix(f"{path}/") for each in inside if each in broken),
             lacking=tuple(find_missing_parts(Path(path), kind, index, present)),
+            is_guided=guided if isinstance(guided, bool) else None,
         )
 
     def _config(self, path: str, walk: _Walk) -> dict[str, Any] | None:

@@ -22,7 +22,6 @@ from api.domain.reason import Reason
 from api.domain.task import RegisteredTask
 from api.gpus.sources import host
 from api.gpus.sources.nvml_fields import fault_from, reason_for, text_or_none
-from api.gpus.sources.nvml_library import library_problem
 from api.gpus.sources.nvml_readings import read_condition, read_identity, read_processes, read_vitals
 from api.gpus.sources.source import SourceFault
 
@@ -38,7 +37,7 @@ _LATER_ATTEMPTS = 12
 #: never holds the library for long.
 _XID_WAIT_MS = 10
 
-#: Seconds that a shutdown waits for such a check to end.
+#: Seconds that a shutdown waits for a running check for Xid errors.
 _XID_PATIENCE = 0.5
 
 _REMEDIES = {
@@ -63,6 +62,25 @@ _REMEDIES = {
         ),
     ),
 }
+
+
+LIBRARY = "libnvidia-ml.so.1"
+
+
+def library_problem() -> str | None:
+    """Return why the library cannot be loaded, or None. The binding calls every such failure "not found"."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def library_is_absent() -> bool:
+    """Return whether this machine has no NVML at all, as opposed to a broken one."""
+    problem = library_problem()
+    # The loader names the missing file: another name means that a dependency of the library is missing.
+    return problem is not None and problem.startswith(f"{LIBRARY}:") and "No such file" in problem
 
 
 class NVMLSource:

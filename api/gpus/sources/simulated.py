@@ -41,8 +41,11 @@ _LOADS = {
     TaskType.TRAINING: (0.97, 0.82),
     TaskType.PREPROCESSING: (0.60, 0.35),
     TaskType.CACHE: (0.90, 0.60),
+    TaskType.REHEARSAL: (0.97, 0.82),
     TaskType.DOWNLOAD: (0.02, 0.03),
     TaskType.PUSH: (0.02, 0.03),
+    TaskType.EXPORT: (0.97, 0.82),
+    TaskType.SAMPLE: (0.02, 0.03),
     TaskType.EXTERNAL: (0.85, 0.60),
 }
 

@@ -14,8 +14,9 @@ import httpx
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason, ReasonOrText, text_of
+from api.domain.weights import FileForm
+from api.files.weights.examination import examine
 from api.jobs.downloads.answers import judge_answer
-from api.jobs.downloads.contents import check_content
 from api.jobs.downloads.http import LEAST_SPEED, SLOW_SECONDS, private_address
 from api.jobs.downloads.leftovers import INCOMING
 from api.jobs.downloads.names import path_below
@@ -38,7 +39,7 @@ _LEAST_BYTES = 64 * 1024
 _CHECK_BYTES = 64 * 2**20
 
 #: Errors in a URL or redirect, after which a retry cannot succeed.
-NEVER_BETTER = (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL)
+PERMANENT_ERRORS = (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL)
 
 
 class _Hash(Protocol):
@@ -75,7 +76,7 @@ class RemoteFile:
 
 @dataclass(slots=True)
 class FetchContext:
-    """The context of a fetch."""
+    """The dependencies and limits of a download, and the callbacks that report its progress."""
 
     root: Path
     client: httpx.Client
@@ -216,7 +217,7 @@ def _request(file: RemoteFile, handle: int, context: FetchContext) -> tuple[Reas
             return _write(file, response, handle, context)
     except PrivateAddress as error:
         raise private_address(error) from None
-    except NEVER_BETTER as error:
+    except PERMANENT_ERRORS as error:
         message = Reason.of(
             "{name} cannot be downloaded: {problem}.", "download_not_reached", name=file.name, problem=_short(error)
         )
@@ -352,9 +353,42 @@ def _is_named(handle: int, path: Path) -> bool:
 
 
 def cause_of(error: Exception) -> CauseCode:
-    """Return the cause of an error in NEVER_BETTER."""
+    """Return the cause of an error in PERMANENT_ERRORS."""
     return CauseCode.NETWORK if isinstance(error, httpx.TooManyRedirects) else CauseCode.REFUSED_ADDRESS
 
 
 def _short(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200].rstrip(".") or type(error).__name__
+
+
+#: File extensions of weights, and of files that programs unpickle.
+_SAFETENSORS = (".safetensors", ".sft")
+_UNPICKLED = (
+    ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".pt2", ".ptl", ".th", ".t7", ".npy", ".npz",
+    ".joblib", ".dill",
+)  # fmt: skip
+
+#: Forms that can contain code.
+_CODE = (FileForm.TORCH_ZIP, FileForm.PICKLE)
+
+
+def check_content(path: Path, name: str, *, allows_pickles: bool) -> None:
+    """Reject broken weights and files that can contain code. Raises JobFailed, OSError."""
+    facts, lower = examine(path), name.lower()
+    if lower.endswith(_SAFETENSORS) and (facts.form is not FileForm.SAFETENSORS or facts.is_whole is False):
+        problem = facts.problem or "is not a safetensors file"
+        message = Reason.of("{name} {problem}.", "download_no_weights", name=name, problem=problem)
+        raise JobFailed(message, CauseCode.REFUSED_FILE)
+    # A file can be both safetensors and a pickle. Programs load it by its name.
+    is_unpickled = lower.endswith(_UNPICKLED) and facts.form in (FileForm.OTHER, FileForm.SAFETENSORS)
+    can_hold_code = facts.form in _CODE or is_unpickled
+    if can_hold_code and not allows_pickles:
+        raise JobFailed(
+            Reason.of(
+                "{name} can contain code. If you trust this file, set its SHA-256; or use a safetensors file; or run"
+                " the service with ALLOW_PICKLED_WEIGHTS=1.",
+                "download_can_hold_code",
+                name=name,
+            ),
+            CauseCode.REFUSED_FILE,
+        )

@@ -15,7 +15,7 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.downloads.answers import RETRIED
 from api.jobs.downloads.description import Description, HubFile, UnreadableAnswer, read_description
-from api.jobs.downloads.fetch import NEVER_BETTER, RemoteFile, cause_of
+from api.jobs.downloads.fetch import PERMANENT_ERRORS, RemoteFile, cause_of
 from api.jobs.downloads.http import private_address
 from api.jobs.downloads.names import check_name
 from api.jobs.downloads.request import RepositoryRequest
@@ -75,7 +75,7 @@ class Hub:
                     ),
                     CauseCode.NETWORK,
                 ) from None
-            except NEVER_BETTER as error:
+            except PERMANENT_ERRORS as error:
                 raise JobFailed(_hub_failed(request, _short(error)), cause_of(error)) from None
             except httpx.HTTPError as error:
                 message = _hub_failed(request, _short(error))

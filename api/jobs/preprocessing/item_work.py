@@ -71,7 +71,7 @@ class ItemWork:
         if cut is None or cut.by is not CutBy.SCENE:
             return []
         # PySceneDetect is optional, and slow to import because of OpenCV.
-        from api.jobs.preprocessing.scenes import find_scenes  # noqa: PLC0415
+        from api.jobs.preprocessing.videos import find_scenes  # noqa: PLC0415
 
         with decoding():
             return find_scenes(source, cut.threshold, cut.min_seconds, lambda _: self._tick(0.0))

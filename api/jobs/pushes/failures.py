@@ -45,7 +45,7 @@ class SingleTryClient(httpx.Client):
     """A client that prevents retries by the hub's library, because `Publisher` decides on retries."""
 
     def send(self, request: httpx.Request, **how: Any) -> httpx.Response:
-        """Return the answer to a request. Raises HubTrouble where the library would retry."""
+        """Send a request and return the answer. Raises HubTrouble where the library would retry."""
         try:
             response = super().send(request, **how)
         except httpx.TransportError as error:

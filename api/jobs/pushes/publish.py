@@ -4,6 +4,7 @@ The hub's library sends the requests (create, preupload, large files, commit) th
 to permitted addresses only.
 """
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,26 @@ from api.jobs.downloads.waiting import Patience
 from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait
 from api.jobs.pushes.request import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushRequest
-from api.jobs.pushes.watched_file import WatchedFile
+
+
+class WatchedFile(io.BufferedReader):
+    """A file on disk. The first reading is for its hash; only later readings are reported."""
+
+    def __init__(self, path: Path, report: Callable[[int], None], is_stopping: Callable[[], bool]) -> None:
+        """`report` receives the position after each read."""
+        super().__init__(io.FileIO(path, "rb"), 1024 * 1024)
+        self._report = report
+        self._is_stopping = is_stopping
+        self.is_sent = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes. Raises StopRequested, OSError."""
+        if self._is_stopping():
+            raise StopRequested
+        part = super().read(size)
+        if self.is_sent:
+            self._report(self.tell())
+        return part
 
 
 @dataclass(frozen=True, slots=True)

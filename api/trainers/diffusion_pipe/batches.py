@@ -27,6 +27,7 @@ class Batches:
     images: Sizes = ((0, 1),)
     accumulation: int = 1
     replicas: int = 1  #: data-parallel copies of the model: GPUs divided by pipeline stages
+    gpus: int = 1
 
     @property
     def global_size(self) -> int:
@@ -54,14 +55,21 @@ def read_batches(config: TrainerDocument, gpu_count: int, findings: Findings) ->
         images=_read(config, "image_micro_batch_size_per_gpu", videos, findings),
         accumulation=positive(values.get("gradient_accumulation_steps", 1), 1),
         replicas=max(gpu_count // stages, 1),
+        gpus=gpu_count,
     )
-    eval_videos = _read(config, "eval_micro_batch_size_per_gpu", videos, findings)
+    eval_videos = _read_eval(config, "eval_micro_batch_size_per_gpu", videos, findings)
     return training, replace(
         training,
         videos=eval_videos,
-        images=_read(config, "eval_image_micro_batch_size_per_gpu", eval_videos, findings),
+        images=_read_eval(config, "eval_image_micro_batch_size_per_gpu", eval_videos, findings),
         accumulation=positive(values.get("eval_gradient_accumulation_steps", 1), 1),
     )
+
+
+def _read_eval(config: TrainerDocument, name: str, default: Sizes, findings: Findings) -> Sizes:
+    # Without evaluations, the trainer converts lists, but uses no size.
+    is_read = config.values.get("eval_datasets") or isinstance(config.values.get(name), list)
+    return _read(config, name, default, findings if is_read else Findings())
 
 
 def _read(config: TrainerDocument, name: str, default: Sizes, findings: Findings) -> Sizes:
@@ -69,7 +77,7 @@ def _read(config: TrainerDocument, name: str, default: Sizes, findings: Findings
         return default
     value = config.values[name]
     if isinstance(value, list) and len(value) > MAX_PAIRS:
-        findings.error(config.at(name), f"The list has more than {MAX_PAIRS} pairs.", "Remove some.")
+        findings.error(config.at(name), "too_many_pairs", max_pairs=MAX_PAIRS)
         return default
     if isinstance(value, list) and value:
         pairs = [_read_pair(pair, config.at(name) + pointer(i), findings) for i, pair in enumerate(value)]
@@ -77,15 +85,17 @@ def _read(config: TrainerDocument, name: str, default: Sizes, findings: Findings
         return tuple(dict(pair for pair in pairs if pair is not None).items()) or ((0, 1),)
     if _is_size(value):
         return ((0, value),)
-    findings.error(config.at(name), "This is not a batch size.", _FORM)
+    findings.error(config.at(name), "batch_size_invalid")
     return default
 
 
 def _read_pair(pair: Any, at: str, findings: Findings) -> tuple[float, int] | None:
-    side = number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
+    side = number(pair[0]) if isinstance(pair, list) and len(pair) >= 2 else None
     if side is not None and 0 < side <= _MAX and _is_size(pair[1]):
+        if len(pair) > 2:
+            findings.warn(at, "pair_too_long", pair=f"{pair[0]:g}", pair_2=pair[1])
         return side, pair[1]
-    findings.error(at, "This is not a pair of a resolution and a batch size.", _FORM)
+    findings.error(at, "pair_invalid")
     return None
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.key_check import check_value
+from api.trainers.diffusion_pipe.keys import DIRECTORY
 
 #: Width, height and frames of a size bucket, preceded by its aspect ratio if the trainer derives it from one.
 Bucket = tuple[float, ...]
@@ -19,6 +21,9 @@ MAX_RESOLUTIONS = 3
 #: Most entries of one list, as each file of each directory is compared with all of them.
 MAX_BUCKETS = 128
 _LISTS = ("resolutions", "ar_buckets", "size_buckets", "frame_buckets")
+
+#: The keys from which the trainer derives aspect ratios.
+RATIOS = ("min_ar", "max_ar", "num_ar_buckets")
 
 #: The (width, height) pairs that Cosmos supports; the trainer quits on others.
 _COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
@@ -97,7 +102,7 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
     for name in _LISTS:
         values = settings.get(name)
         if isinstance(values, list) and len(values) > MAX_BUCKETS:
-            findings.error(settings.at(name), f"The list has more than {MAX_BUCKETS} entries.", "Remove some.")
+            findings.error(settings.at(name), "too_many_buckets", max_buckets=MAX_BUCKETS)
             return None
     before = findings.error_count
     if model_type == "cosmos":
@@ -106,9 +111,9 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
     if isinstance(resolutions, list) and len(resolutions) > MAX_RESOLUTIONS:
         findings.error(
             settings.at("resolutions"),
-            f"The list has {len(resolutions)} resolutions; with more than {MAX_RESOLUTIONS} the trainer quits without"
-            " an error message. Every image is trained at each of them.",
-            f"Set at most {MAX_RESOLUTIONS}.",
+            "resolutions_too_many",
+            resolutions_count=len(resolutions),
+            max_resolutions=MAX_RESOLUTIONS,
         )
     if settings.get("size_buckets") is not None:
         found = _sized(settings, round_to, findings)
@@ -126,20 +131,12 @@ def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
     values = settings.get("size_buckets")
     sizes = [(size[0], size[1], int(size[2])) for size in values if _is_size(size)] if isinstance(values, list) else []
     if not sizes or len(sizes) != len(values):
-        findings.error(
-            settings.at("size_buckets"),
-            "This is not a list of size buckets.",
-            "Write a list of [width, height, frames], for example [[512, 512, 1]].",
-        )
+        findings.error(settings.at("size_buckets"), "size_buckets_invalid")
         return Bucketing()
     sizes.sort(key=lambda size: size[2], reverse=True)
     ratios = _round([width / height for width, height, _ in sizes])
     if [round(width / height, _DIGITS) for width, height, _ in sizes] != list(ratios):
-        findings.warn(
-            settings.at("size_buckets"),
-            "The trainer confuses these buckets: it matches sorted aspect ratios with unsorted buckets.",
-            "Sort them by rising width / height, with each ratio once and one frame count; or use resolutions.",
-        )
+        findings.warn(settings.at("size_buckets"), "size_buckets_unsorted")
     return Bucketing(sizes=tuple(sizes), ratios=ratios, round_to=round_to)
 
 
@@ -162,25 +159,26 @@ def _is_length(value: Any) -> bool:
 def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ...]:
     values = settings.get("resolutions")
     if values is None:
-        findings.error(
-            settings.document.at("resolutions"),
-            "`resolutions` is missing.",
-            "Set resolutions = [512], or size_buckets.",
-        )
+        findings.error(settings.document.at("resolutions"), "resolutions_missing")
         return ()
     if "resolutions" not in settings.document.values:
         _only_here(settings, "resolutions", findings)
     if not isinstance(values, list) or not values:
-        findings.error(settings.at("resolutions"), "This is not a list of resolutions.", "Set for example [512].")
+        findings.error(settings.at("resolutions"), "resolutions_invalid")
         return ()
     found = []
-    for index, value in enumerate(values):
+    for index, given in enumerate(values):
+        value = given
+        if (side := number(given)) is not None and side < 0:
+            value = -side
+            findings.warn(settings.at("resolutions", index), "resolution_negative", value=f"{value:g}")
         is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_side, value))
         if not is_pair and not _is_side(value):
             findings.error(
                 settings.at("resolutions", index),
-                "This is not a resolution.",
-                f"Write a side in pixels ({_SIDE_RANGE[0]} to {_SIDE_RANGE[1]}), or [width, height].",
+                "resolution_invalid",
+                side_range=_SIDE_RANGE[0],
+                side_range_2=_SIDE_RANGE[1],
             )
         else:
             found.append(math.sqrt(value[0] * value[1]) if is_pair else value)
@@ -192,15 +190,15 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
         return (1.0,)
     if values := settings.get("ar_buckets"):
         return _read_given_ratios(settings, values, findings)
-    names = ("min_ar", "max_ar", "num_ar_buckets")
-    missing = [name for name in names if settings.get(name) is None]
+    missing = [name for name in RATIOS if settings.get(name) is None]
     for name in missing:
-        findings.error(
-            settings.document.at(name), f"`{name}` is missing.", "Set it or ar_buckets, or remove enable_ar_bucket."
-        )
-    for name in names:
+        findings.error(settings.document.at(name), "ar_bucket_key_missing", name=name)
+    for name in RATIOS:
         if name in settings.own and name not in settings.document.values:
             _only_here(settings, name, findings)
+    for name in RATIOS:
+        if (value := settings.get(name)) is not None:
+            check_value(value, DIRECTORY[name], settings.at(name), findings)
     low, high, count = (
         number(settings.get("min_ar")),
         number(settings.get("max_ar")),
@@ -218,18 +216,14 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
 
 def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> tuple[float, ...]:
     if not isinstance(values, list):
-        findings.error(settings.at("ar_buckets"), "This is not a list of aspect ratios.", "Set for example [1.0, 1.5].")
+        findings.error(settings.at("ar_buckets"), "ar_buckets_invalid")
         return (1.0,)
     found = []
     for index, value in enumerate(values):
         is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_positive, value))
         ratio = value[0] / value[1] if is_pair else value
         if not _is_positive(ratio) or not 0.001 <= ratio <= 1000:
-            findings.error(
-                settings.at("ar_buckets", index),
-                "This is not an aspect ratio.",
-                "Write width / height, or [width, height].",
-            )
+            findings.error(settings.at("ar_buckets", index), "ar_bucket_invalid")
         else:
             found.append(ratio)
     return _round(found) or (1.0,)
@@ -238,17 +232,13 @@ def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> t
 def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
     values = settings.get("frame_buckets", [1])
     if not isinstance(values, list) or not all(map(_is_length, values)):
-        findings.error(settings.at("frame_buckets"), "This is not a list of frame counts.", "Set for example [1, 33].")
+        findings.error(settings.at("frame_buckets"), "frame_buckets_invalid")
         return (1,)
     return tuple(sorted({1, *map(int, values)}))
 
 
 def _only_here(settings: Settings, name: str, findings: Findings) -> None:
-    findings.error(
-        settings.at(name),
-        f"`{name}` is set only in this directory; the trainer then fails with a KeyError.",
-        f"Set `{name}` at the top level of the dataset, as well.",
-    )
+    findings.error(settings.at(name), "set_only_in_directory", name=name)
 
 
 def _check_cosmos(settings: Settings, findings: Findings) -> None:
@@ -256,14 +246,10 @@ def _check_cosmos(settings: Settings, findings: Findings) -> None:
     for values, at in ((settings.document.values, settings.document.at), (settings.own, directory)):
         sizes = values.get("size_buckets")
         if not isinstance(sizes, list) or not sizes or any(size not in _COSMOS_SIZES for size in sizes):
-            findings.error(
-                at("size_buckets"),
-                "Cosmos supports only certain sizes, at the top level and in every directory; else the trainer quits.",
-                "Set size_buckets in both, with these entries only: " + ", ".join(map(str, _COSMOS_SIZES)) + ".",
-            )
-        for name in ("resolutions", "min_ar", "max_ar", "num_ar_buckets"):
+            findings.error(at("size_buckets"), "cosmos_sizes", cosmos_sizes=", ".join(map(str, _COSMOS_SIZES)))
+        for name in ("resolutions", *RATIOS):
             if name in values:
-                findings.error(at(name), f"For Cosmos, the trainer quits if `{name}` is set.", "Remove it.")
+                findings.error(at(name), "cosmos_key", name=name)
 
 
 def _is_positive(value: Any) -> bool:

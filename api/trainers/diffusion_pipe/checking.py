@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.domain.measured_memory import PlannedMemory
 from api.domain.media import Recipe
+from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
 from api.trainers.diffusion_pipe import command, files, plan
@@ -12,21 +14,33 @@ from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.cache_facts import gather_facts
 from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, read_commit
-from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
+from api.trainers.diffusion_pipe.config_check import (
+    check_clip_mode,
+    check_config,
+    check_flux2_stages,
+    check_parallelism,
+)
 from api.trainers.diffusion_pipe.dataset_check import DatasetContext, DatasetSummary, check_dataset
-from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets, list_files
 from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
+from api.trainers.diffusion_pipe.optimizer_classes import find_classes
 from api.trainers.diffusion_pipe.preview import preview_dataset
 from api.trainers.diffusion_pipe.recipes import list_recipes
+from api.trainers.diffusion_pipe.rehearsal import choose_items, plan_rehearsal, rehearse
 from api.trainers.diffusion_pipe.request import Configuration, read
-from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
+from api.trainers.diffusion_pipe.silent_check import check_schedule, check_silent, check_sizes
+from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.media import REASONING_SECONDS, Budget, Examiner, MediaInfoCache, TooLong
+from api.trainers.rehearsal import Rehearsal
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetFile, DatasetPreview, DatasetSetup, Launch
+
+_CHECKPOINT_MINUTES = "checkpoint_every_n_minutes"
 
 #: The port in a plan's command, DeepSpeed's default; the real one is chosen at the start.
 _PLANNED_PORT = 29500
@@ -65,23 +79,26 @@ class RequestProcessor:
         self._accepts_risks = accepts_risks
         self._media_cache = MediaInfoCache(examiner=examiner)
 
-    def check(self, request: TrainingRequest, output_dir: Path, problems: Sequence[Finding]) -> Check:
-        """Check all that can be checked without starting anything. `problems` are those of the installation."""
-        findings = Findings(accepts_risks=self._accepts_risks)
+    def check(
+        self, request: TrainingRequest, output_dir: Path, problems: Sequence[Finding], code: TrainerCode | None = None
+    ) -> Check:
+        """Check all that can be checked without starting anything.
+
+        `problems` are those of the installation, and `code` is what the checkout's code reads.
+        """
+        findings = Findings(accepts_risks=self._accepts_risks, code=code)
         for problem in problems:
-            findings.error(problem.pointer, problem.message, problem.remedy)
+            findings.add_error(problem)
         made = None
         try:
             given = read(request, findings)
             results = self._check_documents(request, given, findings)
-            if not findings.errors:
-                made = self._plan(request, given, results, output_dir.absolute(), findings)
+            made = self._plan(request, given, results, output_dir.absolute(), findings)
+            if made is not None and request.rehearsal and not findings.errors:
+                minutes = None if given.config is None else number(given.config.values.get(_CHECKPOINT_MINUTES))
+                made = self._plan_rehearsal(request, made, results, output_dir.absolute(), findings, minutes)
         except TooLong:
-            findings.error(
-                "",
-                f"The check took longer than {self._budget_seconds + REASONING_SECONDS:g} s and was cancelled.",
-                "Use fewer directories, sizes or files.",
-            )
+            findings.error("", "check_too_long", budget_seconds=f"{self._budget_seconds + REASONING_SECONDS:g}")
         return Check(
             errors=findings.errors,
             warnings=findings.warnings,
@@ -114,6 +131,10 @@ class RequestProcessor:
             return CacheFacts(problem="the configuration of the request cannot be read")
         return gather_facts(config, dataset, self._root)
 
+    def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:
+        """Return the request for the planned items, which lie in this directory. Raise ValueError."""
+        return rehearse(request, planned, directory, self._root)
+
     def prepare(self, request: TrainingRequest, launch: Launch) -> Command:
         """Return the command and files of one attempt. Raise ValueError for a request that has not been checked."""
         config, dataset = files.read_checked(request)
@@ -135,9 +156,15 @@ class RequestProcessor:
         context = DatasetContext(variant, training, self._root, self._media_cache, Budget(self._budget_seconds))
         if given.dataset is not None:
             results.summary = check_dataset(given.dataset, context, findings)
+            if config is not None:
+                check_sizes(config, results.summary.buckets, findings)
         if config is not None:
             context = DatasetContext(variant, evaluation, self._root, self._media_cache, context.budget)
-            results.evaluations = check_eval_datasets(config, context, findings)
+            results.evaluations = check_eval_datasets(
+                config, context, findings, given.dataset, results.summary.whole_shares
+            )
+            has_videos = results.summary.has_videos or results.evaluations.has_videos
+            check_clip_mode(config, MODELS[model_type] if model_type is not None else None, has_videos, findings)
         return results
 
     def _check_config(
@@ -145,13 +172,14 @@ class RequestProcessor:
     ) -> None:
         facts = MODELS[results.model_type] if results.model_type is not None else None
         check_config(config, results.training, findings)
-        check_parallelism(config, request.gpu_count, facts, findings)
+        blocks = 0 if results.model_type is None else count_blocks(config, results.model_type, self._root)
+        check_parallelism(config, request.gpu_count, facts, findings, blocks)
         check_flux2_stages(config, results.model_type, self._root, findings)
         if results.model_type is not None:
             check_model(config, results.model_type, self._root, findings)
             check_files(config, results.model_type, self._root, findings)
         check_adapter(config, results.model_type or "This model", facts, self._root, findings)
-        check_optimizer(config, results.model_type, findings)
+        check_optimizer(config, results.model_type, findings, find_classes(self._python))
         check_silent(config, results.model_type, request, findings)
 
     def _plan(
@@ -162,8 +190,69 @@ class RequestProcessor:
         output_dir: Path,
         findings: Findings,
     ) -> TrainingPlan | None:
+        """Return the plan as far as it is known. With errors it has no files and no command."""
         config, dataset, variant = given.config, given.dataset, results.variant
-        if config is None or dataset is None or variant is None or self._root is None or self._python is None:
+        if config is None or dataset is None or variant is None:
+            return None
+        started = None if findings.errors else self._start(request, config, dataset, output_dir, findings)
+        if started is None and not findings.errors:
+            return None
+        made = plan.build(
+            request,
+            config,
+            variant,
+            results.training,
+            results.summary,
+            results.evaluations,
+            files={} if started is None else started.files,
+            command=() if started is None else started.argv,
+            trainer=self._name,
+            root=self._root,
+        )
+        check_schedule(config, made.steps_per_epoch, made.total_steps, findings)
+        return made
+
+    def _plan_rehearsal(
+        self,
+        request: TrainingRequest,
+        whole: TrainingPlan,
+        results: _CheckResults,
+        output_dir: Path,
+        findings: Findings,
+        checkpoint_minutes: float | None,
+    ) -> TrainingPlan:
+        """Return the plan of a rehearsal, or that of the whole training with a finding about the reason."""
+        chosen = choose_items(results.summary.shares, results.training)
+        if chosen is None:
+            findings.error("/dataset", "nothing_to_rehearse")
+            return whole
+        made = plan_rehearsal(whole, chosen, request.keep_last_checkpoints, checkpoint_minutes)
+        planned = made.rehearsal or PlannedRehearsal()
+        derived = self.rehearse(request, planned, output_dir.parent / "datasets").request
+        given = read(derived, Findings())
+        if given.config is None or given.dataset is None:
+            findings.error("", "rehearsal_not_derivable")
+            return whole
+        started = self._start(derived, given.config, given.dataset, output_dir, findings)
+        sizes, gpu_count = chosen.buckets, request.gpu_count
+        facts = read_memory_facts(given.config, whole.model_type, sizes, results.training, gpu_count, self._root)
+        return replace(
+            made,
+            files={} if started is None else started.files,
+            command=() if started is None else started.argv,
+            memory=PlannedMemory(facts),
+        )
+
+    def _start(
+        self,
+        request: TrainingRequest,
+        config: TrainerDocument,
+        dataset: TrainerDocument,
+        output_dir: Path,
+        findings: Findings,
+    ) -> Command | None:
+        """Return a preview of the command of the first attempt, or None if it cannot be made."""
+        if self._root is None or self._python is None:
             return None
         # The number of the attempt, its GPUs and its port are only known at the start.
         launch = Launch(
@@ -174,27 +263,9 @@ class RequestProcessor:
         )
         written = files.write_files(request, config, dataset, output_dir, launch.directory)
         if written is None:
-            findings.error(
-                config.base,
-                "The service cannot add its own keys (output_dir, dataset) into this configuration.",
-                "Simplify the configuration, and write each table only once.",
-            )
+            findings.error(config.base, "keys_not_addable")
             return None
-        started = command.build(self._python, self._root, request, launch, written)
-        made = plan.build(
-            request,
-            config,
-            variant,
-            results.training,
-            results.summary,
-            results.evaluations,
-            files=written,
-            command=started.argv,
-            trainer=self._name,
-            root=self._root,
-        )
-        check_warmup(config, made.total_steps, findings)
-        return made
+        return replace(command.build(self._python, self._root, request, launch, written), files=written)
 
 
 def _planned_gpus(request: TrainingRequest) -> tuple[int, ...]:

@@ -1,11 +1,14 @@
-"""Reads the checked-out commit of the trainer from git's files, without git."""
+"""Reads the checked-out commit of the trainer from git's files, without git, and what attempts recorded of it."""
 
 import re
 from contextlib import suppress
 from pathlib import Path
 
-#: The file in an attempt's directory that stores the trainer's commit at its start.
-COMMIT_FILE = "trainer_commit"
+from api.trainers.diffusion_pipe.sources import read_bytes
+from api.util.foreign_files import read
+
+#: The files in an attempt's directory that store the trainer's commit and its version of torch at the start.
+COMMIT_FILE, TORCH_FILE = "trainer_commit", "trainer_torch"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?", re.ASCII)
 _REF = re.compile(r"refs/[A-Za-z0-9._/\-]{1,200}", re.ASCII)
@@ -13,11 +16,14 @@ _REF = re.compile(r"refs/[A-Za-z0-9._/\-]{1,200}", re.ASCII)
 #: Most bytes read of one of git's files.
 _MAX_BYTES = 1024 * 1024
 
+#: Most bytes read of a file of an attempt.
+_MAX_RECORDED_BYTES = 200
+
 
 def read_commit(root: Path) -> str | None:
     """Return the commit of a checkout, or None if there is none or it cannot be determined."""
     with suppress(OSError, ValueError):
-        git = _find_git(root)
+        git = find_git_directory(root)
         head = _text(git / "HEAD")
         if not head.startswith("ref: "):
             return _as_commit(head)
@@ -32,12 +38,21 @@ def read_commit(root: Path) -> str | None:
     return None
 
 
+def read_recorded(attempt: Path, name: str) -> str | None:
+    """Return what an attempt recorded in its directory under this name, or None if unknown. Never raises OSError."""
+    with suppress(OSError, UnicodeDecodeError):
+        text = read(str(attempt / name), _MAX_RECORDED_BYTES, levels=3).decode("ascii").strip()
+        return text if text and text.isprintable() else None
+    return None
+
+
 def is_commit(text: str) -> bool:
     """Return whether the text is a full commit hash."""
     return _COMMIT.fullmatch(text) is not None
 
 
-def _find_git(root: Path) -> Path:
+def find_git_directory(root: Path) -> Path:
+    """Return the directory with git's files of a checkout, a work tree or a submodule. Raise OSError, ValueError."""
     git = root / ".git"
     if git.is_dir():
         return git
@@ -60,8 +75,7 @@ def _find_packed(git: Path, name: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_MAX_BYTES).decode("ascii").strip()
+    return read_bytes(path, _MAX_BYTES).decode("ascii").strip()
 
 
 def _as_commit(text: str) -> str | None:

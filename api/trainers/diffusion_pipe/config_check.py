@@ -1,10 +1,12 @@
 """Checks the training configuration as a whole: required keys, and keys that contradict each other."""
 
+import math
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number, positive
@@ -22,6 +24,9 @@ _EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examp
 _FIXED_SOURCE = b"_allocate_or_extend_buffers"
 _MAX_SOURCE_BYTES = 1024 * 1024
 
+#: More layers than any model has besides its blocks.
+_MORE_LAYERS = 8
+
 _PARTITION_METHODS = ("parameters", "uniform", "manual")
 
 #: The table of keys that users often write elsewhere.
@@ -37,7 +42,8 @@ _ELSEWHERE = {
 def check_config(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     """Check the top level and [monitoring]; other modules check the other tables."""
     check_names(config.values, TOP, config.at, findings, _ELSEWHERE)
-    check_values(config.values, TOP, config.at, findings)
+    unread = _list_unread(config)
+    check_values({name: value for name, value in config.values.items() if name not in unread}, TOP, config.at, findings)
     _check_required(config, findings)
     _check_saves(config, batches, findings)
     _check_evaluations(config, batches, findings)
@@ -45,32 +51,35 @@ def check_config(config: TrainerDocument, batches: Batches, findings: Findings) 
     _check_monitoring(config, findings)
 
 
-def check_parallelism(config: TrainerDocument, gpu_count: int, facts: ModelFacts | None, findings: Findings) -> None:
-    """Check that the GPUs divide into pipelines, and settings that pipelines exclude."""
+def _list_unread(config: TrainerDocument) -> set[str]:
+    """Return the keys whose values the trainer does not use, because of other keys."""
+    unread = set() if config.values.get("eval_datasets") else {"eval_gradient_accumulation_steps"}
+    method = config.values.get("partition_method", "parameters")
+    return unread if isinstance(method, str) and method.lower() == "manual" else unread | {"partition_split"}
+
+
+def check_parallelism(
+    config: TrainerDocument, gpu_count: int, facts: ModelFacts | None, findings: Findings, blocks: int = 0
+) -> None:
+    """Check that the GPUs divide into pipelines, and settings that pipelines exclude.
+
+    `blocks` is the number of the model's blocks, 0 if it is unknown.
+    """
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if gpu_count % stages:
-        findings.error(
-            config.at("pipeline_stages"),
-            f"{gpu_count} GPUs do not divide into pipelines of {stages}.",
-            f"Request a multiple of {stages} GPUs, or set pipeline_stages to a divisor of {gpu_count}.",
-        )
+        findings.error(config.at("pipeline_stages"), "pipelines_uneven", gpu_count=gpu_count, stages=stages)
     if config.table("optimizer").get("gradient_release") and gpu_count > stages:
-        findings.error(
-            config.at("optimizer", "gradient_release"),
-            "gradient_release works with one pipeline only.",
-            f"Set pipeline_stages to the number of GPUs ({gpu_count}), or remove gradient_release.",
-        )
-    check_clip_mode(config, facts, findings)
-    _check_partition(config, stages, findings)
+        findings.error(config.at("optimizer", "gradient_release"), "gradient_release_pipelines", gpu_count=gpu_count)
+    _check_partition(config, stages, blocks, findings)
     _check_block_swap(config, stages, facts, findings)
 
 
-def check_clip_mode(config: TrainerDocument, facts: ModelFacts | None, findings: Findings) -> None:
-    """Check that the trainer knows the mode that selects the part of a video."""
+def check_clip_mode(config: TrainerDocument, facts: ModelFacts | None, has_videos: bool, findings: Findings) -> None:
+    """Check that the trainer knows the mode that selects the part of a video; without videos it is not read."""
     mode = config.values.get("video_clip_mode", CLIP_MODES[0])
     if mode not in CLIP_MODES and (facts is None or facts.framerate is not None):
-        advice = "Set 'single_beginning' or 'single_middle'."
-        findings.error(config.at("video_clip_mode"), "The trainer hangs with any other mode.", advice)
+        add = findings.error if has_videos else findings.warn
+        add(config.at("video_clip_mode"), "clip_mode_unknown", mode=shown(mode))
 
 
 def check_flux2_stages(config: TrainerDocument, model_type: str | None, root: Path | None, findings: Findings) -> None:
@@ -79,138 +88,108 @@ def check_flux2_stages(config: TrainerDocument, model_type: str | None, root: Pa
     if model_type != "flux2" or stages < 3 or root is None:
         return
     if _FIXED_SOURCE not in paths.read_start(root / "utils" / "patches.py", _MAX_SOURCE_BYTES):
-        findings.error(
-            config.at("pipeline_stages"),
-            "With 3 or more stages, this version of the trainer hangs before the first step of flux2.",
-            "Use 1 or 2 stages, or update the trainer (pull request #544).",
-        )
+        findings.error(config.at("pipeline_stages"), "flux2_stages")
 
 
 def _check_required(config: TrainerDocument, findings: Findings) -> None:
-    for name, what in (("epochs", "the number of epochs"), ("model", "the model"), ("optimizer", "the optimizer")):
+    is_constant = config.values.get("lr_scheduler", "constant") == "constant"  # the others divide by the epochs
+    if "epochs" not in config.values and is_constant and number(config.values.get("max_steps")):
+        findings.warn(config.at("epochs"), "epochs_missing_for_steps")
+    elif "epochs" not in config.values:
+        findings.error(config.at("epochs"), "epochs_missing")
+    for name, what in (("model", "the model"), ("optimizer", "the optimizer")):
         if name not in config.values:
-            findings.error(config.at(name), f"`{name}` is missing.", f"Set {what}.")
-    if (epochs := number(config.values.get("epochs"))) is not None and epochs < 1:
-        findings.warn(config.at("epochs"), "The trainer trains one epoch even if this is less.", "Set epochs = 1.")
+            findings.error(config.at(name), "table_missing", name=name, what=what)
+    if config.values.get("epochs") == 0 and config.values.get("lr_scheduler") == "cosine":
+        findings.error(config.at("epochs"), "no_epochs_for_cosine")
+    elif config.values.get("epochs") == math.inf and not config.values.get("max_steps"):
+        findings.warn(config.at("epochs"), "training_endless")
+    elif (epochs := number(config.values.get("epochs"))) is not None and epochs < 1:
+        findings.warn(config.at("epochs"), "less_than_one_epoch")
     if "lora" in config.values:
         findings.error(
             config.at("lora"),
-            "The trainer expects a data type of an older version in [lora] and fails.",
-            "Write [adapter] with type = 'lora'.",
+            "lora_table_outdated",
+            remedy=Reason.of("Remove [lora]: [adapter] has replaced it.", "advice_remove_lora")
+            if "adapter" in config.values
+            else Reason.of("Rename [lora] to [adapter], and add type = 'lora'.", "advice_rename_lora"),
         )
     if config.values.get("resume_from_checkpoint"):
-        findings.warn(
-            config.at("resume_from_checkpoint"),
-            "The service removes this key: new tasks start from the beginning, and resumed ones get a run directory.",
-            "Resume the earlier task instead.",
-        )
+        findings.warn(config.at("resume_from_checkpoint"), "resume_key_removed")
 
 
 def _check_saves(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     if not any(name in config.values for name in _SAVES):
-        findings.error(
-            config.at("save_every_n_epochs"),
-            "No key sets how often the model is saved.",
-            "Set save_every_n_epochs, save_every_n_steps or save_every_n_examples.",
-        )
+        findings.error(config.at("save_every_n_epochs"), "save_interval_missing")
     examples = number(config.values.get("save_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
-        findings.error(
-            config.at("save_every_n_examples"),
-            f"The value is less than the {batches.global_size} examples of one step, so the trainer divides by zero.",
-            f"Set it to {batches.global_size} or more.",
-        )
+        findings.error(config.at("save_every_n_examples"), "save_examples_too_few", global_size=batches.global_size)
+    if examples and "save_every_n_steps" in config.values:
+        findings.warn(config.at("save_every_n_steps"), "save_steps_overridden")
     if not any(name in config.values for name in _CHECKPOINTS):
-        findings.warn(
-            config.at("checkpoint_every_n_minutes"),
-            "The training saves no checkpoints by itself, so a crash loses all progress."
-            " A stop through the service still saves one.",
-            "Set checkpoint_every_n_minutes (for example 120) or checkpoint_every_n_epochs.",
-        )
+        findings.warn(config.at("checkpoint_every_n_minutes"), "checkpoints_missing")
 
 
 def _check_evaluations(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     values = config.values
     examples = number(values.get("eval_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
-        findings.warn(
-            config.at("eval_every_n_examples"),
-            f"The value is less than the {batches.global_size} examples of one step, so it triggers no evaluation.",
-            f"Set it to {batches.global_size} or more.",
-        )
+        findings.warn(config.at("eval_every_n_examples"), "eval_examples_too_few", global_size=batches.global_size)
+    if examples and values.get("eval_every_n_steps"):
+        findings.warn(config.at("eval_every_n_steps"), "eval_steps_overridden")
     if values.get("eval_datasets") and not any(values.get(name) for name in _EVALUATIONS):
-        findings.warn(
-            config.at("eval_datasets"),
-            "No key sets how often to evaluate, so the trainer evaluates only before the first step.",
-            "Set eval_every_n_epochs, eval_every_n_steps or eval_every_n_examples.",
-        )
+        findings.warn(config.at("eval_datasets"), "eval_interval_missing")
 
 
 def _check_odds(config: TrainerDocument, findings: Findings) -> None:
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and 0 < warmup < 1:
-        findings.error(
-            config.at("warmup_steps"),
-            "The trainer expects a number of steps and fails on a fraction.",
-            "Set a number of steps, or remove the key.",
-        )
+        findings.error(config.at("warmup_steps"), "warmup_fraction")
     checkpointing = config.values.get("activation_checkpointing", False)
     if checkpointing and checkpointing not in (True, "unsloth"):
-        findings.error(
-            config.at("activation_checkpointing"),
-            "The value is not true, false or 'unsloth'.",
-            "Set true, false or 'unsloth'.",
-        )
+        findings.error(config.at("activation_checkpointing"), "activation_checkpointing_invalid")
+    if config.values.get("reentrant_activation_checkpointing") and not checkpointing:
+        findings.warn(config.at("reentrant_activation_checkpointing"), "activation_checkpointing_off")
+    if config.table("optimizer").get("gradient_release") and config.values.get("gradient_clipping"):
+        findings.warn(config.at("gradient_clipping"), "gradient_release_clipping")
+    if config.values.get("uncond_fraction") == 1:
+        findings.warn(config.at("uncond_fraction"), "captions_unused")
     if positive(config.values.get("steps_per_print"), 1) != 1:
-        findings.warn(
-            config.at("steps_per_print"),
-            "The service reads progress from printed steps, but the trainer would not print each.",
-            "Set steps_per_print to 1.",
-        )
+        findings.warn(config.at("steps_per_print"), "steps_not_printed")
     if "huber_delta" in config.values and "smooth_l1_beta" in config.values:
-        findings.warn(
-            config.at("smooth_l1_beta"), "`huber_delta` is set as well and takes precedence.", "Remove one of them."
-        )
+        findings.warn(config.at("smooth_l1_beta"), "huber_overrides")
 
 
 def _check_monitoring(config: TrainerDocument, findings: Findings) -> None:
     monitoring = config.table("monitoring")
     at = partial(config.at, "monitoring")
     check_names(monitoring, MONITORING, at, findings)
-    check_values(monitoring, MONITORING, at, findings)
     if not monitoring.get("enable_wandb"):
         return
+    check_values(monitoring, MONITORING, at, findings)
     for name in ("wandb_api_key", "wandb_tracker_name", "wandb_run_name"):
         if name not in monitoring:
-            findings.error(config.at("monitoring", name), f"Weights & Biases needs `{name}`.", f"Set `{name}`.")
+            findings.error(config.at("monitoring", name), "wandb_key_missing", name=name)
         elif name != "wandb_api_key" and monitoring[name] == "":
-            findings.warn(config.at("monitoring", name), f"`{name}` is empty.", "Set a name.")
+            findings.warn(config.at("monitoring", name), "wandb_name_empty", name=name)
 
 
-def _check_partition(config: TrainerDocument, stages: int, findings: Findings) -> None:
+def _check_partition(config: TrainerDocument, stages: int, blocks: int, findings: Findings) -> None:
     method = config.values.get("partition_method", "parameters")
     split = config.values.get("partition_split")
     if not isinstance(method, str):
         return
     if method.lower() not in _PARTITION_METHODS and not method.lower().startswith("type:"):
-        findings.error(
-            config.at("partition_method"),
-            f"`{shown(method)}` is not a known method.",
-            "Set 'parameters', or 'manual' with partition_split.",
-        )
+        findings.error(config.at("partition_method"), "partition_method_unknown", method=shown(method))
     elif method.lower() != "manual":
         if split is not None:
-            findings.warn(
-                config.at("partition_split"),
-                "This key is ignored without partition_method = 'manual'.",
-                "Set both or neither.",
-            )
+            findings.warn(config.at("partition_split"), "partition_split_ignored")
+    elif stages == 1 and split != []:
+        findings.error(config.at("partition_method"), "partition_of_one_stage")
     elif not isinstance(split, list) or not _is_rising(split) or len(split) != stages - 1:
-        findings.error(
-            config.at("partition_split"),
-            f"This is not a list of the {stages - 1} layers at which {stages} pipeline stages are split.",
-            f"List {stages - 1} rising layer numbers (pipeline_stages - 1).",
-        )
+        findings.error(config.at("partition_split"), "partition_split_invalid", stages=stages - 1, stages_2=stages)
+    elif blocks and split and split[-1] >= blocks + _MORE_LAYERS:
+        findings.error(config.at("partition_split", len(split) - 1), "partition_split_too_high", blocks=blocks)
 
 
 def _is_rising(split: list[Any]) -> bool:
@@ -226,8 +205,8 @@ def _check_block_swap(config: TrainerDocument, stages: int, facts: ModelFacts | 
         return
     at = config.at("blocks_to_swap")
     if facts is not None and facts.swap is None:
-        findings.error(at, "The trainer cannot swap blocks of this model type.", "Remove blocks_to_swap.")
+        findings.error(at, "block_swap_unsupported")
     if "adapter" not in config.values:
-        findings.error(at, "The trainer swaps blocks only when it trains an adapter.", "Remove it, or add [adapter].")
+        findings.error(at, "block_swap_needs_adapter")
     if stages > 1:
-        findings.error(at, "The trainer swaps blocks only with pipeline_stages = 1.", "Remove one of the two.")
+        findings.error(at, "block_swap_stages")

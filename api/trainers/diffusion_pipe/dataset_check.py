@@ -1,28 +1,29 @@
 """Checks a dataset: settings, directories, and how the trainer will use them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
+from api.trainers.diffusion_pipe.buckets import RATIOS, Settings, read_bucketing
 from api.trainers.diffusion_pipe.dataset_report import HANGS, FoundItems, list_names
 from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
-from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MAX, MODEL, TOP
+from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MAX, MODEL, TOP, Key
 from api.trainers.diffusion_pipe.model_check import Variant
-from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
-from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
-from api.trainers.media import Budget, MediaInfoCache
+from api.trainers.diffusion_pipe.totals import BucketCount, Item, Mixed, Share, count_steps, find_mixed_steps
+from api.trainers.media import Budget, MediaInfoCache, is_video
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
@@ -31,6 +32,12 @@ _ELSEWHERE = {
 }
 
 MAX_DIRECTORIES = 1000
+
+#: The frames of a suggested bucket, if the videos are long enough: about two seconds.
+_USUAL_FRAMES = 33
+
+#: Most examples in an epoch; each takes about 100 bytes of each rank's memory.
+_MOST_EXAMPLES = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,19 @@ class DatasetSummary:
     items: int | None = None
     directories: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seen: list[FoundItems] = field(default_factory=list)  #: the items found in each scanned directory
+    seen: dict[int, FoundItems] = field(default_factory=dict)  #: the items found in each scanned directory, by index
     shares: list[Share] = field(default_factory=list)  #: the contribution of each directory, as far as known
     buckets: list[tuple[int, int, int]] = field(default_factory=list)  #: width, height and frames of trained buckets
+
+    @property
+    def whole_shares(self) -> dict[int, Share]:
+        """The contributions of the directories of which all files are known, by index."""
+        return {share.directory: share for share in self.shares if self.seen[share.directory].unknown is None}
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether a video is known to be used."""
+        return any(item.frames > 1 or is_video(item.name) for found in self.seen.values() for item in found.items)
 
 
 def check_dataset(document: TrainerDocument, context: DatasetContext, findings: Findings) -> DatasetSummary:
@@ -73,18 +90,25 @@ def check_dataset(document: TrainerDocument, context: DatasetContext, findings: 
     summary, errors = DatasetSummary(), findings.error_count
     if context.reports_unknown_keys:
         check_names(document.values, DATASET, document.at, findings, _ELSEWHERE)
-    check_values(document.values, DATASET, document.at, findings)
+    check_values(document.values, _without_ratios(DATASET), document.at, findings)
     directories = document.values.get("directory")
     if not isinstance(directories, list) or not directories:
         if directories is None or isinstance(directories, list):
+            is_json = document.at("directory").endswith("/directories")
             findings.error(
-                document.at("directory"), "The dataset has no directories.", "Add at least one, with its path."
+                document.at("directory"),
+                "directories_missing",
+                remedy=Reason.of(
+                    "Add at least one with its path to the list `directories` (or `directory`, as the trainer calls"
+                    " it).",
+                    "advice_list_directory",
+                )
+                if is_json
+                else Reason.of("Add at least one with its path as a table [[directory]].", "advice_directory_table"),
             )
         return summary
     if len(directories) > MAX_DIRECTORIES:
-        findings.error(
-            document.at("directory"), f"The list has more than {MAX_DIRECTORIES} directories.", "Merge some."
-        )
+        findings.error(document.at("directory"), "too_many_directories", max_directories=MAX_DIRECTORIES)
         return summary
     scanner = None
     if context.variant is not None:
@@ -92,6 +116,7 @@ def check_dataset(document: TrainerDocument, context: DatasetContext, findings: 
     shares = [
         _check_directory(Settings(document, i), context, scanner, summary, findings) for i in range(len(directories))
     ]
+    _report_useless(document, summary, findings)
     _check_twice(document, summary.directories, findings)
     if context.variant is None:
         summary.notes.append("The totals are unknown because the model type is unknown.")
@@ -110,13 +135,13 @@ def _check_directory(
     context.budget.require()
     at = partial(settings.document.at, "directory", settings.index)
     if not isinstance(settings.document.values["directory"][settings.index], dict):
-        findings.error(at(), "This entry is not a table.", "Write {path = '…'}.")
+        findings.error(at(), "directory_not_table")
         return None
     if context.reports_unknown_keys:
         check_names((name for name in settings.own if name != "dataset"), DIRECTORY, at, findings, _ELSEWHERE)
-    check_values(settings.own, DIRECTORY, at, findings)
+    check_values(settings.own, _without_ratios(DIRECTORY), at, findings)
     if "dataset" in settings.own:
-        findings.error(at("dataset"), "Named datasets are not supported here.", "Set the directory's `path`.")
+        findings.error(at("dataset"), "named_dataset_unsupported")
     variant = context.variant
     check_silent_settings(settings, context.variant.type if context.variant else None, findings)
     bucketing = read_bucketing(settings, variant.type if variant else "", variant.round_to if variant else 16, findings)
@@ -124,20 +149,32 @@ def _check_directory(
     if scan is None or scanner is None:
         return None
     found = scanner.scan(scan)
-    summary.seen.append(found)
+    summary.seen[settings.index] = found
     summary.notes += found.notes
     if bucketing is None:
         return None
     # Invalid values have their own finding; count the totals without them.
     repeats = number(settings.get("num_repeats", 1)) or 1
-    share = Share(bucketing, found.items, repeats if 0 < repeats <= MAX else 1)
+    share = Share(
+        bucketing,
+        found.items,
+        repeats if 0 < repeats <= MAX else 1,
+        settings.index,
+        settings.own.get("control_path") is not None,
+    )
     summary.shares.append(share)
     if variant is not None:
         _check_missing_frames(share, found, variant, at("path"), findings)
-    if found.unknown is not None:
+    if found.unknown is not None or variant is None:
         return None
-    _check_fit(share, found, at("path"), findings)
+    _check_fit(share, found, MODELS[variant.type], at("path"), findings)
+    _check_length(share, settings.at("num_repeats"), findings)
     return share
+
+
+def _without_ratios(keys: Mapping[str, Key]) -> dict[str, Key]:
+    """Return the keys without those of aspect ratios, which `read_bucketing` checks if the trainer reads them."""
+    return {name: key for name, key in keys.items() if name not in RATIOS}
 
 
 def _find_directory(
@@ -161,22 +198,19 @@ def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> P
     at = partial(settings.document.at, "directory", settings.index)
     path = _directory(settings.own, "path", at("path"), root, findings)
     if "path" not in settings.own and "dataset" not in settings.own:
-        findings.error(
-            at("path"), "`path` is missing.", "Set the directory of the images, or the name of a dataset as `dataset`."
-        )
+        findings.error(at("path"), "directory_path_missing")
     for name in ("mask_path", "control_path"):
         _directory(settings.own, name, at(name), root, findings)
     default = settings.own.get("default_mask_file")
     if isinstance(default, str):
         file = paths.check_exists(default, at("default_mask_file"), root, findings)
         if file is not None and file.is_dir():
-            findings.error(at("default_mask_file"), "This is a directory.", "Set the path of an image.")
+            findings.error(at("default_mask_file"), "mask_is_directory")
+    if path is not None and (blocking := _file_at_cache(path)) is not None:
+        findings.error(at("path"), "cache_blocked", blocking=blocking)
+        return None
     if path is not None and not _can_cache(path):
-        findings.error(
-            at("path"),
-            "The trainer cannot write its cache into this directory.",
-            "Give the service's user write permission for it.",
-        )
+        findings.error(at("path"), "cache_not_writable")
         return None
     return path
 
@@ -187,9 +221,14 @@ def _directory(own: Mapping[str, Any], name: str, at: str, root: Path | None, fi
         return None
     path = paths.check_exists(text, at, root, findings)
     if path is not None and not path.is_dir():
-        findings.error(at, "This is a file.", "Set the path of a directory.")
+        findings.error(at, "directory_is_file")
         return None
     return path
+
+
+def _file_at_cache(path: Path) -> str | None:
+    # A link to nothing is in the way, too.
+    return "cache" if os.path.lexists(path / "cache") and not paths.is_directory(path / "cache") else None
 
 
 def _can_cache(path: Path) -> bool:
@@ -229,24 +268,58 @@ def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
     return path if path is not None and paths.mode_of(path) is not None else None
 
 
-def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> None:
+def _check_fit(share: Share, found: FoundItems, facts: ModelFacts, at: str, findings: Findings) -> None:
     border = [item for item in found.items if item.frames > 1 and _is_borderline(share, item)]
     if border:
-        findings.warn(
-            at,
-            f"{len(border)} videos are just long enough for their bucket; the trainer may count fewer frames.",
-            "Set shorter frame_buckets, or use longer clips.",
-            (item.name for item in border),
-        )
+        findings.warn(at, "videos_borderline", about=(item.name for item in border), border_count=len(border))
     unfit = [item for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames)]
     if not unfit:
         return
-    message = (
-        f"{len(unfit)} of {len(found.items)} files fit no bucket (too short for the requested frames) and are skipped."
+    code = "files_fit_no_bucket"
+    advice = Reason.of("Set shorter frame_buckets; videos never use the bucket of 1 frame.", "advice_frame_buckets")
+    if share.bucketing.sizes is not None:
+        advice = Reason.of(
+            "Add size_buckets with fewer frames: 1 for images (videos never use it), fewer for videos.",
+            "advice_size_buckets",
+        )
+    elif share.bucketing.frames == (1,):
+        code, advice = "videos_fit_no_bucket", _advise_frames(unfit, facts)
+    params: dict[str, Any] = {"unfit": len(unfit), "items": len(found.items), "advice": advice}
+    if len(unfit) == len(found.items):
+        found.useless = code, params
+    else:
+        findings.warn(at, code, about=(item.name for item in unfit), **params)
+
+
+def _advise_frames(unfit: Sequence[Item], facts: ModelFacts) -> Reason:
+    length = align(min(_USUAL_FRAMES, *(item.frames for item in unfit)), facts)
+    if length > 1:
+        return Reason.of(
+            "Set frame_buckets, for example [1, {length}]; the default is [1].",
+            "advice_set_frame_buckets",
+            length=length,
+        )
+    return Reason.of("Use longer videos, and set frame_buckets; the default is [1].", "advice_longer_videos")
+
+
+def _check_length(share: Share, at: str, findings: Findings) -> None:
+    """Check that an epoch fits into memory: the trainer lists all of its examples."""
+    # Numbers of shuffles out of range have their own finding; a float cannot hold all of them.
+    examples = min(sum(item.captions for item in share.items), _MOST_EXAMPLES + 1) * share.num_repeats
+    if examples > _MOST_EXAMPLES:
+        findings.error(at, "epoch_too_large", examples=f"{examples:.2g}")
+
+
+def _report_useless(document: TrainerDocument, summary: DatasetSummary, findings: Findings) -> None:
+    """Report directories without usable files: errors, unless another directory has some."""
+    is_any_used = any(
+        found.unknown is not None or (found.items and not found.useless) for found in summary.seen.values()
     )
-    remedy = "Set shorter frame_buckets; videos never use the bucket of 1 frame."
-    add = findings.error if len(unfit) == len(found.items) else findings.warn
-    add(at, message, remedy, (item.name for item in unfit))
+    for index, found in summary.seen.items():
+        if found.useless is not None:
+            add = findings.warn if is_any_used else findings.error
+            code, params = found.useless
+            add(document.at("directory", index, "path"), code, **params)
 
 
 def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at: str, findings: Findings) -> None:
@@ -262,11 +335,7 @@ def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at:
     ]
     if short:
         findings.error(
-            at,
-            f"{len(short)} videos have fewer frames than their headers state, and too few for their buckets."
-            f" {HANGS}: {list_names(short)}.",
-            "Copy or convert them again, or remove them from the directory.",
-            short,
+            at, "videos_truncated", about=short, short_count=len(short), hangs=HANGS, short=list_names(short)
         )
 
 
@@ -282,11 +351,21 @@ def _check_twice(document: TrainerDocument, directories: list[Path], findings: F
     for index, path in enumerate(directories):
         first = seen.setdefault(os.path.realpath(path), index)
         if first != index:
-            findings.warn(
-                document.at("directory"),
-                f"Directories {first} and {index} are the same; both write to one cache and may damage it.",
-                "List it once with num_repeats, or copy it.",
-            )
+            findings.warn(document.at("directory"), "directories_same", first=first, index=index)
+
+
+def _check_mixed(document: TrainerDocument, shares: list[Share], context: DatasetContext, findings: Findings) -> None:
+    """Check that no step combines files with and without a control image: the first file decides what is read."""
+    plain = next((share.directory for share in shares if not share.is_controlled), None)
+    if plain is None or not any(share.is_controlled for share in shares):
+        return
+    mixed = find_mixed_steps(shares, context.batches, context.budget.require)
+    if mixed is Mixed.NEVER:
+        return
+    # A part of the steps may not contain the one that fails.
+    is_certain = mixed is Mixed.FAILS and not document.values.get("subsample_ratio")
+    add, what = (findings.error, "fails on") if is_certain else (findings.warn, "uses none in, or fails on,")
+    add(document.at("directory", plain, "control_path"), "control_images_mixed", what=what)
 
 
 def _count(
@@ -298,6 +377,7 @@ def _count(
 ) -> None:
     if len(shares) < len(document.values["directory"]):
         return
+    _check_mixed(document, shares, context, findings)
     ratio = number(document.values.get("subsample_ratio"))
     totals = count_steps(shares, context.batches, ratio, context.budget.require)
     summary.steps_per_epoch = totals.steps_per_epoch
@@ -309,20 +389,50 @@ def _count(
         1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)
     )
     if totals.steps_per_epoch == 0 and ratio and count_steps(shares, context.batches).steps_per_epoch:
-        findings.error(
-            document.at("subsample_ratio"), "With this ratio, an epoch has no steps.", "Raise it, or remove the key."
-        )
+        findings.error(document.at("subsample_ratio"), "subsample_empty")
     elif totals.steps_per_epoch == 0:
-        findings.error(
-            document.at("directory"),
-            "No size bucket has enough files for one step, so there is nothing to train on.",
-            "Lower the batch size or gradient_accumulation_steps, raise num_repeats, or use fewer buckets.",
-        )
+        advice = _advise_steps(context.batches, len(totals.counts))
+        fullest = max(totals.counts, key=lambda count: count.examples / count.batch_size, default=None)
+        if fullest is None:
+            findings.error(document.at("directory"), "no_bucket_full", remedy=advice)
+        else:
+            step = _step_size(fullest, context.batches)
+            findings.error(document.at("directory"), "fullest_bucket_too_small", remedy=advice, **step)
     elif totals.dropped:
-        sizes = ", ".join("×".join(f"{part:g}" for part in bucket[-3:]) for bucket in totals.dropped[:5])
         findings.warn(
             document.at("directory"),
-            f"{len(totals.dropped)} size buckets have too few files for one step and are dropped"
-            f" (width×height×frames: {sizes}).",
-            "Lower the batch size or gradient_accumulation_steps, raise num_repeats, or use fewer buckets.",
+            "buckets_dropped",
+            remedy=_advise_steps(context.batches, len(totals.counts)),
+            dropped_count=len(totals.dropped),
+            sizes=", ".join("×".join(f"{part:g}" for part in bucket[-3:]) for bucket in totals.dropped[:5]),
         )
+
+
+def _step_size(bucket: BucketCount, batches: Batches) -> dict[str, Any]:
+    is_split = batches.gpus != batches.replicas > 1
+    copies = Reason.of(" as {replicas} copies of the model", "step_copies", replicas=batches.replicas)
+    return {
+        "examples": bucket.examples,
+        "step": bucket.batch_size,
+        "micro": bucket.batch_size // batches.accumulation // batches.replicas,
+        "accumulation": batches.accumulation,
+        "gpus": batches.gpus,
+        "copies": copies if is_split else "",
+    }
+
+
+def _advise_steps(batches: Batches, buckets: int) -> Reason:
+    """Return how to fill a step; a value that is already 1 cannot be lowered."""
+    ways = [
+        Reason.of("raise num_repeats", "way_repeats"),
+        Reason.of("add files", "way_files"),
+    ]
+    if any(size > 1 for _, size in (*batches.videos, *batches.images)):
+        ways.append(Reason.of("lower the batch size", "way_batch_size"))
+    if batches.accumulation > 1:
+        ways.append(Reason.of("lower gradient_accumulation_steps", "way_accumulation"))
+    if batches.replicas > 1:
+        ways.append(Reason.of("use fewer GPUs", "way_gpus"))
+    if buckets > 1:
+        ways.append(Reason.of("use fewer buckets", "way_buckets"))
+    return Reason.of("Do at least one of these: {ways}.", "advice_fill_step", ways=ways)

@@ -1,8 +1,11 @@
 """Findings about the files of a directory that the trainer skips, fails on, or uses in unexpected ways."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.pointers import shown
@@ -27,8 +30,11 @@ class FoundItems:
     captions_unknown: bool = False
     has_captions_json: bool = False
     shown: dict[str, int] = field(default_factory=dict)  #: frames of videos that can be decoded, at the model's rate
+    useless: tuple[str, Mapping[str, Any]] | None = None  #: code and parameters if the trainer uses none of its files
+    caption_endings: set[str] = field(default_factory=set)  #: endings of caption files that the trainer does not read
     undecoded: int = 0  #: files whose data was not read for lack of time
     names: dict[str, list[str]] = field(default_factory=dict)
+    other_key: tuple[str, str] | None = None  #: a key of captions.json that is no file name, and the name it stands for
 
     def note(self, what: str, name: str) -> None:
         """Record a file with a problem."""
@@ -52,110 +58,141 @@ class FoundItems:
 class _FileProblem:
     what: str
     is_error: bool
-    message: str
-    remedy: str
+    code: str
     key: str = "path"
 
 
+#: Problems of files that the trainer skips.
+_SKIPPED = {"broken", "mixed case", "videos", "not media", "format", "link"}
+
 _FILE_PROBLEMS = (
-    _FileProblem(
-        "damaged",
-        True,
-        f"are damaged or truncated images. {HANGS}",
-        "Copy or download them again, or remove them from the directory.",
-    ),
-    _FileProblem(
-        "empty", False, "have an empty caption file; they are trained without a caption", "Write captions into them."
-    ),
-    _FileProblem("animated", True, f"are animated WebP images. {HANGS}", "Convert them to videos, or to still images."),
-    _FileProblem("webp", True, f"are WebP files that cannot be read. {HANGS}", "Remove or replace them."),
-    _FileProblem(
-        "broken", False, "cannot be opened as image or video; the trainer skips them", "Replace or remove them."
-    ),
-    _FileProblem(
-        "videos", False, "are videos, which this model type does not support; they are skipped", "Remove them."
-    ),
-    _FileProblem("images", True, "are images; this model trains on videos only, and the trainer fails", "Remove them."),
-    _FileProblem(
-        "captions", True, f"have an entry in {CAPTIONS} that is not a list. {HANGS}", "Write a list of captions."
-    ),
-    _FileProblem(
-        "no captions", False, f"have an empty list in {CAPTIONS}; they are not used", "Add captions to the list."
-    ),
-    _FileProblem(
-        "packed", True, f"are not plain .tar files. {HANGS}", "Create them again without compression: tar -cf."
-    ),
-    _FileProblem("caption", True, f"have a caption file that cannot be read as UTF-8. {HANGS}", "Save it as UTF-8."),
-    _FileProblem(
-        "unmasked", False, "have no mask; they are trained without one", "Add masks with the same names.", "mask_path"
-    ),
-    _FileProblem("mask", True, f"have a mask that cannot be read. {HANGS}", "Replace the mask.", "mask_path"),
-    _FileProblem(
-        "mask size", True, f"have a mask of another size. {HANGS}", "Give it the size of the image.", "mask_path"
-    ),
-    _FileProblem(
-        "uncontrolled",
-        True,
-        f"have no control image. {HANGS}",
-        "Add control images with the same names.",
-        "control_path",
-    ),
-    _FileProblem("control", True, f"have a control image that cannot be read. {HANGS}", "Replace it.", "control_path"),
+    _FileProblem("damaged", True, "files_damaged"),
+    _FileProblem("empty", False, "captions_empty"),
+    _FileProblem("link", False, "files_linked"),
+    _FileProblem("marked", False, "captions_marked"),
+    _FileProblem("still", False, "gifs_still"),
+    _FileProblem("animated", True, "webp_animated"),
+    _FileProblem("webp", True, "webp_unreadable"),
+    _FileProblem("broken", False, "files_broken"),
+    _FileProblem("mixed case", False, "endings_mixed_case"),
+    _FileProblem("videos", False, "videos_unsupported"),
+    _FileProblem("images", True, "images_unsupported"),
+    _FileProblem("captions", True, "caption_lists_invalid"),
+    _FileProblem("no captions", False, "caption_lists_empty"),
+    _FileProblem("packed", True, "archives_compressed"),
+    _FileProblem("caption", True, "captions_not_utf8"),
+    _FileProblem("unmasked", False, "masks_missing", "mask_path"),
+    _FileProblem("mask", True, "masks_unreadable", "mask_path"),
+    _FileProblem("mask size", True, "masks_of_other_size", "mask_path"),
+    _FileProblem("uncontrolled", True, "control_images_missing", "control_path"),
+    _FileProblem("stray uncontrolled", True, "control_images_for_others", "control_path"),
+    _FileProblem("uncontrolled archive", True, "archives_uncontrolled", "control_path"),
+    _FileProblem("control", True, "control_images_unreadable", "control_path"),
 )
 
 
 def report(at: Callable[..., str], found: FoundItems, media: int, findings: Findings) -> None:
     """Add the findings about one directory; `at` returns the pointer of one of its keys, `media` counts its files."""
+    _report_formats(at, found, media, findings)
     _report_uncaptioned(at, found, media, findings)
     for problem in _FILE_PROBLEMS:
         names = found.names.get(problem.what)
         if not names:
             continue
         add = findings.error if problem.is_error else findings.warn
-        add(
-            at(problem.key),
-            f"{len(names)} of {media} files {problem.message}: {list_names(names)}.",
-            problem.remedy,
-            names,
-        )
-    skipped = {name for what in ("broken", "videos") for name in found.names.get(what, ())}
-    if skipped and not found.items and found.unknown is None and not found.names.keys() - {"broken", "videos", "stray"}:
-        findings.error(
-            at("path"), "None of its files can be used with this model type.", "Check the files in the directory."
+        add(at(problem.key), problem.code, about=names, count=len(names), media=media, names=list_names(names))
+    if not found.items and found.unknown is None and found.useless is None and not found.names.keys() - _SKIPPED:
+        found.useless = "no_usable_files", {"advice": _why_skipped(found)}
+
+
+def _why_skipped(found: FoundItems) -> Reason:
+    broken, videos = (len(found.names.get(what, ())) for what in ("broken", "videos"))
+    if "mixed case" in found.names:
+        return Reason.of("Rename them: the trainer knows .mp4 and .MP4, but not .Mp4.", "advice_rename")
+    if not broken:
+        return Reason.of("Train a model type for videos, or add images.", "advice_other_type")
+    if not videos:
+        return Reason.of("Replace them: none can be opened as an image or video.", "advice_replace")
+    return Reason.of(
+        "Replace the files that cannot be opened, and use a model type for videos, or add images.",
+        "advice_replace_or_other_type",
+    )
+
+
+def _report_formats(at: Callable[..., str], found: FoundItems, media: int, findings: Findings) -> None:
+    names = found.names.get("format", [])
+    endings = ", ".join(sorted({os.path.splitext(name)[1] for name in names}))
+    if names and len(names) == media and found.unknown is None:
+        found.useless = "all_files_unreadable", {"media": media, "endings": endings}
+    elif names:
+        findings.warn(
+            at("path"),
+            "files_unreadable",
+            about=names,
+            names_count=len(names),
+            media=media,
+            endings=endings,
+            names=list_names(names),
         )
 
 
 def _report_uncaptioned(at: Callable[..., str], found: FoundItems, media: int, findings: Findings) -> None:
     names = found.names.get("uncaptioned", [])
-    if found.unknown is None and len(names) + len(found.names.get("stray", ())) == media:
+    if found.unknown is None and len(names) + len(found.names.get("not media", ())) == media:
         if not names:
-            findings.error(
-                at("path"), f"None of its {media} files is an image or a video.", "Check the files in the directory."
-            )
+            found.useless = "no_media", {"media": media}
             return
-        findings.error(
-            at("path"),
-            f"None of its {len(names)} files has a caption, and the trainer skips files without one.",
-            _caption_remedy(found, names),
-        )
+        others = len(found.names.get("other caption", ()))
+        params = {"files": len(names), "advice": _caption_advice(found, names)}
+        found.useless = "no_captions", params
+        if others == len(names):
+            found.useless = "all_captions_of_other_kind", {**params, "endings": _endings(found)}
     elif names:
         findings.warn(
             at("path"),
-            f"{len(names)} of {media} files have no caption and are skipped: {list_names(names)}.",
-            _caption_remedy(found, names),
-            names,
+            "captions_missing",
+            about=names,
+            remedy=_caption_advice(found, names),
+            names_count=len(names),
+            media=media,
+            names=list_names(names),
         )
 
 
-def _caption_remedy(found: FoundItems, names: list[str]) -> str:
+def _caption_advice(found: FoundItems, names: list[str]) -> Reason:
+    if found.caption_endings:
+        return Reason.of(
+            "{others} captions end in {endings}, and only .txt is read: rename them to .txt.",
+            "advice_caption_endings",
+            others=len(found.names.get("other caption", ())),
+            endings=_endings(found),
+        )
     # With a captions.json, the trainer reads no text files. It reads none for files in a .tar, either.
+    if found.has_captions_json and found.other_key is not None:
+        wrong, right = map(shown, found.other_key)
+        return Reason.of(
+            "The keys of captions.json must be whole file names: write `{right}` instead of `{wrong}`.",
+            "advice_caption_key",
+            right=right,
+            wrong=wrong,
+        )
     if found.has_captions_json:
-        advice = f"Add a list of captions for each to {CAPTIONS}"
-    elif any(name.endswith(".tar") for name in names):
-        advice = f"Add a {CAPTIONS} with a list of captions for each name in the .tar"
-    else:
-        advice = f"Add a <name>.txt for each (or a {CAPTIONS})"
-    return f"{advice}, or set skip_empty_caption = false."
+        return Reason.of(
+            "Add a list of captions for each to captions.json, or set skip_empty_caption = false.",
+            "advice_caption_list",
+        )
+    if any(name.endswith(".tar") for name in names):
+        return Reason.of(
+            "Add a captions.json with a list of captions for each name in the .tar, or set skip_empty_caption = false.",
+            "advice_caption_list_for_tar",
+        )
+    return Reason.of(
+        "Add a <name>.txt for each (or a captions.json), or set skip_empty_caption = false.", "advice_caption_files"
+    )
+
+
+def _endings(found: FoundItems) -> str:
+    return ", ".join(sorted(found.caption_endings))
 
 
 def list_names(names: Sequence[str]) -> str:

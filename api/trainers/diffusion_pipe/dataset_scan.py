@@ -1,5 +1,6 @@
 """Scans the directories of a dataset for files that the trainer uses, skips or fails on."""
 
+import codecs
 import json
 import os
 import tarfile
@@ -9,13 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, HANGS, FoundItems, report
+from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, FoundItems, report
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
-from api.trainers.media import IGNORED_SUFFIXES, IMAGE_SUFFIXES, Budget, MediaInfo, Unreadable, is_video
+from api.trainers.media import (
+    IGNORED_SUFFIXES,
+    IMAGE_SUFFIXES,
+    OPENED_IMAGE_SUFFIXES,
+    Budget,
+    MediaInfo,
+    Unreadable,
+    is_video,
+)
 
 _MAX_JSON_BYTES = 32 * 1024 * 1024
 
@@ -53,22 +62,29 @@ class DatasetScanner:
         found.captions_unknown = found.unknown is not None
         found.has_captions_json = CAPTIONS in names
         captions = self._read_captions(scan, names, found)
+        for name, is_file in names.items():
+            if not is_file and _looks_like_media(name):
+                found.note("link", name)
         media = sorted(name for name, is_file in names.items() if is_file and _is_candidate(name))
         if not media:
             if found.unknown is None:
-                self._findings.error(
-                    scan.at("path"),
-                    f"This directory has no images or videos. {HANGS}.",
-                    "Set the directory that contains them.",
-                )
+                self._findings.error(scan.at("path"), "directory_without_media")
             return found
         companions = self._companions(scan, found)
+        found.other_key = _other_key(media, captions or {})
         for position, name in enumerate(media):
             if self._budget.is_spent:
                 found.unknown = f"{len(media) - position} of {len(media)} files were not examined for lack of time"
                 break
-            self._scan_file(scan, name, _count_captions(name, names, captions), companions, found)
+            self._scan_file(scan, name, names, _count_captions(name, names, captions), companions, found)
         self._decode(scan, companions, found)
+        if (
+            scan.needs_captions_json
+            and captions
+            and self._variant.type == "sdxl"
+            and any(not n.endswith(".tar") for n in media)
+        ):
+            self._findings.warn(scan.at("online_captions"), "online_captions_not_found")
         report(scan.at, found, len(media), self._findings)
         return found
 
@@ -90,16 +106,16 @@ class DatasetScanner:
     def _read_captions(self, scan: Scan, names: Mapping[str, bool], found: FoundItems) -> dict[str, Any] | None:
         if CAPTIONS not in names:
             if scan.needs_captions_json:
-                self._findings.error(
-                    scan.at("online_captions"),
-                    f"online_captions needs a {CAPTIONS} in this directory.",
-                    "Add it, or remove online_captions.",
-                )
+                self._findings.error(scan.at("online_captions"), "captions_json_needed")
             return None
         text = scan.folder.start_of(CAPTIONS, _MAX_JSON_BYTES + 1)
         if len(text) > _MAX_JSON_BYTES:
             found.unknown = f"{CAPTIONS} is too large to be checked"
             found.captions_unknown = True
+            return {}
+        if text.startswith(codecs.BOM_UTF8):
+            found.captions_unknown = True
+            self._findings.error(scan.at("path"), "captions_json_marked")
             return {}
         try:
             captions = json.loads(text)
@@ -108,21 +124,28 @@ class DatasetScanner:
         if isinstance(captions, dict):
             return captions
         found.captions_unknown = True
-        self._findings.error(
-            scan.at("path"), f"{CAPTIONS} is not a JSON object. {HANGS}.", 'Write {"name.png": ["a caption"]}.'
-        )
+        self._findings.error(scan.at("path"), "captions_json_invalid")
         return {}
 
     def _scan_file(
-        self, scan: Scan, name: str, captions: int | None, companions: "_Companions", found: FoundItems
+        self,
+        scan: Scan,
+        name: str,
+        names: Mapping[str, bool],
+        captions: int | None,
+        companions: "_Companions",
+        found: FoundItems,
     ) -> None:
         if name.endswith(".tar"):
-            self._scan_tar(scan, name, found)
+            self._scan_tar(scan, name, companions, found)
             return
         if companions.controls is not None and Path(name).stem not in companions.controls:
-            found.note("uncontrolled", name)
+            found.note("uncontrolled" if _looks_like_media(name) else "stray uncontrolled", name)
+        if _is_unreadable_format(name):
+            found.note("format", name)
+            return
         if captions is None and scan.skip_uncaptioned and not found.captions_unknown:
-            found.note("uncaptioned" if _looks_like_media(name) else "stray", name)
+            self._note_uncaptioned(name, names, found)
             return
         if captions == _BAD_CAPTIONS:
             found.note("captions", name)
@@ -136,10 +159,25 @@ class DatasetScanner:
             self._take(scan, name, info, captions, found)
             self._check_companions(scan, name, info, companions, found)
 
-    def _scan_tar(self, scan: Scan, name: str, found: FoundItems) -> None:
+    def _note_uncaptioned(self, name: str, names: Mapping[str, bool], found: FoundItems) -> None:
+        if not _looks_like_media(name):
+            found.note("not media", name)
+            return
+        found.note("uncaptioned", name)
+        ending = None if found.has_captions_json else _other_caption(name, names)
+        if ending is not None:
+            found.caption_endings.add(ending)
+            found.note("other caption", name)
+
+    def _scan_tar(self, scan: Scan, name: str, companions: "_Companions", found: FoundItems) -> None:
         if not _is_plain_tar(scan.folder.start_of(name, tarfile.BLOCKSIZE)):
             found.note("packed", name)
-        elif scan.skip_uncaptioned and not found.has_captions_json and not found.captions_unknown:
+            return
+        if companions.controls is not None:
+            members = scan.folder.archive_names(name, self._budget)
+            if any(Path(member).stem not in companions.controls for member in members):
+                found.note("uncontrolled archive", name)
+        if scan.skip_uncaptioned and not found.has_captions_json and not found.captions_unknown:
             found.note("uncaptioned", name)
         else:
             found.unknown = "images in .tar files are not examined"
@@ -151,7 +189,8 @@ class DatasetScanner:
         try:
             info = scan.folder.read_info(name)
         except Unreadable:
-            found.note("webp" if name.endswith(".webp") else "broken", name)
+            is_mixed = not is_video(name) and is_video(name.lower())
+            found.note("webp" if name.endswith(".webp") else "mixed case" if is_mixed else "broken", name)
             return None
         if info.is_damaged:
             found.note("damaged", name)
@@ -160,6 +199,8 @@ class DatasetScanner:
         if name.endswith(".webp") and info.frames != 1:
             found.note("animated", name)
             return None
+        if info.frames != 1 and name.lower().endswith(".gif"):
+            found.note("still", name)
         return info
 
     def _take(self, scan: Scan, name: str, info: MediaInfo, captions: int | None, found: FoundItems) -> None:
@@ -247,11 +288,18 @@ class _Companions:
 
 
 _IN_FILE = -1  #: the caption is in a text file next to the media file
-_BAD_CAPTIONS = -2  #: captions.json holds something other than a list
+_BAD_CAPTIONS = -2  #: captions.json holds something other than a list of strings
 
 
 #: Problems of caption files.
-_CAPTION_PROBLEMS = {CaptionFile.UNREADABLE: "caption", CaptionFile.EMPTY: "empty"}
+_CAPTION_PROBLEMS = {
+    CaptionFile.UNREADABLE: "caption",
+    CaptionFile.EMPTY: "empty",
+    CaptionFile.MARKED: "marked",
+}
+
+#: Endings of caption files of other programs, which the trainer does not read.
+_OTHER_ENDINGS = (".TXT", ".Txt", ".caption", ".captions", ".cap", ".txt.txt", ".md")
 
 
 def _caption_name(name: str) -> str:
@@ -266,13 +314,47 @@ def _size(read: Callable[[], MediaInfo]) -> tuple[int, int] | None:
     return None if info.is_damaged else (info.width, info.height)
 
 
+def _other_caption(name: str, names: Mapping[str, bool]) -> str | None:
+    """Return the ending of a file that looks like the caption of another program, or None."""
+    stem = os.path.splitext(name)[0]
+    return next((ending for ending in _OTHER_ENDINGS if stem + ending in names), None)
+
+
+def _is_unreadable_format(name: str) -> bool:
+    """Return whether a file has an image format that the trainer cannot read."""
+    return not is_video(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES - OPENED_IMAGE_SUFFIXES
+
+
 def _count_captions(name: str, names: Mapping[str, bool], captions: dict[str, Any] | None) -> int | None:
     if captions is None:
         return _IN_FILE if _caption_name(name) in names else None
     found = captions.get(name)
     if found is None:
         return None
-    return len(found) if isinstance(found, list) else _BAD_CAPTIONS
+    if not isinstance(found, list) or not all(isinstance(caption, str) for caption in found):
+        return _BAD_CAPTIONS
+    return len(found)
+
+
+def _other_key(media: Iterable[str], captions: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return a key that is not the name of a file, but a stem or path of one or its name in another form; and the name.
+
+    Names in a .tar are unknown here, and any key may be one of them.
+    """
+    names = set(media)
+    if any(name.endswith(".tar") for name in names):
+        return None
+    wanted = {stem: name for name in media if name not in captions and _looks_like_media(name) for stem in _stems(name)}
+    for key in captions if wanted else ():
+        base = key.replace("\\", "/").rpartition("/")[2]
+        for stem in _stems(base):
+            if stem in wanted and key not in names:
+                return key, wanted[stem]
+    return None
+
+
+def _stems(name: str) -> tuple[str, str]:
+    return os.path.splitext(name)[0].lower(), name.lower()
 
 
 def _is_candidate(name: str) -> bool:

@@ -67,12 +67,12 @@ def check_index(directory: Path, model_type: str, at: str, findings: Findings) -
     if index is None:
         what = recognise(merged(paths.headers_of(directory)))
         holds = "" if what is None else f"holds {what.title}, and "
-        findings.error(at, f"{name} {holds}has no readable model_index.json, which diffusers needs.", remedy)
+        findings.error(at, "model_index_missing", remedy=remedy, name=name, holds=holds)
         return
     pipeline = index.get("_class_name")
     family = _family(pipeline) if isinstance(pipeline, str) else None
     if family is not None and family != expected:
-        findings.error(at, f"{name} is a model for `{shown(pipeline)}`, according to its model_index.json.", remedy)
+        findings.error(at, "model_index_other", remedy=remedy, name=name, pipeline=shown(pipeline))
 
 
 def _family(pipeline: str) -> str | None:
@@ -83,8 +83,4 @@ def check_parts(directory: Path, model: Mapping[str, Any], at: str, findings: Fi
     """Check that the parts listed in model_index.json have weights; without that file, report nothing."""
     for part in parts_with_weights(read_json(directory / INDEX) or {}):
         if not is_replaced(part, model) and not paths.has_weights(directory / part):
-            findings.error(
-                at,
-                f"{shown(directory.name)} lacks the weights of the part `{shown(part)}`, which model_index.json lists.",
-                "Download the missing files of the model.",
-            )
+            findings.error(at, "model_part_missing", directory=shown(directory.name), part=shown(part))

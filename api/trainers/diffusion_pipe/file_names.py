@@ -62,7 +62,9 @@ def check_file_name(path: Path, slots: tuple[str, ...], model: Mapping[str, Any]
     for hint in (each for slot in slots for each in _HINTS.get(slot, ())):
         is_right = (hint.unless and hint.unless in name) or (hint.lacking and model.get(hint.lacking))
         if hint.word in name and not is_right:
-            findings.warn(at, f"By its name, {shown(path.name)} is {hint.description}.", hint.remedy)
+            findings.warn(
+                at, "file_name_suspicious", remedy=hint.remedy, path=shown(path.name), hint_description=hint.description
+            )
     if "wan.transformer_path" in slots:
         _check_noise(path, name, model, at, findings)
 
@@ -75,7 +77,11 @@ def _check_noise(path: Path, name: str, model: Mapping[str, Any], at: str, findi
         if low < begin - _TOLERANCE or high > end + _TOLERANCE:
             findings.warn(
                 at,
-                f"By its name, {shown(path.name)} is the model of Wan 2.2 for {noise.replace('_', ' ')}, but min_t and"
-                f" max_t train it at times from {low:g} to {high:g}.",
-                f"Set min_t = {begin:g} and max_t = {end:g} (for image-to-video, 0.9 instead of 0.875).",
+                "wan_noise_times",
+                path=shown(path.name),
+                noise=noise.replace("_", " "),
+                low=f"{low:g}",
+                high=f"{high:g}",
+                begin=f"{begin:g}",
+                end=f"{end:g}",
             )

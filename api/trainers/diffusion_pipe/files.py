@@ -13,7 +13,7 @@ from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
-from api.trainers.toml_text import text_excess
+from api.trainers.toml_text import complete_floats, text_excess
 from api.util.masking import MASK
 
 CONFIG = "config.toml"
@@ -92,7 +92,7 @@ def _wandb_key(request: TrainingRequest) -> str:
     if request.config_toml is not None and text_excess(request.config_toml) is not None:
         return ""
     try:
-        config = request.config if request.config_toml is None else tomllib.loads(request.config_toml)
+        config = request.config if request.config_toml is None else tomllib.loads(complete_floats(request.config_toml))
         monitoring = config.get("monitoring", {})
         key = monitoring.get("wandb_api_key", "")
     except (ValueError, RecursionError, AttributeError, TypeError):

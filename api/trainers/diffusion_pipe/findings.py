@@ -1,16 +1,22 @@
 """Collects the findings of a check."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
+from api.domain.finding import make_finding, wrap_finding
+from api.domain.reason import Reason, ReasonOrText
 from api.errors import Finding
+from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.util.bounds import MAX_MISTAKES, capped
 
 
 class Findings:
     """Errors, which prevent a start, and warnings, which do not. Equal findings count once."""
 
-    def __init__(self, accepts_risks: bool = False) -> None:
-        """With `accepts_risks`, possible harm to the machine is only a warning."""
+    def __init__(self, accepts_risks: bool = False, code: TrainerCode | None = None) -> None:
+        """With `accepts_risks`, possible harm to the machine is only a warning. `code` is that of the checkout."""
+        self.code = code or TrainerCode()
         self._accepts_risks = accepts_risks
         self._errors: dict[Finding, None] = {}
         self._warnings: dict[Finding, None] = {}
@@ -34,31 +40,49 @@ class Findings:
         """Whether another warning would be stored. If not, callers need not compute its remedy."""
         return len(self._warnings) < MAX_MISTAKES
 
-    def error(self, at: str, message: str, remedy: str | None = None, about: Iterable[str] = ()) -> None:
-        """Add an error, which prevents a start; `about` lists the files concerned."""
-        self._more_errors += _add(self._errors, Finding(at, message, remedy, about=tuple(about)))
+    def error(
+        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+    ) -> None:
+        """Add an error, which prevents a start; see `make_finding`. `about` lists the files concerned."""
+        self.add_error(make_finding(at, code, about=about, remedy=remedy, **params))
 
-    def warn(self, at: str, message: str, remedy: str | None = None, about: Iterable[str] = ()) -> None:
+    def warn(
+        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+    ) -> None:
         """Add a warning, which does not prevent a start."""
-        self._more_warnings += _add(self._warnings, Finding(at, message, remedy, about=tuple(about)))
+        self.add_warning(make_finding(at, code, about=about, remedy=remedy, **params))
 
-    def risk(self, at: str, message: str, remedy: str | None = None) -> None:
-        """Add a finding about a request that could harm the machine: an error unless risks are accepted."""
+    def risk(self, at: str, code: str, remedy: ReasonOrText | None = None, **params: Any) -> None:
+        """Add a finding about a request that could harm the machine: an error unless risks are accepted.
+
+        `remedy` is for the error; it may suggest to accept them.
+        """
         if self._accepts_risks:
-            self.warn(at, message, remedy)
+            self.warn(
+                at, code, remedy=Reason.of("Train with it only if you trust its source.", "advice_trust"), **params
+            )
         else:
-            self.error(at, message, remedy)
+            self.error(at, code, remedy=remedy, **params)
+
+    def add_error(self, finding: Finding) -> None:
+        """Add an error that was made elsewhere, or whose text has no code."""
+        self._more_errors += _add(self._errors, finding)
+
+    def add_warning(self, finding: Finding) -> None:
+        """Add a warning that was made elsewhere, or whose text has no code."""
+        self._more_warnings += _add(self._warnings, finding)
 
     def merge(self, inner: "Findings", at: str, label: str) -> None:
         """Add the findings about another file, all at the pointer that names it, with the label as prefix."""
         for mistake in inner.errors:
-            self.error(at, _labelled(label, mistake), mistake.remedy)
+            self.add_error(_labelled(at, label, mistake))
         for mistake in inner.warnings:
-            self.warn(at, _labelled(label, mistake), mistake.remedy)
+            self.add_warning(_labelled(at, label, mistake))
 
 
-def _labelled(label: str, mistake: Finding) -> str:
-    return f"{label}{', at ' + mistake.pointer if mistake.pointer else ''}: {mistake.message}"
+def _labelled(at: str, label: str, mistake: Finding) -> Finding:
+    place = f", at {mistake.pointer}" if mistake.pointer else ""
+    return replace(wrap_finding(mistake, at, "in_other_file", label=label, place=place), about=())
 
 
 def _add(found: dict[Finding, None], mistake: Finding) -> bool:

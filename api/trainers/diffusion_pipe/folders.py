@@ -1,8 +1,12 @@
 """The directories of a dataset as the trainer sees them: on disk, or as a list of known files."""
 
+import codecs
+import io
 import os
 import stat
+import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -13,12 +17,16 @@ from api.trainers.media import Budget, DecodedFiles, MediaInfo, MediaInfoCache, 
 
 _MAX_CAPTION_BYTES = 1024 * 1024
 
+#: The longest header of a file in an archive.
+_MAX_HEADER_BYTES = 1024 * 1024
+
 
 class CaptionFile(Enum):
     """The content of a caption file."""
 
     TEXT = "text"
     EMPTY = "empty"
+    MARKED = "marked"  #: starts with a byte-order mark
     UNREADABLE = "unreadable"
 
 
@@ -41,6 +49,10 @@ class Folder(Protocol):
         """Return the first bytes of a file, empty if it cannot be read."""
         ...
 
+    def archive_names(self, name: str, budget: Budget) -> Sequence[str]:
+        """Return the names in a plain .tar, as far as they can be read within the budget."""
+        ...
+
     def caption_file(self, name: str) -> CaptionFile:
         """Return the kind of content of a caption file."""
         ...
@@ -52,6 +64,16 @@ class Folder(Protocol):
     def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
         """Return the properties of these files from their data, as far as the budget lasts."""
         ...
+
+
+class _BoundedFile(io.FileIO):
+    """A file from which only small pieces are read, so that a wrong length in an archive costs no memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes. Raise OSError if they are more than any header needs."""
+        if size is None or not 0 <= size <= _MAX_HEADER_BYTES:
+            raise OSError(f"a header of {size} bytes")
+        return super().read(size)
 
 
 class FolderOnDisk:
@@ -79,6 +101,23 @@ class FolderOnDisk:
         """Return the first bytes of a file."""
         return paths.read_start(self._path / name, size)
 
+    def archive_names(self, name: str, budget: Budget) -> Sequence[str]:
+        """Return the names in a plain .tar, as far as they can be read within the budget."""
+        names: list[str] = []
+        path = self._path / name
+        if not stat.S_ISREG(paths.mode_of(path) or 0):
+            return names
+        with (
+            suppress(OSError, tarfile.TarError),
+            _BoundedFile(path) as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
+            for member in tar:
+                if budget.is_spent:
+                    break
+                names.append(member.name)
+        return names
+
     def caption_file(self, name: str) -> CaptionFile:
         """Return whether a file is readable text, and whether it is empty."""
         path = self._path / name
@@ -91,6 +130,8 @@ class FolderOnDisk:
             # The read may have ended within a multi-byte character.
             if len(text) < _MAX_CAPTION_BYTES or error.start <= len(text) - 4:
                 return CaptionFile.UNREADABLE
+        if text.startswith(codecs.BOM_UTF8):
+            return CaptionFile.MARKED
         return CaptionFile.TEXT if text.strip() else CaptionFile.EMPTY
 
     def read_info(self, name: str) -> MediaInfo:
@@ -117,6 +158,10 @@ class ListedFolder:
     def start_of(self, name: str, size: int) -> bytes:
         """Return nothing, because the list contains no archives and no lists of captions."""
         return b""
+
+    def archive_names(self, name: str, budget: Budget) -> Sequence[str]:
+        """Return nothing, because the list contains no archives."""
+        return ()
 
     def caption_file(self, name: str) -> CaptionFile:
         """Return whether a caption is empty."""

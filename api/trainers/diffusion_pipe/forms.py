@@ -69,11 +69,9 @@ def _parse(text: str, name: str, findings: Findings) -> dict[str, Any] | None:
     values = toml_files.parse(text, pointer(name), findings)
     for path, value in toml_files.leaves(values or {}):
         if isinstance(value, float) and not math.isfinite(value):
-            findings.error(pointer(name, *path), "JSON cannot represent this number.", _AS_TEXT)
+            findings.error(pointer(name, *path), "number_not_in_json")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            findings.error(
-                pointer(name, *path), "The number exceeds the 64 bits of TOML integers.", "Use a smaller number."
-            )
+            findings.error(pointer(name, *path), "integer_too_large")
     return values
 
 

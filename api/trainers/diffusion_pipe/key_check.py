@@ -4,13 +4,26 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.document import as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.keys import IGNORED, Key, KeyKind
+from api.trainers.diffusion_pipe.keys import IGNORED, TOP, Key, KeyKind
 from api.trainers.pointers import shown
 from api.util.suggestions import nearest
 
-REMOVE_KEY = "Correct the name, or remove it."
+_OTHER_VERSION = "Update the trainer's checkout, or remove the key."
+REMOVE_KEY = Reason.of("Correct the name, or remove it.", "advice_correct_or_remove")
+
+_TABLES = Reason.of("a list of tables: in TOML, [[name]] in double brackets", "kind_tables")
+_KINDS = {
+    KeyKind.WHOLE: Reason.of("a whole number", "kind_whole"),
+    KeyKind.NUMBER: Reason.of("a number", "kind_number"),
+    KeyKind.TEXT: Reason.of("a string", "kind_text"),
+    KeyKind.SWITCH: Reason.of("true or false", "kind_switch"),
+    KeyKind.LIST: Reason.of("a list", "kind_list"),
+    KeyKind.TABLE: Reason.of("a table", "kind_table"),
+    KeyKind.OTHER: Reason.of("something that is checked elsewhere", "kind_other"),
+}
 
 #: Returns the pointer of a key in the table that is checked.
 At = Callable[[str], str]
@@ -25,16 +38,27 @@ def check_values(values: Mapping[str, Any], keys: Mapping[str, Key], at: At, fin
 
 def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
     """Return whether a value is valid for the key; if not, add a finding."""
+    if key.truth and isinstance(value, bool):
+        findings.warn(at, "boolean_as_number", value=str(value).lower(), value_2=int(value))
+        value = int(value)
+    elif key.texts and isinstance(value, str) and (found := _as_number(value)) is not None:
+        findings.warn(at, "number_in_quotes", value=shown(value))
+        value = found
     if not _is_kind(value, key.kind):
-        findings.error(at, f"The value is not {key.kind.value}.", f"Set {_wanted(key)}.")
+        is_table = key.kind is KeyKind.LIST and isinstance(value, dict)
+        wanted = _TABLES if is_table else _wanted(key)
+        findings.error(at, "value_of_other_kind", kind=_KINDS[key.kind], wanted=wanted)
         return False
     if key.choices and value not in key.choices:
-        findings.error(at, f"`{shown(value)}` is not a known value.", f"Set {_wanted(key)}.")
+        findings.error(at, "value_unknown", value=shown(value), wanted=_wanted(key))
         return False
     if key.kind is KeyKind.SWITCH and isinstance(value, str) and value:
-        findings.warn(at, "The value is a string, and the trainer treats any string as true.", "Set true or false.")
+        findings.warn(at, "string_as_boolean")
     if key.kind in (KeyKind.WHOLE, KeyKind.NUMBER) and not _is_within(value, key):
-        findings.error(at, "The number is out of range.", f"Set {_wanted(key)}.")
+        if value == 0 and key.divides:
+            findings.error(at, "zero_divides")
+        else:
+            findings.error(at, "value_out_of_range", value=shown(value), wanted=_wanted(key))
         return False
     return True
 
@@ -43,25 +67,40 @@ def check_names(
     values: Iterable[str], known: Iterable[str], at: At, findings: Findings, elsewhere: Mapping[str, str] | None = None
 ) -> None:
     """Warn about keys that the trainer does not read; `elsewhere` maps keys of other tables to those tables."""
-    names = tuple(known)
-    for name in values:
-        if name in names:
-            continue
+    names, given = tuple(known), tuple(values)
+    for name in given:
         location = at(name)
-        if name in IGNORED:
-            findings.warn(location, f"The trainer ignores `{shown(name)}` here.", IGNORED[name])
+        if name in names:
+            if findings.code.lacks(name):
+                findings.warn(location, "key_not_read", name=shown(name))
+        elif name in IGNORED:
+            findings.warn(location, "key_ignored", remedy=IGNORED[name], name=shown(name))
+        elif findings.code.reads_new(location):
+            findings.warn(location, "key_new", remedy=findings.code.advice(location), name=shown(name))
         elif elsewhere and name in elsewhere:
-            findings.warn(location, f"The trainer ignores `{shown(name)}` here.", f"It belongs in {elsewhere[name]}.")
+            findings.warn(location, "key_elsewhere", name=shown(name), elsewhere=elsewhere[name])
         else:
-            advice = did_you_mean(name, names) if findings.stores_warnings else REMOVE_KEY
-            findings.warn(location, f"The trainer does not know `{shown(name)}` and ignores it.", advice)
+            # A key that is set already, or that the trainer fails on, is no help.
+            usable = (each for each in names if each not in given and each != "lora")
+            advice = suggest(name, usable) if findings.stores_warnings else REMOVE_KEY
+            findings.warn(location, "key_unknown", remedy=advice, name=shown(name))
 
 
-def did_you_mean(name: Any, names: Iterable[str]) -> str:
+def suggest(name: Any, names: Iterable[str]) -> Reason:
     """Return the nearest known name as a suggestion, or the advice to remove it."""
     lower = {known.lower(): known for known in names}
     near = nearest(str(name).lower(), lower)
-    return f"Did you mean `{lower[near]}`?" if near else REMOVE_KEY
+    return Reason.of("Did you mean `{name}`?", "did_you_mean", name=lower[near]) if near else REMOVE_KEY
+
+
+def advise_argument(name: str, names: Iterable[str]) -> Reason:
+    """Return what to do about a key of [optimizer] that is not an argument of the optimizer."""
+    if name in TOP:
+        return Reason.of(
+            "It is a key of the configuration itself: move it above the first table, such as [model].",
+            "advice_move_above",
+        )
+    return suggest(name, names)
 
 
 def _is_kind(value: Any, kind: KeyKind) -> bool:
@@ -82,6 +121,13 @@ def _is_kind(value: Any, kind: KeyKind) -> bool:
             return True
 
 
+def _as_number(text: str) -> float | None:
+    try:
+        return number(float(text))
+    except ValueError:
+        return None
+
+
 def _is_within(value: float, key: Key) -> bool:
     if value == math.inf:
         return key.infinite
@@ -92,16 +138,31 @@ def _is_within(value: float, key: Key) -> bool:
     return key.most is None or value <= key.most
 
 
-def _wanted(key: Key) -> str:
+def _wanted(key: Key) -> Reason:
     if key.choices:
-        return "one of " + ", ".join(key.choices)
-    if key.least is None and key.above is None and key.most is None:
-        return key.kind.value
-    bounds = []
-    if key.least is not None:
-        bounds.append(f"at least {key.least:g}")
-    if key.above is not None:
-        bounds.append(f"above {key.above:g}")
-    if key.most is not None:
-        bounds.append(f"at most {key.most:.0f}")
-    return f"{key.kind.value}, {' and '.join(bounds)}"
+        return Reason.of("one of {choices}", "wanted_one_of", choices=", ".join(key.choices))
+    kind, least, above, most = (
+        _KINDS[key.kind],
+        f"{key.least:g}" if key.least is not None else None,
+        key.above,
+        key.most,
+    )
+    if least is not None and most is not None:
+        return Reason.of(
+            "{kind}, at least {least} and at most {most}", "wanted_from_to", kind=kind, least=least, most=f"{most:.0f}"
+        )
+    if above is not None and most is not None:
+        return Reason.of(
+            "{kind}, above {above} and at most {most}",
+            "wanted_above_to",
+            kind=kind,
+            above=f"{above:g}",
+            most=f"{most:.0f}",
+        )
+    if least is not None:
+        return Reason.of("{kind}, at least {least}", "wanted_from", kind=kind, least=least)
+    if above is not None:
+        return Reason.of("{kind}, above {above}", "wanted_above", kind=kind, above=f"{above:g}")
+    if most is not None:
+        return Reason.of("{kind}, at most {most}", "wanted_to", kind=kind, most=f"{most:.0f}")
+    return kind

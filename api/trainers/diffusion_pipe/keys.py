@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.document import MAX_COUNT
 
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
@@ -34,6 +35,9 @@ class Key:
     most: float | None = None
     choices: tuple[str, ...] = ()
     infinite: bool = False  #: whether infinity is permitted
+    divides: bool = False  #: whether the trainer divides by it
+    truth: bool = False  #: whether true and false are permitted, which count as 1 and 0
+    texts: bool = False  #: whether a number in quotes is permitted
 
 
 MAX = MAX_COUNT
@@ -41,8 +45,8 @@ MAX = MAX_COUNT
 _COUNT = Key(KeyKind.WHOLE, least=1, most=MAX)
 _COUNT_OR_NONE = Key(KeyKind.WHOLE, least=0, most=MAX)
 # Keys that are only compared or divided by may have fractions. 0 means never where the trainer tests for truth first.
-_EVERY = Key(KeyKind.NUMBER, above=0, most=MAX)
-_EVERY_OR_NEVER = Key(KeyKind.NUMBER, least=0, most=MAX)
+_EVERY = Key(KeyKind.NUMBER, above=0, most=MAX, divides=True, truth=True)
+_EVERY_OR_NEVER = Key(KeyKind.NUMBER, least=0, most=MAX, truth=True)
 _SWITCH = Key(KeyKind.SWITCH)
 _TEXT = Key(KeyKind.TEXT)
 _TABLE = Key(KeyKind.TABLE)
@@ -57,13 +61,13 @@ _RATIO = Key(KeyKind.NUMBER, least=0.001, most=1000)
 TOP: Mapping[str, Key] = {
     "output_dir": _TEXT,
     "dataset": _TEXT,
-    "epochs": _EVERY_OR_NEVER,
+    "epochs": Key(KeyKind.NUMBER, least=0, most=MAX, infinite=True),
     "max_steps": _EVERY_OR_NEVER,
     "micro_batch_size_per_gpu": _OTHER,
     "image_micro_batch_size_per_gpu": _OTHER,
     "eval_micro_batch_size_per_gpu": _OTHER,
     "eval_image_micro_batch_size_per_gpu": _OTHER,
-    "gradient_accumulation_steps": _COUNT,
+    "gradient_accumulation_steps": Key(KeyKind.WHOLE, least=1, most=MAX, divides=True),
     "gradient_clipping": Key(KeyKind.NUMBER, least=0, infinite=True),
     "pipeline_stages": _COUNT,
     "partition_method": _TEXT,
@@ -86,7 +90,7 @@ TOP: Mapping[str, Key] = {
     "eval_every_n_epochs": _EVERY_OR_NEVER,
     "eval_every_n_examples": _EVERY_OR_NEVER,
     "eval_before_first_step": _SWITCH,
-    "eval_gradient_accumulation_steps": _COUNT,
+    "eval_gradient_accumulation_steps": Key(KeyKind.WHOLE, least=1, most=MAX, divides=True),
     "save_dtype": _DTYPE,
     "caching_batch_size": _COUNT,
     "map_num_proc": Key(KeyKind.WHOLE, least=0, most=1024),
@@ -130,7 +134,7 @@ MODEL: Mapping[str, Key] = {
     "dtype": _DTYPE,
     "transformer_dtype": _DTYPE,
     "diffusion_model_dtype": _DTYPE,
-    "guidance": _RATE,
+    "guidance": Key(KeyKind.NUMBER, least=0, texts=True),
     "timestep_sample_method": Key(KeyKind.TEXT, choices=("logit_normal", "uniform")),
     "sigmoid_scale": Key(KeyKind.NUMBER),
     "shift": _RATE,
@@ -186,7 +190,7 @@ _BUCKETS: Mapping[str, Key] = {
     "max_ar": _RATIO,
     "num_ar_buckets": Key(KeyKind.WHOLE, least=1, most=1000),
     "frame_buckets": _OTHER,
-    "num_repeats": Key(KeyKind.NUMBER, above=0, most=MAX),
+    "num_repeats": Key(KeyKind.NUMBER, above=0, most=MAX, truth=True),
     "caption_prefix": _TEXT,
     "shuffle_tags": _SWITCH,
     "cache_shuffle_num": Key(KeyKind.WHOLE, least=0, most=10_000),
@@ -211,14 +215,16 @@ DIRECTORY: Mapping[str, Key] = {
 }
 
 #: Keys that look right but have no effect, with remedies.
-IGNORED: Mapping[str, str] = {
-    "regenerate_cache": "Set `regenerate_cache` in the request, outside of the configuration.",
-    "trust_cache": "Set `trust_cache` in the request, outside of the configuration.",
-    "reset_dataloader": "Set it when you resume the task.",
-    "reset_optimizer": "Set it when you resume the task.",
-    "pseudo_huber_c": "Use `huber_delta` (or `smooth_l1_beta`).",
-    "image_eval_micro_batch_size_per_gpu": "Use `eval_image_micro_batch_size_per_gpu`.",
-    "master_port": "Remove it: the service chooses a free port for each run.",
+IGNORED: Mapping[str, Reason] = {
+    "regenerate_cache": Reason.of(
+        "Set `regenerate_cache` in the request, outside of the configuration.", "advice_regenerate_cache"
+    ),
+    "trust_cache": Reason.of("Set `trust_cache` in the request, outside of the configuration.", "advice_trust_cache"),
+    "reset_dataloader": Reason.of("Set it when you resume the task.", "advice_at_resume"),
+    "reset_optimizer": Reason.of("Set it when you resume the task.", "advice_at_resume"),
+    "pseudo_huber_c": Reason.of("Use `huber_delta` (or `smooth_l1_beta`).", "advice_huber_delta"),
+    "image_eval_micro_batch_size_per_gpu": Reason.of("Use `eval_image_micro_batch_size_per_gpu`.", "advice_eval_image"),
+    "master_port": Reason.of("Remove it: the service chooses a free port for each run.", "advice_master_port"),
 }
 
 #: Optimizers built into the trainer, in lower case, with their arguments.
@@ -280,16 +286,3 @@ OPTIMIZERS: Mapping[str, frozenset[str]] = {
         "update_proj_gap",
     },
 }
-
-_CLASSES = """
-A2Grad ADOPT AccSGD AdEMAMix AdaBelief AdaBound AdaDelta AdaFactor AdaGC AdaHessian AdaLOMO AdaMax AdaMod
-AdaNorm AdaPNM AdaShift AdaSmooth AdaTAM Adai Adalite AdamC AdamG AdamMini AdamP AdamS AdamWSN Adan AggMo Aida
-Amos APOLLO AvaGrad CAME DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD DiffGrad EXAdam FAdam FOCUS
-FTRL Fira Fromage GaLore Grams Gravity GrokFastAdamW Kate Kron LARS LaProp Lamb Lion MADGRAD MARS MSVAG
-NovoGrad PAdam PID PNM Prodigy QHAdam QHM RACS RAdam Ranger Ranger21 Ranger25 SCION SGDP SGDSaI SGDW SM3 SOAP
-SPAM SRMM SWATS ScalableShampoo ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD Shampoo SignSGD
-SimplifiedAdEMAMix SophiaH StableAdamW StableSPAM TAM Tiger VSGD Yogi
-"""
-
-#: Common classes of pytorch_optimizer, to recognise misspellings; the package has more.
-KNOWN_CLASSES = tuple(_CLASSES.split())

@@ -30,7 +30,7 @@ def read_memory_facts(
     root: Path | None,
 ) -> MemoryFacts:
     """Return the facts of a training with these buckets (width, height, frames)."""
-    header = _main_header(config.table("model"), root)
+    header = main_header(config.table("model"), root)
     return MemoryFacts(
         model_type=model_type,
         variant=None if header is None else _variant(header),
@@ -69,7 +69,8 @@ def sizes_of(buckets: Iterable[tuple[int, int, int]], batches: Batches) -> tuple
     )
 
 
-def _main_header(model: Mapping[str, Any], root: Path | None) -> Header | None:
+def main_header(model: Mapping[str, Any], root: Path | None) -> Header | None:
+    """Return the header of the trained weights, or None if they are unknown."""
     for path in _weight_paths(model, root):
         headers = paths.headers_of(path)
         if headers:
@@ -82,13 +83,13 @@ def count_blocks(config: TrainerDocument, model_type: str, root: Path | None) ->
     swap = MODELS[model_type].swap
     if swap is None or swap.blocks is not None:
         return 0 if swap is None else sum(swap.blocks or ())
-    header = _main_header(config.table("model"), root)
+    header = main_header(config.table("model"), root)
     return 0 if header is None else sum(header.count(name) for name in swap.lists)
 
 
 def weights_mb(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
     """Return the MB of GPU memory of the weights, according to their header, or None if unknown."""
-    header = _main_header(config.table("model"), root)
+    header = main_header(config.table("model"), root)
     found = None if header is None else recognise(header)
     # All of an SDXL checkpoint is on the GPU. Checkpoints of other types also contain other parts.
     kinds = ("transformer", "checkpoint") if model_type == "sdxl" else ("transformer",)

@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.domain.reason import Reason
 from api.files.weights.header import Header
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
-from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
+from api.trainers.diffusion_pipe.key_check import check_names, check_values, suggest
+from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
@@ -41,22 +42,18 @@ def read_type(config: TrainerDocument | None, requested: str, findings: Findings
     """Return the model type, on which request and configuration must agree, or None if unknown."""
     written = config.table("model").get("type") if config is not None else None
     if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
-        message = "`type` is missing." if written is None else "`type` is not a string."
-        findings.error(config.at("model", "type"), message, f"Set type = '{shown(requested) or 'flux'}'.")
+        code = "model_type_missing" if written is None else "model_type_not_string"
+        findings.error(config.at("model", "type"), code, type=shown(requested) or "flux")
     if config is not None and isinstance(written, str) and requested and written != requested:
         findings.error(
-            config.at("model", "type"),
-            f"The configuration sets the type `{shown(written)}`, but the request `{shown(requested)}`.",
-            "Use the same type in both.",
+            config.at("model", "type"), "model_types_differ", written=shown(written), requested=shown(requested)
         )
     name = written if isinstance(written, str) else requested
     if name in MODELS:
         return name
     at = config.at("model", "type") if config is not None and isinstance(written, str) else "/model_type"
     known = ", ".join(sorted(MODELS))
-    findings.error(
-        at, f"The trainer has no model type `{shown(name)}`.", f"{did_you_mean(name, MODELS)} Known: {known}."
-    )
+    findings.error(at, "model_type_unknown", name=shown(name), did_you_mean=suggest(name, MODELS), known=known)
     return None
 
 
@@ -68,21 +65,29 @@ def check_model(config: TrainerDocument, model_type: str, root: Path | None, fin
     at = partial(config.at, "model")
     known = (MODEL_COMMON - facts.unread) | facts.keys | facts.kinds.keys()
     known |= {facts.dtype_key} if facts.dtype_key else set()
-    check_names(model, sorted(known), at, findings, _NEVER_READ)
+    check_names(model, sorted(known), at, findings, _ELSEWHERE)
     # `read_type` has checked the type.
     check_values(
-        {name: value for name, value in model.items() if name in known | _NEVER_READ.keys() and name != "type"},
+        {name: value for name, value in model.items() if name in known | _CONVERTED and name != "type"},
         MODEL,
         at,
         findings,
     )
     for name in ("dtype", *facts.required):
         if name not in model:
-            findings.error(at(name), f"`{name}` is missing.", _ADVICE.get(name, f"Set `{name}`."))
+            findings.error(
+                at(name),
+                "model_key_missing",
+                remedy=_ADVICE.get(name, Reason.of("Set `{name}`.", "advice_set", name=name)),
+                name=name,
+            )
     _check_paths(config, facts, root, findings)
     _check_comfy(config, facts, root, findings)
     _check_ranges(config, model_type, findings)
 
+
+#: Keys whose values the trainer converts for every type.
+_CONVERTED = frozenset({"transformer_dtype", "diffusion_model_dtype"})
 
 #: Keys that other model types read, with remedies.
 _NEVER_READ = dict.fromkeys(
@@ -90,7 +95,17 @@ _NEVER_READ = dict.fromkeys(
     "the [model] of other types; remove it here",
 )
 
-_ADVICE = {"dtype": "Set dtype = 'bfloat16'.", "max_sequence_length": "Set 256, or 768 for Pony V7."}
+_ELSEWHERE = {
+    **dict.fromkeys(TOP, "the configuration itself, not in [model]"),
+    **dict.fromkeys(MODEL, "the [model] of other types; remove it here"),
+    **{name: "the [model] of other types; remove it here" for facts in MODELS.values() for name in facts.kinds},
+    **_NEVER_READ,
+}
+
+_ADVICE = {
+    "dtype": Reason.of("Set dtype = 'bfloat16'.", "advice_set_dtype"),
+    "max_sequence_length": Reason.of("Set 256, or 768 for Pony V7.", "advice_set_length"),
+}
 
 
 def find_variant(config: TrainerDocument | None, model_type: str, root: Path | None) -> Variant:
@@ -121,9 +136,7 @@ def _check_paths(config: TrainerDocument, facts: ModelFacts, root: Path | None, 
         others = [" + ".join(names) for names in facts.alternatives]
         for name in best:
             if name not in model:
-                findings.error(
-                    config.at("model", name), f"`{name}` is missing.", f"This type needs {', or '.join(others)}."
-                )
+                findings.error(config.at("model", name), "model_keys_missing", name=name, others=", or ".join(others))
     for name, kind in facts.kinds.items():
         if name in model and not (name == "diffusers_path" and is_unopened(model)):
             _check_text_path(model[name], kind, config.at("model", name), root, findings)
@@ -134,7 +147,7 @@ def _check_text_path(value: Any, kind: PathKind, at: str, root: Path | None, fin
     if isinstance(value, str):
         paths.check_path(value, kind, at, root, findings)
     else:
-        findings.error(at, "The path is not a string.", "Write it in quotes.")
+        findings.error(at, "path_not_string")
 
 
 def _check_flux(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
@@ -146,11 +159,7 @@ def _check_flux(config: TrainerDocument, root: Path | None, findings: Findings) 
     is_whole = directory is None or not paths.is_directory(directory) or paths.is_directory(directory / "transformer")
     if is_whole and not paths.is_hub_name(diffusers, root):
         return
-    findings.error(
-        config.at("model", "transformer_path"),
-        "diffusers_path has no local directory `transformer`, and transformer_path is missing.",
-        "Set the path of a complete local model, or set transformer_path.",
-    )
+    findings.error(config.at("model", "transformer_path"), "transformer_missing")
 
 
 def _check_comfy(config: TrainerDocument, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
@@ -163,46 +172,42 @@ def _check_comfy(config: TrainerDocument, facts: ModelFacts, root: Path | None, 
     if "text_encoders" not in facts.keys or not isinstance(encoders, list):
         return
     if not encoders:
-        findings.error(config.at("model", "text_encoders"), "The list is empty.", "Add a text encoder.")
+        findings.error(config.at("model", "text_encoders"), "encoders_empty")
     for index, encoder in enumerate(encoders):
         _check_encoder(encoder, facts, config.at("model", "text_encoders", index), root, findings)
+    if len(encoders) > 1:
+        findings.warn(config.at("model", "text_encoders", 1), "encoders_several")
 
 
 def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, findings: Findings) -> None:
     if not isinstance(encoder, dict):
-        findings.error(at, "This entry is not a table.", "Write {path = '…', type = '…'}.")
+        findings.error(at, "encoder_not_table")
         return
     if not isinstance(encoder.get("type"), str):
-        findings.error(f"{at}/type", "The type of the text encoder is missing.", f"Set type = '{facts.encoder_type}'.")
+        findings.error(f"{at}/type", "encoder_type_missing", encoder_type=facts.encoder_type)
     name = "paths" if "paths" in encoder else "path"
     found = encoder.get(name)
     count = len(found) if isinstance(found, list) else isinstance(found, str)
     if 0 < count < facts.encoder_files:
-        findings.error(
-            f"{at}/{name}",
-            f"This text encoder needs {facts.encoder_files} files; with fewer, the trainer fails on the captions.",
-            f"Set paths = ['…', '…'] with {facts.encoder_files} files.",
-        )
+        findings.error(f"{at}/{name}", "encoder_files_few", encoder_files=facts.encoder_files)
     if isinstance(found, str):
         paths.check_path(found, PathKind.COMFY, f"{at}/{name}", root, findings)
     elif isinstance(found, list) and found:
         for index, path in enumerate(found):
             _check_text_path(path, PathKind.COMFY, f"{at}/{name}/{index}", root, findings)
     else:
-        findings.error(f"{at}/{name}", "The path of the text encoder is missing.", "Set `path` (or `paths`, a list).")
+        findings.error(f"{at}/{name}", "encoder_path_missing")
 
 
 def _check_ranges(config: TrainerDocument, model_type: str, findings: Findings) -> None:
     model = config.table("model")
     low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
     if model_type == "wan" and low is not None and high is not None and low >= high:
-        findings.error(config.at("model", "min_t"), "min_t is not below max_t.", "Set 0 ≤ min_t < max_t ≤ 1.")
+        findings.error(config.at("model", "min_t"), "min_t_not_below")
     cfg = number(model.get("cfg", 1))
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if model_type == "minimax_h3" and cfg is not None and cfg > 1 and stages > 1:
-        findings.error(
-            config.at("model", "cfg"), "`cfg` above 1 needs pipeline_stages = 1.", "Remove `cfg`, or use one stage."
-        )
+        findings.error(config.at("model", "cfg"), "cfg_stages")
 
 
 def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:

@@ -1,13 +1,15 @@
 """Checks [optimizer]. All keys but three become arguments of the optimizer, so a wrong key fails after loading."""
 
-import re
 from functools import partial
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.key_check import did_you_mean
-from api.trainers.diffusion_pipe.keys import KNOWN_CLASSES, OPTIMIZERS
+from api.trainers.diffusion_pipe.key_check import advise_argument
+from api.trainers.diffusion_pipe.keys import OPTIMIZERS
+from api.trainers.diffusion_pipe.optimizer_class_check import check_class
+from api.trainers.diffusion_pipe.optimizer_classes import OptimizerClasses, find_classes
 from api.trainers.pointers import shown
 
 #: Keys of [optimizer] that the trainer removes before it creates the optimizer.
@@ -23,6 +25,9 @@ _PASS_RATES_ON = ("cosmos_predict2", "anima")
 #: Keys of the groups' learning rates, without the part outside of the blocks, which adapters do not train.
 _GROUPS = ("self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr")
 
+#: Keys of the learning rates of all groups of sdxl.
+_SDXL_RATES = frozenset({"unet_lr", "text_encoder_1_lr", "text_encoder_2_lr"})
+
 #: The highest learning rate that automagic accepts.
 _HIGHEST_AUTOMAGIC = 1e-3
 
@@ -31,12 +36,6 @@ _CHOICES = {"momentum_type": ("ema", "sm", "none"), "second_moment_type": ("ema"
 
 #: Model types whose parameter groups each have a learning rate, which gradient_release needs.
 _RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
-
-#: Names that look like classes of pytorch_optimizer but are not, and a class that the trainer cannot create.
-_NO_CLASSES = {
-    "Sophia": "Use SophiaH.",
-    "Muon": "It needs parameter groups that the trainer does not create: set type = 'genericoptim', muon = true.",
-}
 
 #: Arguments that no optimizer has.
 _NEVER = ("learning_rate", "args", "kwargs", "optimizer", "params")
@@ -62,61 +61,43 @@ _TWO_BETAS = ("adamw", "offload", "genericoptim")
 _MUONS = ("muon", "adamuon", "normuon")
 
 #: Argument values that bitsandbytes' 8-bit optimizers reject, with remedies.
-_REFUSED = {"amsgrad": (True, "Remove it."), "optim_bits": (8, "Remove it: the type implies it.")}
+_REFUSED = {
+    "amsgrad": (True, Reason.of("Remove it.", "advice_remove")),
+    "optim_bits": (8, Reason.of("Remove it: the type implies it.", "advice_remove_implied")),
+}
 
-_CLASS_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
+#: The highest plausible learning rate. Optimizers that find their rate multiply it by 1.
+_HIGHEST_RATE = 1.0
 
 
-def check_optimizer(config: TrainerDocument, model_type: str | None, found: Findings) -> None:
-    """Check [optimizer]; the arguments of classes from pytorch_optimizer are mostly unknown."""
+def check_optimizer(
+    config: TrainerDocument, model_type: str | None, found: Findings, classes: OptimizerClasses | None = None
+) -> None:
+    """Check [optimizer]; `classes` are those of pytorch_optimizer, by default those of a known version."""
     if not isinstance(config.values.get("optimizer"), dict):
         return
     optimizer = config.table("optimizer")
     at = partial(config.at, "optimizer")
     name = optimizer.get("type")
     if not isinstance(name, str):
-        message = "`type` is not a string." if "type" in optimizer else "`type` is missing."
-        found.error(at("type"), message, "Set for example 'adamw_optimi'.")
+        found.error(at("type"), "optimizer_type_not_string" if "type" in optimizer else "optimizer_type_missing")
         return
     known = OPTIMIZERS.get(name.lower())
     if known is None:
-        _check_class(name, at("type"), found)
+        check_class(optimizer, name, classes or find_classes(None), _OWN_KEYS + _NEVER, at, found)
     _check_names(optimizer, known, at, found)
     _check_values(optimizer, name.lower(), at, found)
     _check_combinations(optimizer, name.lower(), at, found)
-    _check_rate(optimizer, name, model_type, at, found)
+    _check_rate(config, name, model_type, found)
     _check_betas(optimizer, name.lower(), at, found)
     _check_frozen(config, model_type, at, found)
     if optimizer.get("gradient_release") and model_type is not None and model_type not in _RELEASE_GRADIENTS:
         found.error(
             at("gradient_release"),
-            f"It only works for {', '.join(_RELEASE_GRADIENTS)}; with {model_type} the trainer fails after loading.",
-            "Remove it.",
+            "gradient_release_model",
+            release_gradients=", ".join(_RELEASE_GRADIENTS),
+            model_type=model_type,
         )
-
-
-def _check_class(name: str, at: str, found: Findings) -> None:
-    if not _CLASS_NAME.fullmatch(name):
-        found.error(
-            at,
-            f"`{shown(name)}` is not the plain name of an optimizer.",
-            "Use one of " + ", ".join(OPTIMIZERS) + ", or a class of pytorch_optimizer without dots.",
-        )
-    elif name in _NO_CLASSES:
-        found.error(at, f"The trainer cannot create an optimizer `{name}`.", _NO_CLASSES[name])
-    elif name not in KNOWN_CLASSES:
-        _check_unknown_class(name, at, found)
-
-
-def _check_unknown_class(name: str, at: str, found: Findings) -> None:
-    advice = did_you_mean(name, (*OPTIMIZERS, *KNOWN_CLASSES))
-    is_slip = name.lower() in {known.lower() for known in KNOWN_CLASSES} or name[0].islower()
-    add = found.error if is_slip else found.warn
-    add(
-        at,
-        f"`{shown(name)}` is not built into the trainer, which will look for this class in pytorch_optimizer.",
-        advice if advice.startswith("Did") else "Check that the class exists; names are case-sensitive.",
-    )
 
 
 def _check_names(optimizer: dict[str, Any], known: frozenset[str] | None, at: Any, found: Findings) -> None:
@@ -125,75 +106,83 @@ def _check_names(optimizer: dict[str, Any], known: frozenset[str] | None, at: An
         if name in _OWN_KEYS or not is_unknown:
             continue
         names = (*_OWN_KEYS, *sorted(known or ("lr", "betas", "weight_decay", "eps")))
-        advice = "Use `lr`." if name == "learning_rate" else did_you_mean(name, names)
-        found.error(
-            at(name),
-            f"The optimizer has no argument `{shown(name)}`: the trainer fails on it after caching and loading.",
-            advice,
-        )
+        advice = Reason.of("Use `lr`.", "advice_use_lr") if name == "learning_rate" else advise_argument(name, names)
+        found.error(at(name), "optimizer_argument_unknown", remedy=advice, name=shown(name))
 
 
 def _check_values(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
     for key in optimizer.keys() & _NUMBERS:
         if number(optimizer[key]) is None:
-            found.error(at(key), "The value is not a number.", "Write a number without quotes.")
+            found.error(at(key), "value_not_number")
     if isinstance(optimizer.get("eps"), str):
-        found.error(at("eps"), "The value is not a number.", "Write a number without quotes.")
+        found.error(at("eps"), "value_not_number")
     for key in optimizer.keys() & _CHOICES.keys() if name == "genericoptim" else ():
         if optimizer[key] not in _CHOICES[key]:
-            found.error(
-                at(key), "The optimizer does not have this kind.", "Set one of " + ", ".join(_CHOICES[key]) + "."
-            )
+            found.error(at(key), "optimizer_choice_unknown", choices=", ".join(_CHOICES[key]))
     if name in ("adamw8bit", "adamw8bitkahan"):
         for key, (value, advice) in _REFUSED.items():
             if key in optimizer and optimizer[key] == value:
-                found.error(at(key), "The 8-bit optimizer rejects this value.", advice)
+                found.error(at(key), "optimizer_8bit_rejects", remedy=advice)
 
 
 def _check_combinations(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
     """Report values that this optimizer rejects, alone or together with another key."""
     for key in _NOT_NEGATIVE.get(name, ()):
         if (value := number(optimizer.get(key))) is not None and value < 0:
-            found.error(at(key), "The optimizer rejects values below 0.", "Set 0 or more.")
+            found.error(at(key), "optimizer_negative")
+    if optimizer.get("foreach") and (name == "offload" or (name == "adamw" and optimizer.get("fused"))):
+        found.error(at("foreach"), "foreach_with_fused")
+    if name == "adamw" and optimizer.get("fused") and optimizer.get("differentiable"):
+        found.error(at("differentiable"), "not_with_fused")
     muons = [key for key in _MUONS if optimizer.get(key)] if name == "genericoptim" else []
     if len(muons) > 1:
-        found.error(at(muons[1]), f"The optimizer accepts only one of {', '.join(_MUONS)}.", "Remove the others.")
+        found.error(at(muons[1]), "only_one_of", muons=", ".join(_MUONS))
     needs_momentum = name == "sgd" and optimizer.get("nesterov")
     if needs_momentum and (not optimizer.get("momentum") or optimizer.get("dampening")):
-        found.error(at("nesterov"), "`nesterov` needs a momentum and no dampening.", "Set for example momentum = 0.9.")
+        found.error(at("nesterov"), "nesterov_needs_momentum")
 
 
-def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at: Any, found: Findings) -> None:
+def _check_rate(config: TrainerDocument, name: str, model_type: str | None, found: Findings) -> None:
+    optimizer, at = config.table("optimizer"), partial(config.at, "optimizer")
     if "lr" in optimizer:
         rate = number(optimizer["lr"])
         if rate is None or rate < 0:
-            found.error(at("lr"), "This is not a learning rate.", "Set 0 or more, for example 2e-5.")
+            found.error(at("lr"), "learning_rate_invalid")
         elif name.lower() == "automagic" and rate > _HIGHEST_AUTOMAGIC:
-            found.warn(at("lr"), "automagic treats this as a mistake and starts with 1e-6.", "Set 1e-6, or remove it.")
+            found.warn(at("lr"), "automagic_learning_rate")
+        elif rate == 0 and model_type not in _PASS_RATES_ON:
+            found.warn(at("lr"), "learning_rate_zero")
+        elif rate > _HIGHEST_RATE:
+            found.warn(at("lr"), "learning_rate_huge", rate=f"{rate:g}")
         return
-    is_passed_on = model_type in _PASS_RATES_ON and name.lower() != "automagic"
+    is_passed_on = model_type in _PASS_RATES_ON and None in _group_rates(config, model_type)
     if (
         is_passed_on
         or name.lower() in _NEED_A_RATE
         or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS)
     ):
-        found.error(at("lr"), "No learning rate is set, and the optimizer needs one.", "Set `lr`.")
-    elif name.lower() not in _NEED_NO_RATE:
-        found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
+        found.error(at("lr"), "learning_rate_needed")
+    elif name.lower() not in _NEED_NO_RATE and not (
+        model_type == "sdxl" and config.table("model").keys() >= _SDXL_RATES
+    ):
+        found.warn(at("lr"), "learning_rate_missing")
 
 
 def _check_frozen(config: TrainerDocument, model_type: str | None, at: Any, found: Findings) -> None:
     """Check that a group of parameters is trained; groups with a rate of 0 are removed."""
-    if model_type not in _PASS_RATES_ON:
-        return
+    if model_type in _PASS_RATES_ON and all(number(rate) == 0 for rate in _group_rates(config, model_type)):
+        found.error(at("lr"), "learning_rates_zero")
+
+
+def _group_rates(config: TrainerDocument, model_type: str | None) -> list[Any]:
+    """Return the learning rates of the groups of parameters; None for a group without one."""
     base = config.table("optimizer").get("lr")
     rates = [config.table("model").get(name, base) for name in _GROUPS]
     if model_type == "anima":
         rates.append(config.table("model").get("llm_adapter_lr", base))
     if "adapter" not in config.values:
         rates.append(base)
-    if all(number(rate) == 0 for rate in rates):
-        found.error(at("lr"), "All learning rates are 0, so there is nothing to train.", "Set `lr`.")
+    return rates
 
 
 def _check_betas(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
@@ -201,16 +190,14 @@ def _check_betas(optimizer: dict[str, Any], name: str, at: Any, found: Findings)
     if optimizer.get("beta2_half_life") and isinstance(betas, list) and len(betas) == 2:
         betas = [betas[0], 0.5]  # the second is computed
     if betas is not None and not _are_betas(betas, name):
-        found.error(
-            at("betas"), "The value is not a pair of betas.", "Set two numbers from 0 to below 1, such as [0.9, 0.99]."
-        )
+        found.error(at("betas"), "betas_invalid")
         betas = [0.9, 0.99]
     if optimizer.get("beta2_half_life"):
         half_life = number(optimizer["beta2_half_life"])
         if half_life is None or half_life <= 0:
-            found.error(at("beta2_half_life"), "The value is not a number above 0.", "Set the number of examples.")
+            found.error(at("beta2_half_life"), "half_life_invalid")
         if not isinstance(betas, list) or len(betas) != 2:
-            found.error(at("betas"), "`beta2_half_life` needs two `betas`.", "Set betas = [0.9, 0.99].")
+            found.error(at("betas"), "half_life_needs_betas")
 
 
 def _are_betas(betas: Any, name: str) -> bool:

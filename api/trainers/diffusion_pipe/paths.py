@@ -40,24 +40,20 @@ def resolve(text: str, root: Path | None) -> Path | None:
 def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: Findings) -> None:
     """Check one path of [model]."""
     if kind is PathKind.PRETRAINED and is_hub_name(text, root):
-        findings.warn(
-            at,
-            "This directory does not exist; the trainer will download the model of this name from Hugging Face.",
-            "Set the directory of a downloaded model to avoid the download.",
-        )
+        findings.warn(at, "directory_downloaded")
         return
     path = check_exists(text, at, root, findings)
     if path is None:
         return
     is_folder = path.is_dir()
     if kind in (PathKind.FILE, PathKind.COMFY, PathKind.SAFETENSORS) and is_folder:
-        findings.error(at, "This is a directory, but the trainer needs a file.", "Set the path of the weights file.")
+        findings.error(at, "file_needed")
     elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_folder:
-        findings.error(at, "This is a file, but the trainer needs a directory.", "Set the model's directory.")
+        findings.error(at, "directory_needed")
     elif is_folder:
         _check_folder(path, kind, at, findings)
     elif kind is PathKind.WEIGHTS and path.suffix != ".safetensors":
-        findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
+        findings.error(at, "safetensors_name_needed")
     else:
         check_weights(path, at, findings)
         _check_name(path, kind, at, findings)
@@ -69,7 +65,7 @@ def _check_folder(path: Path, kind: PathKind, at: str, findings: Findings) -> No
     elif kind is PathKind.WEIGHTS:
         names = safetensors_in(path)
         if not names:
-            findings.error(at, "This directory has no .safetensors files.", "Set the directory with the weights.")
+            findings.error(at, "no_safetensors_in_directory")
         for name in names[:64]:
             check_weights(path / name, at, findings)
 
@@ -80,23 +76,15 @@ def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None
     is_safetensors = form is FileForm.SAFETENSORS
     name = path.name.lower() if kind is PathKind.COMFY else path.name
     if is_safetensors and kind in _SAFETENSORS_NAMES and not name.endswith(_SAFETENSORS_NAMES[kind]):
-        findings.error(
-            at,
-            f"{shown(path.name)} is a safetensors file, but because of its name the trainer unpickles it and fails.",
-            "Rename it to end in .safetensors.",
-        )
+        findings.error(at, "safetensors_named_pickle", path=shown(path.name))
     elif (
         kind is PathKind.SAFETENSORS
         and form not in (FileForm.SAFETENSORS, *_NO_WEIGHTS)
         and path.suffix != ".safetensors"
     ):
-        findings.error(at, "The trainer needs a safetensors file here.", "Convert the weights to safetensors.")
+        findings.error(at, "safetensors_needed")
     elif is_shard(path.name):
-        findings.error(
-            at,
-            f"{shown(path.name)} is one of several parts, but the trainer opens only this file.",
-            "Set the directory of all parts if the key supports one, else a file with the complete model.",
-        )
+        findings.error(at, "one_of_several_parts", path=shown(path.name))
 
 
 def check_pretrained(directory: Path, at: str, findings: Findings) -> None:
@@ -116,24 +104,40 @@ def has_weights(directory: Path) -> bool:
 def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:
     """Return the path if it is a readable file or directory; if not, add a finding and return None."""
     if not text:
-        findings.error(at, "The path is empty.", "Set the path.")
+        findings.error(at, "path_empty")
         return None
     path = resolve(text, root)
     if path is None:
-        findings.error(at, "The path is relative, but the trainer's directory is unknown.", "Set an absolute path.")
+        findings.error(at, "path_relative")
         return None
     mode = mode_of(path)
     if mode is None:
-        advice = "Write the full path; `~` is not resolved." if text.startswith("~") else "Correct the path."
-        findings.error(at, "This path does not exist.", advice)
+        code, params = _why_missing(text, path)
+        findings.error(at, code, **params)
         return None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        findings.error(at, "This is neither a file nor a directory.", "Set the path of a file or directory.")
+        findings.error(at, "path_of_other_kind")
         return None
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
-        findings.error(at, "This path cannot be read.", "Give the service's user read permission.")
+        findings.error(at, "path_unreadable")
         return None
     return path
+
+
+def _why_missing(text: str, path: Path) -> tuple[str, dict[str, str]]:
+    """Return the code and the parameters of the finding about a path that does not lead to a file or directory."""
+    if text != text.strip():
+        return "path_with_space", {}
+    if text.startswith("~") or (text.startswith("$") and len(text) > 1) or "${" in text or "/$" in text:
+        return "path_not_resolved", {
+            "mark": "~" if text.startswith("~") else shown(text[text.index("$") :].split("/", maxsplit=1)[0])
+        }
+    if "\\" in text:
+        return "path_with_backslashes", {}
+    for part in (path, *path.parents):
+        if os.path.islink(part) and mode_of(part) is None:
+            return "path_by_broken_link", {"name": shown(part.name)}
+    return "path_missing", {}
 
 
 def check_adapter_directory(
@@ -148,15 +152,11 @@ def check_adapter_directory(
         return
     names = safetensors_in(path) if path.is_dir() else []
     if not path.is_dir():
-        findings.error(at, "This is a file, but the trainer needs a directory.", "Set the adapter's directory.")
+        findings.error(at, "adapter_directory_needed")
     elif len(names) == 1:
         check_weights(path / names[0], at, findings)
     else:
-        findings.error(
-            at,
-            f"This directory has {len(names)} .safetensors files; the trainer needs exactly one.",
-            "Set the directory of one saved adapter.",
-        )
+        findings.error(at, "adapter_files_count", names_count=len(names))
 
 
 def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVERT) -> None:
@@ -166,32 +166,22 @@ def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVER
     """
     form, name = detect_form(read_start(path, START_BYTES)), shown(path.name)
     if form in _NO_WEIGHTS:
-        findings.error(at, f"{name} {FORM_TEXTS[form]}.", "Download the weights themselves.")
+        findings.error(at, "weights_are_not_weights", name=name, form_texts=FORM_TEXTS[form])
     elif form is FileForm.SAFETENSORS:
         try:
             header = read_header(path)
         except Unsound as unsound:
-            findings.error(at, f"{name} is not a complete safetensors file: it {unsound}.", "Download it again.")
+            findings.error(at, "safetensors_incomplete", name=name, unsound=unsound)
         else:
             if header is None:
-                what = f"{name} has a header that is too large to check; it may be the wrong file."
-                findings.warn(at, what, "Verify that it is the right file.")
+                findings.warn(at, "header_too_large", name=name)
     elif path.name.endswith(".safetensors"):
-        findings.error(
-            at,
-            f"{name} {FORM_TEXTS[form]}; because of its name the trainer reads it as safetensors and fails.",
-            "Download the weights themselves, or convert them to safetensors.",
-        )
+        findings.error(at, "safetensors_by_name_only", name=name, form_texts=FORM_TEXTS[form])
     elif form is FileForm.TORCH_ZIP and _is_cut(path):
-        findings.error(at, f"{name} is a truncated zip file: its download is incomplete.", "Download it again.")
+        findings.error(at, "zip_truncated", name=name)
     else:
-        findings.risk(
-            at,
-            f"{name} {FORM_TEXTS[form]}, and run it when it is loaded."
-            if form in _PICKLED
-            else f"{name} is not a safetensors file; other formats can contain code that the trainer would run.",
-            remedy,
-        )
+        code = "pickle_may_run_code" if form in _PICKLED else "format_may_run_code"
+        findings.risk(at, code, remedy=remedy, name=name, form=FORM_TEXTS[form])
 
 
 def is_safetensors(path: Path) -> bool:

@@ -10,10 +10,11 @@ from api.domain.model_memory import STATED_WITH_SWAP, ModelType, training_mb
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import DatasetSummary
-from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, count, number, positive
+from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, count, number, positive
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts, weights_mb
 from api.trainers.diffusion_pipe.model_check import Variant
+from api.trainers.diffusion_pipe.plan_outputs import OutputPlanner
 
 #: MB of each figure in the memory table that do not shrink with more pipeline stages (see model_memory).
 _ACTIVATIONS_MB = 4_000
@@ -32,8 +33,11 @@ def build(
     root: Path | None,
 ) -> TrainingPlan:
     """Combine the results of the checks into a plan."""
-    epochs = count(config.values.get("epochs"))
+    epochs, max_steps = _bounded(count(config.values.get("epochs"))), _ceiling(config.values.get("max_steps"))
     memory, basis = estimate_memory(config, variant.type, root)
+    is_bounded_by_steps = config.values.get("epochs", math.inf) == math.inf
+    total = max_steps if is_bounded_by_steps else _total(epochs, summary.steps_per_epoch, max_steps)
+    outputs = OutputPlanner(config, variant.type, batches, summary.steps_per_epoch, total)
     directories = [*summary.directories, *evaluations.directories]
     return TrainingPlan(
         trainer=trainer,
@@ -41,7 +45,8 @@ def build(
         gpu_count=request.gpu_count,
         epochs=epochs,
         steps_per_epoch=summary.steps_per_epoch,
-        total_steps=_total(epochs, summary.steps_per_epoch, _ceiling(config.values.get("max_steps"))),
+        total_steps=total,
+        max_steps=max_steps,
         global_batch_size=batches.global_size,
         dataset_items=summary.items,
         estimated_memory_mb=memory,
@@ -54,6 +59,9 @@ def build(
         command=command,
         caches=caches(directories, variant),
         evaluates=bool(config.values.get("eval_datasets")),
+        evaluations=outputs.evaluations(),
+        saved_models=outputs.saved_models(root),
+        checkpoints=outputs.checkpoints(root, request.keep_last_checkpoints),
         notes=tuple(dict.fromkeys([*summary.notes, *evaluations.notes, *_remarks(config, variant)])),
     )
 
@@ -126,7 +134,12 @@ def _total(epochs: int | None, steps_per_epoch: int | None, max_steps: int | Non
 
 def _ceiling(value: Any) -> int | None:
     found = number(value)
-    return None if found is None else max(1, math.ceil(found))
+    return None if found is None else _bounded(max(1, math.ceil(found)))
+
+
+def _bounded(value: int | None) -> int | None:
+    """Return a count, or None if it is out of the trainer's range, which other checks report."""
+    return value if value is None or value <= MAX_COUNT else None
 
 
 def _remarks(config: TrainerDocument, variant: Variant) -> list[str]:

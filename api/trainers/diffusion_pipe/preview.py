@@ -31,8 +31,14 @@ from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, Size
 #: Time limit of the check of a dataset in seconds; a million files take ten.
 _SECONDS = 30.0
 
-#: Problems for which the trainer skips a file.
-_SKIPPED = ("uncaptioned", "stray", "broken", "videos", "no captions")
+#: Problems for which the trainer skips a file, with the reasons in answers.
+_SKIPPED = {
+    "uncaptioned": "uncaptioned",
+    "not media": "stray",
+    "broken": "broken",
+    "videos": "videos",
+    "no captions": "no_captions",
+}
 
 _DIRECTORY = "/directory"
 
@@ -50,7 +56,8 @@ def preview_dataset(question: DatasetSetup, files: Sequence[DatasetFile], root: 
     if model_type is None:
         return DatasetPreview(errors=findings.errors)
     variant = find_variant(config if question.config else None, model_type, root)
-    check_clip_mode(config, MODELS[model_type], findings)
+    has_videos = any(is_video(file.name) for file in files)
+    check_clip_mode(config, MODELS[model_type], has_videos, findings)
     batches, _ = read_batches(config, question.gpu_count, findings)
     known_files = [file for file in files if file.media is not None]
     context = DatasetContext(
@@ -60,7 +67,7 @@ def preview_dataset(question: DatasetSetup, files: Sequence[DatasetFile], root: 
     try:
         known = check_dataset(document, context, findings)
     except TooLong:
-        findings.error("", "The check took too long and was cancelled.", "Use fewer sizes.")
+        findings.error("", "preview_too_long")
         known = DatasetSummary()
     unseen = len(files) - len(known_files)
     return _preview(known, batches, question, findings, unseen)
@@ -119,8 +126,8 @@ def _preview(
     if unseen:
         notes.append(f"The totals are unknown: {unseen} files have not been examined yet.")
     skipped = {
-        problem: tuple(names)
-        for found in known.seen
+        _SKIPPED[problem]: tuple(names)
+        for found in known.seen.values()
         for problem, names in found.names.items()
         if problem in _SKIPPED and names
     }
@@ -131,13 +138,13 @@ def _preview(
         if not share.bucketing.sort(item.width, item.height, item.frames)
     )
     if short:
-        skipped["too short"] = short
+        skipped["too_short"] = short
     return DatasetPreview(
         errors=tuple(_placed(findings.errors)),
         warnings=tuple(_placed(findings.warnings)),
         notes=tuple(notes),
         buckets=tuple(_buckets(known, batches, question.settings)),
-        skipped={problem.replace(" ", "_"): names for problem, names in skipped.items()},
+        skipped=skipped,
         steps_per_epoch=None if unseen else known.steps_per_epoch,
         items=None if unseen else known.items,
     )

@@ -34,10 +34,6 @@ def check_quantised(
         return
     title = f"{shown(name)} is quantised in {_TITLES[found]}"
     if found not in loadable(model_type):
-        findings.error(
-            at,
-            f"{title}, which the trainer cannot load correctly for this type.",
-            "Use the bf16 or fp16 file, or a plain fp8 file without scales.",
-        )
+        findings.error(at, "quantised_not_loadable", title=title)
     elif is_trained and "adapter" not in config.values and facts.dtype_key not in config.table("model"):
-        findings.error(at, f"{title}; such weights cannot be trained in full.", "Use the bf16 file, or add [adapter].")
+        findings.error(at, "quantised_not_trainable", title=title)

@@ -25,11 +25,11 @@ def list_recipes(question: DatasetSetup, file: DatasetFile, root: Path | None) -
     variant = variant_of(question, model_type, root)
     settings = Settings(document_of(question), 0)
     config = TrainerDocument(dict(question.config), "/config")
-    check_clip_mode(config, MODELS[model_type], findings)
+    as_video = is_video(file.name)
+    check_clip_mode(config, MODELS[model_type], as_video, findings)
     bucketing = read_bucketing(settings, model_type, variant.round_to, findings)
     if bucketing is None or findings.errors:
         raise Invalid(mistakes=findings.errors)
-    as_video = is_video(file.name)
     info = info_of(file.name, file.media)
     if info is None or info.is_damaged or (as_video and variant.framerate is None):
         return ()

@@ -30,10 +30,10 @@ def read(request: TrainingRequest, findings: Findings) -> Configuration:
     is_text = request.config_toml is not None or request.dataset_toml is not None
     is_structured = bool(request.config) or bool(request.dataset)
     if is_text and is_structured:
-        findings.error("", "The request contains its configuration both as text and in structured form.", _TWO_FORMS)
+        findings.error("", "configuration_twice")
         return Configuration()
     if not is_text and not is_structured:
-        findings.error("", "The request has no configuration.", _TWO_FORMS)
+        findings.error("", "configuration_missing")
         return Configuration()
     return _read_text(request, findings) if is_text else _read_structured(request, findings)
 
@@ -42,7 +42,7 @@ def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
     found: list[TrainerDocument | None] = []
     for name, text in (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml)):
         if not isinstance(text, str):
-            findings.error(pointer(name), f"`{name}` is missing.", _TWO_FORMS)
+            findings.error(pointer(name), "configuration_part_missing", name=name)
             found.append(None)
             continue
         values = toml_files.parse(text, pointer(name), findings)
@@ -72,10 +72,10 @@ def read_dataset(dataset: Any, findings: Findings) -> TrainerDocument | None:
 def _structured(values: Any, name: str, findings: Findings) -> dict[str, Any] | None:
     at = pointer(name)
     if not isinstance(values, Mapping):
-        findings.error(at, f"`{name}` is not an object.", _TWO_FORMS)
+        findings.error(at, "configuration_not_object", name=name)
         return None
     if not values:
-        findings.error(at, f"`{name}` is missing.", _TWO_FORMS)
+        findings.error(at, "configuration_part_missing", name=name)
         return None
     copied = dict(values)
     if not toml_files.fits(copied, at, findings):
@@ -102,22 +102,18 @@ def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
         return True
     mixed = list(toml_files.mixed_arrays(values))
     for path in mixed:
-        findings.error(
-            at + pointer(*path),
-            "This list mixes types of values, which the trainer's TOML parser rejects.",
-            "Use values of one type: all numbers, or all strings.",
-        )
+        findings.error(at + pointer(*path), "list_mixed")
     found = len(mixed)
     for path, value in toml_files.leaves(values):
         if value is None:
-            findings.error(at + pointer(*path), "TOML has no null.", "Remove the key.")
+            findings.error(at + pointer(*path), "null_in_toml")
         elif all(toml_files.write({str(part): value}) is not None for part in ("value", path[-1])):
             continue
         else:
-            findings.error(at + pointer(*path), "The trainer's TOML parser cannot read this.", "Simplify it.")
+            findings.error(at + pointer(*path), "value_unparsable")
         found += 1
     if not found:
-        findings.error(at, "The trainer's TOML parser cannot read this configuration.", "Simplify it.")
+        findings.error(at, "configuration_unparsable")
     return False
 
 
@@ -126,14 +122,12 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Tra
     moved: dict[str, str] = {}
     for group in GROUPS.keys() & config.keys():
         if not isinstance(config[group], dict):
-            findings.error(
-                pointer("config", group), "`{group}` is not an object.", f"Write the keys of `{group}` as an object."
-            )
+            findings.error(pointer("config", group), "group_not_object", group=group)
             continue
         for key, value in config[group].items():
             name = _full_name(group, key)
             if name in values:
-                findings.error(pointer("config", group, key), f"`{shown(name)}` is set twice.", "Set it only once.")
+                findings.error(pointer("config", group, key), "key_twice", name=shown(name))
                 continue
             values[name] = value
             moved[name] = pointer("config", group, key)
@@ -154,7 +148,7 @@ def _rename_directories(dataset: dict[str, Any], findings: Findings) -> TrainerD
             dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"}
         )
     if "directory" in dataset:
-        findings.error("/dataset/directory", "`directory` and `directories` are both set.", "Set only `directories`.")
+        findings.error("/dataset/directory", "directories_twice")
     values = {key: value for key, value in dataset.items() if key != "directories"}
     values["directory"] = dataset["directories"]
     return TrainerDocument(values, "/dataset", {"directory": "/dataset/directories"})

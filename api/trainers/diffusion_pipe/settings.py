@@ -19,7 +19,6 @@ from api.trainers.diffusion_pipe.keys import (
     ADAPTER,
     DATASET,
     DIRECTORY,
-    KNOWN_CLASSES,
     MODEL,
     MODEL_COMMON,
     MONITORING,
@@ -29,6 +28,7 @@ from api.trainers.diffusion_pipe.keys import (
     KeyKind,
 )
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.optimizer_classes import find_classes
 
 #: Keys that the service sets, and keys that are tables.
 _NOT_SET = frozenset({"output_dir", "dataset", "resume_from_checkpoint", "lora"})
@@ -111,7 +111,8 @@ def _table(
 def _setting(table: str, name: str, key: Key, text: KeyHelp, required: Iterable[str]) -> SettingView:
     options = tuple(key.choices) or text.options
     if table == "optimizer" and name == "type":
-        options = (*OPTIMIZERS, *KNOWN_CLASSES)
+        classes = find_classes(None).by_name
+        options = (*OPTIMIZERS, *(each for each, known in classes.items() if known.fits and not known.required))
     return SettingView(
         name=name,
         kind="value" if key.kind is KeyKind.OTHER else key.kind.name.lower(),

@@ -1,10 +1,12 @@
 """Warns about settings that the trainer silently ignores or interprets in unexpected ways."""
 
+import math
+from collections.abc import Collection
 from functools import partial
 
 from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe.buckets import Settings
-from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
+from api.trainers.diffusion_pipe.buckets import RATIOS, Settings
+from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
@@ -12,90 +14,115 @@ from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 #: Model types that support control images. Others fail in a child process, for which the trainer waits forever.
 _EDITORS = ("flux", "flux2", "qwen_image")
 
+#: Model types whose loss is always the mean squared error.
+_OWN_LOSS = ("sdxl", "ltx-video", "cosmos")
+
 #: Keys that shift the timesteps, read only if `shift` is not set.
 _SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")
 
-_RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
+#: The learning rate at the end of the cosine scheduler.
+_COSINE_END = 1e-6
+
+#: Share of the planned steps below which a falling learning rate has hardly fallen.
+_LEAST_SHARE = 0.5
+
+#: The least side in pixels for which the loss at several scales is computed.
+_MULTISCALE_SIDE = 922
 
 
 def check_silent(config: TrainerDocument, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
     """Check the training configuration."""
     monitoring = config.table("monitoring")
     if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and WANDB_VARIABLE not in request.env:
-        findings.warn(
-            config.at("monitoring", "wandb_api_key"),
-            "The key is empty, so Weights & Biases prompts for one and the training waits.",
-            f"Set the key here, or in `env` as {WANDB_VARIABLE}.",
-        )
+        findings.warn(config.at("monitoring", "wandb_api_key"), "wandb_key_empty", wandb_variable=WANDB_VARIABLE)
     if model_type == "sdxl":
         _check_sdxl(config, findings)
+    for name in ("huber_delta", "smooth_l1_beta") if model_type in _OWN_LOSS else ():
+        if name in config.values:
+            findings.warn(config.at(name), "not_read_for_model", model_type=model_type)
+    if model_type == "hunyuan-video" and isinstance(config.table("model").get("guidance"), str):
+        findings.error(config.at("model", "guidance"), "guidance_in_quotes")
+    _check_cosine(config, findings)
     _check_timesteps(config, findings)
     is_off = not config.table("model").get("cache_text_embeddings", True)
     if is_off and model_type is not None and MODELS[model_type].caches_text and model_type != "sdxl":
-        findings.warn(
-            config.at("model", "cache_text_embeddings"),
-            f"The trainer always caches text embeddings of {model_type}; this only keeps the encoders in memory.",
-            "Remove it.",
-        )
+        findings.warn(config.at("model", "cache_text_embeddings"), "text_embeddings_cached", model_type=model_type)
+
+
+def _check_cosine(config: TrainerDocument, findings: Findings) -> None:
+    rate = number(config.table("optimizer").get("lr"))
+    if config.values.get("lr_scheduler") == "cosine" and rate is not None and 0 < rate < _COSINE_END:
+        findings.warn(config.at("lr_scheduler"), "cosine_rises", cosine_end=f"{_COSINE_END:g}", rate=f"{rate:g}")
 
 
 def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:
     model, at = config.table("model"), partial(config.at, "model")
     for name in _SHIFTS_BY_SIZE if model.get("shift") else ():
         if model.get(name):
-            findings.warn(at(name), "`shift` is set as well and takes precedence.", "Remove one of them.")
+            findings.warn(at(name), "shift_overrides")
     if model.get("timestep_sample_method") == "uniform" and "sigmoid_scale" in model:
-        findings.warn(
-            at("sigmoid_scale"), "This key is ignored with timestep_sample_method = 'uniform'.", "Remove one of them."
-        )
+        findings.warn(at("sigmoid_scale"), "sigmoid_scale_ignored")
 
 
-def check_warmup(config: TrainerDocument, total_steps: int | None, findings: Findings) -> None:
-    """Warn when the warmup is longer than the training, so that the learning rate never reaches its value."""
+def check_schedule(
+    config: TrainerDocument, steps_per_epoch: int | None, total_steps: int | None, findings: Findings
+) -> None:
+    """Warn when the learning rate never reaches the value that its warmup or scheduler leads to."""
+    epochs = number(config.values.get("epochs")) or 0
+    scheduler = config.values.get("lr_scheduler")
+    if scheduler in ("linear", "cosine") and 0 < epochs <= MAX_COUNT and steps_per_epoch and total_steps is not None:
+        planned = epochs * steps_per_epoch
+        if total_steps < planned * _LEAST_SHARE:
+            findings.warn(
+                config.at("max_steps"),
+                "schedule_hardly_falls",
+                scheduler=scheduler,
+                planned=f"{planned:.0f}",
+                total_steps=total_steps,
+            )
+    if "epochs" not in config.values and steps_per_epoch is not None and (total_steps or 0) >= steps_per_epoch:
+        findings.error(config.at("epochs"), "epochs_read_later", steps_per_epoch=steps_per_epoch)
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and total_steps is not None and warmup >= total_steps:
-        findings.warn(
-            config.at("warmup_steps"),
-            f"The whole training has {total_steps} steps: the learning rate never reaches its value.",
-            "Set fewer warmup_steps.",
-        )
+        findings.warn(config.at("warmup_steps"), "warmup_too_long", total_steps=total_steps)
+
+
+def check_sizes(config: TrainerDocument, buckets: Collection[tuple[int, int, int]], findings: Findings) -> None:
+    """Check the loss at several scales, which is computed for large images only."""
+    if not config.table("model").get("multiscale_loss_weight"):
+        return
+    at = config.at("model", "multiscale_loss_weight")
+    large = [bucket for bucket in buckets if math.sqrt(bucket[0] * bucket[1]) >= _MULTISCALE_SIDE]
+    if any(frames > 1 for _, _, frames in large):
+        findings.error(at, "loss_fails_on_videos")
+    elif buckets and not large:
+        findings.warn(at, "multiscale_without_effect", multiscale_side=_MULTISCALE_SIDE)
 
 
 def _check_sdxl(config: TrainerDocument, findings: Findings) -> None:
     if config.table("model").get("debiased_estimation_loss", True) in (False, 0):
-        findings.warn(
-            config.at("model", "debiased_estimation_loss"),
-            "The trainer only checks whether the key exists, so this value enables the loss.",
-            "Remove the key.",
-        )
-    for name in ("huber_delta", "smooth_l1_beta"):
-        if name in config.values:
-            findings.warn(config.at(name), "The trainer does not read this for sdxl.", "Remove it.")
+        findings.warn(config.at("model", "debiased_estimation_loss"), "loss_enabled_by_presence")
+    if config.table("model").get("min_snr_gamma") == 0:
+        findings.warn(config.at("model", "min_snr_gamma"), "min_snr_zero")
+    if "exclude_modules" in config.table("adapter"):
+        findings.warn(config.at("adapter", "exclude_modules"), "not_read_for_sdxl")
 
 
 def check_silent_settings(settings: Settings, model_type: str | None, findings: Findings) -> None:
     """Check the settings of one directory of a dataset."""
     if settings.get("size_buckets") is None and not settings.get("enable_ar_bucket", False):
-        for name in _RATIOS:
+        for name in ("ar_buckets", *RATIOS):
             if settings.get(name) is not None:
-                findings.warn(
-                    settings.at(name),
-                    "Without enable_ar_bucket this key is ignored, and all media are cropped to squares.",
-                    "Set enable_ar_bucket = true.",
-                )
+                findings.warn(settings.at(name), "ar_bucket_off")
     shuffles = as_integer(settings.get("cache_shuffle_num", 0)) or settings.get("shuffle_tags", False)
     if settings.get("cache_shuffle_delimiter") is not None and not shuffles:
-        findings.warn(
-            settings.at("cache_shuffle_delimiter"),
-            "Without cache_shuffle_num or shuffle_tags nothing is shuffled, so this key is ignored.",
-            "Set cache_shuffle_num, or remove this key.",
-        )
+        findings.warn(settings.at("cache_shuffle_delimiter"), "shuffle_off")
+    if settings.get("cache_shuffle_delimiter") == "" and shuffles:
+        findings.error(settings.at("cache_shuffle_delimiter"), "delimiter_empty")
     at = partial(settings.document.at, "directory", settings.index)
     if model_type is not None and settings.own.get("control_path") is not None and model_type not in _EDITORS:
         findings.error(
-            at("control_path"),
-            f"{model_type} does not support control images. The trainer would hang and occupy its GPUs.",
-            f"Remove the key, or train one of {', '.join(_EDITORS)}.",
+            at("control_path"), "control_images_unsupported", model_type=model_type, editors=", ".join(_EDITORS)
         )
     if model_type is not None:
         _check_frames(settings, MODELS[model_type], findings)
@@ -117,7 +144,10 @@ def _check_frames(settings: Settings, facts: ModelFacts, findings: Findings) -> 
             used = int((length - rest) // step) * step + rest
             findings.warn(
                 settings.at(name, index),
-                f"The trainer uses {max(used, 1)} of these {length:g} frames: a multiple of {step}"
-                f"{' plus 1' if rest else ''}.",
-                f"Set {used} or {used + step}." if used > 1 else f"Set {used + step}.",
+                "frames_rounded",
+                remedy=f"Set {used} or {used + step}." if used > 1 else f"Set {used + step}.",
+                used=max(used, 1),
+                length=f"{length:g}",
+                step=step,
+                value=" plus 1" if rest else "",
             )

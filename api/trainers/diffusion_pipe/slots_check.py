@@ -16,7 +16,6 @@ from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import check_index, check_parts, is_replaced, is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument
-from api.trainers.diffusion_pipe.encoder_types import check_encoder_types
 from api.trainers.diffusion_pipe.file_names import check_file_name
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
@@ -85,7 +84,7 @@ def check_slots(config: TrainerDocument, model_type: str, root: Path | None, fin
     if model_type == "flux2":
         _check_flux2(found, findings)
     _check_pairs(config, found, findings)
-    check_encoder_types(config, model_type, {each.at: each.component for each in found}, findings)
+    _check_encoder_types(config, model_type, {each.at: each.component for each in found}, findings)
 
 
 def _find(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> Iterator[_NamedFile]:
@@ -127,7 +126,7 @@ def _find_in(
     if slots != ("wan.ckpt_path",):
         paths.check_pretrained(directory, at, findings)
         if not paths.has_weights(directory):
-            findings.error(at, f"{shown(directory.name)} has no weights.", "Download all files of the model into it.")
+            findings.error(at, "weights_missing", directory=shown(directory.name))
     _check_shards(directory, at, findings)
     yield from _read(slots, at, directory)
 
@@ -139,7 +138,8 @@ def _slots(model_type: str, key: str, model: Mapping[str, Any], path: Path) -> t
     if key == "transformer_path" and model_type == "cosmos_predict2" and "llm_path" in model and "t5_path" not in model:
         return ("anima.transformer_path", "cosmos_predict2.transformer_path")
     if key == "transformer_path" and model.get("llm_adapter_path"):
-        return ("cosmos_predict2.transformer_path",)
+        # The separate adapter replaces the one in the file of Anima.
+        return ("cosmos_predict2.transformer_path", "anima.transformer_path")
     if key == "llm_path" and paths.is_directory(path):
         return (ANY_LANGUAGE_MODEL,)
     return (f"anima.{key}" if key == "llm_path" else f"{_TYPE_OF_KEY.get(key, model_type)}.{key}",)
@@ -176,12 +176,11 @@ def _check_shards(directory: Path, at: str, findings: Findings) -> None:
     names = paths.names_in(directory, "") if paths.is_directory(directory) else []
     missing, outside = missing_shards(directory, names), find_outside(directory, names)
     if outside is not None:
-        what = f"The index of the weights in {shown(directory.name)} refers to a file outside of it: {shown(outside)}."
-        findings.error(at, what, "Download the model again from a trusted source.")
+        findings.error(at, "index_leads_outside", directory=shown(directory.name), outside=shown(outside))
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         named = ", ".join(shown(name) for name in missing[:3])
-        findings.error(at, f"The weights in {shown(directory.name)} lack {named}{more}.", "Download the missing files.")
+        findings.error(at, "tensors_missing", directory=shown(directory.name), named=named, more=more)
 
 
 def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
@@ -189,7 +188,7 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
     remedy, name, component = advice_for(given.slots), shown(given.path.name), given.component
     adapter = read_adapter(given.header)
     if adapter is not None:
-        findings.error(given.at, f"{name} is an adapter ({adapter.kind}), not a model.", remedy)
+        findings.error(given.at, "adapter_not_model", remedy=remedy, name=name, kind=adapter.kind)
         return True
     if component is None or (component.name == UNKNOWN_LANGUAGE_MODEL and given.expected):
         _warn_of_unknown(given, remedy, findings)
@@ -197,7 +196,7 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
         return False
     is_one = given.slots == (ANY_LANGUAGE_MODEL,) and component.name in LANGUAGE_MODELS
     if not is_one and not set(given.slots) & component.slots:
-        findings.error(given.at, f"{name} is {component.title}.", remedy)
+        findings.error(given.at, "component_other", remedy=remedy, name=name, component_title=component.title)
         return True
     removed = _REMOVED_PREFIXES.get(model_type)
     if removed is None:
@@ -207,11 +206,7 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
         removed = ()
     left = sorted(given.header.prefixes - set(removed))
     if left:
-        findings.error(
-            given.at,
-            f"{name} is {component.title} with the prefix `{left[0]}` in tensor names, which the trainer keeps.",
-            "Use the file without that prefix.",
-        )
+        findings.error(given.at, "tensor_prefix", name=name, component_title=component.title, left=left[0])
     return bool(left)
 
 
@@ -219,7 +214,7 @@ def _warn_of_unknown(given: _NamedFile, remedy: str, findings: Findings) -> None
     """Warn about an unrecognised file, which may still be right. Skip slots whose files cannot be told apart."""
     if given.expected or given.slots == (ANY_LANGUAGE_MODEL,):
         what = "is not recognised" if given.component is None else f"is {given.component.title}"
-        findings.warn(given.at, f"{shown(given.path.name)} {what}; the trainer may not be able to use it.", remedy)
+        findings.warn(given.at, "file_doubtful", remedy=remedy, path=shown(given.path.name), what=what)
 
 
 def _check_main(given: _NamedFile, model_type: str, findings: Findings) -> None:
@@ -228,17 +223,11 @@ def _check_main(given: _NamedFile, model_type: str, findings: Findings) -> None:
     if model_type == "flux2" and header.width("img_in.weight") not in FLUX2_WIDTHS:
         widths = ", ".join(map(str, FLUX2_WIDTHS))
         found = f"The width of its `img_in.weight` is {header.width('img_in.weight')}, but the trainer supports"
-        findings.error(
-            given.at, f"{found} only {widths}.", "Set the path of the weights of Flux 2 dev, Klein 4B or Klein 9B."
-        )
+        findings.error(given.at, "flux2_widths", found=found, widths=widths)
     if model_type == "hunyuan_video_15" and header.has_key_starting("guidance_in."):
-        findings.error(
-            given.at, "This model is distilled for guidance, and the trainer rejects it.", "Use the base model."
-        )
+        findings.error(given.at, "model_distilled")
     if model_type == "ltx2" and not header.has_key_starting("vae."):
-        findings.error(
-            given.at, "This file has no VAE, which the trainer reads from it.", "Use the complete checkpoint."
-        )
+        findings.error(given.at, "vae_missing")
 
 
 def _check_flux2(found: list[_NamedFile], findings: Findings) -> None:
@@ -252,8 +241,11 @@ def _check_flux2(found: list[_NamedFile], findings: Findings) -> None:
         title = next(each.title for each in given.expected if each.name == expected)
         findings.error(
             given.at,
-            f"{shown(given.path.name)} is {encoder.title}; with {main.title} the trainer fails at the first step.",
-            f"Set the path of {title}.",
+            "encoder_does_not_fit",
+            path=shown(given.path.name),
+            encoder_title=encoder.title,
+            main_title=main.title,
+            title=title,
         )
 
 
@@ -269,8 +261,9 @@ def _check_pairs(config: TrainerDocument, found: list[_NamedFile], findings: Fin
             missing = [each.title for each in given.expected if each.name not in names]
             findings.error(
                 given.at,
-                f"{given.component.title.capitalize()} is set twice.",
-                f"Set the path of {' or '.join(missing)} here.",
+                "component_twice",
+                component_title=given.component.title.capitalize(),
+                missing=" or ".join(missing),
             )
 
 
@@ -280,3 +273,31 @@ def advice_for(slots: tuple[str, ...]) -> str:
         title for slot in slots for title in ((_DESCRIPTIONS[slot],) if slot in _DESCRIPTIONS else titles_for(slot))
     )
     return f"Set the path of {', or '.join(titles)}." if titles else "Set the path of the right file."
+
+
+#: The types for which ComfyUI reads Qwen3 4B as the text encoder of Flux 2 Klein.
+_KLEIN = ("flux", "flux2")
+
+
+def _check_encoder_types(
+    config: TrainerDocument, model_type: str, components: Mapping[str, Component | None], findings: Findings
+) -> None:
+    """Check that the `type` of each text encoder fits its model and file.
+
+    `components` maps pointers to the recognised files. ComfyUI uses the type to choose tokenizer and encoder
+    (comfy/sd.py, load_text_encoder_state_dicts): for pairs of files always, and for Qwen3 4B to tell Flux 2 Klein from
+    the rest. It treats unknown types as Stable Diffusion's.
+    """
+    facts, encoders = MODELS[model_type], config.table("model").get("text_encoders")
+    expected = facts.encoder_type
+    for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
+        kind = encoder.get("type") if isinstance(encoder, dict) else None
+        if not isinstance(kind, str) or kind.lower() == expected or {kind.lower(), expected} <= set(_KLEIN):
+            continue
+        at = config.at("model", "text_encoders", index)
+        names = {
+            found.name for location, found in components.items() if found is not None and location.startswith(f"{at}/")
+        }
+        is_other = "qwen-3-4b" in names and (kind.lower() in _KLEIN) != (expected in _KLEIN)
+        add = findings.error if is_other or facts.encoder_files > 1 else findings.warn
+        add(f"{at}/type", "encoder_type_other", model_type=model_type, expected=expected, kind=shown(kind))

@@ -1,11 +1,13 @@
 """Reads and writes TOML with the package that the trainer uses."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import toml
 
+from api.domain.reason import Reason
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer, shown
@@ -13,24 +15,21 @@ from api.trainers.toml_edit import Path, edit, same, write
 
 __all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
 
-_SIMPLIFY = "Remove some of it, or simplify it."
-
 
 def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
     """Return the values that the trainer will read, or None if no parser can read them."""
     too_much = toml_text.text_excess(text)
     if too_much is not None:
-        findings.error(base, too_much, _SIMPLIFY)
+        findings.error(base, "configuration_too_large", why=too_much)
         return None
     try:
-        values = tomllib.loads(text)
+        values = tomllib.loads(toml_text.complete_floats(text))
     except tomllib.TOMLDecodeError as mistake:
-        findings.error(base, f"This is not valid TOML: {shown(mistake)}.", "Correct the text at this position.")
+        code, remedy, params = _explain(text, str(mistake))
+        findings.error(base, code, remedy=remedy, **params)
         return None
     except (ValueError, RecursionError, OverflowError):
-        findings.error(
-            base, "This TOML cannot be read: a number is too long, or the nesting is too deep.", "Simplify it."
-        )
+        findings.error(base, "toml_too_deep")
         return None
     if not fits(values, base, findings):
         return None
@@ -39,11 +38,94 @@ def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
     return values
 
 
+#: Common mistakes in a line of TOML: pattern and code. The groups of the pattern are `{part}` and `{rest}` in texts.
+_MISTAKES = tuple(
+    (re.compile(pattern), code)
+    for pattern, code in (
+        (r"(?:=[\s\[]*|,\s*)[+-]?(0+([0-9][0-9_]*))(?=\s*(?:[,\]#]|$))", "toml_leading_zero"),
+        (r"(?:=[\s\[]*|,\s*)[+-]?(\.([0-9]+))", "toml_no_digit_before"),
+        (r"(?:=[\s\[]*|,\s*)[+-]?(([0-9]+)\.)(?=\s*(?:[,\]#]|$))", "toml_no_digit_after"),
+        (r"(?:=[\s\[]*|,\s*)(True|False)\b", "toml_capital_letter"),
+        (r"(?:=[\s\[]*|,\s*)(None|null)\b", "toml_null"),
+        ("([\u2018\u2019\u201c\u201d])", "toml_typographic_quote"),
+        (r'(?:=[\s\[]*|,\s*)("[A-Za-z]:\\)', "toml_backslash"),
+        (r"(?:=[\s\[]*|,\s*)([A-Za-z/~$][^\s,\]#'\"]*)", "toml_unquoted"),
+    )
+)
+
+#: How to write what the parser did not find, by parts of its message.
+_REMEDIES = (
+    (
+        ("Invalid value",),
+        Reason.of(
+            "Write text in quotes, lists in square brackets, numbers and true or false without quotes.",
+            "advice_toml_value",
+        ),
+    ),
+    (
+        ("Expected newline or end",),
+        Reason.of("Write one key in a line, and text with the same quote at both ends.", "advice_toml_line"),
+    ),
+    (("Expected \"'", "Unterminated string"), Reason.of("Add the missing quote.", "advice_toml_quote")),
+    (
+        ("Illegal character",),
+        Reason.of(
+            "Add the missing quote in this line, or remove the control character.", "advice_toml_quote_or_control"
+        ),
+    ),
+    (
+        ("Unescaped", "hex value"),
+        Reason.of(
+            "A backslash in double quotes starts an escape: use single quotes, or forward slashes.",
+            "advice_toml_escape",
+        ),
+    ),
+    (
+        ("Expected '='", "Invalid statement", "Invalid initial character"),
+        Reason.of("Write key = value; a comment starts with #.", "advice_toml_key"),
+    ),
+    (("Expected ']'",), Reason.of("Write the name of a table alone in its line: [model].", "advice_toml_table")),
+    (
+        ("Expected ']]'",),
+        Reason.of("Write the name of a list's table alone in its line: [[directory]].", "advice_toml_tables"),
+    ),
+    (
+        ("Unclosed array",),
+        Reason.of("Close the list with ], and separate its values with commas.", "advice_toml_list"),
+    ),
+    (
+        ("Unclosed inline table",),
+        Reason.of("Close the table with }, in the same line.", "advice_toml_inline_table"),
+    ),
+    (("twice",), Reason.of("This table exists already: write its keys in one place.", "advice_toml_table_twice")),
+    (("Cannot ",), Reason.of("This table or key exists already: write it in one place.", "advice_toml_name_twice")),
+)
+
+_AT_LINE = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+def _explain(text: str, mistake: str) -> tuple[str, Reason | None, dict[str, str]]:
+    """Return the code, the remedy of this case and the parameters of the finding about a text that is not TOML."""
+    if text.startswith("\ufeff"):
+        return "toml_marked", None, {}
+    lines, found = text.split("\n"), _AT_LINE.search(mistake)
+    if found is not None and int(found[1]) <= len(lines):
+        line = lines[int(found[1]) - 1]
+        if "Cannot overwrite a value" in mistake and "=" in line:
+            return "toml_key_twice", None, {"name": shown(line.partition("=")[0].strip()), "line": found[1]}
+        for pattern, code in _MISTAKES if len(line) <= toml_text.MAX_STRING else ():
+            if (match := pattern.search(line)) is not None:
+                parts = dict(zip(("part", "rest"), map(shown, match.groups()), strict=False))
+                return code, None, {"line": found[1], "column": found[2], **parts}
+    remedy = next((remedy for parts, remedy in _REMEDIES if any(part in mistake for part in parts)), None)
+    return "toml_invalid", remedy, {"mistake": shown(mistake)}
+
+
 def fits(values: Any, base: str, findings: Findings) -> bool:
     """Return whether the values are within the limits of the checks; if not, add a finding."""
     too_much = toml_text.values_excess(values)
     if too_much is not None:
-        findings.error(base, too_much, _SIMPLIFY)
+        findings.error(base, "configuration_too_large", why=too_much)
     return too_much is None
 
 
@@ -74,19 +156,13 @@ def leaves(values: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def _check_dates(values: dict[str, Any], base: str, findings: Findings) -> None:
     for path, value in leaves(values):
         if not isinstance(value, str | int | float | dict | list):
-            findings.error(
-                base + pointer(*path), "The trainer does not support dates and times.", "Write it in quotes."
-            )
+            findings.error(base + pointer(*path), "dates_unsupported")
 
 
 def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -> None:
     mixed = list(mixed_arrays(values))
     for path in mixed:
-        findings.error(
-            base + pointer(*path),
-            "This array mixes types of values, which the trainer's TOML parser rejects.",
-            "Use values of one type: [1.0, 2.5] instead of [1, 2.5].",
-        )
+        findings.error(base + pointer(*path), "array_mixed")
     if mixed:
         return
     # The package raises arbitrary errors (IndexError, TypeError, KeyError) for unsupported syntax.
@@ -95,24 +171,14 @@ def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -
     except Exception as error:
         line = getattr(error, "lineno", None)
         where = f" (line {line})" if line is not None else ""
-        findings.error(
-            base, f"The trainer's TOML parser rejects this{where}.", "Simplify it; the parser supports only TOML 0.5."
-        )
+        findings.error(base, "toml_rejected", where=where)
         return
     for path in _inline_tables(read):
         # The trainer converts such tables in its configuration, but passes those of a dataset to other processes.
         if path[0] == "directory":
-            findings.warn(
-                base + pointer(*path),
-                "Inline tables (in braces) in a dataset can break the trainer's caching.",
-                "Write [[directory]] with one line per key.",
-            )
+            findings.warn(base + pointer(*path), "inline_tables")
     if not same(read, values):
-        findings.error(
-            base,
-            "The trainer's TOML parser reads other values than the text has.",
-            "Simplify it; the parser supports only TOML 0.5.",
-        )
+        findings.error(base, "toml_read_otherwise")
 
 
 def _inline_tables(values: Any, path: Path = ()) -> Iterator[Path]:

@@ -1,12 +1,25 @@
 """Counts the steps of an epoch from size buckets, as the trainer does."""
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
 from api.trainers.diffusion_pipe.document import MAX_COUNT
+
+#: Most examples of a size bucket whose order is computed, which takes a second.
+_MOST_SHUFFLED = 1_000_000
+
+
+class Mixed(Enum):
+    """What happens in steps that combine files with and without a control image."""
+
+    NEVER = 0  #: there are no such steps
+    DROPS = 1  #: the first file of each has no control image, so the others' are not used; or unknown
+    FAILS = 2  #: the first file of one has a control image, which a later one lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,8 @@ class Share:
     bucketing: Bucketing
     items: Sequence[Item]
     num_repeats: float = 1
+    directory: int = 0  #: index of the directory
+    is_controlled: bool = False  #: whether each file has a control image
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +108,35 @@ def _count_captions(share: Share, require_time: Callable[[], None]) -> dict[Buck
         for bucket in share.bucketing.sort(*shape):
             counts[bucket] += captions
     return counts
+
+
+def find_mixed_steps(
+    shares: Sequence[Share], batches: Batches, require_time: Callable[[], None] = lambda: None
+) -> Mixed:
+    """Order the examples as the trainer does, and return the worst that happens in an epoch's steps."""
+    buckets: defaultdict[Bucket, list[tuple[bool, int]]] = defaultdict(list)
+    for share in shares:
+        for bucket, count in _count_captions(share, require_time).items():
+            buckets[bucket].append((share.is_controlled, int(count * share.num_repeats)))
+    worst = Mixed.NEVER
+    for bucket, parts in buckets.items():
+        require_time()
+        width, height, frames = (int(part) for part in bucket[-3:])
+        step = batches.size_for(width, height, frames)
+        if len({is_controlled for is_controlled, count in parts if count}) < 2 or step == batches.replicas:
+            continue
+        total = sum(count for _, count in parts)
+        if total > _MOST_SHUFFLED:
+            worst = Mixed.DROPS
+            continue
+        order = [is_controlled for is_controlled, count in parts for _ in range(count)]
+        random.Random(0).shuffle(order)  # noqa: S311 - the trainer's order, for which it seeds with 0
+        # A GPU loads all of its micro batches of a step at once.
+        size = step // batches.replicas
+        for start in range(0, total - total % step, size):
+            part = order[start : start + size]
+            if part[0] and not all(part):
+                return Mixed.FAILS
+            if any(part) and not part[0]:
+                worst = Mixed.DROPS
+    return worst

@@ -1,31 +1,26 @@
 """The trainer `tdrussell/diffusion-pipe`: implements the trainer interface."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from api.domain.media import Recipe
+from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
+from api.trainers.diffusion_pipe import checkpoint_adapter
 from api.trainers.diffusion_pipe.checking import RequestProcessor
+from api.trainers.diffusion_pipe.checkout import TORCH_FILE
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck
+from api.trainers.diffusion_pipe.installation.problems import find_missing
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.one_step import one_step
 from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol
+from api.trainers.rehearsal import Rehearsal
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetFile, DatasetPreview, DatasetSetup, Launch
-
-_NO_CHECKOUT = Finding(
-    "/model_type",
-    "The trainer diffusion-pipe is not set up on this machine.",
-    "Set DIFFUSION_PIPE_ROOT to its checkout, the directory with train.py.",
-    "trainer_not_found",
-)
-_NO_INTERPRETER = Finding(
-    "/model_type",
-    "The Python interpreter of the trainer diffusion-pipe is not configured.",
-    "Set DIFFUSION_PIPE_PYTHON to the interpreter of its environment, such as /path/to/venv/bin/python.",
-    "interpreter_not_found",
-)
 
 
 class DiffusionPipe(RunProtocol):
@@ -45,19 +40,21 @@ class DiffusionPipe(RunProtocol):
     ) -> None:
         """`budget_seconds` limits how long one check reads dataset files. Without `examiner` it reads only headers."""
         self.examiner = examiner  #: may be set until the first request
-        self._root = root.absolute() if root is not None else None
-        self._python = python
+        self.installation: InstallationCheck | None = None  #: what is known about the environment; None: nothing
+        self.locate(root, python)
         self._budget_seconds = budget_seconds
         self._allow_pickled_weights = allow_pickled_weights
 
+    def locate(self, root: Path | None, python: str | None) -> None:
+        """Use this checkout and interpreter from now on."""
+        self._root = root.absolute() if root is not None else None
+        self._python = python
+        self.__dict__.pop("_processor", None)
+
     def problems(self) -> tuple[Finding, ...]:
         """Return the problems of the trainer's installation."""
-        found = []
-        if self._root is None or not _is_file(self._root / "train.py"):
-            found.append(_NO_CHECKOUT)
-        if self._python is None or not _is_executable(self._python):
-            found.append(_NO_INTERPRETER)
-        return tuple(found)
+        missing = find_missing(self._root, self._python)
+        return missing if missing or self.installation is None else self.installation.findings()
 
     @cached_property
     def _processor(self) -> RequestProcessor:
@@ -70,9 +67,22 @@ class DiffusionPipe(RunProtocol):
             examiner=self.examiner,
         )
 
+    def export_options(self, plan: TrainingPlan) -> Mapping[str, Any]:
+        """Return how to make a saved model of a checkpoint. Raise ExportUnsupported."""
+        return checkpoint_adapter.export_options(plan)
+
+    def one_step(self, request: TrainingRequest, step: int) -> TrainingRequest:
+        """Return the request of a training that saves a model at this step, and ends. Raise ExportUnsupported."""
+        return one_step(request, step)
+
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Check all that can be checked without starting anything; `check_env` checks `env`."""
-        return self._processor.check(request, output_dir, self.problems())
+        problems, warnings = find_missing(self._root, self._python), tuple[Finding, ...]()
+        if not problems and self.installation is not None:
+            problems, warnings = self.installation.findings_for(request.model_type)
+        code = None if self.installation is None else self.installation.code
+        found = self._processor.check(request, output_dir, problems, code)
+        return replace(found, warnings=(*warnings, *found.warnings))
 
     def check_dataset(self, question: DatasetSetup, files: Sequence[DatasetFile]) -> DatasetPreview:
         """Return how the trainer will use these files."""
@@ -98,20 +108,12 @@ class DiffusionPipe(RunProtocol):
         """Return the values that the cache of this request depends on."""
         return self._processor.cache_facts(request)
 
+    def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:
+        """Return the request for the planned items, which lie in this directory. Raise ValueError."""
+        return self._processor.rehearse(request, planned, directory)
+
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """Return the command and files of one attempt. Raise ValueError for a request that has not been checked."""
-        return self._processor.prepare(request, launch)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _is_executable(python: str) -> bool:
-    try:
-        return os.path.isfile(python) and os.access(python, os.X_OK)
-    except ValueError:
-        return False
+        built = self._processor.prepare(request, launch)
+        torch = None if self.installation is None else self.installation.last.torch
+        return built if torch is None else replace(built, files={**built.files, TORCH_FILE: torch})

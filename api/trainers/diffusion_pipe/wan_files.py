@@ -80,30 +80,18 @@ def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findin
         return
     known = wan_config(model, root)
     if known is None:
-        findings.error(
-            at("ckpt_path"),
-            "This directory has no readable config.json of a Wan model.",
-            "Set the directory of the original checkpoint; for Wan 2.2 also set transformer_path to its subdirectory.",
-        )
+        findings.error(at("ckpt_path"), "wan_config_missing")
         return
     kind, width = known.get("model_type"), as_integer(known.get("dim"))
     if not isinstance(kind, str) or width not in _WIDTHS.get(kind, ()):
-        findings.error(
-            at("ckpt_path"),
-            f"The trainer supports no Wan model of type `{shown(kind)}` and width {shown(width)}.",
-            "Use a supported model: T2V, I2V, FLF2V of 2.1, T2V, I2V, TI2V-5B of 2.2.",
-        )
+        findings.error(at("ckpt_path"), "wan_unsupported", kind=shown(kind), width=shown(width))
         return
     _check_weights(model, root, at, findings)
     _check_variant(model, root, (kind, width), at, findings)
     for name in _files(model, root, kind):
         _check_file(directory, name, at("ckpt_path"), findings)
     if not paths.is_directory(directory / _TOKENIZER):
-        findings.error(
-            at("ckpt_path"),
-            f"The tokenizer's directory `{_TOKENIZER}` is missing in it.",
-            "Download the original checkpoint; you may omit its transformer if you have it as a file.",
-        )
+        findings.error(at("ckpt_path"), "wan_tokenizer_missing", tokenizer=_TOKENIZER)
 
 
 def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: Findings) -> None:
@@ -112,11 +100,7 @@ def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: 
         return
     names = paths.safetensors_in(transformer)
     if not names:
-        findings.error(
-            at("ckpt_path"),
-            "This directory has no weights of the transformer.",
-            "Download them, or set transformer_path to a file or, for Wan 2.2, to one of its two subdirectories.",
-        )
+        findings.error(at("ckpt_path"), "wan_transformer_missing")
     for name in names[:64]:
         paths.check_weights(transformer / name, at("ckpt_path"), findings)
 
@@ -132,8 +116,12 @@ def _check_variant(
         return
     findings.error(
         at("transformer_path" if model.get("transformer_path") else "ckpt_path"),
-        f"These weights are {found.title}, but config.json names `{shown(configured[0])}` with width {configured[1]}.",
-        f"Set a ckpt_path whose config.json has model_type `{expected[0]}` and dim {expected[1]}.",
+        "wan_config_differs",
+        found_title=found.title,
+        configured=shown(configured[0]),
+        configured_2=configured[1],
+        expected=expected[0],
+        expected_2=expected[1],
     )
 
 
@@ -156,20 +144,16 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
         remedy = "Download the original checkpoint"
         if name == _TEXT_ENCODER:
             remedy += ", or set llm_path to a .safetensors file of UMT5-XXL"
-        findings.error(at, f"`{name}` is missing in it.", f"{remedy}.")
+        findings.error(at, "wan_file_missing", name=name, remedy_value=remedy)
     elif not os.access(path, os.R_OK):
-        findings.error(at, f"`{name}` in it cannot be read.", "Give the service's user read permission.")
+        findings.error(at, "wan_file_unreadable", name=name)
     else:
         paths.check_weights(path, at, findings, _remedy(name))
         found = recognise(merged(paths.headers_of(path)))
         if found is not None and found.name != _CONTENTS[name]:
-            findings.error(at, f"`{name}` in it is {found.title}.", "Download it from the original checkpoint again.")
+            findings.error(at, "wan_file_other", name=name, found_title=found.title)
         elif paths.is_safetensors(path):
-            findings.error(
-                at,
-                f"`{name}` in it is a safetensors file, but the trainer unpickles files with this name and fails.",
-                _instead(name),
-            )
+            findings.error(at, "wan_file_safetensors", remedy=_instead(name), name=name)
 
 
 def _instead(name: str) -> str:

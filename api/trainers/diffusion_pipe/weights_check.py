@@ -1,15 +1,18 @@
-"""Checks the content of model files: swappable blocks, data types, and required parts."""
+"""Checks the content of model files: swappable blocks, data types, required parts, and adapters."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from api.files.weights.adapters import read_adapter
+from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.adapter_files import check_adapter_files
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, Swap
 from api.trainers.diffusion_pipe.slots_check import check_slots
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
+from api.trainers.pointers import shown
 
 #: Small floating-point types, suitable only for the large weights of a model.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
@@ -36,7 +39,7 @@ def check_files(config: TrainerDocument, model_type: str, root: Path | None, fin
     _check_swap(config, model_type, facts, root, findings)
     _check_dtypes(config, model_type, facts, findings)
     check_slots(config, model_type, root, findings)
-    check_adapter_files(config, model_type, root, findings)
+    _check_adapter_files(config, model_type, root, findings)
     if model_type == "hunyuan-video":
         _check_hunyuan(config, root, findings)
     if model_type == "wan":
@@ -65,12 +68,7 @@ def _check_swap(
     if blocks is None or requested <= (most := most_swapped(blocks)):
         return
     add = findings.error if is_certain else findings.warn
-    add(
-        config.at("blocks_to_swap"),
-        f"This model has {' + '.join(map(str, blocks))} blocks, of which at most {most} can be swapped; with more, the"
-        " trainer fails after loading.",
-        f"Set blocks_to_swap to {most} or less.",
-    )
+    add(config.at("blocks_to_swap"), "blocks_too_many", blocks=" + ".join(map(str, blocks)), most=most)
 
 
 def _blocks(model: dict[str, Any], swap: Swap, root: Path | None) -> tuple[tuple[int, ...] | None, bool]:
@@ -97,31 +95,19 @@ def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, f
     if model.get("dtype") in _FLOAT8:
         findings.error(
             config.at("model", "dtype"),
-            "The trainer also casts VAE and text encoders to this type, in which they do not work.",
-            "Set dtype = 'bfloat16'"
+            "dtype_too_small",
+            remedy="Set dtype = 'bfloat16'"
             + (f"; use {facts.dtype_key} to shrink the large weights." if facts.dtype_key else "."),
         )
     if config.table("adapter").get("dtype") in _FLOAT8:
-        findings.error(
-            config.at("adapter", "dtype"),
-            "An adapter cannot be trained in this type.",
-            "Set dtype = 'bfloat16' in [adapter].",
-        )
+        findings.error(config.at("adapter", "dtype"), "adapter_dtype_too_small")
     small = model.get(facts.dtype_key or "")
     if small not in _FLOAT8:
         return
     if "adapter" not in config.values:
-        findings.error(
-            config.at("model", facts.dtype_key or ""),
-            "Without [adapter] the weights themselves are trained, which is impossible in this type.",
-            "Remove the key, or add [adapter].",
-        )
+        findings.error(config.at("model", facts.dtype_key or ""), "weights_dtype_too_small")
     elif model_type == "cosmos_predict2" and small != "float8_e5m2":
-        findings.warn(
-            config.at("model", facts.dtype_key or ""),
-            "Of the small types, this model is known to work only with float8_e5m2.",
-            "Set float8_e5m2.",
-        )
+        findings.warn(config.at("model", facts.dtype_key or ""), "float8_e5m2_only")
 
 
 def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
@@ -137,16 +123,12 @@ def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Finding
         if model.get(key):
             continue
         if paths.mode_of(directory / name) is None:
-            findings.error(at, f"`{name}` is missing in it.", f"Download the original checkpoint, or set {key}.")
+            findings.error(at, "checkpoint_file_missing", name=name, key=key)
         else:
             paths.check_weights(directory / name, at, findings)
     for key, part in _HUNYUAN_PARTS.items():
         if key not in model and not paths.has_weights(directory / part):
-            findings.error(
-                at,
-                f"Its directory `{part}` has no weights, and `{key}` is not set.",
-                f"Download the text encoder into it, or set {key}.",
-            )
+            findings.error(at, "encoder_weights_missing", part=part, key=key)
 
 
 def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
@@ -159,10 +141,42 @@ def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) 
         if key in model:
             continue
         if not paths.safetensors_in(directory / part):
-            findings.error(
-                config.at("model", "diffusers_path"),
-                f"Its directory `{part}` has no .safetensors files, and `{key}` is not set.",
-                f"Download the complete model, or set {key}.",
-            )
+            findings.error(config.at("model", "diffusers_path"), "part_weights_missing", part=part, key=key)
         for name in paths.safetensors_in(directory / part)[:64]:
             paths.check_weights(directory / part / name, config.at("model", "diffusers_path"), findings)
+
+
+#: Types that share code and adapters with another type.
+_SAME = {"anima": "cosmos_predict2"}
+
+
+def _check_adapter_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
+    """Check that the adapters which a training merges, fuses or continues fit its model."""
+    for at, text in _named(config):
+        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        headers = [] if path is None else paths.headers_of(path)
+        if path is None or not headers:
+            continue
+        adapter, component = read_adapter(headers[0]), recognise(headers[0])
+        if adapter is None and component is not None:
+            findings.error(at, "not_an_adapter", path=shown(path.name), component_title=component.title)
+        if adapter is None and component is None:
+            findings.warn(at, "adapter_not_recognised", path=shown(path.name), model_type=model_type)
+        trained_for = None if adapter is None else adapter.model_type
+        if adapter is None or trained_for is None:
+            continue
+        if _SAME.get(trained_for, trained_for) == _SAME.get(model_type, model_type):
+            continue
+        add = findings.error if adapter.is_certain else findings.warn
+        add(at, "adapter_of_other_model", path=shown(path.name), trained_for=trained_for, model_type=model_type)
+
+
+def _named(config: TrainerDocument) -> Iterator[tuple[str, Any]]:
+    merge, adapter = config.table("model").get("merge_adapters"), config.table("adapter")
+    for index, text in enumerate(merge[:64] if isinstance(merge, list) else ()):
+        yield config.at("model", "merge_adapters", index), text
+    yield config.at("adapter", "init_from_existing"), adapter.get("init_from_existing")
+    fused = adapter.get("fuse_adapters")
+    for index, entry in enumerate(fused[:64] if isinstance(fused, list) else ()):
+        if isinstance(entry, dict):
+            yield f"{config.at('adapter', 'fuse_adapters', index)}/path", entry.get("path")

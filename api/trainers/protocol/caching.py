@@ -10,8 +10,9 @@ from typing import Any
 
 from api.domain.progress import Point, Stage
 from api.domain.training import TrainingPlan
+from api.trainers.protocol.error_lines import find_errors
 from api.trainers.protocol.output import OutputReader
-from api.trainers.protocol.phrases import COMPLETED, STOPPED
+from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, COMPLETED, STOPPED
 from api.util.foreign_trees import walk
 
 #: After the first line, bars count media files; after the second, captions.
@@ -20,6 +21,10 @@ _TEXTS = "caching text embeddings: "
 
 #: A progress bar without a title is the trainer's own.
 _BAR = re.compile(r" {0,3}\d{1,3}%\|[^|]{0,200}\| (\d{1,9})/(\d{1,9}) \[", re.ASCII)
+
+#: Signs that a dataset is still being cached.
+_PROGRESS = (CACHING, CACHING_LOGGED)
+_ANY_BAR = "%|"
 
 #: Depth of a cache path below its task's directory: datasets, dataset, media, cache.
 _LEVELS = 5
@@ -69,6 +74,17 @@ class CacheReader(OutputReader):
         super().restore(saved)
         is_of_pixels, before, latest = saved.get("bars", (False, 0, 0))
         self._is_of_pixels, self._before, self._latest = bool(is_of_pixels), int(before), int(latest)
+
+
+def has_ended_caching(lines: Sequence[str]) -> bool:
+    """Return whether an exception has ended the caching, according to the last lines of a trainer that prints no more.
+
+    torch marks what ends a rank. Its caching process may still print some progress after that. Other exceptions count
+    if no progress is later.
+    """
+    progress = max((at for at, line in enumerate(lines) if line.startswith(_PROGRESS) or _ANY_BAR in line), default=-1)
+    errors = [error for error in find_errors(lines) if error.traceback and not error.is_bare]
+    return any(error.rank is not None or error.position > progress for error in errors)
 
 
 def find_gap(directories: Sequence[Path]) -> str | None:

@@ -1,26 +1,37 @@
-"""The checkpoints in a run directory: which are complete, how to resume from one, and how to remove old ones."""
+"""The checkpoints in a run directory: which are complete, how to resume from one, and how to remove one."""
 
 import hashlib
 import json
 import os
+import pickletools
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOENT
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from api.domain.training import Checkpoint
+from api.domain.training import Checkpoint, ResumePoint
 from api.util.clock import time_of
-from api.util.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
+from api.util.foreign_files import OWN_LEVELS, TROUBLE, open_directory, open_plain, read, remove, write
 from api.util.foreign_trees import list_names, remove_tree, remove_tree_at, walk
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
-_SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
+#: Names of the directories of saved models.
+SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
 
 LATEST = "latest"
 SIGNAL_FILES = ("save", "save_quit")
 
-#: The name of a checkpoint's directory while it is being removed.
-_REMOVED = re.compile(r"\.global_step\d{1,12}\.removed", re.ASCII)
+#: The name of the directory of a checkpoint or saved model while it is being removed.
+_REMOVED = re.compile(r"\.(?:global_step|epoch|step)\d{1,12}\.removed", re.ASCII)
+
+#: The file of a checkpoint with the trainer's position in its dataset, the key of that, and limits of what is read.
+_STATE_FILE = "mp_rank_00_model_states.pt"
+_LOADER_STATE = b"custom_loader"
+_STATE_BYTES, _LOADER_BYTES = 2**24, 200
 
 #: Path components opened without following links; a checkpoint is one level below its run directory.
 _CHECKPOINT_LEVELS = OWN_LEVELS + 1
@@ -83,19 +94,72 @@ def prepare_resume(run_dir: Path, checkpoint: str | None) -> None:
     write(str(run_dir / LATEST), chosen.name.encode(), mode=0o660)
 
 
-def prune(run_dir: Path, keep: int) -> tuple[str, ...]:
-    """Remove all but the newest `keep` complete checkpoints, never the one in `latest`.
+def find_resume_point(run_dir: Path, name: str) -> ResumePoint | None:
+    """Return where the trainer continues after this checkpoint, or None if that cannot be read.
 
-    Return the removed names. Incomplete ones stay, because the trainer may be writing them.
+    The position is part of a pickle at the beginning of the file, which is searched for it without being loaded.
     """
-    for name in _directories(run_dir):
-        if _REMOVED.fullmatch(name):
-            remove_tree(str(run_dir / name))
-    # Sort by time, not by step: after resuming from an older checkpoint, later ones have lower steps.
-    complete = [one for one in list_checkpoints(run_dir) if one.is_complete]
-    complete.sort(key=lambda one: (one.created_at, one.step))
-    surplus = [one.name for one in complete[: -max(1, keep)] if not one.is_latest]
-    return tuple(name for name in surplus if _remove(run_dir, name))
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        content = _read_beginning(str(run_dir / name / _STATE_FILE))
+    except OSError:
+        return None
+    at = content.find(_LOADER_STATE)
+    numbers = [] if at < 0 else list(islice(_numbers(content[at + len(_LOADER_STATE) : at + _LOADER_BYTES]), 2))
+    if len(numbers) < 2:
+        return None
+    epoch, pulled = numbers
+    if epoch < 1 or pulled < 0:
+        return None
+    # The trainer has always read one step ahead, except at the end of an epoch.
+    return ResumePoint(int(match[1]), epoch, pulled - 1)
+
+
+def _read_beginning(path: str) -> bytes:
+    with open(open_plain(path, _CHECKPOINT_LEVELS), "rb") as file:
+        return file.read(_STATE_BYTES)
+
+
+def _numbers(content: bytes) -> Iterator[int]:
+    """Return the whole numbers in a part of a pickle, up to the first instruction that cannot be read."""
+    with suppress(ValueError):
+        for instruction, value, _ in pickletools.genops(content):
+            if instruction.name in ("BININT", "BININT1", "BININT2") and isinstance(value, int):
+                yield value
+
+
+def hide(run_dir: Path, name: str) -> None:
+    """Rename a checkpoint or saved model for deletion, so that no part of one has a valid name. Raise OSError."""
+    if not _NAME.fullmatch(name) and not SAVED_MODEL.fullmatch(name):
+        raise FileNotFoundError(ENOENT, "neither a checkpoint nor a saved model", name)
+    directory, hidden = open_directory(str(run_dir)), f".{name}.removed"
+    try:
+        remove_tree_at(directory, hidden)
+        os.rename(name, hidden, src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def unhide(run_dir: Path, name: str) -> None:
+    """Undo `hide`. Raise OSError."""
+    directory = open_directory(str(run_dir))
+    try:
+        os.rename(f".{name}.removed", name, src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def delete_hidden(run_dir: Path) -> bool:
+    """Delete the hidden checkpoints and saved models. Return whether none is left."""
+    for name in _hidden(run_dir):
+        remove_tree(str(run_dir / name))
+    return not _hidden(run_dir)
+
+
+def _hidden(run_dir: Path) -> list[str]:
+    return [name for name in _directories(run_dir) if _REMOVED.fullmatch(name)]
 
 
 def _choose(checkpoints: tuple[Checkpoint, ...], name: str | None) -> Checkpoint:
@@ -120,26 +184,8 @@ def _remove_leftovers(run_dir: Path) -> None:
         remove(str(run_dir / name))
     for name in _directories(run_dir):
         # The trainer creates `epochN/tmp` when it saves a model, and fails if it exists.
-        if _SAVED_MODEL.fullmatch(name):
+        if SAVED_MODEL.fullmatch(name):
             remove_tree(str(run_dir / name / "tmp"), _CHECKPOINT_LEVELS)
-
-
-def _remove(run_dir: Path, name: str) -> bool:
-    """Rename a checkpoint, then delete it, so that no partial checkpoint has a valid name; return False on failure."""
-    hidden = f".{name}.removed"
-    try:
-        directory = open_directory(str(run_dir))
-    except OSError:
-        return False
-    try:
-        remove_tree_at(directory, hidden)
-        os.rename(name, hidden, src_dir_fd=directory, dst_dir_fd=directory)
-        remove_tree_at(directory, hidden)
-    except OSError:
-        return False
-    finally:
-        os.close(directory)
-    return True
 
 
 def _find(run_dir: Path) -> list[_FoundCheckpoint]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
-from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
-from api.trainers.protocol.hints import hint_for
+from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, ErrorLine, find_errors
+from api.trainers.protocol.hints import READ_TRACEBACK, hint_for
+from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, STEP_BEGINNING
 from api.trainers.trainer import Ending
 
 #: Consecutive NaN losses that count as the cause if nothing else explains the failure.
@@ -25,18 +26,79 @@ class _Rule:
     detail: str
     remedy: str
     said: str
+    within: re.Pattern[str] | None = None  #: must also match a line of the traceback
 
     @classmethod
-    def of(cls, code: CauseCode, pattern: str, detail: str, remedy: str, said: str) -> "_Rule":
-        return cls(code, re.compile(pattern), detail, remedy, said)
+    def of(
+        cls, code: CauseCode, pattern: str, detail: str, remedy: str, said: str, within: str | None = None
+    ) -> "_Rule":
+        return cls(code, re.compile(pattern), detail, remedy, said, None if within is None else re.compile(within))
 
+    def matches(self, error: ErrorLine) -> bool:
+        """Return whether the rule explains this error."""
+        if not self.pattern.search(error.text):
+            return False
+        return self.within is None or any(self.within.search(line) for line in error.frames)
+
+
+#: Messages about exhausted GPU memory.
+_CUDA_MEMORY = (
+    r"CUDA out of memory|\bOutOfMemoryError|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+    r"|Cuda failure (?:\d+ )?'out of memory'|HIP out of memory|Triton Error \[CUDA\]: out of memory"
+)
 
 #: Rules for the cause of an error line; the first match applies.
 _RULES = (
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
-        r"CUDA out of memory|\bOutOfMemoryError|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
-        r"|Cuda failure (?:\d+ )?'out of memory'|HIP out of memory",
+        # PyTorch lists the processes that it does not know as its own. In a container it can list itself so.
+        r"CUDA out of memory.*\bProcess \d+ has [\d.]+ GiB memory in use",
+        "a GPU ran out of memory, and another process held a part of it",
+        "end the other program (`nvidia-smi` lists it; ComfyUI, Ollama and notebooks keep models loaded), then resume; "
+        "if there is none, lower micro_batch_size_per_gpu or the resolutions",
+        "shared_gpu_memory",
+    ),
+    _Rule.of(
+        # Without "Tried to allocate", the driver failed, not PyTorch's allocator of GPU memory. Copies from a GPU to
+        # the machine's memory fail so.
+        CauseCode.HOST_OUT_OF_MEMORY,
+        r"CUDA error: out of memory",
+        "the machine had no more pinned memory for blocks or activations that are moved out of the GPU",
+        "lower blocks_to_swap, or set activation_checkpointing = true instead of 'unsloth'; or add memory (under WSL2, "
+        "which limits pinned memory, raise `memory` in .wslconfig); the GPU's memory is not full",
+        "pinned_memory",
+        within=r"offloading\.py|unsloth_utils\.py|\bpin_memory\b|cudaHostAlloc|in weights_to_device$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "a GPU ran out of memory while the dataset was cached",
+        "lower caching_batch_size, the resolutions or frame_buckets; if a text encoder does not fit, load it in fewer "
+        "bits where the model type can (text_encoder_fp8, llama3_4bit), or use a GPU with more memory",
+        "caching_gpu_memory",
+        within=r"in _handle_task$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "the weights do not fit into a GPU's memory",
+        "to train an adapter, set transformer_dtype or diffusion_model_dtype = 'float8', or blocks_to_swap; or request "
+        "more GPUs and set pipeline_stages; a smaller batch does not help",
+        "loading_gpu_memory",
+        within=r"in load_diffusion_model$|PipelineModule\(|in convert$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "the state of the optimizer does not fit into a GPU's memory",
+        "use an 8-bit optimizer (adamw8bitkahan), train an adapter (or one of lower rank), or request more GPUs and "
+        "set pipeline_stages",
+        "optimizer_gpu_memory",
+        within=r"in (?:_take_model_step|_init_state|_exec_optimizer_step)$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
         "a GPU ran out of memory",
         "lower micro_batch_size_per_gpu or the resolutions, set activation_checkpointing = true, raise blocks_to_swap, "
         "or request more GPUs and set pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
@@ -44,7 +106,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"out of shared memory|Bus error|(?:shared memory|/dev/shm|/torch_\d).*No space left",
+        r"(?:out of|insufficient) shared memory|Bus error|(?:shared memory|/dev/shm|/torch_\d).*No space left",
         "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
@@ -59,7 +121,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory|std::bad_alloc|killed by signal: Killed",
+        r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory(?! in static TLS)|std::bad_alloc"
+        r"|killed by signal: Killed",
         "the machine ran out of memory",
         "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
         "host_memory",
@@ -73,11 +136,19 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
-        r"fallen off the bus|[Uu]ncorrectable (?:ECC|NVLink) error|GPU is lost|hardware stack error"
-        r"|No CUDA GPUs are available|no CUDA-capable device is detected",
+        r"fallen off the bus|[Uu]ncorrectable (?:ECC|NVLink) error|GPU is lost|hardware stack error",
         "a GPU failed or disappeared",
         "check the GPU's health and Xid errors; reset or replace it, then resume",
         "gpu_lost",
+    ),
+    _Rule.of(
+        CauseCode.GPU_LOST,
+        r"No CUDA GPUs are available|no CUDA-capable device is detected",
+        "the process sees no GPU",
+        "run `nvidia-smi` as the trainer's user: if it lists the GPUs, check CUDA_VISIBLE_DEVICES of the "
+        "service; if not, "
+        "start the container with --gpus all, or check the driver and the Xid errors; then resume",
+        "no_gpu_seen",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -90,16 +161,27 @@ _RULES = (
     _Rule.of(
         CauseCode.MISSING_FILE,
         r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
-        r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled",
+        r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
+        r"|\b(?:5\d\d Server Error|[Tt]imed ?out).{0,300}hugging"
+        r"|hugging.{0,300}(?:\b[Tt]imed out|Max retries exceeded)",
         "a model could not be downloaded",
         "download it on a machine with network access, and give its directory or file in the request",
         "hub_unreachable",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"^FileNotFoundError|No such file or directory|does not appear to have a file named|HFValidationError"
-        r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier"
-        r"|[Ee]rror no file named|[Uu]nable to find .*\.safetensors",
+        r"[Ee]rror no file named|does not appear to have a file named|[Uu]nable to find .*\.safetensors"
+        r"|[Cc]an't load (?:the )?(?:tokenizer|config|model|image processor|feature extractor|processor)",
+        "the directory of a model is incomplete",
+        "download all files of the model into it, or correct the path if it names another directory",
+        "incomplete_model",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
+        r"|(?<!object file: )No such file or directory(?!: '(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$)"
+        r"|HFValidationError|\b404 Client Error"
+        r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
@@ -115,12 +197,51 @@ _NCCL_TIMEOUT = _Rule.of(
     "nccl_timeout",
 )
 
+#: The same while the dataset was cached.
+_NCCL_TIMEOUT_CACHING = _Rule.of(
+    CauseCode.NCCL_TIMEOUT,
+    _NCCL_TIMEOUT.pattern.pattern,
+    "the ranks timed out while one of them cached the dataset",
+    "cache the dataset first, on one GPU, and then start the training; or raise DEEPSPEED_TIMEOUT (minutes, 30 if not "
+    "set) in `env`; the network is most likely not at fault",
+    "nccl_timeout_caching",
+)
+
+#: A line that the trainer prints when it has cached the dataset.
+_AFTER_CACHING = re.compile(
+    r"trainable params: |Loading checkpoint shards|Loading adapter weights|Global batch size = "
+)
+
+#: The line between two exceptions of which the first led to the second.
+_CHAINED = re.compile(r"The above exception was the direct cause|During handling of the above exception")
+
+#: Exceptions that only pass on an earlier one.
+_WRAPPER = re.compile(
+    r"Unable to load weights from|Failed to import |BackendCompilerFailed|InductorError|LoweringException|raised:$"
+    r"|error occurred while generating the dataset|RetryError"
+)
+
+#: Codes of hints that are only a guess: they do not replace the hint of a later exception.
+_GUESSES = frozenset(
+    f"hint_{code}"
+    for code in ("import_failed", "compile_off", "assertion", "missing_key", "gpu_and_versions", "nccl_again")
+) | {READ_TRACEBACK.said.code}
+
 #: Lines that ranks print after another rank failed; they are the cause only if there is no other error.
 _SECONDARY = re.compile(
     r"NCCL|ProcessGroup|DistBackendError|DistNetworkError|DistStoreError|TCPStore|Connection (?:reset|refused|closed)"
     r"|^(?:EOFError|BrokenPipeError|ConnectionResetError|ConnectionRefusedError|SystemExit|KeyboardInterrupt)"
     r"|^(?:torch\.distributed\.|subprocess\.CalledProcessError)|pymp-|terminate called|exits with return code"
 )
+
+#: A missing file has a name, except for the socket of a process that has ended.
+_LOST_SOCKET = re.compile(r"^FileNotFoundError: \[Errno 2\] No such file or directory$")
+
+#: An assertion without a message.
+_NO_MESSAGE = re.compile(r"AssertionError:?\s*")
+
+#: A warning in the form of DeepSpeed's log.
+_WARNING = re.compile(r"\[(?:WARNING|ERROR)\] (?:\[[\w.]{1,80}:\d{1,6}:\w{1,80}\] )?(?:\[Rank \d+\] )?(.*)")
 
 _RETURN_CODE = re.compile(r"exits with return code = (-?\d{1,4})")
 _RECEIVED = re.compile(r"Main process received (SIG[A-Z]{2,6})")
@@ -138,11 +259,13 @@ def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
     if ending.nan_in_a_row >= NAN_IN_A_ROW:
         return _nan(ending)
     if raised:
-        return _trainer_error(_last_of_its_rank(raised))
+        return _trainer_error(_last_of_its_rank(raised), raised, ending.last_lines)
     return _without_root(ending, errors, stopped_phrase)
 
 
 def _is_root(error: ErrorLine) -> bool:
+    if _LOST_SOCKET.search(error.text):
+        return False
     if any(rule.pattern.search(error.text) for rule in _RULES):
         return True
     return not _SECONDARY.search(error.text)
@@ -150,7 +273,7 @@ def _is_root(error: ErrorLine) -> bool:
 
 def _classify(error: ErrorLine) -> Cause | None:
     for rule in _RULES:
-        if rule.pattern.search(error.text):
+        if rule.matches(error):
             return _cause(rule, error)
     return None
 
@@ -166,16 +289,65 @@ def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
     return [error for error in raised if error.rank == first][-1]
 
 
-def _trainer_error(error: ErrorLine) -> Cause:
-    hint, lines = hint_for(error.text), tuple(error.traceback or (error.text,))
-    return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, lines, remedy_code=hint.said)
+def _first_link(last: ErrorLine, raised: Sequence[ErrorLine], lines: Sequence[str]) -> ErrorLine:
+    """Return the exception that began the chain of exceptions that ended with this one."""
+    link = last
+    for error in reversed([each for each in raised if each.rank == last.rank and each.position < last.position]):
+        if not any(_CHAINED.search(line) for line in lines[error.position + 1 : link.position]):
+            break
+        link = error
+    return link
+
+
+def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], lines: Sequence[str]) -> Cause:
+    shown = (*(error.traceback or (error.text,)), *error.details)
+    text, details = error.text, error.details
+    if _NO_MESSAGE.fullmatch(text):
+        # A warning directly above explains a bare assertion better than its condition.
+        conditions = [line.strip() for line in error.traceback if line.strip().startswith("assert ")]
+        reasons = [*_warning_above(error, lines), *(line.removeprefix("assert ") for line in conditions[-1:])]
+        text = f"AssertionError: {'; '.join(reasons)}"[:LINE_LIMIT] if reasons else text
+        details = (*details, *reasons)
+    first = _first_link(error, raised, lines)
+    # A process of a pool raises its exception twice. Only the first traceback shows the place.
+    frames = error.frames if first is error else (*first.frames, *error.frames, error.text)
+    hint = hint_for(error.text, frames, details, lines)
+    if first.text != error.text and (better := _better_hint(first, error, hint, frames, lines)) is not None:
+        hint = better
+        text = f"{error.text} ({first.text})"[:LINE_LIMIT]
+        shown = (*first.traceback[-TRACEBACK_LIMIT // 3 :], *error.traceback[-TRACEBACK_LIMIT * 2 // 3 :])
+    return Cause(CauseCode.TRAINER_ERROR, text, hint.text, shown, remedy_code=hint.said)
+
+
+def _better_hint(
+    first: ErrorLine, last: ErrorLine, hint: Reason, frames: Sequence[str], lines: Sequence[str]
+) -> Reason | None:
+    """Return the hint for the first exception of a chain if it says more than the hint for the last, else None."""
+    is_wrapper = _WRAPPER.search(last.text) is not None
+    if not is_wrapper and (hint is not READ_TRACEBACK or "No module named" in first.text):
+        # Code often tries an optional module, fails, and goes on.
+        return None
+    earlier = hint_for(first.text, frames, first.details, lines)
+    return None if earlier.said.code in _GUESSES else earlier
+
+
+def _warning_above(error: ErrorLine, lines: Sequence[str]) -> list[str]:
+    """Return the message of the warning that the trainer or DeepSpeed logged directly above a traceback, if any."""
+    for line in reversed(lines[: error.position]):
+        text = RANK.sub("", line, count=1)
+        if (warning := _WARNING.search(text)) is not None:
+            return [warning[1].strip()[: LINE_LIMIT // 2]]
+        if not text.startswith((" ", "\t", "Traceback")):
+            break
+    return []
 
 
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
     """Return the cause when no original error was printed: from secondary errors, the signal or the exit code."""
     for error in errors:
         if _NCCL_TIMEOUT.pattern.search(error.text):
-            return _cause(_NCCL_TIMEOUT, error)
+            is_caching = _is_caching(ending.last_lines[: error.position])
+            return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)
         reported = _reported_signal(error)
         if reported is not None:
             return _killed(ending, reported)
@@ -186,7 +358,8 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         return _exit_zero(ending, stopped_phrase)
     if errors:
         raised = [error for error in errors if error.exception is not None]
-        return _trainer_error(_last_of_its_rank(raised or errors))
+        original = [error for error in errors if not _SECONDARY.search(error.text)]
+        return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending.last_lines)
     how = Reason.of("without an exit code", "without_exit_code")
     if ending.exit_code is not None:
         how = Reason.of("with exit code {code}", "with_exit_code", code=ending.exit_code)
@@ -198,6 +371,16 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         _last_lines(ending),
         how=how,
     )
+
+
+def _is_caching(lines: Sequence[str]) -> bool:
+    """Return whether the last stage in these lines is that of caching."""
+    for line in reversed(lines):
+        if line.startswith((CACHING, CACHING_LOGGED)):
+            return True
+        if STEP_BEGINNING.match(line) or _AFTER_CACHING.match(line):
+            return False
+    return False
 
 
 def _reported_signal(error: ErrorLine) -> int | None:
@@ -241,6 +424,14 @@ def _killed(ending: Ending, number: int) -> Cause:
             "of memory",
             "confirm it in `dmesg`; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
             "tasks at once, or add memory",
+            lines,
+        )
+    if name == "SIGBUS":
+        return Cause.of(
+            CauseCode.HOST_OUT_OF_MEMORY,
+            "bus_error",
+            "the trainer crashed with SIGBUS: most likely the shared memory (/dev/shm) was full",
+            "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
             lines,
         )
     if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"):

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from api.trainers.protocol.phrases import STEP_BEGINNING
 
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
+DETAIL_LIMIT = 10
 
 #: The prefix that torch adds to each line of a rank's traceback.
 RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
@@ -22,11 +24,16 @@ SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
+    r"|insufficient shared memory|named symbol not found at line"
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute "
 )
 
 #: An exception line without a traceback: the program that printed it may have continued.
 _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
+
+
+#: Fatal messages that name no cause; the cause is an earlier line. Other signals than SIGABRT come from outside.
+_CAUSELESS = re.compile(r"terminate called after throwing|exits with return code = (?:[1-9]|-6\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,10 @@ class ErrorLine:
     position: int  #: its index among the lines
     rank: str | None = None
     exception: str | None = None  #: class name without its module; None for a fatal message without a traceback
-    traceback: tuple[str, ...] = ()
+    traceback: tuple[str, ...] = ()  #: its last lines
+    frames: tuple[str, ...] = ()  #: all lines of the traceback that were read
     is_bare: bool = False  #: an exception line without a traceback
+    details: tuple[str, ...] = ()  #: lines after the exception line that belong to its message
 
 
 @dataclass(slots=True)
@@ -49,18 +58,36 @@ class _OpenTraceback:
     is_ignored: bool = False
 
 
-def find_errors(lines: Sequence[str]) -> tuple[ErrorLine, ...]:
+def find_errors(lines: Iterable[str]) -> tuple[ErrorLine, ...]:
     """Return all exceptions and fatal messages in order.
 
     Errors before the last step line did not end the training and are left out, unless there are no later ones:
     ranks share one output, so a step line may arrive late. An exception line without a traceback counts only if
-    there is no other error.
+    no other error names a cause.
     """
-    every = tuple(_scan(line[:LINE_LIMIT] for line in lines))
-    errors = tuple(error for error in every if not error.is_bare) or every
+    lines = [line[:LINE_LIMIT] for line in lines]
+    every = tuple(_with_details(error, lines) for error in _scan(lines))
+    errors = tuple(error for error in every if not error.is_bare)
+    if all(_CAUSELESS.search(error.text) for error in errors):
+        errors = every
     last_step = max((position for position, line in enumerate(lines) if STEP_BEGINNING.match(line)), default=-1)
     fatal = tuple(error for error in errors if error.position > last_step)
     return fatal or errors
+
+
+def _with_details(error: ErrorLine, lines: Sequence[str]) -> ErrorLine:
+    following = lines[error.position + 1 : error.position + 1 + DETAIL_LIMIT] if error.exception is not None else ()
+    texts = [RANK.sub("", line, count=1) for line in following]
+    if "NCCL error" in error.text:
+        # These lines are not indented.
+        last = next((index for index, text in enumerate(texts) if text.startswith("Last error:")), None)
+        details = () if last is None else tuple(texts[: last + 2])
+    elif "deserializing header" in error.text:
+        # ComfyUI names the file in a paragraph of its own.
+        details = tuple(text for text in texts if text.startswith("File path: "))
+    else:
+        details = tuple(takewhile(lambda text: text[:1] in (" ", "\t") and text.strip(), texts))
+    return replace(error, details=details) if details else error
 
 
 def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
@@ -98,4 +125,4 @@ def _continue(
     if traceback.is_ignored:
         return None
     shown = (*traceback.lines[-TRACEBACK_LIMIT + 1 :], text)
-    return ErrorLine(text.strip(), position, rank, named[1].rpartition(".")[2], shown)
+    return ErrorLine(text.strip(), position, rank, named[1].rpartition(".")[2], shown, frames=tuple(traceback.lines))

@@ -1,9 +1,22 @@
 """Hints for known errors of trainers."""
 
 import re
+from collections.abc import Sequence
 
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
+
+#: Errors of a file that does not begin like a safetensors file.
+_NO_HEADER = r"HeaderTooLarge|InvalidHeader|header: (?:header too large|invalid [\w-]{1,20}(?: in)? header)"
+
+#: Errors of a file of weights that ends too early.
+_DAMAGED = (
+    r"Unable to load weights from|MetadataIncompleteBuffer|deserializing header|PytorchStreamReader failed"
+    r"|SafetensorError(?!: (?:Error while serializing|device))"
+)
+
+#: Errors of a PyTorch without code for the GPU.
+_NO_KERNELS = r"no kernel image is available|invalid device function|kernel image is invalid|for --gpu-architecture"
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
 HINTS = tuple(
@@ -11,55 +24,568 @@ HINTS = tuple(
     for pattern, code, hint in (
         # -- the installation
         (
+            (
+                r"invalid device ordinal|No slot '\d+' specified on host|Invalid device id|device < num_gpus"
+                r"|device cuda:\d+ is invalid|CUDA device \d+ but torch"
+            ),
+            "gpu_number",
+            (
+                "the process does not see a GPU of this number: compare the task's GPUs with `nvidia-smi`, check "
+                "CUDA_VISIBLE_DEVICES of the service, and request fewer GPUs; a container needs access to all of "
+                "them (--gpus all)"
+            ),
+        ),
+        (
+            r"\b802\b.*system not yet initialized|system not yet initialized",
+            "fabric_manager",
+            (
+                "GPUs with NVSwitch need the NVIDIA Fabric Manager of the driver's version: start it (`systemctl "
+                "start nvidia-fabricmanager`), then resume"
+            ),
+        ),
+        (
+            r"devices are busy or unavailable",
+            "gpu_busy",
+            (
+                "another process has the GPU for itself, or its compute mode forbids sharing: end that process, or "
+                "set the mode with `nvidia-smi -c DEFAULT`"
+            ),
+        ),
+        (
+            (
+                r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
+                r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
+                r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
+            ),
+            "driver_unusable",
+            (
+                "the process cannot use the NVIDIA driver: run `nvidia-smi` as the trainer's user; start a container "
+                "with --gpus all; after a driver update, restart the machine"
+            ),
+        ),
+        (
+            r"libcuda\.so cannot found",
+            "libcuda_unknown",
+            (
+                "Triton does not find the driver's libcuda.so: run `ldconfig`, or add its directory (under WSL2 "
+                "/usr/lib/wsl/lib) to LD_LIBRARY_PATH of the service"
+            ),
+        ),
+        (
+            r"Could not load libtorchcodec",
+            "torchcodec",
+            "install FFmpeg on the system, and a torchcodec that matches the trainer's version of torch",
+        ),
+        (
+            r"peer access is not supported|peer mapping resources exhausted",
+            "no_peer_access",
+            "these GPUs cannot exchange data directly: set NCCL_P2P_DISABLE=1 in `env`",
+        ),
+        (
+            r"shared memory segment /dev/shm|/dev/shm/nccl",
+            "nccl_shared_memory",
+            "make /dev/shm larger (in a container: --shm-size or --ipc=host)",
+        ),
+        (
+            r"[Nn]o socket interface found",
+            "nccl_interface",
+            "NCCL found no network interface: correct or remove NCCL_SOCKET_IFNAME",
+        ),
+        (
+            (
+                r"(?i:TOMLDecodeError).{0,200}(?:Reserved escape|Invalid escape|Unescaped '\\'|[Ii]nvalid hex value"
+                r"|Escaped character).{0,200}\((?:at )?(line \d+,? column \d+)"
+            ),
+            "toml_escape",
+            (
+                "a backslash in double quotes starts an escape, at {what}: write paths in single quotes, 'C:\\data', "
+                "or with forward slashes"
+            ),
+        ),
+        (
+            (
+                r"(?i:TOMLDecodeError).{0,200}(?:Duplicate keys|already exists|Cannot overwrite|twice|Cannot redefine"
+                r"|Cannot mutate|Duplicate inline|implicitly defined).{0,300}\((?:at )?(line \d+,? column \d+)"
+            ),
+            "toml_twice",
+            "a key or table is set twice, the second time at {what}: remove one of them",
+        ),
+        (
+            r"(?i:TOMLDecodeError).{0,200}(?:lowercase booleans).{0,200}\((?:at )?(line \d+,? column \d+)",
+            "toml_boolean",
+            "at {what}, write true or false in lower case",
+        ),
+        (
+            r"(?i:TOMLDecodeError).{0,200}homogeneous array.{0,200}\((?:at )?(line \d+,? column \d+)",
+            "toml_array",
+            "the array at {what} mixes types: use one, such as [1.0, 2.5] or ['a', 'b']",
+        ),
+        (
+            (
+                r"(?i:TOMLDecodeError).{0,200}(?:leading digit|digits after|leading zeroes"
+                r"|Invalid date or number).{0,200}\((?:at )?(line \d+,? column \d+)"
+            ),
+            "toml_number",
+            "the number at {what} is not written as TOML expects: write 0.5, 1.0 or 2e-5, without leading zeros",
+        ),
+        (
+            (
+                r"(?i:TOMLDecodeError).{0,200}(?:Unbalanced quotes|Unterminated string|tokens after a closed"
+                r"|Illegal character '\\n'|after a statement).{0,200}\((?:at )?(line \d+,? column \d+)"
+            ),
+            "toml_quotes",
+            "a quote is missing or superfluous at {what}: write key = 'text', one key in a line",
+        ),
+        (
+            (
+                r"(?i:TOMLDecodeError).{0,200}(?:character in key name|without value|empty keyname|Expected '=' after"
+                r"|Invalid initial character|Invalid statement|Empty value).{0,200}\((?:at )?(line \d+,? column \d+)"
+            ),
+            "toml_key",
+            (
+                "no key and value at {what}: write key = value, text in quotes, comments after #; a file must not "
+                "begin with an invisible byte-order mark"
+            ),
+        ),
+        (
+            r"(?i:TOMLDecodeError).{0,200}(?:[Gg]roup|Expected '\]).{0,300}\((?:at )?(line \d+,? column \d+)",
+            "toml_table",
+            "the name of a table is wrong at {what}: write [model] or [[directory]] alone in a line",
+        ),
+        (
+            r"(?i)TOMLDecodeError.{0,400}\((?:at )?(line \d+,? column \d+)",
+            "toml",
+            (
+                "the TOML is wrong at {what}: text needs quotes ('bfloat16'), lists brackets ([512, 768]), numbers "
+                "and true or false neither"
+            ),
+        ),
+        (
             r"Using RTX 4000 series|NCCL_P2P_DISABLE",
             "boards_need_both",
             "set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1 in `env`: these GPUs need both",
         ),
         (
             (
-                r"flash_attn.*(?:undefined symbol|DLL load failed)"
+                r"flash_attn.*(?:undefined symbol|DLL load failed)|DLL load failed.*flash_attn"
                 r"|undefined symbol.*flash_attn|FLASH_ATTN_2_AVAILABLE|flash_attn_varlen_func"
+                r"|FlashAttention2 has been toggled on|No module named 'flash_attn"
             ),
             "flash_attn",
             "reinstall flash-attn, built for the trainer's version of torch and this GPU",
         ),
         (
-            r"undefined symbol",
-            "package_anew",
-            "reinstall the package named in the error, built for the trainer's version of torch",
+            r"(?i)flash_?attention only supports? fp16 and bf16",
+            "flash_attn_dtype",
+            "FlashAttention needs 16 bits: set dtype = 'bfloat16' in [model]",
         ),
         (
-            r"No module named '(?:comfy|hyvideo|ltx_video|cosmos1|flow|lumina_2|models|src)\b",
-            "submodules",
-            "run `git submodule update --init --recursive` in the trainer's directory",
+            r"FlashAttention only supports Ampere|flash_attn.*(?:sm_?\d\d|Ampere)",
+            "flash_attn_gpu",
+            (
+                "FlashAttention needs an Ampere GPU (RTX 30, A100) or newer: use such a GPU, or a model type without "
+                "it, such as flux, sdxl, qwen_image or z_image"
+            ),
         ),
         (
-            r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes",
+            r"\b803\b.*driver|unsupported display driver",
+            "driver_mismatch",
+            (
+                "the NVIDIA driver and the CUDA library do not match: restart the machine after a driver update; in a "
+                "container, remove the directory cuda/compat from LD_LIBRARY_PATH"
+            ),
+        ),
+        (
+            r"Duplicate GPU detected",
+            "duplicate_gpu",
+            "two ranks use the same GPU: check CUDA_VISIBLE_DEVICES of the service, which must list each GPU once",
+        ),
+        (
+            r"nvJitLink|libnvrtc-builtins",
+            "cuda_libraries",
+            (
+                "libraries of different CUDA versions are mixed: remove CUDA's directories from LD_LIBRARY_PATH, or "
+                "reinstall torch with its nvidia packages in the trainer's environment"
+            ),
+        ),
+        (
+            r"CUBLAS_STATUS_(?:NOT_SUPPORTED|INVALID_VALUE)",
+            "cublas_mixed",
+            (
+                "libraries of different CUDA versions may be mixed: remove CUDA's directories from LD_LIBRARY_PATH, "
+                "and update the driver; if it recurs, reinstall torch in the trainer's environment"
+            ),
+        ),
+        (
+            (
+                r"CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_(?:NOT_INITIALIZED|ALLOC_FAILED)|valid cuDNN algorithm"
+                r"|unable to find an engine to execute"
+            ),
+            "gpu_memory_or_cudnn",
+            (
+                "most often the GPU's memory is full: end other programs on it (see `nvidia-smi`), or lower "
+                "micro_batch_size_per_gpu or the resolutions; if memory is free, reinstall torch with its nvidia "
+                "packages"
+            ),
+        ),
+        (
+            r"version [`']GLIBC(?:XX)?_[\d.]+' not found",
+            "newer_system",
+            (
+                "a package was built for a newer Linux: install a build for this system, build it from source, or "
+                "use a newer system or container"
+            ),
+        ),
+        (
+            (
+                r"numpy\.core\.multiarray failed|numpy\.\w+ size changed|Numpy is not available|compiled using NumPy 1"
+                r"|_ARRAY_API|module 'numpy' has no attribute|removed in the NumPy 2"
+            ),
+            "numpy_version",
+            (
+                "a package was built for another version of numpy: install numpy below 2, or upgrade that package, "
+                "in the trainer's environment"
+            ),
+        ),
+        (
+            r"torchvision::|torchaudio.*undefined symbol|partially initialized module 'torchvision'",
+            "torch_family",
+            (
+                "torch, torchvision and torchaudio do not belong together: install all three in one command, for the "
+                "same CUDA, in the trainer's environment"
+            ),
+        ),
+        (
+            r"No module named '(?:pkg_resources|distutils)'",
+            "setuptools",
+            "install setuptools below 81 in the trainer's environment",
+        ),
+        (
+            r"No module named 'triton\.ops'",
+            "bitsandbytes_too_old",
+            "bitsandbytes is older than this Triton: install its newest version in the trainer's environment",
+        ),
+        (
+            r"normal functioning of this module, but found (\S{1,80}?)\.?(?:\s|$)",
+            "required_version",
+            (
+                "{what} does not fit the other packages: install the version that the error names in the trainer's "
+                "environment"
+            ),
+        ),
+        (
+            (
+                r"does not recognize this architecture|Tokenizer class \w+ does not exist|untagged enum \w+"
+                r"|KeyError: '(?:qwen|gemma|llama|mistral|ministral)\w*'"
+            ),
+            "transformers_too_old",
+            (
+                "transformers or tokenizers is too old for this model: run `pip install --upgrade transformers "
+                "tokenizers` with the trainer's Python"
+            ),
+        ),
+        (
+            (
+                r"(?i)sentencepiece|instantiate the backend tokenizer|load vocabulary from file"
+                r"|instantiate this tokenizer from a slow"
+            ),
+            "sentencepiece",
+            (
+                "install sentencepiece, tiktoken and protobuf in the trainer's environment; if they are there, "
+                "download the model's tokenizer files again"
+            ),
+        ),
+        (
+            r"Failed to import (?:transformers|diffusers|peft)",
+            "import_failed",
+            (
+                "the versions of the trainer's packages do not fit together (the lines around the error name one): "
+                "run `pip install --upgrade -r requirements.txt` in the trainer's directory with its Python"
+            ),
+        ),
+        (
+            r"module 'torch(?!\._C\b)[\w.]*' has no attribute",
+            "torch_too_old",
+            (
+                "PyTorch does not fit the trainer or one of its packages, and is most often too old: install a newer "
+                "one in the trainer's environment"
+            ),
+        ),
+        (
+            (
+                r"(?:forward|from_pretrained|(?:Transformer\w*|Model|Block"
+                r"|Pipeline)\.__init__)\(\) got an unexpected keyword"
+            ),
+            "versions_differ",
+            (
+                "the trainer, its submodules and its packages are of different ages: run `git pull`, `git submodule "
+                "update --init --recursive` and `pip install -r requirements.txt` in the trainer's directory"
+            ),
+        ),
+        (
+            r"Unknown scheme for proxy URL",
+            "proxy_scheme",
+            (
+                "the proxy's address has a scheme that Python cannot use: set HTTPS_PROXY of the service to an "
+                "http:// address, and remove ALL_PROXY"
+            ),
+        ),
+        (
+            (
+                r"No module named '(?:diffusers|transformers|peft|accelerate|torch|torchvision|huggingface_hub"
+                r"|deepspeed)\.[\w.]+'"
+            ),
+            "package_version",
+            (
+                "a package has the wrong version for another one (see the error): run `pip install --upgrade -r "
+                "requirements.txt` in the trainer's directory with its Python"
+            ),
+        ),
+        (
+            r"No module named '_(?:lzma|sqlite3|ctypes|bz2|ssl)'",
+            "python_incomplete",
+            (
+                "this Python was built without a library of the system: create the trainer's environment with a "
+                "complete Python, such as that of uv or conda"
+            ),
+        ),
+        (
+            r"No module named '(cv2|PIL|sklearn|yaml)'",
+            "package_of_module",
+            (
+                "install the package of `{what}` in the trainer's environment: opencv-python-headless for cv2, "
+                "pillow for PIL, scikit-learn for sklearn, pyyaml for yaml"
+            ),
+        ),
+        (
+            r"(?i)(?:bf16|bfloat16)(?:/gpu)? is not supported|doesn't support bf16",
+            "no_bf16",
+            (
+                "this GPU cannot compute in bfloat16: set dtype = 'float16' in [model] and [adapter], or use an "
+                "RTX 30, A100 or newer"
+            ),
+        ),
+        (
+            r"fp8e4nv not supported|scaled_mm is only supported",
+            "no_fp8",
+            (
+                "this GPU cannot compute in float8, which needs an RTX 40, L4, H100 or newer: set compile = false, "
+                "or use bf16 weights"
+            ),
+        ),
+        (
+            r"requires users to upgrade torch",
+            "torch_26",
+            "install PyTorch 2.6 or newer in the trainer's environment, or use the .safetensors version of the file",
+        ),
+        (
+            r"Found modules on cpu/disk|modules are dispatched on the CPU",
+            "does_not_fit_quantised",
+            (
+                "a quantised model does not fit into the GPU's memory: end other programs on that GPU, or use one "
+                "with more memory"
+            ),
+        ),
+        (
+            r"the launch timed out and was terminated",
+            "display_watchdog",
+            (
+                "the GPU also drives a display, which ended a long computation: train on a GPU without a display, "
+                "or lower micro_batch_size_per_gpu"
+            ),
+        ),
+        (
+            r"(?i)CUDA.*\boperation not supported",
+            "cuda_function",
+            (
+                "this system, such as WSL2 or a virtual GPU, lacks a function of CUDA: remove expandable_segments "
+                "from PYTORCH_CUDA_ALLOC_CONF, and with several GPUs set NCCL_P2P_DISABLE=1"
+            ),
+        ),
+        (
+            r"'autocommit' is an invalid keyword",
+            "python_312",
+            "the trainer needs Python 3.12 or newer: create its environment with it, and set DIFFUSION_PIPE_PYTHON",
+        ),
+        (
+            (
+                r"cannot import name '[\w.]{1,80}' from '\w|module '(?:diffusers|transformers|peft|PIL\.Image"
+                r"|av)' has no attribute"
+            ),
+            "package_too_old",
+            (
+                "a package of the trainer's environment has the wrong version (see the error): run `pip install "
+                "--upgrade -r requirements.txt` in the trainer's directory with its Python"
+            ),
+        ),
+        (
+            r"'bool' object has no attribute 'contiguous'",
+            "comfy_mismatch",
+            (
+                "the submodule ComfyUI does not match the trainer: run `git pull` and then `git submodule update "
+                "--init --recursive` in the trainer's directory"
+            ),
+        ),
+        (
+            (
+                r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
+                r"|str2optimizer|cget_(?:managed_ptr|col_row)|native library method|named symbol not found"
+            ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
         ),
         (
+            r"undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
+            "package_anew",
+            (
+                "reinstall the package named in the error or in the traceback's last lines, built for the trainer's "
+                "version of torch"
+            ),
+        ),
+        (
+            (
+                r"No module named '(?:comfy(?:_api|_execution|_extras)?|hyvideo|hyimage|ltx_video|cosmos1|hi_diffusers"
+                r"|omnigen2|flow|lumina_2|models|src)\b"
+            ),
+            "submodules",
+            "run `git submodule update --init --recursive` in the trainer's directory",
+        ),
+        (
+            r"QwenEmbedRope.*multiple values for argument",
+            "older_diffusers",
+            "install a diffusers below 0.39 in the trainer's environment: this trainer cannot use a newer one",
+        ),
+        (
+            r"cannot allocate memory in static TLS",
+            "static_tls",
+            (
+                "the libraries need more thread-local memory than the system reserves: set "
+                "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384 for the service"
+            ),
+        ),
+        (
+            (
+                r"(?:/\.?triton/|torchinductor|torch_extensions|/tmp/).*(?:failed to map segment"
+                r"|shared object file: (?:Operation not permitted|Permission denied))"
+            ),
+            "kernels_not_executable",
+            (
+                "compiled code lies on a disk that forbids execution (noexec): set TRITON_CACHE_DIR and "
+                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR and TMPDIR of the service, to directories "
+                "on a disk that allows it"
+            ),
+        ),
+        (
+            r"failed to map segment|shared object file: (?:Operation not permitted|Permission denied)",
+            "library_not_executable",
+            (
+                "the library in the error lies on a disk that forbids execution (noexec), or the trainer's user must "
+                "not read it: mount the disk without noexec, or move the trainer's environment to another one"
+            ),
+        ),
+        (
+            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared object|file too short|invalid ELF header)",
+            "kernels_incomplete",
+            (
+                "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
+                "with several trainings on a network disk, set TRITON_CACHE_DIR in `env` to a local directory"
+            ),
+        ),
+        (
+            r"torch_extensions/.*(?:cannot open shared object|file too short|invalid ELF header)",
+            "extension_incomplete",
+            (
+                "an extension of DeepSpeed was not built completely: delete the directory torch_extensions that the "
+                "error names, and start again"
+            ),
+        ),
+        (
+            r"Failed to find C compiler|Python\.h|_inductor.*Command '\['[^']*(?:gcc|clang|/cc)'",
+            "c_compiler",
+            "install a C compiler and Python's headers (gcc and python3-dev), or set compile = false",
+        ),
+        (
             (
                 r"Error building extension|MissingCUDAException|CUDA_HOME"
-                r"|Unable to JIT load|fatal error: .*\.h: No such file"
+                r"|Unable to JIT load|fatal error: .*\.h: No such file|CUDAMismatchException|Ninja is required"
+                r"|(?:FileNotFoundError|CalledProcessError).*'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'"
             ),
             "compiler",
             "install a compiler and the CUDA toolkit that matches PyTorch, and set CUDA_HOME for the service",
         ),
         (
-            r"no kernel image is available",
+            r"CUDNN_STATUS_\w*VERSION_MISMATCH|cuDNN version incompatib|libcudnn.*\.so",
+            "cudnn_versions",
+            (
+                "libraries of different versions of cuDNN are mixed: remove cuDNN's directory from LD_LIBRARY_PATH, "
+                "or reinstall torch and its nvidia-cudnn package in the trainer's environment"
+            ),
+        ),
+        (
+            r"(?<![/\w.+-])(lib[\w+-]{1,60}\.so[\d.]{0,20}): cannot open shared object file",
+            "library",
+            (
+                "the library {what} is missing: install the system's package that has it (libgl1 for libGL); if it "
+                "belongs to CUDA, reinstall torch with its nvidia packages"
+            ),
+        ),
+        (
+            r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: cannot open shared object",
+            "library_unnamed",
+            "a library that the error names is missing: reinstall the package that it belongs to",
+        ),
+        (
+            r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: ",
+            "library_unusable",
+            (
+                "a library of a package cannot be loaded: reinstall the package that the error names in the trainer's "
+                "environment, in the version for this system and its version of torch"
+            ),
+        ),
+        (
+            rf"(?:{_NO_KERNELS}).*\[(sm_1[02]\d)\]$",
+            "torch_for_blackwell",
+            (
+                "this GPU ({what}) needs PyTorch 2.7 or newer, built for CUDA 12.8 or newer (cu128): install it with "
+                "its torchvision in the trainer's environment, and reinstall packages built for torch, such as "
+                "flash-attn"
+            ),
+        ),
+        (
+            rf"(?:{_NO_KERNELS}).*\[(sm_[5-7]\d)\]$",
+            "torch_for_old_gpu",
+            (
+                "this GPU ({what}) is too old for the installed PyTorch: install one that was built for CUDA 12.6 or "
+                "older, or use a newer GPU"
+            ),
+        ),
+        (
+            rf"(?:{_NO_KERNELS}).*\[package: (.+)\]$",
+            "package_for_gpu",
+            "`{what}` has no code for this GPU: install a version of it that was built for this GPU and for this torch",
+        ),
+        (
+            _NO_KERNELS,
             "torch_for_gpu",
             "install a PyTorch that was built for this GPU in the trainer's environment",
         ),
         (
-            r"driver (?:version is insufficient|on your system is too old)",
+            r"driver (?:version is insufficient|on your system is too old)|unsupported toolchain",
             "driver_or_torch",
             "update the NVIDIA driver, or install a PyTorch for an older CUDA",
         ),
         (
-            r"Too many open files|\[Errno 24\]",
+            r"Too many open files|\[Errno 24\]|received 0 items of ancdata",
             "open_files",
             "raise the limit of open files of the service (LimitNOFILE, ulimit -n)",
+        ),
+        (
+            r"can't start new thread|\[Errno 11\]|Resource temporarily unavailable",
+            "threads",
+            (
+                "raise the limit of processes of the service (TasksMax, ulimit -u, the container's pids limit), or "
+                "lower map_num_proc"
+            ),
         ),
         (
             r"expandable_segments",
@@ -72,16 +598,107 @@ HINTS = tuple(
             "set wandb_api_key in [monitoring], or set enable_wandb = false",
         ),
         (
+            r"wandb.*(?:timed out|CommError|ConnectionError)",
+            "wandb_unreachable",
+            (
+                "Weights & Biases did not answer or denied access: check the network and the key's project, or set "
+                "enable_wandb = false"
+            ),
+        ),
+        (
+            r"(?i)triton is not available|working triton installation",
+            "triton_missing",
+            "install triton in the trainer's environment, or set compile = false",
+        ),
+        (
+            r"PermissionError.*/(?:ptxas|cuobjdump|nvdisasm|nvcc|ninja|gcc|cc|[gc]\+\+)'",
+            "program_not_executable",
+            (
+                "the program in the error cannot be executed: make it executable (`chmod +x`), or move it, with the "
+                "trainer's environment, to a disk that allows execution (mounted without noexec)"
+            ),
+        ),
+        (
+            r"(?i:ptxas)|PassManager::run failed",
+            "triton_old",
+            "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
+        ),
+        (
             r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.compiler",
             "compile_off",
             "set compile = false",
         ),
         # -- files of models
         (
+            r"invalid load key, '[<{]'",
+            "web_page",
             (
-                r"MetadataIncompleteBuffer|HeaderTooLarge|InvalidHeader"
-                r"|SafetensorError|deserializing header|PytorchStreamReader failed"
+                "the file is a web page or an answer of a server instead of weights, as its download was refused: "
+                "download it again, for example with `hf download`"
             ),
+        ),
+        (
+            r"git-lfs|invalid load key, 'v'",
+            "lfs_pointer",
+            "the file is only a pointer of Git LFS: run `git lfs pull` in its directory, or download it again",
+        ),
+        (
+            r"out of meta tensor|on the meta device|following keys are missing|device meta\b",
+            "weights_missing",
+            (
+                "the model's files lack weights: check that all of its parts are there (model-00001-of-…, as its "
+                "index lists them) and belong to its config.json, or download it again"
+            ),
+        ),
+        (
+            r"JSONDecodeError",
+            "json_damaged",
+            (
+                "a JSON file (config.json, an index of weights, captions.json) is empty or damaged: the traceback "
+                "shows which; correct it, or download it again"
+            ),
+        ),
+        (
+            r"Pipeline .{1,200} expected \{",
+            "pipeline_parts",
+            (
+                "the model's directory lacks a part (the error lists those expected and found): download all of "
+                "its files"
+            ),
+        ),
+        (
+            r"429 Client Error|Too Many Requests",
+            "hub_limit",
+            (
+                "the model hub limits requests: wait and resume, set HF_TOKEN in `env`, or download the model and "
+                "give its directory"
+            ),
+        ),
+        (
+            rf"(?:{_NO_HEADER}).*\[weights: (.+)\]$",
+            "no_safetensors_at",
+            (
+                "the file at `{what}` is no safetensors file, but most often a pointer of Git LFS or a web page (then "
+                "it has a few hundred bytes or kilobytes: look with `ls -l` and `head -c 200`): fetch the real one "
+                "with `git lfs pull` or `hf download`"
+            ),
+        ),
+        (
+            _NO_HEADER,
+            "no_safetensors",
+            (
+                "a file of weights is no safetensors file, but most often a pointer of Git LFS or a web page (then it "
+                "has a few hundred bytes or kilobytes: look with `ls -l` and `head -c 200`): fetch the real one with "
+                "`git lfs pull` or `hf download`"
+            ),
+        ),
+        (
+            rf"(?:{_DAMAGED}).*\[weights: (.+)\]$",
+            "file_damaged_at",
+            "the file at `{what}` is damaged, or its download is incomplete: download it again, and compare its size",
+        ),
+        (
+            _DAMAGED,
             "file_damaged",
             "the file is damaged or its download is incomplete: download it again",
         ),
@@ -99,9 +716,88 @@ HINTS = tuple(
             ),
         ),
         (
+            r"size mismatch for [\w.]{1,200}lora_A[\w.]{1,50}: copying a param with shape torch\.Size\(\[(\d{1,6})",
+            "adapter_rank",
+            "set `rank` in [adapter] to {what}, the rank of the adapter that is loaded",
+        ),
+        (
+            r"Trying to set a tensor of shape",
+            "other_size",
             (
-                r"Error\(s\) in loading state_dict|mat1 and mat2 shapes"
-                r"|size mismatch for|Missing key\(s\)|Unexpected key\(s\)"
+                "the weights are of another size than the model's config.json: set a directory (ckpt_path or "
+                "diffusers_path) and weights (transformer_path) of the same model and size"
+            ),
+        ),
+        (
+            r"mat1 and mat2 shapes",
+            "other_encoder",
+            (
+                "a text encoder, or another file of [model], is of another model or variant: set the right one, and "
+                "start the training again with regenerate_cache = true"
+            ),
+        ),
+        (
+            (
+                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size"
+                r"|Sizes of tensors must match"
+            ),
+            "sizes_differ",
+            (
+                "a VAE, a text encoder or another file of [model] is of another model, or the cache is of an earlier "
+                "one: set the right file, and start the training again with regenerate_cache = true; if a resumed "
+                "training failed, restore its earlier [adapter] and [optimizer]"
+            ),
+        ),
+        (
+            r"Unable to find latest file|load_path is not None",
+            "no_checkpoint",
+            (
+                "this run has no checkpoint to resume, only saved models at most: start a new training, with "
+                "init_from_existing to go on from a saved adapter; set checkpoint_every_n_minutes so that later runs "
+                "have one"
+            ),
+        ),
+        (
+            r"parameter group that doesn't match|different number of parameter groups",
+            "other_optimizer",
+            (
+                "the checkpoint was written with another adapter, optimizer, pipeline_stages, number of GPUs or "
+                "learning rates: restore these settings, or resume with reset_optimizer"
+            ),
+        ),
+        (
+            (
+                r"state_dict for (?:\w*(?:Transformer[23]D|WanModel|DiT\b|DIT\b|UNet|Transformer\b)\w*|(?:Flux|Chroma"
+                r"|Qwen\w*Image)\w*)"
+            ),
+            "other_transformer",
+            (
+                "the file of the transformer is of another model, or has another form: set the right one "
+                "(transformer_path, diffusion_model or checkpoint_path in [model], or the directory in ckpt_path or "
+                "diffusers_path)"
+            ),
+        ),
+        (
+            r"state_dict for \w*(?:VAE|Autoencoder)\w*",
+            "other_vae",
+            (
+                "the file of the VAE is of another model, or has another form: set the right one (vae_path or vae in "
+                "[model], or the one in ckpt_path or diffusers_path)"
+            ),
+        ),
+        (
+            r"state_dict for \w*(?:T5|Llama|Qwen|Gemma|CLIP|Mistral|Ministral|Bert|TextModel|TextEncoder)\w*",
+            "other_text_encoder",
+            (
+                "the file of a text encoder is of another model, or has another form: set the right one "
+                "(text_encoders, text_encoder_path, llm_path, t5_path, clip_path or llama3_path in [model], or the "
+                "one in ckpt_path)"
+            ),
+        ),
+        (
+            (
+                r"Error\(s\) in loading state_dict|size mismatch for|Missing key\(s\)|Unexpected key\(s\)"
+                r"|does not have a parameter or a buffer named"
             ),
             "other_model",
             (
@@ -123,6 +819,27 @@ HINTS = tuple(
             "use the bf16 file, or a plain fp8 file without scales",
         ),
         (
+            r"Promotion for Float8 Types|not implemented for 'Float8",
+            "float8_trained",
+            (
+                "weights in float8 cannot be trained: remove transformer_dtype (or diffusion_model_dtype), or add "
+                "[adapter], which trains beside them"
+            ),
+        ),
+        (
+            r"should be the same$|(?:to|must) have the same dtype|expected scalar type",
+            "dtypes_differ",
+            (
+                "weights of different data types meet: set dtype = 'bfloat16' in [model] and [adapter], and use bf16 "
+                "files; if it recurs, update the trainer and its submodules"
+            ),
+        ),
+        (
+            r"not implemented for 'Half'",
+            "half_precision",
+            "the CPU cannot compute in float16: set dtype = 'bfloat16' in [model]",
+        ),
+        (
             r"full finetune a quantized",
             "bf16_for_finetune",
             "use the bf16 file, set diffusion_model_dtype, or add [adapter]",
@@ -139,11 +856,60 @@ HINTS = tuple(
             "init_from_existing names an adapter of another model or kind: use one of the same model and kind",
         ),
         (
-            r"Target modules .* not found",
+            r"VAE is invalid",
+            "invalid_vae",
+            "the file set as `vae` in [model] is not a VAE of this model: set the VAE file that belongs to it",
+        ),
+        (
+            r"[Cc]ould not (?:auto)?detect (?:Flux2 )?model|Unknown Flux2 model",
+            "undetected_model",
+            (
+                "the file in [model] is of a model that the trainer's ComfyUI does not know, or no model at all: "
+                "compare it with the documentation, or update the trainer and its submodules"
+            ),
+        ),
+        (
+            r"Missing text encoder path|need text encoder path|Unknown text encoder",
+            "text_encoder_path",
+            "set the text encoder that belongs to this model in [model], as in the trainer's example",
+        ),
+        (
+            r"Target module .{1,300} is not supported",
+            "module_kind",
+            "an adapter cannot train this kind of module: leave it out with exclude_modules in [adapter]",
+        ),
+        (
+            r"All modules were excluded|Target modules .* not found",
             "nothing_excluded",
             "correct exclude_modules: it excludes everything from training",
         ),
         # -- settings
+        (
+            r"(?:No such file|unable to find).{0,200}_(?:model|optim)_states\.pt",
+            "checkpoint_incomplete",
+            "the checkpoint is incomplete: resume from an earlier one",
+        ),
+        (
+            (
+                r"backward through the graph a second time|modified by an inplace operation|CheckpointError"
+                r"|Recomputed values"
+            ),
+            "checkpointing",
+            (
+                "set compile = false; if it recurs, set the other kind of activation_checkpointing (true instead of "
+                "'unsloth', or the reverse)"
+            ),
+        ),
+        (
+            r"activation_checkpointing=\S{1,60} is not implemented",
+            "checkpointing_value",
+            "set activation_checkpointing to true, false or 'unsloth'",
+        ),
+        (
+            r"Invalid (beta|epsilon|learning rate|weight_decay|momentum|lr)\b",
+            "optimizer_value",
+            "the optimizer rejects the value of `{what}`: correct it in [optimizer]",
+        ),
         (
             r"Cannot swap more than (.{1,60}?)(?: blocks)?\. Requested",
             "swap_at_most",
@@ -204,13 +970,13 @@ HINTS = tuple(
         (r"CFG training requires", "no_cfg", "set pipeline_stages = 1, or remove `cfg`"),
         (r"partition_split must be", "partition_split", "give partition_split one entry less than pipeline_stages"),
         (
-            r"does not require grad|None of the inputs have requires_grad",
+            r"does not require grad|None of the inputs have requires_grad|empty parameter list",
             "nothing_trained",
             "no parameter is trained: check exclude_modules and learning rates of 0",
         ),
         # -- the dataset
         (
-            r"Invalid (\w{1,40}): ",
+            r"Invalid (path|mask_path|control_path|default_mask_file): ",
             "dataset_path",
             "correct `{what}` in the dataset: the directory or file does not exist",
         ),
@@ -227,18 +993,189 @@ HINTS = tuple(
             "captions_json",
             'write lists of captions in captions.json: "a.png": ["a caption"]',
         ),
-        (r"less frames \(", "shorter_buckets", "set shorter frame_buckets, or remove the clips named in the error"),
         (
-            r"image file is truncated|UnidentifiedImageError|cannot identify image",
+            r"InvalidDataError|Invalid data found when processing input|pyav decode error|moov atom|av\.error\.",
+            "damaged_video",
+            (
+                "a video is damaged or incomplete: the error names it, or validate the request again, which names "
+                "such files; convert, replace or remove it"
+            ),
+        ),
+        (
+            r"less frames \(",
+            "damaged_clip",
+            (
+                "a clip has fewer frames than its header states, as its frame rate varies or it is damaged: convert "
+                "the clips to a constant frame rate (`ffmpeg -i in.mp4 -r 24 out.mp4`), remove the clip, or set "
+                "shorter frame_buckets"
+            ),
+        ),
+        (
+            r"DecompressionBomb",
+            "image_too_large",
+            "an image has too many pixels: make it smaller",
+        ),
+        (
+            r"MAX_TEXT_CHUNK|Decompressed data too large",
+            "png_metadata",
+            "a PNG has too much text in it, such as a workflow: save it without metadata",
+        ),
+        (
+            r"UnidentifiedImageError|cannot identify image",
             "damaged_image",
             "an image is damaged: replace or remove the image named in the error",
         ),
-        (r"stack expects each tensor to be equal size", "batch_of_one", "set caching_batch_size = 1"),
+        (
+            (
+                r"image file is truncated|broken data stream|unrecognized data stream|broken PNG file"
+                r"|when reading image file"
+            ),
+            "damaged_images",
+            "an image is damaged: validate the request again, which names damaged images, and replace or remove them",
+        ),
+        (
+            r"must train on videos",
+            "videos_only",
+            (
+                "this image-to-video model trains on videos only: remove the images from the dataset, and set "
+                "frame_buckets without 1"
+            ),
+        ),
+        (
+            (
+                r"\[Errno (?:5|107|112|116)\]|Input/output error|Stale file handle"
+                r"|Transport endpoint is not connected|disk I/O error"
+            ),
+            "disk_failed",
+            "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
+        ),
+        (
+            r"No usable temporary directory",
+            "no_tmp",
+            "make /tmp writable and free space on its disk, or set TMPDIR of the service to another directory",
+        ),
+        (
+            r"Parent directory .{1,400} does not exist",
+            "output_gone",
+            (
+                "a directory of the run was removed while it trained, by another program or as a mount was lost: check "
+                "the disk, then resume"
+            ),
+        ),
+        (
+            r"File name too long",
+            "long_name",
+            "shorten the name of the file in the error",
+        ),
+        (
+            r"IsADirectoryError",
+            "file_expected",
+            "a directory is set where the trainer expects a file: give the path of the file in it",
+        ),
+        (
+            (
+                r"DataLoader worker .{1,60}(?:exited unexpectedly|killed by signal)|[Pp]in memory thread exited"
+                r"|subprocesses has abruptly died"
+            ),
+            "worker_died",
+            (
+                "a worker process ended, most often for lack of memory: look into `dmesg`, lower map_num_proc or "
+                "caching_batch_size, and make /dev/shm larger"
+            ),
+        ),
+        (
+            r"\[read-only: output\]$",
+            "read_only_output",
+            (
+                "output_dir lies on a read-only disk: set another one, or make it writable (mount the volume without "
+                "`ro`; a disk with errors becomes read-only, see `dmesg`)"
+            ),
+        ),
+        (
+            r"\[read-only: hub\]$",
+            "read_only_hub",
+            "the cache of the model hub lies on a read-only disk: set HF_HOME in `env` to a directory on another one",
+        ),
+        (
+            r"\[read-only: kernels\]$",
+            "read_only_kernels",
+            (
+                "the cache of compiled code lies on a read-only disk: set TRITON_CACHE_DIR and "
+                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories on another "
+                "one"
+            ),
+        ),
+        (
+            r"\[read-only: other\]$",
+            "read_only_path",
+            (
+                "the path in the error lies on a read-only disk: make it writable (mount the volume without `ro`; a "
+                "disk with errors becomes read-only, see `dmesg`), or set another path"
+            ),
+        ),
+        (
+            r"Read-only file system|\[Errno 30\]|write a readonly database|unable to open database file",
+            "read_only",
+            (
+                "the trainer writes its cache into each directory of the dataset: make it writable, or copy the "
+                "dataset to a disk that is"
+            ),
+        ),
+        (
+            r"database is locked",
+            "cache_locked",
+            (
+                "another process writes to the same cache, or it is on a network disk without locks: wait for the "
+                "other training, or copy the dataset to a local disk"
+            ),
+        ),
+        (
+            r"file is not a database|database disk image is malformed|ArrowInvalid",
+            "cache_damaged",
+            (
+                "the cache of a dataset is damaged: delete the directory `cache` in the dataset's directory, and start "
+                "the training again; regenerate_cache is not enough"
+            ),
+        ),
+        (
+            (
+                r"Invalid key: \d+ is out of bounds"
+                r"|AssertionError(?:: \(\d+, \d+\)|.*(?:cache_size <=|new_fingerprint ==|ds\.size_bucket =="
+                r"|len\((?:self\.latent_dataset|te_dataset|grouping_key)\)))"
+            ),
+            "cache_differs",
+            (
+                "the cache does not fit the dataset: start the training again with regenerate_cache = true; an "
+                "evaluation must not use the training's directory with other buckets"
+            ),
+        ),
+        (r"stack expects each tensor to be equal size.*\[caching\]$", "batch_of_one", "set caching_batch_size = 1"),
+        (
+            r"stack expects each tensor to be equal size",
+            "unequal_sizes",
+            (
+                "items of a batch have different sizes, most often as the cache is outdated: start the training again "
+                "with regenerate_cache = true; if it recurs, set micro_batch_size_per_gpu = 1"
+            ),
+        ),
         (r"UnicodeDecodeError", "utf8", "save captions and TOML files as UTF-8"),
         (
             r"KeyError: 'epochs'",
             "epochs",
             "set `epochs` in the configuration: the trainer reads it only when the first epoch ends",
+        ),
+        (
+            r"KeyError: '([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})'",
+            "missing_variable",
+            "the environment of the trainer lacks the variable `{what}`: set it for the service",
+        ),
+        (
+            r"KeyError: '(?:custom_loader|custom_loader_state)'",
+            "checkpoint_version",
+            (
+                "the checkpoint was written by another version of the trainer: resume it with that version, or "
+                "start a new training"
+            ),
         ),
         (
             r"KeyError: '([^']{1,80})'",
@@ -258,7 +1195,10 @@ HINTS = tuple(
         (
             r"dataset was empty|rounding down for each size bucket",
             "dataset_too_small",
-            "the dataset is smaller than one batch: lower the batch size, raise num_repeats or add images",
+            (
+                "no size bucket fills a step of batch size × gradient accumulation × GPUs: raise num_repeats, add "
+                "files, or lower what is above 1 of these; look for skipped files (no caption, too short) in the log"
+            ),
         ),
         (r"num_repeats must be", "num_repeats", "num_repeats must be above 0"),
         (
@@ -272,12 +1212,12 @@ HINTS = tuple(
             "this version of the trainer does not know the model type: update the trainer",
         ),
         (
-            r"NotImplementedError",
+            r"NotImplementedError(?:$|: Adapter type)",
             "lora_only",
             "the trainer does not support this for this model: train an adapter of type lora",
         ),
         (
-            r"(?:ModuleNotFoundError|ImportError): .*?'([\w.]{1,80})'",
+            r"(?:ModuleNotFoundError|ImportError): .*?(?:'|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
             "install_module",
             "install `{what}` in the trainer's environment",
         ),
@@ -286,16 +1226,28 @@ HINTS = tuple(
             "install_missing",
             "install the missing package in the trainer's environment",
         ),
-        (r"not compiled with CUDA", "torch_with_cuda", "install a PyTorch with CUDA in the trainer's environment"),
+        (
+            r"not compiled with CUDA|torch\._C' has no attribute '_cuda_|doesn't have NCCL built in",
+            "torch_with_cuda",
+            "install a PyTorch with CUDA in the trainer's environment",
+        ),
         (
             r"Not a homogeneous array",
             "homogeneous_array",
             "use values of one type in each TOML array, such as [1.0, 2.5]",
         ),
         (
-            r"PermissionError|^setpriv: failed to execute",
+            r"PermissionError|PermissionDenied|^setpriv: failed to execute",
             "path_access",
             "give the user of trainings (TRAINER_USER, or the service's user) access to that path",
+        ),
+        (
+            r"index out of range in self",
+            "index_in_table",
+            (
+                "a caption has a token that the text encoder does not know: set the text encoder and tokenizer that "
+                "belong to the model, and shorten very long captions"
+            ),
         ),
         (
             r"loss scale already at minimum",
@@ -303,11 +1255,51 @@ HINTS = tuple(
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
         (
+            r"device-side assert",
+            "index_on_gpu",
+            (
+                "an index on the GPU was out of range: check that text encoders and tokenizers belong to the model, "
+                "and shorten very long captions; CUDA_LAUNCH_BLOCKING=1 in `env` makes the traceback show the place"
+            ),
+        ),
+        (
+            r"illegal memory access|misaligned address|unspecified launch failure|illegal instruction",
+            "gpu_kernel",
+            (
+                "resume it with compile = false and without expandable_segments in PYTORCH_CUDA_ALLOC_CONF; if it "
+                "recurs, update the driver and PyTorch, and check the GPU for Xid errors and overclocking"
+            ),
+        ),
+        (
             r"CUDA error|CUBLAS|CUDNN",
             "gpu_and_versions",
             "resume it; if it recurs, check the GPU's health and the versions of its driver and CUDA",
         ),
+        (
+            (
+                r"\[Errno (?:101|110|-2|-3)\]|Network is unreachable|Connection timed out|name resolution"
+                r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead"
+            ),
+            "network",
+            (
+                "the network failed: check it, and resume; if a model was to be downloaded, do so on a machine "
+                "with network access, and give its directory"
+            ),
+        ),
+        (
+            r"remote process exited|store->get\(",
+            "other_rank",
+            "another rank ended first, or the network failed: look for its error further up in the log, then resume",
+        ),
         (r"NCCL", "nccl_again", "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1"),
+        (
+            r"client socket has (?:failed|timed out)|Socket Timeout",
+            "rank_unreachable",
+            (
+                "a rank did not answer in time: look for another rank's error in the log; across machines, check "
+                "that the first one's name resolves and that no firewall blocks its port"
+            ),
+        ),
         (
             r"AssertionError",
             "assertion",
@@ -322,16 +1314,80 @@ HINTS = tuple(
 )
 
 
-_READ = Reason.of(
+#: The advice for an unknown error.
+READ_TRACEBACK = Reason.of(
     "read the traceback; correct the request or the trainer's environment, then resume or restart it", "read_traceback"
 )
 
 
-def hint_for(text: str) -> Reason:
-    """Return the hint for this exception line, or the general advice to read the traceback."""
-    text = text[:LINE_LIMIT]
+#: Kinds of directories on a read-only disk, by their path or the statements of the traceback.
+_PLACES = (
+    ("hub", re.compile(r"'[^']*/(?:\.cache/huggingface|huggingface/hub|(?:models|datasets)--[^'/]*)[/']")),
+    ("kernels", re.compile(r"'[^']*(?:\.triton|torchinductor|torch_extensions)")),
+    ("dataset", re.compile(r"'[^']*/cache(?:/|')")),
+    ("output", re.compile(r"run_dir|output_dir|saver\.py|in save_checkpoint$|SummaryWriter|tb_writer", re.MULTILINE)),
+    ("dataset", re.compile(r"utils/(?:dataset|cache)\.py|in _handle_task$", re.MULTILINE)),
+)
+_READ_ONLY = re.compile(r"Read-only file system|\[Errno 30\]")
+
+#: Where weights are: a path in a message, or a key of [model] in a statement.
+_WEIGHTS_PATH = re.compile(r"Unable to load weights from [\w ]{0,40}file for '([^']{1,300})'|File path: (.{1,300})")
+_MODEL_KEY = re.compile(r"model_config(?:\[|\.get\()['\"](\w{0,40}(?:path|vae|model|encoder|checkpoint)\w{0,40})['\"]")
+_OF_WEIGHTS = re.compile(rf"{_NO_HEADER}|{_DAMAGED}")
+
+#: The warning of PyTorch about a GPU that it was not built for.
+_CAPABILITY = re.compile(r"CUDA capability (sm_\d{2,3}) is not compatible|of cuda capability (\d{1,2})\.(\d)")
+
+#: A statement of a package that has code for GPUs of its own.
+_PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
+
+
+def hint_for(
+    text: str, traceback: Sequence[str] = (), details: Sequence[str] = (), output: Sequence[str] = ()
+) -> Reason:
+    """Return the hint for an exception, or the general advice to read the traceback.
+
+    Args:
+        text: The exception line.
+        traceback: The lines of its traceback, which show what the trainer did.
+        details: Further lines of the message.
+        output: The last lines of the log, which can have an earlier warning.
+
+    """
+    text = " ".join((text, *(line.strip() for line in details)))[: 2 * LINE_LIMIT]
+    if text.startswith("AssertionError"):
+        # Such an error rarely has a message. The last statement of the traceback is its condition.
+        conditions = [line.strip() for line in traceback if line.strip().startswith("assert ")]
+        text = f"{text} {conditions[-1][:LINE_LIMIT]}" if conditions else text
+    about = _about(text, traceback, output)
+    text = f"{text} [{about}]" if about else text
     for pattern, code, hint in HINTS:
         found = pattern.search(text)
         if found is not None:
             return Reason.of(hint, f"hint_{code}", **({"what": found[1]} if pattern.groups else {}))
-    return _READ
+    return READ_TRACEBACK
+
+
+def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
+    """Return what an error is about if its own text does not say so: a directory, a file, a stage or a GPU."""
+    frames = "\n".join(traceback)
+    if _READ_ONLY.search(text):
+        places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
+        return f"read-only: {next(places, 'other')}"
+    if _OF_WEIGHTS.search(text):
+        paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
+        keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]
+        return next((f"weights: {where}" for where in (*paths[:1], *keys[-1:])), None)
+    if "stack expects each tensor" in text:
+        return (
+            "caching"
+            if re.search(r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$", frames, re.MULTILINE)
+            else None
+        )
+    if re.search(_NO_KERNELS, text):
+        capabilities = [
+            found[1] or f"sm_{found[2]}{found[3]}" for line in output if (found := _CAPABILITY.search(line))
+        ]
+        packages = [f"package: {found[1]}" for found in _PACKAGE_WITH_KERNELS.finditer(frames)]
+        return next(iter((*capabilities, *packages[-1:])), None)
+    return None

@@ -4,11 +4,12 @@ import math
 import re
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from api.domain.progress import Point, Progress, Stage
-from api.domain.training import TrainingPlan
+from api.domain.training import ResumePoint, TrainingPlan
 from api.trainers.protocol.phrases import (
     BATCH_SIZE,
     CACHING,
@@ -18,6 +19,7 @@ from api.trainers.protocol.phrases import (
     LARGEST_COUNT,
     LEARNING_RATE,
     LOGGED_STEP_PART,
+    LOST_FILE,
     NEW_EPOCH,
     RESUMING,
     SAVING_CHECKPOINT,
@@ -30,10 +32,24 @@ from api.trainers.protocol.phrases import (
 LINE_LIMIT = 4096
 WARNING_LIMIT = 500
 
+#: Limits of the warning about files that the trainer leaves out: counted files, named ones, and characters of a name.
+LOST_FILES_LIMIT, LOST_NAMES, LOST_NAME_LIMIT = 1000, 10, 60
+
+#: Characters at the end of a path that distinguish it. All of them are part of the watch's note, which has a limit.
+_LOST_PATH = 200
+
 #: The tag of the learning rate, which event files lack for some optimizers.
 LEARNING_RATE_TAG = "train/learning_rate"
 
 _LOG_PREFIX = re.compile(r"(?:\[[^\]]{1,100}\] ?){1,4}")
+
+#: A progress bar, which other output follows on the same line.
+_BAR = re.compile(r"[^|]{0,100}?\d{1,3}%\|[^|]{0,200}\| \d{1,12}/\d{1,12} \[[^\]]{0,100}\]", re.ASCII)
+
+#: A progress bar without a title, which the trainer prints while it caches: done, total and rate.
+_CACHING_BAR = re.compile(
+    r" {0,3}\d{1,3}%\|[^|]{0,200}\| (\d{1,9})/(\d{1,9}) \[[^\]]{0,60}?, {1,3}(\d{1,9}\.\d\d)(it/s|s/it)\]", re.ASCII
+)
 
 _CACHING_BEGINNINGS = (
     CACHING,
@@ -42,7 +58,8 @@ _CACHING_BEGINNINGS = (
     "Grouped metadata is not cached",
     "Intermediate metadata is not cached",
 )
-_WARNING_BEGINNINGS = ("WARNING", *DATA_WARNINGS)
+#: Loggers of libraries print `WARNING:root:` and the like, which do not concern the training.
+_WARNING_BEGINNINGS = ("WARNING: ", *DATA_WARNINGS)
 
 
 class LatestMedian:
@@ -70,13 +87,17 @@ class OutputReader:
     One reader reads one attempt: a resume starts with a new one.
     """
 
-    def __init__(self, plan: TrainingPlan, completed_phrase: str, stopped_phrase: str) -> None:
+    def __init__(
+        self, plan: TrainingPlan, completed_phrase: str, stopped_phrase: str, resumed: ResumePoint | None = None
+    ) -> None:
         self.progress = Progress(epochs=plan.epochs, steps_per_epoch=plan.steps_per_epoch, total_steps=plan.total_steps)
         self._phrases = (completed_phrase, stopped_phrase)
         self._completed_phrase = completed_phrase
         self._global_batch_size = plan.global_batch_size
-        self._max_steps = _max_steps(plan)
-        self._steps_per_epoch_seen = False
+        self._resumed = resumed
+        self._max_steps = _max_steps(plan) if resumed is None else plan.max_steps
+        if resumed is not None and plan.epochs is not None and plan.steps_per_epoch is not None:
+            self.progress.total_steps = resumed.total_steps(plan.epochs, plan.steps_per_epoch, plan.max_steps)
         self._is_consecutive = False  #: whether the latest step number is the previous one plus 1
         self._loss_sum = 0.0  #: sum of this epoch's losses; restarts on a resume, as in the trainer
         self._loss_count = 0
@@ -84,7 +105,10 @@ class OutputReader:
         self._epoch_of_loss = (
             0  #: epoch of the latest epoch loss, so that an older one that comes late does not replace it
         )
+        self._lost_files: list[str] = []
+        self._lost_error = ""  #: the error of the first of them
         self._durations = LatestMedian()
+        self._bar_start: tuple[int, float] | None = None  #: first items of the current bar: number and seconds
         self._handlers: dict[str, Callable[[str, float], Point | None]] = {
             "s": self._read_step,
             "[": self._read_logged,
@@ -109,10 +133,14 @@ class OutputReader:
             progress.stage_since = at
         if len(line) > LINE_LIMIT:
             line = line[:LINE_LIMIT]
+        if "%|" in line and (bar := _BAR.match(line)) is not None:
+            if progress.stage is Stage.CACHING:
+                self._read_caching_bar(line)
+            line = line[bar.end() :]
         for phrase in self._phrases:
             # Several ranks may print the phrase before their line ends, so it may repeat in one line.
             if line.startswith(phrase) and not line.replace(phrase, ""):
-                self._record_phrase(phrase)
+                self._record_phrase(phrase, at)
         handler = self._handlers.get(line[:1])
         return None if handler is None else handler(line, at)
 
@@ -126,6 +154,11 @@ class OutputReader:
             self.progress.grad_norm = point.value
         elif point.tag == "train/automagic_avg_lr":
             self.progress.learning_rate = point.value
+
+    @property
+    def step_seconds(self) -> Sequence[float]:
+        """The durations of the latest steps, oldest first."""
+        return tuple(self._durations.latest)
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON."""
@@ -145,11 +178,35 @@ class OutputReader:
 
     def _enter(self, stage: Stage, at: float) -> None:
         if self.progress.stage is not stage:
+            self._end_stage(at)
             self.progress.stage = stage
-            self.progress.stage_since = at
 
-    def _record_phrase(self, phrase: str) -> None:
+    def _end_stage(self, at: float) -> None:
+        spent, stage = self.progress.stage_seconds, self.progress.stage.value
+        since = at if self.progress.stage_since is None else self.progress.stage_since
+        spent[stage] = spent.get(stage, 0.0) + max(0.0, at - since)
+        self.progress.stage_since = at
+
+    def _read_caching_bar(self, line: str) -> None:
+        """Read a bar of the trainer's cache. Its first items include the start of processes and models."""
+        found = _CACHING_BAR.match(line)
+        if found is None:
+            return
+        done, total, rate = int(found[1]), int(found[2]), float(found[3])
+        if not done or not rate:
+            return
+        seconds = done / rate if found[4] == "it/s" else done * rate
+        if done < total:
+            self._bar_start = self._bar_start or (done, seconds)
+            return
+        first, before = self._bar_start or (0, 0.0)
+        self._bar_start = None
+        self.progress.bar_seconds += seconds
+        self.progress.steady_bar_seconds += max(0.0, seconds - before) * total / max(1, total - first)
+
+    def _record_phrase(self, phrase: str, at: float) -> None:
         if phrase not in self.progress.phrases:
+            self._end_stage(at)
             self.progress.phrases.add(phrase)
             # No line follows the last epoch; it ends when all its steps were read.
             if phrase == self._completed_phrase and self._loss_count == self.progress.steps_per_epoch:
@@ -261,6 +318,8 @@ class OutputReader:
                 self._enter(Stage.LOADING, at)
                 self.progress.epoch, self.progress.epoch_began_after = epoch, None
                 self.progress.step = step - 1
+                if self._resumed is not None and (self._resumed.epoch, self._resumed.step) == (epoch, step - 1):
+                    self.progress.epoch_began_after = step - 1 - self._resumed.skipped
                 self._update_total()
         return None
 
@@ -282,7 +341,6 @@ class OutputReader:
             steps = step - progress.epoch_began_after
             if steps > 0:
                 progress.steps_per_epoch = steps
-                self._steps_per_epoch_seen = True
         progress.epoch, progress.epoch_began_after = epoch, step
         self._update_total()
 
@@ -304,8 +362,8 @@ class OutputReader:
         total: int | None = None
         if progress.epochs is not None and progress.steps_per_epoch is not None:
             total = progress.epochs * progress.steps_per_epoch
-            if self._steps_per_epoch_seen and progress.epoch is not None and progress.epoch_began_after is not None:
-                left = max(0, progress.epochs - progress.epoch + 1)
+            if progress.epoch is not None and progress.epoch_began_after is not None:
+                left = max(1, progress.epochs - progress.epoch + 1)
                 total = progress.epoch_began_after + left * progress.steps_per_epoch
         if self._max_steps is not None:
             total = self._max_steps if total is None else min(total, self._max_steps)
@@ -318,14 +376,41 @@ class OutputReader:
         return None
 
     def _warn(self, text: str) -> None:
+        lost = LOST_FILE.match(text)
+        if lost is not None:
+            self._count_lost_file(lost[1], lost[2])
+            return
         warnings, text = self.progress.warnings, text[:WARNING_LIMIT].strip()
         if text and text not in warnings:
             warnings.append(text)
 
+    def _count_lost_file(self, path: str, error: str) -> None:
+        """Count a file that the trainer leaves out, in one warning for all of them."""
+        path = path[-_LOST_PATH:]
+        if path in self._lost_files or len(self._lost_files) >= LOST_FILES_LIMIT:
+            return
+        warnings = self.progress.warnings
+        with suppress(ValueError):
+            warnings.remove(_describe_lost_files(self._lost_files, self._lost_error))
+        self._lost_error = self._lost_error or error[: WARNING_LIMIT // 2].strip()
+        self._lost_files.append(path)
+        warnings.append(_describe_lost_files(self._lost_files, self._lost_error))
+
+
+def _describe_lost_files(paths: Sequence[str], error: str) -> str:
+    names = [path.rpartition("/")[2][:LOST_NAME_LIMIT] for path in paths[:LOST_NAMES]]
+    more = f" and {len(paths) - LOST_NAMES} more" if len(paths) > LOST_NAMES else ""
+    count = f"at least {len(paths)}" if len(paths) >= LOST_FILES_LIMIT else str(len(paths))
+    files, them = (f"{count} files were", "them") if len(paths) != 1 else ("1 file was", "it")
+    what = f"{files} left out because the trainer could not open {them}: {', '.join(names)}{more}."
+    if "has no attribute 'get_frame" in error:
+        return f"{what} Its ComfyUI is too old: run `git submodule update --init --recursive` in its directory."
+    return f"{what} The first error: {error}" if error else what
+
 
 _PROGRESS_FIELDS = frozenset(Progress.__dataclass_fields__)
 _STATE_FIELDS = frozenset(
-    {"steps_per_epoch_seen", "is_consecutive", "loss_sum", "loss_count", "best_epoch_loss", "epoch_of_loss"}
+    {"lost_files", "lost_error", "is_consecutive", "loss_sum", "loss_count", "best_epoch_loss", "epoch_of_loss"}
 )
 
 
@@ -365,8 +450,14 @@ def _to_json(value: Any) -> Any:
 
 
 def _from_json(name: str, value: Any) -> Any:
+    if name == "lost_error":
+        return str(value)
+    if name == "lost_files":
+        return [str(each)[-_LOST_PATH:] for each in value[:LOST_FILES_LIMIT]]
     if name == "stage":
         return Stage(value)
+    if name == "stage_seconds":
+        return {str(stage): float(seconds) for stage, seconds in dict(value).items()}
     if name == "phrases":
         return set(value)
     if name == "warnings":

@@ -35,6 +35,9 @@ BATCH_SIZE = re.compile(r"Global batch size = (\d{1,10})", re.ASCII)
 #: Starts of lines about data that the trainer leaves out or changes.
 DATA_WARNINGS = ("video with frames=", "size bucket ", "Cound not find caption", "Media file ")
 
+#: A file that the trainer leaves out: its path, and the error.
+LOST_FILE = re.compile(r"Media file (.{1,1000}?) could not be opened\. Skipping\.(?: The exception was: )?(.*)")
+
 
 def is_not_finite(loss: str) -> bool:
     """Return whether a loss as printed is NaN or infinity."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from api.domain.cause import Cause
-from api.domain.training import Checkpoint, TrainingPlan, TrainingRequest
+from api.domain.training import Checkpoint, ResumePoint, TrainingPlan, TrainingRequest
 from api.trainers.protocol import caching, checkpoints
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
@@ -26,11 +26,11 @@ class RunProtocol:
     stopped_phrase = STOPPED
     step_prefix = STEP_PREFIX
 
-    def create_reader(self, plan: TrainingPlan) -> OutputReader:
-        """Return a new reader for this task's output."""
+    def create_reader(self, plan: TrainingPlan, resumed: ResumePoint | None = None) -> OutputReader:
+        """Return a new reader for the output of an attempt, which may have resumed from a checkpoint."""
         if plan.cache is not None and plan.cache.is_made:
             return caching.CacheReader(plan)
-        return OutputReader(plan, self.completed_phrase, self.stopped_phrase)
+        return OutputReader(plan, self.completed_phrase, self.stopped_phrase, resumed)
 
     def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
         """Return a classifier of log lines that can start anywhere in a log."""
@@ -49,6 +49,10 @@ class RunProtocol:
         """Return the checkpoints in a run directory, oldest first. Raise OSError."""
         return checkpoints.list_checkpoints(run_dir)
 
+    def find_resume_point(self, run_dir: Path, checkpoint: str) -> ResumePoint | None:
+        """Return where the trainer continues after this checkpoint, or None if that cannot be read."""
+        return checkpoints.find_resume_point(run_dir, checkpoint)
+
     def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
         """Return which part of the cache is missing in these media directories, or None. Raise OSError."""
         return caching.find_gap(directories)
@@ -65,9 +69,17 @@ class RunProtocol:
         """Prepare a run directory for a resume. Raise ValueError for an unknown or incomplete checkpoint."""
         checkpoints.prepare_resume(run_dir, checkpoint)
 
-    def prune(self, run_dir: Path, keep: int) -> tuple[str, ...]:
-        """Remove all but the newest `keep` (at least one) complete checkpoints, and return the removed names."""
-        return checkpoints.prune(run_dir, keep)
+    def hide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Make a checkpoint or saved model unavailable, and mark it for deletion. Raise OSError."""
+        checkpoints.hide(run_dir, name)
+
+    def unhide_checkpoint(self, run_dir: Path, name: str) -> None:
+        """Make a hidden checkpoint or saved model available again. Raise OSError."""
+        checkpoints.unhide(run_dir, name)
+
+    def delete_hidden(self, run_dir: Path) -> bool:
+        """Delete the hidden checkpoints and saved models. Return whether none is left."""
+        return checkpoints.delete_hidden(run_dir)
 
     def diagnose(self, ending: Ending) -> Cause:
         """Return the cause of a failed attempt."""

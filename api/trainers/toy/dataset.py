@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import make_finding
 from api.errors import Finding
 from api.trainers.dataset_file import write_dataset
 from api.trainers.media import Budget, MediaInfoCache, Unreadable
 from api.trainers.pointers import pointer, shown
-from api.trainers.toy.values import read_values
+from api.trainers.toy.settings import read_values
 
 #: For a video, the first picture is used.
 MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -19,6 +20,9 @@ MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mk
 #: Most pictures that are read, to limit the toy's memory.
 MAX_PICTURES = 20_000
 MAX_DIRECTORIES = 50
+
+#: Most files of a rehearsal.
+REHEARSED = 2
 
 #: Most entries of one directory that are examined.
 MAX_NAMES = 100_000
@@ -40,6 +44,7 @@ class ToyDataset:
     mistakes: tuple[Finding, ...] = ()
     items: int | None = None
     warnings: tuple[Finding, ...] = ()
+    first: tuple[tuple[int, str], ...] = ()  #: some files, each with the index of its directory
 
 
 def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, cache: MediaInfoCache) -> ToyDataset:
@@ -52,7 +57,7 @@ def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, cache: Me
         if not found.mistakes:
             write_dataset_file(dataset, dataset_toml)
     except ValueError as error:
-        return ToyDataset((Finding(root, str(error), "Correct it."),))
+        return ToyDataset((make_finding(root, "toy_unreadable", why=error),))
     return found
 
 
@@ -68,57 +73,57 @@ def write_dataset_file(dataset: Mapping[str, Any], dataset_toml: str | None) -> 
 
 def _check(values: Mapping[str, Any], key: str, root: str, cache: MediaInfoCache) -> ToyDataset:
     mistakes = [
-        Finding(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
+        make_finding(root + pointer(name), "toy_dataset_setting_unknown", name=shown(name))
         for name in values
         if name != key
     ]
     directories = values.get(key)
     if not isinstance(directories, list | tuple) or not directories:
-        return ToyDataset((*mistakes, Finding(f"{root}/{key}", "The dataset has no directories.", _FORM)))
+        return ToyDataset((*mistakes, make_finding(f"{root}/{key}", "toy_directories_missing")))
     if len(directories) > MAX_DIRECTORIES:
-        too_many = f"The dataset has more than {MAX_DIRECTORIES} directories."
-        return ToyDataset((*mistakes, Finding(f"{root}/{key}", too_many, "Remove some.")))
+        return ToyDataset((*mistakes, make_finding(f"{root}/{key}", "toy_too_many_directories", most=MAX_DIRECTORIES)))
     warnings: list[Finding] = []
+    first: list[tuple[int, str]] = []
     items, budget = 0, Budget(_READ_SECONDS)
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
         found, names = _check_directory(directory, at)
         mistakes += found
         items += len(names)
+        first += [(index, name) for name in names[: REHEARSED - len(first)]]
         if not found and items <= MAX_PICTURES:
             damaged = _find_damaged(Path(directory["path"]), names, cache, budget)
             items -= len(damaged) if len(damaged) < len(names) else 0
             warnings += _report_damaged(damaged, len(names), f"{at}/path")
             if any(name in directory for name in _NOT_USED):
-                what = "The toy trains on whole pictures: it uses no masks and no control images."
-                warnings.append(Finding(f"{at}/path", what, "Train another model type to use them."))
+                warnings.append(make_finding(f"{at}/path", "toy_uses_no_masks"))
     if items > MAX_PICTURES:
-        mistakes.append(Finding(root, f"The dataset has {items} pictures; the limit is {MAX_PICTURES}.", "Use fewer."))
-    return ToyDataset(tuple(mistakes), items or None, tuple(warnings))
+        mistakes.append(make_finding(root, "toy_too_many_pictures", items=items, max_pictures=MAX_PICTURES))
+    return ToyDataset(tuple(mistakes), items or None, tuple(warnings), tuple(first))
 
 
 def _check_directory(directory: Any, at: str) -> tuple[list[Finding], list[str]]:
     """Return the findings about a directory, and the names of its pictures and videos."""
     if not isinstance(directory, Mapping) or not isinstance(directory.get("path"), str):
-        return [Finding(f"{at}/path", "The directory has no `path`.", _FORM)], []
+        return [make_finding(f"{at}/path", "toy_path_missing")], []
     unknown = [
-        Finding(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Remove it.")
+        make_finding(at + pointer(name), "toy_directory_setting_unknown", name=shown(name))
         for name in directory
         if name not in ("path", *_NOT_USED)
     ]
     path = directory["path"]
     try:
         if not Path(path).is_absolute():
-            return [*unknown, Finding(f"{at}/path", "The path is not absolute.", "Start it with `/`.")], []
+            return [*unknown, make_finding(f"{at}/path", "toy_path_relative")], []
         names = sorted(name for name in islice(_names(path), MAX_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return [*unknown, Finding(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], []
+        return [*unknown, make_finding(f"{at}/path", "toy_path_unreadable", path=shown(path), reason=reason)], []
     if not names:
         endings = ", ".join(MEDIA_SUFFIXES)
         return [
             *unknown,
-            Finding(f"{at}/path", "The directory has no pictures or videos.", f"Add some: {endings}."),
+            make_finding(f"{at}/path", "toy_directory_empty", endings=endings),
         ], []
     return unknown, names
 
@@ -142,8 +147,7 @@ def _report_damaged(damaged: Sequence[str], count: int, at: str) -> Iterator[Fin
     if damaged:
         more = f" and {len(damaged) - _MAX_NAMED} more" if len(damaged) > _MAX_NAMED else ""
         listed = ", ".join(shown(name) for name in damaged[:_MAX_NAMED]) + more
-        what = f"{len(damaged)} of {count} files are unreadable or truncated, and are skipped: {listed}."
-        yield Finding(at, what, "Replace or remove them.")
+        yield make_finding(at, "toy_files_damaged", count=len(damaged), files=count, names=listed)
 
 
 def _names(path: str) -> Iterator[str]:

@@ -1,12 +1,15 @@
-"""The settings of the toy trainer: names, permitted values, and TOML output."""
+"""The settings of the toy trainer: reading, permitted values, and TOML output."""
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.domain.finding import make_finding
 from api.errors import Finding
 from api.trainers.pointers import pointer, shown
+from api.trainers.toml_text import text_excess, values_excess
 from api.trainers.toy.simulated_failures import ERRORS, SIGNALS
 from api.util.bounds import MAX_MISTAKES
 from api.util.suggestions import nearest
@@ -64,6 +67,7 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {
         "step_seconds": SECONDS,
         "load_seconds": SECONDS,
         "cache_seconds": SECONDS,
+        "end_seconds": SECONDS,
         "checkpoint_every_n_steps": COUNT,
         "log_lines_per_step": Setting(int, 0, 100_000),
         "seed": Setting(int, 0, 2**31 - 1),
@@ -77,6 +81,7 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {
         "spawn_children": Setting(int, 0, 64),
         "nasty_children": FLAG,
         "children_hold_on": FLAG,
+        "exports_directly": FLAG,
     },
 }
 
@@ -114,17 +119,13 @@ def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Finding]:
         elif name not in SET_BY_SERVICE:
             mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS), advises)
     if "epochs" not in values:
-        mistakes.append(Finding(f"{root}/epochs", "`epochs` is missing.", f"Set {TOP['epochs'].describe()}."))
+        mistakes.append(make_finding(f"{root}/epochs", "toy_epochs_missing", describe=TOP["epochs"].describe()))
     return mistakes
 
 
 def _check_table(name: str, table: Any, at: str) -> list[Finding]:
     if not isinstance(table, Mapping):
-        return [
-            Finding(
-                at, f"`{name}` is not a table.", f"Write it as a table with its settings: {', '.join(TABLES[name])}."
-            )
-        ]
+        return [make_finding(at, "toy_not_table", name=name, tables=", ".join(TABLES[name]))]
     known, mistakes = TABLES[name], list[Finding]()
     for key, value in table.items():
         advises = len(mistakes) < MAX_MISTAKES
@@ -141,10 +142,16 @@ def _check_value(
         owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
         close = f"{owner}.{name}" if owner else nearest(name, names) if advises else None
         remedy = f"Did you mean `{close}`?" if close else f"The settings are: {', '.join(names)}."
-        return [Finding(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
+        return [make_finding(at, "toy_setting_unknown", remedy=remedy, name=shown(name))]
     if not setting.allows(value):
         return [
-            Finding(at, f"`{name}` cannot be {shown(json.dumps(value, default=str))}.", f"Set {setting.describe()}.")
+            make_finding(
+                at,
+                "toy_value_invalid",
+                name=name,
+                dumps=shown(json.dumps(value, default=str)),
+                describe=setting.describe(),
+            )
         ]
     return []
 
@@ -172,3 +179,20 @@ def write_toml(values: Mapping[str, Any]) -> str:
 def _write(value: Any) -> str:
     # A JSON string is a TOML string, except for the control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read_values(values: Mapping[str, Any], text: str | None) -> Mapping[str, Any]:
+    """Return the values of the structured form or of the TOML text. Raise ValueError with a sentence as the message."""
+    if text is not None:
+        _reject(text_excess(text))
+        try:
+            values = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"This is not TOML: {shown(error)}.") from None
+    _reject(values_excess(values))
+    return values
+
+
+def _reject(excess: str | None) -> None:
+    if excess is not None:
+        raise ValueError(excess)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import shutil
 import socket
 import sys
 import time
 import tomllib
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,6 +94,8 @@ def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Array
     for name, part in tensors.items():
         save_file(part, directory / f"{name}.safetensors")
     (directory / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    with zipfile.ZipFile(directory / "mp_rank_00_model_states.pt", "w") as archive:
+        archive.writestr("state/data.pkl", pickle.dumps(state, protocol=2))
     (run_dir / "latest").write_text(directory.name, encoding="utf-8")
 
 
@@ -102,6 +106,14 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, dict[str, Array]], dict[st
     directory = run_dir / latest.read_text(encoding="utf-8").strip()
     tensors = {path.stem: load_file(path) for path in directory.glob("*.safetensors")}
     return tensors, json.loads((directory / "state.json").read_text(encoding="utf-8"))
+
+
+def read_loader(state: dict[str, Any]) -> dict[str, int]:
+    """Return the position in the dataset: the epoch, and the number of its steps that were read."""
+    if "custom_loader" in state:
+        return dict(state["custom_loader"])
+    # Checkpoints of version 1.0
+    return {"epoch": state["epoch"], "num_batches_pulled": state["position"] + 1}
 
 
 def save_model(run_dir: Path, name: str, weights: dict[str, Array], config: Path) -> None:

@@ -94,7 +94,7 @@ class ToyTraining:
         self.log_lines: int = self.toy.get("log_lines_per_step", 0)
         self.batch_size: int = config.get("micro_batch_size_per_gpu", 64) * arguments.ranks
         self.failures = SimulatedFailures(self.toy, self.output_dir)
-        self.epoch, self.step, self.position = 1, 1, 0
+        self.epoch, self.step, self.position, self.is_epoch_new = 1, 1, 0, True
         self.order = np.empty(0, dtype=np.int64)
         self.losses: list[float] = []
         self.checkpointed_at = time.monotonic()
@@ -169,9 +169,11 @@ class ToyTraining:
             self.optimizer.averages.update(tensors["optimizer_means"])
             self.optimizer.squares.update(tensors["optimizer_squares"])
             self.optimizer.step_count = state["optimizer_steps"]
-        self.epoch, self.step = state["epoch"], state["step"] + 1
-        starts_epoch = self.arguments.reset_dataloader or state["position"] >= self.steps_per_epoch
-        self.position = 0 if starts_epoch else state["position"]
+        self.epoch, self.step = toy_files.read_loader(state)["epoch"], state["step"] + 1
+        # Like the real trainer, it has read one step ahead, except at an epoch's end. There it repeats a step.
+        position = toy_files.read_loader(state)["num_batches_pulled"] - 1
+        starts_epoch = self.arguments.reset_dataloader or position >= self.steps_per_epoch
+        self.position = 0 if starts_epoch else position
         print(f"Resuming training from checkpoint. Resuming at epoch: {self.epoch}, step: {self.step}")
 
     # -- the steps -------------------------------------------------------------------------------------------------
@@ -182,8 +184,7 @@ class ToyTraining:
         if self._evaluates and self.step == 1 and self.config.get("eval_before_first_step", True):
             self.evaluate(0)
         self.failures.enter("training")
-        last, checkpointed, saved = f"epoch{self.epoch}", True, True
-        while self.epoch <= epochs:
+        while True:
             last = f"epoch{self.epoch}"
             loss, norm = self.make_step()
             finished = self.position == self.steps_per_epoch
@@ -202,17 +203,23 @@ class ToyTraining:
         if not saved:
             self.save_model(last)
         print("TRAINING COMPLETE!")
+        self.end()
+
+    def end(self) -> None:
+        """Wait as long as a real trainer and its launcher take to end, if requested: 20 to 35 s."""
+        time.sleep(self.toy.get("end_seconds", 0))
 
     def make_step(self) -> tuple[float, float]:
         """Train one step; return its loss and the norm of its gradient."""
         began = time.monotonic()
         self.failures.before_step(self.step)
-        chosen = self.order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
+        at = self.position % self.steps_per_epoch * self.batch_size
+        chosen = self.order[at : at + self.batch_size]
         clean = self.pictures[chosen]
         loss, gradients = self.model.gradients(clean, *pick_noise(clean.shape, (self.seed, 3, self.step)))
         norm = self.optimizer.step(gradients)
         loss = self.failures.loss_at(self.step, loss)
-        self.position += 1
+        self.position, self.is_epoch_new = self.position + 1, False
         self.losses.append(loss)
         for number in range(self.log_lines):
             print(f"toy: step {self.step}, line {number + 1} of {self.log_lines}")
@@ -227,7 +234,7 @@ class ToyTraining:
         """Start the next epoch; return the mean loss of this one since its start or a resume."""
         loss = sum(self.losses) / len(self.losses)
         self.losses.clear()
-        self.epoch, self.position = self.epoch + 1, 0
+        self.epoch, self.position, self.is_epoch_new = self.epoch + 1, 0, True
         self.order = self._order_of(self.epoch)
         return loss
 
@@ -280,6 +287,7 @@ class ToyTraining:
             self.save_checkpoint()
         if must_quit:
             self.ranks.print_line("Manually quitting")
+            self.end()
             sys.exit()
         return requested or due, saved
 
@@ -291,7 +299,8 @@ class ToyTraining:
             "optimizer_means": self.optimizer.averages,
             "optimizer_squares": self.optimizer.squares,
         }
-        state = {"step": self.step, "epoch": self.epoch, "position": self.position}
+        pulled = 0 if self.is_epoch_new else self.position + 1
+        state = {"step": self.step, "custom_loader": {"epoch": self.epoch, "num_batches_pulled": pulled}}
         toy_files.save_checkpoint(
             self.run_dir, self.step, tensors, state | {"optimizer_steps": self.optimizer.step_count}
         )

@@ -3,24 +3,32 @@
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import make_finding
+from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Finding
+from api.errors import ExportUnsupported, Finding
 from api.trainers.dataset_file import DATASET
 from api.trainers.environment import split_secrets
 from api.trainers.media import MediaInfoCache
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
+from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
 from api.trainers.toy import settings
 from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
-from api.trainers.toy.values import read_values
+from api.trainers.toy.settings import read_values
+from api.trainers.toy.toy_export import OPTIONS
 from api.trainers.trainer import CacheFacts, Check, Command, Launch
 from api.util.bounds import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
 PICTURES = 512
+
+#: Beginnings of the settings that determine the end of a training and its outputs.
+_OUTPUTS = ("max_steps", "save_every_n_", "checkpoint_every_n_", "eval_")
 
 
 class Toy(RunProtocol):
@@ -41,19 +49,11 @@ class Toy(RunProtocol):
         """Check every setting and make the plan."""
         root = "/config" if request.config_toml is None else "/config_toml"
         if request.config_toml is not None and request.config:
-            return Check(
-                (
-                    Finding(
-                        "",
-                        "The request contains its configuration both as text and in structured form.",
-                        "Send only one of them.",
-                    ),
-                )
-            )
+            return Check((make_finding("", "toy_configuration_twice"),))
         try:
             config = read_values(request.config, request.config_toml)
         except ValueError as error:
-            return Check((Finding(root, str(error), "Correct it."),))
+            return Check((make_finding(root, "toy_unreadable", why=error),))
         values = settings.flatten(config) if request.config_toml is None else _with_pointers(config)
         dataset = read_dataset(request.dataset, request.dataset_toml, self._media_cache)
         errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
@@ -62,6 +62,8 @@ class Toy(RunProtocol):
             if errors
             else _plan(request, {name: value for name, (_, value) in values.items()}, dataset, output_dir)
         )
+        if plan is not None and request.rehearsal:
+            plan = self._plan_rehearsal(request, plan, dataset, output_dir)
         return Check(errors, (*_warnings(request, values, root), *dataset.warnings), plan)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
@@ -90,6 +92,39 @@ class Toy(RunProtocol):
         ]
         return CacheFacts({"size": size, "dataset": dataset, "code": code}, {"size": size})
 
+    def export_options(self, plan: TrainingPlan) -> Mapping[str, Any]:
+        """Return how to make a saved model of a checkpoint. Raise ExportUnsupported."""
+        if not tomllib.loads(plan.files["config.toml"]).get("toy", {}).get("exports_directly", True):
+            raise ExportUnsupported("This training has `exports_directly = false`.")
+        return OPTIONS
+
+    def one_step(self, request: TrainingRequest, step: int) -> TrainingRequest:
+        """Return the request of a training that saves a model at this step, and ends."""
+        changed = {**_without_outputs(request), "save_every_n_steps": 1, "max_steps": step}
+        return replace(request, config=changed, config_toml=None)
+
+    def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:
+        """Return the request for the planned items, which lie in this directory. Raise ValueError."""
+        kept = _without_outputs(request)
+        changed = {**kept, "epochs": 1, "save_every_n_epochs": 1, "toy": {**kept["toy"], "steps_per_epoch": STEPS}}
+        derived = replace(request, config=changed, config_toml=None, regenerate_cache=False, trust_cache=False)
+        if not planned.items:
+            return Rehearsal(derived, ())
+        dataset = read_values(request.dataset, request.dataset_toml)
+        given = dataset["directories" if request.dataset_toml is None else "directory"]
+        sources = tuple(ItemFolders(Path(given[item.directory]["path"])) for item in planned.items)
+        own = [own_folders(directory, index, source).as_values() for index, source in enumerate(sources)]
+        return Rehearsal(replace(derived, dataset={"directories": own}, dataset_toml=None), sources)
+
+    def _plan_rehearsal(
+        self, request: TrainingRequest, whole: TrainingPlan, dataset: ToyDataset, output_dir: Path
+    ) -> TrainingPlan:
+        items = tuple(RehearsedItem(index, name) for index, name in dataset.first)
+        planned = PlannedRehearsal(items, whole.total_steps, whole.dataset_items)
+        derived = self.rehearse(request, planned, output_dir.parent / "datasets").request
+        count = len(items) or whole.dataset_items
+        return replace(_plan(derived, dict(derived.config), ToyDataset(items=count), output_dir), rehearsal=planned)
+
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """Return the command of one attempt; the dataset comes from the request, not from the plan."""
         config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
@@ -106,6 +141,15 @@ class Toy(RunProtocol):
             },
             files={"config.toml": settings.write_toml(config), **_dataset_files(request)},
         )
+
+
+def _without_outputs(request: TrainingRequest) -> dict[str, Any]:
+    """Return the configuration without what determines its end and its outputs. Raise ValueError."""
+    config = read_values(request.config, request.config_toml)
+    values = settings.flatten(config) if request.config_toml is None else _with_pointers(config)
+    kept = {name: value for name, (_, value) in values.items() if not name.startswith(_OUTPUTS)}
+    toy = {name: value for name, value in kept.get("toy", {}).items() if name != "checkpoint_every_n_steps"}
+    return {**kept, "toy": toy}
 
 
 def _arguments(launch: Launch) -> list[str]:
@@ -133,12 +177,12 @@ def _with_pointers(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
 
 def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], root: str) -> tuple[Finding, ...]:
     replaced = [
-        Finding(root + values[name][0], f"`{name}` is set by the service; this value is ignored.", "Remove it.")
+        make_finding(root + values[name][0], "toy_set_by_service", name=name)
         for name in settings.SET_BY_SERVICE
         if name in values
     ]
     cache = [
-        Finding(f"/{name}", "The toy draws its own pictures and caches none, so this has no effect.", "Remove it.")
+        make_finding(f"/{name}", "toy_without_effect")
         for name in ("regenerate_cache", "trust_cache")
         if getattr(request, name) and not request.dataset and request.dataset_toml is None
     ]
@@ -163,9 +207,9 @@ def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset,
         epochs=config["epochs"],
         steps_per_epoch=steps,
         total_steps=min(total, config.get("max_steps", total)),
+        max_steps=config.get("max_steps"),
         global_batch_size=micro_batch * request.gpu_count,
         dataset_items=PICTURES if dataset.items is None else dataset.items,
-        memory_basis="the toy computes on the CPU",
         files={"config.toml": settings.write_toml(config), **files},
         command=(
             *("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),

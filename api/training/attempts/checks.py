@@ -1,21 +1,30 @@
 """Checks of running attempts: checkpoints, caches, GPUs and hangs."""
 
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 from api.domain.cause import Cause, CauseCode
-from api.domain.progress import Stage
+from api.domain.progress import Progress, Stage
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import TaskType
 from api.domain.training import EventKind, StopState, TaskStatus, TaskSummary
 from api.gpus.offers import find_lost, is_shared, measure_memory
 from api.gpus.service import GPUService
+from api.trainers.protocol.caching import has_ended_caching
 from api.trainers.protocol.diagnosis import NAN_IN_A_ROW
 from api.trainers.protocol.error_lines import find_errors
+from api.trainers.trainer import Ending
 from api.training.attempt_store import AttemptStore
-from api.training.attempts.hangs import HangLimits, describe_hang, is_stalled
-from api.training.attempts.pruning import prune_checkpoints
 from api.training.attempts.watch import AttemptWatch
 from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.formatting import as_sentence
+
+logger = logging.getLogger(__name__)
+
+#: Kinds of tasks that save checkpoints.
+RETAINED = (TaskType.TRAINING, TaskType.REHEARSAL)
 
 #: Stages with an event. Evaluating and saving are too frequent.
 _STAGES = {
@@ -26,6 +35,105 @@ _STAGES = {
 
 #: Number of lines shown with a warning or a cause.
 SHOWN_LINES = 20
+
+
+#: Multiples of the usual and of the longest step after which a training hangs. The first step after an evaluation
+#: compiles, moves memory, or waits for the disk.
+USUAL_STEPS = 20.0
+LONGEST_STEPS = 3.0
+
+#: A step that takes 5 times the usual one, twice the longest, and 20 s makes the pace unknown, long before the training
+#: counts as hanging.
+STALLED_STEPS = 5.0
+STALLED_LONGEST = 2.0
+STALLED_SECONDS = 20.0
+
+#: Seconds without output after an error while caching: the trainer's main process then waits forever for the cache.
+AFTER_ERROR_SECONDS = 60.0
+
+
+_HANG_REASONS = {
+    Stage.LOADING: Reason.of("loading", "while_loading"),
+    Stage.CACHING: Reason.of("caching", "while_caching"),
+    Stage.EVALUATING: Reason.of("evaluating", "while_evaluating"),
+    Stage.SAVING: Reason.of("saving", "while_saving"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HangLimits:
+    """Limits in seconds.
+
+    `step` is the minimum limit of a step. `quiet` applies to stages without steps: loading, caching, evaluating,
+    saving.
+    """
+
+    step: float = 300.0
+    quiet: float = 1800.0
+    rehearsal: float = 1800.0  #: of a whole rehearsal
+
+
+def describe_hang(progress: Progress, started_at: float, now: float, limits: HangLimits) -> Reason | None:
+    """Return why this training counts as hanging, or None. Times in Unix seconds."""
+    if progress.stage is Stage.TRAINING:
+        return _without_step(progress, started_at, now, limits)
+    since = max(progress.last_line_at or started_at, progress.stage_since or started_at)
+    if now - since > limits.quiet:
+        return Reason.of(
+            "it is {stage} and has printed nothing for {seconds} s (the limit is {bound} s)",
+            "says_nothing",
+            stage=_HANG_REASONS[progress.stage],
+            seconds=round(now - since),
+            bound=round(limits.quiet),
+        )
+    return None
+
+
+def has_failed_while_caching(progress: Progress, last_lines: Sequence[str], now: float, limits: HangLimits) -> bool:
+    """Return whether an error ended the caching, although the trainer still runs. Times in Unix seconds."""
+    is_quiet = progress.last_line_at is not None and now - progress.last_line_at > min(
+        AFTER_ERROR_SECONDS, limits.quiet
+    )
+    return progress.stage is Stage.CACHING and is_quiet and has_ended_caching(last_lines)
+
+
+def is_stalled(progress: Progress, started_at: float, now: float, limits: HangLimits) -> bool:
+    """Return whether its pace is unknown because steps have stopped or it hangs."""
+    if progress.stage is not Stage.TRAINING:
+        return describe_hang(progress, started_at, now, limits) is not None
+    usual, longest = progress.seconds_per_step or 0.0, progress.longest_step or 0.0
+    bound = max(STALLED_SECONDS, STALLED_STEPS * usual, STALLED_LONGEST * longest)
+    return now - _last_step_at(progress, started_at) > min(bound, _step_bound(progress, limits))
+
+
+def _step_bound(progress: Progress, limits: HangLimits) -> float:
+    bound = max(
+        limits.step,
+        USUAL_STEPS * (progress.seconds_per_step or 0.0),
+        LONGEST_STEPS * (progress.longest_step or 0.0),
+    )
+    # The first step compiles and fills caches.
+    return max(bound, limits.quiet) if progress.seconds_per_step is None else bound
+
+
+def _last_step_at(progress: Progress, started_at: float) -> float:
+    return max(progress.last_step_at or started_at, progress.stage_since or started_at)
+
+
+def _without_step(progress: Progress, started_at: float, now: float, limits: HangLimits) -> Reason | None:
+    bound, since = _step_bound(progress, limits), _last_step_at(progress, started_at)
+    if now - since <= bound:
+        return None
+    seconds, limit = round(now - since), round(bound)
+    if progress.seconds_per_step is None:
+        return Reason.of("no step for {seconds} s (the limit is {bound} s)", "no_step", seconds=seconds, bound=limit)
+    return Reason.of(
+        "no step for {seconds} s, where {usual} s is usual (the limit is {bound} s)",
+        "no_step_where_usual",
+        seconds=seconds,
+        usual=f"{progress.seconds_per_step:.1f}",
+        bound=limit,
+    )
 
 
 class AttemptChecks:
@@ -39,17 +147,19 @@ class AttemptChecks:
         clock: Clock,
         hang_limits: HangLimits,
         has_own_pids: bool = False,
+        retain: Callable[[str], object] = lambda task_id: None,
     ) -> None:
-        """Create the checks.
+        """Create the checks. `retain` deletes what the rule of a training does not keep.
 
         With `has_own_pids`, this service has its own pid namespace, so the driver's pids are useless.
         """
         self._has_own_pids = has_own_pids
+        self._retain = retain
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
         self._clock = clock
-        self._hang_limits = hang_limits
+        self.hang_limits = hang_limits  #: may change at run time
 
     def check(self, task: TaskSummary, watch: AttemptWatch) -> None:
         """Record what needs attention as events, and stop attempts that cannot continue."""
@@ -59,10 +169,12 @@ class AttemptChecks:
         self._release_caches(watch)
         self._measure_memory(watch)
         now = self._clock.now().timestamp()
-        watch.set_stalled(is_stalled(watch.progress, watch.began_at, now, self._hang_limits))
+        watch.set_stalled(is_stalled(watch.progress, watch.began_at, now, self.hang_limits))
         if task.status is not TaskStatus.STOPPING:
             self._check_gpus(task, watch)
-            self._check_hang_and_losses(task, watch)
+            self._check_rehearsal(task, watch)
+            if not self._end_failed_caching(task, watch):
+                self._check_hang_and_losses(task, watch)
 
     def _note_run_dir(self, watch: AttemptWatch) -> None:
         if watch.run_dir is not None and not watch.run_dir_is_noted:
@@ -71,7 +183,8 @@ class AttemptChecks:
 
     def _note_stage(self, watch: AttemptWatch) -> None:
         stage = watch.progress.stage if watch.progress.stage in _STAGES else Stage.TRAINING
-        if watch.task.kind not in (TaskType.TRAINING, TaskType.CACHE):
+        is_trainer = watch.task.kind in (TaskType.TRAINING, TaskType.CACHE, TaskType.REHEARSAL)
+        if not is_trainer and watch.task.plan.export is None:
             # Other kinds have their own stages, shown in the log.
             return
         if stage is watch.noted_stage:
@@ -99,8 +212,12 @@ class AttemptChecks:
         if fresh:
             # Saved so that a restarted service does not repeat the events.
             watch.save()
-        if watch.progress.stage is not Stage.SAVING:
-            prune_checkpoints(self._tasks, watch, self._clock.now())
+        if watch.progress.stage is not Stage.SAVING and watch.task.kind in RETAINED:
+            try:
+                self._retain(watch.attempt.task_id)
+            except OSError as error:
+                # The next check retries.
+                logger.warning("cannot delete what no rule keeps: %s", error)
 
     def _release_caches(self, watch: AttemptWatch) -> None:
         """Release the caches when the attempt trains. They are complete then, and other tasks may write."""
@@ -110,10 +227,14 @@ class AttemptChecks:
             watch.has_filled_caches = True
 
     def _measure_memory(self, watch: AttemptWatch) -> None:
+        if watch.task.kind is TaskType.REHEARSAL:
+            # It may end between two readings.
+            self._gpus.sweep_soon()
         used = measure_memory(self._gpus.state, watch.attempt.gpu_uuids)
-        if used is None:
+        if not used:
             return
-        watch.peak_memory_mb = max(watch.peak_memory_mb or 0, used)
+        watch.peaks = {uuid: max(watch.peaks.get(uuid, 0), used.get(uuid, 0)) for uuid in watch.peaks | used}
+        watch.peak_memory_mb = max(watch.peak_memory_mb or 0, *used.values())
         watch.was_measured_training |= watch.progress.first_step is not None
         if not watch.shares_gpus and is_shared(self._gpus.state, watch.attempt.gpu_uuids, self._has_own_pids):
             watch.shares_gpus = True
@@ -131,9 +252,32 @@ class AttemptChecks:
             )
             self._stop(task, cause, force=True)
 
+    def _check_rehearsal(self, task: TaskSummary, watch: AttemptWatch) -> None:
+        limit = self.hang_limits.rehearsal
+        if watch.task.kind is TaskType.REHEARSAL and watch.seconds > limit:
+            cause = Cause.of(
+                CauseCode.TIME_LIMIT,
+                "rehearsal_time_limit",
+                "The rehearsal had not ended after {seconds} s, its time limit.",
+                "Look at its log for what took the time: loading, caching, or the steps. If that is usual for this "
+                "model, raise REHEARSAL_SECONDS, or start the training without a rehearsal.",
+                _last_lines(watch),
+                seconds=round(limit),
+            )
+            self._stop(task, cause, force=True)
+
+    def _end_failed_caching(self, task: TaskSummary, watch: AttemptWatch) -> bool:
+        """Stop an attempt whose caching has failed, with the error as its cause. Return whether it has failed."""
+        now = self._clock.now().timestamp()
+        has_failed = has_failed_while_caching(watch.progress, watch.last_lines, now, self.hang_limits)
+        if has_failed:
+            ending = Ending(None, None, stop_requested=False, phrases=frozenset(), last_lines=tuple(watch.last_lines))
+            self._stop(task, watch.trainer.diagnose(ending), force=False)
+        return has_failed
+
     def _check_hang_and_losses(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
-        hang = describe_hang(watch.progress, watch.began_at, now.timestamp(), self._hang_limits)
+        hang = describe_hang(watch.progress, watch.began_at, now.timestamp(), self.hang_limits)
         warning = None
         if hang is not None:
             warning = Reason.of("It seems to hang: {hang}.{last}", "hangs", hang=hang, last=_last_error(watch))
@@ -171,4 +315,6 @@ def _last_error(watch: AttemptWatch) -> ReasonOrText:
 
 
 def _last_lines(watch: AttemptWatch) -> tuple[str, ...]:
-    return tuple(watch.last_lines)[-SHOWN_LINES:]
+    """Return the last lines as the log page shows them: with the message of a line that is JSON."""
+    classifier = watch.trainer.create_classifier(None)
+    return tuple(classifier.read(line).shown or line for line in tuple(watch.last_lines)[-SHOWN_LINES:])

@@ -1,7 +1,7 @@
 """Ending attempts: the verdict, the retry, and freeing GPUs once readings show them free."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from api.db.leadership import LeadershipLost
+from api.domain.cause import MADE_ROOM
 from api.domain.lease import Lease
 from api.domain.measured_memory import MemoryRun
 from api.domain.reason import Reason
 from api.domain.task import TaskType
 from api.domain.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
-from api.errors import DatabaseUnavailable
+from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Executor, Outcome
 from api.gpus.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
@@ -29,7 +30,7 @@ from api.training.attempts.outcomes import (
     plan_retry,
 )
 from api.training.attempts.progress import reached, show_ended
-from api.training.attempts.pruning import prune_checkpoints
+from api.training.attempts.rehearsal_result import summarise
 from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.watch import AttemptWatch
@@ -60,9 +61,24 @@ class AttemptEnding:
         node: str | None,
         root: Path,
         recorders: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
+        keep_lora: Callable[[str, str], None] = lambda task_id, actor: None,
+        remove_rehearsals: Callable[[], None] = lambda: None,
+        take_samples: Callable[[str], None] = lambda task_id: None,
+        retain: Callable[[str], object] = lambda task_id: None,
     ) -> None:
-        """Create the ending. `recorders` collect the results of tasks of their kinds."""
+        """Create the ending. `recorders` collect the results of tasks of their kinds.
+
+        `retain` deletes what the rule of a training does not keep.
+
+        `keep_lora` exports the last checkpoint of a task for the author of its stop, and `take_samples` records the
+        samples that a task has rendered. Repeated calls change nothing.
+        `remove_rehearsals` removes the files of ended rehearsals and exports in the background.
+        """
+        self._take_samples = take_samples
+        self._retain = retain
+        self._keep_lora = keep_lora
         self._recorders = recorders
+        self._remove_rehearsals = remove_rehearsals
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -83,7 +99,7 @@ class AttemptEnding:
         verdict = _judge(task, watch, outcome)
         recorder = self._recorders.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
         if recorder is None:
-            self._finish(task, watch.attempt, verdict, outcome, watch)
+            self._finish(task, watch.attempt, verdict, outcome, watch, self._summarise(task, watch))
             return True
         collected = recorder.collect(watch.task, self._starter.files(task.task_id).output)
         if collected is None:
@@ -93,6 +109,16 @@ class AttemptEnding:
         self._finish(task, watch.attempt, verdict, outcome, watch, collected.result)
         return True
 
+    def _summarise(self, task: TaskSummary, watch: AttemptWatch) -> Mapping[str, Any] | None:
+        if task.kind is not TaskType.REHEARSAL:
+            return None
+        try:
+            return asdict(summarise(watch, self._starter.files(task.task_id)))
+        except (OSError, ValueError, TypeError) as error:
+            # Its figures are not worth holding its GPUs while the disk fails.
+            logger.warning("cannot measure a rehearsal", extra={"attempt": watch.attempt.uid, "problem": str(error)})
+            return None
+
     def _read_rest(self, watch: AttemptWatch) -> None:
         """Read the remaining output, with retries in later ticks. After several errors the attempt ends without it."""
         uid = watch.attempt.uid
@@ -100,7 +126,6 @@ class AttemptEnding:
             found_last = watch.finish()
             for found in found_last if watch.task.kind is TaskType.TRAINING else ():
                 self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
-            prune_checkpoints(self._tasks, watch, self._clock.now())
         except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception as error:
@@ -131,12 +156,13 @@ class AttemptEnding:
         last_step = None if progress is None else progress.step
         if last_step is None and outcome is not None:
             last_step = outcome.last_step
+        made_room = retry is not None and verdict.cause is not None and verdict.cause.code in MADE_ROOM
         finish = Finish(
             status=verdict.status if retry is None else TaskStatus.QUEUED,
             message=verdict.message
-            if retry is None
+            if retry is None or made_room
             else Reason.of("{what} It is retried.", "tried_again", what=verdict.message),
-            cause=verdict.cause,
+            cause=None if made_room else verdict.cause,
             outcome=None if outcome is None else _show_outcome(outcome, watch),
             progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
             first_step=None if progress is None else progress.first_step,
@@ -146,14 +172,40 @@ class AttemptEnding:
             memory=None if watch is None else _memory_run(verdict, watch),
             retry_in=None if retry is None else timedelta(seconds=retry.wait),
             retry_counts=retry is not None and retry.counts,
-            retries_in_a_row=0 if retry is None else (0 if made_progress else task.retries_in_a_row) + 1,
+            retries_in_a_row=task.retries_in_a_row
+            if made_room
+            else 0
+            if retry is None
+            else (0 if made_progress else task.retries_in_a_row) + 1,
             resume=None if retry is None else self._resume_of(task, watch),
             result=result,
         )
+        # Before the end is recorded, so that a crash in between only repeats it.
+        if retry is None:
+            self._keep_requested_lora(task.task_id)
+        if task.kind is TaskType.SAMPLE:
+            self._take_samples(task.task_id)
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:
             self._report_end(attempt, finish)
+            if task.kind in (TaskType.REHEARSAL, TaskType.EXPORT):
+                self._remove_rehearsals()
+            if task.kind is TaskType.TRAINING:
+                self._delete_surplus(task.task_id)
         return is_first
+
+    def _delete_surplus(self, task_id: str) -> None:
+        """Delete what the rule of the training does not keep. The end was recorded, so that errors change nothing."""
+        try:
+            self._retain(task_id)
+        except (OSError, DatabaseUnavailable, LeadershipLost, ServiceError) as error:
+            logger.warning("cannot delete what no rule keeps", extra={"task_id": task_id, "problem": str(error)})
+
+    def _keep_requested_lora(self, task_id: str) -> None:
+        """Export the last checkpoint if the stop requests it."""
+        stop = self._tasks.get_summary(task_id).stop
+        if stop is not None and stop.keep_lora:
+            self._keep_lora(task_id, stop.actor)
 
     def _report_end(self, attempt: Attempt, finish: Finish) -> None:
         code = None if finish.cause is None else finish.cause.code
@@ -163,6 +215,8 @@ class AttemptEnding:
         self._gpus.sweep_soon()
 
     def _retry(self, task: TaskSummary, verdict: AttemptVerdict, made_progress: bool) -> NextTry | None:
+        if task.kind is TaskType.REHEARSAL:
+            return None
         was_stopped_by_user = task.stop is not None and task.stop.cause is None
         if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_stopped_by_user:
             return None
@@ -182,9 +236,11 @@ class AttemptEnding:
     def _resume_of(task: TaskSummary, watch: AttemptWatch | None) -> dict[str, object] | None:
         """Return the resume options of the retry: those of this attempt if it made no step, otherwise defaults.
 
+        An export always repeats its step.
         None starts from scratch, because there is no complete checkpoint.
         """
-        if task.resume is not None and (watch is None or watch.progress.first_step is None):
+        is_same = task.kind is TaskType.EXPORT or watch is None or watch.progress.first_step is None
+        if task.resume is not None and is_same:
             return asdict(task.resume)
         if watch is None or not any(checkpoint.is_complete for checkpoint in watch.checkpoints):
             return None
@@ -258,7 +314,7 @@ def _memory_run(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | Non
     """Return the attempt's measured memory if it trained, ended well and had its GPUs to itself."""
     planned, peak = watch.task.plan.memory, watch.peak_memory_mb
     ended_well = verdict.status in (TaskStatus.COMPLETED, TaskStatus.STOPPED)
-    is_training = watch.task.kind is TaskType.TRAINING and watch.was_measured_training
+    is_training = watch.task.kind in (TaskType.TRAINING, TaskType.REHEARSAL) and watch.was_measured_training
     if planned is None or peak is None or watch.shares_gpus or not ended_well or not is_training:
         return None
     return MemoryRun(planned.facts, peak)

@@ -70,7 +70,7 @@ class Orphans:
         self._clock = clock
         self._node = node
         self._root = storage_root
-        self._stop_times = stop_times
+        self.stop_times = stop_times  #: may change at run time
         # The token identifies this storage, because only a server that sees its processes can tell that none is left.
         self._token = "stray:" + hashlib.sha256(f"{node}\0{storage_root}".encode()).hexdigest()[:32]
         self._due_at = float("-inf")
@@ -236,8 +236,8 @@ class Orphans:
             living.ref,
             StopOrder(
                 signal_file,
-                checkpoint_seconds=0.0 if signal_file is None else self._stop_times.checkpoint,
-                terminate_seconds=self._stop_times.terminate,
+                checkpoint_seconds=0.0 if signal_file is None else self.stop_times.checkpoint,
+                terminate_seconds=self.stop_times.terminate,
             ),
         )
         pids = [member.pid for member in living.members]

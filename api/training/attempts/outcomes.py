@@ -5,14 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from api.domain.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
+from api.domain.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.domain.progress import Progress
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
 from api.executors.executor import EngineRejected, Outcome
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
-from api.training.attempts.starter import CannotStart
+from api.training.attempts.cannot_start import CannotStart
 
 #: Seconds before a retry, doubled with each consecutive retry up to the limit.
 FIRST_WAIT = 5.0
@@ -24,7 +24,7 @@ TEMPORARY = frozenset(
     | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
 )
 
-#: Number of consecutive starts after such an error, with growing waits of five minutes in total.
+#: Number of consecutive starts after a temporary error, with growing waits of five minutes in total.
 TEMPORARY_TRIES = 6
 
 _ONLY_NAN = Cause.of(
@@ -114,6 +114,8 @@ def could_not_start(error: Exception) -> AttemptVerdict:
             why=error.strerror or str(error),
         )
         return AttemptVerdict(TaskStatus.FAILED, never.message, never)
+    if isinstance(error, CannotStart) and error.cause is not None:
+        return AttemptVerdict(TaskStatus.FAILED, error.cause.message, error.cause)
     reason = error if isinstance(error, OSError) else error.__cause__
     cause = Cause.of(
         CauseCode.COULD_NOT_START,
@@ -296,7 +298,7 @@ def _cause_outside_trainer(
             "supervisor_lost",
             "The supervisor of the trainer was killed, so how the trainer ended is unknown.",
             "It is retried automatically. Find out what kills this user's processes, such as the out-of-memory killer.",
-            last_lines,
+            found.last_lines,
         )
     if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
         return Cause.of(
@@ -323,6 +325,8 @@ def plan_retry(
     task: TaskSummary, request: TrainingRequest, cause: Cause, made_progress: bool, is_temporary: bool = False
 ) -> NextTry | None:
     """Return whether and when to retry a failed task. `made_progress`: the attempt made new steps."""
+    if cause.code in MADE_ROOM:
+        return NextTry(0.0, counts=False)
     in_a_row = 0 if made_progress else task.retries_in_a_row
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
     if in_a_row < (TEMPORARY_TRIES if is_temporary else RETRIED_BY_ITSELF.get(cause.code, 0)):

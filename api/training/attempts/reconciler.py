@@ -5,7 +5,7 @@ It matches observations with the database by uid, and corrects the differences.
 
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +14,7 @@ from pathlib import Path
 from api.db.leadership import LeadershipLost
 from api.domain.lease import LEASE_SECONDS
 from api.domain.reason import Reason
+from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
     AttemptStatus,
@@ -21,21 +22,22 @@ from api.domain.training import (
     StopState,
     TaskStatus,
     TaskSummary,
+    TrainingTask,
 )
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Executor, Observation, Phase, StopOrder
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
+from api.training.attempts.cannot_start import CannotStart
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
 from api.training.attempts.pending_stops import PendingStop, PendingStops
-from api.training.attempts.portions import Portions
 from api.training.attempts.progress import is_unobserved, unobserved_warning
-from api.training.attempts.progress_notes import ProgressNotes
-from api.training.attempts.starter import AttemptStarter, CannotStart
+from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.updates import TrainingNews
 from api.training.attempts.watch import SAVE_SECONDS, AttemptWatch
+from api.training.resume_points import find_resume_point, plan_attempt
 from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.foreign_files import TROUBLE
@@ -58,6 +60,96 @@ _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 #: Limit of consecutive supervisor starts for one attempt.
 SUBMISSIONS = 5
+
+
+#: Seconds after which a round takes no more attempts, so that the whole round ends within a second. Attempts that are
+#: only followed come first. Attempts that start, stop, end or are taken over wait for the disk and come second, with a
+#: guaranteed minimum of seconds.
+ROUND_SECONDS = 0.35
+CHANGING_SECONDS = 0.175
+
+
+#: Interval in seconds, and limit of attempts per round. Four thousand take a third of a second.
+PROGRESS_SECONDS = 2.0
+MOST_OF_A_ROUND = 1_000
+
+
+class ProgressNotes:
+    """Stores the progress of all watched attempts, in several rounds if there are many."""
+
+    def __init__(self, attempts: AttemptStore, clock: Clock) -> None:
+        self._attempts = attempts
+        self._clock = clock
+        self._noted_at = float("-inf")  # monotonic
+        self._left: list[str] = []  # uids of attempts still to be stored in this interval
+
+    def note(self, watches: Mapping[str, AttemptWatch], report_error: Callable[[Attempt], object]) -> None:
+        """Store the progress of the next attempts. `report_error` is called for an attempt that raises.
+
+        Raise DatabaseUnavailable.
+        """
+        now = self._clock.monotonic()
+        if not self._left:
+            if now - self._noted_at < PROGRESS_SECONDS:
+                return
+            self._noted_at, self._left = now, list(watches)
+        turn, self._left = self._left[:MOST_OF_A_ROUND], self._left[MOST_OF_A_ROUND:]
+        latest = {}
+        for watch in filter(None, map(watches.get, turn)):
+            try:
+                latest[watch.attempt.task_id] = watch.show()
+            except Exception:
+                report_error(watch.attempt)
+        self._attempts.save_progress(latest, self._clock.now())
+
+
+class Portions:
+    """Divides attempts into rounds, so that a thousand simultaneous changes delay neither the others nor the queue.
+
+    A round handles at least one of each kind. No attempt has a second turn before all had their first.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._round = 0
+        # the latest round of each attempt, by uid; empty while no round leaves any
+        self._handled_in: dict[str, int] = {}
+
+    def choose(
+        self,
+        attempts: Sequence[Attempt],
+        changes: Callable[[Attempt], bool],
+        is_urgent: Callable[[Attempt], bool],
+    ) -> Iterator[Attempt]:
+        """Yield the attempts of this round in order. The caller's time between two yields counts.
+
+        `changes` returns the kind. Of attempts that wait equally long, those with `is_urgent` come first.
+        """
+        self._round += 1
+        kinds: tuple[list[Attempt], list[Attempt]] = ([], [])
+        for attempt in attempts:
+            kinds[changes(attempt)].append(attempt)
+        left = list[Attempt]()
+        round_ends = self._clock.monotonic() + ROUND_SECONDS
+        for kind, least in zip(kinds, (0.0, CHANGING_SECONDS), strict=True):
+            kind.sort(key=lambda attempt: (self._handled_in.get(attempt.uid, 0), not is_urgent(attempt)))
+            ends = max(round_ends, self._clock.monotonic() + least)
+            for index, attempt in enumerate(kind):
+                if index and self._clock.monotonic() >= ends:
+                    left += kind[index:]
+                    break
+                yield attempt
+        self._remember(attempts, left)
+
+    def _remember(self, attempts: Sequence[Attempt], left: Sequence[Attempt]) -> None:
+        if not left:
+            self._handled_in.clear()
+            return
+        waiting = {attempt.uid for attempt in left}
+        before = self._handled_in
+        self._handled_in = {
+            attempt.uid: before.get(attempt.uid, 0) if attempt.uid in waiting else self._round for attempt in attempts
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +191,12 @@ class Reconciler:
         self._starter = starter
         self._executor = executor
         self._trainers = trainers
-        self._checks = checks
+        self.checks = checks
         self._ending = ending
         self._clock = clock
         self._node = node
         self._root = root
-        self._stop_times = stop_times
+        self.stop_times = stop_times  #: may change at run time
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
@@ -217,7 +309,7 @@ class Reconciler:
             return self._start(task, attempt, ref)
         if seen.phase is Phase.QUEUED:
             if task.status is TaskStatus.STOPPING:
-                self._executor.stop(ref, StopOrder(None, 0.0, self._stop_times.terminate))
+                self._executor.stop(ref, StopOrder(None, 0.0, self.stop_times.terminate))
             return False
         return self._follow(task, attempt, ref, seen)
 
@@ -240,7 +332,7 @@ class Reconciler:
             self._note_running(task, attempt, seen)
         try:
             watch.poll(self._save_seconds)
-            self._checks.check(task, watch)
+            self.checks.check(task, watch)
             self._prepare_leave(watch)
         finally:
             # It must be possible to stop it even if its files cannot be read.
@@ -258,7 +350,7 @@ class Reconciler:
             watch.leave_order = order
 
     def _leave_order(self, watch: AttemptWatch) -> StopOrder:
-        return StopOrder(watch.signal_file, self._stop_times.checkpoint, self._stop_times.terminate)
+        return StopOrder(watch.signal_file, self.stop_times.checkpoint, self.stop_times.terminate)
 
     def _save_before_leave(self, watch: AttemptWatch) -> None:
         """Make an attempt whose GPUs the cluster wants back save and quit, so that the retry continues from there."""
@@ -296,6 +388,8 @@ class Reconciler:
                 )
                 raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
+            if is_new:
+                full = self._plan_attempt(full, attempt)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
             # A running attempt is submitted so that a supervisor takes it over.
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
@@ -315,6 +409,18 @@ class Reconciler:
             self._forget(attempt)
             return self._ending.abandon(task, attempt, could_not_start(error))
         return False
+
+    def _plan_attempt(self, task: TrainingTask, attempt: Attempt) -> TrainingTask:
+        """Store the plan of an attempt. A retry may begin elsewhere than the attempt before."""
+        if task.kind is not TaskType.TRAINING:
+            return task
+        trainer, checkpoint = self._trainers[task.trainer], attempt.resumed_from
+        point = find_resume_point(trainer, attempt.run_dir, checkpoint, task.resume)
+        plan = plan_attempt(task.plan, checkpoint is not None, point)
+        if plan == task.plan:
+            return task
+        self._tasks.set_plan(attempt, plan)
+        return replace(task, plan=plan)
 
     def _wait_for_slot(self, task: TaskSummary, attempt: Attempt) -> bool:
         """Retry without limit; the executor reports the reason. Return whether it was stopped in the meantime."""
@@ -368,11 +474,11 @@ class Reconciler:
 
     def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
         signal_file = None if stop.force else watch.signal_file
-        seconds = self._stop_times.checkpoint if stop.timeout_seconds is None else stop.timeout_seconds
+        seconds = self.stop_times.checkpoint if stop.timeout_seconds is None else stop.timeout_seconds
         return StopOrder(
             signal_file=signal_file,
             checkpoint_seconds=0.0 if signal_file is None else seconds,
-            terminate_seconds=self._stop_times.terminate,
+            terminate_seconds=self.stop_times.terminate,
         )
 
     def _forget(self, attempt: Attempt) -> None:

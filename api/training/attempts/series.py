@@ -50,6 +50,11 @@ class Stretch:
     after_step: int | None = None
 
 
+def is_evaluation_loss(tag: str) -> bool:
+    """Return whether a series has the losses of an evaluation."""
+    return tag.endswith("/loss") and tag != TAGS["loss"]
+
+
 def list_stretches(attempts: Iterable[Attempt]) -> list[Stretch]:
     """Return the series directories of a task: one stretch per attempt, oldest first."""
     return [Stretch(Path(attempt.directory) / "series", _started_after(attempt)) for attempt in attempts]

@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import Protocol
 
 from api.access.readable_paths import ReadablePaths
-from api.domain.reason import Reason, ReasonOrText, text_of
+from api.domain.reason import Reason
 from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
 from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.files.task_files import TaskFiles, task_files, write_private
-from api.trainers.trainer import Command, Launch, Trainer
+from api.trainers.trainer import Command, Launch, SupportsRehearsal, Trainer
+from api.training.attempts.cannot_start import CannotStart
+from api.training.attempts.checkpoint_copy import copy_checkpoint
+from api.training.attempts.rehearsal_items import lay_out
 from api.util.foreign_files import make_directory
 from api.util.masking import MASK
 
 logger = logging.getLogger(__name__)
-
-
-class CannotStart(Exception):
-    """An attempt cannot be started, with the reason."""
-
-    def __init__(self, reason: ReasonOrText) -> None:
-        super().__init__(text_of(reason))
-        self.reason = reason
 
 
 class Materials(Protocol):
@@ -58,13 +53,16 @@ class AttemptStarter:
         materials: Materials | None = None,
         own_environment: Mapping[str, str] | None = None,
         paths: ReadablePaths | None = None,
+        trainers_group: int | None = None,
     ) -> None:
         """Create the starter.
 
         `name_gpus` returns GPU names by UUID. `own_environment` is for the service's own programs if trainers have
-        another. Without `paths`, every path may be read.
+        another. Without `paths`, every path may be read. `trainers_group` is the group of the trainers' user, if it is
+        not the service's.
         """
         self._paths = paths
+        self._trainers_group = trainers_group
         self._materials = materials or NoMaterials()
         self._executor = executor
         self._storage_root = storage_root
@@ -95,10 +93,16 @@ class AttemptStarter:
             self._check_paths(task, trainer, launch.directory)
         try:
             request = self._materials.lay_out(task, is_new=is_new)
+            if task.plan.rehearsal is not None and isinstance(trainer, SupportsRehearsal):
+                rehearsal = trainer.rehearse(request, task.plan.rehearsal, files.datasets)
+                request = rehearsal.request
+                if is_new:
+                    lay_out(rehearsal, task.plan.rehearsal, files.datasets, self._trainers_group)
             command = trainer.prepare(request, task.plan, launch)
             if is_new:
                 self._write(files, launch, command)
                 if run_dir is not None:
+                    self._copy_exported(task, trainer, run_dir)
                     trainer.prepare_resume(run_dir, attempt.resumed_from)
         except DatabaseUnavailable:
             raise  # retried by the caller
@@ -120,6 +124,13 @@ class AttemptStarter:
             master_port=attempt.master_port,
             cluster_options=task.request.slurm,
         )
+
+    def _copy_exported(self, task: TrainingTask, trainer: Trainer, run_dir: Path) -> None:
+        """Copy the checkpoint that the trainer exports. Raise CannotStart or OSError."""
+        planned = task.plan.export
+        if planned is not None:
+            source = self.files(planned.task_id).output / planned.run
+            copy_checkpoint(planned, source, run_dir, trainer, self._trainers_group)
 
     def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:
         """Raise CannotStart if a path now leads to a location that the task's owner may not read."""

@@ -20,7 +20,7 @@ QUIET_SECONDS = 60.0
 
 
 class UnwatchedAttempts:
-    """Sets warnings for the tasks of such attempts on behalf of all servers. The attempts are not touched."""
+    """Sets warnings for the tasks of unobserved attempts on behalf of all servers. The attempts are not changed."""
 
     def __init__(
         self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str | None, root: Path
@@ -34,7 +34,7 @@ class UnwatchedAttempts:
         self._checked_at = float("-inf")
 
     def check(self) -> None:
-        """Check for such attempts, at most every 30 s. Raise DatabaseUnavailable."""
+        """Check for unobserved attempts, at most every 30 s. Raise DatabaseUnavailable."""
         now = self._clock.monotonic()
         if now - self._checked_at < CHECK_SECONDS:
             return

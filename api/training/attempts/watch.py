@@ -3,9 +3,10 @@
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -14,13 +15,13 @@ from api.domain.task import TaskType
 from api.domain.training import Attempt, Checkpoint, TrainingTask
 from api.executors.executor import AttemptRef, Executor, StopOrder
 from api.files.task_files import write_private
-from api.trainers.trainer import Trainer
+from api.trainers.trainer import ProgressReader, Trainer
 from api.training.attempts.progress import show_progress
 from api.training.attempts.series import append_points
 from api.training.attempts.updates import TrainingNews
-from api.training.attempts.watch_note import WatchNote, encode_note
-from api.util.clock import Clock
-from api.util.foreign_files import TROUBLE, read, remove, remove_temporaries
+from api.training.resume_points import find_resume_point
+from api.util.clock import Clock, Mark
+from api.util.foreign_files import MAX_BYTES, TROUBLE, read, remove, remove_temporaries
 
 if TYPE_CHECKING:
     from api.trainers.protocol.event_files import EventFileTail
@@ -54,6 +55,56 @@ CHECKPOINT_SECONDS = 5.0
 SAVE_SECONDS = 10.0
 
 
+class WatchNote:
+    """The validated note of an earlier watch. Raises ValueError, TypeError or LookupError."""
+
+    def __init__(self, given: dict[str, Any], output_dir: Path) -> None:
+        self.reader: dict[str, Any] = given["reader"]
+        self.offset = _whole(given["offset"])
+        self.rest: bytes = given["rest"].encode("latin-1")
+        self.positions = {str(name): int(at) for name, at in given["positions"].items() if _whole(at + 1) is not None}
+        # Files are written and deleted there, so the directory must be below the output directory.
+        self.run_dir = None if given["run_dir"] is None else output_dir / Path(given["run_dir"]).name
+        self.last_lines = [str(line) for line in given["last_lines"]]
+        self.checkpoints = [str(name) for name in given["checkpoints"]]
+        self.peak_memory_mb = _whole(given["peak_memory_mb"])
+        self.peaks = {str(uuid): _whole(mb) or 0 for uuid, mb in given.get("peaks", {}).items()}
+        # Missing information about sharing counts as shared.
+        self.shares_gpus = given.get("shares_gpus") is not False
+        self.was_measured_training = given.get("was_measured_training") is True
+        noted = given.get("noted_stage")  # missing in notes of older versions
+        self.noted_stage = None if noted is None else Stage(noted)
+        # Also missing in older notes.
+        mark = given.get("mark")
+        self.mark = None if mark is None else Mark(str(mark["boot_id"]), float(mark["seconds"]))
+        self.seconds, self.noted_at, self.shift = (
+            _finite(given.get(name, 0.0)) for name in ("seconds", "noted_at", "shift")
+        )
+
+
+def encode_note(note: dict[str, Any]) -> bytes:
+    """Return the note as JSON within the size limit. If there are many long lines, only the last are stored."""
+    content = orjson.dumps(note)
+    while len(content) > MAX_BYTES and note["last_lines"]:
+        note["last_lines"] = note["last_lines"][len(note["last_lines"]) // 2 + 1 :]
+        content = orjson.dumps(note)
+    return content
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < 2**53:
+        raise ValueError("a note has an invalid number")
+    return float(value)
+
+
+def _whole(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("a note has an invalid integer")
+    return value
+
+
 class AttemptWatch:
     """Follows one attempt. Not thread-safe."""
 
@@ -75,8 +126,7 @@ class AttemptWatch:
         self._executor = executor
         self._clock = clock
         self._news = news
-        self._plan = task.plan
-        self._reader = trainer.create_reader(task.plan)
+        self._reader = self._create_reader()
         self._output_dir = ref.directory.parent.parent / "output"
         self.log_start: int | None = None  #: offset of its first line; None until its supervisor reports it
         self._offset: int | None = None
@@ -98,7 +148,8 @@ class AttemptWatch:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self._fresh: list[Checkpoint] = []  # found at the end, not recorded yet
-        self.peak_memory_mb: int | None = None
+        self.peak_memory_mb: int | None = None  #: of its fullest GPU
+        self.peaks: dict[str, int] = {}  #: of each GPU in MB, by UUID
         self.was_measured_training = False  #: whether its memory was measured after its first step
         self.shares_gpus = False  #: whether another process was ever seen on its GPUs
         self.run_dir_is_noted = attempt.run_dir is not None
@@ -108,10 +159,19 @@ class AttemptWatch:
         self.leave_order: StopOrder | None = None  #: the order for its supervisor in case the cluster ends its job
         self._restore()
 
+    def _create_reader(self) -> ProgressReader:
+        resumed = find_resume_point(self.trainer, self.attempt.run_dir, self.attempt.resumed_from, self.task.resume)
+        return self.trainer.create_reader(self.task.plan, resumed)
+
     @property
     def progress(self) -> Progress:
         """The progress of the attempt, according to the output read so far."""
         return self._reader.progress
+
+    @property
+    def step_seconds(self) -> Sequence[float]:
+        """The durations of the latest steps, oldest first."""
+        return self._reader.step_seconds
 
     @property
     def signal_file(self) -> Path | None:
@@ -321,6 +381,7 @@ class AttemptWatch:
             "last_lines": list(self.last_lines),
             "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
             "peak_memory_mb": self.peak_memory_mb,
+            "peaks": self.peaks,
             "shares_gpus": self.shares_gpus,
             "was_measured_training": self.was_measured_training,
             "noted_stage": self.noted_stage,
@@ -358,6 +419,7 @@ class AttemptWatch:
             self.run_dir = note.run_dir
             self.last_lines.extend(note.last_lines)
             self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
+            self.peaks = note.peaks
             self.shares_gpus, self.was_measured_training = note.shares_gpus, note.was_measured_training
             self._restore_time(note)
         except FileNotFoundError:
@@ -370,7 +432,7 @@ class AttemptWatch:
             logger.warning(
                 "cannot read the note of an attempt; reading its log from the start", extra={"problem": str(error)}
             )
-            self._reader = self.trainer.create_reader(self._plan)
+            self._reader = self._create_reader()
             self._offset = None
         else:
             self._restore_checkpoints(note.checkpoints)

@@ -109,6 +109,18 @@ def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) 
         context.close()
 
 
+def unfold(page: Page, title: str) -> None:
+    """Open a folded part of the form of a new training."""
+    page.locator(".step-fold > summary", has_text=title).click()
+
+
+def pick_model(page: Page, model: str) -> None:
+    """Choose a model type in the form of a new training."""
+    # It opens by itself where there are models; a click at that moment would close it.
+    page.locator(".model-picker").evaluate("each => { each.open = true; }")
+    page.locator(f".model-card[data-model={model}]").click()
+
+
 def has_charts() -> bool:
     """Whether uPlot is installed."""
     return (Path(__file__).resolve().parents[3] / "api/dashboard/vendor/uPlot.iife.min.js").exists()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.dashboard.axe import violations
-from tests.e2e.dashboard.conftest import Open, has_charts
+from tests.e2e.dashboard.conftest import Open, has_charts, unfold
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -28,15 +28,26 @@ def tasks(server: TrainingServer) -> Iterator[dict[str, str]]:
 
 
 ADDRESSES = {
-    "#/": ".gpu-card canvas",
+    "#/": ".gpu-tile canvas",
+    "#/gpus": ".gpu-card canvas",
+    "#/gpus/events": ".gpu-events td",
     "#/gpu/0": ".gpu-charts .chart",
     "#/tasks": ".task-row",
-    "#/tasks/{completed}": ".log-scroll",
+    "#/tasks/{completed}": ".loss-panel",
+    "#/tasks/{completed}/samples": ".sample",
+    "#/tasks/{completed}/files": ".file-table",
+    "#/tasks/{completed}/log": ".log-line",
+    "#/tasks/{completed}/configuration": "pre.file",
     "#/tasks/{failed}": ".note pre",
-    "#/tasks/{running}": ".log-scroll",
+    "#/tasks/{running}": ".loss-panel",
+    "#/tasks/{running}/log": ".log-line",
     "#/tasks/{queued}": ".task-head .note",
     "#/start": ".start-form",
     "#/start?from={running}": ".start-form",
+    "#/models/downloads": ".downloads",
+    "#/settings/appearance": ".segments",
+    "#/settings/help": ".keys",
+    "#/nowhere": ".empty",
 }
 
 
@@ -44,7 +55,7 @@ ADDRESSES = {
 def test_screen_has_no_accessibility_violations(open_page: Open, tasks: dict[str, str], axe: str, address: str) -> None:
     page = open_page(address.format(**tasks), color_scheme="dark")
     expect(page.locator(ADDRESSES[address]).first).to_be_visible()
-    if "start" in address:
+    if address.startswith("#/start"):
         page.get_by_role("button", name="TOML files").click()
         page.get_by_role("button", name="Validate").click()
         expect(page.locator(".start-side .note").first).to_be_visible()
@@ -53,6 +64,7 @@ def test_screen_has_no_accessibility_violations(open_page: Open, tasks: dict[str
 
 def test_status_chip_of_a_selected_gpu_has_enough_contrast(open_page: Open, axe: str) -> None:
     page = open_page("#/start", color_scheme="dark")
+    unfold(page, "GPUs")
     page.locator("#gpus-these").check()
     page.locator(".gpu-pick input").first.check()
     chip = page.locator(".gpu-pick:has(:checked) .chip")
@@ -75,12 +87,12 @@ def test_page_prints_dark_on_white(open_page: Open, tasks: dict[str, str], addre
 
 
 def test_theme_follows_the_system_until_the_user_chooses(open_page: Open) -> None:
-    page = open_page(color_scheme="dark")
+    page = open_page("#/settings/appearance", color_scheme="dark")
     html = page.locator("html")
-    expect(page.locator(".gpu-card").first).to_be_visible()
+    expect(page.get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
     page.emulate_media(color_scheme="light")
     expect(html).to_have_attribute("data-theme", "light")
-    page.get_by_role("button", name="Dark colours").click()
+    page.get_by_role("button", name="Dark", exact=True).click()
     expect(html).to_have_attribute("data-theme", "dark")
     page.emulate_media(color_scheme="dark")
     page.emulate_media(color_scheme="light")

@@ -47,7 +47,7 @@ def test_page_polls_while_no_stream_is_free(open_page: Open, tmp_path: Path, com
         expect(first.locator(".connection")).to_have_attribute("data-state", "live")
         second = open_page(at=full)
         expect(second.locator(".connection")).to_have_attribute("data-state", "polling")
-        expect(second.locator(".gpu-card")).to_have_count(8)
+        expect(second.locator(".gpu-tile")).to_have_count(8)
         first.close()
         expect(second.locator(".connection")).to_have_attribute("data-state", "live")
         second.close()

@@ -116,10 +116,58 @@ def test_upload_is_paused_and_resumed_on_another_screen(
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".uploads-panel")).to_contain_text("paused")
     page.get_by_role("button", name="Resume").click()
-    page.get_by_role("navigation").get_by_role("link", name="Tasks").click()
+    page.get_by_role("navigation").get_by_role("link", name="Trainings").click()
     until(lambda: uploads_to(server, dataset)[0]["status"] == "completed", what="the upload")
     page.go_back()
     expect(page.locator(".tile")).to_have_count(1)
+
+
+def drop(page: Page, files: list[Path]) -> None:
+    """Drop files on the page, as if they were dragged from another program."""
+    contents = [{"name": path.name, "bytes": list(path.read_bytes())} for path in files]
+    transfer = page.evaluate_handle(
+        """(all) => all.reduce((found, { name, bytes }) => {
+            found.items.add(new File([new Uint8Array(bytes)], name));
+            return found;
+        }, new DataTransfer())""",
+        contents,
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event(".start-form", event, {"dataTransfer": transfer})
+
+
+@fetched
+def test_folder_chosen_for_a_training_becomes_its_dataset(
+    open_page: Open, server: TrainingServer, folder: Path
+) -> None:
+    page = open_page("#/start")
+    page.locator(".dataset-choice input[webkitdirectory]").set_input_files(folder)
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Name")).to_have_value("my-cats")
+    expect(dialog.get_by_label("Directory on the server")).to_have_count(0)
+    dialog.get_by_role("button", name="Create").click()
+    expect(page.locator(".toast")).to_contain_text("my-cats is ready and chosen")
+    expect(page.get_by_label("Dataset", exact=True)).to_have_value("my-cats")
+    expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
+    expect(page.get_by_role("complementary", name="Plan")).to_contain_text("Items in the dataset5")
+    assert len(server.get("/datasets/my-cats/versions")["versions"]) == 1
+
+
+@fetched
+def test_pictures_dropped_on_a_training_are_chosen_after_a_look_elsewhere(
+    open_page: Open, server: TrainingServer, noise: Path
+) -> None:
+    page = open_page("#/start")
+    expect(page.get_by_role("button", name="New dataset from files…")).to_be_visible()
+    slow_down(page)
+    drop(page, [noise])
+    page.get_by_role("dialog").get_by_label("Name").fill("dropped")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    expect(page.locator(".uploads-panel")).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Trainings").click()
+    until(lambda: server.get("/datasets/dropped")["dataset"]["latest"] == 1, what="the dataset")
+    page.go_back()
+    expect(page.get_by_label("Dataset", exact=True)).to_have_value("dropped")
 
 
 def test_missing_upload_client_is_reported(open_page: Open, server: TrainingServer, dataset: str) -> None:

@@ -59,7 +59,7 @@ def card(page: Page, gpu: int) -> Locator:
 
 
 def test_each_fault_shows_reason_and_remedy(open_page: Open, faulty: TrainingServer) -> None:
-    page = open_page(at=faulty)
+    page = open_page("#/gpus", at=faulty)
     for gpu, status, reason, remedy in (
         (0, "lost", "the driver has lost this GPU", "reboot"),
         (1, "unknown", "a driver call has not returned for", "nvidia-smi"),
@@ -75,7 +75,7 @@ def test_each_fault_shows_reason_and_remedy(open_page: Open, faulty: TrainingSer
 
 
 def test_one_stale_reading_is_marked_alone(open_page: Open, faulty: TrainingServer) -> None:
-    page = open_page(at=faulty)
+    page = open_page("#/gpus", at=faulty)
     expect(card(page, 1).locator(".age")).to_contain_text("old")
     expect(card(page, 5).locator(".age")).to_be_hidden()
     expect(page.locator(".banner.stale")).to_be_hidden()
@@ -88,7 +88,7 @@ def test_page_of_an_unreadable_gpu_shows_no_values(open_page: Open, faulty: Trai
 
 
 def test_failing_driver_is_reported_once(open_page: Open, faulty: TrainingServer, machine: StandIn) -> None:
-    page = open_page(at=faulty)
+    page = open_page("#/gpus", at=faulty)
     machine.fail_driver(999)
     problem = page.locator("main > .screen > div > .note")
     expect(problem).to_contain_text("The driver returns no readings.")

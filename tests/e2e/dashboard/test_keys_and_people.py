@@ -25,7 +25,7 @@ def refusals(complaints: Complaints) -> None:
 @pytest.fixture
 def screen(open_page: Open, guarded: GuardedServer) -> Page:
     """The access screen with an administrator signed in."""
-    page = open_page("#/access", at=guarded)
+    page = open_page("#/settings/keys", at=guarded)
     sign_in(page, guarded.admin_key)
     expect(page.locator(".audit-table")).to_be_visible()
     return page
@@ -54,7 +54,7 @@ def test_key_is_shown_once_and_valid_until_revoked(screen: Page, open_page: Open
     assert key not in screen.content()
     other = open_page(at=guarded)
     sign_in(other, key)
-    expect(other.locator(".gpu-card")).to_have_count(8)
+    expect(other.locator(".gpu-tile")).to_have_count(8)
     choose(screen, "dora", "Revoke")
     screen.get_by_role("button", name="Revoke key").click()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -97,27 +97,27 @@ def test_quota_is_changed_in_place(screen: Page, guarded: GuardedServer) -> None
 
 def test_audit_log_is_verified(screen: Page) -> None:
     screen.get_by_role("button", name="Verify").click()
-    expect(screen.locator(".note").filter(has_text="are unchanged")).to_be_visible()
+    expect(screen.locator(".note").filter(has_text="Unchanged since")).to_be_visible()
 
 
 def test_users_see_only_their_own_quota(open_page: Open, guarded: GuardedServer) -> None:
     key = guarded.make_key("tim", quota={"gpus": 3})
-    page = open_page("#/access", at=guarded, locale="zh-CN")
+    page = open_page("#/settings/keys", at=guarded, locale="zh-CN")
     page.get_by_label("密钥").fill(key["api_key"])
     page.keyboard.press("Enter")
     expect(page.locator(".access-own [data-bound=gpus] dd")).to_have_text("0 / 3")
     expect(page.locator(".access-list:visible")).to_have_count(0)
-    expect(page.get_by_role("heading", name="访问权限")).to_be_visible()
+    expect(page.get_by_role("heading", name="设置")).to_be_visible()
 
 
 def test_access_screen_has_no_accessibility_violations(open_page: Open, guarded: GuardedServer, axe: str) -> None:
-    page = open_page("#/access", at=guarded)
+    page = open_page("#/settings/keys", at=guarded)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert violations(page, axe) == []
     sign_in(page, guarded.admin_key)
     page.locator(".audit-table summary").first.click()
     page.get_by_role("button", name="Verify").click()
-    expect(page.locator(".note").filter(has_text="are unchanged")).to_be_visible()
+    expect(page.locator(".note").filter(has_text="Unchanged since")).to_be_visible()
     assert violations(page, axe) == []
     page.locator(".who").click()
     assert violations(page, axe) == []

@@ -13,17 +13,17 @@ from tests.e2e.training_server import TrainingServer
 
 
 def test_each_gpu_is_shown_with_its_readings(open_page: Open) -> None:
-    page = open_page()
+    page = open_page("#/gpus")
     expect(page.locator(".gpu-card")).to_have_count(4)
     first = page.locator(".gpu-card").first
     expect(first).to_contain_text("NVIDIA GeForce RTX 4090")
     expect(first.locator("[data-metric=temperature_gpu]")).to_contain_text("°C")
-    expect(page.locator(".banner.simulated")).to_be_visible()
-    expect(page).to_have_title("Machine · Diffusion-Pipe")
+    expect(page.locator(".simulated")).to_be_visible()
+    expect(page).to_have_title("GPUs · Diffusion-Pipe")
 
 
 def test_gpu_has_its_own_page(open_page: Open) -> None:
-    page = open_page()
+    page = open_page("#/gpus")
     page.get_by_role("link", name="GPU 1", exact=True).click()
     expect(page.get_by_role("heading", name="GPU 1", level=1)).to_be_visible()
     expect(page.get_by_text("Architecture")).to_be_visible()
@@ -33,7 +33,7 @@ def test_gpu_has_its_own_page(open_page: Open) -> None:
 def test_many_gpus_are_shown_as_tiles(open_page: Open, tmp_path: Path) -> None:
     settings = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3"}
     with TrainingServer(tmp_path / "many", **settings) as many:
-        page = open_page(at=many)
+        page = open_page("#/gpus", at=many)
         expect(page.locator(".gpu-tile")).to_have_count(64)
         assert_fits(page)
         page.get_by_role("button", name="Cards").click()
@@ -54,7 +54,7 @@ def six_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingSe
 
 
 def test_gpu_shows_its_task_and_processes(open_page: Open, six_running: TrainingServer) -> None:
-    page = open_page(at=six_running)
+    page = open_page("#/gpus", at=six_running)
     card = page.locator(".gpu-card").nth(2)
     task_id = six_running.gpu(2)["current_task"]["task_id"]
     expect(card.get_by_role("link", name="number 2")).to_have_attribute("href", f"#/tasks/{task_id}")
@@ -62,7 +62,7 @@ def test_gpu_shows_its_task_and_processes(open_page: Open, six_running: Training
 
 
 def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_running: TrainingServer) -> None:
-    pages = [open_page(address, at=six_running) for address in ("#/", "#/gpu/0")]
+    pages = [open_page(address, at=six_running) for address in ("#/gpus", "#/gpu/0")]
     for page in pages:
         expect(page.locator(".gpu-card .holders li").first).to_contain_text("python", timeout=40_000)
     page.wait_for_timeout(3_000)
@@ -73,22 +73,24 @@ def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_runn
     assert [urls for urls in requested if len(urls) > 12] == []
 
 
-@pytest.mark.parametrize("address", ["#/", "#/tasks", "#/start", "#/gpu/0"])
+@pytest.mark.parametrize(
+    "address", ["#/", "#/gpus", "#/gpus/machines", "#/tasks", "#/start", "#/gpu/0", "#/settings/keys"]
+)
 def test_screen_fits_a_narrow_window(open_page: Open, address: str) -> None:
     page = open_page(address, viewport={"width": 360, "height": 780})
     expect(page.locator("h1")).to_be_visible()
-    expect(page.locator(".banner.simulated")).to_be_visible()
+    expect(page.locator(".simulated")).to_be_visible()
     assert_fits(page)
 
 
 def test_language_and_theme_are_stored(open_page: Open) -> None:
-    page = open_page(locale="zh-CN", color_scheme="dark")
-    expect(page.get_by_role("heading", name="机器", level=1)).to_be_visible()
+    page = open_page("#/settings/appearance", locale="zh-CN", color_scheme="dark")
+    expect(page.get_by_role("heading", name="设置", level=1)).to_be_visible()
     page.get_by_role("button", name="浅色").click()
-    page.get_by_role("button", name="EN", exact=True).click()
-    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    page.locator(".language").click()
+    expect(page.get_by_role("heading", name="Settings", level=1)).to_be_visible()
     page.reload()
-    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Settings", level=1)).to_be_visible()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 
@@ -97,7 +99,7 @@ def test_page_sends_requests_only_to_its_service(open_page: Open, server: Traini
     page = open_page()
     page.on("request", lambda request: requested.append(request.url))
     page.reload()
-    expect(page.locator(".gpu-card")).to_have_count(4)
+    expect(page.locator(".gpu-tile")).to_have_count(4)
     assert requested
     assert [url for url in requested if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []
 
@@ -107,8 +109,8 @@ def test_events_and_failures_are_translated(open_page: Open, server: TrainingSer
     # Slow enough that GPU readings fall between its first and last step.
     failed = server.start_task(toy(20, gpus=[1], step_seconds=0.3, knobs=fails))
     server.await_status(failed, "failed")
-    page = open_page(locale="zh-CN")
-    expect(page.locator(".machine-below")).to_contain_text(f"被 {failed} 占用")
+    page = open_page("#/gpus/events", locale="zh-CN")
+    expect(page.locator(".gpu-events")).to_contain_text(f"被 {failed} 占用")
     page = open_page(f"#/tasks/{failed}", locale="zh-CN")
     expect(page.locator(".timeline")).to_contain_text("开始训练")
     expect(page.locator(".note").first).to_contain_text("降低 micro_batch_size_per_gpu")

@@ -1,6 +1,7 @@
 """Models in a browser: files on the machine, identification of files, and saved models."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.axe import looks, violations
-from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.conftest import Complaints, Open, pick_model
 from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, png
@@ -85,6 +86,7 @@ def test_model_types_show_their_state_on_this_machine(open_page: Open) -> None:
 def test_failed_download_shows_the_cause_and_can_be_resumed(open_page: Open) -> None:
     page = open_page("#/models?type=z_image")
     page.get_by_role("button", name="Download 2").click()
+    page.get_by_role("link", name="Downloads").click()
     row = page.locator(".downloads .download-row")
     expect(row.locator(".note")).to_contain_text("has no public repository")
     row.get_by_role("button", name="Resume").click()
@@ -131,17 +133,19 @@ def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, serv
     page = open_page("#/", accept_downloads=True)
     page.get_by_role("link", name="New training").click()
     # Settings of a directory are dropped when the toy is chosen instead.
-    page.locator(".model-card[data-model=sdxl]").click()
+    pick_model(page, "sdxl")
     page.get_by_label("Dataset", exact=True).select_option("pups")
     page.get_by_label("Repeats").fill("2")
     page.get_by_label("Repeats").press("Tab")
-    page.locator(".model-card[data-model=toy]").click()
+    pick_model(page, "toy")
     expect(page.get_by_label("Repeats")).to_have_count(0)
-    page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side")).to_contain_text("Ready to start")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator(".task-head")).to_be_visible()
     task_id = page.url.rsplit("/", 1)[1]
+    with page.expect_download() as given:
+        page.get_by_role("link", name=re.compile(r"Download (LoRA|model) \(\d")).click()
+    assert given.value.suggested_filename.endswith(".safetensors")
     page.get_by_role("button", name="Save to library as toy").click()
     page.get_by_role("link", name="Open").click()
     card = page.locator(".version-card")
@@ -159,7 +163,9 @@ def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, serv
 
 def test_preselected_model_is_scrolled_into_view(open_page: Open) -> None:
     page = open_page("#/start?model=z_image", viewport={"width": 390, "height": 844})
-    expect(page.locator(".model-card[aria-pressed=true]")).to_have_attribute("data-model", "z_image")
+    expect(page.locator(".model-now")).to_have_attribute("data-model", "z_image")
+    page.locator(".model-now").click()
+    expect(page.locator(".model-card[aria-pressed=true]")).to_be_in_viewport()
     assert page.evaluate(
         """() => {
           const list = document.querySelector(".model-cards").getBoundingClientRect();

@@ -100,7 +100,7 @@ def test_smoothing_keeps_the_first_value_and_skips_gaps(page: Page) -> None:
     ],
 )
 def test_axis_of_few_values_is_centred(page: Page, xs: Any, given: Any, is_time: bool, shown: Any) -> None:
-    expression = "m.spanX(v[0], v[1][0], v[1][1], v[2])"
+    expression = "m.spanX(v[0], v[1][0], v[1][1], { isTime: v[2] })"
     assert call(page, "ui/chart.js", expression, [xs, given, is_time]) == shown
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.dashboard.conftest import Open
+from tests.e2e.dashboard.conftest import Open, unfold
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.unit.builders import identity, reading
@@ -28,7 +28,7 @@ def fleet(server: TrainingServer) -> None:
 
 
 def test_gpus_are_grouped_and_filtered_by_machine(open_page: Open, server: TrainingServer) -> None:
-    page = open_page()
+    page = open_page("#/gpus")
     expect(page.locator(".fleet-node")).to_have_count(3)
     expect(page.get_by_role("region", name="gpu2")).to_contain_text("2 of 2 GPUs free")
     page.get_by_role("combobox", name="Machine").select_option("gpu3")
@@ -41,7 +41,7 @@ def test_gpus_are_grouped_and_filtered_by_machine(open_page: Open, server: Train
 
 def test_machine_is_drained_and_resumed(open_page: Open, server: TrainingServer) -> None:
     send_report(server, 2)
-    page = open_page("#/nodes")
+    page = open_page("#/gpus/machines")
     row = page.get_by_role("row").filter(has_text="gpu2")
     row.get_by_role("button", name="Drain").click()
     page.get_by_label("Reason").fill("its fans are replaced")
@@ -54,7 +54,7 @@ def test_machine_is_drained_and_resumed(open_page: Open, server: TrainingServer)
 def test_stopped_machine_can_be_removed(open_page: Open, server: TrainingServer) -> None:
     send_report(server, 4)
     send_report(server, 4, leaves=True)
-    page = open_page("#/nodes", viewport={"width": 390, "height": 844})
+    page = open_page("#/gpus/machines", viewport={"width": 390, "height": 844})
     row = page.get_by_role("row").filter(has_text="gpu4")
     expect(row).to_contain_text("stopped")
     row.get_by_role("button", name="Remove").click()
@@ -64,7 +64,7 @@ def test_stopped_machine_can_be_removed(open_page: Open, server: TrainingServer)
 
 def test_problem_of_an_online_machine_is_highlighted(open_page: Open, server: TrainingServer) -> None:
     send_report(server, 6, version="9.9.9")
-    page = open_page("#/nodes")
+    page = open_page("#/gpus/machines")
     row = page.get_by_role("row").filter(has_text="gpu6")
     expect(row).to_contain_text("online")
     expect(row.locator(".warn")).to_contain_text("update the head first")
@@ -74,7 +74,7 @@ def test_problem_of_an_online_machine_is_highlighted(open_page: Open, server: Tr
 
 def test_keyboard_focus_stays_while_machines_come_and_go(open_page: Open, server: TrainingServer) -> None:
     send_report(server, 2)
-    page = open_page("#/nodes")
+    page = open_page("#/gpus/machines")
     button = page.get_by_role("row").filter(has_text="gpu2").get_by_role("button", name="Drain", exact=True)
     button.focus()
     send_report(server, 5)
@@ -100,9 +100,9 @@ def test_training_shows_that_its_machine_is_silent(open_page: Open, server: Trai
     page.route("**/api/v1/nodes", lambda route: route.fulfill(json=_silent(server, name, task_id)))
     page.goto(f"http://127.0.0.1:{server.port}/{address}")
     note = page.locator(".note", has_text=f"Machine {name}: no reports")
-    expect(note).to_contain_text("nothing was heard of it for 20 s")
+    expect(note).to_contain_text("it has not reported for 20 s")
     expect(note).to_contain_text("not restarted elsewhere until this is known")
-    page.goto(f"http://127.0.0.1:{server.port}/#/nodes")
+    page.goto(f"http://127.0.0.1:{server.port}/#/gpus/machines")
     expect(page.get_by_role("row").filter(has_text=f"{name} ").first).to_contain_text("continues on gpu2")
     server.stop_task(task_id, force=True)
 
@@ -111,7 +111,7 @@ def _silent(server: TrainingServer, name: str, task_id: str) -> Any:
     """Return the list of machines as if this one were silent and its training had moved to gpu2."""
     answer = server.client.get("/api/v1/nodes").json()
     nodes = {node["name"]: node for node in answer["data"]["nodes"]}
-    changes = {"reason": "nothing was heard of it for 20 s", "reason_code": None}
+    changes = {"reason": "it has not reported for 20 s", "reason_code": None}
     nodes[name].update(state="unknown", is_this_server=False, **changes)
     nodes["gpu2"]["state"] = "up"
     nodes["gpu2"]["tasks"] = nodes[name]["tasks"] = [{"task_id": task_id, "task_type": "training"}]
@@ -126,6 +126,7 @@ def test_gpus_of_a_machine_and_slurm_options_are_sent(open_page: Open, server: T
     page = open_page("#/tasks")
     page.route("**/system/overview", lambda route: route.fulfill(json={"data": overview | {"executor": cluster}}))
     page.goto(page.url.replace("#/tasks", "#/start"))
+    unfold(page, "GPUs")
     page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick-node")).to_have_count(2)
     page.get_by_role("group", name="gpu3").get_by_label("GPU 1").check()
@@ -139,6 +140,7 @@ def test_gpus_of_a_machine_and_slurm_options_are_sent(open_page: Open, server: T
 
 def test_slurm_options_are_hidden_without_a_cluster(open_page: Open, server: TrainingServer) -> None:
     page = open_page("#/start")
+    unfold(page, "GPUs")
     page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick").first).to_be_visible()
     expect(page.get_by_text("Cluster (Slurm)")).to_be_hidden()
@@ -148,10 +150,21 @@ def test_servers_are_listed_with_their_leader_roles(open_page: Open, server: Tra
     answer = server.client.get("/api/v1/system/servers").json()
     [own] = answer["data"]["servers"]
     other = own | {"server_id": "b", "host": "box9", "is_this_server": False, "state": "unknown", "leads": []}
-    page = open_page("#/nodes")
+    page = open_page("#/gpus/machines")
     expect(page.get_by_role("region", name="Servers")).to_have_count(0)
     page.route("**/system/servers", lambda route: route.fulfill(json={"data": {"servers": [own, other]}}))
     panel = page.get_by_role("region", name="Servers")
     expect(panel.get_by_role("row")).to_have_count(3)
     expect(panel.get_by_role("row").nth(1)).to_contain_text("the queue")
     expect(panel.get_by_role("row").nth(2)).to_contain_text("no reports")
+
+
+def test_problems_of_the_trainer_are_shown_with_their_commands(open_page: Open, server: TrainingServer) -> None:
+    panel = open_page("#/gpus/machines").get_by_role("region", name="Trainer's environment")
+    expect(panel).to_contain_text("DIFFUSION_PIPE_ROOT")
+    expect(panel.locator("pre").first).to_have_text(
+        "git clone --recurse-submodules https://github.com/tdrussell/diffusion-pipe"
+    )
+    panel.get_by_role("button", name="Check again").click()
+    expect(panel).to_contain_text("Checking…")
+    expect(panel).to_contain_text("Not checked yet")

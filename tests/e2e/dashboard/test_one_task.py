@@ -56,9 +56,23 @@ def test_completed_training_is_resumed_for_more_epochs(
     dialog.get_by_label("GPU 5").check()
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
-    expect(page.locator(".stats")).to_contain_text("30 / 30", timeout=40_000)
+    # The trainer repeats one step after a checkpoint of an epoch's end.
+    expect(page.locator(".stats")).to_contain_text("31 / 31", timeout=40_000)
     attempts = server.task(task_id)["attempts"]
     assert (attempts[-1]["gpu_ids"], attempts[-1]["resumed_from"]) == ([5], "global_step20")
+
+
+def test_rule_for_saved_models_is_saved_only_after_its_own_preview(open_page: Open, server: TrainingServer) -> None:
+    page = open_page(f"#/tasks/{completed(server, 'kept')}/files")
+    page.get_by_label("Keep the newest").fill("1")
+    save = page.get_by_role("button", name="Save the rule")
+    expect(save).to_contain_text("delete")
+    page.route("**/retention/preview*", lambda route: None)
+    page.get_by_label("Keep the newest").fill("5")
+    expect(save).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+    page.get_by_label("Keep the newest").fill("10")
+    expect(save).to_have_text("Save the rule")
 
 
 def test_training_is_resumed_from_the_selected_checkpoint(open_page: Open, server: TrainingServer) -> None:
@@ -110,7 +124,7 @@ def test_running_attempt_shows_its_current_step(open_page: Open, server: Trainin
 
 
 def test_downloaded_model_is_named_after_its_task(open_page: Open, server: TrainingServer) -> None:
-    page = open_page(f"#/tasks/{completed(server, 'My cats: v2')}")
+    page = open_page(f"#/tasks/{completed(server, 'My cats: v2')}/files")
     table = page.locator(".file-table")
     expect(table).to_contain_text("My-cats-v2-epoch2.safetensors")
     listed = [name for name in table.locator("a").all_inner_texts() if name.endswith(".safetensors")]
@@ -132,3 +146,13 @@ def test_gpu_use_is_charted_or_summarised(open_page: Open, server: TrainingServe
         expect(legend.first.locator("b")).not_to_have_text("–")
         server.stop_task(task_id, force=True)
         server.await_status(task_id, "stopped")
+
+
+def test_checkpoint_is_deleted_after_confirmation(open_page: Open, server: TrainingServer) -> None:
+    task_id = completed(server, "two checkpoints")
+    page = open_page(f"#/tasks/{task_id}/files")
+    page.get_by_role("button", name="Delete global_step10").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator(".toast")).to_contain_text("global_step10 was deleted")
+    expect(page.get_by_role("cell", name="global_step10", exact=True)).to_have_count(0)
+    assert "global_step10" not in [each["name"] for each in server.task(task_id)["checkpoints"]]

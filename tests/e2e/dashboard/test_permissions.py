@@ -70,7 +70,7 @@ def test_viewer_cannot_add_files(open_page: Open, guarded: GuardedServer) -> Non
 
 def test_viewer_cannot_cancel_a_download(open_page: Open, guarded: GuardedServer) -> None:
     guarded.post("/models/download", 202, json={"url": f"http://{'a' * 64}.example/w.safetensors", "sha256": "0" * 64})
-    page = open_page("#/models", at=guarded)
+    page = open_page("#/models/downloads", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     button = page.get_by_role("button", name="Cancel w.safetensors")
     expect(button).to_have_attribute("aria-disabled", "true")

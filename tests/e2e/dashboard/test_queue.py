@@ -44,11 +44,11 @@ def test_queue_has_pages(open_page: Open) -> None:
     page = open_page("#/tasks")
     queue = page.get_by_role("region", name="Queue")
     queue.get_by_role("button", name="Next page").click()
-    expect(queue.locator(".task-row").first).to_contain_text("Number 26 in the queue")
-    expect(queue.locator(".task-row").first).to_contain_text("waits 24")
+    expect(queue.locator(".task-row").first).to_contain_text("Number 51 in the queue")
+    expect(queue.locator(".task-row").first).to_contain_text("waits 49")
 
 
-def test_machine_screen_lists_running_before_queued_tasks(open_page: Open) -> None:
+def test_home_lists_running_before_queued_trainings(open_page: Open) -> None:
     page = open_page("#/")
     expect(page.locator(".task-name").first).to_have_text("runs")
     expect(page.locator(".task-name").nth(1)).to_have_text(f"waits {WAITING - 1}")

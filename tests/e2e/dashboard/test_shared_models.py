@@ -71,18 +71,14 @@ def drop(page: Page, target: str, name: str, content: bytes, kind: str) -> None:
         ("#/registry/cats", ""),
         ("#/registry/cats", "Push to a hub…"),
         ("#/registry/cats", "a cat in the rain"),
-        ("#/models", "From a repository…"),
-        ("#/models", "From a URL…"),
+        ("#/models/downloads", "From a repository…"),
+        ("#/models/downloads", "From a URL…"),
         ("#/registry", ""),
     ],
 )
 def test_transfers_have_no_accessibility_violations(open_page: Open, axe: str, address: str, opened: str) -> None:
     page = open_page(address)
-    if address == "#/models":
-        # Scrolling closes a menu, so scroll first.
-        expect(page.locator(".type-row")).to_have_count(24)
-        page.get_by_role("button", name="Other files…").scroll_into_view_if_needed()
-        page.wait_for_timeout(300)
+    if address == "#/models/downloads":
         page.get_by_role("button", name="Other files…").click()
         page.get_by_role("menuitem", name=opened).click()
     elif opened == "Push to a hub…":
@@ -203,7 +199,7 @@ def test_files_are_downloaded_from_a_repository_and_a_url(
     complaints.allowed = ("status of 422",)
     content = hub.add("ann/more", "a/x.safetensors", weights())
     hub.add("ann/more", "b/y.safetensors", weights())
-    page = open_page("#/models")
+    page = open_page("#/models/downloads")
     dialog = page.locator("dialog[open]")
     page.get_by_role("button", name="Other files…").focus()
     page.keyboard.press("Enter")
@@ -281,7 +277,7 @@ def test_download_is_cancelled_by_keyboard_and_in_all_tabs(
 ) -> None:
     name = f"left-{status}"
     begin(server, hub, name, status)
-    page, other = open_page("#/models"), open_page("#/models")
+    page, other = open_page("#/models/downloads"), open_page("#/models/downloads")
     row, button = row_of(page, name), page.get_by_role("button", name=f"Cancel ann/{name}")
     # The second click of a double click must not close the dialog.
     button.dblclick()
@@ -317,7 +313,7 @@ def test_result_of_a_cancellation_race_is_reported(
     complaints.allowed = ("status of 409", "net::ERR_FAILED")
     begin(server, hub, "race", "paused")
     late = begin(server, hub, "late", "downloading")
-    page = open_page("#/models")
+    page = open_page("#/models/downloads")
     toasts = page.locator(".toasts")
     page.route("**/cancel", lambda route: route.abort())
     cancel(page, "race")
@@ -336,7 +332,7 @@ def test_result_of_a_cancellation_race_is_reported(
     expect(row_of(page, "late").locator(".status").first).to_have_text("completed")
     page.unroute("**/cancel")
     # Both tabs cancel, and both report success.
-    other = open_page("#/models")
+    other = open_page("#/models/downloads")
     for each in (page, other):
         row_of(each, "race").get_by_role("button", name="Cancel ann/race").click()
     for each in (page, other):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from api.training.schemas import StartTraining
-from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.conftest import Complaints, Open, unfold
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -24,6 +24,9 @@ EVERYTHING: dict[str, Any] = toy(
     knobs={"log_lines_per_step": 2},
     name="the first",
     description="two lines\nof it",
+    tags=["style"],
+    notes="as before",
+    trigger_word="ohwx",
     priority=3,
     min_memory=1000,
     queue=True,
@@ -78,8 +81,7 @@ def test_structured_request_is_sent_unchanged_until_its_text_is_edited(open_page
     sent: list[dict[str, Any]] = []
     page.on("request", lambda made: sent.append(made.post_data_json) if "/validate" in made.url else None)
     page.goto(page.url.replace("#/start", "#/start?from=train_x"))
-    expect(page.get_by_label("epochs", exact=True)).to_have_value("3")
-    page.get_by_role("button", name="Validate").click()
+    expect(page.get_by_role("textbox", name="Epochs", exact=True, include_hidden=True)).to_have_value("3")
     expect(page.locator(".start-side .note").first).to_be_visible()
     page.get_by_role("button", name="TOML files").click()
     config = page.get_by_role("textbox", name="Configuration (TOML)")
@@ -88,48 +90,49 @@ def test_structured_request_is_sent_unchanged_until_its_text_is_edited(open_page
     with page.expect_request("**/training/validate"):
         page.get_by_role("button", name="Validate").click()
     assert sent[0] == {**request, "priority": 0}
-    assert sent[1]["config_toml"] == "epochs = 4\n"
-    assert not {"config", "dataset"} & set(sent[1])
+    assert sent[-1]["config_toml"] == "epochs = 4\n"
+    assert not {"config", "dataset"} & set(sent[-1])
 
 
 def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Complaints) -> None:
     complaints.allowed = ("status of 422",)
     page = open_page("#/start?model=z_image&variant=turbo")
-    expect(page.locator(".model-card[aria-pressed=true]")).to_contain_text("Z-Image")
-    page.get_by_label("epochs", exact=True).fill("7")
+    expect(page.locator(".model-now")).to_contain_text("Z-Image")
+    unfold(page, "Settings")
+    page.get_by_role("textbox", name="Epochs", exact=True, include_hidden=True).fill("7")
     page.get_by_text("All settings").last.click()
-    page.get_by_label("max steps", exact=True).fill("900")
-    page.get_by_label("max steps", exact=True).blur()
+    page.get_by_label("Maximum steps", exact=True).fill("900")
     page.get_by_role("button", name="TOML files").click()
     config = page.get_by_role("textbox", name="Configuration (TOML)")
     expect(config).to_have_value(re.compile(r"epochs = 7\n(.|\n)*max_steps = 900\n(.|\n)*type = .lumina2."))
     text = config.input_value()
     config.fill(text.replace("max_steps = 900", "max_steps = 80\nmystery = [1, 2]"))
     page.get_by_role("button", name="Step by step").click()
-    expect(page.get_by_label("max steps", exact=True)).to_have_value("80")
+    expect(page.get_by_label("Maximum steps", exact=True)).to_have_value("80")
     expect(page.get_by_label("mystery", exact=True)).to_have_value("[1,2]")
     page.get_by_role("button", name="TOML files").click()
     config.fill("epochs = ")
     page.get_by_role("button", name="Step by step").click()
-    expect(page.locator(".editor-field").first.locator(".finding")).to_be_visible()
+    expect(page.locator(".editor-field").first.locator(".finding").first).to_be_visible()
+    expect(page.locator(".toast")).to_be_visible()
     expect(config).to_be_visible()
 
 
 def test_preset_fills_the_form(open_page: Open) -> None:
     page = open_page("#/start?model=wan")
-    expect(page.locator(".preset-card.unknown").first).to_contain_text("unknown")
     page.locator("button.preset-card", has_text="16 GB").click()
-    expect(page.get_by_label("blocks to swap", exact=True)).to_have_value("38")
-    expect(page.get_by_label("frame buckets", exact=True)).to_have_value("[1,17]")
+    expect(page.get_by_label("Blocks to swap", exact=True)).to_have_value("38")
+    expect(page.get_by_label("Clip lengths (frames)", exact=True)).to_have_value("[1,17]")
     expect(page.locator(".extra-list")).to_contain_text("PYTORCH_CUDA_ALLOC_CONF")
 
 
 def test_finding_is_shown_at_its_field(open_page: Open) -> None:
     page = open_page("#/start?model=flux")
-    page.get_by_label("gradient accumulation steps", exact=True).fill("0")
+    unfold(page, "Settings")
+    page.get_by_label("Gradient accumulation steps", exact=True).fill("0")
     page.get_by_role("button", name="Validate").click()
     wrong = page.locator(".setting", has=page.locator(".finding"))
-    expect(wrong.filter(has_text="gradient accumulation steps")).to_be_visible()
+    expect(wrong.filter(has_text="Gradient accumulation steps")).to_be_visible()
 
 
 def test_copy_omits_secrets_that_are_not_entered_again(open_page: Open, server: TrainingServer) -> None:
@@ -184,14 +187,13 @@ def test_missing_trainer_is_reported(open_page: Open) -> None:
     expect(note).to_contain_text("model types need it")
     chinese = open_page("#/start", locale="zh-CN")
     chinese.get_by_role("button", name="TOML").click()
-    expect(chinese.locator(".start-form .note")).to_contain_text("重启服务")
+    expect(chinese.locator(".start-form .note")).to_contain_text("前往初始设置")
 
 
 def test_gpus_are_named_by_index_and_counted(open_page: Open, server: TrainingServer) -> None:
     # Tasks of other tests must not occupy the GPUs.
     server.make_idle()
     page = open_page("#/start")
-    page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side .facts dd").first).to_have_text(re.compile(r"^GPU \d$"))
     task_id = server.start_task(toy(30_000, gpus=[3], name="on the third"))
     server.await_status(task_id, "running")
@@ -203,6 +205,31 @@ def test_gpus_are_named_by_index_and_counted(open_page: Open, server: TrainingSe
     expect(page.locator(".task-sub")).to_contain_text("GPU 3")
     for each in (waiting, task_id):
         server.stop_task(each, force=True)
+
+
+def test_disk_space_of_which_a_part_is_unknown_is_a_lower_bound(open_page: Open) -> None:
+    page = open_page("#/start")
+    disk = page.locator(".start-side .facts dt", has_text=re.compile(r"^Disk$")).locator(
+        "xpath=following-sibling::dd[1]"
+    )
+
+    def validate(checkpoint_bytes: int | None) -> None:
+        def answer(route: Route) -> None:
+            given = route.fetch()
+            body = given.json()
+            outputs = {"count": 1, "steps": [10], "each_bytes": None}
+            body["data"]["plan"]["saved_models"] = {**outputs, "total_bytes": 2**30}
+            body["data"]["plan"]["checkpoints"] = {**outputs, "total_bytes": checkpoint_bytes}
+            route.fulfill(response=given, json=body)
+
+        page.unroute_all()
+        page.route("**/training/validate", answer)
+        page.get_by_role("button", name="Validate").click()
+
+    validate(2**30)
+    expect(disk).to_have_text("2.0 GB")
+    validate(None)
+    expect(disk).to_have_text("at least 1.0 GB")
 
 
 def test_config_with_a_masked_secret_is_not_sent(open_page: Open) -> None:
@@ -219,5 +246,5 @@ def test_config_with_a_masked_secret_is_not_sent(open_page: Open) -> None:
 
 def test_copied_request_covers_all_fields() -> None:
     one_of = {"gpu_id", "gpu_count", "config_toml", "dataset_toml"}  # alternatives of fields in EVERYTHING
-    elsewhere = {"slurm"}  # rejected without a cluster
+    elsewhere = {"slurm", "samples"}  # rejected without a cluster or a ComfyUI
     assert set(StartTraining.model_fields) - one_of - elsewhere == set(EVERYTHING)

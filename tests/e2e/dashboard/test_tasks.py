@@ -1,11 +1,12 @@
 """Start, find and stop trainings in a browser."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.conftest import Complaints, Open, unfold
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
@@ -35,6 +36,7 @@ def choose(page: Page, action: str) -> None:
 @pytest.mark.quick
 def test_toy_is_started_from_the_form_and_completes(open_page: Open) -> None:
     page = open_page("#/start")
+    unfold(page, "Settings")
     page.get_by_label("Epochs", exact=True).fill("2")
     page.get_by_label("Steps per epoch").fill("20")
     page.get_by_label("Seconds per step").fill("0.05")
@@ -46,14 +48,18 @@ def test_toy_is_started_from_the_form_and_completes(open_page: Open) -> None:
     expect(page.get_by_role("heading", name="from the form")).to_be_visible()
     expect(page.locator(".task-head .status")).to_have_text("completed", timeout=40_000)
     expect(page.locator(".stats")).to_contain_text("40 / 40")
-    expect(page.locator(".sample")).not_to_have_count(0)
+    page.get_by_role("link", name="Samples").click()
+    expect(page.locator(".sample").first).to_be_visible()
+    page.get_by_role("link", name="Checkpoints and files").click()
     expect(page.get_by_text("complete, latest")).to_be_visible()
+    page.get_by_role("link", name="Log", exact=True).click()
     expect(page.locator(".log-scroll")).to_contain_text("TRAINING COMPLETE!")
     expect(page).to_have_title("completed · from the form · Diffusion-Pipe")
 
 
 def test_findings_are_shown_at_their_fields_and_lines(open_page: Open) -> None:
     page = open_page("#/start")
+    unfold(page, "Settings")
     page.get_by_label("Steps per epoch").fill("0")
     page.get_by_role("button", name="Validate").click()
     field = page.locator(".field", has=page.get_by_label("Steps per epoch"))
@@ -107,8 +113,50 @@ def test_task_is_stopped_resumed_force_stopped_and_deleted(
     complaints.allowed = ("404",)  # the page may request the task during its deletion
     choose(page, "Delete")
     page.get_by_role("button", name="Delete with files").click()
-    expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Trainings", level=1)).to_be_visible()
     assert task_id not in server.task_ids()
+
+
+def test_lora_of_a_checkpoint_is_exported_and_downloaded(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(30_000, name="kept", every=None))
+    server.await_step(task_id, 3)
+    page = open_page(f"#/tasks/{task_id}/files")
+    choose(page, "Stop")
+    page.get_by_role("button", name="Stop and keep a LoRA").click()
+    expect(page.locator(".task-head .status")).to_have_text("stopped", timeout=40_000)
+    row = page.locator("tr", has=page.get_by_text("global_step"))
+    link = row.get_by_role("link", name="Download")
+    expect(link).to_be_visible(timeout=40_000)
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename.startswith("kept-step")
+
+    (model,) = server.root.glob(f"tasks/{task_id}/output/*/step*/adapter_model.safetensors")
+    model.unlink()
+    page.reload()
+    row.get_by_role("button", name="Export again").click()
+    expect(link).to_be_visible(timeout=40_000)
+    assert model.is_file()
+
+
+def test_model_that_the_trainer_makes_is_shown_with_its_step_and_its_task(
+    open_page: Open, server: TrainingServer
+) -> None:
+    knobs = {"exports_directly": False, "load_seconds": 3.0}
+    task_id = server.start_task(toy(9, every=5, step_seconds=0.02, knobs=knobs))
+    server.await_status(task_id, "completed")
+    page = open_page(f"#/tasks/{task_id}/files")
+    row = page.locator(".checkpoint-table tr", has=page.get_by_text("global_step5"))
+    row.get_by_role("button", name="Export LoRA").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("saves the model of step 6")).to_be_visible()
+    row.get_by_role("link", name=re.compile("queued|starting|running")).click()
+    expect(page.get_by_role("link", name="model of step 6, from global_step5")).to_be_visible()
+    expect(page.locator(".task-head .status")).to_have_text("completed", timeout=40_000)
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+    page.get_by_role("link", name="model of step 6, from global_step5").click()
+    expect(row).to_contain_text("step 6")
+    expect(row.get_by_role("link", name="Download")).to_be_visible()
 
 
 def test_stop_dialog_fits_the_current_status(open_page: Open, server: TrainingServer) -> None:
@@ -131,6 +179,7 @@ def test_list_shows_why_a_task_waits(open_page: Open, server: TrainingServer) ->
     page = open_page("#/tasks")
     row = page.locator(f"[data-task={waiting}]")
     expect(row).to_contain_text("queued")
+    row.get_by_role("button", name="Why?").click()
     expect(row.locator(".why")).to_have_text("needs 2 GPUs: GPUs 0–3 are in use by holds all")
     link = row.locator(".why").get_by_role("link", name="holds all")
     expect(link).to_have_attribute("href", f"#/tasks/{holding}")
@@ -155,7 +204,7 @@ def test_page_can_be_used_by_keyboard(open_page: Open, server: TrainingServer) -
     task_id = server.start_task(toy(5, name="by keys"))
     server.await_status(task_id, "completed")
     page = open_page()
-    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Home", level=1)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(page.locator(f"[data-task={task_id}]")).to_be_visible()
@@ -173,8 +222,8 @@ def test_page_can_be_used_by_keyboard(open_page: Open, server: TrainingServer) -
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("g")
-    page.keyboard.press("m")
-    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    page.keyboard.press("h")
+    expect(page.get_by_role("heading", name="Home", level=1)).to_be_visible()
 
 
 def test_reason_for_waiting_is_updated(open_page: Open, server: TrainingServer) -> None:
@@ -183,7 +232,7 @@ def test_reason_for_waiting_is_updated(open_page: Open, server: TrainingServer) 
     waiting = server.start_task(toy(20, name="waits for outsiders", gpus=[0, 1]))
     pages = [open_page(address) for address in ("#/tasks", "#/", f"#/tasks/{waiting}")]
     for page in pages:
-        expect(page.get_by_text("in use by first-outsider").last).to_be_visible()
+        expect(page.get_by_text("in use by first-outsider").last).to_be_attached()
     # There is no event for this change: the task still waits.
     assert server.client.delete("/api/v1/gpu/tasks/first-outsider").status_code == 200
     for page in pages:

@@ -12,6 +12,7 @@ from tests.e2e.server import ServerProcess, until
 from tests.e2e.slurm.test_training import settings_of
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
+from tests.patience import BUSY_SECONDS
 from tests.slurm_cluster import SlurmCluster
 
 NODES = ("n1", "n2")
@@ -73,7 +74,7 @@ def test_training_of_a_dead_node_resumes_from_its_checkpoint_on_another(
         assert second in set(NODES) - {first}
         # It saves after every fifth step.
         assert max(before) - 5 <= after[0] - 1 <= max(before)
-        assert took < 60
+        assert took < 60 + BUSY_SECONDS
         (tmp_path / "took").write_text(f"{took:.1f}")
     finally:
         fleet.stop_task(task_id, force=True)
@@ -89,7 +90,7 @@ def test_burst_of_tasks_fills_every_gpu_immediately(fleet: TrainingServer) -> No
         for task_id in tasks[:3]:
             fleet.await_status(task_id, "running")
         # Jobs submitted ahead kept the GPUs of claimed attempts for a minute.
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 30 + BUSY_SECONDS
     finally:
         for task_id in tasks:
             fleet.stop_task(task_id, force=True)

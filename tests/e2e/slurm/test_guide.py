@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from api.config.sources import read_config
+from tests.documents import DOCUMENTS, blocks
 from tests.e2e.server import ROOT, until
 from tests.e2e.slurm.test_training import settings_of
-from tests.e2e.test_documentation import blocks, read
-from tests.e2e.test_quickstart_on_a_network import replaced
+from tests.e2e.test_guide_on_a_network import replaced
 from tests.e2e.training_server import TrainingServer
 from tests.slurm_cluster import SlurmCluster
 
-PACKAGES, _, _, _, SERVICE, TRAINING, TRAINER = blocks(read("deploy/slurm/README.md"))
+PACKAGES, _, _, _, SERVICE, TRAINING, TRAINER = blocks(DOCUMENTS["deploy/slurm/README.md"])
 
 SOURCES = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie trixie-updates\nComponents: main\n"
 WITH_ALL = "main contrib non-free non-free-firmware"

@@ -22,6 +22,7 @@ from api.executors.slurm.executor import SlurmExecutor
 from tests.e2e.server import until
 from tests.e2e.slurm.attempts import Run
 from tests.netns_machines import require_namespaces
+from tests.patience import BUSY_SECONDS
 from tests.slurm_cluster import SlurmCluster
 
 #: A trainer that leaves a twice-forked daemon in its own session, with its file descriptors closed.
@@ -134,7 +135,7 @@ def test_hung_or_missing_slurmrestd_ends_nothing(run: Run, cluster: SlurmCluster
         began = time.monotonic()
         with pytest.raises(SlurmUnreachable):
             quick.jobs()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 3 + BUSY_SECONDS
     finally:
         cluster.signal("rest", signal.SIGCONT)
         quick.close()
@@ -180,7 +181,7 @@ def test_death_of_a_node_ends_its_attempt_and_another_can_continue_it(
         assert "n3" in (outcome.error or "")
         assert (outcome.last_step or 0) >= last - 1
         assert not run.executor.survivors(run.ref)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 30 + BUSY_SECONDS
         again = Run(root, run.executor, node="n2")
         again.submit()
         assert again.wait_until_it_trains().node == "n2"

@@ -118,7 +118,7 @@ class Saver:
             _write({"weights": torch.zeros(_NUMBERS)}, directory / "tmp" / "state_dict_0.bin")
         dist.barrier()
         if self.is_first:
-            (directory / "lora.safetensors").write_bytes(_LORA)
+            (directory / "lora.safetensors").write_bytes(_LORA)  # the name of sdxl, as which it trains
             shutil.copy(self.config_path, directory)
             shutil.rmtree(directory / "tmp")
 

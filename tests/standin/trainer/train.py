@@ -183,15 +183,17 @@ class Training:
         self.saver = Saver(run_dir, arguments.config, config, log, IS_FIRST)
         # The gradients use a separate group, so that a step of one rank never matches another's barrier.
         self.group = dist.new_group()
-        self.loader_epoch, self.position, self.step = 1, 0, 1
+        self.loader_epoch, self.position, self.pulled, self.step = 1, 0, 0, 1
 
     def resume(self, arguments: argparse.Namespace) -> None:
         """Continue from the checkpoint that `latest` names."""
         state = load_checkpoint(self.saver.run_dir, log)
         dist.barrier()
         assert state is not None
-        self.loader_epoch, self.step = state["epoch"], state["step"] + 1
-        self.position = 0 if arguments.reset_dataloader else state["position"]
+        loader = state["custom_loader"]
+        self.loader_epoch, self.step = loader["epoch"], state["step"] + 1
+        # One step is always read ahead, except at an epoch's end: there a resume repeats one.
+        self.position = 0 if arguments.reset_dataloader else loader["num_batches_pulled"] - 1
         if IS_FIRST:
             print(f"Resuming training from checkpoint. Resuming at epoch: {self.loader_epoch}, step: {self.step}")
 
@@ -225,7 +227,8 @@ class Training:
     @property
     def state(self) -> dict[str, Any]:
         """Return what a resume needs."""
-        return {"step": self.step, "epoch": self.loader_epoch, "position": self.position}
+        loader = {"epoch": self.loader_epoch, "num_batches_pulled": self.pulled}
+        return {"step": self.step, "custom_loader": loader}
 
     def make_step(self) -> None:
         """Run one step on every rank; the first one prints it."""
@@ -270,8 +273,9 @@ class Training:
 
     def _advance_loader(self) -> None:
         self.position += 1
+        self.pulled = self.position + 1
         if self.position >= self.steps_per_epoch:
-            self.loader_epoch, self.position = self.loader_epoch + 1, 0
+            self.loader_epoch, self.position, self.pulled = self.loader_epoch + 1, 0, 0
 
 
 def main() -> None:
@@ -308,6 +312,8 @@ def main() -> None:
         (run_dir / f"events.out.tfevents.{int(time.time())}.host.{os.getpid()}.0").touch()
     training.run(bool(arguments.resume_from_checkpoint))
     traps.after_all()
+    # torch's processes and DeepSpeed's launcher take their time on a real machine.
+    time.sleep(traps.END_SECONDS)
 
 
 if __name__ == "__main__":

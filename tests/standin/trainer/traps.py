@@ -1,11 +1,12 @@
-"""Failures of the stand-in, requested by environment variables that a request may set.
+"""Failures of the stand-in, requested by words in WANDB_NOTES, a variable that a request may set.
 
-WANDB_STANDIN_TRAP     name of the failure, see below
-WANDB_STANDIN_STEP     step of the failure (5)
-WANDB_STANDIN_RANK     rank of the failure (the last one)
-WANDB_STANDIN_PACE     seconds per step (0.02)
-WANDB_STANDIN_SECONDS  seconds that `slow_end` takes after SIGTERM (60)
-WANDB_STANDIN_GRIEF    1: a rank that loses the others reports it and ends, while NCCL would wait
+trap=NAME   name of the failure, see below
+step=5      step of the failure
+rank=1      rank of the failure (the last one)
+pace=0.02   seconds per step
+end=0       seconds between its last message and its end; the real trainer takes 20 to 35
+seconds=60  seconds that `slow_end` takes after SIGTERM
+grief=1     a rank that loses the others reports it and ends, while NCCL would wait
 """
 
 # ruff: noqa: T201 - its output is its interface
@@ -23,13 +24,16 @@ import torch
 #: Seconds after which a process that outlives the training ends, so that none stays forever.
 HOLD_SECONDS = 600
 
-NAME = os.environ.get("WANDB_STANDIN_TRAP", "")
-STEP = int(os.environ.get("WANDB_STANDIN_STEP", "5"))
-PACE = float(os.environ.get("WANDB_STANDIN_PACE", "0.02"))
-SECONDS = float(os.environ.get("WANDB_STANDIN_SECONDS", "60"))
-GRIEVES = os.environ.get("WANDB_STANDIN_GRIEF") == "1"
+_REQUESTED = dict(word.split("=", 1) for word in os.environ.get("WANDB_NOTES", "").split() if "=" in word)
+
+NAME = _REQUESTED.get("trap", "")
+STEP = int(_REQUESTED.get("step", "5"))
+PACE = float(_REQUESTED.get("pace", "0.02"))
+END_SECONDS = float(_REQUESTED.get("end", "0"))
+SECONDS = float(_REQUESTED.get("seconds", "60"))
+GRIEVES = _REQUESTED.get("grief") == "1"
 RANK = int(os.environ.get("RANK", "0"))
-IS_HERE = int(os.environ.get("WANDB_STANDIN_RANK", int(os.environ.get("WORLD_SIZE", "1")) - 1)) == RANK
+IS_HERE = int(_REQUESTED.get("rank", int(os.environ.get("WORLD_SIZE", "1")) - 1)) == RANK
 
 _OUT_OF_MEMORY = (
     "CUDA out of memory. Tried to allocate 2.25 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.12 GiB is "
@@ -77,8 +81,10 @@ def loss_at(step: int, loss: float) -> float:
 
 def in_cache_process() -> None:
     """Fail in the process that reads the dataset if requested."""
+    if NAME == "cache_process_hangs":
+        time.sleep(HOLD_SECONDS)
     if NAME == "cache_process_fails":
-        raise ValueError("mask shape (512, 512) does not match image shape (768, 512)")
+        raise ValueError("Mask shape (512, 512) was not the same as image shape (768, 512).")
 
 
 def in_cached_item() -> None:
@@ -106,7 +112,7 @@ def after_all() -> None:
 
 
 def _end_slowly(*_: object) -> NoReturn:
-    print(f"stand-in: rank {RANK} is told to end", flush=True)
+    print(f"stand-in: rank {RANK} is requested to end", flush=True)
     time.sleep(SECONDS)
     os._exit(1)
 

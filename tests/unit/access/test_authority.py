@@ -2,9 +2,9 @@ from collections import Counter
 
 import pytest
 
-from api.access.authority import Authority
+from api.access.authority import Authority, Visibility
 from api.access.key_ring import KeyRing
-from api.domain.access import LOCAL, Permission, Role
+from api.domain.access import ANONYMOUS, LOCAL, ROLE_PERMISSIONS, Credential, Permission, Principal, Role
 from api.domain.read_scope import WHOLE, ReadScope
 from api.errors import Forbidden, NotYours, TaskNotFound, Unauthenticated
 from api.web.operations import Operation, OperationTable, ResourceKind
@@ -22,11 +22,11 @@ class Owners:
     """Owners of tasks; counts the queries."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.tasks: dict[str, str | None] = {"anns": "ann", "bobs": "bob", "nobodys": None}
 
     def find(self, task_id: str) -> str | None:
-        self.asked[task_id] += 1
+        self.requests[task_id] += 1
         if task_id not in self.tasks:
             raise TaskNotFound
         return self.tasks[task_id]
@@ -131,7 +131,7 @@ def test_owner_of_a_task_is_cached_and_that_of_a_registration_is_not(team: Autho
     for _ in range(3):
         team.owner_of(ResourceKind.TASK, "anns")
         team.owner_of(ResourceKind.REGISTRATION, "bobs")
-    assert owners.asked == {"anns": 1, "bobs": 3}
+    assert owners.requests == {"anns": 1, "bobs": 3}
 
 
 def test_missing_task_is_looked_up_again(team: Authority, owners: Owners):
@@ -165,3 +165,47 @@ def test_keys_are_loaded_before_an_owners_scope_is_decided(credentials: Credenti
     credentials.key("ann", Role.ADMIN)
     fresh = KeyRing(credentials.store, credentials.clock)
     assert authority(fresh, owners, hides_others=True).scope_of_owner("ann") == WHOLE
+
+
+TEAM, OWN = Visibility(hides_others=False), Visibility(hides_others=True)
+
+
+def someone(*permissions: Permission, role: Role | None = None) -> Principal:
+    granted = frozenset(permissions) if role is None else ROLE_PERMISSIONS[role]
+    return Principal("ann", role, granted, Credential.KEY, "k1")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_in_a_team_every_role_sees_everything(role: Role):
+    assert TEAM.scope_of(someone(role=role)) is WHOLE
+
+
+def test_only_administrators_see_hidden_tasks():
+    assert OWN.scope_of(someone(role=Role.ADMIN)) is WHOLE
+    for role in (Role.TRAINER, Role.VIEWER):
+        assert OWN.scope_of(someone(role=role)) == ReadScope("ann", sees_all=False, sees_commands=True)
+
+
+def test_permission_to_read_all_tasks_needs_no_role():
+    reader = someone(Permission.TASKS_READ_ANY)
+    assert OWN.scope_of(reader) == ReadScope(None, sees_all=True, sees_commands=False)
+
+
+def test_without_keys_everything_is_visible():
+    assert OWN.scope_of(LOCAL) is WHOLE
+
+
+def test_unauthenticated_caller_sees_nothing():
+    scope = OWN.scope_of(ANONYMOUS)
+    assert not any((scope.sees(None), scope.sees("nobody"), scope.sees_command(None)))
+    assert scope.only_of == ""
+
+
+def test_task_without_an_owner_is_visible_only_with_full_scope():
+    assert not OWN.scope_of(someone(role=Role.TRAINER)).sees(None)
+    assert WHOLE.sees(None)
+
+
+def test_minimum_scope_of_a_task_is_its_owners_without_command_lines():
+    assert OWN.minimum_scope_of("ann") == ReadScope("ann", sees_all=False, sees_commands=False)
+    assert TEAM.minimum_scope_of("ann") == ReadScope(None, sees_all=True, sees_commands=False)

@@ -24,6 +24,7 @@ from api.errors import SignInFailed
 from api.util.clock import FakeClock
 from api.util.key_format import hash_of
 from tests.hostile_servers import HOSTILE, Answer, serving
+from tests.patience import BUSY_SECONDS
 
 ISSUER = "https://login.example.org"
 HERE = "https://gpu-box.example.org/api/v1/auth/oidc/callback"
@@ -47,10 +48,10 @@ class Provider:
         self.issuer = ISSUER
         self.clock = clock
         self.id_token: str | None = None
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def get(self, url: str) -> dict[str, Any]:
-        self.asked.append(url)
+        self.requests.append(url)
         if url.endswith("/keys"):
             return {"keys": [self.key.as_dict(private=False)]}
         return {
@@ -63,9 +64,9 @@ class Provider:
     def sign(self, nonce: str, /, algorithm: str = "RS256", key: Any = None, **claims: Any) -> None:
         """Create the ID token of the next exchange; None removes a claim."""
         now = int(self.clock.now().timestamp())
-        told = {"iss": ISSUER, "aud": "us", "sub": "1", "exp": now + 60, "nonce": nonce}
-        told |= {"email": "ann@example.org", "email_verified": True}
-        payload = {name: value for name, value in {**told, **claims}.items() if value is not None}
+        usual = {"iss": ISSUER, "aud": "us", "sub": "1", "exp": now + 60, "nonce": nonce}
+        usual |= {"email": "ann@example.org", "email_verified": True}
+        payload = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         header = {"alg": algorithm, "kid": "first"}
         self.id_token = jwt.encode(header, payload, key or self.key, algorithms=[algorithm])
 
@@ -92,7 +93,7 @@ def sign_ins(provider: Provider, database: Database, clock: FakeClock) -> OIDC:
     return OIDC(SETTINGS, SignInStore(database), clock)
 
 
-class Begun:
+class StartedSignIn:
     """A sign-in that waits for the browser's return."""
 
     def __init__(self, sign_ins: OIDC) -> None:
@@ -101,13 +102,13 @@ class Begun:
         self.query = {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
 
     def come_back(self, **answer: str) -> Any:
-        told = {"state": self.query["state"], "code": "c", **answer}
-        return self._sign_ins.finish(self.cookie, told)
+        parameters = {"state": self.query["state"], "code": "c", **answer}
+        return self._sign_ins.finish(self.cookie, parameters)
 
 
 @pytest.fixture
-def started(sign_ins: OIDC) -> Begun:
-    return Begun(sign_ins)
+def started(sign_ins: OIDC) -> StartedSignIn:
+    return StartedSignIn(sign_ins)
 
 
 @contextmanager
@@ -116,14 +117,14 @@ def refused(text: str) -> Iterator[None]:
         yield
 
 
-def test_browser_is_redirected_with_a_challenge_a_state_and_a_nonce(started: Begun):
+def test_browser_is_redirected_with_a_challenge_a_state_and_a_nonce(started: StartedSignIn):
     assert started.url.startswith(f"{ISSUER}/authorize?")
     assert started.query["redirect_uri"] == HERE
     assert started.query["code_challenge_method"] == "S256"
     assert len({started.query[name] for name in ("state", "nonce", "code_challenge")}) == 3
 
 
-def test_returning_user_has_a_session(started: Begun, provider: Provider):
+def test_returning_user_has_a_session(started: StartedSignIn, provider: Provider):
     provider.sign(started.query["nonce"], name="Ann")
     session, cookie, next_ = started.come_back()
     assert (session.user_id, session.name, session.role, session.key_id) == (
@@ -136,7 +137,7 @@ def test_returning_user_has_a_session(started: Begun, provider: Provider):
     assert next_ == "/#/tasks"
 
 
-def test_name_with_control_characters_is_omitted(started: Begun, provider: Provider):
+def test_name_with_control_characters_is_omitted(started: StartedSignIn, provider: Provider):
     provider.sign(started.query["nonce"], name="Ann\u202enimda")
     assert started.come_back()[0].name is None
 
@@ -152,7 +153,7 @@ def test_name_with_control_characters_is_omitted(started: Begun, provider: Provi
         (5, Role.VIEWER),
     ],
 )
-def test_highest_role_of_the_groups_counts(started: Begun, provider: Provider, groups: Any, role: Role):
+def test_highest_role_of_the_groups_counts(started: StartedSignIn, provider: Provider, groups: Any, role: Role):
     provider.sign(started.query["nonce"], groups=groups)
     assert started.come_back()[0].role is role
 
@@ -163,7 +164,7 @@ def test_user_without_a_mapped_group_is_refused(provider: Provider, database: Da
         SignInStore(database),
         clock,
     )
-    started = Begun(only_team)
+    started = StartedSignIn(only_team)
     provider.sign(started.query["nonce"], groups=["others"])
     with refused("None of your groups"):
         started.come_back()
@@ -189,60 +190,60 @@ LIES: dict[str, Callable[[FakeClock], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_token_with_a_false_claim_is_refused(started: Begun, provider: Provider, clock: FakeClock, lie: str):
+def test_token_with_a_false_claim_is_refused(started: StartedSignIn, provider: Provider, clock: FakeClock, lie: str):
     provider.sign(started.query["nonce"], **LIES[lie](clock))
     with pytest.raises(SignInFailed):
         started.come_back()
 
 
-def test_token_signed_by_another_key_is_refused(started: Begun, provider: Provider):
+def test_token_signed_by_another_key_is_refused(started: StartedSignIn, provider: Provider):
     provider.sign(started.query["nonce"], key=jwk.RSAKey.generate_key(2048, {"kid": "first"}))
     with refused("not valid"):
         started.come_back()
 
 
-def test_token_signed_with_a_shared_secret_is_refused(started: Begun, provider: Provider):
+def test_token_signed_with_a_shared_secret_is_refused(started: StartedSignIn, provider: Provider):
     secret = jwk.OctKey.import_key("a secret that both sides know, long enough")
     provider.sign(started.query["nonce"], "HS256", secret)
     with refused("not valid"):
         started.come_back()
 
 
-def test_token_signed_by_a_new_key_of_the_provider_is_accepted(started: Begun, provider: Provider):
+def test_token_signed_by_a_new_key_of_the_provider_is_accepted(started: StartedSignIn, provider: Provider):
     provider.key = jwk.RSAKey.generate_key(2048, {"kid": "first"})
     provider.sign(started.query["nonce"])
     assert started.come_back()[0].user_id == "ann@example.org"
 
 
-def test_response_without_an_id_token_is_refused(started: Begun):
+def test_response_without_an_id_token_is_refused(started: StartedSignIn):
     with refused("no ID token"):
         started.come_back()
 
 
-def test_error_of_the_provider_is_reported(started: Begun):
+def test_error_of_the_provider_is_reported(started: StartedSignIn):
     with refused("access_denied"):
         started._sign_ins.finish(started.cookie, {"state": started.query["state"], "error": "access_denied"})
 
 
-def test_response_to_another_sign_in_is_refused(started: Begun, provider: Provider):
+def test_response_to_another_sign_in_is_refused(started: StartedSignIn, provider: Provider):
     provider.sign(started.query["nonce"])
     with refused("another sign-in"):
         started.come_back(state="x")
 
 
-def test_sign_in_completes_once(started: Begun, provider: Provider):
+def test_sign_in_completes_once(started: StartedSignIn, provider: Provider):
     provider.sign(started.query["nonce"])
     started.come_back()
     with refused("is unknown"):
         started.come_back()
 
 
-def test_browser_without_the_cookie_is_refused(sign_ins: OIDC, started: Begun):
+def test_browser_without_the_cookie_is_refused(sign_ins: OIDC, started: StartedSignIn):
     with refused("is unknown"):
         sign_ins.finish(None, {"state": started.query["state"], "code": "c"})
 
 
-def test_sign_in_that_takes_too_long_is_refused(started: Begun, provider: Provider, clock: FakeClock):
+def test_sign_in_that_takes_too_long_is_refused(started: StartedSignIn, provider: Provider, clock: FakeClock):
     provider.sign(started.query["nonce"])
     clock.advance(SIGN_IN.total_seconds() + 1)
     with refused("ten minutes"):
@@ -258,7 +259,7 @@ def test_provider_with_another_issuer_is_refused(sign_ins: OIDC, provider: Provi
 def test_discovery_document_is_read_once(sign_ins: OIDC, provider: Provider):
     for _ in range(3):
         sign_ins.begin(HERE, "/")
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 def test_silent_provider_occupies_few_threads(sign_ins: OIDC, provider: Provider, monkeypatch: pytest.MonkeyPatch):
@@ -295,7 +296,7 @@ def test_hostile_discovery_document_costs_little_time_and_memory(
         sign_ins = OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock)
         with refused("the provider cannot be reached"):
             sign_ins.begin(HERE, "/")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3 + BUSY_SECONDS
     assert peak_memory_mb() - before < 50
 
 
@@ -309,24 +310,24 @@ def test_hostile_exchange_costs_little_time_and_memory(
     began, before = time.monotonic(), peak_memory_mb()
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
-        started = Begun(OIDC(SETTINGS, SignInStore(database), clock))
+        started = StartedSignIn(OIDC(SETTINGS, SignInStore(database), clock))
         with refused("rejected the code"):
             started.come_back()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3 + BUSY_SECONDS
     assert peak_memory_mb() - before < 50
 
 
 @pytest.mark.parametrize(
-    "told", ["[]", "1", "[" * 100_000, '{"issuer": 1}', '{"issuer": "ISSUER", "jwks_uri": 5}', '"x"', "{}", "\xff"]
+    "document", ["[]", "1", "[" * 100_000, '{"issuer": 1}', '{"issuer": "ISSUER", "jwks_uri": 5}', '"x"', "{}", "\xff"]
 )
-def test_invalid_discovery_document_is_a_failed_sign_in(database: Database, clock: FakeClock, told: str):
+def test_invalid_discovery_document_is_a_failed_sign_in(database: Database, clock: FakeClock, document: str):
     body = ""
 
     def answer(peer: Any, _: bytes) -> None:
         peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode("latin-1"))
 
     with serving(answer) as issuer:
-        body = told.replace("ISSUER", issuer)
+        body = document.replace("ISSUER", issuer)
         with pytest.raises(SignInFailed):
             OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock).begin(HERE, "/")
 
@@ -345,7 +346,7 @@ def test_exchange_sends_the_code_and_its_verifier(
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
         with refused("sent no ID token"):
-            Begun(OIDC(SETTINGS, SignInStore(database), clock)).come_back()
+            StartedSignIn(OIDC(SETTINGS, SignInStore(database), clock)).come_back()
     sent = parse_qs(asked[0].decode())
     assert (sent["grant_type"], sent["code"], sent["redirect_uri"]) == (["authorization_code"], ["c"], [HERE])
     assert len(sent["code_verifier"][0]) >= 43

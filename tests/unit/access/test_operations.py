@@ -22,7 +22,7 @@ def test_unknown_operation_is_none():
 
 def test_reading_changes_nothing_and_everything_else_does():
     changing = {each.method for each in OperationTable().all if each.changes}
-    assert changing == {"POST", "PATCH", "DELETE"}
+    assert changing == {"POST", "PUT", "PATCH", "DELETE"}
 
 
 def test_table_has_no_duplicates():

@@ -5,10 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from api.alerts.action_loop import ActionLoop
-from api.alerts.action_runner import ActionRunner, CommandOutcome
+from api.alerts.action_runner import STARTING_SECONDS, ActionRunner, CommandOutcome, IdleCheck
 from api.alerts.action_store import ActionStore
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.idle import STARTING_SECONDS, IdleCheck
 from api.alerts.store import AlertStore
 from api.domain.alert import Alert, AlertChange, AlertState
 from api.domain.alert_action import ActionKind, AlertAction, PlannedAction

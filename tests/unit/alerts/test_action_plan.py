@@ -53,7 +53,7 @@ def test_rule_acts_once_per_firing():
     assert len(planned(ON_TASK, acting, before=replace(ON_TASK, state=AlertState.RESOLVED))) == 1
 
 
-@pytest.mark.parametrize(("anywhere", "node"), [(False, "n"), (True, None)], ids=["has a server", "only tells"])
+@pytest.mark.parametrize(("anywhere", "node"), [(False, "n"), (True, None)], ids=["has a server", "only reports"])
 def test_gpu_is_held_by_its_machines_server_or_by_any_if_that_has_none(anywhere: bool, node: str | None):
     draft = Draft(("hot", "n/0"), Track(firing(), target=ON_GPU), None, firing())
     plan_actions(draft, rule(actions=(GPU,)), NOW, lambda now: "action_1", anywhere=anywhere)

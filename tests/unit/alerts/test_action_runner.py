@@ -1,13 +1,17 @@
 """Actions of rules: they use the same services as requests, run once, and record their result."""
 
+import math
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from api.alerts.action_runner import CommandOutcome
-from api.domain.alert_action import ActionKind, ActionState
+from api.alerts.action_runner import ActionAges, CommandOutcome
+from api.domain.alert_action import ActionKind, ActionState, AlertAction
+from api.domain.task import TaskType
 from api.domain.training import StopRung
 from api.executors.fake import outcome
+from api.util.clock import FakeClock
 from tests.unit.alerts.acting import ActingMachine
 from tests.unit.trainings import TrainingMachine, steps
 
@@ -180,3 +184,71 @@ def test_setting_the_clock_does_not_shorten_the_grace_period(acting: ActingMachi
     acting.round(after=50)
     assert acting.runs == 0
     assert (acting.round(after=11).state, acting.runs) == (ActionState.DONE, 1)
+
+
+FIRST = AlertAction(
+    "action_1", "alert_1", 1, ActionKind.IDLE_COMMAND, "r", "here", None, None, None, "root", ActionState.WAITING,
+    FakeClock().now(), FakeClock().now() + timedelta(seconds=60), 0, None, None,
+)  # fmt: skip
+
+
+def test_action_ages_by_the_monotonic_clock(clock: FakeClock):
+    ages = ActionAges(clock)
+    assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (0.0, False)
+    clock.jump(25 * 3600)
+    clock.advance(59)
+    assert not ages.has_had_grace(FIRST)
+    clock.advance(1)
+    assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (60.0, True)
+
+
+def test_action_of_a_former_process_gets_its_full_grace_period(clock: FakeClock):
+    ages, seen = ActionAges(clock), replace(FIRST, attempts=3, not_before=FIRST.created_at)
+    clock.advance(59)
+    assert not ages.has_had_grace(seen)
+    clock.advance(60)
+    assert ages.has_had_grace(seen)
+
+
+def idle(acting: ActingMachine) -> float:
+    acting.clock.advance(20)
+    acting.machine.gpus._monitor.sweep()
+    return acting.idle.fact()
+
+
+def test_machine_is_not_idle_right_after_its_start(acting: ActingMachine):
+    assert idle(acting) == 0
+    acting.pass_start_time()
+    assert idle(acting) == 1
+    assert acting.idle.find_work() is None
+
+
+def test_queued_and_running_tasks_keep_it_busy(acting: ActingMachine):
+    acting.pass_start_time()
+    acting.machine.put()
+    assert idle(acting) == 0
+    assert acting.idle.find_work() == "1 task waits"
+    acting.machine.train()
+    assert idle(acting) == 0
+    assert acting.idle.find_work() == "1 attempt runs"
+
+
+def test_program_on_a_gpu_keeps_it_busy(acting: ActingMachine):
+    acting.pass_start_time()
+    acting.machine.gpus.tasks.register([0], TaskType.EXTERNAL, "ext_1")
+    assert idle(acting) == 0
+    assert acting.idle.find_work() == "ext_1 uses GPU 0"
+
+
+def test_held_gpu_does_not_keep_it_busy(acting: ActingMachine):
+    acting.pass_start_time()
+    acting.machine.parts.holds.hold_gpu("0", "why", "root")
+    assert idle(acting) == 1
+
+
+def test_unreadable_gpu_is_not_idle(acting: ActingMachine):
+    acting.pass_start_time()
+    acting.clock.advance(100_000)
+    acting.machine.gpus.check_freshness()
+    assert math.isnan(acting.idle.fact())
+    assert acting.idle.find_work() == "the use of its GPUs is unknown"

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.planning import Planner, is_reached, is_repeat_due, quiet_until
-from api.alerts.tracks import Draft, Track
-from api.domain.alert import Alert, AlertState, AlertTarget, Matcher, NotificationKind
+from api.alerts.builtin_rules import BUILTIN_RULES, INHIBITIONS
+from api.alerts.planning import Muting, Planner, is_reached, is_repeat_due, matches, mute, quiet_until
+from api.alerts.tracks import Draft, Drafts, Track
+from api.domain.alert import Alert, AlertState, AlertTarget, Matcher, NotificationKind, Silence
 from api.domain.channel import Channel, QuietHours
 from api.domain.event import Severity
 from tests.unit.alerts.facts import HOT, NOW, channel, firing, rule
@@ -206,3 +206,53 @@ def test_repetitions_use_monotonic_time(hours: int):
     assert notified(made) == [("c1", NotificationKind.REPEAT)]
     track.alert = made.after
     assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track)
+
+
+LOST = firing(alert_id="alert_lost", rule_id="gpu_lost")
+WARM = firing(alert_id="alert_warm", rule_id="near_slowdown")
+
+
+def silence(*matchers: Matcher, minutes: int = 10) -> Silence:
+    return Silence("silence_1", matchers, NOW, NOW + timedelta(minutes=minutes), "ann", "why", NOW)
+
+
+def test_lost_gpu_inhibits_its_temperature_but_not_that_of_others():
+    muting = Muting([], [LOST, WARM], NOW)
+    assert muting.find(WARM) == "alert_lost"
+    assert muting.find(LOST) is None
+    assert muting.find(firing(rule_id="near_slowdown", labels={"gpu_uuid": "1", "node": "n"})) is None
+
+
+def test_silence_applies_if_all_its_matchers_match():
+    rule_and_node = silence(Matcher("rule", "near_*", is_glob=True), Matcher("node", "n"))
+    assert Muting([rule_and_node], [], NOW).find(WARM) == "silence_1"
+    assert Muting([silence(Matcher("rule", "near_*"))], [], NOW).find(WARM) is None
+    assert Muting([silence(Matcher("severity", "critical"))], [], NOW).find(WARM) is None
+    assert Muting([rule_and_node], [], NOW + timedelta(hours=1)).find(WARM) is None
+
+
+@pytest.mark.parametrize(
+    "matcher", [Matcher("task_id", "*", is_glob=True), Matcher("task_id", ""), Matcher("task_id", "x")]
+)
+def test_missing_label_matches_no_matcher(matcher: Matcher):
+    assert not matches([matcher], {"rule": "hot"})
+
+
+def test_muting_is_recorded_and_withdrawn():
+    tracks = {("gpu_lost", "n/0"): Track(LOST), ("near_slowdown", "n/0"): Track(WARM)}
+    drafts = Drafts()
+    mute(tracks, drafts, [], NOW)
+    (draft,) = drafts.all
+    assert (draft.after.muted_by, draft.messages) == ("alert_lost", ["inhibited by alert_lost"])
+    again = Drafts()
+    mute({("near_slowdown", "n/0"): Track(draft.after)}, again, [], NOW)
+    (draft,) = again.all
+    assert (draft.after.muted_by, draft.messages) == (None, ["no longer muted"])
+
+
+def test_inhibitions_name_existing_rules_without_cycles():
+    for source, muted, _ in INHIBITIONS:
+        assert {source, *muted} <= BUILTIN_RULES.keys()
+        assert source not in muted
+    edges = {(source, each) for source, muted, _ in INHIBITIONS for each in muted}
+    assert not {(one, other) for one, other in edges if (other, one) in edges}

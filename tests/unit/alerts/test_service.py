@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.alerts.muting import Muting
+from api.alerts.planning import Muting
 from api.alerts.service import AlertService, SilenceRequest
 from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
 from api.domain.alert import AlertChange, AlertFilter, AlertState, Matcher

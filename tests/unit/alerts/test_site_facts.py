@@ -16,12 +16,12 @@ from api.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
     ServiceFacts,
+    StartLog,
     channel_table,
     key_table,
     machine_scope,
     user_table,
 )
-from api.alerts.starts import StartLog
 from api.db.tables import leadership
 from api.domain.access import AccessKey, Quota, Role, User
 from api.domain.alert import AlertTarget
@@ -173,3 +173,51 @@ def test_most_used_quota_of_a_user_counts():
     assert [target.key for target in table.targets] == ["ann", "eve"]
     assert table.value("quota_percent", 0) == 90
     assert math.isnan(table.value("quota_percent", 1))
+
+
+def test_start_after_a_clean_end_is_clean(tmp_path: Path, clock: FakeClock):
+    first = StartLog(tmp_path / "starts", "one", lambda _: False, clock)
+    first.note_start()
+    first.note_end()
+    clock.advance(5)
+    second = StartLog(tmp_path / "starts", "two", lambda _: False, clock)
+    second.note_start()
+    assert second.unclean_at is None
+    assert [at - clock.now().timestamp() for at in second.starts] == [-5, 0]
+
+
+def test_start_after_a_crash_is_unclean(tmp_path: Path, clock: FakeClock):
+    StartLog(tmp_path / "starts", "one", lambda _: False, clock).note_start()
+    clock.advance(60)
+    second = StartLog(tmp_path / "starts", "two", lambda _: False, clock)
+    second.note_start()
+    assert second.unclean_at == clock.now().timestamp()
+
+
+def test_another_running_server_is_no_crash(tmp_path: Path, clock: FakeClock):
+    first = StartLog(tmp_path / "starts", "one", lambda _: True, clock)
+    first.note_start()
+    second = StartLog(tmp_path / "starts", "two", lambda _: True, clock)
+    second.note_start()
+    second.note_end()
+    assert second.unclean_at is None
+    third = StartLog(tmp_path / "starts", "three", lambda identity: identity != "one", clock)
+    third.note_start()
+    assert third.unclean_at is not None
+
+
+def test_unreadable_record_is_restarted(tmp_path: Path, clock: FakeClock):
+    (tmp_path / "starts").write_text('{"running": 5}')
+    log = StartLog(tmp_path / "starts", "one", lambda _: False, clock)
+    log.note_start()
+    assert (log.unclean_at, len(log.starts)) == (None, 1)
+
+
+def test_starts_in_the_future_are_dropped(tmp_path: Path, clock: FakeClock):
+    clock.jump(25 * 3600)
+    for name in ("one", "two"):
+        StartLog(tmp_path / "starts", name, lambda _: False, clock).note_start()
+    clock.jump(-25 * 3600)
+    third = StartLog(tmp_path / "starts", "three", lambda _: True, clock)
+    third.note_start()
+    assert (third.unclean_at, third.starts) == (None, (clock.now().timestamp(),))

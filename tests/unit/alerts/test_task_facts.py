@@ -1,15 +1,20 @@
 import math
+import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 
-from api.alerts.evaluation import FactTable
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.evaluation import FactTable, fill, is_breaching
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.metrics import metrics_of
 from api.alerts.task_facts import NOTIFY_RULES, TaskFacts, _describe_cause
+from api.db.rows import to_seconds
 from api.db.tables import tasks
 from api.domain.alert_rule import RuleScope
 from api.domain.cause import Cause, CauseCode
+from api.domain.hold import Hold, HoldKind
 from api.domain.task import TaskType
 from api.domain.training import NOTICES, TaskNotice, TaskStatus
 from api.executors.fake import outcome
@@ -81,6 +86,22 @@ def test_task_that_only_caches_has_no_checkpoint_age(machine: TrainingMachine, s
     assert math.isnan(seen["checkpoint_age"])
 
 
+def test_rehearsal_raises_no_alerts(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    with machine.database.write() as connection:
+        connection.execute(update(tasks).values(kind=TaskType.REHEARSAL))
+    assert seen.facts.tables(machine.gpus.state)[0].targets == ()
+
+
+@pytest.mark.parametrize(("kind", "is_news"), [(TaskType.TRAINING, 1), (TaskType.SAMPLE, 0), (TaskType.EXPORT, 0)])
+def test_finished_samples_and_exports_are_no_news(machine: TrainingMachine, seen: Seen, kind: TaskType, is_news: int):
+    machine.run()
+    now = to_seconds(machine.clock.now())
+    with machine.database.write() as connection:
+        connection.execute(update(tasks).values(kind=kind, status=TaskStatus.COMPLETED, finished_at=now))
+    assert seen["completed"] == is_news
+
+
 def test_failed_task_has_its_cause(machine: TrainingMachine, seen: Seen):
     machine.run()
     machine.end(how=outcome(1))
@@ -114,6 +135,19 @@ def test_hanging_task_has_the_time_since_then(machine: TrainingMachine, seen: Se
     machine.clock.advance(100)
     assert seen["hung_seconds"] == pytest.approx(101)
     assert "hang" in seen.summary_values["warning"]
+    assert re.fullmatch(
+        r"it is loading and has printed nothing for \d+ s \(the limit is 1800 s\)", seen.summary_values["hang"]
+    )
+
+
+def test_hanging_task_has_its_last_error(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    machine.prints("Traceback (most recent call last):\nValueError: no caption\n")
+    machine.train()
+    machine.clock.advance(2000)
+    machine.train()
+    assert seen["hung_seconds"] > 0
+    assert seen.summary_values["hang"].endswith(" s). Its last error: ValueError: no caption")
 
 
 def test_nan_losses_and_loss_spikes(machine: TrainingMachine, seen: Seen):
@@ -174,3 +208,77 @@ def test_setting_the_clock_back_makes_no_old_failure_recent(machine: TrainingMac
     assert shown() == {"open", "quick"}
     machine.clock.jump(366 * 86_400)
     assert shown() == {"open", "quick"}
+
+
+STUCK, HELD = BUILTIN_RULES["queue_stuck"], BUILTIN_RULES["queue_held"]
+
+
+class Queue:
+    """The table of the queue at different times."""
+
+    def __init__(self, machine: TrainingMachine) -> None:
+        self.machine = machine
+        self.holds: list[Hold] = []
+        self.facts = TaskFacts(AlertFactStore(machine.database), machine.clock, holds=lambda: self.holds)
+
+    def table(self, after: float = 0.0) -> FactTable:
+        self.machine.clock.advance(after)
+        return self.facts.tables(self.machine.gpus.state)[1]
+
+
+@pytest.fixture
+def queue(machine: TrainingMachine) -> Queue:
+    return Queue(machine)
+
+
+def hold(queue: Queue, kind: HoldKind = HoldKind.QUEUE, uuid: str | None = None) -> Hold:
+    return Hold("hold_1", kind, uuid, "maintenance", "ann", None, queue.machine.clock.now())
+
+
+def test_queue_is_stuck_if_its_first_task_waits_for_hours_for_free_gpus(queue: Queue):
+    queue.machine.put(count=4)
+    assert queue.table().value("stuck_seconds", 0) == 0
+    assert is_breaching(STUCK, queue.table(after=7_200), 0) is False
+    table = queue.table(after=1)
+    assert is_breaching(STUCK, table, 0) is True
+    assert fill(STUCK.summary, table, 0).startswith("a is first in the queue but has not started for 2 hours")
+
+
+def test_task_without_available_gpus_is_not_stuck(queue: Queue):
+    queue.machine.put("a", 9)
+    queue.table()
+    assert queue.table(after=9_000).value("stuck_seconds", 0) == 0
+
+
+def test_new_first_task_restarts_the_time(queue: Queue):
+    queue.machine.put()
+    queue.table()
+    queue.machine.put("b", priority=9)
+    assert queue.table(after=9_000).value("stuck_seconds", 0) == 0
+    assert queue.table(after=5).value("stuck_seconds", 0) == 5
+
+
+def test_held_queue_is_not_stuck_and_is_reported_after_a_day(queue: Queue):
+    queue.machine.put()
+    queue.holds = [hold(queue)]
+    queue.table()
+    table = queue.table(after=86_400)
+    assert (table.value("stuck_seconds", 0), is_breaching(HELD, table, 0)) == (0, False)
+    table = queue.table(after=1)
+    assert is_breaching(HELD, table, 0) is True
+    assert fill(HELD.summary, table, 0) == "The queue is held by ann (maintenance), for 1 day now."
+    queue.holds = [replace(queue.holds[0], kind=HoldKind.GPU, gpu_uuid="GPU-1")]
+    assert queue.table().targets[0].summary_values["hold"] == "GPU GPU-1 is held by ann (maintenance)"
+    queue.holds = []
+    assert queue.table().value("hold_seconds", 0) == 0
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_setting_the_clock_changes_no_duration(queue: Queue, hours: int):
+    queue.machine.put()
+    queue.holds = [hold(queue, HoldKind.GPU, "GPU-9")]
+    queue.table()
+    queue.machine.clock.jump(hours * 3600)
+    table = queue.table(after=10)
+    facts = {name: table.value(name, 0) for name in ("stuck_seconds", "hold_seconds", "oldest_seconds")}
+    assert facts == {"stuck_seconds": 10, "hold_seconds": 10, "oldest_seconds": 10}

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from api.catalog.matching import locate
-from api.domain.catalog import FoundDirectory, Precision
+from api.catalog.matching import is_held, locate
+from api.domain.catalog import FoundDirectory, ModelVariant, Precision
 from api.domain.weights import Quantisation
 from tests.unit.catalog.builders import file, local, need, source
 
@@ -52,6 +52,35 @@ def test_directory_is_complete_without_files_that_the_trainer_does_not_open():
     located = locate(flux, local(broken))
     assert located is not None
     assert "vae/a.safetensors" in str(located.problem)
+
+
+def test_complete_directory_replaces_the_file_of_a_part():
+    flux = replace(need(source("", "transformer/*"), directory="diffusers:FluxPipeline"), key="diffusers_path")
+    transformer = replace(need(source("flux1-dev.safetensors"), known_as="flux-dev"), inside="transformer")
+    variant = ModelVariant("dev", "Dev", (flux, transformer))
+    whole = FoundDirectory("/m/dev", "diffusers:FluxPipeline", 8)
+    assert is_held(transformer, variant, local(whole))
+    assert not is_held(transformer, variant, local(replace(whole, lacking=("transformer",))))
+    assert not is_held(transformer, variant, local(replace(whole, broken=("transformer/a.safetensors",))))
+    assert not is_held(transformer, variant, local(replace(whole, lacking=("vae",))))
+    assert not is_held(replace(transformer, inside=""), variant, local(whole))
+
+
+def test_directory_of_schnell_is_not_one_of_dev():
+    transformers = [
+        replace(need(source("a.safetensors")), inside="transformer", is_guided=guided) for guided in (True, False)
+    ]
+    directories = replace(need(source(""), directory="diffusers:FluxPipeline"), key="diffusers_path")
+    dev, schnell = (
+        ModelVariant(name, name, (replace(directories, is_guided=each.is_guided), each))
+        for name, each in zip(("dev", "schnell"), transformers, strict=True)
+    )
+    first = FoundDirectory("/m/a", "diffusers:FluxPipeline", 8, is_guided=False)
+    assert not is_held(transformers[0], dev, local(first))
+    assert is_held(transformers[1], schnell, local(first))
+    both = local(first, FoundDirectory("/m/b", "diffusers:FluxPipeline", 8, is_guided=True))
+    assert is_held(transformers[0], dev, both)
+    assert is_held(transformers[1], schnell, both)
 
 
 def test_directory_of_the_repository_is_preferred():

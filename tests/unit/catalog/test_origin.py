@@ -8,13 +8,13 @@ from api.catalog.origin import (
     describe_format,
     find_datasets,
     read_trainer_commit,
-    saved_at,
     standard_metadata,
     stem_of,
     value_at,
 )
 from api.domain.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
 from api.trainers.diffusion_pipe.checkout import COMMIT_FILE
+from api.training.artifacts import saved_at
 from api.training.views import SeriesPoint, SeriesView, XAxis
 from tests.unit.db.builders import NOW
 

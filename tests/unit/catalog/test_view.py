@@ -1,5 +1,8 @@
+from pathlib import Path
+
 from api.catalog.catalog_views import view_model, view_weights
-from api.domain.catalog import Medium
+from api.catalog.preset_requests import model_table
+from api.domain.catalog import FoundDirectory, Medium
 from api.domain.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from tests.unit.catalog.builders import file, local
@@ -19,6 +22,14 @@ def test_model_is_ready_when_one_variant_is_complete():
         view_model(CATALOG["z_image"], local(*files[2:]), (), None, lambda variant: {"named": variant.name}).ready
         is False
     )
+
+
+def test_directory_with_a_transformer_needs_no_file_of_it():
+    whole = FoundDirectory("/m/dev", "diffusers:FluxPipeline", 8)
+    flux = view_model(CATALOG["flux"], local(whole), (), None, lambda variant: {})
+    assert (flux.ready, [each.key for each in flux.components]) == (True, ["diffusers_path"])
+    made = model_table(CATALOG["flux"], CATALOG["flux"].variants[0], local(whole), Path("/models"), None)
+    assert made == ({"type": "flux", "diffusers_path": "/m/dev"}, ())
 
 
 def test_adapter_is_shown_with_its_facts():

@@ -8,7 +8,7 @@ import pytest
 
 from api import main
 from api.access.audit_store import AuditStore
-from api.access.key_file import read_key_file
+from api.access.first_key import read_key_file
 from api.access.store import CredentialStore, KnownCredentials
 from api.db.database import Database, sqlite_url
 from api.domain.access import Permission, Role

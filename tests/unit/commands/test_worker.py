@@ -42,6 +42,7 @@ def test_clock_ahead_does_not_age_deliveries(
     clock.restart()
     monkeypatch.setattr(worker_command, "SystemClock", lambda: clock)
     monkeypatch.setattr(worker_command, "run_worker", lambda *given: 0)
+    monkeypatch.setattr(worker_command, "set_up_logging", lambda *how: None)
     settings = ["--storage-root", str(tmp_path), "--celery-broker-url", "redis://127.0.0.1:1/0"]
     assert run_worker_command(settings) == 0
     assert clock.now() - clock.steady.now() == timedelta(days=366)

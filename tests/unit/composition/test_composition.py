@@ -1,15 +1,22 @@
 import errno
+import logging
 import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from api.composition.composition import Runtime, allowed_names
+from api.composition.composition import Runtime, allowed_names, check_paths, prepare_trainer_user
+from api.composition.process_metrics import TrainingCounts
 from api.composition.storage_root import StorageError
 from api.config import Config, ConfigError
+from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
-from api.domain.training import TrainingRequest
+from api.domain.training import TaskStatus, TrainingRequest
+from api.errors import DatabaseUnavailable
 from api.executors.fake import FakeExecutor
+from api.executors.trainer_user import TrainerUser
+from api.util.clock import FakeClock
 from tests.faults import Faults
 
 
@@ -110,3 +117,99 @@ def test_second_server_on_a_storage_leaves_the_trainings_to_the_first(tmp_path: 
         first.stop()
         second.training_loop.run_once()
         second.stop()
+
+
+#: A setpriv whose user may access the paths after `in`.
+MAY = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\ncase "$*" in {cases}) exit 0 ;; esac\nexit 1\n'
+
+
+def user(tmp_path: Path, *allowed: str) -> TrainerUser:
+    program = tmp_path / "setpriv"
+    program.write_text(MAY.format(cases="|".join(f'"{each}"' for each in allowed)))
+    program.chmod(0o755)
+    return TrainerUser("trainer", 7001, 7002, (), tmp_path / "none", str(program))
+
+
+def check(tmp_path: Path, *allowed: str, **settings: object) -> None:
+    config = Config(storage_root=tmp_path, **settings)  # type: ignore[arg-type]
+    database = Database(sqlite_url(tmp_path / "elsewhere.sqlite"), tmp_path)
+    try:
+        check_paths(user(tmp_path, f"-x {tmp_path}/tasks", *allowed), config, database)
+    finally:
+        database.close()
+
+
+def test_without_the_setting_nothing_is_checked() -> None:
+    assert prepare_trainer_user(Config()) is None
+
+
+def test_unusable_user_refuses_the_start() -> None:
+    with pytest.raises(ConfigError, match="TRAINER_USER=root"):
+        prepare_trainer_user(Config(trainer_user="root"))
+
+
+def test_database_readable_by_the_user_is_refused_anywhere(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"it may read .*elsewhere\.sqlite"):
+        check(tmp_path, f"-r {tmp_path}/elsewhere.sqlite")
+
+
+def test_administrators_key_readable_by_the_user_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"it may read .*admin-key"):
+        check(tmp_path, f"-r {tmp_path}/admin-key", admin_key_file=tmp_path / "admin-key")
+
+
+def test_paths_that_trainings_cannot_use_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "shared-cache").mkdir()
+    (tmp_path / "train.py").touch()
+    with caplog.at_level(logging.WARNING):
+        check(
+            tmp_path,
+            f"-r {tmp_path}/train.py",
+            trainer_cache_roots=(tmp_path / "shared-cache",),
+            diffusion_pipe_root=tmp_path,
+            diffusion_pipe_python=str(tmp_path / "setpriv"),
+        )
+    output = [record.getMessage() for record in caplog.records]
+    assert f"trainings run as trainer, who cannot write to {tmp_path}/shared-cache" in output
+    assert f"trainings run as trainer, who cannot execute {tmp_path}/setpriv" in output
+    assert not [line for line in output if "train.py" in line]
+
+
+class Counting:
+    """Counts of trainings that may be unavailable."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    def __call__(self) -> dict[TaskStatus, int]:
+        if self.is_away:
+            raise DatabaseUnavailable
+        return {TaskStatus.RUNNING: 2}
+
+
+def shown(counts: TrainingCounts) -> str:
+    registry = CollectorRegistry()
+    registry.register(counts)
+    return generate_latest(registry).decode()
+
+
+def test_counts_are_current(clock: FakeClock):
+    text = shown(TrainingCounts(Counting(), clock))
+    assert 'diffusion_pipe_trainings{status="running"} 2.0' in text
+    assert "diffusion_pipe_trainings_age_seconds 0.0" in text
+
+
+def test_last_counts_are_shown_with_their_age_while_the_database_is_unavailable(clock: FakeClock):
+    counting = Counting()
+    counts = TrainingCounts(counting, clock)
+    shown(counts)
+    counting.is_away = True
+    clock.advance(30)
+    assert 'diffusion_pipe_trainings{status="running"} 2.0' in shown(counts)
+    assert "diffusion_pipe_trainings_age_seconds 30.0" in shown(counts)
+
+
+def test_unknown_counts_are_omitted(clock: FakeClock):
+    counting = Counting()
+    counting.is_away = True
+    assert "diffusion_pipe_trainings" not in shown(TrainingCounts(counting, clock))

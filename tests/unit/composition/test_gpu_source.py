@@ -2,8 +2,7 @@ import pytest
 
 from api.composition.gpu_source import create_source
 from api.config import Config, ConfigError
-from api.gpus.sources.absent import AbsentSource
-from api.gpus.sources.auto import AutoSource
+from api.gpus.sources.auto import AbsentSource, AutoSource
 from api.gpus.sources.nvml import NVMLSource
 from api.gpus.sources.simulated import SimulatedSource
 from api.util.clock import FakeClock

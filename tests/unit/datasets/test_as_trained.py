@@ -17,7 +17,7 @@ from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.media_fakes import FakeDecoder
 
 CLIP = MediaProbe(MediaFacts(MediaKind.VIDEO, "mp4", 512, 512, 5.0, 16.0, 80), 80)
-WISH = CheckRequest(model_type="wan", settings={"resolutions": [256], "frame_buckets": [1, 33]})
+REQUEST = CheckRequest(model_type="wan", settings={"resolutions": [256], "frame_buckets": [1, 33]})
 PICTURE, VIDEO, BROKEN = item_id_of("a.png"), item_id_of("b.mp4"), item_id_of("c.png")
 
 
@@ -36,33 +36,33 @@ def as_trained(shelf: Shelf, database: Database, decoder: FakeDecoder) -> AsTrai
 
 
 def test_image_is_drawn_by_its_recipe(as_trained: AsTrained, decoder: FakeDecoder):
-    assert as_trained.draw("cats", PICTURE, WISH, None) == b"picture"
-    recipe = as_trained.describe("cats", PICTURE, WISH, None)
+    assert as_trained.draw("cats", PICTURE, REQUEST, None) == b"picture"
+    recipe = as_trained.describe("cats", PICTURE, REQUEST, None)
     assert (recipe.width, recipe.height, recipe.shown, recipe.model_type) == (256, 256, (0,), "wan")
     assert decoder.requests[0][0] == "as trained [0]"
 
 
 def test_strip_has_evenly_spaced_frames_with_the_first_and_the_last(as_trained: AsTrained):
-    shown = as_trained.describe("cats", VIDEO, WISH, None).shown
+    shown = as_trained.describe("cats", VIDEO, REQUEST, None).shown
     assert (len(shown), shown[0], shown[-1]) == (MAX_FRAMES, 0, 32)
 
 
 def test_strip_of_large_frames_has_fewer_frames(as_trained: AsTrained):
-    large = replace(WISH, settings={"resolutions": [3000], "frame_buckets": [33]})
+    large = replace(REQUEST, settings={"resolutions": [3000], "frame_buckets": [33]})
     assert as_trained.describe("cats", VIDEO, large, None).shown == (0,)
 
 
 def test_single_frame_is_shown_alone(as_trained: AsTrained):
-    assert as_trained.describe("cats", VIDEO, WISH, 5).shown == (5,)
+    assert as_trained.describe("cats", VIDEO, REQUEST, 5).shown == (5,)
     with pytest.raises(Invalid):
-        as_trained.describe("cats", VIDEO, WISH, 33)
+        as_trained.describe("cats", VIDEO, REQUEST, 33)
 
 
 def test_untrained_item_is_reported(as_trained: AsTrained, decoder: FakeDecoder, tmp_path: Path):
     with pytest.raises(NotTrained):
-        as_trained.draw("cats", BROKEN, WISH, None)
+        as_trained.draw("cats", BROKEN, REQUEST, None)
     decoder.drawn = None
     with pytest.raises(NotTrained):
-        as_trained.draw("cats", VIDEO, WISH, None)
+        as_trained.draw("cats", VIDEO, REQUEST, None)
     with pytest.raises(Invalid):
         as_trained.draw("cats", VIDEO, CheckRequest(), None)

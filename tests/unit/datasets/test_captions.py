@@ -17,7 +17,7 @@ from api.errors import (
     VersionNotFound,
 )
 from api.files.blob_writer import GZIP
-from api.training.dataset_pins import pin_datasets
+from api.training.store import pin_datasets
 from api.util.pagination import PageRequest
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.kill_points import collector

@@ -22,7 +22,7 @@ JOINED = Joined("cats", 3, ("x.mp4",), (), (), {}, 0, {})
 
 def started(upload: Upload, joined: Joined = JOINED) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
-    UploadFollowUp(lambda *given: calls.append(given)).go_on(upload, joined)
+    UploadFollowUp(lambda *given: calls.append(given)).start(upload, joined)
     return calls
 
 

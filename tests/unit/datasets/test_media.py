@@ -42,10 +42,11 @@ def test_files_not_examined_in_time_are_examined_by_the_next_call(
 
 
 def test_concurrent_caller_gets_the_known_facts(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
-    sha256 = shelf.blob(b"1")
-    with media._examining:
-        assert media.examine_all({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
-    assert decoder.examined == []
+    first, second = ({sha: MediaSource(shelf.blobs.path(sha))} for sha in (shelf.blob(b"1"), shelf.blob(b"2")))
+    meanwhile: list[object] = []
+    decoder.before = lambda: meanwhile.append(media.examine_all(second, 9))
+    assert len(media.examine_all(first, 9)) == 1
+    assert (meanwhile, len(decoder.examined)) == ([{}], 1)
 
 
 def test_files_are_omitted_while_the_decoder_is_busy(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):

@@ -60,7 +60,7 @@ def test_removed_and_excluded_items_stay_so_after_a_refresh(
         assert (set(items(shelf)), excluded(shelf)) == ({"a.png", "new.png", "sub/c.png"}, ["a.png"])
     (media / "b.jpg").unlink()
     refresh(registered)
-    (media / "b.jpg").write_text("put there anew")
+    (media / "b.jpg").write_text("put there again")
     refresh(registered)
     assert "b.jpg" in items(shelf)
 

@@ -16,7 +16,7 @@ class Contested:
     def __call__(self) -> str:
         if self.left:
             self.left -= 1
-            raise DatasetChanged("somebody else was first")
+            raise DatasetChanged("another writer was first")
         return "edited"
 
 

@@ -136,13 +136,13 @@ def beside(database: Database, first: Callable[[Connection], object], second: Ca
             first(connection)
             other = pool.submit(second)
             until = time.monotonic() + 3
-            while not _somebody_waits(database) and time.monotonic() < until:
+            while not _is_lock_awaited(database) and time.monotonic() < until:
                 time.sleep(0.01)
         other.exception()
     return other
 
 
-def _somebody_waits(database: Database) -> bool:
+def _is_lock_awaited(database: Database) -> bool:
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with database.read() as connection:
         return bool(connection.scalar(text(query)))

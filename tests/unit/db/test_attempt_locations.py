@@ -3,7 +3,7 @@
 from api.db import leases
 from api.domain.lease import LeaseKind
 from api.domain.training import TaskStatus
-from api.training.attempt_locations import AttemptLocations
+from api.training.attempt_store import AttemptLocations
 from tests.unit.db.builders import NODE, NOW, Stores, new_attempt, new_task
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from contextvars import copy_context
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import pytest
 from sqlalchemy import event, func, insert, select, text
 
 from api.db import database as database_module
-from api.db.database import Database, sqlite_url
+from api.db.database import PAUSE_SECONDS, CircuitBreaker, Database, Use, current_use, note_read, note_write, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.tables import events as event_table
 from api.domain.training import EventKind
 from api.errors import DatabaseUnavailable
 from api.training import event_store as events
-from api.util.database_use import Use, current_use
+from api.util.clock import FakeClock
 from api.util.deadlines import time_left, wait_limit
 from api.util.measures import transactions
 from tests.unit.db.builders import NOW
@@ -366,3 +367,59 @@ def test_transactions_are_measured_whether_they_succeed_or_not(database: Databas
         append_and_fail(connection)
     assert observed(transactions, "read") >= read + 1
     assert observed(transactions, "write") >= write + 1
+
+
+@pytest.fixture
+def breaker(clock: FakeClock) -> CircuitBreaker:
+    return CircuitBreaker(clock.monotonic)
+
+
+def test_all_reads_are_admitted_while_the_database_answers(breaker: CircuitBreaker):
+    breaker.note_success()
+    assert [breaker.admits() for _ in range(3)] == [True] * 3
+
+
+def test_no_read_is_admitted_right_after_a_failure(breaker: CircuitBreaker, clock: FakeClock):
+    breaker.note_failure()
+    clock.advance(PAUSE_SECONDS - 0.1)
+    assert not breaker.admits()
+
+
+def test_one_read_at_a_time_tries_again(breaker: CircuitBreaker, clock: FakeClock):
+    breaker.note_failure()
+    clock.advance(PAUSE_SECONDS)
+    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    clock.advance(PAUSE_SECONDS)
+    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+
+
+def test_success_admits_all_reads_again(breaker: CircuitBreaker):
+    breaker.note_failure()
+    breaker.note_success()
+    assert breaker.admits()
+
+
+def noted() -> Use:
+    use = Use()
+    current_use.set(use)
+    note_read()
+    return use
+
+
+def test_use_is_recorded_if_requested():
+    use = copy_context().run(noted)
+    assert (use.has_read, use.has_written) == (True, False)
+
+    def write() -> Use:
+        current_use.set(use)
+        note_write()
+        return use
+
+    assert copy_context().run(write).has_written
+
+
+def test_use_is_not_recorded_by_default():
+    assert current_use.get() is None
+    note_read()
+    note_write()
+    assert current_use.get() is None

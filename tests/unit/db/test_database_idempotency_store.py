@@ -10,8 +10,7 @@ from api.db.database import Database
 from api.db.tables import kept_answers
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import FakeClock
-from api.web.idempotency_database import DatabaseIdempotencyStore
-from api.web.stored_responses import KEPT_SECONDS
+from api.web.idempotency import KEPT_SECONDS, DatabaseIdempotencyStore
 from tests.unit.db.test_idempotency_store import ANSWER, of_process
 
 

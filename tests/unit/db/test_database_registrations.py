@@ -120,11 +120,11 @@ class Away:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.is_away = False
-        self.asked = 0
+        self.requests = 0
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        self.asked += 1
+        self.requests += 1
         if self.is_away:
             raise DatabaseUnavailable
         with self._database.read() as connection:
@@ -148,7 +148,7 @@ def test_unknown_holders_are_not_treated_as_none(database: Database, clock: Fake
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             registrations.holders()
-    assert away.asked == 1
+    assert away.requests == 1
 
 
 def test_unavailable_database_is_not_queried_for_a_while(database: Database, clock: FakeClock):
@@ -160,6 +160,6 @@ def test_unavailable_database_is_not_queried_for_a_while(database: Database, clo
     away.is_away = False
     DatabaseRegistrations(database, NODE, clock).claim(program("a", "GPU-0"))
     clock.advance(PAUSE_SECONDS - 0.1)
-    assert (registrations.holders(), away.asked) == ({}, 2)
+    assert (registrations.holders(), away.requests) == ({}, 2)
     clock.advance(0.1)
-    assert (list(registrations.holders()), away.asked) == (["GPU-0"], 3)
+    assert (list(registrations.holders()), away.requests) == (["GPU-0"], 3)

@@ -4,7 +4,7 @@ from api.datasets.store import DatasetStore
 from api.db.database import Database
 from api.domain.dataset import Dataset, PinnedDataset
 from api.errors import DatasetNotFound
-from api.training.dataset_pins import pin_datasets
+from api.training.store import pin_datasets
 from tests.unit.db.builders import NOW
 
 SHA, OTHER = "a" * 64, "b" * 64

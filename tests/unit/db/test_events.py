@@ -7,14 +7,14 @@ from api.domain.progress import NO_PROGRESS
 from api.domain.reason import Reason
 from api.domain.training import EventKind, StopState, TaskStatus
 from api.errors import Conflict, TaskNotFound
-from api.events.tail import EventTail
+from api.events.publisher import EventTail
 from api.training import event_store as events
 from api.training.event_store import EventStore
 from tests.unit.db.builders import NOW, Stores, new_task
 
 
 class Listener:
-    """Counts its calls, and reads what is committed by then."""
+    """Counts its calls, and reads the committed events at each."""
 
     def __init__(self, database: Database) -> None:
         self.latest: list[int] = []
@@ -163,8 +163,8 @@ def test_tail_finds_an_event_that_became_visible_after_a_later_one(database: Dat
 
 
 def test_tail_reads_any_number_of_events(database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.events.tail.WINDOW", 3)
-    monkeypatch.setattr("api.events.tail.AT_ONCE", 2)
+    monkeypatch.setattr("api.events.publisher.WINDOW", 3)
+    monkeypatch.setattr("api.events.publisher.AT_ONCE", 2)
     stores.tasks.create(new_task(), NOW, "api")
     tail = EventTail(EventStore(database))
     tail.begin()

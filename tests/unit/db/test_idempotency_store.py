@@ -10,9 +10,14 @@ from api.db.database import Database
 from api.domain.audit import RequestNote, note_change, noting
 from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.util.clock import FakeClock
-from api.web.idempotency import IdempotencyStore, MemoryIdempotencyStore
-from api.web.idempotency_database import DatabaseIdempotencyStore
-from api.web.stored_responses import KEPT_SECONDS, EarlierResult, StoredResponse
+from api.web.idempotency import (
+    KEPT_SECONDS,
+    DatabaseIdempotencyStore,
+    EarlierResult,
+    IdempotencyStore,
+    MemoryIdempotencyStore,
+    StoredResponse,
+)
 from tests.databases import BACKENDS
 
 ANSWER = StoredResponse(201, b"\x00\xff{}", (("Location", "/a"), ("Content-Type", "application/json")))

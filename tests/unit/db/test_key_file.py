@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.access.key_file import read_key_file, write_key_file
+from api.access.first_key import read_key_file, write_key_file
 from api.config import ConfigError
 
 

@@ -1,4 +1,4 @@
-"""There is one leader, and only the leader writes as such."""
+"""At most one server leads, and only the leader's writes succeed."""
 
 from collections.abc import Callable
 

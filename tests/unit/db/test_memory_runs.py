@@ -1,7 +1,7 @@
 from api.domain.lease import LeaseKind
 from api.domain.measured_memory import MemoryFacts, MemoryRun, MemorySize
 from api.domain.training import TaskStatus
-from api.training.memory_runs import MemoryRunStore
+from api.training.measured_memory import MemoryRunStore
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 
 FACTS = MemoryFacts("flux", "flux-dev", {"method": "lora", "compile": False}, (MemorySize(512, 1, 1),), 32, 8)

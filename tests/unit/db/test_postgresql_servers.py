@@ -1,4 +1,4 @@
-"""Several servers of which one is the primary: it is found, and a silent one delays nothing."""
+"""With several servers, the primary is found, and a silent server delays nothing."""
 
 import threading
 import time
@@ -11,9 +11,10 @@ from sqlalchemy import text
 from api.db import database as database_module
 from api.db.database import Database
 from api.db.database_url import DatabaseError
-from api.db.postgresql_servers import Servers
+from api.db.postgresql import Servers
 from api.errors import DatabaseUnavailable
 from api.util.deadlines import time_left, within
+from tests.patience import BUSY_SECONDS
 from tests.postgres_pair import PostgresPair
 
 pytestmark = pytest.mark.slow
@@ -26,10 +27,10 @@ class Answers:
 
     def __init__(self, **how: str) -> None:
         self.how = how
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def connect(self, server: Mapping[str, str]) -> str:
-        self.asked.append(server["host"])
+        self.requests.append(server["host"])
         how = self.how[server["host"]]
         if how == "silent":
             time.sleep(time_left() or 0)
@@ -41,7 +42,7 @@ class Answers:
 def test_server_that_accepted_is_tried_first_next_time() -> None:
     servers, answers = Servers([A, B]), Answers(a="session is read-only", b="answers")
     assert [servers.connect(answers.connect, 1) for _ in range(3)] == ["b", "b", "b"]
-    assert answers.asked == ["a", "b", "b", "b"]
+    assert answers.requests == ["a", "b", "b", "b"]
 
 
 def test_errors_of_all_servers_are_reported() -> None:
@@ -53,15 +54,15 @@ def test_errors_of_all_servers_are_reported() -> None:
 
 def test_silent_server_leaves_half_of_the_time_for_the_other() -> None:
     began = time.monotonic()
-    assert Servers([A, B]).connect(Answers(a="silent", b="answers").connect, 0.2) == "b"
-    assert 0.1 <= time.monotonic() - began < 0.19
+    assert Servers([A, B]).connect(Answers(a="silent", b="answers").connect, 2) == "b"
+    assert 1 <= time.monotonic() - began < 1.9
 
 
 def test_urgent_caller_waits_no_longer_than_its_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(psycopg.OperationalError), within(0.05):
         Servers([A, B]).connect(Answers(a="silent", b="silent").connect, 60)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1 + BUSY_SECONDS
 
 
 def test_silent_server_is_tried_last_next_time() -> None:
@@ -70,7 +71,7 @@ def test_silent_server_is_tried_last_next_time() -> None:
         servers.connect(answers.connect, 1)
     answers.how["b"] = "answers"
     assert servers.connect(answers.connect, 1) == "b"
-    assert answers.asked == ["a", "b", "b"]
+    assert answers.requests == ["a", "b", "b"]
 
 
 def test_single_server_reports_its_own_error() -> None:

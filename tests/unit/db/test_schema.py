@@ -5,7 +5,7 @@ from sqlalchemy import delete, select
 from api.db.database import Database
 from api.db.tables import task_roll, tasks
 from api.domain.training import TaskFilter, TaskOrder
-from api.training.task_counts import count_tasks
+from api.training.task_queries import count_tasks
 from tests.unit.db.builders import NOW, Stores, new_task
 
 

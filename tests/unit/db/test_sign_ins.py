@@ -1,23 +1,23 @@
 from api.access.sign_ins import SignIn, SignInStore
 from tests.unit.db.builders import NOW, Stores, later
 
-BEGUN = SignIn("state", "nonce", "verifier", "https://here/callback", "/")
+SIGN_IN = SignIn("state", "nonce", "verifier", "https://here/callback", "/")
 
 
 def test_sign_in_is_taken_once(stores: Stores):
     sign_ins = SignInStore(stores.database)
-    sign_ins.add("hash", BEGUN, NOW, later(60))
-    assert [sign_ins.take("hash", NOW) for _ in range(2)] == [BEGUN, None]
+    sign_ins.add("hash", SIGN_IN, NOW, later(60))
+    assert [sign_ins.take("hash", NOW) for _ in range(2)] == [SIGN_IN, None]
 
 
 def test_expired_sign_in_is_not_found(stores: Stores):
     sign_ins = SignInStore(stores.database)
-    sign_ins.add("hash", BEGUN, NOW, later(60))
+    sign_ins.add("hash", SIGN_IN, NOW, later(60))
     assert sign_ins.take("hash", later(60)) is None
 
 
 def test_expired_sign_ins_are_deleted_with_the_next(stores: Stores):
     sign_ins = SignInStore(stores.database)
-    sign_ins.add("old", BEGUN, NOW, later(60))
-    sign_ins.add("new", BEGUN, later(61), later(120))
+    sign_ins.add("old", SIGN_IN, NOW, later(60))
+    sign_ins.add("new", SIGN_IN, later(61), later(120))
     assert sign_ins.take("old", NOW) is None

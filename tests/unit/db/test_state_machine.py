@@ -35,7 +35,7 @@ from tests.unit.db.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_sto
 GPUS = range(3)
 ENDS = [*(status for status in TaskStatus if status.is_finished), TaskStatus.QUEUED]
 CACHES = [(), ("/cache-a",), ("/cache-a", "/cache-b")]
-a_number = st.integers(0, 99)  #: one of what is there at that moment, however much that is
+a_number = st.integers(0, 99)  #: selects one of the objects that exist at that moment
 some_gpus = st.lists(st.sampled_from(GPUS), min_size=1, max_size=2, unique=True)
 
 
@@ -50,7 +50,7 @@ class Trainings(RuleBasedStateMachine):
         self.database = database
         self.now: datetime = NOW
         self.made = 0
-        #: What a server remembers of attempts: a deed may be done with what was read long ago.
+        #: The attempts that a server has read: an action may use values that are long outdated.
         self.remembered: dict[str, Attempt] = {}
         #: The stops of users that were acknowledged and have had no end yet.
         self.asked_to_stop: set[str] = set()

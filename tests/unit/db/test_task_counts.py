@@ -9,7 +9,7 @@ from api.db.database import Database
 from api.db.tables import task_roll, tasks
 from api.domain.task import TaskType
 from api.domain.training import GPURequest, StopState, TaskFilter, TaskOrder, TaskStatus
-from api.training.task_counts import _count, count_statuses, count_tasks
+from api.training.task_queries import _count, count_statuses, count_tasks
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 
 TRAININGS = TaskFilter(kind=TaskType.TRAINING)

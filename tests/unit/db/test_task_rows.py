@@ -4,7 +4,7 @@ import pytest
 
 from api.domain.training import TaskStatus
 from api.errors import TaskNotFound
-from api.training.task_rows import find_summary, find_task
+from api.training.task_queries import find_summary, find_task
 from tests.unit.db.builders import NOW, Stores, new_task
 
 

@@ -12,12 +12,23 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from api.db.tables import attempts, events, metadata, task_gpus
-from api.domain.task import TaskType
-from api.domain.training import EventKind, GPURequest, ResumeOptions, TaskFilter, TaskStatus
+from api.domain.durations import CompletedRun, Load, RemainingWork
+from api.domain.measured_memory import MemoryFacts, MemorySize, PlannedMemory
+from api.domain.progress import ProgressReport
+from api.domain.task import ProcessIdentity, TaskType
+from api.domain.training import (
+    EventKind,
+    GPURequest,
+    PlannedExport,
+    ResumeOptions,
+    TaskFilter,
+    TaskStatus,
+    TrainingPlan,
+)
 from api.errors import TaskNotFinished, TaskNotFound
 from api.training.attempt_store import Finish
 from api.training.store import TaskStore
-from api.web.stored_responses import KEPT_SECONDS
+from api.web.idempotency import KEPT_SECONDS
 from tests.unit.db.builders import NOW, Stores, a_stop, later, new_attempt, new_task
 
 EVERYTHING = TaskFilter()
@@ -66,8 +77,8 @@ def test_key_can_be_reused_after_a_day(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     stores.tasks.create(replace(new_task("t2", key="k"), keys_since=NOW), later(KEPT_SECONDS), "ann")
     assert names(stores) == ["t1"]
-    anew = replace(new_task("t3", key="k"), keys_since=later(1))
-    assert stores.tasks.create(anew, later(KEPT_SECONDS + 1), "ann").task_id == "t3"
+    repeated = replace(new_task("t3", key="k"), keys_since=later(1))
+    assert stores.tasks.create(repeated, later(KEPT_SECONDS + 1), "ann").task_id == "t3"
     found = stores.tasks.find_by_key("k")
     assert found is not None
     assert found.task_id == "t3"
@@ -268,6 +279,8 @@ def test_unfinished_task_is_not_deleted(stores: Stores, status: TaskStatus):
     with pytest.raises(TaskNotFinished) as refused:
         stores.tasks.delete("t1", NOW)
     assert refused.value.data == {"status": status}
+    step = "Wait until it has stopped." if status is TaskStatus.STOPPING else "Stop it first."
+    assert refused.value.detail == f"t1 is {status}. {step}"
 
 
 def test_task_with_a_draining_gpu_is_not_deleted_yet(stores: Stores):
@@ -321,8 +334,8 @@ def test_running_transfers_are_listed_with_their_targets(stores: Stores):
             claim = replace(new_attempt(name, master_port=None), gpu_uuids=(), gpu_indices=())
             stores.attempts.claim(claim, NOW)
     found = stores.tasks.running()
-    told = sorted((each.owner, each.address or "") for each in found.transfers)
-    assert (found.working, told) == ({}, [("ann", ""), ("ann", ""), ("ann", "https://a.example/w")])
+    addresses = sorted((each.owner, each.address or "") for each in found.transfers)
+    assert (found.working, addresses) == ({}, [("ann", ""), ("ann", ""), ("ann", "https://a.example/w")])
     assert stores.tasks.addresses(["d3", "d2", "absent"]) == {"d3": "https://b.example/w", "d2": None}
 
 
@@ -332,3 +345,44 @@ def test_result_of_a_task_is_stored_and_removed_by_a_retry(stores: Stores):
     task = stores.tasks.get("t1")
     stores.tasks.enqueue_again("t1", ResumeOptions(), task.request, task.plan, NOW, "ann", "again")
     assert stores.tasks.get_summary("t1").result is None
+
+
+def test_durations_of_completed_trainings_match_the_plans_of_others(stores: Stores):
+    facts = MemoryFacts("toy", "tiny", {"dtype": "float32"}, (MemorySize(512, 1, 2),), rank=16)
+    plan = TrainingPlan("toy", "toy", 1, total_steps=100, global_batch_size=2, memory=PlannedMemory(facts))
+    for task_id in ("t1", "t2"):
+        stores.tasks.create(replace(new_task(task_id), plan=plan), NOW, "ann")
+    attempt = stores.attempts.claim(new_attempt("t1"), NOW)
+    stores.attempts.note_submitted(attempt)
+    stores.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW)
+    report = ProgressReport.from_json({"progress": {"current_step": 100}, "speed": {"time_per_step": 0.5}})
+    stores.attempts.finish(attempt, Finish(TaskStatus.COMPLETED, "completed", progress=report), later(80))
+    assert stores.tasks.completed_runs() == [CompletedRun(Load.of_plan(plan), 0.5, 30.0)]
+    assert stores.tasks.queued_work() == {"t2": RemainingWork(Load.of_plan(plan), 100)}
+
+
+def test_export_by_the_trainer_is_found_by_its_training_and_makes_one_step(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "api")
+    planned = PlannedExport("t1", "20260101_00-00-00", "global_step1000", "2026-01-01T00:00:00+00:00", 1001)
+    new = new_task("e1", key="export t1", kind=TaskType.EXPORT)
+    new = replace(
+        new, plan=replace(new.plan, total_steps=1001, export=planned), resume=ResumeOptions("global_step1000")
+    )
+    stores.tasks.create(new, NOW, "api")
+    (found,) = stores.tasks.exports_of("t1")
+    assert (found.task_id, found.plan.export, found.resume) == ("e1", planned, ResumeOptions("global_step1000"))
+    assert stores.tasks.exports_of("e1") == []
+    assert stores.tasks.queued_work()["e1"].steps == 1
+    # A second one takes its key, and a third at the same time finds the second.
+    again = [replace(new, task_id=name, keys_since=later(0.001)) for name in ("e2", "e3")]
+    made = [stores.tasks.create(each, later(1), "api").task_id for each in again]
+    assert made == ["e2", "e2"]
+
+
+def test_plan_belongs_to_the_latest_attempt(stores: Stores):
+    first = stores.claimed("t1")
+    plan = replace(stores.tasks.get("t1").plan, total_steps=31)
+    stores.tasks.set_plan(replace(first, number=0), plan)
+    assert stores.tasks.get("t1").plan.total_steps is None
+    stores.tasks.set_plan(first, plan)
+    assert stores.tasks.get("t1").plan == plan

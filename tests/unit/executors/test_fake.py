@@ -4,8 +4,7 @@ import pytest
 
 from api.domain.training import StopRung
 from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
-from api.executors.fake import FakeExecutor, outcome
-from api.executors.memory_log import MemoryLog
+from api.executors.fake import FakeExecutor, MemoryLog, outcome
 from api.executors.ports import FIRST_PORT
 
 REF = AttemptRef("a", Path("/attempts/a"), Path("/logs/a"))

@@ -9,11 +9,13 @@ from typing import NoReturn
 import pytest
 
 from api.domain.task import ProcessIdentity
+from api.executors import local
 from api.executors.attempt.files import read_json, write_json
+from api.executors.attempt.output import PIPE
 from api.executors.attempt.processes import boot_id, read_stat
 from api.executors.executor import AttemptRef, Phase, StopOrder
-from api.executors.local import LocalExecutor
-from api.executors.process_survey import Survey
+from api.executors.local import HeldPipes, LocalExecutor
+from api.executors.process_survey import Survey, is_held_open
 from tests.unit.util.foreign import Plant, each_plant
 
 
@@ -165,3 +167,44 @@ def test_used_gpus_are_those_with_the_attempts_processes(ref: AttemptRef, monkey
 
 def test_used_gpus_are_unknown_if_the_driver_does_not_list_processes(ref: AttemptRef):
     assert LocalExecutor(sys.executable, "here", {}).used_gpus(ref) is None
+
+
+def make(directory: Path) -> Path:
+    directory.mkdir()
+    os.mkfifo(directory / PIPE)
+    return directory
+
+
+def test_content_of_a_pipe_outlives_its_writer(tmp_path: Path) -> None:
+    attempt, pipes = make(tmp_path / "1"), HeldPipes()
+    pipes.hold(attempt)
+    pipes.hold(attempt)
+    writer = os.open(attempt / PIPE, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(writer, b"words")
+    os.close(writer)
+    reader = os.open(attempt / PIPE, os.O_RDONLY | os.O_NONBLOCK)
+    assert os.read(reader, 100) == b"words"
+    os.close(reader)
+    pipes.let_go(attempt)
+    assert not is_held_open(attempt / PIPE)
+
+
+def test_attempt_without_a_pipe_is_ignored(tmp_path: Path) -> None:
+    pipes = HeldPipes()
+    pipes.hold(tmp_path)
+    pipes.let_go(tmp_path)
+    assert pipes._handles == {}
+
+
+def test_oldest_pipe_is_closed_at_the_limit(tmp_path: Path, monkeypatch: object) -> None:
+    pipes = HeldPipes()
+    most, local.MAX_HELD_PIPES = local.MAX_HELD_PIPES, 2
+    try:
+        attempts = [make(tmp_path / str(number)) for number in range(3)]
+        for attempt in attempts:
+            pipes.hold(attempt)
+        assert [is_held_open(attempt / PIPE) for attempt in attempts] == [False, True, True]
+    finally:
+        local.MAX_HELD_PIPES = most
+        for attempt in attempts:
+            pipes.let_go(attempt)

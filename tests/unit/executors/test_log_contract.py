@@ -9,8 +9,8 @@ import pytest
 from api.domain.log import LogSpan, LogTime
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Log
+from api.executors.fake import MemoryLog
 from api.executors.log_files import LogFiles
-from api.executors.memory_log import MemoryLog
 
 Write = Callable[[bytes, float], None]
 

@@ -131,7 +131,7 @@ def test_group_that_cannot_be_joined_is_rejected(tmp_path: Path, monkeypatch: py
 
 
 def may(*allowed: str) -> str:
-    """Return a setpriv whose user may do only these things, such as `-x /data`."""
+    """Return a fake setpriv whose user has only these permissions, such as `-x /data`."""
     cases = "|".join(f'"{each}"' for each in allowed) or "nothing"
     return f'#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\ncase "$*" in {cases}) exit 0 ;; esac\nexit 1\n'
 

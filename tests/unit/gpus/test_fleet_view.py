@@ -1,15 +1,18 @@
 """Answers about several machines: each GPU with its node."""
 
+from datetime import timedelta
+
 import pytest
 
 from api.domain.gpu import FleetStatusResponse, GPUStatus
+from api.domain.history import Metric
 from api.domain.node import NodeStatus
 from api.domain.reason import Reason
 from api.errors import GPUNotFound, NodeNotFound
-from api.gpus.fleet_view import count_names, narrow, show_processes_of, show_state
+from api.gpus.fleet_view import FleetHistory, count_names, narrow, show_processes_of, show_state
 from api.gpus.lookup import find_gpu
 from api.gpus.offers import list_offers
-from tests.unit.builders import NOW, reading, uuid_of
+from tests.unit.builders import NOW, reading, snapshot, uuid_of, vitals
 from tests.unit.gpus.fleets import fleet
 
 FREE = reading(1, processes=())
@@ -81,3 +84,23 @@ def test_processes_are_shown_with_the_node():
 
 def test_other_machines_gpus_differ_from_this_ones():
     assert fleet(FREE).other_uuids == {uuid_of(1)}
+
+
+def test_another_machines_gpu_has_its_own_history():
+    histories = FleetHistory(5.0)
+    state = fleet(reading(1, vitals=vitals(utilization_gpu=77)))
+    taken = snapshot().taken_at
+    histories.record_others(state)
+    shown = histories.show(state, "gpu2:1", Metric.UTILIZATION_GPU, taken - timedelta(1), taken + timedelta(1), None)
+    assert (shown.node, [point.value for point in shown.data]) == ("gpu2", [77])  # type: ignore[attr-defined]
+    own = histories.show(state, "here:0", Metric.UTILIZATION_GPU, NOW - timedelta(1), NOW + timedelta(1), None)
+    assert own.data == ()
+
+
+def test_silent_machine_has_no_new_samples():
+    histories = FleetHistory(5.0)
+    state = fleet(reading(1), silent=60.0)
+    histories.record_others(state)
+    taken = snapshot().taken_at
+    shown = histories.show(state, "gpu2:1", Metric.MEMORY_USED, taken - timedelta(1), taken + timedelta(1), None)
+    assert [point.value for point in shown.data] == [None]

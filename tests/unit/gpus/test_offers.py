@@ -117,9 +117,9 @@ def test_pids_are_listed_only_if_meaningful():
 
 def test_measured_memory_is_the_maximum_and_unknown_for_simulated_gpus():
     gpus = (reading(0, vitals=vitals(memory_used_mb=5)), reading(1, vitals=vitals(memory_used_mb=9)), reading(2))
-    assert measure_memory(state_of(*gpus), [uuid_of(0), uuid_of(1)]) == 9
-    assert measure_memory(state_of(reading(0, vitals=vitals(memory_used_mb=None))), [uuid_of(0)]) is None
-    assert measure_memory(state_of(*gpus, source=SourceName.SIMULATED), [uuid_of(0)]) is None
+    assert max(measure_memory(state_of(*gpus), [uuid_of(0), uuid_of(1)]).values()) == 9
+    assert measure_memory(state_of(reading(0, vitals=vitals(memory_used_mb=None))), [uuid_of(0)]) == {}
+    assert measure_memory(state_of(*gpus, source=SourceName.SIMULATED), [uuid_of(0)]) == {}
 
 
 def test_gpu_is_shared_unless_all_its_processes_are_certainly_its_tasks():

@@ -12,16 +12,19 @@ import pytest
 from api.domain.event import EventType
 from api.domain.gpu import GPUStatus
 from api.domain.history import Metric
+from api.domain.model_memory import ModelType, training_mb
 from api.domain.reading import FaultKind, SourceName, XidEvent
 from api.domain.task import TaskType
 from api.errors import GPUNotFound, TaskNotFound
 from api.gpus.registration_store import MemoryRegistrations
-from api.gpus.service import GPUService
+from api.gpus.service import READY_SWEEPS, GPUService, find_available, judge_readiness, needed_memory
 from api.gpus.sources.auto import AutoSource
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
+from api.gpus.state import GPUState
 from api.util.clock import FakeClock
 from api.util.pagination import PageRequest
-from tests.unit.builders import process
+from tests.unit.builders import MONOTONIC, judged, lost, process, reading, snapshot, vitals
+from tests.unit.gpus.fleets import fleet
 
 Sweep = Callable[[], None]
 LOST = GPUFault(FaultKind.LOST, "fell off the bus")
@@ -291,3 +294,62 @@ def test_temporarily_slow_driver_does_not_clear_an_xid(service: GPUService, swee
     source.problem = None
     sweep()
     assert not service.get_all_gpus()[0].is_available
+
+
+FLUX = ModelType("flux")
+
+
+@pytest.mark.parametrize(
+    ("task_type", "model_type", "needed"),
+    [
+        (None, None, 7),
+        (TaskType.TRAINING, FLUX, training_mb(FLUX)),
+        (TaskType.PREPROCESSING, FLUX, 7),
+        (TaskType.TRAINING, ModelType.COSMOS, 7),
+    ],
+)
+def test_model_needs_its_training_memory(task_type: TaskType | None, model_type: ModelType | None, needed: int | None):
+    assert needed_memory(7, task_type, model_type) == needed
+
+
+def test_gpus_of_all_machines_are_listed_by_free_memory():
+    big = reading(1, processes=(), vitals=vitals(memory_total_mb=90_000, memory_free_mb=89_000, memory_used_mb=900))
+    found = find_available(fleet(big), 1000, None)
+    assert [gpu.node for gpu in found.available_gpus] == ["gpu2", "here"]  # type: ignore[union-attr]
+    assert find_available(fleet(big), 80_000, None).total_available == 1
+
+
+def test_gpus_that_cannot_start_trainings_are_marked():
+    found = find_available(fleet(reading(1, processes=())), 0, None).available_gpus
+    assert [(gpu.gpu_id, gpu.startable, gpu.startable_reason) for gpu in found] == [
+        (0, True, None),
+        (1, False, "trainings start on here alone: EXECUTOR=local"),
+    ]
+
+
+INTERVAL = 5.0
+
+
+def state(*gpus) -> GPUState:
+    return GPUState("here", snapshot(*gpus), tuple(judged(gpu) for gpu in gpus), {}, 0)
+
+
+def test_fresh_readings_are_ready_with_their_age():
+    found = judge_readiness(state(reading()), MONOTONIC + 2.04, INTERVAL)
+    assert (found.status, found.reasons, found.reading_age) == ("ready", (), 2.0)
+
+
+def test_old_reading_is_reported_with_its_gpu():
+    old = reading(1, read_monotonic=MONOTONIC - READY_SWEEPS * INTERVAL - 1)
+    found = judge_readiness(state(reading(), old), MONOTONIC, INTERVAL)
+    assert found.status == "not_ready"
+    assert found.reasons == ("the reading of GPU 1 is older than 3 sweeps: no later sweep",)
+
+
+def test_lost_gpu_does_not_affect_readiness():
+    assert judge_readiness(state(reading(), lost(1)), MONOTONIC, INTERVAL).status == "ready"
+
+
+def test_without_gpus_the_sweep_has_an_age():
+    found = judge_readiness(state(), MONOTONIC + READY_SWEEPS * INTERVAL + 1, INTERVAL)
+    assert found.reasons == ("the last sweep is older than 3 intervals",)

@@ -74,7 +74,7 @@ def null_paths(value: Any, prefix: str = "") -> set[str]:
     return {
         path
         for field in fields(value)
-        if field.name not in ("current_task", "status_reason", "status_reason_code", "unavailable")
+        if field.name not in ("current_task", "paused_until", "status_reason", "status_reason_code", "unavailable")
         for path in null_paths(getattr(value, field.name), f"{prefix}.{field.name}".strip("."))
     }
 

@@ -1,4 +1,7 @@
 import json
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,9 @@ from api.domain.progress import Stage
 from api.domain.reason import Reason
 from api.domain.training import GPURequest, TrainingRequest
 from api.jobs.errors import JobFailed
-from api.jobs.kinds import CAPTIONING_JOB, DOWNLOAD_JOB, PREPROCESSING_JOB, PUSH_JOB, JobKind
+from api.jobs.kinds import CAPTIONING_JOB, DOWNLOAD_JOB, EXPORT_JOB, PREPROCESSING_JOB, PUSH_JOB, JobKind
 from api.jobs.messages import report_failure
-from api.jobs.trainer import JobTrainer, MessageClassifier, MessageReader, run_name
+from api.jobs.trainer import JobTrainer, MessageClassifier, MessageReader, ReportedProgressReader, run_name
 from api.trainers.trainer import Ending, Launch
 
 REQUEST = TrainingRequest("wan", GPURequest(count=0))
@@ -63,7 +66,6 @@ def test_run_is_complete_once_its_program_left_a_file(trainer: JobTrainer, tmp_p
     (tmp_path / name).write_text("{}")
     (found,) = trainer.checkpoints(tmp_path)
     assert (found.name, found.is_complete, found.step) == (name, True, None)
-    assert trainer.prune(tmp_path, 1) == ()
 
 
 def test_file_asks_the_program_to_stop(trainer: JobTrainer, tmp_path: Path):
@@ -176,4 +178,41 @@ def test_ending_without_a_reported_failure_is_diagnosed_by_its_lines(trainer: Jo
     cause = trainer.diagnose(ending("OSError: [Errno 28] No space left on device"))
     assert cause.code is CauseCode.DISK_FULL
     cause = trainer.diagnose(ending('{"dp": "warning", "message": "again"}', exit_code=3))
-    assert (cause.code, cause.last_lines) == (CauseCode.TRAINER_ERROR, ("warning: again",))
+    assert (cause.code, cause.last_lines) == (CauseCode.TRAINER_ERROR, ("again",))
+
+
+def test_job_that_ended_early_is_no_training(trainer: JobTrainer):
+    cause = trainer.diagnose(ending('{"dp": "warning", "message": "again"}', exit_code=0))
+    assert (cause.detail, cause.last_lines) == ("It ended before its work was done.", ("again",))
+
+
+def test_percentage_and_remaining_time_are_the_reported_ones():
+    reader = ReportedProgressReader(12)
+    reader.reported.done_percent, reader.reported.seconds_left = 40.0, 60.0
+    assert (reader.progress.overall_progress, reader.progress.eta_seconds) == (40.0, 60.0)
+    assert (reader.progress.stage, reader.progress.total_steps) == (Stage.TRAINING, 12)
+
+
+def test_reader_restores_its_saved_state():
+    reader, again = ReportedProgressReader(12), ReportedProgressReader(12)
+    reported = reader.reported
+    reported.step, reported.activity, reported.done_percent = 3, "working", 40.0
+    reported.phrases.add("done")
+    reported.warnings.append("again")
+    again.restore(reader.save())
+    assert again.save() == reader.save()
+
+
+@pytest.mark.parametrize("note", [{"step": "x"}, {"percent": "x"}, {"activity": 5}])
+def test_damaged_state_is_rejected(note: Mapping[str, object]):
+    with pytest.raises((TypeError, ValueError)):
+        ReportedProgressReader(1).restore(note)
+
+
+def test_export_that_computed_for_too_long_says_so_and_what_to_do():
+    ended = replace(ending(exit_code=0), exit_code=None, signal=int(signal.SIGVTALRM))
+    cause = JobTrainer(EXPORT_JOB).diagnose(ended)
+    assert (cause.code, "SIGVTALRM" in cause.detail) == (CauseCode.REFUSED_FILE, False)
+    assert "more than a minute of computing" in cause.detail
+    assert '"method": "resume"' in cause.remedy
+    assert "SIGVTALRM" in JobTrainer(PUSH_JOB).diagnose(ended).detail

@@ -5,7 +5,7 @@ import pytest
 
 from api.domain.log import LogPart
 from api.errors import Unavailable
-from api.executors.memory_log import MemoryLog
+from api.executors.fake import MemoryLog
 from api.web.log_download import open_download
 from tests.unit.log_making import MadeLog
 

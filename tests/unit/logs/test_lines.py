@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from api.logs import lines as line_stream
-from api.logs import reader as log_reader
 from api.trainers.protocol.log_lines import LineClassifier
 from tests.unit.log_making import MadeLog
 
@@ -11,13 +10,6 @@ from tests.unit.log_making import MadeLog
 @pytest.fixture
 def log(tmp_path: Path) -> MadeLog:
     return MadeLog(tmp_path / "log", segment_bytes=4096)
-
-
-@pytest.fixture
-def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut lines at 64 bytes instead of 1 MiB."""
-    for module in (line_stream, log_reader):
-        monkeypatch.setattr(module, "LINE_BYTES", 64)
 
 
 def numbered(count: int) -> bytes:

@@ -7,21 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.domain.log import LineFilter, LogLevel
-from api.logs import lines as line_stream
-from api.logs import reader as log_reader
 from tests.unit.log_making import MadeLog, timed_log
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> MadeLog:
     return MadeLog(tmp_path / "log", segment_bytes=4096)
-
-
-@pytest.fixture
-def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut lines at 64 bytes instead of 1 MiB."""
-    for module in (line_stream, log_reader):
-        monkeypatch.setattr(module, "LINE_BYTES", 64)
 
 
 def messages(page) -> list[str]:

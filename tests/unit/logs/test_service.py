@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from api.domain.log import EVERYTHING, LineFilter, LogLevel, LogPage
+from api.domain.training import TaskStatus
 from api.errors import SearchBusy, TaskNotFound
+from api.executors.fake import outcome
 from api.logs import service as log_service
 from api.logs.pattern import LogPattern
 from api.logs.search import LogQuery
-from api.logs.service import DEFAULT_TAIL, MAX_SEARCHES, LogService
+from api.logs.service import DEFAULT_TAIL, MAX_SEARCHES, LogService, find_end
 from tests.unit.log_making import MadeLog
 from tests.unit.trainings import TrainingMachine, steps
 
@@ -59,11 +61,6 @@ def test_epochs_are_counted_by_the_observed_steps(machine: TrainingMachine, logs
     assert [line.epoch for line in page.logs] == [1, 2]
 
 
-def test_unknown_task_has_no_log(logs: LogService):
-    with pytest.raises(TaskNotFound):
-        logs.find("nobody")
-
-
 def test_end_of_the_task_is_known_to_its_followers(machine: TrainingMachine, logs: LogService):
     machine.put()
     source = logs.find("a")
@@ -81,21 +78,6 @@ def test_end_of_the_task_is_known_to_its_followers(machine: TrainingMachine, log
 QUERY = LogQuery(LogPattern("line", is_regex=False, ignore_case=False), limit=3)
 
 
-def test_all_logs_are_searched_newest_first_and_page_by_page(machine: TrainingMachine, logs: LogService):
-    for task_id in ("old", "new"):
-        machine.put(task_id)
-        machine.prints(numbered(2), task_id)
-    first = logs.search_all(QUERY, None)
-    assert [(hit.task_id, hit.message) for hit in first.results] == [
-        ("new", "line 0"),
-        ("new", "line 1"),
-        ("old", "line 0"),
-    ]
-    assert not first.complete
-    rest = logs.search_all(QUERY, first.next_cursor)
-    assert ([hit.message for hit in rest.results], rest.complete, rest.next_cursor) == (["line 1"], True, None)
-
-
 def test_one_log_is_searched_from_an_offset(machine: TrainingMachine, logs: LogService):
     machine.put()
     machine.prints(numbered(5))
@@ -109,17 +91,44 @@ def test_number_of_concurrent_searches_is_limited(
     machine: TrainingMachine, logs: LogService, monkeypatch: pytest.MonkeyPatch
 ):
     machine.put()
-    source = logs.find("a")
-    for _ in range(MAX_SEARCHES):
-        assert logs._searches.acquire(blocking=False)
-    with pytest.raises(SearchBusy):
-        logs.search(source, QUERY, None)
-    logs._searches.release()
-    monkeypatch.setattr(log_service.SearchRun, "search", refuse)
-    for _ in range(3):
-        with pytest.raises(OSError, match="gone"):
-            logs.search(source, QUERY, None)
+    running: list[str] = []
+
+    def search_again(*_: object) -> None:
+        running.append("search")
+        logs.search(logs.find("a"), QUERY, None)
+
+    monkeypatch.setattr(log_service.SearchRun, "search", search_again)
+    for _ in range(2):
+        with pytest.raises(SearchBusy):
+            logs.search(logs.find("a"), QUERY, None)
+        assert len(running) == MAX_SEARCHES
+        running.clear()
 
 
-def refuse(*_: object) -> None:
-    raise OSError("gone")
+def test_running_task_has_no_end(machine: TrainingMachine):
+    machine.put()
+    assert find_end(machine.tasks, machine.attempts, "a") is None
+    machine.train()
+    assert find_end(machine.tasks, machine.attempts, "a") is None
+
+
+def test_end_is_that_of_the_latest_attempt(machine: TrainingMachine):
+    machine.run()
+    machine.end(how=outcome(exit_code=3))
+    end = find_end(machine.tasks, machine.attempts, "a")
+    assert end is not None
+    assert (end.task_id, end.status, end.exit_code) == ("a", TaskStatus.FAILED, 3)
+    assert end.failure is not None
+
+
+def test_task_that_was_stopped_in_the_queue_has_no_exit_code(machine: TrainingMachine):
+    machine.put()
+    machine.request_task_stop()
+    end = find_end(machine.tasks, machine.attempts, "a")
+    assert end is not None
+    assert (end.status, end.exit_code, end.failure) == (TaskStatus.STOPPED, None, None)
+
+
+def test_unknown_task_is_not_found(machine: TrainingMachine):
+    with pytest.raises(TaskNotFound):
+        find_end(machine.tasks, machine.attempts, "nobody")

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from api import __version__
 from api.domain.node import NodeLocation
 from api.gpus.snapshot import GPUReading
 from api.nodes.wire import encode_report, make_report
@@ -20,7 +21,9 @@ PLACE = NodeLocation("m1", "box1", 8081, "s1")
 _UPTIMES = itertools.count(100.0)
 
 
-def report(*gpus: GPUReading, place: NodeLocation = PLACE, version: str = "1.0.0", **changes: Any) -> dict[str, Any]:
+def report(
+    *gpus: GPUReading, place: NodeLocation = PLACE, version: str = __version__, **changes: Any
+) -> dict[str, Any]:
     """A node's report as parsed JSON."""
     seen = snapshot(*(gpus or (reading(0),)))
     mark = Mark("boot1", next(_UPTIMES))

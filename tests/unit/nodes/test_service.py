@@ -13,6 +13,7 @@ from api.domain.node import NodeInfo, NodeStatus
 from api.domain.reason import ReasonCode
 from api.errors import (
     DatabaseUnavailable,
+    Finding,
     Forbidden,
     Invalid,
     NodeIsThere,
@@ -24,7 +25,7 @@ from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.gpus.xid_histories import MOST_OF_NODE
 from api.nodes.fleet_store import FleetStore
-from api.nodes.service import NodeService
+from api.nodes.service import TOLD_SECONDS, NodeService, Refusals, check_name
 from api.nodes.shared_probe import SharedProbe
 from api.nodes.shared_storage import NodesOwnStorage, SharedStorage
 from api.nodes.store import Node, NodeStore
@@ -360,3 +361,23 @@ def test_two_heads_on_two_machines_warn_of_each_others_gpus(database: Database, 
 def _codes(nodes: NodeService) -> list[ReasonCode]:
     (own,) = nodes.list()
     return [warning.message_code for warning in own.warnings if warning.code == "other_server"]
+
+
+def test_rejection_is_shown_for_a_while_at_its_node_only():
+    clock = FakeClock()
+    refusals = Refusals(clock)
+    refusals.note("box2", Invalid("The report is implausible.", mistakes=[Finding("/report/gpus", "are 600\x1b[2J")]))
+    (result,) = refusals.warn("box2")
+    assert result.code == result.message_code.code == "report_refused"
+    assert result.message == "a report with its name was rejected: The report is implausible. /report/gpus are 600"
+    assert refusals.warn("box3") == ()
+    clock.advance(TOLD_SECONDS + 1)
+    assert refusals.warn("box2") == ()
+    refusals.note("box2", NodeNameTaken("x" * 999))
+    assert len(refusals.warn("box2")[0].message) < 400
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "x" * 64, "../x", "é"])
+def test_malformed_name_is_rejected(name: str):
+    with pytest.raises(Invalid, match="is not a node name"):
+        check_name(name)

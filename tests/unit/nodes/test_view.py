@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from api.domain.node import NodeRecord, NodeRole, NodeStatus, SlurmNode
 from api.domain.reason import Reason
 from api.domain.task import TaskType
@@ -7,7 +9,7 @@ from api.executors.executor import NodeState
 from api.gpus.events import GPUEvents
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.nodes.report_check import read_report
-from api.nodes.view import list_held, show_nodes
+from api.nodes.view import list_held, show_nodes, warn
 from api.nodes.wire import take_report
 from api.util.clock import FakeClock
 from tests.unit.builders import reading, snapshot, task, uuid_of
@@ -64,3 +66,19 @@ def test_receipt_lists_the_holders_of_the_nodes_gpus():
 
 def test_receipt_omits_ended_tasks():
     assert list_held(state_with(1, 2, has_ended=True), "gpu2") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "offset", "codes"),
+    [
+        ("1.2.0", 0.3, []),
+        ("1.3.0", None, ["newer_version"]),
+        ("1.1.9", None, ["older_version"]),
+        ("1.2.0", -2.5, ["clock_skew"]),
+        ("1.2.0.dev1+g123", None, []),
+        ("nightly", 2.0, []),
+        (None, 7200.0, ["clock_skew"]),
+    ],
+)
+def test_different_versions_and_clocks_cause_warnings(version: str, offset: float, codes: list[str]):
+    assert [warning.code for warning in warn(version, offset, own="1.2.0")] == codes

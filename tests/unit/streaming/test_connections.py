@@ -11,9 +11,8 @@ from api.domain.access import Credential, Principal
 from api.errors import Invalid, KeyRevoked, TooManyStreams, Unavailable
 from api.streaming import connections
 from api.streaming.addresses import LiveRoute, LiveRoutes, StreamRequest, Transport
-from api.streaming.admission import Admission
 from api.streaming.broker import Broker
-from api.streaming.connections import StreamServer
+from api.streaming.connections import Admission, StreamServer
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import MessageType, StreamEnding
@@ -80,9 +79,19 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def serving(opened: Opened, broker: Broker) -> StreamServer:
+def admission() -> Admission:
+    return Admission(2, 1)
+
+
+@pytest.fixture
+def permits() -> Permits:
+    return Permits(lambda principal: None)
+
+
+@pytest.fixture
+def serving(opened: Opened, broker: Broker, admission: Admission, permits: Permits) -> StreamServer:
     routes = LiveRoutes([LiveRoute("/tasks/<task_id>", Transport.EVENTS, opened.open)])
-    return StreamServer(routes, broker, Admission(2, 1), Permits(lambda principal: None))
+    return StreamServer(routes, broker, admission, permits)
 
 
 def serve(serving: StreamServer, **headers: bytes) -> Connection:
@@ -126,35 +135,38 @@ def test_error_is_raised_before_anything_is_sent_and_frees_the_slot(serving: Str
     assert serve(serving).messages
 
 
-def test_streams_per_client_are_limited(serving: StreamServer):
-    with serving._admission.admit("10.0.0.1"), pytest.raises(TooManyStreams):
+def test_streams_per_client_are_limited(serving: StreamServer, admission: Admission):
+    with admission.admit("10.0.0.1"), pytest.raises(TooManyStreams):
         serve(serving)
 
 
-def test_streams_per_user_are_limited_from_all_addresses(serving: StreamServer):
+def test_streams_per_user_are_limited_from_all_addresses(serving: StreamServer, admission: Admission):
     ann = Principal("ann", None, frozenset(), Credential.KEY, "k")
-    with serving._admission.admit("10.0.0.1"), asking(ann):
+    with admission.admit("10.0.0.1"), asking(ann):
         assert serve(serving).messages
-    with serving._admission.admit("ann"), asking(ann), pytest.raises(TooManyStreams):
+    with admission.admit("ann"), asking(ann), pytest.raises(TooManyStreams):
         serve(serving)
 
 
-def test_client_without_access_is_rejected_before_anything_is_sent(serving: StreamServer):
-    serving._permits = Permits(lambda principal: KeyRevoked())
+@pytest.mark.parametrize("permits", [Permits(lambda principal: KeyRevoked())])
+def test_client_without_access_is_rejected_before_anything_is_sent(serving: StreamServer, admission: Admission):
     with pytest.raises(KeyRevoked):
         serve(serving)
-    assert serving._admission.streams == 0
+    assert admission.streams == 0
 
 
+class EndedPermits(Permits):
+    """Access that ends as soon as a stream has begun."""
+
+    @contextmanager
+    def hold(self, principal: Principal) -> Iterator[LastFrame]:
+        with super().hold(principal) as last_frame:
+            last_frame.set_result(closing_frame(StreamEnding.ACCESS_ENDED))
+            yield last_frame
+
+
+@pytest.mark.parametrize("permits", [EndedPermits(lambda principal: None)])
 def test_client_that_does_not_read_the_last_frame_is_disconnected_immediately(serving: StreamServer, opened: Opened):
-    class Ended(Permits):
-        @contextmanager
-        def hold(self, principal: Principal) -> Iterator[LastFrame]:
-            with super().hold(principal) as last_frame:
-                last_frame.set_result(closing_frame(StreamEnding.ACCESS_ENDED))
-                yield last_frame
-
-    serving._permits = Ended(lambda principal: None)
     opened.error = TooSlow()
     assert serve(serving).was_cut
 
@@ -176,3 +188,42 @@ def test_client_that_does_not_read_is_disconnected(
     assert not serve(serving).was_cut
     opened.error = TooSlow()
     assert serve(serving).was_cut
+
+
+def test_streams_up_to_the_limit_are_admitted():
+    admission = Admission(3, 2)
+    with admission.admit("a"), admission.admit("a"), admission.admit("b"):
+        assert admission.streams == 3
+
+
+def test_stream_above_the_total_limit_is_rejected():
+    admission = Admission(2, 2)
+    with admission.admit("a"), admission.admit("b"), pytest.raises(TooManyStreams) as refused, admission.admit("c"):
+        pass
+    assert refused.value.headers["Retry-After"]
+    assert admission.refused == 1
+
+
+def test_stream_above_the_clients_limit_is_rejected_and_others_are_not():
+    admission = Admission(9, 1)
+    with admission.admit("a"):
+        with pytest.raises(TooManyStreams), admission.admit("a"):
+            pass
+        with admission.admit("b"):
+            assert admission.streams == 2
+
+
+def test_closed_stream_frees_its_slot():
+    admission = Admission(1, 1)
+    for _ in range(3):
+        with admission.admit("a"):
+            pass
+    assert admission.streams == 0
+
+
+def test_clients_without_streams_are_forgotten():
+    admission = Admission(9, 9)
+    for client in range(100):
+        with admission.admit(str(client)):
+            pass
+    assert not admission._open

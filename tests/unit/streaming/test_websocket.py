@@ -57,6 +57,17 @@ def test_texts_have_the_id_for_reconnecting():
     assert client.texts == [{"type": "system", "id": "1"}] * 2
 
 
+def test_messages_of_the_client_are_ignored():
+    async def slow_frames() -> Frames:
+        yield [ONE]
+        await asyncio.sleep(0.01)
+        yield [ONE]
+
+    client = Client()
+    serve(client, slow_frames())
+    assert len(client.texts) == 2
+
+
 @pytest.mark.parametrize(("last", "code"), [(ONE, 1000), (closing_frame(StreamEnding.SERVER_ENDING), 1001)])
 def test_close_code_depends_on_the_last_message(last: Frame, code: int):
     client = Client()

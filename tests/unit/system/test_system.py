@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from api import __version__
-from api.domain.task import TaskType
 from api.domain.training import TaskStatus
 from api.executors.executor import NodeState
 from api.gpus.service import GPUService
@@ -42,29 +41,8 @@ def test_health_reports_a_cluster_without_reported_gpus(system: SystemService, s
     assert system.get_health().problems == ()
 
 
-def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
-    sweep()
-    service.tasks.register([0], TaskType.TRAINING)
-    service.tasks.register([1], TaskType.DOWNLOAD)
-    holders = system.get_overview().holders
-    assert (holders.total, holders.training, holders.download, holders.external) == (2, 1, 1, 0)
-
-
-def test_overview_shows_the_summary_of_the_status(system: SystemService, service: GPUService, sweep):
-    sweep()
-    shown, summary = system.get_overview().gpus, service.get_status().summary
-    assert (shown.total, shown.available, shown.busy) == (2, summary.available_gpus, summary.busy_gpus)
-    assert (shown.total_memory, shown.available_memory) == (summary.total_memory, summary.available_memory)
-
-
 def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
     assert [disk.path for disk in system.get_overview().system.disks] == ["/", str(tmp_path)]
-
-
-def test_overview_counts_trainings_by_status(system: SystemService):
-    overview = system.get_overview()
-    assert overview.trainings == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
-    assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
 
 
 def test_overview_reports_trainers_that_are_not_installed_with_a_remedy(

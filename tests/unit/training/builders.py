@@ -5,7 +5,7 @@ from typing import Any
 
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
-from api.training.preview import preview
+from api.training.intake import preview
 from tests.unit.builders import NOW, uuid_of
 
 

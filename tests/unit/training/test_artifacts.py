@@ -97,6 +97,13 @@ def test_kind_of_a_file_depends_on_its_name(tmp_path: Path, path: str, kind: str
     assert [one.kind for one in list_artifacts(tmp_path, {}, "t")] == [kind]
 
 
+def test_files_that_are_being_written_are_not_listed(tmp_path: Path):
+    for name in (".export_1.unfinished/adapter_model.safetensors", "run/.a", "run/save", "run/.x/y", "run/a.b"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [one.path for one in list_artifacts(tmp_path, {}, "t")] == ["run/a.b"]
+
+
 def test_name_that_is_not_utf8_can_be_listed_and_opened(tmp_path: Path):
     (tmp_path / os.fsdecode(b"\xff")).mkdir()
     (tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"a\xfe")).write_bytes(b"inside")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from api.domain.training import EventKind
-from api.errors import NotTraining, TaskNotFound, Unavailable
+from api.errors import NotTraining, Unavailable
 from tests.unit.trainings import TrainingMachine, steps
 
 
@@ -27,14 +27,6 @@ def test_trainer_gets_one_signal_file(training: TrainingMachine):
     assert run_dir is not None
     assert [path.name for path in training.files().output.glob("*/save*")] == ["save"]
     assert training.messages(EventKind.CHANGE) == ["a checkpoint was requested"]
-
-
-def test_task_that_does_not_train_cannot_save(machine: TrainingMachine):
-    with pytest.raises(TaskNotFound):
-        machine.parts.saving.save("a", "ann")
-    machine.put()
-    with pytest.raises(NotTraining, match="is queued"):
-        machine.parts.saving.save("a", "ann")
 
 
 def test_loading_training_cannot_save_yet(machine: TrainingMachine):

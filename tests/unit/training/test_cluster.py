@@ -5,7 +5,7 @@ import pytest
 from api.domain.cluster_options import ClusterOptions
 from api.domain.training import TrainingRequest
 from api.executors.executor import NodeState
-from api.training.cluster import ClusterNodes, NoCluster, choose_nodes
+from api.training.cluster import ClusterNodes, choose_nodes
 from tests.unit.training.builders import task
 
 NODES = (
@@ -70,12 +70,6 @@ def test_nothing_is_rejected_while_the_cluster_is_unknown() -> None:
 def test_waiting_tasks_are_restricted_to_nodes_by_their_options() -> None:
     cluster = ClusterNodes(lambda: NODES, lambda: {"a": ClusterOptions("big")})
     assert cluster.nodes_of([task("a"), task("b")]) == {"a": {"n1"}}
-
-
-def test_cluster_options_are_rejected_without_a_cluster() -> None:
-    assert not NoCluster().mistakes(TrainingRequest("toy"))
-    (found,) = NoCluster().mistakes(TrainingRequest("toy", slurm=ClusterOptions()))
-    assert found.pointer == "/slurm"
 
 
 def test_partitions_and_features_are_listed_once() -> None:

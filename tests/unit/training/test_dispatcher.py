@@ -1,8 +1,9 @@
 """The queue of a machine and the check of a request, with a real database and fake GPUs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from api.db.database import Database, sqlite_url
 from api.domain.lease import LeaseKind
+from api.domain.reason import Reason
 from api.domain.task import TaskType
-from api.domain.training import GPURequest, NewTask, StopState, TrainingPlan, TrainingRequest
+from api.domain.training import GPURequest, NewTask, StopState, TaskSummary, TrainingPlan, TrainingRequest
 from api.errors import InsufficientGPUs, InsufficientStorage, Invalid
 from api.executors.fake import FakeExecutor
 from api.executors.ports import FIRST_PORT
@@ -20,9 +22,11 @@ from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.trainers.toy.trainer import Toy
 from api.training.attempt_store import AttemptStore
-from api.training.dispatcher import Dispatcher
-from api.training.preview import preview
+from api.training.attempts.outcomes import LONGEST_WAIT
+from api.training.dispatcher import DECISION_SECONDS, Dispatcher, RetryWaits, WaitingReasons
+from api.training.intake import preview
 from api.training.request_check import MASK, RequestChecker
+from api.training.scheduler import Pass
 from api.training.slots import SlotLimits
 from api.training.store import TaskStore
 from api.util.clock import FakeClock
@@ -267,3 +271,75 @@ def test_waiting_time_of_a_task_is_measured(machine: Machine):
     (family,) = queue_waits.collect()
     waited = [each.exemplar.value for each in family.samples if each.exemplar]
     assert 43.0 in waited
+
+
+def task(clock: FakeClock, wait: float) -> TaskSummary:
+    made = preview("t", TrainingRequest("toy"), TrainingPlan("toy", "toy", 1), clock.now())
+    return replace(made, not_before=clock.now() + timedelta(seconds=wait))
+
+
+def wait_of(waits: RetryWaits, clock: FakeClock, waiting: TaskSummary) -> float:
+    waits.note([waiting])
+    return (waits.steady([waiting])[0].not_before - clock.now()).total_seconds()
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0, -15.0])
+def test_wait_is_independent_of_the_wall_clock(clock: FakeClock, jump: float):
+    waits, waiting = RetryWaits(clock), task(clock, 30)
+    assert wait_of(waits, clock, waiting) == 30
+    clock.advance(10)
+    clock.jump(jump)
+    assert wait_of(waits, clock, waiting) == 20
+    clock.advance(21)
+    assert wait_of(waits, clock, waiting) == 0
+
+
+def test_wait_longer_than_any_retry_is_not_measured(clock: FakeClock):
+    waiting = task(clock, LONGEST_WAIT + 1)
+    assert RetryWaits(clock).steady([waiting]) == [waiting]
+
+
+def test_wait_of_a_task_that_left_the_queue_is_forgotten(clock: FakeClock):
+    waits, waiting = RetryWaits(clock), task(clock, 30)
+    waits.note([waiting])
+    waits.note([])
+    clock.jump(-20)
+    assert wait_of(waits, clock, waiting) == 50
+
+
+def test_reading_neither_starts_nor_ends_a_wait(clock: FakeClock):
+    waits, noted, asked = RetryWaits(clock), task(clock, 30), replace(task(clock, 40), task_id="asked")
+    waits.note([noted])
+    waits.steady([asked])
+    clock.jump(-20)
+    again, other = waits.steady([noted, asked])
+    assert (again.not_before - clock.now()).total_seconds() == 30
+    assert (other.not_before - clock.now()).total_seconds() == 60
+
+
+def a_pass(text: str) -> Pass:
+    return Pass(waiting={"a": Reason.of(text, "some")})
+
+
+def planning(text: str, made: list[int]) -> Callable[[], Pass]:
+    def plan() -> Pass:
+        made.append(1)
+        return a_pass(text)
+
+    return plan
+
+
+def test_published_pass_is_used_while_it_is_recent(clock: FakeClock):
+    made: list[int] = []
+    reasons = WaitingReasons(clock, planning("as asked", made))
+    reasons.publish(a_pass("as published"))
+    clock.advance(DECISION_SECONDS)
+    assert (reasons.get("a").text, made) == ("as published", [])
+    clock.advance(0.1)
+    assert (reasons.get("a").text, made) == ("as asked", [1])
+
+
+def test_task_queued_after_the_pass_gets_that_reason(clock: FakeClock):
+    reasons = WaitingReasons(clock, Pass)
+    reasons.publish(a_pass("as published"))
+    assert reasons.get("new").text == "it was queued a moment ago"

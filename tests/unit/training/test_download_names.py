@@ -9,6 +9,7 @@ from api.training.artifacts import name_download, natural
     ("task", "path", "name"),
     [
         ("cats", "run/epoch12/adapter_model.safetensors", "cats-epoch12.safetensors"),
+        ("flux", "run/epoch1/pytorch_lora_weights.safetensors", "flux-epoch1.safetensors"),
         ("flux", "run/step500/model.safetensors", "flux-step500.safetensors"),
         ("My cats: v2 (final)", "r/epoch1/lora.safetensors", "My-cats-v2-final-epoch1.safetensors"),
         ("猫 1", "r/epoch1/adapter_model.safetensors", "猫-1-epoch1.safetensors"),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from api.training.forecast import forecast_queue
+from api.training.forecast import forecast_queue, last_end
 from tests.unit.builders import NOW
 from tests.unit.training.test_scheduler import held, offer, task
 
@@ -46,3 +46,14 @@ def test_foreign_program_is_not_expected_to_end():
 def test_times_are_relative_to_now():
     found = forecast_queue([task("a")], [held(0, "x")], {"x": 1.5}, {}, NOW)
     assert found["a"].starts_at == NOW + timedelta(seconds=1.5)
+
+
+def test_queue_is_empty_when_its_last_task_has_ended():
+    found = forecast_queue([task("a"), task("b")], [held(0, "x")], {"x": 10.0}, {"a": 100.0, "b": 5.0}, NOW)
+    assert last_end(list(found.values())) == NOW + timedelta(seconds=115)
+
+
+def test_end_of_the_queue_is_unknown_if_one_duration_is():
+    found = forecast_queue([task("a"), task("b")], [offer(0), offer(1)], {}, {"a": 100.0}, NOW)
+    assert last_end(list(found.values())) is None
+    assert last_end([]) is None

@@ -1,15 +1,18 @@
 """Admission of tasks, and the messages of rejections."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from api.domain.access import Quota
 from api.domain.read_scope import ReadScope, seeing
-from api.domain.training import GPURequest, ResumeOptions, TrainingRequest
+from api.domain.training import GPURequest, ResumeOptions, TaskStatus, TrainingPlan, TrainingRequest
 from api.domain.usage import GB
 from api.errors import GPUBusy, QuotaExceeded
+from api.training.intake import preview
 from api.training.service import TrainingService
+from tests.unit.builders import NOW
 from tests.unit.training.test_quotas import Owned, owned
 from tests.unit.trainings import steps
 
@@ -147,3 +150,17 @@ def test_lowered_quota_does_not_stop_running_tasks(owned: Owned, service: Traini
     waits = service.get(task_id)
     assert waits.waiting_reason == "waits for 3 of ann's 3 GPUs: the quota is 1 at a time"
     assert owned.machine.status() == "running"
+
+
+def test_preview_waits_like_the_real_task():
+    request = TrainingRequest("toy", GPURequest(count=2, min_memory=1000), name="cats", priority=3)
+    task = preview("t", request, TrainingPlan("toy", "toy", 2, caches=("/cache",)), NOW)
+    assert (task.task_id, task.status, task.name, task.priority) == ("t", TaskStatus.QUEUED, "cats", 3)
+    assert (task.gpu_count, task.gpus.min_memory, task.caches) == (2, 1000, ("/cache",))
+    assert (task.not_before, task.attempts, task.progress) == (NOW, 0, None)
+
+
+def test_preview_is_behind_all_queued_tasks():
+    task = preview("t", TrainingRequest("toy"), TrainingPlan("toy", "toy", 1), NOW)
+    assert task.serial > 2**60
+    assert task.queued_at > NOW + timedelta(days=366)

@@ -6,8 +6,7 @@ from typing import Any
 from api.domain.access import Quota
 from api.domain.training import TaskSummary
 from api.domain.usage import GB, Account, Owner
-from api.training.forecast import forecast_queue
-from api.training.quota_forecast import QuotaForecast
+from api.training.forecast import QuotaForecast, forecast_queue
 from tests.unit.builders import NOW
 from tests.unit.training.builders import held, offer, task
 from tests.unit.training.test_forecast import seconds_until

@@ -34,6 +34,9 @@ def test_reasons_say_what_to_do():
     )
     assert "request fewer" in quota_reasons.needs_more("ann", 2, 4).text
     assert "stop one" in quota_reasons.has_filled_queue("ann", 5).text
+    assert quota_reasons.would_fill_queue("ann", 3, 1, 4).text == (
+        "these are 4 tasks, and ann may queue 2 more, as the maximum is 3: queue fewer at once"
+    )
 
 
 def test_task_behind_another_of_its_owner_shows_its_name():

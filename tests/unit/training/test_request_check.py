@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import GPURequest, TrainingPlan, TrainingRequest
+from api.domain.cluster_options import ClusterOptions
+from api.domain.training import GPURequest, PlannedOutputs, TrainingPlan, TrainingRequest
+from api.domain.usage import GB
 from api.errors import CheckBusy, Finding
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check
@@ -46,6 +48,12 @@ def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}, has_cluster=False, is_fleet=False))
     trainers: Any = {"toy": trainer}
     return RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)
+
+
+def test_cluster_options_are_rejected_without_a_cluster(checker: RequestChecker):
+    assert not checker.check(REQUEST, "a").errors
+    (found,) = checker.check(replace(REQUEST, slurm=ClusterOptions()), "a").errors
+    assert found.pointer == "/slurm"
 
 
 def nest(checker: RequestChecker, trainer: Trainer, depth: int) -> None:
@@ -155,13 +163,41 @@ def test_weights_larger_than_any_gpu_give_a_warning(
         assert "24,564 MB" in found.warnings[0].message
 
 
+@pytest.mark.parametrize(
+    ("models", "checkpoints", "free", "is_warned"),
+    [
+        (2 * GB, 3 * GB, 4 * GB, True),
+        (2 * GB, 2 * GB, 4 * GB, False),
+        (None, None, 0, False),
+        (2 * GB, 3 * GB, None, False),
+    ],
+)
+def test_outputs_larger_than_the_disk_give_a_warning(
+    checker: RequestChecker,
+    trainer: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    models: int | None,
+    checkpoints: int | None,
+    free: int | None,
+    is_warned: bool,
+):
+    monkeypatch.setattr(request_check, "find_free_bytes", lambda directory, min_free_mb: free)
+    outputs = [PlannedOutputs(2, total_bytes=size) for size in (models, checkpoints)]
+    trainer.found = Check(plan=TrainingPlan("toy", "toy", 1, saved_models=outputs[0], checkpoints=outputs[1]))
+    found = checker.check(REQUEST, "a")
+    assert [each.pointer for each in found.warnings] == (["/config"] if is_warned else [])
+    if is_warned:
+        assert "5.0 GB" in found.warnings[0].message
+        assert "4.0 GB" in found.warnings[0].message
+
+
 def test_forbidden_path_has_no_other_findings(checker: RequestChecker, tmp_path: Path):
     make_files(tmp_path)
     checker._paths = paths_of(tmp_path)
     checker._trainers = {"toy": Toy()}
     request = TrainingRequest("toy", config={"epochs": "no number"}, dataset_toml=f"path = '{tmp_path}/secret.key'")
     found = checker.check(request, "a")
-    assert [(each.pointer, each.code) for each in found.errors] == [("/dataset_toml/path", "path_not_permitted")]
+    assert [(each.pointer, each.code) for each in found.errors] == [("/dataset_toml/path", "path_of_others")]
     assert found.plan is None
 
 

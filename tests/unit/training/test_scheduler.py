@@ -1,3 +1,4 @@
+import gc
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from api.domain.reason import Reason
 from api.domain.running_tasks import RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
-from api.training.scheduler import Pass, PassContext, plan_pass
+from api.training.scheduler import Pass, PassContext, gc_paused, plan_pass
 from api.training.slots import SlotLimits
 from tests.unit.builders import NOW, uuid_of
 from tests.unit.training.builders import held, offer, task
@@ -182,7 +183,7 @@ def offers(draw: st.DrawFn) -> list[GPUOffer]:
 
 
 REFERENCES = st.lists(st.integers(0, GPUS), min_size=1, max_size=3, unique=True).map(tuple)
-WISHES = st.tuples(st.integers(1, GPUS), st.just(()) | REFERENCES, st.sampled_from([0, 15_000, 40_000]))
+REQUESTS = st.tuples(st.integers(1, GPUS), st.just(()) | REFERENCES, st.sampled_from([0, 15_000, 40_000]))
 
 
 def queue_of(options: list[tuple[int, tuple[int, ...], int]]) -> list[TaskSummary]:
@@ -193,7 +194,7 @@ def queue_of(options: list[tuple[int, tuple[int, ...], int]]) -> list[TaskSummar
 
 
 @settings(max_examples=200, deadline=None)
-@given(gpus=offers(), options=st.lists(WISHES, max_size=8))
+@given(gpus=offers(), options=st.lists(REQUESTS, max_size=8))
 def test_every_gpu_is_assigned_once_and_only_if_free_and_suitable(gpus: list[GPUOffer], options: list[Any]):
     queue = queue_of(options)
     result = plan_pass(queue, gpus, AROUND)
@@ -212,7 +213,7 @@ def test_every_gpu_is_assigned_once_and_only_if_free_and_suitable(gpus: list[GPU
 
 
 @settings(max_examples=200, deadline=None)
-@given(gpus=offers(), options=st.lists(WISHES, min_size=1, max_size=8))
+@given(gpus=offers(), options=st.lists(REQUESTS, min_size=1, max_size=8))
 def test_later_tasks_take_nothing_from_earlier_ones(gpus: list[GPUOffer], options: list[Any]):
     queue = queue_of(options)
     all_together = given_to(plan_pass(queue, gpus, AROUND))
@@ -337,3 +338,20 @@ def test_unstartable_free_or_requested_gpus_are_named_last():
     assert waiting["b"].text == (
         "needs GPU gpu2:6: GPU gpu2:6 cannot be used (trainings start on here alone: EXECUTOR=local)"
     )
+
+
+def _fail() -> None:
+    assert not gc.isenabled()
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
+def test_collector_is_restored_in_every_case(is_on: bool):
+    before = gc.isenabled()
+    try:
+        (gc.enable if is_on else gc.disable)()
+        with pytest.raises(ValueError, match="no"), gc_paused():
+            _fail()
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -15,12 +15,14 @@ from api.domain.training import (
     TaskStatus,
     TrainingRequest,
 )
-from api.errors import Conflict, GPUBusy, Invalid, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import GPUBusy, Invalid, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotFound
 from api.executors.fake import outcome
-from api.training.service import TrainingService
-from api.training.stop_waiters import StopWaiters
+from api.training.service import MAX_WAITERS, POLL_SECONDS, StopWaiters, TaskLists, TrainingService
 from api.training.views import TaskDetails
+from api.util.caller import has_caller_left
+from api.util.clock import FakeClock
 from api.util.pagination import PageRequest
+from tests.unit.training.test_quotas import Owned, owned
 from tests.unit.trainings import TOY, TrainingMachine, steps
 
 
@@ -149,17 +151,6 @@ def test_invalid_change_resumes_nothing(machine: TrainingMachine, service: Train
     assert machine.status() is TaskStatus.FAILED
 
 
-def test_completed_training_resumes_only_with_a_change(machine: TrainingMachine, service: TrainingService):
-    machine.run()
-    machine.prints(steps(1, 2, 3))
-    machine.saves(3)
-    machine.end(how=outcome(phrases=["TRAINING COMPLETE!"], last_step=3))
-    assert machine.status() is TaskStatus.COMPLETED
-    with pytest.raises(Conflict, match="change its config"):
-        resume(service)
-    assert resume(service, config={"epochs": 9}).status is TaskStatus.QUEUED
-
-
 def test_restart_creates_a_training_with_the_same_request_and_secrets(
     machine: TrainingMachine, service: TrainingService
 ):
@@ -237,3 +228,111 @@ def test_only_a_changed_queue_position_wakes_the_loop(
     changed = service.patch("a", changes, "ann")
     assert {name: getattr(changed, name) for name in changes} == changes
     assert bool(woken) is is_woken
+
+
+def waiting(clock: FakeClock) -> StopWaiters:
+    return StopWaiters(sleep=clock.advance, monotonic=clock.monotonic)
+
+
+def test_waiter_returns_at_the_end(clock: FakeClock):
+    began = clock.monotonic()
+    waiting(clock).wait(lambda: clock.monotonic() >= began + 3, 60)
+    assert 3 <= clock.monotonic() - began < 3 + 2 * POLL_SECONDS
+
+
+def test_waiter_returns_after_the_requested_time(clock: FakeClock):
+    began = clock.monotonic()
+    waiting(clock).wait(lambda: False, 5)
+    assert 5 <= clock.monotonic() - began < 5 + 2 * POLL_SECONDS
+
+
+def test_zero_wait_checks_nothing(clock: FakeClock):
+    looks = []
+    waiting(clock).wait(lambda: bool(looks.append(1)), 0)
+    assert looks == []
+
+
+def test_surplus_waiter_returns_immediately(clock: FakeClock):
+    service = waiting(clock)
+    depth = 0
+
+    def check() -> bool:
+        nonlocal depth
+        depth += 1
+        # Each waiter starts another one while it waits.
+        service.wait(check, 1)
+        return True
+
+    service.wait(check, 1)
+    assert depth == MAX_WAITERS
+
+
+def test_slot_is_released_if_the_check_fails(clock: FakeClock):
+    service, looks = waiting(clock), []
+    for _ in range(MAX_WAITERS + 1):
+        try:
+            service.wait(lambda: bool(looks.append(1)) or 1 / 0, 1)
+        except ZeroDivisionError:
+            continue
+    assert len(looks) == MAX_WAITERS + 1
+
+
+def test_disconnected_client_stops_waiting(clock: FakeClock):
+    began = clock.monotonic()
+    token = has_caller_left.set(lambda: clock.monotonic() >= began + 2)
+    try:
+        waiting(clock).wait(lambda: False, 60)
+    finally:
+        has_caller_left.reset(token)
+    assert clock.monotonic() - began < 2 + 2 * POLL_SECONDS
+
+
+__all__ = ["owned"]
+
+EVERYTHING = TaskFilter()
+
+
+@pytest.fixture
+def lists(owned: Owned) -> TaskLists:
+    machine = owned.machine
+    machine.run("runs", count=4, owner="ann")
+    for number in range(4):
+        machine.put(f"ann{number}", count=4, owner="ann")
+        machine.clock.advance(1)
+    machine.put("bob", count=4, owner="bob")
+    machine.put("urgent", count=4, owner="ann", priority=1)
+    return TaskLists(machine.tasks, owned.quotas)
+
+
+def page(lists: TaskLists, limit: int = 50, wanted: TaskFilter = EVERYTHING, **at: Any) -> list[str]:
+    rows, _ = lists.page(wanted, limit, at.get("offset"), at.get("cursor"), TaskOrder.QUEUE)
+    return [row.task_id for row in rows]
+
+
+def test_queue_is_listed_in_queue_order(lists: TaskLists, owned: Owned):
+    assert page(lists) == ["urgent", "bob", "ann0", "ann1", "ann2", "ann3"]
+    positions = [owned.machine.parts.service._forecast.of(task) for task in owned.machine.tasks.queued()]
+    assert [found.position for found in positions if found] == [1, 3, 4, 5, 6, 2]
+
+
+def test_pages_follow_each_other_by_cursor_and_by_offset(lists: TaskLists, owned: Owned):
+    assert page(lists, 2, offset=1) == ["bob", "ann0"]
+    serial = owned.machine.tasks.get("ann0").serial
+    rows, total = lists.page(EVERYTHING, 2, None, serial, TaskOrder.QUEUE)
+    assert ([row.task_id for row in rows], total) == (["ann1", "ann2"], 6)
+
+
+def test_task_that_left_the_queue_keeps_its_position(lists: TaskLists, owned: Owned):
+    serial = owned.machine.tasks.get("ann1").serial
+    owned.machine.request_task_stop("ann1")
+    assert page(lists, cursor=serial) == ["ann2", "ann3"]
+
+
+def test_filters_apply_in_queue_order(lists: TaskLists):
+    assert page(lists, wanted=TaskFilter(search="ann")) == ["ann0", "ann1", "ann2", "ann3"]
+    assert page(lists, wanted=TaskFilter(model_type="flux")) == []
+
+
+def test_newest_tasks_come_first_by_default(lists: TaskLists):
+    rows, _ = lists.page(EVERYTHING, 2, None, None, TaskOrder.NEWEST)
+    assert [row.task_id for row in rows] == ["urgent", "bob"]

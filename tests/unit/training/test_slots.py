@@ -38,7 +38,7 @@ def download(task_id: str) -> TaskSummary:
 
 def test_hanging_hosts_block_no_other_host_up_to_twice_the_limit():
     addresses = {str(number): f"https://{number}.example/w" for number in range(9)}
-    [_, room] = open_slots(RunningTasks(), addresses, RULES)
+    [_, room, _] = open_slots(RunningTasks(), addresses, RULES)
     for number in range(6):
         headers = download(str(number))
         assert room.why_full(headers) is None
@@ -48,7 +48,7 @@ def test_hanging_hosts_block_no_other_host_up_to_twice_the_limit():
 
 def test_running_transfers_count_with_their_hosts():
     running = (RunningTransfer("ann"), RunningTransfer("bob", "https://hub.example/w"), RunningTransfer("ann"))
-    [_, room] = open_slots(RunningTasks(transfers=running), {"b": "https://a.example"}, RULES)
+    [_, room, _] = open_slots(RunningTasks(transfers=running), {"b": "https://a.example"}, RULES)
     assert room.by_owner == {"ann": 2, "bob": 1}
     assert room.why_full(download("a")).said.code == "transfers_parallel"
     assert room.why_full(download("b")) is None

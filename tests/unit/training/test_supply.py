@@ -1,4 +1,4 @@
-"""The GPUs for a request: on one node, the smallest sufficient ones, and no more than will be free."""
+"""The choice of GPUs for a request: all on one node, and the smallest that suffice."""
 
 from dataclasses import replace
 

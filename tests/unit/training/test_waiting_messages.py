@@ -113,6 +113,19 @@ def test_unassigned_gpu_can_be_unsuitable(gpu: GPUOffer, obstacle: Obstacle):
     assert offer_obstacle(gpu, 2000) == obstacle
 
 
+def test_closed_gpus_are_said_once():
+    paused = [Reason.of("GPU {gpu} is paused until {until}", "gpu_paused", gpu=n, until="Wed 22:00") for n in (0, 1)]
+    closed = Reason.of("the schedule has no hours for GPU {gpu}", "never_open", gpu=2)
+    offers = [
+        offer(n, is_available=False, status=GPUStatus.BUSY, reason=why) for n, why in enumerate([*paused, closed])
+    ]
+    obstacles = [(("", n), offer_obstacle(gpu, 0)) for n, gpu in enumerate(offers)]
+    assert needs_gpus(task("a", 3), obstacles[:1] + obstacles[2:], (), {}).text == (
+        "needs 3 GPUs: GPU 0 is paused until Wed 22:00, GPU 2 is closed"
+    )
+    assert needs_gpus(task("a", 3), obstacles, (), {}).text.endswith("GPUs 0–1 are paused, GPU 2 is closed")
+
+
 ANN = ReadScope("ann", sees_all=False)
 PROCESS = {"who": "pid 7", "memory": "5 MB", "command": ": secret.py"}
 

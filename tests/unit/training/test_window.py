@@ -12,7 +12,7 @@ from api.domain.reason import Reason
 from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
 from api.executors.executor import EarlyJob, EarlyJobRequest
 from api.files.task_files import TaskFiles
-from api.training.preview import preview
+from api.training.intake import preview
 from api.training.window import CLAIM_SECONDS, REST_SECONDS, UNUSABLE_SECONDS, ClusterWindow, Engine
 from api.util.clock import FakeClock
 

@@ -9,16 +9,17 @@ import requests
 
 from api.util.bounded_requests import bound_session
 from tests.hostile_servers import HOSTILE, Answer, serving
+from tests.patience import BUSY_SECONDS
 
 
 def echo(peer: socket.socket, request: bytes) -> None:
-    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Told: yes\r\n\r\n" % len(request) + request)
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Test: yes\r\n\r\n" % len(request) + request)
 
 
 def test_request_and_response_pass_unchanged():
     with serving(echo) as address, bound_session(requests.Session(), 5, 10_000) as session:
         answer = session.post(f"{address}/a?b=c", data={"d": "e"}, headers={"X-Mine": "f"}, auth=("g", "h"))
-    assert (answer.status_code, answer.headers["x-told"]) == (200, "yes")
+    assert (answer.status_code, answer.headers["x-test"]) == (200, "yes")
     assert answer.text.startswith("POST /a?b=c HTTP/1.1\r\n")
     assert answer.text.endswith("\r\n\r\nd=e")
     assert "\r\nX-Mine: f\r\n" in answer.text
@@ -34,7 +35,7 @@ def test_hostile_response_costs_little_time_and_memory(hostile: Answer):
         pytest.raises(requests.RequestException),
     ):
         session.get(address)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3 + BUSY_SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 

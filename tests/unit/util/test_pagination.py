@@ -34,15 +34,6 @@ def test_last_page_has_no_next_cursor():
     assert (page.pagination.has_more, page.pagination.next_cursor) == (False, None)
 
 
-def test_page_that_just_fits_has_no_more():
-    assert not page_of([1, 2]).pagination.has_more
-
-
-def test_offset_beyond_the_end_is_an_empty_page():
-    page = page_of([1, 2, 3], offset=10)
-    assert (page.rows, page.pagination.has_more, page.pagination.next_cursor) == ((), False, None)
-
-
 def test_larger_limit_is_reduced_to_500():
     page = page_of(range(600), limit=10**9)
     assert len(page.rows) == page.pagination.limit == MAX_LIMIT == 500

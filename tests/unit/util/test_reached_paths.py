@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import pytest
 
-from api.util.reached_paths import UnknownTarget, reach
+from api.util.reached_paths import UnknownTarget, open_directory, reach
 
 
 @pytest.fixture
@@ -60,3 +60,13 @@ def test_at_most_forty_links_are_followed(tree: Path):
     for number in range(41):
         (tree / f"l{number}").symlink_to(f"l{number - 1}" if number else "a")
     assert (reach("l39", str(tree)), reach("l40", str(tree))) == (str(tree / "a"), None)
+
+
+def test_directory_is_not_opened_through_a_link_that_replaced_a_part(tree: Path):
+    handle = open_directory(str(tree / "a" / "b"))
+    assert os.listdir(handle) == ["file"]
+    os.close(handle)
+    (tree / "a").rename(tree / "moved")
+    (tree / "a").symlink_to("moved")
+    with pytest.raises(OSError, match="Not a directory"):
+        open_directory(str(tree / "a" / "b"))

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.util.tracing import begin_request, note_span, spanning, traceparent_headers
-from tests.unit.tracers import TOLD, Maker, making
+from tests.unit.tracers import TRACEPARENT, Maker, making
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def maker() -> Iterator[Maker]:
 
 
 def test_without_a_tracer_there_are_no_spans():
-    assert begin_request({b"traceparent": TOLD.encode()}) is None
+    assert begin_request({b"traceparent": TRACEPARENT.encode()}) is None
     with spanning("a", {}):
         note_span("b", 0.1, {})
         assert traceparent_headers() == {}
@@ -22,7 +22,7 @@ def test_without_a_tracer_there_are_no_spans():
 def test_nested_work_belongs_to_the_span(maker: Maker):
     with spanning("deliver", {"id": "1"}):
         note_span("database write", 0.1, {})
-        assert traceparent_headers() == {"traceparent": TOLD}
+        assert traceparent_headers() == {"traceparent": TRACEPARENT}
     delivery, write = maker.made
     assert (write.parent, delivery.values, delivery.has_failed) == (delivery, {"id": "1"}, False)
     assert traceparent_headers() == {}
@@ -42,17 +42,17 @@ def test_span_of_an_exception_has_failed(maker: Maker):
 @pytest.mark.parametrize(
     ("header", "is_used"),
     [
-        (TOLD, True),
-        (f"{TOLD}-more", True),
+        (TRACEPARENT, True),
+        (f"{TRACEPARENT}-more", True),
         ("", False),
-        ("ff" + TOLD[2:], False),
+        ("ff" + TRACEPARENT[2:], False),
         ("00-" + "0" * 32 + "-b7ad6b7169203331-01", False),
         ("00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01", False),
-        (TOLD.upper(), False),
-        (TOLD + "\n", False),
+        (TRACEPARENT.upper(), False),
+        (TRACEPARENT + "\n", False),
         ("x" * 10_000, False),
     ],
 )
 def test_valid_header_of_a_caller_is_used(maker: Maker, header: str, is_used: bool):
     begin_request({b"traceparent": header.encode()})
-    assert [span.told for span in maker.made] == [header if is_used else None]
+    assert [span.remote_parent for span in maker.made] == [header if is_used else None]

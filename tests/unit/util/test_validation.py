@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 import api
 from api.errors import Finding
-from api.training.schemas import PatchTraining, ResumeTraining, StartTraining, StopTraining
+from api.sampling.schemas import SamplePrompt
+from api.training.schemas import CompareQuery, PatchTraining, ResumeTraining, StartTraining, StopTraining
 from api.util.validation import _PATTERNS, MAX_FIELDS, Strict, mistakes_in
 from api.web.schemas import HistoryQuery, RegisterTask
 
@@ -106,6 +107,18 @@ def test_no_message_has_the_words_of_pydantic(model: Any, value: Any):
             assert not any(
                 word in messages.lower() for word in ("input", "pydantic", "instance", "field required", "valid ")
             )
+
+
+def test_bounds_are_shown_exactly():
+    [seed] = mistakes({"text": "a cat", "seed": 2**53}, SamplePrompt)
+    assert seed == Finding("/seed", "must be at most 9,007,199,254,740,991")
+
+
+@pytest.mark.parametrize("number", [1, 9])
+def test_wrong_number_of_compared_trainings_is_said_in_words(number: int):
+    given = ",".join(f"t{each}" for each in range(number))
+    message = "must be two to eight ids of trainings, separated by commas"
+    assert mistakes({"tasks": given}, CompareQuery) == [Finding("/tasks", message)]
 
 
 def test_every_pattern_of_every_request_has_a_message():

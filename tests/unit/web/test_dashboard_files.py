@@ -1,12 +1,13 @@
 """The dashboard's files, and their names in the page."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from api.errors import NotFound
-from api.web.page_files import FOLDER, DashboardFiles
+from api.web.page_routes import FOLDER, DashboardFiles
 
 PAGE = '<script src="/dashboard/@/app/early.js"></script>\n<!-- links -->'
 
@@ -44,6 +45,33 @@ def page_of(files: DashboardFiles) -> str:
 def test_page_preloads_static_imports_of_its_first_module(folder: Path) -> None:
     preloaded = re.findall(r'modulepreload" href="/dashboard/\w+/app/([^"]+)"', page_of(DashboardFiles(folder)))
     assert sorted(preloaded) == ["b.js", "c.js", "main.js", "parts/a.js"]
+
+
+def test_style_sheets_of_all_screens_are_one_file(folder: Path) -> None:
+    (folder / "css").mkdir()
+    for name in "ab":
+        (folder / "css" / f"{name}.css").write_text(f".{name} {{}}")
+    links = "".join(f'<link rel="stylesheet" href="/dashboard/@/css/{name}.css">\n' for name in "ba")
+    (folder / "index.html").write_text(links + PAGE)
+    files = DashboardFiles(folder)
+    assert re.findall(r"css/\w+\.css", page_of(files)) == ["css/page.css"]
+    assert files.get(files.digest, "css/page.css").content == b".b {}\n.a {}"
+
+
+def test_page_lists_what_a_screen_needs_besides(folder: Path) -> None:
+    (folder / "screens").mkdir()
+    (folder / "screens" / "home.js").write_text('import "../app/b.js";\nimport "../app/screen.js";\n')
+    (folder / "app" / "main.js").write_text('import "./b.js";\nconst open = () => import("../screens/home.js");\n')
+    (folder / "index.html").write_text("<!-- modules -->" + PAGE)
+    (listed,) = re.findall(r"<meta name=\"modules\" .* content='(.*)'>", page_of(DashboardFiles(folder)))
+    assert json.loads(listed) == {"screens/home.js": ["screens/home.js", "app/screen.js"]}
+
+
+def test_first_script_knows_only_screens_of_the_page() -> None:
+    early = (FOLDER / "app" / "early.js").read_text()
+    named = set(re.findall(r'"(\w+/\w+)"', early.partition("SCREENS = {")[2].partition("};")[0]))
+    assert named
+    assert named <= set(re.findall(r'"\.\./screens/(\w+/\w+)\.js"', (FOLDER / "app" / "main.js").read_text()))
 
 
 def test_page_mentions_charts_only_if_installed(folder: Path) -> None:

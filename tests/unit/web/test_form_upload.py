@@ -5,7 +5,7 @@ import pytest
 
 from api.errors import MalformedRequest, TooLarge
 from api.util.stored_form import DIGEST, FORM, StoredForm
-from api.web.body_handler import BodyRequest
+from api.web.body import BodyRequest
 from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.form_upload import FormFile, FormUpload
 from api.web.wsgi import WSGIResponse

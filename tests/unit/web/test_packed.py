@@ -3,8 +3,7 @@ import gzip
 import pytest
 from flask import Flask, Response
 
-from api.util.packed_files import pack
-from api.web.packed import answer_packed
+from api.web.packed import CONTENT_TYPES, answer_packed, pack, pack_as
 
 FILE = pack("a.css", b"a { color: red }" * 100)
 
@@ -33,3 +32,26 @@ def test_unchanged_file_is_not_sent():
     tag = ask().headers["ETag"]
     assert (ask(If_None_Match=tag).status_code, ask(If_None_Match='"other"').status_code) == (304, 200)
     assert not ask().is_streamed
+
+
+@pytest.mark.parametrize(("name", "kind"), [(f"a{suffix}", kind) for suffix, kind in CONTENT_TYPES.items()])
+def test_suffix_decides_the_type(name: str, kind: str):
+    assert pack(name, b"x").content_type == kind
+
+
+def test_unknown_suffix_is_rejected():
+    with pytest.raises(KeyError):
+        pack("secrets.env", b"x")
+
+
+def test_same_content_has_the_same_bytes_and_tag():
+    one, again, other = pack("a.css", b"x" * 100), pack("a.css", b"x" * 100), pack("a.css", b"y" * 100)
+    assert one == again
+    # Without the time of the compression.
+    assert one.compressed[4:8] == bytes(4)
+    assert one.etag != other.etag
+    assert gzip.decompress(one.compressed) == one.content == b"x" * 100
+
+
+def test_type_can_be_given():
+    assert pack_as("application/json", b"{}").content_type == "application/json"

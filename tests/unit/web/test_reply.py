@@ -32,7 +32,7 @@ def reply(*, is_closing: bool) -> tuple[Reply, list[dict[str, Any]]]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    return Reply(send, "r1", [], Line(is_closing)), sent
+    return Reply({"extensions": {"connection": Line(is_closing)}}, send, "r1", []), sent
 
 
 def test_sending_to_a_disconnected_client_raises():

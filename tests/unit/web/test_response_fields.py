@@ -1,8 +1,8 @@
-"""Fields of responses are required; those of requests and errors are unchanged."""
+"""Fields of responses are required and their enums open; requests and errors are unchanged."""
 
 from typing import Any
 
-from api.web.response_fields import require_response_fields
+from api.web.components import open_response_enums, require_response_fields
 
 
 def reference(name: str) -> dict[str, Any]:
@@ -41,3 +41,24 @@ def test_recursive_types_terminate():
     result = document(Requested=shape(), Sent=shape("Sent"), Failure=shape())
     require_response_fields(result)
     assert result["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]
+
+
+def test_enums_of_responses_accept_other_strings_and_those_of_requests_do_not():
+    state = {"type": "string", "enum": ["a", "b"]}
+    known = reference("State")["schema"]
+    fields = {
+        "one": {**known, "description": "one"},
+        "several": {"type": "array", "items": known},
+        "maybe": {"anyOf": [known, {"type": "null"}]},
+    }
+    result = document(Requested={"properties": {"one": known}}, Sent={"properties": fields}, State=state, Failure={})
+    open_response_enums(result)
+    schemas = result["components"]["schemas"]
+    assert schemas["State"] == state
+    assert schemas["Requested"]["properties"] == {"one": known}
+    choices = [known, {"type": "string"}]
+    assert schemas["Sent"]["properties"] == {
+        "one": {"anyOf": choices, "description": "one"},
+        "several": {"type": "array", "items": {"anyOf": choices}},
+        "maybe": {"anyOf": [*choices, {"type": "null"}]},
+    }

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from api.training.request_routes import MAX_VALUES, read_start
+from api.training.routes import MAX_VALUES, read_start
 
 
 def pointers(body: Any) -> list[str]:

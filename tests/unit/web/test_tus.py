@@ -6,7 +6,7 @@ import pytest
 
 from api.errors import MalformedRequest, TusVersionUnknown, UploadConflict
 from api.web import tus as tus_module
-from api.web.body_handler import BodyRequest
+from api.web.body import BodyRequest
 from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.reply import ClientGone
 from api.web.tus import Tus, read_checksum
@@ -19,13 +19,13 @@ class BusyUploads:
     def __init__(self, tries: int, error: UploadConflict) -> None:
         self.tries = tries
         self.error = error
-        self.asked = 0
+        self.requests = 0
         self.closed: list[bool] = []
         self.written = bytearray()
 
     def open(self, upload_id: str, offset: int | None, announced: int | None, checksum: Checksum | None) -> Any:
-        self.asked += 1
-        if self.asked <= self.tries:
+        self.requests += 1
+        if self.requests <= self.tries:
             raise self.error
         return self
 
@@ -58,21 +58,21 @@ LAST = {"type": "http.request", "body": b"abc", "more_body": False}
 def test_next_request_waits_a_moment_for_the_previous_one():
     uploads = BusyUploads(4, UploadConflict())
     take(uploads, LAST)
-    assert (uploads.asked, uploads.written, uploads.closed) == (5, b"abc", [True])
+    assert (uploads.requests, uploads.written, uploads.closed) == (5, b"abc", [True])
 
 
 def test_second_writer_is_refused_if_the_first_continues():
     uploads = BusyUploads(100, UploadConflict())
     with pytest.raises(UploadConflict):
         take(uploads, LAST)
-    assert (uploads.asked, uploads.closed) == (5, [])
+    assert (uploads.requests, uploads.closed) == (5, [])
 
 
 def test_wrong_offset_is_reported_immediately():
     uploads = BusyUploads(100, UploadConflict(data={"offset": 3}))
     with pytest.raises(UploadConflict):
         take(uploads, LAST)
-    assert uploads.asked == 1
+    assert uploads.requests == 1
 
 
 def test_upload_is_released_when_the_client_disconnects():

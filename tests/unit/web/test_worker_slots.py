@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api.errors import Unavailable
-from api.web import worker_slots as module
-from api.web.worker_slots import WorkerSlots
+from api.web import shell as module
+from api.web.shell import WorkerSlots
 
 
 @asynccontextmanager

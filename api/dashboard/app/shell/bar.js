@@ -1,129 +1,91 @@
-// The top bar: navigation, state of the connection, language and theme.
+// The rail beside the screens, which is a bar at the bottom on phones; with the state of the connection and the language.
 
-import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { countChip } from "../../screens/alerts/severity.js";
+import { canSeeAlerts, firing, loudOf, refetchFiring } from "../../screens/alerts/state.js";
+import { h, setAttribute, setText } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
-import { language, switchLanguage, t } from "../i18n.js";
-import { recall, remember } from "../settings.js";
+import { access } from "../access.js";
+import { labelFor, language, setLanguage, t } from "../i18n.js";
+import { machine } from "../machine.js";
 import { connection } from "../stream.js";
-import { bell } from "./bell.js";
-import { openHelp } from "./help.js";
 import { userMenu } from "./user_menu.js";
 
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
+/** `also` names the other screens of an entry. */
 const ENTRIES = /** @type {const} */ ([
-  { name: "machine", address: "#/", icon: "gpu", also: ["gpu", "nodes"] },
-  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
+  { name: "home", address: "#/", icon: "home", also: [] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task", "compare", "sweep"] },
   { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
-  { name: "models", address: "#/models", icon: "cube", also: ["registry", "registered"] },
-  { name: "start", address: "#/start", icon: "plus", also: [] },
+  { name: "models", address: "#/models", icon: "cube", also: ["downloads", "registry", "registered"] },
+  { name: "gpus", address: "#/gpus", icon: "gpu", also: ["gpu", "nodes", "events"] },
+  { name: "alerts", address: "#/alerts", icon: "bell", also: [] },
+  { name: "settings", address: "#/settings", icon: "sliders", also: [] },
 ]);
 
 /** @param {import("../main.js").App} app */
 export function bar(app) {
   const links = ENTRIES.map((entry) =>
-    h(
-      "a",
-      { href: entry.address, "aria-label": t(`nav.${entry.name}`) },
-      icon(entry.icon),
-      h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
-    ),
+    h("a", { href: entry.address, data: { name: entry.name } }, icon(entry.icon), h("span", t(`nav.${entry.name}`))),
   );
-  const alerts = bell(app);
-  const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
-  const caption = language === "zh" ? "EN" : "中文";
+  const start = h("a.button.primary.new", { href: "#/start" }, icon("plus"), h("span", t("nav.start")));
+  const [other, caption] = language === "zh" ? ["en", "English"] : ["zh", "中文"];
   const element = h(
-    "header",
-    { class: "bar" },
+    "header.bar",
     h(
-      "a",
-      { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" },
+      "a.brand",
+      { href: "#/", "aria-label": "Diffusion-Pipe" },
       h("img", { src: iconURL(), alt: "" }),
-      h("span", {}, "Diffusion-Pipe"),
+      h("span", "Diffusion-Pipe"),
     ),
-    h("nav", { class: "nav", "aria-label": t("nav") }, links),
+    start,
+    h("nav.nav", { "aria-label": t("nav") }, links),
     h(
-      "div",
-      { class: "bar-end" },
+      "div.bar-end",
+      simulatedChip(),
       connectionSign(app),
-      alerts.element,
       userMenu(app),
       h(
-        "button",
-        {
-          class: "text-button",
-          lang: language === "zh" ? "en" : "zh-CN",
-          title: t("language"),
-          on: { click: switchLanguage },
-        },
+        "button.text-button.language",
+        { lang: other === "zh" ? "zh-CN" : "en", on: { click: () => setLanguage(other) } },
         caption,
-      ),
-      theme,
-      h(
-        "button",
-        {
-          class: "icon-button only-wide",
-          title: `${t("keys")} (?)`,
-          "aria-label": t("keys"),
-          on: { click: () => openHelp() },
-        },
-        icon("help"),
       ),
     ),
   );
-  showTheme(theme);
-  function switchTheme() {
-    const chosen = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-    remember("theme", chosen);
-    applyTheme(chosen, theme);
-  }
-  const light = matchMedia("(prefers-color-scheme: light)");
-  light.addEventListener("change", () => {
-    // Printing always uses light colours, which is not a choice of the user.
-    if (recall("theme", "") === "" && !matchMedia("print").matches) applyTheme(light.matches ? "light" : "dark", theme);
-  });
+  showAlerts(app, links[ENTRIES.findIndex(({ name }) => name === "alerts")]);
   return {
     element,
-    openBell: alerts.toggle,
     /** @param {ScreenName} name */
     mark(name) {
       for (const [i, { name: own, also }] of ENTRIES.entries()) {
         const isHere = own === name || also.some((each) => each === name);
         setAttribute(links[i], "aria-current", isHere ? "page" : null);
       }
+      setAttribute(start, "aria-current", name === "start" ? "page" : null);
     },
   };
 }
 
 const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href;
 
-/**
- * @param {"light"|"dark"} colours
- * @param {HTMLElement} button
- */
-function applyTheme(colours, button) {
-  document.documentElement.dataset.theme = colours;
-  showTheme(button);
-  dispatchEvent(new Event("themechange"));
-}
-
-/** @param {HTMLElement} button */
-function showTheme(button) {
-  const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-  fill(button, icon(other === "light" ? "sun" : "moon"));
-  button.title = t(`theme.${other}`);
-  button.setAttribute("aria-label", t(`theme.${other}`));
+function simulatedChip() {
+  const link = h(
+    "a.simulated",
+    { href: "#/gpus", title: t("simulated"), hidden: true },
+    icon("flask"),
+    h("span", t("simulated.short")),
+  );
+  machine.watch((snapshot) => {
+    link.hidden = snapshot?.source !== "simulated";
+  });
+  return link;
 }
 
 /** @param {import("../main.js").App} app */
 function connectionSign(app) {
-  const caption = h("span", { class: "words" });
-  const element = h(
-    "span",
-    { class: "connection", role: "status", "aria-live": "polite" },
-    h("span", { class: "dot" }),
-    caption,
-  );
+  const caption = h("span.words");
+  const element = h("span.connection", { role: "status", "aria-live": "polite" }, h("span.dot"), caption);
   connection.watch(({ state }) => {
     setAttribute(element, "data-state", state);
     setText(caption, t(`connection.${state}`));
@@ -131,4 +93,38 @@ function connectionSign(app) {
   });
   element.addEventListener("click", () => app.stream.retry());
   return element;
+}
+
+/** Poll interval on screens with their own stream, which carries no alerts. */
+const ASK_MS = 10_000;
+
+/**
+ * Shows the number of active alerts in their entry of the rail.
+ * @param {import("../main.js").App} app @param {HTMLElement} link
+ */
+function showAlerts(app, link) {
+  const chip = countChip();
+  const news = h("span.visually-hidden", { role: "status" });
+  link.append(chip.element);
+  link.after(news);
+  firing.watch((what) => {
+    const { count: loud, gravest: worst } = what ? loudOf(what) : { count: 0, gravest: null };
+    const label = alertsText(what !== null, worst, loud);
+    chip.element.hidden = !worst;
+    if (worst) chip.update(worst, count(loud));
+    link.title = label;
+    link.setAttribute("aria-label", label);
+    // No announcement if there is no alert from the beginning.
+    if (worst || news.textContent) setText(news, label);
+  });
+  access.watch(() => {
+    link.hidden = !canSeeAlerts();
+  });
+  setInterval(() => !document.hidden && app.screen?.path && refetchFiring(), ASK_MS);
+}
+
+/** @param {boolean} isKnown @param {string|null} worst @param {number} loud */
+function alertsText(isKnown, worst, loud) {
+  if (!isKnown) return t("bell.unknown");
+  return worst ? t("bell.n", { n: count(loud), severity: labelFor("severity", worst) }) : t("bell.quiet");
 }

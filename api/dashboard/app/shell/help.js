@@ -2,22 +2,22 @@
 
 import { openDialog } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
-import { access } from "../access.js";
 import { t } from "../i18n.js";
 
 /** @type {[string[], WordKey][]} */
 const KEYS = [
-  [["g", "m"], "keys.machine"],
+  [["g", "h"], "keys.home"],
   [["g", "t"], "keys.tasks"],
   [["g", "d"], "keys.data"],
   [["g", "o"], "keys.models"],
   [["g", "n"], "keys.start"],
+  [["g", "g"], "keys.gpus"],
   [["g", "l"], "keys.alerts"],
-  [["b"], "keys.bell"],
-  [["g", "a"], "keys.access"],
+  [["g", "s"], "keys.settings"],
   [["/"], "keys.search"],
   [["j", "k"], "keys.move"],
   [["Enter"], "keys.open"],
+  [["x", "X"], "keys.choose.task"],
   [["e", "E"], "keys.errors"],
   [["f"], "keys.follow"],
   [["←", "→", "↑", "↓"], "keys.items"],
@@ -28,33 +28,28 @@ const KEYS = [
   [["?"], "keys.help"],
 ];
 
-/** Without sign-in, the shortcut of the access screen is hidden. @param {WordKey} key */
-const isAvailable = (key) => key !== "keys.access" || access.value?.isRequired;
+export const keyList = () =>
+  h(
+    "dl.keys",
+    KEYS.map(([keys, key]) => [
+      h(
+        "dt",
+        keys.map((name) => h("kbd", name)),
+      ),
+      h("dd.soft", t(key)),
+    ]),
+  );
+
+export const apiLink = () => h("p", h("a", { href: "/docs", target: "_blank", rel: "noopener" }, t("api.docs")));
 
 export function openHelp() {
   openDialog(t("keys"), (close) =>
     h(
-      "div",
-      { class: "inside" },
-      h("h2", {}, t("keys")),
-      h(
-        "dl",
-        { class: "keys" },
-        KEYS.filter(([, key]) => isAvailable(key)).map(([keys, key]) => [
-          h(
-            "dt",
-            {},
-            keys.map((name) => h("kbd", {}, name)),
-          ),
-          h("dd", { class: "soft" }, t(key)),
-        ]),
-      ),
-      h("p", { class: "small soft" }, h("a", { href: "/docs", target: "_blank", rel: "noopener" }, t("api.docs"))),
-      h(
-        "div",
-        { class: "choices" },
-        h("button", { class: "button primary", autofocus: true, on: { click: close } }, t("close")),
-      ),
+      "div.inside",
+      h("h2", t("keys")),
+      keyList(),
+      apiLink(),
+      h("div.choices", h("button.button.primary", { autofocus: true, on: { click: close } }, t("close"))),
     ),
   );
 }

@@ -5,7 +5,7 @@ const loaded = new Map();
 
 /**
  * Loads one once, before the print styles. Throws if it is not available.
- * @param {"alerts"|"data"|"log"|"models"} name
+ * @param {"alerts"|"data"|"models"|"setup"|"task"} name
  */
 export function loadStyleOnce(name) {
   const known = loaded.get(name) ?? load(name);

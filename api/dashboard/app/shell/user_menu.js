@@ -12,8 +12,8 @@ import { go } from "../router.js";
 
 /** @param {import("../main.js").App} app */
 export function userMenu(app) {
-  const name = h("span", { class: "only-wide clip foreign" });
-  const button = h("button", { class: "text-button who", "aria-haspopup": "menu", hidden: true }, icon("user"), name);
+  const name = h("span.clip.foreign");
+  const button = h("button.text-button.who", { "aria-haspopup": "menu", hidden: true }, icon("user"), name);
   button.addEventListener("click", () => {
     const who = access.value?.who;
     if (!who) return;
@@ -30,7 +30,7 @@ export function userMenu(app) {
 
 /** @param {import("../main.js").App} app @returns {import("../../ui/menu.js").Choice[]} */
 const choices = (app) => [
-  { label: t("nav.access"), icon: "key", run: () => go("/access") },
+  { label: t("settings.keys"), icon: "key", run: () => go("/settings/keys") },
   {
     label: t("signout"),
     icon: "leave",
@@ -55,16 +55,11 @@ function forgetDrafts() {
 /** @param {API.WhoAmI} who */
 function description({ user_id: user, name, role, expires_at: end }) {
   return h(
-    "div",
-    { class: "menu-head small" },
-    h("strong", { class: "foreign" }, user),
-    name && name !== user && h("span", { class: "soft foreign" }, name),
-    h("span", { class: "soft" }, roleLabel(role)),
-    h(
-      "span",
-      { class: "faint", title: utcTime(end) },
-      end ? t("who.until", { time: localTime(end) }) : t("never.ends"),
-    ),
+    "div.menu-head.small",
+    h("strong.foreign", user),
+    name && name !== user && h("span.soft.foreign", name),
+    h("span.soft", roleLabel(role)),
+    h("span.faint", { title: utcTime(end) }, end ? t("who.until", { time: localTime(end) }) : t("never.ends")),
   );
 }
 

@@ -5,63 +5,40 @@ import { soon } from "../../app/debounce.js";
 import { labelFor, t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
+import { labelled, selectInput } from "../../ui/fields.js";
 import { count, localTime, UNKNOWN } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
-import { pager } from "../../ui/pager.js";
-import { empty, loading, stackedTable } from "../../ui/states.js";
+import { pagedTable } from "../../ui/paged_table.js";
+import { panel } from "../../ui/panel.js";
+import { empty } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
+import { headings } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 import { attempt } from "../../ui/toast.js";
 
-const ROWS = 25;
 const TYPING_MS = 300;
 const TONES = { done: "ok", refused: "bad", dropped: "warn" };
 const SIGNS = /** @type {const} */ ({ done: "check", refused: "cross", dropped: "warn" });
 /** Time ranges that the service accepts. */
-const SINCE = /** @type {const} */ (["", "1h", "1d", "7d", "30d"]);
+const SINCE = /** @type {const} */ (["1h", "1d", "7d", "30d"]);
 /** Each part has 100,000 entries: more parts than this indicate an error. */
 const MAX_PARTS = 1000;
 
 export function auditPanel() {
-  const [body, foot, verdict] = [
-    h("div", {}, loading()),
-    h("div", { class: "pager" }),
-    h("div", { "aria-live": "polite" }),
-  ];
-  const total = h("span", { class: "count-badge" });
-  const filter = auditFilter(() => {
-    cursors.length = 0;
-    attempt(refetch);
+  const verdict = h("div", { "aria-live": "polite" });
+  const filter = auditFilter(() => list.restart());
+  const list = pagedTable({
+    className: "audit-table",
+    heads: headings("time", "audit.actor", "audit.operation", "audit.outcome", "audit.from"),
+    row,
+    none: () => empty("list", t("audit.none")),
+    async ask({ limit, cursor }) {
+      const { entries, pagination } = await api.audit({ ...filter.values(), limit, cursor });
+      return { rows: entries, pagination };
+    },
   });
-  /** Cursors of the pages after the first, up to the current one. @type {string[]} */
-  const cursors = [];
-  let requests = 0;
 
-  async function refetch() {
-    const mine = ++requests;
-    const found = await api.audit({ ...filter.values(), limit: ROWS, cursor: cursors.at(-1) });
-    if (mine !== requests) return;
-    const { entries, pagination } = found;
-    fill(total, count(pagination.total));
-    fill(
-      body,
-      entries.length ? stackedTable(HEADS(), entries.map(row), "audit-table") : empty("list", t("audit.none")),
-    );
-    const turn = (/** @type {number} */ by) => {
-      if (by < 0) cursors.pop();
-      else if (pagination.next_cursor) cursors.push(pagination.next_cursor);
-      attempt(refetch);
-    };
-    const page = { offset: cursors.length * ROWS, limit: ROWS, shown: entries.length, total: pagination.total };
-    fill(foot, (cursors.length > 0 || pagination.has_more) && pager({ ...page, hasMore: pagination.has_more, turn }));
-  }
-
-  const button = h(
-    "button",
-    { class: "button small", on: { click: () => attempt(verify) } },
-    icon("check"),
-    t("audit.verify"),
-  );
+  const button = h("button.button.small", { on: { click: () => attempt(verify) } }, icon("check"), t("audit.verify"));
   async function verify() {
     button.disabled = true;
     try {
@@ -74,23 +51,22 @@ export function auditPanel() {
     }
   }
 
-  const element = h(
-    "section",
-    { class: "panel access-list", "aria-label": t("audit") },
-    h("header", {}, h("h2", {}, t("audit")), total, h("div", { class: "tools" }, filter.element, button)),
+  const element = panel(
+    "access-list",
+    t("audit"),
+    [list.total, h("div.tools", filter.element, button)],
     verdict,
-    body,
-    foot,
+    list.body,
+    list.foot,
   );
-  return { element, refetch, close: filter.close };
+  return { element, refetch: list.refetch, close: filter.close };
 }
 
 /** @param {() => void} changed */
 function auditFilter(changed) {
   const changedSoon = soon(changed, TYPING_MS);
   const text = (/** @type {"actor"|"operation"} */ name) =>
-    h("input", {
-      class: "input",
+    h("input.input", {
       type: "search",
       maxlength: 200,
       placeholder: t(`audit.${name}`),
@@ -98,19 +74,16 @@ function auditFilter(changed) {
       on: { input: changedSoon },
     });
   const [actor, operation] = [text("actor"), text("operation")];
-  const outcome = h(
-    "select",
-    { class: "input", "aria-label": t("audit.outcome"), on: { change: changed } },
-    h("option", { value: "" }, t("audit.outcome.all")),
-    Object.keys(TONES).map((value) => h("option", { value }, labelFor("outcome", value))),
-  );
-  const since = h(
-    "select",
-    { class: "input", "aria-label": t("audit.since"), on: { change: changed } },
-    SINCE.map((value) => h("option", { value }, value ? labelFor("since", value) : t("audit.since.all"))),
-  );
+  const outcome = selectInput([["", t("audit.outcome.all")], ...labelled("outcome", Object.keys(TONES))], {
+    "aria-label": t("audit.outcome"),
+    on: { change: changed },
+  });
+  const since = selectInput([["", t("audit.since.all")], ...labelled("since", SINCE)], {
+    "aria-label": t("audit.since"),
+    on: { change: changed },
+  });
   return {
-    element: h("div", { class: "audit-filter" }, actor, operation, outcome, since),
+    element: h("div.audit-filter", actor, operation, outcome, since),
     values: () => ({
       actor: actor.value.trim(),
       operation: operation.value.trim(),
@@ -121,54 +94,36 @@ function auditFilter(changed) {
   };
 }
 
-const HEADS = () => [
-  { label: t("time") },
-  { label: t("audit.actor") },
-  { label: t("audit.operation") },
-  { label: t("audit.outcome") },
-  { label: t("audit.from") },
-];
-
 /** @param {API.AuditRow} entry */
 function row(entry) {
   const { outcome, code, object, count: times } = entry;
   return h(
     "tr",
     { data: { row: String(entry.id) } },
-    h("td", {}, time(entry.at)),
-    h("td", { class: "foreign" }, h("strong", {}, entry.actor)),
+    h("td", time(entry.at)),
+    h("td.foreign", h("strong", entry.actor)),
     h(
       "td",
-      {},
       h(
         "details",
-        {},
-        h("summary", {}, h("code", { class: "foreign" }, entry.operation), object && [" ", objectName(object)]),
+        h("summary", h("code.foreign", entry.operation), object && [" ", objectName(object)]),
         differenceTable(entry.before, entry.after),
         facts(entry),
       ),
     ),
     h(
       "td",
-      {},
-      h(
-        "span",
-        { class: "status chip", data: { tone: TONES[outcome] } },
-        icon(SIGNS[outcome]),
-        labelFor("outcome", outcome),
-      ),
-      times > 1 && h("span", { class: "soft small" }, ` × ${count(times)}`),
-      code && h("div", { class: "faint tiny mono" }, code),
+      h("span.status.chip", { data: { tone: TONES[outcome] } }, icon(SIGNS[outcome]), labelFor("outcome", outcome)),
+      times > 1 && h("span.soft.small", ` × ${count(times)}`),
+      code && h("div.faint.tiny", { title: code }, labelFor("refusal", code)),
     ),
-    h("td", { class: "mono small foreign" }, entry.address),
+    h("td.mono.small.foreign", entry.address),
   );
 }
 
 /** @param {string} id */
 const objectName = (id) =>
-  /^(train|cache)_/.test(id)
-    ? h("a", { class: "foreign", href: taskAddress(id) }, id)
-    : h("span", { class: "soft foreign" }, id);
+  /^(train|cache)_/.test(id) ? h("a.foreign", { href: taskAddress(id) }, id) : h("span.soft.foreign", id);
 
 /** @param {API.AuditRow} entry */
 function facts({ id, key_id: key, request_id: request, hash }) {
@@ -179,9 +134,8 @@ function facts({ id, key_id: key, request_id: request, hash }) {
     ["audit.hash", hash],
   ]);
   return h(
-    "dl",
-    { class: "facts" },
-    known.map(([name, value]) => value && [h("dt", {}, t(name)), h("dd", { class: "mono foreign" }, value)]),
+    "dl.facts",
+    known.map(([name, value]) => value && [h("dt", t(name)), h("dd.mono.foreign", value)]),
   );
 }
 
@@ -202,11 +156,11 @@ async function walk(reportChecked) {
 
 /** @param {API.ChainVerdict} verdict */
 function verdictNote({ ok, checked, kept_since: since, bad_id: bad, problem, problem_code: code }) {
-  if (ok) return note("ok", h("p", {}, t("audit.holds", { n: count(checked), time: localTime(since) })));
+  if (ok) return note("ok", h("p", t("audit.holds", { n: count(checked), time: localTime(since) })));
   return note(
     "bad",
-    h("strong", {}, t("audit.broken", { id: String(bad ?? "") })),
-    h("p", { class: "foreign" }, translate(problem ?? "", code)),
+    h("strong", t("audit.broken", { id: String(bad ?? "") })),
+    h("p.foreign", translate(problem ?? "", code)),
   );
 }
 
@@ -237,18 +191,12 @@ function differenceTable(before, after) {
   const found = differences(before ?? {}, after ?? {});
   if (!found.length) return null;
   return h(
-    "table",
-    { class: "table diff" },
-    h(
-      "thead",
-      {},
-      h("tr", {}, h("th", {}, t("diff.value")), h("th", {}, t("diff.before")), h("th", {}, t("diff.after"))),
-    ),
+    "table.table.diff",
+    h("thead", h("tr", h("th", t("diff.value")), h("th", t("diff.before")), h("th", t("diff.after")))),
     h(
       "tbody",
-      {},
       found.map(({ path, before: old, after: next }) =>
-        h("tr", {}, h("td", { class: "mono foreign" }, path || UNKNOWN), cell("del", old), cell("ins", next)),
+        h("tr", h("td.mono.foreign", path || UNKNOWN), cell("del", old), cell("ins", next)),
       ),
     ),
   );
@@ -256,4 +204,4 @@ function differenceTable(before, after) {
 
 /** @param {"del"|"ins"} kind @param {unknown} value */
 const cell = (kind, value) =>
-  h("td", { class: "foreign" }, value === undefined || value === null ? UNKNOWN : h(kind, {}, shown(value)));
+  h("td.foreign", value === undefined || value === null ? UNKNOWN : h(kind, {}, shown(value)));

@@ -5,19 +5,18 @@ import { api } from "../../app/api.js";
 import { permissionLabel } from "../../app/error_text.js";
 import { labelFor, t } from "../../app/i18n.js";
 import { roleLabel } from "../../app/shell/user_menu.js";
-import { askWhich } from "../../ui/dialog.js";
-import { fill, h } from "../../ui/dom.js";
-import { count } from "../../ui/format.js";
+import { askSure, askWhich } from "../../ui/dialog.js";
+import { h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { menuButton } from "../../ui/menu.js";
-import { pagerOf } from "../../ui/pager.js";
+import { pagedTable } from "../../ui/paged_table.js";
 import { segments } from "../../ui/segments.js";
-import { empty, loading, stackedTable } from "../../ui/states.js";
+import { empty } from "../../ui/states.js";
+import { headings } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { askForKey, nameOf, showOnce } from "./new_key.js";
 
-const ROWS = 25;
 const STATES = /** @type {const} */ (["active", "expired", "revoked", ""]);
 /** Seconds for which a replaced key may stay valid. */
 const OVERLAPS = /** @type {const} */ ([
@@ -31,20 +30,15 @@ const SIGNS = /** @type {const} */ ({ active: "check", expired: "clock", revoked
 
 /** @param {() => unknown} changed called when a key was created or ended */
 export function keysPanel(changed) {
-  const total = h("span", { class: "count-badge" });
-  const [body, foot] = [h("div", {}, loading()), h("div", { class: "pager" })];
   /** @type {typeof STATES[number]} */
   let state = "active";
-  let offset = 0;
-  let requests = 0;
   const filter = segments(
     t("key.state"),
     STATES.map((value) => ({ value, label: value ? t(`key.${value}`) : t("filter.all") })),
     state,
     (value) => {
       state = value;
-      offset = 0;
-      attempt(refetch);
+      list.restart();
     },
   );
   const make = async () => {
@@ -52,90 +46,53 @@ export function keysPanel(changed) {
     if (made) changed();
   };
 
-  async function refetch() {
-    const mine = ++requests;
-    const found = await api.keys({ state, limit: ROWS, offset });
-    if (mine !== requests) return;
-    const { keys, pagination } = found;
-    fill(total, count(pagination.total));
-    fill(
-      body,
-      keys.length
-        ? stackedTable(
-            HEADS(),
-            keys.map((key) => row(key, changed)),
-            "keys-table",
-          )
-        : empty("key", t("access.keys.none")),
-    );
-    const goTo = (/** @type {number} */ to) => {
-      offset = to;
-      attempt(refetch);
-    };
-    fill(foot, pagerOf({ offset, limit: ROWS }, keys.length, pagination, goTo));
-  }
+  const list = pagedTable({
+    className: "keys-table",
+    heads: headings("user", "name", "role", "key.state", "key.used", "expires", "key.created", "actions"),
+    row: (/** @type {API.Key} */ key) => row(key, changed),
+    none: () => empty("key", t("access.keys.none")),
+    async ask({ limit, offset }) {
+      const { keys, pagination } = await api.keys({ state, limit, offset });
+      return { rows: keys, pagination };
+    },
+  });
 
   const element = h(
-    "section",
-    { class: "panel access-list", "aria-label": t("access.keys") },
+    "section.panel.access-list",
+    { "aria-label": t("access.keys") },
     h(
       "header",
-      {},
-      h("h2", {}, t("access.keys")),
-      total,
+      h("h2", t("access.keys")),
+      list.total,
       h(
-        "div",
-        { class: "tools" },
+        "div.tools",
         filter.element,
-        h("button", { class: "button primary small", on: { click: () => attempt(make) } }, icon("plus"), t("key.make")),
+        h("button.button.primary.small", { on: { click: () => attempt(make) } }, icon("plus"), t("key.make")),
       ),
     ),
-    body,
-    foot,
+    list.body,
+    list.foot,
   );
-  return { element, refetch };
+  return { element, refetch: list.refetch };
 }
-
-const HEADS = () => [
-  { label: t("user") },
-  { label: t("name") },
-  { label: t("role") },
-  { label: t("key.state") },
-  { label: t("key.used") },
-  { label: t("expires") },
-  { label: t("key.created") },
-  { label: t("actions") },
-];
 
 /** @param {API.Key} key @param {() => unknown} changed */
 function row(key, changed) {
   const isOwn = access.value?.who?.key_id === key.key_id;
   const { state } = key;
-  const chip = h(
-    "span",
-    { class: "status chip", data: { tone: TONES[state] } },
-    icon(SIGNS[state]),
-    labelFor("key", state),
-  );
+  const chip = h("span.status.chip", { data: { tone: TONES[state] } }, icon(SIGNS[state]), labelFor("key", state));
   return h(
     "tr",
     { data: { key: key.key_id } },
-    h("td", { class: "foreign" }, h("strong", {}, key.user_id)),
-    h(
-      "td",
-      { class: "foreign" },
-      key.name,
-      isOwn && h("span", { class: "faint tiny" }, ` ${t("key.own")}`),
-      h("div", { class: "faint tiny mono" }, key.key_id),
-    ),
+    h("td.foreign", h("strong", key.user_id)),
+    h("td.foreign", key.name, isOwn && h("span.faint.tiny", ` ${t("key.own")}`), h("div.faint.tiny.mono", key.key_id)),
     h("td", { title: key.permissions.map(permissionLabel).join("\n") }, roleLabel(key.role)),
-    h("td", {}, chip, key.rotated_to && state === "active" && h("div", { class: "faint tiny" }, t("key.replaced"))),
-    h("td", {}, key.last_used_at ? time(key.last_used_at) : h("span", { class: "faint" }, t("key.unused"))),
-    h("td", {}, key.expires_at ? time(key.expires_at) : h("span", { class: "faint" }, t("never.ends"))),
-    h("td", {}, time(key.created_at), h("div", { class: "faint tiny foreign" }, t("key.by", { name: key.created_by }))),
+    h("td", chip, key.rotated_to && state === "active" && h("div.faint.tiny", t("key.replaced"))),
+    h("td", key.last_used_at ? time(key.last_used_at) : h("span.faint", t("key.unused"))),
+    h("td", key.expires_at ? time(key.expires_at) : h("span.faint", t("never.ends"))),
+    h("td", time(key.created_at), h("div.faint.tiny.foreign", t("key.by", { name: key.created_by }))),
     h(
-      "td",
-      { class: "menu-cell" },
+      "td.menu-cell",
       state === "active" && menuButton(t("actions.of", { name: key.name }), () => choices(key, changed)),
     ),
   );
@@ -156,13 +113,13 @@ function choices(key, changed) {
 }
 
 /** @param {API.Key} key */
-const named = (key) => h("p", {}, h("strong", { class: "foreign" }, nameOf(key)));
+const named = (key) => h("p", h("strong.foreign", nameOf(key)));
 
 /** @param {API.Key} key @param {() => unknown} changed */
 async function rotate(key, changed) {
   const chosen = await askWhich({
     title: t("key.rotate.title"),
-    text: [named(key), h("p", {}, t("key.rotate.text"))],
+    text: [named(key), h("p", t("key.rotate.text"))],
     choices: OVERLAPS.map(([seconds, label]) => ({ label: t(label), value: String(seconds) })),
   });
   if (chosen === null) return;
@@ -174,12 +131,12 @@ async function rotate(key, changed) {
 /** @param {API.Key} key @param {() => unknown} changed */
 async function revoke(key, changed) {
   const isOwn = access.value?.who?.key_id === key.key_id;
-  const chosen = await askWhich({
+  const isSure = await askSure({
     title: t("key.revoke.title"),
-    text: [named(key), h("p", {}, t(isOwn ? "key.revoke.own" : "key.revoke.text"))],
-    choices: [{ label: t("key.revoke.do"), value: "yes", kind: "danger sure" }],
+    text: [named(key), h("p", t(isOwn ? "key.revoke.own" : "key.revoke.text"))],
+    action: t("key.revoke.do"),
   });
-  if (!chosen) return;
+  if (!isSure) return;
   await api.revokeKey(key.key_id);
   toast("ok", t("key.revoked.done"));
   changed();

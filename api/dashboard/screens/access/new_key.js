@@ -2,10 +2,12 @@
 
 import { has } from "../../app/access.js";
 import { api } from "../../app/api.js";
+import { newKey } from "../../app/api_data.js";
 import { permissionLabel } from "../../app/error_text.js";
-import { labelFor, t } from "../../app/i18n.js";
+import { t } from "../../app/i18n.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
+import { field, labelled, selectInput, suggestions } from "../../ui/fields.js";
 import { askForm } from "../../ui/form_dialog.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
@@ -48,7 +50,7 @@ const PERMISSIONS = /** @type {API.Permission[]} */ ([
  */
 export async function askForKey() {
   const form = keyForm();
-  let once = newId();
+  let once = newKey();
   const made = await askForm({
     title: t("key.make"),
     content: form.element,
@@ -56,7 +58,7 @@ export async function askForKey() {
     run: () => api.makeKey(form.toRequest(), once),
     isValid: form.isValid,
     changed: () => {
-      once = newId();
+      once = newKey();
     },
     isSticky: true,
   });
@@ -64,20 +66,13 @@ export async function askForKey() {
   return made;
 }
 
-const newId = () => crypto.randomUUID?.() ?? `key-${Date.now()}-${Math.random().toString(36).slice(2)}`;
-
 function keyForm() {
   const known = h("datalist", { id: "known-people" });
   api.people().then(
-    ({ users }) =>
-      fill(
-        known,
-        users.map(({ user_id: value }) => h("option", { value })),
-      ),
+    ({ users }) => fill(known, suggestions(users.map(({ user_id: id }) => id))),
     () => {},
   );
-  const user = h("input", {
-    class: "input",
+  const user = h("input.input", {
     id: "key-user",
     required: true,
     maxlength: 64,
@@ -87,25 +82,18 @@ function keyForm() {
     autocomplete: "off",
     autofocus: true,
   });
-  const name = h("input", {
-    class: "input",
-    id: "key-name",
-    maxlength: 200,
-    placeholder: t("optional"),
-    autocomplete: "off",
-  });
+  const name = h("input.input", { id: "key-name", maxlength: 200, placeholder: t("optional"), autocomplete: "off" });
   const own = permissionChecks();
   /** @type {HTMLSelectElement} */
-  const role = h(
-    "select",
-    { class: "input", id: "key-role", on: { change: () => showOwn() } },
-    ROLES.map((value) => h("option", { value, selected: value === "trainer" }, labelFor("role", value))),
-    h("option", { value: "" }, t("role.own")),
+  const role = selectInput(
+    [...labelled("role", ROLES), ["", t("role.own")]],
+    { id: "key-role", on: { change: () => showOwn() } },
+    "trainer",
   );
-  const lasts = h(
-    "select",
-    { class: "input", id: "key-lasts" },
-    DURATIONS.map(([days, label]) => h("option", { value: days, selected: days === 90 }, t(label))),
+  const lasts = selectInput(
+    DURATIONS.map(([days, label]) => [days, t(label)]),
+    { id: "key-lasts" },
+    90,
   );
   const bounds = BOUNDS.map((bound) => ({ bound, input: quotaInput(bound, t(`quota.${bound}`), null) }));
   const showOwn = () => {
@@ -113,22 +101,17 @@ function keyForm() {
   };
   showOwn();
   const element = h(
-    "div",
-    { class: "stack" },
-    h("div", { class: "pair" }, field("key-user", t("user"), user, known), field("key-name", t("key.called"), name)),
-    h("div", { class: "pair" }, field("key-role", t("role"), role), field("key-lasts", t("expires"), lasts)),
+    "div.stack",
+    h("div.pair", field(t("user"), user, known), field(t("key.called"), name)),
+    h("div.pair", field(t("role"), role), field(t("expires"), lasts)),
     own.element,
     h(
       "details",
-      {},
-      h("summary", { class: "label" }, t("quota.of")),
-      h("p", { class: "faint small" }, t("quota.of.text")),
+      h("summary.label", t("quota.of")),
+      h("p.faint.small", t("quota.of.text")),
       h(
-        "div",
-        { class: "pair wide" },
-        bounds.map(({ bound, input }) =>
-          h("div", { class: "field" }, h("span", { class: "label" }, t(`quota.${bound}`)), input),
-        ),
+        "div.pair.wide",
+        bounds.map(({ bound, input }) => h("div.field", h("span.label", t(`quota.${bound}`)), input)),
       ),
     ),
   );
@@ -152,10 +135,9 @@ function keyForm() {
 function permissionChecks() {
   const boxes = PERMISSIONS.map((value) => ({ value, box: h("input", { type: "checkbox", disabled: !has(value) }) }));
   const element = h(
-    "fieldset",
-    { class: "permission-list" },
-    h("legend", { class: "label" }, t("permissions")),
-    boxes.map(({ value, box }) => h("label", { class: "check" }, box, permissionLabel(value))),
+    "fieldset.permission-list",
+    h("legend.label", t("permissions")),
+    boxes.map(({ value, box }) => h("label.check", box, permissionLabel(value))),
   );
   return {
     element,
@@ -169,9 +151,6 @@ function permissionChecks() {
   };
 }
 
-/** @param {string} id @param {string} label @param {...Child} content */
-const field = (id, label, ...content) => h("div", { class: "field" }, h("label", { for: id }, label), content);
-
 /** @param {API.Key} key */
 export const nameOf = ({ user_id: user, name }) => (name === user ? user : `${user} · ${name}`);
 
@@ -183,25 +162,20 @@ export function showOnce(key) {
       t("key.new"),
       (close) =>
         h(
-          "div",
-          { class: "inside" },
-          h("h2", {}, t("key.new")),
-          h("p", { class: "soft" }, h("strong", { class: "foreign" }, nameOf(key))),
+          "div.inside",
+          h("h2", t("key.new")),
+          h("p.soft", h("strong.foreign", nameOf(key))),
           secret
             ? [
-                note("warn", h("p", {}, t("key.shown_once"))),
+                note("warn", h("p", t("key.shown_once"))),
                 copied(t("key.itself"), secret),
                 copied(
                   t("key.test"),
                   `curl -H 'Authorization: Bearer ${secret}' ${location.origin}/api/v1/auth/whoami`,
                 ),
               ]
-            : note("bad", h("p", {}, t("key.lost"))),
-          h(
-            "div",
-            { class: "choices" },
-            h("button", { class: "button primary", on: { click: close } }, t("key.saved")),
-          ),
+            : note("bad", h("p", t("key.lost"))),
+          h("div.choices", h("button.button.primary", { on: { click: close } }, t("key.saved"))),
         ),
       "",
       true,
@@ -215,7 +189,7 @@ export function showOnce(key) {
  * @param {string} label @param {string} text
  */
 function copied(label, text) {
-  const shown = h("code", { class: "file", tabindex: 0, role: "group", "aria-label": label }, text);
+  const shown = h("code.file", { tabindex: 0, role: "group", "aria-label": label }, text);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
@@ -226,13 +200,11 @@ function copied(label, text) {
     }
   };
   return h(
-    "div",
-    { class: "field" },
+    "div.field",
     h(
-      "div",
-      { class: "editor-head" },
+      "div.editor-head",
       label,
-      h("button", { class: "button small", type: "button", on: { click: copy } }, icon("copy"), t("copy")),
+      h("button.button.small", { type: "button", on: { click: copy } }, icon("copy"), t("copy")),
     ),
     shown,
   );

@@ -7,6 +7,7 @@ import { t } from "../../app/i18n.js";
 import { roleLabel } from "../../app/shell/user_menu.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, figure, isKnown, localTime, utcTime } from "../../ui/format.js";
+import { panel } from "../../ui/panel.js";
 
 /** The limits of a quota, in display order. */
 export const BOUNDS = /** @type {const} */ (["gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"]);
@@ -18,14 +19,9 @@ export const usedOf = (usage, name) => usage?.[name === "gpu_hours_per_day" ? "g
 export const amount = (value) => (Number.isInteger(value) ? count(value) : figure(value));
 
 export function ownPanel() {
-  const facts = h("dl", { class: "facts" });
-  const quota = h("dl", { class: "figures-row quota" });
-  const element = h(
-    "section",
-    { class: "panel", "aria-label": t("you") },
-    h("header", {}, h("h2", {}, t("you"))),
-    h("div", { class: "body access-own" }, facts, h("div", {}, h("h3", {}, t("quota")), quota)),
-  );
+  const facts = h("dl.facts");
+  const quota = h("dl.figures-row.quota");
+  const element = panel("", t("you"), null, h("div.body.access-own", facts, h("div", h("h3", t("quota")), quota)));
 
   const forget = access.watch((known) => {
     const who = known?.who;
@@ -46,10 +42,10 @@ export function ownPanel() {
   function showQuota({ quota: bounds, usage }) {
     const shown = BOUNDS.map((name) =>
       h(
-        "div",
-        { class: "stat", data: { bound: name } },
-        h("dt", { class: "label" }, t(`quota.${name}`)),
-        h("dd", {}, bound(bounds[name] ?? null, usedOf(usage, name))),
+        "div.stat",
+        { data: { bound: name } },
+        h("dt.label", t(`quota.${name}`)),
+        h("dd", bound(bounds[name] ?? null, usedOf(usage, name))),
       ),
     );
     fill(quota, shown);
@@ -62,11 +58,11 @@ export function ownPanel() {
 }
 
 /** @param {WordKey} key @param {Child} value @param {string} [title] */
-const fact = (key, value, title) => [h("dt", {}, t(key)), h("dd", { class: "foreign", title: title || null }, value)];
+const fact = (key, value, title) => [h("dt", t(key)), h("dd.foreign", { title: title || null }, value)];
 
 /** The used amount and its limit. @param {number|null} most @param {number|null} used */
 function bound(most, used) {
-  if (!isKnown(used)) return h("b", {}, isKnown(most) ? amount(most) : t("quota.none"));
+  if (!isKnown(used)) return h("b", isKnown(most) ? amount(most) : t("quota.none"));
   const behind = isKnown(most) ? t("quota.of.bound", { bound: amount(most) }) : t("quota.none");
-  return [h("b", {}, amount(used)), h("span", { class: "faint" }, ` ${behind}`)];
+  return [h("b", amount(used)), h("span.faint", ` ${behind}`)];
 }

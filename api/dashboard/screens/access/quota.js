@@ -8,8 +8,7 @@ const WHOLE = ["gpus", "queued_tasks"];
 
 /** @param {typeof import("./own.js").BOUNDS[number]} name @param {string} label @param {number|null} value */
 export function quotaInput(name, label, value) {
-  return h("input", {
-    class: "input quota-input",
+  return h("input.input.quota-input", {
     type: "number",
     min: 0,
     step: WHOLE.includes(name) ? 1 : "any",

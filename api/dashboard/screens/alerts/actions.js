@@ -2,8 +2,9 @@
 
 import { has, whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
+import { newKey } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
-import { h } from "../../ui/dom.js";
+import { actionButton } from "../../ui/buttons.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
 import { attempt, toast } from "../../ui/toast.js";
@@ -27,8 +28,6 @@ export function matchersOf({ rule_id: rule, labels }) {
   return [{ label: "rule", value: rule }, ...(about ? [{ label: about, value: labels[about] }] : [])];
 }
 
-export const newId = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
-
 /** @param {() => Promise<unknown>} action @param {string} done */
 const run = (action, done) =>
   attempt(async () => {
@@ -49,19 +48,8 @@ export function actionButtons(alert) {
   /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {(button: HTMLElement) => void} act @param {string} [more] */
   const button = (sign, label, act, more) => {
     /** @type {HTMLElement} */
-    const element = h(
-      "button",
-      {
-        class: "button small",
-        type: "button",
-        "aria-disabled": denied ? "true" : null,
-        "aria-haspopup": more,
-        title: denied,
-        on: { click: () => (denied ? toast("bad", denied) : act(element)) },
-      },
-      icon(sign),
-      label,
-    );
+    const element = actionButton("small", denied, () => act(element), icon(sign), label);
+    if (more) element.setAttribute("aria-haspopup", more);
     return element;
   };
   const { alert_id: id, state } = alert;
@@ -100,7 +88,7 @@ const durationText_ = (alert) =>
               until: new Date(Date.now() + hours * HOUR_MS).toISOString(),
               comment: t("silence.by.click", { title: alert.title }),
             },
-            newId(),
+            newKey(),
           ),
         t("silence.done"),
       ),

@@ -7,7 +7,9 @@ import { fill, h, reconcile, setText } from "../../ui/dom.js";
 import { count, isKnown } from "../../ui/format.js";
 import { empty, loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
+import { toast } from "../../ui/toast.js";
 import { alertCard } from "./card.js";
+import { canNotify, notifies, switchOff, switchOn } from "./notify.js";
 import { bySeverity } from "./state.js";
 
 const MAX_COUNT = 200;
@@ -19,12 +21,13 @@ const STATES = /** @type {const} */ (["firing", "pending", "acknowledged", "sile
 export function activePart() {
   const figures = STATES.map((state) => ({
     state,
-    value: h("b", {}, "–"),
-    under: h("span", { class: "faint small" }),
+    value: h("b", "–"),
+    under: h("span.faint.small"),
   }));
   const groups = STATES.map((state) => group(state));
-  const calm = h("div", {}, loading());
+  const calm = h("div", loading());
   const denied = whyNot("alerts:write");
+  const notify = notifySwitch();
 
   async function refetch() {
     const { alerts, counts, pagination } = await alertApi.list({ open: "true", limit: MAX_COUNT });
@@ -33,44 +36,45 @@ export function activePart() {
     for (const each of groups) each.show(bySeverity(alerts.filter(({ state }) => state === each.state)));
     fill(
       calm,
-      alerts.length === 0 && h("section", { class: "panel" }, empty("check", t("alerts.none.text"))),
+      alerts.length === 0 && h("section.panel", empty("check", t("alerts.none.text"))),
       pagination.total > alerts.length &&
-        note("warn", h("p", {}, t("alerts.shown", { n: count(alerts.length), total: count(pagination.total) }))),
+        note("warn", h("p", t("alerts.shown", { n: count(alerts.length), total: count(pagination.total) }))),
     );
   }
 
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), TICK_MS);
   return {
     element: h(
-      "div",
-      { class: "stack" },
-      denied && note("idle", h("p", {}, denied)),
+      "div.stack",
+      denied && note("idle", h("p", denied)),
       h(
-        "section",
-        { class: "panel figures-row", "aria-label": t("alerts.counts") },
-        figures.map(({ state, value, under }) =>
-          h("div", { class: "figure" }, h("span", { class: "label" }, t(`alert.${state}`)), value, under),
-        ),
+        "section.panel.figures-row",
+        { "aria-label": t("alerts.counts") },
+        figures.map(({ state, value, under }) => h("div.figure", h("span.label", t(`alert.${state}`)), value, under)),
       ),
+      notify.element,
       calm,
       groups.map(({ element }) => element),
     ),
     refetch,
     isLive: true,
-    close: () => clearInterval(ticking),
+    close() {
+      clearInterval(ticking);
+      notify.close();
+    },
   };
 }
 
 /** @param {typeof STATES[number]} state */
 function group(state) {
-  const list = h("div", { class: "alert-grid" });
-  const total = h("span", { class: "count-badge" });
+  const list = h("div.alert-grid");
+  const total = h("span.count-badge");
   /** @type {Map<string, ReturnType<typeof alertCard>>} */
   const cards = new Map();
   const element = h(
     "section",
     { "aria-label": t(`alert.${state}`), hidden: true, class: "stack" },
-    h("h2", { class: "alert-group" }, t(`alert.${state}`), " ", total),
+    h("h2.alert-group", t(`alert.${state}`), " ", total),
     list,
   );
   return {
@@ -82,5 +86,36 @@ function group(state) {
       setText(total, isKnown(alerts.length) ? count(alerts.length) : "");
       reconcile(list, cards, alerts, ({ alert_id: id }) => id, alertCard);
     },
+  };
+}
+
+function notifySwitch() {
+  const input = h("input.switch", {
+    type: "checkbox",
+    role: "switch",
+    id: "notify-switch",
+    disabled: !canNotify,
+  });
+  input.addEventListener("change", async () => {
+    if (!input.checked) return switchOff();
+    if (await switchOn()) return;
+    input.checked = false;
+    toast("bad", t("notify.denied"));
+  });
+  const unwatch = notifies.watch((is) => {
+    input.checked = is;
+  });
+  return {
+    element: h(
+      "div.notify-row.small",
+      input,
+      h(
+        "label",
+        { for: input.id },
+        t("notify.here"),
+        h("span.faint", ` · ${t(canNotify ? "notify.text" : "notify.cannot")}`),
+      ),
+    ),
+    close: () => void unwatch(),
   };
 }

@@ -14,7 +14,7 @@ import { alertStateChip, severityChip, toneOfSeverity } from "./severity.js";
 
 /** @param {API.Alert} first */
 export function alertCard(first) {
-  const element = h("article", { class: "alert-card", data: { alert: first.alert_id } });
+  const element = h("article.alert-card", { data: { alert: first.alert_id } });
   let drawn = "";
 
   /** @param {API.Alert} alert */
@@ -39,24 +39,18 @@ function draw(element, alert) {
     element,
     h(
       "header",
-      {},
       severityChip(alert.severity),
       alert.state !== "firing" && alertStateChip(alert.state),
-      alert.is_flapping && h("span", { class: "tag", title: t("alert.flapping.why") }, t("alert.flapping")),
-      alert.is_unknown && h("span", { class: "tag", title: t("alert.unknown.why") }, t("unknown")),
-      h("span", { class: "faint small since" }, since(alert)),
+      alert.is_flapping && h("span.tag", { title: t("alert.flapping.why") }, t("alert.flapping")),
+      alert.is_unknown && h("span.tag", { title: t("alert.unknown.why") }, t("unknown")),
+      h("span.faint.small.since", since(alert)),
     ),
-    h("h3", {}, alertLink(alert.alert_id, summary)),
-    alert.state === "resolved" && h("p", { class: "soft small foreign" }, translateEnd(alert)),
+    h("h3", alertLink(alert.alert_id, summary)),
+    alert.state === "resolved" && h("p.soft.small.foreign", translateEnd(alert)),
     remedy &&
-      h(
-        "p",
-        { class: "small remedy foreign" },
-        icon("arrow"),
-        h("span", {}, h("span", { class: "visually-hidden" }, t("remedy"), " "), prose(remedy)),
-      ),
+      h("p.small.remedy.foreign", icon("arrow"), h("span", h("span.visually-hidden", t("remedy"), " "), prose(remedy))),
     why(alert),
-    h("footer", {}, linksOf(alert), h("span", { class: "grow" }), actionButtons(alert)),
+    h("footer", linksOf(alert), h("span.grow"), actionButtons(alert)),
   );
 }
 
@@ -72,12 +66,11 @@ function why({ acknowledged_by: by, acknowledged_until: until, muted_by: muted, 
   if (state === "silenced" && muted) {
     const text = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.covered");
     const isAlert = !muted.startsWith("silence_");
-    return h("p", { class: "faint small" }, text, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
+    return h("p.faint.small", text, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
   }
   if (!by) return null;
   return h(
-    "p",
-    { class: "faint small foreign" },
+    "p.faint.small.foreign",
     t("alert.acknowledged.by", { name: by }),
     until && [" ", t("until"), " ", time(until)],
   );

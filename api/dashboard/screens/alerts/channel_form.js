@@ -2,26 +2,25 @@
 
 import { Refused } from "../../app/api.js";
 import { alertApi } from "../../app/api_alerts.js";
+import { newKey } from "../../app/api_data.js";
 import { refusalText } from "../../app/error_text.js";
 import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { field, labelled, selectInput } from "../../ui/fields.js";
 import { askForm } from "../../ui/form_dialog.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
-import { newId } from "./actions.js";
 import { ADDRESS_KINDS, kindOf, newSigningKey } from "./addresses.js";
 import { channelSettings } from "./channel_settings.js";
-import { choiceField, field } from "./fields.js";
 
 /**
  * Opens the form, and creates or changes the channel. Resolves to it, or null.
  * @param {API.Channel|null} channel @returns {Promise<API.Channel|null>}
  */
 export function askForChannel(channel) {
-  let once = newId();
-  const name = h("input", {
-    class: "input",
+  let once = newKey();
+  const name = h("input.input", {
     id: "channel-name",
     required: true,
     maxlength: 64,
@@ -53,7 +52,7 @@ export function askForChannel(channel) {
         throw error;
       }),
     changed: () => {
-      once = newId();
+      once = newKey();
     },
     message: (error) => (error instanceof RangeError ? t("channel.hook.wrong") : refusalText(error)),
     className: "channel-dialog",
@@ -67,22 +66,21 @@ export function askForChannel(channel) {
  */
 function addressPart(channel) {
   const names = Object.keys(ADDRESS_KINDS);
-  const kinds = choiceField(
-    "channel-kind",
-    names.map((name) => [name, labelFor("channel.kind", name)]),
+  const kinds = selectInput(
+    labelled("channel.kind", names),
+    { id: "channel-kind" },
     channel ? kindOf(channel.address) : "email",
   );
-  const place = h("div", { class: "pair wide address-fields" });
-  const format = choiceField(
-    "channel-format",
+  const place = h("div.pair.wide.address-fields");
+  const format = selectInput(
     [
       ["alertmanager", t("channel.format.alertmanager")],
       ["plain", t("channel.format.plain")],
     ],
+    { id: "channel-format" },
     channel?.webhook_format,
   );
-  const key = h("input", {
-    class: "input mono",
+  const key = h("input.input.mono", {
     id: "channel-key",
     autocomplete: "off",
     spellcheck: "false",
@@ -102,7 +100,9 @@ function addressPart(channel) {
         const input = addressInput(each, channel !== null);
         inputs.set(each.name, input);
         const hint = each.name === "hook" ? t("channel.hook.hint") : undefined;
-        return field(labelFor("address", each.name), input, hint, each.wide ? "whole" : "");
+        const element = field(labelFor("address", each.name), input, hint);
+        element.classList.toggle("whole", Boolean(each.wide));
+        return element;
       }),
       kind === "webhook" && [field(t("channel.format"), format), signing],
     );
@@ -132,13 +132,12 @@ function addressPart(channel) {
 
   return {
     element: h(
-      "fieldset",
-      { class: "stack" },
-      h("legend", { class: "visually-hidden" }, t("channel.address")),
+      "fieldset.stack",
+      h("legend.visually-hidden", t("channel.address")),
       field(t("channel.kind"), kinds),
       note(
         "idle",
-        h("p", {}, t(channel ? "channel.address.stored" : "channel.address.once", { address: channel?.address ?? "" })),
+        h("p", t(channel ? "channel.address.stored" : "channel.address.once", { address: channel?.address ?? "" })),
       ),
       place,
     ),
@@ -150,13 +149,8 @@ function addressPart(channel) {
 /** @param {import("./addresses.js").AddressField} of @param {boolean} isStored */
 function addressInput({ name, required, secret, example, choices }, isStored) {
   const id = `address-${name}`;
-  if (choices)
-    return choiceField(
-      id,
-      choices.map((value) => [value, labelFor("address.security", value)]),
-    );
-  return h("input", {
-    class: "input",
+  if (choices) return selectInput(labelled("address.security", choices), { id });
+  return h("input.input", {
     id,
     type: secret ? "password" : "text",
     autocomplete: secret ? "new-password" : "off",
@@ -175,15 +169,13 @@ function signingPart(key) {
     key.select();
   };
   return h(
-    "div",
-    { class: "field whole" },
+    "div.field.whole",
     h(
-      "div",
-      { class: "editor-head" },
-      h("label", { for: key.id, class: "label" }, t("channel.key")),
-      h("button", { class: "button small", type: "button", on: { click: make } }, icon("key"), t("channel.key.make")),
+      "div.editor-head",
+      h("label.label", { for: key.id }, t("channel.key")),
+      h("button.button.small", { type: "button", on: { click: make } }, icon("key"), t("channel.key.make")),
     ),
     key,
-    h("p", { class: "faint tiny" }, t("channel.key.hint")),
+    h("p.faint.tiny", t("channel.key.hint")),
   );
 }

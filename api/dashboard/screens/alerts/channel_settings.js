@@ -2,7 +2,8 @@
 
 import { labelFor, t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
-import { checkField, choiceField, field, lastingField } from "./fields.js";
+import { field, selectInput } from "../../ui/fields.js";
+import { checkField, lastingField } from "./fields.js";
 import { matcherFields } from "./matchers.js";
 
 const SEVERITIES = ["info", "warning", "critical"];
@@ -28,9 +29,9 @@ const DEFAULTS = {
 /** @param {API.Channel|null} channel null: a new one */
 export function channelSettings(channel) {
   const given = channel ?? DEFAULTS;
-  const severity = choiceField(
-    "channel-severity",
+  const severity = selectInput(
     SEVERITIES.map((value) => [value, t(`channel.from.${/** @type {"info"} */ (value)}`)]),
+    { id: "channel-severity" },
     given.min_severity,
   );
   const resolved = checkField("channel-resolved", t("channel.resolved"), given.send_resolved);
@@ -42,27 +43,23 @@ export function channelSettings(channel) {
   const critical = lastingField("channel-critical", REPEATS, given.repeat_critical_seconds, never);
   const warning = lastingField("channel-warning", REPEATS, given.repeat_warning_seconds, never);
   const most = (/** @type {string} */ id, /** @type {number} */ value) =>
-    h("input", { class: "input", id, type: "number", min: 1, max: 10_000, step: 1, required: true, value });
+    h("input.input", { id, type: "number", min: 1, max: 10_000, step: 1, required: true, value });
   const [perMinute, perHour] = [most("channel-minute", given.per_minute), most("channel-hour", given.per_hour)];
   const quiet = quietHours(given.quiet_hours);
   const matchers = matcherFields([...given.matchers], true);
 
   const element = h(
-    "div",
-    { class: "stack" },
-    h("div", { class: "pair wide" }, field(t("channel.severity"), severity)),
-    h("div", { class: "stack tight" }, resolved.element, optedIn.element),
+    "div.stack",
+    h("div.pair.wide", field(t("channel.severity"), severity)),
+    h("div.stack.tight", resolved.element, optedIn.element),
     quiet.element,
     h(
       "details",
-      {},
-      h("summary", { class: "label" }, t("channel.often")),
+      h("summary.label", t("channel.often")),
       h(
-        "div",
-        { class: "stack" },
+        "div.stack",
         h(
-          "div",
-          { class: "pair wide" },
+          "div.pair.wide",
           field(t("channel.wait"), wait.input, t("channel.wait.hint")),
           field(t("channel.critical_wait"), criticalWait.input),
           field(t("channel.repeat.critical"), critical.input),
@@ -72,12 +69,7 @@ export function channelSettings(channel) {
         ),
       ),
     ),
-    h(
-      "details",
-      { open: given.matchers.length > 0 },
-      h("summary", { class: "label" }, t("channel.matchers")),
-      matchers.element,
-    ),
+    h("details", { open: given.matchers.length > 0 }, h("summary.label", t("channel.matchers")), matchers.element),
   );
   return {
     element,
@@ -106,20 +98,13 @@ function quietHours(given) {
     { id: "time-zones" },
     (Intl.supportedValuesOf?.("timeZone") ?? []).map((value) => h("option", { value })),
   );
-  const zone = h("input", {
-    class: "input",
-    id: "quiet-zone",
-    list: known.id,
-    value: given?.zone ?? here,
-    maxlength: 64,
-  });
+  const zone = h("input.input", { id: "quiet-zone", list: known.id, value: given?.zone ?? here, maxlength: 64 });
   const clock = (/** @type {string} */ id, /** @type {string} */ value) =>
-    h("input", { class: "input", id, type: "time", value });
+    h("input.input", { id, type: "time", value });
   const [begins, ends] = [clock("quiet-begins", given?.begins ?? "22:00"), clock("quiet-ends", given?.ends ?? "07:00")];
   const is = checkField("channel-quiet", t("channel.quiet"), given !== null);
   const times = h(
-    "div",
-    { class: "pair" },
+    "div.pair",
     known,
     field(t("channel.quiet.begins"), begins),
     field(t("channel.quiet.ends"), ends),
@@ -132,7 +117,7 @@ function quietHours(given) {
   is.input.addEventListener("change", show);
   show();
   return {
-    element: h("div", { class: "stack tight" }, is.element, times),
+    element: h("div.stack.tight", is.element, times),
     value: () => (is.input.checked ? { zone: zone.value.trim(), begins: begins.value, ends: ends.value } : null),
   };
 }

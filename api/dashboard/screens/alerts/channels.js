@@ -3,7 +3,8 @@
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
 import { labelFor, t } from "../../app/i18n.js";
-import { askWhich } from "../../ui/dialog.js";
+import { actionButton, guarded } from "../../ui/buttons.js";
+import { askSure } from "../../ui/dialog.js";
 import { fill, h, reconcile } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -11,28 +12,17 @@ import { menuButton } from "../../ui/menu.js";
 import { empty, loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
-import { attempt, toast } from "../../ui/toast.js";
 import { ADDRESS_KINDS, kindOf } from "./addresses.js";
 import { settingsText } from "./channel_settings.js";
 
 /** @type {import("./view.js").MakePart} */
 export function channelsPart() {
-  const [state, list] = [h("div", {}, loading()), h("div", { class: "alert-grid" })];
-  const total = h("span", { class: "count-badge" });
+  const [state, list] = [h("div", loading()), h("div.alert-grid")];
+  const total = h("span.count-badge");
   const denied = whyNot("alerts:manage");
   /** @type {Map<string, ReturnType<typeof channelCard>>} */
   const cards = new Map();
-  const add = h(
-    "button",
-    {
-      class: "button primary small",
-      "aria-disabled": denied ? "true" : null,
-      title: denied,
-      on: { click: () => (denied ? toast("bad", denied) : attempt(() => edit(null))) },
-    },
-    icon("plus"),
-    t("channel.new"),
-  );
+  const add = actionButton("primary small", denied, () => edit(null), icon("plus"), t("channel.new"));
 
   /** @param {API.Channel|null} channel */
   async function edit(channel) {
@@ -43,7 +33,7 @@ export function channelsPart() {
   async function refetch() {
     const { channels } = await alertApi.channels();
     fill(total, count(channels.length));
-    fill(state, !channels.length && h("section", { class: "panel" }, empty("send", t("channels.none"))));
+    fill(state, !channels.length && h("section.panel", empty("send", t("channels.none"))));
     reconcile(
       list,
       cards,
@@ -55,17 +45,15 @@ export function channelsPart() {
 
   return {
     element: h(
-      "div",
-      { class: "stack" },
+      "div.stack",
       h(
-        "div",
-        { class: "screen-head" },
-        h("h2", {}, t("alerts.tab.channels")),
+        "div.screen-head",
+        h("h2", t("alerts.tab.channels")),
         total,
-        h("p", { class: "soft small grow" }, t("channels.text")),
-        h("div", { class: "tools" }, add),
+        h("p.soft.small.grow", t("channels.text")),
+        h("div.tools", add),
       ),
-      denied && note("idle", h("p", {}, denied)),
+      denied && note("idle", h("p", denied)),
       state,
       list,
     ),
@@ -90,27 +78,11 @@ function stateOf({ enabled, disabled_reason: aside, failures, last_success_at: s
 
 /** @param {string|null} denied @param {(channel: API.Channel) => Promise<void>} edit @param {() => Promise<void>} refetch */
 function channelCard(denied, edit, refetch) {
-  const element = h("article", { class: "alert-card channel-card" });
-  const [head, result] = [h("div", { class: "stack tight" }), h("div", { "aria-live": "polite" })];
+  const element = h("article.alert-card.channel-card");
+  const [head, result] = [h("div.stack.tight"), h("div", { "aria-live": "polite" })];
   const stop = new AbortController();
   let drawn = "";
   element.append(head, result);
-
-  /** @param {() => unknown} action */
-  const permitted = (action) => (denied ? toast("bad", denied) : void attempt(action));
-  /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {() => unknown} action */
-  const button = (sign, label, action) =>
-    h(
-      "button",
-      {
-        class: "button small",
-        "aria-disabled": denied ? "true" : null,
-        title: denied,
-        on: { click: () => permitted(action) },
-      },
-      icon(sign),
-      label,
-    );
 
   /** @param {API.Channel} channel */
   async function test(channel) {
@@ -121,12 +93,12 @@ function channelCard(denied, edit, refetch) {
 
   /** @param {API.Channel} channel */
   async function remove(channel) {
-    const choice = await askWhich({
+    const isSure = await askSure({
       title: t("channel.delete.title"),
-      text: [h("p", {}, h("strong", { class: "foreign" }, channel.name)), h("p", {}, t("channel.delete.text"))],
-      choices: [{ label: t("channel.delete.do"), value: "yes", kind: "danger sure" }],
+      text: [h("p", h("strong.foreign", channel.name)), h("p", t("channel.delete.text"))],
+      action: t("channel.delete.do"),
     });
-    if (!choice) return;
+    if (!isSure) return;
     await alertApi.deleteChannel(channel.channel_id);
     await refetch();
   }
@@ -145,9 +117,9 @@ function channelCard(denied, edit, refetch) {
         label: t(isOff ? "switch.on" : "switch.off"),
         icon: isOff ? "play" : "pause",
         denied,
-        run: () => permitted(() => toggle(channel)),
+        run: guarded(denied, () => toggle(channel)),
       },
-      { label: t("delete"), icon: "trash", danger: true, denied, run: () => permitted(() => remove(channel)) },
+      { label: t("delete"), icon: "trash", danger: true, denied, run: guarded(denied, () => remove(channel)) },
     ];
   };
 
@@ -164,33 +136,25 @@ function channelCard(denied, edit, refetch) {
       head,
       h(
         "header",
-        {},
-        h("span", { class: "kind-sign" }, icon(ADDRESS_KINDS[kind].sign)),
-        h("h3", { class: "foreign grow" }, channel.name),
-        h("span", { class: "status chip", data: { tone } }, icon(sign), t(textKey)),
+        h("span.kind-sign", icon(ADDRESS_KINDS[kind].sign)),
+        h("h3.foreign.grow", channel.name),
+        h("span.status.chip", { data: { tone } }, icon(sign), t(textKey)),
       ),
+      h("p.small.soft", labelFor("channel.kind", kind), " · ", h("code.foreign", channel.address)),
+      h("p.small", settingsText(channel)),
+      channel.from_environment && h("p.small.soft", t("channel.environment")),
       h(
-        "p",
-        { class: "small soft" },
-        labelFor("channel.kind", kind),
-        " · ",
-        h("code", { class: "foreign" }, channel.address),
-      ),
-      h("p", { class: "small" }, settingsText(channel)),
-      channel.from_environment && h("p", { class: "small soft" }, t("channel.environment")),
-      h(
-        "p",
-        { class: "small faint" },
+        "p.small.faint",
         channel.last_success_at ? [t("channel.last"), " ", time(channel.last_success_at)] : t("channel.never.sent"),
       ),
       (channel.disabled_reason ?? (channel.failures ? channel.last_error : null)) &&
-        note("warn", h("p", { class: "foreign" }, channel.disabled_reason ?? channel.last_error)),
+        note("warn", h("p.foreign", channel.disabled_reason ?? channel.last_error)),
       h(
         "footer",
-        {},
-        button("send", t("channel.test"), () => test(channel)),
-        !channel.from_environment && button("pen", t("channel.change"), () => edit(channel)),
-        h("span", { class: "grow" }),
+        actionButton("small", denied, () => test(channel), icon("send"), t("channel.test")),
+        !channel.from_environment &&
+          actionButton("small", denied, () => edit(channel), icon("pen"), t("channel.change")),
+        h("span.grow"),
         !channel.from_environment && menuButton(t("actions.of", { name: channel.name }), () => more(channel)),
       ),
     );
@@ -207,7 +171,7 @@ const TIMEOUT_MS = 60_000;
  * @param {string} channel @param {string} id @param {(shown: Child) => void} show @param {AbortSignal} signal
  */
 async function followTest(channel, id, show, signal) {
-  show(note("run", h("p", {}, t("test.on_its_way"))));
+  show(note("run", h("p", t("test.on_its_way"))));
   const end = Date.now() + TIMEOUT_MS;
   while (!signal.aborted && Date.now() < end) {
     const { deliveries } = await alertApi.deliveries({ channel_id: channel, limit: 20 });
@@ -216,19 +180,14 @@ async function followTest(channel, id, show, signal) {
     if (result) return show(result);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  if (!signal.aborted) show(note("warn", h("p", {}, t("test.still"))));
+  if (!signal.aborted) show(note("warn", h("p", t("test.still"))));
 }
 
 /** The result, or null while it is unknown. @param {API.Delivery} delivery @returns {HTMLElement|null} */
 function outcome({ state, status, result, attempts, not_before: next }) {
-  const answer = h("p", { class: "foreign" }, [status && `HTTP ${status}`, result].filter(Boolean).join(" · "));
-  if (state === "delivered") return note("ok", h("strong", {}, t("test.delivered")));
-  if (state === "rejected" || state === "expired") return note("bad", h("strong", {}, t("test.rejected")), answer);
+  const answer = h("p.foreign", [status && `HTTP ${status}`, result].filter(Boolean).join(" · "));
+  if (state === "delivered") return note("ok", h("strong", t("test.delivered")));
+  if (state === "rejected" || state === "expired") return note("bad", h("strong", t("test.rejected")), answer);
   if (state !== "waiting" || !attempts) return null;
-  return note(
-    "warn",
-    h("strong", {}, t("test.failed")),
-    answer,
-    next && h("p", {}, t("delivery.next"), " ", time(next)),
-  );
+  return note("warn", h("strong", t("test.failed")), answer, next && h("p", t("delivery.next"), " ", time(next)));
 }

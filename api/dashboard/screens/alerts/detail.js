@@ -9,7 +9,7 @@ import { fill, h } from "../../ui/dom.js";
 import { figure } from "../../ui/format.js";
 import { loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
-import { table } from "../../ui/table.js";
+import { headings, table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 import { alertCard } from "./card.js";
 import { alertStateChip } from "./severity.js";
@@ -18,17 +18,16 @@ import { firing } from "./state.js";
 /** @param {string} id */
 export async function openAlert(id) {
   await loadAlertStyle();
-  const [card, rest] = [h("div"), h("div", { class: "stack" }, loading())];
+  const [card, rest] = [h("div"), h("div.stack", loading())];
   const dialog = openDialog(
     t("alert"),
     (close) =>
       h(
-        "div",
-        { class: "inside" },
-        h("h2", {}, t("alert")),
+        "div.inside",
+        h("h2", t("alert")),
         card,
         rest,
-        h("div", { class: "choices" }, h("button", { class: "button primary", on: { click: close } }, t("close"))),
+        h("div.choices", h("button.button.primary", { on: { click: close } }, t("close"))),
       ),
     "alert-dialog",
   );
@@ -49,7 +48,7 @@ export async function openAlert(id) {
         deliveries?.length ? deliveryTable(deliveries) : null,
       );
     } catch (error) {
-      fill(rest, note("bad", h("p", { class: "foreign" }, refusalText(error))));
+      fill(rest, note("bad", h("p.foreign", refusalText(error))));
     }
   }
   const unwatch = firing.watch(() => void refetch());
@@ -68,17 +67,15 @@ function facts({ alert_id: id, rule_id: rule, value, peak, labels, resolution, t
     [
       t("alert.labels"),
       h(
-        "span",
-        { class: "matchers" },
-        Object.entries(labels).map(([name, text]) => h("code", { class: "tag" }, `${name} = ${text}`)),
+        "span.matchers",
+        Object.entries(labels).map(([name, text]) => h("code.tag", `${name} = ${text}`)),
       ),
     ],
-    [t("alert.id"), h("span", { class: "mono" }, id)],
+    [t("alert.id"), h("span.mono", id)],
   ];
   return h(
-    "dl",
-    { class: "facts" },
-    rows.map(([name, content]) => [h("dt", {}, name), h("dd", { class: "foreign" }, content)]),
+    "dl.facts",
+    rows.map(([name, content]) => [h("dt", name), h("dd.foreign", content)]),
   );
 }
 
@@ -87,20 +84,14 @@ function historyTable(history) {
   const rows = history.map(({ at, state, actor, message, value }) =>
     h(
       "tr",
-      {},
-      h("td", {}, time(at)),
-      h("td", {}, alertStateChip(state)),
-      h("td", { class: "foreign" }, message, actor !== "service" && h("span", { class: "faint" }, ` · ${actor}`)),
-      h("td", { class: "num" }, figure(value)),
+      h("td", time(at)),
+      h("td", alertStateChip(state)),
+      h("td.foreign", message, actor !== "service" && h("span.faint", ` · ${actor}`)),
+      h("td.num", figure(value)),
     ),
   );
-  const heads = [
-    { label: t("time") },
-    { label: t("status") },
-    { label: t("alert.happened") },
-    { label: t("alert.value"), isNumber: true },
-  ];
-  return h("section", {}, h("h3", {}, t("alerts.tab.history")), table(heads, rows));
+  const heads = headings("time", "status", "alert.happened", "alert.value");
+  return h("section", h("h3", t("alerts.tab.history")), table(heads, rows));
 }
 
 /** The actions that its rule has taken or is taking. @param {API.AlertDetail["actions"]} actions */
@@ -108,20 +99,14 @@ function done(actions) {
   const rows = actions.map(({ created_at: at, kind, about, state, result }) =>
     h(
       "tr",
-      {},
-      h("td", {}, time(at)),
-      h("td", {}, labelFor("action", kind), about && h("div", { class: "mono tiny foreign" }, about)),
-      h("td", {}, labelFor("action.state", state)),
-      h("td", { class: "foreign" }, result ?? ""),
+      h("td", time(at)),
+      h("td", labelFor("action", kind), about && h("div.mono.tiny.foreign", about)),
+      h("td", labelFor("action.state", state)),
+      h("td.foreign", result ?? ""),
     ),
   );
-  const heads = [
-    { label: t("time") },
-    { label: t("alert.actions") },
-    { label: t("status") },
-    { label: t("alert.happened") },
-  ];
-  return h("section", {}, h("h3", {}, t("alert.actions")), table(heads, rows));
+  const heads = headings("time", "alert.actions", "status", "alert.happened");
+  return h("section", h("h3", t("alert.actions")), table(heads, rows));
 }
 
 /** @param {readonly API.Delivery[]} deliveries */
@@ -129,23 +114,16 @@ function deliveryTable(deliveries) {
   const rows = deliveries.map(({ created_at: at, channel, state, result, attempts, not_before: next }) =>
     h(
       "tr",
-      {},
-      h("td", {}, time(at)),
-      h("td", { class: "foreign" }, channel ?? t("channel.deleted")),
-      h("td", {}, labelFor("delivery", state)),
+      h("td", time(at)),
+      h("td.foreign", channel ?? t("channel.deleted")),
+      h("td", labelFor("delivery", state)),
       h(
-        "td",
-        { class: "foreign" },
+        "td.foreign",
         result ?? "",
-        next && h("div", { class: "faint small" }, t("delivery.next"), " ", time(next), ` (${attempts})`),
+        next && h("div.faint.small", t("delivery.next"), " ", time(next), ` (${attempts})`),
       ),
     ),
   );
-  const heads = [
-    { label: t("time") },
-    { label: t("channel") },
-    { label: t("status") },
-    { label: t("delivery.answer") },
-  ];
-  return h("section", {}, h("h3", {}, t("alerts.tab.deliveries")), table(heads, rows));
+  const heads = headings("time", "channel", "status", "delivery.answer");
+  return h("section", h("h3", t("alerts.tab.deliveries")), table(heads, rows));
 }

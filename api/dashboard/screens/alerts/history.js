@@ -2,21 +2,22 @@
 
 import { alertApi } from "../../app/api_alerts.js";
 import { soon } from "../../app/debounce.js";
-import { labelFor, t } from "../../app/i18n.js";
+import { t } from "../../app/i18n.js";
 import { ageOf, machine } from "../../app/machine.js";
 import { storeQuery } from "../../app/router.js";
-import { fill, h } from "../../ui/dom.js";
-import { count, duration, figure } from "../../ui/format.js";
+import { h } from "../../ui/dom.js";
+import { labelled, selectInput } from "../../ui/fields.js";
+import { duration, figure } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
-import { pagerOf } from "../../ui/pager.js";
-import { empty, loading, stackedTable } from "../../ui/states.js";
+import { pagedTable } from "../../ui/paged_table.js";
+import { panel } from "../../ui/panel.js";
+import { empty } from "../../ui/states.js";
+import { headings } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
-import { attempt } from "../../ui/toast.js";
 import { translateAlert, translateEnd, translateRule } from "./alert_text.js";
 import { alertLink, linksOf } from "./links.js";
 import { alertStateChip, severityChip } from "./severity.js";
 
-const ROWS = 25;
 const TYPING_MS = 300;
 const STATES = ["firing", "pending", "acknowledged", "silenced", "resolved"];
 const SEVERITIES = ["critical", "warning", "info"];
@@ -25,43 +26,30 @@ const SINCE = ["1h", "1d", "7d", "30d"];
 
 /** @type {import("./view.js").MakePart} */
 export function historyPart(place) {
-  const body = h("div", {}, loading());
-  const foot = h("div", { class: "pager" });
-  const total = h("span", { class: "count-badge" });
-  let offset = 0;
-  let requests = 0;
   const filter = historyFilter(place.query, () => {
-    offset = 0;
     storeQuery("/alerts", { tab: "history", ...filter.values() });
-    attempt(refetch);
+    list.restart();
+  });
+  const list = pagedTable({
+    className: "alerts-table",
+    heads: headings("history.severity.one", "alert", "status", "alert.began", "duration", "alert.peak"),
+    row,
+    none: () => empty("bell", t("history.none")),
+    async ask({ limit, offset }) {
+      const { alerts, pagination } = await alertApi.list({ ...filter.values(), limit, offset });
+      return { rows: alerts, pagination };
+    },
   });
 
-  async function refetch() {
-    const mine = ++requests;
-    const found = await alertApi.list({ ...filter.values(), limit: ROWS, offset });
-    if (mine !== requests) return;
-    const { alerts, pagination } = found;
-    fill(total, count(pagination.total));
-    fill(
-      body,
-      alerts.length ? stackedTable(HEADS(), alerts.map(row), "alerts-table") : empty("bell", t("history.none")),
-    );
-    const goTo = (/** @type {number} */ to) => {
-      offset = to;
-      attempt(refetch);
-    };
-    fill(foot, pagerOf({ offset, limit: ROWS }, alerts.length, pagination, goTo));
-  }
-
   return {
-    element: h(
-      "section",
-      { class: "panel access-list", "aria-label": t("alerts.tab.history") },
-      h("header", {}, h("h2", {}, t("alerts.tab.history")), total, h("div", { class: "tools" }, filter.element)),
-      body,
-      foot,
+    element: panel(
+      "access-list",
+      t("alerts.tab.history"),
+      [list.total, h("div.tools", filter.element)],
+      list.body,
+      list.foot,
     ),
-    refetch,
+    refetch: list.refetch,
     isLive: true,
     close: filter.close,
   };
@@ -70,38 +58,24 @@ export function historyPart(place) {
 /** @param {URLSearchParams} query @param {() => void} changed */
 function historyFilter(query, changed) {
   const changedSoon = soon(changed, TYPING_MS);
-  /** @param {string} name @param {WordKey} label @param {[value: string, text: string][]} choices */
+  /** @param {string} name @param {WordKey} label @param {import("../../ui/fields.js").Option[]} choices */
   const select = (name, label, choices) =>
-    h(
-      "select",
-      { class: "input", "aria-label": t(label), on: { change: changed } },
-      h("option", { value: "" }, t(label)),
-      choices.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text)),
+    selectInput(
+      [["", t(label)], ...choices],
+      { "aria-label": t(label), on: { change: changed } },
+      query.get(name) ?? "",
     );
   const fields = {
-    state: select(
-      "state",
-      "history.state",
-      STATES.map((value) => [value, labelFor("alert", value)]),
-    ),
-    severity: select(
-      "severity",
-      "history.severity",
-      SEVERITIES.map((value) => [value, labelFor("severity", value)]),
-    ),
+    state: select("state", "history.state", labelled("alert", STATES)),
+    severity: select("severity", "history.severity", labelled("severity", SEVERITIES)),
     rule: select("rule", "history.rule", []),
     gpu_uuid: select(
       "gpu_uuid",
       "history.gpu",
       (machine.value?.gpus ?? []).map(({ uuid, gpu_id: id }) => [uuid ?? "", gpuName(id)]),
     ),
-    since: select(
-      "since",
-      "history.since",
-      SINCE.map((value) => [value, labelFor("since", value)]),
-    ),
-    task_id: h("input", {
-      class: "input",
+    since: select("since", "history.since", labelled("since", SINCE)),
+    task_id: h("input.input", {
       type: "search",
       maxlength: 64,
       value: query.get("task_id") ?? "",
@@ -120,7 +94,7 @@ function historyFilter(query, changed) {
     () => {},
   );
   return {
-    element: h("div", { class: "audit-filter alerts-filter" }, Object.values(fields)),
+    element: h("div.audit-filter.alerts-filter", Object.values(fields)),
     /** A rule may be selected before the rules are loaded. */
     values() {
       const values = Object.entries(fields).map(([name, field]) => [name, field.value.trim()]);
@@ -131,15 +105,6 @@ function historyFilter(query, changed) {
   };
 }
 
-const HEADS = () => [
-  { label: t("history.severity.one") },
-  { label: t("alert") },
-  { label: t("status") },
-  { label: t("alert.began") },
-  { label: t("duration") },
-  { label: t("alert.peak") },
-];
-
 /** @param {API.Alert} alert */
 function row(alert) {
   const { title, summary } = translateAlert(alert);
@@ -148,17 +113,16 @@ function row(alert) {
   return h(
     "tr",
     { data: { alert: alert.alert_id } },
-    h("td", {}, severityChip(alert.severity)),
+    h("td", severityChip(alert.severity)),
     h(
       "td",
-      {},
-      h("strong", {}, alertLink(alert.alert_id, summary)),
-      h("div", { class: "soft small foreign" }, ended ? translateEnd(alert) : title),
-      h("div", { class: "links small" }, linksOf(alert)),
+      h("strong", alertLink(alert.alert_id, summary)),
+      h("div.soft.small.foreign", ended ? translateEnd(alert) : title),
+      h("div.links.small", linksOf(alert)),
     ),
-    h("td", {}, alertStateChip(alert.state)),
-    h("td", {}, time(since)),
-    h("td", { class: "nowrap" }, duration(lasted)),
-    h("td", {}, figure(peak)),
+    h("td", alertStateChip(alert.state)),
+    h("td", time(since)),
+    h("td.nowrap", duration(lasted)),
+    h("td", figure(peak)),
   );
 }

@@ -12,7 +12,7 @@ import { attempt } from "../../ui/toast.js";
 export const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
 
 /** @param {import("../../ui/icons.js").IconName} sign @param {string} href @param {Child} text */
-const link = (sign, href, text) => h("a", { class: "alert-link", href }, icon(sign), h("span", {}, text));
+const link = (sign, href, text) => h("a.alert-link", { href }, icon(sign), h("span", text));
 
 /**
  * Only targets of this page; GPUs of other machines have their own page.
@@ -25,7 +25,7 @@ export function linksOf({ labels, link: outside }) {
     ...(uuid && !isElsewhere ? [link("gpu", gpuAddress(uuid), gpuName(gpu ?? null))] : []),
     ...(task ? [link("list", taskAddress(task), t("alert.task"))] : []),
     ...(outside
-      ? [h("a", { class: "alert-link", href: outside, target: "_blank", rel: "noopener noreferrer" }, t("alert.more"))]
+      ? [h("a.alert-link", { href: outside, target: "_blank", rel: "noopener noreferrer" }, t("alert.more"))]
       : []),
   ];
 }
@@ -37,5 +37,5 @@ export function alertLink(id, content) {
     event.preventDefault();
     attempt(async () => (await import("./detail.js")).openAlert(id));
   };
-  return h("a", { class: "foreign", href: alertAddress(id), on: { click: open } }, content);
+  return h("a.foreign", { href: alertAddress(id), on: { click: open } }, content);
 }

@@ -2,6 +2,7 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { datalist } from "../../ui/fields.js";
 import { icon } from "../../ui/icons.js";
 
 /** Known labels; users can enter others. */
@@ -9,19 +10,14 @@ const LABELS = ["rule", "severity", "scope", "gpu_uuid", "gpu_name", "node", "ta
 
 /** @param {API.Matcher[]} first @param {boolean} [mayBeNone] no matcher is needed, which matches everything */
 export function matcherFields(first, mayBeNone = false) {
-  const names = h(
-    "datalist",
-    { id: "alert-labels" },
-    LABELS.map((value) => h("option", { value })),
-  );
-  const rows = h("div", { class: "stack" });
+  const names = datalist("alert-labels", LABELS);
+  const rows = h("div.stack");
   /** @type {{element: HTMLElement, value: () => API.Matcher}[]} */
   let all = [];
 
   /** @param {API.Matcher} matcher */
   function add({ label, value }) {
-    const name = h("input", {
-      class: "input",
+    const name = h("input.input", {
       value: label,
       required: true,
       pattern: "[A-Za-z0-9_]+",
@@ -30,8 +26,7 @@ export function matcherFields(first, mayBeNone = false) {
       "aria-label": t("matcher.label"),
       placeholder: t("matcher.label"),
     });
-    const what = h("input", {
-      class: "input",
+    const what = h("input.input", {
       value,
       required: true,
       maxlength: 200,
@@ -39,9 +34,8 @@ export function matcherFields(first, mayBeNone = false) {
       placeholder: t("matcher.value"),
     });
     const remove = h(
-      "button",
+      "button.button.small",
       {
-        class: "icon-button small",
         type: "button",
         "aria-label": t("matcher.remove"),
         on: {
@@ -51,10 +45,10 @@ export function matcherFields(first, mayBeNone = false) {
           },
         },
       },
-      icon("close"),
+      t("remove"),
     );
     const row = {
-      element: h("div", { class: "matcher-row" }, name, h("span", { class: "faint" }, "="), what, remove),
+      element: h("div.matcher-row", name, h("span.faint", "="), what, remove),
       value: () => ({ label: name.value.trim(), value: what.value.trim(), is_glob: what.value.includes("*") }),
     };
     all.push(row);
@@ -71,9 +65,8 @@ export function matcherFields(first, mayBeNone = false) {
   for (const matcher of first) add(matcher);
   show();
   const more = h(
-    "button",
+    "button.button.small",
     {
-      class: "button small",
       type: "button",
       on: {
         click: () => {
@@ -87,14 +80,7 @@ export function matcherFields(first, mayBeNone = false) {
     t("matcher.add"),
   );
   return {
-    element: h(
-      "div",
-      { class: "stack matchers-field" },
-      names,
-      rows,
-      h("div", {}, more),
-      h("p", { class: "faint tiny" }, t("matcher.hint")),
-    ),
+    element: h("div.stack.matchers-field", names, rows, h("div", more), h("p.faint.tiny", t("matcher.hint"))),
     values: () => all.map((row) => row.value()),
   };
 }

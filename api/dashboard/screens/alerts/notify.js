@@ -173,8 +173,8 @@ function showNotice(title, options, address) {
       notice.close();
     };
   } catch {
-    // Mobile browsers show notifications of installed pages only.
-    switchOff();
+    // Mobile browsers show those of service workers only.
+    import("./notify_worker.js").then(({ showByWorker }) => showByWorker(title, options, address)).catch(switchOff);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
+import { newKey } from "../../app/api_data.js";
 import { soon } from "../../app/debounce.js";
 import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
@@ -12,7 +13,6 @@ import { prose } from "../../ui/prose.js";
 import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
-import { newId } from "./actions.js";
 import { translateRule } from "./alert_text.js";
 import { NEW_RULE, ruleForm } from "./rule_form.js";
 import { rulePicture } from "./rule_picture.js";
@@ -29,18 +29,17 @@ class InvalidJSON extends Error {}
 export function openRule(rule, metrics) {
   return new Promise((resolve) => {
     let isChanged = false;
-    let once = newId();
+    let once = newKey();
     const isBuiltin = rule?.is_builtin ?? false;
     const denied = whyNot("alerts:manage");
     const problem = h("div", { role: "alert" });
     const picture = rulePicture(metrics);
     const changed = () => {
-      once = newId();
+      once = newKey();
       redraw();
     };
     const form = ruleForm(metrics, rule, changed);
-    const json = h("textarea", {
-      class: "input mono json",
+    const json = h("textarea.input.mono.json", {
       rows: 18,
       spellcheck: "false",
       "aria-label": "JSON",
@@ -90,7 +89,7 @@ export function openRule(rule, metrics) {
 
     /** @param {unknown} error */
     const showError = (error) => {
-      fill(problem, note("bad", h("p", { class: "foreign" }, refusalText(error))));
+      fill(problem, note("bad", h("p.foreign", refusalText(error))));
       problem.scrollIntoView({ block: "nearest" });
     };
     /** @param {() => Promise<void>} run @param {HTMLButtonElement} button */
@@ -149,8 +148,8 @@ export function openRule(rule, metrics) {
           return button;
         };
         const saveButton = h(
-          "button",
-          { class: "button primary", type: "submit", "aria-disabled": denied ? "true" : null, title: denied },
+          "button.button.primary",
+          { type: "submit", "aria-disabled": denied ? "true" : null, title: denied },
           icon("save"),
           t(rule ? "save" : "rule.make"),
         );
@@ -166,20 +165,19 @@ export function openRule(rule, metrics) {
           close();
         };
         return h(
-          "form",
-          { class: "inside", on: { submit } },
-          h("div", { class: "editor-head" }, h("h2", { class: "foreign" }, title), modes.element),
+          "form.inside",
+          { on: { submit } },
+          h("div.editor-head", h("h2.foreign", title), modes.element),
           rule && explanation(rule),
-          denied && note("idle", h("p", {}, denied)),
-          h("div", { class: "rule-columns" }, h("div", { class: "stack" }, form.element, json), picture.element),
+          denied && note("idle", h("p", denied)),
+          h("div.rule-columns", h("div.stack", form.element, json), picture.element),
           problem,
           h(
-            "div",
-            { class: "choices" },
+            "div.choices",
             rule && !isBuiltin && act(t("rule.delete"), "trash", ending, "danger"),
             rule?.is_changed && act(t("rule.restore"), "redo", ending),
-            h("span", { class: "grow" }),
-            h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+            h("span.grow"),
+            h("button.button", { type: "button", on: { click: close } }, t("cancel")),
             saveButton,
           ),
         );
@@ -212,17 +210,13 @@ function differing(rule, request) {
 function explanation(rule) {
   const { summary, remedy } = translateRule(rule);
   return h(
-    "div",
-    { class: "stack tight" },
-    h("p", {}, conditionOf(rule)),
-    h("p", { class: "soft small foreign" }, summary),
-    remedy && h("p", { class: "soft small foreign" }, prose(remedy)),
+    "div.stack.tight",
+    h("p", conditionOf(rule)),
+    h("p.soft.small.foreign", summary),
+    remedy && h("p.soft.small.foreign", prose(remedy)),
   );
 }
 
 /** The clauses of a rule as text. @param {Pick<API.Rule, "when"|"match">} rule */
 export const conditionOf = ({ when, match }) =>
-  when.map((text, i) => [
-    i > 0 && ` ${t(match === "any" ? "rule.or" : "rule.and")} `,
-    h("code", { class: "foreign" }, text),
-  ]);
+  when.map((text, i) => [i > 0 && ` ${t(match === "any" ? "rule.or" : "rule.and")} `, h("code.foreign", text)]);

@@ -2,7 +2,8 @@
 
 import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { checkField, choiceField, field } from "./fields.js";
+import { field, labelled, selectInput } from "../../ui/fields.js";
+import { checkField } from "./fields.js";
 
 export const SCOPES = /** @type {const} */ ([
   "gpu",
@@ -46,15 +47,14 @@ export const NEW_RULE = {
 
 /** A duration as a number and a unit. @param {string} id @param {string} label @param {() => void} changed */
 function durationText_(id, label, changed) {
-  const number = h("input", { class: "input", id, type: "number", min: 0, step: "any", required: true });
-  const unit = h(
-    "select",
-    { class: "input", "aria-label": `${label}: ${t("rule.unit")}` },
-    UNITS.map(([seconds, name]) => h("option", { value: seconds }, t(name))),
+  const number = h("input.input", { id, type: "number", min: 0, step: "any", required: true });
+  const unit = selectInput(
+    UNITS.map(([seconds, name]) => [seconds, t(name)]),
+    { "aria-label": `${label}: ${t("rule.unit")}` },
   );
   number.addEventListener("input", changed);
   return {
-    element: h("div", { class: "field" }, h("label", { for: id }, label), h("div", { class: "lasting" }, number, unit)),
+    element: h("div.field", h("label", { for: id }, label), h("div.lasting", number, unit)),
     value: () => (number.valueAsNumber || 0) * Number(unit.value),
     /** @param {number} seconds */
     set(seconds) {
@@ -66,24 +66,18 @@ function durationText_(id, label, changed) {
 }
 
 /** @param {string} id @param {number} maxlength @param {boolean} [required] @param {Properties} [more] */
-const text = (id, maxlength, required, more) => h("input", { class: "input", id, maxlength, required, ...more });
+const text = (id, maxlength, required, more) => h("input.input", { id, maxlength, required, ...more });
 
 /** @param {readonly API.AlertMetric[]} metrics @param {API.Rule|null} rule null: a new one @param {() => void} changed */
 export function ruleForm(metrics, rule, changed) {
   const [isBuiltin, isNew] = [rule?.is_builtin ?? false, rule === null];
   const id = text("rule-id", 64, true, { pattern: "[A-Za-z0-9_]+", title: t("rule.id.form"), disabled: !isNew });
   const title = text("rule-title", 200, true);
-  const scope = choiceField(
-    "rule-scope",
-    SCOPES.map((value) => [value, labelFor("scope", value)]),
-  );
+  const scope = selectInput(labelled("scope", SCOPES), { id: "rule-scope" });
   scope.disabled = !isNew;
-  const metric = choiceField("rule-metric", []);
-  const comparison = choiceField(
-    "rule-comparison",
-    BOUNDS.map((value) => [value, labelFor("bound", value)]),
-  );
-  const value = h("input", { class: "input", id: "rule-value", type: "number", step: "any", required: true });
+  const metric = selectInput([], { id: "rule-metric" });
+  const comparison = selectInput(labelled("bound", BOUNDS), { id: "rule-comparison" });
+  const value = h("input.input", { id: "rule-value", type: "number", step: "any", required: true });
   /** @param {string} [chosen] */
   const listMetrics = (chosen) =>
     fill(
@@ -96,10 +90,7 @@ export function ruleForm(metrics, rule, changed) {
     );
   const held = durationText_("rule-for", t("rule.for"), changed);
   const calm = durationText_("rule-calm", t("rule.clear_for"), changed);
-  const severity = choiceField(
-    "rule-severity",
-    SEVERITIES.map((value) => [value, labelFor("severity", value)]),
-  );
+  const severity = selectInput(labelled("severity", SEVERITIES), { id: "rule-severity" });
   const summary = text("rule-summary", 1000, true);
   const remedy = text("rule-remedy", 1000);
   const link = text("rule-link", 500, false, { type: "url" });
@@ -112,12 +103,11 @@ export function ruleForm(metrics, rule, changed) {
   });
 
   const own = [
-    h("div", { class: "pair wide" }, field(t("rule.title"), title), field(t("rule.id"), id, t("rule.id.form"))),
+    h("div.pair.wide", field(t("rule.title"), title), field(t("rule.id"), id, t("rule.id.form"))),
     field(t("rule.scope"), scope),
     h(
-      "fieldset",
-      { class: "bound" },
-      h("legend", { class: "label" }, t("rule.when")),
+      "fieldset.bound",
+      h("legend.label", t("rule.when")),
       field(t("bound.metric"), metric),
       field(t("bound.comparison"), comparison),
       field(t("bound.value"), value),
@@ -130,13 +120,12 @@ export function ruleForm(metrics, rule, changed) {
     field(t("rule.link"), link),
   ];
   const element = h(
-    "div",
-    { class: "stack", on: { input: changed, change: changed } },
+    "div.stack",
+    { on: { input: changed, change: changed } },
     enabled.element,
     isBuiltin ? hasThreshold && field(t("rule.threshold"), value, rule?.metric ?? "") : own,
     h(
-      "div",
-      { class: "pair wide" },
+      "div.pair.wide",
       held.element,
       calm.element,
       field(t("rule.severity"), severity),
@@ -145,12 +134,10 @@ export function ruleForm(metrics, rule, changed) {
     isBuiltin ? null : textFields,
     h(
       "details",
-      {},
-      h("summary", { class: "label" }, t("rule.actions")),
-      h("p", { class: "faint small" }, t("rule.actions.text")),
+      h("summary.label", t("rule.actions")),
+      h("p.faint.small", t("rule.actions.text")),
       h(
-        "div",
-        { class: "stack tight" },
+        "div.stack.tight",
         actions.map((each) => each.element),
       ),
     ),

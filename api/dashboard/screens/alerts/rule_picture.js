@@ -5,6 +5,7 @@ import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { Chart } from "../../ui/chart.js";
 import { fill, h } from "../../ui/dom.js";
+import { options } from "../../ui/fields.js";
 import { clockTime, isKnown, seconds } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
 import { attempt } from "../../ui/toast.js";
@@ -40,12 +41,12 @@ const whenOf = (rule, metric) =>
 
 /** @param {readonly API.AlertMetric[]} metrics */
 export function rulePicture(metrics) {
-  const choice = h("select", { class: "input small-input", "aria-label": t("rule.picture.gpu") });
+  const choice = h("select.input.small-input", { "aria-label": t("rule.picture.gpu") });
   const place = h("div");
   const element = h(
-    "section",
-    { class: "rule-picture", hidden: true },
-    h("div", { class: "editor-head" }, h("h3", {}, t("rule.picture")), choice),
+    "section.rule-picture",
+    { hidden: true },
+    h("div.editor-head", h("h3", t("rule.picture")), choice),
     place,
   );
   /** @type {Chart|null} */
@@ -100,10 +101,7 @@ export function rulePicture(metrics) {
 
   const unwatch = machine.watch((snapshot) => {
     if (choice.options.length || !snapshot?.gpus.length) return;
-    fill(
-      choice,
-      snapshot.gpus.map(({ uuid, gpu_id: index }) => h("option", { value: uuid }, gpuName(index))),
-    );
+    fill(choice, options(snapshot.gpus.map(({ uuid, gpu_id: index }) => [uuid ?? "", gpuName(index)])));
     attempt(draw);
   });
 

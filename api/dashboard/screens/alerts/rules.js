@@ -3,6 +3,7 @@
 import { whyNot } from "../../app/access.js";
 import { alertApi } from "../../app/api_alerts.js";
 import { labelFor, t } from "../../app/i18n.js";
+import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -10,7 +11,7 @@ import { prose } from "../../ui/prose.js";
 import { segments } from "../../ui/segments.js";
 import { empty, loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
-import { attempt, toast, toastError } from "../../ui/toast.js";
+import { toast, toastError } from "../../ui/toast.js";
 import { translateRule } from "./alert_text.js";
 import { durationText } from "./fields.js";
 import { conditionOf, openRule } from "./rule_dialog.js";
@@ -28,8 +29,8 @@ const FITS = {
 
 /** @type {import("./view.js").MakePart} */
 export function rulesPart(place) {
-  const body = h("div", { class: "stack" }, loading());
-  const total = h("span", { class: "count-badge" });
+  const body = h("div.stack", loading());
+  const total = h("span.count-badge");
   const denied = whyNot("alerts:manage");
   /** @type {API.Rule[]} */
   let rules = [];
@@ -38,8 +39,7 @@ export function rulesPart(place) {
   /** @type {typeof WHICH[number]} */
   let which = "all";
   let wanted = place.query.get("rule");
-  const search = h("input", {
-    class: "input",
+  const search = h("input.input", {
     type: "search",
     placeholder: t("rules.search"),
     "aria-label": t("rules.search"),
@@ -55,17 +55,7 @@ export function rulesPart(place) {
       draw();
     },
   );
-  const add = h(
-    "button",
-    {
-      class: "button primary small",
-      "aria-disabled": denied ? "true" : null,
-      title: denied,
-      on: { click: () => (denied ? toast("bad", denied) : attempt(() => openDialog(null))) },
-    },
-    icon("plus"),
-    t("rule.new"),
-  );
+  const add = actionButton("primary small", denied, () => openDialog(null), icon("plus"), t("rule.new"));
 
   /** @param {API.Rule|null} rule */
   async function openDialog(rule) {
@@ -83,7 +73,7 @@ export function rulesPart(place) {
     fill(total, count(shown.length));
     fill(
       body,
-      shown.length === 0 && h("section", { class: "panel" }, empty("bell", t("rules.none"))),
+      shown.length === 0 && h("section.panel", empty("bell", t("rules.none"))),
       SCOPES.map((scope) => {
         const own = shown.filter((rule) => rule.scope === scope);
         return own.length > 0 && group(scope, own, denied, openDialog);
@@ -101,16 +91,9 @@ export function rulesPart(place) {
 
   return {
     element: h(
-      "div",
-      { class: "stack" },
-      h(
-        "div",
-        { class: "screen-head" },
-        h("h2", {}, t("alerts.tab.rules")),
-        total,
-        h("div", { class: "tools" }, search, filter.element, add),
-      ),
-      denied && note("idle", h("p", {}, denied)),
+      "div.stack",
+      h("div.screen-head", h("h2", t("alerts.tab.rules")), total, h("div.tools", search, filter.element, add)),
+      denied && note("idle", h("p", denied)),
       body,
     ),
     refetch,
@@ -120,12 +103,11 @@ export function rulesPart(place) {
 /** @param {string} scope @param {API.Rule[]} rules @param {string|null} denied @param {(rule: API.Rule) => unknown} openDialog */
 const group = (scope, rules, denied, openDialog) =>
   h(
-    "section",
-    { class: "panel rule-group", "aria-label": labelFor("scope", scope) },
-    h("header", {}, h("h3", {}, labelFor("scope", scope)), h("span", { class: "count-badge" }, count(rules.length))),
+    "section.panel.rule-group",
+    { "aria-label": labelFor("scope", scope) },
+    h("header", h("h3", labelFor("scope", scope)), h("span.count-badge", count(rules.length))),
     h(
       "ul",
-      {},
       rules.map((rule) => row(rule, denied, openDialog)),
     ),
   );
@@ -136,40 +118,35 @@ function row(rule, denied, openDialog) {
   // The values of single alerts are not known here.
   const general = remedy.replace(/^\{\w+\}\s*/, "").replace(/\{\w+\}/g, "…");
   return h(
-    "li",
-    { class: "rule-row", data: { rule: rule.rule_id } },
+    "li.rule-row",
+    { data: { rule: rule.rule_id } },
     onOff(rule, title, denied),
     h(
-      "div",
-      { class: "grow" },
+      "div.grow",
       h(
-        "div",
-        { class: "rule-head" },
-        h("button", { class: "link-button foreign", type: "button", on: { click: () => openDialog(rule) } }, title),
+        "div.rule-head",
+        h("button.link-button.foreign", { type: "button", on: { click: () => openDialog(rule) } }, title),
         severityChip(rule.severity),
-        !rule.is_builtin && h("span", { class: "tag" }, t("rule.own")),
-        rule.is_changed && h("span", { class: "tag" }, t("rule.changed")),
-        rule.is_opt_in && h("span", { class: "tag", title: t("rule.opt_in.why") }, t("rule.opt_in")),
-        rule.actions.length > 0 &&
-          h("span", { class: "tag" }, rule.actions.map((each) => labelFor("action", each)).join(", ")),
+        !rule.is_builtin && h("span.tag", t("rule.own")),
+        rule.is_changed && h("span.tag", t("rule.changed")),
+        rule.is_opt_in && h("span.tag", { title: t("rule.opt_in.why") }, t("rule.opt_in")),
+        rule.actions.length > 0 && h("span.tag", rule.actions.map((each) => labelFor("action", each)).join(", ")),
       ),
       h(
-        "p",
-        { class: "small soft" },
+        "p.small.soft",
         conditionOf(rule),
         rule.for_seconds > 0 && ` · ${t("rule.for.short", { time: durationText(rule.for_seconds) })}`,
       ),
-      general && h("p", { class: "small faint foreign" }, prose(general)),
+      general && h("p.small.faint.foreign", prose(general)),
     ),
   );
 }
 
 /** @param {API.Rule} rule @param {string} title @param {string|null} denied */
 function onOff(rule, title, denied) {
-  const button = h("input", {
+  const button = h("input.switch", {
     type: "checkbox",
     role: "switch",
-    class: "switch",
     checked: rule.enabled,
     "aria-label": title,
     "aria-disabled": denied ? "true" : null,

@@ -23,7 +23,7 @@ export const toneOfSeverity = (severity) => (LOOKS[severity] ?? ["idle"])[0];
 /** @param {string} group of its text @param {Record<string, [string, IconName]>} looks @param {string} value @param {string} text */
 function chip(group, looks, value, text) {
   const [tone, sign] = looks[value] ?? ["idle", "question"];
-  return h("span", { class: "status chip", data: { tone, [group]: value } }, icon(sign), text);
+  return h("span.status.chip", { data: { tone, [group]: value } }, icon(sign), text);
 }
 
 /** @param {string} severity */
@@ -37,7 +37,7 @@ export function countChip() {
   const text = h("b");
   let sign = icon("info");
   let shown = "";
-  const element = h("span", { class: "status chip bell-count", "aria-hidden": "true" }, sign, text);
+  const element = h("span.status.chip.bell-count", { "aria-hidden": "true" }, sign, text);
   return {
     element,
     /** @param {string} severity @param {string} count */

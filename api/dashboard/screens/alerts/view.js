@@ -39,7 +39,7 @@ export function open(_app, place) {
   /** @type {Part|null} */
   let part = null;
   let chosen = NAMES.find((name) => name === place.query.get("tab")) ?? "now";
-  const body = h("div", { class: "alerts-body" }, loading());
+  const body = h("div.alerts-body", loading());
   const tabs = segments(
     t("alerts.parts"),
     NAMES.map((value) => ({ value, label: t(`alerts.tab.${value}`) })),
@@ -66,12 +66,7 @@ export function open(_app, place) {
   const alertId = place.query.get("alert");
   if (alertId) attempt(async () => (await import("./detail.js")).openAlert(alertId));
   return {
-    element: h(
-      "div",
-      { class: "screen" },
-      h("div", { class: "screen-head" }, h("h1", {}, t("alerts")), h("div", { class: "tools" }, tabs.element)),
-      body,
-    ),
+    element: h("div.screen", h("div.screen-head", h("h1", t("alerts")), h("div.tools", tabs.element)), body),
     title: () => (firing.value?.counts.firing ? `(${count(firing.value.counts.firing)}) ${t("alerts")}` : t("alerts")),
     topics: "gpu,system",
     on: {},

@@ -2,14 +2,15 @@
 
 import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
-import { fill, h, setAttribute } from "../../ui/dom.js";
+import { setDenied } from "../../ui/buttons.js";
+import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
 import { note } from "../../ui/status.js";
-import { attempt, toast } from "../../ui/toast.js";
+import { toast } from "../../ui/toast.js";
 import { dropZone, filePicker } from "../../ui/uploads/drop.js";
-import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
+import { chosenFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
 
@@ -36,7 +37,7 @@ export function addingFiles(name, handlers) {
 
   const files = filePicker(false, (input) => add(chosenFiles(input)));
   const folder = filePicker(true, (input) => add(chosenFiles(input)));
-  const button = h("button", { class: "button", "aria-haspopup": "menu" }, icon("up"), t("upload.ask"));
+  const button = h("button.button", { "aria-haspopup": "menu" }, icon("up"), t("upload.ask"));
   button.addEventListener("click", () => {
     const why = whyNot();
     if (why) return toast("bad", why);
@@ -45,27 +46,20 @@ export function addingFiles(name, handlers) {
       { label: t("upload.files"), icon: "file", run: () => files.click() },
     ]);
   });
-  const removeDropZone = dropZone(
-    () => whyNot() ?? t("upload.drop", { name }),
-    (transfer) => {
-      const found = droppedFiles(transfer);
-      attempt(async () => add(await found));
-    },
-  );
+  const removeDropZone = dropZone(() => whyNot() ?? t("upload.drop", { name }), add);
   const addedSoon = soon(handlers.added, SHOW_PAUSE_MS);
   const unwatchUploads = onUploaded((dataset) => dataset === name && addedSoon());
   interrupted(({ dataset }) => dataset === name).then(
-    ({ length: n }) => fill(left, n > 0 && note("warn", h("p", {}, t("upload.interrupted", { n: count(n) })))),
+    ({ length: n }) => fill(left, n > 0 && note("warn", h("p", t("upload.interrupted", { n: count(n) })))),
     () => {},
   );
 
   return {
     button,
-    element: h("div", { class: "stack adding" }, left, panel.element, files, folder),
+    element: h("div.stack.adding", left, panel.element, files, folder),
     showAccess() {
       const why = whyNot();
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
+      setDenied(button, why);
     },
     close() {
       removeDropZone();

@@ -16,13 +16,13 @@ import { trainedQuery } from "./settings.js";
 export function trainedView(name, reported) {
   const picture = h("img", { alt: t("trained") });
   const frame = h("input", { type: "range", min: 0, value: 0, step: 1, "aria-label": t("trained.frame") });
-  const position = h("span", { class: "small soft" });
-  const slider = h("div", { class: "frame-slider", hidden: true }, frame, position);
-  const strip = h("div", { class: "frame-strip", hidden: true });
+  const position = h("span.small.soft");
+  const slider = h("div.frame-slider", { hidden: true }, frame, position);
+  const strip = h("div.frame-strip", { hidden: true });
   scrollable(strip);
-  const sizeText = h("p", { class: "small soft" });
+  const sizeText = h("p.small.soft");
   const problem = h("div");
-  const place = h("div", { class: "trained-picture" }, picture);
+  const place = h("div.trained-picture", picture);
   /** @type {AbortController} */
   let request = new AbortController();
   /** Object URLs of the images shown, to be revoked. @type {Map<string, string>} */
@@ -63,12 +63,12 @@ export function trainedView(name, reported) {
     place.hidden = slider.hidden = strip.hidden = true;
     sizeText.textContent = "";
     reported(null);
-    fill(problem, note("warn", h("p", { class: "foreign" }, refusalText(error))));
+    fill(problem, note("warn", h("p.foreign", refusalText(error))));
   }
 
   frame.addEventListener("input", drawFrame);
   return {
-    element: h("div", { class: "trained stack" }, place, slider, strip, sizeText, problem),
+    element: h("div.trained.stack", place, slider, strip, sizeText, problem),
     /** @param {API.Item} item @param {number|null} version null: the newest @param {import("./settings.js").Settings} settings */
     async show(item, version, settings) {
       request.abort();

@@ -18,9 +18,8 @@ export function bucketsPicture(buckets, show) {
   const most = Math.max(1, ...sorted.map(({ items }) => items));
   const longest = Math.max(1, ...sorted.flatMap(({ width, height }) => [width, height]));
   return h(
-    "ul",
-    { class: "buckets" },
-    sorted.map((bucket) => h("li", {}, bucketCard(bucket, most, longest, show))),
+    "ul.buckets",
+    sorted.map((bucket) => h("li", bucketCard(bucket, most, longest, show))),
   );
 }
 
@@ -33,35 +32,30 @@ function bucketCard(bucket, most, longest, show) {
   const { items, examples, batches, batch_size: size, dropped, reason } = bucket;
   const bar = h("i");
   bar.style.width = `${(100 * items) / most}%`;
-  const lost = h("i", { class: "lost" });
+  const lost = h("i.lost");
   lost.style.width = examples ? `${(100 * dropped) / examples}%` : "0";
   bar.append(lost);
   return h(
     "button",
     { class: `bucket${dropped ? " drops" : ""}`, title: t("bucket.show"), on: { click: () => show(bucket) } },
-    h("span", { class: "bucket-place" }, shape(bucket, longest)),
-    h("strong", { class: "nowrap" }, bucketName(bucket)),
-    h("span", { class: "bucket-bar" }, bar),
-    h(
-      "span",
-      { class: "soft small" },
-      t("bucket.holds", { items: count(items), batches: count(batches), size: count(size) }),
-    ),
+    h("span.bucket-place", shape(bucket, longest)),
+    h("strong.nowrap", bucketName(bucket)),
+    h("span.bucket-bar", bar),
+    h("span.soft.small", t("bucket.holds", { items: count(items), batches: count(batches), size: count(size) })),
     dropped > 0 &&
       h(
-        "span",
-        { class: "small warn bucket-lost" },
+        "span.small.warn.bucket-lost",
         icon("warn"),
         t("bucket.drops", { n: count(dropped), examples: count(examples) }),
       ),
-    reason && h("span", { class: "tiny soft foreign" }, reason),
+    reason && h("span.tiny.soft.foreign", reason),
   );
 }
 
 /** @param {API.Bucket} bucket @param {number} longest */
 function shape({ width, height, frames }, longest) {
   const layers = frames > 1 ? LAYERS : 1;
-  const element = h("span", { class: "bucket-shape" });
+  const element = h("span.bucket-shape");
   element.style.width = `${(SIDE * width) / longest}rem`;
   element.style.height = `${(SIDE * height) / longest}rem`;
   for (let i = layers - 1; i >= 0; i -= 1) {

@@ -5,11 +5,13 @@ import { api } from "../../app/api.js";
 import { data } from "../../app/api_data.js";
 import { labelFor, t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { askWhich } from "../../ui/dialog.js";
+import { actionButton } from "../../ui/buttons.js";
+import { askSure } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
 import { time } from "../../ui/time.js";
-import { endButton, lookChip, polledList } from "./list_parts.js";
+import { lookChip, polledList } from "./list_parts.js";
 
 const LIST = 50;
 /** Poll interval while a cache is created. */
@@ -41,21 +43,20 @@ export function cachesList(name) {
       cache.used_by.length ? t("cache.used", { n: count(cache.used_by.length) }) : "",
     ];
     return h(
-      "li",
-      { class: "work", data: { task: cache.task_id } },
+      "li.work",
+      { data: { task: cache.task_id } },
       h(
-        "div",
-        { class: "work-head" },
+        "div.work-head",
         lookChip(LOOKS[cache.state], labelFor("cache", cache.state)),
-        h("strong", { class: "foreign" }, cache.model_type),
-        h("span", { class: "small" }, t("version.n", { n: count(cache.version) })),
-        h("a", { class: "faint tiny mono", href: taskAddress(cache.task_id) }, cache.task_id),
-        h("span", { class: "grow" }),
+        h("strong.foreign", cache.model_type),
+        h("span.small", t("version.n", { n: count(cache.version) })),
+        h("a.faint.tiny.mono", { href: taskAddress(cache.task_id) }, cache.task_id),
+        h("span.grow"),
         time(cache.built_at ?? cache.created_at),
         removeButton(cache),
       ),
-      parts.some(Boolean) && h("p", { class: "small soft" }, parts.filter(Boolean).join(" · ")),
-      cache.reason && h("p", { class: "small soft foreign" }, translate(cache.reason, cache.reason_code ?? null)),
+      parts.some(Boolean) && h("p.small.soft", parts.filter(Boolean).join(" · ")),
+      cache.reason && h("p.small.soft.foreign", translate(cache.reason, cache.reason_code ?? null)),
     );
   }
 
@@ -69,16 +70,17 @@ export function cachesList(name) {
           ? t("cache.used", { n: count(cache.used_by.length) })
           : whyNot("training:write", cache.owner ?? null);
     const remove = async () => {
-      const sure = await askWhich({
+      const isSure = await askSure({
         title: t("cache.remove"),
-        text: h("p", {}, t("cache.remove.text")),
-        choices: [{ label: t("delete"), value: "yes", kind: "danger" }],
+        text: h("p", t("cache.remove.text")),
+        action: t("delete"),
+        kind: "danger",
       });
-      if (!sure) return;
+      if (!isSure) return;
       await api.remove(cache.task_id, true);
       await list.refetch();
     };
-    return endButton("trash", t("delete"), denied, remove);
+    return actionButton("small danger", denied, remove, icon("trash"), t("delete"));
   }
 
   return list;

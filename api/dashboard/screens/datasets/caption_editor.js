@@ -16,8 +16,7 @@ export const MAX_CHARACTERS = 20_000;
  */
 export function captionEditor(place, item, { save, done }) {
   const before = item.caption ?? "";
-  const field = h("textarea", {
-    class: "input caption-field",
+  const field = h("textarea.input.caption-field", {
     maxlength: MAX_CHARACTERS,
     "aria-label": t("caption.of", { name: item.name }),
   });

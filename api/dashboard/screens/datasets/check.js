@@ -3,9 +3,11 @@
 import { Refused } from "../../app/api.js";
 import { data, itemURL } from "../../app/api_data.js";
 import { labelFor, t } from "../../app/i18n.js";
+import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { panel } from "../../ui/panel.js";
 import { note } from "../../ui/status.js";
 import { attempt } from "../../ui/toast.js";
 import { findingItem, findingsOf, verdict } from "../start/findings.js";
@@ -38,11 +40,11 @@ export function checkPanel(name, options) {
   let running = null;
   /** The version of the result shown. @type {number|null} */
   let checked = null;
-  const result = h("div", { class: "stack check-result", "aria-live": "polite" });
+  const result = h("div.stack.check-result", { "aria-live": "polite" });
   const form = settingsForm("check", settings, (now) => {
     settings = now;
   });
-  const button = h("button", { class: "button primary", type: "submit" }, icon("check"), t("check.do"));
+  const button = h("button.button.primary", { type: "submit" }, icon("check"), t("check.do"));
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     attempt(check);
@@ -80,12 +82,11 @@ export function checkPanel(name, options) {
       found.unexamined > 0 &&
         note(
           "run",
-          h("p", {}, t("check.looking", { n: count(found.items - found.unexamined), total: count(found.items) })),
+          h("p", t("check.looking", { n: count(found.items - found.unexamined), total: count(found.items) })),
         ),
       !found.unexamined && verdict(findings),
       h(
-        "dl",
-        { class: "figures-row check-figures" },
+        "dl.figures-row.check-figures",
         figure("items", found.items),
         found.excluded > 0 && figure("problem.excluded", found.excluded),
         figure("check.trained", found.trained_items),
@@ -94,18 +95,17 @@ export function checkPanel(name, options) {
       ),
       findings.length > 0 &&
         h(
-          "ul",
-          { class: "findings" },
+          "ul.findings",
           findings.map((finding) => findingItem(finding, "", null, undefined, actionsOf(finding))),
         ),
-      found.notes.map((text) => note("idle", h("p", {}, text))),
-      found.problems.length > 0 && [h("h3", {}, t("check.problems")), problemList(found)],
+      found.notes.map((text) => note("idle", h("p", text))),
+      found.problems.length > 0 && [h("h3", t("check.problems")), problemList(found)],
       found.buckets.length > 0 && [
-        h("h3", {}, t("check.buckets")),
-        h("p", { class: "faint small" }, t("check.buckets.text")),
+        h("h3", t("check.buckets")),
+        h("p.faint.small", t("check.buckets.text")),
         bucketsPicture(found.buckets, (bucket) => options.show({ label: bucketName(bucket), ids: bucket.item_ids })),
       ],
-      found.skipped.length > 0 && [h("h3", {}, t("check.skipped")), skippedList(found)],
+      found.skipped.length > 0 && [h("h3", t("check.skipped")), skippedList(found)],
       duplicates(t("check.exact"), found.duplicates.exact, found.duplicates.exact_groups, found.duplicates.exact_extra),
       duplicates(t("check.near"), found.duplicates.near, found.duplicates.near_groups, found.duplicates.near_extra),
     ];
@@ -114,12 +114,11 @@ export function checkPanel(name, options) {
   /** @param {API.DatasetCheck} found */
   const problemList = ({ problems }) =>
     h(
-      "div",
-      { class: "tag-row" },
+      "div.tag-row",
       problems.map(({ reason, items }) =>
         h(
-          "button",
-          { class: "button small", on: { click: () => options.showProblem(reason) } },
+          "button.button.small",
+          { on: { click: () => options.showProblem(reason) } },
           `${problemLabel(reason)}: ${count(items)}`,
         ),
       ),
@@ -128,17 +127,16 @@ export function checkPanel(name, options) {
   /** @param {API.DatasetCheck} found */
   const skippedList = ({ skipped }) =>
     h(
-      "ul",
-      { class: "findings" },
+      "ul.findings",
       skipped.map(({ reason, items, item_ids: ids }) =>
         h(
-          "li",
-          { class: "finding", data: { tone: "warn" } },
+          "li.finding",
+          { data: { tone: "warn" } },
           icon("warn"),
-          h("div", { class: "grow foreign" }, `${count(items)}: ${labelFor("skipped", reason)} `),
+          h("div.grow.foreign", `${count(items)}: ${labelFor("skipped", reason)} `),
           h(
-            "button",
-            { class: "button small", on: { click: () => options.show({ label: labelFor("skipped", reason), ids }) } },
+            "button.button.small",
+            { on: { click: () => options.show({ label: labelFor("skipped", reason), ids }) } },
             t("check.show"),
           ),
           changeButton("check.exclude", "exclude", ids),
@@ -152,9 +150,8 @@ export function checkPanel(name, options) {
     if (!items) return null;
     const show = () => options.show({ label: t("check.found"), ids });
     return h(
-      "div",
-      { class: "finding-actions" },
-      h("button", { class: "button small", on: { click: show } }, t("check.show")),
+      "div.finding-actions",
+      h("button.button.small", { on: { click: show } }, t("check.show")),
       changeButton("check.exclude", "exclude", ids),
       changeButton("check.remove", "remove", ids),
     );
@@ -166,41 +163,28 @@ export function checkPanel(name, options) {
     const run = async () => {
       if (await options.change(what, ids)) await check();
     };
-    return h(
-      "button",
-      {
-        class: "button small",
-        "aria-disabled": why ? "true" : null,
-        title: why,
-        on: { click: () => void attempt(run) },
-      },
-      t(label),
-    );
+    return actionButton("small", why, run, t(label));
   }
 
   /** @param {string} title @param {readonly (readonly string[])[]} groups @param {number} total @param {readonly string[]} extra @returns {Child} */
   function duplicates(title, groups, total, extra) {
     if (!total) return null;
     return [
-      h("h3", {}, `${title}: ${count(total)}`),
-      h("p", { class: "faint small" }, t("check.keep.text")),
+      h("h3", `${title}: ${count(total)}`),
+      h("p.faint.small", t("check.keep.text")),
       h(
-        "div",
-        { class: "finding-actions" },
+        "div.finding-actions",
         changeButton("check.keep", "remove", extra),
         changeButton("check.keep.exclude", "exclude", extra),
       ),
       h(
-        "ul",
-        { class: "duplicates" },
+        "ul.duplicates",
         groups.slice(0, GROUPS).map((ids) =>
           h(
             "li",
-            {},
             h(
-              "button",
+              "button.duplicate-group",
               {
-                class: "duplicate-group",
                 "aria-label": t("check.group", { n: ids.length }),
                 on: { click: () => options.show({ label: title, ids }) },
               },
@@ -211,23 +195,23 @@ export function checkPanel(name, options) {
                   loading: "lazy",
                 }),
               ),
-              ids.length > IN_GROUP && h("span", { class: "small soft" }, `+${count(ids.length - IN_GROUP)}`),
+              ids.length > IN_GROUP && h("span.small.soft", `+${count(ids.length - IN_GROUP)}`),
             ),
           ),
         ),
       ),
-      total > GROUPS && h("p", { class: "faint small" }, t("more", { n: count(total - GROUPS) })),
+      total > GROUPS && h("p.faint.small", t("more", { n: count(total - GROUPS) })),
     ];
   }
 
-  const element = h(
-    "section",
-    { class: "panel", "aria-label": t("check") },
-    h("header", {}, h("h2", {}, t("check")), h("p", { class: "tools faint small" }, t("check.text"))),
-    h("form", { class: "body stack", on: { submit } }, form, h("div", { class: "choices" }, button)),
-    h("div", { class: "body" }, result),
+  const element = panel(
+    "",
+    t("check"),
+    h("p.tools.faint.small", t("check.text")),
+    h("form.body.stack", { on: { submit } }, form, h("div.choices", button)),
+    h("div.body", result),
   );
-  fill(result, h("p", { class: "faint small" }, t("check.hint")));
+  fill(result, h("p.faint.small", t("check.hint")));
   return {
     element,
     /** Checks again if another version is shown: ids and counts have changed. */
@@ -255,5 +239,4 @@ async function patiently(ask, signal) {
 }
 
 /** @param {WordKey} label @param {number|null} value */
-const figure = (label, value) =>
-  h("div", { class: "stat" }, h("dt", { class: "label" }, t(label)), h("dd", {}, h("b", {}, count(value))));
+const figure = (label, value) => h("div.stat", h("dt.label", t(label)), h("dd", h("b", count(value))));

@@ -5,16 +5,17 @@ import { Refused } from "../../app/api.js";
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { datasetAddress, go, storeQuery } from "../../app/router.js";
+import { actionButton } from "../../ui/buttons.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openMenu } from "../../ui/menu.js";
+import { backLink } from "../../ui/sections.js";
 import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { addingFiles } from "./adding.js";
 import { datasetChoices } from "./dialogs.js";
-import { watchNote } from "./directory_changes.js";
 import { itemsPanel } from "./items_panel.js";
 import { goBack, versionsPanel } from "./versions.js";
 
@@ -114,17 +115,17 @@ export function open(app, { id: name, query }) {
   const prepare = lazyPanel(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
   const panels = { items: panel, check, prepare, tags, versions };
 
-  const title = h("h1", { class: "foreign clip" }, name);
-  const facts = h("p", { class: "soft small dataset-facts" });
-  const description = h("p", { class: "soft small foreign", hidden: true });
-  const tagRow = h("div", { class: "tag-row" });
-  const notices = h("div", { class: "stack" });
-  const menu = h("button", { class: "button", "aria-haspopup": "menu" }, icon("more"), t("actions"));
+  const title = h("h1.foreign.clip", name);
+  const facts = h("p.soft.small.dataset-facts");
+  const description = h("p.soft.small.foreign", { hidden: true });
+  const tagRow = h("div.tag-row");
+  const notices = h("div.stack");
+  const menu = h("button.button", { "aria-haspopup": "menu" }, icon("more"), t("actions"));
   menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
   /** Why training is not possible: no items, or no permission. */
   const whyNoTraining = () => (shown() === null ? t("items.none") : whyNot("training:write"));
   // Until the content is known.
-  const train = h("button", { class: "button primary", "aria-disabled": "true" }, icon("play"), t("train.ask"));
+  const train = h("button.button.primary", { "aria-disabled": "true" }, icon("play"), t("train.ask"));
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
@@ -195,7 +196,7 @@ export function open(app, { id: name, query }) {
       "ok",
       message,
       " ",
-      before !== null && h("button", { class: "button small", on: { click: () => void attempt(undo) } }, t("undo")),
+      before !== null && h("button.button.small", { on: { click: () => void attempt(undo) } }, t("undo")),
     );
   }
 
@@ -207,7 +208,7 @@ export function open(app, { id: name, query }) {
     setText(description, dataset.description ?? "");
     fill(
       tagRow,
-      dataset.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+      dataset.tags.map((tag) => h("span.tag.foreign", tag)),
     );
     fill(
       facts,
@@ -219,8 +220,8 @@ export function open(app, { id: name, query }) {
           })
         : t("data.empty"),
       newest && newest.excluded > 0 && ` · ${t("dataset.excluded", { n: count(newest.excluded) })}`,
-      dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
-      dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
+      dataset.owner && [" · ", h("span.foreign", t("owner.n", { owner: dataset.owner }))],
+      dataset.directory && [" · ", h("code.foreign", dataset.directory)],
     );
     fill(notices, isOld() && oldNote(), watchNote(dataset, whyNot("datasets:write", dataset.owner), refetchOrRetry));
   }
@@ -228,8 +229,8 @@ export function open(app, { id: name, query }) {
   const oldNote = () =>
     note(
       "warn",
-      h("p", {}, t("version.old", { n: count(wanted.version), latest: count(latest()) })),
-      h("button", { class: "button small", on: { click: () => showVersion(null) } }, t("version.to_newest")),
+      h("p", t("version.old", { n: count(wanted.version), latest: count(latest()) })),
+      h("button.button.small", { on: { click: () => showVersion(null) } }, t("version.to_newest")),
     );
 
   const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
@@ -262,23 +263,12 @@ export function open(app, { id: name, query }) {
   const unwatchAccess = access.watch(showAccess);
   showTab();
   const element = h(
-    "div",
-    { class: "screen dataset-screen" },
-    h(
-      "div",
-      { class: "screen-head" },
-      h(
-        "a",
-        { class: "icon-button", href: "#/data", "aria-label": t("data.back"), title: t("data.back") },
-        icon("left"),
-      ),
-      title,
-      facts,
-      h("div", { class: "tools" }, adding.button, train, menu),
-    ),
+    "div.screen.dataset-screen",
+    backLink("#/data", t("data.back")),
+    h("div.screen-head", title, facts, h("div.tools", adding.button, train, menu)),
     notices,
     adding.element,
-    h("div", { class: "dataset-about" }, tabs.element, description, tagRow),
+    h("div.dataset-about", tabs.element, description, tagRow),
     Object.values(panels).map((each) => each.element),
   );
   return {
@@ -302,11 +292,10 @@ export function open(app, { id: name, query }) {
 /** @param {string} name */
 const missing = (name) =>
   h(
-    "div",
-    { class: "empty" },
+    "div.empty",
     icon("question"),
-    h("p", { class: "foreign" }, t("data.missing", { name })),
-    h("a", { class: "button", href: "#/data" }, t("data.back")),
+    h("p.foreign", t("data.missing", { name })),
+    h("a.button", { href: "#/data" }, t("data.back")),
   );
 
 /**
@@ -335,4 +324,50 @@ function lazyPanel(load) {
       panel?.close?.();
     },
   };
+}
+
+/** @typedef {NonNullable<API.Dataset["watch"]>} Watch */
+
+/**
+ * @param {API.Dataset} dataset
+ * @param {string|null} denied  unknown} changed called when it is being read=>why the user may not read it again @param {() => unknown} changed called when reading has started=> unknown} changed called when it is being read
+ * @returns {Child}
+ */
+function watchNote({ name, watch }, denied, changed) {
+  if (!watch) return null;
+  if (watch.state === "reading") return note("run", h("p", readingText(watch)));
+  const faults = watch.misnamed + watch.unread;
+  const leftOut = faults + watch.left_out;
+  if (watch.state === "same" && !leftOut) return null;
+  const read = async () => {
+    await data.refresh(name);
+    changed();
+  };
+  return note(
+    watch.state === "gone" ? "bad" : watch.state === "same" && !faults ? "idle" : "warn",
+    watch.state !== "same" && h("p", changeText(watch)),
+    watch.problem && h("p.foreign", watch.problem),
+    leftOut > 0 && findings(watch, leftOut),
+    actionButton("small", denied, read, icon("redo"), t("watch.read")),
+  );
+}
+
+/** @param {Watch} watch */
+function readingText({ read_bytes: read, total_bytes: total }) {
+  return total ? t("watch.reading.n", { read: bytes(read), total: bytes(total) }) : t("watch.reading");
+}
+
+/** @param {Watch} watch */
+function changeText({ state, added, removed, changed }) {
+  if (state === "gone") return t("watch.missing");
+  return t("watch.changed", { added: count(added), removed: count(removed), changed: count(changed) });
+}
+
+/** @param {Watch} watch @param {number} leftOut */
+function findings(watch, leftOut) {
+  const shown = watch.findings.map(({ path, problem, text }) =>
+    h("li", { title: text }, h("code.foreign", path), " ", t(`watch.${problem}`)),
+  );
+  if (leftOut > shown.length) shown.push(h("li", t("watch.more", { n: count(leftOut - shown.length) })));
+  return [h("p", t("watch.left_out", { n: count(leftOut) })), h("ul", shown)];
 }

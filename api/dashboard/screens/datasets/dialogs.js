@@ -4,11 +4,14 @@ import { api, Refused } from "../../app/api.js";
 import { data, newKey } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { askWhich } from "../../ui/dialog.js";
+import { guarded } from "../../ui/buttons.js";
+import { askSure, askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
+import { field, splitTags } from "../../ui/fields.js";
 import { askForm } from "../../ui/form_dialog.js";
+import { withBrowser } from "../../ui/path_input.js";
 import { note } from "../../ui/status.js";
-import { attempt, toast } from "../../ui/toast.js";
+import { toast } from "../../ui/toast.js";
 
 /** Pattern of dataset names that the service accepts. */
 export const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}";
@@ -20,10 +23,11 @@ const MAX_TASKS = 20;
  * Opens the form of a new or existing dataset.
  * @param {API.Dataset|null} dataset null: a new one
  * @param {string} [name] initial name
+ * @param {boolean} [hasFiles] whether files are waiting for it, so that it is no directory on the server
  * @returns {Promise<API.Dataset|null>} the saved dataset; null: cancelled
  */
-export function askForDataset(dataset, name = "") {
-  const form = fields(dataset ?? { name, description: null, tags: [] }, dataset === null);
+export function askForDataset(dataset, name = "", hasFiles = false) {
+  const form = fields(dataset ?? { name, description: null, tags: [] }, dataset === null && !hasFiles);
   const key = newKey();
   return askForm({
     title: t(dataset ? "data.change.title" : "data.new"),
@@ -33,10 +37,16 @@ export function askForDataset(dataset, name = "") {
   });
 }
 
-/** @param {Fields} begin @param {boolean} isNew */
-function fields(begin, isNew) {
-  const name = h("input", {
-    class: "input",
+/** A dataset name from that of a folder or archive. @param {string} folder */
+export const nameFrom = (folder) =>
+  folder
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[^A-Za-z0-9]+|-+$/g, "")
+    .slice(0, 100);
+
+/** @param {Fields} begin @param {boolean} mayBeDirectory */
+function fields(begin, mayBeDirectory) {
+  const name = h("input.input", {
     id: "dataset-name",
     required: true,
     pattern: NAME,
@@ -47,37 +57,28 @@ function fields(begin, isNew) {
     title: t("data.name.form"),
     "aria-describedby": "dataset-name-hint",
   });
-  const description = h("textarea", { class: "input", id: "dataset-description", rows: 3, maxlength: 4000 });
+  const description = h("textarea.input", { id: "dataset-description", rows: 3, maxlength: 4000 });
   description.value = begin.description ?? "";
-  const tags = h("input", {
-    class: "input",
+  const tags = h("input.input", {
     id: "dataset-tags",
     autocomplete: "off",
     value: begin.tags.join(", "),
     placeholder: t("data.tags.hint"),
   });
-  const directory = h("input", {
-    class: "input",
+  const directory = h("input.input", {
     id: "dataset-directory",
     autocomplete: "off",
     maxlength: 4096,
     placeholder: t("optional"),
     "aria-describedby": "dataset-directory-hint",
   });
-  const hint = h("p", { class: "faint tiny", id: "dataset-directory-hint" }, t("data.directory.hint"));
   return {
     element: h(
-      "div",
-      { class: "stack" },
-      field(
-        "dataset-name",
-        t("name"),
-        name,
-        h("p", { class: "faint tiny", id: "dataset-name-hint" }, t("data.name.form")),
-      ),
-      field("dataset-description", t("description"), description),
-      field("dataset-tags", t("data.tags"), tags),
-      isNew && field("dataset-directory", t("data.directory"), directory, hint),
+      "div.stack",
+      field(t("name"), name, t("data.name.form")),
+      field(t("description"), description),
+      field(t("data.tags"), tags),
+      mayBeDirectory && field(t("data.directory"), withBrowser(directory, "directory"), t("data.directory.hint")),
     ),
     value: () => ({
       name: name.value.trim(),
@@ -88,12 +89,6 @@ function fields(begin, isNew) {
   };
 }
 
-/** @param {string} id @param {string} label @param {...Child} content */
-const field = (id, label, ...content) => h("div", { class: "field" }, h("label", { for: id }, label), content);
-
-/** @param {string} text */
-const splitTags = (text) => [...new Set(text.split(/[,，]/).map((tag) => tag.trim()))].filter(Boolean);
-
 /**
  * Deletes a dataset after confirmation; lists the tasks that use it.
  * @param {API.Dataset} dataset
@@ -101,16 +96,16 @@ const splitTags = (text) => [...new Set(text.split(/[,，]/).map((tag) => tag.tr
  */
 export async function deleteDataset(dataset) {
   const { used_by: users } = await data.get(dataset.name);
-  const choice = await askWhich({
+  const isSure = await askSure({
     title: t("data.delete.title"),
     text: [
-      h("p", {}, h("strong", { class: "foreign" }, dataset.name)),
-      h("p", {}, t(dataset.directory ? "data.delete.registered" : "data.delete.text")),
-      users.length > 0 && note("warn", h("p", {}, t("data.used")), await userList(users)),
+      h("p", h("strong.foreign", dataset.name)),
+      h("p", t(dataset.directory ? "data.delete.registered" : "data.delete.text")),
+      users.length > 0 && note("warn", h("p", t("data.used")), await userList(users)),
     ],
-    choices: [{ label: t("data.delete.do"), value: "yes", kind: "danger sure" }],
+    action: t("data.delete.do"),
   });
-  if (!choice) return false;
+  if (!isSure) return false;
   try {
     const removed = await data.remove(dataset.name);
     toast("ok", t(removed.kept_for.length ? "data.deleted.files" : "data.deleted"));
@@ -127,11 +122,7 @@ async function showUsers(dataset, refused) {
   const { tasks } = /** @type {{tasks?: string[]}} */ (refused.data ?? {});
   await askWhich({
     title: t("data.in_use.title"),
-    text: [
-      h("p", {}, h("strong", { class: "foreign" }, dataset.name)),
-      h("p", {}, t("data.in_use.text")),
-      tasks && (await userList(tasks)),
-    ],
+    text: [h("p", h("strong.foreign", dataset.name)), h("p", t("data.in_use.text")), tasks && (await userList(tasks))],
     choices: [],
   });
 }
@@ -142,17 +133,14 @@ async function userList(ids) {
   const named = await Promise.all(shown.map((id) => api.task(id).catch(() => null)));
   return h(
     "ul",
-    {},
-    shown.map((id, i) => h("li", {}, h("a", { class: "foreign", href: taskAddress(id) }, named[i]?.name ?? id))),
-    ids.length > shown.length && h("li", {}, t("more", { n: ids.length - shown.length })),
+    shown.map((id, i) => h("li", h("a.foreign", { href: taskAddress(id) }, named[i]?.name ?? id))),
+    ids.length > shown.length && h("li", t("more", { n: ids.length - shown.length })),
   );
 }
 
 /** Actions on a dataset, for its menu. @param {API.Dataset} dataset @param {string|null} denied @param {(now: API.Dataset|null) => unknown} changed
  * @returns {import("../../ui/menu.js").Choice[]} */
 export function datasetChoices(dataset, denied, changed) {
-  /** @param {() => Promise<void>} run */
-  const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
   const change = async () => {
     const now = await askForDataset(dataset);
     if (now) changed(now);
@@ -161,7 +149,7 @@ export function datasetChoices(dataset, denied, changed) {
     if (await deleteDataset(dataset)) changed(null);
   };
   return [
-    { label: t("data.change"), icon: "pen", denied, run: guarded(change) },
-    { label: t("data.delete"), icon: "trash", danger: true, denied, run: guarded(remove) },
+    { label: t("data.change"), icon: "pen", denied, run: guarded(denied, change) },
+    { label: t("data.delete"), icon: "trash", danger: true, denied, run: guarded(denied, remove) },
   ];
 }

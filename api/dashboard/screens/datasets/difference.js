@@ -12,8 +12,8 @@ export function difference(before, after) {
   const [removed, added] = [old.slice(start, old.length - end).join(""), now.slice(start, now.length - end).join("")];
   return [
     now.slice(0, start).join(""),
-    removed && h("del", {}, removed),
-    added && h("ins", {}, added),
+    removed && h("del", removed),
+    added && h("ins", added),
     now.slice(now.length - end).join(""),
   ];
 }

@@ -40,8 +40,8 @@ export function editMany(name, version, scope, total) {
  */
 function form(name, base, total, close, done) {
   const fields = editFields();
-  const preview = h("div", { class: "edit-preview", "aria-live": "polite" });
-  const save = h("button", { class: "button primary", type: "submit", disabled: true }, t("edit.do"));
+  const preview = h("div.edit-preview", { "aria-live": "polite" });
+  const save = h("button.button.primary", { type: "submit", disabled: true }, t("edit.do"));
   let requests = 0;
   let timer = 0;
 
@@ -49,14 +49,14 @@ function form(name, base, total, close, done) {
     const mine = ++requests;
     const request = fields.toRequest();
     save.disabled = true;
-    if (!request) return void fill(preview, h("p", { class: "faint small" }, t("edit.hint")));
+    if (!request) return void fill(preview, h("p.faint.small", t("edit.hint")));
     try {
       const found = await data.captions(name, { ...base, ...request, dry_run: true });
       if (mine !== requests) return;
       save.disabled = found.changed === 0;
       fill(preview, previewOf(found));
     } catch (error) {
-      if (mine === requests) fill(preview, note("bad", h("p", { class: "foreign" }, refusalText(error))));
+      if (mine === requests) fill(preview, note("bad", h("p.foreign", refusalText(error))));
     }
   }
 
@@ -70,7 +70,7 @@ function form(name, base, total, close, done) {
       close();
     } catch (error) {
       const isOld = error instanceof Refused && error.code === "dataset_changed";
-      fill(preview, note("bad", h("p", { class: "foreign" }, isOld ? t("data.changed") : refusalText(error))));
+      fill(preview, note("bad", h("p.foreign", isOld ? t("data.changed") : refusalText(error))));
     }
   }
 
@@ -82,18 +82,13 @@ function form(name, base, total, close, done) {
   };
   showPreview();
   return h(
-    "form",
-    { class: "inside", on: { submit, input } },
-    h("h2", {}, t("edit.title")),
-    h("p", { class: "soft small" }, t("edit.scope", { n: count(total) })),
+    "form.inside",
+    { on: { submit, input } },
+    h("h2", t("edit.title")),
+    h("p.soft.small", t("edit.scope", { n: count(total) })),
     fields.element,
     preview,
-    h(
-      "div",
-      { class: "choices" },
-      h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-      save,
-    ),
+    h("div.choices", h("button.button", { type: "button", on: { click: close } }, t("cancel")), save),
   );
 }
 
@@ -112,13 +107,12 @@ function editFields() {
   });
   return {
     element: h(
-      "div",
-      { class: "stack" },
+      "div.stack",
       missing.element,
-      h("div", { class: "pair" }, find.element, put.element),
-      h("label", { class: "check", for: "edit-regex" }, regex, t("edit.regex")),
-      h("div", { class: "pair" }, trigger.element, prefix.element, suffix.element),
-      h("p", { class: "faint tiny" }, t("edit.once")),
+      h("div.pair", find.element, put.element),
+      h("label.check", { for: "edit-regex" }, regex, t("edit.regex")),
+      h("div.pair", trigger.element, prefix.element, suffix.element),
+      h("p.faint.tiny", t("edit.once")),
     ),
     /** The edit; null while the form is empty. @returns {API.CaptionsRequest|null} */
     toRequest() {
@@ -140,28 +134,23 @@ function editFields() {
 
 /** @param {string} id @param {WordKey} label */
 function text(id, label, autofocus = false) {
-  const input = h("input", { class: "input", id, autocomplete: "off", maxlength: 1000, autofocus });
-  return { input, element: h("div", { class: "field" }, h("label", { for: id }, t(label)), input) };
+  const input = h("input.input", { id, autocomplete: "off", maxlength: 1000, autofocus });
+  return { input, element: h("div.field", h("label", { for: id }, t(label)), input) };
 }
 
 /** @param {API.CaptionEdit} found @returns {Child} */
 function previewOf({ changed, differences }) {
-  if (!changed) return note("idle", h("p", {}, t("edit.nothing")));
+  if (!changed) return note("idle", h("p", t("edit.nothing")));
   const shown = differences.slice(0, SHOWN);
   return [
-    h("p", { class: "small" }, h("strong", {}, t("edit.changes", { n: count(changed) }))),
+    h("p.small", h("strong", t("edit.changes", { n: count(changed) }))),
     h(
-      "ul",
-      { class: "edit-list", tabindex: 0, "aria-label": t("edit.preview") },
+      "ul.edit-list",
+      { tabindex: 0, "aria-label": t("edit.preview") },
       shown.map(({ name, before, after }) =>
-        h(
-          "li",
-          {},
-          h("span", { class: "faint tiny foreign" }, name),
-          h("p", { class: "small foreign" }, difference(before, after)),
-        ),
+        h("li", h("span.faint.tiny.foreign", name), h("p.small.foreign", difference(before, after))),
       ),
-      changed > shown.length && h("li", { class: "faint small" }, t("more", { n: count(changed - shown.length) })),
+      changed > shown.length && h("li.faint.small", t("more", { n: count(changed - shown.length) })),
     ),
   ];
 }

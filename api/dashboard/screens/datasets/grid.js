@@ -44,9 +44,8 @@ export class Grid {
    */
   constructor(options) {
     this.options = options;
-    this.body = h("div", { class: "grid-body", role: "rowgroup" });
-    this.element = h("div", {
-      class: "item-grid",
+    this.body = h("div.grid-body", { role: "rowgroup" });
+    this.element = h("div.item-grid", {
       role: "grid",
       tabindex: 0,
       "aria-label": t("items"),
@@ -151,8 +150,8 @@ export class Grid {
         tile(this.options.items.name, first + i, this.options.version),
       );
       const row = h(
-        "div",
-        { class: "grid-row", role: "row", "aria-rowindex": number + 1 },
+        "div.grid-row",
+        { role: "row", "aria-rowindex": number + 1 },
         tiles.map(({ element }) => element),
       );
       row.style.transform = `translateY(${number * this.#rowHeight}px)`;

@@ -3,6 +3,7 @@
 import { t } from "../../app/i18n.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h, setText } from "../../ui/dom.js";
+import { field } from "../../ui/fields.js";
 import { bytes, count, duration, figure, UNKNOWN } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
@@ -31,26 +32,25 @@ export function openItem(name, options) {
   /** @type {API.Item|undefined} */
   let item;
   let settings = recallSettings();
-  const title = h("h2", { class: "clip foreign grow" });
-  const place = h("span", { class: "small soft nowrap" });
+  const title = h("h2.clip.foreign.grow");
+  const place = h("span.small.soft.nowrap");
   const original = originalView(name);
   const trained = trainedView(name, (recipe) => original.mark(recipe));
-  const caption = h("textarea", { class: "input", id: "item-caption", rows: 4, maxlength: MAX_CHARACTERS });
+  const caption = h("textarea.input", { id: "item-caption", rows: 4, maxlength: MAX_CHARACTERS });
   caption.readOnly = options.denied !== null;
   const save = h(
-    "button",
-    { class: "button small primary", title: options.denied, on: { click: () => void attempt(saveCaption) } },
+    "button.button.small.primary",
+    { title: options.denied, on: { click: () => void attempt(saveCaption) } },
     t("save"),
   );
   save.setAttribute("aria-disabled", String(options.denied !== null));
-  const exclude = h("button", {
-    class: "button small",
+  const exclude = h("button.button.small", {
     title: options.deniedItems,
     "aria-disabled": String(options.deniedItems !== null),
     on: { click: () => void attempt(toggle) },
   });
-  const facts = h("dl", { class: "facts" });
-  const problems = h("div", { class: "stack" });
+  const facts = h("dl.facts");
+  const problems = h("div.stack");
 
   /** Saves the caption before another item is shown. */
   async function saveCaption() {
@@ -88,11 +88,7 @@ export function openItem(name, options) {
     fill(
       problems,
       found.length > 0 &&
-        note(
-          "warn",
-          h("p", {}, found.map(problemLabel).join(" · ")),
-          problemText && h("p", { class: "foreign" }, problemText),
-        ),
+        note("warn", h("p", found.map(problemLabel).join(" · ")), problemText && h("p.foreign", problemText)),
     );
     original.show(item, options.version);
     showTrained();
@@ -107,43 +103,32 @@ export function openItem(name, options) {
     settings = now;
     showTrained();
   });
-  /** @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {() => void} run */
-  const button = (key, sign, run) =>
-    h("button", { class: "icon-button", "aria-label": t(key), title: t(key), on: { click: run } }, icon(sign));
+  /** @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {WordKey} label @param {() => void} run */
+  const button = (key, sign, label, run) =>
+    h("button.button.small", { "aria-label": t(key), on: { click: run } }, icon(sign), t(label));
   const turn = (/** @type {number} */ by) => void attempt(() => show(at + by));
   const dialog = openDialog(
     t("item"),
     (close) =>
       h(
-        "div",
-        { class: "item-view" },
+        "div.item-view",
         h(
-          "div",
-          { class: "item-head" },
-          button("item.previous", "left", () => turn(-1)),
-          button("item.next", "right", () => turn(1)),
+          "div.item-head",
+          button("item.previous", "left", "previous", () => turn(-1)),
+          button("item.next", "right", "next", () => turn(1)),
           title,
           place,
-          button("close", "close", close),
+          button("close", "close", "close", close),
         ),
         h(
-          "div",
-          { class: "item-pictures" },
-          h("figure", {}, h("figcaption", { class: "label" }, t("original")), original.element),
-          h("figure", {}, h("figcaption", { class: "label" }, t("trained")), trained.element),
+          "div.item-pictures",
+          h("figure", h("figcaption.label", t("original")), original.element),
+          h("figure", h("figcaption.label", t("trained")), trained.element),
         ),
         h(
-          "div",
-          { class: "item-sides" },
-          h(
-            "div",
-            { class: "stack" },
-            h("div", { class: "field" }, h("label", { for: "item-caption" }, t("caption")), caption),
-            h("div", { class: "choices" }, exclude, save),
-            problems,
-            facts,
-          ),
-          h("details", { open: true }, h("summary", { class: "label" }, t("trained.how")), form),
+          "div.item-sides",
+          h("div.stack", field(t("caption"), caption), h("div.choices", exclude, save), problems, facts),
+          h("details", { open: true }, h("summary.label", t("trained.how")), form),
         ),
       ),
     "item-dialog",
@@ -170,7 +155,7 @@ export function openItem(name, options) {
 function factsOf(item) {
   const { kind, format, width, height, duration: seconds, fps, frame_count: frames, size_bytes: size, sha256 } = item;
   /** @param {WordKey} key @param {Child} value */
-  const fact = (key, value) => [h("dt", {}, t(key)), h("dd", { class: "foreign" }, value)];
+  const fact = (key, value) => [h("dt", t(key)), h("dd.foreign", value)];
   return [
     fact("kind", [kind ? t(`kind.${kind}`) : UNKNOWN, format && ` · ${format}`]),
     fact("fact.pixels", width && height ? `${count(width)} × ${count(height)}` : UNKNOWN),
@@ -182,6 +167,6 @@ function factsOf(item) {
     fact("size", bytes(size)),
     (item.has_mask || item.has_control) &&
       fact("fact.beside", [item.has_mask && t("item.mask"), " ", item.has_control && t("item.control")]),
-    fact("fact.sha256", h("code", {}, sha256)),
+    fact("fact.sha256", h("code", sha256)),
   ];
 }

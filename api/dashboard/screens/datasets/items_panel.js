@@ -2,7 +2,8 @@
 
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
-import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { setDenied } from "../../ui/buttons.js";
+import { fill, h, setText } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { searchField } from "../../ui/search_field.js";
@@ -76,42 +77,33 @@ export function itemsPanel(name, options) {
   });
   /** @type {HTMLSelectElement} */
   const problem = h(
-    "select",
-    {
-      class: "input model-filter",
-      "aria-label": t("problem"),
-      on: { change: () => apply({ problem: problem.value }) },
-    },
+    "select.input.model-filter",
+    { "aria-label": t("problem"), on: { change: () => apply({ problem: problem.value }) } },
     h("option", { value: "" }, t("problem.all")),
     PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemLabel(each))),
   );
   /** Items selected elsewhere, such as those of a bucket. @type {import("./check.js").Some|null} */
   let only = null;
-  const onlyText = h("span", { class: "clip foreign" });
+  const onlyText = h("span.clip.foreign");
   const onlyButton = h(
-    "button",
-    { class: "button small only-some", hidden: true, title: t("filter.clear"), on: { click: () => apply({}) } },
+    "button.button.small.only-some",
+    { hidden: true, title: t("filter.clear"), on: { click: () => apply({}) } },
     onlyText,
     icon("close"),
   );
-  const amount = h("span", { class: "soft small", role: "status", "aria-live": "polite" });
-  const all = h("button", { class: "button small", on: { click: () => chosen.all() } }, t("choose.all"));
-  const none = h("button", { class: "button small", on: { click: () => chosen.clear() } }, t("choose.none"));
-  const edit = h(
-    "button",
-    { class: "button small", on: { click: () => void attempt(editChosen) } },
-    icon("pen"),
-    t("edit.ask"),
-  );
+  const amount = h("span.soft.small", { role: "status", "aria-live": "polite" });
+  const all = h("button.button.small", { on: { click: () => chosen.all() } }, t("choose.all"));
+  const none = h("button.button.small", { on: { click: () => chosen.clear() } }, t("choose.none"));
+  const edit = h("button.button.small", { on: { click: () => void attempt(editChosen) } }, icon("pen"), t("edit.ask"));
   /** @param {WordKey} label @param {import("../../ui/icons.js").IconName} sign @param {() => Promise<unknown>} run */
   const chosenButton = (label, sign, run) =>
-    h("button", { class: "button small", hidden: true, on: { click: () => void attempt(run) } }, icon(sign), t(label));
+    h("button.button.small", { hidden: true, on: { click: () => void attempt(run) } }, icon(sign), t(label));
   const exclude = chosenButton("items.exclude", "cross", () => changeChosen("exclude"));
   const include = chosenButton("items.include", "eye", () => changeChosen("include"));
   const split = chosenButton("items.split", "leave", splitChosen);
   const removal = chosenButton("items.remove", "trash", () => changeChosen("remove"));
   const empty = h("div");
-  const hint = h("p", { class: "faint tiny only-wide grid-hint" }, t("grid.hint"));
+  const hint = h("p.faint.tiny.only-wide.grid-hint", t("grid.hint"));
 
   function showItems() {
     if (!items.isKnown) return;
@@ -132,12 +124,10 @@ export function itemsPanel(name, options) {
   function nothing() {
     const isFiltered = wanted.search || wanted.problem || only;
     return h(
-      "div",
-      { class: "empty" },
+      "div.empty",
       icon(isFiltered ? "search" : "stack"),
-      h("p", {}, t(isFiltered ? "filter.none" : options.isRegistered() ? "data.registered.why" : "items.none")),
-      isFiltered &&
-        h("button", { class: "button", on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
+      h("p", t(isFiltered ? "filter.none" : options.isRegistered() ? "data.registered.why" : "items.none")),
+      isFiltered && h("button.button", { on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
     );
   }
 
@@ -286,22 +276,20 @@ export function itemsPanel(name, options) {
       [include, options.deniedItems()],
       [removal, options.deniedItems()],
     ])) {
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
+      setDenied(button, why);
     }
   }
 
   const element = h(
-    "section",
-    { class: "items-panel", "aria-label": t("items") },
+    "section.items-panel",
+    { "aria-label": t("items") },
     h(
-      "div",
-      { class: "filters" },
+      "div.filters",
       search.element,
       problem,
       onlyButton,
       amount,
-      h("div", { class: "tools" }, all, none, edit, exclude, include, split, removal),
+      h("div.tools", all, none, edit, exclude, include, split, removal),
     ),
     grid.element,
     hint,

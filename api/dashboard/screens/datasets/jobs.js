@@ -4,6 +4,7 @@ import { whyNot } from "../../app/access.js";
 import { data, workLogURL } from "../../app/api_data.js";
 import { errorText, labelFor, t, translate } from "../../app/i18n.js";
 import { datasetAddress } from "../../app/router.js";
+import { actionButton } from "../../ui/buttons.js";
 import { h } from "../../ui/dom.js";
 import { count, duration, percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
@@ -11,7 +12,7 @@ import { meter } from "../../ui/meter.js";
 import { time } from "../../ui/time.js";
 import { waitingText } from "../../ui/waiting.js";
 import { difference } from "./difference.js";
-import { endButton, lookChip, polledList } from "./list_parts.js";
+import { lookChip, polledList } from "./list_parts.js";
 
 const LIST = 30;
 const SHOWN_DIFFERENCES = 20;
@@ -76,22 +77,20 @@ export function jobsList(name, handlers) {
       left,
     ];
     return h(
-      "li",
-      { class: "work", data: { task: work.task_id } },
+      "li.work",
+      { data: { task: work.task_id } },
       h(
-        "div",
-        { class: "work-head" },
+        "div.work-head",
         lookChip(LOOKS[work.status], labelFor("work", work.status)),
-        h("strong", {}, labelFor("work.kind", work.work)),
-        h("span", { class: "faint tiny mono" }, work.task_id),
-        h("span", { class: "grow" }),
+        h("strong", labelFor("work.kind", work.work)),
+        h("span.faint.tiny.mono", work.task_id),
+        h("span.grow"),
         time(work.created_at),
-        h("a", { class: "button small", href: workLogURL(work.task_id), download: "" }, icon("down"), t("log")),
+        h("a.button.small", { href: workLogURL(work.task_id), download: "" }, icon("down"), t("log")),
         isActive(work) && cancelButton(work),
       ),
-      isActive(work) && [bar.element, h("p", { class: "small soft" }, details.filter(Boolean).join(" · "))],
-      work.waiting_reason &&
-        h("p", { class: "small soft" }, waitingText(work.waiting_reason, work.waiting_reason_code ?? null)),
+      isActive(work) && [bar.element, h("p.small.soft", details.filter(Boolean).join(" · "))],
+      work.waiting_reason && h("p.small.soft", waitingText(work.waiting_reason, work.waiting_reason_code ?? null)),
       failure(work),
       result(work),
     );
@@ -100,10 +99,11 @@ export function jobsList(name, handlers) {
   /** @param {API.Work} work */
   function cancelButton(work) {
     const denied = work.stop ? t("work.ends") : whyNot("datasets:write", work.owner ?? null);
-    return endButton("stop", t("cancel"), denied, async () => {
+    const cancel = async () => {
       await data.cancelWork(work.task_id);
       await list.refetch();
-    });
+    };
+    return actionButton("small danger", denied, cancel, icon("stop"), t("cancel"));
   }
 
   /** @param {API.Work} work @returns {Child} */
@@ -118,49 +118,36 @@ export function jobsList(name, handlers) {
     const { previous, differences = [], problems = [] } = made;
     return [
       h(
-        "p",
-        { class: "small soft foreign" },
+        "p.small.soft.foreign",
         parts.filter(Boolean).join(" · "),
         made.dataset !== name && [" ", h("a", { href: datasetAddress(made.dataset) }, t("work.open"))],
       ),
       problems.length > 0 &&
         h(
           "details",
-          {},
-          h("summary", { class: "small warn" }, t("work.problems", { n: count(made.problem_count) })),
+          h("summary.small.warn", t("work.problems", { n: count(made.problem_count) })),
           h(
-            "ul",
-            { class: "small" },
-            problems.map(({ path, problem }) => h("li", { class: "foreign" }, `${path}: ${problem}`)),
+            "ul.small",
+            problems.map(({ path, problem }) => h("li.foreign", `${path}: ${problem}`)),
           ),
         ),
       differences.length > 0 &&
         h(
           "details",
-          {},
+          h("summary.small", t("edit.changes", { n: count(made.difference_count ?? differences.length) })),
           h(
-            "summary",
-            { class: "small" },
-            t("edit.changes", { n: count(made.difference_count ?? differences.length) }),
-          ),
-          h(
-            "ul",
-            { class: "edit-list", tabindex: 0, "aria-label": t("edit.preview") },
+            "ul.edit-list",
+            { tabindex: 0, "aria-label": t("edit.preview") },
             differences
               .slice(0, SHOWN_DIFFERENCES)
               .map(({ name: item, before, after }) =>
-                h(
-                  "li",
-                  {},
-                  h("span", { class: "faint tiny foreign" }, item),
-                  h("p", { class: "small foreign" }, difference(before, after)),
-                ),
+                h("li", h("span.faint.tiny.foreign", item), h("p.small.foreign", difference(before, after))),
               ),
           ),
           typeof previous === "number" &&
             h(
-              "button",
-              { class: "button small", on: { click: () => handlers.undo(previous) } },
+              "button.button.small",
+              { on: { click: () => handlers.undo(previous) } },
               icon("history"),
               t("work.undo", { n: count(previous) }),
             ),
@@ -175,11 +162,10 @@ export function jobsList(name, handlers) {
 function failure({ failure: cause, problem }) {
   if (cause)
     return h(
-      "p",
-      { class: "small bad foreign" },
+      "p.small.bad.foreign",
       translate(cause.detail, cause.detail_code ?? null),
       " ",
       translate(cause.remedy, cause.remedy_code ?? null),
     );
-  return problem ? h("p", { class: "small bad foreign" }, errorText(problem.code, problem.message, [])) : null;
+  return problem ? h("p.small.bad.foreign", errorText(problem.code, problem.message, [])) : null;
 }

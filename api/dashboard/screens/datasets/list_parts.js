@@ -1,9 +1,8 @@
 // Shared parts of the lists of jobs and caches.
 
-import { fill, h, setAttribute } from "../../ui/dom.js";
+import { fill, h } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { polling } from "../../ui/polling.js";
-import { attempt, toast } from "../../ui/toast.js";
 
 /**
  * A list below its heading, hidden while empty, and polled while an entry is in progress.
@@ -13,7 +12,7 @@ import { attempt, toast } from "../../ui/toast.js";
  */
 export function polledList(title, className, { ask, row, isActive, pauseMs, shown }) {
   const list = h("ul", { class: className });
-  const element = h("div", { class: "stack", hidden: true }, h("h2", {}, title), list);
+  const element = h("div.stack", { hidden: true }, h("h2", title), list);
   let drawn = "";
   const poll = polling(
     ask,
@@ -34,21 +33,4 @@ export function polledList(title, className, { ask, row, isActive, pauseMs, show
 
 /** @param {Look} look @param {string} chipText */
 export const lookChip = ([tone, sign], chipText) =>
-  h("span", { class: "status chip", data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), chipText);
-
-/**
- * A button for an irreversible action; if denied, it shows why.
- * @param {import("../../ui/icons.js").IconName} sign @param {string} label
- * @param {string|null} denied @param {() => Promise<unknown>} run
- */
-export function endButton(sign, label, denied, run) {
-  const press = () => (denied ? toast("bad", denied) : void attempt(run));
-  const button = h(
-    "button",
-    { class: "button small danger", type: "button", title: denied, on: { click: press } },
-    icon(sign),
-    label,
-  );
-  setAttribute(button, "aria-disabled", denied ? "true" : null);
-  return button;
-}
+  h("span.status.chip", { data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), chipText);

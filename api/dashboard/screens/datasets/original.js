@@ -12,8 +12,8 @@ const MAX_BYTES = 30 * 1024 ** 2;
 
 /** @param {string} name of the dataset */
 export function originalView(name) {
-  const crop = h("i", { class: "crop-box", hidden: true });
-  const place = h("div", { class: "original-picture" });
+  const crop = h("i.crop-box", { hidden: true });
+  const place = h("div.original-picture");
   /** @type {API.Item|null} */
   let shown = null;
 
@@ -53,12 +53,7 @@ export function originalView(name) {
       crop.hidden = true;
       place.style.setProperty("--ratio", String((item.width ?? 1) / (item.height ?? 1)));
       place.classList.toggle("sized", Boolean(item.width && item.height));
-      const none = h(
-        "div",
-        { class: "empty" },
-        icon("warn"),
-        h("p", { class: "foreign" }, item.problem_text ?? t("original.none")),
-      );
+      const none = h("div.empty", icon("warn"), h("p.foreign", item.problem_text ?? t("original.none")));
       const what = !hasThumbnail(item)
         ? none
         : item.kind === "video"

@@ -2,13 +2,17 @@
 
 import { whyNot } from "../../app/access.js";
 import { data, exportURL, newKey } from "../../app/api_data.js";
+import { setup } from "../../app/api_setup.js";
 import { t } from "../../app/i18n.js";
-import { fill, h, setAttribute } from "../../ui/dom.js";
+import { setDenied } from "../../ui/buttons.js";
+import { fill, h } from "../../ui/dom.js";
+import { numberInput, selectInput, textInput } from "../../ui/fields.js";
 import { count, duration, figure } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { panel } from "../../ui/panel.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
+import { formField } from "../start/fields.js";
 import { cachesList } from "./caches.js";
 import { jobsList } from "./jobs.js";
 import { DATA_TYPES } from "./settings.js";
@@ -29,18 +33,24 @@ export function preparePanel(name, options) {
   const caches = cachesList(name);
   /** Why nothing can be started now. */
   const denied = () => (options.shown() === null ? t("items.none") : whyNot("datasets:write", options.owner()));
-  /** @param {() => Promise<void>} run */
-  const guarded = (run) => async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    const why = denied();
-    if (why) toast("bad", why);
-    else await attempt(run);
-  };
+  /** Whether a vision model is set; null: not known. @type {boolean|null} */
+  let canCaption = null;
+  const deniedCaptions = () => denied() ?? (canCaption === false ? t("setup.captions.none") : null);
+  const noModel = h("div");
+  /** @param {() => Promise<void>} run @param {() => string|null} [isDenied] returns why it cannot run */
+  const guarded =
+    (run, isDenied = denied) =>
+    async (/** @type {Event} */ event) => {
+      event.preventDefault();
+      const why = isDenied();
+      if (why) toast("bad", why);
+      else await attempt(run);
+    };
   const started = async () => {
     toast("ok", t("work.started"));
     await works.refetch();
   };
-  const [files, captions, archives] = [filesForm(), captionsForm(), h("div", { class: "choices export" })];
+  const [files, captions, archives] = [filesForm(), captionsForm(), h("div.choices.export")];
 
   const startFiles = guarded(async () => {
     await data.preprocess({ ...files.toRequest(), dataset: `${name}@${options.shown()}` }, newKey());
@@ -53,32 +63,34 @@ export function preparePanel(name, options) {
       dry_run: true,
     });
     captions.showEstimate(found);
-  });
+  }, deniedCaptions);
   const startCaptions = guarded(async () => {
     await data.generate(name, { ...captions.toRequest(), version: String(options.shown()) }, newKey());
     await started();
-  });
+  }, deniedCaptions);
   const buttons = [
-    h("button", { class: "button primary", type: "submit" }, icon("play"), t("prepare.files.do")),
-    h("button", { class: "button", type: "button", on: { click: estimate } }, t("prepare.captions.ask")),
-    h("button", { class: "button primary", type: "submit" }, icon("pen"), t("prepare.captions.do")),
+    h("button.button.primary", { type: "submit" }, icon("play"), t("prepare.files.do")),
+    h("button.button", { type: "button", on: { click: estimate } }, t("prepare.captions.ask")),
+    h("button.button.primary", { type: "submit" }, icon("pen"), t("prepare.captions.do")),
   ];
 
   function showAccess() {
-    const why = denied();
-    for (const button of buttons) {
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
-    }
+    setDenied(buttons[0], denied());
+    for (const button of buttons.slice(1)) setDenied(button, deniedCaptions());
+    fill(
+      noModel,
+      canCaption === false &&
+        note("warn", h("p", t("setup.captions.none"), " ", h("a", { href: "#/settings/setup" }, t("setup.go")))),
+    );
     const version = options.shown();
     fill(
       archives,
       version === null
-        ? h("p", { class: "faint small" }, t("items.none"))
+        ? h("p.faint.small", t("items.none"))
         : FORMS.map((form) =>
             h(
-              "a",
-              { class: "button", href: exportURL(name, { form, version }), download: "" },
+              "a.button",
+              { href: exportURL(name, { form, version }), download: "" },
               icon("down"),
               t(`export.${form}`),
             ),
@@ -88,39 +100,23 @@ export function preparePanel(name, options) {
 
   /** @param {WordKey} title @param {WordKey} text @param {...Child} content */
   const part = (title, text, ...content) =>
-    h(
-      "section",
-      { class: "panel", "aria-label": t(title) },
-      h("header", {}, h("h2", {}, t(title))),
-      h("div", { class: "body stack" }, h("p", { class: "faint small" }, t(text)), content),
-    );
+    panel("", t(title), null, h("div.body.stack", h("p.faint.small", t(text)), content));
   const element = h(
-    "div",
-    { class: "prepare" },
-    h("div", { class: "prepare-works" }, works.element),
-    h("div", { class: "prepare-works" }, caches.element),
+    "div.prepare",
+    h("div.prepare-works", works.element),
+    h("div.prepare-works", caches.element),
     part(
       "prepare.files",
       "prepare.files.text",
-      h(
-        "form",
-        { class: "stack", on: { submit: startFiles } },
-        files.element,
-        h("div", { class: "choices" }, buttons[0]),
-      ),
+      h("form.stack", { on: { submit: startFiles } }, files.element, h("div.choices", buttons[0])),
     ),
     h(
-      "div",
-      { class: "stack" },
+      "div.stack",
       part(
         "prepare.captions",
         "prepare.captions.text",
-        h(
-          "form",
-          { class: "stack", on: { submit: startCaptions } },
-          captions.element,
-          h("div", { class: "choices" }, buttons[1], buttons[2]),
-        ),
+        noModel,
+        h("form.stack", { on: { submit: startCaptions } }, captions.element, h("div.choices", buttons[1], buttons[2])),
       ),
       part("export", "export.text", archives),
     ),
@@ -130,7 +126,9 @@ export function preparePanel(name, options) {
     showAccess,
     async refetch() {
       showAccess();
-      await Promise.all([works.refetch(), caches.refetch()]);
+      const [{ steps }] = await Promise.all([setup.checklist(), works.refetch(), caches.refetch()]);
+      canCaption = steps.some(({ id, state }) => id === "captions" && state === "done");
+      showAccess();
     },
     close() {
       works.close();
@@ -170,8 +168,7 @@ function filesForm() {
   const value = (name) => fields[name].input.value.trim();
   return {
     element: h(
-      "div",
-      { class: "form-grid" },
+      "div.form-grid",
       Object.values(fields).map((each) => each.element),
     ),
     /** @returns {API.WorkRequest} */
@@ -202,7 +199,7 @@ function captionsForm() {
       ["", t("template.own")],
     ]),
   );
-  const prompt = field("prompt", h("textarea", { class: "input", rows: 3, maxlength: 8000 }));
+  const prompt = field("prompt", h("textarea.input", { rows: 3, maxlength: 8000 }));
   const frames = field("frames", numberInput({ min: 1, max: 16, step: 1, value: 4 }));
   const missing = h("input", { type: "checkbox", id: "prepare-missing", checked: true });
   const estimateBox = h("div", { "aria-live": "polite" });
@@ -213,11 +210,10 @@ function captionsForm() {
   show();
   return {
     element: h(
-      "div",
-      { class: "stack" },
-      h("div", { class: "form-grid" }, template.element, frames.element),
+      "div.stack",
+      h("div.form-grid", template.element, frames.element),
       prompt.element,
-      h("label", { class: "check", for: "prepare-missing" }, missing, t("make.missing")),
+      h("label.check", { for: "prepare-missing" }, missing, t("make.missing")),
       estimateBox,
     ),
     /** @returns {API.GenerateRequest} */
@@ -236,10 +232,7 @@ function captionsForm() {
         seconds === null ? t("estimate.time.unknown") : t("estimate.time", { time: duration(seconds) }),
         cost === null ? t("estimate.cost.unknown") : t("estimate.cost", { cost: figure(cost) }),
       ];
-      fill(
-        estimateBox,
-        note("idle", h("p", {}, parts.join(" · ")), h("p", { class: "foreign soft" }, `${model} · ${endpoint}`)),
-      );
+      fill(estimateBox, note("idle", h("p", parts.join(" · ")), h("p.foreign.soft", `${model} · ${endpoint}`)));
     },
   };
 }

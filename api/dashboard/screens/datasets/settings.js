@@ -3,8 +3,9 @@
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
 import { h } from "../../ui/dom.js";
+import { numberInput, selectInput, textInput } from "../../ui/fields.js";
 import { MODEL_TYPES } from "../models/model_types.js";
-import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
+import { formField } from "../start/fields.js";
 
 /**
  * @typedef {object} Settings
@@ -122,13 +123,7 @@ export function settingsForm(place, settings, changed) {
     num_repeats: field("num_repeats", numberInput({ min: 1, step: 1 })),
   };
   const buckets = h("input", { type: "checkbox", id: `${place}-buckets`, checked: now.buckets });
-  const ratioFields = h(
-    "div",
-    { class: "pair" },
-    fields.min_ar.element,
-    fields.max_ar.element,
-    fields.num_ar_buckets.element,
-  );
+  const ratioFields = h("div.pair", fields.min_ar.element, fields.max_ar.element, fields.num_ar_buckets.element);
   ratioFields.hidden = !now.buckets;
   const read = () => {
     ratioFields.hidden = !buckets.checked;
@@ -147,18 +142,17 @@ export function settingsForm(place, settings, changed) {
     changed(now);
   };
   return h(
-    "div",
-    { class: "stack settings-form", on: { change: read } },
+    "div.stack.settings-form",
+    { on: { change: read } },
     h(
-      "div",
-      { class: "pair" },
+      "div.pair",
       fields.model_type.element,
       fields.resolutions.element,
       fields.frames.element,
       fields.batch_size.element,
       fields.num_repeats.element,
     ),
-    h("label", { class: "check", for: `${place}-buckets` }, buckets, t("set.buckets")),
+    h("label.check", { for: `${place}-buckets` }, buckets, t("set.buckets")),
     ratioFields,
   );
 }

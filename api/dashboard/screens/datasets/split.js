@@ -3,6 +3,7 @@
 import { data, newKey } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { field, suggestions } from "../../ui/fields.js";
 import { askForm } from "../../ui/form_dialog.js";
 import { count } from "../../ui/format.js";
 import { NAME } from "./dialogs.js";
@@ -16,8 +17,7 @@ const SUGGESTED = 100;
  */
 export function askForSplit(name, version, ids) {
   const known = h("datalist", { id: "split-known" });
-  const into = h("input", {
-    class: "input",
+  const into = h("input.input", {
     id: "split-into",
     required: true,
     pattern: NAME,
@@ -30,10 +30,7 @@ export function askForSplit(name, version, ids) {
   suggest(name, known);
   return askForm({
     title: t("split.title", { n: count(ids.length) }),
-    content: [
-      h("p", { class: "soft small" }, t("split.text")),
-      h("div", { class: "field" }, h("label", { for: "split-into" }, t("split.into")), into, known),
-    ],
+    content: [h("p.soft.small", t("split.text")), field(t("split.into"), into, known)],
     action: t("split.do"),
     run: () => data.split(name, { items: [...ids], into: into.value.trim(), version }, newKey()),
   });
@@ -43,8 +40,5 @@ export function askForSplit(name, version, ids) {
 async function suggest(name, list) {
   const found = await data.list({ limit: SUGGESTED }).catch(() => null);
   const others = found?.datasets.filter((each) => each.name !== name && !each.directory) ?? [];
-  fill(
-    list,
-    others.map((each) => h("option", { value: each.name })),
-  );
+  fill(list, suggestions(others.map((each) => each.name)));
 }

@@ -3,6 +3,7 @@
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, percent } from "../../ui/format.js";
+import { panel } from "../../ui/panel.js";
 import { attempt } from "../../ui/toast.js";
 import { MAX_COUNT } from "./items.js";
 
@@ -24,13 +25,8 @@ export function countTags(captions) {
 
 /** @param {import("./items.js").Items} items @param {(tag: string) => void} search */
 export function tagsPanel(items, search) {
-  const body = h("div", { class: "body" });
-  const filter = h("input", {
-    class: "input",
-    type: "search",
-    placeholder: t("tags.search"),
-    "aria-label": t("tags.search"),
-  });
+  const body = h("div.body");
+  const filter = h("input.input", { type: "search", placeholder: t("tags.search"), "aria-label": t("tags.search") });
   /** @type {[string, number][]} */
   let found = [];
   let total = 0;
@@ -39,15 +35,14 @@ export function tagsPanel(items, search) {
     const searched = filter.value.trim().toLowerCase();
     const matching = found.filter(([tag]) => tag.toLowerCase().includes(searched));
     const most = found[0]?.[1] ?? 1;
-    if (!matching.length) return void fill(body, h("p", { class: "faint" }, t(total ? "filter.none" : "tags.none")));
+    if (!matching.length) return void fill(body, h("p.faint", t(total ? "filter.none" : "tags.none")));
     fill(
       body,
       h(
-        "ol",
-        { class: "tag-list" },
+        "ol.tag-list",
         matching.slice(0, SHOWN).map(([tag, n]) => tagRow(tag, n, most)),
       ),
-      matching.length > SHOWN && h("p", { class: "faint small" }, t("more", { n: count(matching.length - SHOWN) })),
+      matching.length > SHOWN && h("p.faint.small", t("more", { n: count(matching.length - SHOWN) })),
     );
   }
 
@@ -57,34 +52,27 @@ export function tagsPanel(items, search) {
     bar.style.width = `${(100 * n) / most}%`;
     return h(
       "li",
-      {},
       h(
-        "button",
-        { class: "tag-count", title: t("tags.find", { tag }), on: { click: () => search(tag) } },
+        "button.tag-count",
+        { title: t("tags.find", { tag }), on: { click: () => search(tag) } },
         bar,
-        h("span", { class: "clip foreign" }, tag),
-        h("span", { class: "num soft" }, `${count(n)} · ${percent((100 * n) / total)}`),
+        h("span.clip.foreign", tag),
+        h("span.num.soft", `${count(n)} · ${percent((100 * n) / total)}`),
       ),
     );
   }
 
   filter.addEventListener("input", draw);
   return {
-    element: h(
-      "section",
-      { class: "panel", "aria-label": t("tags") },
-      h("header", {}, h("h2", {}, t("tags")), h("div", { class: "tools" }, filter)),
-      body,
-    ),
+    element: panel("", t("tags"), h("div.tools", filter), body),
     async refetch() {
-      if (!found.length) fill(body, h("p", { class: "faint" }, t("tags.counting")));
+      if (!found.length) fill(body, h("p.faint", t("tags.counting")));
       const all = await attempt(items.whole);
       if (!all) return;
       found = countTags(all.map(({ caption }) => caption));
       total = all.length;
       draw();
-      if (all.length >= MAX_COUNT)
-        body.append(h("p", { class: "faint small" }, t("tags.vast", { n: count(MAX_COUNT) })));
+      if (all.length >= MAX_COUNT) body.append(h("p.faint.small", t("tags.vast", { n: count(MAX_COUNT) })));
     },
   };
 }

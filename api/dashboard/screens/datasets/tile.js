@@ -19,15 +19,15 @@ export const hasThumbnail = ({ problems }) => !problems.some((problem) => WITHOU
 /** @param {string} dataset @param {number} index @param {() => number|null} version the version shown, if it is not the newest */
 export function tile(dataset, index, version) {
   const image = h("img", { alt: "", decoding: "async", draggable: "false" });
-  const none = h("span", { class: "tile-none" }, icon("square"));
-  const badges = h("span", { class: "tile-badges" });
-  const caption = h("p", { class: "tile-caption small foreign" });
-  const name = h("p", { class: "tile-name tiny faint clip foreign" });
+  const none = h("span.tile-none", icon("square"));
+  const badges = h("span.tile-badges");
+  const caption = h("p.tile-caption.small.foreign");
+  const name = h("p.tile-name.tiny.faint.clip.foreign");
   const element = h(
-    "div",
-    { class: "tile", role: "gridcell", id: `item-${index}`, "aria-selected": "false", data: { index: String(index) } },
-    h("span", { class: "tile-picture" }, none, image, badges, h("span", { class: "tile-mark" }, icon("check"))),
-    h("div", { class: "tile-text" }, caption, name),
+    "div.tile",
+    { role: "gridcell", id: `item-${index}`, "aria-selected": "false", data: { index: String(index) } },
+    h("span.tile-picture", none, image, badges, h("span.tile-mark", icon("check"))),
+    h("div.tile-text", caption, name),
   );
   /** @type {API.Item|undefined} */
   let item;
@@ -88,16 +88,16 @@ export function tile(dataset, index, version) {
 /** @param {API.Item} item @returns {Child[]} */
 function badgesOf({ kind, duration: seconds, problems, has_mask: hasMask, has_control: hasControl, excluded }) {
   return [
-    excluded && h("span", { class: "badge", data: { tone: "idle" } }, t("items.excluded")),
+    excluded && h("span.badge", { data: { tone: "idle" } }, t("items.excluded")),
     problems.length > 0 &&
-      h("span", { class: "badge", data: { tone: "warn" }, title: problems.map(problemLabel).join("\n") }, [
+      h("span.badge", { data: { tone: "warn" }, title: problems.map(problemLabel).join("\n") }, [
         icon("warn"),
-        h("span", { class: "visually-hidden" }, problems.map(problemLabel).join(", ")),
+        h("span.visually-hidden", problems.map(problemLabel).join(", ")),
         problems.length > 1 ? String(problems.length) : null,
       ]),
-    kind === "video" && h("span", { class: "badge" }, icon("film"), seconds === null ? null : duration(seconds)),
-    hasMask && h("span", { class: "badge" }, t("item.mask")),
-    hasControl && h("span", { class: "badge" }, t("item.control")),
+    kind === "video" && h("span.badge", icon("film"), seconds === null ? null : duration(seconds)),
+    hasMask && h("span.badge", t("item.mask")),
+    hasControl && h("span.badge", t("item.control")),
   ];
 }
 

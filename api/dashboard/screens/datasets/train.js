@@ -21,8 +21,8 @@ export function trainOn(name, version) {
   return askForm({
     title: t("train.title"),
     content: [
-      h("p", { class: "soft small foreign" }, t("train.text", { dataset: reference })),
-      h("label", { class: "check", for: "train-toy" }, toy, t("train.toy")),
+      h("p.soft.small.foreign", t("train.text", { dataset: reference })),
+      h("label.check", { for: "train-toy" }, toy, t("train.toy")),
       form,
     ],
     action: [icon("play"), t("train.do")],

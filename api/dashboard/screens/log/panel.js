@@ -1,6 +1,6 @@
 // The log of a training: follow, pause, filter and search. Only visible lines are rendered.
 
-import { logDownloadURL } from "../../app/api.js";
+import { api, logDownloadURL } from "../../app/api.js";
 import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
@@ -11,7 +11,6 @@ import { segments } from "../../ui/segments.js";
 import { attempt } from "../../ui/toast.js";
 import { LogLines } from "./lines.js";
 import { Rows } from "./rows.js";
-import { LogSearch } from "./search.js";
 
 const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
 const SEARCH_PAUSE_MS = 250;
@@ -30,8 +29,7 @@ export function logPanel(taskId) {
 
   const rows = new Rows(onScroll);
   rows.isMarked = (line) => finds.marks.get(line.offset) ?? null;
-  const input = h("input", {
-    class: "input",
+  const input = h("input.input", {
     type: "search",
     placeholder: t("log.search"),
     "aria-label": t("log.search"),
@@ -39,71 +37,62 @@ export function logPanel(taskId) {
     data: { search: "" },
   });
   const isRegex = h("input", { type: "checkbox" });
-  const found = h("span", { class: "soft small finds", "aria-live": "polite" });
-  const state = h("span", { class: "faint small", "aria-live": "off" });
-  const newer = h("button", { class: "button small newer", hidden: true, on: { click: () => follow(true) } });
+  const found = h("span.soft.small.finds", { "aria-live": "polite" });
+  const state = h("span.faint.small", { "aria-live": "off" });
+  const newer = h("button.button.small.newer", { hidden: true, on: { click: () => follow(true) } });
   /**
-   * @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {() => void} run
-   * @param {string|null} [label]
+   * @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {() => void} run @param {WordKey} label
    */
-  const button = (key, sign, run, label = null) =>
-    h(
-      "button",
-      { class: label ? "button small" : "icon-button small", title: t(key), "aria-label": t(key), on: { click: run } },
-      icon(sign),
-      label,
-    );
-  const followButton = button("log.follow", "follow", () => follow(!isFollowing), t("log.follow.short"));
-  const wrapButton = button("log.wrap", "wrap", () => wrap(!isWrapped));
-  const pauseButton = button("log.pause", "pause", () => pause(!isPaused));
+  const button = (key, sign, run, label) =>
+    h("button.button.small", { title: t(key), "aria-label": t(key), on: { click: run } }, icon(sign), t(label));
+  const followButton = button("log.follow", "follow", () => follow(!isFollowing), "log.follow.short");
+  const wrapButton = button("log.wrap", "wrap", () => wrap(!isWrapped), "log.wrap.short");
+  const pauseButton = button("log.pause", "pause", () => pause(!isPaused), "log.pause.short");
   const levels = segments(
     t("log.level"),
     LEVELS.map((value) => ({ value, label: t(`level.${value || "all"}`) })),
     "",
     (level) => attempt(() => setLevel(level)),
   );
-  const none = h("div", { class: "log-none faint small" });
+  const none = h("div.log-none.faint.small");
 
   const element = h(
-    "section",
-    { class: "panel log-panel", "aria-label": t("log") },
+    "section.panel.log-panel",
+    { "aria-label": t("log") },
     h(
       "header",
-      {},
-      h("h2", {}, t("log")),
+      h("h2", t("log")),
       state,
       h(
-        "div",
-        { class: "tools" },
+        "div.tools",
         levels.element,
-        button("log.error.previous", "up", () => toError(-1)),
-        button("log.error.next", "chevron", () => toError(1), t("log.errors")),
+        button("log.error.previous", "up", () => toError(-1), "log.error.previous.short"),
+        button("log.error.next", "chevron", () => toError(1), "log.error.next.short"),
         wrapButton,
         pauseButton,
         followButton,
         h(
-          "a",
+          "a.button.small",
           {
-            class: "icon-button small",
             href: logDownloadURL(taskId),
             download: `${taskId}.log`,
             title: t("log.download"),
             "aria-label": t("log.download"),
           },
           icon("down"),
+          t("download"),
         ),
       ),
     ),
     h(
-      "div",
-      { class: "log-tools" },
-      h("div", { class: "search grow" }, icon("search"), input),
-      h("label", { class: "check", title: t("log.regex.title") }, isRegex, t("log.regex")),
+      "div.log-tools",
+      h("div.search.grow", icon("search"), input),
+      h("label.check", { title: t("log.regex.title") }, isRegex, t("log.regex")),
       found,
-      button("log.find.previous", "up", () => toFind(-1)),
-      button("log.find.next", "chevron", () => toFind(1)),
+      button("log.find.previous", "up", () => toFind(-1), "previous"),
+      button("log.find.next", "chevron", () => toFind(1), "next"),
     ),
-    h("div", { class: "log-body" }, rows.element, none, newer),
+    h("div.log-body", rows.element, none, newer),
   );
 
   function draw() {
@@ -312,4 +301,59 @@ export function logPanel(taskId) {
     toError,
     close: () => rows.close(),
   };
+}
+
+const MAX_COUNT = 1000;
+
+class LogSearch {
+  /** @type {AbortController|null} */
+  #abort = null;
+  /** @type {API.SearchHit[]} */
+  results = [];
+  at = -1;
+  isComplete = true;
+  /** Match positions in lines, by offset. @type {Map<number, [from: number, to: number]>} */
+  marks = new Map();
+
+  /** @param {string} taskId */
+  constructor(taskId) {
+    this.taskId = taskId;
+  }
+
+  clear() {
+    this.#abort?.abort();
+    this.results = [];
+    this.marks = new Map();
+    this.at = -1;
+    this.isComplete = true;
+  }
+
+  /** @param {{keyword?: string, regex?: string, level?: string, ignore_case?: string}} values */
+  async run(values) {
+    this.clear();
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    const found = await api.searchLogs(this.taskId, { ...values, limit: MAX_COUNT }, signal);
+    if (signal.aborted) return;
+    this.results = found.results;
+    this.isComplete = found.complete;
+    for (const { offset, match_start: from, match_end: to } of found.results) {
+      if (from !== null && to !== null && to > from) this.marks.set(offset, [from, to]);
+    }
+  }
+
+  /**
+   * The next or previous match; at first the one nearest to an offset.
+   * @param {number} by @param {number|null} [offset]
+   */
+  step(by, offset = null) {
+    const { length } = this.results;
+    if (!length) return null;
+    if (this.at < 0 && offset !== null) {
+      const after = this.results.findIndex((each) => each.offset > offset);
+      this.at = by > 0 ? Math.max(0, after) : (after < 0 ? length : after) - 1;
+      if (this.at < 0) this.at = length - 1;
+    } else this.at = (this.at + by + length) % length;
+    return this.results[this.at];
+  }
 }

@@ -30,9 +30,9 @@ export class Rows {
 
   /** @param {(options: {isUp: boolean, isAtEnd: boolean, isAtStart: boolean}) => void} scrolled called when the user scrolls */
   constructor(scrolled) {
-    this.inner = h("div", { class: "log-rows" });
-    this.spacer = h("div", { class: "log-spacer" }, this.inner);
-    this.element = h("div", { class: "log-scroll", tabindex: 0, role: "log", "aria-live": "off" }, this.spacer);
+    this.inner = h("div.log-rows");
+    this.spacer = h("div.log-spacer", this.inner);
+    this.element = h("div.log-scroll", { tabindex: 0, role: "log", "aria-live": "off" }, this.spacer);
     /** @type {API.LogLine[]} */
     this.lines = [];
     /** @type {(line: API.LogLine) => [from: number, to: number]|null} */
@@ -52,12 +52,14 @@ export class Rows {
    * @param {number} shift lines added above; negative for removed ones
    */
   show(lines, stays, shift = 0) {
-    this.#measure();
     const before = this.#layout;
     this.lines = lines;
+    this.#stays = stays;
+    // While another part of the screen is shown, it has no size; it is drawn when it gets one.
+    if (!this.element.clientHeight) return;
+    this.#measure();
     this.#layout = new Layout(lines, this.#wraps ? this.#columns() : null);
     this.spacer.style.height = `${this.#layout.rows * this.#height}px`;
-    this.#stays = stays;
     const rows = shift < 0 ? -before.above(-shift) : this.#layout.above(shift);
     if (stays) this.#scrollTo(this.element.scrollHeight);
     else this.#scrollTo(this.element.scrollTop + rows * this.#height);
@@ -99,8 +101,8 @@ export class Rows {
   #measure() {
     if (this.#height) return;
     // Measure the text itself: a wrapped element has the full width.
-    const text = h("span", {}, "x".repeat(PROBE));
-    const place = h("span", { class: "log-text" }, text);
+    const text = h("span", "x".repeat(PROBE));
+    const place = h("span.log-text", text);
     place.style.whiteSpace = "pre";
     const probe = this.#element({ offset: -1, timestamp: null, line_number: null, level: "info" }, place);
     this.inner.append(probe);
@@ -151,8 +153,8 @@ export class Rows {
 
   /** @param {API.LogLine} line @param {number} rows its height in rows */
   #row(line, rows) {
-    const text = h("span", { class: "log-text" }, marked(line, this.isMarked(line)));
-    const element = this.#element(line, text, line.truncated && h("span", { class: "faint" }, " …"));
+    const text = h("span.log-text", marked(line, this.isMarked(line)));
+    const element = this.#element(line, text, line.truncated && h("span.faint", " …"));
     if (rows > 1) element.style.height = `${rows * this.#height}px`;
     return element;
   }
@@ -162,13 +164,13 @@ export class Rows {
     return h(
       "div",
       { class: `log-line${line.offset === this.current ? " current" : ""}`, data: { level: line.level } },
-      h("span", { class: "log-number" }, line.line_number === null ? "" : count(line.line_number)),
+      h("span.log-number", line.line_number === null ? "" : count(line.line_number)),
       h(
-        "time",
-        { class: "log-time", title: line.timestamp ? utcTime(line.timestamp) : "" },
+        "time.log-time",
+        { title: line.timestamp ? utcTime(line.timestamp) : "" },
         line.timestamp ? clockTime(line.timestamp) : "",
       ),
-      h("span", { class: "log-level", title: line.level }, SIGNS[line.level] ?? ""),
+      h("span.log-level", { title: line.level }, SIGNS[line.level] ?? ""),
       content,
     );
   }
@@ -185,7 +187,7 @@ function marked(line, place) {
   const characters = Array.from(line.message);
   return [
     characters.slice(0, from).join(""),
-    h("mark", {}, characters.slice(from, to).join("")),
+    h("mark", characters.slice(from, to).join("")),
     characters.slice(to).join(""),
   ];
 }

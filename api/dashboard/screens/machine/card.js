@@ -1,18 +1,20 @@
 // A GPU as a card: four readings with bars and lines, its task, processes and health.
 
 import { api } from "../../app/api.js";
-import { t } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { machine, now } from "../../app/machine.js";
 import { gpuAddress } from "../../app/router.js";
-import { h, setAttribute, setText } from "../../ui/dom.js";
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { weekdayTime } from "../../ui/format.js";
 import { gpuName, gpuReference } from "../../ui/gpus.js";
 import { meter } from "../../ui/meter.js";
+import { prose } from "../../ui/prose.js";
 import { Sparkline } from "../../ui/sparkline.js";
-import { statusChip, toneOf } from "../../ui/status.js";
-import { condition } from "./condition.js";
+import { note, shownStatus, statusChip, toneOf } from "../../ui/status.js";
 import { History, historyName } from "./history.js";
 import { holders } from "./holders.js";
 import { occupant } from "./occupant.js";
+import { pauseButton } from "./pause.js";
 import { READINGS } from "./readings.js";
 import { staleness } from "./staleness.js";
 
@@ -25,19 +27,14 @@ const PAGE_POINTS = 300;
 
 /** @param {import("./readings.js").Reading} reading */
 function readingRow(reading) {
-  const [value, total] = [h("b"), h("span", { class: "faint small" })];
+  const [value, total] = [h("b"), h("span.faint.small")];
   const bar = meter(reading.label);
   const line = new Sparkline("--fill");
   const element = h(
-    "div",
-    { class: "reading", data: { metric: reading.metric } },
-    h(
-      "div",
-      { class: "reading-head" },
-      h("span", { class: "label" }, reading.label),
-      h("span", { class: "value" }, value, " ", total),
-    ),
-    h("div", { class: "spark" }, line.element),
+    "div.reading",
+    { data: { metric: reading.metric } },
+    h("div.reading-head", h("span.label", reading.label), h("span.value", value, " ", total)),
+    h("div.spark", line.element),
     bar.element,
   );
   return {
@@ -74,27 +71,26 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   const [chip, age, task, held] = [statusChip("gpu"), staleness(), occupant(), holders()];
   const title = h(
     "h2",
-    {},
     isPage ? gpuName(first.gpu_id) : h("a", { href: gpuAddress(gpuReference(first)) }, gpuName(first.gpu_id)),
   );
-  const name = h("p", { class: "faint small clip" });
+  const name = h("p.faint.small.clip");
   const why = condition(isPage);
+  const pausing = isPage ? null : pauseButton({ isOnCard: true });
   const rows = READINGS.map(readingRow);
   const element = h(
-    "article",
-    { class: "panel gpu-card", "aria-label": gpuName(first.gpu_id) },
-    h("header", {}, h("div", { class: "grow" }, title, name), age.element, chip.element),
+    "article.panel.gpu-card",
+    { "aria-label": gpuName(first.gpu_id) },
+    h("header", h("div.grow", title, name), age.element, chip.element),
     h(
-      "div",
-      { class: "body" },
+      "div.body",
       h(
-        "div",
-        { class: "readings" },
+        "div.readings",
         rows.map((row) => row.element),
       ),
       why.element,
       task.element,
       held.element,
+      pausing?.element,
     ),
   );
   let gpu = first;
@@ -139,11 +135,12 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
       gpu = reading;
       history.add(gpu);
       setText(name, gpu.name ?? t("gpu.nameless"));
-      chip.update(gpu.status);
-      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      chip.update(shownStatus(gpu));
+      setAttribute(element, "data-tone", toneOf("gpu", shownStatus(gpu)));
       element.classList.toggle("stale", age.update(gpu));
       why.update(gpu, health);
       task.update(gpu.current_task);
+      pausing?.update(gpu);
       redraw();
       if (isDue()) askDetails();
     },
@@ -153,3 +150,65 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
     },
   };
 }
+
+const TONES = /** @type {const} */ ({ healthy: "idle", unknown: "idle", degraded: "warn", unhealthy: "bad" });
+/** Statuses whose task already names the holder. */
+const HELD = ["training", "preprocessing", "busy"];
+
+/** @param {boolean} isAlone whether nothing else on the screen reports a failing driver */
+function condition(isAlone) {
+  const element = h("div.condition");
+  let drawn = "";
+  return {
+    element,
+    /** @param {API.GPU} gpu @param {API.GPUHealth|null} health from its details, or null while unknown */
+    update(gpu, health) {
+      const reason = reasonOf(gpu, isAlone);
+      const found = !health || health.verdict === "healthy" ? null : health;
+      const key = JSON.stringify([reason, found]);
+      if (key === drawn) return;
+      drawn = key;
+      if (!found) return void fill(element, reason && h("p.small.soft.foreign", prose(reason)));
+      if (found.verdict === "unknown") return void fill(element, reason && unknownNote(reason, found));
+      const isListed = !reason || reasonsOf(found).some((each) => reason.includes(each));
+      fill(element, !isListed && h("p.small.soft.foreign", prose(reason)), healthNote(found));
+    },
+  };
+}
+
+/** @param {API.GPU} gpu @param {boolean} isAlone */
+function reasonOf(gpu, isAlone) {
+  if (gpu.paused_until) return t("gpu.paused_until", { until: weekdayTime(gpu.paused_until) });
+  if (gpu.current_task && HELD.includes(gpu.status)) return "";
+  const reason = gpu.status_reason ?? "";
+  if (!isAlone && reason === machine.value?.source_problem) return "";
+  return translate(reason, gpu.status_reason_code);
+}
+
+/** @param {API.GPUHealth} health */
+const reasonsOf = (health) => health.reasons.map((reason, i) => translate(reason, health.reason_codes[i]));
+
+/**
+ * The GPU cannot be read: the status has the cause and the duration.
+ * @param {string} reason @param {API.GPUHealth} health
+ */
+const unknownNote = (reason, health) => note("warn", h("p", prose(reason)), actions(health));
+
+/** @param {API.GPUHealth} health */
+const healthNote = (health) =>
+  note(
+    TONES[health.verdict],
+    h("strong", labelFor("health", health.verdict)),
+    reasonsOf(health).map((reason) => h("p", prose(reason))),
+    actions(health),
+  );
+
+/** @param {API.GPUHealth} health @returns {Child} */
+const actions = (health) =>
+  health.suggested_actions.length > 0 && [
+    h("p.what-to-do", t("remedy")),
+    h(
+      "ul",
+      health.suggested_actions.map((action, i) => h("li", prose(translate(action, health.action_codes[i])))),
+    ),
+  ];

@@ -1,11 +1,11 @@
 // The GPUs of several machines, grouped by machine with its state and age.
 
 import { labelFor, t, translate } from "../../app/i18n.js";
-import { gpuAddress, nodesAddress } from "../../app/router.js";
+import { gpuAddress } from "../../app/router.js";
 import { h, reconcile, setAttribute, setText } from "../../ui/dom.js";
 import { count, isKnown, UNKNOWN } from "../../ui/format.js";
 import { gpuKey, gpuName, gpuReference } from "../../ui/gpus.js";
-import { statusChip, toneOf } from "../../ui/status.js";
+import { isFree, shownStatus, statusChip, toneOf } from "../../ui/status.js";
 import { gpuCard } from "./card.js";
 import { gpuTile } from "./tile.js";
 
@@ -24,17 +24,17 @@ export function formOf(gpus, density, isOne) {
 /** @param {Shown} first @param {(node: string) => void} choose */
 function group(first, choose) {
   const chip = statusChip("node");
-  const [free, why] = [h("span", { class: "faint small nowrap" }), h("span", { class: "soft small clip" })];
+  const [free, why] = [h("span.faint.small.nowrap"), h("span.soft.small.clip")];
   const name = h(
-    "button",
-    { class: "text-button", title: first.node.name, on: { click: () => choose(first.node.name) } },
+    "button.text-button",
+    { title: first.node.name, on: { click: () => choose(first.node.name) } },
     first.node.name,
   );
-  const grid = h("div", {});
+  const grid = h("div");
   const element = h(
-    "section",
-    { class: "fleet-node panel", "aria-label": first.node.name },
-    h("header", {}, h("h2", { class: "grow clip" }, name), free, chip.element),
+    "section.fleet-node.panel",
+    { "aria-label": first.node.name },
+    h("header", h("h2.grow.clip", name), free, chip.element),
     why,
     grid,
   );
@@ -58,7 +58,7 @@ function group(first, choose) {
         element.classList.toggle("wide", form !== "cells");
       }
       chip.update(node.state);
-      const available = gpus.filter((gpu) => gpu.is_available).length;
+      const available = gpus.filter(isFree).length;
       setText(free, t("node.free", { free: available, all: gpus.length }));
       setText(why, translate(node.reason ?? "", node.reason_code));
       why.title = why.textContent ?? "";
@@ -72,26 +72,21 @@ function group(first, choose) {
 
 /** @param {(node: string) => void} choose called with a machine, or "" for all */
 export function fleet(choose) {
-  const grid = h("section", { class: "fleet", "aria-label": t("nodes") });
-  const select = h("select", { class: "input small", "aria-label": t("nodes.filter") });
+  const grid = h("section.fleet", { "aria-label": t("nodes") });
+  const select = h("select.input.small.fleet-choice", { "aria-label": t("nodes.filter") });
   select.addEventListener("change", () => choose(select.value));
-  const tools = h(
-    "div",
-    { class: "fleet-tools", hidden: true },
-    select,
-    h("a", { class: "button small", href: nodesAddress }, t("nodes.manage")),
-  );
+  select.hidden = true;
   /** @type {Map<string|number|null, import("../../ui/dom.js").Part<Shown>>} */
   const groups = new Map();
   let names = "";
 
   return {
     element: grid,
-    tools,
+    tools: select,
     /** @param {API.Snapshot} snapshot @param {string} chosen @param {string} density @param {Shown["range"]} range @returns {Form|null} */
     update(snapshot, chosen, density, range) {
       const nodes = snapshot.nodes ?? [];
-      tools.hidden = nodes.length === 0;
+      select.hidden = nodes.length === 0;
       /** @type {Map<string, API.GPU[]>} */
       const byNode = new Map(nodes.map((node) => [node.name, []]));
       for (const gpu of snapshot.gpus) byNode.get(gpu.node ?? "")?.push(gpu);
@@ -124,18 +119,18 @@ export function fleet(choose) {
 }
 
 /** @param {API.GPU} first its current state */
-function gpuCell(first) {
+export function gpuCell(first) {
   const use = h("span", { "aria-hidden": "true" });
-  const element = h("a", { class: "fleet-cell", href: gpuAddress(gpuReference(first)) }, use);
+  const element = h("a.fleet-cell", { href: gpuAddress(gpuReference(first)) }, use);
   return {
     element,
     /** @param {API.GPU} gpu */
     update(gpu) {
       const isBusy = gpu.status !== "available" && isKnown(gpu.utilization_gpu) && !gpu.stale;
       setText(use, isBusy ? count(gpu.utilization_gpu) : gpu.status === "available" ? "" : UNKNOWN);
-      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      setAttribute(element, "data-tone", toneOf("gpu", shownStatus(gpu)));
       const why = gpu.current_task?.task_id ?? translate(gpu.status_reason ?? "", gpu.status_reason_code);
-      const label = `${gpuName(gpuReference(gpu))}: ${labelFor("gpu", gpu.status)}${why ? ` · ${why}` : ""}`;
+      const label = `${gpuName(gpuReference(gpu))}: ${labelFor("gpu", shownStatus(gpu))}${why ? ` · ${why}` : ""}`;
       setAttribute(element, "title", label);
       setAttribute(element, "aria-label", label);
     },

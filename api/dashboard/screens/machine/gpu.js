@@ -7,10 +7,12 @@ import { Chart } from "../../ui/chart.js";
 import { fill, h } from "../../ui/dom.js";
 import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../ui/format.js";
 import { gpuName, gpuReference } from "../../ui/gpus.js";
+import { backLink } from "../../ui/sections.js";
 import { note } from "../../ui/status.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
 import { processTable } from "./holders.js";
+import { pauseButton } from "./pause.js";
 import { rangeChoice } from "./range.js";
 import { READINGS } from "./readings.js";
 
@@ -35,6 +37,7 @@ export function open(app, place) {
       series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
   }));
+  const pausing = pauseButton();
   const range = rangeChoice(() => {
     card?.close();
     card = null;
@@ -51,13 +54,14 @@ export function open(app, place) {
     const gpu = snapshot.gpus.find(
       (one) => String(gpuReference(one)) === place.id || one.uuid === place.id || String(one.gpu_id) === place.id,
     );
-    if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
+    if (!gpu) return void fill(cardPlace, note("bad", h("p", t("gpu.missing", { n: place.id }))));
     if (!card) {
       card = gpuCard(gpu, range.value, { isPage: true, drawn: drawCharts });
       fill(cardPlace, card.element);
     }
     for (const { reading, chart } of charts) chart.top = reading.top(gpu);
     card.update(gpu);
+    pausing.update(gpu);
     // Data missing in the snapshot changes with the status.
     if (lastStatus !== "" && lastStatus !== gpu.status) refetch().catch(() => app.stream.retry());
     lastStatus = gpu.status;
@@ -83,34 +87,24 @@ export function open(app, place) {
   }
 
   /** @param {string} title @param {...Child} body */
-  const panel = (title, ...body) =>
-    h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
+  const panel = (title, ...body) => h("section.panel", h("header", h("h2", title)), h("div.body", body));
   const unwatch = machine.watch(draw);
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), REFETCH_MS);
   return {
     element: h(
-      "div",
-      { class: "screen" },
+      "div.screen",
+      backLink("#/gpus", t("gpus")),
+      h("div.screen-head", h("h1", gpuName(place.id)), h("div.tools", pausing.element, range.element)),
       h(
-        "div",
-        { class: "screen-head" },
-        h("a", { class: "soft", href: "#/" }, t("machine")),
-        h("span", { class: "faint" }, "/"),
-        h("h1", {}, gpuName(place.id)),
-        h("div", { class: "tools" }, range.element),
-      ),
-      h(
-        "div",
-        { class: "gpu-page" },
+        "div.gpu-page",
         cardPlace,
         h(
-          "div",
-          { class: "gpu-charts" },
-          charts.map(({ chart }) => h("section", { class: "panel" }, h("div", { class: "body top" }, chart.element))),
+          "div.gpu-charts",
+          charts.map(({ chart }) => h("section.panel", h("div.body.top", chart.element))),
         ),
       ),
       panel(t("holders"), processes),
-      h("div", { class: "two" }, panel(t("gpu.facts"), facts), panel(t("events"), events)),
+      h("div.two", panel(t("gpu.facts"), facts), panel(t("events"), events)),
     ),
     title: () => gpuName(place.id),
     topics: "gpu,system",
@@ -153,8 +147,7 @@ function factList(gpu) {
     mig: isKnown(gpu.mig.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
   };
   return h(
-    "dl",
-    { class: "facts" },
-    Object.entries(rows).map(([name, value]) => [h("dt", {}, labelFor("fact", name)), h("dd", {}, value || UNKNOWN)]),
+    "dl.facts",
+    Object.entries(rows).map(([name, value]) => [h("dt", labelFor("fact", name)), h("dd", value || UNKNOWN)]),
   );
 }

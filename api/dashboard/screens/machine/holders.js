@@ -4,14 +4,14 @@ import { t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { gigabytes, UNKNOWN } from "../../ui/format.js";
-import { table } from "../../ui/table.js";
+import { headings, table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 
 const SHOWN = 4;
 
 /** A short list for a card. */
 export function holders() {
-  const element = h("div", { class: "holders" });
+  const element = h("div.holders");
   return {
     element,
     /** @param {API.Process[]|null} found null: the list is not available */
@@ -23,25 +23,17 @@ export function holders() {
           h(
             "li",
             { title: process.command ?? "" },
-            h("span", { class: "mono num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
-            h(
-              "span",
-              { class: "clip foreign" },
-              process.command === null ? t("process.unknown") : shorten(process.command),
-            ),
-            h(
-              "span",
-              { class: "faint nowrap" },
-              [process.user, process.pid].filter((part) => part !== null).join(" · "),
-            ),
+            h("span.mono.num", process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
+            h("span.clip.foreign", process.command === null ? t("process.unknown") : shorten(process.command)),
+            h("span.faint.nowrap", [process.user, process.pid].filter((part) => part !== null).join(" · ")),
           ),
         );
       const more = processes.length - SHOWN;
       fill(
         element,
-        rows.length > 0 && h("h3", {}, t("holders")),
-        h("ul", {}, rows),
-        more > 0 && h("p", { class: "faint tiny" }, t("more", { n: more })),
+        rows.length > 0 && h("h3", t("holders")),
+        h("ul", rows),
+        more > 0 && h("p.faint.tiny", t("more", { n: more })),
       );
       element.hidden = rows.length === 0;
     },
@@ -53,37 +45,24 @@ const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\
 
 /** The table of all processes with details. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
 export function processTable(found, gpu) {
-  if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
+  if (gpu.stale || gpu.status === "lost") return h("p.faint.small", t("process.unread"));
   const note = translate(found.note ?? "", found.note_code);
-  if (!found.processes) return h("p", { class: "faint small" }, note || t("process.unread"));
-  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", note);
+  if (!found.processes) return h("p.faint.small", note || t("process.unread"));
+  if (!found.processes.length) return h("p.faint.small", t("process.none"), " ", note);
   const rows = found.processes.map((process) =>
     h(
       "tr",
-      {},
-      h("td", { class: "num" }, process.pid),
-      h("td", { class: "num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
-      h("td", {}, process.user ?? UNKNOWN),
-      h("td", {}, process.task_id ? h("a", { href: taskAddress(process.task_id) }, process.task_id) : UNKNOWN),
-      h("td", {}, process.started_at ? time(process.started_at) : UNKNOWN),
-      h("td", { class: "mono foreign" }, process.command ?? UNKNOWN),
+      h("td.num", process.pid),
+      h("td.num", process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
+      h("td", process.user ?? UNKNOWN),
+      h("td", process.task_id ? h("a", { href: taskAddress(process.task_id) }, process.task_id) : UNKNOWN),
+      h("td", process.started_at ? time(process.started_at) : UNKNOWN),
+      h("td.mono.foreign", process.command ?? UNKNOWN),
     ),
   );
-  const heads = /** @type {const} */ ([
-    "process.pid",
-    "gpu.memory",
-    "process.user",
-    "task",
-    "process.since",
-    "process.command",
-  ]);
   return h(
     "div",
-    {},
-    table(
-      heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
-      rows,
-    ),
-    found.note && h("p", { class: "faint small" }, translate(found.note, found.note_code)),
+    table(headings("process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"), rows),
+    found.note && h("p.faint.small", translate(found.note, found.note_code)),
   );
 }

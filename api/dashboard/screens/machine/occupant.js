@@ -16,8 +16,8 @@ const names = new Map();
 /** @type {Map<string, (() => void)[]>} */
 const waiting = new Map();
 
-/** Ids of this service's trainings and caches. */
-const OWN = /^(train|cache)_/;
+/** Ids of this service's trainings, caches and rehearsals. */
+const OWN = /^(train|cache|rehearse)_/;
 
 /**
  * A training's name is fetched once, because snapshots contain only ids. External programs have no name.
@@ -46,15 +46,10 @@ function store(taskId, known) {
 }
 
 export function occupant() {
-  const link = h("a", { class: "clip foreign" });
-  const figures = h("span", { class: "soft small nowrap" });
+  const link = h("a.clip.foreign");
+  const figures = h("span.soft.small.nowrap");
   const bar = meter(t("progress"));
-  const element = h(
-    "div",
-    { class: "occupant", hidden: true },
-    h("div", { class: "occupant-line" }, link, figures),
-    bar.element,
-  );
+  const element = h("div.occupant", { hidden: true }, h("div.occupant-line", link, figures), bar.element);
   /** @type {API.CurrentTask|null} */
   let last = null;
   /** @param {API.CurrentTask|null} task */

@@ -6,7 +6,7 @@ import { h, setText } from "../../ui/dom.js";
 import { duration } from "../../ui/format.js";
 
 export function staleness() {
-  const element = h("span", { class: "age warn tiny", hidden: true });
+  const element = h("span.age.warn.tiny", { hidden: true });
   return {
     element,
     /** @param {API.GPU} gpu @returns whether it is stale */

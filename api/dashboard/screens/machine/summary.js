@@ -1,19 +1,34 @@
 // The machine in a few numbers.
 
 import { api } from "../../app/api.js";
-import { t } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { h, setText } from "../../ui/dom.js";
 import { count, duration, gigabytes, isKnown, percent, UNKNOWN } from "../../ui/format.js";
 import { meter } from "../../ui/meter.js";
+import { prose } from "../../ui/prose.js";
+import { isFree, note, shownStatus } from "../../ui/status.js";
 
 const OVERVIEW_SECONDS = 30;
+/** @type {import("../../ui/status.js").ShownGPUStatus[]} */
+const ORDER = ["training", "preprocessing", "busy", "draining", "available", "paused", "unknown", "lost"];
+
+/** The number of GPUs of each status. @param {API.GPU[]} gpus */
+export const countsText = (gpus) =>
+  ORDER.map((status) => ({ status, n: gpus.filter((gpu) => shownStatus(gpu) === status).length }))
+    .filter(({ n }) => n > 0)
+    .map(({ status, n }) => `${n} ${labelFor("gpu", status)}`)
+    .join(" · ");
+
+/** Why the driver cannot be read. @param {API.Snapshot} snapshot */
+export const problemNote = ({ source_problem: problem, source_problem_code: code }) =>
+  problem && note("bad", h("strong", t("driver.problem")), h("p", prose(translate(problem, code))));
 
 /** @param {WordKey} key */
 function figure(key, hasBar = true) {
-  const [value, under] = [h("b"), h("span", { class: "faint small clip" })];
+  const [value, under] = [h("b"), h("span.faint.small.clip")];
   const bar = meter(t(key));
   return {
-    element: h("div", { class: "figure" }, h("span", { class: "label" }, t(key)), value, under, hasBar && bar.element),
+    element: h("div.figure", h("span.label", t(key)), value, under, hasBar && bar.element),
     /** @param {string} text @param {string} more @param {number|null} share @param {string|null} [level] */
     say(text, more, share, level) {
       setText(value, text);
@@ -37,8 +52,8 @@ export function summary() {
   const [gpus, use, memory, power] = [figure("sum.gpus"), figure("sum.use"), figure("sum.memory"), figure("sum.power")];
   const [trainings, host, disk] = [figure("sum.trainings", false), figure("sum.host"), figure("sum.disk")];
   const element = h(
-    "section",
-    { class: "figures-row panel", "aria-label": t("machine") },
+    "section.figures-row.panel",
+    { "aria-label": t("task.overview") },
     [gpus, use, memory, power, trainings, host, disk].map((part) => part.element),
   );
   let fetchedAt = -Infinity;
@@ -48,10 +63,13 @@ export function summary() {
     // Stale readings are not current use.
     const fresh = known.filter(({ stale }) => !stale);
     const all = fresh.length ? fresh : known;
+    const free = counts.available_gpus - known.filter((gpu) => gpu.is_available && !isFree(gpu)).length;
+    const paused = known.filter((gpu) => shownStatus(gpu) === "paused").length;
+    const busy = t("sum.busy", { n: counts.busy_gpus });
     gpus.say(
-      `${counts.available_gpus} / ${counts.total_gpus}`,
-      t("sum.busy", { n: counts.busy_gpus }),
-      share(counts.available_gpus, counts.total_gpus),
+      `${free} / ${counts.total_gpus}`,
+      paused ? `${busy} · ${t("sum.paused", { n: paused })}` : busy,
+      share(free, counts.total_gpus),
       "ok",
     );
     const loads = all.map((gpu) => gpu.utilization_gpu).filter(isKnown);

@@ -4,11 +4,11 @@ import { t, translate } from "../../app/i18n.js";
 import { now } from "../../app/machine.js";
 import { gpuAddress } from "../../app/router.js";
 import { h, setAttribute, setText } from "../../ui/dom.js";
-import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../ui/format.js";
+import { gigabytes, isKnown, percent, UNKNOWN, unit, weekdayTime } from "../../ui/format.js";
 import { gpuName, gpuReference } from "../../ui/gpus.js";
 import { meter } from "../../ui/meter.js";
 import { Sparkline } from "../../ui/sparkline.js";
-import { statusChip, toneOf } from "../../ui/status.js";
+import { shownStatus, statusChip, toneOf } from "../../ui/status.js";
 import { History, historyName } from "./history.js";
 import { nameOf } from "./occupant.js";
 import { staleness } from "./staleness.js";
@@ -27,13 +27,13 @@ export function gpuTile(first, range) {
   const name = gpuName(first.gpu_id);
   number.ariaHidden = "true";
   const element = h(
-    "a",
-    { class: "gpu-tile panel", href: gpuAddress(gpuReference(first)) },
-    h("span", { class: "tile-head" }, h("span", { class: "visually-hidden" }, name), number, chip.element),
-    h("span", { class: "tile-main" }, use, h("span", { class: "spark" }, line.element)),
+    "a.gpu-tile.panel",
+    { href: gpuAddress(gpuReference(first)) },
+    h("span.tile-head", h("span.visually-hidden", name), number, chip.element),
+    h("span.tile-main", use, h("span.spark", line.element)),
     memory.element,
-    h("span", { class: "tile-foot" }, held, heat, power),
-    h("span", { class: "tile-task" }, task, age.element),
+    h("span.tile-foot", held, heat, power),
+    h("span.tile-task", task, age.element),
   );
   let gpu = first;
   let isLoaded = false;
@@ -42,6 +42,7 @@ export function gpuTile(first, range) {
 
   /** @returns {string} */
   function showTask() {
+    if (gpu.paused_until) return t("gpu.paused_until", { until: weekdayTime(gpu.paused_until) });
     if (!gpu.current_task) return translate(gpu.status_reason ?? "", gpu.status_reason_code);
     return nameOf(gpu.current_task.task_id, () => setText(task, showTask()))?.name || gpu.current_task.task_id;
   }
@@ -62,14 +63,14 @@ export function gpuTile(first, range) {
       gpu = reading;
       history.add(gpu);
       setText(number, gpu.gpu_id ?? UNKNOWN);
-      chip.update(gpu.status);
+      chip.update(shownStatus(gpu));
       setText(use, percent(gpu.utilization_gpu));
       setText(held, isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN);
       setText(heat, unit(gpu.temperature.gpu, "°C"));
       setText(power, unit(gpu.power_usage, "W"));
       setText(task, showTask());
       memory.update(gpu.memory.utilization);
-      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      setAttribute(element, "data-tone", toneOf("gpu", shownStatus(gpu)));
       element.classList.toggle("stale", age.update(gpu));
       redraw();
     },

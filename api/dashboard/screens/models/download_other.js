@@ -18,8 +18,8 @@ const PINNED = /^(.*\S)\s+([0-9a-f]{64})$/;
 /** @param {() => unknown} started called when a download has started */
 export function otherDownloads(started) {
   const button = h(
-    "button",
-    { class: "button small", type: "button", "aria-haspopup": "menu" },
+    "button.button.small",
+    { type: "button", "aria-haspopup": "menu" },
     icon("plus"),
     t("download.other"),
   );

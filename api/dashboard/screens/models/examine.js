@@ -6,19 +6,20 @@ import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { panel } from "../../ui/panel.js";
+import { withBrowser } from "../../ui/path_input.js";
 import { note } from "../../ui/status.js";
 import { titled } from "./titles.js";
 
 export function examinePanel() {
-  const path = h("input", {
-    class: "input mono",
+  const path = h("input.input.mono", {
     id: "examined-path",
     autocomplete: "off",
     spellcheck: "false",
     maxlength: 4096,
     placeholder: "/srv/models/file.safetensors",
   });
-  const answer = h("div", { class: "stack", "aria-live": "polite" });
+  const answer = h("div.stack", { "aria-live": "polite" });
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const file = path.value.trim();
@@ -26,27 +27,25 @@ export function examinePanel() {
     try {
       fill(answer, verdict(await models.examine({ path: file })));
     } catch (error) {
-      fill(answer, note("bad", h("p", { class: "foreign" }, refusalText(error))));
+      fill(answer, note("bad", h("p.foreign", refusalText(error))));
     }
   };
-  return h(
-    "section",
-    { class: "panel examine", "aria-label": t("examine") },
-    h("header", {}, h("h2", {}, t("examine"))),
+  return panel(
+    "examine",
+    t("examine"),
+    null,
     h(
-      "div",
-      { class: "body stack" },
+      "div.body.stack",
       h(
-        "form",
-        { class: "field", on: { submit } },
+        "form.field",
+        { on: { submit } },
         h("label", { for: "examined-path" }, t("examine.path")),
         h(
-          "div",
-          { class: "examine-line" },
-          path,
-          h("button", { class: "button", type: "submit" }, icon("search"), t("examine.do")),
+          "div.examine-line",
+          withBrowser(path, "any"),
+          h("button.button", { type: "submit" }, icon("search"), t("examine.do")),
         ),
-        h("p", { class: "faint tiny" }, t("examine.text")),
+        h("p.faint.tiny", t("examine.text")),
       ),
       answer,
     ),
@@ -61,9 +60,9 @@ function verdict(found) {
   return [
     note(
       tone,
-      h("strong", {}, title),
-      found.problem && h("p", { class: "foreign" }, t("component.problem", { problem: found.problem })),
-      h("p", {}, t(found.is_whole ? "complete.yes" : found.is_whole === false ? "complete.no" : "complete.unknown")),
+      h("strong", title),
+      found.problem && h("p.foreign", t("component.problem", { problem: found.problem })),
+      h("p", t(found.is_whole ? "complete.yes" : found.is_whole === false ? "complete.no" : "complete.unknown")),
     ),
     facts([
       ["fact.file", found.name],
@@ -80,42 +79,30 @@ function verdict(found) {
     ]),
     found.places.length > 0 &&
       h(
-        "div",
-        { class: "stack" },
-        h("h3", {}, t("examine.used_for")),
+        "div.stack",
+        h("h3", t("examine.used_for")),
         h(
-          "ul",
-          { class: "place-list" },
+          "ul.place-list",
           found.places.map(({ model_id: id, key }) =>
-            h(
-              "li",
-              {},
-              h("a", { href: `#/models?type=${encodeURIComponent(id)}` }, id),
-              h("code", { class: "soft" }, key),
-            ),
+            h("li", h("a", { href: `#/models?type=${encodeURIComponent(id)}` }, id), h("code.soft", key)),
           ),
         ),
       ),
     Object.keys(metadata).length > 0 &&
-      h("details", {}, h("summary", { class: "small soft" }, t("fact.metadata")), metadataList(metadata)),
+      h("details", h("summary.small.soft", t("fact.metadata")), metadataList(metadata)),
   ];
 }
 
 /** A list of the known values. @param {[WordKey, string|null|undefined|false][]} rows */
 export const facts = (rows) =>
   h(
-    "dl",
-    { class: "facts" },
-    rows.map(([key, value]) => value && [h("dt", {}, t(key)), h("dd", { class: "foreign" }, value)]),
+    "dl.facts",
+    rows.map(([key, value]) => value && [h("dt", t(key)), h("dd.foreign", value)]),
   );
 
 /** @param {Record<string, string>} metadata */
 export const metadataList = (metadata) =>
   h(
-    "dl",
-    { class: "facts metadata" },
-    Object.entries(metadata).map(([name, value]) => [
-      h("dt", { class: "mono foreign" }, name),
-      h("dd", { class: "mono tiny foreign" }, value),
-    ]),
+    "dl.facts.metadata",
+    Object.entries(metadata).map(([name, value]) => [h("dt.mono.foreign", name), h("dd.mono.tiny.foreign", value)]),
   );

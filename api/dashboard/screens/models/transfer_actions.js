@@ -3,7 +3,7 @@
 import { whyNot } from "../../app/access.js";
 import { Refused, Unreachable } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
-import { askWhich } from "../../ui/dialog.js";
+import { askSure } from "../../ui/dialog.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { toast, toastError } from "../../ui/toast.js";
@@ -32,13 +32,13 @@ export const reportEnded = (name) => toast("bad", t("download.cancel.late", { na
 
 /** @param {string} name @param {{title: WordKey, text: WordKey, sure: WordKey, keep: WordKey}} words */
 async function isSure(name, { title, text, sure, keep }) {
-  const choice = await askWhich({
+  return askSure({
     title: t(title),
-    text: [h("p", {}, h("strong", { class: "foreign" }, name)), h("p", {}, t(text))],
-    choices: [{ label: t(sure), value: "yes", kind: "danger" }],
+    text: [h("p", h("strong.foreign", name)), h("p", t(text))],
+    action: t(sure),
+    kind: "danger",
     back: t(keep),
   });
-  return choice === "yes";
 }
 
 /**
@@ -60,7 +60,7 @@ export function actionButtons(kind, change) {
   function button(action, className = "") {
     // The second click of a double click would hit the new action.
     const click = (/** @type {MouseEvent} */ event) => event.detail < 2 && press(action());
-    const [sign, label] = [h("span", { class: "button-sign" }), h("span")];
+    const [sign, label] = [h("span.button-sign"), h("span")];
     const element = h("button", { class: `button small ${className}`, type: "button", on: { click } }, sign, label);
     let shown = "";
     return {
@@ -79,7 +79,7 @@ export function actionButtons(kind, change) {
     };
   }
   const [other, cancel] = [button(() => next), button(() => "cancel", "danger")];
-  const element = h("div", { class: "choices" }, other.element, cancel.element);
+  const element = h("div.choices", other.element, cancel.element);
 
   /** @param {TransferAction} action */
   async function press(action) {

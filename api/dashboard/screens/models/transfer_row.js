@@ -43,19 +43,18 @@ export function focusOn(element) {
 
 /** @template {Transfer} T @param {Watched<T>} watched */
 export function transferRow({ kind, change, pendingAction }) {
-  const [name, status, amount] = [h("strong", { class: "foreign" }), h("span"), h("span", { class: "small soft" })];
-  const chip = h("span", { class: "status chip" });
+  const [name, status, amount] = [h("strong.foreign"), h("span"), h("span.small.soft")];
+  const chip = h("span.status.chip");
   const bar = meter(t("progress"));
-  const share = h("b", { class: "small num" });
-  const [problem, files] = [h("div"), h("ul", { class: "download-files" })];
+  const share = h("b.small.num");
+  const [problem, files] = [h("div"), h("ul.download-files")];
   const buttons = actionButtons(kind, change);
-  const result = h("div", { class: "small" });
-  const details = h("details", {}, h("summary", { class: "small soft" }, t("download.files")), files);
+  const result = h("div.small");
+  const details = h("details", h("summary.small.soft", t("download.files")), files);
   let drawn = "";
   const element = h(
-    "li",
-    { class: "download-row" },
-    h("div", { class: "download-head" }, chip, h("div", { class: "grow" }, name, " ", amount), share, buttons.element),
+    "li.download-row",
+    h("div.download-head", chip, h("div.grow", name, " ", amount), share, buttons.element),
     bar.element,
     status,
     problem,
@@ -75,8 +74,8 @@ export function transferRow({ kind, change, pendingAction }) {
       now.failure &&
         note(
           "bad",
-          h("p", { class: "foreign" }, translate(now.failure.detail, now.failure.detail_code)),
-          h("p", { class: "what-to-do" }, translate(now.failure.remedy, now.failure.remedy_code)),
+          h("p.foreign", translate(now.failure.detail, now.failure.detail_code)),
+          h("p.what-to-do", translate(now.failure.remedy, now.failure.remedy_code)),
         ),
     );
   }
@@ -104,8 +103,8 @@ export function transferRow({ kind, change, pendingAction }) {
       drawn = key;
       fill(
         status,
-        now.waiting_reason && h("p", { class: "small soft" }, waitingText(now.waiting_reason, now.waiting_reason_code)),
-        now.warnings.map((text) => h("p", { class: "small warn foreign" }, text)),
+        now.waiting_reason && h("p.small.soft", waitingText(now.waiting_reason, now.waiting_reason_code)),
+        now.warnings.map((text) => h("p.small.warn.foreign", text)),
       );
       showButtons(now, pending !== undefined);
       const all = kind.filesOf(now);
@@ -117,12 +116,7 @@ export function transferRow({ kind, change, pendingAction }) {
 
 /** @param {TransferFile} file */
 const fileRow = ({ name, title, text }) =>
-  h(
-    "li",
-    { class: "small" },
-    h("span", { class: "mono tiny foreign grow", title }, name),
-    h("span", { class: "soft num nowrap" }, text),
-  );
+  h("li.small", h("span.mono.tiny.foreign.grow", { title }, name), h("span.soft.num.nowrap", text));
 
 /** 3.2 / 23.8 GB, 85 MB/s, 4 min left @param {Transfer} transfer */
 function progressText(transfer) {

@@ -128,7 +128,7 @@ export function watchTransfers(kind, finished) {
 export function transferList(watched, isShown = () => true) {
   /** @type {Map<string, import("../../ui/dom.js").Part<T>>} */
   const parts = new Map();
-  const element = h("ul", { class: "download-list" });
+  const element = h("ul.download-list");
   function draw(/** @type {T[]} */ all) {
     const own = all.filter(isShown);
     const known = rows;

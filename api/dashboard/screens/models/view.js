@@ -6,11 +6,11 @@ import { storeQuery } from "../../app/router.js";
 import { fill, h, reconcile, setAttribute, setText } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { panel } from "../../ui/panel.js";
+import { sections } from "../../ui/sections.js";
 import { segments } from "../../ui/segments.js";
-import { otherDownloads } from "./download_other.js";
-import { downloadList, watchDownloads } from "./downloads.js";
+import { watchDownloads } from "./downloads.js";
 import { examinePanel } from "./examine.js";
-import { sections } from "./sections.js";
 import { firstVariant, STATES, stateOf } from "./state.js";
 import { titled } from "./titles.js";
 import { abilities, memoryChip, variantView } from "./variant.js";
@@ -31,10 +31,9 @@ export function open(app, place) {
   const downloads = watchDownloads(() => refetch().catch(() => app.stream.retry()));
   /** @type {Map<string, ReturnType<typeof typeRow>>} */
   const parts = new Map();
-  const list = h("ul", { class: "type-list" });
-  const none = h("p", { class: "none faint", hidden: true }, t("filter.none"));
-  const search = h("input", {
-    class: "input",
+  const list = h("ul.type-list");
+  const none = h("p.none.faint", { hidden: true }, t("filter.none"));
+  const search = h("input.input", {
     type: "search",
     placeholder: t("models.search"),
     "aria-label": t("models.search"),
@@ -59,20 +58,15 @@ export function open(app, place) {
     storeQuery("/models", wanted);
     showTrain();
   });
-  const [head, intro] = [h("header"), h("div", { class: "stack" })];
+  const [head, intro] = [h("header"), h("div.stack")];
   const detail = h(
-    "section",
-    { class: "panel type-detail", "aria-label": t("models.type"), hidden: true },
+    "section.panel.type-detail",
+    { "aria-label": t("models.type"), hidden: true },
     head,
-    h("div", { class: "body stack" }, intro, view.element),
+    h("div.body.stack", intro, view.element),
   );
-  const total = h("span", { class: "count-badge" });
-  const train = h("a", { class: "button primary", href: "#/start" }, icon("play"), t("models.train"));
-  const rows = downloadList(downloads);
-  const noDownloads = h("p", { class: "none faint" }, t("downloads.none"));
-  const forget = downloads.shown.watch((found) => {
-    noDownloads.hidden = found.length > 0;
-  });
+  const total = h("span.count-badge");
+  const train = h("a.button.primary", { href: "#/start" }, icon("play"), t("models.train"));
 
   const chosen = () => all.find(({ id }) => id === wanted.type);
 
@@ -115,22 +109,21 @@ export function open(app, place) {
     fill(
       head,
       icon(model.type === "video" ? "film" : "image"),
-      h("h2", {}, titled(model.name)),
-      h("code", { class: "faint small" }, model.id),
-      h("div", { class: "tools" }, train),
+      h("h2", titled(model.name)),
+      h("code.faint.small", model.id),
+      h("div.tools", train),
     );
     fill(
       intro,
       abilities(model),
       h(
-        "p",
-        { class: "small soft" },
+        "p.small.soft",
         titled(model.vram_note ?? ""),
         " ",
-        h("span", { class: "faint" }, t("source.of", { source: labelFor("origin", model.vram_source) })),
+        h("span.faint", t("source.of", { source: labelFor("origin", model.vram_source) })),
       ),
       model.requirements.length > 0 &&
-        h("p", { class: "small soft" }, t("models.requirements"), " ", model.requirements.map(titled).join(", ")),
+        h("p.small.soft", t("models.requirements"), " ", model.requirements.map(titled).join(", ")),
     );
   }
 
@@ -153,43 +146,13 @@ export function open(app, place) {
 
   return {
     element: h(
-      "div",
-      { class: "screen models-screen" },
-      h("div", { class: "screen-head" }, h("h1", {}, t("nav.models")), sections("models")),
+      "div.screen.models-screen",
+      h("div.screen-head", h("h1", t("nav.models")), sections("models", "#/models")),
+      h("div.filters", h("div.search", icon("search"), search, h("kbd", "/")), filters.element),
       h(
-        "div",
-        { class: "filters" },
-        h("div", { class: "search" }, icon("search"), search, h("kbd", {}, "/")),
-        filters.element,
-      ),
-      h(
-        "div",
-        { class: "models-columns" },
-        h(
-          "section",
-          { class: "panel types", "aria-label": t("models.types") },
-          h("header", {}, h("h2", {}, t("models.types")), total),
-          list,
-          none,
-        ),
-        h(
-          "div",
-          { class: "stack" },
-          detail,
-          h(
-            "section",
-            { class: "panel downloads", "aria-label": t("downloads") },
-            h(
-              "header",
-              {},
-              h("h2", {}, t("downloads")),
-              h("div", { class: "tools" }, otherDownloads(downloads.refetch)),
-            ),
-            rows.element,
-            noDownloads,
-          ),
-          examinePanel(),
-        ),
+        "div.models-columns",
+        panel("types", t("models.types"), total, list, none),
+        h("div.stack", detail, examinePanel()),
       ),
     ),
     title: () => t("nav.models"),
@@ -198,8 +161,6 @@ export function open(app, place) {
     refetch,
     keys: { j: () => move(1), k: () => move(-1) },
     close() {
-      forget();
-      rows.close();
       view.close();
       downloads.close();
     },
@@ -212,23 +173,19 @@ const matches = ({ id, name, variants }, text) =>
 
 /** @param {(id: string) => void} choose */
 function typeRow(choose) {
-  const [name, id, chips] = [
-    h("strong", { class: "clip" }),
-    h("code", { class: "faint tiny clip" }),
-    h("span", { class: "type-memory" }),
-  ];
-  const [medium, state] = [h("span", { class: "type-medium" }), h("span", { class: "status" })];
+  const [name, id, chips] = [h("strong.clip"), h("code.faint.tiny.clip"), h("span.type-memory")];
+  const [medium, state] = [h("span.type-medium"), h("span.status")];
   let own = "";
   const button = h(
-    "button",
-    { class: "type-row", type: "button", on: { click: () => choose(own) } },
+    "button.type-row",
+    { type: "button", on: { click: () => choose(own) } },
     medium,
-    h("span", { class: "type-name" }, name, id),
+    h("span.type-name", name, id),
     chips,
     state,
   );
   return {
-    element: h("li", {}, button),
+    element: h("li", button),
     button,
     /** Scrolls it into view within the list. */
     show() {

@@ -3,7 +3,7 @@
 import { has } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { soon } from "../../app/debounce.js";
-import { t, translate } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { nodeAddress, taskAddress } from "../../app/router.js";
 import { askWhich } from "../../ui/dialog.js";
@@ -11,12 +11,14 @@ import { fill, h, reconcile, setText } from "../../ui/dom.js";
 import { askFields } from "../../ui/form_dialog.js";
 import { duration, UNKNOWN } from "../../ui/format.js";
 import { prose } from "../../ui/prose.js";
+import { sections } from "../../ui/sections.js";
 import { loading, stackedTable } from "../../ui/states.js";
 import { statusChip } from "../../ui/status.js";
+import { headings } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 import { attempt, toast } from "../../ui/toast.js";
-import { servers } from "./servers.js";
 import { isUnreachable } from "./state.js";
+import { trainerPanel } from "./trainer.js";
 
 const PAUSE_MS = 500;
 const AGAIN_MS = 5000;
@@ -25,9 +27,10 @@ const AGAIN_MS = 5000;
 
 /** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
 export function open(app) {
-  const body = h("div", {}, loading());
+  const body = h("div", loading());
   const heads = servers();
-  const counts = h("p", { class: "soft small", "aria-live": "polite" });
+  const environment = trainerPanel();
+  const counts = h("p.soft.small", { "aria-live": "polite" });
   /** @type {ReturnType<typeof list>|null} */
   let rows = null;
 
@@ -40,7 +43,7 @@ export function open(app) {
       fill(body, rows.element);
     }
     rows.update(nodes);
-    await heads.refetch();
+    await Promise.all([heads.refetch(), environment.refetch()]);
   }
 
   const refetchSoon = soon(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
@@ -53,11 +56,11 @@ export function open(app) {
   const ticking = setInterval(refetchSoon, AGAIN_MS);
   return {
     element: h(
-      "div",
-      { class: "screen" },
-      h("div", { class: "screen-head" }, h("h1", {}, t("nodes")), counts),
-      h("section", { class: "panel nodes-list", "aria-label": t("nodes") }, body),
+      "div.screen",
+      h("div.screen-head", h("h1", t("gpus")), sections("gpus", "#/gpus/machines"), counts),
+      h("section.panel.nodes-list", { "aria-label": t("nodes") }, body),
       heads.element,
+      environment.element,
     ),
     title: () => t("nodes"),
     topics: "gpu,system",
@@ -76,7 +79,7 @@ export function open(app) {
  * @param {boolean} isCluster @param {() => void} changed
  */
 function list(isCluster, changed) {
-  const alone = h("p", { class: "none faint small", hidden: true }, t("nodes.alone"));
+  const alone = h("p.none.faint.small", { hidden: true }, t("nodes.alone"));
   const labels = heads(isCluster);
   const content = stackedTable(labels, [], "nodes-table");
   const rows = /** @type {HTMLElement} */ (content.querySelector("tbody"));
@@ -84,7 +87,7 @@ function list(isCluster, changed) {
   const parts = new Map();
   return {
     isCluster,
-    element: h("div", {}, content, alone),
+    element: h("div", content, alone),
     /** @param {API.Node[]} nodes */
     update(nodes) {
       const shown = problemsFirst(nodes).map((node) => ({ node, nodes }));
@@ -118,22 +121,16 @@ function showCounts(nodes) {
 
 /** @param {boolean} isCluster */
 const heads = (isCluster) => [
-  { label: t("name") },
-  { label: t("node.state") },
-  ...(isCluster ? [{ label: "Slurm" }] : []),
-  { label: t("node.gpus") },
-  { label: t("node.tasks") },
-  { label: t("node.last_report") },
-  { label: t("node.version") },
-  { label: t("node.where") },
-  { label: t("actions") },
+  ...headings("name", "node.state"),
+  ...(isCluster ? ["Slurm"] : []),
+  ...headings("node.gpus", "node.tasks", "node.last_report", "node.version", "node.where", "actions"),
 ];
 
-/** @param {import("../../ui/table.js").Head[]} labels @param {boolean} isCluster @param {() => void} changed */
+/** @param {string[]} labels @param {boolean} isCluster @param {() => void} changed */
 function row(labels, isCluster, changed) {
   const chip = statusChip("node");
-  const stateBox = h("div", {});
-  const cells = labels.map(({ label }) => h("td", { data: { label } }));
+  const stateBox = h("div");
+  const cells = labels.map((label) => h("td", { data: { label } }));
   const [name, state, ...others] = cells;
   const [slurm, [gpus, tasks, reported, version, where, actions]] = isCluster
     ? [others[0], others.slice(1)]
@@ -142,13 +139,13 @@ function row(labels, isCluster, changed) {
   where.classList.add("foreign");
   state.append(chip.element, stateBox);
   return {
-    element: h("tr", {}, cells),
+    element: h("tr", cells),
     /** @param {Shown} shown */
     update({ node, nodes }) {
       chip.update(node.state);
       put(name, [
         h("a", { href: nodeAddress(node.name) }, node.name),
-        node.is_this_server && h("span", { class: "faint small" }, ` ${t("node.here")}`),
+        node.is_this_server && h("span.faint.small", ` ${t("node.here")}`),
       ]);
       put(stateBox, stateDetails(node));
       if (slurm) put(slurm, slurmOf(node.slurm));
@@ -167,7 +164,7 @@ function row(labels, isCluster, changed) {
  * @param {HTMLElement} cell @param {Child} content
  */
 function put(cell, content) {
-  const next = h("div", {}, content).childNodes;
+  const next = h("div", content).childNodes;
   const isSame = (/** @type {Node} */ child, /** @type {number} */ i) => child.isEqualNode(cell.childNodes[i] ?? null);
   if (next.length === cell.childNodes.length && [...next].every(isSame)) return;
   const isHere = cell.contains(document.activeElement);
@@ -179,42 +176,41 @@ function put(cell, content) {
 function stateDetails(node) {
   const problems = [node.source_problem, ...node.warnings.map((one) => translate(one.message, one.message_code))];
   return [
-    node.reason && h("p", { class: "soft small foreign" }, prose(translate(node.reason, node.reason_code))),
+    node.reason && h("p.soft.small.foreign", prose(translate(node.reason, node.reason_code))),
     // Problems of a machine that is up must be visible among many machines.
-    problems.map((message) => message && h("p", { class: "warn small foreign" }, prose(message))),
+    problems.map((message) => message && h("p.warn.small.foreign", prose(message))),
   ];
 }
 
 /** @param {API.Node["slurm"]} slurm @returns {Child} */
 function slurmOf(slurm) {
-  if (!slurm) return h("span", { class: "faint" }, t("node.slurm.none"));
+  if (!slurm) return h("span.faint", t("node.slurm.none"));
   const slurmText = [slurm.says.join(" + "), slurm.partitions.join(", ")].filter(Boolean).join(" · ");
   return [
     t(`node.slurm.${slurm.state}`),
-    h("p", { class: "faint small foreign" }, slurmText),
-    slurm.reason && h("p", { class: "soft small foreign" }, slurm.reason),
+    h("p.faint.small.foreign", slurmText),
+    slurm.reason && h("p.soft.small.foreign", slurm.reason),
   ];
 }
 
 /** @param {API.Node} node @param {API.Node[]} nodes @returns {Child} */
 function tasksOf(node, nodes) {
-  if (!node.tasks.length) return h("span", { class: "faint" }, UNKNOWN);
+  if (!node.tasks.length) return h("span.faint", UNKNOWN);
   const otherNode = (/** @type {string} */ id) =>
     nodes.find((other) => other !== node && other.tasks.some((task) => task.task_id === id) && !isUnreachable(other));
   return [
     node.tasks.map(({ task_id: id, task_type: type, has_ended: hasEnded }) => {
       const other = isUnreachable(node) && otherNode(id);
       return h(
-        "p",
-        { class: "clip" },
+        "p.clip",
         type === "training" ? h("a", { href: taskAddress(id) }, id) : id,
-        other && h("span", { class: "soft small" }, " ", t("node.task.elsewhere", { node: other.name })),
-        !other && isUnreachable(node) && hasEnded && h("span", { class: "soft small" }, " ", t("node.task.again")),
+        other && h("span.soft.small", " ", t("node.task.elsewhere", { node: other.name })),
+        !other && isUnreachable(node) && hasEnded && h("span.soft.small", " ", t("node.task.again")),
       );
     }),
     isUnreachable(node) &&
       node.tasks.some(({ task_id: id, has_ended: hasEnded }) => !hasEnded && !otherNode(id)) &&
-      h("p", { class: "warn small" }, t("node.tasks.unknown")),
+      h("p.warn.small", t("node.tasks.unknown")),
   ];
 }
 
@@ -223,7 +219,7 @@ function lastReport(node) {
   if (node.is_this_server || !node.last_seen) return UNKNOWN;
   const age = t("node.ago", { age: duration(node.silent_seconds) });
   return isUnreachable(node) && node.silent_seconds !== null
-    ? [time(node.last_seen), h("p", { class: "soft small" }, age)]
+    ? [time(node.last_seen), h("p.soft.small", age)]
     : time(node.last_seen);
 }
 
@@ -232,15 +228,14 @@ function actionButtons(node, changed) {
   if (!has("system:write")) return null;
   const { name } = node;
   const button = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ act) =>
-    h("button", { class: "button small", on: { click: () => attempt(act) } }, label);
+    h("button.button.small", { on: { click: () => attempt(act) } }, label);
   const undrain = async () => {
     await api.undrainNode(name);
     toast("ok", t("node.undrained", { node: name }));
     changed();
   };
   return h(
-    "div",
-    { class: "tools" },
+    "div.tools",
     node.drain ? button(t("node.undrain"), undrain) : button(t("node.drain"), () => drain(name, changed)),
     isUnreachable(node) && button(t("node.remove"), () => forget(name, changed)),
   );
@@ -269,4 +264,59 @@ async function forget(name, changed) {
   await api.forgetNode(name);
   toast("ok", t("node.removed", { node: name }));
   changed();
+}
+
+/** The panel; hidden while there is only one server. */
+function servers() {
+  const body = h("div");
+  const element = h(
+    "section.panel.nodes-list",
+    { hidden: true, "aria-label": t("servers") },
+    h("header", h("h2", t("servers"))),
+    body,
+  );
+  return {
+    element,
+    async refetch() {
+      if (!has("system:read")) return;
+      const { servers: found } = await api.servers();
+      element.hidden = found.filter(({ state }) => state !== "down").length < 2;
+      fill(
+        body,
+        stackedTable(
+          headings(
+            "servers.server",
+            "node.state",
+            "servers.leads",
+            "node.last_report",
+            "node.version",
+            "servers.since",
+          ),
+          found.map(serverRow),
+          "nodes-table",
+        ),
+      );
+    },
+  };
+}
+
+/** @param {API.Server} server */
+function serverRow(server) {
+  const chip = statusChip("node");
+  chip.update(server.state);
+  const leads = server.leads.map((scope) => labelFor("servers.leads", scope)).join(", ");
+  return h(
+    "tr",
+    h(
+      "td.foreign",
+      server.port ? `${server.host}:${server.port}` : server.host,
+      server.is_this_server && h("span.faint.small", ` ${t("node.here")}`),
+      h("p.faint.small", t("servers.process", { node: server.node, pid: server.pid })),
+    ),
+    h("td", chip.element),
+    h("td", leads || UNKNOWN),
+    h("td.nowrap", server.is_this_server ? UNKNOWN : time(server.last_seen)),
+    h("td.nowrap", server.version),
+    h("td.nowrap", time(server.started_at)),
+  );
 }

@@ -5,8 +5,9 @@ import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
-import { askWhich } from "../../ui/dialog.js";
+import { askSure, askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
+import { splitTags } from "../../ui/fields.js";
 import { askFields, MODEL_NAME } from "../../ui/form_dialog.js";
 import { toast } from "../../ui/toast.js";
 
@@ -15,9 +16,6 @@ const ALIASES = "\\s*([a-z][a-z0-9._\\-]{0,39}\\s*[,，]?\\s*)*";
 
 /** @param {string} text */
 const split = (text) => [...new Set(text.split(/[,，\s]+/).filter(Boolean))];
-/** @param {string} text */
-const splitTags = (text) => [...new Set(text.split(/[,，]/).map((tag) => tag.trim()))].filter(Boolean);
-
 /** @param {API.RegisteredModel} model @param {(now: API.RegisteredModel) => unknown} changed */
 export const changeModel = (model, changed) =>
   askFields(
@@ -100,12 +98,12 @@ export const deleteVersion = (version) =>
 
 /** @param {string} title @param {string} name @param {string} text @param {() => Promise<unknown>} remove */
 async function deleteOne(title, name, text, remove) {
-  const choice = await askWhich({
+  const isSure = await askSure({
     title,
-    text: [h("p", {}, h("strong", { class: "foreign" }, name)), h("p", {}, text)],
-    choices: [{ label: t("data.delete.do"), value: "yes", kind: "danger sure" }],
+    text: [h("p", h("strong.foreign", name)), h("p", text)],
+    action: t("data.delete.do"),
   });
-  if (!choice) return false;
+  if (!isSure) return false;
   try {
     await remove();
     toast("ok", t("data.deleted"));
@@ -126,21 +124,19 @@ function showUsers(name, refused) {
   return askWhich({
     title: t("data.in_use.title"),
     text: [
-      h("p", {}, h("strong", { class: "foreign" }, name)),
-      h("p", {}, t("version.in_use")),
+      h("p", h("strong.foreign", name)),
+      h("p", t("version.in_use")),
       held.length > 0 &&
         h(
           "p",
-          {},
           t("aliases"),
           " ",
-          held.map((alias) => h("span", { class: "alias" }, alias)),
+          held.map((alias) => h("span.alias", alias)),
         ),
       tasks?.length
         ? h(
             "ul",
-            {},
-            tasks.map((id) => h("li", {}, h("a", { href: taskAddress(id) }, id))),
+            tasks.map((id) => h("li", h("a", { href: taskAddress(id) }, id))),
           )
         : null,
     ],

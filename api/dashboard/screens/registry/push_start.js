@@ -87,13 +87,11 @@ const fields = (version, trigger) => [
 /** @param {API.ModelVersion} version */
 const contentText = (version) =>
   h(
-    "div",
-    { class: "push-what" },
-    h("p", {}, t("push.what")),
+    "div.push-what",
+    h("p", t("push.what")),
     h(
       "ul",
-      {},
-      h("li", {}, h("span", { class: "mono foreign" }, version.file_name), ` · ${bytes(version.size_bytes)}`),
-      h("li", {}, h("span", { class: "mono" }, "README.md"), ` · ${t("push.card")}`),
+      h("li", h("span.mono.foreign", version.file_name), ` · ${bytes(version.size_bytes)}`),
+      h("li", h("span.mono", "README.md"), ` · ${t("push.card")}`),
     ),
   );

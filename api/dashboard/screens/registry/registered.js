@@ -5,13 +5,13 @@ import { Refused } from "../../app/api.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { go, registeredAddress } from "../../app/router.js";
+import { guarded } from "../../ui/buttons.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
-import { icon } from "../../ui/icons.js";
 import { menuButton } from "../../ui/menu.js";
 import { pagerOf } from "../../ui/pager.js";
+import { backLink } from "../../ui/sections.js";
 import { empty } from "../../ui/states.js";
-import { attempt, toast } from "../../ui/toast.js";
 import { transferList, watchTransfers } from "../models/transfers.js";
 import { changeModel, deleteModel } from "./dialogs.js";
 import { sampleGallery } from "./samples.js";
@@ -27,32 +27,25 @@ export function open(app, { id: name }) {
   /** @type {API.RegisteredModel|null} */
   let model = null;
   let offset = 0;
-  const title = h("h1", { class: "clip foreign" }, name);
-  const [about, versions, foot, missing] = [
-    h("div", { class: "dataset-about" }),
-    h("ul", { class: "version-cards" }),
-    h("div", { class: "pager" }),
-    h("div"),
-  ];
+  const title = h("h1.clip.foreign", name);
+  const [about, versions, foot, missing] = [h("div.dataset-about"), h("ul.version-cards"), h("div.pager"), h("div")];
   /** @type {Map<number, ReturnType<typeof sampleGallery>>} */
   const galleries = new Map();
   const pushes = pushesPanel(name);
-  const total = h("span", { class: "count-badge" });
-  const tools = h("div", { class: "tools" });
+  const total = h("span.count-badge");
+  const tools = h("div.tools");
   const menu = menuButton(t("actions.of", { name }), choices);
 
   function choices() {
     const known = model;
     if (!known) return [];
     const denied = whyNot("models:write", known.owner);
-    /** @param {() => unknown} run */
-    const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
     return [
       {
         label: t("data.change"),
         icon: /** @type {const} */ ("pen"),
         denied,
-        run: guarded(() =>
+        run: guarded(denied, () =>
           changeModel(known, (now) => (now.name === name ? refetch() : go(registeredAddress(now.name).slice(1)))),
         ),
       },
@@ -61,7 +54,7 @@ export function open(app, { id: name }) {
         icon: /** @type {const} */ ("trash"),
         danger: true,
         denied,
-        run: guarded(async () => (await deleteModel(known)) && go("/registry")),
+        run: guarded(denied, async () => (await deleteModel(known)) && go("/registry")),
       },
     ];
   }
@@ -103,14 +96,13 @@ export function open(app, { id: name }) {
     fill(total, t("registry.versions", { n: count(known.versions) }));
     fill(
       about,
-      known.description && h("p", { class: "soft foreign" }, known.description),
+      known.description && h("p.soft.foreign", known.description),
       known.tags.length > 0 &&
         h(
-          "div",
-          { class: "tag-row" },
-          known.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+          "div.tag-row",
+          known.tags.map((tag) => h("span.tag.foreign", tag)),
         ),
-      known.owner && h("span", { class: "small soft foreign" }, t("owner.n", { owner: known.owner })),
+      known.owner && h("span.small.soft.foreign", t("owner.n", { owner: known.owner })),
     );
     const hadFocus = versions.contains(document.activeElement);
     const changed = () => refetch().catch(() => app.stream.retry());
@@ -138,16 +130,9 @@ export function open(app, { id: name }) {
   fill(tools, menu);
   return {
     element: h(
-      "div",
-      { class: "screen" },
-      h(
-        "div",
-        { class: "screen-head" },
-        h("a", { class: "soft back", href: "#/registry", "aria-label": t("models.registry") }, icon("left")),
-        title,
-        total,
-        tools,
-      ),
+      "div.screen",
+      backLink("#/registry", t("models.registry")),
+      h("div.screen-head", title, total, tools),
       about,
       missing,
       versions,
@@ -187,9 +172,8 @@ const pushesOf = (model) => ({
       text: status === "completed" ? bytes(size) : `${bytes(sent)} / ${bytes(size)}`,
     })),
   resultOf: ({ url, is_new: isNew }) => [
-    isNew === false && h("p", { class: "soft" }, t("push.nothing_new")),
-    url?.startsWith("http") &&
-      h("a", { class: "foreign", href: url, target: "_blank", rel: "noopener noreferrer" }, url),
+    isNew === false && h("p.soft", t("push.nothing_new")),
+    url?.startsWith("http") && h("a.foreign", { href: url, target: "_blank", rel: "noopener noreferrer" }, url),
   ],
 });
 
@@ -198,9 +182,9 @@ function pushesPanel(model) {
   const watched = watchTransfers(pushesOf(model), () => {});
   const list = transferList(watched);
   const element = h(
-    "section",
-    { class: "panel downloads", "aria-label": t("pushes"), hidden: true },
-    h("header", {}, h("h2", {}, t("pushes"))),
+    "section.panel.downloads",
+    { "aria-label": t("pushes"), hidden: true },
+    h("header", h("h2", t("pushes"))),
     list.element,
   );
   const forget = watched.shown.watch((found) => {

@@ -4,15 +4,16 @@ import { whyNot } from "../../app/access.js";
 import { models, sampleURL } from "../../app/api_models.js";
 import { soon } from "../../app/debounce.js";
 import { t } from "../../app/i18n.js";
+import { setDenied } from "../../ui/buttons.js";
 import { askWhich } from "../../ui/dialog.js";
-import { fill, h, setAttribute } from "../../ui/dom.js";
+import { fill, h } from "../../ui/dom.js";
 import { askFields } from "../../ui/form_dialog.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { openLightbox } from "../../ui/lightbox.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { dropZone, filePicker } from "../../ui/uploads/drop.js";
-import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
+import { chosenFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, onUploaded } from "../../ui/uploads/uploads.js";
 
@@ -26,18 +27,18 @@ const PREVIEWS = 12;
 export function sampleGallery({ model, version, samples }, owner) {
   const place = `/samples/${model}/${version}`;
   const panel = uploadsPanel((each) => each === place);
-  const grid = h("ul", { class: "samples", hidden: true });
-  const none = h("p", { class: "faint small samples-none" });
+  const grid = h("ul.samples", { hidden: true });
+  const none = h("p.faint.small.samples-none");
   const picker = filePicker(false, (input) => add(chosenFiles(input)), { accept: ACCEPTED });
-  const button = h("button", { class: "button small", type: "button" }, icon("plus"), t("samples.add"));
+  const button = h("button.button.small", { type: "button" }, icon("plus"), t("samples.add"));
   const denied = () => (canUpload ? whyNot("models:write", owner) : t("upload.absent.models"));
   const element = h(
-    "section",
-    { class: "version-samples", "aria-label": t("samples.of", { n: version }) },
-    h("div", { class: "samples-head" }, h("h3", {}, t("samples")), button),
+    "section.version-samples",
+    { "aria-label": t("samples.of", { n: version }) },
+    h("div.samples-head", h("h3", t("samples")), button),
     none,
     grid,
-    h("div", { class: "adding" }, panel.element),
+    h("div.adding", panel.element),
     picker,
   );
   let shown = -1;
@@ -70,22 +71,21 @@ export function sampleGallery({ model, version, samples }, owner) {
     const pictures = found.map(pictureOf);
     const remove = (/** @type {number} */ at, /** @type {() => void} */ close) =>
       h(
-        "button",
+        "button.button.small.danger",
         {
-          class: "icon-button",
           type: "button",
-          "aria-label": t("data.delete"),
-          title: whyNot("models:write", owner) ?? t("data.delete"),
+          title: whyNot("models:write", owner),
           "aria-disabled": whyNot("models:write", owner) ? "true" : null,
           on: { click: () => attempt(() => removeOne(found[at], close)) },
         },
         icon("trash"),
+        t("data.delete"),
       );
     const open = (/** @type {number} */ at) => openLightbox(t("samples.of", { n: version }), pictures, at, remove);
     fill(
       grid,
       found.map((each, at) =>
-        h("li", {}, h("button", { class: "sample", type: "button", on: { click: () => open(at) } }, tile(each, at))),
+        h("li", h("button.sample", { type: "button", on: { click: () => open(at) } }, tile(each, at))),
       ),
     );
   }
@@ -95,7 +95,7 @@ export function sampleGallery({ model, version, samples }, owner) {
     const why = whyNot("models:write", owner);
     if (why) return toast("bad", why);
     const choices = [{ label: t("data.delete.do"), value: "yes", kind: "danger sure" }];
-    const text = [sample.prompt && h("p", { class: "foreign" }, sample.prompt), h("p", {}, t("samples.delete.text"))];
+    const text = [sample.prompt && h("p.foreign", sample.prompt), h("p", t("samples.delete.text"))];
     if (!(await askWhich({ title: t("samples.delete"), text, choices }))) return;
     await models.removeSample(model, version, sample.sample_id);
     close();
@@ -108,14 +108,7 @@ export function sampleGallery({ model, version, samples }, owner) {
   const refetch = async () => draw((await models.samples(model, version)).samples);
   const refetchSoon = soon(() => void attempt(refetch), SHOW_PAUSE_MS);
   const unwatchUploads = onUploaded((each) => each === place && refetchSoon());
-  const removeDropZone = dropZone(
-    () => denied() ?? t("samples.drop", { n: version }),
-    (transfer) => {
-      const found = droppedFiles(transfer);
-      attempt(async () => add(await found));
-    },
-    element,
-  );
+  const removeDropZone = dropZone(() => denied() ?? t("samples.drop", { n: version }), add, element);
   if (!samples) draw([]);
 
   return {
@@ -123,8 +116,7 @@ export function sampleGallery({ model, version, samples }, owner) {
     /** @param {API.ModelVersion} now */
     update(now) {
       const why = denied();
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
+      setDenied(button, why);
       if (now.samples !== shown) void attempt(refetch);
     },
     close() {
@@ -141,10 +133,9 @@ async function askHow(files, send) {
   const pictures = files.filter(({ file }) => file.type.startsWith("image/")).slice(0, PREVIEWS);
   const urls = pictures.map(({ file }) => URL.createObjectURL(file));
   const preview = h(
-    "div",
-    { class: "previews" },
+    "div.previews",
     urls.map((src, i) => h("img", { src, alt: pictures[i].path })),
-    h("p", {}, files.length === 1 ? files[0].path : t("samples.files", { n: count(files.length) })),
+    h("p", files.length === 1 ? files[0].path : t("samples.files", { n: count(files.length) })),
   );
   try {
     await askFields(
@@ -178,8 +169,7 @@ const tile = (sample, at) => [
     decoding: "async",
   }),
   h(
-    "span",
-    { class: "clip tiny soft" },
+    "span.clip.tiny.soft",
     sample.kind === "video" && icon("film"),
     sample.step === null ? null : t("step.n", { n: count(sample.step) }),
   ),
@@ -200,9 +190,6 @@ function pictureOf(sample, at) {
     file,
     alt: altOf(sample, at),
     isVideo: kind === "video",
-    about: [
-      prompt && h("p", { class: "foreign" }, prompt),
-      h("p", { class: "soft tiny" }, facts.filter(Boolean).join(" · ")),
-    ],
+    about: [prompt && h("p.foreign", prompt), h("p.soft.tiny", facts.filter(Boolean).join(" · "))],
   };
 }

@@ -4,14 +4,15 @@ import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
 import { registeredAddress } from "../../app/router.js";
-import { fill, h, setAttribute } from "../../ui/dom.js";
+import { setDenied } from "../../ui/buttons.js";
+import { fill, h } from "../../ui/dom.js";
 import { askFields, MODEL_NAME } from "../../ui/form_dialog.js";
 import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { dropZone, filePicker } from "../../ui/uploads/drop.js";
-import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
+import { chosenFiles } from "../../ui/uploads/files.js";
 import { uploadsPanel } from "../../ui/uploads/panel.js";
 import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
 
@@ -28,7 +29,7 @@ export function modelUploads(added) {
   /** Metadata of interrupted uploads. @type {Record<string, string>[]} */
   let cutOff = [];
   const picker = filePicker(false, (input) => add(chosenFiles(input)), { accept: ACCEPTED, isOne: true });
-  const button = h("button", { class: "button", type: "button" }, icon("up"), t("model.upload"));
+  const button = h("button.button", { type: "button" }, icon("up"), t("model.upload"));
   const denied = () => (canUpload ? whyNot("models:write") : t("upload.absent.models"));
 
   button.addEventListener("click", () => {
@@ -81,39 +82,32 @@ export function modelUploads(added) {
         addFiles(`${PLACE}${given.name}`, [{ file, path: file.name }], { kind: "model", ...about });
         fill(left);
       },
-      h("p", {}, h("span", { class: "mono foreign" }, path), ` · ${bytes(file.size)}`),
+      h("p", h("span.mono.foreign", path), ` · ${bytes(file.size)}`),
     );
   }
 
-  const removeDropZone = dropZone(
-    () => denied() ?? t("model.upload.drop"),
-    (transfer) => {
-      const found = droppedFiles(transfer);
-      attempt(async () => add(await found));
-    },
-  );
+  const removeDropZone = dropZone(() => denied() ?? t("model.upload.drop"), add);
   const unwatchUploads = onUploaded((place, result) => {
     if (!place.startsWith(PLACE) || !result?.model) return;
     const link = h("a", { href: registeredAddress(result.model) }, t("version.made.open"));
-    fill(done, note("ok", h("p", {}, t("version.made", { n: result.version, name: result.model }), " ", link)));
+    fill(done, note("ok", h("p", t("version.made", { n: result.version, name: result.model }), " ", link)));
     added();
   });
   interrupted(({ kind }) => kind === "model").then(
     (found) => {
       cutOff = found;
       const names = found.map(({ filename, name }) => `${filename} (${name})`).join(", ");
-      fill(left, found.length > 0 && note("warn", h("p", { class: "foreign" }, t("model.upload.cut_off", { names }))));
+      fill(left, found.length > 0 && note("warn", h("p.foreign", t("model.upload.cut_off", { names }))));
     },
     () => {},
   );
 
   return {
     button,
-    element: h("div", { class: "stack adding" }, left, panel.element, done, picker),
+    element: h("div.stack.adding", left, panel.element, done, picker),
     showAccess() {
       const why = denied();
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
+      setDenied(button, why);
     },
     close() {
       removeDropZone();

@@ -4,12 +4,13 @@ import { whyNot } from "../../app/access.js";
 import { models, versionURL } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { datasetAddress, taskAddress } from "../../app/router.js";
+import { guarded } from "../../ui/buttons.js";
 import { h } from "../../ui/dom.js";
 import { bytes, count, figure, isKnown } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { menuButton } from "../../ui/menu.js";
 import { time } from "../../ui/time.js";
-import { attempt, toast } from "../../ui/toast.js";
+import { toast } from "../../ui/toast.js";
 import { metadataList } from "../models/examine.js";
 import { changeVersion, deleteVersion, writeMetadata } from "./dialogs.js";
 import { pushVersion } from "./push_start.js";
@@ -26,24 +27,22 @@ const PROD = "prod";
 export function versionCard(version, owner, isNewest, changed, gallery, pushed) {
   const denied = whyNot("models:write", owner);
   const isProd = version.aliases.includes(PROD);
-  /** @param {() => unknown} run */
-  const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
-  const toggle = guarded(async () => {
+  const toggle = guarded(denied, async () => {
     const others = version.aliases.filter((alias) => alias !== PROD);
     await models.changeVersion(version.model, version.version, { aliases: isProd ? others : [...others, PROD] });
     toast("ok", t(isProd ? "prod.taken" : "prod.given", { n: version.version }));
     changed();
   });
   const menu = menuButton(t("actions.of", { name: `${version.model} v${version.version}` }), () => [
-    { label: t("version.change"), icon: "pen", denied, run: guarded(() => changeVersion(version, changed)) },
-    { label: t("metadata.ask"), icon: "tag", denied, run: guarded(() => writeMetadata(version, changed)) },
-    { label: t("push.ask"), icon: "send", denied, run: guarded(() => pushVersion(version, pushed)) },
+    { label: t("version.change"), icon: "pen", denied, run: guarded(denied, () => changeVersion(version, changed)) },
+    { label: t("metadata.ask"), icon: "tag", denied, run: guarded(denied, () => writeMetadata(version, changed)) },
+    { label: t("push.ask"), icon: "send", denied, run: guarded(denied, () => pushVersion(version, pushed)) },
     {
       label: t("data.delete"),
       icon: "trash",
       danger: true,
       denied,
-      run: guarded(async () => (await deleteVersion(version)) && changed()),
+      run: guarded(denied, async () => (await deleteVersion(version)) && changed()),
     },
   ]);
   return h(
@@ -51,23 +50,20 @@ export function versionCard(version, owner, isNewest, changed, gallery, pushed) 
     { class: `panel version-card${isProd ? " prod" : ""}`, data: { version: String(version.version) } },
     h(
       "header",
-      {},
-      h("h2", {}, `v${version.version}`),
-      isNewest && h("span", { class: "tag" }, t("version.is_newest")),
+      h("h2", `v${version.version}`),
+      isNewest && h("span.tag", t("version.is_newest")),
       aliasChips(version.aliases),
       h(
-        "div",
-        { class: "tools" },
+        "div.tools",
         h(
-          "a",
-          { class: "button primary", href: versionURL(version.model, version.version), download: version.file_name },
+          "a.button.primary",
+          { href: versionURL(version.model, version.version), download: version.file_name },
           icon("down"),
           t("version.download", { size: bytes(version.size_bytes) }),
         ),
         h(
-          "button",
+          "button.button",
           {
-            class: "button",
             type: "button",
             "aria-pressed": String(isProd),
             "aria-disabled": denied ? "true" : null,
@@ -81,17 +77,15 @@ export function versionCard(version, owner, isNewest, changed, gallery, pushed) 
       ),
     ),
     h(
-      "div",
-      { class: "body version-body" },
-      version.notes && h("p", { class: "version-notes foreign" }, version.notes),
+      "div.body.version-body",
+      version.notes && h("p.version-notes.foreign", version.notes),
       version.tags.length > 0 &&
         h(
-          "div",
-          { class: "tag-row" },
-          version.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+          "div.tag-row",
+          version.tags.map((tag) => h("span.tag.foreign", tag)),
         ),
       gallery,
-      h("div", { class: "version-facts" }, fileFacts(version), originFacts(version)),
+      h("div.version-facts", fileFacts(version), originFacts(version)),
     ),
   );
 }
@@ -101,30 +95,29 @@ const fact = (label, value) =>
   value !== null &&
   value !== undefined &&
   value !== "" &&
-  !(Array.isArray(value) && !value.length) && [h("dt", {}, label), h("dd", { class: "foreign" }, value)];
+  !(Array.isArray(value) && !value.length) && [h("dt", label), h("dd.foreign", value)];
 
 /** The details in the file's header. @param {API.ModelVersion} version */
 function fileFacts(version) {
   const format = formatOf(version);
   const metadata = format.metadata ?? {};
   return h(
-    "section",
-    { class: "stack", "aria-label": t("version.file") },
-    h("h3", {}, t("version.file")),
+    "section.stack",
+    { "aria-label": t("version.file") },
+    h("h3", t("version.file")),
     h(
-      "dl",
-      { class: "facts" },
+      "dl.facts",
       fact(t("kind"), formatText(version)),
       fact(t("fact.dtype"), [format.dtype, format.quantisation].filter(Boolean).join(", ")),
       fact(t("fact.parameters"), isKnown(format.parameters) ? count(format.parameters) : null),
       fact(t("fact.keys"), format.keys),
       fact(t("fact.readers"), (format.readers ?? []).join(", ")),
-      fact(t("fact.file"), h("span", { class: "mono" }, version.file_name)),
-      fact("SHA-256", h("code", { class: "tiny", title: version.sha256 }, `${version.sha256.slice(0, 16)}…`)),
-      version.path === null && fact(t("status"), h("span", { class: "bad" }, t("version.lost"))),
+      fact(t("fact.file"), h("span.mono", version.file_name)),
+      fact("SHA-256", h("code.tiny", { title: version.sha256 }, `${version.sha256.slice(0, 16)}…`)),
+      version.path === null && fact(t("status"), h("span.bad", t("version.lost"))),
     ),
     Object.keys(metadata).length > 0 &&
-      h("details", {}, h("summary", { class: "small soft" }, t("fact.metadata")), metadataList(metadata)),
+      h("details", h("summary.small.soft", t("fact.metadata")), metadataList(metadata)),
   );
 }
 
@@ -135,14 +128,13 @@ function originFacts(version) {
   const number = (/** @type {unknown} */ value) => (typeof value === "number" ? figure(value) : null);
   const request = origin.request && typeof origin.request === "object" ? origin.request : null;
   return h(
-    "section",
-    { class: "stack", "aria-label": t("version.origin") },
-    h("h3", {}, t("version.origin")),
+    "section.stack",
+    { "aria-label": t("version.origin") },
+    h("h3", t("version.origin")),
     h(
-      "dl",
-      { class: "facts" },
+      "dl.facts",
       fact(t("task"), task && h("a", { href: taskAddress(task) }, origin.task_name || task)),
-      fact(t("fact.file"), typeof origin.file === "string" ? h("span", { class: "mono" }, origin.file) : null),
+      fact(t("fact.file"), typeof origin.file === "string" ? h("span.mono", origin.file) : null),
       fact(t("model"), typeof origin.model_type === "string" ? origin.model_type : null),
       fact(t("stat.epoch"), isKnown(origin.epoch) ? count(origin.epoch) : null),
       fact(t("step"), isKnown(origin.step) ? count(origin.step) : null),
@@ -150,15 +142,10 @@ function originFacts(version) {
       fact(t("origin.eval_loss"), number(origin.eval_loss)),
       fact(t("nav.data"), datasetsIn(request).map(datasetLink)),
       fact(t("origin.metadata_of"), isKnown(origin.metadata_of) ? `v${origin.metadata_of}` : null),
-      fact(t("origin.created"), [time(version.created_at), " ", h("span", { class: "faint" }, version.actor)]),
+      fact(t("origin.created"), [time(version.created_at), " ", h("span.faint", version.actor)]),
     ),
     request &&
-      h(
-        "details",
-        {},
-        h("summary", { class: "small soft" }, t("origin.request")),
-        h("pre", { class: "file" }, JSON.stringify(request, null, 2)),
-      ),
+      h("details", h("summary.small.soft", t("origin.request")), h("pre.file", JSON.stringify(request, null, 2))),
   );
 }
 

@@ -3,12 +3,15 @@
 import { access } from "../../app/access.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
-import { h } from "../../ui/dom.js";
+import { registeredAddress } from "../../app/router.js";
+import { fill, h, setText } from "../../ui/dom.js";
+import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { namedList } from "../../ui/named_list.js";
-import { sections } from "../models/sections.js";
-import { registeredRow } from "./row.js";
+import { sections } from "../../ui/sections.js";
+import { setTime, time } from "../../ui/time.js";
 import { modelUploads } from "./upload.js";
+import { aliasChips, formatText } from "./version_text.js";
 
 /**
  * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
@@ -29,15 +32,8 @@ export function open(app, place) {
   const unwatchAccess = access.watch(uploads.showAccess);
   return {
     element: h(
-      "div",
-      { class: "screen" },
-      h(
-        "div",
-        { class: "screen-head" },
-        h("h1", {}, t("nav.models")),
-        sections("registry"),
-        h("div", { class: "tools" }, uploads.button),
-      ),
+      "div.screen",
+      h("div.screen-head", h("h1", t("nav.models")), sections("models", "#/registry"), h("div.tools", uploads.button)),
       list.filters,
       uploads.element,
       list.panel,
@@ -57,10 +53,53 @@ export function open(app, place) {
 
 const nothing = () =>
   h(
-    "div",
-    { class: "empty" },
+    "div.empty",
     icon("cube"),
-    h("strong", {}, t("registry.none")),
-    h("p", {}, t("registry.none.text")),
-    h("a", { class: "button", href: "#/tasks?status=completed" }, icon("list"), t("registry.to_tasks")),
+    h("strong", t("registry.none")),
+    h("p", t("registry.none.text")),
+    h("a.button", { href: "#/tasks?status=completed" }, icon("list"), t("registry.to_tasks")),
   );
+
+/** @param {API.RegisteredModel} first */
+function registeredRow(first) {
+  const link = h("a.task-name.clip.foreign", { href: registeredAddress(first.name) });
+  const under = h("p.soft.small.clip.foreign");
+  const [tags, aliases] = [h("div.tag-row"), h("div.tag-row")];
+  const [versions, format, size] = [h("span"), h("span.clip"), h("span.num")];
+  const owner = h("span.foreign.clip");
+  const when = time(first.updated_at);
+  const element = h(
+    "li.dataset-row.registered-row",
+    { data: { model: first.name } },
+    h("div.cell.name-cell", link, under, tags),
+    h("div.cell.small.alias-cell", aliases),
+    h("div.cell.small.soft.format-cell", format),
+    h("div.cell.version-cell.small.soft", versions),
+    h("div.cell.size-cell.small", size),
+    h("div.cell.owner-cell.small.soft", owner),
+    h("div.cell.small.soft.when-cell", when),
+  );
+  element.addEventListener("click", (event) => {
+    if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
+  });
+  return {
+    element,
+    link,
+    /** @param {API.RegisteredModel} model */
+    update(model) {
+      setText(link, model.name);
+      setText(under, model.description ?? "");
+      under.hidden = !model.description;
+      fill(
+        tags,
+        model.tags.map((tag) => h("span.tag.foreign", tag)),
+      );
+      fill(aliases, aliasChips(Object.entries(model.aliases).map(([alias, version]) => `${alias} → ${version}`)));
+      setText(format, model.latest ? formatText(model.latest) : "");
+      setText(versions, t("registry.versions", { n: count(model.versions) }));
+      setText(size, model.latest ? bytes(model.latest.size_bytes) : "");
+      setText(owner, model.owner ?? "");
+      setTime(when, model.updated_at);
+    },
+  };
+}

@@ -18,8 +18,7 @@ const LONGEST_PROBLEM = 500;
  */
 export function open(app, { query }) {
   const problem = h("div", { role: "alert" });
-  const field = h("input", {
-    class: "input",
+  const field = h("input.input", {
     id: "sign-in-key",
     type: "password",
     autocomplete: "off",
@@ -30,11 +29,11 @@ export function open(app, { query }) {
     required: true,
     autofocus: true,
   });
-  const button = h("button", { class: "button primary", type: "submit" }, icon("key"), t("signin.do"));
-  const elsewhere = h("div", { class: "stack" });
+  const button = h("button.button.primary", { type: "submit" }, icon("key"), t("signin.do"));
+  const elsewhere = h("div.stack");
 
   /** @param {string} text */
-  const showProblem = (text) => fill(problem, text && note("bad", h("p", { class: "foreign" }, text)));
+  const showProblem = (text) => fill(problem, text && note("bad", h("p.foreign", text)));
 
   /** @param {Event} event */
   async function submit(event) {
@@ -62,8 +61,8 @@ export function open(app, { query }) {
     fill(
       elsewhere,
       place && [
-        h("p", { class: "faint small or" }, t("signin.or")),
-        h("a", { class: "button", href: `${place}?next=${encodeURIComponent(next)}` }, icon("user"), t("signin.oidc")),
+        h("p.faint.small.or", t("signin.or")),
+        h("a.button", { href: `${place}?next=${encodeURIComponent(next)}` }, icon("user"), t("signin.oidc")),
       ],
     );
   }
@@ -73,15 +72,14 @@ export function open(app, { query }) {
   showProblem(query.get("problem")?.slice(0, LONGEST_PROBLEM) ?? reasonText(app.signedOutBy));
   return {
     element: h(
-      "div",
-      { class: "screen sign-in" },
+      "div.screen.sign-in",
       h(
-        "form",
-        { class: "panel", novalidate: true, on: { submit } },
-        h("h1", {}, t("signin")),
-        h("p", { class: "soft small" }, t("signin.text")),
+        "form.panel",
+        { novalidate: true, on: { submit } },
+        h("h1", t("signin")),
+        h("p.soft.small", t("signin.text")),
         problem,
-        h("div", { class: "field" }, h("label", { for: "sign-in-key" }, t("signin.key")), field),
+        h("div.field", h("label", { for: "sign-in-key" }, t("signin.key")), field),
         button,
         elsewhere,
       ),

@@ -3,15 +3,23 @@
 import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { numberInput, selectInput, textInput } from "../../ui/fields.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { withBrowser } from "../../ui/path_input.js";
 import { segments } from "../../ui/segments.js";
-import { formField, numberInput, selectInput, textInput } from "./fields.js";
-import { findingItem } from "./findings.js";
+import { toast } from "../../ui/toast.js";
+import { keyLabel, showValue } from "./draft.js";
+import { formField } from "./fields.js";
+import { findingItem, placeFindings } from "./findings.js";
+import { newDataset } from "./new_dataset.js";
 import { settingField } from "./setting_field.js";
 import { helpOf } from "./settings_form.js";
 
 const MAX_COUNT = 500;
+
+/** @param {API.Dataset} dataset */
+const hasVersion = ({ latest }) => latest !== null;
 
 /** @typedef {{dataset?: string, path?: string, num_repeats?: number, [name: string]: unknown}} Directory */
 
@@ -19,19 +27,35 @@ const MAX_COUNT = 500;
 export function datasetChoice(draft, changed) {
   /** @type {readonly API.Dataset[]} */
   let known = [];
-  const rows = h("div", { class: "stack" });
-  const settings = h("div", { class: "form-grid" });
-  const rest = h("div", { class: "form-grid" });
-  const more = h("details", { hidden: true }, h("summary", { class: "small soft" }, t("settings.all")), rest);
+  const rows = h("div.stack");
+  const settings = h("div.form-grid");
+  const rest = h("div.form-grid");
+  const cutText = h("span.small.soft.foreign");
+  const more = h("details", { hidden: true }, h("summary.small.soft", t("settings.all")), rest);
   const add = h(
-    "button",
-    { class: "text-button", type: "button", on: { click: () => append({ path: "" }) } },
+    "button.text-button",
+    { type: "button", on: { click: () => append({ path: "" }) } },
     icon("plus"),
     " ",
     t("dataset.more"),
   );
-  const wrong = h("ul", { class: "findings" });
-  const element = h("div", { class: "stack dataset-choice" }, rows, wrong, add, settings, more);
+  const cut = h("details.fold", { hidden: true }, h("summary", t("dataset.settings"), " ", cutText), settings, more);
+  const wrong = h("ul.findings");
+  const made = newDataset(async (name) => {
+    const { latest } = (await data.get(name)).dataset;
+    if (latest === null) return;
+    known = (await data.list({ limit: MAX_COUNT })).datasets.filter(hasVersion);
+    choose(name, `${name}@${latest}`);
+    toast("ok", t("dataset.ready", { name }));
+  });
+  const element = h(
+    "div.stack.dataset-choice",
+    rows,
+    wrong,
+    h("div.choice-line", add, made.button, h("span.faint.small.drop-hint", t("dataset.drop"))),
+    made.element,
+    cut,
+  );
   /** @type {ReturnType<typeof settingField>[]} */
   let fields = [];
   /** @type {ReturnType<typeof directoryRow>[]} */
@@ -56,6 +80,17 @@ export function datasetChoice(draft, changed) {
     draw();
   }
 
+  /** Names a dataset in its own row, else in the first empty one, else in another. @param {string} name @param {string} reference */
+  function choose(name, reference) {
+    const now = directories();
+    const own = now.findIndex(({ dataset }) => dataset?.split("@")[0] === name);
+    const free = now.findIndex(({ dataset, path }) => !dataset && !path);
+    const at = own >= 0 ? own : free >= 0 ? free : now.length;
+    const { path: _path, ...rest } = now[at] ?? {};
+    put([...now.slice(0, at), { ...rest, dataset: reference }, ...now.slice(at + 1)]);
+    draw();
+  }
+
   function draw() {
     const focused = rows.contains(document.activeElement) ? document.activeElement?.id : "";
     const here = directories();
@@ -76,11 +111,24 @@ export function datasetChoice(draft, changed) {
     if (focused) document.getElementById(focused)?.focus();
     add.hidden = !here.length;
     for (const field of fields) field.update();
+    showCut();
+  }
+
+  /** What the folded settings say. */
+  function showCut() {
+    const said = ["resolutions", "frame_buckets"].map((name) => [name, draft.get(["dataset", name])]);
+    fill(
+      cutText,
+      said
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => `${keyLabel(String(name))}: ${showValue(value)}`)
+        .join(" · "),
+    );
   }
 
   data.list({ limit: MAX_COUNT }).then(
     ({ datasets }) => {
-      known = datasets.filter(({ latest }) => latest !== null);
+      known = datasets.filter(hasVersion);
       draw();
     },
     () => {},
@@ -89,6 +137,7 @@ export function datasetChoice(draft, changed) {
   return {
     element,
     update: draw,
+    close: made.close,
     /** The reference of the only named dataset, or null. @returns {string|null} */
     get reference() {
       const [first, ...others] = directories();
@@ -115,6 +164,7 @@ export function datasetChoice(draft, changed) {
         others.map((each) => each.element),
       );
       more.hidden = !others.length;
+      cut.hidden = !fields.length;
       draw();
     },
     /** @param {SeverityFinding[]} findings */
@@ -124,13 +174,11 @@ export function datasetChoice(draft, changed) {
         wrong,
         whole.map((finding) => findingItem(finding, "", null)),
       );
-      const own = [
-        ...whole,
+      return [
+        ...placeFindings(whole, rows),
         ...parts.flatMap((part) => part.show(findings)),
         ...fields.flatMap((each) => each.show(findings)),
       ];
-      if (rest.querySelector(".finding")) more.open = true;
-      return own;
     },
   };
 }
@@ -181,31 +229,16 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
         )
     : [];
   for (const each of own) each.update();
-  const label = t("dataset.less");
   return {
     element: h(
-      "div",
-      { class: "directory-row" },
+      "div.directory-row",
       h(
-        "div",
-        { class: "choice-line" },
+        "div.choice-line",
         kinds.element,
-        isOneOfMany &&
-          h(
-            "button",
-            {
-              class: "icon-button small",
-              type: "button",
-              "aria-label": label,
-              title: label,
-              on: { click: () => set(null) },
-            },
-            icon("cross"),
-          ),
+        isOneOfMany && h("button.button.small", { type: "button", on: { click: () => set(null) } }, t("remove")),
       ),
       h(
-        "div",
-        { class: "directory-fields" },
+        "div.directory-fields",
         source.map((each) => each.element),
         // The toy supports no settings of a directory.
         table && Object.keys(directory).length > 0 && repeats.element,
@@ -213,11 +246,9 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
       own.length > 0 &&
         h(
           "details",
-          {},
-          h("summary", { class: "small soft" }, t("table.dataset.directory")),
+          h("summary.small.soft", t("table.dataset.directory")),
           h(
-            "div",
-            { class: "form-grid" },
+            "div.form-grid",
             own.map((each) => each.element),
           ),
         ),
@@ -241,6 +272,7 @@ function pathField(now, place, at, set) {
     input: textInput({ class: "input mono", spellcheck: "false", placeholder: "/srv/cats", value: now.path ?? "" }),
     wide: true,
   });
+  withBrowser(field.input, "directory");
   field.input.addEventListener("change", () => {
     now.path = field.input.value.trim();
     set(now);

@@ -2,8 +2,9 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { formField, numberInput, textInput } from "./fields.js";
-import { findingItem } from "./findings.js";
+import { numberInput, suggestions, textInput } from "../../ui/fields.js";
+import { formField } from "./fields.js";
+import { findingItem, placeFindings } from "./findings.js";
 
 /** @typedef {NonNullable<API.Request["slurm"]>} SlurmOptions */
 /** Upper limits of the service. @satisfies {Record<string, number>} */
@@ -32,14 +33,13 @@ export function clusterOptions() {
     ...field(name, numberInput({ min: 1, max, step: 1, placeholder: t("optional") })),
   }));
   const fields = [...texts, ...numbers];
-  const wrong = h("ul", { class: "findings" });
+  const wrong = h("ul.findings");
   const element = h(
-    "fieldset",
-    { class: "field cluster-options", hidden: true },
-    h("legend", { class: "label" }, t("slurm")),
+    "fieldset.field.cluster-options",
+    { hidden: true },
+    h("legend.label", t("slurm")),
     h(
-      "div",
-      { class: "form-grid" },
+      "div.form-grid",
       fields.map((each) => each.element),
     ),
     partitions,
@@ -71,10 +71,7 @@ export function clusterOptions() {
         [partitions, executor.partitions],
         [features, executor.features],
       ]))
-        fill(
-          list,
-          names.map((value) => h("option", { value })),
-        );
+        fill(list, suggestions(names));
       show();
     },
     /** @param {Pick<API.Request, "slurm">} initial */
@@ -90,7 +87,7 @@ export function clusterOptions() {
         wrong,
         own.map((finding) => findingItem(finding, "", null)),
       );
-      return [...own, ...fields.flatMap((each) => each.show(findings))];
+      return [...placeFindings(own, element), ...fields.flatMap((each) => each.show(findings))];
     },
   };
 }

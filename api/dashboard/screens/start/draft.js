@@ -1,5 +1,7 @@
 // The request that the form edits: configuration and dataset as nested values, by path.
 
+import { labelFor, t } from "../../app/i18n.js";
+
 /** @typedef {Record<string, unknown>} Table */
 /** Keys from the top level down; numbers are list indexes. @typedef {readonly (string|number)[]} Path */
 
@@ -73,3 +75,17 @@ export function showValue(value) {
   if (typeof value === "number") return showNumber(value);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+/** The trainer's name of a key, with its table. @param {import("./draft.js").Path} path */
+export const keyOf = (path) => (path[0] === "config" ? path.slice(1).join(".") : String(path[path.length - 1]));
+
+/** The words for a key of the trainer. @param {string} key such as `adapter.rank` */
+export function keyLabel(key) {
+  const label = labelFor("key", key);
+  const text = label === key.replaceAll("_", " ") ? (label.split(".").pop() ?? label) : label;
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+/** The words for a setting that a sweep varies. @param {string} pointer into the request */
+export const pointerLabel = (pointer) =>
+  pointer.startsWith("/dataset/directories/") ? t("sweep.dataset") : keyLabel(keyOf(pointer.split("/").slice(1)));

@@ -2,7 +2,7 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { findingItem } from "./findings.js";
+import { findingItem, placeFindings } from "./findings.js";
 import { lineInMessage, lineOf } from "./toml.js";
 
 /**
@@ -10,7 +10,7 @@ import { lineInMessage, lineOf } from "./toml.js";
  * @param {() => void} changed
  */
 export function tomlEditor(name, label, placeholder, changed) {
-  const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
+  const gutter = h("div.gutter", { "aria-hidden": "true" });
   const area = h("textarea", {
     id: `${name}_toml`,
     spellcheck: "false",
@@ -20,7 +20,7 @@ export function tomlEditor(name, label, placeholder, changed) {
     placeholder,
     rows: 14,
   });
-  const list = h("ul", { class: "findings" });
+  const list = h("ul.findings");
   const file = h("input", {
     type: "file",
     accept: ".toml,text/plain",
@@ -28,15 +28,13 @@ export function tomlEditor(name, label, placeholder, changed) {
     "aria-label": t("file.open", { name: label }),
   });
   const element = h(
-    "div",
-    { class: "field editor-field" },
+    "div.field.editor-field",
     h(
-      "div",
-      { class: "editor-head" },
+      "div.editor-head",
       h("label", { for: `${name}_toml` }, label),
-      h("label", { class: "text-button file-button" }, t("file.choose"), file),
+      h("label.text-button.file-button", t("file.choose"), file),
     ),
-    h("div", { class: "editor" }, gutter, area),
+    h("div.editor", gutter, area),
     list,
   );
   const isInside = new RegExp(`^/${name}(?:_toml)?(/|$)`);
@@ -109,7 +107,7 @@ export function tomlEditor(name, label, placeholder, changed) {
       });
       fill(list, items);
       number();
-      return own;
+      return placeFindings(own, area);
     },
   };
 }

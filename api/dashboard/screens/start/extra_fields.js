@@ -2,20 +2,19 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { icon } from "../../ui/icons.js";
-import { textInput } from "./fields.js";
-import { findingItem } from "./findings.js";
+import { textInput } from "../../ui/fields.js";
+import { findingItem, placeFindings } from "./findings.js";
 import { MASK, otherFields } from "./request.js";
 
 /** @param {() => void} changed */
 export function extraFields(changed) {
-  const list = h("dl", { class: "extra-list" });
-  const wrong = h("ul", { class: "findings" });
+  const list = h("dl.extra-list");
+  const wrong = h("ul.findings");
   const element = h(
-    "section",
-    { class: "extra-fields", hidden: true, "aria-label": t("extra") },
-    h("h3", {}, t("extra")),
-    h("p", { class: "faint small" }, t("extra.text")),
+    "section.extra-fields",
+    { hidden: true, "aria-label": t("extra") },
+    h("h3", t("extra")),
+    h("p.faint.small", t("extra.text")),
     list,
     wrong,
   );
@@ -35,17 +34,11 @@ export function extraFields(changed) {
   function row(name, shown, remove) {
     const label = t("extra.remove", { name });
     const button = h(
-      "button",
-      {
-        class: "icon-button small",
-        type: "button",
-        "aria-label": label,
-        title: label,
-        on: { click: () => drop(remove) },
-      },
-      icon("cross"),
+      "button.button.small",
+      { type: "button", "aria-label": label, title: label, on: { click: () => drop(remove) } },
+      t("remove"),
     );
-    return [h("dt", {}, h("code", {}, name)), h("dd", {}, shown, button)];
+    return [h("dt", h("code", name)), h("dd", shown, button)];
   }
 
   /** @param {string} name */
@@ -63,12 +56,12 @@ export function extraFields(changed) {
       Object.entries(env).map(([name, value]) =>
         row(
           name,
-          value === MASK ? secret(name) : h("code", { class: "foreign" }, value),
+          value === MASK ? secret(name) : h("code.foreign", value),
           () => (request = { ...request, env: without(env, name) }),
         ),
       ),
       otherFields(request).map(([name, value]) =>
-        row(name, h("code", { class: "foreign" }, JSON.stringify(value)), () => (request = without(request, name))),
+        row(name, h("code.foreign", JSON.stringify(value)), () => (request = without(request, name))),
       ),
     );
     for (const name of secrets.keys()) if (!(name in env)) secrets.delete(name);
@@ -102,7 +95,7 @@ export function extraFields(changed) {
         wrong,
         own.map((finding) => findingItem(finding, finding.pointer.slice(5), null)),
       );
-      return own;
+      return placeFindings(own, element);
     },
   };
 }

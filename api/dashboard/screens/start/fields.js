@@ -1,21 +1,23 @@
 // A form field with its findings.
 
 import { fill, h } from "../../ui/dom.js";
-import { findingItem } from "./findings.js";
+import { findingItem, placeFindings } from "./findings.js";
 
 /**
  * @template {HTMLElement} Input
- * @param {{name: string, label: string, pointers: string[], input: Input, hint?: string, wide?: boolean}} field
+ * `key` is the trainer's name of it.
+ * @param {{name: string, label: string, pointers: string[], input: Input, hint?: string, wide?: boolean, key?: string}} field
  */
-export function formField({ name, label, pointers, input, hint, wide }) {
+export function formField({ name, label, pointers, input, hint, wide, key }) {
   input.id = `field-${name}`;
-  const list = h("ul", { class: "findings" });
+  if (hint) input.setAttribute("aria-describedby", `${input.id}-hint`);
+  const list = h("ul.findings");
   const element = h(
     "div",
     { class: `field ${wide ? "wide" : ""}` },
-    h("label", { for: input.id }, label),
+    h("div.label-line", h("label", { for: input.id }, label), key && h("code.faint.tiny", key)),
     input,
-    hint && h("p", { class: "faint tiny" }, hint),
+    hint && h("p.faint.tiny", { id: `${input.id}-hint` }, hint),
     list,
   );
   return {
@@ -34,21 +36,7 @@ export function formField({ name, label, pointers, input, hint, wide }) {
         list,
         own.map((finding) => findingItem(finding, "", null)),
       );
-      return own;
+      return placeFindings(own, input);
     },
   };
 }
-
-/** @param {Properties} attributes */
-export const textInput = (attributes) =>
-  h("input", { class: "input", type: "text", autocomplete: "off", ...attributes });
-/** @param {Properties} attributes */
-export const numberInput = (attributes) =>
-  h("input", { class: "input", type: "number", inputmode: "decimal", step: "any", ...attributes });
-/** @param {[value: string, label: string][]} options @param {Properties} [attributes] */
-export const selectInput = (options, attributes) =>
-  h(
-    "select",
-    { class: "input", ...attributes },
-    options.map(([value, label]) => h("option", { value }, label)),
-  );

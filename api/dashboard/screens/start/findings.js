@@ -1,21 +1,66 @@
 // Findings of a request, shown near their fields.
 
-import { t } from "../../app/i18n.js";
+import { t, translate } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 
+/** @param {API.Finding} finding */
+export const messageOf = ({ message, message_code: code }) => translate(message, code);
+
+/** @param {API.Finding} finding */
+const remedyOf = ({ remedy, remedy_code: code }) => translate(remedy ?? "", code);
+
+/** How to go to the field of a finding. @type {WeakMap<SeverityFinding, () => void>} */
+const places = new WeakMap();
+
+/**
+ * Remembers where these findings are shown, and returns them.
+ * @param {SeverityFinding[]} findings @param {HTMLElement} field or a group of fields
+ */
+export function placeFindings(findings, field) {
+  for (const finding of findings) places.set(finding, () => reveal(field));
+  return findings;
+}
+
+/** Goes to the field of a finding; null: it has none. @param {SeverityFinding} finding */
+export const placeOf = (finding) => places.get(finding) ?? null;
+
+/** Unfolds what hides a field, scrolls to it and focuses it. @param {HTMLElement} field */
+function reveal(field) {
+  for (let fold = field.closest("details"); fold; fold = fold.parentElement?.closest("details") ?? null)
+    fold.open = true;
+  const input = /** @type {HTMLElement|null} */ (
+    field.matches("input, select, textarea") ? field : field.querySelector("input, select, textarea, button, summary")
+  );
+  (input ?? field).scrollIntoView({ block: "center" });
+  input?.focus({ preventScroll: true });
+}
+
 /**
  * A summary of the findings. @param {readonly SeverityFinding[]} findings
- * @param {...Child} more content shown in addition if there are errors
+ * @param {boolean} [waits] whether it would not start at once
  */
-export function verdict(findings, ...more) {
+export function verdict(findings, waits = false) {
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.length - errors;
-  if (errors) return note("bad", h("strong", {}, t("found.errors", { n: count(errors) })), more);
-  if (warnings) return note("warn", h("strong", {}, t("found.warnings", { n: count(warnings) })));
-  return note("ok", h("strong", {}, t("found.none")));
+  if (errors) return note("bad", h("strong", t("found.errors", { n: count(errors) })));
+  if (warnings) return note("warn", h("strong", t("found.warnings", { n: count(warnings) })));
+  return note("ok", h("strong", t(waits ? "found.none.waits" : "found.none")));
+}
+
+/** A finding beside the form, as a link to its field. @param {SeverityFinding} finding */
+export function findingLink(finding) {
+  const go = placeOf(finding);
+  if (!go) return findingItem(finding, finding.pointer, null);
+  const link = h("button.link-button.foreign", { type: "button", on: { click: go } }, messageOf(finding));
+  return h(
+    "li.finding",
+    { data: { tone: finding.severity === "error" ? "bad" : "warn" } },
+    icon(finding.severity === "error" ? "cross" : "warn"),
+    h("div.grow", link),
+  );
 }
 
 /**
@@ -26,18 +71,15 @@ export function verdict(findings, ...more) {
  * @param {Child} [actions] actions for the user
  */
 export function findingItem(finding, where, line, goTo, actions = null) {
-  const place = line
-    ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line }))
-    : null;
+  const place = line ? h("button.place", { type: "button", on: { click: goTo } }, t("line", { n: line })) : null;
   return h(
-    "li",
-    { class: "finding", data: { tone: finding.severity === "error" ? "bad" : "warn" } },
+    "li.finding",
+    { data: { tone: finding.severity === "error" ? "bad" : "warn" } },
     icon(finding.severity === "error" ? "cross" : "warn"),
     h(
-      "div",
-      { class: "grow foreign" },
-      h("p", {}, place, where && h("code", { class: "faint" }, where), " ", finding.message),
-      finding.remedy && h("p", { class: "soft" }, `→ ${finding.remedy}`),
+      "div.grow.foreign",
+      h("p", place, where && h("code.faint", where), " ", messageOf(finding)),
+      finding.remedy && h("p.soft", `→ ${remedyOf(finding)}`),
       actions,
     ),
   );

@@ -3,22 +3,21 @@
 import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
+import { numberInput } from "../../ui/fields.js";
 import { gpuPicks, mostInOne } from "../../ui/gpu_picks.js";
-import { numberInput } from "./fields.js";
-import { findingItem } from "./findings.js";
+import { findingItem, placeFindings } from "./findings.js";
 
 export function gpuChoice() {
   const any = h("input", { type: "radio", name: "gpus", value: "any", checked: true, id: "gpus-any" });
   const these = h("input", { type: "radio", name: "gpus", value: "these", id: "gpus-these" });
   const count = numberInput({ min: 1, max: 64, step: 1, value: 1, "aria-label": t("gpu.count") });
   const picks = gpuPicks();
-  const wrong = h("ul", { class: "findings" });
+  const wrong = h("ul.findings");
   const element = h(
-    "fieldset",
-    { class: "gpu-choice" },
-    h("legend", { class: "label" }, t("gpus")),
-    h("div", { class: "choice-line" }, h("label", { class: "check" }, any, t("gpus.any")), count),
-    h("label", { class: "check" }, these, t("gpus.these")),
+    "fieldset.gpu-choice",
+    h("legend.label", t("gpus")),
+    h("div.choice-line", h("label.check", any, t("gpus.any")), count),
+    h("label.check", these, t("gpus.these")),
     picks.element,
     wrong,
   );
@@ -39,6 +38,11 @@ export function gpuChoice() {
       picks.close();
     },
     only: picks.only,
+    /** Says of an empty choice what to do; the service counts values. @param {SeverityFinding} finding */
+    explain: (finding) =>
+      finding.pointer === "/gpu_ids" && these.checked && !picks.named.length
+        ? { ...finding, message: t("gpus.choose"), message_code: null, remedy: null }
+        : finding,
     /** @param {SeverityFinding[]} findings */
     show(findings) {
       const own = findings.filter(({ pointer }) => /^\/(gpu_ids?|gpu_count)(\/|$)/.test(pointer));
@@ -46,7 +50,7 @@ export function gpuChoice() {
         wrong,
         own.map((finding) => findingItem(finding, "", null)),
       );
-      return own;
+      return placeFindings(own, element);
     },
     /** The part of the request. */
     toRequest() {

@@ -4,13 +4,14 @@ import { api } from "../../app/api.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { numberInput } from "../../ui/fields.js";
 import { attempt } from "../../ui/toast.js";
 import { watchDownloads } from "../models/downloads.js";
 import { datasetChoice } from "./choose_dataset.js";
 import { modelChoice } from "./choose_model.js";
 import { presetChoice } from "./choose_preset.js";
-import { PLAIN, PLAIN_DATASET, requestDraft } from "./draft.js";
-import { formField, numberInput } from "./fields.js";
+import { keyLabel, keyOf, PLAIN, PLAIN_DATASET, requestDraft, showValue } from "./draft.js";
+import { formField } from "./fields.js";
 import { settingsForm } from "./settings_form.js";
 
 /** @typedef {import("./draft.js").Table} Table */
@@ -20,7 +21,7 @@ import { settingsForm } from "./settings_form.js";
  * @param {(env: Record<string, string>) => void} takeEnv called with the environment variables of a preset
  */
 export function guidedForm(changed, takeEnv) {
-  const draft = requestDraft(changed);
+  const draft = requestDraft(() => edited());
   const downloads = watchDownloads(() => refetch().catch(() => {}));
   const toy = toyForm();
   let type = "toy";
@@ -30,21 +31,32 @@ export function guidedForm(changed, takeEnv) {
   let form = null;
   let described = 0;
   const model = modelChoice(downloads, draft, (found, variant) => attempt(() => pick(found, variant)));
-  const dataset = datasetChoice(draft, changed);
-  const preset = presetChoice((chosen) => {
-    if (chosen) apply(chosen);
-    changed();
-  });
-  const settings = h("div", { class: "stack" });
-  const presetStep = step("step.preset", preset.element);
-  const element = h(
-    "div",
-    { class: "steps" },
-    step("step.model", model.element),
-    step("step.dataset", dataset.element),
-    presetStep,
-    step("step.settings", toy.element, settings),
+  const dataset = datasetChoice(draft, () => edited());
+  const preset = presetChoice(
+    draft,
+    () => model.variant,
+    (chosen) => {
+      if (chosen) apply(chosen);
+      edited();
+    },
   );
+  const settings = h("div.stack");
+  const said = h("span.small.soft.foreign");
+  const presetStep = step("step.preset", preset.element);
+  const element = h("div.steps", step("step.model", model.element), step("step.dataset", dataset.element), presetStep);
+  const folded = fold("step.settings", said, toy.element, settings);
+
+  /** Reports a change, and shows what the folded settings say. */
+  function edited() {
+    preset.update();
+    showSaid();
+    changed();
+  }
+
+  function showSaid() {
+    const shown = type === "toy" ? [] : SAID.filter((path) => draft.get(path) !== undefined);
+    fill(said, shown.map((path) => `${keyLabel(keyOf(path))} ${showValue(draft.get(path))}`).join(" · "));
+  }
 
   function show() {
     const isToy = type === "toy";
@@ -75,10 +87,10 @@ export function guidedForm(changed, takeEnv) {
     if (type !== (found?.id ?? "toy")) return;
     const best = found && isOther && preset.best;
     if (best) {
-      preset.select(best.name);
+      preset.select(best.id);
       apply(best);
-    }
-    changed();
+    } else if (isOther) preset.select("");
+    edited();
   }
 
   /**
@@ -92,13 +104,8 @@ export function guidedForm(changed, takeEnv) {
     return { ...Object.fromEntries(own), ...variant.model };
   }
 
-  /** @param {API.Preset} chosen */
-  function apply(chosen) {
-    const {
-      config,
-      dataset: cut,
-      env,
-    } = /** @type {{config: Table, dataset: Table, env?: Record<string, string>}} */ (chosen.request);
+  /** @param {import("./choose_preset.js").Choice} chosen */
+  function apply({ settings: { config, dataset: cut }, env }) {
     const directories = draft.get(["dataset", "directories"]);
     const { directories: _asked, ...own } = cut;
     draft.choose({
@@ -125,9 +132,8 @@ export function guidedForm(changed, takeEnv) {
       dataset.describe(null);
       return;
     }
-    const [keys, { presets }] = await Promise.all([models.settings(requestedType), api.presets(requestedType)]);
+    const [keys] = await Promise.all([models.settings(requestedType), preset.know(requestedType)]);
     if (own !== described) return;
-    preset.know(presets, model.variant);
     form = settingsForm(keys, draft);
     fill(settings, form.element);
     model.describe(keys);
@@ -148,6 +154,8 @@ export function guidedForm(changed, takeEnv) {
   show();
   return {
     element,
+    /** All settings, folded. */
+    settings: folded,
     refetch,
     get type() {
       return type;
@@ -159,6 +167,10 @@ export function guidedForm(changed, takeEnv) {
     get draft() {
       return draft;
     },
+    /** The id of the chosen preset; "": custom settings. */
+    get preset() {
+      return preset.id;
+    },
     /** The part of the request. @param {API.Request} base @returns {API.Request} */
     request(base) {
       const isEmpty = !Object.keys(draft.dataset).length;
@@ -167,16 +179,18 @@ export function guidedForm(changed, takeEnv) {
       const data = isEmpty ? (text ? { dataset_toml: text } : {}) : { dataset: draft.dataset };
       return { ...data, model_type: "toy", config: toy.config() };
     },
-    /** Shows a request. @param {API.Request} request */
-    async choose(request) {
+    /** Shows a request. @param {API.Request} request @param {string} [presetId] that it was made from */
+    async choose(request, presetId = "") {
       type = request.model_type ?? "toy";
       draft.choose({ config: type === "toy" ? {} : (request.config ?? {}), dataset: request.dataset ?? {} });
       if (type === "toy") toy.choose(request.config ?? {});
       model.select(type);
-      preset.select("");
+      preset.select(presetId);
       show();
       dataset.update();
       await describe();
+      preset.update();
+      showSaid();
     },
     /** Starts with a model that was chosen elsewhere. @param {string} id @param {string} variant */
     begin(id, variant) {
@@ -189,6 +203,7 @@ export function guidedForm(changed, takeEnv) {
     },
     close() {
       model.close();
+      dataset.close();
       preset.close();
       downloads.close();
     },
@@ -206,16 +221,22 @@ function plainDirectories(directories) {
 /** A step of the form; steps are numbered in order. @param {WordKey} key @param {...Child} content */
 export const step = (key, ...content) =>
   h(
-    "section",
-    { class: "step" },
-    h(
-      "header",
-      { class: "step-head" },
-      h("span", { class: "step-number", "aria-hidden": "true" }),
-      h("h2", {}, t(key)),
-    ),
-    h("div", { class: "step-body" }, content),
+    "section.step",
+    h("header.step-head", h("span.step-number", { "aria-hidden": "true" }), h("h2", t(key))),
+    h("div.step-body", content),
   );
+
+/** What the summary of the folded settings shows. @type {import("./draft.js").Path[]} */
+const SAID = [
+  ["config", "epochs"],
+  ["config", "adapter", "rank"],
+  ["config", "optimizer", "lr"],
+  ["config", "micro_batch_size_per_gpu"],
+];
+
+/** A folded part of the form. @param {WordKey} key @param {Child} said what it says while folded @param {...Child} content */
+export const fold = (key, said, ...content) =>
+  h("details.fold.step-fold", h("summary", h("strong", t(key)), said), h("div.step-body", content));
 
 const FIELDS = /** @type {const} */ ([
   { name: "epochs", value: 3, min: 1, step: 1, pointer: "/config/epochs" },
@@ -238,9 +259,8 @@ function toyForm() {
     }),
   }));
   const element = h(
-    "div",
-    { class: "form-grid" },
-    h("p", { class: "soft small wide" }, t("toy.text")),
+    "div.form-grid",
+    h("p.soft.small.wide", t("toy.text")),
     fields.map(({ form }) => form.element),
   );
   /** The initial settings, including those without a field. @type {API.ToyConfig} */

@@ -2,9 +2,10 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { textInput } from "../../ui/fields.js";
 import { icon } from "../../ui/icons.js";
 import { readValue, showValue } from "./draft.js";
-import { formField, textInput } from "./fields.js";
+import { formField } from "./fields.js";
 
 /** Tables at the top level. */
 const TABLES = [
@@ -24,7 +25,7 @@ const TABLES = [
  */
 export function moreKeys(place, table, draft) {
   const known = new Set(table.settings.map(({ name }) => name));
-  const element = h("div", { class: "more-keys" });
+  const element = h("div.more-keys");
   /** @type {ReturnType<typeof formField>[]} */
   let fields = [];
 
@@ -47,14 +48,9 @@ export function moreKeys(place, table, draft) {
       update();
     };
     return h(
-      "div",
-      { class: "more-key" },
+      "div.more-key",
       field.element,
-      h(
-        "button",
-        { class: "icon-button small", type: "button", "aria-label": label, title: label, on: { click: drop } },
-        icon("cross"),
-      ),
+      h("button.button.small", { type: "button", "aria-label": label, title: label, on: { click: drop } }, t("remove")),
     );
   }
 
@@ -76,15 +72,14 @@ export function moreKeys(place, table, draft) {
     };
     const quiet = (/** @type {Event} */ event) => event.stopPropagation();
     return h(
-      "div",
-      { class: "field", on: { input: quiet, change: quiet } },
+      "div.field",
+      { on: { input: quiet, change: quiet } },
       h("label", { for: id }, t("settings.more")),
       h(
-        "div",
-        { class: "examine-line" },
+        "div.examine-line",
         name,
         value,
-        h("button", { class: "button", type: "button", on: { click: add } }, icon("plus"), t("settings.add")),
+        h("button.button", { type: "button", on: { click: add } }, icon("plus"), t("settings.add")),
       ),
     );
   }

@@ -4,20 +4,14 @@ import { alertApi } from "../../app/api_alerts.js";
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { canSeeAlerts } from "../alerts/state.js";
-import { findingItem } from "./findings.js";
+import { findingItem, placeFindings } from "./findings.js";
 
 const POINTER = "/notify";
 
-/** Hidden if there are no channels. */
+/** Hidden if there are no channels, and the user cannot make one. */
 export function noticeChoice() {
-  const [boxes, list] = [h("div", { class: "stack" }), h("ul", { class: "findings" })];
-  const element = h(
-    "fieldset",
-    { class: "field", hidden: true },
-    h("legend", { class: "label" }, t("notify.start")),
-    boxes,
-    list,
-  );
+  const [boxes, list] = [h("div.stack"), h("ul.findings")];
+  const element = h("fieldset.field", { hidden: true }, h("legend.label", t("notify.start")), boxes, list);
   /** The value in the request. @type {API.Request["notify"]} */
   let given = null;
   /** @type {string[]} */
@@ -27,9 +21,16 @@ export function noticeChoice() {
     const chosen = given?.channels ?? [];
     // Channels of the request are shown even if deleted: the service reports them.
     const names = [...new Set([...known, ...chosen])];
-    element.hidden = !names.length;
+    element.hidden = !names.length && !canSeeAlerts();
     fill(
       boxes,
+      !names.length &&
+        h(
+          "p.soft.small",
+          t("notify.start.none"),
+          " ",
+          h("a", { href: "#/alerts?tab=channels" }, t("alerts.tab.channels")),
+        ),
       names.map((value) => {
         const box = h("input", { type: "checkbox", value, checked: chosen.includes(value) });
         box.addEventListener("change", () => {
@@ -37,7 +38,7 @@ export function noticeChoice() {
           const channels = box.checked ? [...rest, value] : rest;
           given = channels.length ? { ...given, channels } : null;
         });
-        return h("label", { class: "check" }, box, h("span", { class: "foreign" }, value));
+        return h("label.check", box, h("span.foreign", value));
       }),
     );
   }
@@ -66,7 +67,7 @@ export function noticeChoice() {
         list,
         own.map((finding) => findingItem(finding, "", null)),
       );
-      return own;
+      return placeFindings(own, element);
     },
   };
 }

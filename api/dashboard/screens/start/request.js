@@ -1,8 +1,19 @@
 // Builds the request of the form: the initial request, overlaid with the form's values. Unknown fields are sent
 // unchanged.
 
+import { t } from "../../app/i18n.js";
+
 /** The service's mask for secrets. */
 export const MASK = "***";
+
+/** The finding about a masked secret that was not entered again. @param {string} pointer */
+export const maskedFinding = (pointer) => ({
+  pointer,
+  message: t("masked"),
+  remedy: t("masked.remedy"),
+  message_code: null,
+  remedy_code: null,
+});
 
 const GPU_FIELDS = ["gpu_id", "gpu_ids", "gpu_count"];
 const FILE_FIELDS = ["config", "dataset", "config_toml", "dataset_toml"];
@@ -16,6 +27,7 @@ const FORM_FIELDS = new Set([
   "min_memory",
   "env",
   "notify",
+  "samples",
   "slurm",
   ...GPU_FIELDS,
   ...FILE_FIELDS,

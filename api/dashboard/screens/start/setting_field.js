@@ -2,8 +2,16 @@
 
 import { t } from "../../app/i18n.js";
 import { h } from "../../ui/dom.js";
-import { readValue, showValue } from "./draft.js";
-import { formField, selectInput, textInput } from "./fields.js";
+import { selectInput, textInput } from "../../ui/fields.js";
+import { withBrowser } from "../../ui/path_input.js";
+import { keyLabel, keyOf, readValue, showValue } from "./draft.js";
+import { formField } from "./fields.js";
+
+/** The event by which a field asks for several values; `detail` has its pointer and path. */
+export const VARY = "vary";
+
+/** Settings of which people try several values most often. */
+const TRIED = ["optimizer.lr", "adapter.rank"];
 
 let lists = 0;
 
@@ -11,39 +19,62 @@ let lists = 0;
  * @param {API.Setting} setting @param {import("./draft.js").Path} path @param {import("./draft.js").Draft} draft
  * @param {string} help help text in the page's language
  * @param {() => void} [written] called when the user has changed it
- * @param {string} [table] prefix of its label
  */
-export function settingField(setting, path, draft, help, written, table) {
-  const { name, kind } = setting;
+export function settingField(setting, path, draft, help, written) {
+  const { kind } = setting;
   const pointer = `/${path.join("/")}`;
   const input = inputOf(setting);
-  const label = [table, name].filter(Boolean).join(" ").replaceAll("_", " ");
+  const key = keyOf(path);
   const form = formField({
     name: path.join("-"),
-    label,
+    label: keyLabel(key),
+    key,
     pointers: [pointer, pointer.replace(/^\/(config|dataset)\//, "/$1_toml/").replace("/directory/", "/directories/")],
     input,
     hint: [help, rangeText(setting), defaultText(setting)].filter(Boolean).join(" "),
     wide: setting.is_path || kind === "table",
   });
   form.element.classList.add("setting");
-  const read = () => {
+  if (TRIED.includes(key)) {
+    const ask = () => form.element.dispatchEvent(new CustomEvent(VARY, { bubbles: true, detail: { pointer, path } }));
+    const label = t("sweep.try.of", { name: keyLabel(key) });
+    form.element.append(
+      h("button.text-button.tiny", { type: "button", "aria-label": label, on: { click: ask } }, t("sweep.try")),
+    );
+  }
+  if (setting.is_path && input instanceof HTMLInputElement) withBrowser(input, "any");
+  const isSwitch = kind === "switch";
+  const typed = () => {
+    if (isSwitch) return isOn() === Boolean(setting.default) ? undefined : isOn();
     const text = input.value.trim();
-    const value = text === "" ? undefined : readAs(setting, text);
+    return text === "" ? undefined : readAs(setting, text);
+  };
+  const isOn = () => input instanceof HTMLInputElement && input.checked;
+  const read = () => {
+    const value = typed();
     const isWrong = value === WRONG;
     input.classList.toggle("wrong", isWrong);
     input.setCustomValidity(isWrong ? t("settings.wrong") : "");
     // Invalid values are sent as typed: the service reports what is expected.
-    draft.set(path, isWrong ? text : value);
+    draft.set(path, isWrong ? input.value.trim() : value);
     written?.();
   };
   input.addEventListener("change", read);
+  input.addEventListener("input", () => {
+    const value = typed();
+    // Half of a value is not an error yet.
+    if (value !== WRONG) draft.set(path, value);
+  });
   return {
     ...form,
     setting,
     /** Shows the value of the request. */
     update() {
       const value = draft.get(path);
+      if (isSwitch && input instanceof HTMLInputElement) {
+        input.checked = Boolean(value ?? setting.default);
+        return;
+      }
       const shown = showValue(value);
       if (input instanceof HTMLSelectElement && shown && ![...input.options].some((each) => each.value === shown))
         input.append(h("option", { value: shown }, shown));
@@ -57,9 +88,9 @@ const WRONG = Symbol("wrong");
 
 /** @param {API.Setting} setting */
 function inputOf({ kind, options, is_open: isOpen, name }) {
+  if (kind === "switch") return h("input.switch", { type: "checkbox", role: "switch" });
   /** @type {[string, string]} */
   const left = ["", t("settings.left")];
-  if (kind === "switch") return selectInput([left, ["true", "true"], ["false", "false"]]);
   if (options.length && (!isOpen || kind === "value"))
     return selectInput([
       left,
@@ -122,4 +153,6 @@ function rangeText({ kind, least, above, most }) {
 
 /** @param {API.Setting} setting */
 const defaultText = ({ default: value }) =>
-  value === null || value === undefined ? "" : `· ${t("settings.default", { value: showValue(value) })}`;
+  value === null || value === undefined
+    ? ""
+    : `· ${t("settings.default", { value: typeof value === "boolean" ? t(value ? "setting.on" : "setting.off") : showValue(value) })}`;

@@ -37,10 +37,9 @@ export function settingsForm(settings, draft) {
   /** @type {SettingField[]} */
   let fields = [];
   const parts = tables.map((table) => ({ table, more: moreKeys(placeOf(table), table, draft) }));
-  const common = h("div", { class: "form-grid" });
-  const rest = h("div", { class: "stack" });
-  const search = h("input", {
-    class: "input",
+  const common = h("div.form-grid");
+  const rest = h("div.stack");
+  const search = h("input.input", {
     type: "search",
     placeholder: t("settings.search"),
     "aria-label": t("settings.search"),
@@ -56,10 +55,9 @@ export function settingsForm(settings, draft) {
     draw();
   });
   const all = h(
-    "details",
-    { class: "all-settings" },
-    h("summary", {}, t("settings.all")),
-    h("div", { class: "stack" }, h("p", { class: "small soft" }, t("settings.text")), search, rest),
+    "details.all-settings",
+    h("summary", t("settings.all")),
+    h("div.stack", h("p.small.soft", t("settings.text")), search, rest),
   );
 
   /** Whether the current request uses a key. @param {API.SettingTable} table @param {API.Setting} setting */
@@ -80,7 +78,6 @@ export function settingsForm(settings, draft) {
       draft,
       helpOf(table, setting),
       isType ? draw : undefined,
-      table.name && setting.is_common ? table.name : "",
     );
     made.update();
     fields.push(made);
@@ -120,17 +117,14 @@ export function settingsForm(settings, draft) {
     more?.update();
     if (!settings.length && !more?.element.childElementCount) return null;
     return h(
-      "section",
-      { class: "setting-table" },
-      h("h3", {}, labelFor("table", table.name ? `${table.file}.${table.name}` : table.file)),
+      "section.setting-table",
+      h("h3", labelFor("table", table.name ? `${table.file}.${table.name}` : table.file)),
       groups.map((group) =>
         h(
-          "div",
-          { class: "setting-group" },
-          groups.length > 1 && h("h4", {}, labelFor("group", group)),
+          "div.setting-group",
+          groups.length > 1 && h("h4", labelFor("group", group)),
           h(
-            "div",
-            { class: "form-grid" },
+            "div.form-grid",
             settings.filter((each) => each.group === group).map((each) => field(table, each).element),
           ),
         ),
@@ -140,9 +134,10 @@ export function settingsForm(settings, draft) {
   }
 
   function filter() {
-    const text = search.value.trim().toLowerCase().replaceAll("_", " ");
+    const plain = (/** @type {string} */ words) => words.toLowerCase().replaceAll("_", " ");
+    const text = plain(search.value.trim());
     for (const each of rest.querySelectorAll(".setting")) {
-      if (each instanceof HTMLElement) each.hidden = !(each.textContent ?? "").toLowerCase().includes(text);
+      if (each instanceof HTMLElement) each.hidden = !plain(each.textContent ?? "").includes(text);
     }
     for (const each of rest.querySelectorAll(".setting-group, .setting-table")) {
       if (each instanceof HTMLElement) each.hidden = Boolean(text) && !each.querySelector(".setting:not([hidden])");
@@ -151,22 +146,12 @@ export function settingsForm(settings, draft) {
 
   draw();
   return {
-    element: h(
-      "div",
-      { class: "stack" },
-      h("label", { class: "check", for: "has-adapter" }, adapter, t("settings.adapter")),
-      common,
-      all,
-    ),
+    element: h("div.stack", h("label.check", { for: "has-adapter" }, adapter, t("settings.adapter")), common, all),
     update: draw,
     /** @param {SeverityFinding[]} findings */
-    show(findings) {
-      const own = [
-        ...fields.flatMap((each) => each.show(findings)),
-        ...parts.flatMap(({ more }) => more.show(findings)),
-      ];
-      if (rest.querySelector(".finding")) all.open = true;
-      return own;
-    },
+    show: (findings) => [
+      ...fields.flatMap((each) => each.show(findings)),
+      ...parts.flatMap(({ more }) => more.show(findings)),
+    ],
   };
 }

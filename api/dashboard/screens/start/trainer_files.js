@@ -3,12 +3,13 @@
 import { api } from "../../app/api.js";
 import { t, translate } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { selectInput } from "../../ui/fields.js";
 import { prose } from "../../ui/prose.js";
 import { note } from "../../ui/status.js";
 import { MODEL_TYPES } from "../models/model_types.js";
 import { tomlEditor } from "./editor.js";
-import { formField, selectInput } from "./fields.js";
-import { MASK, masksIn } from "./request.js";
+import { formField } from "./fields.js";
+import { MASK, maskedFinding, masksIn } from "./request.js";
 import { modelTypeIn, pointersOf } from "./toml.js";
 
 const CONFIG_HINT = 'epochs = 40\nmicro_batch_size_per_gpu = 1\nsave_every_n_epochs = 5\n\n[model]\ntype = "flux"\n…';
@@ -30,8 +31,8 @@ export function trainerFiles(changed) {
     changed();
   });
   const dataset = tomlEditor("dataset", t("dataset.toml"), DATASET_HINT, changed);
-  const trainers = h("div", { class: "stack" });
-  const element = h("div", { class: "stack" }, trainers, model.element, config.element, dataset.element);
+  const trainers = h("div.stack");
+  const element = h("div.stack", trainers, model.element, config.element, dataset.element);
   let named = "";
   /**
    * A structured request with its text form: it is sent unchanged until a text is edited.
@@ -89,7 +90,7 @@ export function trainerFiles(changed) {
       const maskedAt = same
         ? masksIn(same.config, "/config")
         : pointersOf(config.value, MASK).map((pointer) => `/config_toml${pointer}`);
-      return maskedAt.map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
+      return maskedAt.map(maskedFinding);
     },
   };
 }
@@ -98,16 +99,16 @@ export function trainerFiles(changed) {
 function trainerNote({ name, model_types: types, problems }) {
   return note(
     "warn",
-    h("strong", {}, t("trainer.missing", { name })),
+    h("strong", t("trainer.missing", { name })),
     problems.map(({ code, message, remedy }) =>
       h(
         "p",
-        {},
         prose(translate(message, { code, params: {} })),
         " ",
         prose(translate(remedy, { code: `${code}_remedy`, params: {} })),
       ),
     ),
-    h("details", {}, h("summary", {}, t("trainer.types", { n: types.length })), h("p", {}, types.join(", "))),
+    h("p", h("a", { href: "#/settings/setup" }, t("setup.go"))),
+    h("details", h("summary", t("trainer.types", { n: types.length })), h("p", types.join(", "))),
   );
 }

@@ -2,11 +2,16 @@
 
 import { access, whyNot } from "../../app/access.js";
 import { api, Refused } from "../../app/api.js";
+import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
+import { soon } from "../../app/debounce.js";
 import { labelFor, t } from "../../app/i18n.js";
-import { go, taskAddress } from "../../app/router.js";
-import { fill, h, setAttribute } from "../../ui/dom.js";
-import { count, gigabytes, isKnown } from "../../ui/format.js";
+import { go, sweepAddress, taskAddress } from "../../app/router.js";
+import { loadStyleOnce } from "../../app/shell/style.js";
+import { setDenied } from "../../ui/buttons.js";
+import { fill, h, setText } from "../../ui/dom.js";
+import { numberInput, textInput } from "../../ui/fields.js";
+import { bytes, count, duration, gigabytes, isKnown } from "../../ui/format.js";
 import { gpuNames } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
 import { scrollable } from "../../ui/scroll.js";
@@ -14,26 +19,30 @@ import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast, toastError } from "../../ui/toast.js";
 import { waitingText } from "../../ui/waiting.js";
-import { datasetSettings, readFrames, recallSettings } from "../datasets/settings.js";
-import { firstVariant } from "../models/state.js";
 import { clusterSection } from "./cluster.js";
-import { PLAIN } from "./draft.js";
 import { extraFields } from "./extra_fields.js";
-import { formField, numberInput, textInput } from "./fields.js";
-import { findingItem, findingsOf, verdict } from "./findings.js";
+import { formField } from "./fields.js";
+import { findingLink, findingsOf, placeOf, verdict } from "./findings.js";
 import { gpuChoice } from "./gpu_choice.js";
-import { guidedForm, step } from "./guided.js";
+import { fold, guidedForm, step } from "./guided.js";
 import { measuredText } from "./memory.js";
 import { noticeChoice } from "./notice.js";
-import { masksIn, overlay } from "./request.js";
-import { trainerFiles } from "./trainer_files.js";
+import { maskedFinding, masksIn, overlay } from "./request.js";
+import { samplesSection } from "./samples.js";
+import { VARY } from "./setting_field.js";
+import { sweepPlanView } from "./sweep_plan.js";
+import { varySection } from "./vary.js";
 
 const DRAFT = "draft";
+/** The figure in front of its source, which is shown already. */
+const FIGURE = /^[\d,]+ MB, (from )?/;
+/** The pause in typing after which the request is validated. */
+const VALIDATE_MS = 700;
 
 /** @typedef {"form"|"toml"} Mode */
 /**
  * The initial state of the form.
- * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null}} InitialState
+ * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null, preset?: string, sweep?: import("./vary.js").VariedDraft}} InitialState
  */
 
 /**
@@ -48,21 +57,26 @@ export function open(_app, place) {
   const changed = () => {
     key = newKey();
     storeDraft();
-    offerCache();
+    showState();
+    validateSoon();
   };
   const [gpus, cluster] = [gpuChoice(), clusterSection()];
   const notice = noticeChoice();
-  const files = trainerFiles(changed);
+  const samples = samplesSection(() => request(true).model_type ?? "", changed);
+  /** The files as text; loaded when they are first shown. @type {ReturnType<typeof import("./trainer_files.js").trainerFiles>|null} */
+  let files = null;
+  const filesPlace = h("div");
   const extra = extraFields(changed);
-  const guided = guidedForm(changed, (env) =>
-    extra.choose({ ...extra.base(true), env: { ...extra.base(true).env, ...env } }),
-  );
+  const vary = varySection(changed);
   const name = formField({
     name: "name",
     label: t("name"),
     pointers: ["/name"],
     input: textInput({ maxlength: 200, placeholder: t("optional") }),
   });
+  const guided = guidedForm(changed, (env) =>
+    extra.choose({ ...extra.base(true), env: { ...extra.base(true).env, ...env } }),
+  );
   const priority = formField({
     name: "priority",
     label: t("priority"),
@@ -73,7 +87,7 @@ export function open(_app, place) {
     name: "description",
     label: t("description"),
     pointers: ["/description"],
-    input: h("textarea", { class: "input", rows: 2, maxlength: 4000, placeholder: t("optional") }),
+    input: h("textarea.input", { rows: 2, maxlength: 4000, placeholder: t("optional") }),
     wide: true,
   });
   const memory = formField({
@@ -82,22 +96,31 @@ export function open(_app, place) {
     pointers: ["/min_memory"],
     input: numberInput({ min: 0, step: 1, placeholder: t("optional") }),
   });
-  const [findings, plan] = [h("div", { class: "stack" }), h("div", { class: "stack" })];
+  const [findings, plan] = [h("div.stack", { "aria-live": "polite" }), h("div.stack")];
+  const onGPUs = h("span.small.soft");
   const validateButton = h(
-    "button",
-    { class: "button", type: "button", on: { click: () => permitted() && attempt(validate).then(reveal) } },
+    "button.button",
+    { type: "button", on: { click: () => permitted() && attempt(validate).then(reveal) } },
     icon("check"),
     t("validate"),
   );
   const cacheButton = h(
-    "button",
-    { class: "button", type: "button", hidden: true, on: { click: () => permitted() && attempt(cacheAhead) } },
+    "button.button",
+    { type: "button", hidden: true, on: { click: () => permitted() && attempt(cacheAhead) } },
     icon("save"),
     t("start.cache"),
   );
-  const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
+  const rehearseButton = h(
+    "button.button",
+    { type: "button", title: t("start.rehearse.title"), on: { click: () => permitted() && attempt(rehearse) } },
+    icon("clock"),
+    t("start.rehearse"),
+  );
+  const startLabel = h("span", t("start.do"));
+  const startButton = h("button.button.primary", { type: "submit" }, icon("play"), startLabel);
 
-  const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
+  let validations = 0;
+  const denied = h("div.stack");
   /** Whether the user may start trainings; otherwise reports why. */
   function permitted() {
     const why = whyNot("training:write");
@@ -106,10 +129,9 @@ export function open(_app, place) {
   }
   const unwatchAccess = access.watch(() => {
     const why = whyNot("training:write");
-    fill(denied, why && note("warn", h("p", {}, why)));
-    for (const button of [validateButton, cacheButton, startButton]) {
-      setAttribute(button, "aria-disabled", why ? "true" : null);
-      setAttribute(button, "title", why);
+    fill(denied, why && note("warn", h("p", why)));
+    for (const button of [validateButton, cacheButton, rehearseButton, startButton]) {
+      setDenied(button, why);
     }
   });
 
@@ -123,10 +145,13 @@ export function open(_app, place) {
   /** Switches between form and text. Reports if the request cannot be converted, and stays. @param {Mode} value */
   async function turnTo(value) {
     try {
+      if (value === "toml") await loadFiles();
       if (value === "toml" && mode === "form" && guided.type !== "toy") await showTexts();
-      if (value === "form" && mode === "toml" && files.isWritten) await readTexts();
+      if (value === "form" && mode === "toml" && files?.isWritten) await readTexts(files);
     } catch (error) {
       modes.select(mode);
+      // The result of a validation on its way would hide these.
+      validations += 1;
       if (!(error instanceof Refused && error.errors.length)) throw error;
       show(asFindings(error));
       return toast("bad", t("toml.refused"));
@@ -139,10 +164,20 @@ export function open(_app, place) {
     const { config, dataset } = guided.draft;
     const found = await models.convert(guided.type, { config, dataset });
     const texts = { config: found.config_toml ?? "", dataset: found.dataset_toml ?? "" };
-    files.choose({ model_type: guided.type, config, dataset }, texts);
+    (await loadFiles()).choose({ model_type: guided.type, config, dataset }, texts);
   }
 
-  async function readTexts() {
+  async function loadFiles() {
+    const { trainerFiles } = await import("./trainer_files.js");
+    if (!files) {
+      files = trainerFiles(changed);
+      filesPlace.append(files.element);
+    }
+    return files;
+  }
+
+  /** @param {NonNullable<typeof files>} files */
+  async function readTexts(files) {
     const { model_type: type = "", config_toml, dataset_toml, config, dataset } = files.request();
     if (config_toml === undefined) return guided.choose({ model_type: type, config, dataset });
     const found = await models.convert(type, { config_toml, dataset_toml });
@@ -153,15 +188,15 @@ export function open(_app, place) {
   function setMode(value) {
     mode = value;
     modes.select(value);
-    guided.element.hidden = mode !== "form";
-    files.element.hidden = mode !== "toml";
+    guided.element.hidden = guided.settings.hidden = mode !== "form";
+    filesPlace.hidden = mode !== "toml";
   }
 
   /** @param {boolean} [isDraft] it is stored in the browser, so it must not contain secrets */
   function request(isDraft = false) {
     const base = extra.base(isDraft);
     return overlay(base, {
-      what: mode === "form" ? guided.request(base) : files.request(),
+      what: files && mode === "toml" ? files.request() : guided.request(base),
       gpus: gpus.toRequest(),
       fields: {
         name: name.input.value.trim() || undefined,
@@ -170,135 +205,204 @@ export function open(_app, place) {
         priority: priority.input.valueAsNumber || 0,
         notify: notice.toRequest(),
         slurm: cluster.toRequest(),
+        samples: samples.toRequest(),
       },
     });
   }
 
   /**
-   * Shows findings at their fields, and the others next to the form.
-   * @param {Pick<API.Validation, "errors"|"warnings">} found
+   * Shows findings at their fields, and beside the form as links to these.
+   * @param {Pick<API.Validation, "errors"|"warnings"> & Partial<Pick<API.Validation, "gpus">>} found
    */
   function show(found) {
-    const all = findingsOf(found);
-    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, cluster, notice, extra];
-    const placed = new Set(parts.flatMap((part) => part.show(all)));
-    const rest = all.filter((finding) => !placed.has(finding));
-    fill(
-      findings,
-      verdict(all, h("p", {}, t("found.see_fields"))),
-      rest.length > 0 &&
-        h(
-          "ul",
-          { class: "findings" },
-          rest.map((finding) => findingItem(finding, finding.pointer, null)),
-        ),
-    );
+    const all = findingsOf(found).map(gpus.explain);
+    const parts = [
+      files && mode === "toml" ? files : guided,
+      name,
+      description,
+      priority,
+      gpus,
+      memory,
+      cluster,
+      notice,
+      samples,
+      extra,
+      vary,
+    ];
+    for (const part of parts) part.show(all);
+    fill(findings, verdict(all, Boolean(found.gpus?.waiting_reason)), h("ul.findings", all.map(findingLink)));
+    return all;
   }
 
   /** Only dataset versions can be cached ahead. */
-  function offerCache() {
-    const { dataset, dataset_toml: text } = request();
+  function showState() {
+    const { dataset, dataset_toml: text, gpu_ids: named, gpu_count: number } = request();
+    samples.tell();
+    setText(onGPUs, t("step.run.gpus", { n: named?.length ?? number ?? 1 }));
+    setText(startLabel, vary.number ? t("sweep.start", { n: vary.number }) : t("start.do"));
     cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
   }
 
-  const masked = () => (mode === "toml" ? files.masked() : maskedIn(guided.draft.config));
+  const masked = () => (files && mode === "toml" ? files.masked() : maskedIn(guided.draft.config));
 
   async function validate() {
+    const own = ++validations;
+    if (vary.number) return planSweep(own);
     const found = await api.validate(request()).catch(asFindings);
+    // A later validation is on its way.
+    if (own !== validations) return [];
     found.errors.push(...masked());
-    show(found);
+    const all = show(found);
     fill(plan, planView(found));
     const reference = mode === "form" && guided.type !== "toy" && guided.reference;
     if (reference) await showBuckets(reference, guided.type, guided.draft, plan).catch(() => {});
-    return found;
+    return all;
   }
 
-  /** On small screens, scroll to the first error. */
-  function reveal() {
-    const shown = form.querySelector('.finding[data-tone="bad"]') ?? side;
-    const { top } = shown.getBoundingClientRect();
-    if (top < 0 || top > innerHeight * 0.8) shown.scrollIntoView({ block: shown === side ? "start" : "center" });
+  const sweepRequest = () => ({ request: request(), ...vary.toRequest() });
+
+  /** Shows the plan of all trainings. @param {number} own the number of this validation */
+  async function planSweep(own) {
+    const planned = await api.planSweep(sweepRequest()).then((found) => found.plan, asFindings);
+    if (own !== validations || !planned) return [];
+    const { errors, warnings } = planned;
+    const all = show({ errors: [...inRequest(errors), ...masked()], warnings: inRequest(warnings) });
+    fill(plan, "trainings" in planned && sweepPlanView(planned));
+    return all;
+  }
+
+  // While the user types; whatever goes wrong is reported when the user validates or starts.
+  const validateSoon = soon(() => {
+    const isReady = (mode === "form" || files?.isWritten) && !masked().length;
+    if (isReady && !whyNot("training:write")) validate().catch(() => {});
+  }, VALIDATE_MS);
+
+  /** Goes to the first error, or on small screens to the plan. @param {SeverityFinding[]|undefined} all */
+  function reveal(all) {
+    const [first] = all ?? [];
+    const goToField = first?.severity === "error" ? placeOf(first) : null;
+    if (goToField) return goToField();
+    const { top } = side.getBoundingClientRect();
+    if (top < 0 || top > innerHeight * 0.8) side.scrollIntoView({ block: "start" });
   }
 
   /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
-    if (permitted()) await send(api.start, t("start.done"));
+    if (!permitted()) return;
+    if (vary.number) await send(api.createSweep, t("sweep.done"));
+    else await send(api.start, t("start.done"));
   }
 
   /** The form stays open: the next step is a training with the cache. */
   const cacheAhead = () => send(api.cache, t("start.cached"), true);
 
-  /** @param {typeof api.start} by @param {string} success @param {boolean} [stays] whether the draft is kept */
+  const rehearse = () => send(api.rehearse, t("start.rehearsed"), true);
+
+  /** @param {typeof api.start|typeof api.createSweep} by @param {string} success @param {boolean} [stays] whether the draft is kept */
   async function send(by, success, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
-    startButton.disabled = cacheButton.disabled = true;
+    startButton.disabled = cacheButton.disabled = rehearseButton.disabled = true;
     try {
-      const task = await by(request(), key);
+      const address =
+        by === api.createSweep
+          ? await createSweep()
+          : taskAddress((await /** @type {typeof api.start} */ (by)(request(), key)).task_id);
       if (!stays) forget();
       toast("ok", success);
-      go(taskAddress(task.task_id));
+      go(address);
     } catch (error) {
-      if (error instanceof Refused && error.errors.length) show(asFindings(error));
+      if (error instanceof Refused && error.errors.length) {
+        const { errors, warnings } = asFindings(error);
+        reveal(show({ errors: inRequest(errors), warnings }));
+      }
       toastError(error);
     } finally {
-      startButton.disabled = cacheButton.disabled = false;
+      startButton.disabled = cacheButton.disabled = rehearseButton.disabled = false;
     }
+  }
+
+  async function createSweep() {
+    const { sweep } = await api.createSweep(sweepRequest(), key);
+    return sweepAddress(sweep?.sweep_id ?? "");
   }
 
   // Store a draft, so that a reload or another screen does not lose it.
   function storeDraft() {
     try {
-      sessionStorage.setItem(DRAFT, JSON.stringify({ mode, request: request(true), texts: files.texts }));
+      sessionStorage.setItem(
+        DRAFT,
+        JSON.stringify({
+          mode,
+          request: request(true),
+          texts: files?.texts,
+          preset: guided.preset,
+          sweep: vary.stored,
+        }),
+      );
     } catch {
       // A file too large to store is still in the form.
     }
   }
 
+  /** Lets a field try several values. @param {Event} event */
+  function tryValues(event) {
+    const { pointer, path } = /** @type {CustomEvent} */ (event).detail;
+    vary.addRow(pointer, guided.draft.get(path));
+  }
+
   /** @param {InitialState} initial */
-  function choose({ mode: chosen, request: initial, texts }) {
+  async function choose({ mode: chosen, request: initial, texts, preset, sweep }) {
+    if (chosen === "toml") (await loadFiles()).choose(initial, texts);
     setMode(chosen);
     extra.choose(initial);
     gpus.choose(initial);
     cluster.choose(initial);
     notice.choose(initial);
+    samples.choose(initial);
+    vary.choose(sweep);
     name.input.value = initial.name ?? "";
     description.input.value = initial.description ?? "";
     memory.input.value = String(initial.min_memory || "");
     priority.input.value = String(initial.priority ?? 0);
-    if (chosen === "toml") files.choose(initial, texts);
-    else attempt(() => guided.choose(initial));
-    offerCache();
+    if (chosen === "toml") validateSoon();
+    else attempt(() => guided.choose(initial, preset).then(validateSoon));
+    showState();
   }
 
   const form = h(
-    "form",
-    { class: "panel start-form", novalidate: true, on: { submit: start, input: changed, change: changed } },
-    h("header", {}, modes.element),
+    "form.panel.start-form",
+    { novalidate: true, on: { submit: start, input: changed, change: changed } },
+    h("header", modes.element),
     h(
-      "div",
-      { class: "body stack" },
+      "div.body.stack",
       guided.element,
-      files.element,
-      step(
+      filesPlace,
+      h("div.name-step", step("step.name", name.element)),
+      extra.element,
+      guided.settings,
+      vary.element,
+      fold(
         "step.run",
-        h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
+        onGPUs,
+        h("div.form-grid", priority.element, memory.element, description.element),
         gpus.element,
         cluster.element,
         notice.element,
-        extra.element,
       ),
-      h("div", { class: "choices start-choices" }, validateButton, cacheButton, startButton),
+      fold("auto.title", samples.said, samples.element),
+      h("div.choices.start-choices", validateButton, cacheButton, rehearseButton, startButton),
     ),
   );
+  form.addEventListener(VARY, tryValues);
   const side = h(
-    "aside",
-    { class: "panel start-side", "aria-label": t("plan"), "aria-live": "polite" },
-    h("header", {}, h("h2", {}, t("plan"))),
-    h("div", { class: "body stack" }, findings, plan),
+    "aside.panel.start-side",
+    { "aria-label": t("plan") },
+    h("header", h("h2", t("plan"))),
+    h("div.body.stack", findings, plan),
   );
   scrollable(side, plan);
-  fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
+  fill(plan, h("p.faint.small", t("plan.hint")));
   setMode(mode);
   api.overview().then(
     ({ executor }) => {
@@ -309,22 +413,18 @@ export function open(_app, place) {
   );
   const wanted = place.query.get("model");
   if (wanted && !place.query.get("dataset")) guided.begin(wanted, place.query.get("variant") ?? "");
-  else prefill(place.query, choose, (text) => fill(onDataset, note("run", h("p", { class: "foreign" }, text))));
+  else prefill(place.query, (initial) => void attempt(() => choose(initial)));
+  showState();
+  validateSoon();
   return {
-    element: h(
-      "div",
-      { class: "screen" },
-      h("div", { class: "screen-head" }, h("h1", {}, t("nav.start"))),
-      denied,
-      onDataset,
-      h("div", { class: "start-columns" }, form, side),
-    ),
+    element: h("div.screen", h("div.screen-head", h("h1", t("nav.start"))), denied, h("div.start-columns", form, side)),
     title: () => t("nav.start"),
     topics: "gpu,system",
     on: {},
     refetch: guided.refetch,
     close: () => {
       unwatchAccess();
+      validateSoon.cancel();
       guided.close();
       gpus.close();
     },
@@ -332,8 +432,7 @@ export function open(_app, place) {
 }
 
 /** Masked secrets that were not entered again. @param {unknown} config */
-const maskedIn = (config) =>
-  masksIn(config, "/config").map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
+const maskedIn = (config) => masksIn(config, "/config").map(maskedFinding);
 
 /**
  * The buckets of a dataset as a picture.
@@ -343,6 +442,7 @@ async function showBuckets(reference, type, draft, plan) {
   const [{ data }, { bucketsPicture }] = await Promise.all([
     import("../../app/api_data.js"),
     import("../datasets/buckets.js"),
+    loadStyleOnce("data"),
   ]);
   const [name, version] = reference.split("@");
   const { directories: _directories, directory: _directory, ...settings } = draft.dataset;
@@ -351,41 +451,30 @@ async function showBuckets(reference, type, draft, plan) {
   const { buckets } = await data.check(name, request);
   if (!buckets.length) return;
   plan.append(
-    h("h3", {}, t("plan.buckets")),
+    h("h3", t("plan.buckets")),
     bucketsPicture(buckets, () => go(`/data/${encodeURIComponent(name)}?tab=check`)),
   );
 }
 
-const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+/** Findings about a sweep with the pointers of its request. @param {readonly API.Finding[]} findings */
+const inRequest = (findings) =>
+  findings.map((finding) => ({ ...finding, pointer: finding.pointer.replace(/^\/request(?=\/|$)/, "") }));
 
 /** Converts errors of start to the form of validate's response. @param {unknown} error @returns {API.Validation} */
 function asFindings(error) {
   if (!(error instanceof Refused) || !error.errors.length) throw error;
-  return { valid: false, errors: [...error.errors], warnings: [], plan: null, gpus: null };
+  return { valid: false, errors: [...error.errors], warnings: [], plan: null, gpus: null, estimated_duration: null };
 }
 
 /**
  * The initial state: a copy of a task, a dataset, or the stored draft.
- * @param {URLSearchParams} query @param {(initial: InitialState) => void} choose @param {(success: string) => void} say
+ * @param {URLSearchParams} query @param {(initial: InitialState) => void} choose
  */
-async function prefill(query, choose, say) {
-  const [taskId, dataset] = [query.get("from"), query.get("dataset")];
-  if (dataset) {
-    const initial = await attempt(() => beginOnDataset(dataset, query.get("model") ?? "toy"));
+async function prefill(query, choose) {
+  if (query.get("dataset") || query.get("from")) {
+    const { initialState } = await import("./initial.js");
+    const initial = await attempt(() => initialState(query));
     if (initial) choose(initial);
-    if (initial) say(t("start.on", { dataset }));
-    return;
-  }
-  if (taskId) {
-    const found = await attempt(() => api.task(taskId));
-    if (!found) return;
-    const { plan, model_type: model } = found;
-    const request = /** @type {API.Request} */ (found.request);
-    const isForm = !request.config_toml && !request.dataset_toml;
-    const texts = request.config_toml
-      ? null
-      : { config: plan.files?.["config.toml"] ?? "", dataset: plan.files?.["dataset.toml"] ?? "" };
-    choose({ mode: isForm ? "form" : "toml", request: { ...request, model_type: model }, texts });
     return;
   }
   try {
@@ -404,38 +493,6 @@ function forget() {
   }
 }
 
-const TOY = { epochs: 3, eval_every_n_epochs: 1, toy: { steps_per_epoch: 40, step_seconds: 0.1 } };
-
-/**
- * Throws Refused or Unreachable.
- * @param {string} reference such as cats@3 @param {string} model @returns {Promise<import("./view.js").InitialState>}
- */
-async function beginOnDataset(reference, model) {
-  const name = reference.replace(/@.*$/, "");
-  if (model === "toy") {
-    const dataset = { directories: [{ dataset: reference }] };
-    return { mode: "form", request: { model_type: "toy", name, config: TOY, dataset } };
-  }
-  const [preset] = (await api.presets(model)).presets;
-  const ready = /** @type {import("./draft.js").Table|undefined} */ (preset?.request.config);
-  const config = { ...(ready ?? (await plainConfig(model))), micro_batch_size_per_gpu: recallSettings().batch_size };
-  return { mode: "form", request: { model_type: model, name, config, dataset: datasetTable(reference) } };
-}
-
-/** The trainer's dataset file as values. @param {string} reference @returns {import("./draft.js").Table} */
-function datasetTable(reference) {
-  const settings = recallSettings();
-  const { num_repeats: repeats, frame_buckets: frames, ...own } = datasetSettings(settings);
-  const cut = readFrames(settings.frames).length ? { ...own, frame_buckets: frames } : own;
-  return { ...cut, directories: [{ dataset: reference, num_repeats: repeats ?? 1 }] };
-}
-
-/** For a model type without a preset: a LoRA with the paths of the files on this machine. @param {string} model */
-async function plainConfig(model) {
-  const known = (await api.models()).models.find(({ id }) => id === model);
-  return { ...PLAIN, model: { ...(known ? firstVariant(known).model : { type: model }), dtype: "bfloat16" } };
-}
-
 /** The state of a cache. @param {API.PlannedCache|null} cache */
 function cacheText(cache) {
   if (!cache) return null;
@@ -443,45 +500,62 @@ function cacheText(cache) {
   return labelFor("plan.cache", cache.state);
 }
 
+/** How often, and the disk space. @param {API.PlannedOutputs|null|undefined} outputs */
+function outputsText(outputs) {
+  if (!outputs) return null;
+  const number = isKnown(outputs.count) ? count(outputs.count) : t("plan.by_time");
+  return isKnown(outputs.total_bytes) ? t("plan.outputs", { n: number, size: bytes(outputs.total_bytes) }) : number;
+}
+
+/** The disk space that these need together; null if none is known. @param {(API.PlannedOutputs|null|undefined)[]} outputs */
+function diskText(outputs) {
+  const made = outputs.flatMap((each) => (each ? [each.total_bytes] : []));
+  const known = made.filter(isKnown);
+  if (!known.length) return null;
+  const size = bytes(known.reduce((sum, each) => sum + each, 0));
+  return known.length < made.length ? t("plan.disk.least", { size }) : size;
+}
+
 /** @param {API.Validation} found @returns {Child} */
-function planView({ plan, gpus }) {
+function planView({ plan, gpus, estimated_duration: seconds }) {
   if (!plan) return null;
   /** @param {WordKey} key @param {string|null} value @returns {Child} */
-  const fact = (key, value) => value !== null && [h("dt", {}, t(key)), h("dd", {}, value)];
+  const fact = (key, value) => value !== null && [h("dt", t(key)), h("dd", value)];
   const measured = measuredText(plan.memory ?? null);
   const memory = isKnown(plan.estimated_memory_mb)
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
   return [
     gpus?.waiting_reason
-      ? note(
-          "idle",
-          h("strong", {}, t("plan.waits")),
-          h("p", {}, waitingText(gpus.waiting_reason, gpus.waiting_reason_code)),
-        )
+      ? note("idle", h("strong", t("plan.waits")), h("p", waitingText(gpus.waiting_reason, gpus.waiting_reason_code)))
       : null,
     h(
-      "dl",
-      { class: "facts" },
+      "dl.facts",
       fact("gpus", gpus?.gpu_ids?.length ? gpuNames(gpus.gpu_ids) : null),
       fact("plan.epochs", count(plan.epochs)),
       fact("plan.steps", count(plan.total_steps)),
       fact("plan.epoch", count(plan.steps_per_epoch)),
       fact("plan.batch", count(plan.global_batch_size)),
       fact("plan.items", count(plan.dataset_items)),
+      fact("plan.duration", isKnown(seconds) ? duration(seconds) : null),
+      fact("plan.evaluations", outputsText(plan.evaluations)),
+      fact("plan.saved_models", outputsText(plan.saved_models)),
+      fact("plan.checkpoints", outputsText(plan.checkpoints)),
       fact("plan.cache", cacheText(plan.cache ?? null)),
-      fact("plan.memory", measured ?? memory),
-      fact("plan.basis", plan.memory?.origin === "measured" ? null : plan.memory_basis),
+      fact("plan.disk", diskText([plan.saved_models, plan.checkpoints])),
+      h("dt", t("plan.memory")),
+      h(
+        "dd",
+        measured ?? memory,
+        !measured &&
+          plan.memory_basis &&
+          h("p.tiny.faint", t("plan.basis", { basis: plan.memory_basis.replace(FIGURE, "") })),
+      ),
     ),
-    plan.notes.map((text) => note("idle", h("p", {}, text))),
+    plan.notes.map((text) => note("idle", h("p", text))),
     Object.entries(plan.files ?? {}).map(([name, text]) =>
-      h("details", {}, h("summary", { class: "small soft" }, name), scrollable(h("pre", { class: "file" }, text))),
+      h("details", h("summary.small.soft", name), scrollable(h("pre.file", text))),
     ),
-    h(
-      "details",
-      {},
-      h("summary", { class: "small soft" }, t("plan.command")),
-      scrollable(h("pre", { class: "file" }, plan.command.join(" "))),
-    ),
+    h("details", h("summary.small.soft", t("plan.command")), scrollable(h("pre.file", plan.command.join(" ")))),
   ];
 }

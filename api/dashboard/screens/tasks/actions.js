@@ -4,8 +4,10 @@ import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
 import { go, taskAddress } from "../../app/router.js";
-import { askNumber, askWhich } from "../../ui/dialog.js";
+import { askNumber, askSure, askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
+import { splitTags } from "../../ui/fields.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { isFinished } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 
@@ -13,7 +15,7 @@ import { attempt, toast } from "../../ui/toast.js";
 /** Runs an action. @typedef {(task: API.Row, changed: Changed) => Promise<void>} Action */
 
 /** @param {API.Row} task */
-const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.task_id);
+const nameOf = (task) => h("strong.foreign", task.name ?? task.task_id);
 
 /**
  * The actions available for a task. Denied ones stay and show why.
@@ -31,17 +33,28 @@ export function actionsFor(task, changed) {
     denied,
     run: () => (denied ? toast("bad", denied) : void attempt(() => run(task, changed))),
   });
+  const compare = {
+    label: t("compare.with"),
+    icon: /** @type {const} */ ("chart"),
+    run: () => void attempt(async () => (await import("../compare/choose.js")).compareWith(task.task_id)),
+  };
+  const others = task.kind === "training" ? [compare] : [];
   if (!isFinished(task.status)) {
     return [
       act(t(task.status === "stopping" ? "stop.harder" : "stop"), "stop", stop, true),
       ...(savesNow(task) ? [act(t("checkpoint.save"), "save", saveCheckpoint)] : []),
+      ...(task.status === "queued" ? [act(t("queue.first"), "up", moveFirst)] : []),
       act(t("priority.change"), "priority", changePriority),
+      act(t("notes.change"), "tag", changeNotes),
+      ...others,
     ];
   }
   return [
-    // A cache has no checkpoints: it is restarted.
-    ...(task.kind === "cache" ? [] : [act(t("resume.ask"), "resume", resume)]),
-    act(t("restart.ask"), "redo", restart),
+    // Caches and rehearsals have no checkpoints: they are restarted. Samples and exports are requested on their training.
+    ...(task.kind === "training" ? [act(t("resume.ask"), "resume", resume)] : []),
+    ...(["sample", "export"].includes(task.kind) ? [] : [act(t("restart.ask"), "redo", restart)]),
+    act(t("notes.change"), "tag", changeNotes),
+    ...others,
     act(t("delete"), "trash", remove, true),
   ];
 }
@@ -51,7 +64,7 @@ async function stop(task, changed) {
   const options = task.status === "stopping" ? "force" : await askHow(task);
   if (options === "force" && !(await isSure(task))) return;
   if (!options) return;
-  await api.stop(task.task_id, { force: options === "force" });
+  await api.stop(task.task_id, { force: options === "force", keep_lora: options === "lora" });
   toast("ok", t("stop.started"));
   changed();
 }
@@ -67,9 +80,10 @@ function askHow(task) {
   }
   return askWhich({
     title: t("stop.title"),
-    text: [h("p", {}, nameOf(task)), h("p", {}, t("stop.text"))],
+    text: [h("p", nameOf(task)), h("p", t("stop.text"))],
     choices: [
       { label: t("stop.force"), value: "force", kind: "danger" },
+      ...(task.kind === "training" ? [{ label: t("stop.lora"), value: "lora" }] : []),
       { label: t("stop.save"), value: "soft", kind: "primary" },
     ],
   });
@@ -77,17 +91,16 @@ function askHow(task) {
 
 /** @param {API.Row} task */
 async function isSure(task) {
-  const choice = await askWhich({
+  return askSure({
     title: t("force.title"),
-    text: [h("p", {}, nameOf(task)), h("p", {}, t("force.text"))],
-    choices: [{ label: t("force.do"), value: "yes", kind: "danger sure" }],
+    text: [h("p", nameOf(task)), h("p", t("force.text"))],
+    action: t("force.do"),
   });
-  return choice === "yes";
 }
 
 /** Whether a checkpoint can be saved; not while it loads or caches. @param {API.Row} task */
-export const savesNow = ({ status, progress }) =>
-  status === "running" && ["training", "evaluating", "saving"].includes(progress.stage ?? "");
+export const savesNow = ({ kind, status, progress }) =>
+  kind === "training" && status === "running" && ["training", "evaluating", "saving"].includes(progress.stage ?? "");
 
 /** @type {Action} */
 async function saveCheckpoint(task, changed) {
@@ -100,34 +113,24 @@ async function saveCheckpoint(task, changed) {
 async function resume(task, changed) {
   // A row of the list has no checkpoints; the dialog is loaded on demand.
   const [details, dialog] = await Promise.all([api.task(task.task_id), import("./resume_dialog.js")]);
-  if (!dialog.completeCheckpoints(details).length) return offerRestart(task);
+  if (!dialog.completeCheckpoints(details).length) return askToRestart(task, "resume.none.title", "resume.none.text");
   if (!(await dialog.askResume(details))) return;
   toast("ok", t("resume.done"));
   changed();
 }
 
-/** @param {API.Row} task */
-async function offerRestart(task) {
-  const choice = await askWhich({
-    title: t("resume.none.title"),
-    text: [h("p", {}, nameOf(task)), h("p", {}, t("resume.none.text"))],
-    choices: [{ label: t("restart"), value: "restart", kind: "primary" }],
-  });
-  if (choice) await restartNow(task);
-}
-
 /** @type {Action} */
-async function restart(task) {
-  const choice = await askWhich({
-    title: t("restart.title"),
-    text: [h("p", {}, nameOf(task)), h("p", {}, t("restart.text"))],
-    choices: [{ label: t("restart"), value: "restart", kind: "primary" }],
-  });
-  if (choice) await restartNow(task);
-}
+const restart = (task) => askToRestart(task, "restart.title", "restart.text");
 
-/** @param {API.Row} task */
-async function restartNow(task) {
+/** @param {API.Row} task @param {WordKey} title @param {WordKey} text */
+async function askToRestart(task, title, text) {
+  const isSure = await askSure({
+    title: t(title),
+    text: [h("p", nameOf(task)), h("p", t(text))],
+    action: t("restart"),
+    kind: "primary",
+  });
+  if (!isSure) return;
   const created = await api.restart(task.task_id, crypto.randomUUID?.());
   toast("ok", t("restart.done"));
   go(taskAddress(created.task_id));
@@ -137,7 +140,7 @@ async function restartNow(task) {
 async function remove(task, changed) {
   const choice = await askWhich({
     title: t("delete.title"),
-    text: [h("p", {}, nameOf(task)), h("p", {}, t("delete.text"))],
+    text: [h("p", nameOf(task)), h("p", t("delete.text"))],
     choices: [
       { label: t("delete.files"), value: "files", kind: "danger" },
       { label: t("delete.keep"), value: "keep", kind: "primary" },
@@ -147,6 +150,26 @@ async function remove(task, changed) {
   await api.remove(task.task_id, choice === "files");
   toast("ok", t("delete.done"));
   changed("deleted");
+}
+
+/** @type {Action} */
+async function moveFirst(task, changed) {
+  await api.change(task.task_id, { queue_position: "first" });
+  changed();
+}
+
+/** @type {Action} */
+async function changeNotes({ task_id: id }, changed) {
+  // A row of the list has no notes.
+  const task = await api.task(id);
+  const fields = [
+    { name: "tags", label: t("tags"), hint: t("data.tags.hint"), value: task.tags.join(", ") },
+    { name: "trigger", label: t("trigger_word"), value: task.trigger_word ?? "" },
+    { name: "notes", label: t("notes"), rows: 6, value: task.notes ?? "" },
+  ];
+  const save = (/** @type {Record<string, string>} */ { tags, trigger, notes }) =>
+    api.change(id, { tags: splitTags(tags), notes: notes.trim() || null, trigger_word: trigger.trim() || null });
+  if (await askFields(t("notes.change"), fields, t("save"), save)) changed();
 }
 
 /** @type {Action} */

@@ -27,7 +27,7 @@ export function lossPanel(store) {
     "aria-label": t("smoothing"),
   });
   const box = h("input", { type: "checkbox", checked: isLog });
-  const summary = h("p", { class: "visually-hidden" });
+  const summary = h("p.visually-hidden");
   /** @type {API.Progress|null} */
   let progress = null;
 
@@ -58,20 +58,14 @@ export function lossPanel(store) {
   chart.isLog = isLog;
   return {
     element: h(
-      "section",
-      { class: "panel loss-panel", "aria-label": t("loss") },
+      "section.panel.loss-panel",
+      { "aria-label": t("loss") },
       h(
         "header",
-        {},
-        h("h2", {}, t("loss")),
-        h(
-          "div",
-          { class: "tools" },
-          h("label", { class: "check" }, t("smoothing"), slider),
-          h("label", { class: "check" }, box, t("log.scale")),
-        ),
+        h("h2", t("loss")),
+        h("div.tools", h("label.check", t("smoothing"), slider), h("label.check", box, t("log.scale"))),
       ),
-      h("div", { class: "body" }, chart.element, summary),
+      h("div.body", chart.element, summary),
     ),
     draw: lazily(draw),
     /** @param {API.Progress} next */
@@ -108,11 +102,7 @@ export function smallCharts(store) {
     return {
       chart,
       pick,
-      element: h(
-        "section",
-        { class: "panel small-chart", "aria-label": t(key) },
-        h("div", { class: "body top" }, chart.element),
-      ),
+      element: h("section.panel.small-chart", { "aria-label": t(key) }, h("div.body.top", chart.element)),
     };
   };
   const charts = [

@@ -28,11 +28,7 @@ export function gpuUseChart() {
   let loadedAt = -Infinity;
 
   return {
-    element: h(
-      "section",
-      { class: "panel small-chart", "aria-label": t("gpu.use") },
-      h("div", { class: "body top" }, chart.element),
-    ),
+    element: h("section.panel.small-chart", { "aria-label": t("gpu.use") }, h("div.body.top", chart.element)),
     /** @param {API.Task} task */
     async load(task) {
       const uuids = task.gpu_uuids;

@@ -1,31 +1,43 @@
 // The header of a training: state, progress, and actions.
 
 import { labelFor, t, translate } from "../../app/i18n.js";
-import { taskAddress } from "../../app/router.js";
+import { sweepAddress, taskAddress } from "../../app/router.js";
 import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../ui/format.js";
 import { gpuLinks } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
 import { meter } from "../../ui/meter.js";
 import { prose } from "../../ui/prose.js";
+import { backLink } from "../../ui/sections.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../ui/status.js";
 import { setTime, time } from "../../ui/time.js";
 import { attempt, toast } from "../../ui/toast.js";
 import { waitingText } from "../../ui/waiting.js";
+import { pointerLabel, showValue } from "../start/draft.js";
 import { actionsFor } from "./actions.js";
 import { LEVELS, stepsOf } from "./progress.js";
 
-/** Figures that a cache does not have. */
+/** Figures that a job does not have. */
 const STEPS = /** @type {const} */ (["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed"]);
+
+/** Kinds of tasks that train nothing. @type {readonly string[]} */
+const JOBS = ["cache", "sample", "export"];
+
+/** A job has the name of its training. @param {API.Task} task */
+function titleOf({ kind, name, task_id: id }) {
+  if (kind === "sample" && name) return t("task.samples_of", { name });
+  if (kind === "export" && name) return t("task.export_of", { name });
+  return name || id;
+}
 
 /** The number of cached files, if the trainer reports it. @param {API.Task["progress"]} progress */
 const cachedOf = ({ items_cached: n }) => (isKnown(n) ? t("cached.n", { n: count(n) }) : UNKNOWN);
 
 /** @param {WordKey} key */
 function stat(key) {
-  const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];
+  const [value, under] = [h("b"), h("span.faint.tiny.clip")];
   return {
-    element: h("div", { class: "stat" }, h("span", { class: "label" }, t(key)), value, under),
+    element: h("div.stat", h("span.label", t(key)), value, under),
     /** @param {string} text */
     show(text, more = "") {
       setText(value, text);
@@ -38,12 +50,12 @@ function stat(key) {
 export function taskHeader(changed) {
   const chip = statusChip("task");
   const spoiled = spoiledChip();
-  const title = h("h1", { class: "foreign" });
-  const sub = h("p", { class: "soft small task-sub" });
-  const actions = h("div", { class: "tools" });
+  const title = h("h1.foreign");
+  const sub = h("p.soft.small.task-sub");
+  const actions = h("div.tools");
   const bar = meter(t("progress"));
-  const [share, stage, left] = [h("b", { class: "share" }), h("span", { class: "soft" }), h("span", { class: "soft" })];
-  const notes = h("div", { class: "stack" });
+  const [share, stage, left] = [h("b.share"), h("span.soft"), h("span.soft")];
+  const notes = h("div.stack");
   const stats = {
     epoch: stat("stat.epoch"),
     step: stat("stat.step"),
@@ -82,14 +94,15 @@ export function taskHeader(changed) {
           choice.label,
         ),
       ),
-      h(
-        "a",
-        { class: "button", "aria-label": t("copy.start"), href: `#/start?from=${encodeURIComponent(task.task_id)}` },
-        icon("copy"),
-        h("span", { class: "only-wide" }, t("copy.start")),
-      ),
+      // A rehearsal offers its training in its own panel.
+      !["rehearse", "sample", "export"].includes(task.kind) &&
+        h("a.button", { href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("copy.start")),
     );
   }
+
+  /** @param {NonNullable<API.Task["export"]>} made */
+  const exportedFrom = ({ task_id: id, checkpoint, step }) =>
+    h("a", { href: taskAddress(id, "files") }, t("exported.from", { checkpoint, step: count(step) }));
 
   /** @param {API.Task} task */
   function showSub(task) {
@@ -97,14 +110,21 @@ export function taskHeader(changed) {
     setTime(created, task.started_at ?? task.created_at);
     fill(
       sub,
-      h("span", { class: "mono" }, task.task_id),
-      h("span", {}, task.model_type),
-      task.owner && h("span", { class: "foreign" }, t("owner.n", { owner: task.owner })),
-      h("span", {}, gpuLinks(task)),
-      task.priority !== 0 && h("span", {}, t("priority.n", { n: task.priority })),
-      h("span", {}, t(task.started_at ? "started" : "created"), " ", created),
+      h("span.mono", task.task_id),
+      h("span", task.model_type),
+      task.owner && h("span.foreign", t("owner.n", { owner: task.owner })),
+      task.gpu_count > 0 && h("span", gpuLinks(task)),
+      task.priority !== 0 && h("span", t("priority.n", { n: task.priority })),
+      h("span", t(task.started_at ? "started" : "created"), " ", created),
+      task.export && exportedFrom(task.export),
       task.restarted_from && h("a", { href: taskAddress(task.restarted_from) }, t("restarted.from")),
-      task.description && h("span", { class: "foreign" }, task.description),
+      task.sweep_id && h("a.foreign", { href: sweepAddress(task.sweep_id) }, t("sweep"), sweepValues(task)),
+      task.description && h("span.foreign", task.description),
+      task.tags.length > 0 &&
+        h(
+          "span.tag-row",
+          task.tags.map((tag) => h("a.tag.foreign", { href: `#/tasks?tag=${encodeURIComponent(tag)}` }, tag)),
+        ),
     );
   }
 
@@ -113,9 +133,9 @@ export function taskHeader(changed) {
     const start = task.estimated_start && [t("queue.expected"), " ", time(task.estimated_start)];
     const place = isKnown(task.queue_position) && t("queue.position", { n: count(task.queue_position) });
     return [
-      h("span", { class: "soft" }, place, place && start && " · ", start),
+      h("span.soft", place, place && start && " · ", start),
       lastEnd(task),
-      task.waiting_reason && h("p", {}, waitingText(task.waiting_reason, task.waiting_reason_code)),
+      task.waiting_reason && h("p", waitingText(task.waiting_reason, task.waiting_reason_code)),
     ];
   }
 
@@ -123,21 +143,20 @@ export function taskHeader(changed) {
   function showNotes(task) {
     fill(
       notes,
-      task.status === "queued" && note("idle", h("strong", {}, t("waits")), " ", waitsFor(task)),
+      task.notes && h("p.soft.small.foreign.task-notes", task.notes),
+      task.status === "queued" && note("idle", h("strong", t("waits")), " ", waitsFor(task)),
       task.stop &&
         !isFinished(task.status) &&
-        note("warn", h("strong", {}, t("stopping")), h("p", {}, labelFor("rung", task.stop.rung))),
+        note("warn", h("strong", t("stopping")), h("p", labelFor("rung", task.stop.rung))),
+      task.stop?.reason &&
+        note("idle", h("strong", t("sweep.stopped_early")), h("p", translate(task.stop.reason, task.stop.reason_code))),
       task.warning &&
-        note(
-          "warn",
-          h("strong", {}, t("warning")),
-          h("p", { class: "foreign" }, translate(task.warning, task.warning_code)),
-        ),
+        note("warn", h("strong", t("warning")), h("p.foreign", translate(task.warning, task.warning_code))),
       (task.metrics.nan_steps ?? 0) > 0 &&
         note(
           "warn",
-          isSpoiled(task) && h("strong", {}, t("nan.last")),
-          h("p", {}, t("nan", { n: count(task.metrics.nan_steps) }), " ", isSpoiled(task) && t("nan.remedy")),
+          isSpoiled(task) && h("strong", t("nan.last")),
+          h("p", t("nan", { n: count(task.metrics.nan_steps) }), " ", isSpoiled(task) && t("nan.remedy")),
         ),
     );
   }
@@ -147,12 +166,12 @@ export function taskHeader(changed) {
     const { progress, metrics, speed } = task;
     chip.update(task.status);
     spoiled.hidden = !isSpoiled(task);
-    setText(title, task.name || task.task_id);
+    setText(title, titleOf(task));
     const level = isSpoiled(task) ? "warn" : LEVELS[task.status];
     bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), level);
     const onlyCaches = task.kind === "cache";
     setText(share, onlyCaches ? cachedOf(progress) : percent(progress.overall_progress));
-    for (const name of STEPS) stats[name].element.hidden = onlyCaches;
+    for (const name of STEPS) stats[name].element.hidden = JOBS.includes(task.kind);
     setText(stage, isFinished(task.status) ? "" : progress.stage ? labelFor("stage", progress.stage) : "");
     setText(
       left,
@@ -191,39 +210,35 @@ export function taskHeader(changed) {
 
   return {
     element: h(
-      "header",
-      { class: "task-head" },
-      h(
-        "div",
-        { class: "screen-head" },
-        h("a", { class: "soft back", href: "#/tasks", "aria-label": t("tasks") }, icon("left")),
-        title,
-        chip.element,
-        spoiled,
-        actions,
-      ),
+      "header.task-head",
+      backLink("#/tasks", t("tasks")),
+      h("div.screen-head", title, chip.element, spoiled, actions),
       sub,
-      h(
-        "div",
-        { class: "panel task-progress" },
-        h("div", { class: "progress-line" }, share, stage, left),
-        bar.element,
-        h(
-          "div",
-          { class: "stats" },
-          Object.values(stats).map(({ element }) => element),
-        ),
-      ),
       notes,
+    ),
+    progress: h(
+      "div.panel.task-progress",
+      h("div.progress-line", share, stage, left),
+      bar.element,
+      h(
+        "div.stats",
+        Object.values(stats).map(({ element }) => element),
+      ),
     ),
     update,
   };
 }
 
+/** Its own values in its sweep. @param {API.Task} task */
+const sweepValues = ({ sweep_values: values }) => {
+  const each = Object.entries(values ?? {}).map(([pointer, value]) => `${pointerLabel(pointer)} ${showValue(value)}`);
+  return `: ${each.join(", ")}`;
+};
+
 /** Why it is queued again: the end of its last attempt. @param {API.Task} task @returns {Child} */
 function lastEnd({ attempts }) {
   const failure = attempts.at(-1)?.failure;
-  return failure && h("p", { class: "foreign" }, prose(translate(failure.detail, failure.detail_code)));
+  return failure && h("p.foreign", prose(translate(failure.detail, failure.detail_code)));
 }
 
 /** Not needed for trainings that have ended. */
@@ -231,8 +246,8 @@ const load = () => import("../alerts/notify.js");
 
 function endNotice() {
   const button = h(
-    "button",
-    { class: "button", type: "button", hidden: true, "aria-pressed": "false", on: { click: () => attempt(toggle) } },
+    "button.button",
+    { type: "button", hidden: true, "aria-pressed": "false", on: { click: () => attempt(toggle) } },
     icon("bell"),
     t("notify.end"),
   );

@@ -31,8 +31,8 @@ export function stepsOf(progress) {
 
 export function progressBar() {
   const bar = meter(t("progress"));
-  const [value, middle, left] = [h("b"), h("span", { class: "clip" }), h("span")];
-  const element = h("div", { class: "progress" }, h("div", { class: "figures" }, value, middle, left), bar.element);
+  const [value, middle, left] = [h("b"), h("span.clip"), h("span")];
+  const element = h("div.progress", h("div.figures", value, middle, left), bar.element);
   return {
     element,
     /** @param {API.TaskStatus} status @param {API.Progress} progress @param {API.Metrics} metrics */

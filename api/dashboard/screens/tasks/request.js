@@ -4,15 +4,13 @@ import { labelFor, t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
 import { count, duration, isKnown, seconds, UNKNOWN } from "../../ui/format.js";
 import { gpuNames } from "../../ui/gpus.js";
+import { panel } from "../../ui/panel.js";
 import { segments } from "../../ui/segments.js";
-import { table } from "../../ui/table.js";
+import { headings, table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 
-/** @type {WordKey[]} */
-const COLUMNS = ["attempt", "status", "gpus", "attempt.start", "duration", "steps.range", "attempt.outcome"];
-
 export function requestView() {
-  const element = h("section", { class: "panel", "aria-label": t("request") });
+  const element = h("section.panel", { "aria-label": t("request") });
   let drawn = "";
   return {
     element,
@@ -27,7 +25,7 @@ export function requestView() {
       if (JSON.stringify(files) === drawn) return;
       drawn = JSON.stringify(files);
       const names = Object.keys(files);
-      const shown = h("pre", { class: "file foreign", tabindex: 0 }, files[names[0]]);
+      const shown = h("pre.file.foreign", { tabindex: 0 }, files[names[0]]);
       const choice = segments(
         t("files"),
         names.map((name) => ({ value: name, label: name })),
@@ -36,29 +34,28 @@ export function requestView() {
           shown.textContent = files[name];
         },
       );
-      fill(
-        element,
-        h("header", {}, h("h2", {}, t("request")), h("div", { class: "tools" }, choice.element)),
-        h("div", { class: "body" }, shown),
-      );
+      fill(element, h("header", h("h2", t("request")), h("div.tools", choice.element)), h("div.body", shown));
     },
   };
 }
 
 export function attemptsView() {
-  const body = h("div", { class: "body" });
-  const element = h(
-    "section",
-    { class: "panel", "aria-label": t("attempts") },
-    h("header", {}, h("h2", {}, t("attempts"))),
-    body,
-  );
+  const body = h("div.body");
+  const element = panel("", t("attempts"), null, body);
   return {
     element,
     /** @param {API.Task} task */
     update({ attempts, progress }) {
       element.hidden = attempts.length === 0;
-      const heads = COLUMNS.map((key) => ({ label: t(key) }));
+      const heads = headings(
+        "attempt",
+        "status",
+        "gpus",
+        "attempt.start",
+        "duration",
+        "steps.range",
+        "attempt.outcome",
+      );
       const rows = [...attempts].reverse().map((attempt) => attemptRow(attempt, progress.current_step));
       fill(body, table(heads, rows));
     },
@@ -79,13 +76,12 @@ function attemptRow(attempt, step) {
         : UNKNOWN;
   return h(
     "tr",
-    {},
-    h("td", {}, attempt.number, attempt.resumed_from && h("span", { class: "faint" }, ` ← ${attempt.resumed_from}`)),
-    h("td", {}, labelFor("attempt", attempt.status)),
-    h("td", {}, gpuNames(attempt.gpu_ids)),
-    h("td", {}, attempt.started_at ? time(attempt.started_at) : UNKNOWN),
-    h("td", {}, from !== null && to !== null ? duration(to - from) : UNKNOWN),
-    h("td", {}, steps),
+    h("td", attempt.number, attempt.resumed_from && h("span.faint", ` ← ${attempt.resumed_from}`)),
+    h("td", labelFor("attempt", attempt.status)),
+    h("td", gpuNames(attempt.gpu_ids)),
+    h("td", attempt.started_at ? time(attempt.started_at) : UNKNOWN),
+    h("td", from !== null && to !== null ? duration(to - from) : UNKNOWN),
+    h("td", steps),
     h("td", { class: attempt.failure ? "bad" : "soft" }, end),
   );
 }

@@ -5,6 +5,7 @@ import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
+import { field, selectInput } from "../../ui/fields.js";
 import { count, isKnown, localTime } from "../../ui/format.js";
 import { gpuPicks } from "../../ui/gpu_picks.js";
 import { note } from "../../ui/status.js";
@@ -30,7 +31,7 @@ export function askResume(task) {
 function form(task, gpus, close, done) {
   const [checkpoint, epochs] = [checkpointField(task), epochsField(task)];
   const problem = h("div", { "aria-live": "assertive" });
-  const go = h("button", { class: "button primary", type: "submit" }, t("resume"));
+  const go = h("button.button.primary", { type: "submit" }, t("resume"));
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     go.disabled = true;
@@ -45,29 +46,24 @@ function form(task, gpus, close, done) {
     }
   };
   return h(
-    "form",
-    { class: "inside", on: { submit } },
-    h("h2", {}, t("resume.title")),
-    h("p", {}, h("strong", { class: "foreign" }, task.name ?? task.task_id)),
+    "form.inside",
+    { on: { submit } },
+    h("h2", t("resume.title")),
+    h("p", h("strong.foreign", task.name ?? task.task_id)),
     checkpoint.element,
     epochs.element,
     gpus.element,
     problem,
-    h(
-      "div",
-      { class: "choices" },
-      h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-      go,
-    ),
+    h("div.choices", h("button.button", { type: "button", on: { click: close } }, t("cancel")), go),
   );
 }
 
 /** @param {unknown} error */
 function showRefusal(error) {
-  if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
+  if (!(error instanceof Refused)) return h("p", t("error.unreachable"));
   return error.errors.length
-    ? error.errors.map(({ message, remedy }) => h("p", { class: "foreign" }, message, " ", remedy))
-    : h("p", { class: "foreign" }, refusalText(error));
+    ? error.errors.map(({ message, remedy }) => h("p.foreign", message, " ", remedy))
+    : h("p.foreign", refusalText(error));
 }
 
 /** The complete checkpoints, newest first. @param {API.Task} task */
@@ -81,8 +77,8 @@ function checkpointField(task) {
   const choices = completeCheckpoints(task);
   const latest = choices.find(({ is_latest: isLatest }) => isLatest) ?? choices[0];
   const select = h(
-    "select",
-    { class: "input", id: "resume-checkpoint" },
+    "select.input",
+    { id: "resume-checkpoint" },
     choices.map((each) =>
       h(
         "option",
@@ -94,7 +90,7 @@ function checkpointField(task) {
     ),
   );
   return {
-    element: h("div", { class: "field" }, h("label", { for: select.id }, t("resume.checkpoint")), select),
+    element: field(t("resume.checkpoint"), select),
     body: () => (select.value === latest.name ? {} : { checkpoint: select.value }),
   };
 }
@@ -103,8 +99,7 @@ function checkpointField(task) {
 function epochsField(task) {
   const planned = task.plan.epochs;
   const isOver = task.status === "completed";
-  const input = h("input", {
-    class: "input",
+  const input = h("input.input", {
     id: "resume-epochs",
     type: "number",
     min: isOver && isKnown(planned) ? planned + 1 : 1,
@@ -116,16 +111,10 @@ function epochsField(task) {
     "aria-describedby": "resume-epochs-hint",
   });
   return {
-    element: h(
-      "div",
-      { class: "field" },
-      h("label", { for: input.id }, t("resume.epochs")),
+    element: field(
+      t("resume.epochs"),
       input,
-      h(
-        "p",
-        { class: "faint tiny", id: "resume-epochs-hint" },
-        isOver && isKnown(planned) ? t("resume.epochs.more", { n: count(planned) }) : t("resume.epochs.hint"),
-      ),
+      isOver && isKnown(planned) ? t("resume.epochs.more", { n: count(planned) }) : t("resume.epochs.hint"),
     ),
     body: () => (input.value && input.valueAsNumber !== planned ? { config: { epochs: input.valueAsNumber } } : {}),
   };
@@ -134,19 +123,11 @@ function epochsField(task) {
 const GPU_CHOICES = /** @type {const} */ (["same", "any", "these"]);
 
 function gpuField() {
-  const choice = h(
-    "select",
-    { class: "input", id: "resume-gpus" },
-    GPU_CHOICES.map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
+  const choice = selectInput(
+    GPU_CHOICES.map((value) => [value, t(`resume.gpus.${value}`)]),
+    { id: "resume-gpus" },
   );
-  const number = h("input", {
-    class: "input",
-    type: "number",
-    min: 1,
-    step: 1,
-    value: 1,
-    "aria-label": t("gpu.count"),
-  });
+  const number = h("input.input", { type: "number", min: 1, step: 1, value: 1, "aria-label": t("gpu.count") });
   const picks = gpuPicks();
   api.overview().then(
     ({ executor }) => picks.only(executor.nodes),
@@ -160,13 +141,7 @@ function gpuField() {
   choice.addEventListener("change", show);
   show();
   return {
-    element: h(
-      "div",
-      { class: "field" },
-      h("label", { for: choice.id }, t("gpus")),
-      h("div", { class: "pair" }, choice, number),
-      picks.element,
-    ),
+    element: h("div.field", h("label", { for: choice.id }, t("gpus")), h("div.pair", choice, number), picks.element),
     close: picks.close,
     body() {
       if (choice.value === "any") return { gpu_count: number.valueAsNumber };

@@ -1,7 +1,7 @@
 // The row of a task in a list.
 
 import { t, translate } from "../../app/i18n.js";
-import { taskAddress } from "../../app/router.js";
+import { sweepAddress, taskAddress } from "../../app/router.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../ui/format.js";
 import { gpuLinks } from "../../ui/gpus.js";
@@ -12,43 +12,89 @@ import { waitingText } from "../../ui/waiting.js";
 import { actionsFor } from "./actions.js";
 import { progressBar } from "./progress.js";
 
+/**
+ * `pick` selects or deselects a task, or with `isRange` all up to it.
+ * @typedef {object} Selecting
+ * @property {import("./chosen.js").Chosen} chosen
+ * @property {(task: API.Row, isChosen: boolean, isRange: boolean) => void} pick
+ * @property {(tag: string) => void} findTag
+ */
+
+/** @param {API.Row} task */
+const nameOf = (task) => task.name ?? task.task_id;
+
 /** Seconds from start to end. @param {API.Row} task */
 function lasted(task) {
   const [start, end] = [seconds(task.started_at), seconds(task.finished_at)];
   return start === null || end === null ? null : end - start;
 }
 
-/** @param {API.Row} first its current state @param {import("./actions.js").Changed} changed */
-export function taskRow(first, changed) {
+/**
+ * @param {API.Row} first its current state
+ * @param {import("./actions.js").Changed} changed
+ * @param {Selecting} [selecting] without it, tasks cannot be selected
+ */
+export function taskRow(first, changed, selecting) {
   const chip = statusChip("task");
-  const link = h("a", { class: "task-name clip foreign", href: taskAddress(first.task_id) });
-  const under = h("p", { class: "faint tiny clip" });
-  const why = h("p", { class: "why small foreign", hidden: true });
-  const [gpus, loss] = [h("span"), h("span", { class: "num" })];
+  // Not draggable itself, since its row may be.
+  const link = h("a.task-name.clip.foreign", { href: taskAddress(first.task_id), draggable: "false" });
+  const [under, tags] = [h("span.faint.tiny.clip"), h("span.tag-row")];
+  const why = h("p.why.small.foreign", { hidden: true });
+  const whyButton = h(
+    "button.text-button.why-button",
+    { hidden: true, "aria-expanded": "false", on: { click: () => showWhy(why.hidden) } },
+    t("why"),
+  );
+  const [gpus, loss] = [h("span"), h("span.num")];
   const bar = progressBar();
-  const lossLabel = h("span", { class: "cell-label" }, t("loss"));
-  const place = h("b", { class: "place", hidden: true });
+  const lossLabel = h("span.cell-label", t("loss"));
+  const place = h("b.place", { hidden: true });
   const spoiled = spoiledChip();
   const when = time(first.created_at);
-  const [whenLabel, took] = [h("span", { class: "faint tiny" }), h("span", { class: "faint tiny" })];
+  const [whenLabel, took] = [h("span.faint.tiny"), h("span.faint.tiny")];
   let task = first;
   let shownReason = "";
-  const menu = menuButton(t("actions.of", { name: first.name ?? first.task_id }), () => actionsFor(task, changed));
+  let shownTags = "";
+  const box = selecting && h("input", { type: "checkbox", "aria-label": t("select.one", { name: nameOf(first) }) });
+  box?.addEventListener("click", ({ shiftKey }) => selecting?.pick(task, box.checked, shiftKey));
+  const menu = menuButton(t("actions.of", { name: nameOf(first) }), () => actionsFor(task, changed));
   const element = h(
-    "li",
-    { class: "task-row", data: { task: first.task_id } },
-    h("div", { class: "cell status-cell" }, chip.element, spoiled),
-    h("div", { class: "cell name-cell" }, link, under, why),
-    h("div", { class: "cell gpu-cell small" }, gpus),
-    h("div", { class: "cell progress-cell" }, place, bar.element),
-    h("div", { class: "cell loss-cell" }, lossLabel, loss),
-    h("div", { class: "cell time-cell small" }, whenLabel, when, took),
-    h("div", { class: "cell menu-cell" }, menu),
+    "li.task-row",
+    { data: { task: first.task_id } },
+    box && h("label.cell.choose-cell", box),
+    h("div.cell.status-cell", chip.element, spoiled, whyButton),
+    h("div.cell.name-cell", link, tags, under),
+    h("div.cell.gpu-cell.small", gpus),
+    h("div.cell.progress-cell", place, bar.element),
+    h("div.cell.loss-cell", lossLabel, loss),
+    h("div.cell.time-cell.small", whenLabel, when, took),
+    h("div.cell.menu-cell", menu),
+    why,
   );
   // The whole row links to the task, except links and buttons in it.
   element.addEventListener("click", (event) => {
-    if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
+    if (event.target instanceof Element && !event.target.closest("a, button, label, .why") && !String(getSelection()))
+      link.click();
   });
+  /** @param {boolean} isShown */
+  function showWhy(isShown) {
+    why.hidden = !isShown;
+    whyButton.setAttribute("aria-expanded", String(isShown));
+  }
+
+  function showTags() {
+    const key = [task.sweep_id, ...task.tags].join("\n");
+    if (key === shownTags) return;
+    shownTags = key;
+    const find = (/** @type {string} */ tag) =>
+      h("button.tag.foreign", { title: t("tags.filter", { tag }), on: { click: () => selecting?.findTag(tag) } }, tag);
+    fill(
+      tags,
+      task.sweep_id && h("a.tag", { href: sweepAddress(task.sweep_id) }, t("sweep")),
+      task.tags.map((tag) => (selecting ? find(tag) : h("span.tag.foreign", tag))),
+    );
+  }
+
   function showTime() {
     const waits = task.status === "queued";
     place.hidden = !waits;
@@ -71,6 +117,7 @@ export function taskRow(first, changed) {
     if (key === shownReason) return;
     shownReason = key;
     fill(why, task.waiting_reason ? waitingText(reason, task.waiting_reason_code) : reason);
+    whyButton.title = why.textContent ?? "";
   }
 
   return {
@@ -82,26 +129,33 @@ export function taskRow(first, changed) {
     /** @param {API.Row} next */
     update(next) {
       task = next;
+      selecting?.chosen.refresh(next);
+      this.showChosen();
+      element.draggable = selecting !== undefined && next.status === "queued";
       chip.update(task.status);
       setText(link, task.name || task.task_id);
       setText(
         under,
         [
+          task.priority ? t("priority.n", { n: task.priority }) : "",
           task.owner ? t("owner.n", { owner: task.owner }) : "",
           task.model_type,
           task.name ? task.task_id : "",
-          task.priority ? t("priority.n", { n: task.priority }) : "",
+          task.chosen ? t("chosen.row", { name: task.chosen }) : "",
         ]
           .filter(Boolean)
           .join(" · "),
       );
+      showTags();
       const { failure } = task;
       const problemText = failure
         ? translate(failure.detail, failure.detail_code)
         : translate(task.warning ?? "", task.warning_code);
       const reason = task.waiting_reason ?? problemText;
-      why.hidden = !reason;
-      why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
+      whyButton.hidden = !reason;
+      if (!reason) showWhy(false);
+      const tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
+      why.dataset.tone = whyButton.dataset.tone = tone;
       showReason(reason);
       fill(gpus, gpuLinks(task));
       setText(loss, task.status === "queued" ? "" : figure(task.metrics.current_loss));
@@ -109,6 +163,10 @@ export function taskRow(first, changed) {
       bar.update(task.status, task.progress, task.metrics);
       spoiled.hidden = !isSpoiled(task);
       showTime();
+    },
+    /** Shows whether the task is selected. */
+    showChosen() {
+      if (box) box.checked = selecting?.chosen.has(task) ?? false;
     },
     /** Handles a progress message. @param {API.TaskProgress} message */
     progress(message) {

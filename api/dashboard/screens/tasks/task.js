@@ -1,21 +1,23 @@
-// The screen of one training: charts, log, files and history.
+// The screen of one training, in parts with their own addresses: overview, samples, files, log and configuration.
 
-import { api, Refused } from "../../app/api.js";
+import { api, artifactURL, Refused } from "../../app/api.js";
 import { soon } from "../../app/debounce.js";
 import { labelFor, t, translate } from "../../app/i18n.js";
-import { go } from "../../app/router.js";
+import { go, nodeAddress, taskAddress } from "../../app/router.js";
 import { fill, h } from "../../ui/dom.js";
 import { percent } from "../../ui/format.js";
+import { openLightbox } from "../../ui/lightbox.js";
 import { prose } from "../../ui/prose.js";
+import { sectionLinks } from "../../ui/sections.js";
 import { isFinished, note } from "../../ui/status.js";
 import { logPanel } from "../log/panel.js";
+import { isUnreachable } from "../nodes/state.js";
 import { lossPanel, smallCharts } from "./charts.js";
 import { filesView } from "./files.js";
 import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
-import { taskMachine } from "./machine.js";
+import { rehearsalView } from "./rehearsal.js";
 import { attemptsView, requestView } from "./request.js";
-import { samplesView } from "./samples.js";
 import { SeriesStore } from "./series.js";
 import { timeline } from "./timeline.js";
 import { versionOffer } from "./version.js";
@@ -28,10 +30,11 @@ const SLOW_MS = 10_000;
 const SOON_MS = 400;
 
 /**
- * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} first
  * @returns {import("../../app/main.js").Screen}
  */
-export function open(app, { id }) {
+export function open(app, first) {
+  const { id } = first;
   /** @type {API.Task|null} */
   let task = null;
   const store = new SeriesStore(id);
@@ -47,41 +50,79 @@ export function open(app, { id }) {
   const [failure, band, files, samples, request, attempts] = [
     failureView(),
     timeline(),
-    filesView(id),
+    filesView(id, () => refetchHappened().catch(() => app.stream.retry())),
     samplesView(id),
     requestView(),
     attemptsView(),
   ];
-  const [machine, offer] = [taskMachine(), versionOffer()];
+  /** Loaded when it is first shown. @type {ReturnType<typeof import("./samples.js").sampleGrid>|null} */
+  let grid = null;
+  const gridPlace = h("div");
+  /** @type {API.Artifact[]} */
+  let madeFiles = [];
+  const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed), rehearsalView()];
   const missing = h("div");
-  const beside = h("div", { class: "small-charts" }, small.elements, use.element);
-  const charts = h("div", { class: "task-charts" }, loss.element, beside);
-  const outputs = h("div", { class: "two" }, files.elements);
-  const body = h(
-    "div",
-    { class: "task-body" },
-    header.element,
-    machine.element,
+  const beside = h("div.small-charts", small.elements, use.element);
+  const charts = h("div.task-charts", loss.element, beside);
+  const overview = h(
+    "div.task-body",
     failure.element,
+    rehearsal.element,
     offer.element,
+    header.progress,
     charts,
-    h("div", { class: "task-middle" }, log.element, band.element),
-    samples.element,
-    outputs,
+    band.element,
     attempts.element,
-    request.element,
   );
+  /** The parts of the screen: the last part of the address, the label, and the content. @type {[string, WordKey, HTMLElement][]} */
+  const parts = [
+    ["", "task.overview", overview],
+    ["samples", "samples", h("div.task-body", gridPlace, samples.element)],
+    ["files", "task.files", h("div.two", files.elements)],
+    ["log", "log", log.element],
+    ["configuration", "task.configuration", request.element],
+  ];
+  const links = sectionLinks(
+    t("task.parts"),
+    parts.map(([part, label]) => [taskAddress(id, part), label]),
+    taskAddress(id, first.part),
+  );
+  const [, samplesLink, filesLink] = links.links;
+  const elements = parts.map(([, , element]) => element);
+  const body = h("div.task-body", header.element, machine.element, links.element, elements);
+
+  /** @param {string} wanted */
+  function turn(wanted) {
+    for (const [part, , element] of parts) element.hidden = part !== wanted;
+    links.mark(taskAddress(id, wanted));
+    if (wanted === "samples") updateGrid().catch(() => app.stream.retry());
+  }
+
+  async function updateGrid() {
+    if (task?.kind !== "training" || gridPlace.closest("[hidden]")) return;
+    const { sampleGrid } = await import("./samples.js");
+    if (!grid) {
+      grid = sampleGrid(id, store, () => refetchTask().catch(() => app.stream.retry()));
+      fill(gridPlace, grid.element);
+    }
+    await grid.update(task, madeFiles);
+  }
+
+  turn(first.part);
+  samplesLink.hidden = first.part !== "samples";
 
   /** @param {API.Task} next */
   function show(next) {
     task = next;
     header.update(task);
     failure.update(task.failure);
+    rehearsal.update(task);
     request.update(task);
     attempts.update(task);
     loss.setProgress(task.progress);
-    // A cache has no steps and no files of use to others.
-    charts.hidden = outputs.hidden = task.kind === "cache";
+    // A cache or a rehearsal leaves no files, and has no steps or few.
+    charts.hidden = filesLink.hidden = ["cache", "rehearse", "sample"].includes(task.kind);
+    if (task.kind === "training") samplesLink.hidden = false;
     app.retitle();
   }
 
@@ -101,19 +142,23 @@ export function open(app, { id }) {
   function drawSeries() {
     loss.draw();
     small.draw();
+    grid?.drawSeries();
   }
 
   async function refetchHappened() {
-    const [happened, made] = await Promise.all([
+    const [happened, made, { exports }] = await Promise.all([
       api.events(id, { limit: MAX_EVENTS }),
       api.artifacts(id, { limit: MAX_FILES, order: "newest" }),
+      api.checkpoints(id),
     ]);
     if (task) {
       band.update(happened.events, task);
-      files.update(task, made);
-      offer.update(task, made);
+      files.update(task, made, exports);
+      if (task.kind === "training") offer.update(task, made, exports);
     }
-    samples.update(made.artifacts);
+    if (samples.update(made.artifacts)) samplesLink.hidden = false;
+    madeFiles = made.artifacts;
+    await updateGrid();
   }
 
   async function refetch() {
@@ -122,7 +167,7 @@ export function open(app, { id }) {
       found = await refetchTask();
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
-      fill(missing, note("bad", h("p", {}, t("task.missing", { id }))));
+      fill(missing, note("bad", h("p", t("task.missing", { id }))));
       body.hidden = true;
       return;
     }
@@ -156,7 +201,20 @@ export function open(app, { id }) {
   function close() {
     clearInterval(slow);
     refetchSoon.cancel();
-    for (const part of [loss, small, use, log]) part.close();
+    for (const part of [loss, small, use, log, files, grid]) part?.close();
+  }
+
+  /** Opens the log, where the result of its shortcuts is seen. Returns whether it was open. */
+  function openLog() {
+    const wasOpen = !log.element.hidden;
+    if (!wasOpen) go(taskAddress(id, "log"));
+    return wasOpen;
+  }
+
+  /** @param {number} by */
+  function toError(by) {
+    openLog();
+    log.toError(by);
   }
 
   const title = () => {
@@ -168,7 +226,7 @@ export function open(app, { id }) {
   };
 
   return {
-    element: h("div", { class: "screen" }, missing, body),
+    element: h("div.screen", missing, body),
     title,
     path: () =>
       `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
@@ -200,7 +258,8 @@ export function open(app, { id }) {
       },
     },
     refetch,
-    keys: { f: () => log.follow(), e: () => log.toError(1), E: () => log.toError(-1) },
+    turn: ({ part }) => turn(part),
+    keys: { f: () => openLog() && log.follow(), e: () => toError(1), E: () => toError(-1) },
     close,
   };
 }
@@ -217,7 +276,7 @@ function failureView() {
     element,
     /** @param {API.Cause|null} failure */
     update(failure) {
-      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines.join("\n"));
+      const lines = h("pre.file.foreign", { tabindex: 0 }, failure?.last_lines.join("\n"));
       const title = labelFor("cause", failure?.code);
       const detail = failure ? translate(failure.detail, failure.detail_code) : "";
       fill(
@@ -225,22 +284,89 @@ function failureView() {
         failure &&
           note(
             "bad",
-            !detail.startsWith(title) && h("strong", {}, title),
-            h("p", { class: "foreign" }, prose(detail)),
+            !detail.startsWith(title) && h("strong", title),
+            h("p.foreign", prose(detail)),
             failure.remedy &&
-              h(
-                "p",
-                { class: "foreign" },
-                h("b", {}, t("remedy")),
-                " ",
-                prose(translate(failure.remedy, failure.remedy_code)),
-              ),
-            failure.last_lines.length > 0 &&
-              h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
+              h("p.foreign", h("b", t("remedy")), " ", prose(translate(failure.remedy, failure.remedy_code))),
+            failure.last_lines.length > 0 && h("details", { open: true }, h("summary.soft", t("last.lines")), lines),
           ),
       );
       // The error is at the end.
       lines.scrollTop = lines.scrollHeight;
     },
   };
+}
+
+function taskMachine() {
+  const element = h("div");
+  let isAlone = false;
+  return {
+    element,
+    /** @param {API.Task} task */
+    async update(task) {
+      const name = task.attempts.at(-1)?.node;
+      if (isAlone || !name || task.status === "queued" || isFinished(task.status)) return fill(element);
+      const { nodes } = await api.nodes();
+      isAlone = nodes.length < 2;
+      const found = nodes.find((node) => node.name === name);
+      return fill(element, found && !isAlone && nodeNote(found));
+    },
+  };
+}
+
+/** @param {API.Node} node */
+function nodeNote(node) {
+  const link = h("a.foreign", { href: nodeAddress(node.name) }, node.name);
+  if (!isUnreachable(node)) return h("p.soft.small", t("task.machine"), " ", link);
+  return note(
+    "warn",
+    h("strong", t("task.machine"), " ", link, ": ", t(`node.${node.state}`)),
+    node.reason && h("p", prose(translate(node.reason, node.reason_code))),
+    h("p", t("node.tasks.unknown")),
+  );
+}
+
+const PICTURES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
+const MAX_COUNT = 200;
+
+/** @param {string} taskId */
+function samplesView(taskId) {
+  const grid = h("div.samples");
+  const element = h(
+    "section.panel.samples-panel",
+    { "aria-label": t("samples") },
+    h("header", h("h2", t("samples"))),
+    h("div.body", grid),
+  );
+  let drawn = "";
+
+  /** Returns whether there are any. @param {API.Artifact[]} artifacts */
+  function update(artifacts) {
+    const pictures = artifacts
+      .filter(({ kind, path }) => kind === "sample" && PICTURES.test(path))
+      .sort((a, b) => b.modified_at.localeCompare(a.modified_at))
+      .slice(0, MAX_COUNT);
+    const urls = pictures.map((each) => artifactURL(taskId, each.path));
+    const state = pictures.map((each) => `${each.path} ${each.modified_at}`).join();
+    if (state === drawn) return pictures.length > 0;
+    drawn = state;
+    const shown = pictures.map(({ path }, i) => {
+      const file = path.replace(/^.*\//, "");
+      return { url: urls[i], file, alt: file };
+    });
+    fill(
+      grid,
+      shown.map(({ url, file }, i) =>
+        h(
+          "button.sample",
+          { title: pictures[i].path, on: { click: () => openLightbox(t("samples"), shown, i) } },
+          h("img", { src: url, alt: "", loading: "lazy", decoding: "async" }),
+          h("span.clip.tiny.soft.foreign", file),
+        ),
+      ),
+    );
+    element.hidden = pictures.length === 0;
+    return pictures.length > 0;
+  }
+  return { element, update };
 }

@@ -4,6 +4,7 @@ import { labelFor, t, translate } from "../../app/i18n.js";
 import { now } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
 import { duration, seconds, utcTime } from "../../ui/format.js";
+import { panel } from "../../ui/panel.js";
 import { scrollable } from "../../ui/scroll.js";
 import { isFinished } from "../../ui/status.js";
 import { time } from "../../ui/time.js";
@@ -35,14 +36,14 @@ function stretches(events, end) {
 }
 
 export function timeline() {
-  const band = h("div", { class: "band" });
-  const legend = h("div", { class: "legend band-legend" });
-  const list = h("ol", { class: "event-list" });
-  const element = h(
-    "section",
-    { class: "panel timeline", "aria-label": t("timeline") },
-    h("header", {}, h("h2", {}, t("timeline"))),
-    h("div", { class: "body" }, band, legend, scrollable(h("div", { class: "table-scroll" }, list), list)),
+  const band = h("div.band");
+  const legend = h("div.legend.band-legend");
+  const list = h("ol.event-list");
+  const element = panel(
+    "timeline",
+    t("timeline"),
+    null,
+    h("div.body", band, legend, scrollable(h("div.table-scroll", list), list)),
   );
   return {
     element,
@@ -52,7 +53,8 @@ export function timeline() {
       const start = seconds(task.created_at) ?? end;
       const whole = Math.max(end - start, 1);
       const parts = stretches(events, end);
-      const marks = events.filter((event) => event.type === "checkpoint");
+      // The events of deletions have no current checkpoint.
+      const marks = events.filter((event) => event.type === "checkpoint" && event.current !== null);
       fill(
         band,
         parts.map((part) => {
@@ -66,7 +68,7 @@ export function timeline() {
         }),
         marks.map((event) => {
           const text = translate(event.message, event.message_code);
-          const tick = h("span", { class: "tick", title: `${text} · ${utcTime(event.timestamp)}` });
+          const tick = h("span.tick", { title: `${text} · ${utcTime(event.timestamp)}` });
           tick.style.left = `${Math.min(100, (100 * ((seconds(event.timestamp) ?? start) - start)) / whole)}%`;
           return tick;
         }),
@@ -74,9 +76,9 @@ export function timeline() {
       fill(
         legend,
         sums(parts).map(({ name, label, length }) =>
-          h("span", {}, h("i", { class: `key stage-${name}` }), label, h("b", {}, duration(length))),
+          h("span", h("i", { class: `key stage-${name}` }), label, h("b", duration(length))),
         ),
-        marks.length > 0 && h("span", {}, h("i", { class: "key tick" }), t("checkpoints.n", { n: marks.length })),
+        marks.length > 0 && h("span", h("i.key.tick"), t("checkpoints.n", { n: marks.length })),
       );
       fill(
         list,
@@ -88,12 +90,10 @@ export function timeline() {
               { data: { tone: TONES[event.current ?? ""] ?? TONES[event.type] ?? "idle" } },
               time(event.timestamp),
               h(
-                "div",
-                { class: "grow" },
-                h("p", { class: "foreign" }, translate(event.message, event.message_code)),
+                "div.grow",
+                h("p.foreign", translate(event.message, event.message_code)),
                 h(
-                  "p",
-                  { class: "faint tiny" },
+                  "p.faint.tiny",
                   [labelFor("event", event.type), event.actor && labelFor("actor", event.actor)]
                     .filter(Boolean)
                     .join(" · "),

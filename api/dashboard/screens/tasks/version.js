@@ -1,11 +1,14 @@
-// Saves a model of a training to the library.
+// What to do with the result of a training: download it, save it to the library, train longer, start a copy.
 
 import { whyNot } from "../../app/access.js";
+import { artifactURL } from "../../app/api.js";
 import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { registeredAddress } from "../../app/router.js";
+import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
+import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { attempt, toast } from "../../ui/toast.js";
 
@@ -17,15 +20,25 @@ export function suggestedName({ name, model_type: model }) {
   return (plain || model).slice(0, LONGEST_NAME);
 }
 
-/** The newest saved model of a training. @param {API.ArtifactList} found */
-const newestModel = ({ artifacts }) =>
-  artifacts
+/**
+ * The chosen saved model of a training, or the newest that the trainer saved: an export may be of an older step.
+ * @param {API.Task} task @param {API.ArtifactList} found @param {API.Export[]} exports
+ */
+function bestModel({ chosen }, { artifacts }, exports) {
+  const exported = new Set(exports.map(({ path }) => path));
+  const newest = artifacts
     .filter(({ kind, path, is_complete: isWhole }) => kind === "model" && isWhole && path.endsWith(".safetensors"))
-    .sort((a, b) => b.modified_at.localeCompare(a.modified_at))[0];
+    .sort((a, b) => b.modified_at.localeCompare(a.modified_at));
+  return (
+    newest.find(({ path }) => chosen !== null && path.split("/").at(-2) === chosen) ??
+    newest.find(({ path }) => !exported.has(path)) ??
+    newest[0]
+  );
+}
 
-/** Shown once there is a model to save. */
-export function versionOffer() {
-  const element = h("div", { class: "version-offer", hidden: true });
+/** Shown once there is a model. @param {() => unknown} changed called when the training is resumed */
+export function versionOffer(changed) {
+  const element = h("div.version-offer", { hidden: true });
   let drawn = "";
   /** @type {API.ModelVersion|null} */
   let made = null;
@@ -62,25 +75,42 @@ export function versionOffer() {
         t("version.make.text"),
       );
     };
+    const isLora = /(adapter_model|pytorch_lora_weights)\.safetensors$/.test(artifact.path);
+    const longer = async () => {
+      const { askResume } = await import("./resume_dialog.js");
+      if (await askResume(task)) changed();
+    };
     const attributes = { type: "button", "aria-disabled": denied ? "true" : null, title: denied };
     fill(
       element,
       icon("cube"),
       h(
-        "span",
-        { class: "grow foreign" },
+        "span.grow.foreign",
         made
           ? t("version.made", { n: made.version, name: made.model })
-          : t("version.make.saved", { file: shortPath(artifact.path) }),
+          : t("version.make.saved", { file: artifact.download_name }),
       ),
-      made && h("a", { class: "button primary", href: registeredAddress(made.model) }, t("version.made.open")),
+      h(
+        "a.button.primary",
+        {
+          href: artifactURL(task.task_id, artifact.path),
+          download: artifact.download_name,
+          title: artifact.download_name,
+        },
+        icon("down"),
+        t(isLora ? "result.lora" : "result.model", { size: bytes(artifact.size_bytes) }),
+      ),
+      made && h("a.button", { href: registeredAddress(made.model) }, t("version.made.open")),
       !made &&
         h(
           "button",
-          { ...attributes, class: "button primary", on: { click: guarded(() => save(task, artifact, name)) } },
+          { ...attributes, class: "button", on: { click: guarded(() => save(task, artifact, name)) } },
           t("version.make.of", { name }),
         ),
-      h("button", { ...attributes, class: "button", on: { click: guarded(other) } }, t("version.make.other")),
+      h("button.button", { ...attributes, on: { click: guarded(other) } }, t("version.make.other")),
+      task.checkpoints.some((each) => each.is_complete) &&
+        actionButton("", whyNot("training:write", task.owner), longer, icon("resume"), t("result.longer")),
+      h("a.button", { href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("result.copy")),
     );
     element.hidden = false;
   }
@@ -96,10 +126,10 @@ export function versionOffer() {
 
   return {
     element,
-    /** @param {API.Task} task @param {API.ArtifactList} found */
-    async update(task, found) {
-      const artifact = newestModel(found);
-      if (!artifact || task.status !== "completed") {
+    /** @param {API.Task} task @param {API.ArtifactList} found @param {API.Export[]} exports */
+    async update(task, found, exports) {
+      const artifact = bestModel(task, found, exports);
+      if (!artifact || (task.status !== "completed" && task.status !== "stopped")) {
         element.hidden = true;
         drawn = "";
         return;
@@ -112,6 +142,3 @@ export function versionOffer() {
     },
   };
 }
-
-/** @param {string} path */
-const shortPath = (path) => path.split("/").slice(-2).join("/");

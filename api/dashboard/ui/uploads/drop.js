@@ -2,11 +2,13 @@
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
+import { attempt } from "../toast.js";
+import { droppedFiles, folderName } from "./files.js";
 
 /**
  * Accepts drops anywhere in the window, or in an element. The returned function unsubscribes.
  * @param {() => string} describe describes what a drop would do
- * @param {(transfer: DataTransfer) => void} dropped
+ * @param {(files: import("./files.js").Found[], name: string) => unknown} dropped `name` is that of a single folder
  * @param {HTMLElement} [into] the element that shows the description
  */
 export function dropZone(describe, dropped, into) {
@@ -29,8 +31,12 @@ export function dropZone(describe, dropped, into) {
       (given) => {
         const event = /** @type {DragEvent} */ (given);
         if (!event.dataTransfer?.types.includes("Files") || document.querySelector("dialog[open]")) return;
+        // A field of its own, such as an editor, takes the file.
+        const isTaken = event.defaultPrevented;
         event.preventDefault();
-        listener(event);
+        if (!isTaken) listener(event);
+        else if (type === "drop") show(false);
+        else sign.hidden = true;
       },
       { signal: ends.signal },
     );
@@ -45,7 +51,10 @@ export function dropZone(describe, dropped, into) {
   });
   on("drop", ({ dataTransfer }) => {
     show(false);
-    if (dataTransfer) dropped(dataTransfer);
+    if (!dataTransfer) return;
+    // The entries can only be read while the event is handled.
+    const [files, name] = [droppedFiles(dataTransfer), folderName(dataTransfer)];
+    attempt(async () => dropped(await files, name));
   });
   return () => {
     ends.abort();

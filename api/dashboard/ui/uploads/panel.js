@@ -15,21 +15,16 @@ const RATE_SECONDS = 5;
 
 /** @param {import("./uploads.js").Places} isMeant */
 export function uploadsPanel(isMeant) {
-  const summary = h("p", { class: "grow small" });
+  const summary = h("p.grow.small");
   const bar = meter(t("upload.progress"));
   const problems = h("div");
-  const hold = h("button", { class: "button small", on: { click: () => (uploads.value.isPaused ? goOn() : pause()) } });
-  const again = h(
-    "button",
-    { class: "button small", on: { click: () => retry(isMeant) } },
-    icon("redo"),
-    t("upload.retry"),
-  );
-  const end = h("button", { class: "button small", on: { click: () => void attempt(() => clear(isMeant)) } });
+  const hold = h("button.button.small", { on: { click: () => (uploads.value.isPaused ? goOn() : pause()) } });
+  const again = h("button.button.small", { on: { click: () => retry(isMeant) } }, icon("redo"), t("upload.retry"));
+  const end = h("button.button.small", { on: { click: () => void attempt(() => clear(isMeant)) } });
   const element = h(
-    "section",
-    { class: "panel uploads-panel", "aria-label": t("uploads"), hidden: true },
-    h("div", { class: "uploads-line" }, summary, hold, again, end),
+    "section.panel.uploads-panel",
+    { "aria-label": t("uploads"), hidden: true },
+    h("div.uploads-line", summary, hold, again, end),
     bar.element,
     problems,
   );
@@ -93,14 +88,11 @@ export function uploadsPanel(isMeant) {
       failed.length > 0 &&
         note(
           "bad",
-          h("strong", {}, t("upload.failed", { n: count(failed.length) })),
+          h("strong", t("upload.failed", { n: count(failed.length) })),
           h(
             "ul",
-            {},
-            failed
-              .slice(0, SHOWN_PROBLEMS)
-              .map(({ path, problem }) => h("li", { class: "foreign" }, `${path}: ${problem}`)),
-            failed.length > SHOWN_PROBLEMS && h("li", {}, t("more", { n: count(failed.length - SHOWN_PROBLEMS) })),
+            failed.slice(0, SHOWN_PROBLEMS).map(({ path, problem }) => h("li.foreign", `${path}: ${problem}`)),
+            failed.length > SHOWN_PROBLEMS && h("li", t("more", { n: count(failed.length - SHOWN_PROBLEMS) })),
           ),
         ),
     );

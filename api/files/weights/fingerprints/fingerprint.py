@@ -21,7 +21,7 @@ class Sign:
     sides: tuple[frozenset[int], ...] = ()  #: allowed numbers for each dimension; an empty set: any
 
     def is_in(self, header: Header) -> bool:
-        """Return whether the file has such a tensor."""
+        """Return whether the file has a tensor of this name and shape."""
         if self.is_start:
             return header.has_key_starting(self.name)
         if self.is_end:

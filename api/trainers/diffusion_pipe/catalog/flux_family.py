@@ -1,6 +1,7 @@
 """Variants and components of Flux and related types, Qwen-Image and Z-Image."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from api.domain.catalog import ComponentNeed, ModelVariant
 from api.trainers.diffusion_pipe.catalog.parts import (
@@ -19,15 +20,20 @@ _SPLIT = "split_files"
 _QWEN_EDIT = "Comfy-Org/Qwen-Image-Edit_ComfyUI"
 
 
-def _flux(name: str, title: str, repository: str, file: str, *, gated: bool | None, known_as: str) -> ModelVariant:
+def _flux(
+    name: str, title: str, repository: str, file: str, *, gated: bool | None, known_as: str, is_guided: bool
+) -> ModelVariant:
+    # A complete directory of diffusers has the transformer, which is that of dev or of schnell.
     transformer = need(
         "transformer_path",
         f"the transformer of {title}",
         source(repository, file, 23.8, H),
         known_as=known_as,
         gated=gated,
+        inside="transformer",
+        is_guided=is_guided,
     )
-    return ModelVariant(name, title, (FLUX_DIFFUSERS, transformer))
+    return ModelVariant(name, title, (replace(FLUX_DIFFUSERS, is_guided=is_guided), transformer))
 
 
 def _flux2(name: str, title: str, main: ComponentNeed, encoder: ComponentNeed) -> ModelVariant:
@@ -102,6 +108,7 @@ FLUX_FAMILY: Mapping[str, tuple[ModelVariant, ...]] = {
             "flux1-dev.safetensors",
             gated=True,
             known_as="flux-dev",
+            is_guided=True,
         ),
         _flux(
             "schnell",
@@ -110,6 +117,7 @@ FLUX_FAMILY: Mapping[str, tuple[ModelVariant, ...]] = {
             "flux1-schnell.safetensors",
             gated=None,
             known_as="flux-schnell",
+            is_guided=False,
         ),
         ModelVariant(
             "kontext",

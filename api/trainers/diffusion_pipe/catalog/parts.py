@@ -23,6 +23,8 @@ def need(
     is_pickle: bool = False,
     gated: bool | None = None,
     license: str | None = None,  # noqa: A002 - the field's name
+    inside: str = "",
+    is_guided: bool | None = None,
 ) -> ComponentNeed:
     """Return the component for a key. `known_as` and `directory` list fingerprints and directory kinds, by spaces."""
     return ComponentNeed(
@@ -35,6 +37,8 @@ def need(
         is_pickle=is_pickle,
         gated=gated,
         license=license,
+        inside=inside,
+        is_guided=is_guided,
     )
 
 

@@ -25,7 +25,7 @@ _TITLES = {
 
 #: Additional requirements of the trainer's environment.
 _FLASH = "flash-attn"
-_NEEDS: Mapping[str, tuple[str, ...]] = {
+NEEDS: Mapping[str, tuple[str, ...]] = {
     "wan": (_FLASH,),
     "hunyuan-video": (_FLASH, "submodules/HunyuanVideo"),
     "hunyuan_image": (_FLASH, "submodules/HunyuanImage-2.1"),
@@ -58,7 +58,7 @@ def _model(model_type: str) -> CatalogModel:
         supports_fp8=facts.dtype_key is not None,
         most_swapped=None if swap is None or swap.blocks is None else most_swapped(swap.blocks),
         swap_is_counted=swap is not None and (swap.blocks is None or not swap.is_certain),
-        needs=_NEEDS.get(model_type, ()),
+        needs=NEEDS.get(model_type, ()),
     )
 
 

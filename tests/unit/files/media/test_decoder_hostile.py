@@ -1,4 +1,4 @@
-"""Files that are made to break decoders: 25 by default, or as many as HOSTILE_MEDIA says."""
+"""Files that try to break decoders: 25 by default, or the number in HOSTILE_MEDIA."""
 
 import os
 import time

@@ -158,14 +158,7 @@ def test_image_with_too_many_pixels_is_not_decoded(tmp_path: Path):
     assert probe(tmp_path / "a.pgm").facts.problem == MediaProblem.BOMB
 
 
-@pytest.mark.parametrize("kind", ["directory", "pipe", "link", "nothing"])
-def test_special_file_is_not_opened(tmp_path: Path, kind: str):
-    path = tmp_path / "a"
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "link":
-        picture().save(tmp_path / "b.png")
-        path.symlink_to(tmp_path / "b.png")
-    assert probe(path).facts.problem == MediaProblem.UNREADABLE
+def test_pipe_and_missing_file_are_unreadable(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "nothing"):
+        assert probe(tmp_path / name).facts.problem == MediaProblem.UNREADABLE

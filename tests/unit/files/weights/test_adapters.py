@@ -5,6 +5,7 @@ import pytest
 from api.domain.weights import AdapterKind
 from api.files.weights.adapters import read_adapter
 from api.files.weights.header import Header
+from tests.patience import BUSY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_hostile_names_are_read_quickly():
     names = {f"down_blocks_{'x' * 200}{number:x}y.lora_A.weight": (8, 8) for number in range(20_000)}
     began = time.monotonic()
     assert read_adapter(Header(names)) is not None
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 + BUSY_SECONDS
 
 
 def test_model_is_not_an_adapter():

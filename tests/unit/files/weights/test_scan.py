@@ -76,10 +76,14 @@ def test_model_directories_list_missing_parts(tmp_path: Path):
     (tmp_path / "FLUX.1-dev" / "model_index.json").write_text(json.dumps(index))
     (found,) = LocalModels([tmp_path]).scan().directories
     assert (found.kind, found.lacking, found.broken) == ("diffusers:FluxPipeline", ("transformer",), ())
+    assert found.is_guided is None
     weights = tmp_path / "FLUX.1-dev" / "vae" / "m.safetensors"
     os.truncate(weights, weights.stat().st_size - 1)
     (found,) = LocalModels([tmp_path]).scan().directories
     assert found.broken == ("vae/m.safetensors",)
+    (tmp_path / "FLUX.1-dev" / "transformer").mkdir()
+    (tmp_path / "FLUX.1-dev" / "transformer" / "config.json").write_text('{"guidance_embeds": false}')
+    assert [found.is_guided for found in LocalModels([tmp_path]).scan().directories] == [False]
 
 
 def test_wan_with_two_models_is_one_directory(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 
 from api.domain.cause import CauseCode
 from api.jobs.downloads import fetch as fetch_module
-from api.jobs.downloads.fetch import FetchContext, RemoteFile, fetch
+from api.jobs.downloads.fetch import FetchContext, RemoteFile, check_content, fetch
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.leftovers import INCOMING
 from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
@@ -19,7 +19,7 @@ from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import ReachableHosts
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
-from tests.unit.files.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import STAND_INS, header_bytes, write_stand_in
 
 NAME = "a/model.safetensors"
 
@@ -38,7 +38,7 @@ def server() -> Iterator[LocalHub]:
 @pytest.fixture
 def hub(server: LocalHub) -> LocalHub:
     server.files.clear()
-    server.asked.clear()
+    server.requests.clear()
     server.fault = server.redirect = None
     return server
 
@@ -63,7 +63,7 @@ def test_complete_file_is_not_fetched_twice(tmp_path: Path, hub: LocalHub):
     assert place == tmp_path / "o/m" / NAME
     assert place.read_bytes() == content
     assert fetch(file, around(tmp_path, hub)) == place
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
     assert list((tmp_path / INCOMING).iterdir()) == []
 
 
@@ -104,7 +104,7 @@ def test_interrupted_download_is_continued(tmp_path: Path, hub: LocalHub):
 
     hub.fault = cut
     assert fetch(file, around(tmp_path, hub)).read_bytes() == content
-    assert [wanted for _, wanted, _ in hub.asked] == [None, "bytes=100000-"]
+    assert [wanted for _, wanted, _ in hub.requests] == [None, "bytes=100000-"]
 
 
 @pytest.mark.parametrize("known", [{"sha256": "0" * 64}, {"sha256": None, "git_sha1": "0" * 40}])
@@ -126,7 +126,7 @@ def test_rejection_by_the_server_is_reported_without_a_retry(tmp_path: Path, hub
     hub.fault = lambda handler, body: handler.answer(status, b"") or True  # type: ignore[attr-defined]
     with pytest.raises(JobFailed, match=what) as refused:
         fetch(file, around(tmp_path, hub))
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
     assert refused.value.cause is (CauseCode.UNAUTHORIZED if what == "licence" else CauseCode.NOT_FOUND)
 
 
@@ -151,7 +151,7 @@ def test_download_fails_when_tries_bring_too_few_bytes(tmp_path: Path, hub: Loca
     hub.fault = cut
     with pytest.raises(JobFailed, match="cannot be downloaded"):
         fetch(file, around(tmp_path, hub))
-    assert len(hub.asked) == 11
+    assert len(hub.requests) == 11
 
 
 def test_too_slow_connection_is_interrupted(tmp_path: Path, hub: LocalHub):
@@ -161,7 +161,7 @@ def test_too_slow_connection_is_interrupted(tmp_path: Path, hub: LocalHub):
     content = weights()
     assert fetch(remote(hub, content), slow).read_bytes() == content
     assert "bytes per second" in result[0]
-    assert len(hub.asked) > 1
+    assert len(hub.requests) > 1
 
 
 def test_unresolvable_name_is_retried(tmp_path: Path, hub: LocalHub):
@@ -196,7 +196,7 @@ def test_file_without_a_hash_is_never_joined_from_two_versions(tmp_path: Path, h
 
     hub.fault = cut_and_change
     assert fetch(file, around(tmp_path, hub)).read_bytes() == second
-    assert [wanted for _, wanted, _ in hub.asked] == [None, None]
+    assert [wanted for _, wanted, _ in hub.requests] == [None, None]
 
 
 def test_two_files_of_one_name_do_not_replace_each_other(tmp_path: Path, hub: LocalHub):
@@ -220,11 +220,11 @@ def test_name_in_use_is_rejected_before_the_first_byte(tmp_path: Path, hub: Loca
 
     def meanwhile(there: int, doing: str) -> None:
         if doing == "downloading" and not refusals:
-            asked = len(hub.asked)
+            asked = len(hub.requests)
             with pytest.raises(JobFailed, match="another `name`") as refused:
                 fetch(second, around(tmp_path, hub))
             refusals.append(str(refused.value))
-            assert len(hub.asked) == asked
+            assert len(hub.requests) == asked
             raise StopRequested
 
     hub.add("o/m", NAME, weights(1))
@@ -258,8 +258,8 @@ def test_key_is_not_sent_to_the_target_of_a_redirect(tmp_path: Path, hub: LocalH
             tmp_path, open_client(ReachableHosts.of(hosts)), False, lambda *_: None, print, lambda: False
         )
         assert fetch(file, both).read_bytes() == content
-        assert [given for *_, given in hub.asked] == ["Bearer hf_secret"]
-        assert [given for *_, given in other.asked] == [None]
+        assert [given for *_, given in hub.requests] == ["Bearer hf_secret"]
+        assert [given for *_, given in other.requests] == [None]
 
 
 def test_two_tasks_fetch_a_file_once(tmp_path: Path, hub: LocalHub):
@@ -269,7 +269,7 @@ def test_two_tasks_fetch_a_file_once(tmp_path: Path, hub: LocalHub):
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
 
 
 def test_file_that_can_contain_code_is_rejected_unless_its_hash_was_given(tmp_path: Path, hub: LocalHub):
@@ -290,7 +290,7 @@ def test_stopped_download_is_continued_by_the_next(tmp_path: Path, hub: LocalHub
     (part,) = (tmp_path / INCOMING).glob("*.part")
     assert 0 < part.stat().st_size < file.size
     assert fetch(file, around(tmp_path, hub)).stat().st_size == file.size
-    assert hub.asked[-1][1] is not None
+    assert hub.requests[-1][1] is not None
 
 
 def test_endless_file_does_not_fill_the_disk(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch):
@@ -339,3 +339,42 @@ def test_invalid_url_is_tried_once(tmp_path: Path, hub: LocalHub, host: str):
     with pytest.raises(JobFailed):
         fetch(file, around(tmp_path, hub, warn=result.append))
     assert result == []
+
+
+ZIP = b"PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.safetensors", ZIP),
+        ("a.safetensors", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("A.SAFETENSORS", b"<html>"),
+        ("a.sft", b""),
+        ("a.bin", b"cos\nsystem\n(S'true'\ntR."),
+        ("a.ckpt", b"\x80\x02}q\x00."),
+        ("notes.txt", ZIP),
+        ("notes.txt", b"cos\nsystem\n(S'true'\ntR."),
+        ("a.th", b"something else"),
+    ],
+)
+def test_broken_weights_and_code_are_rejected(tmp_path: Path, name: str, content: bytes):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(JobFailed):
+        check_content(tmp_path / "x", name, allows_pickles=False)
+
+
+def test_plain_and_allowed_files_are_accepted(tmp_path: Path):
+    (tmp_path / "x").write_bytes(ZIP)
+    check_content(tmp_path / "x", "a.pth", allows_pickles=True)
+    (tmp_path / "x").write_bytes(b'{"a": 1}')
+    check_content(tmp_path / "x", "config.json", allows_pickles=False)
+    path = write_stand_in(tmp_path / "y", STAND_INS["vae-flux"])
+    check_content(path, "ae.safetensors", allows_pickles=False)
+
+
+def test_safetensors_with_the_name_of_a_pickle_are_rejected(tmp_path: Path):
+    path = write_stand_in(tmp_path / "y", STAND_INS["vae-flux"])
+    with pytest.raises(JobFailed, match="can contain code"):
+        check_content(path, "ae.bin", allows_pickles=False)
+    check_content(path, "ae.bin", allows_pickles=True)

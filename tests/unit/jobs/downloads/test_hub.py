@@ -172,8 +172,8 @@ def test_redirect_loop_is_not_retried():
 
 
 def test_unlisted_private_hub_is_not_contacted(server: LocalHub):
-    server.asked.clear()
+    server.requests.clear()
     with pytest.raises(JobFailed, match="private") as refused:
         hub_of(server, guarded=True).list_files(request())
     assert refused.value.cause is CauseCode.REFUSED_ADDRESS
-    assert server.asked == []
+    assert server.requests == []

@@ -91,8 +91,8 @@ def test_token_of_a_url_is_sent_to_its_host_only(
         hub.redirect = mirror.address.replace("127.0.0.1", "localhost") + path
         code, _ = run(hub, tmp_path, allowed=("127.0.0.1", "localhost"))
     assert code == 0
-    assert {sent for *_, sent in hub.asked} == {"Bearer planted-token"}
-    assert {sent for *_, sent in mirror.asked} == {None}
+    assert {sent for *_, sent in hub.requests} == {"Bearer planted-token"}
+    assert {sent for *_, sent in mirror.requests} == {None}
     assert "planted" not in capsys.readouterr().out
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     assert not [path for path in written if b"planted" in path.read_bytes()]
@@ -101,7 +101,7 @@ def test_token_of_a_url_is_sent_to_its_host_only(
 def test_service_token_is_not_sent_to_a_url(hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "token-of-the-service")
     assert run(hub, tmp_path)[0] == 0
-    assert {sent for *_, sent in hub.asked} == {None}
+    assert {sent for *_, sent in hub.requests} == {None}
 
 
 def test_download_over_the_quota_fetches_nothing(hub: LocalHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

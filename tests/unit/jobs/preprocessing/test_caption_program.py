@@ -59,9 +59,9 @@ def test_each_item_is_captioned_once(tmp_path: Path, endpoint: Endpoint):
     assert stored["key_c.caption.json"]["problem"] is not None
     assert endpoint.keys[0] == "Bearer planted-secret"
     assert "planted-secret" not in output
-    asked = len(endpoint.asked)
+    asked = len(endpoint.requests)
     assert run(tmp_path, "run_2")[0] == 0
-    assert len(endpoint.asked) == asked
+    assert len(endpoint.requests) == asked
 
 
 def command_work(work: Path, program: str, *names: str) -> None:

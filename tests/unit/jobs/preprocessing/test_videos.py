@@ -9,7 +9,7 @@ import pytest
 
 from api.domain.media_settings import Rectangle
 from api.jobs.preprocessing.recipe import Geometry
-from api.jobs.preprocessing.videos import NoVideo, open_video, read_facts, read_first, retimed, write_video
+from api.jobs.preprocessing.videos import NoVideo, find_scenes, open_video, read_facts, read_first, retimed, write_video
 from tests.media import brightness, clip, frames_in
 
 
@@ -114,3 +114,14 @@ def test_number_of_frames_follows_from_the_duration(frames: int, fps: float, sec
     taken = list(retimed(shown, fps, seconds))
     assert len(taken) == wanted
     assert taken == sorted(taken)
+
+
+def test_a_video_is_divided_where_its_picture_changes(tmp_path: Path):
+    ticks: list[float] = []
+    scenes = find_scenes(clip(tmp_path / "x.mp4", 60, 30, (64, 48), 30), 27.0, 0.2, ticks.append)
+    assert scenes == [(0.0, 1.0), (1.0, 2.0)]
+    assert ticks
+
+
+def test_a_video_without_a_change_is_one_scene(tmp_path: Path):
+    assert find_scenes(clip(tmp_path / "x.mp4", 20), 27.0, 0.2, lambda at: None) == [(0.0, 20 / 30)]

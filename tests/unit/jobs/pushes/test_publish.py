@@ -9,6 +9,7 @@ import pytest
 
 from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.pushes.publish import WatchedFile
 from api.jobs.pushes.request import CARD, CardRule, PushedFile
 from tests.local_hub import LocalHub, running_hub
 from tests.unit.jobs.pushes.builders import CARD_TEXT, CONTENT, TOKEN, Push
@@ -48,10 +49,10 @@ def test_push_is_one_commit(hub: LocalHub, tmp_path: Path):
 
 def test_second_push_sends_and_commits_nothing(hub: LocalHub, tmp_path: Path):
     Push(hub, tmp_path).publisher.run()
-    hub.asked.clear()
+    hub.requests.clear()
     done = Push(hub, tmp_path).publisher.run()
     assert (len(hub.commits), done.is_new) == (1, False)
-    assert not [path for path, *_ in hub.asked if path.startswith("/lfs/") or "/commit/" in path]
+    assert not [path for path, *_ in hub.requests if path.startswith("/lfs/") or "/commit/" in path]
 
 
 def test_large_file_is_sent_in_parts(hub: LocalHub, tmp_path: Path):
@@ -181,7 +182,7 @@ def test_file_is_not_sent_to_a_private_address(hub: LocalHub, tmp_path: Path):
 
 def test_token_is_not_sent_to_the_file_storage(hub: LocalHub, tmp_path: Path):
     Push(hub, tmp_path).publisher.run()
-    assert {given for path, _, given in hub.asked if path.startswith("/lfs/")} == {None}
+    assert {given for path, _, given in hub.requests if path.startswith("/lfs/")} == {None}
 
 
 def test_push_stops_in_the_middle_of_a_file(hub: LocalHub, tmp_path: Path):
@@ -278,3 +279,21 @@ def test_full_disk_fails_a_push_immediately(hub: LocalHub, tmp_path: Path, code:
     with pytest.raises(JobFailed, match="too little disk space"):
         push.publisher.run()
     assert (push.waits, hub.commits) == ([], [])
+
+
+def test_only_sent_bytes_are_reported(tmp_path: Path):
+    (tmp_path / "w").write_bytes(b"x" * 100)
+    result: list[int] = []
+    with WatchedFile(tmp_path / "w", result.append, lambda: False) as file:
+        assert len(file.read(60)) == 60
+        file.seek(0)
+        file.is_sent = True
+        while file.read(40):
+            pass
+    assert result == [40, 80, 100, 100]
+
+
+def test_reading_stops_with_the_program(tmp_path: Path):
+    (tmp_path / "w").write_bytes(b"x")
+    with WatchedFile(tmp_path / "w", print, lambda: True) as file, pytest.raises(StopRequested):
+        file.read(1)

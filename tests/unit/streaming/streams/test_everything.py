@@ -1,6 +1,6 @@
 import pytest
 
-from api.composition.everything_stream import create_events_stream
+from api.composition.live import create_events_stream
 from api.errors import Invalid
 from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker

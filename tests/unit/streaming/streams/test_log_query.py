@@ -3,7 +3,7 @@ import pytest
 from api.domain.log import LineFilter, LogLevel, LogType
 from api.errors import Invalid
 from api.logs.follower import Tail
-from api.logs.stream_query import DEFAULT_TAIL, MAX_TAIL, parse_follow_query
+from api.logs.stream_output import DEFAULT_TAIL, MAX_TAIL, parse_follow_query
 from api.streaming.addresses import StreamRequest
 
 

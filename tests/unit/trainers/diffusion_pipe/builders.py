@@ -93,7 +93,7 @@ def write_safetensors(path: Path, tensors: Shapes | None = None) -> str:
 
 
 def write_right(path: Path, slot: str) -> str:
-    """A file that fits a slot such as `flux.transformer_path`, as far as its content is known."""
+    """Write a file with the known tensors of a slot such as `flux.transformer_path`."""
     known = [each.name for each in fingerprints_for(slot) if each.name in STAND_INS]
     return str(write_stand_in(path, STAND_INS[known[0]] if known else {"w": [1]}))
 

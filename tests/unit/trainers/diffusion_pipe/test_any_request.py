@@ -54,7 +54,8 @@ def assert_answers(trainer: DiffusionPipe, request: TrainingRequest) -> None:
     for mistake in (*found.errors, *found.warnings):
         assert mistake.pointer == "" or mistake.pointer.startswith("/")
         json.dumps(asdict(mistake), ensure_ascii=False).encode()
-    assert (found.plan is None) == bool(found.errors)
+    assert found.errors or found.plan is not None
+    assert bool(found.plan and found.plan.command) == (not found.errors)
 
 
 @settings(max_examples=300, deadline=None)

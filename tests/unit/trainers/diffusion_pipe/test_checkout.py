@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.checkout import is_commit, read_commit
+from api.trainers.diffusion_pipe.checkout import TORCH_FILE, is_commit, read_commit, read_recorded
 
 COMMIT = "8f83dbf0" * 5
 
@@ -51,3 +51,13 @@ def test_undeterminable_commit_is_none(tmp_path: Path, files: dict[str, str]):
 def test_commits_are_hexadecimal():
     assert is_commit(COMMIT)
     assert not is_commit(COMMIT[:-1])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"2.7.1+cu128\n", "2.7.1+cu128"), (b"\n", None), (b"a\x1bb", None), ("2.7é".encode(), None), (b"2" * 300, None)],
+)
+def test_what_an_attempt_recorded_is_read_with_care(tmp_path: Path, content: bytes, expected: str | None):
+    assert read_recorded(tmp_path, TORCH_FILE) is None
+    (tmp_path / TORCH_FILE).write_bytes(content)
+    assert read_recorded(tmp_path, TORCH_FILE) == expected

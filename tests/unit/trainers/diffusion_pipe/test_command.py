@@ -1,12 +1,15 @@
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from api.domain.training import ResumeOptions
+from api.trainers.diffusion_pipe.checkout import TORCH_FILE
 from api.trainers.trainer import Command, Launch
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
+from tests.unit.trainers.diffusion_pipe.installation.sample_installation import SampleInstallation
 
 
 def launch(case: Case | TextCase, **others) -> Launch:
@@ -45,6 +48,17 @@ def test_command_is_the_launcher_started_directly(tmp_path: Path):
         "--master_port",
         "29671",
     )
+
+
+def test_attempt_records_the_version_of_torch_if_it_is_known(tmp_path: Path):
+    case = TextCase(tmp_path)
+    assert TORCH_FILE not in prepare(case).files
+    check = SampleInstallation(tmp_path / "fake").create_check()
+    check._last = replace(check.last, torch="2.7.1+cu128")
+    plan = case.trainer.check(case.request(), case.output_dir).plan
+    assert plan is not None
+    case.trainer.installation = check
+    assert case.trainer.prepare(case.request(), plan, launch(case)).files[TORCH_FILE] == "2.7.1+cu128"
 
 
 def test_world_info_can_be_read_back(tmp_path: Path):

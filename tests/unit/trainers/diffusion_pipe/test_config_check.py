@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase, remarks, setting, without
+from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase, remarks, setting, without, write_video
 
 ERRORS = [
     (without("epochs"), "/config/epochs"),
@@ -11,8 +11,8 @@ ERRORS = [
     (without("every_n_epochs", "save"), "/config/save_every_n_epochs"),
     (setting(activation_checkpointing="sloth"), "/config/activation_checkpointing"),
     (setting(partition_method="manually"), "/config/partition_method"),
-    (setting(partition_method="manual", partition_split=[10]), "/config/partition_split"),
-    (setting(partition_method="manual"), "/config/partition_split"),
+    (setting(partition_method="manual", partition_split=[10]), "/config/partition_method"),
+    (setting(partition_method="manual"), "/config/partition_method"),
     (setting(pipeline_stages=2), "/config/pipeline_stages"),
     (setting(save={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/save/every_n_examples"),
     (
@@ -111,7 +111,39 @@ def test_resume_key_in_the_text_is_removed_with_a_warning(tmp_path: Path):
     assert "resume_from_checkpoint" not in found.plan.files["config.toml"]
 
 
-def test_clip_mode_is_checked_only_for_video_models(tmp_path: Path):
+@pytest.mark.parametrize(("model_type", "warnings"), [("hunyuan-video", ["/config/video_clip_mode"]), ("flux", [])])
+def test_unknown_clip_mode_is_no_error_without_videos(tmp_path: Path, model_type: str, warnings: list[str]):
+    case = Case(tmp_path, model_type)
+    case.config["video_clip_mode"] = "multiple_overlapping"
+    assert case.warnings() == warnings
+
+
+@pytest.mark.parametrize("is_evaluation", [False, True])
+def test_unknown_clip_mode_hangs_at_the_first_video(tmp_path: Path, is_evaluation: bool):
     case = Case(tmp_path, "hunyuan-video")
     case.config["video_clip_mode"] = "multiple_overlapping"
-    assert case.errors() == ["/config/video_clip_mode"]
+    write_video(tmp_path / "videos" / "a.mp4", 49, 24)
+    directory = {"path": str(tmp_path / "videos"), "frame_buckets": [33]}
+    if is_evaluation:
+        text = f"resolutions = [512]\nframe_buckets = [33]\n[[directory]]\npath = '{directory['path']}'\n"
+        (tmp_path / "eval.toml").write_text(text)
+        evaluation = {"name": "held out", "config": str(tmp_path / "eval.toml")}
+        case.config["eval"] = {"datasets": [evaluation], "every_n_epochs": 1}
+    else:
+        case.dataset["directories"].append(directory)
+    assert case.only_error().pointer == "/config/video_clip_mode"
+
+
+@pytest.mark.parametrize(("has_adapter", "remedy"), [(True, "Remove [lora]"), (False, "Rename [lora]")])
+def test_old_table_lora_is_removed_beside_an_adapter(case: Case, has_adapter: bool, remedy: str):
+    case.config["lora"] = {"rank": 16}
+    if not has_adapter:
+        del case.config["adapter"]
+    (mistake,) = [each for each in case.check().errors if each.pointer == "/config/lora"]
+    assert remedy in str(mistake.remedy)
+
+
+@pytest.mark.parametrize("split", [{}, {"partition_split": [10]}])
+def test_one_pipeline_stage_is_not_split_by_hand(case: Case, split: dict):
+    case.config.update(partition_method="manual", **split)
+    assert "partition_method = 'parameters'" in str(case.only_error().remedy)

@@ -207,6 +207,18 @@ def test_missing_control_image_would_hang_the_trainer(tmp_path: Path):
     assert mistake.message.startswith("3 of 4 files have no control image")
 
 
+def test_stray_file_needs_a_control_image_too(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    for name in range(4):
+        write_image(tmp_path / "controls" / f"{name}.png", caption=None)
+    (case.images / "notes.md").write_text("hello")
+    case.dataset["directories"][0]["control_path"] = str(tmp_path / "controls")
+    mistake = case.only_error()
+    assert mistake.pointer == "/dataset/directories/0/control_path"
+    assert "notes.md" in mistake.message
+    assert mistake.remedy == "Move them out of this directory."
+
+
 def test_spent_budget_leaves_the_totals_unknown(tmp_path: Path):
 
     case = Case(tmp_path)

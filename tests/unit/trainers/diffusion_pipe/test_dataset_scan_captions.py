@@ -138,3 +138,30 @@ def test_image_without_a_caption_is_used_if_configured(tmp_path: Path, write: Ca
     write(directory)
     case.dataset["directories"][0].update(path=str(directory), skip_empty_caption=False)
     assert case.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("{}", "write `0.png` instead of `0`"),
+        ("{}.PNG", "write `0.png` instead of `0.PNG`"),
+        ("{}.jpg", "write `0.png` instead of `0.jpg`"),
+        ("images/{}.png", "write `0.png` instead of `images/0.png`"),
+        ("C:\\images\\{}.png", "write `0.png` instead of"),
+        ("cat {}", "Add a list of captions"),
+    ],
+)
+def test_keys_of_the_json_file_must_be_whole_file_names(case: Case, key: str, words: str):
+    (case.images / "captions.json").write_text(json.dumps({key.format(index): ["a thing"] for index in range(4)}))
+    assert words in str(case.only_error().remedy)
+
+
+@pytest.mark.parametrize(("control", "problems"), [("a", []), ("b", ["/dataset/directories/0/control_path"])])
+def test_images_in_an_archive_need_control_images(tmp_path: Path, control: str, problems: list[str]):
+    case = Case(tmp_path, "flux")
+    write_tar(case.images / "more.tar")
+    for name in ("0", "1", "2", "3", control):
+        write_image(tmp_path / "controls" / f"{name}.png", caption=None)
+    case.dataset["skip_empty_caption"] = False
+    case.dataset["directories"][0]["control_path"] = str(tmp_path / "controls")
+    assert [each for each in case.errors() if each.endswith("control_path")] == problems

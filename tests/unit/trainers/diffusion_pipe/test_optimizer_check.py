@@ -62,7 +62,7 @@ def test_gradient_release_is_limited_to_models_with_group_rates(tmp_path: Path, 
     assert case.errors() == ([] if works else ["/config/optimizer/gradient_release"])
 
 
-@pytest.mark.parametrize(("kind", "works"), [("AdamW", False), ("Prodigy", False), ("automagic", True)])
+@pytest.mark.parametrize(("kind", "works"), [("AdamW", False), ("Prodigy", False), ("automagic", False)])
 def test_model_that_passes_the_learning_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
     case = Case(tmp_path, "anima")
     case.config["optimizer"] = {"type": kind}
@@ -78,3 +78,20 @@ def test_some_learning_rate_must_be_above_zero(tmp_path: Path, optimizer: float,
     case.config["optimizer"]["lr"] = optimizer
     case.config["model"].update(model)
     assert case.errors() == ([] if works else ["/config/optimizer/lr"])
+
+
+def test_rates_of_all_groups_replace_the_common_one(tmp_path: Path):
+    case = Case(tmp_path, "anima")
+    case.config["optimizer"] = {"type": "automagic"}
+    rates = ("self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr", "llm_adapter_lr")
+    case.config["model"].update(dict.fromkeys(rates, 1e-5))
+    assert case.errors() == []
+    del case.config["adapter"]  # the part outside of the blocks is trained, too
+    assert case.errors() == ["/config/optimizer/lr"]
+
+
+def test_rates_of_all_parts_of_sdxl_replace_the_common_one(case: Case):
+    case.config["optimizer"] = {"type": "adamw"}
+    assert case.warnings() == ["/config/optimizer/lr"]
+    case.config["model"].update(unet_lr=1e-5, text_encoder_1_lr=1e-6, text_encoder_2_lr=1e-6)
+    assert case.warnings() == []

@@ -32,6 +32,7 @@ test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
         ({"directories": [{"path": "/nowhere/at/all"}]}, "/dataset/directories/0/path"),
         ({"directories": [{"path": ""}]}, "/dataset/directories/0/path"),
         ({"directories": [{"path": "a\0b"}]}, "/dataset/directories/0/path"),
+        ({"directories": [{"path": "/" + "a" * 300}]}, "/dataset/directories/0/path"),
     ],
 )
 def test_invalid_setting_is_one_error_at_its_pointer(case: Case, settings: dict[str, Any], pointer: str):

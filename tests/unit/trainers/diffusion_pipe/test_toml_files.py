@@ -50,6 +50,38 @@ def test_syntax_error_names_line_and_column(tmp_path: Path):
     assert "column" in mistake.message
 
 
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("x = @", "in quotes"),
+        ("x = 'a' b", "one key in a line"),
+        ("x = 'a", "missing quote"),
+        ('x = "a\\d"', "single quotes"),
+        ('x = "\\Users"', "single quotes"),
+        ("some text", "key = value"),
+        ("[x", "[model]"),
+        ("[[x]", "[[directory]]"),
+        ("x = [1", "]"),
+        ("x = {a = 1", "}"),
+        ("[model]\n[model]", "in one place"),
+        ("epochs.x = 1\nepochs = 2", "Remove one"),
+    ],
+)
+def test_syntax_error_says_how_to_write_it(tmp_path: Path, line: str, remedy: str):
+    case = TextCase(tmp_path)
+    case.dataset = line + "\n"
+    (mistake,) = case.check().errors
+    assert "line " in mistake.message or "at end of document" in mistake.message
+    assert remedy in str(mistake.remedy)
+
+
+def test_key_that_is_set_twice_is_named(tmp_path: Path):
+    case = TextCase(tmp_path)
+    case.config = "epochs = 3\n" + case.config
+    (mistake,) = case.check().errors
+    assert mistake.message.startswith("`epochs` is set twice, the second time in line 5")
+
+
 def test_unusual_names_survive_writing(tmp_path: Path):
     odd = {"path": "/a\\b\"c'd\n\té\u2028 #[]=", "a.b": 1, "": 2, "é": [True], "t": [{"x": 1}, {"x": 2}], "n": {}}
     text = toml_files.write({"directory": [odd], "resolutions": [512]})

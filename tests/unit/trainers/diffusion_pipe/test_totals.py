@@ -2,7 +2,7 @@ import pytest
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucketing
-from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
+from api.trainers.diffusion_pipe.totals import Item, Mixed, Share, count_steps, find_mixed_steps
 
 SQUARE = Bucketing(resolutions=(512,))
 
@@ -50,3 +50,26 @@ def test_dropped_buckets_are_reported():
     totals = count_steps([share], Batches(accumulation=2))
     assert totals.steps_per_epoch == 2
     assert totals.dropped == ((2.0, 720, 368, 1),)
+
+
+PLAIN = Share(SQUARE, [Item(512, 512)] * 4)
+CONTROLLED = Share(SQUARE, [Item(512, 512)] * 4, is_controlled=True)
+LARGE = Share(Bucketing(resolutions=(768,)), [Item(512, 512)] * 4)
+
+
+@pytest.mark.parametrize(
+    ("shares", "batches", "mixed"),
+    [
+        # The trainer's order, with + for files with a control image: +- +- -- ++, or for the reverse -+ -+ ++ --.
+        ([PLAIN, CONTROLLED], Batches(), Mixed.NEVER),
+        ([PLAIN, CONTROLLED], Batches(replicas=4), Mixed.NEVER),
+        ([PLAIN, CONTROLLED], Batches(images=((0, 2),)), Mixed.FAILS),
+        ([CONTROLLED, PLAIN], Batches(accumulation=2), Mixed.DROPS),
+        ([CONTROLLED, PLAIN], Batches(accumulation=4), Mixed.FAILS),
+        ([PLAIN, CONTROLLED], Batches(accumulation=9), Mixed.NEVER),
+        ([LARGE, CONTROLLED], Batches(accumulation=2), Mixed.NEVER),
+        ([CONTROLLED, CONTROLLED], Batches(accumulation=2), Mixed.NEVER),
+    ],
+)
+def test_steps_with_and_without_control_images(shares: list[Share], batches: Batches, mixed: Mixed):
+    assert find_mixed_steps(shares, batches) is mixed

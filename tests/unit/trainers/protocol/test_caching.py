@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from api.domain.dataset_cache import CacheState, PlannedCache
 from api.domain.progress import Stage
 from api.domain.training import TrainingPlan
-from api.trainers.protocol.caching import CacheReader, find_gap
+from api.trainers.protocol.caching import CacheReader, find_gap, has_ended_caching
 from api.trainers.protocol.run import RunProtocol
 
 
@@ -106,3 +106,40 @@ def test_cache_behind_a_link_is_ignored(media: Path, tmp_path: Path):
     (media / "cache").rename(tmp_path / "elsewhere")
     (media / "cache").symlink_to(tmp_path / "elsewhere")
     assert find_gap([media]) is not None
+
+
+BEFORE = ["Loading grouped metadata with grouping key (1.0, 1)", "caching latents: (1.0, 64, 64, 1)"]
+FAILURE = [
+    "[CACHE] Initializing",
+    "Process Process-2:",
+    "Traceback (most recent call last):",
+    '  File "FOLDER/tree/utils/cache.py", line 42, in init',
+    "    self.con = sqlite3.connect(self.metadata_db, autocommit=False)",
+    "TypeError: 'autocommit' is an invalid keyword argument for Connection()",
+]
+FAILURE_OF_A_RANK = [
+    "Map:   0%|          | 0/6 [00:00<?, ? examples/s]",
+    "[rank0]: Traceback (most recent call last):",
+    '[rank0]:   File "FOLDER/tree/utils/dataset.py", line 1200, in cache',
+    "[rank0]:     self._handle_task(task)",
+    "[rank0]: IndexError: index out of range in self",
+]
+
+
+@pytest.mark.parametrize("failure", [FAILURE, FAILURE_OF_A_RANK])
+def test_exception_after_all_progress_has_ended_the_caching(failure: list[str]):
+    assert has_ended_caching(BEFORE + failure)
+    assert has_ended_caching([*BEFORE, *failure, "some library says goodbye"])
+    assert not has_ended_caching(BEFORE + failure[:-1])
+
+
+def test_caching_process_may_print_progress_after_its_rank_has_failed():
+    later = ["[CACHE] Creating new shard: shard_0", " 17%|█▋        | 1/6 [00:01<00:08,  1.75s/it]"]
+    assert has_ended_caching([*BEFORE, *FAILURE_OF_A_RANK, *later])
+
+
+@pytest.mark.parametrize(
+    "later", ["caching text embeddings: (1.0, 1)", "[CACHE] Existing cache length: 6", " 17%|█▋ | 2/12 [00:00<00:00]"]
+)
+def test_caching_that_continues_after_an_exception_has_not_ended(later: str):
+    assert not has_ended_caching([*BEFORE, *FAILURE, later])

@@ -1,11 +1,21 @@
 import json
 import os
+import pickle
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from api.trainers.protocol.checkpoints import list_checkpoints, prepare_resume, prune
+from api.domain.training import ResumePoint
+from api.trainers.protocol.checkpoints import (
+    delete_hidden,
+    find_resume_point,
+    hide,
+    list_checkpoints,
+    prepare_resume,
+    unhide,
+)
 from tests.faults import Faults
 from tests.unit.util.foreign import Plant, each_plant, outside_of
 
@@ -145,49 +155,28 @@ def test_resume_rejects_unknown_and_incomplete_checkpoints(tmp_path: Path, name:
     assert (tmp_path / "save_quit").exists()
 
 
-def test_prune_keeps_the_newest(tmp_path: Path):
-    for step in (20, 40, 60, 80):
-        write(tmp_path, step)
-    assert prune(tmp_path, 2) == ("global_step20", "global_step40")
-    assert [one.step for one in list_checkpoints(tmp_path)] == [60, 80]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["global_step60", "global_step80", "latest"]
+@pytest.mark.parametrize("name", ["global_step20", "epoch2", "step500"])
+def test_hidden_checkpoint_or_model_can_be_shown_again_or_deleted(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "file").touch()
+    hide(tmp_path, name)
+    assert not (tmp_path / name).exists()
+    unhide(tmp_path, name)
+    assert (tmp_path / name / "file").exists()
+    hide(tmp_path, name)
+    assert delete_hidden(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_prune_always_keeps_one(tmp_path: Path):
-    write(tmp_path, 20)
-    write(tmp_path, 40)
-    assert prune(tmp_path, 0) == ("global_step20",)
-    assert complete(tmp_path) == [40]
-
-
-def test_prune_never_removes_latest_or_incomplete_checkpoints(tmp_path: Path):
-    for step in (20, 40, 60):
-        write(tmp_path, step)
-    prepare_resume(tmp_path, "global_step20")
-    write(tmp_path, 80, is_latest=False)
-    assert prune(tmp_path, 1) == ("global_step40",)
-    assert [one.step for one in list_checkpoints(tmp_path)] == [20, 60, 80]
-
-
-def test_prune_sorts_by_time_after_resuming_an_older_checkpoint(tmp_path: Path):
-    for step in (20, 40, 60):
-        write(tmp_path, step)
-    prepare_resume(tmp_path, "global_step20")
-    write(tmp_path, 30, at=1000)
-    assert prune(tmp_path, 2) == ("global_step20", "global_step40")
-
-
-def test_prune_finishes_an_interrupted_prune(tmp_path: Path):
-    write(tmp_path, 20)
-    (tmp_path / ".global_step10.removed").mkdir()
-    (tmp_path / ".global_step10.removed" / "file").touch()
-    assert prune(tmp_path, 3) == ()
-    assert not (tmp_path / ".global_step10.removed").exists()
+def test_other_directories_cannot_be_hidden(tmp_path: Path):
+    for name in ("samples", "latest", "epoch2/tmp", "..", "epoch"):
+        with pytest.raises(FileNotFoundError):
+            hide(tmp_path, name)
 
 
 def test_missing_run_directory_has_no_checkpoints(tmp_path: Path):
     assert list_checkpoints(tmp_path / "nowhere") == ()
-    assert prune(tmp_path / "nowhere", 1) == ()
+    assert delete_hidden(tmp_path / "nowhere")
 
 
 @each_plant
@@ -199,7 +188,7 @@ def test_pipes_and_links_in_a_run_directory_are_not_opened(tmp_path: Path, plant
     outside = outside_of(tmp_path / name)
     kept = outside.read_bytes() if outside.exists() else None
     assert "global_step20" in [one.name for one in list_checkpoints(tmp_path)]
-    prune(tmp_path, 1)
+    delete_hidden(tmp_path)
     if name != "latest":
         prepare_resume(tmp_path, "global_step20")
         assert latest(tmp_path) == "global_step20"
@@ -218,7 +207,7 @@ def test_resume_writes_files_under_unpredictable_names(tmp_path: Path, plant: Pl
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_pruning_does_not_delete_link_targets(tmp_path: Path):
+def test_deletion_of_a_checkpoint_does_not_delete_link_targets(tmp_path: Path):
     for step in (10, 20):
         write(tmp_path, step)
     outside = tmp_path / "outside"
@@ -226,7 +215,9 @@ def test_pruning_does_not_delete_link_targets(tmp_path: Path):
     (outside / "kept").touch()
     (tmp_path / "global_step10" / "link").symlink_to(outside)
     (tmp_path / ".global_step10.removed").symlink_to(outside)
-    assert prune(tmp_path, 1) == ("global_step10",)
+    hide(tmp_path, "global_step10")
+    assert delete_hidden(tmp_path)
+    assert not (tmp_path / "global_step10").exists()
     assert (outside / "kept").exists()
 
 
@@ -264,3 +255,68 @@ def test_resume_fails_when_files_cannot_be_read(tmp_path: Path, faults: Faults, 
     assert hidden.hits == 1
     assert (tmp_path / ".judged_checkpoints.json").read_text() == judged
     assert complete(tmp_path) == [20]
+
+
+def write_state(run_dir: Path, step: int, loader: dict[str, int]) -> Path:
+    """Write a checkpoint's state in the form of torch.save, with a repeated key before the trainer's position."""
+    path = run_dir / f"global_step{step}" / "mp_rank_00_model_states.pt"
+    path.parent.mkdir()
+    state = {"optimizer": {"epoch": 300, "names": ["x" * 50] * 9}, "custom_loader": loader, "global_steps": step}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{path.stem}/data.pkl", pickle.dumps(state, protocol=2))
+        archive.writestr(f"{path.stem}/data/0", bytes(1000))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("loader", "point"),
+    [
+        ({"epoch": 18, "num_batches_pulled": 0}, ResumePoint(85, 18, -1)),
+        ({"epoch": 17, "num_batches_pulled": 5}, ResumePoint(85, 17, 4)),
+        ({"epoch": 70_000, "num_batches_pulled": 300}, ResumePoint(85, 70_000, 299)),
+    ],
+)
+def test_position_in_the_dataset_is_read_from_a_checkpoint(tmp_path: Path, loader: dict[str, int], point: ResumePoint):
+    write_state(tmp_path, 85, loader)
+    assert find_resume_point(tmp_path, "global_step85") == point
+
+
+@pytest.mark.parametrize("loader", [{"epoch": -5, "num_batches_pulled": 0}, {"epoch": 1, "num_batches_pulled": -5}])
+def test_impossible_position_is_unknown(tmp_path: Path, loader: dict[str, int]):
+    write_state(tmp_path, 85, loader)
+    assert find_resume_point(tmp_path, "global_step85") is None
+
+
+def test_checkpoint_without_a_readable_position_has_no_resume_point(tmp_path: Path):
+    path = write_state(tmp_path, 85, {"epoch": 18, "num_batches_pulled": 0})
+    whole = path.read_bytes()
+    end = whole.index(b"custom_loader") + 16
+    for content in (b"", b"x" * 100, whole[:end], whole[:end] + b"\xff" * 50):
+        path.write_bytes(content)
+        assert find_resume_point(tmp_path, "global_step85") is None
+    for name in ("global_step86", "../global_step85", "latest"):
+        assert find_resume_point(tmp_path, name) is None
+    path.unlink()
+    (tmp_path / "elsewhere").write_bytes(whole)
+    path.symlink_to(tmp_path / "elsewhere")
+    assert find_resume_point(tmp_path, "global_step85") is None
+
+
+def test_hidden_checkpoint_is_no_longer_listed_and_can_be_deleted(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    hide(tmp_path, "global_step40")
+    assert [one.name for one in list_checkpoints(tmp_path)] == ["global_step20"]
+    assert complete(tmp_path) == [20]
+    assert delete_hidden(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["global_step20", "latest"]
+
+
+@pytest.mark.parametrize("name", ["latest", "..", "samples", "global_step1/../latest", "global_step99"])
+def test_only_existing_checkpoints_are_hidden(tmp_path: Path, name: str):
+    write(tmp_path, 20)
+    (tmp_path / "samples").mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        hide(tmp_path, name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -61,6 +61,8 @@ def diagnose(
         ("RuntimeError: No CUDA GPUs are available", CauseCode.GPU_LOST),
         ("FileNotFoundError: [Errno 2] No such file or directory: '/m/flux'", CauseCode.MISSING_FILE),
         ("OSError: /m/flux does not appear to have a file named config.json.", CauseCode.MISSING_FILE),
+        ("OSError: Can't load tokenizer for '/m/llama'. If you were trying to load it", CauseCode.MISSING_FILE),
+        ("OSError: Can't load the configuration of '/m/clip'. If you were trying", CauseCode.MISSING_FILE),
         (
             "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'a/b': '/m/x'",
             CauseCode.MISSING_FILE,
@@ -106,10 +108,32 @@ def test_out_of_memory_line_without_a_traceback_is_recognised(line: str):
     assert (found.code, "micro_batch_size" in found.remedy) == (CauseCode.CUDA_OUT_OF_MEMORY, True)
 
 
+FRAME = '  File "/opt/trainer/x.py", line 9, in {}'
+OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 136.00 MiB."
+
+
+@pytest.mark.parametrize(
+    ("functions", "remedy"),
+    [
+        (["cache", "_handle_task", "vae_encode", *["_call_impl"] * 40], "caching_batch_size"),
+        (["cache", "_handle_task", "to", "_apply", "convert"], "caching_batch_size"),
+        (["__init__", "to", *["_apply"] * 9, "convert"], "a smaller batch does not help"),
+        (["load_diffusion_model", "from_pretrained"], "a smaller batch does not help"),
+        (["train_batch", "_exec_optimizer_step", "_take_model_step", "_init_state"], "8-bit optimizer"),
+        (["train_batch", "_exec_forward_pass", *["_call_impl"] * 40], "lower micro_batch_size"),
+    ],
+)
+def test_remedy_for_exhausted_gpu_memory_depends_on_what_the_trainer_did(functions: list[str], remedy: str):
+    frames = (line for function in functions for line in (FRAME.format(function), "    call()"))
+    cause = diagnose("Traceback (most recent call last):", *frames, OUT_OF_MEMORY)
+    assert cause.code is CauseCode.CUDA_OUT_OF_MEMORY
+    assert remedy in cause.remedy[0].lower() + cause.remedy[1:]
+
+
 def test_exception_without_a_traceback_is_the_cause_if_alone():
     assert diagnose("FileNotFoundError: no such model").code is CauseCode.MISSING_FILE
     traceback = ("Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'epochs'")
-    assert "epochs" in diagnose("ValueError: caught, and told", *traceback).detail
+    assert "epochs" in diagnose("ValueError: caught, and printed", *traceback).detail
 
 
 def test_secondary_error_printed_first_is_not_the_cause():
@@ -138,6 +162,67 @@ def test_last_of_chained_exceptions_is_shown():
     assert cause.detail == "ValueError: the setting a is missing"
 
 
+def chain(*exceptions: str, link: str = "During handling of the above exception, another exception occurred:"):
+    for number, exception in enumerate(exceptions):
+        yield from (*(["", link, ""] if number else []), *traceback(exception, 0))
+
+
+HEADER = "safetensors_rust.SafetensorError: Error while deserializing header: "
+DECODE = "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x80 in position 0: invalid start byte"
+UNLOADED = "OSError: Unable to load weights from checkpoint file for '/m/flux.safetensors' at '/m/flux.safetensors'."
+DIRECT = "The above exception was the direct cause of the following exception:"
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "word"),
+    [
+        ((HEADER + "MetadataIncompleteBuffer", DECODE, UNLOADED), "`/m/flux.safetensors` is damaged"),
+        (
+            (HEADER + "HeaderTooLarge", "ValueError: Unable to locate the file /m/x", UNLOADED),
+            "`/m/flux.safetensors` is no",
+        ),
+        (("RuntimeError: CUDA error: an illegal memory access was encountered", DECODE, UNLOADED), "Xid"),
+        ((DECODE, "datasets.exceptions.DatasetGenerationError: An error occurred while generating"), "UTF-8"),
+        (
+            ("ModuleNotFoundError: No module named 'ftfy'", "RuntimeError: Failed to import diffusers.pipelines"),
+            "`ftfy`",
+        ),
+        (
+            (
+                "ImportError: /h/.triton/cache/a/x.so: failed to map segment from shared object",
+                "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:",
+            ),
+            "TRITON_CACHE_DIR",
+        ),
+        (("AssertionError", "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:"), "compile = false"),
+        (("ModuleNotFoundError: No module named 'flash_attn_3'", "RuntimeError: unheard of"), "traceback"),
+        (("ModuleNotFoundError: No module named 'a'", "KeyError: 'epochs'"), "`epochs`"),
+    ],
+)
+@pytest.mark.parametrize("link", ["During handling of the above exception, another exception occurred:", DIRECT])
+def test_first_of_chained_exceptions_determines_the_remedy_if_it_says_more(
+    exceptions: tuple[str, ...], word: str, link: str
+):
+    assert word in diagnose(*chain(*exceptions, link=link)).remedy
+
+
+def test_first_of_chained_exceptions_is_shown_with_the_last_if_it_determines_the_remedy():
+    cause = diagnose(*chain(HEADER + "HeaderTooLarge", UNLOADED))
+    assert cause.detail == f"{UNLOADED} ({HEADER}HeaderTooLarge)"
+    assert {UNLOADED, HEADER + "HeaderTooLarge"} <= set(cause.last_lines)
+
+
+def test_exceptions_that_are_not_chained_do_not_explain_one_another():
+    cause = diagnose(*traceback(HEADER + "HeaderTooLarge", 0), *traceback("ValueError: unheard of", 0))
+    assert cause.detail == "ValueError: unheard of"
+
+
+def test_file_that_comfyui_names_below_its_error_is_in_the_remedy():
+    lines = traceback("ValueError: Error while deserializing header: HeaderTooLarge", 0)
+    cause = diagnose(*lines, "[rank0]: ", "[rank0]: File path: /m/my vae.safetensors", "[rank0]: ", "[rank0]: The file")
+    assert "`/m/my vae.safetensors` is no safetensors file" in cause.remedy
+
+
 def test_error_before_further_steps_is_not_the_cause():
     cause = diagnose(
         *traceback("FileNotFoundError: [Errno 2] No such file or directory: 'libbitsandbytes.so'"),
@@ -160,6 +245,19 @@ def test_ignored_exception_is_not_the_cause():
 def test_watchdog_message_alone_is_a_timeout_of_the_ranks():
     cause = diagnose("steps: 9 loss: 0.5", WATCHDOG, "terminate called after throwing an instance of 'x'", code=250)
     assert cause.code is CauseCode.NCCL_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("lines", "word"),
+    [
+        (["caching latents: (1.0, 512, 512, 1)", " 61%|██████    | 1207/1980 [30:02<19:40,  1.53s/it]"], "on one GPU"),
+        (["caching latents: (1.0, 512, 512, 1)", "trainable params: 10 || all params: 20"], "NCCL_P2P_DISABLE"),
+        (["[CACHE] Initializing", "steps: 1 loss: 0.1 iter time (s): 1.0"], "NCCL_P2P_DISABLE"),
+    ],
+)
+def test_timeout_of_the_ranks_while_one_caches_is_not_the_fault_of_the_network(lines: list[str], word: str):
+    cause = diagnose(*lines, WATCHDOG, code=-6)
+    assert (cause.code, word in cause.remedy) == (CauseCode.NCCL_TIMEOUT, True)
 
 
 def test_killed_rank_wins_over_the_timeout_of_other_ranks():
@@ -189,6 +287,11 @@ def test_signal_reported_by_the_launcher_determines_the_cause():
     assert diagnose("steps: 9 loss: 0.5", line, code=1).code is CauseCode.KILLED
 
 
+def test_fatal_message_without_an_exception_wins_over_the_report_of_the_launcher():
+    cause = diagnose("Error named symbol not found at line 62 in file /src/csrc/ops.cu", LAUNCHER_ERROR.format(1))
+    assert "bitsandbytes" in cause.remedy
+
+
 def test_kill_during_a_stop_is_not_out_of_memory():
     assert diagnose(number=9, code=None, stop_requested=True).code is CauseCode.KILLED
 
@@ -215,6 +318,15 @@ def test_quitting_without_a_stop_is_reported():
 def test_missing_key_has_a_remedy():
     assert "Set `epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
     assert "`rank`" in diagnose(*traceback("KeyError: 'rank'")).remedy
+
+
+def test_memory_held_by_another_process_is_named():
+    free = "GPU 0 has a total capacity of 23.65 GiB of which 20.00 MiB is free."
+    own = "Including non-PyTorch memory, this process has 13.52 GiB memory in use."
+    error = f"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. {free}"
+    shared = diagnose(*traceback(f"{error} Process 4711 has 10.02 GiB memory in use. {own}"))
+    assert (shared.code, "End the other program" in shared.remedy) == (CauseCode.CUDA_OUT_OF_MEMORY, True)
+    assert "other program" not in diagnose(*traceback(f"{error} {own}")).remedy
 
 
 def test_remains_of_an_interrupted_save_have_a_remedy():
@@ -280,3 +392,162 @@ def test_program_without_execute_permission_is_the_cause():
     assert cause.code is CauseCode.TRAINER_ERROR
     assert "setpriv: failed to execute /home/me/venv/bin/python" in cause.detail
     assert "TRAINER_USER" in cause.remedy
+
+
+def test_processes_that_lose_the_failed_one_do_not_hide_its_error():
+    lines = """ 17%|█▋        | 1/6 [00:03<00:18,  3.61s/it][rank0]: Traceback (most recent call last):
+[rank0]:   File "FOLDER/tree/utils/dataset.py", line 1200, in cache
+[rank0]:     self._handle_task(task)
+[rank0]: IndexError: index out of range in self
+multiprocess.pool.RemoteTraceback:
+Traceback (most recent call last):
+  File "multiprocess/connection.py", line 399, in _recv
+    chunk = read(handle, remaining)
+ConnectionResetError: [Errno 104] Connection reset by peer
+Process ForkPoolWorker-3:
+Traceback (most recent call last):
+  File "multiprocess/connection.py", line 639, in SocketClient
+    s.connect(address)
+FileNotFoundError: [Errno 2] No such file or directory""".splitlines()
+    found = diagnose(*lines)
+    assert found.code is CauseCode.TRAINER_ERROR
+    assert found.detail.startswith("IndexError: index out of range in self")
+
+
+def test_lines_after_the_exception_belong_to_it():
+    mismatch = "\tsize mismatch for a.lora_A.default.weight: copying a param with shape torch.Size([16, 8])"
+    cause = diagnose(
+        *traceback("RuntimeError: Error(s) in loading state_dict for WanModel:", 0),
+        f"[rank0]: {mismatch}",
+        LAUNCHER_ERROR.format(1),
+    )
+    assert "`rank` in [adapter] to 16" in str(cause.remedy)
+    assert mismatch in cause.last_lines
+
+
+def test_small_shared_memory_is_the_cause_of_a_lost_worker():
+    cause = diagnose(
+        *traceback("RuntimeError: DataLoader worker (pid(s) 4501) exited unexpectedly"),
+        "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
+    )
+    assert cause.code is CauseCode.HOST_OUT_OF_MEMORY
+    assert "/dev/shm" in str(cause.remedy)
+
+
+def test_incomplete_directory_of_a_model_is_downloaded_again():
+    cause = diagnose(*traceback("OSError: Error no file named model_index.json found in directory /m/FLUX.1-dev."))
+    assert cause.code is CauseCode.MISSING_FILE
+    assert "all files of the model" in str(cause.remedy)
+
+
+@pytest.mark.parametrize(("code", "word"), [(1, "Xid"), (-6, "Xid"), (-9, "memory")])
+def test_exception_without_a_traceback_explains_an_abort_but_not_a_kill(code: int, word: str):
+    cause = diagnose(
+        "[rank0]: torch.AcceleratorError: CUDA error: unspecified launch failure",
+        "terminate called after throwing an instance of 'c10::AcceleratorError'",
+        LAUNCHER_ERROR.format(code),
+        code=code % 256,
+    )
+    assert word in str(cause.remedy)
+
+
+OFFLOADING = '  File "/w/utils/offloading.py", line 119, in weights_to_device'
+
+
+@pytest.mark.parametrize("exception", ["RuntimeError", "torch.AcceleratorError"])
+@pytest.mark.parametrize("frame", [OFFLOADING, '  File "/w/utils/unsloth_utils.py", line 30, in forward'])
+def test_exhausted_pinned_memory_is_not_the_memory_of_a_gpu(exception: str, frame: str):
+    cause = diagnose("Traceback (most recent call last):", frame, f"{exception}: CUDA error: out of memory")
+    assert cause.code is CauseCode.HOST_OUT_OF_MEMORY
+    assert "Lower blocks_to_swap" in cause.remedy
+    assert "WSL2" in cause.remedy
+
+
+def test_exhausted_memory_of_a_gpu_while_blocks_are_swapped_is_not_the_machines():
+    assert (
+        diagnose("Traceback (most recent call last):", OFFLOADING, OUT_OF_MEMORY).code is CauseCode.CUDA_OUT_OF_MEMORY
+    )
+
+
+WARNING = "[2025-08-19 23:19:36,234] [WARNING] [engine.py:2979:load_checkpoint] Unable to find latest file at /r/latest"
+
+
+@pytest.mark.parametrize(
+    ("lines", "detail", "remedy"),
+    [
+        ([WARNING], "AssertionError: Unable to find latest file at /r/latest; load_path is not None", "no checkpoint"),
+        (["some line"], "AssertionError: load_path is not None", "no checkpoint"),
+        ([WARNING, "some line"], "AssertionError: load_path is not None", "no checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("rank", [None, 0])
+def test_assertion_without_a_message_is_explained(lines: list[str], detail: str, remedy: str, rank: int | None):
+    first, *_ = traceback("", rank)
+    prefix = first.removesuffix("Traceback (most recent call last):")
+    rest = ['  File "/w/train.py", line 879, in <module>', "    assert load_path is not None", "AssertionError"]
+    cause = diagnose(*lines, first, *(prefix + line for line in rest))
+    assert cause.detail == detail
+    assert remedy in cause.remedy
+
+
+@pytest.mark.parametrize(
+    ("last", "word"),
+    [
+        ("Error while creating shared memory segment /dev/shm/nccl-ReUuLH (size 9637888)", "--shm-size"),
+        ("Cuda failure 'invalid device ordinal'", "CUDA_VISIBLE_DEVICES"),
+        ("Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1000", "same GPU"),
+        ("Cuda failure 'peer access is not supported between these two devices'", "NCCL_P2P_DISABLE=1"),
+        ("Bootstrap : no socket interface found", "NCCL_SOCKET_IFNAME"),
+    ],
+)
+def test_last_error_of_nccl_determines_the_remedy(last: str, word: str):
+    error = "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1333, unhandled cuda error"
+    lines = [*traceback(error, 0), "[rank0]: ncclUnhandledCudaError: Call failed.", "[rank0]: Last error:"]
+    assert word in diagnose(*lines, f"[rank0]: {last}").remedy
+
+
+@pytest.mark.parametrize(
+    ("exception", "code", "word"),
+    [
+        ("RuntimeError: No CUDA GPUs are available", CauseCode.GPU_LOST, "--gpus all"),
+        (
+            "requests.exceptions.HTTPError: 503 Server Error: Service Temporarily Unavailable for url: https://huggingface.co/x",
+            CauseCode.MISSING_FILE,
+            "network access",
+        ),
+        (
+            "requests.exceptions.SSLError: HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded",
+            CauseCode.MISSING_FILE,
+            "network access",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: '/o/global_step9/mp_rank_00_model_states.pt'",
+            CauseCode.TRAINER_ERROR,
+            "earlier one",
+        ),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'nvcc'", CauseCode.TRAINER_ERROR, "CUDA toolkit"),
+        (
+            "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory",
+            CauseCode.TRAINER_ERROR,
+            "libcudart.so.12",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']",
+            CauseCode.TRAINER_ERROR,
+            "TMPDIR",
+        ),
+        (
+            "ImportError: /v/_C.so: cannot allocate memory in static TLS block",
+            CauseCode.TRAINER_ERROR,
+            "GLIBC_TUNABLES",
+        ),
+        (
+            "ImportError: /v/a.so: failed to map segment from shared object: Cannot allocate memory",
+            CauseCode.HOST_OUT_OF_MEMORY,
+            "add memory",
+        ),
+    ],
+)
+def test_similar_errors_have_their_own_remedies(exception: str, code: CauseCode, word: str):
+    cause = diagnose(*traceback(exception, 0))
+    assert (cause.code, word in cause.remedy) == (code, True), cause.remedy

@@ -19,6 +19,7 @@ ENDINGS = [
     ("AssertionError: assert FLASH_ATTN_2_AVAILABLE", "flash-attn"),
     ("ModuleNotFoundError: No module named 'comfy.model_management'", "submodule"),
     ("ModuleNotFoundError: No module named 'xformers'", "install `xformers`"),
+    ("TypeError: QwenEmbedRope.forward() got multiple values for argument 'device'", "diffusers below 0.39"),
     ("RuntimeError: CUDA Setup failed despite GPU being available.", "bitsandbytes"),
     ("RuntimeError: Error building extension 'fused_adam'", "CUDA_HOME"),
     ("deepspeed.ops.op_builder.builder.MissingCUDAException: CUDA_HOME does not exist", "CUDA_HOME"),
@@ -32,7 +33,32 @@ ENDINGS = [
         "safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer",
         "download it again",
     ),
-    ("safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge", "download it again"),
+    ("safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge", "git lfs pull"),
+    ("OSError: Unable to load weights from checkpoint file for '/m/a.safetensors' at '/m/a.safetensors'.", "`/m/a.saf"),
+    ("SafetensorError: Error while deserializing header: header too large", "git lfs pull"),
+    ("SafetensorError: Error while deserializing header: HeaderTooSmall", "download it again"),
+    ("SafetensorError: Error while deserializing header: incomplete metadata, file not fully", "download it again"),
+    ("_pickle.UnpicklingError: invalid load key, '<'.", "web page"),
+    ("ImportError: libcuda.so.1: cannot open shared object file: No such file or directory", "--gpus all"),
+    ("ImportError: libc10.so: cannot open shared object file: No such file or directory", "reinstall the package"),
+    ("AssertionError: libcuda.so cannot found!", "ldconfig"),
+    ("RuntimeError: Could not load libtorchcodec. Likely causes:", "FFmpeg"),
+    ("ConnectionError: ('Connection aborted.', RemoteDisconnected('Remote end closed connection'))", "network"),
+    ("OSError: /v/decord/libdecord.so: cannot open shared object file: No such file", "reinstall the package"),
+    ("PermissionError: [Errno 13] Permission denied: '/v/triton/backends/nvidia/bin/ptxas'", "without noexec"),
+    ("triton.runtime.errors.PTXASError: PTXAS error: Internal Triton PTX codegen error", "does not know the GPU"),
+    ("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']", "TMPDIR"),
+    ("RuntimeError: Parent directory /o/run/epoch1/tmp does not exist.", "removed while it trained"),
+    ("ImportError: /v/_C.so: cannot allocate memory in static TLS block", "GLIBC_TUNABLES"),
+    ("ImportError: /h/.triton/cache/6f/cuda_utils.so: failed to map segment from shared object", "TRITON_CACHE_DIR"),
+    ("ImportError: /h/.cache/torch_extensions/py312/a.so: failed to map segment from shared", "TORCH_EXTENSIONS_DIR"),
+    ("ImportError: /tmp/torchinductor_u/ab/x.so: failed to map segment from shared", "TORCHINDUCTOR_CACHE_DIR"),
+    ("ImportError: /v/site-packages/torch/lib/a.so: failed to map segment from shared object", "without noexec"),
+    ("ImportError: /v/lib/av/_core.so: cannot open shared object file: Permission denied", "must not read"),
+    ("ImportError: /h/.triton/cache/6f/x.so: cannot open shared object file: No such file", "delete the directory"),
+    ("ImportError: /h/.triton/cache/6f/x.so: file too short", "delete the directory"),
+    ("ImportError: /v/lib/av/_core.so: invalid ELF header", "reinstall the package"),
+    ("ImportError: _C.cpython-312.so: cannot open shared object file: No such file", "reinstall the package"),
     ("_pickle.UnpicklingError: Weights only load failed.", ".safetensors"),
     ("RuntimeError: Could not autodetect model variant. model_type=t2v, model_dim=1024", "Wan"),
     ("RuntimeError: Unknown model_type: vace", "Wan"),
@@ -61,10 +87,246 @@ ENDINGS = [
     ("AssertionError: Directory /x had no images/videos!", "images or videos"),
     ("RuntimeError: No control file exists for image /x/a.png", "control_path"),
     ("ValueError: Mask shape (1, 2) was not the same as image shape (3, 4).", "same size"),
-    ("OSError: image file is truncated (3 bytes not processed)", "damaged"),
-    ("RuntimeError: stack expects each tensor to be equal size, but got [1] at entry 0", "caching_batch_size"),
+    ("OSError: image file is truncated (3 bytes not processed)", "validate the request"),
+    ("PIL.UnidentifiedImageError: cannot identify image file '/d/1.png'", "named in the error"),
+    (
+        "ValueError: video with shape torch.Size([3, 12, 8, 8]) has less frames (12) than the target_frames 33",
+        "damaged",
+    ),
+    (
+        'ValueError: Trying to set a tensor of shape torch.Size([5120, 16, 1, 2, 2]) in "weight" (which has',
+        "same model",
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "LD_LIBRARY_PATH"),
+    ("RuntimeError: Promotion for Float8 Types is not supported, attempted to promote Float8_e4m3fn", "add [adapter]"),
+    ("sqlite3.DatabaseError: file is not a database", "delete the directory `cache`"),
+    ("sqlite3.DatabaseError: database disk image is malformed", "delete the directory `cache`"),
+    ("torch.AcceleratorError: CUDA error: device-side assert triggered", "CUDA_LAUNCH_BLOCKING=1"),
+    ("torch.AcceleratorError: CUDA error: an illegal memory access was encountered", "expandable_segments"),
+    ("ValueError: loaded state dict contains a parameter group that doesn't match the size", "pipeline_stages"),
+    ("RuntimeError: stack expects each tensor to be equal size, but got [1] at entry 0", "regenerate_cache"),
     ("FileExistsError: [Errno 17] File exists: '/r/epoch1/tmp'", "tmp"),
     ("ZeroDivisionError: integer modulo by zero", "global batch size"),
+    ("RuntimeError: FlashAttention only supports Ampere GPUs or newer.", "Ampere"),
+    (
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 803: system has unsupported display driver",
+        "restart",
+    ),
+    ("AttributeError: 'bool' object has no attribute 'contiguous'", "git pull"),
+    ("AssertionError: i2v/flf2v must train on videos, but got an image", "remove the images"),
+    ("OSError: [Errno 30] Read-only file system: '/data/cache'", "writable"),
+    ("sqlite3.OperationalError: database is locked", "local disk"),
+    ("TypeError: 'autocommit' is an invalid keyword argument for Connection()", "Python 3.12"),
+    ("RuntimeError: ERROR: VAE is invalid: None", "`vae`"),
+    ("RuntimeError: ERROR: Could not detect model type of: /m/x.safetensors", "update the trainer"),
+    ("ValueError: All modules were excluded. This is likely unintended.", "exclude_modules"),
+    ("AssertionError: (12, 10)", "regenerate_cache"),
+    ("ImportError: cannot import name 'QwenImagePipeline' from 'diffusers' (/x/__init__.py)", "--upgrade"),
+    ("AttributeError: module 'diffusers' has no attribute 'QwenImagePipeline'", "--upgrade"),
+    ("AttributeError: module 'torch._C' has no attribute '_cuda_setDevice'", "PyTorch with CUDA"),
+    ("ModuleNotFoundError: No module named 'comfy_api'", "submodule"),
+    ("ModuleNotFoundError: No module named 'hyimage'", "submodule"),
+    ("ModuleNotFoundError: No module named 'comfy_kitchen'", "install `comfy_kitchen`"),
+    ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (512x7680 and 12288x4096)", "regenerate_cache"),
+    ("ValueError: AutoencoderKLQwenImage() does not have a parameter or a buffer named conv1.weight.", "another model"),
+    ("ValueError: loaded state dict contains a parameter group that doesn't match the size", "reset_optimizer"),
+    (
+        "torch.distributed.DistBackendError: NCCL error: Duplicate GPU detected : rank 1 and rank 0",
+        "CUDA_VISIBLE_DEVICES",
+    ),
+    ("RuntimeError: CUDA error: invalid device ordinal", "CUDA_VISIBLE_DEVICES"),
+    ("ValueError: No slot '3' specified on host 'localhost'", "nvidia-smi"),
+    (
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized",
+        "Fabric Manager",
+    ),
+    ("RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable", "nvidia-smi -c DEFAULT"),
+    ("RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU", "--gpus all"),
+    ("RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment", "restart the machine"),
+    ("RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.", "NVIDIA driver"),
+    ("RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "memory is full"),
+    ("RuntimeError: Unable to find a valid cuDNN algorithm to run convolution", "memory is full"),
+    ("RuntimeError: CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`", "LD_LIBRARY_PATH"),
+    ("RuntimeError: HIP error: invalid device function", "built for this GPU"),
+    ("ImportError: libGL.so.1: cannot open shared object file: No such file or directory", "libGL.so.1"),
+    ("ImportError: /lib/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by /v/x.so)", "newer Linux"),
+    (
+        "OSError: libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12",
+        "LD_LIBRARY_PATH",
+    ),
+    (
+        "ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header",
+        "numpy below 2",
+    ),
+    ("RuntimeError: operator torchvision::nms does not exist", "torchvision"),
+    ("ImportError: cannot import name 'cached_download' from 'huggingface_hub' (/v/__init__.py)", "wrong version"),
+    (
+        "ImportError: huggingface-hub<1.0 is required for a normal functioning of this module, but found hub==1.0.1.",
+        "hub==1.0.1 does",
+    ),
+    (
+        "ImportError: This file requires the following packages that were not found in your environment: einops. Run",
+        "`einops`",
+    ),
+    ("ImportError: FlashAttention2 has been toggled on, but it cannot be used", "flash-attn"),
+    (
+        "RuntimeError: Failed to import transformers.models.clip.modeling_clip because of the following error",
+        "requirements.txt",
+    ),
+    ("ModuleNotFoundError: No module named 'triton.ops'", "bitsandbytes"),
+    ("ModuleNotFoundError: No module named 'pkg_resources'", "setuptools"),
+    ("ModuleNotFoundError: No module named 'flash_attn'", "flash-attn"),
+    ("NameError: name 'str2optimizer32bit' is not defined", "bitsandbytes"),
+    ("AttributeError: 'NoneType' object has no attribute 'cget_managed_ptr'", "bitsandbytes"),
+    ("AttributeError: /v/libbitsandbytes_cpu.so: undefined symbol: cget_col_row_stats", "bitsandbytes"),
+    ("Error named symbol not found at line 233 in file /src/csrc/ops.cu", "bitsandbytes"),
+    (
+        "torch.distributed.DistBackendError: NCCL error in: x.cpp:1, remote process exited or there was",
+        "another rank",
+    ),
+    ("torch.distributed.DistNetworkError: The client socket has timed out after 600s", "firewall"),
+    ("RuntimeError: Distributed package doesn't have NCCL built in", "PyTorch with CUDA"),
+    (
+        "deepspeed.ops.op_builder.builder.CUDAMismatchException: Installed CUDA version 12.6 does not match",
+        "CUDA toolkit",
+    ),
+    ("subprocess.CalledProcessError: Command '['ninja', '-v']' returned non-zero exit status 1.", "compiler"),
+    ("torch._inductor.exc.InductorError: RuntimeError: Failed to find C compiler. Please specify via CC", "gcc"),
+    (
+        "ImportError: /c/torch_extensions/py312_cu128/fused_adam.so: cannot open shared object file: No such",
+        "delete the directory torch_extensions",
+    ),
+    ("RuntimeError: FlashAttention only support fp16 and bf16 data type", "bfloat16"),
+    ("RuntimeError: expected scalar type Float but found BFloat16", "bfloat16"),
+    ("RuntimeError: Input type (float) and bias type (c10::BFloat16) should be the same", "bfloat16"),
+    (
+        "RuntimeError: The size of tensor a (64) must match the size of tensor b (96) at non-singleton dimension 3",
+        "regenerate_cache",
+    ),
+    ("torch.utils.checkpoint.CheckpointError: Recomputed values for the following tensors", "compile = false"),
+    (
+        "NotImplementedError: Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty()",
+        "lack weights",
+    ),
+    ("ValueError: weight is on the meta device, we need a `value` to put in on 0.", "lack weights"),
+    ("RuntimeError: Error(s) in loading state_dict for AutoencoderKLCausal3D:", "vae_path"),
+    ("RuntimeError: Error(s) in loading state_dict for WanVAE_:", "vae_path"),
+    ("RuntimeError: Error(s) in loading state_dict for T5Encoder:", "t5_path"),
+    ("RuntimeError: Error(s) in loading state_dict for Gemma2Model:", "llm_path"),
+    ("RuntimeError: Error(s) in loading state_dict for CLIPTextModel:", "clip_path"),
+    ("RuntimeError: Error(s) in loading state_dict for ChromaTransformer2DModel:", "transformer_path"),
+    ("RuntimeError: Error(s) in loading state_dict for WanModel:", "transformer_path"),
+    ("OSError: You seem to have cloned a repository without having git-lfs installed.", "git lfs pull"),
+    ("_pickle.UnpicklingError: invalid load key, 'v'.", "git lfs pull"),
+    ("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)", "JSON file"),
+    (
+        "ValueError: Pipeline <class 'diffusers.FluxPipeline'> expected {'vae'}, but only {'transformer'} were passed.",
+        "lacks a part",
+    ),
+    (
+        "requests.exceptions.HTTPError: 429 Client Error: Too Many Requests for url: https://huggingface.co/x",
+        "HF_TOKEN",
+    ),
+    (
+        "ValueError: The checkpoint has model type `a` but Transformers does not recognize this architecture.",
+        "transformers",
+    ),
+    ("KeyError: 'qwen2_5_vl'", "--upgrade transformers"),
+    ("Exception: data did not match any variant of untagged enum ModelWrapper at line 757443 column 3", "tokenizers"),
+    (
+        "ImportError: T5Tokenizer requires the SentencePiece library but it was not found in your environment.",
+        "sentencepiece",
+    ),
+    ("AttributeError: module 'torch' has no attribute 'float8_e4m3fn'", "PyTorch"),
+    ("TypeError: WanAttentionBlock.forward() got an unexpected keyword argument 'x'", "git pull"),
+    ("TypeError: FluxTransformer2DModel.__init__() got an unexpected keyword argument 'pooled'", "git pull"),
+    ("ValueError: Unknown scheme for proxy URL URL('socks://127.0.0.1:7890/')", "HTTPS_PROXY"),
+    (
+        "torch._inductor.exc.InductorError: CalledProcessError: Command '['/usr/bin/gcc', '/tmp/t/main.c'",
+        "python3-dev",
+    ),
+    ("RuntimeError: can't start new thread", "TasksMax"),
+    ("RuntimeError: received 0 items of ancdata", "LimitNOFILE"),
+    ("wandb.errors.errors.CommError: Run initialization has timed out after 90.0 sec.", "enable_wandb = false"),
+    ("OSError: [Errno 5] Input/output error: '/data/a.png'", "dmesg"),
+    ("OSError: [Errno 116] Stale file handle: '/data/cache/x'", "mount"),
+    ("OSError: [Errno 36] File name too long: '/data/aaa.txt'", "shorten"),
+    ("IsADirectoryError: [Errno 21] Is a directory: '/m/flux'", "file in it"),
+    ("sqlite3.OperationalError: attempt to write a readonly database", "writable"),
+    (
+        "av.error.InvalidDataError: [Errno 1094995529] Invalid data found when processing input: '/d/a.mp4'",
+        "damaged or incomplete",
+    ),
+    (
+        "PIL.Image.DecompressionBombError: Image size (400000000 pixels) exceeds limit of 178956970 pixels",
+        "too many pixels",
+    ),
+    ("ValueError: Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK", "without metadata"),
+    ("OSError: decoder error -2 when reading image file", "damaged"),
+    ("IndexError: index out of range in self", "tokenizer"),
+    ("ValueError: optimizer got an empty parameter list", "exclude_modules"),
+    ("ValueError: Invalid beta parameter at index 1: 1.0", "`beta`"),
+    ("NotImplementedError: activation_checkpointing=unslothh is not implemented", "'unsloth'"),
+    ("RuntimeError: Could not autodetect Flux2 model version from weights file.", "update the trainer"),
+    ("RuntimeError: Missing text encoder path", "text encoder"),
+    ("KeyError: 'SLURM_NTASKS'", "variable `SLURM_NTASKS`"),
+    (
+        "RuntimeError: Processed dataset was empty. Probably caused by rounding down for each size bucket.",
+        "skipped files",
+    ),
+    (
+        "toml.decoder.TomlDecodeError: Reserved escape sequence used (line 5 column 1 char 87)",
+        "at line 5 column 1: write paths in single",
+    ),
+    ("toml.decoder.TomlDecodeError: Duplicate keys! (line 7 column 1 char 120)", "second time at line 7"),
+    (
+        "toml.decoder.TomlDecodeError: What? model already exists?{'type': 'flux'} (line 20 column 1 char 500)",
+        "line 20",
+    ),
+    ("toml.decoder.TomlDecodeError: Unbalanced quotes (line 3 column 20 char 60)", "a quote"),
+    (
+        "toml.decoder.TomlDecodeError: invalid literal for int() with base 0: 'bfloat16' (line 4 column 1 char 6)",
+        "needs quotes",
+    ),
+    ("toml.decoder.TomlDecodeError: Only all lowercase booleans allowed (line 4 column 1 char 60)", "lower case"),
+    (
+        "toml.decoder.TomlDecodeError: Found invalid character in key name: ' '. Try quoting (line 2 column 8 char 9)",
+        "key = value",
+    ),
+    ("toml.decoder.TomlDecodeError: Key group not on a line by itself. (line 2 column 8 char 9)", "[[directory]]"),
+    ("toml.decoder.TomlDecodeError: This float doesn't have a leading digit (line 2 column 8 char 9)", "0.5"),
+    ("toml.decoder.TomlDecodeError: Not a homogeneous array (line 2 column 8 char 9)", "line 2 column 8 mixes"),
+    (
+        "tomllib.TOMLDecodeError: Unescaped '\\' in a string (at line 60, column 29)",
+        "at line 60, column 29: write paths in single",
+    ),
+    ("tomllib.TOMLDecodeError: Cannot declare ('model',) twice (at line 60, column 29)", "set twice"),
+    ("tomllib.TOMLDecodeError: Invalid value (at line 2, column 11)", "wrong at line 2, column 11"),
+    ("ModuleNotFoundError: No module named 'diffusers.models.modeling_flax'", "requirements.txt"),
+    ("ModuleNotFoundError: No module named '_lzma'", "complete Python"),
+    ("ModuleNotFoundError: No module named 'cv2'", "opencv-python-headless"),
+    ("ValueError: Your setup doesn't support bf16/gpu.", "float16"),
+    ("ValueError: type fp8e4nv not supported in this architecture.", "float8"),
+    ("ValueError: torch.load requires users to upgrade torch to at least v2.6", "2.6"),
+    ("ValueError: Some modules are dispatched on the CPU or the disk.", "GPU's memory"),
+    ("RuntimeError: CUDA error: the launch timed out and was terminated", "display"),
+    ("RuntimeError: CUDA error: operation not supported", "expandable_segments"),
+    ("torch._inductor.exc.TritonMissing: Cannot find a working triton installation.", "install triton"),
+    ("RuntimeError: ptxas fatal   : Value 'sm_120' is not defined for option 'gpu-name'", "newer PyTorch"),
+    ("ValueError: Target module Conv3d() is not supported.", "exclude_modules"),
+    ("RuntimeError: DataLoader worker (pid(s) 4501) exited unexpectedly", "dmesg"),
+    ("KeyError: 'custom_loader'", "another version"),
+    ("OSError: [Errno 101] Network is unreachable", "network"),
+    ("IndexError: Invalid key: 5 is out of bounds for size 0", "regenerate_cache"),
+    (
+        "safetensors_rust.SafetensorError: Error while serializing: IoError(Os { code: 13, kind: PermissionDenied })",
+        "give the user",
+    ),
+    ("safetensors_rust.SafetensorError: device cuda:1 is invalid", "nvidia-smi"),
+    ("AttributeError: module 'numpy' has no attribute 'bool'.", "numpy"),
+    ("pyarrow.lib.ArrowInvalid: Not an Arrow file", "delete the directory `cache`"),
+    ("RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float", "bfloat16"),
+    ("RuntimeError: CUDA error: device kernel image is invalid", "built for this GPU"),
 ]
 
 
@@ -80,3 +342,69 @@ def test_remedy_contains_the_expected_advice(text: str, word: str):
 )
 def test_any_text_gets_a_remedy(text: str):
     assert hint_for(text)
+
+
+HEADER = "safetensors_rust.SafetensorError: Error while deserializing header: "
+READ_ONLY = "OSError: [Errno 30] Read-only file system: '/d/x{}'"
+NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
+
+
+@pytest.mark.parametrize(
+    ("text", "frame", "word"),
+    [
+        (READ_ONLY.format(""), "    os.makedirs(run_dir, exist_ok=True)", "output_dir lies"),
+        (READ_ONLY.format(""), '  File "/w/utils/saver.py", line 9, in save_adapter', "output_dir lies"),
+        (READ_ONLY.format(""), '  File "/w/utils/dataset.py", line 226, in __init__', "dataset"),
+        (READ_ONLY.format("/cache/flux"), "    os.makedirs(self.cache_dir)", "dataset"),
+        (READ_ONLY.format("/huggingface/hub/a"), "    path.mkdir()", "HF_HOME"),
+        (READ_ONLY.format("/hub/photos/cache"), "    os.makedirs(self.cache_dir)", "dataset"),
+        (READ_ONLY.format("/.triton/cache/a"), "    os.makedirs(path)", "TRITON_CACHE_DIR"),
+        (READ_ONLY.format(""), "    os.makedirs(path)", "set another path"),
+        ("RuntimeError: stack expects each tensor to be equal size", "in _collate", "regenerate_cache"),
+        ("RuntimeError: stack expects each tensor to be equal size", "x, in latents_map_fn", "caching_batch_size"),
+        (NO_KERNEL, '  File "/v/flash_attn/flash_attn_interface.py", line 9, in f', "`flash_attn` has no code"),
+        (NO_KERNEL, '  File "/v/torch/nn/modules/conv.py", line 9, in f', "install a PyTorch"),
+        (
+            HEADER + "HeaderTooLarge",
+            "    vae = load_vae(self.model_config['vae_path'])",
+            "`[model].vae_path` is no saf",
+        ),
+        (
+            HEADER + "MetadataIncompleteBuffer",
+            "    a(self.model_config['transformer_path'])",
+            "`[model].transformer_path`",
+        ),
+        (HEADER + "InvalidHeader", "    a(self.model_config['dtype'])", "a file of weights"),
+    ],
+)
+def test_what_the_trainer_did_determines_the_remedy(text: str, frame: str, word: str):
+    assert word in hint_for(text, [frame]).text
+
+
+@pytest.mark.parametrize(
+    ("warning", "word"),
+    [
+        ("RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch", "CUDA 12.8"),
+        ("Found GPU0 GTX 1080 which is of cuda capability 6.1.", "(sm_61) is too old"),
+        ("RTX 4090 with CUDA capability sm_89 is not compatible with the current PyTorch", "built for this GPU"),
+        ("", "built for this GPU"),
+    ],
+)
+def test_warning_about_the_gpu_determines_the_needed_pytorch(warning: str, word: str):
+    assert word in hint_for(NO_KERNEL, output=[warning, "caching latents: (1.0, 512, 512, 1)"]).text
+
+
+def test_condition_of_an_assertion_is_read_from_the_traceback():
+    lines = ['  File "/t/utils/dataset.py", line 100, in _map_and_cache', "    assert cache_size <= dataset_size"]
+    assert "regenerate_cache" in hint_for("AssertionError", lines).text
+
+
+def test_rank_of_an_adapter_is_read_from_the_lines_after_the_exception():
+    details = ["\tsize mismatch for a.lora_A.default.weight: copying a param with shape torch.Size([16, 8]) from"]
+    remedy = hint_for("RuntimeError: Error(s) in loading state_dict for WanModel:", details=details)
+    assert "set `rank` in [adapter] to 16" in remedy.text
+
+
+@pytest.mark.parametrize("text", ["NotImplementedError: No operator found for `memory_efficient_attention_forward`"])
+def test_error_of_a_library_does_not_get_the_advice_for_the_trainer(text: str):
+    assert hint_for(text) == GENERIC

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.domain.progress import Point, Stage
-from api.domain.training import TrainingPlan
+from api.domain.training import ResumePoint, TrainingPlan
 from api.trainers.protocol.output import LatestMedian, OutputReader
 from api.trainers.protocol.run import RunProtocol
+from api.util.foreign_files import MAX_BYTES
 
 LEARNING_RATE_LINE = (
     "[2026-07-30 09:16:29,681] [INFO] [logging.py:123:log_dist] [Rank 0] step=17, skipped=0, lr=[1e-06], mom=[0.0]"
@@ -51,6 +52,25 @@ def test_step_line_returns_a_point_and_updates_progress(reader: OutputReader):
         0.316,
     )
     assert (progress.stage, progress.last_step_at, progress.first_step) == (Stage.TRAINING, 5.0, 17)
+
+
+def test_time_of_each_stage_is_measured(reader: OutputReader):
+    before = ("loading", "caching latents: (1.0, 64, 64, 1)", "[INFO] DeepSpeed info: ready")
+    feed(reader, *before, step_line(1), step_line(2), "Saving model to directory epoch1")
+    reader.read("[Rank 0] [Torch] Checkpoint global_step2 is about to be saved!", 7.0)
+    reader.read("TRAINING COMPLETE!", 11.0)
+    reader.read("the launcher ends", 40.0)
+    assert reader.progress.stage_seconds == {"loading": 2.0, "caching": 1.0, "training": 2.0, "saving": 6.0}
+    assert reader.step_seconds == (1.0, 1.0)
+
+
+def test_first_items_of_a_caching_bar_do_not_count_as_its_pace(reader: OutputReader):
+    reader.read("caching latents: (1.0, 64, 64, 1)", 0.0)
+    for bar in ("0/6 [00:00<?, ?it/s]", "1/6 [00:04<00:20,  4.00s/it]", "6/6 [00:09<00:00,  1.50s/it]"):
+        reader.read(f" 17%|#   | {bar}", 1.0)
+    reader.read("100%|##| 2/2 [00:00<00:00,  4.00it/s]", 2.0)
+    assert reader.progress.bar_seconds == pytest.approx(9.5)
+    assert reader.progress.steady_bar_seconds == pytest.approx(6 * 1.0 + 0.5)
 
 
 def test_nan_losses_are_counted(reader: OutputReader):
@@ -316,3 +336,90 @@ def test_median_covers_the_latest_fifty_values():
 def test_median_continues_from_given_values():
     assert LatestMedian([1, 2, 3]).add(9) == 2.5
     assert len(LatestMedian(range(1000)).latest) == LatestMedian.LIMIT
+
+
+# -- what the real trainer prints ------------------------------------------------------------------------------------
+
+
+def resumed_reader(point: ResumePoint | None, **changes) -> OutputReader:
+    made = plan(epochs=30, steps_per_epoch=5, total_steps=150, global_batch_size=2, **changes)
+    return RunProtocol().create_reader(made, point)
+
+
+def test_resume_from_the_end_of_an_epoch_takes_one_more_step():
+    reader = resumed_reader(ResumePoint(step=85, epoch=18, skipped=-1))
+    assert reader.progress.total_steps == 151
+    feed(reader, "Resuming training from checkpoint. Resuming at epoch: 18, step: 86")
+    assert reader.progress.total_steps == 151
+    feed(reader, *map(step_line, range(86, 92)), "Saving model to directory epoch18", "Started new epoch: 19")
+    assert (reader.progress.total_steps, reader.progress.steps_per_epoch) == (151, 5)
+    feed(reader, *map(step_line, range(92, 97)), "Started new epoch: 20")
+    assert (reader.progress.total_steps, reader.progress.steps_per_epoch) == (151, 5)
+    assert reader.progress.epoch_progress == 0
+
+
+def test_resume_within_an_epoch_takes_the_planned_steps():
+    reader = resumed_reader(ResumePoint(step=44, epoch=9, skipped=4))
+    feed(reader, "Resuming training from checkpoint. Resuming at epoch: 9, step: 45", step_line(45))
+    assert (reader.progress.total_steps, reader.progress.epoch_progress) == (150, 100)
+
+
+def test_resume_of_a_resumed_training_counts_both_additional_steps():
+    reader = resumed_reader(ResumePoint(step=96, epoch=20, skipped=-1))
+    feed(reader, "Resuming training from checkpoint. Resuming at epoch: 20, step: 97")
+    assert reader.progress.total_steps == 152
+
+
+def test_completed_training_that_is_resumed_trains_one_more_epoch():
+    reader = resumed_reader(ResumePoint(step=150, epoch=31, skipped=-1))
+    assert reader.progress.total_steps == 156
+
+
+def test_resume_with_fewer_steps_per_epoch_than_were_skipped_does_not_go_back():
+    assert resumed_reader(ResumePoint(step=85, epoch=30, skipped=2**31)).progress.total_steps == 85
+
+
+def test_resumed_training_ends_at_the_limit_of_steps_but_makes_one():
+    assert resumed_reader(ResumePoint(85, 18, -1), max_steps=100).progress.total_steps == 100
+    assert resumed_reader(ResumePoint(100, 21, -1), max_steps=100).progress.total_steps == 101
+
+
+def test_messages_of_libraries_are_no_warnings(reader: OutputReader):
+    feed(reader, "WARNING:root:torchaudio missing, ACE model will be broken", "WARNING: parameter x is not saved")
+    assert list(reader.progress.warnings) == ["WARNING: parameter x is not saved"]
+
+
+def lost(path: str, error: str = "[Errno 1094995529] Invalid data found") -> str:
+    source = "[2026-11-29 02:31:35,814] [WARNING] [dataset.py:802:_metadata_map_fn]"
+    return f"{source} Media file {path} could not be opened. Skipping. The exception was: {error}"
+
+
+def test_files_that_the_trainer_leaves_out_are_one_warning(reader: OutputReader):
+    feed(reader, lost("/data/a b/one.mp4"), lost("/data/two.mp4", "another"), lost("/data/two.mp4", "another"))
+    expected = (
+        "2 files were left out because the trainer could not open them: one.mp4, two.mp4. The first error: [Errno "
+        "1094995529] Invalid data found"
+    )
+    assert list(reader.progress.warnings) == [expected]
+    restored = create()
+    restored.restore(json.loads(json.dumps(reader.save())))
+    feed(restored, *[lost(f"/data/{number}.mp4") for number in range(20)])
+    [warning] = restored.progress.warnings
+    assert warning.startswith("22 files were left out")
+    assert "7.mp4 and 12 more. The first" in warning
+
+
+def test_note_about_many_files_with_long_paths_stays_within_its_limit(reader: OutputReader):
+    feed(reader, *[lost(f"/{'é' * 900}/{number}.mp4") for number in range(1100)])
+    assert reader.progress.warnings[0].startswith("at least 1000 files")
+    assert len(json.dumps(reader.save(), ensure_ascii=False).encode()) < MAX_BYTES / 2
+
+
+def test_files_lost_to_an_old_comfyui_name_the_command_that_helps(reader: OutputReader):
+    feed(reader, lost("/data/one.mp4", "'VideoFromFile' object has no attribute 'get_frame_count'"))
+    assert "git submodule update" in reader.progress.warnings[0]
+
+
+def test_warning_behind_a_progress_bar_is_read(reader: OutputReader):
+    feed(reader, f"Map (num_proc=2):   0%|          | 0/7 [00:00<?, ? examples/s]{lost('/data/one.mp4')}")
+    assert reader.progress.warnings[0].startswith("1 file was left out because the trainer could not open it: one.mp4")

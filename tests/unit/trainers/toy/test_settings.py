@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from api.errors import Finding
-from api.trainers.toy.settings import COUNT, FLAG, SECONDS, Setting, check, flatten, with_defaults, write_toml
+from api.trainers.toy.settings import (
+    COUNT,
+    FLAG,
+    SECONDS,
+    Setting,
+    check,
+    flatten,
+    read_values,
+    with_defaults,
+    write_toml,
+)
 
 
 def mistakes_in(config: dict[str, Any]) -> list[Finding]:
@@ -77,3 +87,19 @@ def test_model_and_checkpoint_are_saved_after_every_epoch_by_default():
 def test_written_values_are_read_back_unchanged():
     values = {"epochs": 2, "name": 'é "\x7f\n', "toy": {"seed": 1, "fail_once": True}, "after": 0.5}
     assert tomllib.loads(write_toml(values)) == values
+
+
+def test_values_are_read_from_either_form():
+    assert read_values({"epochs": 2}, None) == {"epochs": 2}
+    assert read_values({}, "epochs = 2\n[toy]\nseed = 1") == {"epochs": 2, "toy": {"seed": 1}}
+
+
+@pytest.mark.parametrize("text", ["epochs = = 2", "x = " + "[" * 100_000, "a = '" + "x" * 3_000_000 + "'"])
+def test_unreadable_text_is_reported_in_a_sentence(text: str):
+    with pytest.raises(ValueError, match=r"\.$"):
+        read_values({}, text)
+
+
+def test_values_above_the_limits_are_rejected():
+    with pytest.raises(ValueError, match=r"\.$"):
+        read_values({"text": "x" * 10_000_000}, None)

@@ -5,15 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
+from api.db.tables import tasks
 from api.domain.cause import CauseCode
 from api.domain.lease import LeaseKind, LeaseState
 from api.domain.measured_memory import MemoryFacts, MemorySize, PlannedMemory
+from api.domain.rehearsal import PlannedRehearsal
+from api.domain.task import TaskType
 from api.domain.training import EventKind, TaskStatus
 from api.executors.fake import outcome
 from api.gpus.judgement import DRAINING_SECONDS
 from api.training.attempts.watch import AttemptWatch
-from api.training.memory_runs import MemoryRunStore
+from api.training.measured_memory import MemoryRunStore
 from tests.unit.builders import process
 from tests.unit.trainings import PROCESS, TrainingMachine, steps
 
@@ -72,6 +76,44 @@ def test_restarted_service_records_memory(machine: TrainingMachine):
     machine.free_gpus()
     complete(machine)
     assert recorded_memory(machine) == [9_000]
+
+
+def rehearse(machine: TrainingMachine) -> None:
+    """Make the task a rehearsal of a training with 100 steps, and run it on two GPUs."""
+    planned = PlannedRehearsal(total_steps=100, saved_models=4, checkpoints=2, stored_checkpoints=1)
+    facts = MemoryFacts("toy", "toy-1", sizes=(MemorySize(64, 1, 1),))
+    machine.put(count=2, plan=replace(machine.plan(), rehearsal=planned, memory=PlannedMemory(facts)), max_retries=2)
+    with machine.database.write() as connection:
+        connection.execute(update(tasks).values(kind=TaskType.REHEARSAL))
+    machine.train()
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    machine.prints(steps(1))
+    for gpu, used in ((0, 9_000), (1, 8_000), (0, 5_000)):
+        machine.source.set_memory(gpu, used)
+        machine.source.processes[gpu] = (process(PROCESS.pid, memory_mb=used - 400),)
+        machine.free_gpus()
+
+
+def test_rehearsal_has_the_memory_of_each_gpu_and_feeds_the_plans_of_trainings(machine: TrainingMachine):
+    rehearse(machine)
+    complete(machine)
+    result = machine.task().result
+    assert result is not None
+    assert list(result["peak_memory_mb"].values()) == [9_000, 8_000]
+    assert (result["steps"], result["total_steps"], result["checkpoint_bytes"] > 0) == (3, 100, True)
+    assert recorded_memory(machine) == [9_000]
+
+
+def test_failed_rehearsal_is_not_retried_and_shows_what_it_measured(machine: TrainingMachine):
+    rehearse(machine)
+    machine.prints(PORT_IN_USE)
+    machine.end(how=outcome(exit_code=1, last_step=1))
+    assert machine.status() is TaskStatus.FAILED
+    result = machine.task().result
+    assert result is not None
+    assert (max(result["peak_memory_mb"].values()), result["seconds_per_step"]) == (9_000, None)
+    assert recorded_memory(machine) == []
 
 
 def test_memory_of_a_failed_or_sharing_training_is_not_recorded(machine: TrainingMachine):

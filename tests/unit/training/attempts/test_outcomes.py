@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
+from api.domain.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.domain.progress import Progress
 from api.domain.reason import text_of
 from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TrainingPlan, TrainingRequest
@@ -22,7 +22,7 @@ from api.training.attempts.outcomes import (
     judge_outcome,
     plan_retry,
 )
-from api.training.preview import preview
+from api.training.intake import preview
 from tests.unit.builders import NOW
 
 TOY = Toy()
@@ -225,7 +225,7 @@ def retry(code: CauseCode, retries: int = 0, in_a_row: int = 0, made_progress: b
 @pytest.mark.parametrize("code", CauseCode)
 def test_only_external_causes_are_retried_automatically(code: CauseCode):
     found = retry(code)
-    assert (found is not None) == (code in RETRIED_BY_ITSELF)
+    assert (found is not None) == (code in RETRIED_BY_ITSELF or code in MADE_ROOM)
     assert found is None or not found.counts
 
 
@@ -238,7 +238,7 @@ def test_automatic_retries_are_limited(code: CauseCode, limit: int):
 
 @pytest.mark.parametrize("code", CauseCode)
 def test_requested_retries_are_counted(code: CauseCode):
-    if code in RETRIED_BY_ITSELF:
+    if code in RETRIED_BY_ITSELF or code in MADE_ROOM:
         return
     found = retry(code, max_retries=2)
     assert (found is not None) == (code in RETRIED_BY_DEFAULT)
@@ -280,7 +280,7 @@ def test_wait_grows_up_to_its_limit(in_a_row: int, made_progress: bool, code: Ca
     found = retry(code, in_a_row=in_a_row, made_progress=made_progress, max_retries=10**6, retry_on=tuple(CauseCode))
     assert found is not None
     assert 0 <= found.wait <= LONGEST_WAIT
-    if made_progress and code is not CauseCode.PORT_IN_USE:
+    if made_progress and code is not CauseCode.PORT_IN_USE and code not in MADE_ROOM:
         assert found.wait == FIRST_WAIT
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from api.domain.progress import Point
 from api.training.attempts.series import Stretch, append_points
-from api.training.attempts.series_reader import list_tags, read_series
+from api.training.metrics import list_tags, read_series
 
 Curve = dict[int, float]
 

@@ -9,7 +9,8 @@ from api.domain.training import AttemptStatus, TrainingPlan, TrainingRequest
 from api.executors.fake import FakeExecutor
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
-from api.training.attempts.starter import AttemptStarter, CannotStart
+from api.training.attempts.cannot_start import CannotStart
+from api.training.attempts.starter import AttemptStarter
 from tests.unit.access.locations import make_files, paths_of
 from tests.unit.trainings import RUN_DIR, TrainingMachine
 

@@ -9,10 +9,10 @@ from api.executors.executor import AttemptRef
 from api.executors.fake import FakeExecutor
 from api.trainers.toy.trainer import Toy
 from api.training.attempts.series import Stretch
-from api.training.attempts.series_reader import read_series
 from api.training.attempts.updates import FakeNews
 from api.training.attempts.watch import AttemptWatch
-from api.training.preview import preview
+from api.training.intake import preview
+from api.training.metrics import read_series
 from api.util.clock import FakeClock
 from tests.unit.builders import NOW
 
@@ -36,7 +36,13 @@ class Watched:
         """Return a new watch, as after a restart of the service."""
         request = TrainingRequest("toy")
         shown = preview("t", request, PLAN, NOW)
-        task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=request, plan=PLAN)
+        task = TrainingTask(
+            **{name: getattr(shown, name) for name in shown.__slots__},
+            notes=None,
+            trigger_word=None,
+            request=request,
+            plan=PLAN,
+        )
         plain = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "x", "here", str(self.directory), (), (), None, NOW)
         made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock, self.news)
         if made.log_start is None:

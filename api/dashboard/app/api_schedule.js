@@ -1,0 +1,23 @@
+// Client of the API of the schedule, and of pauses of GPUs.
+
+import { request } from "./api.js";
+
+/** @param {string|number|null} id */
+const gpu = (id) => `/gpu/${encodeURIComponent(id ?? "")}`;
+
+/**
+ * The operations of the API.
+ * @typedef {object} ScheduleClient
+ * @property {() => Promise<API.Schedule>} get
+ * @property {(schedule: {time_zone: string, windows: API.ScheduleWindow[]}) => Promise<API.Schedule>} replace
+ * @property {(id: string|number|null, seconds: number) => Promise<unknown>} pause
+ * @property {(id: string|number|null) => Promise<unknown>} unpause
+ */
+
+/** @type {ScheduleClient} */
+export const schedules = {
+  get: () => request("/schedule"),
+  replace: (schedule) => request("/schedule", { method: "PUT", body: schedule }),
+  pause: (id, seconds) => request(`${gpu(id)}/pause`, { method: "POST", body: { seconds } }),
+  unpause: (id) => request(`${gpu(id)}/unpause`, { method: "POST" }),
+};

@@ -1,0 +1,49 @@
+"""Findings with a code, from the table of their texts."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from api.domain.finding_texts import FINDINGS
+from api.domain.reason import Reason, ReasonCode, ReasonOrText, fill, text_of
+from api.errors import Finding
+
+
+def make_finding(
+    pointer: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+) -> Finding:
+    """Return the finding of this code. `remedy` is the one of this case, where the table has none."""
+    message, advice = FINDINGS[code]
+    plain = {name: _plain(value) for name, value in params.items()}
+    remedy_code = None
+    if isinstance(remedy, Reason):
+        remedy_code, plain["advice"] = "advice", remedy
+    elif remedy is None and advice is not None:
+        remedy, remedy_code = fill(advice, plain), f"{code}_remedy"
+    said = Reason.of(message, code, **plain)
+    text = None if remedy is None else text_of(remedy)
+    return Finding(pointer, said.text, text, code, said.said.params, tuple(about), remedy_code)
+
+
+def wrap_finding(finding: Finding, pointer: str, code: str, /, **params: Any) -> Finding:
+    """Return the finding with the text of this code around its own, which is `{inner}` there."""
+    coded = codes_of(finding)[0]
+    inner = finding.message if coded is None else Reason(finding.message, coded)
+    found = make_finding(pointer, code, remedy=finding.remedy, about=finding.about, inner=inner, **params)
+    return replace(found, params={**(finding.params or {}), **(found.params or {})}, remedy_code=finding.remedy_code)
+
+
+def codes_of(finding: Finding) -> tuple[ReasonCode | None, ReasonCode | None]:
+    """Return the codes of a finding's message and remedy, each None if it has none."""
+    params = finding.params or {}
+    message = None if finding.code is None else ReasonCode(finding.code, params)
+    return message, None if finding.remedy_code is None else ReasonCode(finding.remedy_code, params)
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON can contain it; texts show it in the same way."""
+    if isinstance(value, Reason):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number or isinstance(value, str) else str(value)

@@ -1,0 +1,1 @@
+"""Exports: a program that makes a saved model of a training's checkpoint."""

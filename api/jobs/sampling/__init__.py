@@ -1,0 +1,1 @@
+"""The program that renders samples with ComfyUI."""

@@ -1,0 +1,123 @@
+"""The request of a sampling job, and the samples that it makes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: In the task's output directory: one line of JSON for each sample, and the directory of the pictures.
+RESULTS, PICTURES = "samples.jsonl", "pictures"
+
+#: Beside the pictures, so that both are deleted together.
+THUMBNAILS = ".thumbnails"
+
+#: The checkpoint of samples without a LoRA, which show the base model.
+BASE = None
+
+#: Limit of a line of results in bytes.
+_MOST_LINE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A saved model to sample."""
+
+    checkpoint: str  #: epoch2, step500
+    path: str
+    keys: int | None = None  #: number of its weights' modules; None if unknown
+    export: str | None = None  #: directory of the task that makes it; None: it exists
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt of a sample set, with everything filled in."""
+
+    text: str
+    seed: int
+    negative: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComfyAddress:
+    """A ComfyUI."""
+
+    url: str
+    lora_directory: str  #: its own, as this machine sees it
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRequest:
+    """What a sampling job renders, and with what. None leaves the workflow's own value."""
+
+    loras: tuple[LoraFile, ...]
+    prompts: tuple[Prompt, ...]
+    model_type: str
+    strength: float = 1.0
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    steps: int | None = None
+    base: str | None = None  #: file name of the trained model
+    graph: Mapping[str, Any] | None = None  #: a workflow in API format; None: the built-in one
+    places: Mapping[str, Any] | None = None  #: its inputs; None: they are found
+    servers: tuple[ComfyAddress, ...] = ()  #: in the order in which they are tried; empty: a command renders
+    extensions: tuple[str, ...] = ()  #: extensions of ComfyUI whose nodes may be used
+    command: tuple[str, ...] = ()
+    most_seconds: float = 1800.0  #: limit for one sample
+    base_pixels: Mapping[str, str] = field(default_factory=dict)  #: hashes of known base samples, by prompt index
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the mapping that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "SamplingRequest":
+        """Return the request of a mapping. Raise TypeError or KeyError if it has another form."""
+        return cls(
+            **{
+                **stored,
+                "loras": tuple(LoraFile(**each) for each in stored["loras"]),
+                "prompts": tuple(Prompt(**each) for each in stored["prompts"]),
+                "servers": tuple(ComfyAddress(**each) for each in stored.get("servers", ())),
+                "extensions": tuple(stored.get("extensions", ())),
+                "command": tuple(stored.get("command", ())),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """One sample. `file` is None if there is no picture; then `problem` says why."""
+
+    checkpoint: str | None  #: None: the base model without a LoRA
+    prompt: int  #: index in the request
+    seed: int
+    strength: float
+    file: str | None = None  #: in the directory of pictures
+    sha256: str | None = None
+    pixels: str | None = None  #: hash of the pixels, which does not depend on metadata
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    keys_missing: int | None = None  #: keys of the LoRA that were not loaded
+    workflow_hash: str | None = None
+    comfyui_version: str | None = None
+    problem: str | None = None
+
+    def line(self) -> str:
+        """Return the sample as a line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+
+
+def read_records(work: Path) -> Iterator[SampleRecord]:
+    """Yield the samples of a job that runs or has ended. Incomplete and foreign lines are left out."""
+    try:
+        with (work / RESULTS).open("rb") as file:
+            while line := file.readline(_MOST_LINE):
+                try:
+                    yield SampleRecord(**json.loads(line))
+                except (ValueError, TypeError, RecursionError):
+                    continue
+    except FileNotFoundError:
+        return

@@ -1,0 +1,1 @@
+"""Presets that users save: the settings of a training under a name, for its owner or for all users."""

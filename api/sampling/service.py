@@ -1,0 +1,267 @@
+"""The use cases of sample sets and workflows: users save, share and change them, and samples use them."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from api.domain.access import Permission, Principal
+from api.domain.finding import make_finding
+from api.domain.reason import Reason
+from api.domain.sample_set import RequestedSamples, SampleOrder, SampleSet, SamplingSpec, SetSettings
+from api.errors import (
+    HiddenSampleSet,
+    HiddenWorkflow,
+    Invalid,
+    NotYours,
+    SampleSetNotFound,
+    WorkflowNotFound,
+)
+from api.jobs.sampling.graph import Places, WorkflowProblem, check_places, read_graph, search_places
+from api.jobs.sampling.workflows import RECIPES
+from api.sampling.store import SampleSetStore, WorkflowStore
+from api.sampling.views import (
+    SEED,
+    SET_NAME,
+    WORKFLOW_ID,
+    FoundNodes,
+    MissingNode,
+    SetDefaults,
+    Workflow,
+    WorkflowNodes,
+    WorkflowRow,
+)
+from api.util.bounds import excess
+from api.util.clock import Clock
+from api.util.copying import copy_fields
+from api.util.pagination import Page, PageRequest, read_page
+
+#: Limits on the number and depth of values in a workflow, far above those of a large one.
+_MOST_VALUES, _MOST_DEPTH = 20_000, 32
+
+
+class WorkflowService:
+    """Registered workflows. A workflow belongs to its owner; others see it only if it is shared."""
+
+    def __init__(self, store: WorkflowStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def get_page(self, model_type: str | None, by: Principal, page: PageRequest) -> Page[WorkflowRow]:
+        """Return the workflows that a user sees, newest first."""
+        reader = None if _sees_all(by) else by.user_id
+        rows = read_page(lambda *cut: self._store.page(model_type, reader, *cut), lambda row: row[0], page)
+        return rows.map(lambda row: copy_fields(WorkflowRow, row[1]))
+
+    def get(self, workflow_id: str, by: Principal) -> Workflow:
+        """Return a workflow. Raises WorkflowNotFound, also if the user may not see it."""
+        return self._find(workflow_id, by)[0]
+
+    def find_nodes(self, workflow: Mapping[str, Any], nodes: Mapping[str, Any] | None) -> FoundNodes:
+        """Return the nodes of a workflow that samples set, and those that are missing. Raises Invalid."""
+        _, places, missing = _read(workflow, nodes, "/workflow")
+        return FoundNodes(
+            WorkflowNodes.of(places), tuple(MissingNode(field, why.text) for field, why in missing.items())
+        )
+
+    def add(
+        self,
+        name: str,
+        model_type: str,
+        workflow: Mapping[str, Any],
+        nodes: Mapping[str, Any] | None,
+        *,
+        shared: bool,
+        by: Principal,
+    ) -> Workflow:
+        """Register a workflow. Raises Invalid with every missing node, WorkflowExists, TooManyWorkflows."""
+        graph, places, missing = _read(workflow, nodes, "/workflow")
+        if missing:
+            raise Invalid(
+                mistakes=[make_finding(f"/nodes/{field}", "refused", why=why) for field, why in missing.items()]
+            )
+        new = Workflow(
+            workflow_id=secrets.token_hex(16),
+            name=name,
+            model_type=model_type,
+            nodes=WorkflowNodes.of(places),
+            shared=shared,
+            owner=by.owner,
+            created_at=self._clock.now(),
+            workflow=graph,
+        )
+        return self._store.add(new, places)
+
+    def delete(self, workflow_id: str, by: Principal) -> Workflow:
+        """Delete a workflow and return it. Raises WorkflowNotFound, NotYours."""
+        found = self.get(workflow_id, by)
+        if not _may_change(by, found.owner):
+            raise NotYours("This workflow belongs to another user. Only its owner and administrators may delete it.")
+        self._store.remove(found)
+        return found
+
+    def spec(self, settings: SetSettings, workflow: Any, by: Principal, pointer: str) -> SamplingSpec:
+        """Return what a rendering needs. `workflow` is an id, a workflow in API format, or None for the built-in one.
+
+        Raises WorkflowNotFound, Invalid.
+        """
+        if workflow is None:
+            return SamplingSpec(settings)
+        if isinstance(workflow, str):
+            found, places = self._find(workflow, by)
+            return SamplingSpec(settings, found.workflow, places.as_json(), found.model_type)
+        graph, places, missing = _read(workflow, None, pointer)
+        if missing:
+            raise Invalid(mistakes=[make_finding(pointer, "refused", why=why) for why in missing.values()])
+        return SamplingSpec(settings, graph, places.as_json())
+
+    def _find(self, workflow_id: str, by: Principal) -> tuple[Workflow, Places]:
+        if not re.fullmatch(WORKFLOW_ID, workflow_id):
+            raise WorkflowNotFound
+        found, places = self._store.get(workflow_id)
+        if not (found.shared or _owns(by, found.owner) or _sees_all(by)):
+            raise HiddenWorkflow
+        return found, places
+
+
+class SampleSetService:
+    """Sample sets. A set belongs to its owner; others see it only if it is shared."""
+
+    def __init__(self, store: SampleSetStore, workflows: WorkflowService, clock: Clock) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._clock = clock
+
+    def get_page(self, by: Principal, page: PageRequest) -> Page[SampleSet]:
+        """Return the newest versions of the sets that a user sees, newest set first."""
+        reader = None if _sees_all(by) else by.user_id
+        rows = read_page(lambda *cut: self._store.page(reader, *cut), lambda row: row[0], page)
+        return rows.map(lambda row: row[1])
+
+    def defaults(self) -> tuple[SetDefaults, ...]:
+        """Return what the built-in workflows render if a set leaves it open."""
+        return tuple(
+            SetDefaults(name, each.width, each.height, each.frames, each.steps) for name, each in RECIPES.items()
+        )
+
+    def get(self, name: str, version: int | None, by: Principal) -> SampleSet:
+        """Return a version of a set, by default the newest. Raises SampleSetNotFound, also for a hidden set."""
+        if not re.fullmatch(SET_NAME, name):
+            raise SampleSetNotFound.named(name)
+        newest = self._store.get(name)
+        if not (newest.shared or _owns(by, newest.owner) or _sees_all(by)):
+            raise HiddenSampleSet.named(name)
+        return newest if version in (None, newest.version) else self._store.get(name, version)
+
+    def add(self, name: str, settings: SetSettings, workflow: str | None, *, shared: bool, by: Principal) -> SampleSet:
+        """Save a set. Raises WorkflowNotFound, SampleSetExists, TooManySampleSets."""
+        self._require_workflow(workflow, by)
+        now = self._clock.now()
+        seed = SEED if settings.seed is None else settings.seed
+        new = copy_fields(
+            SampleSet,
+            settings,
+            name=name,
+            version=1,
+            latest=1,
+            seed=seed,
+            workflow=workflow,
+            shared=shared,
+            owner=by.owner,
+            created_at=now,
+            updated_at=now,
+        )
+        return self._store.add(new)
+
+    def change(self, name: str, changes: Mapping[str, Any], by: Principal) -> SampleSet:
+        """Change a set; other prompts or settings make a new version.
+
+        Raises SampleSetNotFound, NotYours, WorkflowNotFound, SampleSetExists, TooManySampleSets.
+        """
+        self.get(name, None, by)
+        if "workflow" in changes:
+            self._require_workflow(changes["workflow"], by)
+
+        def apply(before: SampleSet) -> SampleSet:
+            # Checked under the lock: meanwhile the name may have become that of another user's set.
+            _require_own(before, by)
+            return replace(before, **changes)
+
+        return self._store.change(name, apply, self._clock.now())
+
+    def delete(self, name: str, by: Principal) -> None:
+        """Delete a set. Trainings that use it keep its prompts. Raises SampleSetNotFound, NotYours."""
+        self.get(name, None, by)
+        self._store.remove(name, lambda before: _require_own(before, by))
+
+    def spec(self, reference: str, by: Principal) -> tuple[SampleSet, SamplingSpec]:
+        """Return a set by `name` or `name@version`, and what its rendering needs.
+
+        Raises SampleSetNotFound, WorkflowNotFound.
+        """
+        name, at, text = reference.partition("@")
+        if at and not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+            raise SampleSetNotFound(f'"{text[:80]}" is not a version: use the number of one, as in {name[:100]}@2.')
+        found = self.get(name, int(text) if at else None, by)
+        try:
+            return found, self._workflows.spec(found.settings, found.workflow, by, "")
+        except WorkflowNotFound:
+            raise WorkflowNotFound(
+                f"The workflow of the sample set {found.name} was deleted, or is not shared: choose another one in the"
+                " set."
+            ) from None
+
+    def order(self, requested: RequestedSamples, by: Principal) -> SampleOrder:
+        """Return the automatic samples of a request. Raises SampleSetNotFound, WorkflowNotFound."""
+        found, spec = self.spec(requested.sample_set, by)
+        return SampleOrder(found.name, found.version, requested.every, requested.trigger, spec)
+
+    def _require_workflow(self, workflow: str | None, by: Principal) -> None:
+        if workflow is not None:
+            self._workflows.get(workflow, by)
+
+
+def _read(
+    workflow: Any, nodes: Mapping[str, Any] | None, pointer: str
+) -> tuple[dict[str, dict[str, Any]], Places, dict[str, Reason]]:
+    """Return a checked workflow, its inputs, and why required ones are missing. `nodes` replaces what is found.
+
+    Raises Invalid.
+    """
+    too_much = excess(workflow, depth=_MOST_DEPTH, count=_MOST_VALUES)
+    if too_much is not None:
+        raise Invalid(mistakes=[make_finding(pointer, "refused", why=too_much)])
+    try:
+        graph = read_graph(workflow)
+    except WorkflowProblem as problem:
+        raise Invalid(mistakes=[make_finding(pointer, "refused", why=problem.reason)]) from None
+    places, missing = search_places(graph)
+    given = {name: value for name, value in (nodes or {}).items() if value}
+    if not given:
+        return graph, places, missing
+    places = Places.from_json({**places.as_json(), **given})
+    missing = {field: message for field, message in missing.items() if field not in given}
+    try:
+        if not missing:
+            check_places(graph, places)
+    except WorkflowProblem as problem:
+        raise Invalid(mistakes=[make_finding("/nodes", "refused", why=problem.reason)]) from None
+    return graph, places, missing
+
+
+def _owns(by: Principal, owner: str | None) -> bool:
+    return owner == by.owner
+
+
+def _require_own(found: SampleSet, by: Principal) -> None:
+    if not _may_change(by, found.owner):
+        raise NotYours("This sample set belongs to another user. Only its owner and administrators may change it.")
+
+
+def _sees_all(by: Principal) -> bool:
+    return by.may(Permission.TASKS_READ_ANY)
+
+
+def _may_change(by: Principal, owner: str | None) -> bool:
+    return _owns(by, owner) or by.may(Permission.TASKS_WRITE_ANY)

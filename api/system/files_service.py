@@ -1,0 +1,165 @@
+"""Lists directories of the server, so that people can choose a path.
+
+Only the directories of datasets and models can be listed, and for administrators those of BROWSE_DIRECTORIES, since
+administrators may add directories anyway. Hidden files and the service's own directories are left out.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from api.access.readable_paths import ReadablePaths
+from api.domain.access import Permission, Principal
+from api.domain.read_scope import ReadScope
+from api.errors import DirectoryNotFound
+from api.files.weights.scan import is_text
+from api.system.files_views import EntryKind, FileEntry, FileListing
+from api.util.pagination import PageRequest, paginate
+from api.util.reached_paths import UnknownTarget, open_directory, reach
+
+#: The most names that are read of one directory.
+MOST_NAMES = 20_000
+
+
+class FileBrowser:
+    """Lists directories. `roots` returns those of everyone and, with True, those of administrators."""
+
+    def __init__(self, paths: ReadablePaths, roots: Callable[[bool], tuple[Path, ...]], storage: Path) -> None:
+        """`storage` is STORAGE_ROOT, of which nothing is listed, not even downloaded models."""
+        self._paths = paths
+        self._roots = roots
+        self._storage = os.path.realpath(storage)
+
+    def list(
+        self, path: str | None, principal: Principal, scope: ReadScope, page: PageRequest, *, only_directories: bool
+    ) -> FileListing:
+        """Return a page of a directory's entries; without a path, the directories in which to start.
+
+        Raises DirectoryNotFound.
+        """
+        permits = self._paths.lister(scope)
+        view = _View(
+            self._roots(principal.may(Permission.SYSTEM_WRITE)),
+            lambda real: not _is_below(real, self._storage) and permits(real),
+        )
+        if path is None:
+            found = [
+                (each, each, True) for each in view.roots if not view.is_within_another(each) and os.path.isdir(each)
+            ]
+            return _show(None, None, found, False, page)
+        real = view.reach(path)
+        if real is None:
+            raise DirectoryNotFound
+        try:
+            names, is_cut = _read_names(real)
+        except OSError:
+            raise DirectoryNotFound from None
+        found = [one for name, kind in names if (one := view.look(real, name, kind)) is not None]
+        if only_directories:
+            found = [one for one in found if one[2]]
+        found.sort(key=lambda one: (not one[2], one[0].casefold(), one[0]))
+        above = os.path.dirname(real)
+        return _show(real, above if view.reach(above) is not None else None, found, is_cut, page)
+
+
+class _View:
+    """What one reader may list."""
+
+    def __init__(self, roots: tuple[Path, ...], may_list: Callable[[str], bool]) -> None:
+        resolved = (_resolve(str(root)) for root in roots)
+        self.roots = tuple(sorted({root for root in resolved if root is not None and may_list(root)}))
+        self._may_list = may_list
+
+    def reach(self, path: str) -> str | None:
+        """Return the resolved path if the reader may see it, else None."""
+        real = _resolve(path)
+        return real if real is not None and self._is_visible(real) and self._may_list(real) else None
+
+    def _is_visible(self, real: str) -> bool:
+        """Return whether a resolved path is a root, or below one without a hidden part."""
+        return _is_shown_below(real, self.roots)
+
+    def is_within_another(self, root: str) -> bool:
+        """Return whether another root leads to this one, so that it needs no entry of its own."""
+        return _is_shown_below(root, (other for other in self.roots if other != root))
+
+    def look(self, directory: str, name: str, kind: EntryKind | None) -> tuple[str, str, bool] | None:
+        """Return name, path and whether it is a directory; None for an entry that is neither, or not visible.
+
+        `kind` None: it is a link.
+        """
+        path = f"{directory.rstrip('/')}/{name}"
+        real = self.reach(path) if kind is None else path if self._may_list(path) else None
+        if real is None:
+            return None
+        if kind is not None:
+            return name, path, kind is EntryKind.DIRECTORY
+        try:
+            mode = os.stat(real, follow_symlinks=False).st_mode
+        except OSError:
+            return None
+        return (name, path, stat.S_ISDIR(mode)) if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else None
+
+
+def _resolve(path: str) -> str | None:
+    try:
+        return reach(path)
+    except UnknownTarget:
+        return None
+
+
+def _is_shown_below(real: str, roots: Iterable[str]) -> bool:
+    below = (real.removeprefix(root).split("/") for root in roots if _is_below(real, root))
+    return any(not any(part.startswith(".") for part in parts) for parts in below)
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(above.rstrip("/") + "/")
+
+
+def _read_names(real: str) -> tuple[list[tuple[str, EntryKind | None]], bool]:
+    """Return the names in a directory with their kinds (None: a link), and whether there are more. Raises OSError."""
+    handle = open_directory(real)
+    try:
+        with os.scandir(handle) as entries:
+            found = list(islice(_visible(entries), MOST_NAMES + 1))
+    finally:
+        os.close(handle)
+    return found[:MOST_NAMES], len(found) > MOST_NAMES
+
+
+def _visible(entries: "Iterator[os.DirEntry[str]]") -> Iterator[tuple[str, EntryKind | None]]:
+    for entry in entries:
+        # A name that is not valid text can be neither returned nor requested.
+        if entry.name.startswith(".") or not is_text(entry.name):
+            continue
+        if entry.is_symlink():
+            yield entry.name, None
+        elif entry.is_dir(follow_symlinks=False):
+            yield entry.name, EntryKind.DIRECTORY
+        elif entry.is_file(follow_symlinks=False):
+            yield entry.name, EntryKind.FILE
+
+
+def _show(
+    path: str | None, parent: str | None, found: list[tuple[str, str, bool]], is_cut: bool, page: PageRequest
+) -> FileListing:
+    shown = paginate(list(enumerate(found, 1)), lambda row: row[0], page).map(lambda row: _entry(*row[1]))
+    return FileListing(path, parent, shown.rows, is_cut, shown.pagination)
+
+
+def _entry(name: str, path: str, is_directory: bool) -> FileEntry:
+    try:
+        status = os.stat(path)
+    except OSError:
+        status = None
+    return FileEntry(
+        name=name,
+        path=path,
+        kind=EntryKind.DIRECTORY if is_directory else EntryKind.FILE,
+        size_bytes=None if is_directory or status is None else status.st_size,
+        modified_at=None if status is None else datetime.fromtimestamp(status.st_mtime, UTC),
+    )

@@ -1,0 +1,25 @@
+"""Schemas of settings that can be changed without a restart."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+
+from api.system.settings_views import RunTimeSettingList
+from api.util.validation import Strict
+from api.web.schemas import Envelope
+
+_Value = StrictStr | StrictInt | StrictFloat | Annotated[list[StrictStr], Field(max_length=64)] | None
+
+
+class ChangeSettings(Strict):
+    """New values of settings."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"values": {"CAPTION_MODEL": "qwen2.5vl"}}})
+
+    values: dict[str, _Value] = Field(
+        min_length=1, max_length=64, description="new values by key; null removes a stored value"
+    )
+
+
+class RunTimeSettingListAnswer(Envelope[RunTimeSettingList]):
+    """The answer with every setting."""

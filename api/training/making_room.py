@@ -1,0 +1,52 @@
+"""Makes tasks leave GPUs that are closed to them: they stop with a checkpoint, and are queued again."""
+
+import logging
+from contextlib import suppress
+
+from api.domain.cause import Cause
+from api.domain.lease import LeaseKind, LeaseState
+from api.domain.training import StopState
+from api.errors import TaskNotFound
+from api.gpus.offers import list_offers
+from api.gpus.service import GPUService
+from api.training.attempt_store import AttemptStore
+from api.training.closures import Closures
+from api.training.store import TaskStore
+from api.util.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class MakingRoom:
+    """Stops the tasks on closed GPUs. One thread calls `check`."""
+
+    def __init__(
+        self, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, closures: Closures, clock: Clock
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._closures = closures
+        self._clock = clock
+
+    def check(self) -> bool:
+        """Request the stops that are due. Return whether a pause has ended. Raise DatabaseUnavailable."""
+        is_over = self._closures.end_expired()
+        if is_over:
+            self._gpus.note_change()
+        closures = self._closures.of(list_offers(self._gpus.state))
+        if not closures:
+            return is_over
+        held = (lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.HELD)
+        leaving = {lease.task_id: closures[lease.resource] for lease in held if lease.resource in closures}
+        for task_id, closure in leaving.items():
+            self._stop(task_id, closure.cause())
+        return is_over
+
+    def _stop(self, task_id: str, cause: Cause) -> None:
+        now = self._clock.now()
+        stop = StopState(now, actor="service", force=False, timeout_seconds=None, cause=cause)
+        # It may have been deleted since the leases were read.
+        with suppress(TaskNotFound):
+            if self._tasks.make_room(task_id, stop, now, cause.message):
+                logger.info("task makes room", extra={"task_id": task_id, "cause": cause.code})

@@ -1,0 +1,60 @@
+"""Routes of the schedule of trainings, and of pauses of GPUs."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from api.domain.access import current_principal
+from api.training.schedule_schemas import GPUPauseAnswer, PauseGPU, ReplaceSchedule, ScheduleAnswer
+from api.util.base_path import BASE_PATH
+from api.web.responses import answer, services
+
+schedule = APIBlueprint("schedule", __name__, url_prefix=BASE_PATH, tag="GPUs")
+
+
+@schedule.get("/schedule")
+@schedule.output(ScheduleAnswer)
+@schedule.doc(responses=[503])
+def get_schedule() -> Response:
+    """Show when trainings may run.
+
+    By weekly windows in local time, for all GPUs or for some.
+    """
+    return answer(services().schedule.show())
+
+
+@schedule.put("/schedule")
+@schedule.input(ReplaceSchedule)
+@schedule.output(ScheduleAnswer)
+@schedule.doc(responses=[400, 415, 422, 503])
+def replace_schedule(json_data: ReplaceSchedule) -> Response:
+    """Replace the hours in which trainings may run.
+
+    At the end of a window, trainings stop with a checkpoint; they go on by themselves in the next one.
+    """
+    windows = [each.window() for each in json_data.windows]
+    return answer(services().schedule.replace(json_data.time_zone, windows, current_principal.get().actor))
+
+
+@schedule.post("/gpu/<gpu_id>/pause")
+@schedule.input(PauseGPU)
+@schedule.output(GPUPauseAnswer)
+@schedule.doc(responses=[400, 403, 404, 409, 415, 422, 503])
+def pause_gpu(gpu_id: str, json_data: PauseGPU) -> Response:
+    """Pause a GPU.
+
+    Its trainings stop with a checkpoint, and go on by themselves when the time is over. A second pause replaces the
+    first. Only administrators may pause a GPU on which another user's task runs.
+    """
+    paused = services().holds.pause(gpu_id, json_data.seconds, json_data.reason, current_principal.get())
+    return answer(paused, message="paused")
+
+
+@schedule.post("/gpu/<gpu_id>/unpause")
+@schedule.output(GPUPauseAnswer)
+@schedule.doc(responses=[403, 404, 503])
+def unpause_gpu(gpu_id: str) -> Response:
+    """End the pause of a GPU.
+
+    Its trainings go on. Without a pause nothing changes.
+    """
+    return answer(services().holds.unpause(gpu_id, current_principal.get()), message="unpaused")

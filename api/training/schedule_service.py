@@ -1,0 +1,54 @@
+"""The use cases of the schedule: show and replace when trainings may run."""
+
+from collections.abc import Callable, Sequence
+from zoneinfo import available_timezones
+
+from api.domain.finding import make_finding
+from api.domain.schedule import Schedule, Window
+from api.errors import Invalid
+from api.gpus.offers import list_offers
+from api.gpus.service import GPUService
+from api.training.schedule_store import ScheduleStore
+from api.training.schedule_views import GPUOpening, ScheduleView, ScheduleWindow
+from api.util.clock import Clock
+
+
+class ScheduleService:
+    """Shows and replaces the schedule. `wake` triggers the training loop immediately."""
+
+    def __init__(self, store: ScheduleStore, gpus: GPUService, clock: Clock, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._gpus = gpus
+        self._clock = clock
+        self._wake = wake
+
+    def show(self) -> ScheduleView:
+        """Return the schedule and what it means now. Raise DatabaseUnavailable."""
+        now, schedule = self._clock.now(), self._store.read()
+        opening, openings, known = schedule.opening(now), list[GPUOpening](), set[str]()
+        for gpu in list_offers(self._gpus.state):
+            known.update(gpu.names)
+            found = schedule.opening(now, gpu.names)
+            openings.append(GPUOpening(gpu.index, gpu.uuid, found.is_open, found.next_open, found.next_close))
+        return ScheduleView(
+            schedule.time_zone,
+            tuple(map(_show, schedule.windows)),
+            opening.is_open or any(gpu.is_open for gpu in openings),
+            opening.next_open,
+            opening.next_close,
+            tuple(openings),
+            tuple(dict.fromkeys(name for window in schedule.windows for name in window.gpus if name not in known)),
+        )
+
+    def replace(self, time_zone: str, windows: Sequence[Window], by: str) -> ScheduleView:
+        """Store a new schedule. Raise Invalid or DatabaseUnavailable."""
+        # Some systems have more names, whose meaning differs from machine to machine.
+        if time_zone not in available_timezones() or not (time_zone == "UTC" or "/" in time_zone):
+            raise Invalid(mistakes=[make_finding("/time_zone", "unknown_time_zone", name=time_zone)])
+        self._store.replace(Schedule(time_zone, tuple(windows)), self._clock.now(), by)
+        self._wake()
+        return self.show()
+
+
+def _show(window: Window) -> ScheduleWindow:
+    return ScheduleWindow(window.days, f"{window.begins:%H:%M}", f"{window.ends:%H:%M}", window.gpus or None)

@@ -1,0 +1,274 @@
+"""Queries for tasks: one by its id, numbers of tasks, pages by age or in queue order."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Text,
+    TextClause,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+
+from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task
+from api.db.tables import task_gpus, task_roll, tasks
+from api.domain.task import TaskType
+from api.domain.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary, TrainingTask
+from api.errors import TaskNotFound
+
+#: The order among equal priorities: by age, unless a user has moved the task.
+QUEUE_RANK = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
+
+#: The queue order.
+SERVED_ORDER = (tasks.c.priority.desc(), QUEUE_RANK, tasks.c.serial)
+
+
+#: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every
+#: few seconds.
+STATEMENTS = 64
+
+#: Exports of a training that are listed.
+_MOST_EXPORTS = 100
+
+_OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
+
+#: The registered model of a push. Only queried among pushes, which are few.
+_pushed_model = tasks.c.request["config"]["order"]["model"].as_string()
+
+#: Kinds other than training. Written exactly as in the definition of their index, so that the database uses it.
+_OTHERS = text("tasks.kind <> 'training'")
+
+#: The same beside other conditions, so that these use their own index instead of checking the kind of each row.
+_other = tasks.alias("other")
+_AMONG_OTHERS = tasks.c.serial.in_(select(_other.c.serial).where(text("other.kind <> 'training'")))
+
+
+#: Condition for one task. Its id is passed at execution.
+OF_TASK = tasks.c.task_id == bindparam("of_task")
+
+# Built once: these are the most frequent queries, and building a statement takes as long as executing it.
+_TASK = select(tasks).where(OF_TASK)
+_SUMMARY = select(*SUMMARY_COLUMNS).where(OF_TASK)
+_ORDERED_FOR = tasks.c.request["config"]["order"]["task_id"].as_string() == bindparam("of_task")
+#: Exports by the trainer itself have a training's request.
+_EXPORTED_FOR = or_(_ORDERED_FOR, tasks.c.plan["export"]["task_id"].as_string() == bindparam("of_task"))
+_EXPORTS = (
+    select(tasks)
+    .where(tasks.c.kind == TaskType.EXPORT, _OTHERS, _EXPORTED_FOR)
+    .order_by(tasks.c.serial.desc())
+    .limit(_MOST_EXPORTS)
+)
+_SAMPLINGS = select(tasks.c.task_id, tasks.c.status).where(tasks.c.kind == TaskType.SAMPLE, _OTHERS, _ORDERED_FOR)
+_LOCKED_SUMMARY = _SUMMARY.with_for_update()
+
+#: Adds a new task to the table by which tasks are counted.
+ENROLL = insert(task_roll).from_select(
+    [column.name for column in task_roll.c], select(*[tasks.c[column.name] for column in task_roll.c]).where(OF_TASK)
+)
+
+
+def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None) -> TrainingTask:
+    """Return the task with its request and plan, if its kind matches. Raise TaskNotFound."""
+    row = connection.execute(_TASK, {"of_task": task_id}).one_or_none()
+    if row is None or not is_of(row.kind, kinds):
+        raise TaskNotFound.named(task_id)
+    return read_task(row)
+
+
+def find_summary(
+    connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None, *, lock: bool = False
+) -> TaskSummary:
+    """Return the task without its request and plan, if its kind matches.
+
+    `lock` prevents changes by others until this transaction ends. Raise TaskNotFound.
+    """
+    row = connection.execute(_LOCKED_SUMMARY if lock else _SUMMARY, {"of_task": task_id}).one_or_none()
+    if row is None or not is_of(row.kind, kinds):
+        raise TaskNotFound.named(task_id)
+    return read_summary(row)
+
+
+def read_exports(connection: Connection, task_id: str) -> list[TrainingTask]:
+    """Return the latest exports of a training's checkpoints, newest first."""
+    return [read_task(row) for row in connection.execute(_EXPORTS, {"of_task": task_id})]
+
+
+def read_samplings(connection: Connection, task_id: str) -> dict[str, TaskStatus]:
+    """Return the statuses of the tasks that render samples of a training, by task id."""
+    rows = connection.execute(_SAMPLINGS, {"of_task": task_id})
+    return {row.task_id: TaskStatus(row.status) for row in rows}
+
+
+def is_of(kind: str, kinds: Collection[TaskType] | None) -> bool:
+    """Return whether the kind is one of these. Without kinds it always is."""
+    return kinds is None or kind in kinds
+
+
+def source_of(criteria: TaskFilter) -> FromClause:
+    """Return the table to search."""
+    return tasks if criteria.gpu_uuid is None else _OF_GPU
+
+
+def conditions_of(criteria: TaskFilter) -> list[ColumnElement[bool] | TextClause]:
+    """Return the conditions of a filter."""
+    conditions: list[ColumnElement[bool] | TextClause] = []
+    if criteria.statuses:
+        conditions.append(tasks.c.status.in_(criteria.statuses))
+    if criteria.kind is not None:
+        conditions.append(tasks.c.kind == criteria.kind)
+    if criteria.kind not in (None, TaskType.TRAINING):
+        conditions.append(_OTHERS)
+    if criteria.model_type is not None:
+        conditions.append(tasks.c.model_type == criteria.model_type)
+    if criteria.pushed_model is not None:
+        conditions.append(_pushed_model == criteria.pushed_model)
+    if criteria.gpu_uuid is not None:
+        conditions.append(task_gpus.c.gpu_uuid == criteria.gpu_uuid)
+    conditions += [tasks.c.owner == owner for owner in (criteria.owner, criteria.seen_by) if owner is not None]
+    if criteria.sweep is not None:
+        conditions.append(tasks.c.sweep_id == criteria.sweep)
+    if criteria.tag is not None:
+        # Unlike LIKE, `replace` distinguishes upper and lower case on every database.
+        conditions.append(func.replace(tasks.c.tags, dump_tags([criteria.tag]), "") != tasks.c.tags)
+    if criteria.search:
+        columns = (tasks.c.task_id, tasks.c.name, tasks.c.description, tasks.c.tags, tasks.c.notes)
+        conditions.append(or_(*[column.icontains(criteria.search, autoescape=True) for column in columns]))
+    return conditions
+
+
+def count_tasks(connection: Connection, criteria: TaskFilter, order: TaskOrder) -> int:
+    """Return the number of matching tasks, or of queued ones for the queue order."""
+    if criteria.kind not in (None, TaskType.TRAINING):
+        return connection.scalar(_count(criteria, order)) or 0
+    every = replace(criteria, kind=None)
+    is_by_roll = order is TaskOrder.NEWEST and every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
+    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every, order)) or 0
+    if criteria.kind is None:
+        return found
+    # Trainings have no index of their own. They are all tasks except the others, which have one.
+    return found - (connection.scalar(_count(every, order, others=True)) or 0)
+
+
+@lru_cache(STATEMENTS)
+def _count_roll(criteria: TaskFilter) -> Select[Any]:
+    owners = [task_roll.c.owner == owner for owner in (criteria.owner, criteria.seen_by) if owner is not None]
+    return select(func.count()).select_from(task_roll).where(*owners)
+
+
+@lru_cache(STATEMENTS)
+def _count(criteria: TaskFilter, order: TaskOrder, *, others: bool = False) -> Select[Any]:
+    conditions = conditions_of(criteria)
+    if order is TaskOrder.QUEUE:
+        conditions.append(tasks.c.status == TaskStatus.QUEUED)
+    if others:
+        conditions.append(_AMONG_OTHERS if conditions else _OTHERS)
+    is_gpu_only = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
+    has_index = is_gpu_only and order is TaskOrder.NEWEST
+    return select(func.count()).select_from(task_gpus if has_index else source_of(criteria)).where(*conditions)
+
+
+def has_read_data(connection: Connection) -> bool:
+    """Return whether a training was given data: every one that is not the toy, and the toy if it names directories."""
+    has_directories = cast(tasks.c.request, Text).contains('"directories"')
+    found = select(tasks.c.serial).where(
+        tasks.c.kind == TaskType.TRAINING, or_(tasks.c.model_type != "toy", has_directories)
+    )
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def count_statuses(connection: Connection, kind: TaskType | None, owner: str | None) -> dict[TaskStatus, int]:
+    """Return the number of tasks in each status, for one owner if given."""
+    counted = Counter(_by_status(connection, owner, _conditions_of_others(kind)))
+    if kind is TaskType.TRAINING:
+        counted.subtract(_by_status(connection, owner, [_AMONG_OTHERS]))
+    return {TaskStatus(status): number for status, number in counted.items() if number}
+
+
+def _conditions_of_others(kind: TaskType | None) -> Sequence[ColumnElement[bool] | TextClause]:
+    return [] if kind in (None, TaskType.TRAINING) else conditions_of(TaskFilter(kind=kind))
+
+
+def _by_status(
+    connection: Connection, owner: str | None, conditions: Sequence[ColumnElement[bool] | TextClause]
+) -> dict[str, int]:
+    query = select(tasks.c.status, func.count().label("number")).where(*conditions).group_by(tasks.c.status)
+    if owner is not None:
+        query = query.where(tasks.c.owner == owner)
+    return {row.status: row.number for row in connection.execute(query)}
+
+
+def read_page(
+    connection: Connection,
+    criteria: TaskFilter,
+    order: TaskOrder,
+    limit: int,
+    offset: int | None,
+    cursor: int | None,
+) -> tuple[list[TaskSummary], int]:
+    """Return up to `limit` tasks after the serial number `cursor` or after `offset` rows, and the total number."""
+    total = count_tasks(connection, criteria, order)
+    if order is TaskOrder.NEWEST:
+        newest = _newest(criteria, has_cursor=cursor is not None)
+        found = connection.execute(newest, {"most": limit, "skipped": offset or 0, "behind": cursor})
+    else:
+        waits = tasks.c.status == TaskStatus.QUEUED
+        query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(waits, *conditions_of(criteria))
+        served = _served(query.limit(limit), connection, cursor, criteria)
+        found = connection.execute(served.offset(offset) if cursor is None and offset else served)
+    return [read_summary(row) for row in found], total
+
+
+@lru_cache(STATEMENTS)
+def _newest(criteria: TaskFilter, *, has_cursor: bool) -> Select[Any]:
+    # The index of a GPU's tasks has them in order, and often few of them.
+    serial = tasks.c.serial if criteria.gpu_uuid is None else task_gpus.c.serial
+    query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(*conditions_of(criteria))
+    query = query.order_by(serial.desc()).limit(bindparam("most"))
+    return query.where(serial < bindparam("behind")) if has_cursor else query.offset(bindparam("skipped"))
+
+
+def _served(query: Select[Any], connection: Connection, cursor: int | None, criteria: TaskFilter) -> Select[Any]:
+    """Return the query continued after the queue position that the cursor's task has, or had when it left."""
+    query = query.order_by(*SERVED_ORDER)
+    position = (-tasks.c.priority, QUEUE_RANK, tasks.c.serial)
+    found = select(*position).where(tasks.c.serial == cursor)
+    if criteria.seen_by is not None:
+        found = found.where(tasks.c.owner == criteria.seen_by)
+    last = None if cursor is None else connection.execute(found).one_or_none()
+    # A deleted task has no position: start again, so that some tasks are repeated but none is skipped.
+    return query if last is None else query.where(tuple_(*position) > tuple_(*last))
+
+
+def read_served(
+    connection: Connection, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
+) -> tuple[list[TaskSummary], int]:
+    """Return up to `limit` queued tasks after `offset` rows, and the total number.
+
+    `served` has serial numbers in the order of the result.
+    """
+    waits = (tasks.c.status == TaskStatus.QUEUED, *conditions_of(criteria))
+    found = set(connection.scalars(select(tasks.c.serial).select_from(source_of(criteria)).where(*waits)))
+    matching = [serial for serial in served if serial in found]
+    shown = matching[offset : offset + limit]
+    rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(shown)))
+    by_serial = {row.serial: read_summary(row) for row in rows}
+    return [by_serial[serial] for serial in shown if serial in by_serial], len(matching)
+
+
+def find_by_serial(connection: Connection, serial: int) -> TaskSummary | None:
+    """Return the task with this serial number, or None."""
+    row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)).one_or_none()
+    return None if row is None else read_summary(row)
