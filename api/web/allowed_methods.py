@@ -1,7 +1,7 @@
 """Finds the methods and the route of an address from the table of operations, so that Flask sees only valid requests.
 
 The most specific pattern counts: `/training/list` is not a training with the id "list", so it does not accept the
-methods of `/training/<task_id>`.
+methods of `/training/<task_id>`, and `/training/a/samples/ranking` is not a sample.
 """
 
 import functools
@@ -41,7 +41,7 @@ class AllowedMethods:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed
-        return tuple(sorted({method for pattern, _ in self._match(path) for method in pattern.methods}))
+        return next((tuple(sorted(pattern.methods)) for pattern, _ in self._match(path)), ())
 
     def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
         """Return the pattern of the route with this method at this address, and the variable parts of the address.
@@ -50,10 +50,10 @@ class AllowedMethods:
         """
         if path in self._fixed:
             return path, {}
-        for pattern, arguments in self._match(path):
-            if method in pattern.methods:
-                return pattern.text, arguments
-        raise NotFound
+        pattern, arguments = next(iter(self._match(path)), (None, {}))
+        if pattern is None or method not in pattern.methods:
+            raise NotFound
+        return pattern.text, arguments
 
     def _match(self, path: str) -> Iterable[tuple[_Pattern, Mapping[str, str]]]:
         for pattern in self._variable:

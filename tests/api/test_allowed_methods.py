@@ -28,6 +28,8 @@ ALLOWED = [
     (f"{TRAINING}/start", "OPTIONS, POST"),
     (f"{TRAINING}/validate", "OPTIONS, POST"),
     (f"{TRAINING}/a/stop", "OPTIONS, POST"),
+    (f"{TRAINING}/a/samples/ranking", READ),
+    (f"{TRAINING}/a/samples/b", "OPTIONS, PATCH"),
 ]
 
 #: Values of variable parts, some of which look like other addresses.
@@ -72,7 +74,9 @@ def test_operation_table_accepts_what_flask_accepts(world: World):
         if path.startswith("//") or path in fixed:
             continue
         methods = table.methods(path)
-        assert methods == tuple(sorted(adapter.allowed_methods(path))), path
+        # Flask also lists the methods of less specific rules.
+        accepted = adapter.allowed_methods(path)
+        assert set(methods) <= set(accepted) and bool(methods) == bool(accepted), path
         for method in methods:
             rule, arguments = adapter.match(path, method, return_rule=True)
             assert table.find(path, method) == (rule.rule, arguments), (method, path)
