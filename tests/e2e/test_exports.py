@@ -63,7 +63,7 @@ def test_export_equals_the_model_that_the_trainer_saved_at_the_same_step(server:
     shown = await_export(server, made)
 
     assert shown["path"] == f"{run_dir.name}/step5/{FILE}"
-    downloaded = server.client.get(shown["url"]).content
+    downloaded = server.client.get(shown["url"], params={"raw": True}).content
     assert downloaded == (run_dir / "epoch1" / FILE).read_bytes()
     for name in ("adapter_config.json", "config.toml"):
         assert (run_dir / "step5" / name).read_bytes() == (run_dir / "epoch1" / name).read_bytes()

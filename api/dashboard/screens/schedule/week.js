@@ -142,7 +142,7 @@ function inZone(at, zone) {
   }).formatToParts(at);
   const part = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
   return {
-    day: DAYS.findIndex((name) => name === part.weekday.toLowerCase()),
+    day: DAYS.indexOf(part.weekday.toLowerCase()),
     minute: Number(part.hour) * 60 + Number(part.minute),
   };
 }
