@@ -27,10 +27,16 @@ def format_line(as_json: bool, unix_seconds: float, level: str, message: str, fa
         line = orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
         # JSON does not escape control characters beyond ASCII.
         return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
-    time = datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    time = _show_local_second(int(unix_seconds))
     line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
     # External text must not create a second line or control the terminal.
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+# Cached: the lines of one second share the text, which takes longer than the rest of a line.
+@lru_cache(2)
+def _show_local_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @lru_cache(2)
