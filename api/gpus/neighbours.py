@@ -59,8 +59,10 @@ class Neighbour(Protocol):
 class FakeNeighbour:
     """A neighbour that a test controls."""
 
-    def __init__(self, name: str = "ComfyUI 127.0.0.1:8188", port: int = 8188) -> None:
-        self.name, self.port, self.command = name, port, "comfy"
+    def __init__(self, name: str, port: int, command: str) -> None:
+        self.name = name
+        self.port = port
+        self.command = command
         self.now: NeighbourState | None = NeighbourState(Activity.IDLE, None)
         self.frees = 0
 

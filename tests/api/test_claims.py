@@ -1,5 +1,10 @@
 """Claims: other programs announce that they use a GPU."""
 
+import runpy
+import sys
+import urllib.request
+from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +13,7 @@ from api.domain.access import Role
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_schedule import leave, start_on_first
+from tests.documents import ROOT
 
 CLAIM = "/api/v1/gpu/0/claim"
 BODY = {"name": "ComfyUI", "memory_mb": 12_000, "ttl_seconds": 120}
@@ -118,3 +124,29 @@ def test_trainers_claim_and_release_their_own_only(make_world: MakeWorld) -> Non
     assert world.client.post("/api/v1/gpu/1/claim", json=BODY, headers=ann).status_code == 403
     codes = [world.client.delete(f"{CLAIM}/ComfyUI", headers=who).status_code for who in (bob, root)]
     assert codes == [403, 200]
+
+
+def test_node_of_comfyui_claims_while_a_user_has_prompts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = (1, "p", {}, {"client_id": "p"}, []), (2, "q", {}, {"client_id": "page"}, [])
+    queue = SimpleNamespace(get_current_queue=lambda: ([own], [other]))
+    server = SimpleNamespace(PromptServer=SimpleNamespace(instance=SimpleNamespace(prompt_queue=queue)))
+    monkeypatch.setitem(sys.modules, "server", server)
+    with monkeypatch.context() as loading:
+        loading.setattr("threading.Thread.start", lambda thread: None)
+        node = SimpleNamespace(**runpy.run_path(str(ROOT / "deploy" / "comfyui" / "dpipe_claim.py")))
+    assert node.is_busy()
+    queue.get_current_queue = lambda: ([own], [])
+    assert not node.is_busy()
+
+    def send(request: urllib.request.Request, timeout: float) -> ExitStack:
+        headers = dict(request.header_items())
+        answer = world.client.post(request.selector, content=request.data, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return ExitStack()
+
+    monkeypatch.setattr(node._opener, "open", send)
+    monkeypatch.setenv("DPIPE_CLAIM_MB", "9000")
+    node.claim()
+    world.sweep()
+    (shown,) = world.client.data("/api/v1/gpu/0")["claims"]
+    assert (shown["name"], shown["memory_mb"]) == ("ComfyUI", 9000)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from api.domain.reading import GPUProcess, ProcessKind
+from api.gpus.neighbours import FakeNeighbour
 from api.gpus.sources.source import FakeSource
+from api.training.neighbours import Neighbours, _Watch
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_schedule import leave
@@ -30,6 +32,10 @@ class Shared:
     def __init__(self, world: World, comfy: ComfyServer, source: FakeSource, clock: FakeClock) -> None:
         self.world, self.comfy, self.source, self.clock = world, comfy, source, clock
 
+    @property
+    def neighbours(self) -> Neighbours:
+        return self.world.runtime._training.neighbours
+
     def holds(self, mb: int) -> None:
         """Let ComfyUI hold this much memory. It runs in the process of the tests."""
         self.comfy.vram_mb = self.comfy.vram_mb[0], mb
@@ -41,7 +47,7 @@ class Shared:
 
     def look(self) -> None:
         """Make a round over the neighbours, then one of the training loop."""
-        self.world.runtime.training_loop._beside[-1].run_once()
+        self.neighbours.run_once()
         self.world.train()
 
     def waits(self, task_id: str) -> str:
@@ -189,6 +195,25 @@ def test_neighbour_of_another_gpu_is_not_asked(share: Any) -> None:
     on.world.train()
     on.look()
     assert on.comfy.frees == 0
+
+
+def test_two_neighbours_share_a_gpu(share: Any) -> None:
+    on = share()
+    other = FakeNeighbour("Ollama 127.0.0.1:11434", port=1, command="ollama")
+    on.neighbours._watches.append(_Watch(other))
+    on.holds(300)
+    runner = GPUProcess(999_999, ProcessKind.COMPUTE, 6000, "bob", "/bin/ollama runner", None, None, None)
+    on.source.processes[0] += (runner,)
+    on.clock.advance(LATER)
+    on.world.sweep()
+    task_id = on.world.start(gpu_ids=[0])
+    on.world.train()
+    on.look()
+    assert "Ollama 127.0.0.1:11434 uses GPU 0: asked to free its memory, it still holds 6,000 MB" in on.waits(task_id)
+    assert (on.comfy.frees, other.frees) == (1, 1)
+    on.holds(300)
+    on.look()
+    assert on.world.get(task_id)["status"] == "starting"
 
 
 def test_absent_neighbour_does_not_stop_a_training(
