@@ -107,6 +107,7 @@ class ComfyServer:
         self.graphs: list[dict[str, Any]] = []
         self.interrupted: list[Any] = []
         self.prompt_seconds = 0.0
+        self.board = "NVIDIA Test"
         self.vram_mb = (24_576, 0)  #: total memory of its GPU, and how much it uses
         self.rest_mb = 400  #: what it still uses after it has freed memory
         self.frees = 0
@@ -206,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         match parts:
             case ["system_stats"]:
                 total, used = (mb * 2**20 for mb in comfy.vram_mb)
-                board = {"name": "cuda:0 NVIDIA Test : native", "type": "cuda", "index": 0}
+                board = {"name": f"cuda:0 {comfy.board} : native", "type": "cuda", "index": 0}
                 devices = [{**board, "vram_total": total, "vram_free": total - used}]
                 self._json({"system": {"comfyui_version": comfy.version}, "devices": devices})
             case ["object_info", name]:

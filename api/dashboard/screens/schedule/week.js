@@ -49,7 +49,8 @@ export function week() {
         h("span", h("i.week-key", { data: { kind: "open" } }), t("schedule.legend.open")),
         h("span", h("i.week-key", { data: { kind: "runs" } }), t("schedule.legend.runs")),
         h("span", h("i.week-key", { data: { kind: "planned" } }), t("schedule.legend.planned")),
-        claims.length > 0 && h("span", h("i.week-key", { data: { kind: "claim" } }), t("schedule.legend.claim")),
+        claims.length > 0 &&
+          h("span", h("i.week-key", { data: { kind: "claim" } }), t("schedule.legend.claim", { names: names(claims) })),
       ]),
     ]);
   }
@@ -125,6 +126,9 @@ function taskSpans(task, zone) {
 /** @param {API.GPU} gpu @param {API.GPUClaim} claim @param {string} zone */
 const claimSpans = (gpu, { name, expires_at: until }, zone) =>
   timeSpans(Date.now(), Date.parse(until), zone, "claim", `${gpuName(gpu.gpu_id)}: ${name}`);
+
+/** @param {readonly {name: string}[]} shown */
+const names = (shown) => [...new Set(shown.map(({ name }) => name))].join(", ");
 
 /** A time as bars of the calendar's days. @param {number} start @param {number} last @param {string} zone @param {string} kind @param {string} name */
 function timeSpans(start, last, zone, kind, name) {
