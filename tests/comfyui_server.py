@@ -107,6 +107,10 @@ class ComfyServer:
         self.graphs: list[dict[str, Any]] = []
         self.interrupted: list[Any] = []
         self.prompt_seconds = 0.0
+        self.board = "NVIDIA Test"
+        self.vram_mb = (24_576, 0)  #: total memory of its GPU, and how much it uses
+        self.rest_mb = 400  #: what it still uses after it has freed memory
+        self.frees = 0
         self._lock = threading.Lock()
         self._reset()
 
@@ -140,7 +144,8 @@ class ComfyServer:
         with self._lock:
             self.graphs.append(graph)
             what = self.script.pop(0) if self.script else "render"
-            self.running.append([len(self.graphs), prompt_id, graph, {}, []])
+            extra = {"client_id": body.get("client_id")}
+            self.running.append([len(self.graphs), prompt_id, graph, extra, []])
         if what != "hang":
             threading.Thread(target=self._run, args=(prompt_id, graph, what), daemon=True).start()
         return 200, {"prompt_id": prompt_id, "number": len(self.graphs), "node_errors": {}}
@@ -201,7 +206,10 @@ class _Handler(BaseHTTPRequestHandler):
         comfy.asked.append(self.path)
         match parts:
             case ["system_stats"]:
-                self._json({"system": {"comfyui_version": comfy.version}, "devices": []})
+                total, used = (mb * 2**20 for mb in comfy.vram_mb)
+                board = {"name": f"cuda:0 {comfy.board} : native", "type": "cuda", "index": 0}
+                devices = [{**board, "vram_total": total, "vram_free": total - used}]
+                self._json({"system": {"comfyui_version": comfy.version}, "devices": devices})
             case ["object_info", name]:
                 self._json(comfy.describe(name))
             case ["history", prompt_id]:
@@ -223,6 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(answer, status)
         elif self.path == "/interrupt":
             self.server.comfy.interrupted.append(body.get("prompt_id"))
+            self._send(200, b"")
+        elif self.path == "/free":
+            comfy = self.server.comfy
+            comfy.frees += bool(body.get("unload_models") and body.get("free_memory"))
+            comfy.vram_mb = comfy.vram_mb[0], min(comfy.vram_mb[1], comfy.rest_mb)
             self._send(200, b"")
         else:
             self._send(200, b"")

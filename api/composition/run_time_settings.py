@@ -21,6 +21,7 @@ from api.system.settings_service import RunTimeSettings
 from api.system.settings_store import SettingsStore
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.training.closures import NeighbourRule
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class ChangeableParts:
         training.reconciler.stop_times = training.orphans.stop_times = stop_times(config)
         training.reconciler.checks.hang_limits = hang_limits(config)
         training.retention.default = retention_default(config)
+        training.closures.rule = NeighbourRule(config.neighbour_rule)
+        training.neighbours.idle_minutes = config.neighbour_idle_minutes
         training.loop.wake()
         self.alerts.courier.public_url = config.public_url
         try:

@@ -29,6 +29,7 @@ from api.files.disk import DiskReserve
 from api.files.media.decoder import MediaDecoder
 from api.gpus.events import GPUEvents
 from api.gpus.hold_store import HoldStore
+from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour, is_here
 from api.gpus.offers import list_pids, name_gpus
 from api.gpus.service import GPUService
 from api.gpus.sources import host
@@ -53,7 +54,7 @@ from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
 from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
-from api.training.closures import Closures
+from api.training.closures import Closures, NeighbourRule
 from api.training.cluster import ClusterNodes
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
@@ -66,6 +67,7 @@ from api.training.intake import Intake
 from api.training.loop import TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
+from api.training.neighbours import Neighbours
 from api.training.orphan_store import OrphanStore
 from api.training.quotas import Quotas
 from api.training.rehearsal_files import RehearsalFiles
@@ -122,6 +124,8 @@ class TrainingParts:
     executor: Executor
     owners: TaskOwners
     holds: Holds
+    closures: Closures
+    neighbours: Neighbours
     schedule: ScheduleService
     cluster: Callable[[], Sequence[NodeState]]  #: the machines as the cluster knows them; empty without one
     cluster_nodes: ClusterNodes | None  #: the cluster options of requests; None: trainings run on this machine
@@ -217,6 +221,7 @@ def build_training(
     pending_stops, holds = PendingStops(needs.reserve), HoldStore(needs.database)
     schedules = ScheduleStore(needs.database)
     closures = Closures(holds, schedules, clock)
+    closures.rule = NeighbourRule(needs.config.neighbour_rule)
     # Otherwise removed files could count towards their owner's quota for a day.
     forget_files = (lambda task_id: None) if needs.quotas is None else needs.quotas.forget_files
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
@@ -243,7 +248,8 @@ def build_training(
     sweep_store = SweepStore(needs.database)
     rule = SweepRule(sweep_store, attempts, clock, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
-    loop = _build_loop(needs, parts, orphans, rehearsals, rule, making_room, retention)
+    neighbours = _build_neighbours(needs, holds, closures, dispatcher, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
+    loop = _build_loop(needs, parts, orphans, rehearsals, rule, making_room, retention, neighbours)
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)
     trainings, own_attempts = TaskStore(needs.database, *shown), AttemptStore(needs.database, *shown)
@@ -278,6 +284,8 @@ def build_training(
         executor=execution.executor,
         owners=TaskOwners(tasks, reconciler.find_watch),
         holds=Holds(holds, gpus, clock, loop.wake),
+        closures=closures,
+        neighbours=neighbours,
         schedule=ScheduleService(schedules, gpus, clock, loop.wake),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
         cluster_nodes=None if slurm is None else slurm.cluster_nodes,
@@ -471,6 +479,20 @@ def _build_dispatcher(
     )
 
 
+def _build_neighbours(
+    needs: TrainingDependencies,
+    holds: HoldStore,
+    closures: Closures,
+    dispatcher: Dispatcher,
+    wake: Callable[[], None],
+) -> Neighbours:
+    config = needs.config
+    comfy = [ComfyNeighbour(url) for url in config.comfyui_url.split(",") if url and is_here(url)]
+    ollama = [OllamaNeighbour(config.ollama_url)] if config.ollama_url and is_here(config.ollama_url) else []
+    given = (needs.gpus, holds, closures, lambda: dispatcher.short, needs.clock, config.neighbour_idle_minutes, wake)
+    return Neighbours([*comfy, *ollama], *given)
+
+
 def _build_orphans(needs: TrainingDependencies, trainers: Mapping[str, Trainer], execution: _Execution) -> Orphans:
     return Orphans(
         OrphanStore(needs.database),
@@ -493,6 +515,7 @@ def _build_loop(
     rule: SweepRule,
     making_room: MakingRoom,
     retention: Retention,
+    neighbours: Neighbours,
 ) -> TrainingLoop:
     database, attempts, clock, root, execution = (
         needs.database,
@@ -520,6 +543,7 @@ def _build_loop(
         rule,
         making_room,
         retention,
+        neighbours,
     )
 
 

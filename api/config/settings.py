@@ -23,6 +23,7 @@ from api.util.setting_texts import (
     networks,
     node_name,
     number,
+    ollama_url,
     operator_command,
     origins,
     otlp_endpoint,
@@ -101,6 +102,27 @@ class Config:
         listed,
         "extensions of ComfyUI (directories in custom_nodes, by comma) whose nodes workflows may use",
         "none",
+    )
+    ollama_url: str = _setting(
+        "OLLAMA_URL",
+        "",
+        ollama_url,
+        "address of an Ollama on this machine, whose idle models give way to trainings",
+        "none",
+    )
+    neighbour_rule: str = _setting(
+        "NEIGHBOUR_RULE",
+        "free_idle",
+        choice("training_waits", "free_idle", "neighbour_first"),
+        "who gets a GPU that ComfyUI, Ollama or a claim uses, too. training_waits: a training starts when it is free;"
+        " free_idle: idle neighbours are asked to free memory before; neighbour_first: trainings also leave busy ones",
+    )
+    neighbour_idle_minutes: float = _setting(
+        "NEIGHBOUR_IDLE_MINUTES",
+        5.0,
+        number(0, 1440, float),
+        "minutes without work after which a neighbour is idle",
+        "5",
     )
     sample_command: tuple[str, ...] = _setting(
         "SAMPLE_COMMAND",

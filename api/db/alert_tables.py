@@ -193,7 +193,8 @@ holds = Table(
     Column("made_by", String(80), nullable=False),
     Column("alert_id", String(64)),
     Column("created_at", Float(53), nullable=False),
-    Column("expires_at", Float(53)),  #: of pauses
+    Column("expires_at", Float(53)),  #: of pauses and claims
+    Column("memory_mb", Integer),  #: of claims
     sqlite_autoincrement=True,
 )
 

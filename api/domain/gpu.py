@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.domain.hold import GPUClaim
 from api.domain.node import NodeStatus
 from api.domain.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
 from api.domain.reason import ReasonCode, ReasonOrText, code_of, message_of, text_of
@@ -205,6 +206,7 @@ class GPUInfo:
     is_available: bool  #: whether a task can get it now
     current_task: CurrentTask | None  #: the task that holds it; null if none
     paused_until: datetime | None  #: no training gets it before this time; null if it is not paused
+    claims: tuple[GPUClaim, ...]  #: other programs that use it, as they announced; empty if none
     driver_version: str | None
     cuda_version: str | None
     stale: bool
@@ -340,6 +342,7 @@ class GPUDetails:
     is_available: bool  #: whether a task can get it now
     current_task: CurrentTaskDetails | None  #: the task that holds it; null if none
     paused_until: datetime | None  #: no training gets it before this time; null if it is not paused
+    claims: tuple[GPUClaim, ...]  #: other programs that use it, as they announced; empty if none
     driver_version: str | None
     cuda_version: str | None
     nvml_version: str | None  #: version of NVIDIA's management library

@@ -21,6 +21,15 @@ EngineLookup = Callable[[str, int], EngineStatus | None]
 
 
 @dataclass(frozen=True, slots=True)
+class NeighbourRest:
+    """What a neighbour holds after it was asked to free its memory: it counts as free."""
+
+    name: str
+    memory_mb: int | None
+    pids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class GPUCircumstances:
     """The conditions of a GPU besides its reading.
 
@@ -39,3 +48,4 @@ class GPUCircumstances:
     engine: EngineStatus | None = None
     drain: Reason | None = None  #: why its node starts no new tasks
     uuid_owner: str | None = None  #: the node on which another GPU reports the same UUID
+    rest: NeighbourRest | None = None

@@ -1,6 +1,6 @@
 """Detects the use of a GPU without a task from its reading: listed processes, and unexplained memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from api.domain.reading import GPUProcess, GPUVitals, ProcessKind
 from api.domain.reason import Reason, ReasonOrText
@@ -15,18 +15,19 @@ FOREIGN_GRAPHICS_MB = 1024
 UNEXPLAINED_MB = 1024
 
 
-def is_in_use(gpu: GPUReading) -> bool:
-    """Return whether a GPU is in use, judged by its reading alone."""
-    return describe_use(gpu) is not None
+def is_in_use(gpu: GPUReading, ignored: Collection[int] = ()) -> bool:
+    """Return whether a GPU is in use, judged by its reading alone, without the processes with the ignored pids."""
+    return describe_use(gpu, ignored) is not None
 
 
-def describe_use(gpu: GPUReading) -> Reason | None:
-    """Describe the use of a GPU that no task holds; None if it is not in use."""
+def describe_use(gpu: GPUReading, ignored: Collection[int] = ()) -> Reason | None:
+    """Describe the use of a GPU that no task holds, without the ignored pids; None if it is not in use."""
     vitals, processes = gpu.vitals, gpu.processes
     if vitals is None:
         return None
     for process in find_at_work(gpu):
-        return _describe(process)
+        if process.pid not in ignored:
+            return _describe(process)
     unexplained = _unexplained_mb(vitals, processes)
     if unexplained is not None and unexplained > UNEXPLAINED_MB:
         return Reason.of(

@@ -1,6 +1,6 @@
 """Stores holds of the queue, and of GPUs by UUID."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,13 @@ from api.errors import Conflict, HoldNotFound
 #: The maximum number of holds at a time.
 MOST_HOLDS = 1_000
 
+#: The maximum number of claims on one GPU.
+MOST_CLAIMS = 16
+
 # Built once: each scheduling pass and each sweep executes them.
 _OF_QUEUE = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
-_PAUSES = select(holds).where(holds.c.kind == HoldKind.PAUSE).order_by(holds.c.serial)
+_IS_TIMED = holds.c.kind.in_((HoldKind.PAUSE, HoldKind.CLAIM))
+_TIMED = select(holds).where(_IS_TIMED).order_by(holds.c.serial)
 _OF_GPUS = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
 
 
@@ -29,10 +33,10 @@ class HoldStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pauses(self) -> Sequence[Hold]:
-        """Return the pauses of GPUs, oldest first, also those that are over but not ended yet."""
+    def timed(self) -> Mapping[str, Sequence[Hold]]:
+        """Return the pauses and claims of each GPU by UUID, as `timed_holds`."""
         with self._database.read() as connection:
-            return [_read(row) for row in connection.execute(_PAUSES)]
+            return timed_holds(connection)
 
     def list(self) -> list[Hold]:
         """Return all holds, oldest first."""
@@ -45,28 +49,30 @@ class HoldStore:
             row = connection.execute(_OF_QUEUE).one_or_none()
         return None if row is None else _read(row)
 
-    def pause(self, hold: Hold) -> None:
-        """Store a pause. It replaces the GPU's earlier one.
+    def put(self, hold: Hold) -> None:
+        """Store a pause or claim. It replaces the earlier one with its id.
 
         Raises Conflict when there are too many holds.
         """
         row = _row(hold)
         with self._database.write() as connection:
             _require_room(connection, holds.c.hold_id != hold.hold_id)
+            if hold.kind is HoldKind.CLAIM:
+                _require_claim(connection, hold)
             insert_or_update(connection, holds, [row], "hold_id", tuple(row))
             note_change(about=hold.hold_id, after=_shown(hold))
 
-    def end_pause(self, gpu_uuid: str) -> bool:
-        """End the pause of a GPU. Return False if it has none."""
+    def end_timed(self, hold: Hold) -> bool:
+        """End a pause or claim. Return False if it has ended already."""
         with self._database.write() as connection:
-            ended = connection.execute(delete(holds).where(_is_pause_of(gpu_uuid))).rowcount
+            ended = connection.execute(delete(holds).where(holds.c.hold_id == hold.hold_id)).rowcount
             if ended:
-                note_change(about=gpu_uuid, before={"kind": HoldKind.PAUSE})
+                note_change(about=hold.gpu_uuid, before=_shown(hold))
         return bool(ended)
 
     def end_expired(self, now: datetime) -> int:
-        """Delete the pauses that are over; return their number."""
-        over = (holds.c.kind == HoldKind.PAUSE) & (holds.c.expires_at <= to_seconds(now))
+        """Delete the pauses and claims that are over; return their number."""
+        over = _IS_TIMED & (holds.c.expires_at <= to_seconds(now))
         with self._database.write() as connection:
             return connection.execute(delete(holds).where(over)).rowcount
 
@@ -127,16 +133,22 @@ def _require_room(connection: Connection, *others: ColumnElement[bool]) -> None:
 def _shown(hold: Hold) -> dict[str, Any]:
     """Return a hold as the audit stores it."""
     row = _row(hold)
-    return {name: row[name] for name in ("kind", "gpu_uuid", "reason", "expires_at")}
+    return {name: row[name] for name in ("kind", "gpu_uuid", "reason", "expires_at", "memory_mb")}
 
 
-def _is_pause_of(gpu_uuid: str | None) -> ColumnElement[bool]:
-    return (holds.c.kind == HoldKind.PAUSE) & (holds.c.gpu_uuid == gpu_uuid)
+def _require_claim(connection: Connection, claim: Hold) -> None:
+    """Raise Conflict if other claims on the GPU are as many as it may have."""
+    others = (holds.c.kind == HoldKind.CLAIM, holds.c.gpu_uuid == claim.gpu_uuid, holds.c.hold_id != claim.hold_id)
+    if (connection.scalar(select(func.count()).select_from(holds).where(*others)) or 0) >= MOST_CLAIMS:
+        raise Conflict(f"The GPU has {MOST_CLAIMS} claims already, which is the most: release one.")
 
 
-def gpu_pauses(connection: Connection) -> dict[str, datetime]:
-    """Return when the pause of each paused GPU ends, by UUID, also of pauses that are over but not ended yet."""
-    return {row.gpu_uuid: to_time(row.expires_at) for row in connection.execute(_PAUSES)}
+def timed_holds(connection: Connection) -> Mapping[str, Sequence[Hold]]:
+    """Return the pauses and claims of each GPU by UUID, oldest first, also those that are over but not ended yet."""
+    found = dict[str, list[Hold]]()
+    for hold in map(_read, connection.execute(_TIMED)):
+        found.setdefault(hold.gpu_uuid or "", []).append(hold)
+    return found
 
 
 def _may_be_made(connection: Connection, hold: Hold) -> bool:
@@ -158,6 +170,7 @@ def _row(hold: Hold) -> dict[str, Any]:
         "alert_id": hold.alert_id,
         "created_at": to_seconds(hold.created_at),
         "expires_at": None if hold.expires_at is None else to_seconds(hold.expires_at),
+        "memory_mb": hold.memory_mb,
     }
 
 
@@ -171,4 +184,5 @@ def _read(row: Row[Any]) -> Hold:
         alert_id=row.alert_id,
         created_at=to_time(row.created_at),
         expires_at=None if row.expires_at is None else to_time(row.expires_at),
+        memory_mb=row.memory_mb,
     )

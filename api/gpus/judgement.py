@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.domain.gpu import GPUHealth, GPUStatus, Verdict
+from api.domain.hold import GPUClaim
 from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUVitals
 from api.domain.reason import Reason, ReasonCode, ReasonOrText, message_of
 from api.domain.task import RegisteredTask, TaskType
-from api.gpus.circumstances import GPUCircumstances
+from api.gpus.circumstances import GPUCircumstances, NeighbourRest
 from api.gpus.foreign_use import describe_use
 from api.gpus.health import LOST, judge_health
 from api.gpus.snapshot import GPUReading
@@ -62,6 +63,8 @@ class JudgedGPU:
     node: str  #: its machine, as the database names it
     hides_task: bool = False  #: a task holds it that the reader may not see
     paused_until: datetime | None = None  #: no training gets it before; None: it is not paused
+    claims: tuple[GPUClaim, ...] = ()  #: of other programs, in force
+    rest: NeighbourRest | None = None  #: what a neighbour still holds, and counts as free
     identity: GPUIdentity = field(init=False)
     vitals: GPUVitals = field(init=False)
     condition: GPUCondition = field(init=False)
@@ -116,7 +119,7 @@ def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUH
         return taken
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
-    use = describe_use(gpu)
+    use = describe_use(gpu, () if around.rest is None else around.rest.pids)
     if use is not None and around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
         return GPUStatus.DRAINING, Reason.of(
             "its task has ended, but {mb} MB are still in use", "draining", mb=f"{gpu.vitals.memory_used_mb:,}"
@@ -140,7 +143,19 @@ def _idle(gpu: GPUReading, around: GPUCircumstances, health: GPUHealth) -> _Judg
         return GPUStatus.UNKNOWN, Reason.of("unhealthy: {why}", "unhealthy", why=health.messages)
     if around.drain is not None:
         return GPUStatus.BUSY, Reason.of("its node is drained: {why}", "node_drained", why=around.drain)
-    return GPUStatus.AVAILABLE, None
+    return GPUStatus.AVAILABLE, None if around.rest is None else describe_rest(around.rest)
+
+
+def describe_rest(rest: NeighbourRest) -> Reason:
+    """Describe what a neighbour still holds."""
+    if rest.memory_mb is None:
+        return Reason.of("{name} was asked to free its memory", "neighbour_freed", name=rest.name)
+    return Reason.of(
+        "{name} was asked to free its memory, and still holds {mb} MB",
+        "neighbour_rest",
+        name=rest.name,
+        mb=f"{rest.memory_mb:,}",
+    )
 
 
 def _held(task: RegisteredTask) -> _Judged:

@@ -88,7 +88,8 @@ def is_clear(state: GPUState, uuid: str, since: float) -> bool:
     read = None if gpu is None else gpu.reading.read_monotonic
     if gpu is None or read is None:
         return False
-    return read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
+    rest = () if gpu.rest is None else gpu.rest.pids
+    return read > since and gpu.reading.fault is None and not is_in_use(gpu.reading, rest)
 
 
 def find_lost(state: GPUState, uuids: Sequence[str]) -> dict[str, ReasonOrText]:

@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from api.domain.lease import LeaseKind, LeaseState
 from api.domain.reason import Reason, message_of
 from api.domain.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
-from api.gpus.hold_store import gpu_holds, gpu_pauses
+from api.gpus.hold_store import gpu_holds, timed_holds
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 
@@ -55,8 +55,8 @@ class Registrations(Protocol):
         """The machine of these GPUs, as the database names it."""
         ...
 
-    #: When the pause of each paused GPU ends, by UUID, as read with the holders. Replaced as a whole.
-    paused_until: Mapping[str, datetime]
+    #: The pauses and claims of each GPU, by UUID, as read with the holders. Replaced as a whole.
+    timed_holds: Mapping[str, Sequence[Hold]]
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         """Record the task as holder of all its GPUs, and assign its serial number.
@@ -109,7 +109,7 @@ class MemoryRegistrations:
         self._tasks: dict[str, RegisteredTask] = {}
         self._holders: dict[str, str] = {}
         self._last_serial = 0
-        self.paused_until: Mapping[str, datetime] = {}
+        self.timed_holds: Mapping[str, Sequence[Hold]] = {}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         with self._lock:
@@ -181,7 +181,7 @@ class DatabaseRegistrations:
         self._clock = clock
         self._failed_at = float("-inf")
         self._last_holders: dict[str, RegisteredTask] | None = None
-        self.paused_until: Mapping[str, datetime] = {}
+        self.timed_holds: Mapping[str, Sequence[Hold]] = {}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         try:
@@ -256,7 +256,7 @@ class DatabaseRegistrations:
                 held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_orphans(connection))
                 holders = {uuid: task for each in held for uuid, task in each.items()}
                 _add_holds(holders, gpu_holds(connection))
-                self.paused_until = gpu_pauses(connection)
+                self.timed_holds = timed_holds(connection)
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
             return self._known()

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 
+from api.domain.hold import Hold
 from api.domain.reason import Reason
 from api.domain.task import TASK_ID_KINDS, Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.errors import ProcessNotRunning, TaskNotFound
@@ -114,9 +114,9 @@ class TaskRegistry:
         return self._store.holders()
 
     @property
-    def paused_until(self) -> Mapping[str, datetime]:
-        """When the pause of each paused GPU ends, by UUID, as read with the holders."""
-        return self._store.paused_until
+    def timed_holds(self) -> Mapping[str, Sequence[Hold]]:
+        """The pauses and claims of each GPU, by UUID, as read with the holders."""
+        return self._store.timed_holds
 
 
 def _running_process(pid: int) -> ProcessIdentity:
@@ -148,9 +148,9 @@ class GPUHolders:
         return self._held
 
     @property
-    def paused_until(self) -> Mapping[str, datetime]:
-        """When the pause of each paused GPU ends, by UUID, as last read."""
-        return self._registry.paused_until
+    def timed_holds(self) -> Mapping[str, Sequence[Hold]]:
+        """The pauses and claims of each GPU, by UUID, as last read."""
+        return self._registry.timed_holds
 
     def release_ended(
         self, snapshot: GPUSnapshot, has_changed_source: bool, others: Collection[str | None] = ()

@@ -16,7 +16,7 @@ from api.domain.reading import FaultKind, XidEvent
 from api.domain.reason import Reason, text_of
 from api.domain.system import Readiness
 from api.domain.task import RegisteredTask, TaskType
-from api.gpus.circumstances import EngineLookup
+from api.gpus.circumstances import EngineLookup, NeighbourRest
 from api.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.gpus.events import GPUEvents
 from api.gpus.fleet_view import FleetHistory, narrow, node_of, placed, show_processes_of
@@ -237,7 +237,7 @@ class GPUService:
 
     def _publish(self, snapshot: GPUSnapshot) -> None:
         held = self._holders.read()
-        self._keeper.paused_until = self._holders.paused_until
+        self._keeper.timed_holds = self._holders.timed_holds
         self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
         before, self._documents = self._documents, self._document(self._state)
@@ -369,6 +369,12 @@ class GPUService:
         `count` limits the list. `min_memory` is in MB. Raises NodeNotFound.
         """
         return find_available(narrow(self._state, node), needed_memory(min_memory, task_type, model_type), count)
+
+    def note_rests(self, rests: Mapping[str, NeighbourRest]) -> None:
+        """Count what neighbours still hold of these GPUs, by UUID, as free, and publish the state again."""
+        with self._lock:
+            self._keeper.rests = rests
+            self._publish(self._state.snapshot)
 
     def note_change(self) -> None:
         """Publish the state again, because leases have changed."""

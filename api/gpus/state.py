@@ -6,11 +6,12 @@ from datetime import datetime
 
 from api.domain.event import EventType
 from api.domain.gpu import GPUStatus
+from api.domain.hold import GPUClaim, Hold, HoldKind
 from api.domain.node import SILENT_SECONDS, NodeStatus
 from api.domain.reading import MAX_GPUS, XidEvent
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import RegisteredTask
-from api.gpus.circumstances import EngineLookup, EngineStatus, GPUCircumstances
+from api.gpus.circumstances import EngineLookup, EngineStatus, GPUCircumstances, NeighbourRest
 from api.gpus.events import GPUEvents, describe_xid, xid_severity
 from api.gpus.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
 from api.gpus.other_machines import (
@@ -192,7 +193,8 @@ class GPUStateKeeper:
         self._others_age = max(max_age, SILENT_SECONDS)
         self._events = events
         self._released: dict[str, float] = {}
-        self.paused_until: Mapping[str, datetime] = {}  #: when the pause of each paused GPU ends, by UUID
+        self.timed_holds: Mapping[str, Sequence[Hold]] = {}  #: the pauses and claims of each GPU, by UUID
+        self.rests: Mapping[str, NeighbourRest] = {}  #: what neighbours still hold, by UUID
         self.xids = XidHistories(node, clock)
         self.past_problem: Reason | None = None  #: why the errors before this server's start are unknown
         self.owners = GPUOwners(node)
@@ -306,10 +308,23 @@ class GPUStateKeeper:
             engine=self._engine_status(context.node, gpu.index),
             drain=context.drain,
             uuid_owner=uuid_owner,
+            rest=self.rests.get(uuid),
         )
-        until = self.paused_until.get(uuid)
-        paused_until = None if until is None or until <= self._clock.now() else until
-        return JudgedGPU(gpu, judge(gpu, around), task, context.node, paused_until=paused_until)
+        paused_until, claims = self._timed(uuid)
+        rest = around.rest
+        return JudgedGPU(gpu, judge(gpu, around), task, context.node, False, paused_until, claims, rest)
+
+    def _timed(self, uuid: str) -> tuple[datetime | None, tuple[GPUClaim, ...]]:
+        """Return until when a GPU is paused, and the claims on it."""
+        paused_until, claims = None, []
+        for hold in self.timed_holds.get(uuid, ()):
+            if hold.expires_at is None or hold.expires_at <= self._clock.now():
+                continue
+            if hold.kind is HoldKind.PAUSE:
+                paused_until = hold.expires_at
+            else:
+                claims.append(GPUClaim(hold.reason, hold.memory_mb, hold.expires_at))
+        return paused_until, tuple(claims)
 
     def _engine_status(self, node: str, index: int | None) -> EngineStatus | None:
         why = self._why_not(node)

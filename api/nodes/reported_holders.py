@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from api.domain.hold import Hold
 from api.domain.node import HeldGPUs
 from api.domain.task import Keep, RegisteredTask
 from api.errors import Conflict, TaskNotFound
@@ -14,7 +15,7 @@ class ReportedHolders:
     def __init__(self, node: str) -> None:
         self.node = node
         self._held: dict[str, RegisteredTask] = {}
-        self.paused_until: Mapping[str, datetime] = {}  #: the head knows the pauses
+        self.timed_holds: Mapping[str, Sequence[Hold]] = {}  #: the head knows them
 
     def take(self, held: Sequence[HeldGPUs]) -> None:
         """Replace the holders by those of a receipt."""

@@ -106,6 +106,8 @@ RUN_TIME_SETTINGS = (
     RunTimeSetting("retention_keep_last", RunTimeSettingKind.WHOLE_NUMBER),
     RunTimeSetting("retention_keep_every", RunTimeSettingKind.WHOLE_NUMBER),
     RunTimeSetting("retention_keep_rated", RunTimeSettingKind.WHOLE_NUMBER),
+    RunTimeSetting("neighbour_rule", RunTimeSettingKind.TEXT),
+    RunTimeSetting("neighbour_idle_minutes", RunTimeSettingKind.NUMBER),
     RunTimeSetting("log_level", RunTimeSettingKind.TEXT),
 )
 

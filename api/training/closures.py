@@ -1,12 +1,14 @@
-"""Which GPUs are closed to trainings now: paused ones, and those outside the hours of the schedule."""
+"""Which GPUs are closed to trainings now: paused, used by a neighbour, or outside the hours of the schedule."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.gpu import GPUOffer, GPUStatus
-from api.domain.hold import Hold
+from api.domain.hold import Hold, HoldKind
 from api.domain.reason import Reason
 from api.domain.schedule import Schedule
 from api.gpus.hold_store import HoldStore
@@ -14,16 +16,25 @@ from api.training.schedule_store import ScheduleStore
 from api.util.clock import Clock
 
 #: Codes of the reasons of closures, which a waiting task shows as its own reason.
-CLOSED_CODES = frozenset({"gpu_paused", "outside_schedule", "never_open"})
+CLOSED_CODES = frozenset({"gpu_paused", "outside_schedule", "never_open", "neighbour"})
+
+
+class NeighbourRule(StrEnum):
+    """Who gets a GPU that another program (a neighbour) uses, too."""
+
+    TRAINING_WAITS = "training_waits"  #: a training starts when the GPU is free
+    FREE_IDLE = "free_idle"  #: idle neighbours are asked to free their memory before
+    NEIGHBOUR_FIRST = "neighbour_first"  #: a training also leaves a GPU whose neighbour is busy
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Why a GPU is closed, and until when. None: no window opens again."""
+    """Why a GPU is closed, and until when. None: no window opens again, or the time is unknown."""
 
     reason: Reason
     until: datetime | None
     code: CauseCode
+    leaves: bool = True  #: whether tasks that run on it must leave
 
     def cause(self) -> Cause:
         """Return the cause of the end of an attempt that ran on the GPU."""
@@ -33,6 +44,14 @@ class Closure:
                 "gpu_paused",
                 "It has made room, because {why}.",
                 "A training goes on by itself from its checkpoint. Start a rehearsal again later.",
+                why=self.reason,
+            )
+        if self.code is CauseCode.NEIGHBOUR:
+            return Cause.of(
+                self.code,
+                "neighbour",
+                "It has made room for another program: {why}.",
+                "A training goes on by itself when that program is idle. Start a rehearsal again later.",
                 why=self.reason,
             )
         return Cause.of(
@@ -47,6 +66,11 @@ class Closure:
 class Closures:
     """Reads which GPUs are closed."""
 
+    #: How GPUs with neighbours are shared. It may change at run time.
+    rule = NeighbourRule.FREE_IDLE
+    #: The neighbours that hold memory of GPUs, as `neighbour_reason`, by UUID. Replaced as a whole.
+    neighbours: Mapping[str, Reason] = MappingProxyType({})
+
     def __init__(self, holds: HoldStore, schedules: ScheduleStore, clock: Clock) -> None:
         self._holds = holds
         self._schedules = schedules
@@ -54,26 +78,60 @@ class Closures:
 
     def of(self, offers: Iterable[GPUOffer]) -> dict[str, Closure]:
         """Return the closures of those of these GPUs that are closed now, by UUID. Raise DatabaseUnavailable."""
-        now, schedule = self._clock.now(), self._schedules.read()
-        pauses = {hold.gpu_uuid: hold for hold in self._holds.pauses() if (hold.expires_at or now) > now}
-        if not pauses and not schedule.windows:
+        now, schedule, timed = self._clock.now(), self._schedules.read(), self._holds.timed()
+        if not (timed or schedule.windows or self.neighbours):
             return {}
-        found = {gpu.uuid: _closure(gpu, pauses.get(gpu.uuid), schedule, now) for gpu in offers}
-        return {uuid: closure for uuid, closure in found.items() if closure is not None}
+        found = dict[str, Closure]()
+        for gpu in offers:
+            holds = [hold for hold in timed.get(gpu.uuid, ()) if (hold.expires_at or now) > now]
+            closure = _pause(gpu, holds, schedule)
+            claim = _claim(gpu, holds, schedule, leaves=self.rule is NeighbourRule.NEIGHBOUR_FIRST)
+            if claim is not None and claim.leaves:
+                closure = closure or claim
+            closure = closure or _outside_hours(gpu, schedule, now)
+            if closure is None and gpu.held_by is None:
+                closure = claim or self._neighbour(gpu)
+            if closure is not None:
+                found[gpu.uuid] = closure
+        return found
+
+    def _neighbour(self, gpu: GPUOffer) -> Closure | None:
+        """Return the closure of a GPU of which a neighbour holds memory."""
+        why = None if gpu.is_available else self.neighbours.get(gpu.uuid)
+        return None if why is None else Closure(why, None, CauseCode.NEIGHBOUR, leaves=False)
 
     def end_expired(self) -> bool:
-        """End the pauses that are over. Return whether there were any. Raise DatabaseUnavailable."""
+        """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
         now = self._clock.now()
-        is_over = any((hold.expires_at or now) <= now for hold in self._holds.pauses())
+        is_over = any((hold.expires_at or now) <= now for held in self._holds.timed().values() for hold in held)
         return is_over and self._holds.end_expired(now) > 0
 
 
-def _closure(gpu: GPUOffer, pause: Hold | None, schedule: Schedule, now: datetime) -> Closure | None:
-    if pause is not None and pause.expires_at is not None:
-        why = Reason.of(
-            "GPU {gpu} is paused until {until}", "gpu_paused", gpu=gpu.index, until=_show(schedule, pause.expires_at)
-        )
-        return Closure(why, pause.expires_at, CauseCode.GPU_PAUSED)
+def neighbour_reason(gpu: int, name: str, why: Reason) -> Reason:
+    """Return why a GPU is left to a neighbour."""
+    return Reason.of("{name} uses GPU {gpu}: {why}", "neighbour", gpu=gpu, name=name, why=why)
+
+
+def _pause(gpu: GPUOffer, holds: Iterable[Hold], schedule: Schedule) -> Closure | None:
+    for hold in holds:
+        if hold.kind is HoldKind.PAUSE and hold.expires_at is not None:
+            until = _show(schedule, hold.expires_at)
+            why = Reason.of("GPU {gpu} is paused until {until}", "gpu_paused", gpu=gpu.index, until=until)
+            return Closure(why, hold.expires_at, CauseCode.GPU_PAUSED)
+    return None
+
+
+def _claim(gpu: GPUOffer, holds: Iterable[Hold], schedule: Schedule, *, leaves: bool) -> Closure | None:
+    """Return the closure by the claim that lasts longest."""
+    ends = [(hold.expires_at, hold.reason) for hold in holds if hold.kind is HoldKind.CLAIM and hold.expires_at]
+    if not ends:
+        return None
+    expires_at, name = max(ends)
+    until = Reason.of("claimed until {until}", "claimed", until=_show(schedule, expires_at))
+    return Closure(neighbour_reason(gpu.index, name, until), expires_at, CauseCode.NEIGHBOUR, leaves)
+
+
+def _outside_hours(gpu: GPUOffer, schedule: Schedule, now: datetime) -> Closure | None:
     opening = schedule.opening(now, gpu.names)
     if opening.is_open:
         return None

@@ -129,6 +129,11 @@ class WaitingReasons:
         """Store the latest pass."""
         self._published = DatedPass(decided, self._clock.monotonic())
 
+    @property
+    def short(self) -> Sequence[TaskSummary]:
+        """The first tasks that only lacked GPUs at the latest published pass."""
+        return self._published.decided.short
+
     def get(self, task_id: str) -> Reason:
         """Return why this task waits, as far as the reader may know."""
         latest = self._published
@@ -255,6 +260,11 @@ class Dispatcher:
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, circumstances)
+
+    @property
+    def short(self) -> Sequence[TaskSummary]:
+        """The first tasks that only lacked GPUs at the last pass of this server."""
+        return self._reasons.short
 
     def closed_gpus(self) -> Collection[str]:
         """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from api.domain.access import Permission, Principal
-from api.domain.hold import GPUPause, Hold, HoldKind
+from api.domain.hold import GPUClaim, GPUClaims, GPUPause, Hold, HoldKind
 from api.errors import GPUNotFound, HoldNotFound, NotYours
 from api.gpus.hold_store import HoldStore
 from api.gpus.judgement import JudgedGPU
@@ -60,51 +60,89 @@ class Holds:
         gpu, uuid = self._find(reference)
         now = self._clock.now()
         expires_at = now + timedelta(seconds=seconds)
-        self._check_may_pause(gpu, uuid, expires_at, principal)
-        # One id for each GPU, so that it has one pause at most.
-        hold_id = f"pause_{hashlib.sha256(uuid.encode()).hexdigest()[:20]}"
-        self._store.pause(Hold(hold_id, HoldKind.PAUSE, uuid, reason, principal.actor, None, now, expires_at))
+        hold_id = _pause_id(uuid)
+        self._check_may_hold(gpu, self._find_timed(uuid, hold_id), expires_at, principal)
+        self._store.put(Hold(hold_id, HoldKind.PAUSE, uuid, reason, principal.actor, None, now, expires_at))
         logger.warning("GPU paused", extra={"gpu": uuid, "seconds": seconds, "by": principal.actor})
         self._note()
         return GPUPause(gpu.reading.index, uuid, expires_at)
 
+    def claim(
+        self, reference: str, name: str, memory_mb: int | None, seconds: float, principal: Principal
+    ) -> GPUClaims:
+        """Claim memory of a GPU for another program, for this many seconds. The same name renews the claim.
+
+        Return all claims on the GPU. Raise GPUNotFound, NotYours or Conflict.
+        """
+        gpu, uuid = self._find(reference)
+        now = self._clock.now()
+        expires_at = now + timedelta(seconds=seconds)
+        hold_id = claim_id(uuid, name)
+        self._check_may_hold(gpu, self._find_timed(uuid, hold_id), expires_at, principal)
+        self._store.put(Hold(hold_id, HoldKind.CLAIM, uuid, name, principal.actor, None, now, expires_at, memory_mb))
+        logger.info("GPU claimed", extra={"gpu": uuid, "claim": name, "seconds": seconds, "by": principal.actor})
+        self._note()
+        return self._show_claims(gpu, uuid)
+
+    def release(self, reference: str, name: str, principal: Principal) -> GPUClaims:
+        """End a claim, and return those that remain. Raise GPUNotFound, HoldNotFound or NotYours."""
+        gpu, uuid = self._find(reference)
+        claim = self._find_timed(uuid, claim_id(uuid, name))
+        if claim is None:
+            raise HoldNotFound(f'No claim on GPU {reference[:80]} has the name "{name[:80]}". It may have expired.')
+        self._end(claim, principal)
+        return self._show_claims(gpu, uuid)
+
+    def _show_claims(self, gpu: JudgedGPU, uuid: str) -> GPUClaims:
+        now, held = self._clock.now(), self._store.timed().get(uuid, ())
+        claims = (
+            GPUClaim(hold.reason, hold.memory_mb, hold.expires_at)
+            for hold in held
+            if hold.kind is HoldKind.CLAIM and hold.expires_at is not None and hold.expires_at > now
+        )
+        return GPUClaims(gpu.reading.index, uuid, tuple(claims))
+
     def unpause(self, reference: str, principal: Principal) -> GPUPause:
         """End the pause of a GPU. Without one nothing changes. Raise GPUNotFound or NotYours."""
         gpu, uuid = self._find(reference)
-        pause = self._find_pause(uuid)
+        pause = self._find_timed(uuid, _pause_id(uuid))
         if pause is not None:
-            if not principal.may(Permission.SYSTEM_WRITE) and pause.made_by != principal.actor:
-                raise NotYours("Another user has paused this GPU. Ask them or an administrator to end the pause.")
-            if self._store.end_pause(uuid):
-                logger.info("pause ended", extra={"gpu": uuid, "by": principal.actor})
-                self._note()
+            self._end(pause, principal)
         return GPUPause(gpu.reading.index, uuid, None)
+
+    def _end(self, hold: Hold, principal: Principal) -> None:
+        """End a pause or claim. Raise NotYours."""
+        if not principal.may(Permission.SYSTEM_WRITE) and hold.made_by != principal.actor:
+            raise NotYours(f"This {hold.kind} belongs to another user. Ask them or an administrator to end it.")
+        if self._store.end_timed(hold):
+            logger.info("hold of a GPU ended", extra={"kind": hold.kind, "gpu": hold.gpu_uuid, "by": principal.actor})
+            self._note()
 
     def _find(self, reference: str) -> tuple[JudgedGPU, str]:
         gpu = find_gpu(self._gpus.state, reference)
         if gpu.reading.uuid is None:
-            raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it cannot be paused. Check its health.")
+            raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it cannot be used. Check its health.")
         return gpu, gpu.reading.uuid
 
-    def _find_pause(self, uuid: str) -> Hold | None:
-        now = self._clock.now()
-        pauses = (each for each in self._store.pauses() if each.gpu_uuid == uuid)
-        return next((each for each in pauses if each.expires_at is not None and each.expires_at > now), None)
+    def _find_timed(self, uuid: str, hold_id: str) -> Hold | None:
+        """Return a pause or claim that is in force, or None."""
+        now, held = self._clock.now(), self._store.timed().get(uuid, ())
+        return next((each for each in held if each.hold_id == hold_id and (each.expires_at or now) > now), None)
 
-    def _check_may_pause(self, gpu: JudgedGPU, uuid: str, expires_at: datetime, principal: Principal) -> None:
-        """Check that the principal may pause a GPU until then. Raise NotYours.
+    def _check_may_hold(self, gpu: JudgedGPU, earlier: Hold | None, expires_at: datetime, principal: Principal) -> None:
+        """Check that the principal may pause or claim a GPU until then. Raise NotYours.
 
-        Administrators may. Others may while a training of theirs runs there, or shorten a pause of their own.
+        Administrators may. Others may while a training of theirs runs there, or shorten what is their own.
         """
         if principal.may(Permission.SYSTEM_WRITE):
             return
-        pause, task = self._find_pause(uuid), gpu.task
-        if pause is not None and pause.made_by != principal.actor:
-            raise NotYours("Another user has paused this GPU. Ask them or an administrator to change the pause.")
+        task = gpu.task
+        if earlier is not None and earlier.made_by != principal.actor:
+            raise NotYours(f"This {earlier.kind} belongs to another user. Ask them or an administrator to change it.")
         trains = task is not None and task.is_started_here and not task.has_ended and task.owner == principal.owner
-        shortens = pause is not None and pause.expires_at is not None and expires_at <= pause.expires_at
+        shortens = earlier is not None and earlier.expires_at is not None and expires_at <= earlier.expires_at
         if not trains and not shortens:
-            raise NotYours("Only administrators may pause a GPU on which no training of yours runs.")
+            raise NotYours("Only administrators may pause or claim a GPU on which no training of yours runs.")
 
     def end(self, hold_id: str) -> Hold:
         """End a hold. Raise HoldNotFound."""
@@ -135,3 +173,13 @@ class Holds:
     def _note(self) -> None:
         self._gpus.note_change()
         self._wake()
+
+
+def _pause_id(uuid: str) -> str:
+    """Return the id of a GPU's pause: one for each GPU, so that it has one pause at most."""
+    return f"pause_{hashlib.sha256(uuid.encode()).hexdigest()[:20]}"
+
+
+def claim_id(uuid: str, name: str) -> str:
+    """Return the id of a claim: one for each name on a GPU, so that a second one renews it."""
+    return f"claim_{hashlib.sha256(f'{uuid} {name}'.encode()).hexdigest()[:20]}"

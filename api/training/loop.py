@@ -12,6 +12,7 @@ from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
+from api.training.neighbours import Neighbours
 from api.training.rehearsal_files import RehearsalFiles
 from api.training.retention import Retention
 from api.training.sweep_rule import SweepRule
@@ -49,16 +50,18 @@ class TrainingLoop:
         sweep_rule: SweepRule | None = None,
         making_room: MakingRoom | None = None,
         retention: Retention | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Create the loop.
 
         `has_work` is a cheap check whether a round is needed. `lock` is the storage's file lock: its owner knows that
         the previous leader has ended. `poll` polls the cluster while the loop runs. As long as it runs, the files of
-        ended `rehearsals` are removed, `sweep_rule` is applied, and `retention` finishes interrupted deletions.
+        ended `rehearsals` are removed, `sweep_rule` is applied, `retention` finishes interrupted deletions, and
+        `neighbours` are watched.
         `making_room` stops the tasks on closed GPUs.
         """
         self._making_room = making_room
-        self._beside = [part for part in (rehearsals, sweep_rule, retention) if part is not None]
+        self._beside = [part for part in (rehearsals, sweep_rule, retention, neighbours) if part is not None]
         self._poll = None if poll is None else PeriodicThread("cluster", POLL_SECONDS, poll)
         self._reconciler = reconciler
         self._dispatcher = dispatcher

@@ -38,7 +38,7 @@ class MakingRoom:
         if not closures:
             return is_over
         held = (lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.HELD)
-        leaving = {lease.task_id: closures[lease.resource] for lease in held if lease.resource in closures}
+        leaving = {lease.task_id: found for lease in held if (found := closures.get(lease.resource)) and found.leaves}
         for task_id, closure in leaving.items():
             self._stop(task_id, closure.cause())
         return is_over

@@ -1,10 +1,17 @@
-"""Routes of the schedule of trainings, and of pauses of GPUs."""
+"""Routes of the schedule of trainings, and of pauses and claims of GPUs."""
 
 from apiflask import APIBlueprint
 from flask import Response
 
 from api.domain.access import current_principal
-from api.training.schedule_schemas import GPUPauseAnswer, PauseGPU, ReplaceSchedule, ScheduleAnswer
+from api.training.schedule_schemas import (
+    ClaimGPU,
+    GPUClaimsAnswer,
+    GPUPauseAnswer,
+    PauseGPU,
+    ReplaceSchedule,
+    ScheduleAnswer,
+)
 from api.util.base_path import BASE_PATH
 from api.web.responses import answer, services
 
@@ -58,3 +65,30 @@ def unpause_gpu(gpu_id: str) -> Response:
     Its trainings go on. Without a pause nothing changes.
     """
     return answer(services().holds.unpause(gpu_id, current_principal.get()), message="unpaused")
+
+
+@schedule.post("/gpu/<gpu_id>/claim")
+@schedule.input(ClaimGPU)
+@schedule.output(GPUClaimsAnswer)
+@schedule.doc(responses=[400, 403, 404, 409, 415, 422, 503])
+def claim_gpu(gpu_id: str, json_data: ClaimGPU) -> Response:
+    """Claim a GPU for another program.
+
+    No training starts there until the claim expires or is released; with `NEIGHBOUR_RULE=neighbour_first`, running ones
+    leave with a checkpoint. The same name renews a claim. Only administrators may claim a GPU on which no training of
+    theirs runs.
+    """
+    body = json_data
+    claims = services().holds.claim(gpu_id, body.name, body.memory_mb, body.ttl_seconds, current_principal.get())
+    return answer(claims, message="claimed")
+
+
+@schedule.delete("/gpu/<gpu_id>/claim/<name>")
+@schedule.output(GPUClaimsAnswer)
+@schedule.doc(responses=[403, 404, 503])
+def release_gpu_claim(gpu_id: str, name: str) -> Response:
+    """Release a claim on a GPU.
+
+    Waiting trainings may start there at once.
+    """
+    return answer(services().holds.release(gpu_id, name, current_principal.get()), message="released")

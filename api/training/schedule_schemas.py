@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from api.domain.hold import GPUPause
+from api.domain.hold import GPUClaims, GPUPause
+from api.domain.reading import MAX_MEMORY_MB
 from api.domain.schedule import Day, Window
 from api.training.schedule_views import ScheduleView
 from api.training.schemas import Why
@@ -17,6 +18,12 @@ MOST_WINDOWS = 100
 
 #: A pause is not meant to take a GPU out of service.
 LONGEST_PAUSE = 7 * 24 * 3600
+
+#: A program renews its claim, so that it ends soon after the program.
+LONGEST_CLAIM = 24 * 3600
+
+#: Names become part of addresses.
+ClaimName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:@-]*$")]
 
 LocalTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 GPUName = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE)]
@@ -77,6 +84,22 @@ class PauseGPU(Strict):
 
     seconds: float = Field(gt=0, le=LONGEST_PAUSE, description="until trainings get it again by themselves")
     reason: Why = Field("paused", description="shown to everyone")
+
+
+class ClaimGPU(Strict):
+    """Which program uses a GPU, and for how long."""
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"name": "ComfyUI", "memory_mb": 12000, "ttl_seconds": 120}}
+    )
+
+    name: ClaimName = Field(description="the program, shown to everyone; the same name renews the claim")
+    memory_mb: int | None = Field(None, ge=1, le=MAX_MEMORY_MB, description="memory that it needs; null: unknown")
+    ttl_seconds: float = Field(gt=0, le=LONGEST_CLAIM, description="until the claim ends by itself")
+
+
+class GPUClaimsAnswer(Envelope[GPUClaims]):
+    """The claims on a GPU."""
 
 
 class GPUPauseAnswer(Envelope[GPUPause]):

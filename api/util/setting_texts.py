@@ -124,6 +124,11 @@ def comfyui_url(text: str) -> str:
     return ",".join(_plain_address(part, example, "ComfyUI has none; let a firewall protect it") for part in parts)
 
 
+def ollama_url(text: str) -> str:
+    """Parse the address of Ollama, without a user name or password."""
+    return _plain_address(text, "http://127.0.0.1:11434", "Ollama has none; let a firewall protect it")
+
+
 def paths(text: str) -> tuple[Path, ...]:
     """Parse paths separated by commas."""
     return tuple(Path(part) for part in listed(text))

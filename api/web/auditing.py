@@ -14,11 +14,12 @@ from api.util.caller import address_of_caller
 from api.util.clock import Clock
 from api.util.key_format import claimed_key_id
 
-#: Frequent operations, stored as one row per minute: progress reports of programs, downloads of training artifacts,
-#: and parts of uploads.
+#: Frequent operations, stored as one row per minute: progress reports and claims of programs, downloads of training
+#: artifacts, and parts of uploads.
 COUNTED = frozenset(
     {
         f"PATCH {BASE_PATH}/gpu/tasks/<task_id>",
+        f"POST {BASE_PATH}/gpu/<gpu_id>/claim",
         f"GET {BASE_PATH}/training/<task_id>/artifacts/<path:path>",
         f"PATCH {BASE_PATH}/uploads/<upload_id>",
     }

@@ -373,8 +373,9 @@ _TABLE = (
     *_need(Permission.DATASETS_WRITE, "GET ~/files"),
     *_need(Permission.GPUS_READ, "GET ~/system/setup"),
     *_need(Permission.GPUS_READ, "GET ~/system/holds", "GET ~/schedule"),
-    # Who may pause which GPU is checked by the service of holds: trainers may pause their own.
+    # Who may pause or claim which GPU is checked by the service of holds: trainers may do so with their own.
     *_need(Permission.TRAINING_WRITE, "POST ~/gpu/<gpu_id>/pause", "POST ~/gpu/<gpu_id>/unpause"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/gpu/<gpu_id>/claim", "DELETE ~/gpu/<gpu_id>/claim/<name>"),
     *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
     *_need(
         Permission.SYSTEM_WRITE,

@@ -30,6 +30,9 @@ def read_the_machine(walk: Walk) -> None:
     pause = walk.call("pause_gpu", "0", body=walk.body("PauseGPU", {"seconds": 60}))
     assert pause.paused_until
     assert walk.call("unpause_gpu", "0").paused_until is None
+    claim = walk.body("ClaimGPU", {"name": "a game", "memory_mb": 2000, "ttl_seconds": 60})
+    assert [each.name for each in walk.call("claim_gpu", "0", body=claim).claims] == ["a game"]
+    assert walk.call("release_gpu_claim", "0", "a game").claims == []
     (node,) = walk.call("list_nodes").nodes
     drained = walk.call("drain_node", node.name, body=walk.body("DrainNode", {"reason": "a look"}))
     assert (drained.state, drained.drain.reason) == ("draining", "a look")

@@ -27,6 +27,13 @@ export async function readTheMachine(): Promise<void> {
   const first = { params: { path: { gpu_id: "0" } } };
   data(await api.POST("/api/v1/gpu/{gpu_id}/pause", { ...first, body: { seconds: 60 } }));
   data(await api.POST("/api/v1/gpu/{gpu_id}/unpause", first));
+  data(
+    await api.POST("/api/v1/gpu/{gpu_id}/claim", {
+      ...first,
+      body: { name: "a game", memory_mb: 2000, ttl_seconds: 60 },
+    }),
+  );
+  data(await api.DELETE("/api/v1/gpu/{gpu_id}/claim/{name}", { params: { path: { gpu_id: "0", name: "a game" } } }));
   const [node] = data(await api.GET("/api/v1/nodes")).nodes;
   if (node === undefined) throw new Error("there is no node");
   const named = { params: { path: { name: node.name } } };

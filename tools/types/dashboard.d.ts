@@ -10,6 +10,7 @@ declare global {
     /** Contains nodes if there are several machines. */
     type Snapshot = Omit<Schemas["GPUStatusResponse"], "gpus"> & { gpus: GPU[]; nodes?: NodeSummary[] };
     type GPU = Schemas["GPUInfo"] & { node?: string };
+    type GPUClaim = Schemas["GPUClaim"];
     type NodeSummary = Schemas["NodeSummary"];
     type NodeStatus = Schemas["NodeStatus"];
     type Node = Schemas["NodeInfo"];

@@ -25,6 +25,7 @@ const GPU = {
   busy: ["warn", "square"],
   draining: ["idle", "drain"],
   paused: ["idle", "pause"],
+  claimed: ["warn", "square"],
   lost: ["bad", "cross"],
   unknown: ["warn", "question"],
 };
@@ -43,13 +44,17 @@ const NODE = {
  */
 const KINDS = { task: TASK, gpu: GPU, node: NODE };
 
-/** The service's states of a GPU, and one that the page adds. @typedef {API.GPUStatus|"paused"} ShownGPUStatus */
+/** The service's states of a GPU, and two that the page adds. @typedef {API.GPUStatus|"paused"|"claimed"} ShownGPUStatus */
 
-/** The state that the page shows: no training gets a paused GPU, although nothing runs on it. @param {API.GPU} gpu @returns {ShownGPUStatus} */
-export const shownStatus = ({ status, paused_until: until }) => (status === "available" && until ? "paused" : status);
+/** The state that the page shows: no training gets a paused or claimed GPU, although nothing runs on it. @param {API.GPU} gpu @returns {ShownGPUStatus} */
+export function shownStatus({ status, paused_until: until, claims }) {
+  if (status !== "available") return status;
+  if (until) return "paused";
+  return claims.length > 0 ? "claimed" : status;
+}
 
 /** Whether a training could get it now. @param {API.GPU} gpu */
-export const isFree = (gpu) => gpu.is_available && !gpu.paused_until;
+export const isFree = (gpu) => gpu.is_available && !gpu.paused_until && gpu.claims.length === 0;
 
 /** Whether a task in this status is final. @param {string|null} status */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";

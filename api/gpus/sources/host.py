@@ -152,6 +152,16 @@ def _start_of(process: psutil.Process) -> float:
         raise psutil.NoSuchProcess(process.pid) from None
 
 
+def find_listener(port: int) -> ProcessIdentity | None:
+    """Return the process that listens on a TCP port of this machine; None if it is not visible."""
+    try:
+        found = psutil.net_connections("tcp")
+    except (psutil.Error, OSError):
+        return None
+    pids = (each.pid for each in found if each.status == psutil.CONN_LISTEN and each.laddr[1:2] == (port,))
+    return next((known for pid in pids if pid is not None and (known := process_identity(pid)) is not None), None)
+
+
 def is_running(process: ProcessIdentity) -> bool:
     """Return whether exactly this process still runs; a later one with the same pid does not count."""
     try:

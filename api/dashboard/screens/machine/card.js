@@ -11,6 +11,7 @@ import { meter } from "../../ui/meter.js";
 import { prose } from "../../ui/prose.js";
 import { Sparkline } from "../../ui/sparkline.js";
 import { note, shownStatus, statusChip, toneOf } from "../../ui/status.js";
+import { claimList } from "./claims.js";
 import { History, historyName } from "./history.js";
 import { holders } from "./holders.js";
 import { occupant } from "./occupant.js";
@@ -75,6 +76,7 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   );
   const name = h("p.faint.small.clip");
   const why = condition(isPage);
+  const claims = claimList();
   const pausing = isPage ? null : pauseButton({ isOnCard: true });
   const rows = READINGS.map(readingRow);
   const element = h(
@@ -88,6 +90,7 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
         rows.map((row) => row.element),
       ),
       why.element,
+      claims.element,
       task.element,
       held.element,
       pausing?.element,
@@ -139,6 +142,7 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
       setAttribute(element, "data-tone", toneOf("gpu", shownStatus(gpu)));
       element.classList.toggle("stale", age.update(gpu));
       why.update(gpu, health);
+      claims.update(gpu);
       task.update(gpu.current_task);
       pausing?.update(gpu);
       redraw();

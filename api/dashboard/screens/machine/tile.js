@@ -9,6 +9,7 @@ import { gpuName, gpuReference } from "../../ui/gpus.js";
 import { meter } from "../../ui/meter.js";
 import { Sparkline } from "../../ui/sparkline.js";
 import { shownStatus, statusChip, toneOf } from "../../ui/status.js";
+import { claimText } from "./claims.js";
 import { History, historyName } from "./history.js";
 import { nameOf } from "./occupant.js";
 import { staleness } from "./staleness.js";
@@ -43,6 +44,7 @@ export function gpuTile(first, range) {
   /** @returns {string} */
   function showTask() {
     if (gpu.paused_until) return t("gpu.paused_until", { until: weekdayTime(gpu.paused_until) });
+    if (gpu.claims.length > 0) return gpu.claims.map(claimText).join(", ");
     if (!gpu.current_task) return translate(gpu.status_reason ?? "", gpu.status_reason_code);
     return nameOf(gpu.current_task.task_id, () => setText(task, showTask()))?.name || gpu.current_task.task_id;
   }

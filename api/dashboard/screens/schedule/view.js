@@ -4,6 +4,7 @@ import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { schedules } from "../../app/api_schedule.js";
 import { t } from "../../app/i18n.js";
+import { machine } from "../../app/machine.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { field, suggestions, textInput } from "../../ui/fields.js";
 import { weekdayTime } from "../../ui/format.js";
@@ -40,6 +41,7 @@ export function open() {
     why && h("p.soft.small", why),
   );
   let isEdited = false;
+  const unwatch = machine.watch((snapshot) => calendar.setGPUs(snapshot?.gpus ?? []));
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), REFETCH_MS);
 
   /** @param {API.ScheduleWindow} [window] */
@@ -106,7 +108,10 @@ export function open() {
     topics: "gpu,system",
     on: {},
     refetch,
-    close: () => clearInterval(ticking),
+    close() {
+      unwatch();
+      clearInterval(ticking);
+    },
   };
 }
 

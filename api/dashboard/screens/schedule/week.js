@@ -2,6 +2,7 @@
 
 import { t } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
+import { gpuName } from "../../ui/gpus.js";
 
 /** @type {API.Day[]} */
 export const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -20,13 +21,16 @@ export function week() {
   let windows = [];
   /** @type {readonly API.Row[]} */
   let tasks = [];
+  /** @type {readonly API.GPU[]} */
+  let gpus = [];
   let zone = "UTC";
 
   function draw() {
     const now = inZone(new Date(), zone);
     const order = DAYS.map((_, i) => (now.day + i) % 7);
     const open = windows.length === 0 ? DAYS.map((_, day) => ({ day, from: 0, to: MINUTES })) : windows.flatMap(spans);
-    const planned = tasks.flatMap((task) => taskSpans(task, zone));
+    const claims = gpus.flatMap((gpu) => gpu.claims.flatMap((claim) => claimSpans(gpu, claim, zone)));
+    const planned = [...tasks.flatMap((task) => taskSpans(task, zone)), ...claims];
     fill(element, [
       h("div.week-hours", { "aria-hidden": "true" }, [HOURS.map((hour) => placed(h("span", `${hour}:00`), hour * 60))]),
       order.map((day, i) =>
@@ -45,6 +49,8 @@ export function week() {
         h("span", h("i.week-key", { data: { kind: "open" } }), t("schedule.legend.open")),
         h("span", h("i.week-key", { data: { kind: "runs" } }), t("schedule.legend.runs")),
         h("span", h("i.week-key", { data: { kind: "planned" } }), t("schedule.legend.planned")),
+        claims.length > 0 &&
+          h("span", h("i.week-key", { data: { kind: "claim" } }), t("schedule.legend.claim", { names: names(claims) })),
       ]),
     ]);
   }
@@ -60,6 +66,11 @@ export function week() {
     /** @param {readonly API.Row[]} now */
     setTasks(now) {
       tasks = now;
+      draw();
+    },
+    /** Shows the claims on these GPUs. @param {readonly API.GPU[]} now */
+    setGPUs(now) {
+      gpus = now;
       draw();
     },
     /** @param {string} now */
@@ -108,7 +119,21 @@ function taskSpans(task, zone) {
   const start = Math.max(Date.parse(begins), startOfDay(now, zone));
   const seconds = isQueued ? null : task.progress.eta_seconds;
   const from = isQueued ? start : now;
-  const end = Math.min(from + (seconds ?? UNKNOWN_SECONDS) * 1000, now + 6 * MINUTES * 60_000);
+  const end = from + (seconds ?? UNKNOWN_SECONDS) * 1000;
+  return timeSpans(start, end, zone, isQueued ? "planned" : "runs", task.name ?? task.task_id);
+}
+
+/** @param {API.GPU} gpu @param {API.GPUClaim} claim @param {string} zone */
+const claimSpans = (gpu, { name, expires_at: until }, zone) =>
+  timeSpans(Date.now(), Date.parse(until), zone, "claim", `${gpuName(gpu.gpu_id)}: ${name}`);
+
+/** @param {readonly {name: string}[]} shown */
+const names = (shown) => [...new Set(shown.map(({ name }) => name))].join(", ");
+
+/** A time as bars of the calendar's days. @param {number} start @param {number} last @param {string} zone @param {string} kind @param {string} name */
+function timeSpans(start, last, zone, kind, name) {
+  const now = Date.now();
+  const end = Math.min(last, now + 6 * MINUTES * 60_000);
   const found = [];
   for (let at = start; at < end; ) {
     const place = inZone(new Date(at), zone);
@@ -120,8 +145,8 @@ function taskSpans(task, zone) {
       order: Math.max(0, order),
       from: place.minute,
       to,
-      kind: isQueued ? "planned" : "runs",
-      name: task.name ?? task.task_id,
+      kind,
+      name,
     });
     at += Math.max(rest, 60_000);
   }
