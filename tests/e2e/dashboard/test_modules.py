@@ -88,6 +88,20 @@ def test_smoothing_keeps_the_first_value_and_skips_gaps(page: Page) -> None:
     assert call(page, "screens/tasks/series.js", expression) == [4, None, pytest.approx(8 / 3)]
 
 
+def test_long_stream_of_points_is_thinned_by_the_service(page: Page) -> None:
+    """The page keeps at most the points of its last request and as many new ones, and loses none of the latest."""
+    answer = {"available": ["loss"], "data": [{"step": step, "value": 0.5, "timestamp": 0} for step in (0, 3000, 3999)]}
+    body = {"code": 200, "message": "ok", "data": answer, "timestamp": 0}
+    page.route("**/training/long/metrics*", lambda route: route.fulfill(json=body))
+    expression = """(async () => {
+      const store = new m.SeriesStore("long");
+      for (let step = 0; step < 5000; step += 1) store.add([{ metric: "loss", step, value: 1, timestamp: 0 }]);
+      while (store.sorted("loss").length === 5000) await new Promise((done) => setTimeout(done, 10));
+      return store.sorted("loss").map(([step]) => step);
+    })()"""
+    assert call(page, "screens/tasks/series.js", expression) == [0, 3000, *range(3999, 5000)]
+
+
 @pytest.mark.parametrize(
     ("xs", "given", "is_time", "shown"),
     [

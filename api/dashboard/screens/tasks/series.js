@@ -12,6 +12,8 @@ export class SeriesStore {
   #points = new Map();
   /** Names of all available series. @type {string[]} */
   available = [];
+  /** Metrics that are being fetched again. @type {Set<string>} */
+  #thinned = new Set();
 
   /** @param {string} taskId */
   constructor(taskId) {
@@ -39,7 +41,23 @@ export class SeriesStore {
       put(known, point);
       this.#points.set(metric, known);
       if (!this.available.includes(metric)) this.available.push(metric);
+      if (known.size > 2 * LIMIT && !this.#thinned.has(metric)) void this.#thin(metric, known);
     }
+  }
+
+  /** Replaces the points of a long stream by the service's selection, which keeps the peaks. @param {string} metric @param {Map<number, StepValue>} known */
+  async #thin(metric, known) {
+    this.#thinned.add(metric);
+    try {
+      await this.load(metric);
+    } catch {
+      return; // The next point tries again.
+    } finally {
+      this.#thinned.delete(metric);
+    }
+    const points = this.#points.get(metric) ?? new Map();
+    const last = Math.max(...points.keys());
+    for (const [step, value] of known) if (step > last) points.set(step, value);
   }
 
   /** @param {string} metric @returns {[number, StepValue][]} by step */
