@@ -1,0 +1,186 @@
+"""What requests consist of, and what their answers mean: all that the two clients share and that needs no connection."""
+
+import random
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import time
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, error_of
+from dpipe.version import VERSION
+
+BASE = "/api/v1"
+FINAL = ("completed", "failed", "stopped")
+
+#: The longest Retry-After, in seconds, that the client waits; a longer one is an error.
+MOST_WAIT = 30.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def join(*parts: str) -> str:
+    """Return the path of these segments. Raise Invalid for a segment that would change the path."""
+    if any(part in ("", ".", "..") for part in parts):
+        raise Invalid("An id or name is empty.", code="invalid_name", remedy="Give the id or name.")
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def address(path: str) -> str:
+    """Return the path on the server: below the base path, unless it has it already or is outside it."""
+    outside = path in ("/health", "/health/ready", "/openapi.json") or path.startswith(f"{BASE}/")
+    return path if outside else f"{BASE}/{path.lstrip('/')}"
+
+
+def parameters(query: Mapping[str, Any]) -> dict[str, str]:
+    """Return query parameters as text, without those that are None."""
+    return {name: _text(value) for name, value in query.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    return ",".join(str(each) for each in value)
+
+
+def options(url: str, key: str | None, timeout: float, agent: str | None) -> dict[str, Any]:
+    """Return the arguments of an httpx client. A server on this machine is reached without a proxy."""
+    headers = {"User-Agent": f"dpipe/{VERSION}" + (f" ({agent})" if agent else ""), "Accept": "application/json"}
+    if key:
+        if not (key.isascii() and key.isprintable()):
+            raise Invalid("The key has characters that no key has.", code="invalid_key", remedy="Check DPIPE_KEY.")
+        headers["Authorization"] = f"Bearer {key}"
+    trusted = urlsplit(url).hostname not in _LOOPBACK
+    return {"base_url": url, "headers": headers, "timeout": timeout, "trust_env": trusted}
+
+
+def data_of(response: httpx.Response) -> Any:
+    """Return the data of an answer whose body has been read. Raise DpipeError."""
+    if response.status_code == 204:
+        return None
+    try:
+        body = response.json()
+    except ValueError:
+        raise bad_answer(f"HTTP status {response.status_code} without JSON") from None
+    if response.is_success and isinstance(body, dict) and "data" in body:
+        return body["data"]
+    if response.is_success and response.url.path == "/openapi.json":
+        return body
+    raise error_of(response.status_code, body, retry_after(response))
+
+
+def failure_of(response: httpx.Response) -> DpipeError:
+    """Return the error of an answer whose body has been read."""
+    try:
+        data_of(response)
+    except DpipeError as error:
+        return error
+    return bad_answer(f"HTTP status {response.status_code}")
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of Retry-After, or None."""
+    text = response.headers.get("retry-after", "")
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    except ValueError:
+        return None
+
+
+def pause(attempt: int, response: httpx.Response | None = None) -> float | None:
+    """Return the seconds before the next attempt, or None if there should be none."""
+    backoff = min(8.0, 0.25 * 2.0**attempt) * random.uniform(0.75, 1.25)  # noqa: S311
+    if response is None or response.status_code in (502, 504):
+        return backoff
+    asked = retry_after(response)
+    if response.status_code in (409, 429, 503) and asked is not None:
+        return asked + backoff / 4 if asked <= MOST_WAIT else None
+    return None
+
+
+def start_body(
+    config: Path | str | Mapping[str, Any] | None,
+    dataset: Path | str | Mapping[str, Any] | None,
+    resolutions: Sequence[int],
+    others: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the body of a start. Files are sent as text; `dataset` may name a dataset of the service ("cats@3")."""
+    body = {name: value for name, value in others.items() if value is not None}
+    gpus = body.pop("gpus", None)
+    if gpus is not None:
+        body["gpu_count" if isinstance(gpus, int) else "gpu_ids"] = gpus
+    text: str | None = None
+    if isinstance(config, Mapping):
+        body["config"] = dict(config)
+    elif config is not None:
+        text = _read(config)
+        body["config_toml"] = text
+        values = _parse(text, str(config))
+        body.setdefault("model_type", values.get("model", {}).get("type"))
+        beside = Path(config).parent / str(values.get("dataset", "")) if _is_file(config) else None
+        if dataset is None and values.get("dataset") and beside is not None and beside.is_file():
+            dataset = beside
+    if isinstance(dataset, Mapping):
+        body["dataset"] = dict(dataset)
+    elif dataset is not None and (isinstance(dataset, Path) or str(dataset).endswith(".toml") or "\n" in dataset):
+        body["dataset_toml"] = _read(dataset)
+    elif dataset is not None and text is not None:
+        sizes = ", ".join(str(each) for each in resolutions)
+        body["dataset_toml"] = f'resolutions = [{sizes}]\n\n[[directory]]\ndataset = "{_name(dataset)}"\n'
+    elif dataset is not None:
+        body["dataset"] = {"resolutions": list(resolutions), "directories": [{"dataset": _name(dataset)}]}
+    if body.get("model_type") is None:
+        remedy = "Give model_type, or a configuration with [model] type."
+        raise Invalid("The model type is missing.", code="model_type_missing", remedy=remedy)
+    return body
+
+
+def _name(dataset: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._@:-]{1,200}", dataset):
+        raise Invalid(f'"{dataset}" is not a dataset.', code="invalid_name", remedy='Use "name" or "name@3".')
+    return dataset
+
+
+def _is_file(given: Path | str) -> bool:
+    return isinstance(given, Path) or (given.endswith(".toml") and "\n" not in given)
+
+
+def _read(given: Path | str) -> str:
+    if not _is_file(given):
+        return str(given)
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{given} cannot be read: {error}", code="unreadable_file", remedy="Check the path.") from error
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = name if "\n" not in name else "The configuration"
+        raise Invalid(f"{where} is not TOML: {error}", code="invalid_toml", remedy="Correct that line.") from error
+
+
+def choose_file(files: Sequence[Mapping[str, Any]], chosen: str | None) -> str:
+    """Return the path of the chosen model, or of the newest one. `files` are artifacts, newest first."""
+    models = [each for each in files if str(each["path"]).endswith(".safetensors") and each["is_complete"]]
+    named = [each for each in models if chosen and chosen in Path(str(each["path"])).parts]
+    for each in named or models:
+        return str(each["path"])
+    remedy = "Make one of a checkpoint: training.export()."
+    raise NotFound("The training has no saved model yet.", code="no_saved_model", remedy=remedy)
+
+
+def local_name(path: str) -> str:
+    """Return a name for a downloaded file that stays in its directory."""
+    name = re.split(r"[/\\]", path)[-1]
+    return name if name not in ("", ".", "..") else "file"
