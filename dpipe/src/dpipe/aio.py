@@ -1,9 +1,9 @@
-"""The asynchronous client. `client.py`, the synchronous one, is generated from this file by tools/dpipe_client.py."""
+"""The asynchronous client, and the logic of both. `client.Client` describes the methods, which are the same."""
 
-import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -12,39 +12,22 @@ from typing import Any, Generic, Self, TypeVar, cast
 import httpx
 
 from dpipe import requests, settings, uploads
-from dpipe.errors import Conflict, Invalid, NotFound, TimedOut, Unreachable, bad_answer, class_of, unreachable
+from dpipe import types as t
+from dpipe.connections import AsyncConnection, Connection
+from dpipe.errors import Conflict, Invalid, NotFound, TimedOut, Unreachable, bad_answer, unreachable
 from dpipe.requests import address, data_of, failure_of, join, parameters, pause
 from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
-from dpipe.types import (
-    Artifact,
-    Checkpoint,
-    ComparedTrainings,
-    DatasetItem,
-    DatasetView,
-    GPUDetails,
-    GPUView,
-    Health,
-    LogLine,
-    ModelRow,
-    Overview,
-    SampleSet,
-    SeriesView,
-    SweepRow,
-    TaskDetails,
-    TaskProgressView,
-    TrainingSample,
-    Validation,
-)
 
 Row = TypeVar("Row")
-
-#: Called with the bytes that are done and their total, which is None if unknown.
-Progress = Callable[[int, int | None], object]
 
 #: What stands for the configuration or dataset of a training: a file, TOML text or a name, or JSON.
 Source = Path | str | Mapping[str, Any] | None
 
-_RESOLUTIONS = (512,)
+#: The prompts of samples: a sample set by name, texts, or JSON.
+Prompts = str | Sequence[str] | Mapping[str, Any]
+
+#: The sizes at which a named dataset is trained.
+RESOLUTIONS = (512,)
 
 
 class AsyncClient:
@@ -54,6 +37,8 @@ class AsyncClient:
     Failures are DpipeErrors. Requests that fail for want of a connection, or that the server asks to repeat, are
     repeated up to `retries` times; an Idempotency-Key makes that safe. `agent` is shown to the server.
     """
+
+    _connect: Callable[..., Connection] = AsyncConnection
 
     def __init__(
         self,
@@ -68,12 +53,12 @@ class AsyncClient:
         self.url = found.url
         self.timeout = timeout
         self.retries = retries
-        self._http = httpx.AsyncClient(**requests.options(found.url, found.key, timeout, agent))
+        self.connection = self._connect(**requests.options(found.url, found.key, timeout, agent))
         self.trainings = AsyncTrainings(self)
         self.datasets = AsyncDatasets(self)
-        self.models: AsyncRows[ModelRow] = AsyncRows(self, "models/list", "models", "id")
-        self.sample_sets: AsyncRows[SampleSet] = AsyncRows(self, "sample-sets", "sample_sets")
-        self.sweeps: AsyncRows[SweepRow] = AsyncRows(self, "sweeps", "sweeps")
+        self.models: AsyncRows[t.ModelRow] = AsyncRows(self, "models/list", "models", "id")
+        self.sample_sets: AsyncRows[t.SampleSet] = AsyncRows(self, "sample-sets", "sample_sets")
+        self.sweeps: AsyncRows[t.SweepRow] = AsyncRows(self, "sweeps", "sweeps")
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,8 +69,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        await self.connection.close()
 
     async def request(
         self,
@@ -98,11 +82,10 @@ class AsyncClient:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> httpx.Response:
-        """Send a request to a path of the API and return its successful answer. Raise DpipeError."""
         attempt = 0
         while True:
             try:
-                response = await self._http.request(
+                response = await self.connection.request(
                     method,
                     address(path),
                     params=parameters(query or {}),
@@ -121,35 +104,28 @@ class AsyncClient:
             if attempt >= self.retries or seconds is None:
                 raise failure
             attempt += 1
-            await asyncio.sleep(seconds)
+            await self.connection.sleep(seconds)
 
     async def get(self, path: str, **query: Any) -> Any:
-        """Return the data of a GET."""
         return data_of(await self.request("GET", path, query=query))
 
     async def post(self, path: str, json: Any = None, *, idempotency_key: str | None = None, **query: Any) -> Any:
-        """Return the data of a POST. A random Idempotency-Key makes retries safe."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return data_of(await self.request("POST", path, query=query, json=json, headers=headers))
 
     async def patch(self, path: str, json: Any) -> Any:
-        """Return the data of a PATCH."""
         return data_of(await self.request("PATCH", path, json=json))
 
     async def put(self, path: str, json: Any) -> Any:
-        """Return the data of a PUT."""
         return data_of(await self.request("PUT", path, json=json))
 
     async def delete(self, path: str, **query: Any) -> Any:
-        """Return the data of a DELETE."""
         return data_of(await self.request("DELETE", path, query=query))
 
     async def read(self, path: str, **query: Any) -> bytes:
-        """Return the bytes of a file: a picture, or text."""
         return (await self.request("GET", path, query=query, headers={"Accept": "*/*"})).content
 
     async def pages(self, path: str, field: str, **query: Any) -> AsyncIterator[Any]:
-        """Yield the rows of a list, and fetch its pages as needed."""
         cursor: str | None = None
         while True:
             page = await self.get(path, **query, cursor=cursor)
@@ -163,7 +139,6 @@ class AsyncClient:
             cursor = following
 
     async def stream(self, path: str, **query: Any) -> AsyncIterator[Message]:
-        """Yield the messages of a stream until its end; reconnect where it is cut, without gaps. Raise DpipeError."""
         last_id: str | None = None
         attempt, heard = 0, 0.0
         timeout = httpx.Timeout(self.timeout, read=max(self.timeout, SILENCE_SECONDS))
@@ -171,24 +146,20 @@ class AsyncClient:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id is not None else {})}
             seconds: float | None = pause(attempt)
             try:
-                async with self._http.stream(
-                    "GET", address(path), params=parameters(query), headers=headers, timeout=timeout
-                ) as response:
+                async with self.connection.stream(
+                    address(path), params=parameters(query), headers=headers, timeout=timeout
+                ) as (response, chunks):
                     if not response.is_success:
-                        await response.aread()
                         failure, seconds = failure_of(response), pause(attempt, response)
                     elif not response.headers.get("content-type", "").startswith("text/event-stream"):
                         raise bad_answer("no event stream")
                     else:
                         decoder = Decoder(last_id)
-                        async for chunk in response.aiter_bytes():
+                        async for chunk in chunks:
                             attempt, heard = 0, monotonic()
                             for message in decoder.feed(chunk):
                                 last_id = message.id
-                                if message.type == "closing":
-                                    _raise_for_closing(message)
-                                else:
-                                    yield message
+                                yield message
                                 if message.type == "end":
                                     return
                         failure = unreachable(self.url, ConnectionError("the stream ended"))
@@ -198,10 +169,9 @@ class AsyncClient:
             if seconds is None or gave_up:
                 raise failure
             attempt += 1
-            await asyncio.sleep(seconds)
+            await self.connection.sleep(seconds)
 
-    async def save(self, path: str, to: Path, progress: Progress | None = None) -> Path:
-        """Download a file to this path, and continue where an interrupted download ended. Raise DpipeError."""
+    async def save(self, path: str, to: Path, progress: uploads.Progress | None = None) -> Path:
         plain = {"Accept": "*/*", "Accept-Encoding": "identity"}
         head = await self.request("HEAD", path, headers=plain)
         tag, length = head.headers.get("etag", ""), head.headers.get("content-length", "")
@@ -215,13 +185,12 @@ class AsyncClient:
                 break
             ranged = {"Range": f"bytes={done}-", "If-Range": tag} if done else {}
             try:
-                async with self._http.stream("GET", address(path), headers={**plain, **ranged}) as response:
+                async with self.connection.stream(address(path), headers={**plain, **ranged}) as (response, chunks):
                     if not response.is_success:
-                        await response.aread()
                         raise failure_of(response)
                     done = done if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
                     with part.open("ab" if done else "wb") as file:
-                        async for chunk in response.aiter_bytes():
+                        async for chunk in chunks:
                             file.write(chunk)
                             done += len(chunk)
                             attempt = 0
@@ -231,7 +200,7 @@ class AsyncClient:
             except httpx.RequestError as error:
                 if attempt >= self.retries:
                     raise unreachable(self.url, error) from error
-                await asyncio.sleep(pause(attempt) or 0)
+                await self.connection.sleep(pause(attempt) or 0)
                 attempt += 1
         if total is not None and part.stat().st_size != total:
             part.unlink()
@@ -239,31 +208,18 @@ class AsyncClient:
         part.replace(to)
         return to
 
-    async def health(self) -> Health:
-        """Return the state and the version of the server."""
-        return cast(Health, await self.get("/health"))
+    async def health(self) -> t.Health:
+        return cast(t.Health, await self.get("/health"))
 
-    async def overview(self) -> Overview:
-        """Return the machine, its GPUs and tasks in figures."""
-        return cast(Overview, await self.get("/system/overview"))
+    async def overview(self) -> t.Overview:
+        return cast(t.Overview, await self.get("/system/overview"))
 
-    async def gpus(self) -> list[GPUView]:
-        """Return all GPUs with their latest readings."""
-        return cast(list[GPUView], (await self.get("/gpu/status"))["gpus"])
+    async def gpus(self) -> list[t.GPUView]:
+        return cast(list[t.GPUView], (await self.get("/gpu/status"))["gpus"])
 
-    async def gpu(self, id: int | str) -> GPUDetails:  # noqa: A002
+    async def gpu(self, id: int | str) -> t.GPUDetails:  # noqa: A002
         """Return one GPU by index or UUID with all details."""
-        return cast(GPUDetails, await self.get(join("gpu", str(id))))
-
-
-def _raise_for_closing(message: Message) -> None:
-    """Raise the error for which the server ended the stream; other endings are reconnected."""
-    data = message.data if isinstance(message.data, dict) else {}
-    if data.get("code"):
-        text = f"The stream was closed: {data.get('reason')}."
-        raise class_of(401)(text, code=str(data["code"]), status=401, remedy="Use another key: dpipe login.")
-    if data.get("reason") == "node_gone":
-        raise NotFound("The machine was deleted.", code="node_not_found", status=404)
+        return cast(t.GPUDetails, await self.get(join("gpu", str(id))))
 
 
 class AsyncRows(Generic[Row]):
@@ -280,7 +236,6 @@ class AsyncRows(Generic[Row]):
         return self.list()
 
     async def list(self, **filters: Any) -> AsyncIterator[Row]:
-        """Yield the rows to which the filters apply."""
         async for row in self._client.pages(self._path, self._field, **filters):
             yield row
 
@@ -304,7 +259,6 @@ class AsyncTrainings:
         return self.list()
 
     async def list(self, **filters: Any) -> "AsyncIterator[AsyncTraining]":
-        """Yield trainings by `status`, `model_type`, `gpu_id`, `search`, `tag`, `owner`, `sweep`, `kind` or `order`."""
         async for row in self._client.pages("/training/list", "tasks", **filters):
             yield AsyncTraining(self._client, row)
 
@@ -321,16 +275,10 @@ class AsyncTrainings:
         gpus: int | Sequence[int | str] | None = None,
         name: str | None = None,
         samples: Mapping[str, Any] | None = None,
-        resolutions: Sequence[int] = _RESOLUTIONS,
+        resolutions: Sequence[int] = RESOLUTIONS,
         wait: bool = False,
         **options: Any,
     ) -> "AsyncTraining":
-        """Start a training. `wait` returns it when it has ended.
-
-        `config` and `dataset` are TOML files on this machine, TOML texts or JSON. `dataset` may also name one of the
-        service, such as "cats" or "cats@3", which is trained with `resolutions`. `gpus` is a number, or indexes and
-        UUIDs. `options` are further fields of the request.
-        """
         given = {"model_type": model_type, "gpus": gpus, "name": name, "samples": samples, **options}
         body = requests.start_body(config, dataset, resolutions, given)
         training = AsyncTraining(self._client, await self._client.post("/training/start", body))
@@ -341,61 +289,33 @@ class AsyncTrainings:
         config: Source = None,
         dataset: Source = None,
         *,
-        resolutions: Sequence[int] = _RESOLUTIONS,
+        resolutions: Sequence[int] = RESOLUTIONS,
         **options: Any,
-    ) -> Validation:
-        """Return all findings about the request of a `start`, and its plan. Nothing is started."""
+    ) -> t.Validation:
         body = requests.start_body(config, dataset, resolutions, options)
-        return cast(Validation, await self._client.post("/training/validate", body))
+        return cast(t.Validation, await self._client.post("/training/validate", body))
 
     plan = validate
 
     async def compare(
         self, ids: Sequence[str], metric: str = "loss", axis: str = "step", **query: Any
-    ) -> ComparedTrainings:
-        """Return two to eight trainings side by side: series, settings that differ, and common prompts."""
+    ) -> t.ComparedTrainings:
         found = await self._client.get("/training/compare", tasks=ids, metric=metric, axis=axis, **query)
-        return cast(ComparedTrainings, found)
+        return cast(t.ComparedTrainings, found)
 
 
-class AsyncTraining:
+class AsyncTraining(requests.Task):
     """A training, or another task with the same methods: an export, samples, a rehearsal."""
 
     def __init__(self, client: AsyncClient, data: Any) -> None:
-        """`data` is a row of the list, or all details."""
-        if not isinstance(data, dict) or not isinstance(data.get("task_id"), str):
-            raise bad_answer("a task without task_id")
+        super().__init__(data)
         self._client = client
-        self.data = cast(TaskDetails, data)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.status}>"
-
-    @property
-    def id(self) -> str:
-        """The id of the task."""
-        return self.data["task_id"]
-
-    @property
-    def status(self) -> str:
-        """The status when it was last seen."""
-        return self.data["status"]
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the status is final: completed, failed or stopped."""
-        return self.status in requests.FINAL
-
-    def _path(self, *parts: str) -> str:
-        return join("training", self.id, *parts)
 
     async def refresh(self) -> Self:
-        """Read it again."""
-        self.data = cast(TaskDetails, await self._client.get(self._path()))
+        self._take(await self._client.get(self._path()))
         return self
 
     async def wait(self, timeout: float | None = None) -> Self:
-        """Wait until it has ended, also while the server restarts. Raise TimedOut."""
         begin = heard = monotonic()
         interval = 0.2
         while True:
@@ -410,11 +330,10 @@ class AsyncTraining:
             left = float("inf") if timeout is None else begin + timeout - monotonic()
             if left <= 0:
                 raise TimedOut(f"{self.id} is still {self.status} after {timeout} s.", code="timeout")
-            await asyncio.sleep(min(interval, left))
+            await self._client.connection.sleep(min(interval, left))
             interval = min(5.0, interval * 1.5)
 
     async def follow(self, tail: int = 100, types: str = "log,progress,status") -> AsyncIterator[Event]:
-        """Yield lines of the log from the last `tail` on, progress and changes of status, until it has ended."""
         path = self._path("events", "stream")
         async for message in self._client.stream(path, types=types, tail=tail):
             data = message.data if isinstance(message.data, dict) else {}
@@ -430,18 +349,15 @@ class AsyncTraining:
                 await self.refresh()
                 yield Event("status", data)
 
-    async def progress(self) -> TaskProgressView:
-        """Return stage, epoch, step, speed and the latest metrics."""
-        return cast(TaskProgressView, await self._client.get(self._path("progress")))
+    async def progress(self) -> t.TaskProgressView:
+        return cast(t.TaskProgressView, await self._client.get(self._path("progress")))
 
-    async def metrics(self, metric: str = "loss", **query: Any) -> SeriesView:
-        """Return a metric over steps, or with `type="epoch"` over epochs."""
-        return cast(SeriesView, await self._client.get(self._path("metrics"), metric=metric, **query))
+    async def metrics(self, metric: str = "loss", **query: Any) -> t.SeriesView:
+        return cast(t.SeriesView, await self._client.get(self._path("metrics"), metric=metric, **query))
 
     async def logs(
         self, search: str | None = None, *, tail: int | None = None, **query: Any
-    ) -> AsyncIterator[LogLine]:
-        """Yield the lines of its log, the last `tail` lines, or those that contain `search`."""
+    ) -> AsyncIterator[t.LogLine]:
         offset: int | None = 0 if tail is None else None
         path, field = (self._path("logs"), "logs") if search is None else (self._path("logs", "search"), "results")
         while True:
@@ -454,7 +370,6 @@ class AsyncTraining:
             offset = following
 
     async def stop(self, save: bool = True, keep_lora: bool = False, wait: bool = False) -> Self:
-        """Stop it, by default after a checkpoint. `keep_lora` makes a LoRA of that; `wait` returns when it has ended."""
         seconds = 60 if wait else None
         response = await self._client.request(
             "POST",
@@ -463,44 +378,37 @@ class AsyncTraining:
             json={"force": not save, "keep_lora": keep_lora},
             timeout=self._client.timeout + (seconds or 0),
         )
-        self.data = cast(TaskDetails, data_of(response))
+        self._take(data_of(response))
         return await self.wait() if wait else self
 
     async def resume(self, **changes: Any) -> Self:
-        """Resume it from its last complete checkpoint, or another `checkpoint`, with changed fields of its request."""
-        self.data = cast(TaskDetails, await self._client.post(join("training", "resume", self.id), changes))
+        self._take(await self._client.post(join("training", "resume", self.id), changes))
         return self
 
-    async def samples(self, **query: Any) -> AsyncIterator[TrainingSample]:
-        """Yield its samples, newest first, by `checkpoint` and `prompt`. `client.read(sample["url"])` is a picture."""
+    async def samples(self, **query: Any) -> AsyncIterator[t.TrainingSample]:
         async for row in self._client.pages(self._path("samples"), "samples", **query):
             yield row
 
-    async def sample(
-        self, checkpoints: Sequence[str] | None, sample_set: str | Sequence[str] | Mapping[str, Any], **options: Any
-    ) -> "AsyncTraining":
-        """Render a sample set, by name, or prompts with saved models (None: the latest), and return that task."""
+    async def sample(self, checkpoints: Sequence[str] | None, sample_set: Prompts, **options: Any) -> "AsyncTraining":
         if not isinstance(sample_set, str | Mapping):
             sample_set = {"prompts": [{"text": text} for text in sample_set]}
         body = {"sample_set": sample_set, **options} | ({"checkpoints": list(checkpoints)} if checkpoints else {})
         return AsyncTraining(self._client, await self._client.post(self._path("samples"), body))
 
     async def export(self, checkpoint: str | None = None, method: str | None = None) -> "AsyncTraining":
-        """Make a LoRA of a checkpoint and return that task, or this one if the LoRA exists already."""
         found = await self._client.post(self._path("export"), {"checkpoint": checkpoint, "method": method})
         return self if found["export_id"] is None else await self._client.trainings.get(found["export_id"])
 
-    async def checkpoints(self) -> list[Checkpoint]:
-        """Return its checkpoints, oldest first."""
-        return cast(list[Checkpoint], (await self._client.get(self._path("checkpoints")))["checkpoints"])
+    async def checkpoints(self) -> list[t.Checkpoint]:
+        return cast(list[t.Checkpoint], (await self._client.get(self._path("checkpoints")))["checkpoints"])
 
-    async def files(self, **query: Any) -> AsyncIterator[Artifact]:
-        """Yield the files that it made."""
+    async def files(self, **query: Any) -> AsyncIterator[t.Artifact]:
         async for row in self._client.pages(self._path("artifacts"), "artifacts", **query):
             yield row
 
-    async def download(self, file: str | None = None, to: Path | str = ".", progress: Progress | None = None) -> Path:
-        """Download a file by its path, by default the chosen or newest saved model, into a directory or to a path."""
+    async def download(
+        self, file: str | None = None, to: Path | str = ".", progress: uploads.Progress | None = None
+    ) -> Path:
         found = [each async for each in self.files(order="newest")]
         if file is None:
             file = requests.choose_file(found, (await self.refresh()).data["chosen"])
@@ -511,28 +419,14 @@ class AsyncTraining:
         return await self._client.save(self._path("artifacts", *file.split("/")), target, progress)
 
 
-class AsyncDataset:
+class AsyncDataset(requests.DatasetFacts):
     """A dataset of the service."""
 
-    def __init__(self, client: AsyncClient, data: DatasetView) -> None:
+    def __init__(self, client: AsyncClient, data: Any) -> None:
+        super().__init__(data)
         self._client = client
-        self.data = data
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.reference}>"
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return self.data["name"]
-
-    @property
-    def reference(self) -> str:
-        """The name with the newest version, such as "cats@3"."""
-        return self.name if self.data["latest"] is None else f"{self.name}@{self.data['latest']}"
-
-    async def items(self, **query: Any) -> AsyncIterator[DatasetItem]:
-        """Yield its pictures and videos."""
+    async def items(self, **query: Any) -> AsyncIterator[t.DatasetItem]:
         async for row in self._client.pages(join("datasets", self.name, "items"), "items", **query):
             yield row
 
@@ -547,27 +441,21 @@ class AsyncDatasets:
         return self.list()
 
     async def list(self, **filters: Any) -> AsyncIterator[AsyncDataset]:
-        """Yield datasets by `search`, `tag` or `owner`."""
         async for row in self._client.pages("/datasets", "datasets", **filters):
             yield AsyncDataset(self._client, row)
 
     async def get(self, name: str) -> AsyncDataset:
-        """Return a dataset. Raise NotFound."""
         return AsyncDataset(self._client, (await self._client.get(join("datasets", name)))["dataset"])
 
     async def upload(
-        self, folder: Path | str, name: str | None = None, progress: Progress | None = None
+        self, folder: Path | str, name: str | None = None, progress: uploads.Progress | None = None
     ) -> AsyncDataset:
-        """Upload a folder, archive or file, and return its dataset when it contains them.
-
-        The name is by default that of the folder. An existing dataset gets a new version. An interrupted upload of the
-        same folder is continued, also by another program.
-        """
         plan = uploads.plan(Path(folder), name, self._client.url)
-        done, ids = 0, []
+        meter = uploads.Meter(plan.total, progress)
+        ids = []
         for file in plan.files:
-            ids.append(await self._send(plan, file, done, progress))
-            done += file.size
+            ids.append(await self._send(plan, file, meter.report))
+            meter.before += file.size
         problems = [each for each in [await self._processed(id_) for id_ in ids] if each is not None]
         plan.finish()
         if problems:
@@ -575,45 +463,42 @@ class AsyncDatasets:
             raise Invalid(text, code="upload_failed", errors=problems, remedy="Correct those files and upload them.")
         return await self.get(plan.dataset)
 
-    async def _create(self, plan: uploads.Plan, file: uploads.LocalFile) -> tuple[str, int]:
-        """Return the id of a file's upload and the bytes that the server has."""
+    async def _begin(self, plan: uploads.Plan, file: uploads.LocalFile, first: bytes) -> tuple[str, int]:
+        """Return the id of a file's upload, and how many bytes the server has. Its first bytes are sent with it."""
         headers = {**uploads.TUS, "Upload-Length": str(file.size), "Upload-Metadata": plan.metadata(file)}
         for key in (plan.key(file), str(uuid.uuid4())):
-            response = await self._client.request("POST", "/uploads", headers={**headers, "Idempotency-Key": key})
+            named = {**headers, **uploads.PART, "Idempotency-Key": key}
+            response = await self._client.request("POST", "/uploads", headers=named, content=first)
             upload_id = str(data_of(response)["upload_id"])
-            try:
+            if "idempotent-replayed" not in response.headers:
+                return upload_id, uploads.offset_of(response.headers)
+            with suppress(NotFound):
                 found = await self._client.get(join("uploads", upload_id))
-            except NotFound:
-                continue
-            if found["status"] != "failed":
-                return upload_id, found["offset"] or 0
+                if found["status"] != "failed":
+                    return upload_id, found["offset"] or 0
         raise bad_answer("a new upload that does not exist")
 
-    async def _send(
-        self, plan: uploads.Plan, file: uploads.LocalFile, before: int, progress: Progress | None
-    ) -> str:
-        upload_id, offset = await self._create(plan, file)
-        path, conflicts = join("uploads", upload_id), 0
+    async def _send(self, plan: uploads.Plan, file: uploads.LocalFile, report: Callable[[int], object]) -> str:
         with file.path.open("rb") as opened:
+            upload_id, offset = await self._begin(plan, file, opened.read(uploads.PART_BYTES))
+            report(offset)
+            path, conflicts = join("uploads", upload_id), 0
             while offset < file.size:
                 opened.seek(offset)
-                part = opened.read(min(uploads.PART_BYTES, file.size - offset))
-                if not part:
-                    raise Invalid(f"{file.path} has become shorter.", code="file_changed", remedy="Upload it again.")
-                headers = {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+                headers = {**uploads.TUS, **uploads.PART, "Upload-Offset": str(offset)}
                 try:
-                    response = await self._client.request("PATCH", path, content=part, headers={**uploads.TUS, **headers})
+                    part = opened.read(uploads.PART_BYTES)
+                    response = await self._client.request("PATCH", path, content=part, headers=headers)
                     conflicts = 0
                 except Conflict:
                     # An interrupted request was stored in part, or is still being written.
                     conflicts += 1
                     if conflicts > self._client.retries:
                         raise
-                    await asyncio.sleep(pause(conflicts) or 0)
+                    await self._client.connection.sleep(pause(conflicts) or 0)
                     response = await self._client.request("HEAD", path, headers=uploads.TUS)
                 offset = uploads.offset_of(response.headers)
-                if progress is not None:
-                    progress(before + offset, plan.total)
+                report(offset)
         return upload_id
 
     async def _processed(self, upload_id: str) -> dict[str, Any] | None:
@@ -625,5 +510,5 @@ class AsyncDatasets:
                 return None
             if found["status"] == "failed":
                 return {"pointer": found["filename"], "message": (found["problem"] or {}).get("message")}
-            await asyncio.sleep(interval)
+            await self._client.connection.sleep(interval)
             interval = min(2.0, interval * 1.5)

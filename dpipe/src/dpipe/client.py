@@ -1,50 +1,25 @@
-"""The synchronous client. Generated from aio.py by tools/dpipe_client.py; do not edit."""
+"""The client. `AsyncClient` has the same methods, as coroutines and asynchronous iterators."""
 
-import hashlib
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
-import httpx
-
-from dpipe import requests, settings, uploads
-from dpipe.errors import Conflict, Invalid, NotFound, TimedOut, Unreachable, bad_answer, class_of, unreachable
-from dpipe.requests import address, data_of, failure_of, join, parameters, pause
-from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
-from dpipe.types import (
-    Artifact,
-    Checkpoint,
-    ComparedTrainings,
-    DatasetItem,
-    DatasetView,
-    GPUDetails,
-    GPUView,
-    Health,
-    LogLine,
-    ModelRow,
-    Overview,
-    SampleSet,
-    SeriesView,
-    SweepRow,
-    TaskDetails,
-    TaskProgressView,
-    TrainingSample,
-    Validation,
-)
+from dpipe import aio
+from dpipe import types as t
+from dpipe.aio import RESOLUTIONS, AsyncClient, Prompts, Source
+from dpipe.connections import BlockingConnection, iterate, run
+from dpipe.requests import DatasetFacts, Task
+from dpipe.streams import Event, Message
+from dpipe.uploads import Progress
 
 Row = TypeVar("Row")
 
-#: Called with the bytes that are done and their total, which is None if unknown.
-Progress = Callable[[int, int | None], object]
 
-#: What stands for the configuration or dataset of a training: a file, TOML text or a name, or JSON.
-Source = Path | str | Mapping[str, Any] | None
+class _Blocking(AsyncClient):
+    """The asynchronous client over connections that block."""
 
-_RESOLUTIONS = (512,)
+    _connect = BlockingConnection
 
 
 class Client:
@@ -64,16 +39,13 @@ class Client:
         retries: int = 3,
         agent: str | None = None,
     ) -> None:
-        found = settings.load(url, key)
-        self.url = found.url
-        self.timeout = timeout
-        self.retries = retries
-        self._http = httpx.Client(**requests.options(found.url, found.key, timeout, agent))
-        self.trainings = Trainings(self)
-        self.datasets = Datasets(self)
-        self.models: Rows[ModelRow] = Rows(self, "models/list", "models", "id")
-        self.sample_sets: Rows[SampleSet] = Rows(self, "sample-sets", "sample_sets")
-        self.sweeps: Rows[SweepRow] = Rows(self, "sweeps", "sweeps")
+        self._client = _Blocking(url, key, timeout=timeout, retries=retries, agent=agent)
+        self.url = self._client.url
+        self.trainings = Trainings(self._client.trainings)
+        self.datasets = Datasets(self._client.datasets)
+        self.models = Rows(self._client.models)
+        self.sample_sets = Rows(self._client.sample_sets)
+        self.sweeps = Rows(self._client.sweeps)
 
     def __enter__(self) -> Self:
         return self
@@ -85,232 +57,95 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> httpx.Response:
-        """Send a request to a path of the API and return its successful answer. Raise DpipeError."""
-        attempt = 0
-        while True:
-            try:
-                response = self._http.request(
-                    method,
-                    address(path),
-                    params=parameters(query or {}),
-                    json=json,
-                    content=content,
-                    headers=headers,
-                    timeout=timeout or self.timeout,
-                )
-                if response.is_success:
-                    return response
-                failure, seconds = failure_of(response), pause(attempt, response)
-            except httpx.DecodingError as error:
-                raise bad_answer(str(error)) from error
-            except httpx.RequestError as error:
-                failure, seconds = unreachable(self.url, error), pause(attempt)
-            if attempt >= self.retries or seconds is None:
-                raise failure
-            attempt += 1
-            time.sleep(seconds)
+        run(self._client.close())
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the data of a GET."""
-        return data_of(self.request("GET", path, query=query))
+        """Return the data of a GET. The path is below /api/v1."""
+        return run(self._client.get(path, **query))
 
     def post(self, path: str, json: Any = None, *, idempotency_key: str | None = None, **query: Any) -> Any:
         """Return the data of a POST. A random Idempotency-Key makes retries safe."""
-        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        return data_of(self.request("POST", path, query=query, json=json, headers=headers))
+        return run(self._client.post(path, json, idempotency_key=idempotency_key, **query))
 
     def patch(self, path: str, json: Any) -> Any:
         """Return the data of a PATCH."""
-        return data_of(self.request("PATCH", path, json=json))
+        return run(self._client.patch(path, json))
 
     def put(self, path: str, json: Any) -> Any:
         """Return the data of a PUT."""
-        return data_of(self.request("PUT", path, json=json))
+        return run(self._client.put(path, json))
 
     def delete(self, path: str, **query: Any) -> Any:
         """Return the data of a DELETE."""
-        return data_of(self.request("DELETE", path, query=query))
+        return run(self._client.delete(path, **query))
 
     def read(self, path: str, **query: Any) -> bytes:
-        """Return the bytes of a file: a picture, or text."""
-        return (self.request("GET", path, query=query, headers={"Accept": "*/*"})).content
+        """Return the bytes of a file, such as a picture."""
+        return run(self._client.read(path, **query))
+
+    def save(self, path: str, to: Path, progress: Progress | None = None) -> Path:
+        """Download a file to a path, and continue where an interrupted download ended."""
+        return run(self._client.save(path, to, progress))
 
     def pages(self, path: str, field: str, **query: Any) -> Iterator[Any]:
         """Yield the rows of a list, and fetch its pages as needed."""
-        cursor: str | None = None
-        while True:
-            page = self.get(path, **query, cursor=cursor)
-            if not isinstance(page, dict) or not isinstance(page.get(field), list):
-                raise bad_answer(f"a list without {field}")
-            for row in page[field]:
-                yield row
-            following = (page.get("pagination") or {}).get("next_cursor")
-            if following is None or following == cursor:
-                return
-            cursor = following
+        return iterate(self._client.pages(path, field, **query))
 
     def stream(self, path: str, **query: Any) -> Iterator[Message]:
-        """Yield the messages of a stream until its end; reconnect where it is cut, without gaps. Raise DpipeError."""
-        last_id: str | None = None
-        attempt, heard = 0, 0.0
-        timeout = httpx.Timeout(self.timeout, read=max(self.timeout, SILENCE_SECONDS))
-        while True:
-            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id is not None else {})}
-            seconds: float | None = pause(attempt)
-            try:
-                with self._http.stream(
-                    "GET", address(path), params=parameters(query), headers=headers, timeout=timeout
-                ) as response:
-                    if not response.is_success:
-                        response.read()
-                        failure, seconds = failure_of(response), pause(attempt, response)
-                    elif not response.headers.get("content-type", "").startswith("text/event-stream"):
-                        raise bad_answer("no event stream")
-                    else:
-                        decoder = Decoder(last_id)
-                        for chunk in response.iter_bytes():
-                            attempt, heard = 0, monotonic()
-                            for message in decoder.feed(chunk):
-                                last_id = message.id
-                                if message.type == "closing":
-                                    _raise_for_closing(message)
-                                else:
-                                    yield message
-                                if message.type == "end":
-                                    return
-                        failure = unreachable(self.url, ConnectionError("the stream ended"))
-            except httpx.RequestError as error:
-                failure = unreachable(self.url, error)
-            gave_up = monotonic() - heard > RECONNECT_SECONDS if heard else attempt >= self.retries
-            if seconds is None or gave_up:
-                raise failure
-            attempt += 1
-            time.sleep(seconds)
+        """Yield the messages of a stream until its end; reconnect where it is cut, without gaps."""
+        return iterate(self._client.stream(path, **query))
 
-    def save(self, path: str, to: Path, progress: Progress | None = None) -> Path:
-        """Download a file to this path, and continue where an interrupted download ended. Raise DpipeError."""
-        plain = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        head = self.request("HEAD", path, headers=plain)
-        tag, length = head.headers.get("etag", ""), head.headers.get("content-length", "")
-        total = int(length) if length.isdigit() else None
-        part = to.with_name(f".{to.name}.{hashlib.sha256(tag.encode()).hexdigest()[:12]}.part")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        attempt = 0
-        while True:
-            done = part.stat().st_size if tag and part.exists() else 0
-            if total is not None and done == total > 0:
-                break
-            ranged = {"Range": f"bytes={done}-", "If-Range": tag} if done else {}
-            try:
-                with self._http.stream("GET", address(path), headers={**plain, **ranged}) as response:
-                    if not response.is_success:
-                        response.read()
-                        raise failure_of(response)
-                    done = done if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
-                    with part.open("ab" if done else "wb") as file:
-                        for chunk in response.iter_bytes():
-                            file.write(chunk)
-                            done += len(chunk)
-                            attempt = 0
-                            if progress is not None:
-                                progress(done, total)
-                break
-            except httpx.RequestError as error:
-                if attempt >= self.retries:
-                    raise unreachable(self.url, error) from error
-                time.sleep(pause(attempt) or 0)
-                attempt += 1
-        if total is not None and part.stat().st_size != total:
-            part.unlink()
-            raise bad_answer(f"the file has not its {total} bytes")
-        part.replace(to)
-        return to
-
-    def health(self) -> Health:
+    def health(self) -> t.Health:
         """Return the state and the version of the server."""
-        return cast(Health, self.get("/health"))
+        return run(self._client.health())
 
-    def overview(self) -> Overview:
+    def overview(self) -> t.Overview:
         """Return the machine, its GPUs and tasks in figures."""
-        return cast(Overview, self.get("/system/overview"))
+        return run(self._client.overview())
 
-    def gpus(self) -> list[GPUView]:
+    def gpus(self) -> list[t.GPUView]:
         """Return all GPUs with their latest readings."""
-        return cast(list[GPUView], (self.get("/gpu/status"))["gpus"])
+        return run(self._client.gpus())
 
-    def gpu(self, id: int | str) -> GPUDetails:  # noqa: A002
+    def gpu(self, id: int | str) -> t.GPUDetails:  # noqa: A002
         """Return one GPU by index or UUID with all details."""
-        return cast(GPUDetails, self.get(join("gpu", str(id))))
-
-
-def _raise_for_closing(message: Message) -> None:
-    """Raise the error for which the server ended the stream; other endings are reconnected."""
-    data = message.data if isinstance(message.data, dict) else {}
-    if data.get("code"):
-        text = f"The stream was closed: {data.get('reason')}."
-        raise class_of(401)(text, code=str(data["code"]), status=401, remedy="Use another key: dpipe login.")
-    if data.get("reason") == "node_gone":
-        raise NotFound("The machine was deleted.", code="node_not_found", status=404)
+        return run(self._client.gpu(id))
 
 
 class Rows(Generic[Row]):
     """A list of the service that can be iterated."""
 
-    def __init__(self, client: Client, path: str, field: str, id_field: str | None = None) -> None:
-        """`id_field` is set if a row has no address of its own."""
-        self._client = client
-        self._path = path
-        self._field = field
-        self._id_field = id_field
+    def __init__(self, rows: aio.AsyncRows[Row]) -> None:
+        self._rows = rows
 
     def __iter__(self) -> Iterator[Row]:
         return self.list()
 
     def list(self, **filters: Any) -> Iterator[Row]:
         """Yield the rows to which the filters apply."""
-        for row in self._client.pages(self._path, self._field, **filters):
-            yield row
+        return iterate(self._rows.list(**filters))
 
     def get(self, id: str) -> Row:  # noqa: A002
         """Return one row. Raise NotFound."""
-        if self._id_field is None:
-            return cast(Row, self._client.get(join(self._path, id)))
-        for row in self._client.pages(self._path, self._field):
-            if row[self._id_field] == id:
-                return cast(Row, row)
-        raise NotFound(f'There is no "{id}".', code="not_found", status=404)
+        return run(self._rows.get(id))
 
 
 class Trainings:
     """The trainings that the key may see, newest first."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, trainings: aio.AsyncTrainings) -> None:
+        self._trainings = trainings
 
     def __iter__(self) -> "Iterator[Training]":
         return self.list()
 
     def list(self, **filters: Any) -> "Iterator[Training]":
         """Yield trainings by `status`, `model_type`, `gpu_id`, `search`, `tag`, `owner`, `sweep`, `kind` or `order`."""
-        for row in self._client.pages("/training/list", "tasks", **filters):
-            yield Training(self._client, row)
+        return map(Training, iterate(self._trainings.list(**filters)))
 
     def get(self, id: str) -> "Training":  # noqa: A002
         """Return a training. Raise NotFound."""
-        return Training(self._client, self._client.get(join("training", id)))
+        return Training(run(self._trainings.get(id)))
 
     def start(
         self,
@@ -321,7 +156,7 @@ class Trainings:
         gpus: int | Sequence[int | str] | None = None,
         name: str | None = None,
         samples: Mapping[str, Any] | None = None,
-        resolutions: Sequence[int] = _RESOLUTIONS,
+        resolutions: Sequence[int] = RESOLUTIONS,
         wait: bool = False,
         **options: Any,
     ) -> "Training":
@@ -332,290 +167,124 @@ class Trainings:
         UUIDs. `options` are further fields of the request.
         """
         given = {"model_type": model_type, "gpus": gpus, "name": name, "samples": samples, **options}
-        body = requests.start_body(config, dataset, resolutions, given)
-        training = Training(self._client, self._client.post("/training/start", body))
-        return training.wait() if wait else training
+        return Training(run(self._trainings.start(config, dataset, resolutions=resolutions, wait=wait, **given)))
 
     def validate(
-        self,
-        config: Source = None,
-        dataset: Source = None,
-        *,
-        resolutions: Sequence[int] = _RESOLUTIONS,
-        **options: Any,
-    ) -> Validation:
+        self, config: Source = None, dataset: Source = None, *, resolutions: Sequence[int] = RESOLUTIONS, **options: Any
+    ) -> t.Validation:
         """Return all findings about the request of a `start`, and its plan. Nothing is started."""
-        body = requests.start_body(config, dataset, resolutions, options)
-        return cast(Validation, self._client.post("/training/validate", body))
+        return run(self._trainings.validate(config, dataset, resolutions=resolutions, **options))
 
     plan = validate
 
-    def compare(self, ids: Sequence[str], metric: str = "loss", axis: str = "step", **query: Any) -> ComparedTrainings:
+    def compare(
+        self, ids: Sequence[str], metric: str = "loss", axis: str = "step", **query: Any
+    ) -> t.ComparedTrainings:
         """Return two to eight trainings side by side: series, settings that differ, and common prompts."""
-        found = self._client.get("/training/compare", tasks=ids, metric=metric, axis=axis, **query)
-        return cast(ComparedTrainings, found)
+        return run(self._trainings.compare(ids, metric, axis, **query))
 
 
-class Training:
+class Training(Task):
     """A training, or another task with the same methods: an export, samples, a rehearsal."""
 
-    def __init__(self, client: Client, data: Any) -> None:
-        """`data` is a row of the list, or all details."""
-        if not isinstance(data, dict) or not isinstance(data.get("task_id"), str):
-            raise bad_answer("a task without task_id")
-        self._client = client
-        self.data = cast(TaskDetails, data)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.status}>"
-
-    @property
-    def id(self) -> str:
-        """The id of the task."""
-        return self.data["task_id"]
-
-    @property
-    def status(self) -> str:
-        """The status when it was last seen."""
-        return self.data["status"]
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the status is final: completed, failed or stopped."""
-        return self.status in requests.FINAL
-
-    def _path(self, *parts: str) -> str:
-        return join("training", self.id, *parts)
+    def __init__(self, task: aio.AsyncTraining) -> None:
+        super().__init__(task.data)
+        self._task = task
 
     def refresh(self) -> Self:
         """Read it again."""
-        self.data = cast(TaskDetails, self._client.get(self._path()))
+        run(self._task.refresh())
         return self
 
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until it has ended, also while the server restarts. Raise TimedOut."""
-        begin = heard = monotonic()
-        interval = 0.2
-        while True:
-            try:
-                self.refresh()
-                heard = monotonic()
-            except Unreachable:
-                if monotonic() - heard > RECONNECT_SECONDS:
-                    raise
-            if self.has_ended:
-                return self
-            left = float("inf") if timeout is None else begin + timeout - monotonic()
-            if left <= 0:
-                raise TimedOut(f"{self.id} is still {self.status} after {timeout} s.", code="timeout")
-            time.sleep(min(interval, left))
-            interval = min(5.0, interval * 1.5)
+        run(self._task.wait(timeout))
+        return self
 
     def follow(self, tail: int = 100, types: str = "log,progress,status") -> Iterator[Event]:
         """Yield lines of the log from the last `tail` on, progress and changes of status, until it has ended."""
-        path = self._path("events", "stream")
-        for message in self._client.stream(path, types=types, tail=tail):
-            data = message.data if isinstance(message.data, dict) else {}
-            if message.type == "log":
-                for line in data.get("logs", []):
-                    yield Event("log", line)
-            elif message.type == "progress":
-                yield Event("progress", data)
-            elif message.type == "status":
-                self.data["status"] = str(data.get("status"))
-                yield Event("status", data)
-            elif message.type == "end":
-                self.refresh()
-                yield Event("status", data)
+        return iterate(self._task.follow(tail, types))
 
-    def progress(self) -> TaskProgressView:
+    def progress(self) -> t.TaskProgressView:
         """Return stage, epoch, step, speed and the latest metrics."""
-        return cast(TaskProgressView, self._client.get(self._path("progress")))
+        return run(self._task.progress())
 
-    def metrics(self, metric: str = "loss", **query: Any) -> SeriesView:
+    def metrics(self, metric: str = "loss", **query: Any) -> t.SeriesView:
         """Return a metric over steps, or with `type="epoch"` over epochs."""
-        return cast(SeriesView, self._client.get(self._path("metrics"), metric=metric, **query))
+        return run(self._task.metrics(metric, **query))
 
-    def logs(self, search: str | None = None, *, tail: int | None = None, **query: Any) -> Iterator[LogLine]:
+    def logs(self, search: str | None = None, *, tail: int | None = None, **query: Any) -> Iterator[t.LogLine]:
         """Yield the lines of its log, the last `tail` lines, or those that contain `search`."""
-        offset: int | None = 0 if tail is None else None
-        path, field = (self._path("logs"), "logs") if search is None else (self._path("logs", "search"), "results")
-        while True:
-            page = self._client.get(path, keyword=search, tail=tail, offset=offset, **query)
-            for line in page[field]:
-                yield line
-            following = page["next_offset"] if search is not None or page["has_more"] else None
-            if tail is not None or following is None or following == offset:
-                return
-            offset = following
+        return iterate(self._task.logs(search, tail=tail, **query))
 
     def stop(self, save: bool = True, keep_lora: bool = False, wait: bool = False) -> Self:
         """Stop it, by default after a checkpoint. `keep_lora` makes a LoRA of that; `wait` returns when it has ended."""
-        seconds = 60 if wait else None
-        response = self._client.request(
-            "POST",
-            self._path("stop"),
-            query={"wait": seconds},
-            json={"force": not save, "keep_lora": keep_lora},
-            timeout=self._client.timeout + (seconds or 0),
-        )
-        self.data = cast(TaskDetails, data_of(response))
-        return self.wait() if wait else self
+        run(self._task.stop(save, keep_lora, wait))
+        return self
 
     def resume(self, **changes: Any) -> Self:
         """Resume it from its last complete checkpoint, or another `checkpoint`, with changed fields of its request."""
-        self.data = cast(TaskDetails, self._client.post(join("training", "resume", self.id), changes))
+        run(self._task.resume(**changes))
         return self
 
-    def samples(self, **query: Any) -> Iterator[TrainingSample]:
+    def samples(self, **query: Any) -> Iterator[t.TrainingSample]:
         """Yield its samples, newest first, by `checkpoint` and `prompt`. `client.read(sample["url"])` is a picture."""
-        for row in self._client.pages(self._path("samples"), "samples", **query):
-            yield row
+        return iterate(self._task.samples(**query))
 
-    def sample(
-        self, checkpoints: Sequence[str] | None, sample_set: str | Sequence[str] | Mapping[str, Any], **options: Any
-    ) -> "Training":
+    def sample(self, checkpoints: Sequence[str] | None, sample_set: Prompts, **options: Any) -> "Training":
         """Render a sample set, by name, or prompts with saved models (None: the latest), and return that task."""
-        if not isinstance(sample_set, str | Mapping):
-            sample_set = {"prompts": [{"text": text} for text in sample_set]}
-        body = {"sample_set": sample_set, **options} | ({"checkpoints": list(checkpoints)} if checkpoints else {})
-        return Training(self._client, self._client.post(self._path("samples"), body))
+        return Training(run(self._task.sample(checkpoints, sample_set, **options)))
 
     def export(self, checkpoint: str | None = None, method: str | None = None) -> "Training":
         """Make a LoRA of a checkpoint and return that task, or this one if the LoRA exists already."""
-        found = self._client.post(self._path("export"), {"checkpoint": checkpoint, "method": method})
-        return self if found["export_id"] is None else self._client.trainings.get(found["export_id"])
+        return Training(run(self._task.export(checkpoint, method)))
 
-    def checkpoints(self) -> list[Checkpoint]:
+    def checkpoints(self) -> list[t.Checkpoint]:
         """Return its checkpoints, oldest first."""
-        return cast(list[Checkpoint], (self._client.get(self._path("checkpoints")))["checkpoints"])
+        return run(self._task.checkpoints())
 
-    def files(self, **query: Any) -> Iterator[Artifact]:
+    def files(self, **query: Any) -> Iterator[t.Artifact]:
         """Yield the files that it made."""
-        for row in self._client.pages(self._path("artifacts"), "artifacts", **query):
-            yield row
+        return iterate(self._task.files(**query))
 
     def download(self, file: str | None = None, to: Path | str = ".", progress: Progress | None = None) -> Path:
         """Download a file by its path, by default the chosen or newest saved model, into a directory or to a path."""
-        found = [each for each in self.files(order="newest")]
-        if file is None:
-            file = requests.choose_file(found, (self.refresh()).data["chosen"])
-        names = [each["download_name"] for each in found if each["path"] == file]
-        target = Path(to)
-        if target.is_dir():
-            target /= requests.local_name(names[0] if names else file)
-        return self._client.save(self._path("artifacts", *file.split("/")), target, progress)
+        return run(self._task.download(file, to, progress))
 
 
-class Dataset:
+class Dataset(DatasetFacts):
     """A dataset of the service."""
 
-    def __init__(self, client: Client, data: DatasetView) -> None:
-        self._client = client
-        self.data = data
+    def __init__(self, dataset: aio.AsyncDataset) -> None:
+        super().__init__(dataset.data)
+        self._dataset = dataset
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.reference}>"
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return self.data["name"]
-
-    @property
-    def reference(self) -> str:
-        """The name with the newest version, such as "cats@3"."""
-        return self.name if self.data["latest"] is None else f"{self.name}@{self.data['latest']}"
-
-    def items(self, **query: Any) -> Iterator[DatasetItem]:
+    def items(self, **query: Any) -> Iterator[t.DatasetItem]:
         """Yield its pictures and videos."""
-        for row in self._client.pages(join("datasets", self.name, "items"), "items", **query):
-            yield row
+        return iterate(self._dataset.items(**query))
 
 
 class Datasets:
     """The datasets that the key may see."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, datasets: aio.AsyncDatasets) -> None:
+        self._datasets = datasets
 
     def __iter__(self) -> Iterator[Dataset]:
         return self.list()
 
     def list(self, **filters: Any) -> Iterator[Dataset]:
         """Yield datasets by `search`, `tag` or `owner`."""
-        for row in self._client.pages("/datasets", "datasets", **filters):
-            yield Dataset(self._client, row)
+        return map(Dataset, iterate(self._datasets.list(**filters)))
 
     def get(self, name: str) -> Dataset:
         """Return a dataset. Raise NotFound."""
-        return Dataset(self._client, (self._client.get(join("datasets", name)))["dataset"])
+        return Dataset(run(self._datasets.get(name)))
 
     def upload(self, folder: Path | str, name: str | None = None, progress: Progress | None = None) -> Dataset:
         """Upload a folder, archive or file, and return its dataset when it contains them.
 
         The name is by default that of the folder. An existing dataset gets a new version. An interrupted upload of the
-        same folder is continued, also by another program.
+        same folder is continued, also by another program. `progress` is called with the sent bytes and their total.
         """
-        plan = uploads.plan(Path(folder), name, self._client.url)
-        done, ids = 0, []
-        for file in plan.files:
-            ids.append(self._send(plan, file, done, progress))
-            done += file.size
-        problems = [each for each in [self._processed(id_) for id_ in ids] if each is not None]
-        plan.finish()
-        if problems:
-            text = f"{len(problems)} of {len(ids)} files were refused; the others are in {plan.dataset}."
-            raise Invalid(text, code="upload_failed", errors=problems, remedy="Correct those files and upload them.")
-        return self.get(plan.dataset)
-
-    def _create(self, plan: uploads.Plan, file: uploads.LocalFile) -> tuple[str, int]:
-        """Return the id of a file's upload and the bytes that the server has."""
-        headers = {**uploads.TUS, "Upload-Length": str(file.size), "Upload-Metadata": plan.metadata(file)}
-        for key in (plan.key(file), str(uuid.uuid4())):
-            response = self._client.request("POST", "/uploads", headers={**headers, "Idempotency-Key": key})
-            upload_id = str(data_of(response)["upload_id"])
-            try:
-                found = self._client.get(join("uploads", upload_id))
-            except NotFound:
-                continue
-            if found["status"] != "failed":
-                return upload_id, found["offset"] or 0
-        raise bad_answer("a new upload that does not exist")
-
-    def _send(self, plan: uploads.Plan, file: uploads.LocalFile, before: int, progress: Progress | None) -> str:
-        upload_id, offset = self._create(plan, file)
-        path, conflicts = join("uploads", upload_id), 0
-        with file.path.open("rb") as opened:
-            while offset < file.size:
-                opened.seek(offset)
-                part = opened.read(min(uploads.PART_BYTES, file.size - offset))
-                if not part:
-                    raise Invalid(f"{file.path} has become shorter.", code="file_changed", remedy="Upload it again.")
-                headers = {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
-                try:
-                    response = self._client.request("PATCH", path, content=part, headers={**uploads.TUS, **headers})
-                    conflicts = 0
-                except Conflict:
-                    # An interrupted request was stored in part, or is still being written.
-                    conflicts += 1
-                    if conflicts > self._client.retries:
-                        raise
-                    time.sleep(pause(conflicts) or 0)
-                    response = self._client.request("HEAD", path, headers=uploads.TUS)
-                offset = uploads.offset_of(response.headers)
-                if progress is not None:
-                    progress(before + offset, plan.total)
-        return upload_id
-
-    def _processed(self, upload_id: str) -> dict[str, Any] | None:
-        """Wait until an upload has been processed. Return its problem, or None."""
-        interval = 0.1
-        while True:
-            found = self._client.get(join("uploads", upload_id))
-            if found["status"] == "completed":
-                return None
-            if found["status"] == "failed":
-                return {"pointer": found["filename"], "message": (found["problem"] or {}).get("message")}
-            time.sleep(interval)
-            interval = min(2.0, interval * 1.5)
+        return Dataset(run(self._datasets.upload(folder, name, progress)))

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, error_of
+from dpipe.types import DatasetView, TaskDetails
 from dpipe.version import VERSION
 
 BASE = "/api/v1"
@@ -21,6 +22,63 @@ FINAL = ("completed", "failed", "stopped")
 #: The longest Retry-After, in seconds, that the client waits; a longer one is an error.
 MOST_WAIT = 30.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Task:
+    """A task of the service, as it was last seen."""
+
+    def __init__(self, data: Any) -> None:
+        """`data` is a row of a list, or all details; later answers replace its contents."""
+        if not isinstance(data, dict) or not isinstance(data.get("task_id"), str):
+            raise bad_answer("a task without task_id")
+        self.data = cast(TaskDetails, data)
+
+    def _take(self, data: Any) -> None:
+        self.data.clear()
+        self.data.update(Task(data).data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.status}>"
+
+    @property
+    def id(self) -> str:
+        """The id of the task."""
+        return self.data["task_id"]
+
+    @property
+    def status(self) -> str:
+        """The status when it was last seen."""
+        return self.data["status"]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the status is final."""
+        return self.status in FINAL
+
+    def _path(self, *parts: str) -> str:
+        return join("training", self.id, *parts)
+
+
+class DatasetFacts:
+    """A dataset of the service, as it was last seen."""
+
+    def __init__(self, data: Any) -> None:
+        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+            raise bad_answer("a dataset without a name")
+        self.data = cast(DatasetView, data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.reference}>"
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.data["name"]
+
+    @property
+    def reference(self) -> str:
+        """The name with the newest version, such as "cats@3"."""
+        return self.name if self.data["latest"] is None else f"{self.name}@{self.data['latest']}"
 
 
 def join(*parts: str) -> str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from dpipe.errors import bad_answer
+from dpipe.errors import NotFound, Unauthorized, bad_answer
 
 #: Seconds without a line after which a stream counts as cut: the server sends a heartbeat every 15 s.
 SILENCE_SECONDS = 45.0
@@ -46,7 +46,10 @@ class Decoder:
         if len(self._rest) > _MOST_BYTES:
             raise bad_answer("an endless line in a stream")
         found = [self._take(line.removesuffix(b"\r")) for line in lines]
-        return [message for message in found if message is not None]
+        for message in found:
+            if message is not None and message.type == "closing":
+                _raise_for_closing(message)
+        return [message for message in found if message is not None and message.type != "closing"]
 
     def _take(self, line: bytes) -> Message | None:
         name, _, value = line.partition(b":")
@@ -66,3 +69,13 @@ class Decoder:
             return Message(str(found["type"]), found["data"], self.last_id)
         except (ValueError, TypeError, KeyError):
             raise bad_answer("a message of a stream is not JSON with type and data") from None
+
+
+def _raise_for_closing(message: Message) -> None:
+    """Raise the error for which the server ends the stream. After other endings clients reconnect."""
+    data = message.data if isinstance(message.data, dict) else {}
+    if data.get("code"):
+        text = f"The server has closed the stream: {data['code']}."
+        raise Unauthorized(text, code=str(data["code"]), status=401, remedy="Use another key: `dpipe login`.")
+    if data.get("reason") == "node_gone":
+        raise NotFound("The machine has been deleted.", code="node_not_found", status=404)

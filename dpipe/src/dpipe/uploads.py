@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from dpipe.errors import Invalid, bad_answer
 PART_BYTES = 8 * 2**20
 
 TUS = {"Tus-Resumable": "1.0.0"}
+PART = {"Content-Type": "application/offset+octet-stream"}
+
+#: Called with the bytes that are done and their total, which is None if unknown.
+Progress = Callable[[int, int | None], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
     if not files:
         message = f"{source} has no files." if source.exists() else f"{source} does not exist."
         raise Invalid(message, code="nothing_to_upload", remedy="Name a folder with pictures or videos.")
-    dataset = name or re.sub(r"[^A-Za-z0-9._-]+", "-", source.resolve().stem if source.is_file() else source.resolve().name)
+    dataset = name or re.sub(
+        r"[^A-Za-z0-9._-]+", "-", source.resolve().stem if source.is_file() else source.resolve().name
+    )
     listing = "\n".join(f"{each.name} {each.size} {each.path.stat().st_mtime_ns}" for each in files)
     digest = hashlib.sha256("\0".join((url, dataset, str(source.resolve()), listing)).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dpipe" / "uploads"
@@ -104,3 +110,17 @@ def offset_of(headers: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()):
         raise bad_answer("no Upload-Offset")
     return int(text)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Reports the progress of all files: `before` are the bytes of those that are done."""
+
+    total: int
+    progress: Progress | None
+    before: int = 0
+
+    def report(self, offset: int) -> None:
+        """Report that the current file has been sent up to this offset."""
+        if self.progress is not None:
+            self.progress(self.before + offset, self.total)
