@@ -17,7 +17,9 @@ from dpipe.errors import (
     Unreachable,
 )
 from dpipe.streams import Event
-from dpipe.version import VERSION as __version__
+from dpipe.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "AsyncClient",

@@ -15,7 +15,7 @@ from dpipe import requests, settings, uploads
 from dpipe import types as t
 from dpipe.connections import AsyncConnection, Connection
 from dpipe.errors import Conflict, Invalid, NotFound, TimedOut, Unreachable, bad_answer, unreachable
-from dpipe.requests import address, data_of, failure_of, join, parameters, pause
+from dpipe.requests import PAGE, address, data_of, failure_of, join, parameters, part, pause
 from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
 
 Row = TypeVar("Row")
@@ -56,7 +56,7 @@ class AsyncClient:
         self.connection = self._connect(**requests.options(found.url, found.key, timeout, agent))
         self.trainings = AsyncTrainings(self)
         self.datasets = AsyncDatasets(self)
-        self.models: AsyncRows[t.ModelRow] = AsyncRows(self, "models/list", "models", "id")
+        self.models: AsyncRows[t.ModelView] = AsyncRows(self, "models/list", "models", "id")
         self.sample_sets: AsyncRows[t.SampleSet] = AsyncRows(self, "sample-sets", "sample_sets")
         self.sweeps: AsyncRows[t.SweepRow] = AsyncRows(self, "sweeps", "sweeps")
 
@@ -125,13 +125,12 @@ class AsyncClient:
     async def read(self, path: str, **query: Any) -> bytes:
         return (await self.request("GET", path, query=query, headers={"Accept": "*/*"})).content
 
-    async def pages(self, path: str, field: str, **query: Any) -> AsyncIterator[Any]:
-        cursor: str | None = None
-        while True:
-            page = await self.get(path, **query, cursor=cursor)
-            if not isinstance(page, dict) or not isinstance(page.get(field), list):
-                raise bad_answer(f"a list without {field}")
-            for row in page[field]:
+    async def pages(self, path: str, field: str, *, limit: int | None = None, **query: Any) -> AsyncIterator[Any]:
+        cursor, left = None, float("inf") if limit is None else limit
+        while left > 0:
+            page = await self.get(path, **query, limit=min(left, PAGE), cursor=cursor)
+            for row in part(page, field, list)[: None if limit is None else left]:
+                left -= 1
                 yield row
             following = (page.get("pagination") or {}).get("next_cursor")
             if following is None or following == cursor:
@@ -211,11 +210,11 @@ class AsyncClient:
     async def health(self) -> t.Health:
         return cast(t.Health, await self.get("/health"))
 
-    async def overview(self) -> t.Overview:
-        return cast(t.Overview, await self.get("/system/overview"))
+    async def overview(self) -> t.SystemOverview:
+        return cast(t.SystemOverview, await self.get("/system/overview"))
 
-    async def gpus(self) -> list[t.GPUView]:
-        return cast(list[t.GPUView], (await self.get("/gpu/status"))["gpus"])
+    async def gpus(self) -> list[t.GPUInfo]:
+        return cast(list[t.GPUInfo], part(await self.get("/gpu/status"), "gpus", list))
 
     async def gpu(self, id: int | str) -> t.GPUDetails:  # noqa: A002
         """Return one GPU by index or UUID with all details."""
@@ -362,9 +361,9 @@ class AsyncTraining(requests.Task):
         path, field = (self._path("logs"), "logs") if search is None else (self._path("logs", "search"), "results")
         while True:
             page = await self._client.get(path, keyword=search, tail=tail, offset=offset, **query)
-            for line in page[field]:
+            for line in part(page, field, list):
                 yield line
-            following = page["next_offset"] if search is not None or page["has_more"] else None
+            following = part(page, "next_offset") if search is not None or page.get("has_more") else None
             if tail is not None or following is None or following == offset:
                 return
             offset = following
@@ -397,10 +396,11 @@ class AsyncTraining(requests.Task):
 
     async def export(self, checkpoint: str | None = None, method: str | None = None) -> "AsyncTraining":
         found = await self._client.post(self._path("export"), {"checkpoint": checkpoint, "method": method})
-        return self if found["export_id"] is None else await self._client.trainings.get(found["export_id"])
+        export_id = part(found, "export_id")
+        return self if export_id is None else await self._client.trainings.get(export_id)
 
     async def checkpoints(self) -> list[t.Checkpoint]:
-        return cast(list[t.Checkpoint], (await self._client.get(self._path("checkpoints")))["checkpoints"])
+        return cast(list[t.Checkpoint], part(await self._client.get(self._path("checkpoints")), "checkpoints", list))
 
     async def files(self, **query: Any) -> AsyncIterator[t.Artifact]:
         async for row in self._client.pages(self._path("artifacts"), "artifacts", **query):
@@ -426,7 +426,7 @@ class AsyncDataset(requests.DatasetFacts):
         super().__init__(data)
         self._client = client
 
-    async def items(self, **query: Any) -> AsyncIterator[t.DatasetItem]:
+    async def items(self, **query: Any) -> AsyncIterator[t.ItemView]:
         async for row in self._client.pages(join("datasets", self.name, "items"), "items", **query):
             yield row
 
@@ -445,7 +445,7 @@ class AsyncDatasets:
             yield AsyncDataset(self._client, row)
 
     async def get(self, name: str) -> AsyncDataset:
-        return AsyncDataset(self._client, (await self._client.get(join("datasets", name)))["dataset"])
+        return AsyncDataset(self._client, part(await self._client.get(join("datasets", name)), "dataset"))
 
     async def upload(
         self, folder: Path | str, name: str | None = None, progress: uploads.Progress | None = None
@@ -469,7 +469,7 @@ class AsyncDatasets:
         for key in (plan.key(file), str(uuid.uuid4())):
             named = {**headers, **uploads.PART, "Idempotency-Key": key}
             response = await self._client.request("POST", "/uploads", headers=named, content=first)
-            upload_id = str(data_of(response)["upload_id"])
+            upload_id = str(part(data_of(response), "upload_id"))
             if "idempotent-replayed" not in response.headers:
                 return upload_id, uploads.offset_of(response.headers)
             with suppress(NotFound):

@@ -87,9 +87,9 @@ class Client:
         """Download a file to a path, and continue where an interrupted download ended."""
         return run(self._client.save(path, to, progress))
 
-    def pages(self, path: str, field: str, **query: Any) -> Iterator[Any]:
-        """Yield the rows of a list, and fetch its pages as needed."""
-        return iterate(self._client.pages(path, field, **query))
+    def pages(self, path: str, field: str, *, limit: int | None = None, **query: Any) -> Iterator[Any]:
+        """Yield the rows of a list, at most `limit`, and fetch its pages as needed."""
+        return iterate(self._client.pages(path, field, limit=limit, **query))
 
     def stream(self, path: str, **query: Any) -> Iterator[Message]:
         """Yield the messages of a stream until its end; reconnect where it is cut, without gaps."""
@@ -99,11 +99,11 @@ class Client:
         """Return the state and the version of the server."""
         return run(self._client.health())
 
-    def overview(self) -> t.Overview:
+    def overview(self) -> t.SystemOverview:
         """Return the machine, its GPUs and tasks in figures."""
         return run(self._client.overview())
 
-    def gpus(self) -> list[t.GPUView]:
+    def gpus(self) -> list[t.GPUInfo]:
         """Return all GPUs with their latest readings."""
         return run(self._client.gpus())
 
@@ -218,7 +218,7 @@ class Training(Task):
         return iterate(self._task.logs(search, tail=tail, **query))
 
     def stop(self, save: bool = True, keep_lora: bool = False, wait: bool = False) -> Self:
-        """Stop it, by default after a checkpoint. `keep_lora` makes a LoRA of that; `wait` returns when it has ended."""
+        """Stop it, by default with a checkpoint. `keep_lora` makes a LoRA of that; `wait` returns after the end."""
         run(self._task.stop(save, keep_lora, wait))
         return self
 
@@ -259,7 +259,7 @@ class Dataset(DatasetFacts):
         super().__init__(dataset.data)
         self._dataset = dataset
 
-    def items(self, **query: Any) -> Iterator[t.DatasetItem]:
+    def items(self, **query: Any) -> Iterator[t.ItemView]:
         """Yield its pictures and videos."""
         return iterate(self._dataset.items(**query))
 

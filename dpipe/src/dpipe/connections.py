@@ -7,8 +7,8 @@ result in one step, without an event loop or threads.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, TypeVar, cast
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
 
 import httpx
 
@@ -16,15 +16,6 @@ T = TypeVar("T")
 
 #: An open answer and the parts of its body. Of an error, the body has been read already.
 Opened = tuple[httpx.Response, AsyncIterator[bytes]]
-
-
-class Connection(Protocol):
-    """What the clients need of httpx and of the clock."""
-
-    async def request(self, method: str, path: str, **options: Any) -> httpx.Response: ...
-    def stream(self, path: str, **options: Any) -> AbstractAsyncContextManager[Opened]: ...
-    async def sleep(self, seconds: float) -> None: ...
-    async def close(self) -> None: ...
 
 
 class AsyncConnection:
@@ -71,6 +62,10 @@ class BlockingConnection:
 
     async def close(self) -> None:
         self._http.close()
+
+
+#: What the clients need of httpx and of the clock.
+Connection = AsyncConnection | BlockingConnection
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:

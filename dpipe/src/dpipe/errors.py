@@ -1,18 +1,4 @@
-"""The exceptions of the client. Programs compare `code`, never texts.
-
-DpipeError
-  BadAnswer       what answers is not the service, or its answer is damaged
-  Conflict        409: the state of a task, GPU or dataset does not allow it
-  Forbidden       403: the key lacks the permission
-  Insufficient    507: this machine can never serve the request
-  Invalid         400, 413, 415, 422 and other errors of the request
-  NotFound        404
-  RateLimited     429: `retry_after` has the seconds to wait
-  ServerError     500 and above
-  TimedOut        the time that the caller allowed is over
-  Unauthorized    401: no key, or a wrong one
-  Unreachable     no connection to the server
-"""
+"""The exceptions of the client. Programs compare `code`, never texts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +18,7 @@ class DpipeError(Exception):
         errors: list[dict[str, Any]] | None = None,
         request_id: str | None = None,
     ) -> None:
-        """`details` is the answer's `data`; `errors` are the mistakes of a request, each with `pointer` and `message`."""
+        """Take the answer's `data` as `details`; `errors` are mistakes of a request with `pointer` and `message`."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -55,31 +41,31 @@ class BadAnswer(DpipeError):
 
 
 class Conflict(DpipeError):
-    """The state of a task, GPU or dataset does not allow it."""
+    """409: the state of a task, GPU or dataset does not allow it."""
 
 
 class Forbidden(DpipeError):
-    """The key lacks the permission."""
+    """403: the key lacks the permission."""
 
 
 class Insufficient(DpipeError):
-    """This machine can never serve the request."""
+    """507: this machine can never serve the request."""
 
 
 class Invalid(DpipeError):
-    """The request has mistakes."""
+    """400, 413, 415, 422: the request has mistakes, which `errors` lists."""
 
 
 class NotFound(DpipeError):
-    """What the request names does not exist, or the key may not see it."""
+    """404: what the request names does not exist, or the key may not see it."""
 
 
 class RateLimited(DpipeError):
-    """The key has used its requests; `retry_after` has the seconds to wait."""
+    """429: the key has used its requests; `retry_after` has the seconds to wait."""
 
 
 class ServerError(DpipeError):
-    """The service failed, or is unavailable."""
+    """500 and above: the service failed, or is unavailable."""
 
 
 class TimedOut(DpipeError, TimeoutError):
@@ -87,7 +73,7 @@ class TimedOut(DpipeError, TimeoutError):
 
 
 class Unauthorized(DpipeError):
-    """There is no key, or it is wrong."""
+    """401: there is no key, or it is wrong."""
 
 
 class Unreachable(DpipeError):

@@ -1,4 +1,4 @@
-"""What requests consist of, and what their answers mean: all that the two clients share and that needs no connection."""
+"""The parts of requests and the meaning of answers: all that needs no connection."""
 
 import random
 import re
@@ -12,12 +12,15 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, error_of
-from dpipe.types import DatasetView, TaskDetails
+from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, class_of, error_of
+from dpipe.types import DatasetRow, TaskDetails
 from dpipe.version import VERSION
 
 BASE = "/api/v1"
 FINAL = ("completed", "failed", "stopped")
+
+#: Rows of a page.
+PAGE = 100
 
 #: The longest Retry-After, in seconds, that the client waits; a longer one is an error.
 MOST_WAIT = 30.0
@@ -28,13 +31,13 @@ class Task:
     """A task of the service, as it was last seen."""
 
     def __init__(self, data: Any) -> None:
-        """`data` is a row of a list, or all details; later answers replace its contents."""
+        """Take a row of a list, or all details. Later answers replace the contents of `data`."""
         if not isinstance(data, dict) or not isinstance(data.get("task_id"), str):
             raise bad_answer("a task without task_id")
         self.data = cast(TaskDetails, data)
 
     def _take(self, data: Any) -> None:
-        self.data.clear()
+        cast(dict[str, Any], self.data).clear()
         self.data.update(Task(data).data)
 
     def __repr__(self) -> str:
@@ -65,7 +68,7 @@ class DatasetFacts:
     def __init__(self, data: Any) -> None:
         if not isinstance(data, dict) or not isinstance(data.get("name"), str):
             raise bad_answer("a dataset without a name")
-        self.data = cast(DatasetView, data)
+        self.data = cast(DatasetRow, data)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.reference}>"
@@ -134,12 +137,22 @@ def data_of(response: httpx.Response) -> Any:
 
 
 def failure_of(response: httpx.Response) -> DpipeError:
-    """Return the error of an answer whose body has been read."""
+    """Return the error of an answer whose body has been read. The answer to HEAD has none."""
+    if response.request.method == "HEAD":
+        text = f"The server has answered with HTTP status {response.status_code}."
+        return class_of(response.status_code)(text, code=f"http_{response.status_code}", status=response.status_code)
     try:
         data_of(response)
     except DpipeError as error:
         return error
     return bad_answer(f"HTTP status {response.status_code}")
+
+
+def part(data: Any, name: str, kind: type = object) -> Any:
+    """Return a field of an answer, which is of this type. Raise BadAnswer."""
+    if not isinstance(data, dict) or name not in data or not isinstance(data[name], kind):
+        raise bad_answer(f"{name} is missing")
+    return data[name]
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -190,11 +203,15 @@ def start_body(
         body["dataset"] = dict(dataset)
     elif dataset is not None and (isinstance(dataset, Path) or str(dataset).endswith(".toml") or "\n" in dataset):
         body["dataset_toml"] = _read(dataset)
-    elif dataset is not None and text is not None:
-        sizes = ", ".join(str(each) for each in resolutions)
-        body["dataset_toml"] = f'resolutions = [{sizes}]\n\n[[directory]]\ndataset = "{_name(dataset)}"\n'
     elif dataset is not None:
-        body["dataset"] = {"resolutions": list(resolutions), "directories": [{"dataset": _name(dataset)}]}
+        # The toy has no resolutions.
+        sizes = [] if body.get("model_type") == "toy" else list(resolutions)
+        if text is not None:
+            line = f"resolutions = {sizes}\n\n" if sizes else ""
+            body["dataset_toml"] = f'{line}[[directory]]\ndataset = "{_name(dataset)}"\n'
+        else:
+            named = {"directories": [{"dataset": _name(dataset)}]}
+            body["dataset"] = named | ({"resolutions": sizes} if sizes else {})
     if body.get("model_type") is None:
         remedy = "Give model_type, or a configuration with [model] type."
         raise Invalid("The model type is missing.", code="model_type_missing", remedy=remedy)
@@ -230,7 +247,8 @@ def _parse(text: str, name: str) -> dict[str, Any]:
 
 def choose_file(files: Sequence[Mapping[str, Any]], chosen: str | None) -> str:
     """Return the path of the chosen model, or of the newest one. `files` are artifacts, newest first."""
-    models = [each for each in files if str(each["path"]).endswith(".safetensors") and each["is_complete"]]
+    models = [each for each in files if each["kind"] == "model" and each["is_complete"]]
+    models = [each for each in models if str(each["path"]).endswith(".safetensors")]
     named = [each for each in models if chosen and chosen in Path(str(each["path"])).parts]
     for each in named or models:
         return str(each["path"])

@@ -1,4 +1,4 @@
-"""The address and the key: from arguments, the environment (DPIPE_URL, DPIPE_KEY), or the file that `dpipe login` writes."""
+"""Address and key: from arguments, the environment (DPIPE_URL, DPIPE_KEY), or the file of `dpipe login`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a resumable upload of a folder consists of: its files, their metadata, and the state that survives the program."""
+"""The parts of a resumable upload of a folder: files, metadata, and the state that survives the program."""
 
 import base64
 import hashlib
