@@ -1,0 +1,170 @@
+"""One run of a command: its options, its output, and the exit codes that errors become."""
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dpipe.cli.show import clean, escape_control, findings, style_of
+from dpipe.client import Client
+from dpipe.errors import DpipeError, Forbidden, Unauthorized, Unreachable
+from dpipe.version import VERSION
+
+FAILED, USAGE, UNREACHABLE, NOT_AUTHORISED, INTERRUPTED = 1, 2, 3, 4, 130
+
+#: As for programs that SIGPIPE ends.
+BROKEN_PIPE = 141
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the server [env: DPIPE_URL].", show_default=False)]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Key; others can see it in the list of processes, unlike DPIPE_KEY."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; streams as one line for each message.")]
+
+
+class Session:
+    """The options that all commands share, the client, and the output."""
+
+    def __init__(self, url: str | None, key: str | None, as_json: bool) -> None:
+        self.url = url
+        self.key = key
+        self.as_json = as_json
+        self.out = Console(markup=False, highlight=False, emoji=False)
+        self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+    @functools.cached_property
+    def client(self) -> Client:
+        """The client of the server."""
+        return Client(self.url, self.key, agent="cli")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether parts of the screen can be drawn again."""
+        return self.out.is_terminal and not self.out.is_dumb_terminal and not self.as_json
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether progress bars can be drawn. They are written to standard error."""
+        return self.err.is_terminal and not self.err.is_dumb_terminal and not self.as_json
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print a line for people or a pipe, which is never broken or cut."""
+        if self.out.is_terminal:
+            self.out.print(Text(clean(text), style), soft_wrap=True)
+        else:
+            sys.stdout.write(clean(text) + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """Print a line beside the result, to standard error."""
+        if not self.as_json:
+            self.err.print(Text(clean(text), style), soft_wrap=True)
+
+    def json(self, value: Any, *, as_line: bool = False) -> None:
+        """Print a value as JSON: indented for a terminal, on one line in a pipe or a stream."""
+        indent = 2 if self.out.is_terminal and not as_line else None
+        sys.stdout.write(escape_control(json.dumps(value, ensure_ascii=False, indent=indent, default=str)) + "\n")
+        sys.stdout.flush()
+
+    def prints_json(self, value: Any) -> bool:
+        """Print the value if JSON is requested, and return whether it is."""
+        if self.as_json:
+            self.json(value)
+        return self.as_json
+
+    def answer(self, value: Any, text: str, *, as_line: bool = False) -> None:
+        """Print a result: its JSON, or a sentence."""
+        if self.as_json:
+            self.json(value, as_line=as_line)
+        else:
+            self.line(text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], nothing: str = "") -> None:
+        """Print a table: fitted to a terminal, or with tabs for a pipe. Without rows, note the text."""
+        if not rows and nothing:
+            self.note(nothing)
+        elif not self.out.is_terminal:
+            for row in (columns, *rows):
+                self.line("\t".join(" ".join(cell.split()) for cell in row))
+        else:
+            table = Table(*columns[:-1], box=None, pad_edge=False, header_style="dim")
+            for column in table.columns:
+                column.no_wrap, column.overflow = True, "ellipsis"
+            table.add_column(columns[-1], overflow="fold")
+            for row in rows:
+                table.add_row(*(Text(clean(cell), style_of(cell)) for cell in row))
+            self.out.print(table)
+
+    def report(self, error: DpipeError) -> typer.Exit:
+        """Report an error of the client or the server, and return the exception that ends the command."""
+        if self.as_json:
+            names = ("code", "message", "remedy", "status", "errors", "details", "request_id")
+            self.json({"error": {name: getattr(error, name) for name in names}}, as_line=True)
+        else:
+            self.err.print(Text(f"dpipe: {clean(error.message)}", "red"), soft_wrap=True)
+            for text in findings(error.errors):
+                self.err.print(Text(text), soft_wrap=True)
+            if error.remedy and not any(each.get("remedy") for each in error.errors):
+                self.err.print(Text(f"→ {clean(error.remedy)}"), soft_wrap=True)
+        if isinstance(error, Unreachable):
+            return typer.Exit(UNREACHABLE)
+        return typer.Exit(NOT_AUTHORISED if isinstance(error, Unauthorized | Forbidden) else FAILED)
+
+    def interrupted(self) -> typer.Exit:
+        """Return the exception that ends the command after Ctrl-C."""
+        self.note("\nInterrupted.")
+        return typer.Exit(INTERRUPTED)
+
+
+def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Callable[[Callable[..., None]], None]:
+    """Add a command with the options that all commands share; its errors become messages and exit codes."""
+
+    def add(function: Callable[..., None]) -> None:
+        @functools.wraps(function)
+        def run(url: str | None, key: str | None, as_json: bool, **given: Any) -> None:
+            session = Session(url, key, as_json)
+            try:
+                function(session, **given)
+                sys.stdout.flush()
+            except DpipeError as error:
+                raise session.report(error) from None
+            except KeyboardInterrupt:
+                raise session.interrupted() from None
+            except BrokenPipeError:
+                leave_pipe()
+            except OSError as error:
+                raise session.report(DpipeError(str(error), code="os_error")) from None
+            except (LookupError, TypeError, ValueError) as error:
+                what = f"The server's answer has an unexpected form: {error!r}."
+                remedy = f"This is dpipe {VERSION}; is the server, which `dpipe status` shows, of another version?"
+                raise session.report(DpipeError(what, code="unexpected_answer", remedy=remedy)) from error
+
+        _, *own = inspect.signature(function).parameters.values()
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        shared = [
+            inspect.Parameter("url", keyword, default=None, annotation=Url),
+            inspect.Parameter("key", keyword, default=None, annotation=Key),
+            inspect.Parameter("as_json", keyword, default=False, annotation=AsJson),
+        ]
+        parameters = [*own, *shared]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        app.command(name, **settings)(run)
+
+    return add
+
+
+def leave_pipe() -> None:
+    """End quietly after the reader of standard output has left."""
+    # Python flushes standard output once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(BROKEN_PIPE)

@@ -1,0 +1,127 @@
+"""Forms of values for people. Unknown values are shown as a dash, never as 0."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+UNKNOWN = "–"
+
+#: Control characters and changes of the writing direction: names and log lines must not steer the terminal.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+_STYLES = {
+    **dict.fromkeys(("running", "completed", "available", "ok"), "green"),
+    **dict.fromkeys(("training", "preprocessing"), "cyan"),
+    **dict.fromkeys(("queued", "starting", "stopping", "draining", "paused", "degraded"), "yellow"),
+    **dict.fromkeys(("failed", "lost", "failing"), "red"),
+    **dict.fromkeys(("busy", "unknown", "stopped"), "magenta"),
+}
+
+
+def clean(text: Any) -> str:
+    """Return the text without characters that steer a terminal."""
+    return _CONTROL.sub("\ufffd", UNKNOWN if text is None else str(text))
+
+
+def escape_control(json: str) -> str:
+    r"""Return JSON in which such characters are escaped as \uXXXX; inside of strings that is the same value."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
+
+
+def style_of(status: Any) -> str:
+    """Return the style of a status; empty for values that this version does not know."""
+    return _STYLES.get(str(status), "")
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as `42s`, `3m12s`, `2h05m` or `3d04h`."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes == 0:
+        return f"{whole}s"
+    if hours == 0:
+        return f"{minutes}m{whole % 60:02}s"
+    return f"{hours}h{minutes % 60:02}m" if days == 0 else f"{days}d{hours % 24:02}h"
+
+
+def gigabytes(megabytes: float | None) -> str:
+    """Return MB, as nvidia-smi counts them, in GB."""
+    return UNKNOWN if megabytes is None else f"{megabytes / 1024:.1f}"
+
+
+def number(value: float | None, form: str = ".4g", unit: str = "") -> str:
+    """Return a number, or the dash."""
+    return UNKNOWN if value is None else f"{value:{form}}{unit}"
+
+
+def bar(percent: float | None, width: int) -> str:
+    """Return a bar of this many characters; empty for an unknown value."""
+    full = 0 if percent is None else round(min(100.0, max(0.0, percent)) * width / 100)
+    return "█" * full + "░" * (width - full)
+
+
+def memory(gpu: Mapping[str, Any]) -> str:
+    """Return used and total memory of a GPU in GB."""
+    known = gpu["memory"]
+    return f"{gigabytes(known['used'])}/{gigabytes(known['total'])} GB"
+
+
+def name_of(gpu: Mapping[str, Any]) -> str:
+    """Return the short name of a GPU's model."""
+    return clean(gpu["name"]).removeprefix("NVIDIA ").removeprefix("GeForce ")
+
+
+def index_of(gpu: Mapping[str, Any]) -> str:
+    """Return the index of a GPU, with its node if there are several."""
+    index = clean(gpu["gpu_id"])
+    return f"{gpu['node']}:{index}" if gpu.get("node") else index
+
+
+def gpu_ids(task: Mapping[str, Any]) -> str:
+    """Return the GPUs of a task, or the number that it requests."""
+    known = [str(each) for each in task["gpu_ids"] if each is not None]
+    return ",".join(known) if known else f"({task['gpu_count']})"
+
+
+def gpu_table(gpus: Iterable[Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
+    """Return columns and rows of a table of GPUs."""
+    rows = [
+        [
+            index_of(gpu),
+            name_of(gpu),
+            "paused" if gpu.get("paused_until") else clean(gpu["status"]),
+            number(gpu["utilization_gpu"], "d", " %"),
+            memory(gpu),
+            clean((gpu["current_task"] or {}).get("task_id", "")),
+        ]
+        for gpu in gpus
+    ]
+    return ("GPU", "NAME", "STATUS", "USE", "MEMORY", "TASK"), rows
+
+
+def task_table(tasks: Iterable[Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
+    """Return columns and rows of a table of trainings."""
+    rows = [
+        [
+            clean(task["task_id"]),
+            clean(task["status"]),
+            number(task["progress"]["overall_progress"], ".0f", " %"),
+            number(task["metrics"]["current_loss"]),
+            duration(task["progress"]["eta_seconds"]),
+            gpu_ids(task),
+            clean(task["name"] or task["model_type"]),
+        ]
+        for task in tasks
+    ]
+    return ("TASK", "STATUS", "DONE", "LOSS", "LEFT", "GPUS", "NAME"), rows
+
+
+def findings(found: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield a line for each finding about a request, and one for its remedy."""
+    for each in found:
+        pointer = clean(each.get("pointer") or "")
+        yield f"  {pointer + ': ' if pointer else ''}{clean(each['message'])}"
+        if each.get("remedy"):
+            yield f"    → {clean(each['remedy'])}"
