@@ -190,6 +190,15 @@ def test_garbage_is_an_error_of_the_client(garbage: bytes, pauses: list[float]):
             next(found.stream("/events/stream"))
 
 
+def test_proxy_of_a_restarting_server_is_not_another_program(pauses: list[float]):
+    away = answer(502, b"<html>Bad Gateway</html>")
+    with scripted(away, away, success([]), away, away, away, away) as (found, _):
+        assert found.get("/x") == []
+        with pytest.raises(dpipe.Unreachable, match="502"):
+            found.get("/x")
+    assert len(pauses) == 5
+
+
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_id_cannot_lead_to_another_address(name: str):
     with pytest.raises(dpipe.Invalid):

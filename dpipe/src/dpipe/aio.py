@@ -14,7 +14,7 @@ import httpx
 from dpipe import requests, settings, uploads
 from dpipe import types as t
 from dpipe.connections import AsyncConnection, Connection
-from dpipe.errors import Conflict, Invalid, NotFound, TimedOut, Unreachable, bad_answer, unreachable
+from dpipe.errors import Conflict, Invalid, NotFound, ServerError, TimedOut, Unreachable, bad_answer, unreachable
 from dpipe.requests import PAGE, address, data_of, failure_of, join, parameters, part, pause
 from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
 
@@ -161,7 +161,7 @@ class AsyncClient:
                                 yield message
                                 if message.type == "end":
                                     return
-                        failure = unreachable(self.url, ConnectionError("the stream ended"))
+                        failure = unreachable(self.url, "the stream ended")
             except httpx.RequestError as error:
                 failure = unreachable(self.url, error)
             gave_up = monotonic() - heard > RECONNECT_SECONDS if heard else attempt >= self.retries
@@ -321,8 +321,8 @@ class AsyncTraining(requests.Task):
             try:
                 await self.refresh()
                 heard = monotonic()
-            except Unreachable:
-                if monotonic() - heard > RECONNECT_SECONDS:
+            except (Unreachable, ServerError) as error:
+                if error.status == httpx.codes.INTERNAL_SERVER_ERROR or monotonic() - heard > RECONNECT_SECONDS:
                     raise
             if self.has_ended:
                 return self

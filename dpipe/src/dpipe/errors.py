@@ -126,7 +126,7 @@ def bad_answer(what: str) -> BadAnswer:
     return BadAnswer(f"The answer is not of Diffusion-Pipe API: {what}.", code="bad_answer", remedy=remedy)
 
 
-def unreachable(url: str, why: Exception) -> Unreachable:
+def unreachable(url: str, why: Exception | str) -> Unreachable:
     """Return the exception for a server without a connection."""
     reason = str(why) or type(why).__name__
     remedy = "Start the server (`make background`), or set DPIPE_URL to its address."

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, class_of, error_of
+from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, class_of, error_of, unreachable
 from dpipe.types import DatasetRow, TaskDetails
 from dpipe.version import VERSION
 
@@ -128,7 +128,11 @@ def data_of(response: httpx.Response) -> Any:
     try:
         body = response.json()
     except ValueError:
-        raise bad_answer(f"HTTP status {response.status_code} without JSON") from None
+        status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
+        # A proxy answers so while the server restarts.
+        is_away = status in (502, 503, 504)
+        failure = unreachable(url, f"HTTP status {status}") if is_away else bad_answer(f"HTTP status {status}, no JSON")
+        raise failure from None
     if response.is_success and isinstance(body, dict) and "data" in body:
         return body["data"]
     if response.is_success and response.url.path == "/openapi.json":
@@ -188,40 +192,36 @@ def start_body(
     gpus = body.pop("gpus", None)
     if gpus is not None:
         body["gpu_count" if isinstance(gpus, int) else "gpu_ids"] = gpus
-    text: str | None = None
     if isinstance(config, Mapping):
         body["config"] = dict(config)
     elif config is not None:
-        text = _read(config)
-        body["config_toml"] = text
+        body["config_toml"] = text = _read(config)
         values = _parse(text, str(config))
-        body.setdefault("model_type", values.get("model", {}).get("type"))
-        beside = Path(config).parent / str(values.get("dataset", "")) if _is_file(config) else None
-        if dataset is None and values.get("dataset") and beside is not None and beside.is_file():
+        if isinstance(model := values.get("model"), dict):
+            body.setdefault("model_type", model.get("type"))
+        beside = Path(config).parent / str(values.get("dataset")) if _is_file(config) else None
+        if dataset is None and beside is not None and beside.is_file():
             dataset = beside
-    if isinstance(dataset, Mapping):
-        body["dataset"] = dict(dataset)
-    elif dataset is not None and (isinstance(dataset, Path) or str(dataset).endswith(".toml") or "\n" in dataset):
-        body["dataset_toml"] = _read(dataset)
-    elif dataset is not None:
-        # The toy has no resolutions.
-        sizes = [] if body.get("model_type") == "toy" else list(resolutions)
-        if text is not None:
-            line = f"resolutions = {sizes}\n\n" if sizes else ""
-            body["dataset_toml"] = f'{line}[[directory]]\ndataset = "{_name(dataset)}"\n'
-        else:
-            named = {"directories": [{"dataset": _name(dataset)}]}
-            body["dataset"] = named | ({"resolutions": sizes} if sizes else {})
     if body.get("model_type") is None:
         remedy = "Give model_type, or a configuration with [model] type."
         raise Invalid("The model type is missing.", code="model_type_missing", remedy=remedy)
-    return body
+    # The toy has no resolutions.
+    sizes = [] if body["model_type"] == "toy" else list(resolutions)
+    return body | ({} if dataset is None else _dataset(dataset, sizes, as_text="config_toml" in body))
 
 
-def _name(dataset: str) -> str:
+def _dataset(dataset: Path | str | Mapping[str, Any], sizes: list[int], *, as_text: bool) -> dict[str, Any]:
+    """Return the dataset of a request. Its form is that of the configuration."""
+    if isinstance(dataset, Mapping):
+        return {"dataset": dict(dataset)}
+    if isinstance(dataset, Path) or dataset.endswith(".toml") or "\n" in dataset:
+        return {"dataset_toml": _read(dataset)}
     if not re.fullmatch(r"[A-Za-z0-9._@:-]{1,200}", dataset):
         raise Invalid(f'"{dataset}" is not a dataset.', code="invalid_name", remedy='Use "name" or "name@3".')
-    return dataset
+    if as_text:
+        top = f"resolutions = {sizes}\n\n" if sizes else ""
+        return {"dataset_toml": f'{top}[[directory]]\ndataset = "{dataset}"\n'}
+    return {"dataset": {"directories": [{"dataset": dataset}]} | ({"resolutions": sizes} if sizes else {})}
 
 
 def _is_file(given: Path | str) -> bool:
