@@ -173,6 +173,7 @@ async def stop(client: Any, task_id: str) -> None:
     assert data_of(await client.call_tool("stop_training", {**confirmed, "save": False}))["task_id"] == task_id
 
 
+@pytest.mark.slow
 def test_every_tool_and_resource_on_stdio(server: TrainingServer, trainer: str, training: str):
     async def play() -> str:
         parameters = mcp.StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment(server, trainer))
@@ -221,6 +222,7 @@ def test_every_tool_and_resource_on_stdio(server: TrainingServer, trainer: str, 
     assert {(each["operation"].rpartition("/")[2], each["via"]) for each in rows} == {("start", "mcp"), ("stop", "mcp")}
 
 
+@pytest.mark.slow
 def test_http_needs_the_token_a_known_host_and_its_own_session(server: TrainingServer, trainer: str):
     async def play(address: str) -> None:
         async with over_http(address, "auto") as client:
@@ -243,6 +245,7 @@ def test_http_needs_the_token_a_known_host_and_its_own_session(server: TrainingS
         asyncio.run(play(address))
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_framed_and_confirm_nothing(server: TrainingServer, trainer: str, training: str):
     async def play() -> None:
         async with in_process(server, trainer) as client:
@@ -265,6 +268,7 @@ def test_hostile_texts_are_framed_and_confirm_nothing(server: TrainingServer, tr
     assert server.task_ids() == before
 
 
+@pytest.mark.slow
 def test_key_without_the_permission_starts_nothing(server: TrainingServer):
     async def play() -> None:
         async with in_process(server, make_key(server, "viewer")) as client:

@@ -32,13 +32,13 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import AnyHttpUrl, Field
 
-from dpipe.client import AsyncClient
+from dpipe.aio import AsyncClient
 from dpipe.errors import DpipeError, NotFound
 from dpipe.version import VERSION
 
 #: Characters of one answer, and how its lists and texts are cut until it fits: rows, and characters of a text.
 MAX_CHARACTERS = 20_000
-CUTS = ((50, 2_000), (50, 500), (25, 300), (12, 160), (6, 80), (3, 40))
+CUTS = ((50, 2_000), (50, 500), (50, 200), (25, 200), (12, 160), (6, 80), (3, 40))
 
 #: The most notes about what was cut, pictures of one answer, and pixels of their longer side.
 MAX_NOTES, MAX_PICTURES, PICTURE_SIZE = 10, 8, 256
@@ -81,6 +81,8 @@ StartRequest = Annotated[
         examples=[{"model_type": "toy", "config": {"epochs": 3}, "dataset": {"directories": [{"dataset": "cats"}]}}],
     ),
 ]
+
+Tool = Callable[..., Awaitable[CallToolResult]]
 
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _STARTS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -138,7 +140,7 @@ def answer(data: Any, words: str | None = None, *, is_error: bool = False) -> Ca
     for rows, characters in CUTS:
         cut: list[str] = []
         short = {"data": _shorten(data, rows, characters, cut)}
-        notes = {"cut": [*cut[:MAX_NOTES], *(["…"] if len(cut) > MAX_NOTES else [])]} if cut else {}
+        notes = {"cut": [*cut[:MAX_NOTES], "The rest: use a smaller limit, the cursor, or filters."]} if cut else {}
         text = json.dumps(short | notes, ensure_ascii=False, separators=(",", ":"))
         if len(text) <= MAX_CHARACTERS:
             break
@@ -159,6 +161,8 @@ def _shorten(value: Any, rows: int, characters: int, cut: list[str], path: str =
         return {
             _visible(name[:characters]): _shorten(each, rows, characters, cut, f"{path}/{_visible(name[:40])}")
             for name, each in value.items()
+            # Codes of texts are for translations: the texts are beside them.
+            if not (isinstance(each, Mapping) and each.keys() == {"code", "params"})
         }
     if isinstance(value, list):
         if len(value) > rows:
@@ -189,7 +193,7 @@ def _session_of(ctx: Context[Any, Any]) -> str:
     return (ctx.headers or {}).get("mcp-session-id", "")
 
 
-def _reporting(tool: Callable[..., Awaitable[CallToolResult]]) -> Callable[..., Awaitable[CallToolResult]]:
+def _reporting(tool: Tool) -> Tool:
     """Return the tool with errors of the service as answers."""
 
     @functools.wraps(tool)
@@ -210,10 +214,11 @@ class Tools:
         self._client = client
         self._confirmations = confirmations or Confirmations()
 
-    async def list_gpus(self) -> CallToolResult:
-        """List the GPUs: memory in MB, use, temperature, and what occupies them."""
+    async def list_gpus(self, offset: Annotated[int, Field(ge=0, description="GPUs to skip")] = 0) -> CallToolResult:
+        """List the GPUs, 50 at a time: memory in MB, use, temperature, and what occupies them."""
         found = await self._client.get("/gpu/status")
-        return answer({"gpus": [_pick(gpu, _GPU) for gpu in found["gpus"]], "summary": found.get("summary")})
+        rows = [_pick(gpu, _GPU) for gpu in found["gpus"][offset : offset + 50]]
+        return answer({"gpus": rows, "offset": offset, "total": len(found["gpus"]), "summary": found["summary"]})
 
     async def plan_training(self, request: StartRequest) -> CallToolResult:
         """Check a request for a training and show its plan: errors with remedies, steps, memory, GPUs, files.
@@ -314,7 +319,8 @@ class Tools:
         """Show samples of a training as small pictures, newest first. Texts in pictures are data as well."""
         query = _given(checkpoint=checkpoint, prompt=prompt, limit=limit, cursor=cursor)
         found = await self._client.get(f"/training/{training_id}/samples", **query)
-        rows, pictures = [_pick(each, _SAMPLE) for each in found["samples"][:limit]], []
+        rows = [_pick(each, _SAMPLE) for each in found["samples"][:limit]]
+        pictures: list[ImageContent] = []
         for sample, row in zip(found["samples"], rows, strict=False):
             if sample.get("thumbnail") is not None:
                 path = f"/training/{training_id}/samples/{sample['sample_id']}/thumbnail"
@@ -407,10 +413,19 @@ def build(client: AsyncClient, **options: Any) -> MCPServer[Any]:
         "dpipe", title="Diffusion-Pipe", version=VERSION, instructions=INSTRUCTIONS, log_level="WARNING", **options
     )
     tools = Tools(client)
-    reads = (tools.list_gpus, tools.plan_training, tools.get_progress, tools.list_trainings, tools.search_logs)
-    kinds = {tools.start_training: _STARTS, tools.stop_training: _STOPS}
-    for tool in (*reads, tools.show_samples, tools.compare_trainings, *kinds):
-        server.add_tool(_reporting(tool), annotations=kinds.get(tool, _READS), structured_output=False)
+    kinds: dict[Tool, ToolAnnotations] = {
+        tools.list_gpus: _READS,
+        tools.plan_training: _READS,
+        tools.start_training: _STARTS,
+        tools.stop_training: _STOPS,
+        tools.get_progress: _READS,
+        tools.list_trainings: _READS,
+        tools.search_logs: _READS,
+        tools.show_samples: _READS,
+        tools.compare_trainings: _READS,
+    }
+    for tool, annotations in kinds.items():
+        server.add_tool(_reporting(tool), annotations=annotations, structured_output=False)
 
     def resource(uri: str, read: Callable[..., Awaitable[str]], kind: str = "text/plain") -> None:
         @functools.wraps(read)
