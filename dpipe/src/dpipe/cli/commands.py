@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 
 from dpipe.cli import top as top_screen
 from dpipe.cli.local import own_server
@@ -46,6 +47,9 @@ GPUs = Annotated[int | None, typer.Option(min=1, help="Number of GPUs; by defaul
 Name = Annotated[str | None, typer.Option(help="Name of the training.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow it until it ends.")]
 Given = Mapping[str, Any]
+
+_LINE = BarColumn(20)
+_TRANSFER = (_LINE, DownloadColumn(), TransferSpeedColumn())
 
 
 @app.callback(invoke_without_command=True)
@@ -219,7 +223,7 @@ def check(
     name, _, version = dataset.partition("@")
     wanted = {"version": version or None, "model_type": model_type, "resolutions": resolution}
     body = {field: value for field, value in wanted.items() if value is not None}
-    with _bar(cli, "Checking", TextColumn("{task.completed}/{task.total}")) as report:
+    with _bar(cli.err, _LINE, MofNCompleteColumn()) as report:
         while True:
             found = cli.client.post(f"/datasets/{name}/check", body)
             report(found["items"] - found["unexamined"], found["items"])
@@ -240,7 +244,7 @@ def upload(
     name: Annotated[str | None, typer.Option(help="Name of the dataset; by default that of the folder.")] = None,
 ) -> None:
     """Upload a folder as a dataset. An interrupted upload continues when it is repeated."""
-    with _bar(cli, "Uploading", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as report:
+    with _bar(cli.err, *_TRANSFER) as report:
         dataset = cli.client.datasets.upload(folder, name=name, progress=report)
     cli.answer(dataset.data, f"{dataset.reference} is ready. Check it: dpipe check {dataset.name}")
 
@@ -260,12 +264,13 @@ def samples(
         _end_unless_completed(cli, made.wait().data)
     rows = [each for each in training.samples() if not checkpoint or each["checkpoint"] in checkpoint]
     if not cli.prints_json(rows):
+        files = [row["problem"] or f"{cli.client.url}{row['url']}" for row in rows]
         shown = [
-            [each["checkpoint"] or "base", each["prompt"], str(each["seed"]), number(each["rating"], "d"),
-             each["problem"] or f"{cli.client.url}{each['url']}"] for each in rows
-        ]  # fmt: skip
+            (row["checkpoint"] or "base", row["prompt"], str(row["seed"]), file)
+            for row, file in zip(rows, files, strict=True)
+        ]
         nothing = f"No samples. Render some: dpipe samples {training.id} --render SAMPLE_SET"
-        cli.table(("MODEL", "PROMPT", "SEED", "RATING", "FILE"), shown, nothing=nothing)
+        cli.table(("MODEL", "PROMPT", "SEED", "FILE"), shown, nothing=nothing)
 
 
 @command(app)
@@ -279,18 +284,10 @@ def compare(
     found = cli.client.trainings.compare(tasks, metric=metric, axis=axis)
     if cli.prints_json(found):
         return
-    each: Given
-    rows: dict[str, list[str]] = {
-        name: [] for name in ("name", "status", "steps", "duration", "last loss", "lowest loss")
-    }
-    for each in found["trainings"]:
-        losses = each["losses"][0] if each["losses"] else {"last": None, "lowest": None}
-        steps = f"{number(each['step'], 'd')} of {number(each['total_steps'], 'd')}"
-        values = (clean(each["name"]), each["status"], steps, duration(each["duration"]))
-        for row, value in zip(rows.values(), (*values, number(losses["last"]), number(losses["lowest"])), strict=True):
-            row.append(value)
+    ids = [each["task_id"] for each in found["trainings"]]
+    rows = zip(_FIGURES, *map(_figures, found["trainings"]), strict=True)
     settings = ((each["pointer"], *map(clean, each["values"])) for each in found["settings"])
-    cli.table(("", *(each["task_id"] for each in found["trainings"])), [*((k, *v) for k, v in rows.items()), *settings])
+    cli.table(("", *ids), [*rows, *settings])
 
 
 @command(app)
@@ -302,7 +299,7 @@ def download(
 ) -> None:
     """Download a file of a training, by default its LoRA. A partial download continues."""
     training = cli.client.trainings.get(task)
-    with _bar(cli, "Downloading", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as report:
+    with _bar(cli.err, *_TRANSFER) as report:
         path = training.download(file, to=to, progress=report)
     count = path.stat().st_size
     cli.answer({"path": str(path), "size_bytes": count}, f"{path} ({decimal(count)})")
@@ -365,14 +362,15 @@ def _follow(cli: Session, training: Training, stops: bool = False) -> None:
     An interruption leaves the training, or stops it, and a second one forces that.
     """
     try:
-        with _progress(cli) as show:
+        with _bar(cli.out, _LINE, TextColumn("{task.description}"), disable=cli.as_json) as show:
             for event in training.follow():
                 if cli.as_json:
                     cli.json({"kind": event.kind, "data": event.data}, as_line=True)
                 elif event.kind == "log":
                     _print_log(cli, event.data)
                 elif event.kind == "progress":
-                    show(event.data)
+                    done = event.data["progress"]["overall_progress"] or 0
+                    show(done, 100, description=_facts(event.data))
                 elif event.data.get("event", {}).get("message"):
                     cli.note(event.data["event"]["message"])
     except KeyboardInterrupt:
@@ -392,6 +390,16 @@ def _follow(cli: Session, training: Training, stops: bool = False) -> None:
     _end_unless_completed(cli, task)
     spent = duration(task["progress"]["training_time"])
     cli.note(f"{training.id} completed after {spent}. Its files: {task['output_dir']}", style_of("completed"))
+
+
+_FIGURES = ("name", "status", "steps", "duration", "last loss", "lowest loss")
+
+
+def _figures(each: Given) -> tuple[str, ...]:
+    losses = each["losses"][0] if each["losses"] else {"last": None, "lowest": None}
+    steps = f"{number(each['step'], 'd')} of {number(each['total_steps'], 'd')}"
+    known = (clean(each["name"]), each["status"], steps, duration(each["duration"]))
+    return (*known, number(losses["last"]), number(losses["lowest"]))
 
 
 def _end_unless_completed(cli: Session, task: Given) -> None:
@@ -421,35 +429,19 @@ def _print_log(cli: Session, line: Given) -> None:
     cli.answer(line, line["message"] if "message" in line else line["matched_text"], as_line=True)
 
 
-@contextmanager
-def _progress(cli: Session) -> Iterator[Callable[[Given], None]]:
-    """Yield a function that shows the progress of a training below its log."""
-    if not cli.is_live:
-        yield lambda view: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[facts]}"))
-    with Progress(*columns, console=cli.out, transient=True, refresh_per_second=2) as bars:
-        shown = bars.add_task("starting", total=100, facts="")
-
-        def show(view: Given) -> None:
-            at, done = view["progress"], view["progress"]["overall_progress"]
-            steps = f"step {number(at['current_step'], 'd')}/{number(at['total_steps'], 'd')}"
-            loss, left = number(view["metrics"]["current_loss"]), duration(at["eta_seconds"])
-            facts = f"{number(done, '.0f', ' %')} {steps} loss {loss} {left} left"
-            bars.update(shown, completed=done or 0, description=at["stage"] or view["status"], facts=facts)
-
-        yield show
+def _facts(view: Given) -> str:
+    at, done = view["progress"], view["progress"]["overall_progress"]
+    steps = f"step {number(at['current_step'], 'd')}/{number(at['total_steps'], 'd')}"
+    loss, left = number(view["metrics"]["current_loss"]), duration(at["eta_seconds"])
+    return f"{number(done, '.0f', ' %')} {at['stage'] or view['status']} {steps} loss {loss} {left} left"
 
 
 @contextmanager
-def _bar(cli: Session, title: str, *columns: Any) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a callback that shows how much is done."""
-    if not cli.shows_bars:
-        yield lambda done, total: None
-        return
-    with Progress(TextColumn(title), BarColumn(20), *columns, console=cli.err, transient=True) as bars:
-        shown = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(shown, completed=done, total=total)
+def _bar(console: Console, *columns: Any, disable: bool = False) -> Iterator[Callable[..., None]]:
+    """Yield a function that updates a bar. It is shown on terminals only."""
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2, disable=disable) as bars:
+        shown = bars.add_task("", total=None)
+        yield lambda done, total, **more: bars.update(shown, completed=done, total=total, **more)
 
 
 def main() -> None:

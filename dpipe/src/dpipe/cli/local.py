@@ -20,18 +20,17 @@ _REMEDY = "Name the service's checkout with --service or DPIPE_SERVICE, or start
 
 def find_service(given: Path | None) -> tuple[list[str], Path | None]:
     """Return the command that starts the service, and the directory in which it runs. Raise Unreachable."""
-    here = Path.cwd()
     own = Path(__file__).resolve().parents[4]
-    for place in [given] if given is not None else [own, here, *here.parents]:
-        if (place / "run.py").is_file() and (place / "api" / "__main__.py").is_file():
-            python = place / ".venv" / "bin" / "python"
-            if python.is_file():
-                return [str(python), "run.py"], place.resolve()
+    for place in [given] if given is not None else [own, Path.cwd()]:
+        python = place / ".venv" / "bin" / "python"
+        if (place / "api" / "__main__.py").is_file() and not python.is_file():
             raise _not_started(f"{place} has no environment.", f"Create it: make -C {place} install")
+        if (place / "api" / "__main__.py").is_file():
+            return [str(python.absolute()), "run.py"], place.resolve()
     program = shutil.which("diffusion-pipe-api")
     if given is None and program is not None:
         return [program], None
-    what = f"{given} is not a checkout of the service." if given is not None else "The service is not installed here."
+    what = "The service is not installed here." if given is None else f"{given} is not a checkout of the service."
     raise _not_started(what, _REMEDY)
 
 
@@ -86,11 +85,10 @@ def _await(process: subprocess.Popen[bytes], probe: Client, log: IO[bytes]) -> N
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    process.kill()  # does nothing if it has ended
+    process.wait()
 
 
 def _not_started(message: str, remedy: str) -> Unreachable:

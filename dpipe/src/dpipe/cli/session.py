@@ -18,16 +18,11 @@ from dpipe.client import Client
 from dpipe.errors import DpipeError, Forbidden, Unauthorized, Unreachable
 from dpipe.version import VERSION
 
-FAILED, USAGE, UNREACHABLE, NOT_AUTHORISED, INTERRUPTED = 1, 2, 3, 4, 130
-
-#: As for programs that SIGPIPE ends.
-BROKEN_PIPE = 141
+#: Exit codes. Wrong usage is 2, by Typer; the last one is that of programs that SIGPIPE ends.
+FAILED, UNREACHABLE, NOT_AUTHORISED, INTERRUPTED, BROKEN_PIPE = 1, 3, 4, 130, 141
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the server [env: DPIPE_URL].", show_default=False)]
-Key = Annotated[
-    str | None,
-    typer.Option("--key", help="Key; others can see it in the list of processes, unlike DPIPE_KEY."),
-]
+Key = Annotated[str | None, typer.Option("--key", help="Key; other users can see it, unlike [env: DPIPE_KEY].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; streams as one line for each message.")]
 
 
@@ -35,26 +30,18 @@ class Session:
     """The options that all commands share, the client, and the output."""
 
     def __init__(self, url: str | None, key: str | None, as_json: bool) -> None:
-        self.url = url
-        self.key = key
-        self.as_json = as_json
+        self.url, self.key, self.as_json = url, key, as_json
         self.out = Console(markup=False, highlight=False, emoji=False)
         self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
     @functools.cached_property
     def client(self) -> Client:
-        """The client of the server."""
         return Client(self.url, self.key, agent="cli")
 
     @property
     def is_live(self) -> bool:
         """Whether parts of the screen can be drawn again."""
         return self.out.is_terminal and not self.out.is_dumb_terminal and not self.as_json
-
-    @property
-    def shows_bars(self) -> bool:
-        """Whether progress bars can be drawn. They are written to standard error."""
-        return self.err.is_terminal and not self.err.is_dumb_terminal and not self.as_json
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print a line for people or a pipe, which is never broken or cut."""
@@ -65,7 +52,6 @@ class Session:
             sys.stdout.flush()
 
     def note(self, text: str, style: str = "dim") -> None:
-        """Print a line beside the result, to standard error."""
         if not self.as_json:
             self.err.print(Text(clean(text), style), soft_wrap=True)
 
@@ -82,7 +68,6 @@ class Session:
         return self.as_json
 
     def answer(self, value: Any, text: str, *, as_line: bool = False) -> None:
-        """Print a result: its JSON, or a sentence."""
         if self.as_json:
             self.json(value, as_line=as_line)
         else:
@@ -115,14 +100,8 @@ class Session:
                 self.err.print(Text(text), soft_wrap=True)
             if error.remedy and not any(each.get("remedy") for each in error.errors):
                 self.err.print(Text(f"→ {clean(error.remedy)}"), soft_wrap=True)
-        if isinstance(error, Unreachable):
-            return typer.Exit(UNREACHABLE)
-        return typer.Exit(NOT_AUTHORISED if isinstance(error, Unauthorized | Forbidden) else FAILED)
-
-    def interrupted(self) -> typer.Exit:
-        """Return the exception that ends the command after Ctrl-C."""
-        self.note("\nInterrupted.")
-        return typer.Exit(INTERRUPTED)
+        known = {Unreachable: UNREACHABLE, Unauthorized: NOT_AUTHORISED, Forbidden: NOT_AUTHORISED}
+        return typer.Exit(known.get(type(error), FAILED))
 
 
 def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Callable[[Callable[..., None]], None]:
@@ -138,9 +117,12 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
             except DpipeError as error:
                 raise session.report(error) from None
             except KeyboardInterrupt:
-                raise session.interrupted() from None
+                session.note("\nInterrupted.")
+                raise typer.Exit(INTERRUPTED) from None
             except BrokenPipeError:
-                leave_pipe()
+                # Python flushes standard output once more when it ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(BROKEN_PIPE) from None
             except OSError as error:
                 raise session.report(DpipeError(str(error), code="os_error")) from None
             except (LookupError, TypeError, ValueError) as error:
@@ -149,22 +131,11 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
                 raise session.report(DpipeError(what, code="unexpected_answer", remedy=remedy)) from error
 
         _, *own = inspect.signature(function).parameters.values()
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        shared = [
-            inspect.Parameter("url", keyword, default=None, annotation=Url),
-            inspect.Parameter("key", keyword, default=None, annotation=Key),
-            inspect.Parameter("as_json", keyword, default=False, annotation=AsJson),
-        ]
-        parameters = [*own, *shared]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shared = (("url", None, Url), ("key", None, Key), ("as_json", False, AsJson))
+        parameters = [*own, *(inspect.Parameter(n, kind, default=d, annotation=a) for n, d, a in shared)]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         app.command(name, **settings)(run)
 
     return add
-
-
-def leave_pipe() -> None:
-    """End quietly after the reader of standard output has left."""
-    # Python flushes standard output once more when it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(BROKEN_PIPE)

@@ -18,10 +18,7 @@ from dpipe.cli.session import Session
 from dpipe.cli.show import bar, clean, number
 from dpipe.errors import DpipeError
 
-#: Trainings that are read for a screen.
-_MOST_TASKS = 50
-
-#: The width of a GPU in the compact form, and of the screen from which a line has room for more.
+#: The width of a GPU in the compact form, and of a screen with room for the tasks of GPUs.
 _CELL, _WIDE = 20, 100
 
 #: An object of an answer; the GPUs, and the trainings that have or wait for them.
@@ -32,7 +29,7 @@ State = tuple[Row, Sequence[Row]]
 def read(session: Session) -> State:
     """Return the present state. Raise DpipeError."""
     status = session.client.get("/gpu/status")
-    listed = session.client.get("/training/list", status="running,starting,stopping,queued", limit=_MOST_TASKS)
+    listed = session.client.get("/training/list", status="running,starting,stopping,queued", limit=50)
     order = {"running": 0, "stopping": 1, "starting": 2}
     return status, sorted(listed["tasks"], key=lambda task: order.get(task["status"], 3))
 
@@ -122,9 +119,8 @@ def _gpu_lines(gpus: Sequence[Row], width: int, rows: int) -> list[Text]:
         if len(lines) == rows - 1 and len(gpus) - first > per_row:
             lines.append(Text(f"{len(gpus) - first} more GPUs: enlarge the window", "dim", no_wrap=True))
             break
-        lines.append(
-            Text.assemble(*(part for gpu in gpus[first : first + per_row] for part in _cell(gpu)), no_wrap=True)
-        )
+        cells = [part for gpu in gpus[first : first + per_row] for part in _cell(gpu)]
+        lines.append(Text.assemble(*cells, no_wrap=True))
     return lines
 
 
@@ -133,7 +129,7 @@ def _gpu_line(gpu: Row, width: int) -> Text:
     task = gpu["current_task"]
     line = Text(f"{show.index_of(gpu):>4} {show.name_of(gpu)[:14]:14} ", no_wrap=True, overflow="ellipsis")
     line.append(f"{status[:10]:10} ", show.style_of(status))
-    line.append(bar(used, 9), _heat(used))
+    line.append(bar(used, 9), show.style_of(status))
     line.append(f"{number(used, 'd', '%'):>5}  {show.memory(gpu):15}")
     line.append(f"{number(gpu['temperature']['gpu'], 'd', '°C'):>5} {number(gpu['power_usage'], '.0f', 'W'):>6}")
     if width >= _WIDE and task is not None:
@@ -158,16 +154,8 @@ def _task_lines(tasks: Sequence[Row], rows: int) -> list[Text]:
         if status == "queued":
             line.append(f"{clean(task['waiting_reason'])}", "dim")
         else:
-            line.append(f"{bar(done, 8)} {number(done, '.0f', '%'):>4} ")
-            line.append(
-                f"{number(task['metrics']['current_loss']):>7} {show.duration(task['progress']['eta_seconds']):>6} "
-            )
-            line.append(f"{show.gpu_ids(task)[:5]:5} {clean(task['name'] or task['model_type'])}")
+            loss, left = number(task["metrics"]["current_loss"]), show.duration(task["progress"]["eta_seconds"])
+            line.append(f"{bar(done, 8)} {number(done, '.0f', '%'):>4} {loss:>7} {left:>6} {show.gpu_ids(task)[:5]:5} ")
+            line.append(clean(task["name"] or task["model_type"]))
         lines.append(line)
     return lines
-
-
-def _heat(percent: float | None) -> str:
-    if percent is None:
-        return ""
-    return "green" if percent < 60 else "yellow" if percent < 95 else "red"
