@@ -456,11 +456,16 @@ class AsyncDatasets:
         for file in plan.files:
             ids.append(await self._send(plan, file, meter.report))
             meter.before += file.size
-        problems = [each for each in [await self._processed(id_) for id_ in ids] if each is not None]
+        # A batch is processed as a whole: most of its uploads have ended when the last one has.
+        await self._processed(ids[-1], {})
+        listed = self._client.pages("/uploads", "uploads", limit=len(ids) + PAGE)
+        rows = {row["upload_id"]: row async for row in listed}
+        ended = [await self._processed(upload_id, rows) for upload_id in ids]
         plan.finish()
-        if problems:
-            text = f"{len(problems)} of {len(ids)} files were refused; the others are in {plan.dataset}."
-            raise Invalid(text, code="upload_failed", errors=problems, remedy="Correct those files and upload them.")
+        failed = [each for each in ended if each["status"] == "failed"]
+        if failed:
+            text = f"{len(failed)} of {len(ids)} files were refused; the others are in {plan.dataset}."
+            raise Invalid(text, code="upload_failed", errors=uploads.mistakes(failed), remedy="Correct those files.")
         return await self.get(plan.dataset)
 
     async def _begin(self, plan: uploads.Plan, file: uploads.LocalFile, first: bytes) -> tuple[str, int]:
@@ -471,7 +476,7 @@ class AsyncDatasets:
             response = await self._client.request("POST", "/uploads", headers=named, content=first)
             upload_id = str(part(data_of(response), "upload_id"))
             if "idempotent-replayed" not in response.headers:
-                return upload_id, uploads.offset_of(response.headers)
+                return upload_id, uploads.offset_of(response.headers) if first else 0
             with suppress(NotFound):
                 found = await self._client.get(join("uploads", upload_id))
                 if found["status"] != "failed":
@@ -480,15 +485,14 @@ class AsyncDatasets:
 
     async def _send(self, plan: uploads.Plan, file: uploads.LocalFile, report: Callable[[int], object]) -> str:
         with file.path.open("rb") as opened:
-            upload_id, offset = await self._begin(plan, file, opened.read(uploads.PART_BYTES))
+            upload_id, offset = await self._begin(plan, file, uploads.read(opened, file, 0))
             report(offset)
             path, conflicts = join("uploads", upload_id), 0
             while offset < file.size:
-                opened.seek(offset)
                 headers = {**uploads.TUS, **uploads.PART, "Upload-Offset": str(offset)}
+                content = uploads.read(opened, file, offset)
                 try:
-                    part = opened.read(uploads.PART_BYTES)
-                    response = await self._client.request("PATCH", path, content=part, headers=headers)
+                    response = await self._client.request("PATCH", path, content=content, headers=headers)
                     conflicts = 0
                 except Conflict:
                     # An interrupted request was stored in part, or is still being written.
@@ -501,14 +505,12 @@ class AsyncDatasets:
                 report(offset)
         return upload_id
 
-    async def _processed(self, upload_id: str) -> dict[str, Any] | None:
-        """Wait until an upload has been processed. Return its problem, or None."""
+    async def _processed(self, upload_id: str, rows: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an upload when it has been processed. `rows` are the uploads that have been read."""
         interval = 0.1
-        while True:
-            found = await self._client.get(join("uploads", upload_id))
-            if found["status"] == "completed":
-                return None
-            if found["status"] == "failed":
-                return {"pointer": found["filename"], "message": (found["problem"] or {}).get("message")}
+        found = rows.get(upload_id) or {"status": "unknown"}
+        while found["status"] not in ("completed", "failed"):
             await self._client.connection.sleep(interval)
             interval = min(2.0, interval * 1.5)
+            found = await self._client.get(join("uploads", upload_id))
+        return cast(dict[str, Any], found)

@@ -5,9 +5,10 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from dpipe.errors import Invalid, bad_answer
 
@@ -102,6 +103,20 @@ def _token(state: Path) -> str:
         # Without a place for the state, only an interruption of the connection can be continued.
         return secrets.token_hex(16)
     return token
+
+
+def read(opened: BinaryIO, file: LocalFile, offset: int) -> bytes:
+    """Return the part of a file that begins at this offset. Raise Invalid."""
+    opened.seek(offset)
+    part = opened.read(min(PART_BYTES, file.size - offset))
+    if not part and offset < file.size:
+        raise Invalid(f"{file.path} has become shorter.", code="file_changed", remedy="Upload it again.")
+    return part
+
+
+def mistakes(failed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return why uploads failed, in the form of the mistakes of a request."""
+    return [{"pointer": each["filename"], "message": (each["problem"] or {}).get("message")} for each in failed]
 
 
 def offset_of(headers: Mapping[str, str]) -> int:
