@@ -17,7 +17,7 @@ from api.db import alert_tables, dataset_tables, measurement_tables, preset_tabl
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = "0032"
+REVISION = "0036"
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
