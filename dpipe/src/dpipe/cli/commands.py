@@ -21,6 +21,7 @@ from dpipe.cli.session import FAILED, INTERRUPTED, Session, command
 from dpipe.cli.show import clean, duration, findings, gigabytes, gpu_table, number, style_of, task_table
 from dpipe.client import Client, Training
 from dpipe.errors import DpipeError, NotFound
+from dpipe.requests import join
 from dpipe.settings import load, save
 from dpipe.version import VERSION
 
@@ -39,9 +40,9 @@ app = typer.Typer(
 
 ACTIVE = "running,starting,stopping,queued"
 
-Config = Annotated[Path, typer.Argument(help="The trainer's configuration, a TOML file.")]
+Config = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The trainer's configuration, TOML.")]
 Task = Annotated[str, typer.Argument(help="Id of the training.")]
-ModelType = Annotated[str | None, typer.Option(help="flux, wan, … By default [model] type of CONFIG.")]
+ModelType = Annotated[str | None, typer.Option(help="flux, wan, … By default model.type of CONFIG.")]
 Dataset = Annotated[str | None, typer.Option(help="A dataset of the server (cats, cats@3), or a TOML file.")]
 GPUs = Annotated[int | None, typer.Option(min=1, help="Number of GPUs; by default 1.")]
 Name = Annotated[str | None, typer.Option(help="Name of the training.")]
@@ -225,7 +226,7 @@ def check(
     body = {field: value for field, value in wanted.items() if value is not None}
     with _bar(cli.err, _LINE, MofNCompleteColumn()) as report:
         while True:
-            found = cli.client.post(f"/datasets/{name}/check", body)
+            found = cli.client.post(join("datasets", name, "check"), body)
             report(found["items"] - found["unexamined"], found["items"])
             if not found["unexamined"]:
                 break
@@ -240,7 +241,7 @@ def check(
 @command(app)
 def upload(
     cli: Session,
-    folder: Annotated[Path, typer.Argument(help="A folder with pictures, videos and captions, or an archive.")],
+    folder: Annotated[Path, typer.Argument(exists=True, help="A folder with pictures or videos, or an archive.")],
     name: Annotated[str | None, typer.Option(help="Name of the dataset; by default that of the folder.")] = None,
 ) -> None:
     """Upload a folder as a dataset. An interrupted upload continues when it is repeated."""
