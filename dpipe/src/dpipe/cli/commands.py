@@ -271,7 +271,7 @@ def samples(
             for row, file in zip(rows, files, strict=True)
         ]
         nothing = f"No samples. Render some: dpipe samples {training.id} --render SAMPLE_SET"
-        cli.table(("MODEL", "PROMPT", "SEED", "FILE"), shown, nothing=nothing)
+        cli.table(("MODEL", "PROMPT", "SEED", "FILE"), shown, nothing, wraps=True)
 
 
 @command(app)
@@ -288,7 +288,7 @@ def compare(
     ids = [each["task_id"] for each in found["trainings"]]
     rows = zip(_FIGURES, *map(_figures, found["trainings"]), strict=True)
     settings = ((each["pointer"], *map(clean, each["values"])) for each in found["settings"])
-    cli.table(("", *ids), [*rows, *settings])
+    cli.table(("", *ids), [*rows, *settings], wraps=True)
 
 
 @command(app)

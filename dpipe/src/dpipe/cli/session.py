@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -73,20 +73,27 @@ class Session:
         else:
             self.line(text)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], nothing: str = "") -> None:
-        """Print a table: fitted to a terminal, or with tabs for a pipe. Without rows, note the text."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], nothing: str = "", *, wraps: bool = False
+    ) -> None:
+        """Print a table: fitted to a terminal, or with tabs for a pipe. Without rows, note the text.
+
+        The last column is cut to fit, unless `wraps` breaks all into lines.
+        """
         if not rows and nothing:
             self.note(nothing)
         elif not self.out.is_terminal:
             for row in (columns, *rows):
                 self.line("\t".join(" ".join(cell.split()) for cell in row))
         else:
-            table = Table(*columns[:-1], box=None, pad_edge=False, header_style="dim")
+            table = Table(*columns, box=None, pad_edge=False, header_style="dim")
             for column in table.columns:
-                column.no_wrap, column.overflow = True, "ellipsis"
-            table.add_column(columns[-1], overflow="fold")
+                column.no_wrap, column.overflow = not wraps and column is not table.columns[-1], "fold"
+            overflow: OverflowMethod = "fold" if wraps else "ellipsis"
             for row in rows:
-                table.add_row(*(Text(clean(cell), style_of(cell)) for cell in row))
+                table.add_row(
+                    *(Text(clean(cell), style_of(cell), no_wrap=not wraps, overflow=overflow) for cell in row)
+                )
             self.out.print(table)
 
     def report(self, error: DpipeError) -> typer.Exit:

@@ -34,16 +34,15 @@ def style_of(status: Any) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as `42s`, `3m12s`, `2h05m` or `3d04h`."""
+    """Return seconds as `42s`, `3m12s`, `2h5m` or `3d4h`."""
     if seconds is None:
         return UNKNOWN
-    whole = max(0, round(seconds))
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if minutes == 0:
-        return f"{whole}s"
-    if hours == 0:
-        return f"{minutes}m{whole % 60:02}s"
-    return f"{hours}h{minutes % 60:02}m" if days == 0 else f"{days}d{hours % 24:02}h"
+    left, parts = max(0, round(seconds)), list[str]()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= length or parts:
+            parts.append(f"{left // length}{unit}")
+        left %= length
+    return "".join(parts[:2]) or "0s"
 
 
 def gigabytes(megabytes: float | None) -> str:
@@ -76,7 +75,7 @@ def name_of(gpu: Mapping[str, Any]) -> str:
 def index_of(gpu: Mapping[str, Any]) -> str:
     """Return the index of a GPU, with its node if there are several."""
     index = clean(gpu["gpu_id"])
-    return f"{gpu['node']}:{index}" if gpu.get("node") else index
+    return f"{clean(gpu['node'])}:{index}" if gpu.get("node") else index
 
 
 def gpu_ids(task: Mapping[str, Any]) -> str:
