@@ -17,6 +17,7 @@ import numpy
 import pytest
 from PIL import Image
 
+import api
 import dpipe
 from dpipe import Client, aio, client, settings
 from dpipe.connections import BlockingConnection
@@ -335,6 +336,10 @@ def test_both_clients_have_the_same_methods():
             if not name.startswith("_"):
                 theirs = inspect.signature(getattr(asynchronous, name)).parameters
                 assert list(inspect.signature(method).parameters) == list(theirs), (blocking, name)
+
+
+def test_version_is_that_of_the_service():
+    assert dpipe.__version__ == api.__version__
 
 
 def test_types_are_those_of_the_document():

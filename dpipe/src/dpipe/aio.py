@@ -2,8 +2,8 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -333,20 +333,21 @@ class AsyncTraining(requests.Task):
             interval = min(5.0, interval * 1.5)
 
     async def follow(self, tail: int = 100, types: str = "log,progress,status") -> AsyncIterator[Event]:
-        path = self._path("events", "stream")
-        async for message in self._client.stream(path, types=types, tail=tail):
-            data = message.data if isinstance(message.data, dict) else {}
-            if message.type == "log":
-                for line in data.get("logs", []):
-                    yield Event("log", line)
-            elif message.type == "progress":
-                yield Event("progress", data)
-            elif message.type == "status":
-                self.data["status"] = str(data.get("status"))
-                yield Event("status", data)
-            elif message.type == "end":
-                await self.refresh()
-                yield Event("status", data)
+        stream = self._client.stream(self._path("events", "stream"), types=types, tail=tail)
+        # A reader that stops early closes the connection at once.
+        async with aclosing(cast(AsyncGenerator[Message, None], stream)) as messages:
+            async for message in messages:
+                data = message.data if isinstance(message.data, dict) else {}
+                if message.type == "log":
+                    for line in data.get("logs", []):
+                        yield Event("log", line)
+                elif message.type in ("progress", "status"):
+                    if message.type == "status":
+                        self.data["status"] = str(data.get("status"))
+                    yield Event(message.type, data)
+                elif message.type == "end":
+                    await self.refresh()
+                    yield Event("status", data)
 
     async def progress(self) -> t.TaskProgressView:
         return cast(t.TaskProgressView, await self._client.get(self._path("progress")))
