@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from dpipe.cli import top as top_screen
 from dpipe.cli.local import own_server
 from dpipe.cli.session import FAILED, INTERRUPTED, Session, command
-from dpipe.cli.show import clean, duration, findings, gigabytes, gpu_table, number, style_of, task_table
+from dpipe.cli.show import GPUS, TASKS, Columns, duration, findings, gigabytes, number, style_of
 from dpipe.client import Client, Training
 from dpipe.errors import DpipeError, NotFound
 from dpipe.requests import join
@@ -78,7 +79,7 @@ def status(cli: Session) -> None:
     counts = [f"{count} {name}" for name, count in totals.items() if count and name != "total"]
     cli.line(f"Tasks  {', '.join(counts) or 'none'}")
     cli.line(f"GPUs   {cards['total']}, {cards['available']} available ({overview['source']})")
-    for columns, rows in (gpu_table(gpus), task_table(tasks)):
+    for columns, rows in ((GPUS, gpus), (TASKS, tasks)):
         if rows:
             cli.line()
             cli.table(columns, rows)
@@ -109,7 +110,7 @@ def list_trainings(
     found = cli.client.trainings.list(status=status, search=search, kind=kind, limit=limit)
     rows = [task.data for task in found]
     if not cli.prints_json(rows):
-        cli.table(*task_table(rows), nothing="No trainings. Start one: dpipe train CONFIG")
+        cli.table(TASKS, rows, "No trainings. Start one: dpipe train CONFIG")
 
 
 @command(app)
@@ -265,13 +266,14 @@ def samples(
         _end_unless_completed(cli, made.wait().data)
     rows = [each for each in training.samples() if not checkpoint or each["checkpoint"] in checkpoint]
     if not cli.prints_json(rows):
-        files = [row["problem"] or f"{cli.client.url}{row['url']}" for row in rows]
-        shown = [
-            (row["checkpoint"] or "base", row["prompt"], str(row["seed"]), file)
-            for row, file in zip(rows, files, strict=True)
-        ]
+        columns: Columns = {
+            "MODEL": lambda row: row["checkpoint"] or "base",
+            "PROMPT": itemgetter("prompt"),
+            "SEED": itemgetter("seed"),
+            "FILE": lambda row: row["problem"] or f"{cli.client.url}{row['url']}",
+        }
         nothing = f"No samples. Render some: dpipe samples {training.id} --render SAMPLE_SET"
-        cli.table(("MODEL", "PROMPT", "SEED", "FILE"), shown, nothing, wraps=True)
+        cli.table(columns, rows, nothing, wraps=True)
 
 
 @command(app)
@@ -285,10 +287,10 @@ def compare(
     found = cli.client.trainings.compare(tasks, metric=metric, axis=axis)
     if cli.prints_json(found):
         return
-    ids = [each["task_id"] for each in found["trainings"]]
+    titles = ("", *(each["task_id"] for each in found["trainings"]))
     rows = zip(_FIGURES, *map(_figures, found["trainings"]), strict=True)
-    settings = ((each["pointer"], *map(clean, each["values"])) for each in found["settings"])
-    cli.table(("", *ids), [*rows, *settings], wraps=True)
+    settings = ((each["pointer"], *each["values"]) for each in found["settings"])
+    cli.table({title: itemgetter(index) for index, title in enumerate(titles)}, [*rows, *settings], wraps=True)
 
 
 @command(app)
@@ -365,9 +367,9 @@ def _follow(cli: Session, training: Training, stops: bool = False) -> None:
     try:
         with _bar(cli.out, _LINE, TextColumn("{task.description}"), disable=cli.as_json) as show:
             for event in training.follow():
-                if cli.as_json:
-                    cli.json({"kind": event.kind, "data": event.data}, as_line=True)
-                elif event.kind == "log":
+                if cli.prints_json({"kind": event.kind, "data": event.data}, as_line=True):
+                    continue
+                if event.kind == "log":
                     _print_log(cli, event.data)
                 elif event.kind == "progress":
                     done = event.data["progress"]["overall_progress"] or 0
@@ -386,8 +388,7 @@ def _follow(cli: Session, training: Training, stops: bool = False) -> None:
         cli.note(f"{training.id} is {training.status}. Continue it later: dpipe resume {training.id}")
         raise
     task = training.refresh().data
-    if cli.as_json:
-        cli.json({"kind": "end", "data": task}, as_line=True)
+    cli.prints_json({"kind": "end", "data": task}, as_line=True)
     _end_unless_completed(cli, task)
     spent = duration(task["progress"]["training_time"])
     cli.note(f"{training.id} completed after {spent}. Its files: {task['output_dir']}", style_of("completed"))
@@ -399,7 +400,7 @@ _FIGURES = ("name", "status", "steps", "duration", "last loss", "lowest loss")
 def _figures(each: Given) -> tuple[str, ...]:
     losses = each["losses"][0] if each["losses"] else {"last": None, "lowest": None}
     steps = f"{number(each['step'], 'd')} of {number(each['total_steps'], 'd')}"
-    known = (clean(each["name"]), each["status"], steps, duration(each["duration"]))
+    known = (each["name"], each["status"], steps, duration(each["duration"]))
     return (*known, number(losses["last"]), number(losses["lowest"]))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console, OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
-from dpipe.cli.show import clean, escape_control, findings, style_of
+from dpipe.cli.show import Columns, clean, escape_control, findings, style_of
 from dpipe.client import Client
 from dpipe.errors import DpipeError, Forbidden, Unauthorized, Unreachable
 from dpipe.version import VERSION
@@ -55,58 +55,48 @@ class Session:
         if not self.as_json:
             self.err.print(Text(clean(text), style), soft_wrap=True)
 
-    def json(self, value: Any, *, as_line: bool = False) -> None:
-        """Print a value as JSON: indented for a terminal, on one line in a pipe or a stream."""
-        indent = 2 if self.out.is_terminal and not as_line else None
-        sys.stdout.write(escape_control(json.dumps(value, ensure_ascii=False, indent=indent, default=str)) + "\n")
-        sys.stdout.flush()
-
-    def prints_json(self, value: Any) -> bool:
-        """Print the value if JSON is requested, and return whether it is."""
+    def prints_json(self, value: Any, *, as_line: bool = False) -> bool:
+        """Print the value if JSON is requested, and return whether it is: indented for a terminal, else on one line."""
         if self.as_json:
-            self.json(value)
+            indent = 2 if self.out.is_terminal and not as_line else None
+            sys.stdout.write(escape_control(json.dumps(value, ensure_ascii=False, indent=indent)) + "\n")
+            sys.stdout.flush()
         return self.as_json
 
     def answer(self, value: Any, text: str, *, as_line: bool = False) -> None:
-        if self.as_json:
-            self.json(value, as_line=as_line)
-        else:
+        """Print a result: its JSON, or a sentence."""
+        if not self.prints_json(value, as_line=as_line):
             self.line(text)
 
-    def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[str]], nothing: str = "", *, wraps: bool = False
-    ) -> None:
+    def table(self, columns: Columns, rows: Sequence[Any], nothing: str = "", *, wraps: bool = False) -> None:
         """Print a table: fitted to a terminal, or with tabs for a pipe. Without rows, note the text.
 
         The last column is cut to fit, unless `wraps` breaks all into lines.
         """
+        cells = [[clean(form(row)) for form in columns.values()] for row in rows]
         if not rows and nothing:
             self.note(nothing)
         elif not self.out.is_terminal:
-            for row in (columns, *rows):
-                self.line("\t".join(" ".join(cell.split()) for cell in row))
+            for line in (columns, *cells):
+                self.line("\t".join(" ".join(cell.split()) for cell in line))
         else:
             table = Table(*columns, box=None, pad_edge=False, header_style="dim")
             for column in table.columns:
                 column.no_wrap, column.overflow = not wraps and column is not table.columns[-1], "fold"
             overflow: OverflowMethod = "fold" if wraps else "ellipsis"
-            for row in rows:
-                table.add_row(
-                    *(Text(clean(cell), style_of(cell), no_wrap=not wraps, overflow=overflow) for cell in row)
-                )
+            for line in cells:
+                table.add_row(*(Text(cell, style_of(cell), no_wrap=not wraps, overflow=overflow) for cell in line))
             self.out.print(table)
 
     def report(self, error: DpipeError) -> typer.Exit:
         """Report an error of the client or the server, and return the exception that ends the command."""
-        if self.as_json:
-            names = ("code", "message", "remedy", "status", "errors", "details", "request_id")
-            self.json({"error": {name: getattr(error, name) for name in names}}, as_line=True)
-        else:
-            self.err.print(Text(f"dpipe: {clean(error.message)}", "red"), soft_wrap=True)
+        names = ("code", "message", "remedy", "status", "errors", "details", "request_id")
+        if not self.prints_json({"error": {name: getattr(error, name) for name in names}}, as_line=True):
+            self.note(f"dpipe: {error.message}", "red")
             for text in findings(error.errors):
-                self.err.print(Text(text), soft_wrap=True)
+                self.note(text, "")
             if error.remedy and not any(each.get("remedy") for each in error.errors):
-                self.err.print(Text(f"→ {clean(error.remedy)}"), soft_wrap=True)
+                self.note(f"→ {error.remedy}", "")
         known = {Unreachable: UNREACHABLE, Unauthorized: NOT_AUTHORISED, Forbidden: NOT_AUTHORISED}
         return typer.Exit(known.get(type(error), FAILED))
 

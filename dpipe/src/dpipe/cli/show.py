@@ -1,7 +1,8 @@
 """Forms of values for people. Unknown values are shown as a dash, never as 0."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 UNKNOWN = "–"
@@ -84,37 +85,27 @@ def gpu_ids(task: Mapping[str, Any]) -> str:
     return ",".join(known) if known else f"({task['gpu_count']})"
 
 
-def gpu_table(gpus: Iterable[Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
-    """Return columns and rows of a table of GPUs."""
-    rows = [
-        [
-            index_of(gpu),
-            name_of(gpu),
-            "paused" if gpu.get("paused_until") else clean(gpu["status"]),
-            number(gpu["utilization_gpu"], "d", " %"),
-            memory(gpu),
-            clean((gpu["current_task"] or {}).get("task_id", "")),
-        ]
-        for gpu in gpus
-    ]
-    return ("GPU", "NAME", "STATUS", "USE", "MEMORY", "TASK"), rows
+#: The columns of tables: their titles, and what they show of a row.
+Columns = Mapping[str, Callable[[Any], Any]]
 
+GPUS: Columns = {
+    "GPU": index_of,
+    "NAME": name_of,
+    "STATUS": lambda gpu: "paused" if gpu["paused_until"] else gpu["status"],
+    "USE": lambda gpu: number(gpu["utilization_gpu"], "d", " %"),
+    "MEMORY": memory,
+    "TASK": lambda gpu: gpu["current_task"]["task_id"] if gpu["current_task"] else "",
+}
 
-def task_table(tasks: Iterable[Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
-    """Return columns and rows of a table of trainings."""
-    rows = [
-        [
-            clean(task["task_id"]),
-            clean(task["status"]),
-            number(task["progress"]["overall_progress"], ".0f", " %"),
-            number(task["metrics"]["current_loss"]),
-            duration(task["progress"]["eta_seconds"]),
-            gpu_ids(task),
-            clean(task["name"] or task["model_type"]),
-        ]
-        for task in tasks
-    ]
-    return ("TASK", "STATUS", "DONE", "LOSS", "LEFT", "GPUS", "NAME"), rows
+TASKS: Columns = {
+    "TASK": itemgetter("task_id"),
+    "STATUS": itemgetter("status"),
+    "DONE": lambda task: number(task["progress"]["overall_progress"], ".0f", " %"),
+    "LOSS": lambda task: number(task["metrics"]["current_loss"]),
+    "LEFT": lambda task: duration(task["progress"]["eta_seconds"]),
+    "GPUS": gpu_ids,
+    "NAME": lambda task: task["name"] or task["model_type"],
+}
 
 
 def findings(found: Iterable[Mapping[str, Any]]) -> Iterable[str]:

@@ -52,16 +52,15 @@ def print_states(session: Session, interval: float, count: int | None) -> None:
     """Print the state again and again, as JSON lines or tables."""
     for turn in itertools.count(1):
         status, tasks = read(session)
-        if session.as_json:
-            session.json({"gpus": status["gpus"], "summary": status["summary"], "tasks": tasks}, as_line=True)
-        else:
-            session.table(*show.gpu_table(status["gpus"]))
+        if not session.prints_json(
+            {"gpus": status["gpus"], "summary": status["summary"], "tasks": tasks}, as_line=True
+        ):
+            session.table(show.GPUS, status["gpus"])
             session.line()
-            session.table(*show.task_table(tasks))
+            session.table(show.TASKS, tasks)
+            session.line()
         if turn == count:
             return
-        if not session.as_json:
-            session.line()
         time.sleep(interval)
 
 
