@@ -22,24 +22,7 @@ from dpipe.version import VERSION
 __version__ = VERSION
 
 __all__ = [
-    "AsyncClient",
-    "AsyncDataset",
-    "AsyncTraining",
-    "BadAnswer",
-    "Client",
-    "Conflict",
-    "Dataset",
-    "DpipeError",
-    "Event",
-    "Forbidden",
-    "Insufficient",
-    "Invalid",
-    "NotFound",
-    "RateLimited",
-    "ServerError",
-    "TimedOut",
-    "Training",
-    "Unauthorized",
-    "Unreachable",
-    "__version__",
-]
+    "AsyncClient", "AsyncDataset", "AsyncTraining", "BadAnswer", "Client", "Conflict", "Dataset", "DpipeError", "Event",
+    "Forbidden", "Insufficient", "Invalid", "NotFound", "RateLimited", "ServerError", "TimedOut", "Training",
+    "Unauthorized", "Unreachable", "__version__",
+]  # fmt: skip

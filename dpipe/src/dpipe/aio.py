@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing, suppress
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx
@@ -31,12 +30,7 @@ RESOLUTIONS = (512,)
 
 
 class AsyncClient:
-    """A connection to the service.
-
-    Address and key are taken from the arguments, the environment (DPIPE_URL, DPIPE_KEY) or the file of `dpipe login`.
-    Failures are DpipeErrors. Requests that fail for want of a connection, or that the server asks to repeat, are
-    repeated up to `retries` times; an Idempotency-Key makes that safe. `agent` is shown to the server.
-    """
+    """The asynchronous form of `Client`."""
 
     _connect: Callable[..., Connection] = AsyncConnection
 
@@ -63,37 +57,19 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *why: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         await self.connection.close()
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        self, method: str, path: str, query: Mapping[str, Any] | None = None, **options: Any
     ) -> httpx.Response:
-        attempt = 0
+        attempt, params = 0, parameters(query or {})
         while True:
             try:
-                response = await self.connection.request(
-                    method,
-                    address(path),
-                    params=parameters(query or {}),
-                    json=json,
-                    content=content,
-                    headers=headers,
-                    timeout=timeout or self.timeout,
-                )
+                response = await self.connection.request(method, address(path), params=params, **options)
                 if response.is_success:
                     return response
                 failure, seconds = failure_of(response), pause(attempt, response)
@@ -284,12 +260,7 @@ class AsyncTrainings:
         return await training.wait() if wait else training
 
     async def validate(
-        self,
-        config: Source = None,
-        dataset: Source = None,
-        *,
-        resolutions: Sequence[int] = RESOLUTIONS,
-        **options: Any,
+        self, config: Source = None, dataset: Source = None, *, resolutions: Sequence[int] = RESOLUTIONS, **options: Any
     ) -> t.Validation:
         body = requests.start_body(config, dataset, resolutions, options)
         return cast(t.Validation, await self._client.post("/training/validate", body))
@@ -452,11 +423,10 @@ class AsyncDatasets:
         self, folder: Path | str, name: str | None = None, progress: uploads.Progress | None = None
     ) -> AsyncDataset:
         plan = uploads.plan(Path(folder), name, self._client.url)
-        meter = uploads.Meter(plan.total, progress)
-        ids = []
+        done, ids = 0, []
         for file in plan.files:
-            ids.append(await self._send(plan, file, meter.report))
-            meter.before += file.size
+            ids.append(await self._send(plan, file, plan.reporter(done, progress)))
+            done += file.size
         # A batch is processed as a whole: most of its uploads have ended when the last one has.
         await self._processed(ids[-1], {})
         listed = self._client.pages("/uploads", "uploads", limit=len(ids) + PAGE)
@@ -466,7 +436,8 @@ class AsyncDatasets:
         failed = [each for each in ended if each["status"] == "failed"]
         if failed:
             text = f"{len(failed)} of {len(ids)} files were refused; the others are in {plan.dataset}."
-            raise Invalid(text, code="upload_failed", errors=uploads.mistakes(failed), remedy="Correct those files.")
+            mistakes = [{"pointer": each["filename"], "message": each["problem"]["message"]} for each in failed]
+            raise Invalid(text, code="upload_failed", errors=mistakes, remedy="Correct those files.")
         return await self.get(plan.dataset)
 
     async def _begin(self, plan: uploads.Plan, file: uploads.LocalFile, first: bytes) -> tuple[str, int]:

@@ -93,7 +93,7 @@ def join(*parts: str) -> str:
 
 def address(path: str) -> str:
     """Return the path on the server: below the base path, unless it has it already or is outside it."""
-    outside = path in ("/health", "/health/ready", "/openapi.json") or path.startswith(f"{BASE}/")
+    outside = path in ("/health", "/health/ready") or path.startswith(f"{BASE}/")
     return path if outside else f"{BASE}/{path.lstrip('/')}"
 
 
@@ -135,8 +135,6 @@ def data_of(response: httpx.Response) -> Any:
         raise failure from None
     if response.is_success and isinstance(body, dict) and "data" in body:
         return body["data"]
-    if response.is_success and response.url.path == "/openapi.json":
-        return body
     raise error_of(response.status_code, body, retry_after(response))
 
 

@@ -5,10 +5,10 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from dpipe.errors import Invalid, bad_answer
 
@@ -37,13 +37,13 @@ class Plan:
 
     dataset: str
     files: list[LocalFile]
+    total: int  #: bytes
     token: str
     state: Path
 
-    @property
-    def total(self) -> int:
-        """The bytes of all files."""
-        return sum(each.size for each in self.files)
+    def reporter(self, before: int, progress: Progress | None) -> Callable[[int], object]:
+        """Return a function that reports the progress of all files by the offset in a file, after bytes of others."""
+        return lambda offset: progress and progress(before + offset, self.total)
 
     def metadata(self, file: LocalFile) -> str:
         """Return the header Upload-Metadata. The files of a batch become one version of the dataset."""
@@ -77,7 +77,7 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
     digest = hashlib.sha256("\0".join((url, dataset, str(source.resolve()), listing)).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dpipe" / "uploads"
     state = cache / digest
-    return Plan(dataset, files, _token(state), state)
+    return Plan(dataset, files, sum(each.size for each in files), _token(state), state)
 
 
 def _files(source: Path) -> Iterator[LocalFile]:
@@ -114,28 +114,9 @@ def read(opened: BinaryIO, file: LocalFile, offset: int) -> bytes:
     return part
 
 
-def mistakes(failed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return why uploads failed, in the form of the mistakes of a request."""
-    return [{"pointer": each["filename"], "message": (each["problem"] or {}).get("message")} for each in failed]
-
-
 def offset_of(headers: Mapping[str, str]) -> int:
     """Return the number of stored bytes. Raise BadAnswer."""
     text = headers.get("upload-offset", "")
     if not (text.isascii() and text.isdigit()):
         raise bad_answer("no Upload-Offset")
     return int(text)
-
-
-@dataclass(slots=True)
-class Meter:
-    """Reports the progress of all files: `before` are the bytes of those that are done."""
-
-    total: int
-    progress: Progress | None
-    before: int = 0
-
-    def report(self, offset: int) -> None:
-        """Report that the current file has been sent up to this offset."""
-        if self.progress is not None:
-            self.progress(self.before + offset, self.total)
