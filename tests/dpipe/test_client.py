@@ -230,6 +230,12 @@ def test_stored_key_is_only_sent_to_its_own_server():
     assert settings.load("https://other.example").key is None
 
 
+@pytest.mark.parametrize("url", ["http://", "ftp://x", "http://127.0.0.1:99999", "http://[::1", "http://a b", "://x"])
+def test_wrong_address_is_an_error_before_the_request(url: str):
+    with pytest.raises(dpipe.Invalid):
+        Client(url)
+
+
 def test_damaged_file_is_named(home: Path):
     path = settings.save("http://127.0.0.1", None)
     path.write_text("url = [")

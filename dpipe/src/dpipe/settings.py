@@ -5,6 +5,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dpipe.errors import Invalid
 
@@ -49,11 +50,15 @@ def save(url: str, key: str | None) -> Path:
 
 def normalize(url: str) -> str:
     """Return an address without the base path and a final slash. Raise Invalid."""
-    address = url.strip().rstrip("/").removesuffix("/api/v1").rstrip("/")
-    address = address if "://" in address else f"http://{address}"
-    if not address.startswith(("http://", "https://")) or len(address.partition("://")[2]) == 0:
+    address = url.strip() if "://" in url else f"http://{url.strip()}"
+    try:
+        parts = urlsplit(address)
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in parts.netloc
+    except ValueError:
+        is_valid = False
+    if not is_valid:
         raise Invalid(f'"{url}" is not an address.', code="invalid_url", remedy=f"Use one such as {DEFAULT_URL}.")
-    return address
+    return address.rstrip("/").removesuffix("/api/v1").rstrip("/")
 
 
 def _read() -> Settings:
