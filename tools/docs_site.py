@@ -28,6 +28,7 @@ INCLUDED = {
     "ARCHITECTURE.md": "concepts/architecture.md",
     "CONTRIBUTING.md": "concepts/contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "dpipe/README.md": "guides/dpipe.md",
     "deploy/README.md": "reference/deployment-files.md",
     "deploy/slurm/README.md": "guides/set-up-slurm.md",
 }

@@ -39,7 +39,7 @@ PRUNE_SECONDS = 3600.0
 #: The operation of refusals whose operations are no longer distinguished.
 VARIOUS = "various"
 
-_Kind = tuple[str, str | None, str | None, str, str | None]
+_Kind = tuple[str, str | None, str | None, str | None, str, str | None]
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class AuditTrail:
 
     @staticmethod
     def _kind(entry: AuditEntry) -> _Kind:
-        return entry.actor, entry.key_id, entry.address, entry.operation, entry.code
+        return entry.actor, entry.key_id, entry.address, entry.via, entry.operation, entry.code
 
     def _wait(self, entry: AuditEntry) -> None:
         if len(self._waiting) < CAPACITY:

@@ -163,7 +163,7 @@ def mark_stored(note: RequestNote) -> None:
 def log(record: AuditRecord) -> None:
     """Log a line about a stored row, so that it can be collected outside of the database."""
     entry = record.entry
-    facts = {name: getattr(entry, name) for name in ("actor", "key_id", "operation", "object", "address")}
+    facts = {name: getattr(entry, name) for name in ("actor", "key_id", "operation", "object", "address", "via")}
     outcome = {"outcome": entry.outcome, "code": entry.code, "count": entry.count, "request_id": entry.request_id}
     change = {"before": entry.before, "after": entry.after}
     at = {"id": record.id, "at": entry.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
@@ -193,8 +193,11 @@ def read_record(row: Mapping[str, Any]) -> AuditRecord:
 
 
 def hash_row(before: str, row: Mapping[str, Any]) -> str:
-    """Return the SHA-256, in hexadecimal, of the previous hash and all other columns as JSON with sorted names."""
-    content = {name: value for name, value in row.items() if name != "hash"}
+    """Return the SHA-256, in hexadecimal, of the previous hash and all other columns as JSON with sorted names.
+
+    An unknown `via` is left out, so that rows from before that column keep their hashes.
+    """
+    content = {name: value for name, value in row.items() if name != "hash" and not (name == "via" and value is None)}
     return hashlib.sha256(before.encode() + orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -17,7 +17,7 @@ from api.db import alert_tables, dataset_tables, measurement_tables, preset_tabl
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = "0032"
+REVISION = "0036"
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
@@ -436,6 +436,7 @@ audit = Table(
     Column("operation", String(200), nullable=False),
     Column("object", String(200)),
     Column("address", String(64)),
+    Column("via", String(16)),  #: the kind of client that the request named, such as mcp
     Column("request_id", String(128)),
     Column("outcome", String(16), nullable=False),  #: done, refused, or dropped
     Column("code", String(64)),  #: the error code of a refusal

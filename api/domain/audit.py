@@ -34,6 +34,7 @@ class AuditEntry:
     key_id: str | None = None  #: key that authenticated the request
     object: str | None = None  #: id of the changed object
     address: str | None = None  #: address of the client
+    via: str | None = None  #: kind of client, as its User-Agent states it
     request_id: str | None = None
     code: str | None = None  #: error code of a rejected request
     count: int = 1  #: occurrences within a minute
@@ -92,6 +93,7 @@ class AuditRow:
     operation: str  #: method and path, or a description
     object: str | None  #: id of what was changed; null if none
     address: str | None  #: address of the client; null if none
+    via: str | None  #: kind of client as it states it: `mcp` is an agent; null if unknown
     request_id: str | None  #: id of the request in the log; null if it was none
     outcome: AuditOutcome  #: whether it was done or refused
     code: str | None  #: error code of a refusal; null if it was done
@@ -135,6 +137,7 @@ class RequestNote:
     key_id: str | None = None
     object: str | None = None
     address: str | None = None
+    via: str | None = None
     request_id: str | None = None
     before: Any = None
     after: Any = None
@@ -155,6 +158,7 @@ class RequestNote:
             key_id=self.key_id,
             object=self.object,
             address=self.address,
+            via=self.via,
             request_id=self.request_id,
             code=self.refused_with,
             before=self.before,

@@ -1,6 +1,7 @@
 """The client of a request: its address, and whether it is still connected, since work for a lost client is useless."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from ipaddress import ip_address, ip_network
@@ -16,6 +17,9 @@ SESSION_COOKIE = "dp_session"
 #: The key in the state of an ASGI scope under which the gate stores the principal.
 REQUEST_PRINCIPAL = "principal"
 
+
+#: The User-Agent of this project's own clients.
+_CLIENT = re.compile(r"dpipe/[^ ]{1,40} \(([a-z][a-z0-9_-]{0,15})\)")
 
 #: Maximum length of an address; IPv6 with its zone and port is shorter. Anything longer from a proxy is not an address.
 _LONGEST_ADDRESS = 80
@@ -39,6 +43,13 @@ def _canonical(address: str) -> str:
     except ValueError:
         return address
     return str(found if found.version == 4 else found.ipv4_mapped or found)
+
+
+def kind_of_client(scope: Mapping[str, Any]) -> str | None:
+    """Return the kind of client that the User-Agent of an ASGI scope states (`dpipe/1.0 (mcp)`: mcp), or None."""
+    agent = dict(scope.get("headers", ())).get(b"user-agent", b"").decode("latin-1")
+    found = _CLIENT.match(agent)
+    return None if found is None else found[1]
 
 
 def network_of(address: str | None) -> str:

@@ -10,7 +10,7 @@ from api.domain.access import ANONYMOUS, Principal
 from api.domain.audit import AuditEntry, AuditOutcome, RequestNote, noting
 from api.errors import ServiceError
 from api.util.base_path import BASE_PATH
-from api.util.caller import address_of_caller
+from api.util.caller import address_of_caller, kind_of_client
 from api.util.clock import Clock
 from api.util.key_format import claimed_key_id
 
@@ -80,6 +80,7 @@ class Auditing:
             key_id=principal.key_id,
             object="/".join(arguments.values()) or None,
             address=address_of_caller(scope),
+            via=kind_of_client(scope),
             request_id=answered.request_id,
         )
         try:
@@ -120,6 +121,7 @@ class Auditing:
                 # The key that was tried; it has not been verified.
                 object=claimed_key_id(headers.get(b"authorization", b"").decode("latin-1")),
                 address=address_of_caller(scope),
+                via=kind_of_client(scope),
                 request_id=request_id,
                 code=error.code,
             )

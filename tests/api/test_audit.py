@@ -45,6 +45,16 @@ def test_change_is_recorded_with_actor_object_address_and_request(guarded: World
     assert entry["after"]["request"]["config"] == {"epochs": 3}
 
 
+def test_change_and_refusal_record_the_kind_of_client(guarded: World):
+    admin, ann = guarded.signed_in("root", "admin"), guarded.signed_in("ann")
+    agent = {"User-Agent": "dpipe/1.1.0 (mcp)"}
+    made = ann.client.post(f"{TRAINING}/start", json=TOY, headers=agent)
+    assert only(admin, object=made.json()["data"]["task_id"])["via"] == "mcp"
+    assert ann.client.get(AUDIT, headers=agent).status_code == 403
+    assert ann.client.get(AUDIT).status_code == 403
+    assert {each["via"] for each in entries(admin, outcome="refused")} == {"mcp", None}
+
+
 def test_without_keys_the_actor_of_changes_is_api(world: World):
     task_id = world.start()
     entry = only(world, object=task_id)

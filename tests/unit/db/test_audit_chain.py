@@ -54,6 +54,13 @@ def test_each_row_has_the_hash_of_itself_and_the_previous_row(database: Database
     assert second["hash"] == hash_row(first["hash"], {str(name): value for name, value in second.items()})
 
 
+def test_row_without_a_kind_of_client_has_the_hash_of_earlier_versions(database: Database):
+    AuditStore(database).append([entry(), entry(via="mcp")])
+    old, new = rows(database)
+    assert old["hash"] == hash_row(GENESIS, {str(name): value for name, value in old.items() if name != "via"})
+    assert new["hash"] != hash_row(old["hash"], {**{str(name): value for name, value in new.items()}, "via": None})
+
+
 def test_head_names_the_last_row(database: Database):
     AuditStore(database).append([entry(), entry()])
     with database.read() as connection:

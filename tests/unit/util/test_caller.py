@@ -1,6 +1,6 @@
 import pytest
 
-from api.util.caller import address_of_caller, network_of
+from api.util.caller import address_of_caller, kind_of_client, network_of
 
 
 def test_address_is_that_of_the_connection():
@@ -36,3 +36,21 @@ def test_addresses_of_one_ipv6_customer_are_one_network():
 @pytest.mark.parametrize("address", [None, "", "x", "a socket"])
 def test_clients_without_address_are_one_network(address: str | None):
     assert network_of(address) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind"),
+    [
+        (b"dpipe/1.1.0 (mcp)", "mcp"),
+        (b"dpipe/1.1.0", None),
+        (b"curl/8 dpipe/1 (mcp)", None),
+        (b"dpipe/1 (" + b"m" * 17 + b")", None),
+        (b"dpipe/1 (m\xffp)", None),
+    ],
+)
+def test_client_of_this_project_states_its_kind(agent: bytes, kind: str | None):
+    assert kind_of_client({"headers": [(b"user-agent", agent)]}) == kind
+
+
+def test_kind_of_a_client_without_headers_is_unknown():
+    assert kind_of_client({}) is None

@@ -96,7 +96,7 @@ function auditFilter(changed) {
 
 /** @param {API.AuditRow} entry */
 function row(entry) {
-  const { outcome, code, object, count: times } = entry;
+  const { outcome, code, object, count: times, via } = entry;
   return h(
     "tr",
     { data: { row: String(entry.id) } },
@@ -117,7 +117,7 @@ function row(entry) {
       times > 1 && h("span.soft.small", ` × ${count(times)}`),
       code && h("div.faint.tiny", { title: code }, labelFor("refusal", code)),
     ),
-    h("td.mono.small.foreign", entry.address),
+    h("td.mono.small.foreign", entry.address, via && h("div.faint.tiny", t("audit.via", { client: via }))),
   );
 }
 

@@ -1,0 +1,125 @@
+"""Types of answers. Generated from the OpenAPI document by tools/dpipe_types.py; do not edit."""
+# ruff: noqa: UP013
+# fmt: off
+
+from typing import Any, NotRequired, TypedDict
+
+TrainingPlan = TypedDict("TrainingPlan", {
+    "trainer": str, "model_type": str, "gpu_count": int, "epochs": int | None, "steps_per_epoch": int | None,
+    "total_steps": int | None, "max_steps": int | None, "global_batch_size": int | None, "dataset_items": int | None,
+    "estimated_memory_mb": int | None, "memory_basis": str | None, "weights_mb": int | None,
+    "memory": dict[str, Any] | None, "files": dict[str, Any], "command": list[str], "caches": list[str],
+    "evaluates": bool, "evaluations": dict[str, Any] | None, "saved_models": dict[str, Any] | None,
+    "checkpoints": dict[str, Any] | None, "notes": list[str], "datasets": list[dict[str, Any]],
+    "cache": dict[str, Any] | None, "rehearsal": dict[str, Any] | None, "export": dict[str, Any] | None})
+Cause = TypedDict("Cause", {
+    "code": str, "detail": str, "remedy": str, "last_lines": list[str], "said": str | None,
+    "detail_code": dict[str, Any] | None, "remedy_code": dict[str, Any] | None})
+ProgressView = TypedDict("ProgressView", {
+    "stage": str | None, "current_epoch": int | None, "total_epochs": int | None, "current_step": int | None,
+    "total_steps": int | None, "steps_per_epoch": int | None, "epoch_progress": float | None,
+    "overall_progress": float | None, "eta_seconds": float | None, "eta_formatted": str | None,
+    "training_time": float | None, "training_time_formatted": str | None, "activity": str | None,
+    "items_cached": int | None})
+MetricsView = TypedDict("MetricsView", {
+    "current_loss": float | None, "best_loss": float | None, "learning_rate": float | None, "grad_norm": float | None,
+    "epoch_loss": float | None, "best_epoch": int | None, "nan_steps": int | None})
+SpeedView = TypedDict("SpeedView", {
+    "steps_per_second": float | None, "samples_per_second": float | None, "time_per_step": float | None})
+Checkpoint = TypedDict("Checkpoint", {
+    "name": str, "step": int | None, "size_bytes": int, "created_at": str, "is_complete": bool, "is_latest": bool})
+TaskDetails = TypedDict("TaskDetails", {
+    "task_id": str, "kind": str, "name": str | None, "description": str | None, "tags": list[str], "owner": str | None,
+    "model_type": str, "trainer": str, "status": str, "priority": int, "gpu_count": int, "gpu_id": int | None,
+    "gpu_name": str | None, "gpu_ids": list[int | None], "gpu_uuids": list[str], "waiting_reason": str | None,
+    "waiting_reason_code": dict[str, Any] | None, "queue_position": int | None, "estimated_start": str | None,
+    "warning": str | None, "warning_code": dict[str, Any] | None, "failure": Cause | None,
+    "stop": dict[str, Any] | None, "created_at": str, "started_at": str | None, "finished_at": str | None,
+    "updated_at": str, "attempt_count": int, "retries": int, "restarted_from": str | None, "chosen": str | None,
+    "sweep_id": str | None, "sweep_values": dict[str, Any] | None, "progress": ProgressView, "metrics": MetricsView,
+    "speed": SpeedView, "notes": NotRequired[str | None], "trigger_word": NotRequired[str | None],
+    "request": NotRequired[dict[str, Any]], "config": NotRequired[dict[str, Any]], "plan": NotRequired[TrainingPlan],
+    "estimated_duration": NotRequired[float | None], "system_stats": NotRequired[list[dict[str, Any]]],
+    "checkpoints": NotRequired[list[Checkpoint]], "attempts": NotRequired[list[dict[str, Any]]],
+    "warnings": NotRequired[list[str]], "output_dir": NotRequired[str], "logs_path": NotRequired[str],
+    "log_lost_bytes": NotRequired[int | None], "run_dir": NotRequired[str | None],
+    "export": NotRequired[dict[str, Any] | None], "sampling": NotRequired[dict[str, Any] | None],
+    "samples": NotRequired[dict[str, Any] | None], "rehearsal": NotRequired[dict[str, Any] | None]})
+TaskProgressView = TypedDict("TaskProgressView", {
+    "task_id": str, "status": str, "waiting_reason": str | None, "waiting_reason_code": dict[str, Any] | None,
+    "warning": str | None, "warning_code": dict[str, Any] | None, "updated_at": str, "progress": ProgressView,
+    "metrics": MetricsView, "speed": SpeedView})
+SeriesPoint = TypedDict("SeriesPoint", {
+    "step": int | None, "epoch": int | None, "value": float | None, "timestamp": str})
+SeriesView = TypedDict("SeriesView", {
+    "metric": str, "type": str, "data": list[SeriesPoint], "total": int, "nan_count": int, "is_downsampled": bool,
+    "available": list[str]})
+LogLine = TypedDict("LogLine", {
+    "offset": int, "line_number": int, "timestamp": str | None, "level": str, "type": str, "message": str,
+    "epoch": int | None, "step": int | None, "is_complete": bool, "truncated": bool})
+Artifact = TypedDict("Artifact", {
+    "path": str, "download_name": str, "kind": str, "size_bytes": int, "modified_at": str, "is_complete": bool})
+TrainingSample = TypedDict("TrainingSample", {
+    "sample_id": str, "task_id": str, "sampling_id": str, "checkpoint": str | None, "prompt": str, "prompt_index": int,
+    "negative": str | None, "seed": int, "strength": float, "settings": str, "url": str | None, "thumbnail": str | None,
+    "media_type": str | None, "width": int | None, "height": int | None, "frames": int | None, "sha256": str | None,
+    "rating": int | None, "keys_missing": int | None, "comfyui_version": str | None, "workflow_hash": str | None,
+    "problem": str | None, "created_at": str})
+Validation = TypedDict("Validation", {
+    "valid": bool, "errors": list[dict[str, Any]], "warnings": list[dict[str, Any]], "plan": TrainingPlan | None,
+    "gpus": dict[str, Any] | None, "estimated_duration": float | None})
+ComparedSeries = TypedDict("ComparedSeries", {
+    "task_id": str, "metric": str, "x": list[float], "values": list[float | None], "total": int, "nan_count": int,
+    "is_downsampled": bool, "is_placed": bool})
+ComparedTrainings = TypedDict("ComparedTrainings", {
+    "axis": str, "trainings": list[dict[str, Any]], "series": list[ComparedSeries], "available": list[str],
+    "settings": list[dict[str, Any]], "settings_total": int, "prompts": list[dict[str, Any]], "prompts_total": int})
+DatasetRow = TypedDict("DatasetRow", {
+    "name": str, "owner": str | None, "description": str | None, "tags": list[str], "directory": str | None,
+    "created_at": str, "updated_at": str, "latest": int | None, "items": int | None, "stored_bytes": int,
+    "watch": dict[str, Any] | None})
+ItemView = TypedDict("ItemView", {
+    "item_id": str, "name": str, "kind": str | None, "format": str | None, "width": int | None, "height": int | None,
+    "duration": float | None, "fps": float | None, "frame_count": int | None, "size_bytes": int, "sha256": str,
+    "caption": str | None, "has_mask": bool, "has_control": bool, "problems": list[str], "problem_text": str | None,
+    "excluded": bool})
+ModelView = TypedDict("ModelView", {
+    "id": str, "name": str, "type": str, "supports_lora": bool, "supports_full_finetune": bool, "supports_fp8": bool,
+    "supports_block_swap": bool, "max_blocks_to_swap": int | None, "min_vram_gb": float | None,
+    "recommended_vram_gb": float | None, "vram_note": str, "vram_source": str, "config_path": str | None,
+    "components": list[dict[str, Any]], "ready": bool, "variants": list[dict[str, Any]],
+    "presets": list[dict[str, Any]], "requirements": list[str]})
+SampleSet = TypedDict("SampleSet", {
+    "name": str, "version": int, "latest": int, "prompts": list[dict[str, Any]], "seed": int, "workflow": str | None,
+    "width": int | None, "height": int | None, "frames": int | None, "steps": int | None, "strength": float,
+    "shared": bool, "owner": str | None, "created_at": str, "updated_at": str})
+SweepRow = TypedDict("SweepRow", {
+    "sweep_id": str, "name": str, "owner": str | None, "status": str, "total": int, "counts": dict[str, Any],
+    "varied": list[dict[str, Any]], "early_stop": dict[str, Any] | None, "created_at": str})
+GPUMemory = TypedDict("GPUMemory", {
+    "total": int | None, "used": int | None, "free": int | None, "reserved": int | None, "utilization": float | None,
+    "total_gb": float | None, "free_gb": float | None, "unified": bool})
+GPUInfo = TypedDict("GPUInfo", {
+    "gpu_id": int | None, "uuid": str | None, "name": str | None, "memory": GPUMemory, "utilization_gpu": int | None,
+    "utilization_memory": int | None, "temperature": dict[str, Any], "power_usage": float | None,
+    "power_limit": float | None, "power_utilization": float | None, "status": str, "status_reason": str | None,
+    "status_reason_code": dict[str, Any] | None, "is_available": bool, "current_task": dict[str, Any] | None,
+    "paused_until": str | None, "driver_version": str | None, "cuda_version": str | None, "stale": bool,
+    "read_at": str | None})
+GPUDetails = TypedDict("GPUDetails", {
+    "gpu_id": int | None, "uuid": str | None, "name": str | None, "serial": str | None, "architecture": str | None,
+    "compute_capability": str | None, "memory": GPUMemory, "utilization": dict[str, Any], "temperature": dict[str, Any],
+    "power": dict[str, Any], "fan_speed": int | None, "clocks": dict[str, Any], "pstate": int | None,
+    "throttle_reasons": list[str] | None, "ecc": dict[str, Any] | None, "memory_repair": dict[str, Any] | None,
+    "pcie": dict[str, Any], "nvlink": list[dict[str, Any]] | None, "mig": dict[str, Any], "compute_mode": str | None,
+    "persistence_mode": bool | None, "processes": list[dict[str, Any]] | None, "health": dict[str, Any], "status": str,
+    "status_reason": str | None, "status_reason_code": dict[str, Any] | None, "is_available": bool,
+    "current_task": dict[str, Any] | None, "paused_until": str | None, "driver_version": str | None,
+    "cuda_version": str | None, "nvml_version": str | None, "source": str, "stale": bool, "timestamp": str | None,
+    "unavailable": dict[str, Any]})
+Health = TypedDict("Health", {
+    "status": str, "version": str, "uptime": int, "problems": list[str]})
+SystemOverview = TypedDict("SystemOverview", {
+    "system": dict[str, Any], "gpus": dict[str, Any], "source": str, "tasks": dict[str, Any],
+    "trainings": dict[str, Any], "holders": dict[str, Any], "nodes": list[dict[str, Any]],
+    "trainers": list[dict[str, Any]], "executor": dict[str, Any], "uptime": int, "version": str})

@@ -1,0 +1,359 @@
+"""The command line against a real service: in a pipe, in a terminal, without a server, interrupted."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpipe import aio
+from dpipe.cli import app
+from dpipe.cli.show import clean, escape_control
+from tests.e2e.server import ROOT, environment, until
+from tests.e2e.training_server import TrainingServer
+from tests.own_service import free_port
+
+SOURCE = ROOT / "dpipe" / "src"
+ESCAPE = "\x1b"
+TOY = """
+epochs = 1
+[model]
+type = 'toy'
+[toy]
+steps_per_epoch = {steps}
+step_seconds = 0.02
+load_seconds = 0.05
+cache_seconds = 0.05
+{more}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    directory = tmp_path_factory.mktemp("server")
+    gpus = "64x NVIDIA H100 80GB HBM3"
+    with TrainingServer(directory, AUTH="required", RATE_LIMITS="off", SIMULATED_GPUS=gpus) as started:
+        started.show(started.first_key())
+        yield started
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def settings(server: TrainingServer, home: Path) -> dict[str, str]:
+    return {"DPIPE_URL": f"http://127.0.0.1:{server.port}", "DPIPE_KEY": server.first_key(), "HOME": str(home)}
+
+
+@pytest.fixture(scope="module")
+def trained(settings: dict[str, str], home: Path) -> str:
+    """A completed training, which was followed."""
+    result = call(settings, "train", config(home), "--name", "[bold]red[/]", "--follow")
+    assert result.exit_code == 0, result.output
+    assert "steps: 20 " in result.stdout
+    assert "completed" in result.stderr
+    return str(re.search(r"train_\w+", result.stdout)[0])  # type: ignore[index]
+
+
+def config(folder: Path, steps: int = 20, more: str = "checkpoint_every_n_steps = 10") -> str:
+    path = folder / f"{steps}-{abs(hash(more))}.toml"
+    path.write_text(TOY.format(steps=steps, more=more))
+    return str(path)
+
+
+def call(settings: dict[str, str], *arguments: str, entered: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=entered, env={"NO_COLOR": None, **settings}, prog_name="dpipe")
+
+
+def answers(address: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
+
+
+def read(settings: dict[str, str], *arguments: str) -> Any:
+    result = call(settings, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def program(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from dpipe.cli import main; main()", *arguments]
+
+
+def process_environment(settings: dict[str, str], **more: str) -> dict[str, str]:
+    return environment({"PYTHONPATH": str(SOURCE), "LANG": "C.UTF-8", **settings, **more})
+
+
+@contextlib.contextmanager
+def in_terminal(
+    settings: dict[str, str], *arguments: str, **more: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Any, Any]]:
+    """Run a command in a terminal of 80 columns and 24 rows; yield it, and functions that read its screen and type."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    env = process_environment(settings, **{"TERM": "xterm-256color", **more})
+    command = program(*arguments)
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=env, close_fds=True)
+    os.close(follower)
+    os.set_blocking(leader, False)
+    seen = bytearray()
+
+    def shown(text: str | None) -> str:
+        """Return all output as soon as it contains the text, or without a text at the end."""
+
+        def poll() -> bool:
+            ended = process.poll() is not None
+            with contextlib.suppress(OSError):
+                while piece := os.read(leader, 65536):
+                    seen.extend(piece)
+            return ended if text is None else text in seen.decode(errors="replace")
+
+        until(poll, what=str(text))
+        return seen.decode(errors="replace")
+
+    try:
+        yield process, shown, lambda keys: os.write(leader, keys)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(leader)
+
+
+def test_status_has_a_table_for_a_pipe_and_json(settings: dict[str, str], trained: str) -> None:
+    result = call(settings, "status")
+    rows = [line.split("\t") for line in result.stdout.splitlines() if "\t" in line]
+    assert result.exit_code == 0
+    assert rows[0][:3] == ["GPU", "NAME", "STATUS"]
+    assert len(rows) == 65
+    assert re.search(r"GPUs +64, \d+ available", result.stdout)
+    found = read(settings, "status")
+    assert found["overview"]["gpus"]["total"] == len(found["gpus"]) == 64
+
+
+def test_texts_of_others_do_not_steer_the_terminal(settings: dict[str, str], trained: str) -> None:
+    [line] = [line for line in call(settings, "ls").stdout.splitlines() if trained in line]
+    assert line.endswith("\t[bold]red[/]")
+    hostile = f"{ESCAPE}]0;title\x07\x9b31m\u202eend"
+    assert clean(hostile) == "\ufffd]0;title\ufffd\ufffd31m\ufffdend"
+    raw = escape_control(json.dumps(hostile, ensure_ascii=False))
+    assert raw.isascii()
+    assert json.loads(raw) == hostile
+
+
+def test_log_is_printed_and_searched(settings: dict[str, str], trained: str) -> None:
+    assert len(call(settings, "logs", trained, "--tail", "3").stdout.splitlines()) == 3
+    found = call(settings, "logs", trained, "--search", "steps: 7 ").stdout
+    assert found.startswith("steps: 7 ")
+    lines = [json.loads(line) for line in call(settings, "logs", "-f", "--json").stdout.splitlines()]
+    assert any(line["message"].startswith("steps: 20 ") for line in lines)
+
+
+def test_files_are_downloaded(settings: dict[str, str], trained: str, tmp_path: Path) -> None:
+    found = read(settings, "download", trained, "--to", str(tmp_path))
+    assert Path(found["path"]).name == "bold-red-epoch1.safetensors"
+    assert Path(found["path"]).stat().st_size == found["size_bytes"] > 0
+
+
+def test_trainings_are_compared(settings: dict[str, str], trained: str, tmp_path: Path) -> None:
+    [line, *_] = [
+        json.loads(line)
+        for line in call(settings, "train", config(tmp_path, 10), "--follow", "--json").stdout.splitlines()
+    ]
+    shown = call(settings, "compare", trained, line["task_id"]).stdout
+    assert [row.split("\t")[1:] for row in shown.splitlines() if row.startswith("steps\t")] == [
+        ["20 of 20", "10 of 10"]
+    ]
+    assert "/config/toy/steps_per_epoch\t20\t10" in shown
+
+
+def test_failed_training_has_cause_remedy_and_exit_code(settings: dict[str, str], tmp_path: Path) -> None:
+    more = "fail_at_step = 2\nfail_with = 'cuda_oom'"
+    result = call(settings, "train", config(tmp_path, 5, more), "--follow")
+    assert result.exit_code == 1
+    assert "is failed" in result.stderr
+    assert "→" in result.stderr
+
+
+def test_plan_lists_every_mistake(settings: dict[str, str], tmp_path: Path) -> None:
+    assert read(settings, "plan", config(tmp_path))["plan"]["total_steps"] == 20
+    result = call(settings, "plan", config(tmp_path, -1, "nonsense = 1"))
+    assert result.exit_code == 1
+    assert "steps_per_epoch" in result.stdout
+    assert "nonsense" in result.stdout
+    refused = call(settings, "train", config(tmp_path, -1, "nonsense = 1"))
+    assert refused.exit_code == 1
+    assert "nonsense" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_folder_is_uploaded_and_checked(settings: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "cats"
+    folder.mkdir()
+    (folder / "1.png").write_bytes((ROOT / "docs" / "pictures" / "task-dark.png").read_bytes())
+    (folder / "1.txt").write_text("a cat")
+    assert read(settings, "upload", str(folder))["name"] == "cats"
+    result = call(settings, "check", "cats")
+    assert result.exit_code == 0, result.output
+    assert "cats@1: 1 items" in result.stdout
+
+
+def test_stop_and_resume(settings: dict[str, str], server: TrainingServer, tmp_path: Path) -> None:
+    made = read(settings, "train", config(tmp_path, 30_000))
+    server.await_step(made["task_id"], 2)
+    assert read(settings, "stop", made["task_id"], "--wait")["status"] == "stopped"
+    assert read(settings, "resume", made["task_id"])["status"] in ("queued", "starting", "running")
+    assert read(settings, "stop", made["task_id"], "--force", "--wait")["status"] == "stopped"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_wrong_key_is_named_with_a_remedy(settings: dict[str, str], as_json: bool) -> None:
+    result = call({**settings, "DPIPE_KEY": "dp_wrong"}, "ls", *(["--json"] if as_json else []))
+    assert result.exit_code == 4
+    if as_json:
+        error = json.loads(result.stdout)["error"]
+        assert error["status"] == 401
+        assert "dpipe login" in error["remedy"]
+    else:
+        assert "dpipe login" in result.stderr
+        assert result.stdout == ""
+
+
+def test_unreachable_server_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "pause", lambda *_: None)
+    address = f"http://127.0.0.1:{free_port()}"
+    result = call({"DPIPE_URL": address}, "status")
+    assert result.exit_code == 3
+    assert address in result.stderr
+    assert "DPIPE_URL" in result.stderr
+
+
+def test_wrong_usage_is_exit_2(settings: dict[str, str]) -> None:
+    assert call(settings, "compare").exit_code == 2
+    assert call(settings, "nope").exit_code == 2
+
+
+def test_login_stores_only_what_works(settings: dict[str, str], tmp_path: Path) -> None:
+    mine = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "DPIPE_URL": None, "DPIPE_KEY": None}
+    assert call(mine, "login", settings["DPIPE_URL"], entered="dp_wrong\n").exit_code == 4
+    assert list(tmp_path.iterdir()) == []
+    result = call(mine, "login", settings["DPIPE_URL"], entered=settings["DPIPE_KEY"] + "\n")
+    assert result.exit_code == 0, result.output
+    assert settings["DPIPE_KEY"] not in result.output
+    [file] = tmp_path.rglob("config.toml")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert call(mine, "ls").exit_code == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_for_shells(shell: str) -> None:
+    env = process_environment({}, _DPIPE_COMPLETE=f"source_{shell}")
+    found = subprocess.run(program(), env=env, capture_output=True, text=True, check=False)
+    assert "dpipe" in found.stdout
+
+
+def test_reader_that_leaves_ends_quietly(settings: dict[str, str], trained: str) -> None:
+    env = process_environment(settings)
+    with subprocess.Popen(
+        program("top", "-i", "0.5"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"GPU\t")
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_interrupted_follower_leaves_the_training(
+    settings: dict[str, str], server: TrainingServer, tmp_path: Path
+) -> None:
+    env = process_environment(settings)
+    command = program("train", config(tmp_path, 30_000), "--follow")
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        task_id = process.stdout.readline().decode().split()[0]
+        next(line for line in process.stdout if line.startswith(b"steps: "))
+        process.send_signal(signal.SIGINT)
+        _, notes = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"{task_id} continues" in notes.decode()
+    assert b"Traceback" not in notes
+    assert server.task(task_id)["status"] == "running"
+    server.stop_task(task_id, force=True)
+
+
+def test_terminal_of_80_columns(settings: dict[str, str], trained: str) -> None:
+    with in_terminal(settings, "ls") as (process, shown, _):
+        colored = shown(None)
+        assert process.returncode == 0
+    with in_terminal(settings, "status", NO_COLOR="1") as (process, shown, _):
+        plain = shown(None)
+        assert process.returncode == 0
+    assert f"{ESCAPE}[32m" in colored
+    assert ESCAPE not in re.sub(rf"{ESCAPE}\[[012]?m", "", plain)
+    for text in (colored, plain):
+        lines = re.sub(rf"{ESCAPE}\[[\d;]*m", "", text).split("\r\n")
+        assert max(map(len, lines)) <= 80, lines
+
+
+def test_top_shows_64_gpus_and_quits(settings: dict[str, str]) -> None:
+    with in_terminal(settings, "top", "-i", "30") as (process, shown, press):
+        text = shown(" 63 ")
+        press(b"q")
+        shown(None)
+        assert process.returncode == 0
+    assert "64 GPUs, " in text
+
+
+@pytest.fixture
+def alone(home: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine without a server."""
+    address = {"DPIPE_URL": f"http://127.0.0.1:{free_port()}", "HOME": str(home), "DPIPE_SERVICE": str(ROOT)}
+    service = {"GPU_SOURCE": "simulated", "MIN_FREE_DISK_MB": "0", "GPU_MONITOR_INTERVAL": "0.2"}
+    return process_environment(address | service, STORAGE_ROOT=str(tmp_path / "data"))
+
+
+@pytest.mark.slow
+def test_run_starts_a_server_for_one_training(alone: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(program("run", config(tmp_path)), env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "steps: 20 " in done.stdout
+    assert not answers(alone["DPIPE_URL"])
+
+
+@pytest.mark.slow
+def test_interrupted_run_ends_training_and_server(alone: dict[str, str], tmp_path: Path) -> None:
+    command = program("run", config(tmp_path, 30_000))
+    with subprocess.Popen(command, env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith(b"steps: "))
+        process.send_signal(signal.SIGINT)
+        _, notes = process.communicate(timeout=60)
+    assert process.returncode == 130, notes
+    assert b"is stopped" in notes
+    assert not answers(alone["DPIPE_URL"])
+
+
+def test_run_without_a_service_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "pause", lambda *_: None)
+    address = f"http://127.0.0.1:{free_port()}"
+    result = call({"DPIPE_URL": address}, "run", config(tmp_path), "--service", str(tmp_path))
+    assert result.exit_code == 3
+    assert "DPIPE_SERVICE" in result.stderr
