@@ -167,7 +167,7 @@ function inZone(at, zone) {
   }).formatToParts(at);
   const part = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
   return {
-    day: DAYS.indexOf(part.weekday.toLowerCase()),
+    day: DAYS.indexOf(/** @type {typeof DAYS[number]} */ (part.weekday.toLowerCase())),
     minute: Number(part.hour) * 60 + Number(part.minute),
   };
 }
