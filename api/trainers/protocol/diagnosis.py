@@ -191,7 +191,7 @@ _RULES = (
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
         r"|(?<!object file: )No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
-        r"|HFValidationError|\b404 Client Error"
+        r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
@@ -201,14 +201,22 @@ _RULES = (
 
 _NCCL_TIMEOUT = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
-    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms"
-    r"|Timed out after \d+ seconds waiting for clients",
+    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms",
     "the ranks timed out while waiting for one another",
     "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or raise DEEPSPEED_TIMEOUT (minutes)",
     "nccl_timeout",
 )
 
-#: The same while the dataset was cached.
+_RANK_MISSING = _Rule.of(
+    CauseCode.NCCL_TIMEOUT,
+    r"Timed out after \d+ seconds waiting for clients",
+    "a rank did not start in time",
+    "look in the log for what that rank did or which error it had; if the disk or the machine is slow, raise "
+    "DEEPSPEED_TIMEOUT (minutes); then resume",
+    "rank_missing",
+)
+
+#: _NCCL_TIMEOUT while the dataset was cached.
 _NCCL_TIMEOUT_CACHING = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
     _NCCL_TIMEOUT.pattern.pattern,
@@ -362,6 +370,8 @@ def _warning_above(error: ErrorLine, lines: Sequence[str]) -> list[str]:
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
     """Return the cause when no original error was printed: from secondary errors, the signal or the exit code."""
     for error in errors:
+        if _RANK_MISSING.pattern.search(error.text):
+            return _cause(_RANK_MISSING, error)
         if _NCCL_TIMEOUT.pattern.search(error.text):
             is_caching = _is_caching(ending.last_lines[: error.position])
             return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)

@@ -20,7 +20,7 @@ _DAMAGED = (
 CACHE_FILE = r"'[^']*/cache/[^']*(?:/metadata/|\.arrow|shard_\d+\.bin|grouping_keys\.json|metadata\.db)[^']*'"
 
 #: Errors of a file of torch.save that is not complete.
-_CUT_OFF = r"PytorchStreamReader failed|UnpicklingError|EOFError: Ran out of input|unexpected EOF"
+_CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFError: Ran out of input|unexpected EOF"
 
 #: Errors of a PyTorch without code for the GPU.
 _NO_KERNELS = r"no kernel image is available|invalid device function|kernel image is invalid|for --gpu-architecture"
@@ -207,6 +207,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"CUDA error: unknown error",
+            "driver_failed",
+            (
+                "the NVIDIA driver failed, as it may after sleep or an update: restart the machine (under WSL2: `wsl "
+                "--shutdown`), update the driver, then resume"
+            ),
+        ),
+        (
             r"Duplicate GPU detected",
             "duplicate_gpu",
             "two ranks use the same GPU: check CUDA_VISIBLE_DEVICES of the service, which must list each GPU once",
@@ -325,7 +333,7 @@ HINTS = tuple(
         (
             (
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
-                r"|got an unexpected keyword.*\[no optimizer\]$"
+                r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)"
             ),
             "versions_differ",
@@ -775,8 +783,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size"
-                r"|Sizes of tensors must match"
+                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
+                r"|Sizes of tensors must match|expanded size of the tensor|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -1008,9 +1016,22 @@ HINTS = tuple(
         (r"Unknown lr_scheduler", "lr_scheduler", "set lr_scheduler to 'constant', 'linear' or 'cosine'"),
         (r"video_clip_mode", "video_clip_mode", "set video_clip_mode to 'single_beginning' or 'single_middle'"),
         (
+            r"string indices must be integers.*\[dataset\]$",
+            "directory_tables",
+            "write [[directory]] with double brackets before each directory of the dataset",
+        ),
+        (
             r"string indices must be integers",
             "eval_tables",
             "write each entry of eval_datasets as a table: name = '…', config = 'x.toml'",
+        ),
+        (
+            r"No backend type associated with device type cpu|Tensors must be CUDA and dense",
+            "one_stage",
+            (
+                "this version of the trainer cannot send a tensor of this model between GPUs: set pipeline_stages = 1, "
+                "or update the trainer"
+            ),
         ),
         (
             r"data parallel world size must be 1",
@@ -1034,6 +1055,14 @@ HINTS = tuple(
             r"Invalid (path|mask_path|control_path|default_mask_file): ",
             "dataset_path",
             "correct `{what}` in the dataset: the directory or file does not exist",
+        ),
+        (
+            r"argument #1 'indices' to have one of|non-empty TensorList",
+            "empty_item",
+            (
+                "an item of the dataset has no caption or no frames: write a text for each item, and remove those "
+                "without one and clips that are too short"
+            ),
         ),
         (r"had no images/videos", "no_images", "set a directory with images or videos in the dataset"),
         (
@@ -1221,7 +1250,7 @@ HINTS = tuple(
         ),
         (r"stack expects each tensor to be equal size.*\[caching\]$", "batch_of_one", "set caching_batch_size = 1"),
         (
-            r"stack expects each tensor to be equal size",
+            r"stack expects each tensor to be equal size|resize storage that is not resizable",
             "unequal_sizes",
             (
                 "items of a batch have different sizes, most often as the cache is outdated: start the training again "
@@ -1491,9 +1520,23 @@ _WEIGHTS_PATH = re.compile(r"Unable to load weights from [\w ]{0,40}file for '([
 _MODEL_KEY = re.compile(r"model_config(?:\[|\.get\()['\"](\w{0,40}(?:path|vae|model|encoder|checkpoint)\w{0,40})['\"]")
 _OF_WEIGHTS = re.compile(rf"{_NO_HEADER}|{_DAMAGED}")
 
-#: Where the trainer read a file that is cut off: the first group is its cache of a dataset.
-_CUT_OFF_FILE = re.compile(_CUT_OFF)
-_WHERE_CUT_OFF = re.compile(r"(utils/cache\.py)|in _?load_checkpoint$", re.MULTILINE)
+#: Pattern of an error, pattern of its traceback, and what the error is about if both match.
+_ABOUT = tuple(
+    (re.compile(of_text), re.compile(of_frames, re.MULTILINE), about)
+    for of_text, of_frames, about in (
+        (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
+        (_CUT_OFF, r"in _?load_checkpoint$", "cut off: checkpoint"),
+        (
+            "stack expects each tensor",
+            r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
+            "caching",
+        ),
+        ("string indices", r"/utils/dataset\.py", "dataset"),
+        ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
+        ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
+        ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
+    )
+)
 
 #: The warning of PyTorch about a GPU that it was not built for.
 _CAPABILITY = re.compile(r"CUDA capability (sm_\d{2,3}) is not compatible|of cuda capability (\d{1,2})\.(\d)")
@@ -1569,24 +1612,13 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
         return f"read-only: {next(places, 'other')}"
     if text.startswith("PermissionError"):
         return next((f"no access: {place}" for place in places if place in ("hub", "kernels")), None)
-    if _CUT_OFF_FILE.search(text) and (place := _WHERE_CUT_OFF.search(frames)) is not None:
-        return f"cut off: {'cache' if place[1] else 'checkpoint'}"
+    for of_text, of_frames, about in _ABOUT:
+        if of_text.search(text) and of_frames.search(frames):
+            return about
     if _OF_WEIGHTS.search(text):
         paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
         keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]
         return next((f"weights: {where}" for where in (*paths[:1], *keys[-1:])), None)
-    if "stack expects each tensor" in text:
-        return (
-            "caching"
-            if re.search(r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$", frames, re.MULTILINE)
-            else None
-        )
-    if text == "NotImplementedError":
-        return "timesteps" if re.search(r"in (?:prepare_inputs|get_t_distribution)$", frames, re.MULTILINE) else None
-    if "got an unexpected keyword" in text:
-        return "no optimizer" if traceback and "in get_optimizer" not in frames else None
-    if "CUDA error: invalid argument" in text:
-        return "block swap" if re.search(r"/offloading\.py|in enable_block_swap$", frames, re.MULTILINE) else None
     if re.search(_NO_KERNELS, text):
         capabilities = [
             found[1] or f"sm_{found[2]}{found[3]}" for line in output if (found := _CAPABILITY.search(line))

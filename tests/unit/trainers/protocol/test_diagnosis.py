@@ -75,6 +75,7 @@ def diagnose(
             CauseCode.TRAINER_ERROR,
         ),
         ("EOFError: Ran out of input", CauseCode.TRAINER_ERROR),
+        ("OSError: Incorrect path_or_model_id: '/m/llava'. Please provide either the path", CauseCode.MISSING_FILE),
         ("RuntimeError: CUDA error: device-side assert triggered", CauseCode.TRAINER_ERROR),
         ("KeyError: 'epochs'", CauseCode.TRAINER_ERROR),
     ],

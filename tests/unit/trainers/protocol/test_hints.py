@@ -351,6 +351,12 @@ ENDINGS = [
     ("ValueError: No model weights found in /m/hunyuan", "incomplete"),
     ("RuntimeError: Text encoder <class 'X'> does not have a function to call it", "text encoder"),
     ("NotImplementedError", "type lora"),
+    ("RuntimeError: The expanded size of the tensor (15) must match the existing size (16)", "regenerate_cache"),
+    ("RuntimeError: Trying to resize storage that is not resizable", "regenerate_cache"),
+    ("RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with", "git submodule update"),
+    ("torch.AcceleratorError: CUDA error: unknown error", "wsl --shutdown"),
+    ("RuntimeError: No backend type associated with device type cpu", "pipeline_stages = 1"),
+    ("RuntimeError: Expected tensor for argument #1 'indices' to have one of the following scalar", "no caption"),
 ]
 
 
@@ -412,6 +418,7 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ("PermissionError: [Errno 13] Permission denied: '/root/.cache/huggingface/a'", "    x()", "HF_HOME"),
         ("PermissionError: [Errno 13] Permission denied: '/data/out/epoch1'", "    x()", "give the user"),
         ("NotImplementedError", '  File "/t/models/z_image.py", line 70, in prepare_inputs', "timestep_sample_method"),
+        ("TypeError: string indices must be integers", '  File "/t/utils/dataset.py", line 9, in f', "[[directory]]"),
         ("AssertionError", "    assert pooled is None", "text encoder"),
         ("AssertionError", "    assert control_latents.shape == latents.shape, (a, b)", "control image"),
         ("AssertionError", "    assert self.support_video", "remove the videos"),
