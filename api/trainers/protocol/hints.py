@@ -452,7 +452,8 @@ HINTS = tuple(
         (
             (
                 r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
-                r"|str2optimizer|cget_(?:managed_ptr|col_row)|native library method|named symbol not found"
+                r"|requires bitsandbytes|str2optimizer|cget_(?:managed_ptr|col_row)|native library method"
+                r"|named symbol not found"
             ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
@@ -1157,6 +1158,14 @@ HINTS = tuple(
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
         ),
         (
+            r"No such device \(os error 19\)|\[Errno 19\]",
+            "no_mmap",
+            (
+                "the weights lie on a disk whose files cannot be mapped into memory, such as a Windows drive under "
+                "WSL2 (/mnt/c) or a shared folder: copy them to a Linux disk"
+            ),
+        ),
+        (
             r"No usable temporary directory",
             "no_tmp",
             "make /tmp writable and free space on its disk, or set TMPDIR of the service to another directory",
@@ -1370,7 +1379,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"loss scale already at minimum",
+            r"loss scale already at minimum|is non-finite, so",
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
@@ -1465,6 +1474,22 @@ HINTS = tuple(
             ),
         ),
         (
+            r"^\[place: checkpoint\]$",
+            "place_checkpoint",
+            (
+                "the checkpoint could not be loaded: resume with the settings and the version of the trainer that "
+                "wrote it, or from an earlier one"
+            ),
+        ),
+        (
+            r"^\[place: batch\]$",
+            "place_batch",
+            (
+                "the cached data does not fit the model, most often as it is of another model or version of the "
+                "trainer: start the training again with regenerate_cache = true; if it recurs, update the trainer"
+            ),
+        ),
+        (
             r"^\[place: model\]$",
             "place_model",
             (
@@ -1546,10 +1571,14 @@ _FRAME = re.compile(r'\s*File "([^"]{1,400})", line \d')
 _INSTALLED = re.compile(r"(?:site|dist)-packages/|/lib/python3|^<|^[^/]+$")
 _LOADING = re.compile(r'/models/[^"]*\.py", line \d+, in (?:__init__|load_diffusion_model|load_fn)$', re.MULTILINE)
 _SUBMODULE = re.compile(r"/submodules/([\w.-]{1,60})/")
+#: Errors of the operating system, whose place does not tell their cause.
+_OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
 _BY_FRAMES = (
     ("wandb", re.compile(r'File "[^"]*/wandb/')),
     ("media", re.compile(r'File "[^"]*/(?:PIL|av)/')),
     ("optimizer", re.compile(r"in get_optimizer$", re.MULTILINE)),
+    ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
+    ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
 )
 _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
 
@@ -1576,8 +1605,8 @@ def hint_for(
         text = f"{text} {conditions[-1][:LINE_LIMIT]}" if conditions else text
     about = _about(text, traceback, output)
     text = f"{text} [{about}]" if about else text
-    place = _place(traceback)
-    is_foreign = place is not None and place not in ("model", "optimizer")
+    place = None if _OF_SYSTEM.search(text) else _place(traceback)
+    is_foreign = place is not None and place not in ("model", "optimizer", "checkpoint")
     for pattern, code, hint in HINTS:
         if is_foreign and code in _BY_CLASS:
             continue

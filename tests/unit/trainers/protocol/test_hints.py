@@ -351,6 +351,12 @@ ENDINGS = [
     ("ValueError: No model weights found in /m/hunyuan", "incomplete"),
     ("RuntimeError: Text encoder <class 'X'> does not have a function to call it", "text encoder"),
     ("NotImplementedError", "type lora"),
+    ("OSError: No such device (os error 19)", "/mnt/c"),
+    ("ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install`", "a bitsandbytes"),
+    (
+        "RuntimeError: The total norm of order 2.0 for gradients is non-finite, so it cannot be clipped.",
+        "learning rate",
+    ),
     ("RuntimeError: The expanded size of the tensor (15) must match the existing size (16)", "regenerate_cache"),
     ("RuntimeError: Trying to resize storage that is not resizable", "regenerate_cache"),
     ("RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with", "git submodule update"),
@@ -460,10 +466,16 @@ TRAINER = '  File "/t/models/wan/wan.py", line 9, in __init__'
         (['  File "/t/train.py", line 1, in <module>', "    from models import wan", TRAINER, "    x"], "[model]"),
         ([COMFY, "    x", '  File "/v/site-packages/PIL/Image.py", line 1, in open', "    z"], "media file"),
         (['  File "/t/train.py", line 9, in get_optimizer', "    return klass(groups)"], "[optimizer]"),
+        (['  File "/v/deepspeed/runtime/engine.py", line 9, in load_checkpoint'], "from an earlier one"),
+        (['  File "/t/models/wan/wan.py", line 9, in prepare_inputs'], "regenerate_cache"),
     ],
 )
 def test_unknown_error_gets_the_advice_for_its_place(frames: list[str], word: str):
     assert word in hint_for("RuntimeError: unknown", frames).text
+
+
+def test_place_of_an_error_of_the_system_does_not_tell_its_cause():
+    assert hint_for("OSError: [Errno 95] Operation not supported", [TRAINER, "    open(path)"]) == GENERIC
 
 
 def test_place_in_the_code_of_others_says_more_than_the_class_of_an_error():
