@@ -179,7 +179,7 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield from ((f"{said}_detail", detail), (f"{said}_remedy", remedy))
         else:
             assert file in TABLES
-    for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT, diagnosis._NCCL_TIMEOUT_CACHING):
+    for rule in (*diagnosis._RULES, diagnosis._RANK_MISSING, diagnosis._NCCL_TIMEOUT, diagnosis._NCCL_TIMEOUT_CACHING):
         yield from ((f"{rule.said}_detail", rule.detail + ": {line}"), (f"{rule.said}_remedy", rule.remedy))
     yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
     xid = [look_up(code) for code in (*CATALOGUE, 4711)]

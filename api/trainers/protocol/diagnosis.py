@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
-from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, ErrorLine, find_errors
-from api.trainers.protocol.hints import READ_TRACEBACK, hint_for
+from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors
+from api.trainers.protocol.hints import BY_PLACE, CACHE_FILE, READ_TRACEBACK, hint_for
 from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, STEP_BEGINNING
 from api.trainers.trainer import Ending
 
@@ -113,8 +113,16 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.DISK_FULL,
-        r"No space left on device|\[Errno 28\]|ENOSPC|PytorchStreamWriter failed writing file|\[Errno 122\]"
-        r"|[Dd]isk quota exceeded|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
+        r"\[Errno 122\]|[Qq]uota exceeded",
+        "the disk quota of the trainer's user was used up",
+        "free space within the quota (`quota -s`; old checkpoints, caches), raise it, or use a directory on another "
+        "disk, then resume",
+        "disk_quota",
+    ),
+    _Rule.of(
+        CauseCode.DISK_FULL,
+        r"No space left on device|\[Errno 28\]|ENOSPC|PytorchStreamWriter failed writing file"
+        r"|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
         "the disk was full",
         "free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume",
         "disk_full",
@@ -178,9 +186,12 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
-        r"|(?<!object file: )No such file or directory(?!: '(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$)"
-        r"|HFValidationError|\b404 Client Error"
+        # The trainer writes the files in a dataset's `cache` itself.
+        rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
+        r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
+        r"|(?<!object file: )No such file or directory"
+        rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
+        r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
@@ -190,14 +201,22 @@ _RULES = (
 
 _NCCL_TIMEOUT = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
-    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms"
-    r"|Timed out after \d+ seconds waiting for clients",
+    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms",
     "the ranks timed out while waiting for one another",
     "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or raise DEEPSPEED_TIMEOUT (minutes)",
     "nccl_timeout",
 )
 
-#: The same while the dataset was cached.
+_RANK_MISSING = _Rule.of(
+    CauseCode.NCCL_TIMEOUT,
+    r"Timed out after \d+ seconds waiting for clients",
+    "a rank did not start in time",
+    "look in the log for what that rank did or which error it had; if the disk or the machine is slow, raise "
+    "DEEPSPEED_TIMEOUT (minutes); then resume",
+    "rank_missing",
+)
+
+#: _NCCL_TIMEOUT while the dataset was cached.
 _NCCL_TIMEOUT_CACHING = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
     _NCCL_TIMEOUT.pattern.pattern,
@@ -222,15 +241,20 @@ _WRAPPER = re.compile(
 )
 
 #: Codes of hints that are only a guess: they do not replace the hint of a later exception.
-_GUESSES = frozenset(
-    f"hint_{code}"
-    for code in ("import_failed", "compile_off", "assertion", "missing_key", "gpu_and_versions", "nccl_again")
-) | {READ_TRACEBACK.said.code}
+_GUESSES = (
+    frozenset(
+        f"hint_{code}"
+        for code in ("import_failed", "compile_off", "assertion", "missing_key", "gpu_and_versions", "nccl_again")
+    )
+    | {READ_TRACEBACK.said.code}
+    | BY_PLACE
+)
 
 #: Lines that ranks print after another rank failed; they are the cause only if there is no other error.
 _SECONDARY = re.compile(
     r"NCCL|ProcessGroup|DistBackendError|DistNetworkError|DistStoreError|TCPStore|Connection (?:reset|refused|closed)"
-    r"|^(?:EOFError|BrokenPipeError|ConnectionResetError|ConnectionRefusedError|SystemExit|KeyboardInterrupt)"
+    r"|^(?:EOFError(?!: Ran out of input)|BrokenPipeError|ConnectionResetError|ConnectionRefusedError|SystemExit"
+    r"|KeyboardInterrupt)"
     r"|^(?:torch\.distributed\.|subprocess\.CalledProcessError)|pymp-|terminate called|exits with return code"
 )
 
@@ -324,7 +348,8 @@ def _better_hint(
 ) -> Reason | None:
     """Return the hint for the first exception of a chain if it says more than the hint for the last, else None."""
     is_wrapper = _WRAPPER.search(last.text) is not None
-    if not is_wrapper and (hint is not READ_TRACEBACK or "No module named" in first.text):
+    is_guess = hint is READ_TRACEBACK or hint.said.code in BY_PLACE
+    if not is_wrapper and (not is_guess or "No module named" in first.text):
         # Code often tries an optional module, fails, and goes on.
         return None
     earlier = hint_for(first.text, frames, first.details, lines)
@@ -345,9 +370,13 @@ def _warning_above(error: ErrorLine, lines: Sequence[str]) -> list[str]:
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
     """Return the cause when no original error was printed: from secondary errors, the signal or the exit code."""
     for error in errors:
+        if _RANK_MISSING.pattern.search(error.text):
+            return _cause(_RANK_MISSING, error)
         if _NCCL_TIMEOUT.pattern.search(error.text):
             is_caching = _is_caching(ending.last_lines[: error.position])
             return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)
+        if error.text.startswith(WHAT) and (hint := hint_for(error.text)) is not READ_TRACEBACK:
+            return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, _last_lines(ending), remedy_code=hint.said)
         reported = _reported_signal(error)
         if reported is not None:
             return _killed(ending, reported)
@@ -443,12 +472,22 @@ def _killed(ending: Ending, number: int) -> Cause:
             lines,
             signal=name,
         )
+    if name == "SIGILL":
+        return Cause.of(
+            CauseCode.TRAINER_ERROR,
+            "illegal_instruction",
+            "the trainer crashed with SIGILL: a package uses an instruction that this CPU does not have",
+            "reinstall torch and the packages with native code (deepspeed, bitsandbytes, pyarrow) on this machine, in "
+            "builds for its CPU; a virtual machine needs the CPU type of its host, with AVX2",
+            lines,
+        )
     return Cause.of(
         CauseCode.TRAINER_ERROR,
         "crashed",
         "the trainer crashed with {signal}",
-        "read the end of the log; a crash in native code often means that the versions of the driver, CUDA and the "
-        "trainer's packages are incompatible",
+        "reinstall the packages with native code (flash-attn, bitsandbytes, deepspeed), built for the trainer's "
+        "version of torch, and update the driver; if it recurs, delete compiled code (~/.cache/torch_extensions, "
+        "~/.triton) and download the weights again",
         lines,
         signal=name,
     )

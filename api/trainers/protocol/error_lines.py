@@ -19,12 +19,15 @@ TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call
 #: The last line of a traceback.
 EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
 
+#: Begins the line with the message of a C++ exception that ended a process.
+WHAT = "what():"
+
 #: Fatal messages that programs print without a Python traceback.
 SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
-    r"|insufficient shared memory|named symbol not found at line"
+    rf"|^\s*{re.escape(WHAT)} |insufficient shared memory|named symbol not found at line"
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute "
 )
 
@@ -33,7 +36,7 @@ _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exceptio
 
 
 #: Fatal messages that name no cause; the cause is an earlier line. Other signals than SIGABRT come from outside.
-_CAUSELESS = re.compile(r"terminate called after throwing|exits with return code = (?:[1-9]|-6\b)")
+_CAUSELESS = re.compile(rf"^{re.escape(WHAT)}|terminate called after throwing|exits with return code = (?:[1-9]|-6\b)")
 
 
 @dataclass(frozen=True, slots=True)

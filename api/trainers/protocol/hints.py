@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
@@ -14,6 +15,12 @@ _DAMAGED = (
     r"Unable to load weights from|MetadataIncompleteBuffer|deserializing header|PytorchStreamReader failed"
     r"|SafetensorError(?!: (?:Error while serializing|device))"
 )
+
+#: The path of a file that the trainer writes into the cache of a dataset.
+CACHE_FILE = r"'[^']*/cache/[^']*(?:/metadata/|\.arrow|shard_\d+\.bin|grouping_keys\.json|metadata\.db)[^']*'"
+
+#: Errors of a file of torch.save that is not complete.
+_CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFError: Ran out of input|unexpected EOF"
 
 #: Errors of a PyTorch without code for the GPU.
 _NO_KERNELS = r"no kernel image is available|invalid device function|kernel image is invalid|for --gpu-architecture"
@@ -56,6 +63,7 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
+                r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
             "driver_unusable",
             (
@@ -175,7 +183,7 @@ HINTS = tuple(
             "reinstall flash-attn, built for the trainer's version of torch and this GPU",
         ),
         (
-            r"(?i)flash_?attention only supports? fp16 and bf16",
+            r"(?i)flash_?attention only supports? fp16 and bf16|assert dtype in half_dtypes",
             "flash_attn_dtype",
             "FlashAttention needs 16 bits: set dtype = 'bfloat16' in [model]",
         ),
@@ -188,11 +196,22 @@ HINTS = tuple(
             ),
         ),
         (
-            r"\b803\b.*driver|unsupported display driver",
+            (
+                r"\b803\b.*driver|unsupported display driver|forward compatibility was attempted"
+                r"|[Dd]river/library version mismatch"
+            ),
             "driver_mismatch",
             (
                 "the NVIDIA driver and the CUDA library do not match: restart the machine after a driver update; in a "
                 "container, remove the directory cuda/compat from LD_LIBRARY_PATH"
+            ),
+        ),
+        (
+            r"CUDA error: unknown error",
+            "driver_failed",
+            (
+                "the NVIDIA driver failed, as it may after sleep or an update: restart the machine (under WSL2: `wsl "
+                "--shutdown`), update the driver, then resume"
             ),
         ),
         (
@@ -313,8 +332,9 @@ HINTS = tuple(
         ),
         (
             (
-                r"(?:forward|from_pretrained|(?:Transformer\w*|Model|Block"
-                r"|Pipeline)\.__init__)\(\) got an unexpected keyword"
+                r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
+                r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
+                r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)"
             ),
             "versions_differ",
             (
@@ -374,7 +394,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"requires users to upgrade torch",
+            r"requires? users to upgrade torch",
             "torch_26",
             "install PyTorch 2.6 or newer in the trainer's environment, or use the .safetensors version of the file",
         ),
@@ -409,8 +429,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"cannot import name '[\w.]{1,80}' from '\w|module '(?:diffusers|transformers|peft|PIL\.Image"
-                r"|av)' has no attribute"
+                r"cannot import name '[\w.]{1,80}' from '(?!comfy\b|submodules\b)\w"
+                r"|module '(?:diffusers|transformers|peft|PIL\.Image|av)' has no attribute"
             ),
             "package_too_old",
             (
@@ -419,7 +439,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"'bool' object has no attribute 'contiguous'",
+            (
+                r"'bool' object has no attribute 'contiguous'|module 'comfy[\w.]*' has no attribute"
+                r"|cannot import name '\w{1,80}' from '(?:comfy|submodules)\b"
+            ),
             "comfy_mismatch",
             (
                 "the submodule ComfyUI does not match the trainer: run `git pull` and then `git submodule update "
@@ -429,7 +452,8 @@ HINTS = tuple(
         (
             (
                 r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
-                r"|str2optimizer|cget_(?:managed_ptr|col_row)|native library method|named symbol not found"
+                r"|requires bitsandbytes|str2optimizer|cget_(?:managed_ptr|col_row)|native library method"
+                r"|named symbol not found"
             ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
@@ -593,9 +617,12 @@ HINTS = tuple(
             "remove expandable_segments from PYTORCH_CUDA_ALLOC_CONF in `env`: this PyTorch or system cannot use it",
         ),
         (
-            r"api_key not configured|wandb.*(?:log ?in|API key)|UsageError.*key|No API key",
+            (
+                r"api_key not configured|wandb.*(?:log ?in|API key)|UsageError.*key|No API key"
+                r"|API key (?:must (?:be|have)|verification|you provided)"
+            ),
             "wandb_key",
-            "set wandb_api_key in [monitoring], or set enable_wandb = false",
+            "set a valid wandb_api_key in [monitoring], or set enable_wandb = false",
         ),
         (
             r"wandb.*(?:timed out|CommError|ConnectionError)",
@@ -629,6 +656,25 @@ HINTS = tuple(
             "set compile = false",
         ),
         # -- files of models
+        (
+            r"\[cut off: checkpoint\]$",
+            "checkpoint_damaged",
+            (
+                "the checkpoint is damaged, most often as the disk was full or the training was killed while it was "
+                "written: resume from an earlier one"
+            ),
+        ),
+        (
+            (
+                r"file is not a database|database disk image is malformed|ArrowInvalid|\[cut off: cache\]$"
+                rf"|/cache/.{{1,300}}is neither a `Dataset`|No such file.{{1,20}}{CACHE_FILE}"
+            ),
+            "cache_damaged",
+            (
+                "the cache of a dataset is damaged: delete the directory `cache` in the dataset's directory, and start "
+                "the training again; regenerate_cache is not enough"
+            ),
+        ),
         (
             r"invalid load key, '[<{]'",
             "web_page",
@@ -698,7 +744,7 @@ HINTS = tuple(
             "the file at `{what}` is damaged, or its download is incomplete: download it again, and compare its size",
         ),
         (
-            _DAMAGED,
+            rf"{_DAMAGED}|EOFError: Ran out of input|unexpected EOF",
             "file_damaged",
             "the file is damaged or its download is incomplete: download it again",
         ),
@@ -738,8 +784,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size"
-                r"|Sizes of tensors must match"
+                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
+                r"|Sizes of tensors must match|expanded size of the tensor|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -747,6 +793,11 @@ HINTS = tuple(
                 "one: set the right file, and start the training again with regenerate_cache = true; if a resumed "
                 "training failed, restore its earlier [adapter] and [optimizer]"
             ),
+        ),
+        (
+            r"assert 'save_every_n_epochs' in config",
+            "save_every",
+            "set save_every_n_epochs, save_every_n_steps or save_every_n_examples in the configuration",
         ),
         (
             r"Unable to find latest file|load_path is not None",
@@ -807,7 +858,9 @@ HINTS = tuple(
         ),
         (
             (
-                r"KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
+                r"Cound not find safetensors|No model weights found|Invalid model path|CORRUPTED MODEL"
+                r"|assert len\((?:missing_keys\) == 0|vae_sd\) > 0)|KeyError: [\"']Missing key: "
+                r"|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
             "incomplete_weights",
@@ -869,9 +922,15 @@ HINTS = tuple(
             ),
         ),
         (
-            r"Missing text encoder path|need text encoder path|Unknown text encoder",
+            (
+                r"Missing text encoder path|need text encoder path|Unknown text encoder|assert pooled is None"
+                r"|Unsupported text encoder type|does not have a function to call it"
+            ),
             "text_encoder_path",
-            "set the text encoder that belongs to this model in [model], as in the trainer's example",
+            (
+                "set the text encoder that belongs to this model in [model], with its path and type as in the "
+                "trainer's example for this model type; if they are right, update the trainer and its submodules"
+            ),
         ),
         (
             r"Target module .{1,300} is not supported",
@@ -958,14 +1017,32 @@ HINTS = tuple(
         (r"Unknown lr_scheduler", "lr_scheduler", "set lr_scheduler to 'constant', 'linear' or 'cosine'"),
         (r"video_clip_mode", "video_clip_mode", "set video_clip_mode to 'single_beginning' or 'single_middle'"),
         (
+            r"string indices must be integers.*\[dataset\]$",
+            "directory_tables",
+            "write [[directory]] with double brackets before each directory of the dataset",
+        ),
+        (
             r"string indices must be integers",
             "eval_tables",
             "write each entry of eval_datasets as a table: name = '…', config = 'x.toml'",
         ),
         (
+            r"No backend type associated with device type cpu|Tensors must be CUDA and dense",
+            "one_stage",
+            (
+                "this version of the trainer cannot send a tensor of this model between GPUs: set pipeline_stages = 1, "
+                "or update the trainer"
+            ),
+        ),
+        (
             r"data parallel world size must be 1",
             "stages_or_no_release",
             "set pipeline_stages to the number of GPUs, or remove gradient_release",
+        ),
+        (
+            r"must divide distributed world size",
+            "gpus_and_stages",
+            "request a number of GPUs that is a multiple of pipeline_stages, or change pipeline_stages",
         ),
         (r"CFG training requires", "no_cfg", "set pipeline_stages = 1, or remove `cfg`"),
         (r"partition_split must be", "partition_split", "give partition_split one entry less than pipeline_stages"),
@@ -980,11 +1057,42 @@ HINTS = tuple(
             "dataset_path",
             "correct `{what}` in the dataset: the directory or file does not exist",
         ),
+        (
+            r"argument #1 'indices' to have one of|non-empty TensorList",
+            "empty_item",
+            (
+                "an item of the dataset has no caption or no frames: write a text for each item, and remove those "
+                "without one and clips that are too short"
+            ),
+        ),
         (r"had no images/videos", "no_images", "set a directory with images or videos in the dataset"),
         (
             r"No control file exists",
             "control_images",
             "add a control image with the same name to control_path for each image",
+        ),
+        (
+            r"control_latents\.shape == latents\.shape|Control (?:latents shape|image sequence)",
+            "control_shapes",
+            (
+                "a control image has another size or aspect ratio than its image: make both alike, and start the "
+                "training again with regenerate_cache = true"
+            ),
+        ),
+        (
+            r"[Nn]eed model framerate|assert (?:self\.framerate|self\.support_video|not any\(is_video\))",
+            "images_only",
+            "this model type trains on images only: remove the videos from the dataset",
+        ),
+        (
+            r"assert captions_json\.exists",
+            "captions_needed",
+            "online_captions needs a file captions.json in each directory of the dataset: add it, or remove that key",
+        ),
+        (
+            r"assert len\((?:ar|res)\) == 2",
+            "pairs",
+            "write each entry of ar_buckets and resolutions as a number, or as two: [width, height]",
         ),
         (r"Mask shape", "masks", "give each mask the same size as its image"),
         (r"WebP videos", "webp", "convert the animated WebP files to videos or to single images"),
@@ -1048,6 +1156,14 @@ HINTS = tuple(
             ),
             "disk_failed",
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
+        ),
+        (
+            r"No such device \(os error 19\)|\[Errno 19\]",
+            "no_mmap",
+            (
+                "the weights lie on a disk whose files cannot be mapped into memory, such as a Windows drive under "
+                "WSL2 (/mnt/c) or a shared folder: copy them to a Linux disk"
+            ),
         ),
         (
             r"No usable temporary directory",
@@ -1130,18 +1246,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"file is not a database|database disk image is malformed|ArrowInvalid",
-            "cache_damaged",
-            (
-                "the cache of a dataset is damaged: delete the directory `cache` in the dataset's directory, and start "
-                "the training again; regenerate_cache is not enough"
-            ),
-        ),
-        (
             (
                 r"Invalid key: \d+ is out of bounds"
                 r"|AssertionError(?:: \(\d+, \d+\)|.*(?:cache_size <=|new_fingerprint ==|ds\.size_bucket =="
-                r"|len\((?:self\.latent_dataset|te_dataset|grouping_key)\)))"
+                r"|len\((?:self\.latent_dataset|te_dataset|grouping_key)\)|text_embeds\.shape\[:2\] ==))"
             ),
             "cache_differs",
             (
@@ -1151,7 +1259,7 @@ HINTS = tuple(
         ),
         (r"stack expects each tensor to be equal size.*\[caching\]$", "batch_of_one", "set caching_batch_size = 1"),
         (
-            r"stack expects each tensor to be equal size",
+            r"stack expects each tensor to be equal size|resize storage that is not resizable",
             "unequal_sizes",
             (
                 "items of a batch have different sizes, most often as the cache is outdated: start the training again "
@@ -1212,6 +1320,11 @@ HINTS = tuple(
             "this version of the trainer does not know the model type: update the trainer",
         ),
         (
+            r"^NotImplementedError \[timesteps\]$",
+            "timestep_method",
+            "set timestep_sample_method in [model] to 'logit_normal' or 'uniform', or remove it",
+        ),
+        (
             r"NotImplementedError(?:$|: Adapter type)",
             "lora_only",
             "the trainer does not support this for this model: train an adapter of type lora",
@@ -1237,6 +1350,22 @@ HINTS = tuple(
             "use values of one type in each TOML array, such as [1.0, 2.5]",
         ),
         (
+            r"\[no access: hub\]$",
+            "no_access_hub",
+            (
+                "the trainer's user cannot write to the cache of the model hub: set HF_HOME in `env` to a directory "
+                "of that user"
+            ),
+        ),
+        (
+            r"\[no access: kernels\]$",
+            "no_access_kernels",
+            (
+                "the trainer's user cannot write to the cache of compiled code: set TRITON_CACHE_DIR and "
+                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories of that user"
+            ),
+        ),
+        (
             r"PermissionError|PermissionDenied|^setpriv: failed to execute",
             "path_access",
             "give the user of trainings (TRAINER_USER, or the service's user) access to that path",
@@ -1250,7 +1379,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"loss scale already at minimum",
+            r"loss scale already at minimum|is non-finite, so",
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
@@ -1268,6 +1397,15 @@ HINTS = tuple(
             (
                 "resume it with compile = false and without expandable_segments in PYTORCH_CUDA_ALLOC_CONF; if it "
                 "recurs, update the driver and PyTorch, and check the GPU for Xid errors and overclocking"
+            ),
+        ),
+        (
+            r"\[block swap\]$",
+            "swap_failed",
+            (
+                "blocks could not be moved between the GPU and the machine's memory: lower blocks_to_swap or remove "
+                "it (under WSL2, which limits pinned memory, raise `memory` in .wslconfig); if it recurs, update the "
+                "trainer"
             ),
         ),
         (
@@ -1310,8 +1448,80 @@ HINTS = tuple(
             "other_flags",
             "this version of the trainer has other options: update the trainer",
         ),
+        # -- errors known by their place only
+        (
+            r"^\[place: wandb\]$",
+            "place_wandb",
+            (
+                "Weights & Biases failed: check wandb_api_key and the names in [monitoring], and the network, or set "
+                "enable_wandb = false"
+            ),
+        ),
+        (
+            r"^\[place: media\]$",
+            "place_media",
+            (
+                "a media file cannot be read: validate the request again, which names damaged files, and convert, "
+                "replace or remove it"
+            ),
+        ),
+        (
+            r"^\[place: optimizer\]$",
+            "place_optimizer",
+            (
+                "the optimizer rejects its settings: correct [optimizer] as the error and the trainer's examples "
+                "show, or use adamw_optimi"
+            ),
+        ),
+        (
+            r"^\[place: checkpoint\]$",
+            "place_checkpoint",
+            (
+                "the checkpoint could not be loaded: resume with the settings and the version of the trainer that "
+                "wrote it, or from an earlier one"
+            ),
+        ),
+        (
+            r"^\[place: batch\]$",
+            "place_batch",
+            (
+                "the cached data does not fit the model, most often as it is of another model or version of the "
+                "trainer: start the training again with regenerate_cache = true; if it recurs, update the trainer"
+            ),
+        ),
+        (
+            r"^\[place: model\]$",
+            "place_model",
+            (
+                "the model could not be loaded: a file in [model] is most likely incomplete or of another model: "
+                "compare the paths with the trainer's example for this model type, and the files' sizes with their "
+                "download page"
+            ),
+        ),
+        (
+            r"^\[place: submodule ([\w.-]+)\]$",
+            "place_submodule",
+            (
+                "the error arose in the submodule {what}, most often as it does not match the trainer: run `git pull` "
+                "and `git submodule update --init --recursive` in the trainer's directory; if it recurs, compare the "
+                "files in [model] with the trainer's example for this model type"
+            ),
+        ),
+        (
+            r"^\[place: import ([\w.-]+)\]$",
+            "place_import",
+            (
+                "`{what}` cannot be loaded, most often as its version does not fit the other packages: run `pip "
+                "install --upgrade -r requirements.txt` in the trainer's directory with its Python, or reinstall it"
+            ),
+        ),
     )
 )
+
+#: Codes of hints that guess from the place of an error.
+BY_PLACE = frozenset(f"hint_{code}" for _, code, _ in HINTS if code.startswith("place_"))
+#: Codes of hints that assume an error of the trainer's own code.
+_BY_CLASS = frozenset(("assertion", "missing_key"))
 
 
 #: The advice for an unknown error.
@@ -1335,8 +1545,42 @@ _WEIGHTS_PATH = re.compile(r"Unable to load weights from [\w ]{0,40}file for '([
 _MODEL_KEY = re.compile(r"model_config(?:\[|\.get\()['\"](\w{0,40}(?:path|vae|model|encoder|checkpoint)\w{0,40})['\"]")
 _OF_WEIGHTS = re.compile(rf"{_NO_HEADER}|{_DAMAGED}")
 
+#: Pattern of an error, pattern of its traceback, and what the error is about if both match.
+_ABOUT = tuple(
+    (re.compile(of_text), re.compile(of_frames, re.MULTILINE), about)
+    for of_text, of_frames, about in (
+        (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
+        (_CUT_OFF, r"in _?load_checkpoint$", "cut off: checkpoint"),
+        (
+            "stack expects each tensor",
+            r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
+            "caching",
+        ),
+        ("string indices", r"/utils/dataset\.py", "dataset"),
+        ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
+        ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
+        ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
+    )
+)
+
 #: The warning of PyTorch about a GPU that it was not built for.
 _CAPABILITY = re.compile(r"CUDA capability (sm_\d{2,3}) is not compatible|of cuda capability (\d{1,2})\.(\d)")
+
+#: The path of a frame, those of Python and its packages, and that of a submodule.
+_FRAME = re.compile(r'\s*File "([^"]{1,400})", line \d')
+_INSTALLED = re.compile(r"(?:site|dist)-packages/|/lib/python3|^<|^[^/]+$")
+_LOADING = re.compile(r'/models/[^"]*\.py", line \d+, in (?:__init__|load_diffusion_model|load_fn)$', re.MULTILINE)
+_SUBMODULE = re.compile(r"/submodules/([\w.-]{1,60})/")
+#: Errors of the operating system, whose place does not tell their cause.
+_OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
+_BY_FRAMES = (
+    ("wandb", re.compile(r'File "[^"]*/wandb/')),
+    ("media", re.compile(r'File "[^"]*/(?:PIL|av)/')),
+    ("optimizer", re.compile(r"in get_optimizer$", re.MULTILINE)),
+    ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
+    ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
+)
+_IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
 
 #: A statement of a package that has code for GPUs of its own.
 _PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
@@ -1361,29 +1605,49 @@ def hint_for(
         text = f"{text} {conditions[-1][:LINE_LIMIT]}" if conditions else text
     about = _about(text, traceback, output)
     text = f"{text} [{about}]" if about else text
+    place = None if _OF_SYSTEM.search(text) else _place(traceback)
+    is_foreign = place is not None and place not in ("model", "optimizer", "checkpoint")
     for pattern, code, hint in HINTS:
+        if is_foreign and code in _BY_CLASS:
+            continue
         found = pattern.search(text)
         if found is not None:
             return Reason.of(hint, f"hint_{code}", **({"what": found[1]} if pattern.groups else {}))
-    return READ_TRACEBACK
+    return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
+
+
+def _place(traceback: Sequence[str]) -> str | None:
+    """Return what the trainer did when an error arose that no pattern knows, or None."""
+    own, statement = "", ""
+    for line, following in pairwise((*traceback, "")):
+        if (found := _FRAME.match(line)) is not None and not _INSTALLED.search(found[1]):
+            own, statement = found[1], following
+    frames = "\n".join(traceback)
+    if "/wandb/" not in frames and (imported := _IMPORT.match(statement)) is not None:
+        return f"import {imported[1]}"
+    for place, pattern in _BY_FRAMES:
+        if pattern.search(frames):
+            return place
+    if (submodule := _SUBMODULE.search(own)) is not None:
+        return f"submodule {submodule[1]}"
+    return "model" if _LOADING.search(frames) else None
 
 
 def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
     """Return what an error is about if its own text does not say so: a directory, a file, a stage or a GPU."""
     frames = "\n".join(traceback)
+    places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
     if _READ_ONLY.search(text):
-        places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
         return f"read-only: {next(places, 'other')}"
+    if text.startswith("PermissionError"):
+        return next((f"no access: {place}" for place in places if place in ("hub", "kernels")), None)
+    for of_text, of_frames, about in _ABOUT:
+        if of_text.search(text) and of_frames.search(frames):
+            return about
     if _OF_WEIGHTS.search(text):
         paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
         keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]
         return next((f"weights: {where}" for where in (*paths[:1], *keys[-1:])), None)
-    if "stack expects each tensor" in text:
-        return (
-            "caching"
-            if re.search(r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$", frames, re.MULTILINE)
-            else None
-        )
     if re.search(_NO_KERNELS, text):
         capabilities = [
             found[1] or f"sm_{found[2]}{found[3]}" for line in output if (found := _CAPABILITY.search(line))

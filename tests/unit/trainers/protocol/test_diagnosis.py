@@ -56,6 +56,7 @@ def diagnose(
         ),
         ("RuntimeError: basic_ios::clear: iostream error", CauseCode.DISK_FULL),
         ("RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 768 vs 662", CauseCode.DISK_FULL),
+        ("OSError: [Errno 122] Disk quota exceeded: '/d/cache'", CauseCode.DISK_FULL),
         ("torch.distributed.DistNetworkError: EADDRINUSE, address already in use", CauseCode.PORT_IN_USE),
         ("RuntimeError: CUDA error: uncorrectable ECC error encountered", CauseCode.GPU_LOST),
         ("RuntimeError: No CUDA GPUs are available", CauseCode.GPU_LOST),
@@ -68,6 +69,13 @@ def diagnose(
             CauseCode.MISSING_FILE,
         ),
         ("safetensors_rust.SafetensorError: No such file or directory: /m/x.safetensors", CauseCode.MISSING_FILE),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/data/cache/x.safetensors'", CauseCode.MISSING_FILE),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: '/d/cache/wan/metadata/a/state.json'",
+            CauseCode.TRAINER_ERROR,
+        ),
+        ("EOFError: Ran out of input", CauseCode.TRAINER_ERROR),
+        ("OSError: Incorrect path_or_model_id: '/m/llava'. Please provide either the path", CauseCode.MISSING_FILE),
         ("RuntimeError: CUDA error: device-side assert triggered", CauseCode.TRAINER_ERROR),
         ("KeyError: 'epochs'", CauseCode.TRAINER_ERROR),
     ],
@@ -80,6 +88,22 @@ def test_exception_determines_the_cause(exception: str, code: CauseCode, rank: i
     assert cause.remedy
     assert cause.last_lines[0].startswith("Traceback")
     assert cause.last_lines[-1] == exception
+
+
+def test_message_of_a_cpp_exception_is_the_cause_without_another_error():
+    what = "  what():  [Rank 0] Process group watchdog thread terminated with exception: CUDA error: {}"
+    lines = (
+        "terminate called after throwing an instance of 'c10::DistBackendError'",
+        what.format("misaligned address"),
+    )
+    cause = diagnose(*lines, LAUNCHER_ERROR.format(-6), code=250)
+    assert "misaligned address" in cause.detail
+    assert "compile = false" in cause.remedy
+    assert "epochs" in diagnose(*traceback("KeyError: 'epochs'", 0), *lines, LAUNCHER_ERROR.format(-6)).detail
+
+
+def test_cpu_without_an_instruction_is_named():
+    assert "CPU" in diagnose(LAUNCHER_ERROR.format(-4), code=252).detail
 
 
 def test_first_error_wins_over_later_ones():

@@ -327,6 +327,42 @@ ENDINGS = [
     ("pyarrow.lib.ArrowInvalid: Not an Arrow file", "delete the directory `cache`"),
     ("RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float", "bfloat16"),
     ("RuntimeError: CUDA error: device kernel image is invalid", "built for this GPU"),
+    ("ValueError: API key must be 40 characters long, yours was 12", "wandb_api_key"),
+    ("ValueError: API key must have 40+ characters, has 12.", "wandb_api_key"),
+    ("AttributeError: module 'comfy.latent_formats' has no attribute 'Flux2'", "git submodule update"),
+    ("ImportError: cannot import name 'Flux2' from 'comfy.latent_formats' (/t/submodules/ComfyUI/x.py)", "git pull"),
+    ("ImportError: cannot import name 'latent_formats' from 'comfy' (/t/submodules/ComfyUI/x.py)", "git pull"),
+    ("TypeError: load_diffusion_model() got an unexpected keyword argument 'disable_dynamic'", "git submodule update"),
+    ("TypeError: Rope.forward() missing 1 required positional argument: 'device'", "git submodule update"),
+    (
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted",
+        "restart",
+    ),
+    ("RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 999: unknown error", "`nvidia-smi`"),
+    ("RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 101: invalid device ordinal", "fewer GPUs"),
+    ("pynvml.NVMLError_LibRmVersionMismatch: Driver/library version mismatch", "restart"),
+    ("ValueError: Due to a serious vulnerability in `torch.load`, we now require users to upgrade torch", "2.6"),
+    ("FileNotFoundError: Directory /d/cache/wan/metadata/a is neither a `Dataset` directory nor", "directory `cache`"),
+    ("FileNotFoundError: [Errno 2] No such file or directory: '/d/cache/wan/a/shard_3.bin'", "directory `cache`"),
+    ("EOFError: Ran out of input", "download it again"),
+    ("RuntimeError: num_stages (2) must divide distributed world size (3)", "pipeline_stages"),
+    ("AssertionError: Control latents shape (1, 2) doesn't match latents shape (2, 1)", "control image"),
+    ("AssertionError: Need model framerate but don't have it. This shouldn't happen.", "remove the videos"),
+    ("ValueError: No model weights found in /m/hunyuan", "incomplete"),
+    ("RuntimeError: Text encoder <class 'X'> does not have a function to call it", "text encoder"),
+    ("NotImplementedError", "type lora"),
+    ("OSError: No such device (os error 19)", "/mnt/c"),
+    ("ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install`", "a bitsandbytes"),
+    (
+        "RuntimeError: The total norm of order 2.0 for gradients is non-finite, so it cannot be clipped.",
+        "learning rate",
+    ),
+    ("RuntimeError: The expanded size of the tensor (15) must match the existing size (16)", "regenerate_cache"),
+    ("RuntimeError: Trying to resize storage that is not resizable", "regenerate_cache"),
+    ("RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with", "git submodule update"),
+    ("torch.AcceleratorError: CUDA error: unknown error", "wsl --shutdown"),
+    ("RuntimeError: No backend type associated with device type cpu", "pipeline_stages = 1"),
+    ("RuntimeError: Expected tensor for argument #1 'indices' to have one of the following scalar", "no caption"),
 ]
 
 
@@ -346,6 +382,9 @@ def test_any_text_gets_a_remedy(text: str):
 
 HEADER = "safetensors_rust.SafetensorError: Error while deserializing header: "
 READ_ONLY = "OSError: [Errno 30] Read-only file system: '/d/x{}'"
+CUT_OFF = "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory"
+INVALID = "RuntimeError: CUDA error: invalid argument"
+KEYWORD = "TypeError: Thing.__init__() got an unexpected keyword argument 'x'"
 NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
 
 
@@ -375,6 +414,25 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
             "`[model].transformer_path`",
         ),
         (HEADER + "InvalidHeader", "    a(self.model_config['dtype'])", "a file of weights"),
+        (CUT_OFF, '  File "/v/deepspeed/runtime/engine.py", line 9, in load_checkpoint', "from an earlier one"),
+        (CUT_OFF, '  File "/t/utils/cache.py", line 41, in __getitem__', "delete the directory `cache`"),
+        (CUT_OFF, '  File "/t/models/wan/wan.py", line 41, in __init__', "download it again"),
+        ("EOFError: Ran out of input", '  File "/t/utils/cache.py", line 41, in __getitem__', "directory `cache`"),
+        (INVALID, '  File "/t/utils/offloading.py", line 119, in weights_to_device', "lower blocks_to_swap"),
+        (INVALID, '  File "/v/torch/nn/modules/linear.py", line 125, in forward', "driver and CUDA"),
+        ("PermissionError: [Errno 13] Permission denied: '/root/.triton/cache/a'", "    x()", "TRITON_CACHE_DIR"),
+        ("PermissionError: [Errno 13] Permission denied: '/root/.cache/huggingface/a'", "    x()", "HF_HOME"),
+        ("PermissionError: [Errno 13] Permission denied: '/data/out/epoch1'", "    x()", "give the user"),
+        ("NotImplementedError", '  File "/t/models/z_image.py", line 70, in prepare_inputs', "timestep_sample_method"),
+        ("TypeError: string indices must be integers", '  File "/t/utils/dataset.py", line 9, in f', "[[directory]]"),
+        ("AssertionError", "    assert pooled is None", "text encoder"),
+        ("AssertionError", "    assert control_latents.shape == latents.shape, (a, b)", "control image"),
+        ("AssertionError", "    assert self.support_video", "remove the videos"),
+        ("AssertionError", "    assert 'save_every_n_epochs' in config or 'save_every_n_steps'", "save_every_n_steps"),
+        ("AssertionError", "    assert captions_json.exists()", "online_captions"),
+        ("AssertionError", "    assert len(res) == 2", "[width, height]"),
+        (KEYWORD, '  File "/t/train.py", line 822, in get_optimizer', "remove `x` from [optimizer]"),
+        (KEYWORD, '  File "/t/models/qwen_image.py", line 99, in __init__', "git pull"),
     ],
 )
 def test_what_the_trainer_did_determines_the_remedy(text: str, frame: str, word: str):
@@ -392,6 +450,37 @@ def test_what_the_trainer_did_determines_the_remedy(text: str, frame: str, word:
 )
 def test_warning_about_the_gpu_determines_the_needed_pytorch(warning: str, word: str):
     assert word in hint_for(NO_KERNEL, output=[warning, "caching latents: (1.0, 512, 512, 1)"]).text
+
+
+COMFY = '  File "/t/models/../submodules/ComfyUI/comfy/sd.py", line 9, in load_clip'
+TRAINER = '  File "/t/models/wan/wan.py", line 9, in __init__'
+
+
+@pytest.mark.parametrize(
+    ("frames", "word"),
+    [
+        (['  File "/v/wandb/sdk/wandb_login.py", line 9, in login', "    raise X"], "enable_wandb = false"),
+        ([COMFY, "    x = y"], "submodule ComfyUI"),
+        ([COMFY, "    x = y", '  File "/v/lib/site-packages/torch/a.py", line 1, in f', "    z"], "submodule ComfyUI"),
+        ([TRAINER, "    from peft import x", '  File "/v/site-packages/peft/a.py", line 1, in <module>'], "`peft`"),
+        (['  File "/t/train.py", line 1, in <module>', "    from models import wan", TRAINER, "    x"], "[model]"),
+        ([COMFY, "    x", '  File "/v/site-packages/PIL/Image.py", line 1, in open', "    z"], "media file"),
+        (['  File "/t/train.py", line 9, in get_optimizer', "    return klass(groups)"], "[optimizer]"),
+        (['  File "/v/deepspeed/runtime/engine.py", line 9, in load_checkpoint'], "from an earlier one"),
+        (['  File "/t/models/wan/wan.py", line 9, in prepare_inputs'], "regenerate_cache"),
+    ],
+)
+def test_unknown_error_gets_the_advice_for_its_place(frames: list[str], word: str):
+    assert word in hint_for("RuntimeError: unknown", frames).text
+
+
+def test_place_of_an_error_of_the_system_does_not_tell_its_cause():
+    assert hint_for("OSError: [Errno 95] Operation not supported", [TRAINER, "    open(path)"]) == GENERIC
+
+
+def test_place_in_the_code_of_others_says_more_than_the_class_of_an_error():
+    assert "submodule ComfyUI" in hint_for("KeyError: 'x'", [COMFY, "    a['x']"]).text
+    assert "lacks the key `x`" in hint_for("KeyError: 'x'", [TRAINER, "    a['x']"]).text
 
 
 def test_condition_of_an_assertion_is_read_from_the_traceback():
