@@ -20,7 +20,7 @@ SEED   ?=
 COUNT  ?=
 HOURS  ?=
 NODES  ?=
-# For make install: scenes, celery, otel.
+# For make install: scenes, celery, otel, wandb, mlflow, trackio.
 EXTRAS ?=
 # For make backup and make restore.
 FILE   ?=
@@ -210,8 +210,11 @@ lock: | $(BIN)/python ## Update the lock files from requirements*.txt and packag
 	$(INSTALL) requirements.lock
 	$(LOCK) $(ARGS) tools/uv.txt --output-file tools/uv.lock
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
-	for extra in otel celery scenes; do \
+	for extra in otel celery scenes wandb mlflow; do \
 	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
+	@# Trackio needs an older Pillow.
+	sed '/^pillow==/,/[^\\]$$/d' requirements.lock > build/trackio-constraints.txt
+	$(LOCK) $(ARGS) --constraints build/trackio-constraints.txt requirements-trackio.txt --output-file requirements-trackio.lock
 	$(LOCK) $(ARGS) --constraints requirements.lock $$(printf -- '--constraints requirements-%s.lock ' otel celery scenes) \
 	  requirements-dev.txt --output-file requirements-dev.lock
 	$(LOCK) $(ARGS) requirements-docs.txt --output-file requirements-docs.lock

@@ -8,6 +8,10 @@ from flask import Response, request
 from api.domain.access import current_principal
 from api.training.sample_schemas import (
     ChooseModel,
+    ComfyLinkAnswer,
+    ComfyLinkListAnswer,
+    LinkModel,
+    PreviewPictureQuery,
     RateSample,
     SampleRankingAnswer,
     SampleSheetQuery,
@@ -112,6 +116,20 @@ def get_sample_sheet(task_id: str, query_data: SampleSheetQuery) -> Response:
     return Response(content, content_type=kind, headers={"Content-Disposition": place, "Cache-Control": "no-store"})
 
 
+@training_samples.get("/samples/preview")
+@training_samples.input(PreviewPictureQuery, location="query")
+@training_samples.doc(responses=picture_responses("The picture.", "No such model, or `no_picture`.", "image/png"))
+def get_model_preview(task_id: str, query_data: PreviewPictureQuery) -> Response:
+    """Download the preview of a saved model: its best rated sample as a PNG.
+
+    ComfyUI and LoRA managers show it if it lies beside the model under the name in `Content-Disposition`.
+    """
+    name, content = services().comfyui_links.draw_preview(task_id, query_data.checkpoint)
+    response = Response(content, content_type="image/png", headers={"Cache-Control": "no-store"})
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
+
+
 @training_samples.get("/samples/<sample_id>/file")
 @training_samples.doc(responses=file_responses("The file.", "No such sample, or `no_picture`.", *_TYPES))
 def get_training_sample_file(task_id: str, sample_id: str) -> Response:
@@ -147,6 +165,41 @@ def rate_sample(task_id: str, sample_id: str, json_data: RateSample) -> Response
     From 1 to 5, or 0 to reject it. null removes the rating.
     """
     return answer(services().training_samples.rate(task_id, sample_id, json_data.rating))
+
+
+@training_samples.get("/comfyui")
+@training_samples.output(ComfyLinkListAnswer)
+@training_samples.doc(responses=[404, 503])
+def list_comfyui_links(task_id: str) -> Response:
+    """List the saved models that are linked into ComfyUI.
+
+    Links stay when the training is deleted.
+    """
+    return answer(services().comfyui_links.list(task_id))
+
+
+@training_samples.put("/comfyui/<checkpoint>")
+@training_samples.input(LinkModel)
+@training_samples.output(ComfyLinkAnswer)
+@training_samples.doc(responses=[400, 404, 409, 415, 422, 503])
+def link_into_comfyui(task_id: str, checkpoint: str, json_data: LinkModel) -> Response:
+    """Link a saved model into ComfyUI's directory of LoRAs.
+
+    The file has the name and the metadata of a download, and its best rated sample beside it as a preview. It never
+    replaces another file: 409 `comfyui_file_exists`.
+    """
+    return answer(services().comfyui_links.link(task_id, checkpoint, json_data.url))
+
+
+@training_samples.delete("/comfyui/<checkpoint>")
+@training_samples.output(ComfyLinkListAnswer)
+@training_samples.doc(responses=[404, 503])
+def unlink_from_comfyui(task_id: str, checkpoint: str) -> Response:
+    """Remove a saved model from ComfyUI's directories.
+
+    The answer has the models that are still linked. The training keeps its file.
+    """
+    return answer(services().comfyui_links.unlink(task_id, checkpoint))
 
 
 @training_samples.put("/chosen")

@@ -1,0 +1,74 @@
+"""MLflow. Its library reads MLFLOW_TRACKING_URI, MLFLOW_TRACKING_TOKEN and the like itself."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric, Param
+from mlflow.tracking import MlflowClient
+
+#: The tag by which a run is found again.
+_TAG = "diffusion_pipe.task_id"
+
+_STATUSES = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+#: Limits of MLflow: metrics and parameters in one request, and the length of a parameter's value.
+_MOST_METRICS, _MOST_PARAMS, _MOST_TEXT = 1000, 100, 500
+
+
+class MlflowRun:
+    """A run. Every call waits until the server has stored it."""
+
+    rows: int | None = None
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+
+    def log(self, rows: Sequence[tuple[int, float, Mapping[str, float]]]) -> None:
+        """Write every value with its step."""
+        found = [
+            Metric(name, value, int(at * 1000), step) for step, at, values in rows for name, value in values.items()
+        ]
+        for start in range(0, len(found), _MOST_METRICS):
+            self._client.log_batch(self._run_id, metrics=found[start : start + _MOST_METRICS])
+
+    def add_picture(self, name: str, path: str, caption: str, is_clip: bool) -> None:
+        """Store the file as an artifact."""
+        self._client.log_artifact(self._run_id, path, name)
+
+    def end(self, status: str) -> None:
+        """Set the status."""
+        self._client.set_terminated(self._run_id, _STATUSES.get(status, "FAILED"))
+
+
+class MlflowBackend:
+    """Runs of one experiment."""
+
+    def __init__(self, project: str, directory: Path) -> None:
+        # Without a server, the files are in this directory.
+        if not mlflow.is_tracking_uri_set():
+            mlflow.set_tracking_uri(f"sqlite:///{directory / 'mlflow.db'}")
+        self._client = MlflowClient()
+        found = self._client.get_experiment_by_name(project)
+        place = None if mlflow.is_tracking_uri_set() and "sqlite" not in mlflow.get_tracking_uri() else directory
+        self._experiment = (
+            found.experiment_id
+            if found is not None
+            else self._client.create_experiment(project, None if place is None else f"file://{place / 'mlartifacts'}")
+        )
+
+    def open(self, task_id: str, name: str, config: Mapping[str, Any], tags: Sequence[str]) -> MlflowRun:
+        """Find the run by its tag, or create it."""
+        found = self._client.search_runs([self._experiment], f"tags.`{_TAG}` = '{task_id}'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            self._client.update_run(run_id, status="RUNNING")
+            return MlflowRun(self._client, run_id)
+        named = {_TAG: task_id, **{f"tag.{tag}"[:250]: "true" for tag in tags}}
+        run_id = self._client.create_run(self._experiment, tags=named, run_name=name).info.run_id
+        params = [Param(key[:250], str(value)[:_MOST_TEXT]) for key, value in config.items()]
+        for start in range(0, len(params), _MOST_PARAMS):
+            self._client.log_batch(run_id, params=params[start : start + _MOST_PARAMS])
+        return MlflowRun(self._client, run_id)
