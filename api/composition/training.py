@@ -55,7 +55,7 @@ from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.closures import Closures
 from api.training.cluster import ClusterNodes
-from api.training.comfyui_links import ComfyLinks
+from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.dispatcher import Dispatcher
@@ -113,7 +113,7 @@ class TrainingParts:
     intake: Intake
     exports: Exports
     samples: TrainingSamples
-    comfyui_links: ComfyLinks
+    comfyui_links: ComfyModels
     automatic: AutomaticSamples
     trackers: tuple[TrackerSender, ...]
     sample_sets: SampleSetService
@@ -271,7 +271,7 @@ def build_training(
         intake=intake,
         exports=exports,
         samples=samples,
-        comfyui_links=ComfyLinks(service, samples, _sampler_settings(needs.config).addresses(0)),
+        comfyui_links=ComfyModels(service, samples, _sampler_settings(needs.config).addresses(0)),
         automatic=_build_automatic_samples(needs, orders, samples, lambda: loop.is_here),
         trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,

@@ -69,7 +69,7 @@ class _Identity:
         return _Identity(task_id, checkpoint, found.get("sshs_model_hash"))
 
 
-class ComfyLinks:
+class ComfyModels:
     """The use cases of `/training/{task_id}/comfyui`. Thread-safe."""
 
     def __init__(self, trainings: TrainingService, samples: TrainingSamples, addresses: Sequence[ComfyAddress]) -> None:

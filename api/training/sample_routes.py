@@ -11,7 +11,6 @@ from api.training.sample_schemas import (
     ComfyLinkAnswer,
     ComfyLinkListAnswer,
     LinkModel,
-    PreviewPictureQuery,
     RateSample,
     SampleRankingAnswer,
     SampleSheetQuery,
@@ -42,6 +41,13 @@ _SHEET_RESPONSES: dict[int | str, Any] = {
     404: "No such training, or `no_picture`.",
     409: "",
     422: "",
+    503: "",
+}
+
+
+_PREVIEW_RESPONSES: dict[int | str, Any] = {
+    200: {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+    404: "No such model, or `no_picture`.",
     503: "",
 }
 
@@ -116,20 +122,6 @@ def get_sample_sheet(task_id: str, query_data: SampleSheetQuery) -> Response:
     return Response(content, content_type=kind, headers={"Content-Disposition": place, "Cache-Control": "no-store"})
 
 
-@training_samples.get("/samples/preview")
-@training_samples.input(PreviewPictureQuery, location="query")
-@training_samples.doc(responses=picture_responses("The picture.", "No such model, or `no_picture`.", "image/png"))
-def get_model_preview(task_id: str, query_data: PreviewPictureQuery) -> Response:
-    """Download the preview of a saved model: its best rated sample as a PNG.
-
-    ComfyUI and LoRA managers show it if it lies beside the model under the name in `Content-Disposition`.
-    """
-    name, content = services().comfyui_links.draw_preview(task_id, query_data.checkpoint)
-    response = Response(content, content_type="image/png", headers={"Cache-Control": "no-store"})
-    response.headers.set("Content-Disposition", "attachment", filename=name)
-    return response
-
-
 @training_samples.get("/samples/<sample_id>/file")
 @training_samples.doc(responses=file_responses("The file.", "No such sample, or `no_picture`.", *_TYPES))
 def get_training_sample_file(task_id: str, sample_id: str) -> Response:
@@ -200,6 +192,19 @@ def unlink_from_comfyui(task_id: str, checkpoint: str) -> Response:
     The answer has the models that are still linked. The training keeps its file.
     """
     return answer(services().comfyui_links.unlink(task_id, checkpoint))
+
+
+@training_samples.get("/comfyui/<checkpoint>/preview")
+@training_samples.doc(responses=_PREVIEW_RESPONSES)
+def get_model_preview(task_id: str, checkpoint: str) -> Response:
+    """Download the preview of a saved model: its best rated sample as a PNG.
+
+    ComfyUI and LoRA managers show it if it lies beside the model under the name in `Content-Disposition`.
+    """
+    name, content = services().comfyui_links.draw_preview(task_id, checkpoint)
+    response = Response(content, content_type="image/png", headers={"Cache-Control": "no-store"})
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
 
 
 @training_samples.put("/chosen")

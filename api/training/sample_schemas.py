@@ -83,12 +83,6 @@ class LinkModel(Strict):
     )
 
 
-class PreviewPictureQuery(Strict):
-    """The saved model whose preview is wanted."""
-
-    checkpoint: SavedModelName = Field(description="its name: epoch2, step500")
-
-
 class SamplesQuery(PageQuery):
     """Query parameters that select samples."""
 

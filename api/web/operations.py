@@ -148,7 +148,7 @@ _TABLE = (
         "GET ~/training/<task_id>/retention/preview",
         "GET ~/training/<task_id>/samples",
         "GET ~/training/<task_id>/comfyui",
-        "GET ~/training/<task_id>/samples/preview",
+        "GET ~/training/<task_id>/comfyui/<checkpoint>/preview",
         "GET ~/training/<task_id>/samples/ranking",
         "GET ~/training/<task_id>/samples/sheet",
         "GET ~/training/<task_id>/samples/<sample_id>/file",

@@ -67,7 +67,7 @@ def test_delivered_file_and_its_preview_are_linked_and_removed(world: World, tra
     assert (comfy.loras / "My-cats-epoch2.safetensors").read_bytes() == download
     with safe_open(comfy.loras / "My-cats-epoch2.safetensors", "np") as file:
         assert file.metadata()["modelspec.trigger_phrase"] == "ohwx cat"
-    preview = world.client.get(f"{TRAINING}/{training}/samples/preview?checkpoint=epoch2")
+    preview = world.client.get(f"{TRAINING}/{training}/comfyui/epoch2/preview")
     assert "filename=My-cats-epoch2.preview.png" in preview.headers["content-disposition"]
     assert preview.content == (comfy.loras / "My-cats-epoch2.preview.png").read_bytes()
     assert Image.open(io.BytesIO(preview.content)).format == "PNG"
@@ -135,7 +135,7 @@ def test_mistakes_are_explained(world: World, training: str, comfy: ComfyServer)
     assert rejection(put(world, "train_20260101_00000000")) == (404, "task_not_found")
     assert put(world, training, url="http://127.0.0.1:1").status_code == 422
     assert put(world, training, url=5).status_code == 422
-    assert rejection(world.client.get(f"{TRAINING}/{training}/samples/preview?checkpoint=epoch2")) == (
+    assert rejection(world.client.get(f"{TRAINING}/{training}/comfyui/epoch2/preview")) == (
         404,
         "no_picture",
     )

@@ -251,7 +251,7 @@ export async function fetchSheet(id, format) {
 }
 
 /** @param {string} id @param {string} checkpoint */
-export const previewURL = (id, checkpoint) => `${BASE}${task(id)}/samples/preview${query({ checkpoint })}`;
+export const previewURL = (id, checkpoint) => `${BASE}${task(id)}/comfyui/${encodeURIComponent(checkpoint)}/preview`;
 
 /** @param {string} id */
 export const logDownloadURL = (id) => `${BASE}${task(id)}/logs/download`;

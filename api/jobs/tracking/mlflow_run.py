@@ -47,17 +47,14 @@ class MlflowBackend:
     """Runs of one experiment."""
 
     def __init__(self, project: str, directory: Path) -> None:
-        # Without a server, the files are in this directory.
-        if not mlflow.is_tracking_uri_set():
+        # Without a server, everything is in this directory.
+        is_local = not mlflow.is_tracking_uri_set()
+        if is_local:
             mlflow.set_tracking_uri(f"sqlite:///{directory / 'mlflow.db'}")
         self._client = MlflowClient()
         found = self._client.get_experiment_by_name(project)
-        place = None if mlflow.is_tracking_uri_set() and "sqlite" not in mlflow.get_tracking_uri() else directory
-        self._experiment = (
-            found.experiment_id
-            if found is not None
-            else self._client.create_experiment(project, None if place is None else f"file://{place / 'mlartifacts'}")
-        )
+        place = f"file://{directory / 'mlartifacts'}" if is_local else None
+        self._experiment = self._client.create_experiment(project, place) if found is None else found.experiment_id
 
     def open(self, task_id: str, name: str, config: Mapping[str, Any], tags: Sequence[str]) -> MlflowRun:
         """Find the run by its tag, or create it."""
