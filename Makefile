@@ -27,7 +27,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer test-comfyui smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
 
 help: ## Show this list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training over HTTP"
@@ -153,6 +153,10 @@ test-pixels: install-dev ## Compare previews of training pixels with the trainer
 # Without both variables it skips with one line. docs/trainer-tests.md says how to get them.
 test-trainer: install-dev ## Run the service with the real trainer on the CPU: TRAINER_ROOT=/path, TRAINER_PYTHON=/path
 	TRAINER_ROOT="$(TRAINER_ROOT)" TRAINER_PYTHON="$(TRAINER_PYTHON)" $(BIN)/python -m pytest -n 0 -v -rs tests/trainer $(ARGS)
+
+# COMFYUI_PYTHON is by default that of its venv. Without ComfyUI it skips with one line.
+test-comfyui: install-dev ## Render samples with the real ComfyUI on the CPU: COMFYUI_ROOT=/path, COMFYUI_PYTHON=/path
+	COMFYUI_ROOT="$(COMFYUI_ROOT)" COMFYUI_PYTHON="$(COMFYUI_PYTHON)" $(BIN)/python -m pytest -n 0 -v -rs tests/comfyui $(ARGS)
 
 # For a server that requires keys, set DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Test a running server: URL=http://host:8080, and WRITE=1 to start a training there
