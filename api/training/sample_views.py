@@ -90,7 +90,7 @@ class ComfyLink:
 class ComfyLinkList:
     """The saved models of a training in ComfyUI's directories."""
 
-    links: tuple[ComfyLink, ...]
+    links: tuple[ComfyLink, ...]  #: those that are linked now
     urls: tuple[str, ...]  #: the ComfyUIs into which models can be linked
     previews: tuple[str, ...]  #: the saved models that have a preview
 
