@@ -36,13 +36,17 @@ export function comfyModels(taskId, changed) {
     get state() {
       return JSON.stringify(found);
     },
+    /** Whether there is a ComfyUI. */
+    get isThere() {
+      return found.urls.length > 0;
+    },
     async load() {
       found = await api.comfyLinks(taskId).catch(() => found);
     },
     /** Null if there is no ComfyUI, or the file is no saved model. @param {API.Task} task @param {string} path */
     button(task, path, size = "small") {
       const checkpoint = modelOf(path);
-      if (!checkpoint || found.urls.length === 0) return null;
+      if (!checkpoint || !this.isThere) return null;
       const denied = whyNot("training:write", task.owner);
       const linked = found.links.find((each) => each.checkpoint === checkpoint);
       if (linked) {

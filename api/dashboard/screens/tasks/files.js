@@ -185,7 +185,8 @@ function fileTable(task, artifacts, comfy) {
       h("td.soft", labelFor("filekind", each.kind)),
       h("td.num", bytes(each.size_bytes)),
       h("td", time(each.modified_at)),
-      h("td", comfy.button(task, each.path)),
+      comfy.isThere && h("td", comfy.button(task, each.path)),
     );
-  return table(headings("name", "kind", "size", "time", "actions"), artifacts.map(row), "file-table");
+  const heads = headings("name", "kind", "size", "time", ...(comfy.isThere ? [/** @type {const} */ ("actions")] : []));
+  return table(heads, artifacts.map(row), "file-table");
 }
