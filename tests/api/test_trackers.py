@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.config import ConfigError
 from api.domain.task import TaskType
 from api.executors.fake import outcome
 from api.jobs.sampling.request import PICTURES, SampleRecord
@@ -15,7 +16,7 @@ from api.training.trackers import sender as module
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore
 from api.training.trackers.tracker import FakeTracker
-from tests.api.conftest import TRAINING, World
+from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.test_training_progress import writes_series
 
 KEY = "wandb0123456789planted"
@@ -173,3 +174,8 @@ def test_trainings_from_before_trackers_were_set_are_not_sent(
     monkeypatch.setattr("api.training.trackers.store._RECENT", timedelta(0))
     sender(world, tracker).run_once()
     assert tracker.requests == 0
+
+
+def test_missing_library_is_reported_at_the_start(make_world: MakeWorld):
+    with pytest.raises(ConfigError, match="EXTRAS=trackio"):
+        make_world(trackers=("trackio",))

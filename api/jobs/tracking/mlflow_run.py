@@ -1,5 +1,6 @@
 """MLflow. Its library reads MLFLOW_TRACKING_URI, MLFLOW_TRACKING_TOKEN and the like itself."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ _STATUSES = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 #: Limits of MLflow: metrics and parameters in one request, and the length of a parameter's value.
 _MOST_METRICS, _MOST_PARAMS, _MOST_TEXT = 1000, 100, 500
 
+#: What names must not have, and their length.
+_UNFIT, _MOST_NAME = re.compile(r"[^\w.\- :/]"), 250
+
+
+def _key(name: str) -> str:
+    return _UNFIT.sub("_", name)[:_MOST_NAME]
+
 
 class MlflowRun:
     """A run. Every call waits until the server has stored it."""
@@ -29,7 +37,9 @@ class MlflowRun:
     def log(self, rows: Sequence[tuple[int, float, Mapping[str, float]]]) -> None:
         """Write every value with its step."""
         found = [
-            Metric(name, value, int(at * 1000), step) for step, at, values in rows for name, value in values.items()
+            Metric(_key(name), value, int(at * 1000), step)
+            for step, at, values in rows
+            for name, value in values.items()
         ]
         for start in range(0, len(found), _MOST_METRICS):
             self._client.log_batch(self._run_id, metrics=found[start : start + _MOST_METRICS])
@@ -63,9 +73,9 @@ class MlflowBackend:
             run_id = found[0].info.run_id
             self._client.update_run(run_id, status="RUNNING")
             return MlflowRun(self._client, run_id)
-        named = {_TAG: task_id, **{f"tag.{tag}"[:250]: "true" for tag in tags}}
+        named = {_TAG: task_id, "tags": ", ".join(tags)}
         run_id = self._client.create_run(self._experiment, tags=named, run_name=name).info.run_id
-        params = [Param(key[:250], str(value)[:_MOST_TEXT]) for key, value in config.items()]
+        params = [Param(_key(key), str(value)[:_MOST_TEXT]) for key, value in config.items()]
         for start in range(0, len(params), _MOST_PARAMS):
             self._client.log_batch(run_id, params=params[start : start + _MOST_PARAMS])
         return MlflowRun(self._client, run_id)
