@@ -271,7 +271,14 @@ def build_training(
         intake=intake,
         exports=exports,
         samples=samples,
-        comfyui_links=ComfyModels(service, samples, _sampler_settings(needs.config).addresses(0)),
+        comfyui_links=ComfyModels(
+            service,
+            samples,
+            _sampler_settings(needs.config).addresses(0),
+            lambda task_id, name, file, is_linked, actor: trainings.note_link(
+                task_id, name, file, is_linked, clock.now(), actor
+            ),
+        ),
         automatic=_build_automatic_samples(needs, orders, samples, lambda: loop.is_here),
         trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,

@@ -6,7 +6,6 @@ file of others is changed or removed.
 
 import errno
 import io
-import logging
 import os
 import re
 import secrets
@@ -14,10 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 
-from api.domain.audit import note_change
 from api.domain.finding import make_finding
 from api.domain.reason import Reason
 from api.errors import CheckpointIncomplete, ComfyFileExists, Invalid, NoPicture, SamplingUnavailable, Unavailable
@@ -28,8 +27,6 @@ from api.training.sample_views import ComfyLink, ComfyLinkList
 from api.training.samples import TrainingSamples, require_saved
 from api.training.service import TrainingService
 from api.util.foreign_files import ForeignFile, open_plain
-
-logger = logging.getLogger(__name__)
 
 #: How ComfyUI and LoRA managers name the preview of `name.safetensors`.
 _PREVIEW = ".preview.png"
@@ -72,8 +69,18 @@ class _Identity:
 class ComfyModels:
     """The use cases of `/training/{task_id}/comfyui`. Thread-safe."""
 
-    def __init__(self, trainings: TrainingService, samples: TrainingSamples, addresses: Sequence[ComfyAddress]) -> None:
-        """Create the service. `addresses` are those of ComfyUI, with their directories."""
+    def __init__(
+        self,
+        trainings: TrainingService,
+        samples: TrainingSamples,
+        addresses: Sequence[ComfyAddress],
+        note: Callable[[str, str, str, bool, str], None],
+    ) -> None:
+        """Create the service. `addresses` are those of ComfyUI, with their directories.
+
+        `note` records a change: the training, its model, the file's name, whether it is linked, and the actor.
+        """
+        self._note = note
         self._trainings = trainings
         self._samples = samples
         self._addresses = tuple(addresses)
@@ -85,7 +92,7 @@ class ComfyModels:
         links = tuple(self._show(server, path, found) for server, path, found in self._find(task_id))
         return ComfyLinkList(links, tuple(each.url for each in self._addresses), tuple(self._samples.pictured(task_id)))
 
-    def link(self, task_id: str, checkpoint: str, url: str | None) -> ComfyLink:
+    def link(self, task_id: str, checkpoint: str, url: str | None, actor: str) -> ComfyLink:
         """Place a saved model and its preview, by default for the first ComfyUI.
 
         Raise TaskNotFound, CheckpointNotFound, CheckpointIncomplete, SamplingUnavailable, Invalid, ComfyFileExists,
@@ -102,7 +109,7 @@ class ComfyModels:
             preview = self._draw(task_id, checkpoint)
             target = Path(server.lora_directory) / file.name
             with self._lock:
-                self._place(file, target)
+                is_new = self._place(file, target)
                 self._place_preview(preview, target, task_id, checkpoint)
         except OSError as error:
             raise Unavailable(
@@ -111,22 +118,22 @@ class ComfyModels:
             ) from error
         finally:
             file.close()
-        note_change(about=checkpoint, after={"comfyui": file.name})
-        logger.info("model linked into ComfyUI", extra={"task_id": task_id, "checkpoint": checkpoint})
+        if is_new:
+            self._note(task_id, checkpoint, file.name, True, actor)
         return self._show(server, target, _Identity(task_id, checkpoint, None))
 
-    def unlink(self, task_id: str, checkpoint: str) -> ComfyLinkList:
+    def unlink(self, task_id: str, checkpoint: str, actor: str) -> ComfyLinkList:
         """Remove a model with its preview from every directory; return the rest. Raise TaskNotFound, Unavailable."""
         self._trainings.require(task_id)
         with self._lock:
             for _, path, found in self._find(task_id):
                 if found.checkpoint == checkpoint:
-                    note_change(about=checkpoint, before={"comfyui": path.name})
                     preview = _preview_of(path)
                     with _as_unavailable(path):
                         if _is_preview(preview, task_id, checkpoint):
                             preview.unlink()
                         path.unlink()
+                    self._note(task_id, checkpoint, path.name, False, actor)
         return self.list(task_id)
 
     def draw_preview(self, task_id: str, checkpoint: str) -> tuple[str, bytes]:
@@ -163,12 +170,12 @@ class ComfyModels:
                 return _as_png(self._samples.draw(sample, _SIDE), task_id, checkpoint)
         return None
 
-    def _place(self, file: RewrittenFile, target: Path) -> None:
-        """Write the file unless it is there. Raise ComfyFileExists, OSError."""
+    def _place(self, file: RewrittenFile, target: Path) -> bool:
+        """Write the file unless it is there, and return whether it was not. Raise ComfyFileExists, OSError."""
         mine = _Identity.of(file.head)
         if not os.path.lexists(target):
             _write_new(target, lambda at: file.read(at, _CHUNK))
-            return
+            return True
         there = _identify(target)
         if mine is None or there is None or (there.task_id, there.checkpoint) != (mine.task_id, mine.checkpoint):
             raise ComfyFileExists(
@@ -179,6 +186,7 @@ class ComfyModels:
                 f"{target.name} in ComfyUI's directory is an earlier save of this model. Unlink it, restart ComfyUI,"
                 " which caches files by their name, and link it again."
             )
+        return False
 
     def _place_preview(self, content: bytes | None, target: Path, task_id: str, checkpoint: str) -> None:
         """Write the preview, also over an earlier one of this model. A file of others stays. Raise OSError."""
@@ -231,6 +239,16 @@ def _read_head(path: Path) -> bytes:
 
 def _identify(path: Path) -> _Identity | None:
     """Return what a file says about itself; None for one that this service has not delivered. Raise OSError."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return _read_identity(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=5000)
+def _read_identity(path: Path, inode: int, size: int, written_at: int) -> _Identity | None:
+    # Pages ask again and again, and directories hold hundreds of LoRAs.
     return _Identity.of(_read_head(path))
 
 

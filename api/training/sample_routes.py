@@ -180,7 +180,7 @@ def link_into_comfyui(task_id: str, checkpoint: str, json_data: LinkModel) -> Re
     The file has the name and the metadata of a download, and its best rated sample beside it as a preview. It never
     replaces another file: 409 `comfyui_file_exists`.
     """
-    return answer(services().comfyui_links.link(task_id, checkpoint, json_data.url))
+    return answer(services().comfyui_links.link(task_id, checkpoint, json_data.url, current_principal.get().actor))
 
 
 @training_samples.delete("/comfyui/<checkpoint>")
@@ -191,7 +191,7 @@ def unlink_from_comfyui(task_id: str, checkpoint: str) -> Response:
 
     The answer has the models that are still linked. The training keeps its file.
     """
-    return answer(services().comfyui_links.unlink(task_id, checkpoint))
+    return answer(services().comfyui_links.unlink(task_id, checkpoint, current_principal.get().actor))
 
 
 @training_samples.get("/comfyui/<checkpoint>/preview")

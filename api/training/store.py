@@ -489,6 +489,19 @@ class TaskStore:
                 events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=name)
             return find_task(connection, task_id)
 
+    def note_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
+        """Record that a user linked a saved model into ComfyUI, or removed it from there. Raise TaskNotFound."""
+        with self._database.write() as connection:
+            find_summary(connection, task_id, self._kinds)
+            before, after = (None, file_name) if is_linked else (file_name, None)
+            note_change(before={"comfyui": before}, after={"comfyui": after})
+            message = (
+                Reason.of("{name} was linked into ComfyUI as {file}", "comfyui_linked", name=name, file=file_name)
+                if is_linked
+                else Reason.of("{file} was removed from ComfyUI", "comfyui_unlinked", file=file_name)
+            )
+            events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=after)
+
     def set_plan(self, attempt: Attempt, plan: TrainingPlan) -> None:
         """Store the plan of a task's latest attempt. That of an earlier attempt changes nothing."""
         is_latest = tasks.c.attempts == attempt.number

@@ -76,8 +76,19 @@ def test_delivered_file_and_its_preview_are_linked_and_removed(world: World, tra
     )
     seen = world.client.data(f"{TRAINING}/{training}/comfyui")
     assert (seen["urls"], seen["previews"], len(seen["links"])) == ([comfy.url], ["epoch2"], 1)
+    assert put(world, training).status_code == 200
     assert world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2").json()["data"]["links"] == []
     assert names(comfy) == []
+    messages = [each["message"] for each in world.client.data(f"{TRAINING}/{training}/events")["events"]]
+    assert messages[-2:] == [
+        "epoch2 was linked into ComfyUI as My-cats-epoch2.safetensors",
+        "My-cats-epoch2.safetensors was removed from ComfyUI",
+    ]
+    audited = world.client.data("/api/v1/auth/audit")["entries"]
+    assert [each["after"] for each in audited if "/comfyui/" in each["operation"]] == [
+        {"comfyui": None},
+        {"comfyui": "My-cats-epoch2.safetensors"},
+    ]
 
 
 def test_linked_file_never_changes(world: World, training: str, comfy: ComfyServer):

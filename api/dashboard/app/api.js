@@ -5,6 +5,8 @@ const TIMEOUT_MS = 20_000;
 const PROBE_MS = 5_000;
 /** A sweep checks many trainings. */
 const SWEEP_MS = 120_000;
+/** A model may have gigabytes. */
+const LINK_MS = 120_000;
 /** A sheet has up to 1,000 pictures. */
 const SHEET_TIMEOUT_MS = 120_000;
 
@@ -190,7 +192,11 @@ export const api = {
     request(`${task(id)}/chosen`, checkpoint ? { method: "PUT", body: { checkpoint } } : { method: "DELETE" }),
   comfyLinks: (id) => request(`${task(id)}/comfyui`),
   linkIntoComfy: (id, checkpoint, url) =>
-    request(`${task(id)}/comfyui/${encodeURIComponent(checkpoint)}`, { method: "PUT", body: { url } }),
+    request(`${task(id)}/comfyui/${encodeURIComponent(checkpoint)}`, {
+      method: "PUT",
+      body: { url },
+      timeout: LINK_MS,
+    }),
   unlinkFromComfy: (id, checkpoint) =>
     request(`${task(id)}/comfyui/${encodeURIComponent(checkpoint)}`, { method: "DELETE" }),
   retention: (id) => request(`${task(id)}/retention`),
