@@ -20,14 +20,14 @@ SEED   ?=
 COUNT  ?=
 HOURS  ?=
 NODES  ?=
-# For make install: scenes, celery, otel.
+# For make install: scenes, celery, otel, wandb, mlflow, trackio.
 EXTRAS ?=
 # For make backup and make restore.
 FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer test-comfyui smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
 
 help: ## Show this list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training over HTTP"
@@ -154,6 +154,10 @@ test-pixels: install-dev ## Compare previews of training pixels with the trainer
 test-trainer: install-dev ## Run the service with the real trainer on the CPU: TRAINER_ROOT=/path, TRAINER_PYTHON=/path
 	TRAINER_ROOT="$(TRAINER_ROOT)" TRAINER_PYTHON="$(TRAINER_PYTHON)" $(BIN)/python -m pytest -n 0 -v -rs tests/trainer $(ARGS)
 
+# COMFYUI_PYTHON is by default that of its venv. Without ComfyUI it skips with one line.
+test-comfyui: install-dev ## Render samples with the real ComfyUI on the CPU: COMFYUI_ROOT=/path, COMFYUI_PYTHON=/path
+	COMFYUI_ROOT="$(COMFYUI_ROOT)" COMFYUI_PYTHON="$(COMFYUI_PYTHON)" $(BIN)/python -m pytest -n 0 -v -rs tests/comfyui $(ARGS)
+
 # For a server that requires keys, set DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Test a running server: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
@@ -210,8 +214,11 @@ lock: | $(BIN)/python ## Update the lock files from requirements*.txt and packag
 	$(INSTALL) requirements.lock
 	$(LOCK) $(ARGS) tools/uv.txt --output-file tools/uv.lock
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
-	for extra in otel celery scenes; do \
+	for extra in otel celery scenes wandb mlflow; do \
 	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
+	@# Trackio needs an older Pillow.
+	sed '/^pillow==/,/[^\\]$$/d' requirements.lock > build/trackio-constraints.txt
+	$(LOCK) $(ARGS) --constraints build/trackio-constraints.txt requirements-trackio.txt --output-file requirements-trackio.lock
 	$(LOCK) $(ARGS) --constraints requirements.lock $$(printf -- '--constraints requirements-%s.lock ' otel celery scenes) \
 	  requirements-dev.txt --output-file requirements-dev.lock
 	$(LOCK) $(ARGS) requirements-docs.txt --output-file requirements-docs.lock

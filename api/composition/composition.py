@@ -322,6 +322,7 @@ class Runtime:
             saving=training.saving,
             exports=training.exports,
             training_samples=training.samples,
+            comfyui_links=training.comfyui_links,
             sample_sets=training.sample_sets,
             workflows=training.workflows,
             comparison=training.comparison,
@@ -431,12 +432,16 @@ class Runtime:
         self.work.recorder.start()
         self.training_loop.start()
         self._training.automatic.start()
+        for sender in self._training.trackers:
+            sender.start()
         self.library.start()
         self.alerts.start()
 
     def stop(self) -> None:
         """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
+        for sender in self._training.trackers:
+            sender.stop()
         self._training.automatic.stop()
         self.training_loop.stop()
         self.work.recorder.stop()

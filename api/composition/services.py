@@ -41,6 +41,7 @@ from api.system.settings_service import RunTimeSettings
 from api.system.setup_service import SetupService
 from api.training.attempts.orphans import Orphans
 from api.training.checkpoint_saving import CheckpointSaving
+from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.exports import Exports
 from api.training.holds import Holds
@@ -65,6 +66,7 @@ class Services:
     saving: CheckpointSaving
     exports: Exports
     training_samples: TrainingSamples
+    comfyui_links: ComfyModels
     comparison: TrainingComparison
     sweeps: Sweeps
     retention: Retention

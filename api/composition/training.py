@@ -9,7 +9,7 @@ from pathlib import Path
 from api.access.readable_paths import ReadablePaths
 from api.alerts.channel_store import ChannelStore
 from api.composition.slurm import ClusterLocations, SlurmParts
-from api.config import Config, cache_roots, child_environment
+from api.config import Config, ConfigError, cache_roots, child_environment, tracker_environment
 from api.datasets.references import DatasetReferences
 from api.db.database import Database
 from api.db.file_lock import FileLock
@@ -56,6 +56,7 @@ from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.closures import Closures, NeighbourRule
 from api.training.cluster import ClusterNodes
+from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.dispatcher import Dispatcher
@@ -88,15 +89,19 @@ from api.training.sweeps import Sweeps
 from api.training.task_progress import LostOutput, ProgressAnswers, TaskOwners
 from api.training.task_resources import TaskResources
 from api.training.task_stops import TaskStops
+from api.training.trackers.sender import TrackerSender
+from api.training.trackers.store import TrackerStore
+from api.training.trackers.tracker import TrackerProcess
 from api.training.trainer_exports import TrainerExports
 from api.training.window import ClusterWindow
 from api.util.clock import Clock
+from api.util.extras import describe_missing
 
 
 def slot_limits(config: Config) -> SlotLimits:
     """Return the limits of dataset work and of transfers."""
     working = config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2)
-    return SlotLimits(working, config.transfers_parallel, config.hf_endpoint)
+    return SlotLimits(working, config.transfers_parallel, config.hf_endpoint, config.comfyui_gpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,9 @@ class TrainingParts:
     intake: Intake
     exports: Exports
     samples: TrainingSamples
+    comfyui_links: ComfyModels
     automatic: AutomaticSamples
+    trackers: tuple[TrackerSender, ...]
     sample_sets: SampleSetService
     workflows: WorkflowService
     comparison: TrainingComparison
@@ -270,7 +277,16 @@ def build_training(
         intake=intake,
         exports=exports,
         samples=samples,
+        comfyui_links=ComfyModels(
+            service,
+            samples,
+            _sampler_settings(needs.config).addresses(0),
+            lambda task_id, name, file, is_linked, actor: trainings.note_link(
+                task_id, name, file, is_linked, clock.now(), actor
+            ),
+        ),
         automatic=_build_automatic_samples(needs, orders, samples, lambda: loop.is_here),
+        trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,
         workflows=workflows,
         comparison=TrainingComparison(compared, progress, samples, gpus, clock, needs.database.require_files),
@@ -451,6 +467,19 @@ def _build_automatic_samples(
     )
 
 
+def _build_trackers(needs: TrainingDependencies, is_here: Callable[[], bool]) -> tuple[TrackerSender, ...]:
+    config, database = needs.config, needs.database
+    for name in config.trackers:
+        if missing := describe_missing(name, f"TRACKERS={name}"):
+            raise ConfigError(missing)
+    stores = (TrackerStore(database), AttemptStore(database, TaskType.TRAINING), TrainingSampleStore(database))
+    processes = [
+        TrackerProcess(name, config.tracker_project, needs.root / "trackers" / name, tracker_environment())
+        for name in config.trackers
+    ]
+    return tuple(TrackerSender(each, *stores, needs.root, needs.clock, is_here) for each in processes)
+
+
 def _build_dispatcher(
     needs: TrainingDependencies,
     trainers: Mapping[str, Trainer],
@@ -601,6 +630,7 @@ def _build_service(
         orders,
         forecast,
         intake,
+        TrainingSampleStore(database).find_trigger,
     )
 
 

@@ -2,7 +2,7 @@
 
 from api.config.settings import LOOPBACK_NAMES, SETTINGS, Config
 from api.config.sources import ConfigError, program, read_config
-from api.config.trainer_environment import cache_roots, child_environment
+from api.config.trainer_environment import cache_roots, child_environment, tracker_environment
 
 __all__ = [
     "LOOPBACK_NAMES",
@@ -13,4 +13,5 @@ __all__ = [
     "child_environment",
     "program",
     "read_config",
+    "tracker_environment",
 ]

@@ -34,6 +34,7 @@ from api.util.setting_texts import (
     roles,
     show_rates,
     slurm_url,
+    trackers,
     trainer_user,
 )
 
@@ -96,6 +97,14 @@ class Config:
         " first one); one for each address, in the same order, or one for all",
         "none",
     )
+    comfyui_gpus: tuple[str, ...] = _setting(
+        "COMFYUI_GPUS",
+        (),
+        listed,
+        "GPUs of this machine on which it renders (indexes or UUIDs, by comma): samples wait while a task has one of"
+        " them, and no task gets them while samples are rendered",
+        "none: it runs elsewhere, or may share its GPU",
+    )
     comfyui_extensions: tuple[str, ...] = _setting(
         "COMFYUI_EXTENSIONS",
         (),
@@ -134,6 +143,17 @@ class Config:
     )
     sample_seconds: float = _setting(
         "SAMPLE_SECONDS", 1800.0, number(1, 86_400, float), "most seconds for one sample", "1800"
+    )
+    trackers: tuple[str, ...] = _setting(
+        "TRACKERS",
+        (),
+        trackers,
+        "trackers that receive trainings, by comma: wandb, mlflow, trackio (each needs `make install EXTRAS=…`); keys"
+        " and addresses are in the libraries' own variables of the service's environment",
+        "none",
+    )
+    tracker_project: str = _setting(
+        "TRACKER_PROJECT", "diffusion-pipe", str, "their project, or experiment, for trainings"
     )
     database_url: str = _setting(
         "DATABASE_URL",

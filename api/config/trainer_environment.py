@@ -15,6 +15,20 @@ _INHERITED = re.compile(
 )
 
 
+#: Further variables that the libraries of trackers read, with their keys.
+_OF_TRACKERS = re.compile(r"(?:WANDB|MLFLOW|TRACKIO|AWS|AZURE|GOOGLE|GRADIO)_\w+")
+
+
+#: MLflow would try for minutes; the service tries again itself.
+_TRACKER_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+
+
+def tracker_environment() -> dict[str, str]:
+    """Return the variables of the service's environment that the processes of trackers receive."""
+    own = {name: value for name, value in os.environ.items() if _OF_TRACKERS.fullmatch(name)}
+    return {**_TRACKER_DEFAULTS, **child_environment(), **own}
+
+
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables of the service's environment that trainers receive."""
     given = os.environ if environ is None else environ

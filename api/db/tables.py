@@ -173,6 +173,18 @@ training_samples = Table(
     Column("created_at", Float(53), nullable=False),
     sqlite_autoincrement=True,
 )
+#: What each tracker (W&B, MLflow, Trackio) has received of a training.
+tracker_runs = Table(
+    "tracker_runs",
+    metadata,
+    Column("task_id", String(64), primary_key=True),
+    Column("tracker", String(16), primary_key=True),
+    Column("steps", Document, nullable=False),  #: the last step of each series, by tag
+    Column("sample", Serial, nullable=False),  #: serial number of the last sample
+    Column("rows", Integer, nullable=False),  #: number of rows that the tracker should have, if it counts them
+    Column("status", String(16)),  #: how the training ended; null: it runs, as far as the tracker knows
+    Column("attempts", Integer, nullable=False),  #: the number of its attempts then
+)
 Index("ix_training_samples_task", training_samples.c.task_id, training_samples.c.serial)
 Index("ix_training_samples_sampling", training_samples.c.sampling_id)
 

@@ -9,11 +9,12 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from api.domain.dataset import PinnedDataset
 from api.domain.training import TrainingRequest, TrainingTask
 from api.files.weights.examination import describe
 from api.files.weights.header import Header, Unsound, read_open_header
@@ -44,8 +45,13 @@ _HASHED_FROM, _HASHED_BYTES = 0x100000, 0x10000
 _MOST_TEXT = 2000
 
 
-def deliver(task: TrainingTask, file: OpenFile, path: str) -> OpenFile | RewrittenFile:
-    """Return a saved model with its metadata. Any other file is returned as it is. Raise OSError."""
+def deliver(
+    task: TrainingTask, file: OpenFile, path: str, find_trigger: Callable[[Sequence[PinnedDataset]], str | None]
+) -> OpenFile | RewrittenFile:
+    """Return a saved model with its metadata. Any other file is returned as it is. Raise OSError.
+
+    `find_trigger` returns the trigger word that preprocessing put in front of the captions of these datasets.
+    """
     saved = saved_name(path)
     if saved is None:
         return file
@@ -53,7 +59,8 @@ def deliver(task: TrainingTask, file: OpenFile, path: str) -> OpenFile | Rewritt
         header = read_open_header(file.descriptor, file.size)
         if header is None:
             return file
-        metadata = describe_model(task, saved, file, header)
+        trigger = find_trigger_word(task.trigger_word, task.request) or find_trigger(task.plan.datasets)
+        metadata = describe_model(task, saved, file, header, trigger)
         return with_metadata(file.descriptor, file.name, file.modified_at, metadata)
     except (Unsound, ValueError) as error:
         # Also a file that the trainer is still writing: it is sent as it is.
@@ -61,14 +68,16 @@ def deliver(task: TrainingTask, file: OpenFile, path: str) -> OpenFile | Rewritt
         return file
 
 
-def describe_model(task: TrainingTask, saved: str, file: OpenFile, header: Header) -> dict[str, str]:
+def describe_model(
+    task: TrainingTask, saved: str, file: OpenFile, header: Header, trigger: str | None
+) -> dict[str, str]:
     """Return the metadata of a saved model (epoch2, step500). Raise OSError."""
     facts, plan = describe(header, file.size), task.plan
     kind = None if facts.adapter is None else facts.adapter.kind.value
     architecture = _ARCHITECTURES.get(task.model_type, task.model_type.replace("_", "-"))
     rank = None if facts.adapter is None else facts.adapter.rank
     unit, number = saved_at(saved)
-    trigger, base = find_trigger_word(task.trigger_word, task.request), base_path_of(task)
+    base = base_path_of(task)
     datasets = [f"{each.dataset}@{each.version}" for each in plan.datasets]
     size = _resolution(task)
     is_hashed = file.size <= _MOST_HASHED_BYTES

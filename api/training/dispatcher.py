@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from api.db.leases import ResourceHeld
-from api.domain.gpu import GPUOffer
+from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.lease import LEASE_SECONDS, LeaseKind
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.running_tasks import TRANSFERS
+from api.domain.running_tasks import TRANSFERS, RunningTasks
 from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
@@ -237,7 +237,7 @@ class Dispatcher:
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
-        offers = self._offers(state)
+        offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state), running)
         known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         circumstances = PassContext(
@@ -249,6 +249,8 @@ class Dispatcher:
             running=running,
             addresses=self._addresses_of(queue),
             slot_limits=self._slot_limits,
+            no_sampling=no_sampling,
+            comfyui_gpus=comfyui_gpus,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
@@ -265,6 +267,30 @@ class Dispatcher:
     def short(self) -> Sequence[TaskSummary]:
         """The first tasks that only lacked GPUs at the last pass of this server."""
         return self._reasons.short
+
+    def _share_with_comfyui(
+        self, offers: Sequence[GPUOffer], running: RunningTasks
+    ) -> tuple[Sequence[GPUOffer], Reason | None, frozenset[str]]:
+        """Return the offers without ComfyUI's GPUs while samples are rendered, why none are now, and these GPUs."""
+        named = set(self._slot_limits.comfyui_gpus)
+        if not named:
+            return offers, None, frozenset()
+        # An index alone names a GPU of this machine.
+        shared = {
+            gpu.uuid for gpu in offers if named & {*gpu.names[1:], *([gpu.names[0]] if gpu.node == self._node else [])}
+        }
+        if running.sampling:
+            why = Reason.of("ComfyUI renders samples on it", "comfyui_renders")
+            taken = [
+                replace(gpu, is_available=False, held_by=None, status=GPUStatus.BUSY, reason=why)
+                if gpu.uuid in shared
+                else gpu
+                for gpu in offers
+            ]
+            return taken, None, frozenset(shared)
+        is_used = any(each.resource in shared for each in self._attempts.leases(LeaseKind.GPU))
+        no_sampling = Reason.of("another task has the GPU of ComfyUI", "comfyui_gpu_used") if is_used else None
+        return offers, no_sampling, frozenset(shared)
 
     def closed_gpus(self) -> Collection[str]:
         """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""

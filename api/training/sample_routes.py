@@ -8,6 +8,9 @@ from flask import Response, request
 from api.domain.access import current_principal
 from api.training.sample_schemas import (
     ChooseModel,
+    ComfyLinkAnswer,
+    ComfyLinkListAnswer,
+    LinkModel,
     RateSample,
     SampleRankingAnswer,
     SampleSheetQuery,
@@ -38,6 +41,13 @@ _SHEET_RESPONSES: dict[int | str, Any] = {
     404: "No such training, or `no_picture`.",
     409: "",
     422: "",
+    503: "",
+}
+
+
+_PREVIEW_RESPONSES: dict[int | str, Any] = {
+    200: {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+    404: "No such model, or `no_picture`.",
     503: "",
 }
 
@@ -147,6 +157,54 @@ def rate_sample(task_id: str, sample_id: str, json_data: RateSample) -> Response
     From 1 to 5, or 0 to reject it. null removes the rating.
     """
     return answer(services().training_samples.rate(task_id, sample_id, json_data.rating))
+
+
+@training_samples.get("/comfyui")
+@training_samples.output(ComfyLinkListAnswer)
+@training_samples.doc(responses=[404, 503])
+def list_comfyui_links(task_id: str) -> Response:
+    """List the saved models that are linked into ComfyUI.
+
+    Links stay when the training is deleted.
+    """
+    return answer(services().comfyui_links.list(task_id))
+
+
+@training_samples.put("/comfyui/<checkpoint>")
+@training_samples.input(LinkModel)
+@training_samples.output(ComfyLinkAnswer)
+@training_samples.doc(responses=[400, 404, 409, 415, 422, 503])
+def link_into_comfyui(task_id: str, checkpoint: str, json_data: LinkModel) -> Response:
+    """Link a saved model into ComfyUI's directory of LoRAs.
+
+    The file has the name and the metadata of a download, and its best rated sample beside it as a preview. It never
+    replaces another file: 409 `comfyui_file_exists`.
+    """
+    return answer(services().comfyui_links.link(task_id, checkpoint, json_data.url, current_principal.get().actor))
+
+
+@training_samples.delete("/comfyui/<checkpoint>")
+@training_samples.output(ComfyLinkListAnswer)
+@training_samples.doc(responses=[404, 503])
+def unlink_from_comfyui(task_id: str, checkpoint: str) -> Response:
+    """Remove a saved model from ComfyUI's directories.
+
+    The answer has the models that are still linked. The training keeps its file.
+    """
+    return answer(services().comfyui_links.unlink(task_id, checkpoint, current_principal.get().actor))
+
+
+@training_samples.get("/comfyui/<checkpoint>/preview")
+@training_samples.doc(responses=_PREVIEW_RESPONSES)
+def get_model_preview(task_id: str, checkpoint: str) -> Response:
+    """Download the preview of a saved model: its best rated sample as a PNG.
+
+    ComfyUI and LoRA managers show it if it lies beside the model under the name in `Content-Disposition`.
+    """
+    name, content = services().comfyui_links.draw_preview(task_id, checkpoint)
+    response = Response(content, content_type="image/png", headers={"Cache-Control": "no-store"})
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
 
 
 @training_samples.put("/chosen")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from api.sampling.schemas import MOST_TEXT, Seed, SetFields, SetReference, Trigger, WorkflowId
-from api.training.sample_views import SampleRanking, TrainingSample
+from api.training.sample_views import ComfyLink, ComfyLinkList, SampleRanking, TrainingSample
 from api.training.samples import MOST_CHECKPOINTS
 from api.util.pagination import Pagination
 from api.util.validation import NO_NUL, Strict
@@ -73,6 +73,16 @@ class ChooseModel(Strict):
     checkpoint: SavedModelName = Field(description="its name: epoch2, step500")
 
 
+class LinkModel(Strict):
+    """Where to link a saved model."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {}})
+
+    url: Annotated[str, Field(min_length=1, max_length=2000, pattern=NO_NUL)] | None = Field(
+        None, description="an address of `COMFYUI_URL`; null: the first"
+    )
+
+
 class SamplesQuery(PageQuery):
     """Query parameters that select samples."""
 
@@ -111,6 +121,14 @@ class TrainingSampleList(Shown):
     samples: list[TrainingSample]
     rendering: list[str] = Field(description="ids of the tasks that render samples of the training, or wait for it")
     pagination: Pagination
+
+
+class ComfyLinkAnswer(Envelope[ComfyLink]):
+    """One linked model."""
+
+
+class ComfyLinkListAnswer(Envelope[ComfyLinkList]):
+    """Linked models."""
 
 
 class TrainingSampleAnswer(Envelope[TrainingSample]):

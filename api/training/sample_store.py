@@ -14,7 +14,7 @@ from api.db.dataset_tables import dataset_versions as versions
 from api.db.insertion import insert_or_update
 from api.db.rows import clean, to_seconds, to_time
 from api.db.sampling_tables import sample_orders, sampled_models
-from api.db.tables import tasks
+from api.db.tables import tasks, tracker_runs
 from api.db.tables import training_samples as table
 from api.domain.audit import note_change
 from api.domain.dataset import PinnedDataset
@@ -91,6 +91,12 @@ class TrainingSampleStore:
             total = connection.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
             return [_read(row) for row in connection.execute(query)], total
 
+    def after(self, task_id: str, serial: int, limit: int) -> list[StoredSample]:
+        """Return samples of a training after this serial number, oldest first."""
+        query = select(table).where(table.c.task_id == task_id, table.c.serial > serial)
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(query.order_by(table.c.serial).limit(limit))]
+
     def get(self, task_id: str, sample_id: str) -> StoredSample:
         """Return a sample of a training. Raise SampleNotFound."""
         with self._database.read() as connection:
@@ -156,6 +162,17 @@ class TrainingSampleStore:
             found = {row.settings: _read(row) for row in reversed(rows.all())}
         return list(reversed(found.values()))[:limit]
 
+    def pictured(self, task_id: str) -> list[str]:
+        """Return the models of which there are pictures that were not rejected."""
+        query = select(table.c.checkpoint).where(
+            table.c.task_id == task_id,
+            table.c.checkpoint != "",
+            table.c.file.is_not(None),
+            func.coalesce(table.c.rating, 1) > 0,
+        )
+        with self._database.read() as connection:
+            return sorted(connection.scalars(query.distinct()))
+
     def pixels_of_base(self, task_id: str, settings: Collection[str]) -> dict[str, str]:
         """Return the hashes of the base model's pixels with these settings, as far as they were rendered."""
         query = select(table.c.settings, table.c.pixels).where(
@@ -193,9 +210,9 @@ def _trigger_in(request: Any) -> str | None:
 
 
 def remove_samples(connection: Connection, task_id: str) -> None:
-    """Delete the samples of a training and its automatic ones to come, or those that a task has rendered."""
+    """Delete the samples of a training, its automatic ones to come and what trackers received; or those of a task."""
     connection.execute(delete(table).where((table.c.task_id == task_id) | (table.c.sampling_id == task_id)))
-    for each in (sample_orders, sampled_models):
+    for each in (sample_orders, sampled_models, tracker_runs):
         connection.execute(delete(each).where(each.c.task_id == task_id))
 
 

@@ -77,6 +77,25 @@ class RankedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ComfyLink:
+    """A saved model in ComfyUI's directory of LoRAs."""
+
+    checkpoint: str  #: the saved model (epoch2, step500)
+    file_name: str  #: by which ComfyUI lists it
+    preview: str | None  #: file name of the picture beside it; null: it has no samples, or another file has that name
+    url: str  #: the ComfyUI to which the directory belongs
+
+
+@dataclass(frozen=True, slots=True)
+class ComfyLinkList:
+    """The saved models of a training in ComfyUI's directories."""
+
+    links: tuple[ComfyLink, ...]  #: those that are linked now
+    urls: tuple[str, ...]  #: the ComfyUIs into which models can be linked
+    previews: tuple[str, ...]  #: the saved models that have a preview
+
+
+@dataclass(frozen=True, slots=True)
 class SampleRanking:
     """The saved models of a training by the ratings of their samples."""
 

@@ -420,6 +420,10 @@ class TrainingSamples:
         pictures = [self._tasks.files(each.sampling_id).output / PICTURES for each in found]
         return [(each, place / str(each.record.file)) for each, place in zip(found, pictures, strict=True)]
 
+    def pictured(self, task_id: str) -> list[str]:
+        """Return the saved models of which there are pictures."""
+        return self._store.pictured(task_id)
+
     def draw(self, sample: StoredSample, size: int) -> bytes:
         """Return a JPEG of a sample. Raise NoPicture, DecoderBusy."""
         side, sha256 = side_for(size), sample.record.sha256

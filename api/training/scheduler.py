@@ -11,6 +11,7 @@ from api.domain.gpu import GPUOffer
 from api.domain.read_scope import ReadScope
 from api.domain.reason import Reason
 from api.domain.running_tasks import RunningTasks
+from api.domain.task import TaskType
 from api.domain.training import TaskSummary
 from api.domain.usage import Account, Owner
 from api.training.attempts.outcomes import LONGEST_WAIT
@@ -80,6 +81,8 @@ class PassContext:
     running: RunningTasks = field(default_factory=RunningTasks)
     addresses: Mapping[str, str | None] = field(default_factory=dict)
     slot_limits: SlotLimits = field(default_factory=SlotLimits)
+    no_sampling: Reason | None = None  #: why no samples are rendered now
+    comfyui_gpus: frozenset[str] = frozenset()  #: UUIDs of the GPUs on which they are
     #: nodes to which tasks are restricted, by task id
     nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: GPUs on which nothing can start, with the reasons.
@@ -304,7 +307,7 @@ class _Planner:
     def _use_slots(self, queue: Sequence[TaskSummary]) -> None:
         """Start tasks without GPUs while there are slots."""
         context = self._context
-        for slots in open_slots(context.running, context.addresses, context.slot_limits):
+        for slots in open_slots(context.running, context.addresses, context.slot_limits, context.no_sampling):
             line = FairQueue(
                 [task for task in queue if slots.takes(task)], by_running_tasks(context.accounts, slots.by_owner)
             )
@@ -314,6 +317,8 @@ class _Planner:
                     self._waiting.set(task, reason)
                     continue
                 slots.take(task)
+                if task.kind is TaskType.SAMPLE:
+                    self._open -= context.comfyui_gpus
                 line.charge(task)
                 self._assignments.append(Assignment(task, ()))
 

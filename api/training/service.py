@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.audit import note_change
+from api.domain.dataset import PinnedDataset
 from api.domain.durations import UsualDurations
 from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
@@ -209,11 +210,14 @@ class TrainingService:
         orders: SampleOrderStore,
         forecast: QueueForecast,
         intake: Intake,
+        find_trigger: Callable[[Sequence[PinnedDataset]], str | None],
     ) -> None:
         """Create the service.
 
         Without `quotas`, tasks have no owners. `require_storage` raises StorageGone if the storage is unavailable.
+        `find_trigger` returns the trigger word that preprocessing put in front of the captions of datasets.
         """
+        self._find_trigger = find_trigger
         self._orders = orders
         self._require_storage = require_storage
         self._exports = exports
@@ -503,9 +507,9 @@ class TrainingService:
         with_files = with_files or self._tasks.get_summary(task_id).kind in own
         if with_files:
             self._require_no_export(task_id)
-        self._delete_samplings(task_id)
         note_change(after={"files_removed": with_files})
-        self._tasks.delete(task_id, self._clock.steady.now())
+        for sampling_id in self._tasks.delete(task_id, self._clock.steady.now()):
+            self._files(sampling_id).remove()
         files = self._files(task_id)
         if with_files:
             files.remove()
@@ -523,18 +527,6 @@ class TrainingService:
         for made in self._tasks.exports_of(task_id):
             if not made.status.is_finished:
                 raise TaskNotFinished.because(f"{made.task_id} exports a checkpoint of it.", made.status)
-
-    def _delete_samplings(self, task_id: str) -> None:
-        """Delete the tasks that rendered samples of a task. Raise TaskNotFinished if one of them runs."""
-        if not self._tasks.get_summary(task_id).status.is_finished:
-            return  # it is not deleted either
-        samplings = self._tasks.samplings_of(task_id)
-        for sampling_id, status in samplings.items():
-            if not status.is_finished:
-                raise TaskNotFinished.because(f"{sampling_id} renders samples of it.", status)
-        for sampling_id in samplings:
-            self._tasks.delete(sampling_id, self._clock.steady.now())
-            self._files(sampling_id).remove()
 
     def choose(self, task_id: str, name: str | None, actor: str) -> TaskDetails:
         """Store which saved model is the chosen one; None: no model is. Raise TaskNotFound or CheckpointNotFound."""
@@ -628,10 +620,15 @@ class TrainingService:
         self._require_storage()
         file = open_artifact(self._files(task_id).output, path, task.name or task.model_type)
         try:
-            return file if is_raw else deliver(task, file, path)
+            return file if is_raw else deliver(task, file, path, self._find_trigger)
         except OSError:
             file.close()
             raise
+
+    def require(self, task_id: str) -> None:
+        """Raise TaskNotFound or StorageGone."""
+        self._tasks.get_summary(task_id)
+        self._require_storage()
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """Return events of a task, oldest first. Raise TaskNotFound."""

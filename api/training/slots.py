@@ -20,12 +20,13 @@ class SlotLimits:
     """Limits on tasks without GPUs that run at the same time.
 
     `parallel` limits other work, `transfers` downloads and pushes; a host without a transfer may exceed it. `hub` is
-    the address of the hub.
+    the address of the hub. `comfyui_gpus` names the GPUs of this machine on which samples are rendered.
     """
 
     parallel: int = 1
     transfers: int = 4
     hub: str = ""
+    comfyui_gpus: tuple[str, ...] = ()
 
     def host_of(self, address: str | None) -> str:
         """Return the host and port of a transfer of a file at this address. None is the hub."""
@@ -52,12 +53,20 @@ class TaskSlots(Protocol):
         """Use one slot."""
 
 
-def open_slots(running: RunningTasks, addresses: Mapping[str, str | None], rules: SlotLimits) -> tuple[TaskSlots, ...]:
-    """Return the free slots at the start of a pass. `addresses` are those of waiting transfers, by task id."""
+def open_slots(
+    running: RunningTasks,
+    addresses: Mapping[str, str | None],
+    rules: SlotLimits,
+    no_sampling: Reason | None = None,
+) -> tuple[TaskSlots, ...]:
+    """Return the free slots at the start of a pass.
+
+    `addresses` are those of waiting transfers, by task id. `no_sampling` is why no samples are rendered now.
+    """
     return (
         WorkSlots(running.working, rules.parallel),
         TransferSlots(running.transfers, addresses, rules),
-        SamplingSlots(running.sampling),
+        SamplingSlots(running.sampling, no_sampling),
     )
 
 
@@ -136,9 +145,11 @@ class SamplingSlots:
     ComfyUI renders one picture at a time, and its log names the keys that were not loaded without their prompt.
     """
 
-    def __init__(self, running: Mapping[Owner, int]) -> None:
+    def __init__(self, running: Mapping[Owner, int], closed: Reason | None) -> None:
+        """Create the slot. `closed` is why it cannot be used now, even if it is free."""
         self.by_owner = running
         self._is_used = sum(running.values()) > 0
+        self._closed = closed
 
     def takes(self, task: TaskSummary) -> bool:
         """Return whether it renders samples."""
@@ -146,7 +157,9 @@ class SamplingSlots:
 
     def why_full(self, task: TaskSummary) -> Reason | None:
         """Return why the task gets no slot now, or None if there is one."""
-        return Reason.of("ComfyUI renders the samples of another task", "comfyui_busy") if self._is_used else None
+        if self._is_used:
+            return Reason.of("ComfyUI renders the samples of another task", "comfyui_busy")
+        return self._closed
 
     def take(self, task: TaskSummary) -> None:
         """Use the slot."""

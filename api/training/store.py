@@ -489,6 +489,19 @@ class TaskStore:
                 events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=name)
             return find_task(connection, task_id)
 
+    def note_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
+        """Record that a user linked a saved model into ComfyUI, or removed it from there. Raise TaskNotFound."""
+        with self._database.write() as connection:
+            find_summary(connection, task_id, self._kinds)
+            before, after = (None, file_name) if is_linked else (file_name, None)
+            note_change(before={"comfyui": before}, after={"comfyui": after})
+            message = (
+                Reason.of("{name} was linked into ComfyUI as {file}", "comfyui_linked", name=name, file=file_name)
+                if is_linked
+                else Reason.of("{file} was removed from ComfyUI", "comfyui_unlinked", file=file_name)
+            )
+            events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=after)
+
     def set_plan(self, attempt: Attempt, plan: TrainingPlan) -> None:
         """Store the plan of a task's latest attempt. That of an earlier attempt changes nothing."""
         is_latest = tasks.c.attempts == attempt.number
@@ -569,10 +582,11 @@ class TaskStore:
             query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
             return connection.scalar(query) or 0
 
-    def delete(self, task_id: str, now: datetime) -> None:
+    def delete(self, task_id: str, now: datetime) -> list[str]:
         """Delete a finished task, its attempts, events and samples. Its usage of the last day still counts.
 
-        Raise TaskNotFound or TaskNotFinished.
+        Return the ids of the tasks that rendered its samples, which are deleted with it, or not at all. Raise
+        TaskNotFound, TaskNotFinished (also while samples are rendered) or CacheInUse.
         """
         with self._database.write() as connection:
             columns = (tasks.c.serial, tasks.c.kind, tasks.c.sweep_id, *_AUDITED)
@@ -584,19 +598,30 @@ class TaskStore:
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining. Try again in a moment.")
             require_unused(connection, task_id)
-            store_past_use(connection, task_id, now)
+            samplings = read_samplings(connection, task_id)
+            for sampling_id, status in samplings.items():
+                if not status.is_finished:
+                    raise TaskNotFinished.because(f"{sampling_id} renders samples of it.", status)
             note_change(before={column.name: getattr(row, column.name) for column in _AUDITED})
-            for numbered in (task_gpus, task_roll):
-                connection.execute(delete(numbered).where(numbered.c.serial == row.serial))
-            remove_samples(connection, task_id)
-            for table in (attempts, event_table, dataset_pins, tasks):
-                connection.execute(delete(table).where(table.c.task_id == task_id))
+            for each in (*samplings, task_id):
+                _delete_rows(connection, each, now)
             if row.sweep_id is not None:
                 _forget_empty_sweep(connection, row.sweep_id)
+            return list(samplings)
 
     def _of_kind(self, criteria: TaskFilter) -> TaskFilter:
         is_included = self._kinds is None or (criteria.kind is not None and criteria.kind in self._kinds)
         return criteria if is_included else replace(criteria, kind=self._kind)
+
+
+def _delete_rows(connection: Connection, task_id: str, now: datetime) -> None:
+    store_past_use(connection, task_id, now)
+    serial = select(tasks.c.serial).where(tasks.c.task_id == task_id).scalar_subquery()
+    for numbered in (task_gpus, task_roll):
+        connection.execute(delete(numbered).where(numbered.c.serial == serial))
+    remove_samples(connection, task_id)
+    for table in (attempts, event_table, dataset_pins, tasks):
+        connection.execute(delete(table).where(table.c.task_id == task_id))
 
 
 def _forget_empty_sweep(connection: Connection, sweep_id: str) -> None:

@@ -1,9 +1,16 @@
-"""Optional packages that only some installations have: `make install EXTRAS="scenes celery otel"`."""
+"""Optional packages that only some installations have: `make install EXTRAS="scenes wandb"`."""
 
 from importlib.util import find_spec
 
 #: The module that an extra installs.
-_MODULES = {"scenes": "scenedetect", "celery": "celery", "otel": "opentelemetry.sdk"}
+_MODULES = {
+    "scenes": "scenedetect",
+    "celery": "celery",
+    "otel": "opentelemetry.sdk",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+}
 
 
 def describe_missing(extra: str, what: str) -> str | None:

@@ -57,6 +57,17 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+TRACKERS = ("wandb", "mlflow", "trackio")
+
+
+def trackers(text: str) -> tuple[str, ...]:
+    """Parse names of trackers separated by commas."""
+    found = tuple(dict.fromkeys(names(text)))
+    if not set(found) <= set(TRACKERS):
+        raise ValueError(f"holds something else than {', '.join(TRACKERS)}")
+    return found
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Parse origins separated by commas."""
     origins = tuple(name.rstrip("/") for name in names(text))

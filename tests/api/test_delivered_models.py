@@ -100,3 +100,15 @@ def test_library_stores_the_model_with_its_metadata(world: World, task: str, tmp
     assert content == delivered(world, task).content
     assert made["format"]["metadata"]["modelspec.trigger_phrase"] == "ohwx cat"
     assert json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["format"] == "pt"
+
+
+def test_trigger_word_that_only_preprocessing_knows_is_delivered(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(world.runtime.services.training, "_find_trigger", lambda datasets: "zwx")
+    task = world.finish()
+    write_stand_in(world.output(task) / MODEL, LORA, "BF16")
+    assert metadata_in(delivered(world, task).content, tmp_path)["modelspec.trigger_phrase"] == "zwx"
+    body = {"task_id": task, "artifact": MODEL, "name": "cats"}
+    made = world.client.post("/api/v1/models/registry", json=body).json()["data"]
+    assert made["format"]["metadata"]["modelspec.trigger_phrase"] == "zwx"

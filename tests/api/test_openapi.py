@@ -258,6 +258,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/{task_id}/samples", "post"): {"sample_set": {"prompts": [{"text": "walked"}]}},
         ("/api/v1/training/{task_id}/samples/{sample_id}", "patch"): {"rating": 1},
         ("/api/v1/training/{task_id}/chosen", "put"): {"checkpoint": "epoch1"},
+        ("/api/v1/training/{task_id}/comfyui/{checkpoint}", "put"): {},
         ("/api/v1/sweeps", "post"): {"request": TOY, "values": {"/config/epochs": [1, 2]}},
         ("/api/v1/training/{task_id}/retention", "put"): {"keep_last": 3},
         ("/api/v1/presets", "post"): {"name": "walked", "model_type": "flux", "settings": {"epochs": 3}},

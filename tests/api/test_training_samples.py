@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from api.domain.retention import RetentionRule
 from api.domain.task import ProcessIdentity
+from api.errors import CacheInUse
 from api.executors.fake import outcome
 from api.jobs.kinds import SAMPLING_JOB
 from api.jobs.sampling.program import SamplingProgram
@@ -226,6 +227,27 @@ def test_only_one_task_uses_comfyui_at_a_time(world: World, training: str):
     assert world.get(second)["status"] == "starting"
 
 
+def test_samples_and_trainings_never_share_the_gpu_of_comfyui(make_world: MakeWorld, comfy: ComfyServer):
+    world = make_world(comfyui_url=comfy.url, comfyui_loras=(comfy.loras,), comfyui_gpus=("1",))
+    finished = world.finish(gpu_id=0)
+    save_model(world, finished, "epoch1")
+    running = world.run(gpu_id=1)
+    waiting = sample(world, finished)["task_id"]
+    world.train()
+    assert world.get(waiting)["waiting_reason_code"]["code"] == "comfyui_gpu_used"
+    world.end(running)
+    assert world.get(waiting)["status"] == "starting"
+    # In the same round as the samples and later, no training gets that GPU; others do.
+    late, other = world.start(gpu_id=1), world.start(gpu_count=3)
+    world.train()
+    assert (world.get(late)["status"], world.get(other)["status"]) == ("queued", "starting")
+    assert "ComfyUI renders samples on it" in world.get(late)["waiting_reason"]
+    world.executor.ends(world.uid(waiting), outcome(exit_code=1))
+    world.train()
+    world.train()
+    assert world.get(late)["status"] == "starting"
+
+
 def test_repeated_request_with_a_key_gets_the_same_task(world: World, training: str):
     send = lambda: world.client.post(  # noqa: E731
         f"{TRAINING}/{training}/samples", json={"sample_set": SET}, headers={"Idempotency-Key": "once"}
@@ -412,6 +434,19 @@ def test_deleted_training_loses_its_samples_and_their_files(world: World, traini
     assert world.client.delete(f"{TRAINING}/{training}").status_code == 200
     assert world.client.get(f"{TRAINING}/{made}").status_code == 404
     assert not (world.storage / "tasks" / made).exists()
+
+
+def test_refused_deletion_of_a_training_keeps_its_samples(world: World, training: str, monkeypatch: pytest.MonkeyPatch):
+    carry_out(world, sample(world, training)["task_id"])
+
+    def refuse(*given: Any) -> None:
+        raise CacheInUse
+
+    monkeypatch.setattr("api.training.store.require_unused", refuse)
+    before = samples_of(world, training)
+    assert world.client.delete(f"{TRAINING}/{training}?files=true").status_code == 409
+    assert samples_of(world, training) == before
+    assert world.client.get(before[0]["url"]).status_code == 200
 
 
 def test_deleted_sampling_task_loses_its_samples_only(world: World, training: str):

@@ -29,6 +29,7 @@ SEAMS = {
     "api.training.attempts.task_results.FakeTaskResultRecorder": (
         "api.training.attempts.task_results.TaskResultRecorder"
     ),
+    "api.training.trackers.tracker.FakeTracker": "api.training.trackers.tracker.Tracker",
     "api.training.attempts.updates.FakeNews": "api.training.attempts.updates.TrainingNews",
     "api.events.publisher.FakeMessageSink": "api.events.publisher.MessageSink",
     "api.web.idempotency.MemoryIdempotencyStore": "api.web.idempotency.IdempotencyStore",

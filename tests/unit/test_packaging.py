@@ -25,6 +25,9 @@ LOCKS = [
     ("requirements-dev.txt", "requirements-dev.lock"),
 ]
 
+#: Extras that no test installs.
+TRACKERS = [(f"requirements-{name}.txt", f"requirements-{name}.lock") for name in ("wandb", "mlflow", "trackio")]
+
 
 def test_run_script_parses_on_old_pythons_and_first_checks_the_version():
     tree = ast.parse((ROOT / "run.py").read_text(), feature_version=(3, 7))
@@ -41,7 +44,7 @@ def test_every_directory_with_modules_is_a_package():
 
 
 #: Programs that run as separate processes with their own path or environment.
-PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.db.migrations.")
+PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.db.migrations.", "api.jobs.tracking.")
 
 
 def test_python_3_11_accepts_every_dataclass_default():
@@ -79,7 +82,7 @@ def ranges(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("-r")]
 
 
-@pytest.mark.parametrize(("name", "lock"), LOCKS)
+@pytest.mark.parametrize(("name", "lock"), [*LOCKS, *TRACKERS])
 def test_locked_versions_are_within_the_ranges(name: str, lock: str):
     pinned: dict[str, list[str]] = {}
     for pin in pins(lock):
@@ -96,7 +99,7 @@ def test_development_uses_the_versions_of_production():
     assert set().union(*served) <= used
 
 
-@pytest.mark.parametrize("lock", [lock for _, lock in LOCKS])
+@pytest.mark.parametrize("lock", [lock for _, lock in [*LOCKS, *TRACKERS]])
 def test_lock_file_has_hashes_and_names_no_registry(lock: str):
     text = (ROOT / lock).read_text()
     assert "://" not in text

@@ -29,6 +29,8 @@ declare global {
     type Row = Schemas["TaskRow"];
     type TaskChange = Schemas["PatchTraining"];
     type DeletedCheckpoint = Schemas["DeletedCheckpoint"];
+    type ComfyLink = Schemas["ComfyLink"];
+    type ComfyLinks = Schemas["ComfyLinkList"];
     type Retention = Schemas["RetentionView"];
     type RetentionPreview = Schemas["RetentionPreview"];
     type RetainedItem = Schemas["RetainedItem"];

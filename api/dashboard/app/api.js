@@ -5,6 +5,8 @@ const TIMEOUT_MS = 20_000;
 const PROBE_MS = 5_000;
 /** A sweep checks many trainings. */
 const SWEEP_MS = 120_000;
+/** A model may have gigabytes. */
+const LINK_MS = 120_000;
 /** A sheet has up to 1,000 pictures. */
 const SHEET_TIMEOUT_MS = 120_000;
 
@@ -115,6 +117,9 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string) => Promise<API.SampleRanking>} sampleRanking
  * @property {(id: string, sample: string, rating: number|null) => Promise<API.GridSample>} rateSample
  * @property {(id: string, checkpoint: string|null) => Promise<API.Task>} choose
+ * @property {(id: string) => Promise<API.ComfyLinks>} comfyLinks
+ * @property {(id: string, checkpoint: string, url: string) => Promise<API.ComfyLink>} linkIntoComfy
+ * @property {(id: string, checkpoint: string) => Promise<API.ComfyLinks>} unlinkFromComfy
  * @property {(id: string) => Promise<API.Retention>} retention
  * @property {(id: string, rule: API.Query) => Promise<API.RetentionPreview>} previewRetention
  * @property {(id: string, rule: Record<string, number|null>) => Promise<API.AppliedRetention>} setRetention
@@ -185,6 +190,15 @@ export const api = {
   rateSample: (id, sample, rating) => request(`${task(id)}/samples/${sample}`, { method: "PATCH", body: { rating } }),
   choose: (id, checkpoint) =>
     request(`${task(id)}/chosen`, checkpoint ? { method: "PUT", body: { checkpoint } } : { method: "DELETE" }),
+  comfyLinks: (id) => request(`${task(id)}/comfyui`),
+  linkIntoComfy: (id, checkpoint, url) =>
+    request(`${task(id)}/comfyui/${encodeURIComponent(checkpoint)}`, {
+      method: "PUT",
+      body: { url },
+      timeout: LINK_MS,
+    }),
+  unlinkFromComfy: (id, checkpoint) =>
+    request(`${task(id)}/comfyui/${encodeURIComponent(checkpoint)}`, { method: "DELETE" }),
   retention: (id) => request(`${task(id)}/retention`),
   previewRetention: (id, rule) => request(`${task(id)}/retention/preview${query(rule)}`),
   setRetention: (id, body) => request(`${task(id)}/retention`, { method: "PUT", body }),
@@ -241,6 +255,9 @@ export async function fetchSheet(id, format) {
   if (!response.ok) throw new Refused(response.status, await response.json().catch(() => null));
   return URL.createObjectURL(await response.blob());
 }
+
+/** @param {string} id @param {string} checkpoint */
+export const previewURL = (id, checkpoint) => `${BASE}${task(id)}/comfyui/${encodeURIComponent(checkpoint)}/preview`;
 
 /** @param {string} id */
 export const logDownloadURL = (id) => `${BASE}${task(id)}/logs/download`;

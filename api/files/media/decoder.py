@@ -1,24 +1,19 @@
 """The pool of processes that decode media files: few, with limited memory and time, replaced when they die."""
 
-import contextlib
-import json
 import logging
 import os
-import select
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import api
 from api.domain.dataset import MediaFacts, MediaKind
 from api.domain.media import MediaProbe, MediaProblem, MediaSource, Recipe
 from api.errors import DecoderBusy
+from api.files.child_process import GRACE_SECONDS, ChildDied, ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +35,8 @@ MAX_WAITING = 6
 #: Factor from processor time to wall-clock time of a request, because the machine has other work.
 PATIENCE_FACTOR = 4
 
-_GRACE_SECONDS = 2.0  #: delay of an answer after the child's own alarm
-_MAX_ANSWER = 64 * 1024**2  #: most bytes of one answer
-_PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
-
 #: Exit codes of a child that its own limits have ended.
 _BY_LIMITS = frozenset({-signal.SIGALRM, -signal.SIGXCPU})
-
-
-class ChildDied(Exception):
-    """A child ended, or was ended, without an answer; `code` is its exit code, None if it did not end in time."""
-
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether the file is the cause: a child may also be killed by an administrator or for lack of memory."""
-        return self.code is None or self.code in _BY_LIMITS
 
 
 class MediaDecoder:
@@ -149,7 +127,7 @@ class MediaDecoder:
         try:
             return self._request_once(request, seconds)
         except ChildDied as death:
-            if death.is_certain:
+            if _is_certain(death):
                 raise
             return self._request_once(request, seconds)
         finally:
@@ -159,7 +137,7 @@ class MediaDecoder:
         child, patience = self._take_child(), seconds * PATIENCE_FACTOR
         try:
             answer, payload = child.request(
-                {**request, "seconds": seconds, "patience": patience}, patience + _GRACE_SECONDS
+                {**request, "seconds": seconds, "patience": patience}, patience + GRACE_SECONDS
             )
         except BaseException:
             self._end(child)
@@ -199,75 +177,20 @@ class MediaDecoder:
         child.end()
 
 
-class _Child:
+class _Child(ChildProcess):
     """One process, which answers one request at a time."""
 
     def __init__(self, memory_bytes: int) -> None:
-        process = subprocess.Popen(
+        super().__init__(
             [sys.executable, "-m", "api.files.media.child", str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_PACKAGE_ROOT,
             # More threads would not help its small computations; and decoders get none of the service's secrets.
-            env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
+            {"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
         )
-        if process.stdin is None or process.stdout is None:
-            raise ValueError("a child has both pipes")
-        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
-        self._waiting = bytearray()
 
-    def request(self, message: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-        """Return the answer and its bytes. Raises ChildDied."""
-        until = time.monotonic() + seconds
-        try:
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
-        except OSError:
-            raise self._death() from None
-        answer = json.loads(self._read_line(until))
-        return answer, self._read(int(answer["bytes"]), until)
 
-    def end(self) -> None:
-        """Kill the child, and wait until it has ended."""
-        self._process.kill()
-        for pipe in (self._stdin, self._stdout):
-            # Unwritten data is lost with the child.
-            with contextlib.suppress(OSError):
-                pipe.close()
-        self._process.wait()
-
-    def _read_line(self, until: float) -> bytes:
-        while (end := self._waiting.find(b"\n")) < 0:
-            self._read_more(until)
-        return self._cut(end + 1)
-
-    def _read(self, size: int, until: float) -> bytes:
-        while len(self._waiting) < size:
-            self._read_more(until)
-        return self._cut(size)
-
-    def _cut(self, size: int) -> bytes:
-        found = bytes(self._waiting[:size])
-        del self._waiting[:size]
-        return found
-
-    def _read_more(self, until: float) -> None:
-        poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
-        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise ChildDied(None)
-        received = os.read(self._stdout.fileno(), 1 << 20)
-        if not received or len(self._waiting) > _MAX_ANSWER:
-            raise self._death()
-        self._waiting += received
-
-    def _death(self) -> ChildDied:
-        try:
-            return ChildDied(self._process.wait(_GRACE_SECONDS))
-        except subprocess.TimeoutExpired:
-            return ChildDied(None)
+def _is_certain(death: ChildDied) -> bool:
+    """Return whether the file is the cause: a child may also be killed by an administrator or for lack of memory."""
+    return death.code is None or death.code in _BY_LIMITS
 
 
 def _sent(source: MediaSource) -> dict[str, str | None]:
@@ -284,7 +207,7 @@ _BOMB = MediaProbe(
 
 
 def _fatal(death: ChildDied) -> MediaProbe:
-    if death.is_certain or death.code == -signal.SIGKILL:
+    if _is_certain(death) or death.code == -signal.SIGKILL:
         return _BOMB
     text = "The decoder crashed on this file."
     return MediaProbe(MediaFacts(MediaKind.OTHER, problem=MediaProblem.UNREADABLE, problem_text=text))

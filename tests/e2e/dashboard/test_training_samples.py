@@ -315,3 +315,15 @@ def test_grid_is_accessible_and_fits(open_page: Open, sampled: str, axe: str) ->
     assert violations(page, axe) == []
     for look in looks(page):
         assert_fits(page, look)
+
+
+def test_model_is_linked_into_comfyui_and_unlinked(open_page: Open, comfy: ComfyServer, sampled: str) -> None:
+    page = open_page(f"#/tasks/{sampled}/files")
+    row = page.locator(".file-table tr", has_text="grid-epoch1.safetensors")
+    expect(row.get_by_role("link", name="Preview")).to_be_visible()
+    row.get_by_role("button", name="Link into ComfyUI").click()
+    expect(row.get_by_role("button", name="Unlink from ComfyUI")).to_be_visible()
+    assert {each.name for each in comfy.loras.iterdir()} == {"grid-epoch1.safetensors", "grid-epoch1.preview.png"}
+    row.get_by_role("button", name="Unlink from ComfyUI").click()
+    expect(row.get_by_role("button", name="Link into ComfyUI")).to_be_visible()
+    assert list(comfy.loras.iterdir()) == []

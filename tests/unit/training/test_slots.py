@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.domain.reason import Reason
 from api.domain.running_tasks import RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
@@ -52,3 +53,8 @@ def test_running_transfers_count_with_their_hosts():
     assert room.by_owner == {"ann": 2, "bob": 1}
     assert room.why_full(download("a")).said.code == "transfers_parallel"
     assert room.why_full(download("b")) is None
+
+
+def test_samples_wait_while_the_gpu_of_comfyui_is_used():
+    [_, _, room] = open_slots(RunningTasks(), {}, RULES, Reason.of("used", "comfyui_gpu_used"))
+    assert room.why_full(task("a", 0, kind=TaskType.SAMPLE)).said.code == "comfyui_gpu_used"

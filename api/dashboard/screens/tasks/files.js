@@ -23,8 +23,11 @@ const TRAINER_MS = 5000;
 /** @param {string} path */
 const fileName = (path) => path.split("/").slice(-2).join("/");
 
-/** @param {string} taskId @param {() => unknown} refetch loads checkpoints and files again */
-export function filesView(taskId, refetch) {
+/**
+ * @param {string} taskId @param {() => unknown} refetch loads checkpoints and files again
+ * @param {ReturnType<typeof import("./comfyui.js").comfyModels>} comfy
+ */
+export function filesView(taskId, refetch, comfy) {
   /** Models that the trainer itself saved, which no list of exports has. @type {Map<string, API.Export>} */
   const saved = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
@@ -70,7 +73,7 @@ export function filesView(taskId, refetch) {
         found.artifacts.length > 0 &&
           t("files.total", { n: count(found.pagination.total), size: bytes(found.total_bytes) }),
       );
-      fill(files, shown.length ? fileTable(taskId, shown) : h("p.faint.small", t("files.none")));
+      fill(files, shown.length ? fileTable(task, shown, comfy) : h("p.faint.small", t("files.none")));
     },
     close: () => clearTimeout(soon),
   };
@@ -163,22 +166,27 @@ function checkpointTable(checkpoints, lora, remove) {
   return table(heads, newestFirst(checkpoints).map(row), "checkpoint-table");
 }
 
-/** @param {string} taskId @param {API.Artifact[]} artifacts */
-function fileTable(taskId, artifacts) {
+/**
+ * @param {API.Task} task @param {API.Artifact[]} artifacts
+ * @param {ReturnType<typeof import("./comfyui.js").comfyModels>} comfy
+ */
+function fileTable(task, artifacts, comfy) {
   const link = (/** @type {API.Artifact} */ each) =>
     h(
       "a.download.foreign",
-      { href: artifactURL(taskId, each.path), download: each.download_name, title: each.path },
+      { href: artifactURL(task.task_id, each.path), download: each.download_name, title: each.path },
       icon("down"),
       each.path.endsWith(`/${each.download_name}`) ? fileName(each.path) : each.download_name,
     );
   const row = (/** @type {API.Artifact} */ each) =>
     h(
       "tr",
-      h("td", link(each)),
+      h("td", link(each), " ", comfy.preview(each.path)),
       h("td.soft", labelFor("filekind", each.kind)),
       h("td.num", bytes(each.size_bytes)),
       h("td", time(each.modified_at)),
+      comfy.isThere && h("td", comfy.button(task, each.path)),
     );
-  return table(headings("name", "kind", "size", "time"), artifacts.map(row), "file-table");
+  const heads = headings("name", "kind", "size", "time", ...(comfy.isThere ? [/** @type {const} */ ("actions")] : []));
+  return table(heads, artifacts.map(row), "file-table");
 }

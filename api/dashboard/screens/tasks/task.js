@@ -13,6 +13,7 @@ import { isFinished, note } from "../../ui/status.js";
 import { logPanel } from "../log/panel.js";
 import { isUnreachable } from "../nodes/state.js";
 import { lossPanel, smallCharts } from "./charts.js";
+import { comfyModels } from "./comfyui.js";
 import { filesView } from "./files.js";
 import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
@@ -47,10 +48,11 @@ export function open(app, first) {
     gpuUseChart(),
     logPanel(id),
   ];
+  const comfy = comfyModels(id, () => refetchHappened());
   const [failure, band, files, samples, request, attempts] = [
     failureView(),
     timeline(),
-    filesView(id, () => refetchHappened().catch(() => app.stream.retry())),
+    filesView(id, () => refetchHappened().catch(() => app.stream.retry()), comfy),
     samplesView(id),
     requestView(),
     attemptsView(),
@@ -60,7 +62,7 @@ export function open(app, first) {
   const gridPlace = h("div");
   /** @type {API.Artifact[]} */
   let madeFiles = [];
-  const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed), rehearsalView()];
+  const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed, comfy), rehearsalView()];
   const missing = h("div");
   const beside = h("div.small-charts", small.elements, use.element);
   const charts = h("div.task-charts", loss.element, beside);
@@ -151,6 +153,7 @@ export function open(app, first) {
       api.artifacts(id, { limit: MAX_FILES, order: "newest" }),
       api.checkpoints(id),
     ]);
+    if (task?.kind === "training") await comfy.load();
     if (task) {
       band.update(happened.events, task);
       files.update(task, made, exports);

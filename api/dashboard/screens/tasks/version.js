@@ -36,8 +36,12 @@ function bestModel({ chosen }, { artifacts }, exports) {
   );
 }
 
-/** Shown once there is a model. @param {() => unknown} changed called when the training is resumed */
-export function versionOffer(changed) {
+/**
+ * Shown once there is a model.
+ * @param {() => unknown} changed called when the training is resumed
+ * @param {ReturnType<typeof import("./comfyui.js").comfyModels>} comfy
+ */
+export function versionOffer(changed, comfy) {
   const element = h("div.version-offer", { hidden: true });
   let drawn = "";
   /** @type {API.ModelVersion|null} */
@@ -100,6 +104,7 @@ export function versionOffer(changed) {
         icon("down"),
         t(isLora ? "result.lora" : "result.model", { size: bytes(artifact.size_bytes) }),
       ),
+      comfy.button(task, artifact.path, ""),
       made && h("a.button", { href: registeredAddress(made.model) }, t("version.made.open")),
       !made &&
         h(
@@ -134,7 +139,7 @@ export function versionOffer(changed) {
         drawn = "";
         return;
       }
-      const key = `${artifact.path} ${artifact.modified_at} ${task.name}`;
+      const key = `${artifact.path} ${artifact.modified_at} ${task.name} ${comfy.state}`;
       if (key === drawn) return;
       drawn = key;
       await find(task, artifact).catch(() => {});

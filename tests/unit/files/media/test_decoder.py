@@ -117,7 +117,7 @@ def test_busy_error_if_no_process_can_be_started(tmp_path: Path, monkeypatch: py
     def fail(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(module.subprocess, "Popen", fail)
+    monkeypatch.setattr("api.files.child_process.subprocess.Popen", fail)
     with pytest.raises(DecoderBusy, match="temporarily unavailable"):
         MediaDecoder().probe(tmp_path / "a.png")
 

@@ -12,6 +12,7 @@ from api.jobs.exports.request import MARK
 from api.training.attempts.checkpoint_copy import COPIED_RUN
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.task_results import TaskResult
+from api.training.retention import find_models
 from tests.unit.trainings import TrainingMachine
 
 RUN, FILE = "20260101_00-00-00", "adapter_model.safetensors"
@@ -60,6 +61,7 @@ def test_model_is_moved_once_under_the_name_of_its_step(root: Path, task: Traini
     assert collect(root, task) == DONE
     assert {path.name for path in target(root).iterdir()} == {FILE, MARK, "config.toml"}
     assert json.loads((target(root) / MARK).read_text())["checkpoint"] == "global_step5"
+    assert [(each.name, each.is_exported) for each in find_models(target(root).parents[1])] == [("step6", True)]
     # The service may be killed before it records the end.
     assert collect(root, task) == DONE
     assert (target(root) / FILE).read_bytes() == b"new"

@@ -1,0 +1,302 @@
+"""Saved models in ComfyUI's directories of LoRAs, as people get them: named, with metadata, and a preview beside them.
+
+A file there says in its own header of which training and model it is, so that nothing else has to be stored, and no
+file of others is changed or removed.
+"""
+
+import errno
+import io
+import os
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from glob import escape
+from pathlib import Path
+
+from api.domain.finding import make_finding
+from api.domain.reason import Reason
+from api.errors import CheckpointIncomplete, ComfyFileExists, Invalid, NoPicture, SamplingUnavailable, Unavailable
+from api.files.weights.rewriting import RewrittenFile
+from api.jobs.sampling.request import ComfyAddress
+from api.training.artifacts import saved_models
+from api.training.sample_views import ComfyLink, ComfyLinkList
+from api.training.samples import TrainingSamples, require_saved
+from api.training.service import TrainingService
+from api.util.foreign_files import ForeignFile, open_plain
+
+#: How ComfyUI and LoRA managers name the preview of `name.safetensors`.
+_PREVIEW = ".preview.png"
+
+#: Longer side of a preview in pixels.
+_SIDE = 512
+
+#: Bytes of a file that tell whose it is.
+_HEAD_BYTES = 2**16
+
+#: How names of files end that are being written.
+_DRAFT = ".part"
+
+_CHUNK = 2**20
+
+#: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
+_FACT = re.compile(rb'"(diffusion_pipe\.task_id|diffusion_pipe\.checkpoint|sshs_model_hash)":"([^"\\]*)"')
+
+#: The keyword of a preview's text: the ids of its training and model.
+_PREVIEW_KEY = "diffusion_pipe"
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What a file says about itself. `tensors` is None for a file whose tensors are not hashed."""
+
+    task_id: str
+    checkpoint: str
+    tensors: str | None
+
+    @staticmethod
+    def of(head: bytes) -> "_Identity | None":
+        found = {key.decode(): value.decode(errors="replace") for key, value in _FACT.findall(head)}
+        task_id, checkpoint = found.get("diffusion_pipe.task_id"), found.get("diffusion_pipe.checkpoint")
+        if task_id is None or checkpoint is None:
+            return None
+        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"))
+
+
+class ComfyModels:
+    """The use cases of `/training/{task_id}/comfyui`. Thread-safe."""
+
+    def __init__(
+        self,
+        trainings: TrainingService,
+        samples: TrainingSamples,
+        addresses: Sequence[ComfyAddress],
+        note: Callable[[str, str, str, bool, str], None],
+    ) -> None:
+        """Create the service. `addresses` are those of ComfyUI, with their directories.
+
+        `note` records a change: the training, its model, the file's name, whether it is linked, and the actor.
+        """
+        self._note = note
+        self._trainings = trainings
+        self._samples = samples
+        self._addresses = tuple(addresses)
+        self._lock = threading.Lock()
+
+    def list(self, task_id: str) -> ComfyLinkList:
+        """Return the models of a training that are linked. Raise TaskNotFound, Unavailable."""
+        self._trainings.require(task_id)
+        links = tuple(self._show(server, path, found) for server, path, found in self._find(task_id))
+        return ComfyLinkList(links, tuple(each.url for each in self._addresses), tuple(self._samples.pictured(task_id)))
+
+    def link(self, task_id: str, checkpoint: str, url: str | None, actor: str) -> ComfyLink:
+        """Place a saved model and its preview, by default for the first ComfyUI.
+
+        Raise TaskNotFound, CheckpointNotFound, CheckpointIncomplete, SamplingUnavailable, Invalid, ComfyFileExists,
+        DecoderBusy, Unavailable.
+        """
+        server = self._choose(url)
+        self._trainings.require(task_id)
+        saved = saved_models(self._samples.output_of(task_id))
+        require_saved(task_id, saved, [checkpoint])
+        file = self._trainings.open_artifact(task_id, saved[checkpoint])
+        try:
+            if not isinstance(file, RewrittenFile):
+                raise CheckpointIncomplete(f"{checkpoint} is not complete. Wait until the trainer has written it.")
+            preview = self._draw(task_id, checkpoint)
+            target = Path(server.lora_directory) / file.name
+            with self._lock:
+                is_new = self._place(file, target)
+                self._place_preview(preview, target, task_id, checkpoint)
+        except OSError as error:
+            raise Unavailable(
+                f"{checkpoint} cannot be placed in {server.lora_directory} ({error.strerror}): correct COMFYUI_LORAS,"
+                " its rights or its free space."
+            ) from error
+        finally:
+            file.close()
+        if is_new:
+            self._note(task_id, checkpoint, file.name, True, actor)
+        return self._show(server, target, _Identity(task_id, checkpoint, None))
+
+    def unlink(self, task_id: str, checkpoint: str, actor: str) -> ComfyLinkList:
+        """Remove a model with its preview from every directory; return the rest. Raise TaskNotFound, Unavailable."""
+        self._trainings.require(task_id)
+        with self._lock:
+            for _, path, found in self._find(task_id):
+                if found.checkpoint == checkpoint:
+                    preview = _preview_of(path)
+                    with _as_unavailable(path):
+                        if _is_preview(preview, task_id, checkpoint):
+                            preview.unlink()
+                        path.unlink()
+                    self._note(task_id, checkpoint, path.name, False, actor)
+        return self.list(task_id)
+
+    def draw_preview(self, task_id: str, checkpoint: str) -> tuple[str, bytes]:
+        """Return the preview of a saved model with its file name.
+
+        Raise TaskNotFound, CheckpointNotFound, NoPicture, DecoderBusy.
+        """
+        self._trainings.require(task_id)
+        saved = saved_models(self._samples.output_of(task_id))
+        require_saved(task_id, saved, [checkpoint])
+        content = self._draw(task_id, checkpoint)
+        if content is None:
+            raise NoPicture(f"There is no picture of {checkpoint}: render samples of it first.")
+        file = self._trainings.open_artifact(task_id, saved[checkpoint], is_raw=True)
+        file.close()
+        return _preview_of(Path(file.name)).name, content
+
+    def _choose(self, url: str | None) -> ComfyAddress:
+        if not self._addresses:
+            raise SamplingUnavailable
+        if url is None:
+            return self._addresses[0]
+        found = next((each for each in self._addresses if each.url.rstrip("/") == url.rstrip("/")), None)
+        if found is None:
+            urls = ", ".join(each.url for each in self._addresses)
+            why = Reason.of("COMFYUI_URL has only {urls}", "no_such_comfyui", urls=urls)
+            raise Invalid(mistakes=[make_finding("/url", "refused", why=why)])
+        return found
+
+    def _draw(self, task_id: str, checkpoint: str) -> bytes | None:
+        """Return the preview of a model: its best rated sample. None: it has none. Raise DecoderBusy."""
+        for sample, _ in self._samples.best(task_id, checkpoint, 1):
+            with suppress(NoPicture):
+                return _as_png(self._samples.draw(sample, _SIDE), task_id, checkpoint)
+        return None
+
+    def _place(self, file: RewrittenFile, target: Path) -> bool:
+        """Write the file unless it is there, and return whether it was not. Raise ComfyFileExists, OSError."""
+        mine = _Identity.of(file.head)
+        if not os.path.lexists(target):
+            _write_new(target, lambda at: file.read(at, _CHUNK))
+            return True
+        there = _identify(target)
+        if mine is None or there is None or (there.task_id, there.checkpoint) != (mine.task_id, mine.checkpoint):
+            raise ComfyFileExists(
+                f"{target.name} in ComfyUI's directory is another file. Rename the training, or move that file."
+            )
+        if there.tensors != mine.tensors or (mine.tensors is None and target.stat().st_size != file.size):
+            raise ComfyFileExists(
+                f"{target.name} in ComfyUI's directory is an earlier save of this model. Unlink it, restart ComfyUI,"
+                " which caches files by their name, and link it again."
+            )
+        return False
+
+    def _place_preview(self, content: bytes | None, target: Path, task_id: str, checkpoint: str) -> None:
+        """Write the preview, also over an earlier one of this model. A file of others stays. Raise OSError."""
+        path = _preview_of(target)
+        if content is None:
+            return
+        if _is_preview(path, task_id, checkpoint):
+            path.unlink()
+        with suppress(FileExistsError):
+            _write_new(path, lambda at: content[at : at + _CHUNK])
+
+    def _find(self, task_id: str) -> Iterator[tuple[ComfyAddress, Path, _Identity]]:
+        for server in {each.lora_directory: each for each in reversed(self._addresses)}.values():
+            directory = Path(server.lora_directory)
+            with _as_unavailable(directory):
+                paths = sorted(directory.glob("[!.]*.safetensors"))
+                known = [(path, found) for path in paths if (found := _identify(path)) is not None]
+            yield from ((server, path, found) for path, found in known if found.task_id == task_id)
+
+    def _show(self, server: ComfyAddress, path: Path, found: _Identity) -> ComfyLink:
+        preview = _preview_of(path)
+        has_preview = _is_preview(preview, found.task_id, found.checkpoint)
+        return ComfyLink(found.checkpoint, path.name, preview.name if has_preview else None, server.url)
+
+
+@contextmanager
+def _as_unavailable(path: Path) -> Iterator[None]:
+    """Turn an OSError into Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be used ({error.strerror}): correct COMFYUI_LORAS or its rights.") from error
+
+
+def _preview_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".safetensors") + _PREVIEW)
+
+
+def _read_head(path: Path) -> bytes:
+    """Return the beginning of a file, empty if it is missing or no plain one. Raise OSError."""
+    try:
+        handle = open_plain(str(path), 0)
+    except (FileNotFoundError, ForeignFile):
+        return b""
+    try:
+        return os.pread(handle, _HEAD_BYTES, 0)
+    finally:
+        os.close(handle)
+
+
+def _identify(path: Path) -> _Identity | None:
+    """Return what a file says about itself; None for one that this service has not delivered. Raise OSError."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return _read_identity(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=5000)
+def _read_identity(path: Path, inode: int, size: int, written_at: int) -> _Identity | None:
+    # Pages ask again and again, and directories hold hundreds of LoRAs.
+    return _Identity.of(_read_head(path))
+
+
+def _is_preview(path: Path, task_id: str, checkpoint: str) -> bool:
+    """Return whether this service made the picture for this model. Raise OSError."""
+    return f"{_PREVIEW_KEY}\0{task_id} {checkpoint}".encode() in _read_head(path)
+
+
+def _as_png(picture: bytes, task_id: str, checkpoint: str) -> bytes:
+    # It takes memory, and most servers never need it.
+    from PIL import Image  # noqa: PLC0415
+    from PIL.PngImagePlugin import PngInfo  # noqa: PLC0415
+
+    facts, content = PngInfo(), io.BytesIO()
+    facts.add_text(_PREVIEW_KEY, f"{task_id} {checkpoint}")
+    with Image.open(io.BytesIO(picture), formats=("JPEG",)) as opened:
+        opened.save(content, "PNG", pnginfo=facts)
+    return content.getvalue()
+
+
+def _write_new(target: Path, read: Callable[[int], bytes]) -> None:
+    """Write a file that appears when it is complete, and replaces none. Raise FileExistsError, OSError."""
+    # What a killed server left.
+    for old in target.parent.glob(f".{escape(target.name)}.*{_DRAFT}"):
+        old.unlink(missing_ok=True)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_DRAFT}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as copy:
+            # ComfyUI may run as another user.
+            os.fchmod(copy.fileno(), 0o644)
+            while part := read(copy.tell()):
+                copy.write(part)
+            copy.flush()
+            os.fsync(copy.fileno())
+        _link_or_rename(draft, target)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def _link_or_rename(draft: Path, target: Path) -> None:
+    try:
+        # A link, not a rename, because it does not replace a file that appeared in the meantime.
+        os.link(draft, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        # File systems without hard links.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        draft.rename(target)

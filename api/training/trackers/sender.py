@@ -1,0 +1,184 @@
+"""Sends trainings to one tracker: configuration, metrics, samples and how they end.
+
+What a tracker has received is a cursor over the stored metrics and samples. So an unreachable tracker costs a request
+now and then, and nothing is lost.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from api.db.leadership import LeadershipLost
+from api.domain.training import TrainingTask
+from api.errors import DatabaseUnavailable, TaskNotFound
+from api.files.task_files import task_files
+from api.jobs.sampling.request import PICTURES
+from api.training.attempt_store import AttemptStore
+from api.training.attempts.series import EPOCH_LOSS, TAGS, Stretch, list_stretches
+from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.training.trackers.store import Sent, TrackerStore
+from api.training.trackers.tracker import Batch, Picture, TrackedTraining, Tracker, TrackerProblem
+from api.training.view import read_config, read_dataset
+from api.util.clock import Clock
+from api.util.masking import mask_secrets
+from api.util.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two rounds, and the first and the longest rest after one in which nothing could be sent.
+ROUND_SECONDS, REST_SECONDS, LONGEST_REST = 10.0, 20.0, 600.0
+
+#: Most steps and samples of one batch.
+MOST_ROWS, MOST_PICTURES = 1000, 20
+
+#: Most characters of a value of the configuration.
+_MOST_TEXT = 500
+
+_SHORT = {tag: name for name, tag in TAGS.items()}
+_CLIPS = (".mp4", ".webm", ".gif")
+
+
+class TrackerSender:
+    """Sends to one tracker, in a thread of its own."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        store: TrackerStore,
+        attempts: AttemptStore,
+        samples: TrainingSampleStore,
+        storage_root: Path,
+        clock: Clock,
+        is_here: Callable[[], bool],
+    ) -> None:
+        """Create it. `is_here` returns whether this server observes the trainings."""
+        self._tracker = tracker
+        self._store = store
+        self._attempts = attempts
+        self._samples = samples
+        self._storage_root = storage_root
+        self._clock = clock
+        self._is_here = is_here
+        self._rests_until, self._rest = float("-inf"), REST_SECONDS
+        self._failed_at: dict[str, float] = {}  #: the trainings that could not be sent; others come first
+        self._thread = PeriodicThread(f"tracker-{tracker.name}", ROUND_SECONDS, self.run_once)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread. The next server continues."""
+        self._tracker.stop()
+        self._thread.stop()
+
+    def run_once(self) -> None:
+        """Send what is new of every training."""
+        if not self._is_here() or self._clock.monotonic() < self._rests_until:
+            return
+        name, has_sent, problem = self._tracker.name, False, None
+        try:
+            pending = self._store.pending(name, self._clock.now())
+            for task_id in sorted(pending, key=lambda each: self._failed_at.get(each, 0.0)):
+                try:
+                    self._send(task_id)
+                except TaskNotFound:
+                    continue  # it was deleted meanwhile
+                except (TrackerProblem, OSError) as error:
+                    problem = problem or str(error)
+                    self._failed_at[task_id] = self._clock.monotonic()
+                    if not has_sent:
+                        break  # the tracker is probably unreachable
+                else:
+                    has_sent = True
+                    self._failed_at.pop(task_id, None)
+        except (DatabaseUnavailable, LeadershipLost):
+            return
+        if problem is None or has_sent:
+            self._rest = REST_SECONDS
+        else:
+            self._rests_until = self._clock.monotonic() + self._rest
+            self._rest = min(2 * self._rest, LONGEST_REST)
+        if problem is not None:
+            logger.warning("a tracker has not received everything", extra={"tracker": name, "problem": problem})
+
+    def _send(self, task_id: str) -> None:
+        task, attempts = self._attempts.with_task(task_id)
+        sent = self._store.get(self._tracker.name, task_id)
+        rows = self._tracker.open(_describe(task))
+        if rows is not None and rows < sent.rows:
+            # It was killed before its server had everything. Repeated rows have the same step.
+            sent = replace(sent, steps={}, sample=0)
+        stretches = list_stretches(attempts)
+        while True:
+            batch, following = self._next_batch(task, stretches, sent)
+            if following == sent:
+                if not task.status.is_finished or (sent.status, sent.attempts) == (task.status, task.attempts):
+                    return
+                batch = Batch(status=str(task.status))
+                following = replace(sent, status=str(task.status), attempts=task.attempts)
+            else:
+                # The run is open again until its end is sent.
+                following = replace(following, status=None)
+            rows = self._tracker.send(task_id, batch)
+            sent = replace(following, rows=rows or 0)
+            self._store.put(self._tracker.name, task_id, sent)
+
+    def _next_batch(self, task: TrainingTask, stretches: list[Stretch], sent: Sent) -> tuple[Batch, Sent]:
+        """Return the next rows and samples, and what the tracker has received with them."""
+        # NumPy takes long to import, and only metrics need it.
+        from api.training.metrics import list_tags, read_series  # noqa: PLC0415
+
+        rows: dict[int, tuple[float, dict[str, float]]] = {}
+        steps = dict(sent.steps)
+        # The epoch loss is left out: its x axis is not the step.
+        for tag in filter(lambda tag: tag != EPOCH_LOSS, list_tags(stretches)):
+            records = read_series(stretches, tag)
+            new = records[records["step"] > steps.get(tag, -1)][:MOST_ROWS]
+            for step, value, at in new.tolist():
+                rows.setdefault(step, (at, {}))[1][_SHORT.get(tag, tag)] = value
+                steps[tag] = step
+        found = self._samples.after(task.task_id, sent.sample, MOST_PICTURES)
+        pictures = tuple(filter(None, map(self._picture, found)))
+        last = found[-1].serial if found else sent.sample
+        ordered = [(step, *rows[step]) for step in sorted(rows)]
+        return Batch(ordered, pictures), replace(sent, steps=steps, sample=last)
+
+    def _picture(self, sample: StoredSample) -> Picture | None:
+        record = sample.record
+        if record.file is None:
+            return None
+        path = task_files(self._storage_root, sample.sampling_id).output / PICTURES / record.file
+        if not path.is_file():
+            return None
+        caption = (
+            f"{record.checkpoint or 'base model'}, seed {record.seed}, strength {record.strength:g}: {sample.text}"
+        )
+        name = f"samples/{record.checkpoint or 'base'}-{record.prompt}"
+        return Picture(name, str(path), caption[:_MOST_TEXT], path.suffix in _CLIPS)
+
+
+def _describe(task: TrainingTask) -> TrackedTraining:
+    """Return what a tracker shows of a training. Secrets are not among its stored settings."""
+    config = {
+        "task_id": task.task_id,
+        "model_type": task.model_type,
+        "description": task.description,
+        "dataset_versions": [f"{each.dataset}@{each.version}" for each in task.plan.datasets] or None,
+        "config": read_config(task.request),
+        "dataset": read_dataset(task.request),
+    }
+    return TrackedTraining(task.task_id, task.name or task.task_id, dict(_flatten("", config)), task.tags)
+
+
+def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flatten(f"{name}/", value)
+        elif isinstance(value, bool | int | float):
+            yield name, value
+        elif value is not None:
+            yield name, mask_secrets(str(value))[:_MOST_TEXT]

@@ -1,0 +1,164 @@
+"""Saved models that are linked into ComfyUI's directory, with their previews."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from tests.api.client import failure_of
+from tests.api.conftest import RUN_DIR, TRAINING, MakeWorld, World
+from tests.api.test_training_samples import FILE, carry_out, sample, save_model
+from tests.comfyui_server import ComfyServer, comfy_server
+
+pytestmark = pytest.mark.usefixtures("shared_decoder")
+
+
+@pytest.fixture
+def comfy(tmp_path: Path) -> Iterator[ComfyServer]:
+    with comfy_server(tmp_path / "loras") as server:
+        yield server
+
+
+@pytest.fixture
+def world(make_world: MakeWorld, comfy: ComfyServer) -> World:
+    return make_world(comfyui_url=comfy.url, comfyui_loras=(comfy.loras,))
+
+
+@pytest.fixture
+def training(world: World) -> str:
+    task_id = world.finish(name="My cats", trigger_word="ohwx cat")
+    save_model(world, task_id, "epoch1", "first")
+    save_model(world, task_id, "epoch2", "second")
+    return task_id
+
+
+def put(world: World, task_id: str, checkpoint: str = "epoch2", **body: Any) -> Any:
+    return world.client.put(f"{TRAINING}/{task_id}/comfyui/{checkpoint}", json=body)
+
+
+def linked(world: World, task_id: str) -> list[str]:
+    found = world.client.data(f"{TRAINING}/{task_id}/comfyui")["links"]
+    return [each["file_name"] for each in found]
+
+
+def names(comfy: ComfyServer) -> list[str]:
+    return sorted(each.name for each in comfy.loras.iterdir())
+
+
+def rejection(answer: Any) -> tuple[int, str]:
+    return answer.status_code, failure_of(answer)["error"]["code"]
+
+
+def test_delivered_file_and_its_preview_are_linked_and_removed(world: World, training: str, comfy: ComfyServer):
+    carry_out(world, sample(world, training)["task_id"])
+    answer = put(world, training)
+    assert answer.json()["data"] == {
+        "checkpoint": "epoch2",
+        "file_name": "My-cats-epoch2.safetensors",
+        "preview": "My-cats-epoch2.preview.png",
+        "url": comfy.url,
+    }
+    assert names(comfy) == ["My-cats-epoch2.preview.png", "My-cats-epoch2.safetensors"]
+    download = world.client.get(f"{TRAINING}/{training}/artifacts/{RUN_DIR}/epoch2/{FILE}").content
+    assert (comfy.loras / "My-cats-epoch2.safetensors").read_bytes() == download
+    with safe_open(comfy.loras / "My-cats-epoch2.safetensors", "np") as file:
+        assert file.metadata()["modelspec.trigger_phrase"] == "ohwx cat"
+    preview = world.client.get(f"{TRAINING}/{training}/comfyui/epoch2/preview")
+    assert "filename=My-cats-epoch2.preview.png" in preview.headers["content-disposition"]
+    assert preview.content == (comfy.loras / "My-cats-epoch2.preview.png").read_bytes()
+    assert Image.open(io.BytesIO(preview.content)).format == "PNG"
+    assert (
+        "My-cats-epoch2.safetensors" in comfy.describe("LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"][0]
+    )
+    seen = world.client.data(f"{TRAINING}/{training}/comfyui")
+    assert (seen["urls"], seen["previews"], len(seen["links"])) == ([comfy.url], ["epoch2"], 1)
+    assert put(world, training).status_code == 200
+    assert world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2").json()["data"]["links"] == []
+    assert names(comfy) == []
+    messages = [each["message"] for each in world.client.data(f"{TRAINING}/{training}/events")["events"]]
+    assert messages[-2:] == [
+        "epoch2 was linked into ComfyUI as My-cats-epoch2.safetensors",
+        "My-cats-epoch2.safetensors was removed from ComfyUI",
+    ]
+    audited = world.client.data("/api/v1/auth/audit")["entries"]
+    assert [each["after"] for each in audited if "/comfyui/" in each["operation"]] == [
+        {"comfyui": None},
+        {"comfyui": "My-cats-epoch2.safetensors"},
+    ]
+
+
+def test_linked_file_never_changes(world: World, training: str, comfy: ComfyServer):
+    path = comfy.loras / "My-cats-epoch2.safetensors"
+    assert put(world, training).status_code == 200
+    before = path.stat()
+    world.client.patch(f"{TRAINING}/{training}", json={"trigger_word": "sks"})
+    assert put(world, training).status_code == 200
+    assert path.stat() == before
+    # A resumed training has saved the epoch again.
+    saved = world.output(training) / RUN_DIR / "epoch2" / FILE
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    saved.write_bytes(content)
+    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
+    assert path.stat() == before
+    # A new name of the training does not hide it.
+    world.client.patch(f"{TRAINING}/{training}", json={"name": "Dogs"})
+    assert linked(world, training) == ["My-cats-epoch2.safetensors"]
+
+
+def test_files_of_others_are_neither_replaced_nor_removed(world: World, training: str, comfy: ComfyServer):
+    carry_out(world, sample(world, training)["task_id"])
+    foreign, picture = comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "My-cats-epoch1.preview.png"
+    foreign.write_bytes(b"mine")
+    picture.write_bytes(b"mine")
+    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
+    assert put(world, training, "epoch1").json()["data"]["preview"] is None
+    other = world.finish(name="My cats")
+    save_model(world, other, "epoch1", "other")
+    assert rejection(put(world, other, "epoch1")) == (409, "comfyui_file_exists")
+    assert world.client.delete(f"{TRAINING}/{other}/comfyui/epoch1").status_code == 200
+    assert linked(world, training) == ["My-cats-epoch1.safetensors"]
+    for name in ("epoch1", "epoch2"):
+        world.client.delete(f"{TRAINING}/{training}/comfyui/{name}")
+    assert names(comfy) == ["My-cats-epoch1.preview.png", "My-cats-epoch2.safetensors"]
+    assert foreign.read_bytes() == picture.read_bytes() == b"mine"
+
+
+def test_link_of_a_name_is_not_followed(world: World, training: str, comfy: ComfyServer, tmp_path: Path):
+    (comfy.loras / "My-cats-epoch2.safetensors").symlink_to(tmp_path / "elsewhere")
+    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_a_killed_server_left_is_replaced(world: World, training: str, comfy: ComfyServer):
+    (comfy.loras / ".My-cats-epoch2.safetensors.0123abcd.part").write_bytes(b"half")
+    assert put(world, training).status_code == 200
+    assert names(comfy) == ["My-cats-epoch2.safetensors"]
+
+
+def test_mistakes_are_explained(world: World, training: str, comfy: ComfyServer):
+    for name in ("epoch9", "global_step1", "..", "%2e%2e%2fepoch2"):
+        assert put(world, training, name).status_code in (404, 405)
+    assert rejection(put(world, "train_20260101_00000000")) == (404, "task_not_found")
+    assert put(world, training, url="http://127.0.0.1:1").status_code == 422
+    assert put(world, training, url=5).status_code == 422
+    assert rejection(world.client.get(f"{TRAINING}/{training}/comfyui/epoch2/preview")) == (
+        404,
+        "no_picture",
+    )
+    (world.output(training) / RUN_DIR / "epoch2" / FILE).write_bytes(b"half")
+    assert rejection(put(world, training)) == (409, "checkpoint_incomplete")
+    comfy.loras.rename(comfy.loras.with_name("gone"))
+    assert rejection(put(world, training, "epoch1")) == (503, "unavailable")
+
+
+def test_service_without_comfyui_says_what_to_set(make_world: MakeWorld):
+    world = make_world()
+    task_id = world.finish()
+    save_model(world, task_id, "epoch1")
+    assert rejection(put(world, task_id, "epoch1")) == (409, "sampling_unavailable")
+    assert world.client.data(f"{TRAINING}/{task_id}/comfyui") == {"links": [], "urls": [], "previews": []}
