@@ -286,6 +286,8 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/nodes/{name}/report", "post"): {"report": report(reading(9))},
         ("/api/v1/system/holds", "post"): {"gpu_id": "3", "reason": "a walk"},
         ("/api/v1/schedule", "put"): {"windows": []},
+        ("/api/v1/gpu/{gpu_id}/power-limit", "put"): {"watts": 200},
+        ("/api/v1/system/idle/hold", "post"): {"seconds": 60},
         ("/api/v1/gpu/{gpu_id}/pause", "post"): {"seconds": 60},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
         ("/api/v1/settings", "patch"): {"values": {"MAX_CONCURRENT_TASKS": 50}},
