@@ -6,6 +6,7 @@ from flask import Response
 from api.alerts.idle_schemas import HoldIdle, IdleAnswer
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
+from api.web.optional_body import body_is_optional
 from api.web.responses import answer, services
 
 idle = APIBlueprint("idle", __name__, url_prefix=f"{BASE_PATH}/system/idle", tag="System")
@@ -26,6 +27,7 @@ def get_idle() -> Response:
 @idle.input(HoldIdle)
 @idle.output(IdleAnswer)
 @idle.doc(responses=[400, 403, 409, 415, 422, 503])
+@body_is_optional
 def hold_idle(json_data: HoldIdle) -> Response:
     """Hold this machine.
 

@@ -34,4 +34,4 @@ class PowerLimitView:
     problem: str | None  #: why the driver refuses it, and what to do; null if it does not
     problem_code: ReasonCode | None  #: code and parameters of the problem, for programs and translations
     set_by: str | None  #: who set it; null: no user
-    set_at: datetime | None
+    set_at: datetime | None  #: when it was set; null: by no user

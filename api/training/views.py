@@ -35,7 +35,7 @@ class StopView:
 class EnergyView:
     """The energy that the GPUs of a training used, over all attempts."""
 
-    kwh: float
+    kwh: float  #: over all attempts, without the rest of the machine
     cost: float | None  #: by PRICE_PER_KWH; null: that is not set
     currency: str | None  #: PRICE_CURRENCY; null: that is not set
     is_partial: bool  #: whether some of the time could not be measured, so that it used more

@@ -388,6 +388,7 @@ def test_optional_bodies_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/resume/{{task_id}}",
         f"{TRAINING}/{{task_id}}/export",
         "/api/v1/system/strays/{attempt_uid}/stop",
+        "/api/v1/system/idle/hold",
         "/api/v1/auth/keys/{key_id}/rotate",
         "/api/v1/alerts/{alert_id}/acknowledge",
         "/api/v1/uploads",
