@@ -56,7 +56,7 @@ export function powerLimit() {
   function store(id, known, watts, begins, ends) {
     if (watts === "") return power.removeLimit(id);
     const days = known.windows[0]?.days ?? DAYS;
-    const windows = begins && ends ? [{ days, begins, ends }] : [];
+    const windows = begins || ends ? [{ days, begins, ends }] : [];
     // Several windows come from a program: the dialog keeps all but the first.
     if (windows.length) windows.push(...known.windows.slice(1));
     const zone = known.windows.length ? known.time_zone : Intl.DateTimeFormat().resolvedOptions().timeZone;

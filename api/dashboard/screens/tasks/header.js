@@ -234,8 +234,8 @@ export function taskHeader(changed) {
 
 /** The energy of its GPUs, and what it cost. @param {NonNullable<API.Task["energy"]>} energy @returns {[string, string]} */
 function energyOf({ kwh, cost, currency, is_partial: isPartial }) {
-  const price = isKnown(cost) ? unit(cost, currency ?? "", 2) : "";
-  return [unit(kwh, "kWh", kwh < 1 ? 3 : 1), [isPartial && t("stat.energy.partial"), price].filter(Boolean).join(" ")];
+  const price = isKnown(cost) ? `${figure(cost)} ${currency ?? ""}` : "";
+  return [`${figure(kwh)} kWh`, [isPartial && t("stat.energy.partial"), price].filter(Boolean).join(" ")];
 }
 
 /** Its own values in its sweep. @param {API.Task} task */
