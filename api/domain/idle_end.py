@@ -76,8 +76,8 @@ def show_idle_end(rule: IdleRule | None, known: IdleEnd, now: datetime) -> IdleV
     if rule is None:
         return IdleView(None, None, 0.0, IdleStage.OFF, None, None, None, None, None, None)
     held = known.is_held(now)
-    is_open = known.stage in (IdleStage.BUSY, IdleStage.IDLE, IdleStage.COUNTDOWN)
-    stage = IdleStage.HELD if held and is_open else known.stage
+    is_idle = known.stage in (IdleStage.IDLE, IdleStage.COUNTDOWN)
+    stage = IdleStage.HELD if held and is_idle else known.stage
     problem = known.problem
     return IdleView(
         rule.action,
