@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ class Rented:
 
     acting: ActingMachine
     target: Path | None = None
+    rule: IdleRule = RULE
     end: FakeMachineEnd = field(default_factory=FakeMachineEnd)
     audited: list[AuditEntry] = field(default_factory=list)
     servers: int = 0
@@ -51,7 +53,15 @@ class Rented:
         copies = ChosenCopies(self.machine.tasks.chosen_models, self.machine.root, self.target)
         leadership = Leadership(self.machine.database, "idle of here", lambda: name, self.clock, lambda other: False)
         return IdleEnds(
-            RULE, self.store, self.acting.idle, copies, self.end, leadership, "here", self.clock, self.audited.append
+            self.rule,
+            self.store,
+            self.acting.idle,
+            copies,
+            self.end,
+            leadership,
+            "here",
+            self.clock,
+            self.audited.append,
         )
 
     def restart(self) -> None:
@@ -284,3 +294,39 @@ def test_hold_interrupts_a_copy(chosen: Rented, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(idle_copies, "write_all", write)
     assert (chosen.wait(300), chosen.end.count) == (IdleStage.HELD, 0)
     assert list(chosen.target.glob("a/*")) == []
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("IDLE_SEEDS", "3"))))
+def test_kills_holds_and_work_at_random_moments_never_end_the_machine_twice_or_wrongly(
+    machine: TrainingMachine, seed: int
+):
+    rented = Rented(ActingMachine(machine), rule=IdleRule(IdleAction.COMMAND, 120.0, 60.0))
+    chance = Random(seed)
+    count, has_worked, held_until = 0, True, 0.0
+    for step in range(150):
+        rented.clock.advance(chance.choice((2.0, 20.0, 40.0)))
+        what = chance.random()
+        if what < 0.06:
+            rented.restart()
+        elif what < 0.09:
+            # A hold lets a blocked machine try again.
+            has_worked |= rented.server.find().stage is IdleStage.BLOCKED
+            seconds = chance.choice((60.0, 900.0))
+            rented.server.hold(seconds, LOCAL)
+            held_until = rented.clock.monotonic() + seconds
+        elif what < 0.12:
+            rented.machine.put(f"t{step}")
+            rented.server.run_once()
+            has_worked = True
+            rented.machine.request_task_stop(f"t{step}")
+            rented.machine.train()
+        elif what < 0.14:
+            # The process dies after the action has begun, if it may begin.
+            has_worked &= not rented.store.begin(rented.clock.steady.now())
+            rented.restart()
+        rented.server.run_once()
+        if rented.end.count > count:
+            assert rented.end.count == count + 1
+            assert has_worked
+            assert rented.clock.monotonic() >= held_until
+            count, has_worked = rented.end.count, False
