@@ -66,7 +66,7 @@ def test_energy_and_cost_of_a_training(metered: Metered):
     metered.use(60, 100.0)
     metered.begin()
     assert metered.find() is None
-    metered.use(3_600)
+    metered.use(3_600, step=30.0)
     metered.end()
     metered.use(600, 100.0)
     assert metered.find() == EnergyView(0.4, 0.2, "EUR", False)
