@@ -20,6 +20,7 @@ from api import __version__
 from api.access.audit_routes import audit
 from api.access.oidc_routes import oidc
 from api.access.routes import auth
+from api.alerts.idle_routes import idle
 from api.alerts.routes import alerts
 from api.catalog.download_routes import downloads
 from api.catalog.push_routes import pushes
@@ -156,6 +157,7 @@ _BLUEPRINTS = (
     sample_sets,
     workflows,
     schedule,
+    idle,
     logs,
     datasets,
     dataset_items,

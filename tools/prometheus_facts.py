@@ -125,6 +125,7 @@ FACTS: Mapping[str, Fact] = {
     "starts_15m": Fact(_S, "diffusion_pipe_recent_starts"),
     "clock_offset": Fact(_S, "diffusion_pipe_clock_offset_seconds", 1, _SECONDS),
     "idle": Fact(_S, "diffusion_pipe_machine_idle"),
+    "idle_end": Fact(_S, "diffusion_pipe_machine_idle_end"),
     "failed_age": Fact(RuleScope.ACTION, "diffusion_pipe_alert_action_failed_age_seconds", 1, _SECONDS),
     "silent_seconds": Fact(RuleScope.NODE, "diffusion_pipe_node_silent_seconds", 1, _SECONDS),
     "free_percent": Fact(_D, "diffusion_pipe_disk_free_ratio", _PERCENT, _RATIO),

@@ -91,6 +91,8 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("clock_off", "Clock off", RuleScope.SERVICE, _W, "clock_offset > 0.5", "The clock of {node} is wrong by {clock_offset} s.", "Start chrony or another NTP client.", resolved="The clock of {node} is correct again", for_seconds=5 * _MINUTE, clear="clock_offset < 0.1", clear_seconds=5 * _MINUTE),
     _rule("action_failed", "Action of a rule failed", RuleScope.ACTION, _W, "failed_age < 3600", "The action {action} for {about}, by the rule {rule_id}, failed: {why}", "Do it manually; GET /alerts/{alert_id} shows the alert.", is_event=True),
     _rule("machine_idle", "Machine idle", RuleScope.SERVICE, _I, "idle == 1", "{node} is idle: no training runs or waits.", "Switch it off if it costs money while idle.", for_seconds=30 * _MINUTE, enabled=False, is_event=True),
+    _rule("machine_ends", "Idle machine ends soon", RuleScope.SERVICE, _W, "idle_end == 1", "{node} is idle, and WHEN_IDLE={idle_action} follows at {idle_ends_at}.", "To prevent it, hold the machine on the page, or with POST /system/idle/hold.", resolved="{node} is not about to end any more"),
+    _rule("machine_end_failed", "Idle machine stays on", RuleScope.SERVICE, _C, "idle_end == 2", "{node} is idle but stays on: {idle_problem}", "Try again on the page, or with DELETE /system/idle/hold.", resolved="The problem that kept {node} on is over"),
     _rule("delivery_broken", "Alerts are not delivered", RuleScope.CHANNEL, _W, "failures >= 5 or oldest_unsent_seconds > 900 or put_aside > 0", "{channel} does not deliver: {last_error}.", "Check its address, then try it with POST /alerts/channels/{channel_id}/test. GET /alerts/deliveries lists what failed.", resolved="{channel} delivers again", clear="failures == 0 and put_aside == 0"),
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from api.domain.gpu import Verdict
 from api.domain.node import NodeStatus
 from api.domain.reading import FaultKind
 from api.gpus.judgement import JudgedGPU
+from api.gpus.power_limits import is_same_limit
 from api.gpus.state import GPUState
 from api.gpus.xids import XidClass, look_up
 from api.util.bounds import forget_absent
@@ -181,7 +182,7 @@ def _add_sample(gpu: JudgedGPU, memory: _Memory, monotonic: float, interval: flo
         memory.first_ecc = errors if memory.first_ecc is None else min(memory.first_ecc, errors)
     memory.best_width = _larger(memory.best_width, condition.pcie_width)
     memory.best_generation = _larger(memory.best_generation, condition.pcie_generation)
-    _note_limit(memory, gpu.power_limit, monotonic)
+    _note_limit(memory, gpu.power_limit, monotonic, is_same_limit(gpu.power_limit, gpu.reading.own_limit_watts))
     foreign = _foreign(gpu)
     if foreign == foreign and (not memory.foreign or monotonic - memory.foreign[-1][0] >= _HOUR):  # noqa: PLR0124 - NaN
         memory.foreign.append((monotonic, foreign))
@@ -189,10 +190,13 @@ def _add_sample(gpu: JudgedGPU, memory: _Memory, monotonic: float, interval: flo
             memory.foreign.popleft()
 
 
-def _note_limit(memory: _Memory, limit: float | None, monotonic: float) -> None:
+def _note_limit(memory: _Memory, limit: float | None, monotonic: float, is_own: bool) -> None:
+    """Note the current limit. A change by this service is none that users must know of."""
     if limit is None:
         return
-    if memory.limit is not None and limit != memory.limit:
+    if is_own and limit != memory.limit:
+        memory.limit_before = None
+    elif memory.limit is not None and limit != memory.limit:
         memory.limit_before, memory.limit_changed_at = memory.limit, monotonic
     elif memory.limit_before is not None and monotonic - memory.limit_changed_at > _LIMIT_SETTLES:
         memory.limit_before = None

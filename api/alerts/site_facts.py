@@ -20,6 +20,7 @@ from api.domain.alert import AlertTarget
 from api.domain.alert_action import AlertAction
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import Channel
+from api.domain.idle_end import IdleStage, IdleView
 from api.domain.node import NodeStatus
 from api.domain.reason import text_of
 from api.domain.usage import Usage
@@ -46,6 +47,9 @@ UNREPORTED_SECONDS = 120.0
 
 #: Seconds between two readings of the database's clock.
 _CLOCK_SECONDS = 60.0
+
+#: The fact `idle_end` of each stage; 0 for all others.
+_ENDS = {IdleStage.COUNTDOWN: 1.0, IdleStage.ENDING: 1.0, IdleStage.BLOCKED: 2.0}
 
 #: Longest name of a machine that fits into the scope of a lease.
 _LONGEST_NODE = 50
@@ -113,13 +117,13 @@ class StartLog:
             logger.warning("the record of starts cannot be written", extra={"problem": str(error)})
 
 
-def machine_scope(node: str) -> str:
-    """Return the scope of the lease for a machine's own alerts.
+def machine_scope(node: str, what: str = "alerts") -> str:
+    """Return the scope of the lease for a machine's own alerts, or for something else of it.
 
-    The renewals of this lease show that the machine is alive.
+    The renewals of the lease for alerts show that the machine is alive.
     """
     name = node if len(node) <= _LONGEST_NODE else hashlib.sha256(node.encode()).hexdigest()[:_LONGEST_NODE]
-    return f"alerts of {name}"
+    return f"{what} of {name}"
 
 
 class DiskFacts:
@@ -184,12 +188,14 @@ class ServiceFacts:
         store: AlertFactStore,
         clock: Clock,
         find_idle: Callable[[], float] = lambda: UNKNOWN,
+        find_end: Callable[[], IdleView | None] = lambda: None,
     ) -> None:
         """Create the facts.
 
         `find_trouble` returns from memory why the database is unavailable; `find_idle` returns 1 if the machine is
-        idle, 0 if not, NaN if unknown.
+        idle, 0 if not, NaN if unknown; `find_end` returns how far its end is, None if unknown.
         """
+        self._find_end = find_end
         self._find_idle = find_idle
         self._node = node
         self._find_trouble = find_trouble
@@ -208,7 +214,7 @@ class ServiceFacts:
             self._away_since = None
         elif self._away_since is None:
             self._away_since = monotonic
-        problem, unclean = state.snapshot.problem, self._starts.unclean_at
+        problem, unclean, end = state.snapshot.problem, self._starts.unclean_at, self._find_end()
         columns = {
             "source_failing": [0.0 if problem is None else 1.0],
             "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
@@ -216,12 +222,16 @@ class ServiceFacts:
             "starts_15m": [float(sum(self._ages.of(f"start {at}", time_of(at)) < 900 for at in self._starts.starts))],
             "clock_offset": [self._clock_offset(monotonic, now)],
             "idle": [self._find_idle()],
+            "idle_end": [UNKNOWN if end is None else _ENDS.get(end.stage, 0.0)],
         }
         summary_values = {
             "name": self._node,
             "node": self._node,
             "source_problem": "no problem" if problem is None else text_of(problem),
             "database_problem": "no problem" if trouble is None else trouble.detail,
+            "idle_action": (end and end.action) or "none",
+            "idle_ends_at": f"{end.ends_at:%H:%M} UTC" if end and end.ends_at else "an unknown time",
+            "idle_problem": (end and end.problem) or "no problem",
         }
         return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, summary_values),), columns)
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import orjson
+
 from api.access.audit_store import AuditStore
 from api.alerts.action_loop import ActionLoop
 from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand
@@ -20,6 +22,9 @@ from api.alerts.fact_store import AlertFactStore
 from api.alerts.facts import REPORTED_SCOPES, FactTables, People, ReportingMachines
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.heartbeat import Heartbeat
+from api.alerts.idle_copies import ChosenCopies
+from api.alerts.idle_ends import IdleEnds, MachineEnd
+from api.alerts.idle_store import IdleStore
 from api.alerts.loop import AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
@@ -49,6 +54,8 @@ from api.domain.alert import Alert
 from api.domain.alert_rule import RuleScope
 from api.domain.audit import AuditEntry
 from api.domain.channel import ChannelKind
+from api.domain.idle_end import IdleAction, IdleRule, IdleView
+from api.errors import DatabaseUnavailable
 from api.executors.operator_command import run_command
 from api.gpus.hold_store import HoldStore
 from api.gpus.service import GPUService
@@ -104,6 +111,7 @@ class AlertParts:
         self.news = AlertPublisher(self.store, publish, clock)
         self.emergency = EmergencyNotifier(self.courier, clock, new_alert_id)
         self.idle = IdleCheck(lambda: gpus.state, AlertFactStore(database), node, clock)
+        self.idle_ends = build_idle_ends(config, database, self.idle, node, clock)
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         facts = GPUFacts(clock)
@@ -184,7 +192,7 @@ class AlertParts:
             gpu_facts,
             TaskFacts(facts, self._clock, HoldStore(database).list),
             DiskFacts([Path("/"), root], node, self._clock),
-            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact),
+            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, self._find_end),
             NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
             self.outbox_store,
             self.action_store,
@@ -192,6 +200,12 @@ class AlertParts:
             self._clock,
             machines,
         )
+
+    def _find_end(self) -> IdleView | None:
+        try:
+            return self.idle_ends.find()
+        except DatabaseUnavailable:
+            return None
 
     def _note_changes(self, is_published: bool) -> None:
         self.news.wake()
@@ -215,6 +229,7 @@ class AlertParts:
         self.outbox.start()
         self.emergency.start()
         self.actions.start()
+        self.idle_ends.start()
         self.dead_man.start()
         self.loop.start()
 
@@ -222,6 +237,7 @@ class AlertParts:
         """Stop every loop in reverse order. Waiting notifications are delivered after the next start."""
         self.dead_man.stop()
         self.loop.stop()
+        self.idle_ends.stop()
         self.actions.stop()
         self.emergency.stop()
         self.outbox.stop()
@@ -297,15 +313,16 @@ def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
     return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
 
 
+def _candidacy(database: Database, own: ServerIdentity, scope: str, clock: Clock) -> Leadership:
+    return Leadership(
+        database, scope, lambda: own.as_leader(False), clock, lambda other: own.knows_gone(other, lambda: False)
+    )
+
+
 def _create_sections(
     database: Database, own: ServerIdentity, machines: ReportingMachines, interval: float, clock: Clock
 ) -> tuple[Section, Section]:
     """Return two sections of alerts: those of this machine, and those shared by all servers on the database."""
-
-    def candidacy(scope: str) -> Leadership:
-        return Leadership(
-            database, scope, lambda: own.as_leader(False), clock, lambda other: own.knows_gone(other, lambda: False)
-        )
 
     def is_of_here(alert: Alert) -> bool:
         return alert.scope.is_of_machine and alert.labels.get("node") == own.node
@@ -316,12 +333,15 @@ def _create_sections(
     settle = 2 * interval
     return (
         Section(
-            _OF_MACHINE, is_of_here, candidacy(machine_scope(own.node)), AlertStateMachine(clock, new_alert_id, settle)
+            _OF_MACHINE,
+            is_of_here,
+            _candidacy(database, own, machine_scope(own.node), clock),
+            AlertStateMachine(clock, new_alert_id, settle),
         ),
         Section(
             frozenset(RuleScope) - _OF_MACHINE,
             is_shared,
-            candidacy(SHARED_SCOPE),
+            _candidacy(database, own, SHARED_SCOPE, clock),
             AlertStateMachine(clock, new_alert_id, settle),
             REPORTED_SCOPES,
         ),
@@ -349,13 +369,55 @@ def build_action_loop(
         _build_command(config),
         clock,
     )
+    return ActionLoop(store, runner, training.holds, node, clock, _create_note(database), on_end)
+
+
+def _create_note(database: Database) -> Callable[[AuditEntry], None]:
     audit = AuditStore(database)
 
     def note(entry: AuditEntry) -> None:
         for record in audit.append([entry]):
             log(record)
 
-    return ActionLoop(store, runner, training.holds, node, clock, note, on_end)
+    return note
+
+
+def build_idle_ends(config: Config, database: Database, idle: IdleCheck, node: str, clock: Clock) -> IdleEnds:
+    """Build the end of an idle machine without starting it. Raises ConfigError."""
+    root, rule = config.storage_root.absolute(), _read_idle_rule(config)
+    return IdleEnds(
+        rule,
+        IdleStore(database, node),
+        idle,
+        ChosenCopies(TaskStore(database).chosen_models, root, config.when_idle_copy_to),
+        _create_machine_end(config, rule, node),
+        _candidacy(database, ServerIdentity.own(node, root), machine_scope(node, "idle"), clock),
+        node,
+        clock,
+        _create_note(database),
+    )
+
+
+def _read_idle_rule(config: Config) -> IdleRule | None:
+    if config.when_idle_minutes is None:
+        return None
+    if config.when_idle is None:
+        raise ConfigError("WHEN_IDLE_MINUTES is set: set WHEN_IDLE to webhook, command or power_off, too")
+    action = IdleAction(config.when_idle)
+    needed = {IdleAction.WEBHOOK: config.when_idle_url, IdleAction.COMMAND: config.when_idle_command}
+    if not needed.get(action, True):
+        name = "WHEN_IDLE_URL" if action is IdleAction.WEBHOOK else "WHEN_IDLE_COMMAND"
+        raise ConfigError(f"WHEN_IDLE={action} needs {name}")
+    return IdleRule(action, 60 * config.when_idle_minutes, config.when_idle_countdown_seconds)
+
+
+def _create_machine_end(config: Config, rule: IdleRule | None, node: str) -> MachineEnd:
+    if rule is not None and rule.action is IdleAction.WEBHOOK:
+        body, guard = orjson.dumps({"event": "machine_idle", "node": node}), _create_guard(config)
+        return lambda: ping(config.when_idle_url, guard, body)
+    is_command = rule is not None and rule.action is IdleAction.COMMAND
+    command = config.when_idle_command if is_command else config.when_idle_power_off_command
+    return lambda: run_command(command, child_environment())
 
 
 def _build_command(config: Config) -> IdleCommand | None:

@@ -361,12 +361,14 @@ class Runtime:
             orphans=training.orphans,
             holds=training.holds,
             schedule=training.schedule,
+            power_limits=training.power_limits,
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=self._build_idempotency(),
             audit=self.access.audit,
             alerts=self.alerts.service,
             rules=self.alerts.rules,
+            idle_ends=self.alerts.idle_ends,
             channels=self.alerts.channels,
             clock=self._clock,
         )
@@ -434,12 +436,16 @@ class Runtime:
         self._training.automatic.start()
         for sender in self._training.trackers:
             sender.start()
+        self._training.power_limits.start()
+        self._training.energy.start()
         self.library.start()
         self.alerts.start()
 
     def stop(self) -> None:
         """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
+        self._training.energy.stop()
+        self._training.power_limits.stop()
         for sender in self._training.trackers:
             sender.stop()
         self._training.automatic.stop()

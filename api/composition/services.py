@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.access.audit import AuditTrail
 from api.access.service import AccessService
 from api.alerts.channels import ChannelService
+from api.alerts.idle_ends import IdleEnds
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
 from api.catalog.downloads import DownloadService
@@ -45,6 +46,7 @@ from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.exports import Exports
 from api.training.holds import Holds
+from api.training.power_limits import PowerLimits
 from api.training.retention import Retention
 from api.training.samples import TrainingSamples
 from api.training.schedule_service import ScheduleService
@@ -105,11 +107,13 @@ class Services:
     orphans: Orphans
     holds: Holds
     schedule: ScheduleService
+    power_limits: PowerLimits
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is configured
     idempotency: IdempotencyStore
     audit: AuditTrail
     alerts: AlertService
     rules: RuleService
+    idle_ends: IdleEnds
     channels: ChannelService
     clock: Clock

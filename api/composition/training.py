@@ -60,6 +60,8 @@ from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.dispatcher import Dispatcher
+from api.training.energy import EnergyBook, EnergyMeter
+from api.training.energy_store import EnergyStore
 from api.training.exports import Exports
 from api.training.follow_up_tasks import FollowUpTasks
 from api.training.forecast import QueueForecast
@@ -70,6 +72,8 @@ from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
 from api.training.neighbours import Neighbours
 from api.training.orphan_store import OrphanStore
+from api.training.power_limit_store import PowerLimitStore
+from api.training.power_limits import PowerLimits
 from api.training.quotas import Quotas
 from api.training.rehearsal_files import RehearsalFiles
 from api.training.request_check import RequestChecker
@@ -134,6 +138,8 @@ class TrainingParts:
     closures: Closures
     neighbours: Neighbours
     schedule: ScheduleService
+    power_limits: PowerLimits
+    energy: EnergyMeter
     cluster: Callable[[], Sequence[NodeState]]  #: the machines as the cluster knows them; empty without one
     cluster_nodes: ClusterNodes | None  #: the cluster options of requests; None: trainings run on this machine
 
@@ -303,6 +309,8 @@ def build_training(
         closures=closures,
         neighbours=neighbours,
         schedule=ScheduleService(schedules, gpus, clock, loop.wake),
+        power_limits=PowerLimits(PowerLimitStore(needs.database), gpus, clock),
+        energy=EnergyMeter(EnergyStore(needs.database), gpus, clock),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
         cluster_nodes=None if slurm is None else slurm.cluster_nodes,
     )
@@ -631,6 +639,7 @@ def _build_service(
         forecast,
         intake,
         TrainingSampleStore(database).find_trigger,
+        EnergyBook(EnergyStore(database), needs.config.price_per_kwh, needs.config.price_currency),
     )
 
 

@@ -445,6 +445,51 @@ class Config:
         "command that a rule may run when the machine is idle, such as /usr/bin/systemctl poweroff",
         "none",
     )
+    when_idle_minutes: float | None = _setting(
+        "WHEN_IDLE_MINUTES",
+        None,
+        number(1, 10_000, float),
+        "minutes without work after which WHEN_IDLE happens to this machine",
+        "none: nothing happens",
+    )
+    when_idle: str | None = _setting(
+        "WHEN_IDLE",
+        None,
+        choice("webhook", "command", "power_off"),
+        "what happens to an idle machine: webhook, command or power_off",
+        "none",
+    )
+    when_idle_countdown_seconds: float = _setting(
+        "WHEN_IDLE_COUNTDOWN_SECONDS",
+        600.0,
+        number(10, 86_400, float),
+        "seconds in which the end of an idle machine is announced and can be held",
+        "600",
+    )
+    when_idle_url: str = _setting(
+        "WHEN_IDLE_URL", "", endpoint, "address that WHEN_IDLE=webhook posts to, such as the provider's", "none"
+    )
+    when_idle_command: tuple[str, ...] = _setting(
+        "WHEN_IDLE_COMMAND", (), operator_command, "command of WHEN_IDLE=command", "none"
+    )
+    when_idle_power_off_command: tuple[str, ...] = _setting(
+        "WHEN_IDLE_POWER_OFF_COMMAND",
+        ("/usr/bin/systemctl", "poweroff"),
+        operator_command,
+        "command of WHEN_IDLE=power_off",
+        "/usr/bin/systemctl poweroff",
+    )
+    when_idle_copy_to: Path | None = _setting(
+        "WHEN_IDLE_COPY_TO",
+        None,
+        Path,
+        "existing directory to which the chosen model of each training is copied, and checked, before a machine ends",
+        "none: nothing is copied",
+    )
+    price_per_kwh: float | None = _setting(
+        "PRICE_PER_KWH", None, number(0, 1_000_000, float), "price of a kWh, for the cost of trainings", "none"
+    )
+    price_currency: str = _setting("PRICE_CURRENCY", "", str.strip, "currency of PRICE_PER_KWH, such as EUR", "none")
     celery_broker_url: str = _setting(
         "CELERY_BROKER_URL",
         "",

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -435,6 +436,51 @@ schedule = Table(
     Column("windows", Document, nullable=False),
     Column("updated_at", Float(53), nullable=False),
     Column("updated_by", String(64), nullable=False),
+)
+
+#: How far the end of an idle machine is, one row per machine.
+idle_ends = Table(
+    "idle_ends",
+    metadata,
+    Column("node", String(255), primary_key=True),
+    Column("boot_id", String(64), nullable=False),  #: the boot of the machine in which `stage` was reached
+    Column("stage", String(16), nullable=False),
+    Column("idle_since", Float(53)),
+    Column("ends_at", Float(53)),  #: for display: the leader counts by its own monotonic clock
+    Column("held_by", String(64)),  #: the user that holds the end; null: no hold
+    Column("held_until", Float(53)),  #: null: until the hold is ended
+    Column("problem", Text),
+    Column("problem_code", Document),
+    Column("changed_at", Float(53), nullable=False),
+)
+
+#: Power limits of GPUs that users have set.
+power_limits = Table(
+    "power_limits",
+    metadata,
+    Column("gpu_uuid", String(100), primary_key=True),
+    Column("node", String(255), nullable=False),
+    Column("watts", Float(53), nullable=False),
+    Column("restore_watts", Float(53), nullable=False),  #: the limit before this one
+    Column("is_removed", Boolean, nullable=False),  #: whether `restore_watts` is to be set
+    Column("time_zone", String(64), nullable=False),
+    Column("windows", Document, nullable=False),  #: empty: always
+    Column("updated_at", Float(53), nullable=False),
+    Column("updated_by", String(64), nullable=False),
+)
+
+#: The energy of each task by GPU.
+task_energy = Table(
+    "task_energy",
+    metadata,
+    Column("task_id", String(64), primary_key=True),
+    Column("gpu_uuid", String(100), primary_key=True),
+    Column("begun_at", Float(53), nullable=False),  #: start of the attempt that is being measured
+    Column("joules", Float(53), nullable=False),
+    Column("counter_joules", Float(53)),  #: the GPU's counter at `measured_at`; null: it has none
+    Column("measured_at", Float(53), nullable=False),
+    Column("is_open", Boolean, nullable=False),  #: whether the end of the attempt has not been measured yet
+    Column("is_partial", Boolean, nullable=False),  #: whether some of the time could not be measured
 )
 
 #: The audit of changes and refusals, append-only; each row has the hash of the previous one.

@@ -718,6 +718,10 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         '"{name}" is no time zone that this machine knows.',
         'Write a name of the IANA database, such as "Europe/Berlin".',
     ),
+    "power_limit_range": (
+        "{watts} W is outside of what this GPU accepts.",
+        "Choose between {lowest} and {highest} W.",
+    ),
     "gpu_twice": ("This GPU is listed twice.", "List each GPU once."),
     "channel_unknown": ('There is no channel "{name}".', None),
     "weights_too_large": (

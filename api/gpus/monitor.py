@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from api.domain.reading import FaultKind, SourceName
 from api.domain.reason import Reason
+from api.gpus.power_limits import WantedLimits
 from api.gpus.reader_threads import Reader
 from api.gpus.slots import GPUSlot
 from api.gpus.snapshot import GPUReading, GPUSnapshot
@@ -27,11 +28,17 @@ class GPUMonitor:
     """Sweeps the source and passes each snapshot on."""
 
     def __init__(
-        self, source: GPUSource, interval: float, clock: Clock, on_snapshot: Callable[[GPUSnapshot], None]
+        self,
+        source: GPUSource,
+        interval: float,
+        clock: Clock,
+        on_snapshot: Callable[[GPUSnapshot], None],
+        limits: WantedLimits | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
         self._on_snapshot = on_snapshot
+        self._limits = limits
         self._patience = min(PATIENCE_SECONDS, interval / 2)
         self._slots: list[GPUSlot] = []
         self._left_behind: list[GPUSlot] = []  # removed slots with a call that has not returned
@@ -127,7 +134,7 @@ class GPUMonitor:
             left = next((slot for slot in self._left_behind if slot.number == number), None)
             if left is not None:
                 self._left_behind.remove(left)
-            self._slots.append(left or GPUSlot(number, self._source, self._clock))
+            self._slots.append(left or GPUSlot(number, self._source, self._clock, self._limits))
 
     def _drop_slots(self, keep: int) -> None:
         dropped = [*self._left_behind, *self._slots[keep:]]

@@ -26,6 +26,7 @@ from api.gpus.lookup import find_gpu
 from api.gpus.monitor import GPUMonitor
 from api.gpus.offers import why_unstartable
 from api.gpus.other_machines import NodePart, judge_drain
+from api.gpus.power_limits import WantedLimits
 from api.gpus.registration_store import Registrations
 from api.gpus.registry import GPUHolders, TaskRegistry
 from api.gpus.snapshot import GPUSnapshot
@@ -163,7 +164,8 @@ class GPUService:
         #: The tasks that hold GPUs, for programs that register and query them.
         self.tasks = GPUTasks(self._registry, lambda: self._state, self.get_all_gpus)
         self._holders = GPUHolders(self._registry, self._note_release)
-        self._monitor = GPUMonitor(source, interval, clock, self.publish)
+        self.power_limits = WantedLimits()  #: the power limits that its GPUs should have
+        self._monitor = GPUMonitor(source, interval, clock, self.publish, self.power_limits)
         self._freshness = PeriodicThread("gpu-freshness", FRESHNESS_SECONDS, self.check_freshness)
         self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.read_xids)
         self._lock = threading.Lock()

@@ -1,14 +1,18 @@
 """Reads one slot of the source, and decides which readings are due."""
 
+import logging
 from dataclasses import replace
 from datetime import datetime
 
 from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
-from api.domain.reason import Reason
+from api.domain.reason import Reason, text_of
+from api.gpus.power_limits import LimitOutcome, LimitRefused, WantedLimits
 from api.gpus.reader_threads import Reader
 from api.gpus.snapshot import GPUReading
 from api.gpus.sources.source import GPUFault, GPUSource, ProcessesUnlistedError
 from api.util.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two readings of rarely changing values, and between two process lists (4.5 ms per GPU).
 CONDITION_SECONDS = 30.0
@@ -24,10 +28,11 @@ MEMORY_MOVED_MB = 64
 class GPUSlot:
     """Reads one slot, in a dedicated thread. `latest` is replaced as a whole."""
 
-    def __init__(self, number: int, source: GPUSource, clock: Clock) -> None:
+    def __init__(self, number: int, source: GPUSource, clock: Clock, limits: WantedLimits | None = None) -> None:
         self.number = number
         self._source = source
         self._clock = clock
+        self._limits = limits or WantedLimits()
         self._identity: GPUIdentity | None = None
         self._condition: GPUCondition | None = None
         self._processes: tuple[GPUProcess, ...] | None = None
@@ -69,6 +74,7 @@ class GPUSlot:
         if began - self._condition_at >= CONDITION_SECONDS - _EARLY:
             self._condition = self._source.read_condition(self._identity)
             self._condition_at = began
+        self._set_limit(self._identity, began)
         if self._processes_are_due(began, vitals):
             self._read_processes(self._identity)
             self._processes_at = began
@@ -82,7 +88,26 @@ class GPUSlot:
             processes_unlisted=self._processes_unlisted,
             read_at=began_at,
             read_monotonic=began,
+            own_limit_watts=self._limits.find_own(self._identity.uuid),
         )
+
+    def _set_limit(self, gpu: GPUIdentity, now: float) -> None:
+        """Set the wanted power limit here, so that a driver that hangs in that call holds up this GPU only."""
+        current = None if self._condition is None else self._condition.power_limit_watts
+        watts = self._limits.find_due(gpu.uuid, current, now)
+        if watts is None:
+            return
+        problem = None
+        try:
+            self._source.set_power_limit(gpu, watts)
+        except LimitRefused as refused:
+            problem = refused.reason
+            logger.warning("power limit refused", extra={"gpu": gpu.uuid, "watts": watts, "why": text_of(problem)})
+        else:
+            logger.info("power limit set", extra={"gpu": gpu.uuid, "watts": watts, "before": current})
+        # Noted before the next reading, which shows the change.
+        self._limits.note(gpu.uuid, LimitOutcome(watts, problem, now))
+        self._condition = self._source.read_condition(gpu)
 
     def _read_processes(self, gpu: GPUIdentity) -> None:
         try:

@@ -33,6 +33,7 @@ class GPUReading:
     fault_reason: ReasonOrText | None = None
     read_at: datetime | None = None
     read_monotonic: float | None = None
+    own_limit_watts: float | None = None  #: the power limit that this service has set last; None: none
 
     @property
     def uuid(self) -> str | None:

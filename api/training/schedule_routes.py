@@ -1,4 +1,4 @@
-"""Routes of the schedule of trainings, and of pauses and claims of GPUs."""
+"""Routes of the schedule of trainings, and of pauses, claims and power limits of GPUs."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -9,8 +9,10 @@ from api.training.schedule_schemas import (
     GPUClaimsAnswer,
     GPUPauseAnswer,
     PauseGPU,
+    PowerLimitAnswer,
     ReplaceSchedule,
     ScheduleAnswer,
+    SetPowerLimit,
 )
 from api.util.base_path import BASE_PATH
 from api.web.responses import answer, services
@@ -92,3 +94,41 @@ def release_gpu_claim(gpu_id: str, name: str) -> Response:
     Waiting trainings may start there at once.
     """
     return answer(services().holds.release(gpu_id, name, current_principal.get()), message="released")
+
+
+@schedule.get("/gpu/<gpu_id>/power-limit")
+@schedule.output(PowerLimitAnswer)
+@schedule.doc(responses=[404, 503])
+def get_power_limit(gpu_id: str) -> Response:
+    """Show the power limit of a GPU.
+
+    With its hours, its possible range, and the reason if the driver refuses it.
+    """
+    return answer(services().power_limits.show(gpu_id))
+
+
+@schedule.put("/gpu/<gpu_id>/power-limit")
+@schedule.input(SetPowerLimit)
+@schedule.output(PowerLimitAnswer)
+@schedule.doc(responses=[400, 404, 409, 415, 422, 503])
+def set_power_limit(gpu_id: str, json_data: SetPowerLimit) -> Response:
+    """Limit the power of a GPU.
+
+    Always or by weekly windows in local time. The driver gets it with the next reading, which only root may do; if it
+    refuses, `problem` tells why.
+    """
+    windows = [each.window() for each in json_data.windows]
+    actor = current_principal.get().actor
+    limit = services().power_limits.put(gpu_id, json_data.watts, json_data.time_zone, windows, actor)
+    return answer(limit, message="set")
+
+
+@schedule.delete("/gpu/<gpu_id>/power-limit")
+@schedule.output(PowerLimitAnswer)
+@schedule.doc(responses=[404, 503])
+def remove_power_limit(gpu_id: str) -> Response:
+    """Remove the power limit of a GPU.
+
+    The limit that it had before is restored. Without one nothing changes.
+    """
+    return answer(services().power_limits.remove(gpu_id, current_principal.get().actor), message="removed")

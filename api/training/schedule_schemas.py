@@ -1,5 +1,6 @@
 """Schemas of requests about the schedule and pauses, and of their answers."""
 
+from dataclasses import replace
 from datetime import time
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import ConfigDict, Field
 from api.domain.hold import GPUClaims, GPUPause
 from api.domain.reading import MAX_MEMORY_MB
 from api.domain.schedule import Day, Window
+from api.training.power_limit_views import PowerLimitView
 from api.training.schedule_views import ScheduleView
 from api.training.schemas import Why
 from api.util.validation import ONE_LINE, Strict
@@ -40,8 +42,8 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class WindowBody(Strict):
-    """Hours on some days of the week in which trainings may run."""
+class HoursBody(Strict):
+    """Hours on some days of the week."""
 
     model_config = ConfigDict(strict=True)
 
@@ -52,14 +54,23 @@ class WindowBody(Strict):
     ends: LocalTime = Field(
         description="local time; on the next day if it is not after `begins`, so that equal times mean 24 hours"
     )
+
+    def window(self) -> Window:
+        """Return the window for the service."""
+        days = tuple(day for day in Day if day in self.days)
+        return Window(days, time.fromisoformat(self.begins), time.fromisoformat(self.ends))
+
+
+class WindowBody(HoursBody):
+    """Hours on some days of the week in which trainings may run."""
+
     gpus: list[GPUName] | None = Field(
         None, min_length=1, max_length=1000, description="the GPUs to which it applies, by index or UUID; null: all"
     )
 
     def window(self) -> Window:
         """Return the window for the service."""
-        days = tuple(day for day in Day if day in self.days)
-        return Window(days, time.fromisoformat(self.begins), time.fromisoformat(self.ends), tuple(self.gpus or ()))
+        return replace(super().window(), gpus=tuple(self.gpus or ()))
 
 
 class ReplaceSchedule(Strict):
@@ -75,6 +86,24 @@ class ReplaceSchedule(Strict):
 
 class ScheduleAnswer(Envelope[ScheduleView]):
     """When trainings may run."""
+
+
+class SetPowerLimit(Strict):
+    """The power limit of a GPU, and when it applies."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"watts": 300}})
+
+    watts: float = Field(gt=0, le=10_000, description="within the limits of the board")
+    time_zone: str = Field("UTC", max_length=64, description="name in the IANA database, such as Europe/Berlin")
+    windows: list[HoursBody] = Field(
+        [],
+        max_length=MOST_WINDOWS,
+        description="hours in which it applies; empty: always",
+    )
+
+
+class PowerLimitAnswer(Envelope[PowerLimitView]):
+    """The power limit of a GPU."""
 
 
 class PauseGPU(Strict):

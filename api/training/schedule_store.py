@@ -29,14 +29,14 @@ class ScheduleStore:
         """Return the schedule; without a stored one, trainings may always run."""
         with self._database.read() as connection:
             row = connection.execute(_READ).one_or_none()
-        return Schedule() if row is None else Schedule(row.time_zone, tuple(map(_read_window, row.windows)))
+        return Schedule() if row is None else Schedule(row.time_zone, tuple(map(read_window, row.windows)))
 
     def replace(self, new: Schedule, now: datetime, by: str) -> None:
         """Store this schedule instead of the earlier one."""
         row = {
             "id": _ONLY,
             "time_zone": new.time_zone,
-            "windows": list(map(_show_window, new.windows)),
+            "windows": list(map(dump_window, new.windows)),
             "updated_at": to_seconds(now),
             "updated_by": by,
         }
@@ -47,11 +47,13 @@ class ScheduleStore:
             note_change(about="schedule", before=None if before is None else before._asdict(), after=shown)
 
 
-def _show_window(window: Window) -> dict[str, Any]:
+def dump_window(window: Window) -> dict[str, Any]:
+    """Return a window as JSON."""
     return asdict(window) | {"begins": f"{window.begins:%H:%M}", "ends": f"{window.ends:%H:%M}"}
 
 
-def _read_window(stored: dict[str, Any]) -> Window:
+def read_window(stored: dict[str, Any]) -> Window:
+    """Return a window from its JSON."""
     return Window(
         tuple(map(Day, stored["days"])),
         time.fromisoformat(stored["begins"]),

@@ -58,6 +58,7 @@ from api.training.attempts.series import list_stretches
 from api.training.attempts.watch import AttemptWatch
 from api.training.delivery import deliver
 from api.training.dispatcher import Dispatcher
+from api.training.energy import EnergyBook
 from api.training.export_order import ExportOrder
 from api.training.exports import Exports
 from api.training.forecast import QueueForecast
@@ -211,6 +212,7 @@ class TrainingService:
         forecast: QueueForecast,
         intake: Intake,
         find_trigger: Callable[[Sequence[PinnedDataset]], str | None],
+        energy: EnergyBook,
     ) -> None:
         """Create the service.
 
@@ -236,6 +238,7 @@ class TrainingService:
         self._quotas = quotas
         self._forecast = forecast
         self._intake = intake
+        self._energy = energy
         self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
         self._progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
@@ -564,7 +567,10 @@ class TrainingService:
         files, live = self._files(known.task_id), self._progress.live(task, attempts)
         gpus, now, directories = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         details = show_details(task, attempts, live, checkpoints, gpus, directories, now, self._waits(task))
-        return replace(details, log_lost_bytes=self._lost.count(attempts), samples=self._show_samples(task))
+        energy = self._energy.of([task.task_id]).get(task.task_id)
+        return replace(
+            details, log_lost_bytes=self._lost.count(attempts), samples=self._show_samples(task), energy=energy
+        )
 
     def _show_samples(self, task: TaskSummary) -> AutomaticSamplesView | None:
         is_training = task.kind is TaskType.TRAINING
@@ -586,7 +592,8 @@ class TrainingService:
             lambda row: row.serial,
             page,
         )
-        return found.map(lambda task: show_row(task, gpus, self._waits(task)))
+        energy = self._energy.of([task.task_id for task in found.rows])
+        return found.map(lambda task: show_row(task, gpus, self._waits(task), energy.get(task.task_id)))
 
     def queue_empty_at(self) -> datetime | None:
         """Return when the last queued task will have ended, or None if no task waits or a time is unknown."""

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.db.dataset_tables import dataset_pins, datasets
 from api.db.rows import dump, dump_message, dump_tags, read_tags, read_task, to_seconds
-from api.db.tables import attempts, leases, sweeps, task_gpus, task_roll, tasks
+from api.db.tables import attempts, leases, sweeps, task_energy, task_gpus, task_roll, tasks
 from api.db.tables import events as event_table
 from api.db.version_runs import keep_version
 from api.domain.audit import forget_change, note_change
@@ -132,6 +132,15 @@ _COMPLETED_RUNS = (
     .order_by(tasks.c.serial.desc())
     .limit(_COMPLETED_ROWS)
 )
+
+
+class ChosenModel(NamedTuple):
+    """The saved model that a user has chosen of a training."""
+
+    task_id: str
+    name: str | None  #: of the training
+    chosen: str
+    directory: str  #: of its latest attempt
 
 
 def _load(row: Any) -> Load:
@@ -502,6 +511,14 @@ class TaskStore:
             )
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=after)
 
+    def chosen_models(self) -> list[ChosenModel]:
+        """Return the chosen model of each training that has one, with the directory of its latest attempt."""
+        latest = (attempts.c.task_id == tasks.c.task_id) & (attempts.c.number == tasks.c.attempts)
+        query = select(tasks.c.task_id, tasks.c.name, tasks.c.chosen, attempts.c.directory).join(attempts, latest)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(tasks.c.chosen.is_not(None)).order_by(tasks.c.serial))
+            return [ChosenModel(*row) for row in rows]
+
     def set_plan(self, attempt: Attempt, plan: TrainingPlan) -> None:
         """Store the plan of a task's latest attempt. That of an earlier attempt changes nothing."""
         is_latest = tasks.c.attempts == attempt.number
@@ -620,7 +637,7 @@ def _delete_rows(connection: Connection, task_id: str, now: datetime) -> None:
     for numbered in (task_gpus, task_roll):
         connection.execute(delete(numbered).where(numbered.c.serial == serial))
     remove_samples(connection, task_id)
-    for table in (attempts, event_table, dataset_pins, tasks):
+    for table in (attempts, event_table, dataset_pins, task_energy, tasks):
         connection.execute(delete(table).where(table.c.task_id == task_id))
 
 

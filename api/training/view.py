@@ -23,6 +23,7 @@ from api.training.sample_views import SampledModels
 from api.training.scheduler import Pass
 from api.training.views import (
     AttemptView,
+    EnergyView,
     ExportedModel,
     FindingView,
     GPUStats,
@@ -46,9 +47,9 @@ class Waiting:
     forecast: Forecast | None
 
 
-def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
+def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting, energy: EnergyView | None = None) -> TaskRow:
     """Return the list row of a task. `gpus` are the present GPUs by UUID."""
-    return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
+    return TaskRow(**_row(task, gpus, waiting, _known(task, None)), energy=energy)
 
 
 def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:

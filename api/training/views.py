@@ -31,6 +31,16 @@ class StopView:
     reason_code: ReasonCode | None = None  #: code and parameters of the reason, for programs and translations
 
 
+@dataclass(frozen=True, slots=True)
+class EnergyView:
+    """The energy that the GPUs of a training used, over all attempts."""
+
+    kwh: float  #: over all attempts, without the rest of the machine
+    cost: float | None  #: by PRICE_PER_KWH; null: that is not set
+    currency: str | None  #: PRICE_CURRENCY; null: that is not set
+    is_partial: bool  #: whether some of the time could not be measured, so that it used more
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
     """A training in a list."""
@@ -72,6 +82,7 @@ class TaskRow:
     progress: ProgressView  #: position and remaining time
     metrics: MetricsView  #: loss, learning rate and gradient
     speed: SpeedView  #: steps and examples per second
+    energy: EnergyView | None = None  #: of its GPUs; null: unknown
 
 
 @dataclass(frozen=True, slots=True)

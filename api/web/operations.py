@@ -376,15 +376,19 @@ _TABLE = (
     # Not for viewers: who names paths to the service starts trainings or registers datasets.
     *_need(Permission.DATASETS_WRITE, "GET ~/files"),
     *_need(Permission.GPUS_READ, "GET ~/system/setup"),
-    *_need(Permission.GPUS_READ, "GET ~/system/holds", "GET ~/schedule"),
+    *_need(Permission.GPUS_READ, "GET ~/system/holds", "GET ~/system/idle", "GET ~/schedule"),
+    *_need(Permission.GPUS_READ, "GET ~/gpu/<gpu_id>/power-limit"),
     # Who may pause or claim which GPU is checked by the service of holds: trainers may do so with their own.
     *_need(Permission.TRAINING_WRITE, "POST ~/gpu/<gpu_id>/pause", "POST ~/gpu/<gpu_id>/unpause"),
     *_need(Permission.TRAINING_WRITE, "POST ~/gpu/<gpu_id>/claim", "DELETE ~/gpu/<gpu_id>/claim/<name>"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/system/idle/hold", "DELETE ~/system/idle/hold"),
     *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
     *_need(
         Permission.SYSTEM_WRITE,
         "PATCH ~/settings",
         "PUT ~/schedule",
+        "PUT ~/gpu/<gpu_id>/power-limit",
+        "DELETE ~/gpu/<gpu_id>/power-limit",
         "POST ~/system/trainer/check",
         "POST ~/system/strays/<attempt_uid>/stop",
         "POST ~/system/holds",

@@ -38,6 +38,10 @@ BY_NAME = [
     ("GET", "/api/v1/settings"),
     ("GET", "/api/v1/system/holds"),
     ("GET", "/api/v1/schedule"),
+    ("GET", "/api/v1/system/idle"),
+    ("DELETE", "/api/v1/system/idle/hold"),
+    ("GET", "/api/v1/gpu/{gpu_id}/power-limit"),
+    ("DELETE", "/api/v1/gpu/{gpu_id}/power-limit"),
     ("POST", "/api/v1/gpu/{gpu_id}/unpause"),
     ("DELETE", "/api/v1/gpu/{gpu_id}/claim/{name}"),
     ("DELETE", "/api/v1/system/holds/{hold_id}"),
@@ -225,6 +229,8 @@ WITH_INPUT = [
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("POST", "/api/v1/system/holds"),
     ("PUT", "/api/v1/schedule"),
+    ("PUT", "/api/v1/gpu/{gpu_id}/power-limit"),
+    ("POST", "/api/v1/system/idle/hold"),
     ("POST", "/api/v1/gpu/{gpu_id}/pause"),
     ("POST", "/api/v1/gpu/{gpu_id}/claim"),
     ("GET", "/api/v1/system/logs"),
@@ -294,7 +300,7 @@ KNOWS_MORE.add("/api/v1/settings")
 #: A named sample set may not exist, and its workflow may not fit.
 KNOWS_MORE |= {"/api/v1/training/{task_id}", "/api/v1/training/{task_id}/samples"}
 #: Only the names of time zones are accepted.
-KNOWS_MORE.add("/api/v1/schedule")
+KNOWS_MORE |= {"/api/v1/schedule", "/api/v1/gpu/{gpu_id}/power-limit"}
 #: A named node may be unknown; the rest of the query is then not checked.
 KNOWS_MORE |= {"/api/v1/gpu/status", "/api/v1/gpu/summary", "/api/v1/gpu/available"}
 #: An Idempotency-Key that was used with another body.

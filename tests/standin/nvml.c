@@ -50,6 +50,7 @@ enum {
     FUNCTION(nvmlDeviceGetArchitecture) FUNCTION(nvmlDeviceGetBrand) FUNCTION(nvmlDeviceGetMinorNumber) \
     FUNCTION(nvmlDeviceGetCudaComputeCapability) FUNCTION(nvmlDeviceGetPowerManagementLimit) \
     FUNCTION(nvmlDeviceGetPowerManagementDefaultLimit) FUNCTION(nvmlDeviceGetPowerManagementLimitConstraints) \
+    FUNCTION(nvmlDeviceSetPowerManagementLimit) \
     FUNCTION(nvmlDeviceGetEnforcedPowerLimit) FUNCTION(nvmlDeviceGetTemperatureThreshold) \
     FUNCTION(nvmlDeviceGetMaxClockInfo) FUNCTION(nvmlDeviceGetClockInfo) FUNCTION(nvmlDeviceGetMaxPcieLinkGeneration) \
     FUNCTION(nvmlDeviceGetMaxPcieLinkWidth) FUNCTION(nvmlDeviceGetCurrPcieLinkGeneration) \
@@ -949,9 +950,49 @@ UINT_CALL(nvmlDeviceGetPersistenceMode, persistence_mode)
 // What a device is doing.
 
 UINT_CALL(nvmlDeviceGetPowerUsage, power_usage)
-UINT_CALL(nvmlDeviceGetPowerManagementLimit, power_limit)
 UINT_CALL(nvmlDeviceGetPowerManagementDefaultLimit, power_limit_default)
-UINT_CALL(nvmlDeviceGetEnforcedPowerLimit, power_limit_enforced)
+
+// Limits that this process has set, by GPU; 0: that of the state counts.
+static atomic_uint set_limits[MAX_GPUS];
+
+static int give_limit(int function, handle where, int field, unsigned *out)
+{
+    struct call call;
+    int code = enter(&call, function, where);
+    if (code)
+        return code;
+    code = give_uint(&call, field, out);
+    unsigned limit = atomic_load(&set_limits[call.gpu]);
+    if (!code && limit)
+        *out = limit;
+    return leave(&call, code);
+}
+
+int nvmlDeviceGetPowerManagementLimit(handle where, unsigned *out)
+{
+    return give_limit(F_nvmlDeviceGetPowerManagementLimit, where, N_power_limit, out);
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(handle where, unsigned *out)
+{
+    return give_limit(F_nvmlDeviceGetEnforcedPowerLimit, where, N_power_limit_enforced, out);
+}
+
+int nvmlDeviceSetPowerManagementLimit(handle where, unsigned limit)
+{
+    struct call call;
+    int code = enter(&call, F_nvmlDeviceSetPowerManagementLimit, where);
+    if (code)
+        return code;
+    unsigned least, most;
+    code = give_pair(&call, N_power_limit_min, &least, N_power_limit_max, &most);
+    if (!code && (limit < least || limit > most))
+        code = INVALID_ARGUMENT;
+    if (!code)
+        atomic_store(&set_limits[call.gpu], limit);
+    return leave(&call, code);
+}
+
 PAIR_CALL(nvmlDeviceGetPowerManagementLimitConstraints, power_limit_min, power_limit_max)
 LONG_CALL(nvmlDeviceGetTotalEnergyConsumption, energy)
 UINT_CALL(nvmlDeviceGetPerformanceState, performance_state)

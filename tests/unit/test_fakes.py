@@ -24,6 +24,7 @@ SEAMS = {
     "api.gpus.sources.source.FakeSource": "api.gpus.sources.source.GPUSource",
     "api.logs.stream_output.FakePiece": "api.logs.stream_output.LogPiece",
     "api.alerts.notifiers.notifier.FakeNotifier": "api.alerts.notifiers.notifier.Notifier",
+    "api.alerts.idle_ends.FakeMachineEnd": "api.alerts.idle_ends.MachineEnd",
     "api.alerts.outbox.FakeSenders": "api.alerts.outbox.Senders",
     "api.alerts.worker_senders.FakeTransport": "api.alerts.worker_senders.DeliveryTransport",
     "api.training.attempts.task_results.FakeTaskResultRecorder": (

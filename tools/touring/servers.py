@@ -45,6 +45,12 @@ MAIN = {
     "HF_TOKEN": "hf_tour",
     "PRIVATE_HOSTS_ALLOWED": "127.0.0.1",
     "CAPTION_MODEL": "m",
+    "PRICE_PER_KWH": "0.32",
+    "PRICE_CURRENCY": "EUR",
+    # Shown and held, but never reached.
+    "WHEN_IDLE": "command",
+    "WHEN_IDLE_COMMAND": "/bin/true",
+    "WHEN_IDLE_MINUTES": "10000",
 }
 
 #: Settings of a server whose users see only their own tasks and have low rate limits.

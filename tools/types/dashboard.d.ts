@@ -152,6 +152,9 @@ declare global {
     type Schedule = Schemas["ScheduleView"];
     type ScheduleWindow = Schemas["ScheduleWindow"];
     type Day = Schemas["Day"];
+    type PowerLimit = Schemas["PowerLimitView"];
+    type PowerLimitRequest = Partial<Schemas["SetPowerLimit"]>;
+    type IdleEnd = Schemas["IdleView"];
     type SetupChecklist = Schemas["SetupChecklist"];
     type SetupStep = Schemas["SetupStep"];
     type FileListing = Schemas["FileListing"];

@@ -127,8 +127,11 @@ class WebhookNotifier:
         """Do nothing: each connection has its own deadline."""
 
 
-def ping(url: str, guard: AddressGuard) -> str | None:
-    """Request an address. Return None if it succeeded, else the problem, without any part of the address."""
+def ping(url: str, guard: AddressGuard, body: bytes | None = None) -> str | None:
+    """Request an address, or post a JSON body to it.
+
+    Return None if it succeeded, else the problem, without any part of the address.
+    """
     try:
         parts, host, port = _split(url)
         address = guard.resolve(host, port)
@@ -142,7 +145,11 @@ def ping(url: str, guard: AddressGuard) -> str | None:
     connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
     try:
         agent = {"Host": parts.netloc, "User-Agent": f"diffusion-pipe-api/{__version__}", "Connection": "close"}
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), None, agent)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if body is None:
+            connection.request("GET", path, None, agent)
+        else:
+            connection.request("POST", path, body, {**agent, "Content-Type": "application/json"})
         status, _, _ = connection.read_answer(MOST_BYTES)
     except (OSError, HTTPException, ValueError) as error:
         return _describe_error(error)

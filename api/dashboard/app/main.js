@@ -15,6 +15,7 @@ import { enterScroll, leaveScroll } from "./scroll.js";
 import { recall } from "./settings.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
+import { idleBanner } from "./shell/idle.js";
 import { loadAlertStyle, loadStyleOnce } from "./shell/style.js";
 import { connection, Stream } from "./stream.js";
 import { followTheme } from "./theme.js";
@@ -382,6 +383,7 @@ function banners(app) {
   );
   const staleText = h("span");
   const stale = h("div.banner.stale", { hidden: true }, icon("clock"), staleText);
+  const idle = idleBanner();
 
   function showStale() {
     const snapshot = machine.value;
@@ -401,8 +403,9 @@ function banners(app) {
     showStale();
   }
 
+  access.watch((now) => now && (!now.isRequired || now.who) && idle.watch());
   machine.watch(() => app.banners && showStale());
   connection.watch(() => app.banners && showLost());
   setInterval(showLost, 1000);
-  return { element: h("aside", { "aria-label": t("notices") }, lost, stale) };
+  return { element: h("aside", { "aria-label": t("notices") }, lost, stale, idle.element) };
 }

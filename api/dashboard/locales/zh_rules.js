@@ -396,6 +396,27 @@ export const rules = {
     summary: ["{node} is idle: no training runs or waits.", "{node} 空闲：没有训练在运行或等待。"],
     remedy: ["Switch it off if it costs money while idle.", "如果闲置也要花钱，请关机。"],
   },
+  machine_ends: {
+    title: "空闲机器即将结束",
+    summary: [
+      "{node} is idle, and WHEN_IDLE={idle_action} follows at {idle_ends_at}.",
+      "{node} 空闲，将于 {idle_ends_at} 执行 WHEN_IDLE={idle_action}。",
+    ],
+    remedy: [
+      "To prevent it, hold the machine on the page, or with POST /system/idle/hold.",
+      "如需阻止，请在页面上保留机器，或使用 POST /system/idle/hold。",
+    ],
+    resolved: ["{node} is not about to end any more", "{node} 不再即将结束"],
+  },
+  machine_end_failed: {
+    title: "空闲机器仍在运行",
+    summary: ["{node} is idle but stays on: {idle_problem}", "{node} 空闲但仍在运行：{idle_problem}"],
+    remedy: [
+      "Try again on the page, or with DELETE /system/idle/hold.",
+      "请在页面上重试，或使用 DELETE /system/idle/hold。",
+    ],
+    resolved: ["The problem that kept {node} on is over", "使 {node} 保持运行的问题已解决"],
+  },
   delivery_broken: {
     title: "告警送不出去",
     summary: ["{channel} does not deliver: {last_error}.", "{channel} 无法送达：{last_error}。"],

@@ -39,6 +39,9 @@ class AbsentSource:
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         raise self._nothing()
 
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        raise self._nothing()
+
     def _nothing(self) -> GPUFault:
         return GPUFault(FaultKind.UNREADABLE, Reason.of("this GPU cannot be read", "gpu_unreadable"))
 
@@ -96,6 +99,9 @@ class AutoSource:
 
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         return self._source.read_processes(gpu)
+
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        self._source.set_power_limit(gpu, watts)
 
     def next_xid(self) -> XidEvent | None:
         return self._source.next_xid()

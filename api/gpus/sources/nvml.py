@@ -20,6 +20,7 @@ from api.domain.reading import (
 )
 from api.domain.reason import Reason
 from api.domain.task import RegisteredTask
+from api.gpus.power_limits import LimitRefused
 from api.gpus.sources import host
 from api.gpus.sources.nvml_fields import fault_from, reason_for, text_or_none
 from api.gpus.sources.nvml_readings import read_condition, read_identity, read_processes, read_vitals
@@ -197,6 +198,12 @@ class NVMLSource:
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         return self._guarded(lambda: read_processes(self._handles[gpu.index]))
 
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        try:
+            pynvml.nvmlDeviceSetPowerManagementLimit(self._handles[gpu.index], round(1000 * watts))
+        except pynvml.NVMLError as error:
+            raise LimitRefused(_limit_refusal(error)) from error
+
     def _guarded(self, read: Callable[[], T]) -> T:
         try:
             return read()
@@ -229,6 +236,22 @@ class NVMLSource:
             # A GPU that has fallen off the bus can no longer report its UUID.
             uuid = self._uuids.get(_address(event.device)) or _uuid_of(event.device)
             return XidEvent(uuid=uuid, xid=int(event.eventData))
+
+
+def _limit_refusal(error: pynvml.NVMLError) -> Reason:
+    code = int(error.value)
+    if code == pynvml.NVML_ERROR_NO_PERMISSION:
+        return Reason.of(
+            "Only root may change power limits (NVML code {code}). Run the service as root, or set the limit with "
+            "`sudo nvidia-smi -pl`.",
+            "limit_not_permitted",
+            code=code,
+        )
+    if code == pynvml.NVML_ERROR_NOT_SUPPORTED:
+        return Reason.of("This GPU does not support power limits (NVML code {code}).", "limit_unsupported", code=code)
+    return Reason.of(
+        "The driver refuses the power limit: {error} (NVML code {code}).", "limit_refused", error=str(error), code=code
+    )
 
 
 def _source_fault(error: pynvml.NVMLError) -> SourceFault:

@@ -99,6 +99,9 @@ class SimulatedSource:
         memory = self._gpus[gpu.index].task_memory_mb
         return (host.describe_gpu_process(task.process.pid, ProcessKind.COMPUTE, memory),)
 
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        self._gpus[gpu.index].set_limit(watts)
+
     def next_xid(self) -> XidEvent | None:
         elapsed = self._clock.monotonic() - self._began
         due = next((event for event in self._xids if event.at <= elapsed), None)
@@ -134,6 +137,7 @@ class _SimulatedGPU:
         self._baseline_mb = self._random.randint(1, 18)
         self.task_memory_mb = 0
         self.identity = _identity_of(slot, board, uuid.UUID(int=self._random.getrandbits(128), version=4))
+        self._limit = float(board.power_limit)
         self.condition = _condition_of(board)
 
     def vitals(self, task: RegisteredTask | None) -> GPUVitals:
@@ -162,9 +166,13 @@ class _SimulatedGPU:
             fan_percent=None if board.datacenter else max(30 if busy else 0, round((self._temperature - 40) * 2.2)),
             clocks=Clocks(sm_clock, sm_clock, board.memory_clock if busy else 405, int(sm_clock * 0.85)),
             pstate=2 if busy else 8,
-            throttle_reasons=("sw_power_cap",) if watts > 0.97 * board.power_limit else () if busy else ("gpu_idle",),
+            throttle_reasons=("sw_power_cap",) if watts > 0.97 * self._limit else () if busy else ("gpu_idle",),
             unavailable={"fan_speed" if board.datacenter else "temperature.memory": "unsupported"},
         )
+
+    def set_limit(self, watts: float) -> None:
+        self._limit = watts
+        self.condition = replace(self.condition, power_limit_watts=watts, power_enforced_limit_watts=watts)
 
     def _advance(self, task: RegisteredTask | None) -> None:
         now = self._clock.monotonic()
@@ -186,7 +194,7 @@ class _SimulatedGPU:
 
     def _watts(self) -> float:
         share = self._utilisation * (0.93 + 0.05 * self._random.random())
-        return self._board.idle_watts + (self._board.power_limit - self._board.idle_watts) * share
+        return self._board.idle_watts + (self._limit - self._board.idle_watts) * share
 
 
 def with_faults(vitals: GPUVitals, faults: Collection[SimulatedFault], gpu: GPUIdentity) -> GPUVitals:

@@ -16,6 +16,7 @@ from api.domain.reading import (
 )
 from api.domain.reason import Reason, ReasonOrText, text_of
 from api.domain.task import RegisteredTask
+from api.gpus.power_limits import LimitRefused
 
 
 class SourceFault(Exception):
@@ -98,6 +99,13 @@ class GPUSource(Protocol):
         """
         ...
 
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        """Set the power limit.
+
+        Raises LimitRefused.
+        """
+        ...
+
     def next_xid(self) -> XidEvent | None:
         """Return the next error that the driver has reported, or None. It is called every second."""
         ...
@@ -144,6 +152,8 @@ class FakeSource:
         self.faults: dict[int, GPUFault] = {}
         self.before_read: Callable[[int], None] = lambda slot: None
         self.process_reads = 0
+        self.limit_refusal: LimitRefused | None = None
+        self.set_limits: list[float] = []
         self.xids: list[XidEvent] = []
         self.held: Mapping[str, RegisteredTask] = {}
 
@@ -174,6 +184,12 @@ class FakeSource:
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         self.process_reads += 1
         return self.processes[gpu.index]
+
+    def set_power_limit(self, gpu: GPUIdentity, watts: float) -> None:
+        self.set_limits.append(watts)
+        if self.limit_refusal is not None:
+            raise self.limit_refusal
+        self.conditions[gpu.index] = replace(self.conditions[gpu.index], power_limit_watts=watts)
 
     def next_xid(self) -> XidEvent | None:
         return self.xids.pop(0) if self.xids else None

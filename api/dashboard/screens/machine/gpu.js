@@ -13,6 +13,7 @@ import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
 import { processTable } from "./holders.js";
 import { pauseButton } from "./pause.js";
+import { powerLimit } from "./power_limit.js";
 import { rangeChoice } from "./range.js";
 import { READINGS } from "./readings.js";
 
@@ -38,6 +39,7 @@ export function open(app, place) {
     }),
   }));
   const pausing = pauseButton();
+  const limit = powerLimit();
   const range = rangeChoice(() => {
     card?.close();
     card = null;
@@ -62,6 +64,7 @@ export function open(app, place) {
     for (const { reading, chart } of charts) chart.top = reading.top(gpu);
     card.update(gpu);
     pausing.update(gpu);
+    limit.update(gpu);
     // Data missing in the snapshot changes with the status.
     if (lastStatus !== "" && lastStatus !== gpu.status) refetch().catch(() => app.stream.retry());
     lastStatus = gpu.status;
@@ -80,6 +83,7 @@ export function open(app, place) {
       api.gpu(place.id),
       api.gpuProcesses(place.id),
       api.gpuEvents({ gpu_id: place.id, limit: 50 }),
+      limit.refetch(place.id),
     ]);
     fill(processes, processTable(held, details));
     fill(facts, factList(details));
@@ -94,7 +98,8 @@ export function open(app, place) {
     element: h(
       "div.screen",
       backLink("#/gpus", t("gpus")),
-      h("div.screen-head", h("h1", gpuName(place.id)), h("div.tools", pausing.element, range.element)),
+      h("div.screen-head", h("h1", gpuName(place.id)), h("div.tools", limit.button, pausing.element, range.element)),
+      limit.problem,
       h(
         "div.gpu-page",
         cardPlace,

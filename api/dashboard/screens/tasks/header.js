@@ -65,6 +65,7 @@ export function taskHeader(changed) {
     learning_rate: stat("stat.learning_rate"),
     speed: stat("stat.speed"),
     elapsed: stat("stat.elapsed"),
+    energy: stat("stat.energy"),
   };
   const notice = endNotice();
   let drawn = "";
@@ -202,6 +203,8 @@ export function taskHeader(changed) {
       duration(progress.training_time),
       task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
     );
+    stats.energy.element.hidden = !task.energy;
+    if (task.energy) stats.energy.show(...energyOf(task.energy));
     showActions(task);
     notice.update(task);
     showSub(task);
@@ -227,6 +230,12 @@ export function taskHeader(changed) {
     ),
     update,
   };
+}
+
+/** The energy of its GPUs, and what it cost. @param {NonNullable<API.Task["energy"]>} energy @returns {[string, string]} */
+function energyOf({ kwh, cost, currency, is_partial: isPartial }) {
+  const price = isKnown(cost) ? `${figure(cost)} ${currency ?? ""}` : "";
+  return [`${figure(kwh)} kWh`, [isPartial && t("stat.energy.partial"), price].filter(Boolean).join(" ")];
 }
 
 /** Its own values in its sweep. @param {API.Task} task */

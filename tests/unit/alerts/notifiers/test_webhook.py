@@ -12,7 +12,7 @@ import pytest
 from api.alerts.notifiers import webhook
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.notifier import AddressRefused, Delivered, OutboundMessage, Rejected, RetryLater, SendOutcome
-from api.alerts.notifiers.webhook import WebhookNotifier
+from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.rows import take_snapshot
 from api.domain.alert import AlertNotification, AlertState, NotificationKind
 from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
@@ -236,3 +236,16 @@ def test_ping_reports_whether_the_address_responds():
     refused = webhook.ping(f"http://127.0.0.1:{receiver.port}/secret", AddressGuard.of([]))
     assert "private address" in str(refused)
     assert "secret" not in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"), [(status("204 No Content"), None), (status("401 Unauthorized"), "HTTP 401")]
+)
+def test_address_of_an_idle_machine_gets_a_json_body(answer: Answer, problem: str | None):
+    with receiving(answer) as receiver:
+        url = f"http://127.0.0.1:{receiver.port}/stop?key=k"
+        assert ping(url, AddressGuard.of(["127.0.0.0/8"]), b'{"event": "machine_idle"}') == problem
+    (request,) = receiver.requests
+    assert request.startswith(b"POST /stop?key=k HTTP/1.1")
+    assert b"Content-Type: application/json" in request
+    assert request.endswith(b'{"event": "machine_idle"}')

@@ -1,0 +1,48 @@
+"""Routes of the end of an idle machine."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from api.alerts.idle_schemas import HoldIdle, IdleAnswer
+from api.domain.access import current_principal
+from api.util.base_path import BASE_PATH
+from api.web.optional_body import body_is_optional
+from api.web.responses import answer, services
+
+idle = APIBlueprint("idle", __name__, url_prefix=f"{BASE_PATH}/system/idle", tag="System")
+
+
+@idle.get("")
+@idle.output(IdleAnswer)
+@idle.doc(responses=[503])
+def get_idle() -> Response:
+    """Show when this machine ends because nothing runs on it.
+
+    WHEN_IDLE_MINUTES after the last work a countdown begins. Until its end the machine can be held.
+    """
+    return answer(services().idle_ends.find())
+
+
+@idle.post("/hold")
+@idle.input(HoldIdle)
+@idle.output(IdleAnswer)
+@idle.doc(responses=[400, 403, 409, 415, 422, 503])
+@body_is_optional
+def hold_idle(json_data: HoldIdle) -> Response:
+    """Hold this machine.
+
+    It stays on until the time is over or the hold is ended; then another countdown begins. A second hold replaces the
+    first. Only administrators may shorten the hold of another user.
+    """
+    return answer(services().idle_ends.hold(json_data.seconds, current_principal.get()), message="held")
+
+
+@idle.delete("/hold")
+@idle.output(IdleAnswer)
+@idle.doc(responses=[403, 503])
+def release_idle() -> Response:
+    """End the hold of this machine.
+
+    If its end has failed, it is tried again after another countdown. Without a hold nothing else changes.
+    """
+    return answer(services().idle_ends.release(current_principal.get()), message="released")
