@@ -335,7 +335,7 @@ HINTS = tuple(
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
-                r"|^\[place: versions\]$"
+                r"|^\[place: versions\]$|Target modules set\(\) not found"
             ),
             "versions_differ",
             (
@@ -460,7 +460,7 @@ HINTS = tuple(
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
         ),
         (
-            r"undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
+            r"^(?!.*/\.?triton/cache/).*undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
             "package_anew",
             (
                 "reinstall the package named in the error or in the traceback's last lines, built for the trainer's "
@@ -509,7 +509,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared object|file too short|invalid ELF header)",
+            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF|undefined symbol)",
             "kernels_incomplete",
             (
                 "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
@@ -1213,7 +1213,7 @@ HINTS = tuple(
         (
             (
                 r"DataLoader worker .{1,60}(?:exited unexpectedly|killed by signal)|[Pp]in memory thread exited"
-                r"|subprocesses has abruptly died"
+                r"|subprocesses has abruptly died|\[worker\]$"
             ),
             "worker_died",
             (
@@ -1592,6 +1592,7 @@ _ABOUT = tuple(
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
         ("size mismatch for", r"/submodules/ComfyUI/", "ComfyUI"),
+        ("^(?:BrokenPipeError|EOFError$)", r"/multiprocess(?:ing)?/", "worker"),
         ("not NoneType$|'NoneType' object", r"in prepare_inputs$", "incomplete item"),
     )
 )

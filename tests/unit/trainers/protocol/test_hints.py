@@ -353,6 +353,8 @@ ENDINGS = [
     ("NotImplementedError", "type lora"),
     ("OSError: No such device (os error 19)", "/mnt/c"),
     ("AttributeError: 'NoneType' object has no attribute 'Params'", "bf16 file"),
+    ("ValueError: Target modules set() not found in the base model. Please check the target", "git pull"),
+    ("ImportError: /h/.triton/cache/6f/cuda_utils.so: undefined symbol: cuModuleGetFunction", "delete the directory"),
     ("TypeError: cannot pickle '_queue.SimpleQueue' object", "git pull"),
     (
         "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/a/main.c', '-o', '/tmp/a/cuda_utils.so', '-lcuda']'",
@@ -498,6 +500,8 @@ TORCH = '  File "/v/site-packages/torch/nn/modules/module.py", line 9, in __geta
         ("TypeError: unhashable type", [STARTED, "    x", PACKAGE, "    y", TORCH, "    z"], "`deepspeed`"),
         ("TypeError: argument of type 'NoneType' is not iterable", [TRAINER, "    x", PACKAGE, "    y"], "`deepspeed`"),
         ("AssertionError: x", [STARTED, "    x", POOL, "    y"], "which condition failed"),
+        ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x", POOL, "    y"], "a worker process ended"),
+        ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x"], GENERIC.text),
         ("AssertionError: x", [PACKAGE, "    x", STARTED, "    y"], "which condition failed"),
         (
             "AttributeError: 'FluxModel' object has no attribute 'x'",
@@ -508,7 +512,7 @@ TORCH = '  File "/v/site-packages/torch/nn/modules/module.py", line 9, in __geta
         ("RuntimeError: unknown", [STARTED, "    x", PACKAGE, "    y"], GENERIC.text),
     ],
 )
-def test_error_between_versions_names_the_package(text: str, frames: list[str], word: str):
+def test_package_in_which_an_error_arose_determines_the_remedy(text: str, frames: list[str], word: str):
     assert word in hint_for(text, frames).text
 
 
