@@ -186,6 +186,14 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
+        r"^FileNotFoundError: .*\.(?:json|safetensors|pth|pt|bin|model)'$",
+        "a file of the model was not found",
+        "correct the path in [model], or complete the download of the model: its directory must have this file",
+        "missing_model_file",
+        within=r'/models/[^"]*\.py", line \d+, in (?:__init__|load_diffusion_model|load_fn)$',
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
         # The trainer writes the files in a dataset's `cache` itself.
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"

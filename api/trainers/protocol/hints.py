@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
@@ -72,7 +72,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"libcuda\.so cannot found",
+            r"libcuda\.so cannot found|cannot find -lcuda\b",
             "libcuda_unknown",
             (
                 "Triton does not find the driver's libcuda.so: run `ldconfig`, or add its directory (under WSL2 "
@@ -334,7 +334,8 @@ HINTS = tuple(
             (
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
-                r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)"
+                r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
+                r"|^\[place: versions\]$|Target modules set\(\) not found"
             ),
             "versions_differ",
             (
@@ -459,7 +460,7 @@ HINTS = tuple(
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
         ),
         (
-            r"undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
+            r"^(?!.*/\.?triton/cache/).*undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
             "package_anew",
             (
                 "reinstall the package named in the error or in the traceback's last lines, built for the trainer's "
@@ -508,7 +509,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared object|file too short|invalid ELF header)",
+            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF|undefined symbol)",
             "kernels_incomplete",
             (
                 "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
@@ -524,7 +525,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"Failed to find C compiler|Python\.h|_inductor.*Command '\['[^']*(?:gcc|clang|/cc)'",
+            (
+                r"Failed to find C compiler|Python\.h|_inductor.*Command '\['[^']*(?:gcc|clang|/cc)'"
+                r"|Command '\['[^']*(?:gcc|clang|/cc)'(?!.*fatal error).*(?:-lcuda\b|cuda_utils|triton)"
+            ),
             "c_compiler",
             "install a C compiler and Python's headers (gcc and python3-dev), or set compile = false",
         ),
@@ -532,7 +536,7 @@ HINTS = tuple(
             (
                 r"Error building extension|MissingCUDAException|CUDA_HOME"
                 r"|Unable to JIT load|fatal error: .*\.h: No such file|CUDAMismatchException|Ninja is required"
-                r"|(?:FileNotFoundError|CalledProcessError).*'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'"
+                r"|(?:FileNotFoundError|CalledProcessError).*'(?:/[^']{0,300}/)?(?:nvcc|ninja|gcc|cc|[gc]\+\+)'"
             ),
             "compiler",
             "install a compiler and the CUDA toolkit that matches PyTorch, and set CUDA_HOME for the service",
@@ -767,6 +771,15 @@ HINTS = tuple(
             "set `rank` in [adapter] to {what}, the rank of the adapter that is loaded",
         ),
         (
+            r"state_dict for .*size mismatch for.*\[ComfyUI\]$",
+            "unknown_to_comfy",
+            (
+                "the trainer's ComfyUI takes the file for one of another model or size, most often as it is too old to "
+                "know it: run `git pull` and `git submodule update --init --recursive` in the trainer's directory; if "
+                "it recurs, set the bf16 file that belongs to the model in [model]"
+            ),
+        ),
+        (
             r"Trying to set a tensor of shape",
             "other_size",
             (
@@ -867,7 +880,7 @@ HINTS = tuple(
             "the weights are incomplete or of another model: download all their files, or correct the path",
         ),
         (
-            r"fp8_scaled weights are not supported",
+            r"fp8_scaled weights are not supported|'NoneType' object has no attribute 'Params'",
             "bf16_or_plain_fp8",
             "use the bf16 file, or a plain fp8 file without scales",
         ),
@@ -1110,6 +1123,15 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[incomplete item\]$",
+            "incomplete_item",
+            (
+                "items of the dataset, or of its cache, lack what this model trains with, such as sound or a control "
+                "image: update the trainer, which may accept them, and start the training again with regenerate_cache "
+                "= true; if it recurs, add what is missing, or remove these items"
+            ),
+        ),
+        (
             r"less frames \(",
             "damaged_clip",
             (
@@ -1191,7 +1213,7 @@ HINTS = tuple(
         (
             (
                 r"DataLoader worker .{1,60}(?:exited unexpectedly|killed by signal)|[Pp]in memory thread exited"
-                r"|subprocesses has abruptly died"
+                r"|subprocesses has abruptly died|\[worker\]$"
             ),
             "worker_died",
             (
@@ -1515,6 +1537,15 @@ HINTS = tuple(
                 "install --upgrade -r requirements.txt` in the trainer's directory with its Python, or reinstall it"
             ),
         ),
+        (
+            r"^\[place: package ([\w.-]+)\]$",
+            "place_package",
+            (
+                "the error arose in the package `{what}`, most often as its version does not fit the trainer: run "
+                "`pip install --upgrade -r requirements.txt` in the trainer's directory with its Python; if it recurs, "
+                "update the trainer, or correct the setting that the traceback shows"
+            ),
+        ),
     )
 )
 
@@ -1560,6 +1591,9 @@ _ABOUT = tuple(
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
+        ("size mismatch for", r"/submodules/ComfyUI/", "ComfyUI"),
+        ("^(?:BrokenPipeError|EOFError$)", r"/multiprocess(?:ing)?/", "worker"),
+        ("not NoneType$|'NoneType' object", r"in prepare_inputs$", "incomplete item"),
     )
 )
 
@@ -1581,6 +1615,18 @@ _BY_FRAMES = (
     ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
 )
 _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
+
+#: Errors of code that was written for another version of a package, and the frames that can show which one: those of
+#: torch and of process pools only pass an error on.
+_OF_VERSIONS = re.compile(r"(?:AssertionError|AttributeError|NameError|TypeError)\b")
+_PACKAGE = re.compile(r"/(?:site|dist)-packages/(?!(?:torch|multiprocess|datasets)/)([\w.-]{1,60})/")
+_ATTRIBUTE = re.compile(
+    r"AttributeError: (?:type object )?'(?!NoneType|str|list|dict|int|float|bool|tuple)\w+' (?:object )?has no attr"
+)
+
+#: A compiler that failed, and what it printed above the traceback.
+_COMPILER = re.compile(r"CalledProcessError: Command '\['[^']*(?:gcc|clang|/cc|[gc]\+\+)'")
+_COMPILER_SAID = re.compile(r"fatal error: [\w./+-]{1,100}: No such file|cannot find -l\w{1,60}")
 
 #: A statement of a package that has code for GPUs of its own.
 _PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
@@ -1605,7 +1651,7 @@ def hint_for(
         text = f"{text} {conditions[-1][:LINE_LIMIT]}" if conditions else text
     about = _about(text, traceback, output)
     text = f"{text} [{about}]" if about else text
-    place = None if _OF_SYSTEM.search(text) else _place(traceback)
+    place = None if _OF_SYSTEM.search(text) else _place(text, traceback)
     is_foreign = place is not None and place not in ("model", "optimizer", "checkpoint")
     for pattern, code, hint in HINTS:
         if is_foreign and code in _BY_CLASS:
@@ -1616,7 +1662,7 @@ def hint_for(
     return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
 
 
-def _place(traceback: Sequence[str]) -> str | None:
+def _place(text: str, traceback: Sequence[str]) -> str | None:
     """Return what the trainer did when an error arose that no pattern knows, or None."""
     own, statement = "", ""
     for line, following in pairwise((*traceback, "")):
@@ -1630,7 +1676,18 @@ def _place(traceback: Sequence[str]) -> str | None:
             return place
     if (submodule := _SUBMODULE.search(own)) is not None:
         return f"submodule {submodule[1]}"
-    return "model" if _LOADING.search(frames) else None
+    return _between_versions(text, traceback) or ("model" if _LOADING.search(frames) else None)
+
+
+def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
+    """Return the package in which an error arose as it may have another version than the trainer expects, or None."""
+    if not _OF_VERSIONS.match(text):
+        return None
+    paths = [found[1] for line in reversed(traceback) if (found := _FRAME.match(line)) is not None]
+    for path in takewhile(_INSTALLED.search, paths):
+        if (package := _PACKAGE.search(path)) is not None:
+            return f"package {package[1]}"
+    return "versions" if _ATTRIBUTE.match(text) else None
 
 
 def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
@@ -1644,6 +1701,8 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     for of_text, of_frames, about in _ABOUT:
         if of_text.search(text) and of_frames.search(frames):
             return about
+    if _COMPILER.search(text):
+        return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     if _OF_WEIGHTS.search(text):
         paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
         keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]

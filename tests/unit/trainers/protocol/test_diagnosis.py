@@ -154,6 +154,21 @@ def test_remedy_for_exhausted_gpu_memory_depends_on_what_the_trainer_did(functio
     assert remedy in cause.remedy[0].lower() + cause.remedy[1:]
 
 
+@pytest.mark.parametrize(
+    ("path", "line", "remedy"),
+    [
+        ("/m/wan/config.json", '  File "/t/models/wan/wan.py", line 9, in __init__', "complete the download"),
+        ("/m/wan/config.json", '  File "/t/train.py", line 9, in <module>', "Correct the path in the request"),
+        ("/d/set.toml", '  File "/t/models/wan/wan.py", line 9, in __init__', "Correct the path in the request"),
+    ],
+)
+def test_missing_file_of_a_model_may_be_an_incomplete_download(path: str, line: str, remedy: str):
+    error = f"FileNotFoundError: [Errno 2] No such file or directory: '{path}'"
+    cause = diagnose("Traceback (most recent call last):", line, "    open(path)", error)
+    assert cause.code is CauseCode.MISSING_FILE
+    assert remedy.lower() in cause.remedy.lower()
+
+
 def test_exception_without_a_traceback_is_the_cause_if_alone():
     assert diagnose("FileNotFoundError: no such model").code is CauseCode.MISSING_FILE
     traceback = ("Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'epochs'")

@@ -352,6 +352,15 @@ ENDINGS = [
     ("RuntimeError: Text encoder <class 'X'> does not have a function to call it", "text encoder"),
     ("NotImplementedError", "type lora"),
     ("OSError: No such device (os error 19)", "/mnt/c"),
+    ("AttributeError: 'NoneType' object has no attribute 'Params'", "bf16 file"),
+    ("ValueError: Target modules set() not found in the base model. Please check the target", "git pull"),
+    ("ImportError: /h/.triton/cache/6f/cuda_utils.so: undefined symbol: cuModuleGetFunction", "delete the directory"),
+    ("TypeError: cannot pickle '_queue.SimpleQueue' object", "git pull"),
+    (
+        "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/a/main.c', '-o', '/tmp/a/cuda_utils.so', '-lcuda']'",
+        "python3-dev",
+    ),
+    ("CalledProcessError: Command '['/usr/local/cuda/bin/nvcc', '-V']' returned non-zero exit status 1.", "CUDA_HOME"),
     ("ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install`", "a bitsandbytes"),
     (
         "RuntimeError: The total norm of order 2.0 for gradients is non-finite, so it cannot be clipped.",
@@ -454,6 +463,7 @@ def test_warning_about_the_gpu_determines_the_needed_pytorch(warning: str, word:
 
 COMFY = '  File "/t/models/../submodules/ComfyUI/comfy/sd.py", line 9, in load_clip'
 TRAINER = '  File "/t/models/wan/wan.py", line 9, in __init__'
+STARTED = '  File "/t/train.py", line 9, in <module>'
 
 
 @pytest.mark.parametrize(
@@ -468,10 +478,75 @@ TRAINER = '  File "/t/models/wan/wan.py", line 9, in __init__'
         (['  File "/t/train.py", line 9, in get_optimizer', "    return klass(groups)"], "[optimizer]"),
         (['  File "/v/deepspeed/runtime/engine.py", line 9, in load_checkpoint'], "from an earlier one"),
         (['  File "/t/models/wan/wan.py", line 9, in prepare_inputs'], "regenerate_cache"),
+        (
+            [COMFY, "    x = y", '  File "/v/site-packages/transformers/a.py", line 1, in f', "    z"],
+            "submodule ComfyUI",
+        ),
     ],
 )
 def test_unknown_error_gets_the_advice_for_its_place(frames: list[str], word: str):
     assert word in hint_for("RuntimeError: unknown", frames).text
+
+
+PACKAGE = '  File "/v/site-packages/deepspeed/runtime/engine.py", line 9, in backward'
+POOL = '  File "/v/site-packages/multiprocess/pool.py", line 9, in get'
+TORCH = '  File "/v/site-packages/torch/nn/modules/module.py", line 9, in __getattr__'
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "word"),
+    [
+        ("AssertionError: loss must be a scalar tensor", [STARTED, "    x", PACKAGE, "    y"], "`deepspeed`"),
+        ("TypeError: unhashable type", [STARTED, "    x", PACKAGE, "    y", TORCH, "    z"], "`deepspeed`"),
+        ("TypeError: argument of type 'NoneType' is not iterable", [TRAINER, "    x", PACKAGE, "    y"], "`deepspeed`"),
+        ("AssertionError: x", [STARTED, "    x", POOL, "    y"], "which condition failed"),
+        ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x", POOL, "    y"], "a worker process ended"),
+        ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x"], GENERIC.text),
+        ("AssertionError: x", [PACKAGE, "    x", STARTED, "    y"], "which condition failed"),
+        (
+            "AttributeError: 'FluxModel' object has no attribute 'x'",
+            [STARTED, "    x", TORCH, "    y"],
+            "git submodule",
+        ),
+        ("AttributeError: 'NoneType' object has no attribute 'x'", [STARTED, "    x"], GENERIC.text),
+        ("RuntimeError: unknown", [STARTED, "    x", PACKAGE, "    y"], GENERIC.text),
+    ],
+)
+def test_package_in_which_an_error_arose_determines_the_remedy(text: str, frames: list[str], word: str):
+    assert word in hint_for(text, frames).text
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("/tmp/a/main.c:5:10: fatal error: Python.h: No such file or directory", "python3-dev"),
+        ("/t/a.cpp:1:10: fatal error: cuda_runtime.h: No such file or directory", "CUDA toolkit"),
+        ("/usr/bin/ld: cannot find -lcuda: No such file or directory", "ldconfig"),
+    ],
+)
+def test_messages_of_a_compiler_determine_what_to_install(said: str, word: str):
+    failed = "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/a/main.c', '-o', '/tmp/a/cuda_utils.so']' returned 1"
+    assert word in hint_for(failed, output=[said, "compilation terminated."]).text
+
+
+def test_text_encoder_of_unknown_size_needs_a_newer_comfyui():
+    text, details = (
+        "RuntimeError: Error(s) in loading state_dict for Qwen3_4B:",
+        ["\tsize mismatch for a.weight: copying"],
+    )
+    assert "git submodule update" in hint_for(text, [COMFY, "    x"], details).text
+    assert "text encoder" in hint_for(text, [TRAINER, "    x"], details).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TypeError: randn_like(): argument 'input' (position 1) must be Tensor, not NoneType",
+        "AttributeError: 'NoneType' object has no attribute 'shape'",
+    ],
+)
+def test_batch_without_what_the_model_needs_gets_advice_about_the_dataset(text: str):
+    assert "sound" in hint_for(text, ['  File "/t/models/minimax_h3.py", line 9, in prepare_inputs', "    x"]).text
 
 
 def test_place_of_an_error_of_the_system_does_not_tell_its_cause():
