@@ -1,4 +1,4 @@
-"""Starts the service: configuration, runtime, server. Only this module starts threads and servers."""
+"""Start the service: configuration, runtime, server. Only this module starts threads and servers."""
 
 import contextlib
 import ctypes

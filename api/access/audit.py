@@ -1,4 +1,4 @@
-"""Reads and verifies the audit, and stores entries outside of transactions: refusals and counted operations."""
+"""Read and verify the audit, and store entries outside of transactions: refusals and counted operations."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Decides which files a user may read by naming their paths in a request.
+"""Decide which files a user may read by naming their paths in a request.
 
 A path is resolved like the trainer does: relative to its working directory, through links and `..`. The resolved path
 counts, not its text. Files outside of the listed directories are left to the permissions of the file system.

@@ -1,4 +1,4 @@
-"""Plans the actions of an alert that starts to fire, and decides who may give a rule actions. Pure functions."""
+"""Plan the actions of an alert that starts to fire, and decide who may give a rule actions. Pure functions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Runs the actions of rules, through the same services as requests.
+"""Run the actions of rules, through the same services as requests.
 
 Every step can be repeated safely, except the operator's command.
 """

@@ -16,7 +16,7 @@ _CLAUSE = re.compile(r"(\w+) (>=|<=|==|!=|>|<) (?:(-?[\d.]+)|(\w+)(?: ([+-]) ([\
 
 _C, _W, _I = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 _GPU, _TASK = RuleScope.GPU, RuleScope.TASK
-_MINUTE, _HOUR = 60.0, 3600.0
+_MINUTE = 60.0
 
 
 def parse_clause(text: str) -> Clause:

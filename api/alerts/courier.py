@@ -1,4 +1,4 @@
-"""Makes one attempt to send a delivery: claims it by a lease, sends it, and stores the outcome.
+"""Make one attempt to send a delivery: claim it by a lease, send it, and store the outcome.
 
 Threads of this service and Celery workers use the same code.
 """

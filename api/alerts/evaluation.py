@@ -1,4 +1,4 @@
-"""Evaluates rules on facts.
+"""Evaluate rules on facts.
 
 Facts are columns of numbers, in which NaN means unknown. Pure functions.
 """

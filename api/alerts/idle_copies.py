@@ -1,4 +1,4 @@
-"""Copies the chosen models of trainings away from a machine that is about to end, and checks each copy."""
+"""Copy the chosen models of trainings away from a machine that is about to end, and check each copy."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Ends a rented machine when it has been idle: a countdown that users can hold, the copies, then the action, once.
+"""End a rented machine when it has been idle: a countdown that users can hold, the copies, then the action, once.
 
 Times are counted by the monotonic clock of the leading server, so that neither a set clock nor a restart shortens a
 countdown: after a restart the machine is idle anew. What must survive (a hold, the begun action, its outcome) is

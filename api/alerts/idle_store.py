@@ -1,4 +1,4 @@
-"""Stores how far the end of each idle machine is. Every change of the stage is guarded, so that it happens once."""
+"""Store how far the end of each idle machine is. Every change of the stage is guarded, so that it happens once."""
 
 from collections.abc import Collection
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Drains the outbox: bundles notifications into deliveries, and passes due deliveries to the senders.
+"""Drain the outbox: bundle notifications into deliveries, and pass due deliveries to the senders.
 
 The first notification of a group waits for others. A channel that has used up its message limit gets one digest of all
 notifications in the meantime: late, but complete.

@@ -1,4 +1,4 @@
-"""Decides which channels are notified of an alert, and when. Pure functions."""
+"""Decide which channels are notified of an alert, and when. Pure functions."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence

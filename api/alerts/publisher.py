@@ -1,4 +1,4 @@
-"""Publishes the changes of alerts to streams, from their history in the database.
+"""Publish the changes of alerts to streams, from their history in the database.
 
 So it covers the changes of every server.
 """

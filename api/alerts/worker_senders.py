@@ -1,4 +1,4 @@
-"""Sends deliveries by workers elsewhere.
+"""Send deliveries by workers elsewhere.
 
 A message contains only the id of a row, and the row has the state. So a lost message costs some seconds, and a
 duplicate finds nothing to claim. While the transport is down or no worker takes deliveries, this process sends by its

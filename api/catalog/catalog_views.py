@@ -1,4 +1,4 @@
-"""Builds the views of models from the catalog and the files that a scan found."""
+"""Build the views of models from the catalog and the files that a scan found."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Turns a user's request for a download into the request of the program."""
+"""Turn a user's request for a download into the request of the program."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Finds the components of models among the weights that a scan found."""
+"""Find the components of models among the weights that a scan found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

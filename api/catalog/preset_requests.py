@@ -1,4 +1,4 @@
-"""Builds requests from presets, with the paths of local files or of future downloads."""
+"""Build requests from presets, with the paths of local files or of future downloads."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Builds the parts of authentication and authorization."""
+"""Build the parts of authentication and authorization."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

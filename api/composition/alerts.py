@@ -1,4 +1,4 @@
-"""Builds the parts of alerts."""
+"""Build the parts of alerts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

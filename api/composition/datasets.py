@@ -1,4 +1,4 @@
-"""Builds the parts of datasets."""
+"""Build the parts of datasets."""
 
 from api.access.readable_paths import ReadablePaths
 from api.composition.roots import datasets_root

@@ -1,4 +1,4 @@
-"""Builds the head's services for nodes and servers, and the seeds of simulated GPUs."""
+"""Build the head's services for nodes and servers, and the seeds of simulated GPUs."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Creates the source of GPU readings from the settings."""
+"""Create the source of GPU readings from the settings."""
 
 from api.composition.fleet import simulated_seed
 from api.config import Config, ConfigError

@@ -1,4 +1,4 @@
-"""Builds the check of the trainer's installation."""
+"""Build the check of the trainer's installation."""
 
 from collections.abc import Callable, Iterable
 

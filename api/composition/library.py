@@ -1,4 +1,4 @@
-"""Builds the parts of models, uploads and work on datasets."""
+"""Build the parts of models, uploads and work on datasets."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -59,9 +59,6 @@ from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.trainer import DatasetRules, Trainer
 from api.training.quotas import Quotas
 from api.util.clock import Clock
-
-#: Seconds between two collections of the registry's files, and the age from which an unused file is deleted.
-_COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
 
 
 class WorkParts:

@@ -1,4 +1,4 @@
-"""Builds the live streams."""
+"""Build the live streams."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Builds the parts of base models, registered models and transfers."""
+"""Build the parts of base models, registered models and transfers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

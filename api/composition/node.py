@@ -1,4 +1,4 @@
-"""Builds the parts of a server with ROLE=node: GPUs, the client of the head, health and metrics."""
+"""Build the parts of a server with ROLE=node: GPUs, the client of the head, health and metrics."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document that APIFlask generates from the routes."""
+"""Complete the OpenAPI document that APIFlask generates from the routes."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Builds the parts of preprocessing and captioning tasks."""
+"""Build the parts of preprocessing and captioning tasks."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Builds this process's series of /metrics."""
+"""Build this process's series of /metrics."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence

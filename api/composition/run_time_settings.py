@@ -1,4 +1,4 @@
-"""Builds the settings that can be changed without a restart, and applies changes to the parts that use them."""
+"""Build the settings that can be changed without a restart, and apply changes to the parts that use them."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Builds the parts of trainings on a Slurm cluster."""
+"""Build the parts of trainings on a Slurm cluster."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Prepares STORAGE_ROOT at the start: creates it, restricts its access, and stores the machine's name in it."""
+"""Prepare STORAGE_ROOT at the start: create it, restrict its access, and store the machine's name in it."""
 
 import errno
 import logging

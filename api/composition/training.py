@@ -1,4 +1,4 @@
-"""Builds the parts of trainings."""
+"""Build the parts of trainings."""
 
 import os
 import sys

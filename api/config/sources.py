@@ -1,4 +1,4 @@
-"""Reads the settings once, from flags, the environment and `.env`."""
+"""Read the settings once, from flags, the environment and `.env`."""
 
 import argparse
 import logging

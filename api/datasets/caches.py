@@ -6,7 +6,6 @@ cache, because a trainer trusts its content.
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,6 @@ from api.files.task_files import task_files
 from api.trainers.trainer import CacheFacts, SupportsCaching, Trainer
 from api.training.dataset_caches import DatasetCacheStore
 from api.training.dataset_use import CacheChoice, CacheQuestion
-
-logger = logging.getLogger(__name__)
 
 #: The remedy if a cache cannot be built in advance.
 _REMEDY = "Start the training without it: the trainer caches during the run."

@@ -1,4 +1,4 @@
-"""Starts the preprocessing that a form upload requests, as a task with the upload's id."""
+"""Start the preprocessing that a form upload requests, as a task with the upload's id."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,6 +1,5 @@
 """Add files to a dataset: store the media files and make a new version with them."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from api.files.blobs import BlobStore
 from api.files.upload_files import UploadFiles
 from api.trainers.media import IGNORED_SUFFIXES
 from api.util.clock import Clock
-
-logger = logging.getLogger(__name__)
 
 #: Attempts when other writers change the same dataset.
 _TRIES = 10

@@ -1,6 +1,5 @@
 """Locate the media files of datasets, and examine those that are not known yet."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,6 @@ from api.errors import BlobMissing, DatasetChanged, DecoderBusy
 from api.files.blobs import BlobStore
 from api.util.caller import has_caller_left
 from api.util.clock import Clock
-
-logger = logging.getLogger(__name__)
 
 #: Files whose facts are stored in one transaction.
 _BATCH = 64

@@ -1,4 +1,4 @@
-"""Translates exceptions of both database drivers into the service's errors."""
+"""Translate exceptions of both database drivers into the service's errors."""
 
 import sqlite3
 

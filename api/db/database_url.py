@@ -1,4 +1,4 @@
-"""Parses DATABASE_URL: a SQLite file, or PostgreSQL on one or several servers, one of which is the primary."""
+"""Parse DATABASE_URL: a SQLite file, or PostgreSQL on one or several servers, one of which is the primary."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Inserts rows that may exist already, by one statement, on either database."""
+"""Insert rows that may exist already, by one statement, on either database."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -42,10 +42,6 @@ logger = logging.getLogger(__name__)
 Connection = TypeVar("Connection")
 
 
-#: PostgreSQL's SQLSTATEs: a full disk, damaged data, a damaged index.
-_PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
-
-
 class Servers:
     """Tries the servers in turn, starting with the one that last accepted a connection."""
 

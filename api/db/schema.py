@@ -1,4 +1,4 @@
-"""Creates or migrates the tables, and completes rows written by servers of an older version."""
+"""Create or migrate the tables, and complete rows written by servers of an older version."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Copies a SQLite database that is in use, and replaces one that is not."""
+"""Copy a SQLite database that is in use, and replace one that is not."""
 
 import os
 import shutil

@@ -1,1 +1,1 @@
-"""Publishes events, progress and metrics of trainings to streams. The entry point is `publisher`."""
+"""Publish events, progress and metrics of trainings to streams. The entry point is `publisher`."""

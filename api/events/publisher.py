@@ -1,4 +1,4 @@
-"""Publishes the changes of trainings to subscribers: from the table of events, and from the training loop."""
+"""Publish the changes of trainings to subscribers: from the table of events, and from the training loop."""
 
 import functools
 from collections import deque

@@ -1,4 +1,4 @@
-"""Runs a program to its end, with limited time and output, and leaves no process behind."""
+"""Run a program to its end, with limited time and output, and leaves no process behind."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Runs attempts on this machine, each by a detached supervisor that is independent of this service."""
+"""Run attempts on this machine, each by a detached supervisor that is independent of this service."""
 
 import logging
 import os

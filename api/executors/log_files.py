@@ -1,4 +1,4 @@
-"""Reads a task's log from files: bytes by offset, and their arrival times."""
+"""Read a task's log from files: bytes by offset, and their arrival times."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Runs a command that this machine's operator has configured, with limited time and error output."""
+"""Run a command that this machine's operator has configured, with limited time and error output."""
 
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Chooses ports of this machine for the masters of trainers."""
+"""Choose ports of this machine for the masters of trainers."""
 
 import random
 import socket

@@ -1,4 +1,4 @@
-"""Finds living attempts among this machine's processes, because directories can be lost and processes cannot."""
+"""Find living attempts among this machine's processes, because directories can be lost and processes cannot."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Reads and parses the records of supervisors. Damaged records raise no errors."""
+"""Read and parse the records of supervisors. Damaged records raise no errors."""
 
 import errno
 import json

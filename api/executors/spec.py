@@ -1,4 +1,4 @@
-"""Builds `spec.json`, which describes the attempt to its supervisor and to later readers."""
+"""Build `spec.json`, which describes the attempt to its supervisor and to later readers."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Sends stop orders to a supervisor: by a file, in which harder orders replace softer ones, or by a signal."""
+"""Send stop orders to a supervisor: by a file, in which harder orders replace softer ones, or by a signal."""
 
 import contextlib
 import fcntl

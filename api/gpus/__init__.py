@@ -1,1 +1,1 @@
-"""Monitors, judges, shows and offers GPUs, and records their holders. The entry point is `service`."""
+"""Monitor, judge, show and offer GPUs, and record their holders. The entry point is `service`."""

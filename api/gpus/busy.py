@@ -1,4 +1,4 @@
-"""Builds the data of a rejected request for GPUs: their holders, and the free GPUs. Pure functions."""
+"""Build the data of a rejected request for GPUs: their holders, and the free GPUs. Pure functions."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

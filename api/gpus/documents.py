@@ -1,4 +1,4 @@
-"""Builds the GPU answers of one state as encoded documents, each with its ETag (`api.util.documents`)."""
+"""Build the GPU answers of one state as encoded documents, each with its ETag (`api.util.documents`)."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Records GPU events: Xid errors, changes of status and health, failures and recoveries of the driver."""
+"""Record GPU events: Xid errors, changes of status and health, failures and recoveries of the driver."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Stores the Xid errors that make a GPU unusable, so that no server offers it again before a reset."""
+"""Store the Xid errors that make a GPU unusable, so that no server offers it again before a reset."""
 
 import logging
 import secrets

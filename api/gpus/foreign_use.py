@@ -1,4 +1,4 @@
-"""Detects the use of a GPU without a task from its reading: listed processes, and unexplained memory."""
+"""Detect the use of a GPU without a task from its reading: listed processes, and unexplained memory."""
 
 from collections.abc import Collection, Sequence
 

@@ -1,4 +1,4 @@
-"""Judges the health of a GPU from NVML's data and its Xid errors, with advice."""
+"""Judge the health of a GPU from NVML's data and its Xid errors, with advice."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Removes data that a reader must not see, such as other users' tasks, from states and events. Pure functions."""
+"""Remove data that a reader must not see, such as other users' tasks, from states and events. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stores the last day of each GPU in a ring of numbers.
+"""Store the last day of each GPU in a ring of numbers.
 
 Limits: 17,280 samples per GPU at one per 5 s (24 h), and at most 86,400 at one per second or faster. A sample takes 17
 bytes per GPU, and 8 for the shared time: 0.3 MB per GPU at 5 s, 1.5 MB at most.

@@ -1,4 +1,4 @@
-"""Stores holds of the queue, and of GPUs by UUID."""
+"""Store holds of the queue, and of GPUs by UUID."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

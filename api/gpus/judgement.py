@@ -1,4 +1,4 @@
-"""Derives a GPU's status, availability and health from its reading. Pure functions."""
+"""Derive a GPU's status, availability and health from its reading. Pure functions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

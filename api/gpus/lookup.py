@@ -1,4 +1,4 @@
-"""Finds a GPU by the names that requests use. Pure functions."""
+"""Find a GPU by the names that requests use. Pure functions."""
 
 from api.errors import GPUNotFound
 from api.gpus.judgement import JudgedGPU

@@ -1,4 +1,4 @@
-"""Defines the GPU metrics of `/metrics` as tables of name, type, help and value.
+"""Define the GPU metrics of `/metrics` as tables of name, type, help and value.
 
 The first table has the names of nvidia_gpu_exporter (prefix `nvidia_smi_`), the second those of DCGM's exporter.
 """

@@ -1,4 +1,4 @@
-"""Renders the GPU metrics of `/metrics`, with the names that existing dashboards query. Unknown values are omitted."""
+"""Render the GPU metrics of `/metrics`, with the names that existing dashboards query. Unknown values are omitted."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

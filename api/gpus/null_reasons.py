@@ -1,4 +1,4 @@
-"""Determines the reason for each null in a GPU's details."""
+"""Determine the reason for each null in a GPU's details."""
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter

@@ -1,4 +1,4 @@
-"""Provides the scheduler's view of the GPUs. Pure functions."""
+"""Provide the scheduler's view of the GPUs. Pure functions."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Runs calls that may hang, each in its own thread, so that a stuck one blocks no other."""
+"""Run calls that may hang, each in its own thread, so that a stuck one blocks no other."""
 
 import threading
 from collections.abc import Callable

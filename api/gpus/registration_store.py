@@ -1,4 +1,4 @@
-"""Stores registered programs and the holders of GPUs, which are claimed all together or not at all."""
+"""Store registered programs and the holders of GPUs, which are claimed all together or not at all."""
 
 import secrets
 import threading

@@ -1,4 +1,4 @@
-"""Registers the tasks of external programs as holders of GPUs, and releases those whose process has ended."""
+"""Register the tasks of external programs as holders of GPUs, and releases those whose process has ended."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence

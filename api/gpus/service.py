@@ -1,6 +1,5 @@
 """The service of GPUs: monitoring, judgement, offers and holders. Requests always read the latest published state."""
 
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -41,8 +40,6 @@ from api.util.deadlines import wait_limit
 from api.util.documents import DocumentTable
 from api.util.pagination import Page, PageRequest, paginate
 from api.util.periodic import PeriodicThread
-
-logger = logging.getLogger(__name__)
 
 #: Seconds between two checks for readings that became stale without a sweep.
 FRESHNESS_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Reads one slot of the source, and decides which readings are due."""
+"""Read one slot of the source, and decide which readings are due."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Judges the latest snapshot with its circumstances, and publishes the result as one immutable state."""
+"""Judge the latest snapshot with its circumstances, and publish the result as one immutable state."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

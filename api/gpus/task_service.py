@@ -1,4 +1,4 @@
-"""Registers and shows the tasks of external programs that hold GPUs, with GPUs by index or UUID."""
+"""Register and show the tasks of external programs that hold GPUs, with GPUs by index or UUID."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

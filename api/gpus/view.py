@@ -1,4 +1,4 @@
-"""Builds the API's answers from readings, judgements and tasks. Pure functions."""
+"""Build the API's answers from readings, judgements and tasks. Pure functions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime

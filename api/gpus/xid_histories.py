@@ -1,4 +1,4 @@
-"""Stores the Xid errors of all GPUs by the reporting machine, so that none affects another machine's GPU."""
+"""Store the Xid errors of all GPUs by the reporting machine, so that none affects another machine's GPU."""
 
 import logging
 from collections import Counter

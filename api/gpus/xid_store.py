@@ -1,4 +1,4 @@
-"""Stores the Xid errors because of which a GPU must not be offered until it is reset."""
+"""Store the Xid errors because of which a GPU must not be offered until it is reset."""
 
 from collections.abc import Mapping
 from typing import Any

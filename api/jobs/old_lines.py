@@ -1,4 +1,4 @@
-"""Reads the lines that older programs printed instead of JSON messages.
+"""Read the lines that older programs printed instead of JSON messages.
 
 A program that runs during an upgrade still prints them, and stored logs contain them.
 """

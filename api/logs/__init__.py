@@ -1,1 +1,1 @@
-"""Reads, searches, follows and downloads logs. The entry point is `service`."""
+"""Read, search, follow and download logs. The entry point is `service`."""

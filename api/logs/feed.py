@@ -1,4 +1,4 @@
-"""Follows one log: a feed reads new lines and encodes them once for all followers of this log.
+"""Follow one log: a feed reads new lines and encodes them once for all followers of this log.
 
 A follower has no queue, only a position in the log. If the feed has a batch that starts there, the follower takes it;
 if not, the follower reads the file itself until it catches up. So no line is lost or repeated, and a slow follower

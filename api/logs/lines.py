@@ -1,4 +1,4 @@
-"""Turns the bytes of a log into lines: split, cleaned, numbered, timed and classified in bounded memory."""
+"""Turn the bytes of a log into lines: split, cleaned, numbered, timed and classified in bounded memory."""
 
 import copy
 from collections.abc import Callable, Sequence

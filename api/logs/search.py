@@ -1,4 +1,4 @@
-"""Searches logs block by block without the interpreter's lock, bounded in bytes, time and results."""
+"""Search logs block by block without the interpreter's lock, bounded in bytes, time and results."""
 
 from bisect import bisect_left
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Follows the log of one task at the pace of one reader: the next piece is fetched after the last was sent."""
+"""Follow the log of one task at the pace of one reader: the next piece is fetched after the last was sent."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

@@ -1,4 +1,4 @@
-"""Watches directories for changes, by inotify in the event loop."""
+"""Watch directories for changes, by inotify in the event loop."""
 
 import asyncio
 import logging

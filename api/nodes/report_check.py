@@ -1,4 +1,4 @@
-"""Checks that a node's report is readable and plausible, before it is used."""
+"""Check that a node's report is readable and plausible, before it is used."""
 
 import functools
 import itertools

@@ -1,4 +1,4 @@
-"""Finds out whether a report is newer than those before it: a replayed report must not make a dead node look alive."""
+"""Find out whether a report is newer than those before it: a replayed report must not make a dead node look alive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

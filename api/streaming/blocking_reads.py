@@ -1,4 +1,4 @@
-"""Runs blocking reads in threads, outside of the event loop."""
+"""Run blocking reads in threads, outside of the event loop."""
 
 import asyncio
 import contextvars

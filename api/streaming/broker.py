@@ -1,4 +1,4 @@
-"""Passes messages from the threads that create them to subscribers in the event loop, bounded and without waiting."""
+"""Pass messages from the threads that create them to subscribers in the event loop, bounded and without waiting."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Serves live streams: admits clients, opens streams, sends, and disconnects clients that do not read."""
+"""Serve live streams: admit clients, open streams, send, and disconnect clients that do not read."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Sends the frames of a stream to one client, by either transport."""
+"""Send the frames of a stream to one client, by either transport."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence

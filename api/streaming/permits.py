@@ -1,4 +1,4 @@
-"""Ends streams whose access has ended: a key was revoked or has expired, or a session has ended."""
+"""End streams whose access has ended: a key was revoked or has expired, or a session has ended."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Exchanges messages between the servers of one database, by Redis.
+"""Exchange messages between the servers of one database, by Redis.
 
 While Redis is unavailable, each server has only its own messages.
 """

@@ -1,4 +1,4 @@
-"""Lists directories of the server, so that people can choose a path.
+"""List directories of the server, so that people can choose a path.
 
 Only the directories of datasets and models can be listed, and for administrators those of BROWSE_DIRECTORIES, since
 administrators may add directories anyway. Hidden files and the service's own directories are left out.

@@ -1,4 +1,4 @@
-"""Stores settings that were changed at run time."""
+"""Store settings that were changed at run time."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Finds out what a new installation still needs. It reads memory, the database and directories, and starts nothing."""
+"""Find out what a new installation still needs. It reads memory, the database and directories, and starts nothing."""
 
 import os
 import threading

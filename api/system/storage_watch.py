@@ -1,4 +1,4 @@
-"""Checks periodically whether writes are stored: the storage directory, the database and its disk."""
+"""Check periodically whether writes are stored: the storage directory, the database and its disk."""
 
 import logging
 

@@ -74,9 +74,6 @@ def parse(text: str) -> Mapping[str, Any]:
 MAX_KNOWN = 16
 SHORTEST_KNOWN = 8
 
-_MESSAGE = "An address here contains a user name or password, which would be stored and shown."
-_REMEDY = "Remove them from the address; put secrets into `env`."
-
 
 def without_secret_comments(request: TrainingRequest) -> TrainingRequest:
     """Return the request with `***` for secrets in comments of its texts, because comments are stored and shown."""

@@ -1,4 +1,4 @@
-"""Edits values in a TOML text without changing its comments and order."""
+"""Edit values in a TOML text without changing its comments and order."""
 
 import math
 import tomllib

@@ -1,4 +1,4 @@
-"""Assigns free GPUs, and slots for tasks without GPUs: plans a pass over the queue and claims its assignments."""
+"""Assign free GPUs, and slots for tasks without GPUs: plans a pass over the queue and claims its assignments."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""Measures the energy of tasks at their GPUs.
+"""Measure the energy of tasks at their GPUs.
 
 A GPU belongs to one task at a time, so that no energy counts twice. A GPU's own counter is exact across restarts of
 this service, because its last value is stored. Without such a counter the measured power is added up.

@@ -1,4 +1,4 @@
-"""Stores the energy of tasks by GPU."""
+"""Store the energy of tasks by GPU."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Makes tasks leave GPUs that are closed to them: they stop with a checkpoint, and are queued again."""
+"""Make tasks leave GPUs that are closed to them: they stop with a checkpoint, and are queued again."""
 
 import logging
 from contextlib import suppress

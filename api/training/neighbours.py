@@ -1,4 +1,4 @@
-"""Shares GPUs with neighbours, such as ComfyUI, by NEIGHBOUR_RULE.
+"""Share GPUs with neighbours, such as ComfyUI, by NEIGHBOUR_RULE.
 
 A busy neighbour gets a claim on its GPU, renewed while it is busy, so that the GPU is closed until it has been idle for
 NEIGHBOUR_IDLE_MINUTES. An idle one is asked to free its memory when a training waits for the GPU. What it then still

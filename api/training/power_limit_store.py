@@ -1,4 +1,4 @@
-"""Stores the power limits that users have set for GPUs."""
+"""Store the power limits that users have set for GPUs."""
 
 from dataclasses import dataclass
 from datetime import datetime

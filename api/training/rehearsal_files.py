@@ -1,4 +1,4 @@
-"""Removes the files of finished rehearsals, and of finished exports by the trainer."""
+"""Remove the files of finished rehearsals, and of finished exports by the trainer."""
 
 import logging
 from collections.abc import Callable

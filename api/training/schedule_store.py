@@ -1,4 +1,4 @@
-"""Stores the schedule: the weekly windows in which trainings may run."""
+"""Store the schedule: the weekly windows in which trainings may run."""
 
 from dataclasses import asdict
 from datetime import datetime, time

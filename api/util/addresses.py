@@ -1,4 +1,4 @@
-"""Decides to which addresses the service may connect: public ones, and private ones that administrators have listed."""
+"""Decide to which addresses the service may connect: public ones, and private ones that administrators have listed."""
 
 import ipaddress
 import socket

@@ -1,4 +1,4 @@
-"""Splits long lists, so that no statement, lock or read covers all items together."""
+"""Split long lists, so that no statement, lock or read covers all items together."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar

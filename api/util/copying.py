@@ -1,4 +1,4 @@
-"""Makes a dataclass from another one that has most of its fields."""
+"""Make a dataclass from another one that has most of its fields."""
 
 from collections.abc import Callable
 from dataclasses import fields

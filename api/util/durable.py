@@ -1,4 +1,4 @@
-"""Makes changes durable on disk before they are acknowledged."""
+"""Make changes durable on disk before they are acknowledged."""
 
 import os
 from pathlib import Path

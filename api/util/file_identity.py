@@ -1,4 +1,4 @@
-"""Identifies files and directories by device and inode, to detect that one was replaced."""
+"""Identify files and directories by device and inode, to detect that one was replaced."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Formats texts for people and files: command lines, durations, sentences."""
+"""Format texts for people and files: command lines, durations, sentences."""
 
 import shlex
 from collections.abc import Sequence

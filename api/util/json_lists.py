@@ -1,4 +1,4 @@
-"""Parses a JSON object with long lists: each element is converted as it arrives.
+"""Parse a JSON object with long lists: each element is converted as it arrives.
 
 So neither the text nor all its values are in memory together, and other threads run in between. The library ijson takes
 as long for the elements of one list, but needs another pass for each value besides it, rejects a text with one byte

@@ -1,4 +1,4 @@
-"""Masks secrets in any text: values with secret names, known forms of keys, and `user:password@`."""
+"""Mask secrets in any text: values with secret names, known forms of keys, and `user:password@`."""
 
 import re
 from collections.abc import Sequence

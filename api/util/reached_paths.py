@@ -1,4 +1,4 @@
-"""Resolves a path part by part, as the kernel does for the process that opens it."""
+"""Resolve a path part by part, as the kernel does for the process that opens it."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Opens files that requests name: only regular files, whatever is at the path."""
+"""Open files that requests name: only regular files, whatever is at the path."""
 
 import errno
 import os

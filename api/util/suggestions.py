@@ -1,4 +1,4 @@
-"""Suggests the known name that a user meant by an unknown one."""
+"""Suggest the known name that a user meant by an unknown one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Converts the output of a program for a terminal to text that is safe to show anywhere."""
+"""Convert the output of a program for a terminal to text that is safe to show anywhere."""
 
 import re
 

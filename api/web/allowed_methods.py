@@ -1,4 +1,4 @@
-"""Finds the methods and the route of an address from the table of operations, so that Flask sees only valid requests.
+"""Find the methods and the route of an address from the table of operations, so that Flask sees only valid requests.
 
 The most specific pattern counts: `/training/list` is not a training with the id "list", so it does not accept the
 methods of `/training/<task_id>`, and `/training/a/samples/ranking` is not a sample.

@@ -1,4 +1,4 @@
-"""Completes the generated OpenAPI document: shared components, required fields and open enums of responses, uploads."""
+"""Complete the generated OpenAPI document: shared components, required fields and open enums of responses, uploads."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Adds the recorded examples to the OpenAPI document: `make examples` records them from real servers."""
+"""Add the recorded examples to the OpenAPI document: `make examples` records them from real servers."""
 
 import json
 from pathlib import Path

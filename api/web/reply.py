@@ -1,4 +1,4 @@
-"""Sends responses: adds the headers that every response has, and sends errors in the envelope."""
+"""Send responses: add the headers that every response has, and send errors in the envelope."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Describes the headers of responses in the OpenAPI document: each header once, and the rules for where it occurs."""
+"""Describe the headers of responses in the OpenAPI document: each header once, and the rules for where it occurs."""
 
 from collections.abc import Collection, Iterator
 from typing import Any

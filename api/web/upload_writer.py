@@ -1,4 +1,4 @@
-"""Appends the bytes of a request to the file of an upload. Called part by part in a thread."""
+"""Append the bytes of a request to the file of an upload. Called part by part in a thread."""
 
 import errno
 import hashlib

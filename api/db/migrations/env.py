@@ -1,4 +1,4 @@
-"""Runs the migrations for Alembic, in the transaction of the given connection."""
+"""Run the migrations for Alembic, in the transaction of the given connection."""
 
 from alembic import context
 

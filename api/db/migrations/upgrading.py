@@ -1,4 +1,4 @@
-"""Upgrades the tables of an earlier version, with Alembic."""
+"""Upgrade the tables of an earlier version, with Alembic."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keeps track of an attempt's processes, even when their parents or the supervisor die."""
+"""Keep track of an attempt's processes, even when their parents or the supervisor die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Determines whether an attempt has ended from its directory, to which its trainer may also write."""
+"""Determine whether an attempt has ended from its directory, to which its trainer may also write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads and writes small files atomically, and parses their content."""
+"""Read and write small files atomically, and parse their content."""
 
 from __future__ import annotations
 

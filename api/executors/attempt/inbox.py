@@ -1,4 +1,4 @@
-"""Receives messages to a supervisor: signals and stop orders."""
+"""Receive messages to a supervisor: signals and stop orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records how much of the output is in the log, so that a later supervisor neither loses nor repeats a byte."""
+"""Record how much of the output is in the log, so that a later supervisor neither loses nor repeats a byte."""
 
 from __future__ import annotations
 

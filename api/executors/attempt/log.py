@@ -1,4 +1,4 @@
-"""Writes a task's log."""
+"""Write a task's log."""
 
 from __future__ import annotations
 

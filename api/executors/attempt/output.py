@@ -1,4 +1,4 @@
-"""Stores the trainer's output until it is in the log.
+"""Store the trainer's output until it is in the log.
 
 No process's death may lose or block output, and a full disk must not make the trainer's `print` fail. So the trainer
 appends to a file. Its blocks are reserved in advance and freed once they are in the log.

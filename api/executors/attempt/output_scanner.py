@@ -1,4 +1,4 @@
-"""Searches the output for phrases and step numbers as it passes."""
+"""Search the output for phrases and step numbers as it passes."""
 
 from __future__ import annotations
 

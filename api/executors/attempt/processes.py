@@ -1,4 +1,4 @@
-"""Identifies processes, finds those of an attempt, and signals them without reaching others."""
+"""Identify processes, find those of an attempt, and signal them without reaching others."""
 
 from __future__ import annotations
 

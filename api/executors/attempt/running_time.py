@@ -1,4 +1,4 @@
-"""Measures how long a trainer has run, by a clock that cannot be set; the wall clock is for display."""
+"""Measure how long a trainer has run, by a clock that cannot be set; the wall clock is for display."""
 
 from __future__ import annotations
 

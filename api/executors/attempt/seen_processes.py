@@ -1,4 +1,4 @@
-"""Records on disk every process that was seen as a member of an attempt.
+"""Record on disk every process that was seen as a member of an attempt.
 
 When a supervisor is killed, its memory is lost. A process that left its session and emptied its environment is then
 known only from this list, unless it is in a control group.

@@ -1,4 +1,4 @@
-"""Starts the trainer."""
+"""Start the trainer."""
 
 from __future__ import annotations
 

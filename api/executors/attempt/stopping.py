@@ -1,4 +1,4 @@
-"""Carries out stops rung by rung, and ends processes that outlive the main process."""
+"""Carry out stops rung by rung, and end processes that outlive the main process."""
 
 from __future__ import annotations
 

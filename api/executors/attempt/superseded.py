@@ -1,4 +1,4 @@
-"""Ends a supervisor that a later one has replaced."""
+"""End a supervisor that a later one has replaced."""
 
 from __future__ import annotations
 

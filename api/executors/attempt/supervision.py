@@ -1,4 +1,4 @@
-"""Supervises one attempt from its start, or from a takeover, to `exit.json`."""
+"""Supervise one attempt from its start, or from a takeover, to `exit.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs attempts on the nodes of a Slurm cluster.
+"""Run attempts on the nodes of a Slurm cluster.
 
 `client` calls slurmrestd; `jobs`, `nodes` and `cluster` hold its answers; `request` builds a job from a submission.
 `early_jobs` submits jobs before their attempts exist, and `submitter` handles rejections. On the node,

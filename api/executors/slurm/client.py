@@ -1,4 +1,4 @@
-"""Calls slurmrestd with JSON over HTTP or a Unix socket. The token is read again when its file changes."""
+"""Call slurmrestd with JSON over HTTP or a Unix socket. The token is read again when its file changes."""
 
 import base64
 import errno

@@ -1,4 +1,4 @@
-"""Ends attempts that no process on a node can end: writes the outcome after raising the fence."""
+"""End attempts that no process on a node can end: write the outcome after raising the fence."""
 
 import fcntl
 import os

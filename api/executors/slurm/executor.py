@@ -1,4 +1,4 @@
-"""Runs attempts with GPUs on a Slurm cluster, and others on this machine, with the same supervisor.
+"""Run attempts with GPUs on a Slurm cluster, and others on this machine, with the same supervisor.
 
 Slurm reports the state of a job. The supervisor's records in the shared STORAGE_ROOT show how it ended. A job is
 identified by its name, which is the attempt's uid, and never by Slurm's number alone: a crashed controller can reuse

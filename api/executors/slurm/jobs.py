@@ -1,4 +1,4 @@
-"""Parses slurmrestd's data about jobs. Unreadable values are omitted; nothing here raises."""
+"""Parse slurmrestd's data about jobs. Unreadable values are omitted; nothing here raises."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Parses slurmrestd's data about nodes. Unreadable values are omitted; nothing here raises."""
+"""Parse slurmrestd's data about nodes. Unreadable values are omitted; nothing here raises."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Stores data about an attempt's job in the attempt's directory, so that another server can continue."""
+"""Store data about an attempt's job in the attempt's directory, so that another server can continue."""
 
 import os
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Explains Slurm's reason codes: why a job waits, why it ended, and which job holds a GPU."""
+"""Explain Slurm's reason codes: why a job waits, why it ended, and which job holds a GPU."""
 
 import time
 from datetime import UTC, datetime

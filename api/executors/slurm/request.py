@@ -1,4 +1,4 @@
-"""Builds Slurm jobs and their scripts from submissions."""
+"""Build Slurm jobs and their scripts from submissions."""
 
 import shlex
 from collections.abc import Mapping, Sequence

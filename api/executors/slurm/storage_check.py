@@ -1,4 +1,4 @@
-"""Checks that the cluster's nodes see this STORAGE_ROOT: each job tests it before it starts anything.
+"""Check that the cluster's nodes see this STORAGE_ROOT: each job tests it before it starts anything.
 
 A node with only Slurm has no program of this service to test it. Without the test, Slurm would create missing
 directories, so that a job would write its outcome where no server reads it, and attract the next job.

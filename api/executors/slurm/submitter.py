@@ -1,4 +1,4 @@
-"""Distinguishes temporary from permanent rejections, for which Slurm returns the same error number.
+"""Distinguish temporary from permanent rejections, for which Slurm returns the same error number.
 
 A limit on the number of submitted jobs is temporary. A limit on a job's size (with DenyOnLimit) is permanent. So a
 minimal job with the same account, QOS and partition is submitted: if Slurm accepts it, the size was the reason.

@@ -1,6 +1,5 @@
 """The pool of processes that decode media files: few, with limited memory and time, replaced when they die."""
 
-import logging
 import os
 import signal
 import sys
@@ -14,8 +13,6 @@ from api.domain.dataset import MediaFacts, MediaKind
 from api.domain.media import MediaProbe, MediaProblem, MediaSource, Recipe
 from api.errors import DecoderBusy
 from api.files.child_process import GRACE_SECONDS, ChildDied, ChildProcess
-
-logger = logging.getLogger(__name__)
 
 #: Processor time limits in seconds: examining a whole file (maybe a video of gigabytes), grouping, drawing.
 PROBE_SECONDS = 30.0

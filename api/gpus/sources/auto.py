@@ -1,4 +1,4 @@
-"""Uses NVML if the machine has it, else clearly labelled simulated GPUs; switches to NVML when it appears."""
+"""Use NVML if the machine has it, else clearly labelled simulated GPUs; switches to NVML when it appears."""
 
 from collections.abc import Callable, Mapping
 

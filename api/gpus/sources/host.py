@@ -1,4 +1,4 @@
-"""Reads the machine around the GPUs: its processes, memory and disks, by psutil and from /proc."""
+"""Read the machine around the GPUs: its processes, memory and disks, by psutil and from /proc."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Wraps single NVML calls: each returns a value, or the reason why there is none."""
+"""Wrap single NVML calls: each returns a value, or the reason why there is none."""
 
 import re
 from collections.abc import Callable

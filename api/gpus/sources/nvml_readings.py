@@ -1,4 +1,4 @@
-"""Reads one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
+"""Read one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
 
 import ctypes
 from collections.abc import Callable

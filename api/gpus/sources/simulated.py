@@ -1,4 +1,4 @@
-"""Simulates GPUs for machines without NVML. Their readings are consistent and follow the tasks."""
+"""Simulate GPUs for machines without NVML. Their readings are consistent and follow the tasks."""
 
 import random
 import uuid

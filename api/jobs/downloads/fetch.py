@@ -1,4 +1,4 @@
-"""Fetches one file: resumed after any number of interruptions, verified, and only then moved to its path."""
+"""Fetch one file: resumed after any number of interruptions, verified, and only then moved to its path."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""Lists the files of a repository on Hugging Face with sizes and hashes, at one commit."""
+"""List the files of a repository on Hugging Face with sizes and hashes, at one commit."""
 
 import time
 from collections.abc import Callable, Sequence

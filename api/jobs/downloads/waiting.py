@@ -1,4 +1,4 @@
-"""Waits between retries, which a stop request ends, and the limit of retries without progress."""
+"""Wait between retries, which a stop request ends, and the limit of retries without progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

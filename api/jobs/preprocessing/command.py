@@ -1,4 +1,4 @@
-"""Runs the administrator's command that writes a caption, without a shell, with limits of time and output."""
+"""Run the administrator's command that writes a caption, without a shell, with limits of time and output."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

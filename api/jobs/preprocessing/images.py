@@ -1,4 +1,4 @@
-"""Opens, crops, scales and writes images."""
+"""Open, crop, scale and write images."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Processes one item, in a child process: examines it, applies the settings and returns the record."""
+"""Process one item, in a child process: examine it, apply the settings and return the record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

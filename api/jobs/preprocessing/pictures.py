@@ -1,4 +1,4 @@
-"""Makes small pictures of an item for a vision model, in a child process."""
+"""Make small pictures of an item for a vision model, in a child process."""
 
 from pathlib import Path
 

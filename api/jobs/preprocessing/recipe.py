@@ -1,4 +1,4 @@
-"""Plans the changes to one file, by its size and the settings. Pure functions without decoding."""
+"""Plan the changes to one file, by its size and the settings. Pure functions without decoding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Decodes pieces of videos, re-times, crops and scales them, and writes them as H.264."""
+"""Decode pieces of videos, re-time, crop and scale them, and write them as H.264."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

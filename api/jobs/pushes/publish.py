@@ -1,4 +1,4 @@
-"""Adds files to a repository of a hub as one commit, except those that the repository already has.
+"""Add files to a repository of a hub as one commit, except those that the repository already has.
 
 The hub's library sends the requests (create, preupload, large files, commit) through the given client, which connects
 to permitted addresses only.

@@ -1,4 +1,4 @@
-"""Renders with the administrator's command, without a shell: `COMMAND… REQUEST.json DIRECTORY`.
+"""Render with the administrator's command, without a shell: `COMMAND… REQUEST.json DIRECTORY`.
 
 The file has the fields of `CommandSampler._describe`. The program writes one picture or clip into the directory. It
 prints `keys_missing=3` if it could not load that many keys of the LoRA, and what it prints otherwise is ignored. An

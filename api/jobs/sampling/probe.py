@@ -1,4 +1,4 @@
-"""Asks whether a ComfyUI answers, before a task is created that needs it."""
+"""Ask whether a ComfyUI answers, before a task is created that needs it."""
 
 import httpx
 

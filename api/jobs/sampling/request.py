@@ -12,8 +12,6 @@ RESULTS, PICTURES = "samples.jsonl", "pictures"
 #: Beside the pictures, so that both are deleted together.
 THUMBNAILS = ".thumbnails"
 
-#: The checkpoint of samples without a LoRA, which show the base model.
-BASE = None
 
 #: Limit of a line of results in bytes.
 _MOST_LINE = 64 * 1024

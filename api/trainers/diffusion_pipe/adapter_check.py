@@ -1,4 +1,4 @@
-"""Checks [adapter]."""
+"""Check [adapter]."""
 
 import re
 from functools import partial

@@ -16,8 +16,6 @@ MAX_PAIRS = 64
 
 Sizes = tuple[tuple[float, int], ...]
 
-_FORM = "Set a whole number of at least 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
-
 
 @dataclass(frozen=True, slots=True)
 class Batches:

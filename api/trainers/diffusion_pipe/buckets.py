@@ -1,4 +1,4 @@
-"""Sorts images and videos into size buckets with the arithmetic of the trainer's `utils/dataset.py`."""
+"""Sort images and videos into size buckets with the arithmetic of the trainer's `utils/dataset.py`."""
 
 import math
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Checks one file or directory for one slot of [model]."""
+"""Check one file or directory for one slot of [model]."""
 
 from collections.abc import Sequence
 from pathlib import Path

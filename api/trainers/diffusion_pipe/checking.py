@@ -1,4 +1,4 @@
-"""Runs all checks on a request, makes its plan, and prepares its attempts."""
+"""Run all checks on a request, make its plan, and prepare its attempts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

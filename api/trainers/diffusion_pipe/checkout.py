@@ -1,4 +1,4 @@
-"""Reads the checked-out commit of the trainer from git's files, without git, and what attempts recorded of it."""
+"""Read the checked-out commit of the trainer from git's files, without git, and what attempts recorded of it."""
 
 import re
 from contextlib import suppress

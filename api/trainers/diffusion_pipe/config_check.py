@@ -1,4 +1,4 @@
-"""Checks the training configuration as a whole: required keys, and keys that contradict each other."""
+"""Check the training configuration as a whole: required keys, and keys that contradict each other."""
 
 import math
 from functools import partial

@@ -1,4 +1,4 @@
-"""Checks a dataset: settings, directories, and how the trainer will use them."""
+"""Check a dataset: settings, directories, and how the trainer will use them."""
 
 import os
 from collections.abc import Mapping, Sequence

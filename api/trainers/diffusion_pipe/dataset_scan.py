@@ -1,4 +1,4 @@
-"""Scans the directories of a dataset for files that the trainer uses, skips or fails on."""
+"""Scan the directories of a dataset for files that the trainer uses, skips or fails on."""
 
 import codecs
 import json

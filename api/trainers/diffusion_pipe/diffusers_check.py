@@ -1,4 +1,4 @@
-"""Checks models in the format of diffusers: pipeline class, parts that the trainer opens, and their files."""
+"""Check models in the format of diffusers: pipeline class, parts that the trainer opens, and their files."""
 
 from collections.abc import Mapping
 from pathlib import Path

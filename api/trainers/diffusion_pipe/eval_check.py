@@ -1,4 +1,4 @@
-"""Checks the evaluation datasets: the list, and each file in it."""
+"""Check the evaluation datasets: the list, and each file in it."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Warns about file names that suggest the wrong model, where tensors cannot show it. A name may be misleading."""
+"""Warn about file names that suggest the wrong model, where tensors cannot show it. A name may be misleading."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Collects the findings of a check."""
+"""Collect the findings of a check."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Converts configurations between TOML text and structured values."""
+"""Convert configurations between TOML text and structured values."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,6 @@ from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
 from api.trainers.pointers import pointer
-
-_AS_TEXT = "Keep it as text: JSON cannot represent it."
 
 
 def convert_forms(

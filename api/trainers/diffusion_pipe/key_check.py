@@ -1,4 +1,4 @@
-"""Checks keys one by one: known name, type of value, and bounds."""
+"""Check keys one by one: known name, type of value, and bounds."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,6 @@ from api.trainers.diffusion_pipe.keys import IGNORED, TOP, Key, KeyKind
 from api.trainers.pointers import shown
 from api.util.suggestions import nearest
 
-_OTHER_VERSION = "Update the trainer's checkout, or remove the key."
 REMOVE_KEY = Reason.of("Correct the name, or remove it.", "advice_correct_or_remove")
 
 _TABLES = Reason.of("a list of tables: in TOML, [[name]] in double brackets", "kind_tables")

@@ -1,4 +1,4 @@
-"""Reads the facts of a configuration that affect GPU memory."""
+"""Read the facts of a configuration that affect GPU memory."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping

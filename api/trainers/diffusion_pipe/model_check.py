@@ -1,4 +1,4 @@
-"""Checks [model]: type, paths and keys; determines the variant of the model."""
+"""Check [model]: type, paths and keys; determine the variant of the model."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Checks [optimizer]. All keys but three become arguments of the optimizer, so a wrong key fails after loading."""
+"""Check [optimizer]. All keys but three become arguments of the optimizer, so a wrong key fails after loading."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checks an optimizer of pytorch_optimizer: whether the trainer can create it, and its arguments."""
+"""Check an optimizer of pytorch_optimizer: whether the trainer can create it, and its arguments."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Checks that configured paths exist and have the right kind of content, without showing the content."""
+"""Check that configured paths exist and have the right kind of content, without showing the content."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Builds the plan of a training: totals, caches, memory, files, and a preview of the command."""
+"""Build the plan of a training: totals, caches, memory, files, and a preview of the command."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Checks the settings of a preset: known keys, kinds of values and bounds. No file is opened."""
+"""Check the settings of a preset: known keys, kinds of values and bounds. No file is opened."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Predicts how the trainer will use known files, with the checks of `/training/validate`, by bucket."""
+"""Predict how the trainer will use known files, with the checks of `/training/validate`, by bucket."""
 
 import math
 from collections import defaultdict

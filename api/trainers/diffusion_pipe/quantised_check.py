@@ -1,4 +1,4 @@
-"""Checks that the trainer can load quantised weights."""
+"""Check that the trainer can load quantised weights."""
 
 from api.domain.weights import Quantisation
 from api.files.weights.header import Header

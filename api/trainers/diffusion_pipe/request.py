@@ -1,4 +1,4 @@
-"""Reads a request, in structured or text form, into the documents that the trainer reads."""
+"""Read a request, in structured or text form, into the documents that the trainer reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,6 @@ from api.trainers.pointers import pointer, shown
 
 #: Groups of the structured form whose keys are top-level keys of the trainer, with the optional prefix.
 GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}
-
-_TWO_FORMS = "Send either `config` and `dataset`, or `config_toml` and `dataset_toml`."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Describes all keys of a model type for users: permitted values and help."""
+"""Describe all keys of a model type for users: permitted values and help."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Warns about settings that the trainer silently ignores or interprets in unexpected ways."""
+"""Warn about settings that the trainer silently ignores or interprets in unexpected ways."""
 
 import math
 from collections.abc import Collection

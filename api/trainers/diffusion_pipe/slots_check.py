@@ -1,4 +1,4 @@
-"""Checks by content that each file in [model] fits its slot; unrecognised files cause a warning."""
+"""Check by content that each file in [model] fits its slot; unrecognised files cause a warning."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads files of the trainer's checkout and packages: only regular files of limited size. Nothing is executed."""
+"""Read files of the trainer's checkout and packages: only regular files of limited size. Nothing is executed."""
 
 import ast
 import warnings

@@ -1,4 +1,4 @@
-"""Reads and writes TOML with the package that the trainer uses."""
+"""Read and write TOML with the package that the trainer uses."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Counts the steps of an epoch from size buckets, as the trainer does."""
+"""Count the steps of an epoch from size buckets, as the trainer does."""
 
 import random
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Reads which modules a checkout's code imports and which configuration keys it reads. Nothing is executed."""
+"""Read which modules a checkout's code imports and which configuration keys it reads. Nothing is executed."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Checks the directory of a Wan model: the variant in its config.json, and the files that the trainer opens."""
+"""Check the directory of a Wan model: the variant in its config.json, and the files that the trainer opens."""
 
 import json
 import os

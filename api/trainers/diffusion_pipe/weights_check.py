@@ -1,4 +1,4 @@
-"""Checks the content of model files: swappable blocks, data types, required parts, and adapters."""
+"""Check the content of model files: swappable blocks, data types, required parts, and adapters."""
 
 from collections.abc import Iterator
 from pathlib import Path

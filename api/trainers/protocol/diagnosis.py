@@ -1,4 +1,4 @@
-"""Derives the cause of a failed attempt, with a remedy, from its last lines, exit code and signal."""
+"""Derive the cause of a failed attempt, with a remedy, from its last lines, exit code and signal."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Finds errors in the last lines of a log: exceptions by rank, and fatal messages without a traceback."""
+"""Find errors in the last lines of a log: exceptions by rank, and fatal messages without a traceback."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Reads scalars from TensorBoard event files while they grow."""
+"""Read scalars from TensorBoard event files while they grow."""
 
 import os
 from collections.abc import Iterator

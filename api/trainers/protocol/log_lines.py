@@ -1,4 +1,4 @@
-"""Classifies log lines of a trainer: level, type, epoch and step."""
+"""Classify log lines of a trainer: level, type, epoch and step."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Reads the progress of a training from its output."""
+"""Read the progress of a training from its output."""
 
 import math
 import re

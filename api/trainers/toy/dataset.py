@@ -1,4 +1,4 @@
-"""Checks the pictures that a toy training can use instead of the ones that it draws."""
+"""Check the pictures that a toy training can use instead of the ones that it draws."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +33,6 @@ _MAX_NAMED = 5
 
 #: Settings of a directory that the service adds for datasets with masks or control images.
 _NOT_USED = ("mask_path", "control_path")
-
-_FORM = 'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its own pictures.'
 
 
 @dataclass(frozen=True, slots=True)

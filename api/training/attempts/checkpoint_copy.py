@@ -1,4 +1,4 @@
-"""Copies a checkpoint for an export by the trainer, which resumes from the copy."""
+"""Copy a checkpoint for an export by the trainer, which resumes from the copy."""
 
 import os
 import shutil

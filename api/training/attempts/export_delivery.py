@@ -1,4 +1,4 @@
-"""Moves the model that the trainer saved for an export into the run directory of the training."""
+"""Move the model that the trainer saved for an export into the run directory of the training."""
 
 import errno
 import logging

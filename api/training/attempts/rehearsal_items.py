@@ -1,4 +1,4 @@
-"""Lays out the items of a rehearsal: directories of its own with links to the files of the dataset."""
+"""Lay out the items of a rehearsal: directories of its own with links to the files of the dataset."""
 
 import os
 import shutil

@@ -1,6 +1,5 @@
 """Preparation of attempts for the executor: files, environment and resume point."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +16,6 @@ from api.training.attempts.checkpoint_copy import copy_checkpoint
 from api.training.attempts.rehearsal_items import lay_out
 from api.util.foreign_files import make_directory
 from api.util.masking import MASK
-
-logger = logging.getLogger(__name__)
 
 
 class Materials(Protocol):

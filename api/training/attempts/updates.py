@@ -1,4 +1,4 @@
-"""Passes news of the training loop to the streams."""
+"""Pass news of the training loop to the streams."""
 
 import threading
 from collections import defaultdict

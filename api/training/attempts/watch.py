@@ -1,4 +1,4 @@
-"""Follows one attempt through its log, event files and checkpoints. Its state survives a restart of the service."""
+"""Follow one attempt through its log, event files and checkpoints. Its state survives a restart of the service."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""Sends trainings to one tracker: configuration, metrics, samples and how they end.
+"""Send trainings to one tracker: configuration, metrics, samples and how they end.
 
 What a tracker has received is a cursor over the stored metrics and samples. So an unreachable tracker costs a request
 now and then, and nothing is lost.

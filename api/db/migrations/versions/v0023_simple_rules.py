@@ -1,4 +1,4 @@
-"""Simplifies custom rules to one bound, removes two actions, and removes escalating deliveries."""
+"""Simplify custom rules to one bound, remove two actions, and remove escalating deliveries."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Checks the trainer's installation in the background, and whenever its files change."""
+"""Check the trainer's installation in the background, and whenever its files change."""
 
 import logging
 import os

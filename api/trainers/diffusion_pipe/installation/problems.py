@@ -1,4 +1,4 @@
-"""Judges what was found about the trainer's installation: each problem with the command that fixes it."""
+"""Judge what was found about the trainer's installation: each problem with the command that fixes it."""
 
 import os
 import re

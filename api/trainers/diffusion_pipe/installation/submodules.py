@@ -1,4 +1,4 @@
-"""Reads a checkout's submodules and their pinned commits from git's files, without git and its hooks."""
+"""Read a checkout's submodules and their pinned commits from git's files, without git and its hooks."""
 
 import ast
 import configparser
