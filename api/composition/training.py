@@ -67,6 +67,7 @@ from api.training.loop import TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
 from api.training.orphan_store import OrphanStore
+from api.training.preemption import Preemption
 from api.training.quotas import Quotas
 from api.training.rehearsal_files import RehearsalFiles
 from api.training.request_check import RequestChecker
@@ -220,7 +221,13 @@ def build_training(
     # Otherwise removed files could count towards their owner's quota for a day.
     forget_files = (lambda task_id: None) if needs.quotas is None else needs.quotas.forget_files
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
-    dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures)
+    preemption = Preemption(
+        tasks,
+        lambda task_id: None if (watch := reconciler.find_watch(task_id)) is None else watch.seconds,
+        clock,
+        needs.config.preempt_after_seconds,
+    )
+    dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures, preemption)
     forecast = QueueForecast(tasks, gpus, clock, needs.quotas, closures)
     intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas)
     plain_checker = _build_checker(needs, trainers, execution)
@@ -277,7 +284,7 @@ def build_training(
         trainers=trainers,
         executor=execution.executor,
         owners=TaskOwners(tasks, reconciler.find_watch),
-        holds=Holds(holds, gpus, clock, loop.wake),
+        holds=Holds(holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))),
         schedule=ScheduleService(schedules, gpus, clock, loop.wake),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
         cluster_nodes=None if slurm is None else slurm.cluster_nodes,
@@ -449,6 +456,7 @@ def _build_dispatcher(
     execution: _Execution,
     holds: HoldStore,
     closures: Closures,
+    preemption: Preemption,
 ) -> Dispatcher:
     config, slurm = needs.config, execution.slurm
     return Dispatcher(
@@ -468,6 +476,8 @@ def _build_dispatcher(
         closures=closures,
         nodes_of=(lambda queue: {}) if slurm is None else slurm.cluster_nodes.nodes_of,
         window=execution.window,
+        # A cluster has its own, by QOS or partition.
+        preemption=preemption if slurm is None else None,
     )
 
 
