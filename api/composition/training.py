@@ -51,6 +51,7 @@ from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
+from api.training.attempts.watch import AttemptWatch
 from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.closures import Closures
@@ -223,7 +224,7 @@ def build_training(
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
     preemption = Preemption(
         tasks,
-        lambda task_id: None if (watch := reconciler.find_watch(task_id)) is None else watch.seconds,
+        lambda task_id: _listening_seconds(reconciler.find_watch(task_id)),
         clock,
         needs.config.preempt_after_seconds,
     )
@@ -289,6 +290,11 @@ def build_training(
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
         cluster_nodes=None if slurm is None else slurm.cluster_nodes,
     )
+
+
+def _listening_seconds(watch: AttemptWatch | None) -> float | None:
+    """Return the seconds that an attempt runs, or None if it cannot save a checkpoint now."""
+    return None if watch is None or watch.signal_file is None else watch.seconds
 
 
 def _choose_execution(needs: TrainingDependencies, given: Executor | None, is_shared: bool) -> _Execution:

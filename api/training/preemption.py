@@ -50,7 +50,8 @@ class Preemption:
     ) -> None:
         """Create the pre-emption of trainings that have run for `after_seconds`.
 
-        `running_seconds` returns since when a task's attempt runs, whatever the wall clock did; None: unknown.
+        `running_seconds` returns since when a task's attempt runs, whatever the wall clock did. None: that is unknown,
+        or a stop would lose work, because it still loads or caches.
         """
         self._tasks = tasks
         self._running_seconds = running_seconds

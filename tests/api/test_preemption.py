@@ -19,6 +19,15 @@ def world(make_world: MakeWorld, clock: FakeClock) -> World:
     return make_world(clock=clock)
 
 
+def work(world: World, **fields: Any) -> str:
+    """Start a training and let it make steps, so that it can save a checkpoint."""
+    task_id = world.run(**fields)
+    world.make_checkpoints(task_id, 1)
+    world.prints(task_id, "steps: 2 loss: 1.0\n")
+    world.train()
+    return task_id
+
+
 def change(world: World, task_id: str, **fields: Any) -> Any:
     answer = world.client.patch(f"{TRAINING}/{task_id}", json=fields)
     assert answer.status_code == 200, answer.text
@@ -45,7 +54,7 @@ def test_urgent_training_takes_the_gpu_of_a_background_training(
 
 
 def preempt(world: World, clock: FakeClock) -> None:
-    victim = world.run(gpu_ids=[0], **BACKGROUND)
+    victim = work(world, gpu_ids=[0], **BACKGROUND)
     assert world.client.post("/api/v1/gpu/0/pause", json={"seconds": 1}).json()["data"]["stop_seconds"] is None
     world.client.post("/api/v1/gpu/0/unpause")
     urgent = world.start(gpu_ids=[0], name="portrait", **URGENT)
@@ -79,7 +88,7 @@ def test_stop_takes_as_long_as_that_of_a_similar_training(world: World, clock: F
 
 
 def test_training_that_becomes_urgent_takes_a_gpu(world: World, clock: FakeClock) -> None:
-    victim = world.run(gpu_ids=[0])
+    victim = work(world, gpu_ids=[0])
     waits = world.start(gpu_ids=[0])
     clock.advance(601)
     change(world, waits, **URGENT)
@@ -90,8 +99,16 @@ def test_training_that_becomes_urgent_takes_a_gpu(world: World, clock: FakeClock
     assert world.get(victim)["status"] == "stopping"
 
 
+def test_loading_training_is_spared(world: World, clock: FakeClock) -> None:
+    loads = world.run(gpu_ids=[0], **BACKGROUND)
+    world.start(gpu_ids=[0], **URGENT)
+    clock.advance(601)
+    world.train()
+    assert world.get(loads)["status"] == "running"
+
+
 def test_cancelled_urgent_training_lets_the_other_go_on(world: World, clock: FakeClock) -> None:
-    victim = world.run(gpu_ids=[0], **BACKGROUND)
+    victim = work(world, gpu_ids=[0], **BACKGROUND)
     clock.advance(601)
     urgent = world.start(gpu_ids=[0], **URGENT)
     world.train()
@@ -129,7 +146,7 @@ def test_invalid_order_is_rejected(world: World, field: str, value: object) -> N
 def test_reason_hides_the_training_of_another_user(make_world: MakeWorld, clock: FakeClock) -> None:
     world = make_world(clock=clock, auth="required", visibility="own")
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
-    victim = ann.run(gpu_ids=[0], **BACKGROUND)
+    victim = work(ann, gpu_ids=[0], **BACKGROUND)
     bob.start(gpu_ids=[0], name="secret", **URGENT)
     clock.advance(601)
     world.runtime.access.ring.refresh()

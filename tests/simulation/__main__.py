@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--nodes", type=int, default=10)
     parser.add_argument("--gpus", type=int, default=2, help="per node")
     parser.add_argument("--servers", type=int, default=2)
-    parser.add_argument("--apart", type=float, default=Scale.events_apart, help="mean seconds between two events")
+    parser.add_argument("--apart", type=float, default=Scale().events_apart, help="mean seconds between two events")
     parser.add_argument("--crowded", action="store_true", help="many urgent trainings, and fewer failures")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--tell", action="store_true", help="print every event")

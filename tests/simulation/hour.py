@@ -193,7 +193,7 @@ class Hour:
         if known.read_changes():
             check_nothing_is_lost(orders, known.tasks)
             check_leases_end_in_order(known.broken)
-            self.preemptions.check(self._world, known.tasks, now)
+            self.preemptions.check(self._world, orders, known.tasks, now)
         check_nothing_is_free_that_lives(self._world, known.held)
         check_nothing_lives_after_its_end(self._world, known.open)
         check_stops_are_kept(self._world, orders)

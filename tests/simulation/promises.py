@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from api.domain.training import RANK_OF_CLASS, PriorityClass, TaskStatus
+from api.domain.training import RANK_OF_CLASS, PriorityClass, StopRung, TaskStatus
 from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
 
@@ -104,7 +104,7 @@ class Preemptions:
     _leaving: dict[str, str] = field(default_factory=dict)  #: the urgent task of each that is stopping
     _made_room: dict[str, tuple[Run, str, float]] = field(default_factory=dict)  #: the latest of each task
 
-    def check(self, world: World, tasks: Mapping[str, KnownTask], now: float) -> None:
+    def check(self, world: World, orders: Orders, tasks: Mapping[str, KnownTask], now: float) -> None:
         """Check those that are new, and the starts since. Raise Broken."""
         latest = {run.task_id: run for run in world.runs.values()}
         before, self._leaving = self._leaving, {}
@@ -122,6 +122,9 @@ class Preemptions:
                 raise Broken(f"{run.uid} makes room for {urgent}, for which another is still stopping")
             self._made_room[task_id] = run, urgent, now
         for task_id, (run, urgent, at) in list(self._made_room.items()):
+            rung = None if run.outcome is None else run.outcome.stop_rung
+            if rung not in (None, StopRung.CHECKPOINT) and task_id not in orders.stopped:
+                raise Broken(f"{run.uid} makes room for {urgent} without a checkpoint, at step {run.step}")
             if latest[task_id] is not run:
                 del self._made_room[task_id]
                 self._check_return(latest[task_id], tasks.get(urgent), latest.get(urgent), at, now)
