@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from api.domain.training import StopRung
 from api.executors.fake import outcome
 from api.util.clock import FakeClock
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.databases import BACKENDS, fresh_postgres
 
-STOPPED = outcome(phrases=["Manually quitting"], exit_code=0, stop_rung="checkpoint")
+STOPPED = outcome(phrases=["Manually quitting"], exit_code=0, stop_rung=StopRung.CHECKPOINT)
 BACKGROUND, URGENT = {"priority_class": "background"}, {"priority_class": "urgent"}
 
 
