@@ -76,8 +76,8 @@ class Holds:
         logger.warning("GPU paused", extra={"gpu": uuid, "seconds": seconds, "by": principal.actor})
         self._note()
         runs = gpu.task is not None and gpu.task.is_started_here and not gpu.task.has_ended
-        seconds = self._stop_seconds(gpu.task.task_id) if gpu.task is not None and runs else None
-        return GPUPause(gpu.reading.index, uuid, expires_at, seconds)
+        takes = self._stop_seconds(gpu.task.task_id) if gpu.task is not None and runs else None
+        return GPUPause(gpu.reading.index, uuid, expires_at, takes)
 
     def unpause(self, reference: str, principal: Principal) -> GPUPause:
         """End the pause of a GPU. Without one nothing changes. Raise GPUNotFound or NotYours."""

@@ -169,7 +169,7 @@ class _Reasons(Mapping[str, Reason]):
             # It got GPUs after the queue was read, or still has those of its previous attempt. No other task has them.
             return JUST_QUEUED
         task = self._by_id[task_id]
-        if task.preempted_by in self._holders or task.preempted_by in (by for by, _ in self.taken.values()):
+        if task.preempted_by in self._holders or task.preempted_by in {by for by, _ in self.taken.values()}:
             return preempted(task.preempted_by, self._context.names)
         # Tasks with equal demand lack the same GPUs after the same decisions.
         key = (_demand_of(task, self._context), task.gpu_count, after)

@@ -508,7 +508,7 @@ class TaskStore:
             known = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
             if known is None or not is_of(known["kind"], self._kinds):
                 raise TaskNotFound.named(task_id)
-            before = _read_changeable(known)
+            before = _read_changeable(dict(known))
             note_change(before={name: before[name] for name in changes}, after=_show_changes(changes))
             stored = {name: _STORED[name](value) if name in _STORED else value for name, value in changes.items()}
             messages = [_CHANGES[name](value) for name, value in _show_changes(changes).items()]
