@@ -145,7 +145,9 @@ class TaskFacts:
         self, task: TaskSummary, checkpoint_progress: CheckpointProgress | None, state: GPUState
     ) -> dict[str, float]:
         memory = self._memories.setdefault(task.task_id, _Memory(Ages(self._clock)))
-        is_active, is_queued = task.status.is_active, task.status is TaskStatus.QUEUED
+        is_active = task.status.is_active
+        is_queued = task.status is TaskStatus.QUEUED and task.is_due(self._clock.now())
+        waits_since = max(task.queued_at, task.start_not_before or task.queued_at)
         free = count_available(state)
         row = {
             "running": _flag(is_active),
@@ -154,7 +156,7 @@ class TaskFacts:
             "failed_gravely": _flag(
                 task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _SEVERE_CAUSES
             ),
-            "queued_seconds": memory.ages.of("queued", task.queued_at) if is_queued else 0.0,
+            "queued_seconds": memory.ages.of("queued", waits_since) if is_queued else 0.0,
             "gpus_free_for_it": free if is_queued and free >= task.gpu_count else 0.0,
             "gpu_utilization_max": _busiest(task, state),
             **self._headway(task, memory, checkpoint_progress),
@@ -317,7 +319,7 @@ class QueueFacts:
         """
         queued = [task for task in tasks if task.status is TaskStatus.QUEUED]
         is_held = any(hold.kind is HoldKind.QUEUE for hold in holds)
-        first = _first_in_line(queued)
+        first = _first_in_line([task for task in queued if task.is_due(self._clock.now())])
         self._ages.retain([hold.hold_id for hold in holds])
         ages = {hold: self._ages.of(hold.hold_id, hold.created_at) for hold in holds}
         oldest = max(holds, key=ages.__getitem__, default=None)
@@ -348,7 +350,7 @@ class QueueFacts:
 
 def _first_in_line(queued: Collection[TaskSummary]) -> TaskSummary | None:
     waiting = [task for task in queued if task.needs_gpus]
-    return min(waiting, key=lambda task: (-task.priority, task.queue_rank, task.serial), default=None)
+    return min(waiting, key=lambda task: (-task.level, task.queue_rank, task.serial), default=None)
 
 
 def _describe(hold: Hold) -> str:

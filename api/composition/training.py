@@ -52,6 +52,7 @@ from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
+from api.training.attempts.watch import AttemptWatch
 from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.closures import Closures, NeighbourRule
@@ -74,6 +75,7 @@ from api.training.neighbours import Neighbours
 from api.training.orphan_store import OrphanStore
 from api.training.power_limit_store import PowerLimitStore
 from api.training.power_limits import PowerLimits
+from api.training.preemption import Preemption
 from api.training.quotas import Quotas
 from api.training.rehearsal_files import RehearsalFiles
 from api.training.request_check import RequestChecker
@@ -238,7 +240,13 @@ def build_training(
     # Otherwise removed files could count towards their owner's quota for a day.
     forget_files = (lambda task_id: None) if needs.quotas is None else needs.quotas.forget_files
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
-    dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures)
+    preemption = Preemption(
+        tasks,
+        lambda task_id: _listening_seconds(reconciler.find_watch(task_id)),
+        clock,
+        needs.config.preempt_after_seconds,
+    )
+    dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures, preemption)
     forecast = QueueForecast(tasks, gpus, clock, needs.quotas, closures)
     intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas)
     plain_checker = _build_checker(needs, trainers, execution)
@@ -305,7 +313,7 @@ def build_training(
         trainers=trainers,
         executor=execution.executor,
         owners=TaskOwners(tasks, reconciler.find_watch),
-        holds=Holds(holds, gpus, clock, loop.wake),
+        holds=Holds(holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))),
         closures=closures,
         neighbours=neighbours,
         schedule=ScheduleService(schedules, gpus, clock, loop.wake),
@@ -314,6 +322,11 @@ def build_training(
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
         cluster_nodes=None if slurm is None else slurm.cluster_nodes,
     )
+
+
+def _listening_seconds(watch: AttemptWatch | None) -> float | None:
+    """Return the seconds that an attempt runs, or None if it cannot save a checkpoint now."""
+    return None if watch is None or watch.signal_file is None else watch.seconds
 
 
 def _choose_execution(needs: TrainingDependencies, given: Executor | None, is_shared: bool) -> _Execution:
@@ -494,6 +507,7 @@ def _build_dispatcher(
     execution: _Execution,
     holds: HoldStore,
     closures: Closures,
+    preemption: Preemption,
 ) -> Dispatcher:
     config, slurm = needs.config, execution.slurm
     return Dispatcher(
@@ -513,6 +527,8 @@ def _build_dispatcher(
         closures=closures,
         nodes_of=(lambda queue: {}) if slurm is None else slurm.cluster_nodes.nodes_of,
         window=execution.window,
+        # A cluster has its own, by QOS or partition.
+        preemption=preemption if slurm is None else None,
     )
 
 

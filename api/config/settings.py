@@ -236,6 +236,13 @@ class Config:
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "most trainings at a time; 0: as many as the GPUs allow"
     )
+    preempt_after_seconds: float = _setting(
+        "PREEMPT_AFTER_SECONDS",
+        600.0,
+        number(0, 86_400, float),
+        "seconds for which no urgent training makes a background training stop that was started or resumed",
+        "600",
+    )
     preprocess_parallel: int = _setting(
         "PREPROCESS_PARALLEL", 0, number(0, 1000), "most preprocessing tasks at a time; 0: half the number of cores"
     )

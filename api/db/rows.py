@@ -16,6 +16,7 @@ from api.domain.progress import ProgressReport
 from api.domain.reason import ReasonCode, ReasonOrText, code_of, text_of
 from api.domain.task import TaskType
 from api.domain.training import (
+    CLASS_OF_RANK,
     Attempt,
     AttemptStatus,
     EventKind,
@@ -112,10 +113,11 @@ def read_tags(stored: str | None) -> tuple[str, ...]:
 #: The columns of a task in the order of TaskSummary's fields. Fast, as a new leader reads up to 100,000 rows.
 _FIELDS = attrgetter(
     "serial", "task_id", "status", "model_type", "trainer", "name", "description", "tags", "priority",
-    "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "queue_rank", "not_before",
-    "started_at", "finished_at", "updated_at", "attempts", "retries", "retries_in_a_row", "restarted_from",
-    "gpu_uuids", "progress", "cause", "stop", "resume", "warning", "warning_code", "owner", "kind", "result",
-    "chosen", "sweep_id", "sweep_values",
+    "priority_class", "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "queue_rank",
+    "not_before", "start_not_before", "started_at", "finished_at", "updated_at", "attempts", "retries",
+    "retries_in_a_row", "restarted_from", "gpu_uuids", "progress", "cause", "stop", "resume", "warning",
+    "warning_code", "owner", "kind", "result",
+    "chosen", "sweep_id", "sweep_values", "preempted_by",
 )  # fmt: skip
 
 
@@ -134,21 +136,23 @@ def _summary(row: Row[Any]) -> tuple[Any, ...]:
     """Return the values of TaskSummary's fields."""
     (
         serial, task_id, status, model_type, trainer, name, description, tags, priority,
-        gpu_references, gpu_count, min_memory, caches, created_at, queued_at, queue_rank, not_before, started_at,
-        finished_at, updated_at, attempts, retries, retries_in_a_row, restarted_from, gpu_uuids, progress,
+        priority_class, gpu_references, gpu_count, min_memory, caches, created_at, queued_at, queue_rank, not_before,
+        start_not_before, started_at, finished_at, updated_at, attempts, retries, retries_in_a_row, restarted_from,
+        gpu_uuids, progress,
         cause, stop, resume, warning, warning_code, owner, kind, result, chosen,
-        sweep_id, sweep_values,
+        sweep_id, sweep_values, preempted_by,
     ) = _FIELDS(row)  # fmt: skip
     return (
         serial, task_id, _STATUSES[status], model_type, trainer, name, description, read_tags(tags), priority,
+        CLASS_OF_RANK[priority_class],
         GPURequest(tuple(gpu_references), gpu_count, min_memory), gpu_count, tuple(caches),
         to_time(created_at), to_time(queued_at), queued_at if queue_rank is None else queue_rank,
-        to_time(not_before), maybe_time(started_at),
+        to_time(not_before), maybe_time(start_not_before), maybe_time(started_at),
         maybe_time(finished_at), to_time(updated_at), attempts, retries, retries_in_a_row, restarted_from,
         tuple(gpu_uuids), None if progress is None else ProgressReport.from_json(progress),
         read_cause(cause), None if stop is None else _STOP.validate_python(stop),
         None if resume is None else _RESUME.validate_python(resume),
-        warning, read_code(warning_code), owner, _KINDS[kind], result, chosen, sweep_id, sweep_values,
+        warning, read_code(warning_code), owner, _KINDS[kind], result, chosen, sweep_id, sweep_values, preempted_by,
     )  # fmt: skip
 
 

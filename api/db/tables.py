@@ -38,6 +38,7 @@ tasks = Table(
     Column("description", Text),
     Column("tags", Text),  #: one per line, between line breaks; null: none
     Column("priority", Integer, nullable=False),
+    Column("priority_class", Integer, nullable=False, server_default="0"),  #: its rank: 1 urgent, -1 background
     Column("gpu_count", Integer, nullable=False),
     Column("min_memory", Integer, nullable=False),
     Column("gpu_references", Document, nullable=False),
@@ -46,6 +47,7 @@ tasks = Table(
     Column("queued_at", Float(53), nullable=False),
     Column("queue_rank", Float(53)),  #: its order among equal priorities; null: `queued_at`
     Column("not_before", Float(53), nullable=False),  #: no attempt starts before this time (delayed retry)
+    Column("start_not_before", Float(53)),  #: the same, as a user has requested; null: no such time
     Column("started_at", Float(53)),
     Column("finished_at", Float(53)),
     Column("updated_at", Float(53), nullable=False),
@@ -67,6 +69,7 @@ tasks = Table(
     Column("chosen", String(64)),  #: the saved model that a user has chosen
     Column("sweep_id", String(64)),  #: the sweep that it belongs to
     Column("sweep_values", Document),  #: its own values in the sweep, by JSON pointer
+    Column("preempted_by", String(64)),  #: the urgent task for which its last attempt made room
     Column("notes", Text),
     Column("trigger_word", String(200)),
     Column("retention", Document),  #: which saved models and checkpoints stay; null: the default

@@ -46,6 +46,7 @@ class CauseCode(StrEnum):
     GPU_PAUSED = "gpu_paused"  #: a user has paused a GPU that it ran on
     OUTSIDE_SCHEDULE = "outside_schedule"  #: its GPU is outside the hours in which trainings may run
     NEIGHBOUR = "neighbour"  #: another program uses its GPU, and NEIGHBOUR_RULE gives it precedence
+    URGENT_TASK = "urgent_task"  #: an urgent task needed its GPUs
 
 
 #: Causes outside of the training, retried without a request up to this many times in a row.
@@ -61,7 +62,7 @@ RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
 }
 
 #: Causes of trainings that made room. They are no failures: the training waits, and then goes on.
-MADE_ROOM = frozenset({CauseCode.GPU_PAUSED, CauseCode.OUTSIDE_SCHEDULE, CauseCode.NEIGHBOUR})
+MADE_ROOM = frozenset({CauseCode.GPU_PAUSED, CauseCode.OUTSIDE_SCHEDULE, CauseCode.NEIGHBOUR, CauseCode.URGENT_TASK})
 
 #: Causes that `max_retries` covers by default, because a retry may succeed.
 RETRIED_BY_DEFAULT = frozenset(

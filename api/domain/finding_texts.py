@@ -1058,6 +1058,10 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "These GPUs are on several nodes, but a training runs on a single node.",
         "Choose GPUs of one node.",
     ),
+    "urgent_on_cluster": (
+        "On a cluster, an urgent training starts first but makes no other one stop.",
+        "Set slurm.qos or slurm.partition to one that preempts others in Slurm.",
+    ),
     "no_cluster": (
         "Trainings run on this machine (EXECUTOR=local), without partitions, accounts or limits.",
         "Remove it, or use a service with EXECUTOR=slurm.",

@@ -54,3 +54,5 @@ class GPUPause:
     gpu_id: int | None  #: its index; null if the driver does not list it now
     uuid: str
     paused_until: datetime | None  #: when trainings get it again by themselves; null: it is not paused
+    #: Seconds that its training takes to stop with a checkpoint, as earlier stops did; null if unknown, or none runs.
+    stop_seconds: float | None = None

@@ -72,6 +72,22 @@ class StopRung(StrEnum):
     KILL = "kill"  #: SIGKILL to the whole process tree
 
 
+class PriorityClass(StrEnum):
+    """The class of a task, which orders the queue before its priority."""
+
+    URGENT = "urgent"  #: starts first, and takes GPUs from background trainings
+    NORMAL = "normal"
+    BACKGROUND = "background"  #: starts last, and leaves its GPUs to urgent tasks
+
+
+#: The classes in the order of rising rank, which the database stores.
+CLASS_OF_RANK = {-1: PriorityClass.BACKGROUND, 0: PriorityClass.NORMAL, 1: PriorityClass.URGENT}
+RANK_OF_CLASS = {each: rank for rank, each in CLASS_OF_RANK.items()}
+
+#: More than the difference of any two priorities.
+CLASS_STEP = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class GPURequest:
     """The GPUs that a task requests: specific ones, or any `count` with `min_memory` MB free."""
@@ -106,6 +122,8 @@ class TrainingRequest:
     notes: str | None = None
     trigger_word: str | None = None  #: the word in prompts that calls what is trained
     priority: int = 0
+    priority_class: PriorityClass = PriorityClass.NORMAL
+    not_before: datetime | None = None  #: it starts at this time or later
     queue: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
@@ -275,13 +293,15 @@ class TaskSummary:
     description: str | None
     tags: tuple[str, ...]
     priority: int
+    priority_class: PriorityClass
     gpus: GPURequest
     gpu_count: int
     caches: tuple[str, ...]
     created_at: datetime
     queued_at: datetime
-    queue_rank: float  #: its order among queued tasks of equal priority, lowest first
-    not_before: datetime
+    queue_rank: float  #: its order among queued tasks of equal class and priority, lowest first
+    not_before: datetime  #: no retry before this time
+    start_not_before: datetime | None  #: no attempt before this time, at a user's request
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
@@ -303,6 +323,16 @@ class TaskSummary:
     chosen: str | None  #: the saved model that a user has chosen; None if none
     sweep_id: str | None  #: the sweep that it belongs to; None if none
     sweep_values: Mapping[str, Any] | None  #: its own values in the sweep, by JSON pointer
+    preempted_by: str | None  #: the urgent task for which its last attempt made room; None if there is none
+
+    @property
+    def level(self) -> int:
+        """Its order in the queue by class, then priority. Higher ones start first."""
+        return RANK_OF_CLASS[self.priority_class] * CLASS_STEP + self.priority
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether it may start as far as its user has requested an earliest time."""
+        return self.start_not_before is None or self.start_not_before <= now
 
     @property
     def needs_gpus(self) -> bool:
@@ -381,7 +411,7 @@ class TaskOrder(StrEnum):
     """The order of tasks in a list."""
 
     NEWEST = "newest"
-    QUEUE = "queue"  #: only queued tasks in queue order: by priority, then age
+    QUEUE = "queue"  #: only queued tasks in queue order: by class, priority, then age
 
 
 @dataclass(frozen=True, slots=True)

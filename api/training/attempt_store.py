@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
@@ -14,6 +15,7 @@ from api.db.database import Database
 from api.db.leases import ResourceHeld
 from api.db.rows import dump, read_attempt, to_seconds, to_time
 from api.db.tables import attempts, task_gpus, tasks
+from api.db.tables import events as event_table
 from api.db.tables import leases as lease_table
 from api.domain.audit import forget_change
 from api.domain.cause import Cause
@@ -22,7 +24,7 @@ from api.domain.measured_memory import MemoryRun
 from api.domain.progress import ProgressReport
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import ProcessIdentity, TaskType
-from api.domain.training import Attempt, AttemptStatus, NewTask, TaskStatus, TaskSummary, TrainingTask
+from api.domain.training import Attempt, AttemptStatus, NewTask, StopRung, TaskStatus, TaskSummary, TrainingTask
 from api.errors import NodeDrained
 from api.nodes.fleet_store import is_drained
 from api.training.measured_memory import store_memory_run
@@ -31,6 +33,9 @@ from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read
 from api.training.store import insert_task
 from api.training.task_queries import OF_TASK, find_summary, find_task
 from api.training.usage_store import Bound, lock_owner, require_gpus
+
+#: Stops from which the duration of the next one is estimated, and trainings among which they are looked for.
+_STOPS_AT_MOST, _ALIKE_AT_MOST = 9, 50
 
 _BEGIN = insert(attempts)
 _OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
@@ -57,6 +62,30 @@ _STORE_PROGRESS = (
     .where(OF_TASK, or_(*[tasks.c.status == status for status in TaskStatus if status.is_active]))
     .values(progress=bindparam("latest", type_=tasks.c.progress.type), updated_at=bindparam("now"))
 )
+_EVENT = event_table.c
+#: Stops with a checkpoint, from the request to the end of the attempt, newest first.
+_STOPS = (
+    select((attempts.c.ended_at - _EVENT.at).label("seconds"))
+    .join(event_table, (_EVENT.task_id == attempts.c.task_id) & (_EVENT.current == TaskStatus.STOPPING))
+    .where(
+        _EVENT.at.between(attempts.c.created_at, attempts.c.ended_at),
+        attempts.c.outcome["stop_rung"].as_string() == StopRung.CHECKPOINT,
+    )
+    .order_by(attempts.c.ended_at.desc())
+    .limit(_STOPS_AT_MOST)
+)
+_STOPS_OF_TASK = _STOPS.where(attempts.c.task_id == bindparam("of_task"))
+_ALIKE = (
+    select(tasks.c.task_id)
+    .where(
+        tasks.c.model_type == bindparam("model_type"),
+        tasks.c.gpu_count == bindparam("gpus"),
+        tasks.c.kind == TaskType.TRAINING,
+    )
+    .order_by(tasks.c.serial.desc())
+    .limit(_ALIKE_AT_MOST)
+)
+_STOPS_ALIKE = _STOPS.where(attempts.c.task_id.in_(_ALIKE))
 _HELD_PORTS = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
 
 
@@ -173,6 +202,18 @@ class AttemptStore:
         """Return whether the training loop has work: a queued task, an open attempt or a draining lease."""
         with self._database.read() as connection:
             return bool(connection.scalar(_HAS_WORK))
+
+    def stop_seconds(self, task: TaskSummary) -> float | None:
+        """Return how long a stop with a checkpoint will take: the median of earlier ones, or None if there are none.
+
+        Those of the task count, or else those of trainings of its model type on as many GPUs.
+        """
+        with self._database.read() as connection:
+            found = list(connection.scalars(_STOPS_OF_TASK, {"of_task": task.task_id}))
+            if not found:
+                alike = {"model_type": task.model_type, "gpus": task.gpu_count}
+                found = list(connection.scalars(_STOPS_ALIKE, alike))
+        return round(median(found), 1) if found else None
 
     def note_submitted(self, attempt: Attempt) -> bool:
         """Record that the supervisor is about to start. Return False if the attempt has ended."""

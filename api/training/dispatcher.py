@@ -37,6 +37,7 @@ from api.training.attempts.checkpoint_copy import COPIED_RUN
 from api.training.attempts.outcomes import LONGEST_WAIT
 from api.training.closures import Closures, close
 from api.training.fair_share import NOT_SHARED
+from api.training.preemption import Preemption
 from api.training.queue_rows import TaskName
 from api.training.quotas import Quotas
 from api.training.resume_points import last_complete
@@ -175,12 +176,14 @@ class Dispatcher:
         closures: Closures | None = None,
         nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
         window: ClusterWindow | None = None,
+        preemption: Preemption | None = None,
     ) -> None:
         """Create the dispatcher.
 
         `node` is this machine. `slot_limits` limits tasks without GPUs, to one by default. Without `quotas`, tasks have
         no owners; without `holds`, nothing is held; without `closures`, no GPU is closed. `nodes_of` returns the nodes
-        to which tasks are restricted. `window` submits the first tasks to a cluster.
+        to which tasks are restricted. `window` submits the first tasks to a cluster. Without `preemption`, no training
+        is stopped for another.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -199,6 +202,7 @@ class Dispatcher:
         self._closures = closures
         self._nodes_of = nodes_of
         self._window = window
+        self._preemption = preemption
         self._waits = RetryWaits(clock)
         self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
@@ -219,6 +223,9 @@ class Dispatcher:
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
         claimed += self._update_window(decided)
+        if self._preemption is not None and decided.urgent:
+            nodes = self._nodes_of(decided.urgent)
+            self._preemption.check(decided.urgent, queue, self._usable_offers(), nodes, self.max_concurrent)
         if claimed:
             self._gpus.note_change()
         return claimed
@@ -227,9 +234,12 @@ class Dispatcher:
         """Let the first tasks that lack GPUs wait in the cluster, and start those that got GPUs there."""
         if self._window is None or not (self._window.is_open or decided.short):
             return 0
+        return self._window.update(decided.short, self._usable_offers(), self._nodes_of(decided.short), self._claim)
+
+    def _usable_offers(self) -> list[GPUOffer]:
+        """Return the GPUs of nodes on which tasks may start."""
         state = self._gpus.state
-        offers = [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
-        return self._window.update(decided.short, offers, self._nodes_of(decided.short), self._claim)
+        return [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything."""
@@ -410,11 +420,11 @@ class Dispatcher:
 
 
 def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
-    """Sort the tasks by priority, then age."""
+    """Sort the tasks by class, priority, then age."""
     # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
     queue.sort(key=attrgetter("serial"))
     queue.sort(key=attrgetter("queue_rank"))
-    queue.sort(key=attrgetter("priority"), reverse=True)
+    queue.sort(key=attrgetter("level"), reverse=True)
     return queue
 
 

@@ -1,4 +1,4 @@
-"""The order of tasks with equal priority: owners who used fewer GPUs in the last day come first."""
+"""The order of tasks with equal class and priority: owners who used fewer GPUs in the last day come first."""
 
 import heapq
 from collections import deque
@@ -20,7 +20,7 @@ class FairQueue:
     """A queue in the order of service. Each owner has a line ordered by age, and the lines take turns."""
 
     def __init__(self, queue: Sequence[TaskSummary], accounts: Mapping[Owner, Account]) -> None:
-        """Create the line. `queue` is sorted by priority, then age, and stays so if there is only one owner."""
+        """Create the line. `queue` is sorted by level, then age, and stays so if there is only one owner."""
         self._queue = queue
         self._used = {owner: account.gpu_seconds for owner, account in accounts.items()}
         self._is_shared = bool(accounts)
@@ -30,7 +30,7 @@ class FairQueue:
         if not self._is_shared:
             yield from self._queue
             return
-        for _, level in groupby(enumerate(self._queue), key=lambda indexed: indexed[1].priority):
+        for _, level in groupby(enumerate(self._queue), key=lambda indexed: indexed[1].level):
             yield from self._take_turns(level)
 
     def _take_turns(self, level: Iterator[tuple[int, TaskSummary]]) -> Iterator[TaskSummary]:

@@ -116,9 +116,14 @@ def forecast_queue(
         if seconds is not None:
             free_in[uuid] = seconds
     found = {}
-    # Owners that have used up their hours take no GPUs from later tasks, so they come last.
-    for position, task in sorted(enumerate(queue, start=1), key=lambda indexed: quotas.is_barred(indexed[1])):
+    # Tasks of owners that have used up their hours, and tasks with a later start, take no GPUs from others: they come
+    # last.
+    for position, task in sorted(
+        enumerate(queue, start=1), key=lambda each: quotas.is_barred(each[1]) or _waits_for(each[1], now) > 0
+    ):
         seconds, permitted = durations.get(task.task_id), quotas.permits_in(task)
+        if permitted is not None:
+            permitted = max(permitted, _waits_for(task, now))
         able = [gpu for gpu in gpus if gpu.uuid in free_in and suits(gpu, task)]
         chosen = _soonest(able, free_in, permitted or 0.0)[: task.gpu_count]
         if permitted is None or len(chosen) < task.gpu_count:
@@ -133,6 +138,12 @@ def forecast_queue(
         quotas.note(task, None if seconds is None else begin + seconds)
         found[task.task_id] = Forecast(position, now + timedelta(seconds=begin), seconds)
     return found
+
+
+def _waits_for(task: TaskSummary, now: datetime) -> float:
+    """Return the seconds until the earliest start that a user has requested."""
+    at = task.start_not_before
+    return 0.0 if at is None else max(0.0, (at - now).total_seconds())
 
 
 def last_end(forecasts: Sequence[Forecast]) -> datetime | None:

@@ -21,11 +21,20 @@ logger = logging.getLogger(__name__)
 class Holds:
     """Manages holds. `wake` triggers the training loop immediately."""
 
-    def __init__(self, store: HoldStore, gpus: GPUService, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: HoldStore,
+        gpus: GPUService,
+        clock: Clock,
+        wake: Callable[[], None],
+        stop_seconds: Callable[[str], float | None] = lambda task_id: None,
+    ) -> None:
+        """Create the holds. `stop_seconds` returns how long a task takes to stop with a checkpoint, if known."""
         self._store = store
         self._gpus = gpus
         self._clock = clock
         self._wake = wake
+        self._stop_seconds = stop_seconds
 
     def list(self) -> list[Hold]:
         """Return every hold, oldest first."""
@@ -65,7 +74,9 @@ class Holds:
         self._store.put(Hold(hold_id, HoldKind.PAUSE, uuid, reason, principal.actor, None, now, expires_at))
         logger.warning("GPU paused", extra={"gpu": uuid, "seconds": seconds, "by": principal.actor})
         self._note()
-        return GPUPause(gpu.reading.index, uuid, expires_at)
+        runs = gpu.task is not None and gpu.task.is_started_here and not gpu.task.has_ended
+        takes = self._stop_seconds(gpu.task.task_id) if gpu.task is not None and runs else None
+        return GPUPause(gpu.reading.index, uuid, expires_at, takes)
 
     def claim(
         self, reference: str, name: str, memory_mb: int | None, seconds: float, principal: Principal

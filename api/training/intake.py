@@ -53,6 +53,7 @@ def preview(
         description=request.description,
         tags=request.tags,
         priority=request.priority,
+        priority_class=request.priority_class,
         gpus=request.gpus,
         gpu_count=request.gpu_count,
         caches=plan.caches,
@@ -60,6 +61,7 @@ def preview(
         queued_at=_LAST_TIME,
         queue_rank=LAST_SECOND,
         not_before=now,
+        start_not_before=request.not_before,
         started_at=None,
         finished_at=None,
         updated_at=now,
@@ -80,6 +82,7 @@ def preview(
         chosen=None,
         sweep_id=None,
         sweep_values=None,
+        preempted_by=None,
     )
 
 

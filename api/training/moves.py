@@ -20,7 +20,7 @@ _MOVE = update(tasks).where(_MINE, tasks.c.status == bindparam("before"))
 _START = (
     update(tasks)
     .where(_MINE, tasks.c.status == TaskStatus.QUEUED)
-    .values(status=TaskStatus.STARTING, attempts=tasks.c.attempts + 1)
+    .values(status=TaskStatus.STARTING, attempts=tasks.c.attempts + 1, preempted_by=None)
     .returning(tasks.c.serial, tasks.c.attempts)
 )
 

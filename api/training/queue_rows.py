@@ -43,7 +43,10 @@ _TICK = 1e-6
 
 _WAITS = tasks.c.status == TaskStatus.QUEUED
 # Every change of a queued task changes one of these columns, even if the clock was set back.
-_MARKED = ("serial", "priority", "queued_at", "queue_rank", "not_before", "updated_at", "attempts", "name", "owner")
+_MARKED = (
+    "serial", "priority", "priority_class", "queued_at", "queue_rank", "not_before", "start_not_before", "updated_at",
+    "attempts", "name", "owner",
+)  # fmt: skip
 _WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
 _MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
 # Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
@@ -76,7 +79,7 @@ def join_queue(connection: Connection, now: datetime) -> float:
 
 
 def read_queue(connection: Connection, known: Queue) -> Queue:
-    """Return the queued tasks in queue order: by priority, then age. `known` is the previous result."""
+    """Return the queued tasks in queue order: by class, priority, then age. `known` is the previous result."""
     if len(known) < LONG:
         return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
     order, changed = _compare_marks(connection, known)

@@ -17,7 +17,7 @@ from api.domain.measured_memory import MemoryRun
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.sample_set import RequestedSamples, SampleOrder
-from api.domain.training import TrainingPlan, TrainingRequest
+from api.domain.training import PriorityClass, TrainingPlan, TrainingRequest
 from api.domain.usage import GB
 from api.errors import CheckBusy, Finding, InsufficientGPUs, Invalid, NotFound, ServiceError
 from api.files.disk import find_free_bytes, find_shortage
@@ -198,6 +198,7 @@ class RequestChecker:
                 *used.point(found.warnings),
                 *self._memory_warnings(request, plan),
                 *self._disk_warnings(plan),
+                *self._class_warnings(request),
             ),
             plan=None if plan is None else self._with_memory(plan),
             secrets=secrets,
@@ -307,6 +308,17 @@ class RequestChecker:
         if shortage is not None:
             problems.append(shortage)
         return problems
+
+    def _class_warnings(self, request: TrainingRequest) -> Sequence[Finding]:
+        """Return a warning if an urgent request leaves it to a cluster to stop others, but not by which rule."""
+        slurm = request.slurm
+        if self._cluster is None or request.priority_class is not PriorityClass.URGENT:
+            return ()
+        return (
+            ()
+            if slurm is not None and (slurm.qos or slurm.partition)
+            else (make_finding("/priority_class", "urgent_on_cluster"),)
+        )
 
     def _memory_warnings(self, request: TrainingRequest, plan: TrainingPlan | None) -> list[Finding]:
         """Return a warning if GPUs cannot hold the weights. Unknown sizes count as sufficient."""

@@ -12,7 +12,7 @@ from api.domain.read_scope import ReadScope
 from api.domain.reason import Reason
 from api.domain.running_tasks import RunningTasks
 from api.domain.task import TaskType
-from api.domain.training import TaskSummary
+from api.domain.training import PriorityClass, TaskSummary
 from api.domain.usage import Account, Owner
 from api.training.attempts.outcomes import LONGEST_WAIT
 from api.training.closures import CLOSED_CODES
@@ -33,6 +33,8 @@ from api.training.waiting_messages import (
     hide_in_reason,
     needs_gpus,
     offer_obstacle,
+    preempted,
+    starts_later,
 )
 
 #: References, MB of memory, and nodes.
@@ -107,6 +109,8 @@ class Pass:
     #: Why each task without an assignment waits, by task id.
     waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
     short: tuple[TaskSummary, ...] = ()  #: the first tasks that only lack GPUs, in order
+    #: Urgent tasks that only lack GPUs or a place under the limit of tasks, in order.
+    urgent: tuple[TaskSummary, ...] = ()
     #: The owners of tasks named in reasons, by task id.
     owners: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -119,10 +123,10 @@ class Pass:
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], context: PassContext) -> Pass:
-    """Decide about each queued task. `queue` is sorted by priority and age.
+    """Decide about each queued task. `queue` is sorted by class, priority and age.
 
-    Owners of tasks with equal priority take turns. GPUs that a task at the front could use are reserved for it if the
-    rest of its GPUs will become free.
+    Owners of tasks with equal class and priority take turns. GPUs that a task at the front could use are reserved for
+    it if the rest of its GPUs will become free.
     """
     # With 1,000 nodes, a pass creates and frees a quarter of a million containers.
     with gc_paused():
@@ -168,6 +172,8 @@ class _Reasons(Mapping[str, Reason]):
             # It got GPUs after the queue was read, or still has those of its previous attempt. No other task has them.
             return JUST_QUEUED
         task = self._by_id[task_id]
+        if task.preempted_by in self._holders or task.preempted_by in {by for by, _ in self.taken.values()}:
+            return preempted(task.preempted_by, self._context.names)
         # Tasks with equal demand lack the same GPUs after the same decisions.
         key = (_demand_of(task, self._context), task.gpu_count, after)
         reason = self._shared.get(key)
@@ -285,6 +291,12 @@ class _Planner:
         self._caches = dict(context.cache_holders)
         self._assignments: list[Assignment] = []
         self._short: list[TaskSummary] = []
+        #: The GPUs that queued tasks have left for urgent ones, by their ids.
+        self._left_for: dict[str, set[str]] = {}
+        for task in queue:
+            if task.preempted_by is not None:
+                self._left_for.setdefault(task.preempted_by, set()).update(task.gpu_uuids)
+        self._urgent: dict[str, TaskSummary] = {}  #: urgent tasks without GPUs so far, by id
         self._quotas = _PassQuotas(context.accounts, context.names)
 
     def run(self) -> Pass:
@@ -302,7 +314,8 @@ class _Planner:
                 line.charge(task)
         limit = self._context.max_concurrent
         short = self._short[: max(0, limit - self._active)] if limit else self._short
-        return Pass(tuple(self._assignments), self._waiting, tuple(short), self._context.owners)
+        urgent = tuple(self._urgent.values())
+        return Pass(tuple(self._assignments), self._waiting, tuple(short), urgent, self._context.owners)
 
     def _use_slots(self, queue: Sequence[TaskSummary]) -> None:
         """Start tasks without GPUs while there are slots."""
@@ -326,6 +339,8 @@ class _Planner:
         context = self._context
         if context.hold is not None:
             return context.hold
+        if task.start_not_before is not None and not task.is_due(context.now):
+            return starts_later(task.start_not_before)
         wait = (task.not_before - context.now).total_seconds() if task.not_before > context.now else 0.0
         # Retries never wait longer, so a longer wait means that the clock was set back.
         if 0 < wait <= LONGEST_WAIT:
@@ -338,7 +353,11 @@ class _Planner:
         context, barred = self._context, self._why_not_yet(task)
         if barred is not None:
             return barred
+        if task.preempted_by in self._urgent:
+            # It would take the GPUs that it has left for that task, or have to leave others.
+            return preempted(task.preempted_by, context.names)
         if context.max_concurrent and self._active >= context.max_concurrent:
+            self._note_urgent(task)
             return Reason.of(
                 "{running} {running|task runs|tasks run}, and MAX_CONCURRENT_TASKS is {limit}",
                 "max_concurrent",
@@ -357,6 +376,7 @@ class _Planner:
         if full is None and task.gpu_count > self._left:
             # The quick path for most tasks of a long queue.
             self._note_short(task)
+            self._keep_left_for(task)
             return False
         supply = self._supply(task)
         if full is not None:
@@ -372,6 +392,7 @@ class _Planner:
             if reserved is not None:
                 # Reserved only if the rest will become free, so that no task waits forever behind this one.
                 self._give(reserved, task, self._waiting.reserved)
+            self._keep_left_for(task)
             return False
         self._give(chosen, task, self._waiting.taken)
         self._active += 1
@@ -380,10 +401,21 @@ class _Planner:
         self._assignments.append(Assignment(task, tuple(chosen)))
         return True
 
+    def _keep_left_for(self, task: TaskSummary) -> None:
+        """Reserve the GPUs that others have left for an urgent task that needs more of them."""
+        left = self._left_for.get(task.task_id)
+        if left:
+            self._give([gpu for gpu in self._gpus if gpu.uuid in left & self._open], task, self._waiting.reserved)
+
     def _note_short(self, task: TaskSummary) -> None:
         self._waiting.set_short(task, self._given)
+        self._note_urgent(task)
         if len(self._short) < MOST_SHORT:
             self._short.append(task)
+
+    def _note_urgent(self, task: TaskSummary) -> None:
+        if task.priority_class is PriorityClass.URGENT:
+            self._urgent[task.task_id] = task
 
     def _give(self, gpus: Sequence[GPUOffer], task: TaskSummary, noted: dict[str, tuple[str, int]]) -> None:
         self._given += 1

@@ -17,6 +17,7 @@ from api.domain.task import TaskType
 from api.domain.training import (
     NOTICES,
     GPURequest,
+    PriorityClass,
     TaskEvent,
     TaskFilter,
     TaskNotice,
@@ -55,7 +56,9 @@ from api.web.schemas import (
     Shown,
     Tag,
     Tags,
+    Time,
     at_most_one,
+    utc,
     whole,
 )
 
@@ -168,7 +171,13 @@ _MOST_METRICS = 8
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
 Notes = Annotated[str, Field(max_length=10_000, pattern=NO_NUL), AfterValidator(mask_secrets)]
 TriggerWord = Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
+_CLASS = (
+    "orders the queue before `priority`; an urgent training that finds no free GPU makes background trainings stop "
+    "with a checkpoint, which go on by themselves later"
+)
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
+Class = Annotated[PriorityClass, Field(strict=False)]
+Start = Annotated[Time, Field(strict=False)]
 QueuePosition = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
 SweepId = Annotated[str, Field(pattern=SWEEP_ID)]
@@ -200,7 +209,9 @@ class StartTraining(TrainerFiles):
     trigger_word: TriggerWord | None = Field(
         None, description="word in prompts that calls what is trained; written into the models that people download"
     )
-    priority: Priority = Field(0, description="higher priorities start first, then older tasks")
+    priority: Priority = Field(0, description="higher priorities of a class start first, then older tasks")
+    priority_class: Class = Field(PriorityClass.NORMAL, description=_CLASS)
+    not_before: Start | None = Field(None, description="it waits until this time, with its zone; null: starts anytime")
     queue: bool = Field(True, description="false: 409 `gpu_busy` unless the GPUs are free now")
     max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
         0, description="retries after a failure, from the last complete checkpoint"
@@ -229,6 +240,7 @@ class StartTraining(TrainerFiles):
             samples=None if self.samples is None else self.samples.requested(),
             tags=_unique(self.tags),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
+            not_before=None if self.not_before is None else utc(self.not_before),
             **{name: getattr(self, name) for name in _PLAIN},
         )
 
@@ -239,6 +251,7 @@ _PLAIN = (
     "notes",
     "trigger_word",
     "priority",
+    "priority_class",
     "queue",
     "config_toml",
     "dataset_toml",
@@ -360,7 +373,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class PatchTraining(Change):
-    """Fields of a task that can change at any time. Null removes any but the priority and the position."""
+    """Fields of a task that can change at any time. Null removes any but priority, class and position."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
 
@@ -368,20 +381,24 @@ class PatchTraining(Change):
     description: Description | None = None
     # The default is hidden: an omitted priority stays unchanged.
     priority: Priority = Field(0, json_schema_extra=_without_default)  #: from -1000 to 1000; higher ones start first
+    priority_class: Class = Field(PriorityClass.NORMAL, json_schema_extra=_without_default, description=_CLASS)
+    not_before: Start | None = Field(None, description="it waits until this time, with its zone; null: starts anytime")
     tags: Tags | None = Field(None, description="replaces all tags; null removes them")
     notes: Notes | None = None
     trigger_word: TriggerWord | None = Field(None, description="word in prompts that calls what is trained")
     queue_position: Literal["first", "last"] | QueuePosition = Field(
         "first",
         json_schema_extra=_without_default,
-        description="new position of a queued task: first or last among its user's tasks of the same priority, or as "
-        "close as possible to a `queue_position`",
+        description="new position of a queued task: first or last among its user's tasks of its class and priority, or "
+        "as close as possible to a `queue_position`",
     )
     samples: SamplesAfterModels | None = Field(None, description="samples to render after saved models; null ends them")
 
     def changes(self) -> dict[str, Any]:
         """Return the new values of the given fields, without the position and the samples."""
-        given = self.model_dump(exclude_unset=True, exclude={"queue_position", "samples"})
+        given = self.model_dump(exclude_unset=True, exclude={"queue_position", "samples", "not_before"})
+        if "not_before" in self.model_fields_set:
+            given["start_not_before"] = None if self.not_before is None else utc(self.not_before)
         return {**given, "tags": _unique(self.tags)} if "tags" in given else given
 
     def requested_samples(self) -> tuple[bool, RequestedSamples | None]:

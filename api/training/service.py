@@ -127,11 +127,15 @@ MAX_WAITERS = 4
 POLL_SECONDS = 0.1
 
 
+#: Fields of a task that decide when its turn is.
+_OF_ORDER = frozenset({"priority", "priority_class", "start_not_before"})
+
+
 class TaskLists:
     """Pages of tasks, newest first or in queue order."""
 
     def __init__(self, tasks: TaskStore, quotas: Quotas | None) -> None:
-        """Create the lists. Without `quotas`, tasks have no owners, and only priority and age count."""
+        """Create the lists. Without `quotas`, tasks have no owners, and only class, priority and age count."""
         self._tasks = tasks
         self._quotas = quotas
 
@@ -153,7 +157,7 @@ class TaskLists:
             last = None
         if last is not None and last.status is not TaskStatus.QUEUED:
             # The task has left the queue: use the position that it would have.
-            queue = sorted([*queue, last], key=lambda task: (-task.priority, task.queue_rank, task.serial))
+            queue = sorted([*queue, last], key=lambda task: (-task.level, task.queue_rank, task.serial))
         serials = [task.serial for task in quotas.in_order(queue)]
         if last is None:
             return self._tasks.served_page(criteria, serials, limit, 0 if cursor is not None else offset)
@@ -418,10 +422,10 @@ class TrainingService:
         `samples` has whether they change, and the new ones. Raise TaskNotFound, Invalid for samples, or TaskNotQueued
         for a position.
         """
-        index = None if position is None else self._index_in_line(task_id, changes.get("priority"), position)
+        index = None if position is None else self._index_in_line(task_id, changes, position)
         new = NewSamples(self._check_samples(task_id, samples[1], changes)) if samples[0] else None
         task = self._tasks.patch(task_id, changes, self._clock.now(), actor, index, new)
-        if task.status is TaskStatus.QUEUED and ("priority" in changes or position is not None):
+        if task.status is TaskStatus.QUEUED and (position is not None or not _OF_ORDER.isdisjoint(changes)):
             self._forecast.forget()
             self._wake()
         return self._show_changed(task, self._attempts.of_task(task_id))
@@ -449,16 +453,20 @@ class TrainingService:
         found = self._orders.find(task.task_id)
         return None if found is None else found.order
 
-    def _index_in_line(self, task_id: str, priority: int | None, position: str | int) -> int:
-        """Return the index among its owner's tasks of equal priority whose turn is at or before this position."""
+    def _index_in_line(self, task_id: str, changes: Mapping[str, Any], position: str | int) -> int:
+        """Return the index in the line that it will be in whose turn is at or before this position.
+
+        A line has the tasks of one owner with equal class and priority.
+        """
         if isinstance(position, str):
             return 0 if position == "first" else MAX_LINE
         task = self._tasks.get_summary(task_id)
-        line = (task.owner, task.priority if priority is None else priority)
-        waiting = [other for other in self._tasks.queued() if (other.owner, other.priority) == line]
+        changed = replace(task, **{name: value for name, value in changes.items() if name in _OF_ORDER})
+        line = (task.owner, changed.level)
+        waiting = [other for other in self._tasks.queued() if (other.owner, other.level) == line]
         forecasts = [self._forecast.of(other) for other in waiting]
         turns = sorted(found.position for found in forecasts if found is not None)
-        if line[1] != task.priority:
+        if changed.level != task.level:
             # It joins the line, which does not contain it yet.
             return bisect_left(turns, position)
         return max(bisect_right(turns, position) - 1, 0)
@@ -569,7 +577,11 @@ class TrainingService:
         details = show_details(task, attempts, live, checkpoints, gpus, directories, now, self._waits(task))
         energy = self._energy.of([task.task_id]).get(task.task_id)
         return replace(
-            details, log_lost_bytes=self._lost.count(attempts), samples=self._show_samples(task), energy=energy
+            details,
+            log_lost_bytes=self._lost.count(attempts),
+            samples=self._show_samples(task),
+            stop_seconds=self._attempts.stop_seconds(task) if task.status.is_active and task.needs_gpus else None,
+            energy=energy,
         )
 
     def _show_samples(self, task: TaskSummary) -> AutomaticSamplesView | None:

@@ -19,7 +19,17 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.db.dataset_tables import dataset_pins, datasets
-from api.db.rows import dump, dump_message, dump_tags, read_tags, read_task, to_seconds
+from api.db.rows import (
+    SUMMARY_COLUMNS,
+    dump,
+    dump_message,
+    dump_tags,
+    maybe_time,
+    read_summary,
+    read_tags,
+    read_task,
+    to_seconds,
+)
 from api.db.tables import attempts, leases, sweeps, task_energy, task_gpus, task_roll, tasks
 from api.db.tables import events as event_table
 from api.db.version_runs import keep_version
@@ -32,6 +42,8 @@ from api.domain.running_tasks import RunningTasks
 from api.domain.sample_set import SampleOrder
 from api.domain.task import TaskType
 from api.domain.training import (
+    CLASS_OF_RANK,
+    RANK_OF_CLASS,
     Attempt,
     Checkpoint,
     EventKind,
@@ -92,6 +104,19 @@ _CHANGES = {
     "notes": lambda value: Reason.of("the notes were changed", "notes_changed"),
     "trigger_word": lambda value: Reason.of("trigger word is now {value}", "trigger_word_is_now", value=value or "–"),
     "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
+    "priority_class": lambda value: Reason.of("priority class is now {value}", "class_is_now", value=value),
+    "start_not_before": lambda value: (
+        Reason.of("it starts at {value} at the earliest", "not_before_is_now", value=value)
+        if value
+        else Reason.of("it may start at any time", "not_before_removed")
+    ),
+}
+
+#: How changed values are stored, if not as they are.
+_STORED: Mapping[str, Callable[[Any], Any]] = {
+    "tags": dump_tags,
+    "priority_class": RANK_OF_CLASS.__getitem__,
+    "start_not_before": lambda value: None if value is None else to_seconds(value),
 }
 
 
@@ -107,6 +132,9 @@ _MOVE_IN_LINE = update(tasks).where(tasks.c.serial == bindparam("moved")).values
 _SET = update(tasks).where(OF_TASK)
 _LOCK = select(tasks.c.serial).where(OF_TASK).with_for_update()
 _INSERT = insert(tasks)
+_ACTIVE = select(*SUMMARY_COLUMNS).where(
+    tasks.c.status.in_([status for status in TaskStatus if status.is_active]), tasks.c.gpu_count > 0
+)
 _HAS_KEY = tasks.c.idempotency_key == bindparam("key")
 _OF_KEY = select(tasks).where(_HAS_KEY)
 _FORGET_KEY = update(tasks).where(_HAS_KEY, tasks.c.created_at < bindparam("before")).values(idempotency_key=None)
@@ -143,6 +171,18 @@ class ChosenModel(NamedTuple):
     directory: str  #: of its latest attempt
 
 
+def _read_changeable(row: Mapping[str, Any]) -> dict[str, Any]:
+    tags, rank, at = list(read_tags(row["tags"])), row["priority_class"], maybe_time(row["start_not_before"])
+    return _show_changes({**row, "tags": tags, "priority_class": CLASS_OF_RANK[rank], "start_not_before": at})
+
+
+def _show_changes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of fields as messages and the audit show them."""
+    return {
+        name: f"{value:%Y-%m-%d %H:%M %Z}" if isinstance(value, datetime) else value for name, value in values.items()
+    }
+
+
 def _load(row: Any) -> Load:
     return Load.of(row.model_type, row.gpu_count, row.batch, row.facts)
 
@@ -164,6 +204,8 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "notes": request.notes,
         "trigger_word": request.trigger_word,
         "priority": request.priority,
+        "priority_class": RANK_OF_CLASS[request.priority_class],
+        "start_not_before": None if request.not_before is None else to_seconds(request.not_before),
         **_gpu_columns(request),
         "caches": list(new.plan.caches),
         **dict.fromkeys(("created_at", "updated_at"), seconds),
@@ -299,10 +341,15 @@ class TaskStore:
             return find_by_serial(connection, serial)
 
     def queued(self) -> list[TaskSummary]:
-        """Return every queued task in queue order: by priority, then age."""
+        """Return every queued task in queue order: by class, priority, then age."""
         with self._database.read() as connection:
             self._queue = read_queue(connection, self._queue)
         return [task for _, task in self._queue.values()]
+
+    def active(self) -> list[TaskSummary]:
+        """Return the tasks with GPUs whose attempt has not ended."""
+        with self._database.read() as connection:
+            return [read_summary(row) for row in connection.execute(_ACTIVE)]
 
     def queued_cluster_options(self) -> dict[str, ClusterOptions]:
         """Return the cluster options of queued tasks that have some, by task id."""
@@ -385,14 +432,21 @@ class TaskStore:
             request_task_stop(connection, task, stop, now, message)
             return find_summary(connection, task_id)
 
-    def make_room(self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText) -> bool:
-        """Request a stop of a task that runs. Return False, without any change, if it does not or stops already."""
+    def make_room(
+        self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText, preempted_by: str | None = None
+    ) -> bool:
+        """Request a stop of a task that runs. Return False, without any change, if it does not or stops already.
+
+        `preempted_by` is the urgent task that gets its GPUs.
+        """
         with self._database.write() as connection:
             task = find_summary(connection, task_id, self._kinds, lock=True)
             if task.status not in (TaskStatus.STARTING, TaskStatus.RUNNING):
                 # A stop would end a queued task for good.
                 return False
             request_task_stop(connection, task, stop, now, message)
+            if preempted_by is not None:
+                connection.execute(_SET, {"of_task": task_id, "preempted_by": preempted_by})
         return True
 
     def record_stop_step(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
@@ -430,7 +484,7 @@ class TaskStore:
             "not_before": 0.0,
             "retries": 0,
             "retries_in_a_row": 0,
-            **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code", "result")),
+            **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code", "result", "preempted_by")),
         }
         with self._database.write() as connection:
             lock_owner(connection, bound)
@@ -459,14 +513,14 @@ class TaskStore:
         """
         with self._database.write() as connection:
             mine = {"of_task": task_id}
-            line = [] if index is None else _line_of(connection, task_id, changes.get("priority"))
+            line = [] if index is None else _line_of(connection, task_id, changes)
             known = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
             if known is None or not is_of(known["kind"], self._kinds):
                 raise TaskNotFound.named(task_id)
-            before = {**known, "tags": list(read_tags(known["tags"]))}
-            note_change(before={name: before[name] for name in changes}, after=dict(changes))
-            stored = {**changes, **({"tags": dump_tags(changes["tags"])} if "tags" in changes else {})}
-            messages = [_CHANGES[name](value) for name, value in changes.items()]
+            before = _read_changeable(dict(known))
+            note_change(before={name: before[name] for name in changes}, after=_show_changes(changes))
+            stored = {name: _STORED[name](value) if name in _STORED else value for name, value in changes.items()}
+            messages = [_CHANGES[name](value) for name, value in _show_changes(changes).items()]
             if index is not None:
                 messages.append(_move_in_line(connection, task_id, line, index))
             if samples is not None:
@@ -664,8 +718,8 @@ class _InLine(NamedTuple):
     rank: float
 
 
-def _line_of(connection: Connection, task_id: str, priority: int | None) -> list[_InLine]:
-    """Lock and return the queued tasks of the task's owner with its priority, or this one, in queue order.
+def _line_of(connection: Connection, task_id: str, changes: Mapping[str, Any]) -> list[_InLine]:
+    """Lock and return the queued tasks of the task's owner with its class and priority, which may change, in order.
 
     A move within them changes no other user's turn. Raise TaskNotFound or TaskNotQueued.
     """
@@ -675,7 +729,8 @@ def _line_of(connection: Connection, task_id: str, priority: int | None) -> list
     if not task.needs_gpus:
         raise TaskNotQueued(f"{task_id} waits for no GPU, so it has no position in the queue.")
     is_own = tasks.c.owner.is_(None) if task.owner is None else tasks.c.owner == task.owner
-    is_equal = (tasks.c.priority == (task.priority if priority is None else priority)) | (tasks.c.task_id == task_id)
+    same_class = tasks.c.priority_class == RANK_OF_CLASS[changes.get("priority_class", task.priority_class)]
+    is_equal = same_class & (tasks.c.priority == changes.get("priority", task.priority)) | (tasks.c.task_id == task_id)
     columns = (tasks.c.serial, tasks.c.task_id, QUEUE_RANK.label("rank"))
     line = select(*columns).where(tasks.c.status == TaskStatus.QUEUED, tasks.c.gpu_count > 0, is_own, is_equal)
     # Every move locks in the same order, so that two of them cannot wait for each other.

@@ -29,11 +29,11 @@ from api.domain.task import TaskType
 from api.domain.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary, TrainingTask
 from api.errors import TaskNotFound
 
-#: The order among equal priorities: by age, unless a user has moved the task.
+#: The order among equal classes and priorities: by age, unless a user has moved the task.
 QUEUE_RANK = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
 
 #: The queue order.
-SERVED_ORDER = (tasks.c.priority.desc(), QUEUE_RANK, tasks.c.serial)
+SERVED_ORDER = (tasks.c.priority_class.desc(), tasks.c.priority.desc(), QUEUE_RANK, tasks.c.serial)
 
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every
@@ -243,7 +243,7 @@ def _newest(criteria: TaskFilter, *, has_cursor: bool) -> Select[Any]:
 def _served(query: Select[Any], connection: Connection, cursor: int | None, criteria: TaskFilter) -> Select[Any]:
     """Return the query continued after the queue position that the cursor's task has, or had when it left."""
     query = query.order_by(*SERVED_ORDER)
-    position = (-tasks.c.priority, QUEUE_RANK, tasks.c.serial)
+    position = (-tasks.c.priority_class, -tasks.c.priority, QUEUE_RANK, tasks.c.serial)
     found = select(*position).where(tasks.c.serial == cursor)
     if criteria.seen_by is not None:
         found = found.where(tasks.c.owner == criteria.seen_by)

@@ -73,6 +73,8 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
         "trainer": task.trainer,
         "status": task.status,
         "priority": task.priority,
+        "priority_class": task.priority_class,
+        "not_before": task.start_not_before,
         "gpu_count": task.gpu_count,
         "gpu_id": None if first is None else first.gpu_id,
         "gpu_name": None if first is None else first.name,
@@ -199,6 +201,7 @@ def show_details(
         sampling=_sampling(task),
         samples=None,
         rehearsal=_rehearsal(task),
+        stop_seconds=None,
     )
 
 

@@ -11,7 +11,7 @@ from api.domain.progress import MetricsView, ProgressView, SpeedView
 from api.domain.reason import ReasonCode
 from api.domain.rehearsal import RehearsalResult
 from api.domain.task import TaskType
-from api.domain.training import AttemptStatus, Checkpoint, StopRung, TaskStatus, TrainingPlan
+from api.domain.training import AttemptStatus, Checkpoint, PriorityClass, StopRung, TaskStatus, TrainingPlan
 from api.training.export_order import ExportMethod
 from api.training.sample_views import AutomaticSamplesView, SampledModels
 
@@ -55,7 +55,9 @@ class TaskRow:
     model_type: str
     trainer: str  #: `diffusion_pipe`, or `toy`
     status: TaskStatus  #: what happens to it now
-    priority: int  #: from -1000 to 1000; higher ones start first
+    priority: int  #: from -1000 to 1000; higher ones of a class start first
+    priority_class: PriorityClass  #: urgent tasks start first, background tasks last
+    not_before: datetime | None  #: it waits until this time; null: it starts anytime
     gpu_count: int  #: number of GPUs that it requested
     gpu_id: int | None  #: index of its first GPU
     gpu_name: str | None  #: name of its first GPU; null if it has none
@@ -157,6 +159,8 @@ class TaskDetails(TaskRow):
     sampling: SampledModels | None  #: what a task of the kind `sample` renders; null for other kinds
     samples: AutomaticSamplesView | None  #: rendered after its saved models; null: none
     rehearsal: RehearsalResult | None  #: figures of a rehearsal, each null until it is known; null for other kinds
+    #: Seconds that a stop with a checkpoint takes, as earlier ones did; null if unknown, or unless it runs.
+    stop_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

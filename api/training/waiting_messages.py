@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from api.domain.gpu import GPUOffer
@@ -176,11 +177,29 @@ def _format_caching(named: Sequence[Mapping[str, str | None]]) -> Reason:
     return Reason(f"{tasks} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": list(named)}))
 
 
+def starts_later(at: datetime) -> Reason:
+    """Return the reason that a user has requested a later start."""
+    code = ReasonCode("not_before", {"until": f"{at:%Y-%m-%dT%H:%M:%SZ}"})
+    return Reason(f"starts at {at:%Y-%m-%d %H:%M %Z} at the earliest", code)
+
+
+def preempted(by: str | None, names: Mapping[str, str]) -> Reason:
+    """Return the reason that an urgent task gets the GPUs of the task."""
+    return _format_preempted({"task_id": by, "name": names.get(by or "")})
+
+
+def _format_preempted(by: Mapping[str, str | None]) -> Reason:
+    task = by["name"] or by["task_id"] or OTHER_USERS_TASK
+    return Reason(f"its GPUs go to {task}, which is urgent", ReasonCode("preempted", {**by}))
+
+
 def hide_in_reason(reason: Reason, scope: ReadScope, sees_task: Callable[[str], bool]) -> Reason:
     """Return the reason without tasks and command lines that the reader may not see. The code has null instead."""
     params = reason.said.params
     if reason.said.code == "caching":
         return _format_caching([each if sees_task(each["task_id"]) else _NAMELESS for each in params["tasks"]])
+    if reason.said.code == "preempted":
+        return reason if sees_task(params["task_id"]) else _format_preempted(_NAMELESS)
     if reason.said.code != "needs_gpus":
         return reason
     obstacles = [_hide_in_obstacle(each, scope, sees_task) for each in params["obstacles"]]

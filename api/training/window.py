@@ -36,7 +36,7 @@ CLUSTER_JOB = "slurm_job"
 #: Starts a task on GPUs. Returns whether it succeeded.
 Claim = Callable[[TaskSummary, Sequence[GPUOffer]], bool]
 
-_Candidate = tuple[int, EarlyJobRequest]  # with its priority
+_Candidate = tuple[int, EarlyJobRequest]  # with its level
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ class ClusterWindow:
         for uid in started:
             del waiting[uid]
         self._withdraw_late(waiting)
-        # Among equal priorities, tasks that already wait there come first. A resubmitted one would wait behind all
+        # Among equal levels, tasks that already wait there come first. A resubmitted one would wait behind all
         # other jobs.
-        line = sorted(short, key=lambda task: (-task.priority, _uid(task) not in waiting))
+        line = sorted(short, key=lambda task: (-task.level, _uid(task) not in waiting))
         chosen = self._choose([task for task in line if _uid(task) not in started], offers, nodes_of)
         self._arrange(chosen, waiting, offers)
         self.is_open = bool(waiting) or bool(chosen)
@@ -148,7 +148,7 @@ class ClusterWindow:
     def _choose(
         self, short: Sequence[TaskSummary], offers: Sequence[GPUOffer], nodes_of: Mapping[str, frozenset[str]]
     ) -> list[_Candidate]:
-        """Return the first tasks for which the cluster can choose GPUs, each with its priority."""
+        """Return the first tasks for which the cluster can choose GPUs, each with its level."""
         ready, options = self._ready(offers) if self._size else {}, self._engine.options()
         found: list[_Candidate] = []
         for task in short:
@@ -164,7 +164,7 @@ class ClusterWindow:
             if nodes and not task.gpus.references and uid not in self._rests_until:
                 directory = self._files(task.task_id).attempts / str(task.attempts + 1)
                 one = EarlyJobRequest(uid, directory, task.gpu_count, nodes, options.get(task.task_id))
-                found.append((task.priority, one))
+                found.append((task.level, one))
         return found
 
     def _ready(self, offers: Sequence[GPUOffer]) -> dict[str, list[GPUOffer]]:
@@ -182,19 +182,19 @@ class ClusterWindow:
     def _arrange(
         self, chosen: Sequence[_Candidate], waiting: Mapping[str, EarlyJob], offers: Sequence[GPUOffer]
     ) -> None:
-        """Make exactly these tasks wait there, each behind those of higher priority."""
+        """Make exactly these tasks wait there, each behind those of a higher level."""
         staying, unusable = set[str](), self._find_unusable(chosen, waiting, offers)
-        positions: list[tuple[int, float]] = []  # priority and position there of each task so far
-        for priority, one in chosen:
+        positions: list[tuple[int, float]] = []  # level and position there of each task so far
+        for level, one in chosen:
             known = waiting.get(one.uid)
-            behind = max((position for higher, position in positions if higher > priority), default=0)
+            behind = max((position for higher, position in positions if higher > level), default=0)
             if known is not None and one.uid not in unusable and (known.node or known.number > behind):
                 staying.add(one.uid)
                 if not known.node and known.nodes is not None and known.nodes != one.nodes:
                     self._engine.queue.set_allowed_nodes(one.uid, one.nodes)
-                positions.append((priority, 0 if known.node else known.number))
+                positions.append((level, 0 if known.node else known.number))
             else:
-                positions.append((priority, float("inf")))
+                positions.append((level, float("inf")))
         dropped = [uid for uid in waiting if uid not in staying]
         if dropped:
             self._engine.queue.cancel_jobs(dropped)

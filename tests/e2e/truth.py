@@ -1,5 +1,6 @@
 """Invariants after the end of everything: the service's answers against files, logs, processes and the database."""
 
+import itertools
 import re
 import sqlite3
 import time
@@ -32,8 +33,21 @@ def find_violations(root: Path, client: "Client", struck: set[str]) -> list[str]
         series = client.request("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
         found += [f"{task_id} ({client.known[task_id].kind}): {what}" for what in _task(root, client, task, struck)]
         found += [f"{task_id}: {what}" for what in check_events(events, task["status"])]
+        made_room = {event["attempt"] for event in events if "made room" in event["message"] and event["attempt"]}
+        client.figures["made room"] += len(made_room)
+        found += [f"{task_id}: {what}" for what in _lost_steps(root, task, made_room)]
         found += [f"{task_id}: {what}" for what in _series(task, [point["step"] for point in series])]
     return found
+
+
+def _lost_steps(root: Path, task: dict[str, Any], made_room: set[str]) -> Iterator[str]:
+    """Return attempts that made room for an urgent training, and whose next attempt lost more than one step."""
+    quit_well = {attempt.number for attempt in attempts_of(root, task["task_id"]) if QUIT in attempt.log}
+    for before, after in itertools.pairwise(task["attempts"]):
+        if before["attempt"] in made_room and before["number"] in quit_well:
+            step = int((after["resumed_from"] or "global_step0").removeprefix("global_step"))
+            if step < (before["last_step"] or 0) - 1:
+                yield f"{before['attempt']} made room at step {before['last_step']}, and went on from {step}"
 
 
 def find_lost_output(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:

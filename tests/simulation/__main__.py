@@ -15,12 +15,13 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.compiled_statements import share_compiled_statements
+from tests.databases import fresh_postgres
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
@@ -42,6 +43,7 @@ class Played:
     digest: str
     problem: str | None  #: the promise that was broken, as text
     seconds: float
+    preempted: int = 0  #: number of trainings that made room for urgent ones
 
     @property
     def last_lines(self) -> str:
@@ -49,15 +51,16 @@ class Played:
         return "\n".join(self.events[-LAST_LINES:])
 
 
-def play(scale: Scale, seed: int) -> Played:
+def play(scale: Scale, seed: int, on_postgresql: bool = False) -> Played:
     """Play the hour of a seed, and the reports of its machines."""
     began = time.monotonic()
-    with undisturbed() as directory:
-        hour, reports = Hour(seed, directory, scale), Reports(seed, directory)
+    with undisturbed() as directory, fresh_postgres() if on_postgresql else nullcontext() as url:
+        hour, reports = Hour(seed, directory, scale, url), Reports(seed, directory)
         problem = _find_problem(hour, reports)
     events = (*hour.events, *reports.events)
     digest = hashlib.sha256("\n".join(events).encode()).hexdigest()
-    return Played(seed, hour.started, events, digest, problem, time.monotonic() - began)
+    seconds, preempted = time.monotonic() - began, hour.preemptions.count
+    return Played(seed, hour.started, events, digest, problem, seconds, preempted)
 
 
 def _find_problem(*plays: Hour | Reports) -> str | None:
@@ -101,17 +104,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--nodes", type=int, default=10)
     parser.add_argument("--gpus", type=int, default=2, help="per node")
     parser.add_argument("--servers", type=int, default=2)
+    parser.add_argument("--apart", type=float, default=Scale().events_apart, help="mean seconds between two events")
+    parser.add_argument("--crowded", action="store_true", help="many urgent trainings, and fewer failures")
+    parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
-    scale = Scale(3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers)
-    seeds, began = range(first, first + asked.count), time.monotonic()
+    scale = Scale(3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded)
+    seeds, began, preempted = range(first, first + asked.count), time.monotonic(), 0
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
-        for played in pool.map(partial(play, scale), seeds):
+        for played in pool.map(partial(play, scale, on_postgresql=asked.postgresql), seeds):
+            preempted += played.preempted
             if not _print_result(played, asked.tell, _again(asked, played.seed)):
                 pool.shutdown(cancel_futures=True)
                 return 1
-    print(f"{asked.count} seeds from {first}: every promise held, in {time.monotonic() - began:.1f} s")
+    seconds = time.monotonic() - began
+    print(f"{asked.count} seeds from {first}: every promise held, {preempted} made room, in {seconds:.1f} s")
     return 0
 
 
@@ -124,7 +132,7 @@ def _print_result(played: Played, is_all: bool, again: str) -> bool:
     if is_all or played.problem is not None:
         print("\n".join(played.events) if is_all else played.last_lines)
     print(
-        f"seed {played.seed}: {played.started} trainings, {len(played.events)} events, "
+        f"seed {played.seed}: {played.started} trainings, {played.preempted} made room, {len(played.events)} events, "
         f"{played.digest[:12]}, {played.seconds:.1f} s",
         flush=True,
     )

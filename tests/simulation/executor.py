@@ -83,8 +83,9 @@ class SimulatedExecutor:
         return run.outcome is not None
 
     def _see(self, run: Run) -> Observation:
+        seconds = self._world.clock.monotonic() - run.began
         if run.order is None:
-            return Observation(Phase.RUNNING, run.node.name, process=run.process, log_start=0)
+            return Observation(Phase.RUNNING, run.node.name, process=run.process, log_start=0, seconds=seconds)
         rung = StopRung.TERMINATE if run.order.signal_file is None else StopRung.CHECKPOINT
         return Observation(Phase.STOPPING, run.node.name, process=run.process, stop_rung=rung, log_start=0)
 

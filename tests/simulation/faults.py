@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from api.db.database import Database, sqlite_url
+from api.db.database import Database
 from api.db.leadership import Leadership
 from api.errors import DatabaseUnavailable
+from tests.databases import hurry
 from tests.simulation.quick import use_quick_connections
 from tests.simulation.world import Broken
 
@@ -77,17 +78,23 @@ class FaultyDatabase(Database):
 
     _first: Engine | None = None  #: its dialect stores every compiled statement
 
-    def __init__(self, file: Path, faults: Faults) -> None:
-        super().__init__(sqlite_url(file), file.parent)
-        # Thousands of servers are created: compiling their statements again takes longer than running them.
-        first = FaultyDatabase._first = FaultyDatabase._first or self.engine
-        self.engine.dialect = self.engine.pool._dialect = first.dialect
-        self.engine._compiled_cache = first._compiled_cache
+    def __init__(self, url: str, root: Path, faults: Faults) -> None:
+        super().__init__(url, root)
         self._faults = faults
         self._lead: Leadership | None = None  #: the lead that current writes belong to
         self._is_changed = False
         self._held: Connection | None = None
         event.listen(self.engine, "before_cursor_execute", lambda _, __, statement, *___: self._before(statement))
+        if self.is_sqlite:
+            self._share_statements()
+        else:
+            hurry(self)
+
+    def _share_statements(self) -> None:
+        # Thousands of servers are created: compiling their statements again takes longer than running them.
+        first = FaultyDatabase._first = FaultyDatabase._first or self.engine
+        self.engine.dialect = self.engine.pool._dialect = first.dialect
+        self.engine._compiled_cache = first._compiled_cache
         use_quick_connections(self.engine, self._before)
 
     def _before(self, statement: str) -> None:
@@ -95,10 +102,14 @@ class FaultyDatabase(Database):
         self._is_changed |= statement.startswith(_CHANGES) and not statement.startswith(_OF_LEADS)
 
     def read(self) -> AbstractContextManager[Connection]:
-        return self._connect("DEFERRED")
+        return self._connect("DEFERRED") if self.is_sqlite else super().read()
 
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
+        if not self.is_sqlite:
+            with super()._connect(mode, lock_ms) as found:
+                yield found
+            return
         # The pool and its queue are for threads, which do not exist here: they cost more than most statements.
         connection = self._held = self._held or self.engine.connect()
         if connection.in_transaction():
@@ -120,7 +131,7 @@ class FaultyDatabase(Database):
             self._is_changed = False
             yield connection
             if self._is_changed and self._lead is not None:
-                _check_lead(connection, self._lead)
+                _check_lead(connection, self._lead, "?" if self.is_sqlite else "%s")
         self._faults.strike("committed")
 
     @contextmanager
@@ -133,9 +144,9 @@ class FaultyDatabase(Database):
             self._lead = before
 
 
-def _check_lead(connection: Connection, lead: Leadership) -> None:
+def _check_lead(connection: Connection, lead: Leadership, mark: str) -> None:
     driver: Any = connection.connection.driver_connection
     mine = lead._scope, lead._fence, lead._holder
-    query = "SELECT count(*) FROM leadership WHERE scope = ? AND fence = ? AND holder = ?"
+    query = f"SELECT count(*) FROM leadership WHERE scope = {mark} AND fence = {mark} AND holder = {mark}"
     if driver.execute(query, mine).fetchone()[0] == 0:
         raise Broken(f"{lead._holder} writes for {lead._scope}, which another server leads")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from api.db.database import sqlite_url
 from api.domain.training import TaskStatus
 from api.util.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
+    Preemptions,
     check_everything_ended,
     check_leases_end_in_order,
     check_no_task_waits,
@@ -21,6 +23,7 @@ from tests.simulation.promises import (
     check_room_is_made,
     check_stops_are_kept,
 )
+from tests.simulation.server import PREEMPT_AFTER
 from tests.simulation.servers import Servers
 from tests.simulation.users import Users
 from tests.simulation.weather import Weather
@@ -54,6 +57,7 @@ class Scale:
     gpus: int = 2  #: of each node
     servers: int = 2
     events_apart: float = 120.0  #: mean seconds between two events, unless the play is longer
+    is_crowded: bool = False  #: many urgent trainings for few GPUs, and fewer failures
 
     @property
     def slowness(self) -> float:
@@ -73,7 +77,8 @@ class Scale:
 class Hour:
     """The events in order. `events` has a line for each, for the analysis of a broken promise."""
 
-    def __init__(self, seed: int, root: Path, scale: Scale | None = None) -> None:
+    def __init__(self, seed: int, root: Path, scale: Scale | None = None, url: str | None = None) -> None:
+        """Create the hour of a seed on the database with this URL, or on a new file."""
         self._scale = scale or Scale()
         self.events: list[str] = []
         self._chance = random.Random(seed)
@@ -84,10 +89,18 @@ class Hour:
         self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
         self._mailbox = Mailbox(self._world)
         self._servers = Servers(
-            self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._log_event
+            self._scale.servers,
+            root,
+            url or sqlite_url(root / "simulated.db"),
+            self._world,
+            self._chance,
+            _fate,
+            self._mailbox,
+            self._log_event,
         )
         self._users = Users(self._servers, self._world, self._chance, self._log_event)
         self._servers.meanwhile = self._users.stop_what_starts
+        self.preemptions = Preemptions(PREEMPT_AFTER)
         self._weather = Weather(self._world, self._servers, self._chance, self._log_event)
 
     @property
@@ -160,8 +173,9 @@ class Hour:
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
         events = (users.start, users.stop, users.resume, users.delete, users.pause, users.set_hours)
-        events += (self._weather.strike, lambda: None)
-        self._chance.choices(events, (40, 8, 8, 4, 8, 3, 30, 10))[0]()
+        events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class)
+        weights = (30, 1, 2, 1, 1, 0.3, 8, 0, 30, 1) if self._scale.is_crowded else (40, 8, 8, 4, 8, 3, 30, 10, 4, 4)
+        self._chance.choices(events, weights)[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)
@@ -179,6 +193,7 @@ class Hour:
         if known.read_changes():
             check_nothing_is_lost(orders, known.tasks)
             check_leases_end_in_order(known.broken)
+            self.preemptions.check(self._world, orders, known.tasks, now)
         check_nothing_is_free_that_lives(self._world, known.held)
         check_nothing_lives_after_its_end(self._world, known.open)
         check_stops_are_kept(self._world, orders)

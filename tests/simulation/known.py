@@ -3,14 +3,18 @@
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+import psycopg
+from sqlalchemy.engine import make_url
+
+from api.domain.cause import CauseCode
 from api.domain.lease import LeaseKind, LeaseState
 from api.domain.training import AttemptStatus, TaskStatus
 
 _TASKS = (
     "SELECT task_id, name, status, not_before, updated_at, "
-    "json_extract(cause, '$.code'), stop IS NOT NULL AND stop != 'null', warning FROM tasks"
+    "cause->>'code', stop->'cause'->>'code', stop IS NOT NULL, warning, priority_class, preempted_by FROM tasks"
 )
 _LEASES = f"SELECT resource, task_id FROM leases WHERE kind = '{LeaseKind.GPU}'"
 _UNSENT = (
@@ -42,16 +46,29 @@ class KnownTask:
     not_before: float
     updated_at: float
     cause: str | None
+    stop_cause: str | None
     has_stop: bool
     warning: str | None
+    rank: int  #: of its class
+    preempted_by: str | None
+
+    @property
+    def makes_way(self) -> bool:
+        """Whether it is stopping for an urgent task."""
+        return self.status is TaskStatus.STOPPING and self.stop_cause == CauseCode.URGENT_TASK
 
 
 class Known:
     """The tasks, and the holder of each GPU."""
 
-    def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file, isolation_level=None)
-        self._connection.executescript(_WATCH_LEASES)
+    def __init__(self, url: str) -> None:
+        """Connect to the database. The leases of PostgreSQL are not watched."""
+        file = make_url(url).database if url.startswith("sqlite") else None
+        self._connection: Any = psycopg.connect(url, autocommit=True) if file is None else sqlite3.connect(file)
+        self._is_sqlite = file is not None
+        if self._is_sqlite:
+            self._connection.isolation_level = None
+            self._connection.executescript(_WATCH_LEASES)
         self._version = -1
         self._rows: dict[str, tuple[object, ...]] = {}
         self.tasks: Mapping[str, KnownTask] = {}
@@ -62,10 +79,11 @@ class Known:
 
     def read_changes(self) -> bool:
         """Read the changes; return False if there are none."""
-        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
-            return False
-        self._version = version
+        if self._is_sqlite:
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._version:
+                return False
+            self._version = version
         rows = {row[0]: row for row in self._connection.execute(_TASKS)}
         before, known = self._rows, self.tasks
         self.tasks = {
@@ -75,7 +93,8 @@ class Known:
         self.held = dict(self._connection.execute(_LEASES).fetchall())
         self.unsent = sum(self._connection.execute(_UNSENT).fetchone())
         self.open = frozenset(uid for (uid,) in self._connection.execute(_OPEN))
-        self.broken = tuple(what for (what,) in self._connection.execute("SELECT what FROM broken"))
+        if self._is_sqlite:
+            self.broken = tuple(what for (what,) in self._connection.execute("SELECT what FROM broken"))
         return True
 
     def starting(self) -> list[str]:
@@ -87,7 +106,7 @@ class Known:
 
 
 def _read(row: tuple[object, ...]) -> KnownTask:
-    task_id, name, status, not_before, updated_at, cause, has_stop, warning = row
+    task_id, name, status, not_before, updated_at, cause, stop_cause, has_stop, warning, rank, preempted_by = row
     return KnownTask(
         str(task_id),
         None if name is None else str(name),
@@ -95,6 +114,9 @@ def _read(row: tuple[object, ...]) -> KnownTask:
         float(str(not_before)),
         float(str(updated_at)),
         None if cause is None else str(cause),
+        None if stop_cause is None else str(stop_cause),
         bool(has_stop),
         None if warning is None else str(warning),
+        int(str(rank)),
+        None if preempted_by is None else str(preempted_by),
     )

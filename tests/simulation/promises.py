@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from api.domain.training import TaskStatus
+from api.domain.training import RANK_OF_CLASS, PriorityClass, StopRung, TaskStatus
 from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
 
@@ -93,6 +93,48 @@ def check_room_is_made(world: World, orders: Orders, now: float, patience: float
             began, ends = orders.paused.get(uuid, (now, now))
             if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
                 raise Broken(f"{run.uid} lives on {uuid}, which has been paused for {now - began:.0f} s")
+
+
+@dataclass
+class Preemptions:
+    """The trainings that made room for urgent ones, as they were seen."""
+
+    after_seconds: float
+    count: int = 0
+    _leaving: dict[str, str] = field(default_factory=dict)  #: the urgent task of each that is stopping
+    _made_room: dict[str, tuple[Run, str, float]] = field(default_factory=dict)  #: the latest of each task
+
+    def check(self, world: World, orders: Orders, tasks: Mapping[str, KnownTask], now: float) -> None:
+        """Check those that are new, and the starts since. Raise Broken."""
+        latest = {run.task_id: run for run in world.runs.values()}
+        before, self._leaving = self._leaving, {}
+        for task_id, task in tasks.items():
+            if task.makes_way and task.preempted_by is not None:
+                self._leaving[task_id] = task.preempted_by
+        for task_id, urgent in self._leaving.items():
+            run = latest.get(task_id)
+            if task_id in before or run is None:
+                continue
+            self.count += 1
+            if now - run.began < self.after_seconds:
+                raise Broken(f"{run.uid} makes room for {urgent} after {now - run.began:.0f} s")
+            if urgent in [by for other, by in before.items() if other in self._leaving]:
+                raise Broken(f"{run.uid} makes room for {urgent}, for which another is still stopping")
+            self._made_room[task_id] = run, urgent, now
+        for task_id, (run, urgent, at) in list(self._made_room.items()):
+            rung = None if run.outcome is None else run.outcome.stop_rung
+            if rung not in (None, StopRung.CHECKPOINT) and task_id not in orders.stopped:
+                raise Broken(f"{run.uid} makes room for {urgent} without a checkpoint, at step {run.step}")
+            if latest[task_id] is not run:
+                del self._made_room[task_id]
+                self._check_return(latest[task_id], tasks.get(urgent), latest.get(urgent), at, now)
+
+    def _check_return(self, run: Run, urgent: KnownTask | None, its_run: Run | None, at: float, now: float) -> None:
+        is_served = its_run is not None and (its_run.is_alive or its_run.began >= at)
+        waits = urgent is not None and urgent.status is TaskStatus.QUEUED and not is_served
+        is_urgent = urgent is not None and urgent.rank == RANK_OF_CLASS[PriorityClass.URGENT]
+        if urgent is not None and waits and is_urgent:
+            raise Broken(f"{run.uid} goes on although {urgent.task_id}, for which it made room, still waits")
 
 
 def check_no_task_waits(

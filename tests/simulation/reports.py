@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from api.db.database import sqlite_url
 from api.domain.node import SILENT_SECONDS, NodeLocation, NodeStatus
 from api.errors import ServiceError
 from api.gpus.registration_store import MemoryRegistrations
@@ -89,7 +90,7 @@ class Head:
     def __init__(self, number: int, root: Path, clock: FakeClock, faults: Faults, is_new: bool) -> None:
         name = f"head{number}"
         self.began_at = clock.monotonic()
-        self.database = FaultyDatabase(root / "reports.db", faults)
+        self.database = FaultyDatabase(sqlite_url(root / "reports.db"), root, faults)
         if is_new:
             self.database.migrate()
         self.gpus = GPUService(FakeSource(0), MemoryRegistrations(name), clock)

@@ -34,6 +34,9 @@ from tests.unit.builders import identity, process, reading, snapshot, vitals
 HEAD = "head"
 BUSY_MB = 12_000
 
+#: Seconds after its start within which no training makes room for an urgent one.
+PREEMPT_AFTER = 60.0
+
 #: Seconds after which an unread node is unknown, and between two sweeps.
 MAX_AGE = 15.0
 SWEEP_SECONDS = 5.0
@@ -43,16 +46,16 @@ class SimulatedServer:
     """A server, from its start to its crash."""
 
     def __init__(
-        self, name: str, root: Path, world: World, faults: Faults, fate: Fate, mailbox: Mailbox, is_new: bool
+        self, name: str, root: Path, url: str, world: World, faults: Faults, fate: Fate, mailbox: Mailbox, is_new: bool
     ) -> None:
-        """Start a server. `is_new`: the tables do not exist yet."""
+        """Start a server on the database with this URL. `is_new`: the tables do not exist yet."""
         self.name = name
         self.faults = faults
         self._world = world
         self._sweeps = 0
         self._swept_at, self._swept_changes = float("-inf"), -1
         self._readings: dict[str, tuple[Run | None, GPUReading]] = {}
-        self.database = FaultyDatabase(root / "simulated.db", faults)
+        self.database = FaultyDatabase(url, root, faults)
         if is_new:
             self.database.migrate()
         clock = world.clock
@@ -62,7 +65,7 @@ class SimulatedServer:
         self.gpus.know_nodes(world, lambda: [node.name for node in executor.nodes() if node.state == "up"])
         self.parts: TrainingParts = build_training(
             TrainingDependencies(
-                Config(storage_root=root, min_free_disk_mb=0),
+                Config(storage_root=root, min_free_disk_mb=0, preempt_after_seconds=PREEMPT_AFTER),
                 self.database,
                 self.tasks,
                 self.attempts,

@@ -32,6 +32,7 @@ class Servers:
         self,
         count: int,
         root: Path,
+        url: str,
         world: World,
         chance: random.Random,
         fate: Fate,
@@ -39,6 +40,7 @@ class Servers:
         log_event: Callable[[str], None],
     ) -> None:
         self._root = root
+        self._url = url
         self._world = world
         self._chance = chance
         self._fate = fate
@@ -100,10 +102,10 @@ class Servers:
     def _begin(self, index: int) -> None:
         name, is_new = f"server{index}", self.known is None
         faults = Faults(self._chance, lambda: self._pause(index))
-        server = SimulatedServer(name, self._root, self._world, faults, self._fate, self._mailbox, is_new)
+        server = SimulatedServer(name, self._root, self._url, self._world, faults, self._fate, self._mailbox, is_new)
         if self.known is None:
             open_channel(server.database, self._root)
-            self.known = Known(self._root / "simulated.db")
+            self.known = Known(self._url)
         self._servers[index] = server
         # It leads once it has seen for a while that no other server does.
         self.last_fault = self._world.clock.monotonic()

@@ -20,7 +20,7 @@ from api.db.leadership import Leadership
 from api.db.tables import attempts
 from api.domain.channel import DeliveryState
 from api.domain.gpu import GPUStatus
-from api.domain.training import AttemptStatus
+from api.domain.training import AttemptStatus, PriorityClass
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
 from api.training import dispatcher, supply
@@ -29,6 +29,8 @@ from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
+from api.training.preemption import Preemption
+from api.training.scheduler import _Planner
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
 from tests.simulation.__main__ import play, undisturbed
@@ -42,12 +44,13 @@ AT_ONCE = 5
 
 #: Number of seeds that are tried to find each planted fault.
 TRIES = 24
+CROWDED = Scale(nodes=2, gpus=4, events_apart=60.0, is_crowded=True)
 SHORT = (Scale(seconds=900.0, nodes=4, events_apart=40.0), Scale(seconds=900.0, nodes=8, events_apart=15.0))
 
 
-def play_all(seeds: range) -> None:
+def play_all(seeds: range, scale: Scale | None = None, on_postgresql: bool = False) -> None:
     for seed in seeds:
-        played = play(Scale(), seed)
+        played = play(scale or Scale(), seed, on_postgresql)
         assert played.problem is None, f"{played.last_lines}\n{played.problem}\nAgain: make simulate SEED={seed}"
 
 
@@ -64,6 +67,18 @@ def test_every_promise_holds_over_fresh_hours_of_failures(first: int, testrun_ui
     # Each run has its own seeds, and all processes of one run the same.
     start = random.Random(testrun_uid).randrange(10**9) + first
     play_all(range(start, start + AT_ONCE))
+
+
+def test_every_promise_holds_when_urgent_trainings_take_gpus() -> None:
+    play_all(range(1), CROWDED)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(60 * AT_ONCE)
+@pytest.mark.parametrize("on_postgresql", [False, True])
+@pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
+def test_every_promise_holds_over_many_preemptions(first: int, on_postgresql: bool) -> None:
+    play_all(range(first, first + AT_ONCE), CROWDED, on_postgresql)
 
 
 def test_simulated_executor_implements_the_executor_protocol() -> None:
@@ -260,6 +275,36 @@ def stay_on_paused_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MakingRoom, "_stop", lambda *_: None)
 
 
+def preempt_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop trainings that have just been started or resumed."""
+    true_init = Preemption.__init__
+    monkeypatch.setattr(Preemption, "__init__", lambda *given: true_init(*given[:-1], 0.0))
+
+
+def preempt_without_saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop trainings for urgent ones without a checkpoint."""
+    true_make_room = TaskStore.make_room
+
+    def make_room(self: TaskStore, task_id: str, stop: Any, *more: Any) -> bool:
+        return true_make_room(self, task_id, replace(stop, force=True), *more)
+
+    monkeypatch.setattr(TaskStore, "make_room", make_room)
+
+
+def resume_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pre-empted trainings go on although the urgent one still waits."""
+    monkeypatch.setattr(_Planner, "_note_urgent", lambda *_: None)
+    true_run = _Planner.run
+
+    def run(self: Any) -> Any:
+        made = true_run(self)
+        return replace(made, urgent=tuple(t for t in made.short if t.priority_class is PriorityClass.URGENT))
+
+    monkeypatch.setattr(_Planner, "run", run)
+
+
+OF_PREEMPTIONS = [preempt_at_once, preempt_without_saving, resume_too_soon]
+
 PLANTED = [
     stay_on_paused_gpus,
     free_what_is_open,
@@ -289,7 +334,16 @@ def test_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], mon
         play_short(TRIES)
 
 
-def play_short(tries: int) -> None:
+@pytest.mark.parametrize("plant", OF_PREEMPTIONS)
+def test_planted_fault_of_preemptions_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(Broken, match=r"makes room|made room"):
+        play_short(TRIES, (CROWDED,))
+
+
+def play_short(tries: int, scales: tuple[Scale, ...] = SHORT) -> None:
     for seed in range(tries):
         with undisturbed() as directory:
-            Hour(seed, directory, SHORT[seed % len(SHORT)]).run()
+            Hour(seed, directory, scales[seed % len(scales)]).run()

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.db.database import sqlite_url
 from api.db.tables import leadership, leases
 from tests.simulation.faults import Faults, FaultyDatabase
 
@@ -26,7 +27,7 @@ def lease(number: int, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> FaultyDatabase:
-    made = FaultyDatabase(tmp_path / "simulated.db", Faults(random.Random(1)))
+    made = FaultyDatabase(sqlite_url(tmp_path / "simulated.db"), tmp_path, Faults(random.Random(1)))
     made.migrate()
     return made
 

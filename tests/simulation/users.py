@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from api.domain.access import LOCAL
 from api.domain.schedule import Day, Window
-from api.domain.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
+from api.domain.training import GPURequest, PriorityClass, ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable, ServiceError
 from api.training.attempts.watch import AttemptWatch
 from tests.simulation.promises import Orders
@@ -19,6 +19,8 @@ FINISHED = frozenset(status for status in TaskStatus if status.is_finished)
 OPEN = frozenset(TaskStatus) - FINISHED
 BROKEN_OFF = frozenset({TaskStatus.STOPPED, TaskStatus.FAILED})
 
+#: Classes of trainings, of which most can make room.
+_NOT_URGENT = (PriorityClass.NORMAL, *[PriorityClass.BACKGROUND] * 9)
 
 #: The share of successful starts whose answer is lost.
 LOST_ANSWERS = 0.1
@@ -43,7 +45,11 @@ class Users:
         self._log_event = log_event
         self._numbers = itertools.count(1)
 
-    def start(self) -> None:
+    def start_urgent(self) -> None:
+        """Start an urgent training."""
+        self.start(PriorityClass.URGENT)
+
+    def start(self, priority_class: PriorityClass | None = None) -> None:
         """Start a training, and retry once with the same key if there is no answer."""
         key = f"key-{next(self._numbers)}"
         request = TrainingRequest(
@@ -51,8 +57,9 @@ class Users:
             GPURequest((), self._chance.choice((1, 1, 1, 2, self._world.gpus_each))),
             name=key,
             priority=self._chance.randint(0, 2),
+            priority_class=priority_class or self._chance.choice(_NOT_URGENT),
             max_retries=self._chance.randint(0, 2),
-            config={"epochs": self._chance.randint(1, 5)},
+            config={"epochs": 1 if priority_class else self._chance.randint(1, 5)},
         )
         for _ in range(2):
             task_id = self._request_start(request, key)
@@ -72,6 +79,11 @@ class Users:
         if self.orders.keys.setdefault(key, task_id) != task_id:
             raise Broken(f"{key} was answered with both {task_id} and {self.orders.keys[key]}")
         self._log_event(f"started {task_id}")
+
+    def change_class(self) -> None:
+        """Change the priority and the class of a training."""
+        changes = {"priority": self._chance.randint(0, 2), "priority_class": self._chance.choice(tuple(PriorityClass))}
+        self._change(OPEN, "change", lambda server, task: server.parts.service.patch(task, changes, "ann"))
 
     def stop(self) -> None:
         """Request a stop, which may be carried out even if the answer is lost."""

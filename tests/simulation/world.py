@@ -62,6 +62,11 @@ class Run:
         return self.is_alive and self.outcome is not None
 
     @property
+    def has_stopped_well(self) -> bool:
+        """Whether it has saved its last step, as a stop requested."""
+        return self.outcome is not None and self.outcome.stop_rung is StopRung.CHECKPOINT
+
+    @property
     def uid(self) -> str:
         return self.submission.ref.uid
 
@@ -131,6 +136,10 @@ class World:
             raise Broken(f"{submission.ref.uid} is started on several nodes: {sorted(nodes)}")
         run = Run(submission, *nodes.values(), self.clock.monotonic(), 0, total, next(self._pids), fails_at)
         run.first_step = run.step = self._resumed_step(run)
+        before = [each for each in self.runs.values() if each.task_id == run.task_id]
+        last = before[-1] if before else None
+        if last is not None and last.has_stopped_well and run.first_step < last.step - 1:
+            raise Broken(f"{run.uid} goes on after step {run.first_step}, although {last.uid} stopped at {last.step}")
         self.supervise(run)
         self.runs[run.uid] = self._alive[run.uid] = run
         self.changes += 1

@@ -17,7 +17,7 @@ const NOT_BLANK = ".*\\S.*";
  * @typedef {object} Field
  * @property {string} name @property {string} label @property {string} value
  * @property {string} [hint] @property {string} [pattern] @property {boolean} [required] @property {string} [placeholder]
- * @property {number} [rows] @property {"text"|"password"|"checkbox"|"number"} [type] @property {number} [max]
+ * @property {number} [rows] @property {"text"|"password"|"checkbox"|"number"|"datetime-local"} [type] @property {number} [max]
  * @property {readonly [value: string, label: string][]} [options]
  */
 

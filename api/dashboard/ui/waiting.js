@@ -3,7 +3,7 @@
 import { labelFor, t, translate } from "../app/i18n.js";
 import { taskAddress } from "../app/router.js";
 import { h } from "./dom.js";
-import { duration } from "./format.js";
+import { duration, weekdayTime } from "./format.js";
 import { gpusCalled } from "./gpus.js";
 
 const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
@@ -39,6 +39,8 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  * Reasons that are shown with links.
  * @typedef {{code: "needs_gpus", params: Needs}
  *   | {code: "tries_again", params: {seconds: number}}
+ *   | {code: "not_before", params: {until: string}}
+ *   | {code: "preempted", params: NamedTask}
  *   | {code: "caching", params: {tasks: NamedTask[]}}} Known
  */
 
@@ -48,6 +50,8 @@ export function waitingText(text, code) {
   const known = /** @type {Known|null} */ (code);
   if (known?.code === "needs_gpus") return needs(known.params);
   if (known?.code === "tries_again") return [t("wait.tries_again", { time: duration(known.params.seconds) })];
+  if (known?.code === "not_before") return [t("wait.not_before", { time: weekdayTime(known.params.until) })];
+  if (known?.code === "preempted") return between("wait.preempted", taskLink(known.params));
   if (known?.code === "caching")
     return between(
       "wait.caching",

@@ -195,7 +195,7 @@ def test_list_shows_why_a_task_waits(open_page: Open, server: TrainingServer) ->
 
     row.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Change priority").click()
-    page.get_by_role("spinbutton").fill("7")
+    page.get_by_role("textbox", name="Priority").fill("7")
     page.keyboard.press("Enter")
     expect(row).to_contain_text("priority 7")
 

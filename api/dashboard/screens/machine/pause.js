@@ -1,11 +1,12 @@
 // Pauses a GPU: its trainings leave it with a checkpoint, and go on by themselves.
 
 import { whyNot } from "../../app/access.js";
+import { api } from "../../app/api.js";
 import { schedules } from "../../app/api_schedule.js";
 import { t } from "../../app/i18n.js";
 import { h, setText } from "../../ui/dom.js";
 import { askFields } from "../../ui/form_dialog.js";
-import { weekdayTime } from "../../ui/format.js";
+import { duration, weekdayTime } from "../../ui/format.js";
 import { gpuName, gpuReference } from "../../ui/gpus.js";
 import { attempt } from "../../ui/toast.js";
 
@@ -23,10 +24,17 @@ export function pauseButton({ isOnCard = false } = {}) {
   /** @type {API.GPU|null} */
   let gpu = null;
 
-  function act() {
+  async function act() {
     if (!gpu) return;
     const id = gpuReference(gpu);
     if (gpu.paused_until) return void attempt(() => schedules.unpause(id));
+    const task = gpu.current_task;
+    const takes = task
+      ? await api.task(task.task_id).then(
+          (found) => found.stop_seconds,
+          () => null,
+        )
+      : null;
     askFields(
       t("gpu.pause.title", { gpu: gpuName(gpu.gpu_id) }),
       [
@@ -39,7 +47,7 @@ export function pauseButton({ isOnCard = false } = {}) {
       ],
       t("gpu.pause.do"),
       ({ seconds }) => schedules.pause(id, Number(seconds)),
-      t("gpu.pause.text"),
+      [t("gpu.pause.text"), takes !== null && ` ${t("gpu.pause.takes", { time: duration(takes) })}`],
     );
   }
 

@@ -24,6 +24,8 @@ const FORM_FIELDS = new Set([
   "name",
   "description",
   "priority",
+  "priority_class",
+  "not_before",
   "min_memory",
   "env",
   "notify",

@@ -10,10 +10,11 @@ import { go, sweepAddress, taskAddress } from "../../app/router.js";
 import { loadStyleOnce } from "../../app/shell/style.js";
 import { setDenied } from "../../ui/buttons.js";
 import { fill, h, setText } from "../../ui/dom.js";
-import { numberInput, textInput } from "../../ui/fields.js";
+import { numberInput, selectInput, textInput } from "../../ui/fields.js";
 import { bytes, count, duration, gigabytes, isKnown } from "../../ui/format.js";
 import { gpuNames } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
+import { CLASSES, isoTime, localInput } from "../../ui/order.js";
 import { scrollable } from "../../ui/scroll.js";
 import { segments } from "../../ui/segments.js";
 import { note } from "../../ui/status.js";
@@ -82,6 +83,20 @@ export function open(_app, place) {
     label: t("priority"),
     pointers: ["/priority"],
     input: numberInput({ min: -1000, max: 1000, step: 1, value: 0 }),
+  });
+  const group = formField({
+    name: "priority_class",
+    label: t("class"),
+    pointers: ["/priority_class"],
+    input: selectInput(CLASSES, {}, "normal"),
+    hint: t("class.text"),
+  });
+  const notBefore = formField({
+    name: "not_before",
+    label: t("not_before"),
+    pointers: ["/not_before"],
+    input: h("input.input", { type: "datetime-local" }),
+    hint: t("not_before.text"),
   });
   const description = formField({
     name: "description",
@@ -203,6 +218,9 @@ export function open(_app, place) {
         description: description.input.value || undefined,
         min_memory: memory.input.valueAsNumber || undefined,
         priority: priority.input.valueAsNumber || 0,
+        priority_class:
+          group.input.value === "normal" ? undefined : CLASSES.find(([name]) => name === group.input.value)?.[0],
+        not_before: isoTime(notBefore.input.value) ?? undefined,
         notify: notice.toRequest(),
         slurm: cluster.toRequest(),
         samples: samples.toRequest(),
@@ -221,6 +239,8 @@ export function open(_app, place) {
       name,
       description,
       priority,
+      group,
+      notBefore,
       gpus,
       memory,
       cluster,
@@ -365,6 +385,8 @@ export function open(_app, place) {
     description.input.value = initial.description ?? "";
     memory.input.value = String(initial.min_memory || "");
     priority.input.value = String(initial.priority ?? 0);
+    group.input.value = initial.priority_class ?? "normal";
+    notBefore.input.value = localInput(initial.not_before);
     if (chosen === "toml") validateSoon();
     else attempt(() => guided.choose(initial, preset).then(validateSoon));
     showState();
@@ -385,7 +407,7 @@ export function open(_app, place) {
       fold(
         "step.run",
         onGPUs,
-        h("div.form-grid", priority.element, memory.element, description.element),
+        h("div.form-grid", group.element, priority.element, notBefore.element, memory.element, description.element),
         gpus.element,
         cluster.element,
         notice.element,

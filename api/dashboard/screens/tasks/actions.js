@@ -4,10 +4,11 @@ import { whyNot } from "../../app/access.js";
 import { api } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
 import { go, taskAddress } from "../../app/router.js";
-import { askNumber, askSure, askWhich } from "../../ui/dialog.js";
+import { askSure, askWhich } from "../../ui/dialog.js";
 import { h } from "../../ui/dom.js";
 import { splitTags } from "../../ui/fields.js";
 import { askFields } from "../../ui/form_dialog.js";
+import { CLASSES, isoTime, localInput } from "../../ui/order.js";
 import { isFinished } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
 
@@ -174,15 +175,28 @@ async function changeNotes({ task_id: id }, changed) {
 
 /** @type {Action} */
 async function changePriority(task, changed) {
-  const priority = await askNumber({
-    title: t("priority.change"),
-    text: t("priority.text"),
-    value: task.priority,
-    min: -1000,
-    max: 1000,
-    action: t("save"),
-  });
-  if (priority === null) return;
-  await api.change(task.task_id, { priority });
-  changed();
+  const fields = [
+    { name: "class", label: t("class"), value: task.priority_class, options: CLASSES, hint: t("class.text") },
+    {
+      name: "priority",
+      label: t("priority"),
+      value: String(task.priority),
+      pattern: "[\\-−]?\\d{1,4}",
+      required: true,
+      hint: t("priority.text"),
+    },
+    {
+      name: "notBefore",
+      label: t("not_before"),
+      value: localInput(task.not_before),
+      type: /** @type {const} */ ("datetime-local"),
+    },
+  ];
+  const save = (/** @type {Record<string, string>} */ { class: chosen, priority, notBefore }) =>
+    api.change(task.task_id, {
+      priority_class: /** @type {API.Row["priority_class"]} */ (chosen),
+      priority: Number(priority.replace("−", "-")),
+      not_before: isoTime(notBefore),
+    });
+  if (await askFields(t("priority.change"), fields, t("save"), save)) changed();
 }

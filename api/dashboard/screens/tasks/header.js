@@ -7,6 +7,7 @@ import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../
 import { gpuLinks } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
 import { meter } from "../../ui/meter.js";
+import { orderTexts } from "../../ui/order.js";
 import { prose } from "../../ui/prose.js";
 import { backLink } from "../../ui/sections.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../ui/status.js";
@@ -115,7 +116,7 @@ export function taskHeader(changed) {
       h("span", task.model_type),
       task.owner && h("span.foreign", t("owner.n", { owner: task.owner })),
       task.gpu_count > 0 && h("span", gpuLinks(task)),
-      task.priority !== 0 && h("span", t("priority.n", { n: task.priority })),
+      orderTexts(task).map((text) => h("span", text)),
       h("span", t(task.started_at ? "started" : "created"), " ", created),
       task.export && exportedFrom(task.export),
       task.restarted_from && h("a", { href: taskAddress(task.restarted_from) }, t("restarted.from")),

@@ -115,7 +115,7 @@ export class TaskList {
     this.options.chosen?.set(range, isChosen);
   }
 
-  /** Lets queued tasks be dragged to another place among the tasks of the same user and priority. */
+  /** Lets queued tasks be dragged to another place among the tasks of the same user, class and priority. */
   #letDrag() {
     const rowAt = (/** @type {DragEvent} */ { target }) =>
       target instanceof Element ? this.#parts.get(target.closest("li")?.dataset.task ?? "") : undefined;
@@ -124,7 +124,7 @@ export class TaskList {
     /** @param {DragEvent} event */
     const placeAt = (event) => {
       const other = rowAt(event)?.task;
-      const isSame = other && dragged && other.owner === dragged.owner && other.priority === dragged.priority;
+      const isSame = other && dragged && other.owner === dragged.owner && isEqual(other, dragged);
       return isSame && other.task_id !== dragged?.task_id ? other : undefined;
     };
     const mark = (/** @type {Element|null|undefined} */ row) => {
@@ -208,3 +208,6 @@ export class TaskList {
     return [...this.#parts.values()].map((row) => row.link);
   }
 }
+
+/** @param {API.Row} one @param {API.Row} other */
+const isEqual = (one, other) => one.priority === other.priority && one.priority_class === other.priority_class;

@@ -6,6 +6,7 @@ import { fill, h, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../ui/format.js";
 import { gpuLinks } from "../../ui/gpus.js";
 import { menuButton } from "../../ui/menu.js";
+import { orderTexts } from "../../ui/order.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../ui/status.js";
 import { setTime, time } from "../../ui/time.js";
 import { waitingText } from "../../ui/waiting.js";
@@ -137,7 +138,7 @@ export function taskRow(first, changed, selecting) {
       setText(
         under,
         [
-          task.priority ? t("priority.n", { n: task.priority }) : "",
+          ...orderTexts(next),
           task.owner ? t("owner.n", { owner: task.owner }) : "",
           task.model_type,
           task.name ? task.task_id : "",
