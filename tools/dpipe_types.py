@@ -18,8 +18,8 @@ TARGET = Path(__file__).resolve().parents[1] / "dpipe" / "src" / "dpipe" / "type
 NAMES = (
     *("TrainingPlan", "Cause", "ProgressView", "MetricsView", "SpeedView", "Checkpoint", "TaskDetails"),
     *("TaskProgressView", "SeriesPoint", "SeriesView", "LogLine", "Artifact", "TrainingSample", "Validation"),
-    *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView", "ModelView", "SampleSet", "SweepRow"),
-    *("GPUMemory", "GPUInfo", "GPUDetails", "Health", "SystemOverview"),
+    *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView"),
+    *("GPUMemory", "GPUInfo", "Health", "SystemOverview"),
 )
 
 #: A training may come from a list, whose rows are shorter: the other fields may be missing.

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, class_of, error_of, unreachable
+from dpipe.errors import BadAnswer, DpipeError, Invalid, NotFound, bad_answer, class_of, error_of, unreachable
 from dpipe.types import DatasetRow, TaskDetails
 from dpipe.version import VERSION
 
@@ -122,32 +122,28 @@ def options(url: str, key: str | None, timeout: float, agent: str | None) -> dic
 
 
 def data_of(response: httpx.Response) -> Any:
-    """Return the data of an answer whose body has been read. Raise DpipeError."""
-    if response.status_code == 204:
-        return None
-    try:
-        body = response.json()
-    except ValueError:
-        status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
-        # A proxy answers so while the server restarts.
-        is_away = status in (502, 503, 504)
-        failure = unreachable(url, f"HTTP status {status}") if is_away else bad_answer(f"HTTP status {status}, no JSON")
-        raise failure from None
-    if response.is_success and isinstance(body, dict) and "data" in body:
-        return body["data"]
-    raise error_of(response.status_code, body, retry_after(response))
+    """Return the data of a successful answer. Raise BadAnswer."""
+    return None if response.status_code == 204 else part(_json(response), "data")
 
 
 def failure_of(response: httpx.Response) -> DpipeError:
     """Return the error of an answer whose body has been read. The answer to HEAD has none."""
+    status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
     if response.request.method == "HEAD":
-        text = f"The server has answered with HTTP status {response.status_code}."
-        return class_of(response.status_code)(text, code=f"http_{response.status_code}", status=response.status_code)
+        text = f"The server has answered with HTTP status {status}."
+        return class_of(status)(text, code=f"http_{status}", status=status)
     try:
-        data_of(response)
-    except DpipeError as error:
-        return error
-    return bad_answer(f"HTTP status {response.status_code}")
+        return error_of(status, _json(response), retry_after(response))
+    except BadAnswer as error:
+        # A proxy answers so while the server restarts.
+        return unreachable(url, f"HTTP status {status}") if status in (502, 503, 504) else error
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise bad_answer(f"HTTP status {response.status_code}, no JSON") from None
 
 
 def part(data: Any, name: str, kind: type = object) -> Any:
