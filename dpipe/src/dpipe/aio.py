@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from time import monotonic
@@ -12,10 +12,10 @@ import httpx
 
 from dpipe import requests, settings, uploads
 from dpipe import types as t
-from dpipe.connections import AsyncConnection, Connection
+from dpipe.connections import Connection
 from dpipe.errors import Conflict, Invalid, NotFound, ServerError, TimedOut, Unreachable, bad_answer, unreachable
 from dpipe.requests import PAGE, address, data_of, failure_of, join, parameters, part, pause
-from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
+from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event
 
 #: What stands for the configuration or dataset of a training: a file, TOML text or a name, or JSON.
 Source = Path | str | Mapping[str, Any] | None
@@ -30,7 +30,7 @@ RESOLUTIONS = (512,)
 class AsyncClient:
     """A connection to the service, like `dpipe.Client`."""
 
-    _connect: Callable[..., Connection] = AsyncConnection
+    _http: type[httpx.AsyncClient | httpx.Client] = httpx.AsyncClient
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class AsyncClient:
         self.url = found.url
         self.timeout = timeout
         self.retries = retries
-        self.connection = self._connect(**requests.options(found.url, found.key, timeout, agent))
+        self.connection = Connection(self._http(**requests.options(found.url, found.key, timeout, agent)))
         self.trainings = AsyncTrainings(self)
         self.datasets = AsyncDatasets(self)
 
@@ -117,7 +117,7 @@ class AsyncClient:
                 return
             cursor = following
 
-    async def stream(self, /, path: str, **query: Any) -> AsyncIterator[Message]:
+    async def stream(self, /, path: str, **query: Any) -> AsyncIterator[Event]:
         """Yield the messages of a stream until its end; reconnect where it is cut, without gaps."""
         last_id: str | None = None
         attempt, heard = 0, 0.0
@@ -140,7 +140,7 @@ class AsyncClient:
                             for message in decoder.feed(chunk):
                                 last_id = message.id
                                 yield message
-                                if message.type == "end":
+                                if message.kind == "end":
                                     return
                         failure = unreachable(self.url, "the stream ended")
             except httpx.RequestError as error:
@@ -304,17 +304,17 @@ class AsyncTraining(requests.Task):
         """Yield lines of the log from the last `tail` on, progress and changes of status, until it has ended."""
         stream = self._client.stream(self._path("events", "stream"), types=types, tail=tail)
         # A reader that stops early closes the connection at once.
-        async with aclosing(cast(AsyncGenerator[Message, None], stream)) as messages:
+        async with aclosing(cast(AsyncGenerator[Event, None], stream)) as messages:
             async for message in messages:
                 data = message.data if isinstance(message.data, dict) else {}
-                if message.type == "log":
+                if message.kind == "log":
                     for line in data.get("logs", []):
                         yield Event("log", line)
-                elif message.type in ("progress", "status"):
-                    if message.type == "status":
+                elif message.kind in ("progress", "status"):
+                    if message.kind == "status":
                         self.data["status"] = str(data.get("status"))
-                    yield Event(message.type, data)
-                elif message.type == "end":
+                    yield message
+                elif message.kind == "end":
                     await self.refresh()
                     yield Event("status", data)
 
@@ -440,14 +440,15 @@ class AsyncDatasets:
         plan = uploads.plan(Path(folder), name, self._client.url)
         done, ids = 0, []
         for file in plan.files:
-            ids.append(await self._send(plan, file, plan.reporter(done, progress)))
+            ids.append(await self._send(plan, file, done, progress))
             done += file.size
         # A batch is processed as a whole: most of its uploads have ended when the last one has.
         await self._processed(ids[-1], {})
         listed = self._client.pages("/uploads", "uploads", limit=len(ids) + PAGE)
         rows = {row["upload_id"]: row async for row in listed}
         ended = [await self._processed(upload_id, rows) for upload_id in ids]
-        plan.finish()
+        # The same folder would be uploaded again.
+        plan.state.unlink(missing_ok=True)
         failed = [each for each in ended if each["status"] == "failed"]
         if failed:
             text = f"{len(failed)} of {len(ids)} files were refused; the others are in {plan.dataset}."
@@ -470,7 +471,15 @@ class AsyncDatasets:
                     return upload_id, found["offset"] or 0
         raise bad_answer("a new upload that does not exist")
 
-    async def _send(self, plan: uploads.Plan, file: uploads.LocalFile, report: Callable[[int], object]) -> str:
+    async def _send(
+        self, plan: uploads.Plan, file: uploads.LocalFile, before: int, progress: uploads.Progress | None
+    ) -> str:
+        """Send a file and return the id of its upload. The progress counts the bytes of files before it."""
+
+        def report(offset: int) -> None:
+            if progress is not None:
+                progress(before + offset, plan.total)
+
         with file.path.open("rb") as opened:
             upload_id, offset = await self._begin(plan, file, uploads.read(opened, file, 0))
             report(offset)

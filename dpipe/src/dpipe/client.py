@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
+import httpx
+
 from dpipe.aio import AsyncClient, AsyncDataset, AsyncDatasets, AsyncTraining, AsyncTrainings
-from dpipe.connections import BlockingConnection, iterate, run
+from dpipe.connections import iterate, run
 from dpipe.requests import DatasetFacts, Task
 from dpipe.uploads import Progress
 
@@ -57,7 +59,7 @@ def _training(
 class _BlockingClient(AsyncClient):
     """The asynchronous client over connections that block."""
 
-    _connect = BlockingConnection
+    _http = httpx.Client
 
 
 class Client(_Blocking[AsyncClient]):

@@ -73,7 +73,7 @@ def _read() -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:
-        remedy = "Correct it, or write it again: dpipe login."
+        remedy = "Correct it, or replace it: dpipe login URL."
         raise Invalid(f"{path} cannot be read: {error}", code="invalid_config", remedy=remedy) from error
     url, key = values.get("url", DEFAULT_URL), values.get("key")
     if not isinstance(url, str) or not (key is None or isinstance(key, str)):

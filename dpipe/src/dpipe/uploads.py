@@ -41,27 +41,15 @@ class Plan:
     token: str
     state: Path
 
-    def reporter(self, before: int, progress: Progress | None) -> Callable[[int], object]:
-        """Return a function that reports the progress of all files by the offset in a file, after bytes of others."""
-        return lambda offset: progress and progress(before + offset, self.total)
-
     def metadata(self, file: LocalFile) -> str:
         """Return the header Upload-Metadata. The files of a batch become one version of the dataset."""
-        values = {
-            "dataset": self.dataset,
-            "filename": file.name,
-            "batch": self.token,
-            "batch_size": str(len(self.files)),
-        }
+        values = {"dataset": self.dataset, "filename": file.name, "batch": self.token}
+        values["batch_size"] = str(len(self.files))
         return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items())
 
     def key(self, file: LocalFile) -> str:
         """Return the Idempotency-Key with which a file's upload is found again."""
         return hashlib.sha256(f"{self.token}/{file.name}".encode()).hexdigest()
-
-    def finish(self) -> None:
-        """Forget the upload: the same folder would be uploaded again."""
-        self.state.unlink(missing_ok=True)
 
 
 def plan(source: Path, name: str | None, url: str) -> Plan:
@@ -70,11 +58,10 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
     if not files:
         message = f"{source} has no files." if source.exists() else f"{source} does not exist."
         raise Invalid(message, code="nothing_to_upload", remedy="Name a folder with pictures or videos.")
-    dataset = name or re.sub(
-        r"[^A-Za-z0-9._-]+", "-", source.resolve().stem if source.is_file() else source.resolve().name
-    )
+    own = source.resolve()
+    dataset = name or re.sub(r"[^A-Za-z0-9._-]+", "-", own.stem if own.is_file() else own.name)
     listing = "\n".join(f"{each.name} {each.size} {each.path.stat().st_mtime_ns}" for each in files)
-    digest = hashlib.sha256("\0".join((url, dataset, str(source.resolve()), listing)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((url, dataset, str(own), listing)).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dpipe" / "uploads"
     state = cache / digest
     return Plan(dataset, files, sum(each.size for each in files), _token(state), state)

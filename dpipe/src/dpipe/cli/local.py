@@ -61,7 +61,11 @@ def own_server(client: Client, given: Path | None) -> Iterator[bool]:
             _await(process, probe, log)
             yield True
         finally:
-            _end(process)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+            process.kill()  # does nothing if it has ended
+            process.wait()
 
 
 def _answers(probe: Client) -> bool:
@@ -81,14 +85,6 @@ def _await(process: subprocess.Popen[bytes], probe: Client, log: IO[bytes]) -> N
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines() or ["its log is empty"]
     raise _not_started(f"The server did not start: {lines[-1]}", "Correct that, or start it yourself: make dev.")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(END_SECONDS)
-    process.kill()  # does nothing if it has ended
-    process.wait()
 
 
 def _not_started(message: str, remedy: str) -> Unreachable:
