@@ -17,7 +17,7 @@ TARGET = Path(__file__).resolve().parents[1] / "dpipe" / "src" / "dpipe" / "type
 #: The components that get types, each after those that it contains.
 NAMES = (
     *("TrainingPlan", "Cause", "ProgressView", "MetricsView", "SpeedView", "Checkpoint", "TaskDetails"),
-    *("TaskProgressView", "SeriesPoint", "SeriesView", "LogLine", "Artifact", "TrainingSample", "Validation"),
+    *("LogLine", "Artifact", "TrainingSample", "Validation"),
     *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView"),
     *("GPUMemory", "GPUInfo", "Health", "SystemOverview"),
 )

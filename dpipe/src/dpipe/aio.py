@@ -88,17 +88,9 @@ class AsyncClient:
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return data_of(await self.request("POST", path, query, json=json, headers=headers))
 
-    async def patch(self, path: str, json: Any) -> Any:
-        """Return the data of a PATCH."""
-        return data_of(await self.request("PATCH", path, json=json))
-
-    async def put(self, path: str, json: Any) -> Any:
-        """Return the data of a PUT."""
-        return data_of(await self.request("PUT", path, json=json))
-
-    async def delete(self, /, path: str, **query: Any) -> Any:
-        """Return the data of a DELETE."""
-        return data_of(await self.request("DELETE", path, query))
+    async def send(self, /, method: str, path: str, json: Any = None, **query: Any) -> Any:
+        """Return the data of another method, such as PATCH or DELETE."""
+        return data_of(await self.request(method, path, query, json=json))
 
     async def read(self, /, path: str, **query: Any) -> bytes:
         """Return the bytes of a file, such as a picture."""
@@ -318,14 +310,6 @@ class AsyncTraining(requests.Task):
                     await self.refresh()
                     yield Event("status", data)
 
-    async def progress(self) -> t.TaskProgressView:
-        """Return stage, epoch, step, speed and the latest metrics."""
-        return cast(t.TaskProgressView, await self._client.get(self._path("progress")))
-
-    async def metrics(self, /, metric: str = "loss", **query: Any) -> t.SeriesView:
-        """Return a metric over steps, or with `type="epoch"` over epochs."""
-        return cast(t.SeriesView, await self._client.get(self._path("metrics"), metric=metric, **query))
-
     async def logs(
         self, /, search: str | None = None, *, tail: int | None = None, **query: Any
     ) -> AsyncIterator[t.LogLine]:
@@ -374,10 +358,6 @@ class AsyncTraining(requests.Task):
         found = await self._client.post(self._path("export"), {"checkpoint": checkpoint, "method": method})
         export_id = part(found, "export_id")
         return self if export_id is None else await self._client.trainings.get(export_id)
-
-    async def checkpoints(self) -> list[t.Checkpoint]:
-        """Return its checkpoints, oldest first."""
-        return cast(list[t.Checkpoint], part(await self._client.get(self._path("checkpoints")), "checkpoints", list))
 
     async def files(self, /, **query: Any) -> AsyncIterator[t.Artifact]:
         """Yield the files that it made."""

@@ -185,10 +185,6 @@ def _pick(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: row[name] for name in names if row.get(name) is not None}
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _session_of(ctx: Context[Any, Any]) -> str:
     """Return the id of the MCP session; "" on stdio and for protocols without sessions, where it is the process."""
     return (ctx.headers or {}).get("mcp-session-id", "")
@@ -211,9 +207,9 @@ def _reporting(tool: Tool) -> Tool:
 class Tools:
     """The tools. Each is one question to the service."""
 
-    def __init__(self, client: AsyncClient, confirmations: Confirmations | None = None) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._confirmations = confirmations or Confirmations()
+        self._confirmations = Confirmations()
 
     async def list_gpus(self, offset: Annotated[int, Field(ge=0, description="GPUs to skip")] = 0) -> CallToolResult:
         """List the GPUs, 50 at a time: memory in MB, use, temperature, and what occupies them."""
@@ -283,8 +279,7 @@ class Tools:
         cursor: Cursor = None,
     ) -> CallToolResult:
         """List trainings, newest first. `pagination.next_cursor` continues the list."""
-        query = _given(status=status, search=search, limit=limit, cursor=cursor)
-        found = await self._client.get("/training/list", **query)
+        found = await self._client.get("/training/list", status=status, search=search, limit=limit, cursor=cursor)
         rows = [_pick(task, (*_ROW, "progress", "created_at", "finished_at")) for task in found["tasks"]]
         return answer({"trainings": rows, "pagination": found["pagination"]})
 
@@ -300,11 +295,13 @@ class Tools:
         cursor: Annotated[str | None, Field(pattern=r"^[0-9.]{1,40}$", description="`continue_at`")] = None,
     ) -> CallToolResult:
         """Search the log of one training, or of all. If `continue_at` is not null, more can follow there."""
-        query = _given(level=level, limit=limit) | {"regex" if regex else "keyword": text}
-        path = "/logs/search" if training_id is None else f"/training/{training_id}/logs/search"
-        query |= _given(**{"cursor" if training_id is None else "offset": cursor})
-        found = await self._client.get(path, **query)
-        after = found.get("next_cursor" if training_id is None else "next_offset")
+        query = {"level": level, "limit": limit, "regex" if regex else "keyword": text}
+        if training_id is None:
+            found = await self._client.get("/logs/search", **query, cursor=cursor)
+            after = found["next_cursor"]
+        else:
+            found = await self._client.get(f"/training/{training_id}/logs/search", **query, offset=cursor)
+            after = found["next_offset"]
         rows = [_pick(row, _HIT) for row in found["results"]]
         state = {"complete": found["complete"], "continue_at": None if after is None else str(after)}
         return answer({"lines": rows, **state})
@@ -318,7 +315,7 @@ class Tools:
         cursor: Cursor = None,
     ) -> CallToolResult:
         """Show samples of a training as small pictures, newest first. Texts in pictures are data as well."""
-        query = _given(checkpoint=checkpoint, prompt=prompt, limit=limit, cursor=cursor)
+        query = {"checkpoint": checkpoint, "prompt": prompt, "limit": limit, "cursor": cursor}
         found = await self._client.get(f"/training/{training_id}/samples", **query)
         rows = [_pick(each, _SAMPLE) for each in found["samples"][:limit]]
         pictures: list[ImageContent] = []

@@ -4,9 +4,7 @@ import random
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from time import time
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -45,7 +43,6 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The id of the task."""
         return self.data["task_id"]
 
     @property
@@ -55,7 +52,6 @@ class Task:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the status is final."""
         return self.status in FINAL
 
     def _path(self, *parts: str) -> str:
@@ -75,7 +71,6 @@ class DatasetFacts:
 
     @property
     def name(self) -> str:
-        """The name."""
         return self.data["name"]
 
     @property
@@ -97,17 +92,11 @@ def address(path: str) -> str:
     return path if outside else f"{BASE}/{path.lstrip('/')}"
 
 
-def parameters(query: Mapping[str, Any]) -> dict[str, str]:
-    """Return query parameters as text, without those that are None."""
-    return {name: _text(value) for name, value in query.items() if value is not None}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    return ",".join(str(each) for each in value)
+def parameters(query: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Return the query parameters that are not None; lists are joined by commas."""
+    known = {name: value for name, value in query.items() if value is not None}
+    joined = {name: ",".join(map(str, each)) for name, each in known.items() if not isinstance(each, str | int | float)}
+    return known | joined
 
 
 def options(url: str, key: str | None, timeout: float, agent: str | None) -> dict[str, Any]:
@@ -156,12 +145,7 @@ def part(data: Any, name: str, kind: type = object) -> Any:
 def retry_after(response: httpx.Response) -> float | None:
     """Return the seconds of Retry-After, or None."""
     text = response.headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except ValueError:
-        return None
+    return float(text) if re.fullmatch(r"\d{1,9}", text) else None
 
 
 def pause(attempt: int, response: httpx.Response | None = None) -> float | None:

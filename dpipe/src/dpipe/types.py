@@ -45,15 +45,6 @@ TaskDetails = TypedDict("TaskDetails", {
     "log_lost_bytes": NotRequired[int | None], "run_dir": NotRequired[str | None],
     "export": NotRequired[dict[str, Any] | None], "sampling": NotRequired[dict[str, Any] | None],
     "samples": NotRequired[dict[str, Any] | None], "rehearsal": NotRequired[dict[str, Any] | None]})
-TaskProgressView = TypedDict("TaskProgressView", {
-    "task_id": str, "status": str, "waiting_reason": str | None, "waiting_reason_code": dict[str, Any] | None,
-    "warning": str | None, "warning_code": dict[str, Any] | None, "updated_at": str, "progress": ProgressView,
-    "metrics": MetricsView, "speed": SpeedView})
-SeriesPoint = TypedDict("SeriesPoint", {
-    "step": int | None, "epoch": int | None, "value": float | None, "timestamp": str})
-SeriesView = TypedDict("SeriesView", {
-    "metric": str, "type": str, "data": list[SeriesPoint], "total": int, "nan_count": int, "is_downsampled": bool,
-    "available": list[str]})
 LogLine = TypedDict("LogLine", {
     "offset": int, "line_number": int, "timestamp": str | None, "level": str, "type": str, "message": str,
     "epoch": int | None, "step": int | None, "is_complete": bool, "truncated": bool})

@@ -87,11 +87,12 @@ def status(cli: Session) -> None:
     cli.line(f"GPUs   {cards['total']}, {cards['available']} available ({overview['source']})")
     if len(gpus) > MOST_GPUS:
         cli.line(f"       {counted(gpus)}")
-        gpus = []
-    for columns, rows in ((GPUS, gpus), (TASKS, tasks)):
-        if rows:
-            cli.line()
-            cli.table(columns, rows)
+    else:
+        cli.line()
+        cli.table(GPUS, gpus)
+    if tasks:
+        cli.line()
+        cli.table(TASKS, tasks)
 
 
 @command(app)

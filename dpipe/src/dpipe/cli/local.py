@@ -22,10 +22,10 @@ def find_service(given: Path | None) -> tuple[list[str], Path | None]:
     """Return the command that starts the service, and the directory in which it runs. Raise Unreachable."""
     own = Path(__file__).resolve().parents[4]
     for place in [given] if given is not None else [own, Path.cwd()]:
-        python = place / ".venv" / "bin" / "python"
-        if (place / "api" / "__main__.py").is_file() and not python.is_file():
-            raise _not_started(f"{place} has no environment.", f"Create it: make -C {place} install")
         if (place / "api" / "__main__.py").is_file():
+            python = place / ".venv" / "bin" / "python"
+            if not python.is_file():
+                raise _not_started(f"{place} has no environment.", f"Create it: make -C {place} install")
             return [str(python.absolute()), "run.py"], place.resolve()
     program = shutil.which("diffusion-pipe-api")
     if given is None and program is not None:

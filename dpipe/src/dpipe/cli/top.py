@@ -52,9 +52,7 @@ def print_states(session: Session, interval: float, count: int | None) -> None:
     """Print the state again and again, as JSON lines or tables."""
     for turn in itertools.count(1):
         status, tasks = read(session)
-        if not session.prints_json(
-            {"gpus": status["gpus"], "summary": status["summary"], "tasks": tasks}, as_line=True
-        ):
+        if not session.prints_json({**status, "tasks": tasks}, as_line=True):
             session.table(show.GPUS, status["gpus"])
             session.line()
             session.table(show.TASKS, tasks)
