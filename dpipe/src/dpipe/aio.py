@@ -290,7 +290,7 @@ class AsyncTraining(requests.Task):
             if left <= 0:
                 raise TimedOut(f"{self.id} is still {self.status} after {timeout} s.", code="timeout")
             await self._client.connection.sleep(min(interval, left))
-            interval = min(5.0, interval * 1.5)
+            interval = min(5.0, interval * 1.2)
 
     async def follow(self, tail: int = 100, types: str = "log,progress,status") -> AsyncIterator[Event]:
         """Yield lines of the log from the last `tail` on, progress and changes of status, until it has ended."""
