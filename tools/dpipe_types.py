@@ -19,7 +19,7 @@ NAMES = (
     *("TrainingPlan", "Cause", "ProgressView", "MetricsView", "SpeedView", "Checkpoint", "TaskDetails"),
     *("LogLine", "Artifact", "TrainingSample", "Validation"),
     *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView"),
-    *("GPUMemory", "GPUInfo", "Health", "SystemOverview"),
+    *("GPUMemory", "GPUInfo"),
 )
 
 #: A training may come from a list, whose rows are shorter: the other fields may be missing.

@@ -111,7 +111,7 @@ def scripted(*answers: bytes | None, key: str | None = None) -> Iterator[tuple[C
 
 def test_server_away_is_unreachable_after_the_retries(pauses: list[float]):
     with Client("http://127.0.0.1:1", retries=2) as found, pytest.raises(dpipe.Unreachable) as raised:
-        found.health()
+        found.get("/health")
     assert len(pauses) == 2
     assert "127.0.0.1:1" in raised.value.message
     assert "DPIPE_URL" in str(raised.value)
@@ -142,7 +142,7 @@ def test_error_has_code_message_remedy_and_every_mistake():
 )
 def test_status_decides_the_class_of_the_error(status: int, kind: type[dpipe.DpipeError], pauses: list[float]):
     with scripted(failure(status, "some_code"), key="dp_x") as (found, script), pytest.raises(kind):
-        found.overview()
+        found.get("/system/overview")
     assert script.header(0, "authorization") == "Bearer dp_x"
     assert pauses == []
 

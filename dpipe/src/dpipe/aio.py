@@ -181,14 +181,6 @@ class AsyncClient:
         part.replace(to)
         return to
 
-    async def health(self) -> t.Health:
-        """Return the state and the version of the server."""
-        return cast(t.Health, await self.get("/health"))
-
-    async def overview(self) -> t.SystemOverview:
-        """Return the machine, its GPUs and tasks in figures."""
-        return cast(t.SystemOverview, await self.get("/system/overview"))
-
     async def gpus(self) -> list[t.GPUInfo]:
         """Return all GPUs with their latest readings."""
         return cast(list[t.GPUInfo], part(await self.get("/gpu/status"), "gpus", list))

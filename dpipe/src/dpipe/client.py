@@ -98,8 +98,6 @@ class Client(_Blocking[AsyncClient]):
     save = _call(AsyncClient.save)
     pages = _rows(AsyncClient.pages)
     stream = _rows(AsyncClient.stream)
-    health = _call(AsyncClient.health)
-    overview = _call(AsyncClient.overview)
     gpus = _call(AsyncClient.gpus)
 
 

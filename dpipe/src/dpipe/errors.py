@@ -96,11 +96,6 @@ _REMEDIES: Mapping[int, str] = {
 }
 
 
-def class_of(status: int) -> type[DpipeError]:
-    """Return the exception of an HTTP status."""
-    return _CLASSES.get(status, ServerError if status >= 500 else Invalid)
-
-
 def error_of(status: int, body: Any, retry_after: float | None = None) -> DpipeError:
     """Return the exception of an answer with the service's envelope. Raise BadAnswer if it has another form."""
     error = body.get("error") if isinstance(body, dict) else None
@@ -108,7 +103,7 @@ def error_of(status: int, body: Any, retry_after: float | None = None) -> DpipeE
         raise bad_answer(f"HTTP status {status} without the service's form")
     mistakes = [each for each in error.get("errors") or [] if isinstance(each, dict)]
     remedies = [each["remedy"] for each in mistakes if isinstance(each.get("remedy"), str)]
-    return class_of(status)(
+    return _CLASSES.get(status, ServerError if status >= 500 else Invalid)(
         str(error.get("detail") or body.get("message") or error["code"]),
         code=error["code"],
         remedy=" ".join(dict.fromkeys(remedies)) or _REMEDIES.get(status),

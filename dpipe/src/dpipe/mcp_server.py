@@ -442,14 +442,7 @@ class _OneToken:
         return AccessToken(token=token, client_id="dpipe", scopes=[]) if is_right else None
 
 
-def serve(
-    client: AsyncClient,
-    *,
-    http: bool = False,
-    host: str = "127.0.0.1",
-    port: int = 8090,
-    allowed_hosts: Sequence[str] = (),
-) -> None:
+def serve(client: AsyncClient, *, http: bool, host: str, port: int, allowed_hosts: Sequence[str]) -> None:
     """Serve MCP until the client leaves (stdio) or the process is ended (HTTP).
 
     Over HTTP, clients need the bearer token DPIPE_MCP_TOKEN, by default a random one, which is printed. They all act

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from dpipe.errors import BadAnswer, DpipeError, Invalid, NotFound, bad_answer, class_of, error_of, unreachable
+from dpipe.errors import BadAnswer, DpipeError, Invalid, NotFound, bad_answer, error_of, unreachable
 from dpipe.types import DatasetRow, TaskDetails
 from dpipe.version import VERSION
 
@@ -120,7 +120,7 @@ def failure_of(response: httpx.Response) -> DpipeError:
     status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
     if response.request.method == "HEAD":
         text = f"The server has answered with HTTP status {status}."
-        return class_of(status)(text, code=f"http_{status}", status=status)
+        return error_of(status, {"error": {"code": f"http_{status}", "detail": text}})
     try:
         return error_of(status, _json(response), retry_after(response))
     except BadAnswer as error:

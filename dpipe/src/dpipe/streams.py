@@ -37,11 +37,11 @@ class Decoder:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > _MOST_BYTES:
             raise bad_answer("an endless line in a stream")
-        found = [self._take(line.removesuffix(b"\r")) for line in lines]
+        found = [message for line in lines if (message := self._take(line.removesuffix(b"\r")))]
         for message in found:
-            if message is not None and message.kind == "closing":
+            if message.kind == "closing":
                 _raise_for_closing(message)
-        return [message for message in found if message is not None and message.kind != "closing"]
+        return [message for message in found if message.kind != "closing"]
 
     def _take(self, line: bytes) -> Event | None:
         name, _, value = line.partition(b":")

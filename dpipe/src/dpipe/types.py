@@ -84,9 +84,3 @@ GPUInfo = TypedDict("GPUInfo", {
     "status_reason_code": dict[str, Any] | None, "is_available": bool, "current_task": dict[str, Any] | None,
     "paused_until": str | None, "claims": list[dict[str, Any]], "driver_version": str | None,
     "cuda_version": str | None, "stale": bool, "read_at": str | None})
-Health = TypedDict("Health", {
-    "status": str, "version": str, "uptime": int, "problems": list[str]})
-SystemOverview = TypedDict("SystemOverview", {
-    "system": dict[str, Any], "gpus": dict[str, Any], "source": str, "tasks": dict[str, Any],
-    "trainings": dict[str, Any], "holders": dict[str, Any], "nodes": list[dict[str, Any]],
-    "trainers": list[dict[str, Any]], "executor": dict[str, Any], "uptime": int, "version": str})

@@ -69,7 +69,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @command(app)
 def status(cli: Session) -> None:
     """Show the server, its GPUs and the active trainings."""
-    health, overview = cli.client.health(), cli.client.overview()
+    health, overview = cli.client.get("/health"), cli.client.get("/system/overview")
     state, tasks = top_screen.read(cli)
     gpus = state["gpus"]
     if cli.prints_json({"health": health, "overview": overview, "gpus": gpus, "tasks": tasks}):

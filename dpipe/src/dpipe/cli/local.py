@@ -70,7 +70,7 @@ def own_server(client: Client, given: Path | None) -> Iterator[bool]:
 
 def _answers(probe: Client) -> bool:
     try:
-        probe.health()
+        probe.get("/health")
     except Unreachable:
         return False
     return True
