@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -68,27 +69,23 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
 
 
 def _files(source: Path) -> Iterator[LocalFile]:
-    if source.is_file():
-        yield LocalFile(source, source.name, source.stat().st_size)
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if not name.startswith(".") and path.is_file():
-                yield LocalFile(path, path.relative_to(source).as_posix(), path.stat().st_size)
+    """Yield a file, or those of a folder without hidden ones."""
+    single = source.is_file()
+    for path in [source] if single else sorted(source.rglob("*")):
+        inside = path.relative_to(source.parent if single else source)
+        if path.is_file() and (single or not any(part.startswith(".") for part in inside.parts)):
+            yield LocalFile(path, inside.as_posix(), path.stat().st_size)
 
 
 def _token(state: Path) -> str:
     """Return the stored token of an interrupted upload, or a new one."""
-    try:
+    token = secrets.token_hex(16)
+    # Without a place for the state, only an interruption of the connection can be continued.
+    with suppress(OSError):
         state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if state.exists() and re.fullmatch(r"[0-9a-f]{32}", found := state.read_text()):
             return found
-        token = secrets.token_hex(16)
         state.write_text(token)
-    except OSError:
-        # Without a place for the state, only an interruption of the connection can be continued.
-        return secrets.token_hex(16)
     return token
 
 
