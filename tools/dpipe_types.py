@@ -17,9 +17,9 @@ TARGET = Path(__file__).resolve().parents[1] / "dpipe" / "src" / "dpipe" / "type
 #: The components that get types, each after those that it contains.
 NAMES = (
     *("TrainingPlan", "Cause", "ProgressView", "MetricsView", "SpeedView", "Checkpoint", "TaskDetails"),
-    *("TaskProgressView", "SeriesPoint", "SeriesView", "LogLine", "Artifact", "TrainingSample", "Validation"),
-    *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView", "ModelView", "SampleSet", "SweepRow"),
-    *("GPUMemory", "GPUInfo", "GPUDetails", "Health", "SystemOverview"),
+    *("LogLine", "Artifact", "TrainingSample", "Validation"),
+    *("ComparedSeries", "ComparedTrainings", "DatasetRow", "ItemView"),
+    *("GPUMemory", "GPUInfo"),
 )
 
 #: A training may come from a list, whose rows are shorter: the other fields may be missing.

@@ -17,14 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dpipe import aio
-from dpipe.cli import app
+from dpipe.cli import app, show
+from dpipe.cli.session import Session
 from dpipe.cli.show import clean, escape_control
+from dpipe.client import Training, Trainings
+from tests.dpipe.conftest import MARKUP
 from tests.e2e.server import ROOT, environment, until
 from tests.e2e.training_server import TrainingServer
 from tests.own_service import free_port
+
+pytestmark = pytest.mark.slow
 
 SOURCE = ROOT / "dpipe" / "src"
 ESCAPE = "\x1b"
@@ -39,35 +45,6 @@ load_seconds = 0.05
 cache_seconds = 0.05
 {more}
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    directory = tmp_path_factory.mktemp("server")
-    gpus = "64x NVIDIA H100 80GB HBM3"
-    with TrainingServer(directory, AUTH="required", RATE_LIMITS="off", SIMULATED_GPUS=gpus) as started:
-        started.show(started.first_key())
-        yield started
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def settings(server: TrainingServer, home: Path) -> dict[str, str]:
-    return {"DPIPE_URL": f"http://127.0.0.1:{server.port}", "DPIPE_KEY": server.first_key(), "HOME": str(home)}
-
-
-@pytest.fixture(scope="module")
-def trained(settings: dict[str, str], home: Path) -> str:
-    """A completed training, which was followed."""
-    result = call(settings, "train", config(home), "--name", "[bold]red[/]", "--follow")
-    assert result.exit_code == 0, result.output
-    assert "steps: 20 " in result.stdout
-    assert "completed" in result.stderr
-    return str(re.search(r"train_\w+", result.stdout)[0])  # type: ignore[index]
 
 
 def config(folder: Path, steps: int = 20, more: str = "checkpoint_every_n_steps = 10") -> str:
@@ -135,20 +112,20 @@ def in_terminal(
         os.close(leader)
 
 
-def test_status_has_a_table_for_a_pipe_and_json(settings: dict[str, str], trained: str) -> None:
+def test_status_counts_many_gpus_and_top_shows_each(settings: dict[str, str]) -> None:
     result = call(settings, "status")
-    rows = [line.split("\t") for line in result.stdout.splitlines() if "\t" in line]
     assert result.exit_code == 0
-    assert rows[0][:3] == ["GPU", "NAME", "STATUS"]
-    assert len(rows) == 65
     assert re.search(r"GPUs +64, \d+ available", result.stdout)
+    assert re.search(r"\d+ × H100 80GB HBM3 available", result.stdout)
+    rows = [line.split("\t") for line in call(settings, "top", "-n", "1").stdout.splitlines() if "H100" in line]
+    assert [row[0] for row in rows] == [str(index) for index in range(64)]
     found = read(settings, "status")
     assert found["overview"]["gpus"]["total"] == len(found["gpus"]) == 64
 
 
-def test_texts_of_others_do_not_steer_the_terminal(settings: dict[str, str], trained: str) -> None:
-    [line] = [line for line in call(settings, "ls").stdout.splitlines() if trained in line]
-    assert line.endswith("\t[bold]red[/]")
+def test_texts_of_others_do_not_steer_the_terminal(settings: dict[str, str], training: str) -> None:
+    [line] = [line for line in call(settings, "ls").stdout.splitlines() if training in line]
+    assert line.endswith(f"\t{MARKUP}")
     hostile = f"{ESCAPE}]0;title\x07\x9b31m\u202eend"
     assert clean(hostile) == "\ufffd]0;title\ufffd\ufffd31m\ufffdend"
     raw = escape_control(json.dumps(hostile, ensure_ascii=False))
@@ -156,38 +133,48 @@ def test_texts_of_others_do_not_steer_the_terminal(settings: dict[str, str], tra
     assert json.loads(raw) == hostile
 
 
-def test_log_is_printed_and_searched(settings: dict[str, str], trained: str) -> None:
-    assert len(call(settings, "logs", trained, "--tail", "3").stdout.splitlines()) == 3
-    found = call(settings, "logs", trained, "--search", "steps: 7 ").stdout
+def test_log_is_printed_and_searched(settings: dict[str, str], training: str) -> None:
+    assert len(call(settings, "logs", training, "--tail", "3").stdout.splitlines()) == 3
+    found = call(settings, "logs", training, "--search", "steps: 7 ").stdout
     assert found.startswith("steps: 7 ")
-    lines = [json.loads(line) for line in call(settings, "logs", "-f", "--json").stdout.splitlines()]
+    lines = [json.loads(line) for line in call(settings, "logs", training, "-f", "--json").stdout.splitlines()]
     assert any(line["message"].startswith("steps: 20 ") for line in lines)
 
 
-def test_files_are_downloaded(settings: dict[str, str], trained: str, tmp_path: Path) -> None:
-    found = read(settings, "download", trained, "--to", str(tmp_path))
+def test_files_and_samples_are_downloaded(settings: dict[str, str], training: str, tmp_path: Path) -> None:
+    found = read(settings, "download", training, "--to", str(tmp_path))
     assert Path(found["path"]).name == "bold-red-epoch1.safetensors"
     assert Path(found["path"]).stat().st_size == found["size_bytes"] > 0
+    samples = read(settings, "samples", training, "--to", str(tmp_path / "samples"))
+    assert sorted(Path(each["path"]) for each in samples) == sorted((tmp_path / "samples").glob("*.png"))
+    assert len(samples) == 2
 
 
-def test_trainings_are_compared(settings: dict[str, str], trained: str, tmp_path: Path) -> None:
-    [line, *_] = [
-        json.loads(line)
-        for line in call(settings, "train", config(tmp_path, 10), "--follow", "--json").stdout.splitlines()
-    ]
-    shown = call(settings, "compare", trained, line["task_id"]).stdout
-    assert [row.split("\t")[1:] for row in shown.splitlines() if row.startswith("steps\t")] == [
-        ["20 of 20", "10 of 10"]
-    ]
-    assert "/config/toy/steps_per_epoch\t20\t10" in shown
-
-
-def test_failed_training_has_cause_remedy_and_exit_code(settings: dict[str, str], tmp_path: Path) -> None:
+def test_failed_training_has_cause_remedy_and_exit_code_and_is_compared(
+    settings: dict[str, str], training: str, tmp_path: Path
+) -> None:
     more = "fail_at_step = 2\nfail_with = 'cuda_oom'"
     result = call(settings, "train", config(tmp_path, 5, more), "--follow")
     assert result.exit_code == 1
+    assert "steps: 1 " in result.stdout
     assert "is failed" in result.stderr
     assert "→" in result.stderr
+    shown = call(settings, "compare", training, result.stdout.split()[0]).stdout
+    rows = [line.split("\t") for line in shown.splitlines()]
+    assert [row[3] for row in rows if row[0] in ("1", "2")] == ["20/20", "1/5"]
+    assert ["/config/toy/steps_per_epoch", "20", "5"] in rows
+
+
+def test_six_compared_trainings_fit_into_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    cli = Session(None, None, as_json=False)
+    cli.out = Console(width=80, force_terminal=True, no_color=True, markup=False, highlight=False)
+    loss = {"last": 0.12345, "lowest": 0.01234}
+    known = {"task_id": "train_0123456789abcdef", "status": "completed", "step": 20_000, "total_steps": 20_000}
+    tasks = [{**known, "duration": 9e4, "losses": [loss], "name": "A long name", "number": i + 1} for i in range(6)]
+    cli.table(show.COMPARED, tasks)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert all("0.01234" in line and len(line) <= 80 for line in lines[1:])
 
 
 def test_plan_lists_every_mistake(settings: dict[str, str], tmp_path: Path) -> None:
@@ -213,14 +200,6 @@ def test_folder_is_uploaded_and_checked(settings: dict[str, str], tmp_path: Path
     assert "cats@1: 1 items" in result.stdout
 
 
-def test_stop_and_resume(settings: dict[str, str], server: TrainingServer, tmp_path: Path) -> None:
-    made = read(settings, "train", config(tmp_path, 30_000))
-    server.await_step(made["task_id"], 2)
-    assert read(settings, "stop", made["task_id"], "--wait")["status"] == "stopped"
-    assert read(settings, "resume", made["task_id"])["status"] in ("queued", "starting", "running")
-    assert read(settings, "stop", made["task_id"], "--force", "--wait")["status"] == "stopped"
-
-
 @pytest.mark.parametrize("as_json", [False, True])
 def test_wrong_key_is_named_with_a_remedy(settings: dict[str, str], as_json: bool) -> None:
     result = call({**settings, "DPIPE_KEY": "dp_wrong"}, "ls", *(["--json"] if as_json else []))
@@ -234,6 +213,7 @@ def test_wrong_key_is_named_with_a_remedy(settings: dict[str, str], as_json: boo
         assert result.stdout == ""
 
 
+@pytest.mark.quick
 def test_unreachable_server_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aio, "pause", lambda *_: None)
     address = f"http://127.0.0.1:{free_port()}"
@@ -243,9 +223,10 @@ def test_unreachable_server_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPat
     assert "DPIPE_URL" in result.stderr
 
 
-def test_wrong_usage_is_exit_2(settings: dict[str, str]) -> None:
-    assert call(settings, "compare").exit_code == 2
-    assert call(settings, "nope").exit_code == 2
+@pytest.mark.quick
+def test_wrong_usage_is_exit_2() -> None:
+    assert call({}, "compare").exit_code == 2
+    assert call({}, "nope").exit_code == 2
 
 
 def test_login_stores_only_what_works(settings: dict[str, str], tmp_path: Path) -> None:
@@ -258,16 +239,19 @@ def test_login_stores_only_what_works(settings: dict[str, str], tmp_path: Path) 
     [file] = tmp_path.rglob("config.toml")
     assert file.stat().st_mode & 0o777 == 0o600
     assert call(mine, "ls").exit_code == 0
+    file.write_text("url = [")
+    assert call(mine, "ls").exit_code == 1
+    assert call(mine, "login", settings["DPIPE_URL"], entered=settings["DPIPE_KEY"] + "\n").exit_code == 0
+    assert call(mine, "ls").exit_code == 0
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_for_shells(shell: str) -> None:
-    env = process_environment({}, _DPIPE_COMPLETE=f"source_{shell}")
-    found = subprocess.run(program(), env=env, capture_output=True, text=True, check=False)
-    assert "dpipe" in found.stdout
+    assert "dpipe" in call({"_DPIPE_COMPLETE": f"source_{shell}"}).stdout
 
 
-def test_reader_that_leaves_ends_quietly(settings: dict[str, str], trained: str) -> None:
+def test_reader_that_leaves_ends_quietly(settings: dict[str, str]) -> None:
     env = process_environment(settings)
     with subprocess.Popen(
         program("top", "-i", "0.5"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -280,7 +264,7 @@ def test_reader_that_leaves_ends_quietly(settings: dict[str, str], trained: str)
         assert process.stderr.read() == b""
 
 
-def test_interrupted_follower_leaves_the_training(
+def test_interrupted_follower_leaves_the_training_which_is_stopped_and_resumed(
     settings: dict[str, str], server: TrainingServer, tmp_path: Path
 ) -> None:
     env = process_environment(settings)
@@ -296,49 +280,75 @@ def test_interrupted_follower_leaves_the_training(
     assert f"{task_id} continues" in notes.decode()
     assert b"Traceback" not in notes
     assert server.task(task_id)["status"] == "running"
-    server.stop_task(task_id, force=True)
+    assert read(settings, "stop", task_id, "--wait")["status"] == "stopped"
+    assert read(settings, "resume", task_id)["status"] in ("queued", "starting", "running")
+    assert read(settings, "stop", task_id, "--force", "--wait")["status"] == "stopped"
 
 
-def test_terminal_of_80_columns(settings: dict[str, str], trained: str) -> None:
-    with in_terminal(settings, "ls") as (process, shown, _):
-        colored = shown(None)
-        assert process.returncode == 0
-    with in_terminal(settings, "status", NO_COLOR="1") as (process, shown, _):
-        plain = shown(None)
-        assert process.returncode == 0
-    assert f"{ESCAPE}[32m" in colored
-    assert ESCAPE not in re.sub(rf"{ESCAPE}\[[012]?m", "", plain)
-    for text in (colored, plain):
-        lines = re.sub(rf"{ESCAPE}\[[\d;]*m", "", text).split("\r\n")
-        assert max(map(len, lines)) <= 80, lines
-
-
-def test_top_shows_64_gpus_and_quits(settings: dict[str, str]) -> None:
+def test_terminal_of_80_columns_with_and_without_colors(settings: dict[str, str], training: str) -> None:
     with in_terminal(settings, "top", "-i", "30") as (process, shown, press):
-        text = shown(" 63 ")
+        colored = shown(" 63 ")
         press(b"q")
         shown(None)
         assert process.returncode == 0
-    assert "64 GPUs, " in text
+    assert "64 GPUs, " in colored
+    assert f"{ESCAPE}[32m" in colored
+    with in_terminal(settings, "status", NO_COLOR="1") as (process, shown, _):
+        plain = shown(None)
+        assert process.returncode == 0
+    assert ESCAPE not in re.sub(rf"{ESCAPE}\[[012]?m", "", plain)
+    for text in (colored, plain):
+        lines = re.sub(rf"{ESCAPE}\[[\d;?]*[a-zA-Z]", "", text).replace("\r", "").split("\n")
+        assert max(map(len, lines)) <= 80, lines
 
 
 @pytest.fixture
-def alone(home: Path, tmp_path: Path) -> dict[str, str]:
+def alone(tmp_path: Path) -> dict[str, str]:
     """The environment of a machine without a server."""
-    address = {"DPIPE_URL": f"http://127.0.0.1:{free_port()}", "HOME": str(home), "DPIPE_SERVICE": str(ROOT)}
+    address = {"DPIPE_URL": f"http://127.0.0.1:{free_port()}", "HOME": str(tmp_path), "DPIPE_SERVICE": str(ROOT)}
     service = {"GPU_SOURCE": "simulated", "MIN_FREE_DISK_MB": "0", "GPU_MONITOR_INTERVAL": "0.2"}
     return process_environment(address | service, STORAGE_ROOT=str(tmp_path / "data"))
 
 
-@pytest.mark.slow
-def test_run_starts_a_server_for_one_training(alone: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(program("run", config(tmp_path)), env=alone, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "steps: 20 " in done.stdout
-    assert not answers(alone["DPIPE_URL"])
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Restore the handlers that `dpipe run` replaces."""
+    names = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(name) for name in names]
+    yield
+    for name, handler in zip(names, before, strict=True):
+        signal.signal(name, handler)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("signals")
+def test_run_uses_a_server_that_runs(settings: dict[str, str], tmp_path: Path) -> None:
+    result = call(settings, "run", config(tmp_path, 2))
+    assert result.exit_code == 0, result.output
+    assert "There is a server at" in result.stderr
+    assert "steps: 2 " in result.stdout
+    assert "completed after" in result.stderr
+
+
+@pytest.mark.usefixtures("signals")
+def test_run_that_is_interrupted_before_the_answer_stops_what_it_started(
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Training] = []
+    start = Trainings.start
+
+    def interrupted(*arguments: Any, **options: Any) -> Training:
+        made.append(start(*arguments, **options))
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        return made[-1]
+
+    monkeypatch.setattr(Trainings, "start", interrupted)
+    result = call(settings, "run", config(tmp_path, 30_000))
+    assert result.exit_code == 130
+    assert f"{made[0].id} is stopped" in result.stderr
+    assert made[0].id == made[1].id
+
+
 def test_interrupted_run_ends_training_and_server(alone: dict[str, str], tmp_path: Path) -> None:
     command = program("run", config(tmp_path, 30_000))
     with subprocess.Popen(command, env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -351,6 +361,8 @@ def test_interrupted_run_ends_training_and_server(alone: dict[str, str], tmp_pat
     assert not answers(alone["DPIPE_URL"])
 
 
+@pytest.mark.quick
+@pytest.mark.usefixtures("signals")
 def test_run_without_a_service_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aio, "pause", lambda *_: None)
     address = f"http://127.0.0.1:{free_port()}"

@@ -1,23 +1,21 @@
-"""The asynchronous client, and the logic of both. `client.Client` describes the methods, which are the same."""
+"""The asynchronous client. `dpipe.client` has the same methods as blocking calls."""
 
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import httpx
 
 from dpipe import requests, settings, uploads
 from dpipe import types as t
-from dpipe.connections import AsyncConnection, Connection
+from dpipe.connections import Connection
 from dpipe.errors import Conflict, Invalid, NotFound, ServerError, TimedOut, Unreachable, bad_answer, unreachable
 from dpipe.requests import PAGE, address, data_of, failure_of, join, parameters, part, pause
-from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event, Message
-
-Row = TypeVar("Row")
+from dpipe.streams import RECONNECT_SECONDS, SILENCE_SECONDS, Decoder, Event
 
 #: What stands for the configuration or dataset of a training: a file, TOML text or a name, or JSON.
 Source = Path | str | Mapping[str, Any] | None
@@ -30,9 +28,9 @@ RESOLUTIONS = (512,)
 
 
 class AsyncClient:
-    """The asynchronous form of `Client`."""
+    """A connection to the service, like `dpipe.Client`."""
 
-    _connect: Callable[..., Connection] = AsyncConnection
+    _http: type[httpx.AsyncClient | httpx.Client] = httpx.AsyncClient
 
     def __init__(
         self,
@@ -47,12 +45,9 @@ class AsyncClient:
         self.url = found.url
         self.timeout = timeout
         self.retries = retries
-        self.connection = self._connect(**requests.options(found.url, found.key, timeout, agent))
+        self.connection = Connection(self._http(**requests.options(found.url, found.key, timeout, agent)))
         self.trainings = AsyncTrainings(self)
         self.datasets = AsyncDatasets(self)
-        self.models: AsyncRows[t.ModelView] = AsyncRows(self, "models/list", "models", "id")
-        self.sample_sets: AsyncRows[t.SampleSet] = AsyncRows(self, "sample-sets", "sample_sets")
-        self.sweeps: AsyncRows[t.SweepRow] = AsyncRows(self, "sweeps", "sweeps")
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,11 +56,13 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        """Close all connections."""
         await self.connection.close()
 
     async def request(
-        self, method: str, path: str, query: Mapping[str, Any] | None = None, **options: Any
+        self, /, method: str, path: str, query: Mapping[str, Any] | None = None, **options: Any
     ) -> httpx.Response:
+        """Return a successful answer. Raise DpipeError after the retries."""
         attempt, params = 0, parameters(query or {})
         while True:
             try:
@@ -82,26 +79,25 @@ class AsyncClient:
             attempt += 1
             await self.connection.sleep(seconds)
 
-    async def get(self, path: str, **query: Any) -> Any:
-        return data_of(await self.request("GET", path, query=query))
+    async def get(self, /, path: str, **query: Any) -> Any:
+        """Return the data of a GET. The path is below /api/v1."""
+        return data_of(await self.request("GET", path, query))
 
-    async def post(self, path: str, json: Any = None, *, idempotency_key: str | None = None, **query: Any) -> Any:
+    async def post(self, /, path: str, json: Any = None, *, idempotency_key: str | None = None, **query: Any) -> Any:
+        """Return the data of a POST. A random Idempotency-Key makes retries safe."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        return data_of(await self.request("POST", path, query=query, json=json, headers=headers))
+        return data_of(await self.request("POST", path, query, json=json, headers=headers))
 
-    async def patch(self, path: str, json: Any) -> Any:
-        return data_of(await self.request("PATCH", path, json=json))
+    async def send(self, /, method: str, path: str, json: Any = None, **query: Any) -> Any:
+        """Return the data of another method, such as PATCH or DELETE."""
+        return data_of(await self.request(method, path, query, json=json))
 
-    async def put(self, path: str, json: Any) -> Any:
-        return data_of(await self.request("PUT", path, json=json))
+    async def read(self, /, path: str, **query: Any) -> bytes:
+        """Return the bytes of a file, such as a picture."""
+        return (await self.request("GET", path, query, headers={"Accept": "*/*"})).content
 
-    async def delete(self, path: str, **query: Any) -> Any:
-        return data_of(await self.request("DELETE", path, query=query))
-
-    async def read(self, path: str, **query: Any) -> bytes:
-        return (await self.request("GET", path, query=query, headers={"Accept": "*/*"})).content
-
-    async def pages(self, path: str, field: str, *, limit: int | None = None, **query: Any) -> AsyncIterator[Any]:
+    async def pages(self, /, path: str, field: str, *, limit: int | None = None, **query: Any) -> AsyncIterator[Any]:
+        """Yield the rows of a list, at most `limit`, and fetch its pages as needed."""
         cursor, left = None, float("inf") if limit is None else limit
         while left > 0:
             page = await self.get(path, **query, limit=min(left, PAGE), cursor=cursor)
@@ -113,7 +109,8 @@ class AsyncClient:
                 return
             cursor = following
 
-    async def stream(self, path: str, **query: Any) -> AsyncIterator[Message]:
+    async def stream(self, /, path: str, **query: Any) -> AsyncIterator[Event]:
+        """Yield the messages of a stream until its end; reconnect where it is cut, without gaps."""
         last_id: str | None = None
         attempt, heard = 0, 0.0
         timeout = httpx.Timeout(self.timeout, read=max(self.timeout, SILENCE_SECONDS))
@@ -135,7 +132,7 @@ class AsyncClient:
                             for message in decoder.feed(chunk):
                                 last_id = message.id
                                 yield message
-                                if message.type == "end":
+                                if message.kind == "end":
                                     return
                         failure = unreachable(self.url, "the stream ended")
             except httpx.RequestError as error:
@@ -147,6 +144,7 @@ class AsyncClient:
             await self.connection.sleep(seconds)
 
     async def save(self, path: str, to: Path, progress: uploads.Progress | None = None) -> Path:
+        """Download a file to a path, and continue where an interrupted download ended."""
         plain = {"Accept": "*/*", "Accept-Encoding": "identity"}
         head = await self.request("HEAD", path, headers=plain)
         tag, length = head.headers.get("etag", ""), head.headers.get("content-length", "")
@@ -183,45 +181,9 @@ class AsyncClient:
         part.replace(to)
         return to
 
-    async def health(self) -> t.Health:
-        return cast(t.Health, await self.get("/health"))
-
-    async def overview(self) -> t.SystemOverview:
-        return cast(t.SystemOverview, await self.get("/system/overview"))
-
     async def gpus(self) -> list[t.GPUInfo]:
+        """Return all GPUs with their latest readings."""
         return cast(list[t.GPUInfo], part(await self.get("/gpu/status"), "gpus", list))
-
-    async def gpu(self, id: int | str) -> t.GPUDetails:  # noqa: A002
-        """Return one GPU by index or UUID with all details."""
-        return cast(t.GPUDetails, await self.get(join("gpu", str(id))))
-
-
-class AsyncRows(Generic[Row]):
-    """A list of the service that can be iterated."""
-
-    def __init__(self, client: AsyncClient, path: str, field: str, id_field: str | None = None) -> None:
-        """`id_field` is set if a row has no address of its own."""
-        self._client = client
-        self._path = path
-        self._field = field
-        self._id_field = id_field
-
-    def __aiter__(self) -> AsyncIterator[Row]:
-        return self.list()
-
-    async def list(self, **filters: Any) -> AsyncIterator[Row]:
-        async for row in self._client.pages(self._path, self._field, **filters):
-            yield row
-
-    async def get(self, id: str) -> Row:  # noqa: A002
-        """Return one row. Raise NotFound."""
-        if self._id_field is None:
-            return cast(Row, await self._client.get(join(self._path, id)))
-        async for row in self._client.pages(self._path, self._field):
-            if row[self._id_field] == id:
-                return cast(Row, row)
-        raise NotFound(f'There is no "{id}".', code="not_found", status=404)
 
 
 class AsyncTrainings:
@@ -233,7 +195,8 @@ class AsyncTrainings:
     def __aiter__(self) -> "AsyncIterator[AsyncTraining]":
         return self.list()
 
-    async def list(self, **filters: Any) -> "AsyncIterator[AsyncTraining]":
+    async def list(self, /, **filters: Any) -> "AsyncIterator[AsyncTraining]":
+        """Yield trainings by `status`, `model_type`, `gpu_id`, `search`, `tag`, `owner`, `sweep`, `kind` or `order`."""
         async for row in self._client.pages("/training/list", "tasks", **filters):
             yield AsyncTraining(self._client, row)
 
@@ -243,6 +206,7 @@ class AsyncTrainings:
 
     async def start(
         self,
+        /,
         config: Source = None,
         dataset: Source = None,
         *,
@@ -252,24 +216,39 @@ class AsyncTrainings:
         samples: Mapping[str, Any] | None = None,
         resolutions: Sequence[int] = RESOLUTIONS,
         wait: bool = False,
+        idempotency_key: str | None = None,
         **options: Any,
     ) -> "AsyncTraining":
+        """Start a training. `wait` returns it when it has ended.
+
+        `config` and `dataset` are TOML files on this machine, TOML texts or JSON. `dataset` may also name one of the
+        service, such as "cats" or "cats@3", which is trained with `resolutions`. `gpus` is a number, or indexes and
+        UUIDs. A call with the same `idempotency_key` and arguments returns the same training. `options` are further
+        fields of the request.
+        """
         given = {"model_type": model_type, "gpus": gpus, "name": name, "samples": samples, **options}
         body = requests.start_body(config, dataset, resolutions, given)
-        training = AsyncTraining(self._client, await self._client.post("/training/start", body))
+        task = await self._client.post("/training/start", body, idempotency_key=idempotency_key)
+        training = AsyncTraining(self._client, task)
         return await training.wait() if wait else training
 
-    async def validate(
-        self, config: Source = None, dataset: Source = None, *, resolutions: Sequence[int] = RESOLUTIONS, **options: Any
+    async def plan(
+        self,
+        /,
+        config: Source = None,
+        dataset: Source = None,
+        *,
+        resolutions: Sequence[int] = RESOLUTIONS,
+        **options: Any,
     ) -> t.Validation:
+        """Return all findings about the request of a `start`, and its plan. Nothing is started."""
         body = requests.start_body(config, dataset, resolutions, options)
         return cast(t.Validation, await self._client.post("/training/validate", body))
 
-    plan = validate
-
     async def compare(
-        self, ids: Sequence[str], metric: str = "loss", axis: str = "step", **query: Any
+        self, /, ids: Sequence[str], metric: str = "loss", axis: str = "step", **query: Any
     ) -> t.ComparedTrainings:
+        """Return two to eight trainings side by side: series, settings that differ, and common prompts."""
         found = await self._client.get("/training/compare", tasks=ids, metric=metric, axis=axis, **query)
         return cast(t.ComparedTrainings, found)
 
@@ -282,10 +261,12 @@ class AsyncTraining(requests.Task):
         self._client = client
 
     async def refresh(self) -> Self:
+        """Read it again."""
         self._take(await self._client.get(self._path()))
         return self
 
     async def wait(self, timeout: float | None = None) -> Self:
+        """Wait until it has ended, also while the server restarts. Raise TimedOut."""
         begin = heard = monotonic()
         interval = 0.2
         while True:
@@ -301,34 +282,30 @@ class AsyncTraining(requests.Task):
             if left <= 0:
                 raise TimedOut(f"{self.id} is still {self.status} after {timeout} s.", code="timeout")
             await self._client.connection.sleep(min(interval, left))
-            interval = min(5.0, interval * 1.5)
+            interval = min(5.0, interval * 1.2)
 
     async def follow(self, tail: int = 100, types: str = "log,progress,status") -> AsyncIterator[Event]:
+        """Yield lines of the log from the last `tail` on, progress and changes of status, until it has ended."""
         stream = self._client.stream(self._path("events", "stream"), types=types, tail=tail)
         # A reader that stops early closes the connection at once.
-        async with aclosing(cast(AsyncGenerator[Message, None], stream)) as messages:
+        async with aclosing(cast(AsyncGenerator[Event, None], stream)) as messages:
             async for message in messages:
                 data = message.data if isinstance(message.data, dict) else {}
-                if message.type == "log":
+                if message.kind == "log":
                     for line in data.get("logs", []):
                         yield Event("log", line)
-                elif message.type in ("progress", "status"):
-                    if message.type == "status":
+                elif message.kind in ("progress", "status"):
+                    if message.kind == "status":
                         self.data["status"] = str(data.get("status"))
-                    yield Event(message.type, data)
-                elif message.type == "end":
+                    yield message
+                elif message.kind == "end":
                     await self.refresh()
                     yield Event("status", data)
 
-    async def progress(self) -> t.TaskProgressView:
-        return cast(t.TaskProgressView, await self._client.get(self._path("progress")))
-
-    async def metrics(self, metric: str = "loss", **query: Any) -> t.SeriesView:
-        return cast(t.SeriesView, await self._client.get(self._path("metrics"), metric=metric, **query))
-
     async def logs(
-        self, search: str | None = None, *, tail: int | None = None, **query: Any
+        self, /, search: str | None = None, *, tail: int | None = None, **query: Any
     ) -> AsyncIterator[t.LogLine]:
+        """Yield the lines of its log, the last `tail` lines, or those that contain `search`."""
         offset: int | None = 0 if tail is None else None
         path, field = (self._path("logs"), "logs") if search is None else (self._path("logs", "search"), "results")
         while True:
@@ -341,46 +318,48 @@ class AsyncTraining(requests.Task):
             offset = following
 
     async def stop(self, save: bool = True, keep_lora: bool = False, wait: bool = False) -> Self:
-        seconds = 60 if wait else None
-        response = await self._client.request(
-            "POST",
-            self._path("stop"),
-            query={"wait": seconds},
-            json={"force": not save, "keep_lora": keep_lora},
-            timeout=self._client.timeout + (seconds or 0),
-        )
+        """Stop it, by default with a checkpoint. `keep_lora` makes a LoRA of that; `wait` returns after the end."""
+        seconds = 60 if wait else 0
+        query, body = {"wait": seconds or None}, {"force": not save, "keep_lora": keep_lora}
+        timeout = self._client.timeout + seconds
+        response = await self._client.request("POST", self._path("stop"), query, json=body, timeout=timeout)
         self._take(data_of(response))
         return await self.wait() if wait else self
 
-    async def resume(self, **changes: Any) -> Self:
+    async def resume(self, /, **changes: Any) -> Self:
+        """Resume it from its last complete checkpoint, or another `checkpoint`, with changed fields of its request."""
         self._take(await self._client.post(join("training", "resume", self.id), changes))
         return self
 
-    async def samples(self, **query: Any) -> AsyncIterator[t.TrainingSample]:
+    async def samples(self, /, **query: Any) -> AsyncIterator[t.TrainingSample]:
+        """Yield its samples, newest first, by `checkpoint` and `prompt`. `client.read(sample["url"])` is a picture."""
         async for row in self._client.pages(self._path("samples"), "samples", **query):
             yield row
 
-    async def sample(self, checkpoints: Sequence[str] | None, sample_set: Prompts, **options: Any) -> "AsyncTraining":
+    async def sample(
+        self, /, checkpoints: Sequence[str] | None, sample_set: Prompts, **options: Any
+    ) -> "AsyncTraining":
+        """Render a sample set, by name, or prompts with saved models (None: the latest), and return that task."""
         if not isinstance(sample_set, str | Mapping):
             sample_set = {"prompts": [{"text": text} for text in sample_set]}
         body = {"sample_set": sample_set, **options} | ({"checkpoints": list(checkpoints)} if checkpoints else {})
         return AsyncTraining(self._client, await self._client.post(self._path("samples"), body))
 
     async def export(self, checkpoint: str | None = None, method: str | None = None) -> "AsyncTraining":
+        """Make a LoRA of a checkpoint and return that task, or this one if the LoRA exists already."""
         found = await self._client.post(self._path("export"), {"checkpoint": checkpoint, "method": method})
         export_id = part(found, "export_id")
         return self if export_id is None else await self._client.trainings.get(export_id)
 
-    async def checkpoints(self) -> list[t.Checkpoint]:
-        return cast(list[t.Checkpoint], part(await self._client.get(self._path("checkpoints")), "checkpoints", list))
-
-    async def files(self, **query: Any) -> AsyncIterator[t.Artifact]:
+    async def files(self, /, **query: Any) -> AsyncIterator[t.Artifact]:
+        """Yield the files that it made."""
         async for row in self._client.pages(self._path("artifacts"), "artifacts", **query):
             yield row
 
     async def download(
         self, file: str | None = None, to: Path | str = ".", progress: uploads.Progress | None = None
     ) -> Path:
+        """Download a file by its path, by default the chosen or newest saved model, into a directory or to a path."""
         found = [each async for each in self.files(order="newest")]
         if file is None:
             file = requests.choose_file(found, (await self.refresh()).data["chosen"])
@@ -398,7 +377,8 @@ class AsyncDataset(requests.DatasetFacts):
         super().__init__(data)
         self._client = client
 
-    async def items(self, **query: Any) -> AsyncIterator[t.ItemView]:
+    async def items(self, /, **query: Any) -> AsyncIterator[t.ItemView]:
+        """Yield its pictures and videos."""
         async for row in self._client.pages(join("datasets", self.name, "items"), "items", **query):
             yield row
 
@@ -412,27 +392,35 @@ class AsyncDatasets:
     def __aiter__(self) -> AsyncIterator[AsyncDataset]:
         return self.list()
 
-    async def list(self, **filters: Any) -> AsyncIterator[AsyncDataset]:
+    async def list(self, /, **filters: Any) -> AsyncIterator[AsyncDataset]:
+        """Yield datasets by `search`, `tag` or `owner`."""
         async for row in self._client.pages("/datasets", "datasets", **filters):
             yield AsyncDataset(self._client, row)
 
     async def get(self, name: str) -> AsyncDataset:
+        """Return a dataset. Raise NotFound."""
         return AsyncDataset(self._client, part(await self._client.get(join("datasets", name)), "dataset"))
 
     async def upload(
         self, folder: Path | str, name: str | None = None, progress: uploads.Progress | None = None
     ) -> AsyncDataset:
+        """Upload a folder, archive or file, and return its dataset when it contains them.
+
+        The name is by default that of the folder. An existing dataset gets a new version. An interrupted upload of the
+        same folder is continued, also by another program. `progress` is called with the sent bytes and their total.
+        """
         plan = uploads.plan(Path(folder), name, self._client.url)
         done, ids = 0, []
         for file in plan.files:
-            ids.append(await self._send(plan, file, plan.reporter(done, progress)))
+            ids.append(await self._send(plan, file, done, progress))
             done += file.size
         # A batch is processed as a whole: most of its uploads have ended when the last one has.
         await self._processed(ids[-1], {})
         listed = self._client.pages("/uploads", "uploads", limit=len(ids) + PAGE)
         rows = {row["upload_id"]: row async for row in listed}
         ended = [await self._processed(upload_id, rows) for upload_id in ids]
-        plan.finish()
+        # The same folder would be uploaded again.
+        plan.state.unlink(missing_ok=True)
         failed = [each for each in ended if each["status"] == "failed"]
         if failed:
             text = f"{len(failed)} of {len(ids)} files were refused; the others are in {plan.dataset}."
@@ -455,7 +443,15 @@ class AsyncDatasets:
                     return upload_id, found["offset"] or 0
         raise bad_answer("a new upload that does not exist")
 
-    async def _send(self, plan: uploads.Plan, file: uploads.LocalFile, report: Callable[[int], object]) -> str:
+    async def _send(
+        self, plan: uploads.Plan, file: uploads.LocalFile, before: int, progress: uploads.Progress | None
+    ) -> str:
+        """Send a file and return the id of its upload. The progress counts the bytes of files before it."""
+
+        def report(offset: int) -> None:
+            if progress is not None:
+                progress(before + offset, plan.total)
+
         with file.path.open("rb") as opened:
             upload_id, offset = await self._begin(plan, file, uploads.read(opened, file, 0))
             report(offset)

@@ -1,6 +1,6 @@
 """Connections for the two clients, and the way in which the blocking one runs asynchronous code.
 
-The logic is written once, in `aio.py`. Over a BlockingConnection no coroutine ever suspends, so that `run` gets its
+The logic is written once, in `aio.py`. Over blocking connections no coroutine ever suspends, so that `run` gets its
 result in one step, without an event loop or threads.
 """
 
@@ -18,54 +18,41 @@ T = TypeVar("T")
 Opened = tuple[httpx.Response, AsyncIterator[bytes]]
 
 
-class AsyncConnection:
-    """Connections in an event loop."""
+class Connection:
+    """The connections of an httpx client of either kind. A blocking one blocks the calling thread, also to sleep."""
 
-    def __init__(self, **options: Any) -> None:
-        self._http = httpx.AsyncClient(**options)
+    def __init__(self, http: httpx.AsyncClient | httpx.Client) -> None:
+        self._http = http
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if isinstance(self._http, httpx.Client):
+            return self._http.request(method, path, **options)
         return await self._http.request(method, path, **options)
 
     @asynccontextmanager
     async def stream(self, path: str, **options: Any) -> AsyncIterator[Opened]:
-        async with self._http.stream("GET", path, **options) as response:
-            if not response.is_success:
-                await response.aread()
-            yield response, response.aiter_bytes()
+        if isinstance(self._http, httpx.Client):
+            with self._http.stream("GET", path, **options) as response:
+                if not response.is_success:
+                    response.read()
+                yield response, _chunks(response)
+        else:
+            async with self._http.stream("GET", path, **options) as response:
+                if not response.is_success:
+                    await response.aread()
+                yield response, response.aiter_bytes()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        if isinstance(self._http, httpx.Client):
+            time.sleep(seconds)
+        else:
+            await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        await self._http.aclose()
-
-
-class BlockingConnection:
-    """Connections that block the calling thread."""
-
-    def __init__(self, **options: Any) -> None:
-        self._http = httpx.Client(**options)
-
-    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self._http.request(method, path, **options)
-
-    @asynccontextmanager
-    async def stream(self, path: str, **options: Any) -> AsyncIterator[Opened]:
-        with self._http.stream("GET", path, **options) as response:
-            if not response.is_success:
-                response.read()
-            yield response, _chunks(response)
-
-    async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    async def close(self) -> None:
-        self._http.close()
-
-
-#: What the clients need of httpx and of the clock.
-Connection = AsyncConnection | BlockingConnection
+        if isinstance(self._http, httpx.Client):
+            self._http.close()
+        else:
+            await self._http.aclose()
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -74,7 +61,7 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine over a BlockingConnection."""
+    """Return the result of a coroutine over blocking connections."""
     try:
         work.send(None)
     except StopIteration as end:
@@ -84,7 +71,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def iterate(rows: AsyncIterator[T]) -> Iterator[T]:
-    """Yield what an asynchronous generator over a BlockingConnection yields."""
+    """Yield what an asynchronous generator over blocking connections yields."""
     missing = object()
 
     async def following() -> Any:

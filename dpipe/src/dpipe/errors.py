@@ -17,6 +17,7 @@ class DpipeError(Exception):
         details: Any = None,
         errors: list[dict[str, Any]] | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """Take the answer's `data` as `details`; `errors` are mistakes of a request with `pointer` and `message`."""
         super().__init__(message)
@@ -27,7 +28,7 @@ class DpipeError(Exception):
         self.details = details
         self.errors = errors or []
         self.request_id = request_id
-        self.retry_after: float | None = None
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         """Return the message, each mistake on a line of its own, and the remedy."""
@@ -95,11 +96,6 @@ _REMEDIES: Mapping[int, str] = {
 }
 
 
-def class_of(status: int) -> type[DpipeError]:
-    """Return the exception of an HTTP status."""
-    return _CLASSES.get(status, ServerError if status >= 500 else Invalid)
-
-
 def error_of(status: int, body: Any, retry_after: float | None = None) -> DpipeError:
     """Return the exception of an answer with the service's envelope. Raise BadAnswer if it has another form."""
     error = body.get("error") if isinstance(body, dict) else None
@@ -107,7 +103,7 @@ def error_of(status: int, body: Any, retry_after: float | None = None) -> DpipeE
         raise bad_answer(f"HTTP status {status} without the service's form")
     mistakes = [each for each in error.get("errors") or [] if isinstance(each, dict)]
     remedies = [each["remedy"] for each in mistakes if isinstance(each.get("remedy"), str)]
-    found = class_of(status)(
+    return _CLASSES.get(status, ServerError if status >= 500 else Invalid)(
         str(error.get("detail") or body.get("message") or error["code"]),
         code=error["code"],
         remedy=" ".join(dict.fromkeys(remedies)) or _REMEDIES.get(status),
@@ -115,9 +111,8 @@ def error_of(status: int, body: Any, retry_after: float | None = None) -> DpipeE
         details=body.get("data"),
         errors=mistakes,
         request_id=error.get("request_id"),
+        retry_after=retry_after,
     )
-    found.retry_after = retry_after
-    return found
 
 
 def bad_answer(what: str) -> BadAnswer:

@@ -4,15 +4,13 @@ import random
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from time import time
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from dpipe.errors import DpipeError, Invalid, NotFound, bad_answer, class_of, error_of, unreachable
+from dpipe.errors import BadAnswer, DpipeError, Invalid, NotFound, bad_answer, error_of, unreachable
 from dpipe.types import DatasetRow, TaskDetails
 from dpipe.version import VERSION
 
@@ -45,7 +43,6 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The id of the task."""
         return self.data["task_id"]
 
     @property
@@ -55,7 +52,6 @@ class Task:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the status is final."""
         return self.status in FINAL
 
     def _path(self, *parts: str) -> str:
@@ -75,7 +71,6 @@ class DatasetFacts:
 
     @property
     def name(self) -> str:
-        """The name."""
         return self.data["name"]
 
     @property
@@ -97,17 +92,11 @@ def address(path: str) -> str:
     return path if outside else f"{BASE}/{path.lstrip('/')}"
 
 
-def parameters(query: Mapping[str, Any]) -> dict[str, str]:
-    """Return query parameters as text, without those that are None."""
-    return {name: _text(value) for name, value in query.items() if value is not None}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    return ",".join(str(each) for each in value)
+def parameters(query: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Return the query parameters that are not None; lists are joined by commas."""
+    known = {name: value for name, value in query.items() if value is not None}
+    joined = {name: ",".join(map(str, each)) for name, each in known.items() if not isinstance(each, str | int | float)}
+    return known | joined
 
 
 def options(url: str, key: str | None, timeout: float, agent: str | None) -> dict[str, Any]:
@@ -122,32 +111,28 @@ def options(url: str, key: str | None, timeout: float, agent: str | None) -> dic
 
 
 def data_of(response: httpx.Response) -> Any:
-    """Return the data of an answer whose body has been read. Raise DpipeError."""
-    if response.status_code == 204:
-        return None
-    try:
-        body = response.json()
-    except ValueError:
-        status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
-        # A proxy answers so while the server restarts.
-        is_away = status in (502, 503, 504)
-        failure = unreachable(url, f"HTTP status {status}") if is_away else bad_answer(f"HTTP status {status}, no JSON")
-        raise failure from None
-    if response.is_success and isinstance(body, dict) and "data" in body:
-        return body["data"]
-    raise error_of(response.status_code, body, retry_after(response))
+    """Return the data of a successful answer. Raise BadAnswer."""
+    return None if response.status_code == 204 else part(_json(response), "data")
 
 
 def failure_of(response: httpx.Response) -> DpipeError:
     """Return the error of an answer whose body has been read. The answer to HEAD has none."""
+    status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
     if response.request.method == "HEAD":
-        text = f"The server has answered with HTTP status {response.status_code}."
-        return class_of(response.status_code)(text, code=f"http_{response.status_code}", status=response.status_code)
+        text = f"The server has answered with HTTP status {status}."
+        return error_of(status, {"error": {"code": f"http_{status}", "detail": text}})
     try:
-        data_of(response)
-    except DpipeError as error:
-        return error
-    return bad_answer(f"HTTP status {response.status_code}")
+        return error_of(status, _json(response), retry_after(response))
+    except BadAnswer as error:
+        # A proxy answers so while the server restarts.
+        return unreachable(url, f"HTTP status {status}") if status in (502, 503, 504) else error
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise bad_answer(f"HTTP status {response.status_code}, no JSON") from None
 
 
 def part(data: Any, name: str, kind: type = object) -> Any:
@@ -160,12 +145,7 @@ def part(data: Any, name: str, kind: type = object) -> Any:
 def retry_after(response: httpx.Response) -> float | None:
     """Return the seconds of Retry-After, or None."""
     text = response.headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except ValueError:
-        return None
+    return float(text) if re.fullmatch(r"\d{1,9}", text) else None
 
 
 def pause(attempt: int, response: httpx.Response | None = None) -> float | None:

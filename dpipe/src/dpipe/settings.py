@@ -26,12 +26,17 @@ def config_file() -> Path:
 
 
 def load(url: str | None = None, key: str | None = None) -> Settings:
-    """Return the settings that apply. The key in the file is only used for the address beside it. Raise Invalid."""
-    stored = _read()
-    given = url or os.environ.get("DPIPE_URL")
-    address = normalize(given) if given else stored.url
-    chosen = key or os.environ.get("DPIPE_KEY") or (stored.key if address == stored.url else None)
-    return Settings(address, chosen)
+    """Return the settings that apply; an empty key is none. Raise Invalid.
+
+    The key in the file is only used for the address beside it, and the file is not read if both are given.
+    """
+    address = url or os.environ.get("DPIPE_URL")
+    chosen = key if key is not None else os.environ.get("DPIPE_KEY") or None
+    stored = Settings() if address and chosen is not None else _read()
+    address = normalize(address) if address else stored.url
+    if chosen is None and address == stored.url:
+        chosen = stored.key
+    return Settings(address, chosen or None)
 
 
 def save(url: str, key: str | None) -> Path:
@@ -68,7 +73,7 @@ def _read() -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:
-        remedy = "Correct it, or write it again: dpipe login."
+        remedy = "Correct it, or replace it: dpipe login URL."
         raise Invalid(f"{path} cannot be read: {error}", code="invalid_config", remedy=remedy) from error
     url, key = values.get("url", DEFAULT_URL), values.get("key")
     if not isinstance(url, str) or not (key is None or isinstance(key, str)):

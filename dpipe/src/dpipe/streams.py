@@ -16,20 +16,12 @@ _MOST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message of a stream: its type, data, and the id with which a client continues after it."""
-
-    type: str
-    data: Any
-    id: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a training: the kind "log", "progress" or "status", and its data."""
+    """A message of a stream: its kind ("log", "progress", "status", …), data, and the id to continue after it."""
 
     kind: str
-    data: dict[str, Any]
+    data: Any
+    id: str | None = None
 
 
 class Decoder:
@@ -40,18 +32,18 @@ class Decoder:
         self._rest = b""
         self._data: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> list[Message]:
+    def feed(self, chunk: bytes) -> list[Event]:
         """Return the messages that these bytes complete. Raise BadAnswer."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > _MOST_BYTES:
             raise bad_answer("an endless line in a stream")
-        found = [self._take(line.removesuffix(b"\r")) for line in lines]
+        found = [message for line in lines if (message := self._take(line.removesuffix(b"\r")))]
         for message in found:
-            if message is not None and message.type == "closing":
+            if message.kind == "closing":
                 _raise_for_closing(message)
-        return [message for message in found if message is not None and message.type != "closing"]
+        return [message for message in found if message.kind != "closing"]
 
-    def _take(self, line: bytes) -> Message | None:
+    def _take(self, line: bytes) -> Event | None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not line and self._data:
@@ -63,15 +55,15 @@ class Decoder:
             self.last_id = value.decode(errors="replace")
         return None
 
-    def _read(self, text: bytes) -> Message:
+    def _read(self, text: bytes) -> Event:
         try:
             found = json.loads(text)
-            return Message(str(found["type"]), found["data"], self.last_id)
+            return Event(str(found["type"]), found["data"], self.last_id)
         except (ValueError, TypeError, KeyError):
             raise bad_answer("a message of a stream is not JSON with type and data") from None
 
 
-def _raise_for_closing(message: Message) -> None:
+def _raise_for_closing(message: Event) -> None:
     """Raise the error for which the server ends the stream. After other endings clients reconnect."""
     data = message.data if isinstance(message.data, dict) else {}
     if data.get("code"):

@@ -45,15 +45,6 @@ TaskDetails = TypedDict("TaskDetails", {
     "log_lost_bytes": NotRequired[int | None], "run_dir": NotRequired[str | None],
     "export": NotRequired[dict[str, Any] | None], "sampling": NotRequired[dict[str, Any] | None],
     "samples": NotRequired[dict[str, Any] | None], "rehearsal": NotRequired[dict[str, Any] | None]})
-TaskProgressView = TypedDict("TaskProgressView", {
-    "task_id": str, "status": str, "waiting_reason": str | None, "waiting_reason_code": dict[str, Any] | None,
-    "warning": str | None, "warning_code": dict[str, Any] | None, "updated_at": str, "progress": ProgressView,
-    "metrics": MetricsView, "speed": SpeedView})
-SeriesPoint = TypedDict("SeriesPoint", {
-    "step": int | None, "epoch": int | None, "value": float | None, "timestamp": str})
-SeriesView = TypedDict("SeriesView", {
-    "metric": str, "type": str, "data": list[SeriesPoint], "total": int, "nan_count": int, "is_downsampled": bool,
-    "available": list[str]})
 LogLine = TypedDict("LogLine", {
     "offset": int, "line_number": int, "timestamp": str | None, "level": str, "type": str, "message": str,
     "epoch": int | None, "step": int | None, "is_complete": bool, "truncated": bool})
@@ -83,19 +74,6 @@ ItemView = TypedDict("ItemView", {
     "duration": float | None, "fps": float | None, "frame_count": int | None, "size_bytes": int, "sha256": str,
     "caption": str | None, "has_mask": bool, "has_control": bool, "problems": list[str], "problem_text": str | None,
     "excluded": bool})
-ModelView = TypedDict("ModelView", {
-    "id": str, "name": str, "type": str, "supports_lora": bool, "supports_full_finetune": bool, "supports_fp8": bool,
-    "supports_block_swap": bool, "max_blocks_to_swap": int | None, "min_vram_gb": float | None,
-    "recommended_vram_gb": float | None, "vram_note": str, "vram_source": str, "config_path": str | None,
-    "components": list[dict[str, Any]], "ready": bool, "variants": list[dict[str, Any]],
-    "presets": list[dict[str, Any]], "requirements": list[str]})
-SampleSet = TypedDict("SampleSet", {
-    "name": str, "version": int, "latest": int, "prompts": list[dict[str, Any]], "seed": int, "workflow": str | None,
-    "width": int | None, "height": int | None, "frames": int | None, "steps": int | None, "strength": float,
-    "shared": bool, "owner": str | None, "created_at": str, "updated_at": str})
-SweepRow = TypedDict("SweepRow", {
-    "sweep_id": str, "name": str, "owner": str | None, "status": str, "total": int, "counts": dict[str, Any],
-    "varied": list[dict[str, Any]], "early_stop": dict[str, Any] | None, "created_at": str})
 GPUMemory = TypedDict("GPUMemory", {
     "total": int | None, "used": int | None, "free": int | None, "reserved": int | None, "utilization": float | None,
     "total_gb": float | None, "free_gb": float | None, "unified": bool})
@@ -104,22 +82,5 @@ GPUInfo = TypedDict("GPUInfo", {
     "utilization_memory": int | None, "temperature": dict[str, Any], "power_usage": float | None,
     "power_limit": float | None, "power_utilization": float | None, "status": str, "status_reason": str | None,
     "status_reason_code": dict[str, Any] | None, "is_available": bool, "current_task": dict[str, Any] | None,
-    "paused_until": str | None, "driver_version": str | None, "cuda_version": str | None, "stale": bool,
-    "read_at": str | None})
-GPUDetails = TypedDict("GPUDetails", {
-    "gpu_id": int | None, "uuid": str | None, "name": str | None, "serial": str | None, "architecture": str | None,
-    "compute_capability": str | None, "memory": GPUMemory, "utilization": dict[str, Any], "temperature": dict[str, Any],
-    "power": dict[str, Any], "fan_speed": int | None, "clocks": dict[str, Any], "pstate": int | None,
-    "throttle_reasons": list[str] | None, "ecc": dict[str, Any] | None, "memory_repair": dict[str, Any] | None,
-    "pcie": dict[str, Any], "nvlink": list[dict[str, Any]] | None, "mig": dict[str, Any], "compute_mode": str | None,
-    "persistence_mode": bool | None, "processes": list[dict[str, Any]] | None, "health": dict[str, Any], "status": str,
-    "status_reason": str | None, "status_reason_code": dict[str, Any] | None, "is_available": bool,
-    "current_task": dict[str, Any] | None, "paused_until": str | None, "driver_version": str | None,
-    "cuda_version": str | None, "nvml_version": str | None, "source": str, "stale": bool, "timestamp": str | None,
-    "unavailable": dict[str, Any]})
-Health = TypedDict("Health", {
-    "status": str, "version": str, "uptime": int, "problems": list[str]})
-SystemOverview = TypedDict("SystemOverview", {
-    "system": dict[str, Any], "gpus": dict[str, Any], "source": str, "tasks": dict[str, Any],
-    "trainings": dict[str, Any], "holders": dict[str, Any], "nodes": list[dict[str, Any]],
-    "trainers": list[dict[str, Any]], "executor": dict[str, Any], "uptime": int, "version": str})
+    "paused_until": str | None, "claims": list[dict[str, Any]], "driver_version": str | None,
+    "cuda_version": str | None, "stale": bool, "read_at": str | None})

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -41,27 +42,15 @@ class Plan:
     token: str
     state: Path
 
-    def reporter(self, before: int, progress: Progress | None) -> Callable[[int], object]:
-        """Return a function that reports the progress of all files by the offset in a file, after bytes of others."""
-        return lambda offset: progress and progress(before + offset, self.total)
-
     def metadata(self, file: LocalFile) -> str:
         """Return the header Upload-Metadata. The files of a batch become one version of the dataset."""
-        values = {
-            "dataset": self.dataset,
-            "filename": file.name,
-            "batch": self.token,
-            "batch_size": str(len(self.files)),
-        }
+        values = {"dataset": self.dataset, "filename": file.name, "batch": self.token}
+        values["batch_size"] = str(len(self.files))
         return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items())
 
     def key(self, file: LocalFile) -> str:
         """Return the Idempotency-Key with which a file's upload is found again."""
         return hashlib.sha256(f"{self.token}/{file.name}".encode()).hexdigest()
-
-    def finish(self) -> None:
-        """Forget the upload: the same folder would be uploaded again."""
-        self.state.unlink(missing_ok=True)
 
 
 def plan(source: Path, name: str | None, url: str) -> Plan:
@@ -70,38 +59,33 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
     if not files:
         message = f"{source} has no files." if source.exists() else f"{source} does not exist."
         raise Invalid(message, code="nothing_to_upload", remedy="Name a folder with pictures or videos.")
-    dataset = name or re.sub(
-        r"[^A-Za-z0-9._-]+", "-", source.resolve().stem if source.is_file() else source.resolve().name
-    )
+    own = source.resolve()
+    dataset = name or re.sub(r"[^A-Za-z0-9._-]+", "-", own.stem if own.is_file() else own.name)
     listing = "\n".join(f"{each.name} {each.size} {each.path.stat().st_mtime_ns}" for each in files)
-    digest = hashlib.sha256("\0".join((url, dataset, str(source.resolve()), listing)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((url, dataset, str(own), listing)).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dpipe" / "uploads"
     state = cache / digest
     return Plan(dataset, files, sum(each.size for each in files), _token(state), state)
 
 
 def _files(source: Path) -> Iterator[LocalFile]:
-    if source.is_file():
-        yield LocalFile(source, source.name, source.stat().st_size)
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if not name.startswith(".") and path.is_file():
-                yield LocalFile(path, path.relative_to(source).as_posix(), path.stat().st_size)
+    """Yield a file, or those of a folder without hidden ones."""
+    single = source.is_file()
+    for path in [source] if single else sorted(source.rglob("*")):
+        inside = path.relative_to(source.parent if single else source)
+        if path.is_file() and (single or not any(part.startswith(".") for part in inside.parts)):
+            yield LocalFile(path, inside.as_posix(), path.stat().st_size)
 
 
 def _token(state: Path) -> str:
     """Return the stored token of an interrupted upload, or a new one."""
-    try:
+    token = secrets.token_hex(16)
+    # Without a place for the state, only an interruption of the connection can be continued.
+    with suppress(OSError):
         state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if state.exists() and re.fullmatch(r"[0-9a-f]{32}", found := state.read_text()):
             return found
-        token = secrets.token_hex(16)
         state.write_text(token)
-    except OSError:
-        # Without a place for the state, only an interruption of the connection can be continued.
-        return secrets.token_hex(16)
     return token
 
 

@@ -1,12 +1,15 @@
 """The commands."""
 
 import io
+import mimetypes
 import os
 import signal
 import sys
+import uuid
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +19,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 
+from dpipe.aio import AsyncClient
 from dpipe.cli import top as top_screen
 from dpipe.cli.local import own_server
 from dpipe.cli.session import FAILED, INTERRUPTED, Session, command
-from dpipe.cli.show import GPUS, TASKS, Columns, duration, findings, gigabytes, number, style_of
+from dpipe.cli.show import COMPARED, GPUS, TASKS, Columns, counted, duration, findings, gigabytes, number, style_of
 from dpipe.client import Client, Training
 from dpipe.errors import DpipeError, NotFound
-from dpipe.requests import join
+from dpipe.requests import join, local_name
 from dpipe.settings import load, save
 from dpipe.version import VERSION
 
@@ -39,7 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ACTIVE = "running,starting,stopping,queued"
+#: With more GPUs, `status` counts those of each model and status; `top` shows each.
+MOST_GPUS = 16
 
 Config = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The trainer's configuration, TOML.")]
 Task = Annotated[str, typer.Argument(help="Id of the training.")]
@@ -64,8 +69,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @command(app)
 def status(cli: Session) -> None:
     """Show the server, its GPUs and the active trainings."""
-    health, overview, gpus = cli.client.health(), cli.client.overview(), cli.client.gpus()
-    tasks = [each.data for each in cli.client.trainings.list(status=ACTIVE)]
+    health, overview = cli.client.get("/health"), cli.client.get("/system/overview")
+    state, tasks = top_screen.read(cli)
+    gpus = state["gpus"]
     if cli.prints_json({"health": health, "overview": overview, "gpus": gpus, "tasks": tasks}):
         return
     host, totals, cards = overview["system"], overview["tasks"], overview["gpus"]
@@ -79,10 +85,14 @@ def status(cli: Session) -> None:
     counts = [f"{count} {name}" for name, count in totals.items() if count and name != "total"]
     cli.line(f"Tasks  {', '.join(counts) or 'none'}")
     cli.line(f"GPUs   {cards['total']}, {cards['available']} available ({overview['source']})")
-    for columns, rows in ((GPUS, gpus), (TASKS, tasks)):
-        if rows:
-            cli.line()
-            cli.table(columns, rows)
+    if len(gpus) > MOST_GPUS:
+        cli.line(f"       {counted(gpus)}")
+    else:
+        cli.line()
+        cli.table(GPUS, gpus)
+    if tasks:
+        cli.line()
+        cli.table(TASKS, tasks)
 
 
 @command(app)
@@ -126,7 +136,10 @@ def train(
 ) -> None:
     """Start a training. With --follow, the exit code says whether it completed."""
     rendered = None if samples is None else {"sample_set": samples}
-    training = _start(cli, config, dataset, model_type=model_type, gpus=gpus, name=name, samples=rendered)
+    training = cli.client.trainings.start(
+        config, dataset, model_type=model_type, gpus=gpus, name=name, samples=rendered
+    )
+    _show_task(cli, training)
     if follow:
         _follow(cli, training)
 
@@ -149,8 +162,24 @@ def run(
         signal.signal(each, signal.default_int_handler)
     with own_server(cli.client, service) as is_own:
         cli.note(f"{'Server started at' if is_own else 'There is a server at'} {cli.client.url}.")
-        training = _start(cli, config, dataset, model_type=model_type, gpus=gpus, name=name)
-        _follow(cli, training, stops=True)
+        options: dict[str, Any] = {"model_type": model_type, "gpus": gpus, "name": name}
+        start = partial(cli.client.trainings.start, config, dataset, idempotency_key=str(uuid.uuid4()), **options)
+        training = None
+        try:
+            training = start()
+            _show_task(cli, training)
+            _print_events(cli, training)
+        except KeyboardInterrupt:
+            # The interrupted request may have started a training: the same key returns it.
+            training = training or start()
+            cli.note("\nStopping: the training saves a checkpoint. Ctrl-C again ends it at once.")
+            try:
+                training.stop(wait=True)
+            except KeyboardInterrupt:
+                training.stop(save=False, wait=True)
+            cli.note(f"{training.id} is {training.status}. Continue it later: dpipe resume {training.id}")
+            raise
+        _end_followed(cli, training)
 
 
 @command(app)
@@ -191,7 +220,7 @@ def stop(
 def resume(cli: Session, task: Task, follow: Follow = False) -> None:
     """Resume a finished training from its last checkpoint."""
     training = cli.client.trainings.get(task).resume()
-    cli.answer(training.data, f"{training.id} is {training.status}.", as_line=follow)
+    _show_task(cli, training)
     if follow:
         _follow(cli, training)
 
@@ -257,20 +286,26 @@ def samples(
     task: Task,
     render: Annotated[str | None, typer.Option(help="Render this sample set first.")] = None,
     checkpoint: Annotated[list[str] | None, typer.Option(help="Saved model (epoch2); may be repeated.")] = None,
+    to: Annotated[Path | None, typer.Option(file_okay=False, help="Directory to download them to.")] = None,
 ) -> None:
-    """List samples of a training, or render new ones."""
+    """List samples of a training, render new ones, or download them."""
     training = cli.client.trainings.get(task)
     if render is not None:
         made = training.sample(checkpoint, render)
         cli.note(f"{made.id} renders them.")
         _end_unless_completed(cli, made.wait().data)
     rows = [each for each in training.samples() if not checkpoint or each["checkpoint"] in checkpoint]
-    if not cli.prints_json(rows):
+    paths: dict[str, str] = {}
+    for row in rows:
+        if to is not None and row["url"] is not None:
+            name = local_name(row["sample_id"]) + (mimetypes.guess_extension(row["media_type"] or "") or "")
+            paths[row["sample_id"]] = str(cli.client.save(row["url"], to / name))
+    if not cli.prints_json([{**row, "path": paths.get(row["sample_id"])} for row in rows]):
         columns: Columns = {
             "MODEL": lambda row: row["checkpoint"] or "base",
             "PROMPT": itemgetter("prompt"),
             "SEED": itemgetter("seed"),
-            "FILE": lambda row: row["problem"] or f"{cli.client.url}{row['url']}",
+            "FILE": lambda row: row["problem"] or paths.get(row["sample_id"]) or f"{cli.client.url}{row['url']}",
         }
         nothing = f"No samples. Render some: dpipe samples {training.id} --render SAMPLE_SET"
         cli.table(columns, rows, nothing, wraps=True)
@@ -287,10 +322,12 @@ def compare(
     found = cli.client.trainings.compare(tasks, metric=metric, axis=axis)
     if cli.prints_json(found):
         return
-    titles = ("", *(each["task_id"] for each in found["trainings"]))
-    rows = zip(_FIGURES, *map(_figures, found["trainings"]), strict=True)
-    settings = ((each["pointer"], *each["values"]) for each in found["settings"])
-    cli.table({title: itemgetter(index) for index, title in enumerate(titles)}, [*rows, *settings], wraps=True)
+    cli.table(COMPARED, [{**each, "number": place} for place, each in enumerate(found["trainings"], 1)])
+    if found["settings"]:
+        cli.line()
+        titles = ("SETTING", *(str(index + 1) for index in range(len(found["trainings"]))))
+        columns = {title: itemgetter(index) for index, title in enumerate(titles)}
+        cli.table(columns, [(each["pointer"], *each["values"]) for each in found["settings"]], wraps=True)
 
 
 @command(app)
@@ -311,13 +348,13 @@ def download(
 @command(app)
 def login(cli: Session, address: Annotated[str | None, typer.Argument(metavar="[URL]")] = None) -> None:
     """Test and store the address of a server and a key."""
-    url = load(address or cli.url).url
+    url = load(address or cli.url, "").url
     key = cli.key or os.environ.get("DPIPE_KEY")
     if key is None and sys.stdin.isatty():
         key = typer.prompt(f"Key for {url} (empty: none)", "", hide_input=True, show_default=False, err=True)
     elif key is None:
         key = sys.stdin.readline().strip()
-    with Client(url, key or None, agent="cli") as client:
+    with Client(url, key, agent="cli") as client:
         who = client.get("/auth/whoami")
     path = save(url, key or None)
     shown = f"Signed in at {url} as {who['user_id']} ({who['role'] or 'own permissions'}); stored in {path}."
@@ -347,61 +384,46 @@ def mcp(
     except ModuleNotFoundError as error:
         remedy = "Install it: pip install 'dpipe[mcp]'"
         raise DpipeError(f"The MCP server needs the package {error.name}.", code="no_mcp", remedy=remedy) from None
-    os.environ.update({name: given for name, given in (("DPIPE_URL", cli.url), ("DPIPE_KEY", cli.key)) if given})
-    serve(http=http, host=host, port=port, allowed_hosts=allowed_host or ())
+    serve(AsyncClient(cli.url, cli.key, agent="mcp"), http=http, host=host, port=port, allowed_hosts=allowed_host or ())
 
 
-def _start(cli: Session, config: Path, dataset: str | None, **options: Any) -> Training:
-    training = cli.client.trainings.start(config, dataset, **options)
+def _show_task(cli: Session, training: Training) -> None:
     waiting = training.data["waiting_reason"]
     text = f"{training.id} is {training.status}{f': {waiting}' if waiting else '.'}"
     cli.answer(training.data, text, as_line=True)
-    return training
 
 
-def _follow(cli: Session, training: Training, stops: bool = False) -> None:
-    """Print the log, and progress below it on a terminal; end the command unless the training completes.
-
-    An interruption leaves the training, or stops it, and a second one forces that.
-    """
+def _follow(cli: Session, training: Training) -> None:
+    """Follow a training, which an interruption leaves alone; end the command unless it completes."""
     try:
-        with _bar(cli.out, _LINE, TextColumn("{task.description}"), disable=cli.as_json) as show:
-            for event in training.follow():
-                if cli.prints_json({"kind": event.kind, "data": event.data}, as_line=True):
-                    continue
-                if event.kind == "log":
-                    _print_log(cli, event.data)
-                elif event.kind == "progress":
-                    done = event.data["progress"]["overall_progress"] or 0
-                    show(done, 100, description=_facts(event.data))
-                elif event.data.get("event", {}).get("message"):
-                    cli.note(event.data["event"]["message"])
+        _print_events(cli, training)
     except KeyboardInterrupt:
-        if not stops:
-            cli.note(f"\n{training.id} continues. Follow it: dpipe logs -f {training.id}")
-            raise typer.Exit(INTERRUPTED) from None
-        cli.note("\nStopping: the training saves a checkpoint. Ctrl-C again ends it at once.")
-        try:
-            training.stop(wait=True)
-        except KeyboardInterrupt:
-            training.stop(save=False, wait=True)
-        cli.note(f"{training.id} is {training.status}. Continue it later: dpipe resume {training.id}")
-        raise
+        cli.note(f"\n{training.id} continues. Follow it: dpipe logs -f {training.id}")
+        raise typer.Exit(INTERRUPTED) from None
+    _end_followed(cli, training)
+
+
+def _print_events(cli: Session, training: Training) -> None:
+    """Print the log until the training ends, and progress below it on a terminal."""
+    with _bar(cli.out, _LINE, TextColumn("{task.description}"), disable=cli.as_json) as show:
+        for event in training.follow():
+            if cli.prints_json({"kind": event.kind, "data": event.data}, as_line=True):
+                continue
+            if event.kind == "log":
+                _print_log(cli, event.data)
+            elif event.kind == "progress":
+                done = event.data["progress"]["overall_progress"] or 0
+                show(done, 100, description=_facts(event.data))
+            elif event.data.get("event", {}).get("message"):
+                cli.note(event.data["event"]["message"])
+
+
+def _end_followed(cli: Session, training: Training) -> None:
     task = training.refresh().data
     cli.prints_json({"kind": "end", "data": task}, as_line=True)
     _end_unless_completed(cli, task)
     spent = duration(task["progress"]["training_time"])
     cli.note(f"{training.id} completed after {spent}. Its files: {task['output_dir']}", style_of("completed"))
-
-
-_FIGURES = ("name", "status", "steps", "duration", "last loss", "lowest loss")
-
-
-def _figures(each: Given) -> tuple[str, ...]:
-    losses = each["losses"][0] if each["losses"] else {"last": None, "lowest": None}
-    steps = f"{number(each['step'], 'd')} of {number(each['total_steps'], 'd')}"
-    known = (each["name"], each["status"], steps, duration(each["duration"]))
-    return (*known, number(losses["last"]), number(losses["lowest"]))
 
 
 def _end_unless_completed(cli: Session, task: Given) -> None:

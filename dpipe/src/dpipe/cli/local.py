@@ -22,10 +22,10 @@ def find_service(given: Path | None) -> tuple[list[str], Path | None]:
     """Return the command that starts the service, and the directory in which it runs. Raise Unreachable."""
     own = Path(__file__).resolve().parents[4]
     for place in [given] if given is not None else [own, Path.cwd()]:
-        python = place / ".venv" / "bin" / "python"
-        if (place / "api" / "__main__.py").is_file() and not python.is_file():
-            raise _not_started(f"{place} has no environment.", f"Create it: make -C {place} install")
         if (place / "api" / "__main__.py").is_file():
+            python = place / ".venv" / "bin" / "python"
+            if not python.is_file():
+                raise _not_started(f"{place} has no environment.", f"Create it: make -C {place} install")
             return [str(python.absolute()), "run.py"], place.resolve()
     program = shutil.which("diffusion-pipe-api")
     if given is None and program is not None:
@@ -61,12 +61,16 @@ def own_server(client: Client, given: Path | None) -> Iterator[bool]:
             _await(process, probe, log)
             yield True
         finally:
-            _end(process)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+            process.kill()  # does nothing if it has ended
+            process.wait()
 
 
 def _answers(probe: Client) -> bool:
     try:
-        probe.health()
+        probe.get("/health")
     except Unreachable:
         return False
     return True
@@ -81,14 +85,6 @@ def _await(process: subprocess.Popen[bytes], probe: Client, log: IO[bytes]) -> N
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines() or ["its log is empty"]
     raise _not_started(f"The server did not start: {lines[-1]}", "Correct that, or start it yourself: make dev.")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(END_SECONDS)
-    process.kill()  # does nothing if it has ended
-    process.wait()
 
 
 def _not_started(message: str, remedy: str) -> Unreachable:

@@ -1,6 +1,7 @@
 """Forms of values for people. Unknown values are shown as a dash, never as 0."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -79,6 +80,17 @@ def index_of(gpu: Mapping[str, Any]) -> str:
     return f"{clean(gpu['node'])}:{index}" if gpu.get("node") else index
 
 
+def status_of(gpu: Mapping[str, Any]) -> str:
+    """Return the status of a GPU."""
+    return "paused" if gpu["paused_until"] else str(gpu["status"])
+
+
+def counted(gpus: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many GPUs of each model have each status."""
+    counts = Counter((name_of(gpu), status_of(gpu)) for gpu in gpus)
+    return ", ".join(f"{count} × {name} {status}" for (name, status), count in counts.items())
+
+
 def gpu_ids(task: Mapping[str, Any]) -> str:
     """Return the GPUs of a task, or the number that it requests."""
     known = [str(each) for each in task["gpu_ids"] if each is not None]
@@ -91,7 +103,7 @@ Columns = Mapping[str, Callable[[Any], Any]]
 GPUS: Columns = {
     "GPU": index_of,
     "NAME": name_of,
-    "STATUS": lambda gpu: "paused" if gpu["paused_until"] else gpu["status"],
+    "STATUS": status_of,
     "USE": lambda gpu: number(gpu["utilization_gpu"], "d", " %"),
     "MEMORY": memory,
     "TASK": lambda gpu: gpu["current_task"]["task_id"] if gpu["current_task"] else "",
@@ -105,6 +117,18 @@ TASKS: Columns = {
     "LEFT": lambda task: duration(task["progress"]["eta_seconds"]),
     "GPUS": gpu_ids,
     "NAME": lambda task: task["name"] or task["model_type"],
+}
+
+#: Of compared trainings, which other tables name by their numbers.
+COMPARED: Columns = {
+    "": itemgetter("number"),
+    "TASK": itemgetter("task_id"),
+    "STATUS": itemgetter("status"),
+    "STEPS": lambda task: f"{number(task['step'], 'd')}/{number(task['total_steps'], 'd')}",
+    "TIME": lambda task: duration(task["duration"]),
+    "LAST": lambda task: number(task["losses"][0]["last"] if task["losses"] else None),
+    "LOWEST": lambda task: number(task["losses"][0]["lowest"] if task["losses"] else None),
+    "NAME": itemgetter("name"),
 }
 
 

@@ -52,9 +52,7 @@ def print_states(session: Session, interval: float, count: int | None) -> None:
     """Print the state again and again, as JSON lines or tables."""
     for turn in itertools.count(1):
         status, tasks = read(session)
-        if not session.prints_json(
-            {"gpus": status["gpus"], "summary": status["summary"], "tasks": tasks}, as_line=True
-        ):
+        if not session.prints_json({**status, "tasks": tasks}, as_line=True):
             session.table(show.GPUS, status["gpus"])
             session.line()
             session.table(show.TASKS, tasks)
@@ -95,14 +93,11 @@ def _screen(session: Session, state: State, problem: str) -> Group:
     if problem or status["stale"]:
         text = f"Not current: {clean(problem)}" if problem else "Some readings are too old."
         lines.append(Text(text, "bold red", no_wrap=True, overflow="ellipsis"))
-    left = height - len(lines)
-    # The trainings get what the GPUs leave, but at least a quarter of the screen if there are so many.
-    compact = 1 + -(-len(gpus) // (width // _CELL or 1))
-    needed = 1 + len(gpus) if len(gpus) < left * 3 // 4 else compact
-    most = min(len(tasks), max(left // 4 - 2, left - needed - 2))
-    lines += _gpu_lines(gpus, width, left - (most + 2 if most > 0 else 0))
-    if most > 0:
-        lines += [Text(), *_task_lines(tasks, most)]
+    # The trainings get what the GPUs leave, but at least a quarter of the screen.
+    reserved = min(len(tasks) + 2, height // 4) if tasks else 0
+    lines += _gpu_lines(gpus, width, height - len(lines) - reserved)
+    if tasks:
+        lines += [Text(), *_task_lines(tasks)]
     return Group(*lines[:height])
 
 
@@ -124,11 +119,9 @@ def _gpu_lines(gpus: Sequence[Row], width: int, rows: int) -> list[Text]:
 
 
 def _gpu_line(gpu: Row, width: int) -> Text:
-    status, used = clean(gpu["status"]), gpu["utilization_gpu"]
-    task = gpu["current_task"]
+    status, used, task = clean(gpu["status"]), gpu["utilization_gpu"], gpu["current_task"]
     line = Text(f"{show.index_of(gpu):>4} {show.name_of(gpu)[:14]:14} ", no_wrap=True, overflow="ellipsis")
-    line.append(f"{status[:10]:10} ", show.style_of(status))
-    line.append(bar(used, 9), show.style_of(status))
+    line.append(f"{status[:10]:10} {bar(used, 9)}", show.style_of(status))
     line.append(f"{number(used, 'd', '%'):>5}  {show.memory(gpu):15}")
     line.append(f"{number(gpu['temperature']['gpu'], 'd', '°C'):>5} {number(gpu['power_usage'], '.0f', 'W'):>6}")
     if width >= _WIDE and task is not None:
@@ -144,9 +137,9 @@ def _cell(gpu: Row) -> Iterator[str | tuple[str, str]]:
     yield f"{number(used, 'd', '%'):>5} {number(gpu['memory']['utilization'], '.0f', '%'):>4} "
 
 
-def _task_lines(tasks: Sequence[Row], rows: int) -> list[Text]:
+def _task_lines(tasks: Sequence[Row]) -> list[Text]:
     lines = [Text(f"{'TASK':24} {'STATUS':9} {'DONE':13} {'LOSS':>7} {'LEFT':>6} {'GPUS':5} NAME", "dim", no_wrap=True)]
-    for task in tasks[:rows]:
+    for task in tasks:
         done, status = task["progress"]["overall_progress"], clean(task["status"])
         line = Text(f"{clean(task['task_id']):24} ", no_wrap=True, overflow="ellipsis")
         line.append(f"{status:9} ", show.style_of(status))
