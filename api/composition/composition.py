@@ -257,7 +257,6 @@ class Runtime:
             training.service,
             self._clock,
             self.config.storage_root,
-            self._node.name,
             lambda: self.storage_watch.trouble,
             TrainingSetup(tuple(training.trainers.values()), training.cluster_nodes, self.installation),
         )

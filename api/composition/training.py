@@ -398,7 +398,7 @@ def _build_reconciler(
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, hang_limits(config), host.has_own_pid_namespace(), retention.apply),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, watched, root, *at_end),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, *at_end),
         clock,
         watched,
         root,

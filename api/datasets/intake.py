@@ -28,7 +28,7 @@ from api.datasets.turns import OwnerTurns
 from api.datasets.upload_store import UploadStore
 from api.datasets.uploads import FINISHED, UploadService
 from api.domain.upload import BatchState, IntakeProgress, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
-from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
+from api.errors import ArchiveRefused, DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
 from api.files.archives.expander import Expander
 from api.files.archives.limits import BadArchive
 from api.files.upload_files import UploadFile, UploadFiles
@@ -344,7 +344,7 @@ def _as_file(locked: _LockedUpload) -> TreeFile:
 
 def _problem_of(error: BadArchive, locked: Sequence[_LockedUpload]) -> UploadProblem:
     is_archive = any(each.upload.kind is UploadKind.ARCHIVE for each in locked)
-    code = "archive_refused" if is_archive else "upload_refused"
+    code = ArchiveRefused.code if is_archive else "upload_refused"
     subject = f'"{error.entry}"' if error.entry is not None else "The archive" if is_archive else "The upload"
     return UploadProblem(code, f"{subject} {error.reason}.", error.entry)
 

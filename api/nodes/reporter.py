@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -74,7 +73,6 @@ class Reporter:
         self._offset: float | None = None
         self._reported_xids: dict[tuple[str, int], int] = {}
         self._problem: str | None = "the head has not answered yet"
-        self._receipt_at: datetime | None = None
         self._sent = 0
         self._failed = 0
         self._sweep = 0

@@ -63,17 +63,15 @@ class SystemService:
         training: TrainingService,
         clock: Clock,
         storage_root: Path,
-        node: str,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
         setup: TrainingSetup | None = None,
     ) -> None:
-        """`node` is this machine's name. `find_trouble` returns from memory why nothing can be stored now, or None."""
+        """`find_trouble` returns from memory why nothing can be stored now, or None."""
         setup = setup or TrainingSetup()
         self._gpus = gpus
         self._training = training
         self._clock = clock
         self._storage_root = storage_root
-        self._node = node
         self._find_trouble = find_trouble
         self._trainers = setup.trainers
         self._cluster = setup.cluster

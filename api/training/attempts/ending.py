@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -58,8 +57,6 @@ class AttemptEnding:
         starter: AttemptStarter,
         executor: Executor,
         clock: Clock,
-        node: str | None,
-        root: Path,
         recorders: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
         keep_lora: Callable[[str, str], None] = lambda task_id, actor: None,
         remove_rehearsals: Callable[[], None] = lambda: None,
@@ -83,8 +80,6 @@ class AttemptEnding:
         self._attempts = attempts
         self._gpus = gpus
         self._clock = clock
-        self._node = node
-        self._root = root
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}

@@ -22,7 +22,7 @@ class FakeTrainings:
 
 @pytest.fixture
 def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
-    return SystemService(service, FakeTrainings(), clock, tmp_path, "here")
+    return SystemService(service, FakeTrainings(), clock, tmp_path)
 
 
 def test_health_reports_version_and_whole_seconds(system: SystemService, clock: FakeClock):
@@ -49,7 +49,7 @@ def test_overview_reports_trainers_that_are_not_installed_with_a_remedy(
     service: GPUService, clock: FakeClock, tmp_path: Path
 ):
     trainers = (DiffusionPipe(None, None), Toy())
-    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", setup=TrainingSetup(trainers))
+    system = SystemService(service, FakeTrainings(), clock, tmp_path, setup=TrainingSetup(trainers))
     missing, toy = system.get_overview().trainers
     assert (missing.ready, toy.ready, toy.problems) == (False, True, ())
     assert [problem.code for problem in missing.problems] == ["trainer_not_found", "interpreter_not_found"]
@@ -95,6 +95,6 @@ def test_overview_reports_the_executor_and_its_options(service: GPUService, cloc
     sweep()
     node = NodeState("n1", details={"partitions": ["gpu"], "features": ["h100"]})
     for cluster, name, partitions in ((None, "local", ()), (ClusterNodes(lambda: [node], dict), "slurm", ("gpu",))):
-        system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", setup=TrainingSetup(cluster=cluster))
+        system = SystemService(service, FakeTrainings(), clock, tmp_path, setup=TrainingSetup(cluster=cluster))
         shown = system.get_overview().executor
         assert (shown.name, shown.nodes, shown.partitions) == (name, (service.state.node,), partitions)
