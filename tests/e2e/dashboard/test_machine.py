@@ -53,6 +53,20 @@ def test_holds_and_orphaned_processes_are_listed_and_ended(open_page: Open, serv
     assert asked.value.post_data_json == {"force": False}
 
 
+def test_focus_stays_when_hours_are_removed(open_page: Open) -> None:
+    page = open_page("#/settings/schedule")
+    add = page.get_by_role("button", name="Add hours")
+    add.click()
+    add.click()
+    remove = page.locator(".windows").get_by_role("button", name="Remove")
+    remove.first.focus()
+    page.keyboard.press("Enter")
+    expect(remove).to_have_count(1)
+    expect(remove).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(add).to_be_focused()
+
+
 def test_many_gpus_are_shown_as_tiles(open_page: Open, tmp_path: Path) -> None:
     settings = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3"}
     with TrainingServer(tmp_path / "many", **settings) as many:
