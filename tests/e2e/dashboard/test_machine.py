@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -34,7 +35,13 @@ def test_gpu_has_its_own_page(open_page: Open) -> None:
 def test_holds_and_orphaned_processes_are_listed_and_ended(open_page: Open, server: TrainingServer, axe: str) -> None:
     server.post("/system/holds", 201, json={"reason": "new cables"})
     page = open_page("#/nothing")
-    orphan = {"attempt": "train_x.1", "task_id": "train_x", "gpu_ids": [2], "gpu_uuids": ["u"], "pids": [4711]}
+    orphan: dict[str, Any] = {
+        "attempt": "train_x.1",
+        "task_id": "train_x",
+        "gpu_ids": [2],
+        "gpu_uuids": ["u"],
+        "pids": [4711],
+    }
     orphan |= {"supervisor_pid": None, "directory": "/x", "reason": "unknown"}
     page.route("**/system/strays", lambda route: route.fulfill(json={"data": {"strays": [orphan]}}))
     page.route("**/system/strays/train_x.1/stop", lambda route: route.fulfill(json={"data": orphan}))
