@@ -7,7 +7,7 @@ from typing import Any
 
 from api.domain.finding_texts import FINDINGS
 from api.domain.reason import Reason, ReasonCode, ReasonOrText, fill, text_of
-from api.errors import Finding
+from api.errors import Finding, ServiceError
 
 
 def make_finding(
@@ -24,6 +24,11 @@ def make_finding(
     said = Reason.of(message, code, **plain)
     text = None if remedy is None else text_of(remedy)
     return Finding(pointer, said.text, text, code, said.said.params, tuple(about), remedy_code)
+
+
+def finding_of(pointer: str, problem: ServiceError) -> Finding:
+    """Return an error as a finding. Its text has the code of the error, unless it has one of its own."""
+    return make_finding(pointer, "refused", why=Reason(problem.detail, problem.said or ReasonCode(problem.code)))
 
 
 def wrap_finding(finding: Finding, pointer: str, code: str, /, **params: Any) -> Finding:

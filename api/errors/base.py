@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from api.domain.reason import Reason, ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,18 @@ class ServiceError(Exception):
 
     def __init__(
         self,
-        detail: str | None = None,
+        detail: "Reason | str | None" = None,
         *,
         data: Any = None,
         mistakes: Sequence[Finding] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
         """`detail` replaces the class's message; `data` helps the client to continue."""
-        self.detail = detail or self.message
+        self.said: ReasonCode | None = None  #: the code of the detail, if it has one
+        if detail is None or isinstance(detail, str):
+            self.detail = detail or self.message
+        else:
+            self.detail, self.said = detail.text, detail.said
         super().__init__(self.detail)
         self.data = data
         self.mistakes = tuple(mistakes)

@@ -61,7 +61,11 @@ def require_free_space(directory: Path, min_free_mb: int, size: int) -> None:
 def find_shortage(directory: Path, min_free_mb: int) -> InsufficientStorage | None:
     """Return the error for operations that need disk space; None if enough is free."""
     shortage = describe_shortage(directory, min_free_mb)
-    return None if shortage is None else InsufficientStorage(f"There is too little disk space: {shortage.text}.")
+    if shortage is None:
+        return None
+    return InsufficientStorage(
+        Reason.of("There is too little disk space: {shortage}.", "too_little_disk", shortage=shortage)
+    )
 
 
 class DiskReserve:

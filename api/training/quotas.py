@@ -157,7 +157,7 @@ def _in_gb(size: int | None) -> float | None:
 def quota_error(reason: Reason) -> QuotaExceeded:
     """Return the error for a task that a quota rejects."""
     data = {"quota": quota_reasons.BOUNDS[reason.said.code], **reason.said.params}
-    return QuotaExceeded(f"{reason.text[:1].upper()}{reason.text[1:]}.", data=data)
+    return QuotaExceeded(Reason(f"{reason.text[:1].upper()}{reason.text[1:]}.", reason.said), data=data)
 
 
 def queue_is_full(bound: Bound, used: int, more: int) -> QuotaExceeded:

@@ -11,7 +11,7 @@ from typing import Protocol
 from api.access.readable_paths import ReadablePaths
 from api.domain.dataset import PinnedDataset
 from api.domain.dataset_cache import CacheState
-from api.domain.finding import make_finding
+from api.domain.finding import finding_of, make_finding
 from api.domain.gpu import GPUOffer
 from api.domain.measured_memory import MemoryRun
 from api.domain.read_scope import current_scope
@@ -218,7 +218,7 @@ class RequestChecker:
         try:
             order = self._samples.order(requested)
         except NotFound as problem:
-            return None, [make_finding("/samples/sample_set", "refused", why=problem.detail)]
+            return None, [finding_of("/samples/sample_set", problem)]
         found = self._samples.find_problem(request, order, () if plan is None else plan.datasets)
         return order, [] if found is None else [found]
 
@@ -293,17 +293,24 @@ class RequestChecker:
         fit = [gpu for gpu in offers if _is_large_enough(gpu, requested.min_memory)]
         largest = max(Counter(gpu.node for gpu in fit).values(), default=0)
         if not requested.references and largest < requested.count and self._knows_machines:
-            with_memory = f" with {requested.min_memory:,} MB" if requested.min_memory else ""
-            message = f"It needs {requested.count} GPUs{with_memory}; this machine has {largest}."
+            least = requested.min_memory
+            memory = Reason.of(" with {mb} MB", "with_memory", mb=f"{least:,}") if least else ""
+            named = {"count": requested.count, "memory": memory, "largest": largest}
+            why = Reason.of("It needs {count} GPUs{memory}; this machine has {largest}.", "too_few_gpus", **named)
             if len({gpu.node for gpu in offers}) > 1:
                 # A training runs on a single node.
-                message = f"It needs {requested.count} GPUs{with_memory} on one node; the largest has {largest}."
+                why = Reason.of(
+                    "It needs {count} GPUs{memory} on one node; the largest has {largest}.",
+                    "too_few_gpus_on_node",
+                    **named,
+                )
             sizes = [{"gpu_id": self._name(gpu), "memory_total": gpu.total_mb} for gpu in offers]
-            problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
+            problems.append(InsufficientGPUs(why, data={"gpus": sizes}))
         if requested.references and any(
             not _is_large_enough(gpu, requested.min_memory) for gpu in _named(offers, request)
         ):
-            problems.append(InsufficientGPUs("A requested GPU has less memory than min_memory."))
+            why = Reason.of("A requested GPU has less memory than min_memory.", "gpu_below_min_memory")
+            problems.append(InsufficientGPUs(why))
         shortage = find_shortage(self._storage_root, self._min_free_mb)
         if shortage is not None:
             problems.append(shortage)

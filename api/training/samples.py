@@ -15,8 +15,9 @@ from typing import Literal
 import orjson
 
 from api.domain.dataset import PinnedDataset
-from api.domain.finding import make_finding
+from api.domain.finding import finding_of, make_finding
 from api.domain.media import Decoder, MediaSource
+from api.domain.reason import Reason
 from api.domain.sample_set import TRIGGER, SampleOrder, SamplingSpec, SetSettings
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TrainingRequest, TrainingTask
@@ -191,13 +192,22 @@ class TrainingSamples:
         """Raise NoWorkflow or Invalid if a training of this type cannot be rendered so."""
         if wanted.workflow_type not in (None, model_type):
             raise NoWorkflow(
-                f"The workflow is for {wanted.workflow_type}, and this training is of the type {model_type}. Choose"
-                " another workflow in the sample set."
+                Reason.of(
+                    "The workflow is for {found}, and this training is of the type {model_type}. Choose another"
+                    " workflow in the sample set.",
+                    "workflow_of_other_type",
+                    found=wanted.workflow_type,
+                    model_type=model_type,
+                )
             )
         if wanted.graph is None and not self._settings.command and model_type not in RECIPES:
             raise NoWorkflow(
-                f"There is no built-in workflow for {model_type}. Choose a workflow in the sample set, or"
-                " register one first: ComfyUI exports it with “Export (API)”.",
+                Reason.of(
+                    "There is no built-in workflow for {model_type}. Choose a workflow in the sample set, or register"
+                    " one first: ComfyUI exports it with “Export (API)”.",
+                    "no_builtin_workflow",
+                    model_type=model_type,
+                ),
                 data={"model_types": sorted(RECIPES)},
             )
         if wanted.settings.uses_trigger and not has_trigger:
@@ -222,7 +232,7 @@ class TrainingSamples:
         try:
             self.require_fit(request.model_type, order.spec, trigger is not None)
         except NoWorkflow as problem:
-            return make_finding("/samples/sample_set", "refused", why=problem.detail)
+            return finding_of("/samples/sample_set", problem)
         except Invalid as problem:
             return replace(problem.mistakes[0], pointer="/samples/trigger")
         return None

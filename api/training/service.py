@@ -14,7 +14,7 @@ from typing import Any
 from api.domain.audit import note_change
 from api.domain.dataset import PinnedDataset
 from api.domain.durations import UsualDurations
-from api.domain.finding import make_finding
+from api.domain.finding import finding_of
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.sample_set import RequestedSamples, SampleOrder
@@ -261,7 +261,7 @@ class TrainingService:
             return Validation(False, show_findings(mistakes), (), None, None, None)
         checked = self._checker.check(request, NO_TASK, owner=owner)
         rejections = [*checked.problems, *self._intake.problems(owner, request)]
-        problems = [make_finding("", "refused", why=problem.detail) for problem in rejections]
+        problems = [finding_of("", problem) for problem in rejections]
         errors = show_findings([*mistakes, *checked.errors, *problems])
         return Validation(
             valid=not errors,

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.domain.access import Permission, Principal
 from api.domain.durations import UsualDurations
-from api.domain.finding import make_finding, wrap_finding
+from api.domain.finding import finding_of, make_finding, wrap_finding
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.sweep import EarlyStop, StoredSweep, SweepStatus, Variation
@@ -84,7 +84,7 @@ class Sweeps:
         checked = [self._check(variant, NO_TASK, owner) for variant in wanted.all]
         found = [_with_problems(one) for one in checked]
         errors = [*wanted.mistakes, *_merge([(one.variant, one.errors) for one in found], wanted.varied)]
-        errors += [make_finding("", "refused", why=problem.detail) for problem in self._quota_problems(checked, owner)]
+        errors += [finding_of("", problem) for problem in self._quota_problems(checked, owner)]
         warnings = _merge([(one.variant, one.found.warnings if one.found else ()) for one in checked], wanted.varied)
         usual = UsualDurations(self._tasks.completed_runs())
         planned = [_show_planned(one, usual) for one in found]
@@ -206,7 +206,7 @@ def _with_problems(checked: _Checked) -> _Checked:
     """Return it with the reasons why this machine cannot serve it among its errors."""
     problems = () if checked.found is None else checked.found.problems
     return replace(
-        checked, errors=(*checked.errors, *(make_finding("", "refused", why=each.detail) for each in problems))
+        checked, errors=(*checked.errors, *(finding_of("", each) for each in problems))
     )
 
 

@@ -15,6 +15,8 @@ declare global {
     type NodeStatus = Schemas["NodeStatus"];
     type Node = Schemas["NodeInfo"];
     type Server = Schemas["ServerInfo"];
+    type Hold = Schemas["Hold"];
+    type Orphan = Schemas["Orphan"];
     type GPUDetails = Schemas["GPUDetails"];
     type GPUHealth = Schemas["GPUHealth"];
     type GPUStatus = Schemas["GPUStatus"];

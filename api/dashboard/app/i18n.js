@@ -36,13 +36,15 @@ export function t(key, values) {
 }
 
 /**
- * Translates a sentence of the service by its code; without a translation returns the sentence itself.
+ * Translates a sentence of the service by its code, which may be that of an error; without a translation returns the
+ * sentence itself.
  * @param {string} sentence @param {API.Reason|null} [reason] the field `…_code` beside the sentence
  * @returns {string}
  */
 export function translate(sentence, reason) {
   const text = reason && words[`service.${reason.code}`];
-  return text ? filled(text, reason.params) : sentence;
+  if (text) return filled(text, reason.params);
+  return reason ? errorText(reason.code, sentence, []) : sentence;
 }
 
 /**

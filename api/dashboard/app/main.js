@@ -11,7 +11,7 @@ import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
 import { ageOf, ageOfReadings, machine, take } from "./machine.js";
 import { go, place } from "./router.js";
-import { enterScroll, leaveScroll } from "./scroll.js";
+import { enterScroll, leaveScroll, scrollArrived } from "./scroll.js";
 import { recall } from "./settings.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
@@ -229,6 +229,7 @@ export class App {
       this.screen.turn(here);
       this.retitle();
       enterScroll(this.main);
+      scrollArrived();
       return;
     }
     setAttribute(this.main, "aria-busy", "true");
@@ -270,6 +271,7 @@ export class App {
     this.retitle();
     enterScroll(this.main);
     this.stream.watch(screen.isQuiet ? null : this.#watching(screen));
+    if (screen.isQuiet) scrollArrived();
     screen.shown?.();
   }
 
@@ -309,6 +311,7 @@ export class App {
     refetchFiring();
     const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
+    if (rest.status === "fulfilled") scrollArrived();
     if (snapshot.status === "fulfilled") take(snapshot.value);
     for (const each of [snapshot, rest]) {
       if (each.status !== "rejected") continue;

@@ -1,6 +1,6 @@
 // Scroll positions: a new screen starts at its top, Back and Forward return to the former position.
 
-/** How long content may arrive after a screen is shown. */
+/** How long content may grow after the data of a screen has arrived. */
 const ARRIVAL_MS = 3000;
 
 /** Actions of the user that end a restoration. */
@@ -9,8 +9,11 @@ const MOVES = ["wheel", "touchmove", "keydown", "pointerdown"];
 /** @type {Map<number, number>} */
 const positions = new Map();
 let shown = entry();
+/** The position that the current restoration has not reached yet. @type {number|null} */
+let missed = null;
 /** Ends the current restoration. */
 let settle = () => {};
+let timer = 0;
 
 history.scrollRestoration = "manual";
 
@@ -25,8 +28,13 @@ function entry() {
 
 /** Stores the position of the screen that is left. Called before its content is removed. */
 export function leaveScroll() {
+  positions.set(shown, missed ?? scrollY);
   settle();
-  positions.set(shown, scrollY);
+}
+
+/** The data of the screen has arrived: a restoration ends soon. */
+export function scrollArrived() {
+  if (missed !== null) timer ||= setTimeout(() => settle(), ARRIVAL_MS);
 }
 
 /**
@@ -34,17 +42,20 @@ export function leaveScroll() {
  * @param {HTMLElement} content whose height may still grow
  */
 export function enterScroll(content) {
+  settle();
   shown = entry();
   const top = positions.get(shown) ?? 0;
+  missed = top;
   const move = () => {
     scrollTo(0, top);
     if (Math.abs(scrollY - top) < 2) settle();
   };
   const growing = new ResizeObserver(move);
-  const timer = setTimeout(() => settle(), ARRIVAL_MS);
   settle = () => {
+    missed = null;
     growing.disconnect();
     clearTimeout(timer);
+    timer = 0;
     for (const name of MOVES) removeEventListener(name, settle, true);
   };
   for (const name of MOVES) addEventListener(name, settle, { capture: true, passive: true });

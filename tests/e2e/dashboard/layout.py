@@ -1,19 +1,34 @@
 """Checks that a page fits into its window."""
 
+import time
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from tests.patience import BUSY_SECONDS
 
 #: Charts resize some frames after the window, and frames are late on a busy machine.
-SETTLING_MS = 5_000
+SETTLING_SECONDS = 5.0
+_PAUSE_MS = 50
+
+
+def becomes_true(page: Page, expression: str, arg: Any = None, seconds: float = BUSY_SECONDS) -> bool:
+    """Return whether a condition holds within this time.
+
+    `Page.wait_for_function` would evaluate it in the page, whose Content-Security-Policy forbids that after the first
+    time.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        if time.monotonic() > end:
+            return False
+        page.wait_for_timeout(_PAUSE_MS)
+    return True
 
 
 def assert_fits(page: Page, where: Any = "") -> None:
     """Fail with `where` if the page still scrolls horizontally after a moment."""
-    try:
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=SETTLING_MS)
-    except PlaywrightTimeout:
+    if not becomes_true(page, "document.documentElement.scrollWidth <= innerWidth", seconds=SETTLING_SECONDS):
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         pytest.fail(f"{wide} pixels reach beyond the window: {where}")

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Open, has_charts, unfold
+from tests.e2e.dashboard.layout import becomes_true
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -96,5 +97,5 @@ def test_theme_follows_the_system_until_the_user_chooses(open_page: Open) -> Non
     expect(html).to_have_attribute("data-theme", "dark")
     page.emulate_media(color_scheme="dark")
     page.emulate_media(color_scheme="light")
-    page.wait_for_function("matchMedia('(prefers-color-scheme: light)').matches")
+    assert becomes_true(page, "matchMedia('(prefers-color-scheme: light)').matches")
     expect(html).to_have_attribute("data-theme", "dark")

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Open
 from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.toy_tasks import toy
@@ -28,6 +30,48 @@ def test_gpu_has_its_own_page(open_page: Open) -> None:
     expect(page.get_by_role("heading", name="GPU 1", level=1)).to_be_visible()
     expect(page.get_by_text("Architecture")).to_be_visible()
     expect(page.locator(".gpu-charts .panel")).to_have_count(4)
+
+
+def test_holds_and_orphaned_processes_are_listed_and_ended(open_page: Open, server: TrainingServer, axe: str) -> None:
+    server.post("/system/holds", 201, json={"reason": "new cables"})
+    page = open_page("#/nothing")
+    orphan: dict[str, Any] = {
+        "attempt": "train_x.1",
+        "task_id": "train_x",
+        "gpu_ids": [2],
+        "gpu_uuids": ["u"],
+        "pids": [4711],
+    }
+    orphan |= {"supervisor_pid": None, "directory": "/x", "reason": "unknown"}
+    page.route("**/system/strays", lambda route: route.fulfill(json={"data": {"strays": [orphan]}}))
+    page.route("**/system/strays/train_x.1/stop", lambda route: route.fulfill(json={"data": orphan}))
+    page.goto(page.url.replace("nothing", "gpus"))
+    panel = page.get_by_role("region", name="Holds and orphaned processes")
+    expect(panel).to_contain_text("new cables")
+    expect(panel).to_contain_text("PID 4711")
+    assert violations(page, axe, ".holds") == []
+    panel.get_by_role("button", name="End the hold").focus()
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("listitem")).to_have_count(1)
+    assert server.get("/system/holds")["holds"] == []
+    panel.get_by_role("button", name="Stop").click()
+    with page.expect_request("**/stop") as asked:
+        page.get_by_role("dialog").get_by_role("button", name="Save a checkpoint, then stop").click()
+    assert asked.value.post_data_json == {"force": False}
+
+
+def test_focus_stays_when_hours_are_removed(open_page: Open) -> None:
+    page = open_page("#/settings/schedule")
+    add = page.get_by_role("button", name="Add hours")
+    add.click()
+    add.click()
+    remove = page.locator(".windows").get_by_role("button", name="Remove")
+    remove.first.focus()
+    page.keyboard.press("Enter")
+    expect(remove).to_have_count(1)
+    expect(remove).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(add).to_be_focused()
 
 
 def test_many_gpus_are_shown_as_tiles(open_page: Open, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.conftest import Open
-from tests.e2e.dashboard.layout import assert_fits
+from tests.e2e.dashboard.layout import assert_fits, becomes_true
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -22,9 +22,9 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def ended(server: TrainingServer) -> str:
-    """A completed training; thirty more make the list long."""
-    for number in range(30):
-        server.start_task(toy(5, name=f"short {number}", gpus=[1]))
+    """A completed training; thirty queued ones make the list long."""
+    for number in range(31):
+        server.start_task(toy(1_000_000, name=f"waits {number}", gpus=[1]))
     task_id = server.start_task(toy(5, name="looked at", gpus=[0]))
     server.await_status(task_id, "completed")
     return task_id
@@ -100,16 +100,16 @@ def test_key_of_the_log_opens_it(open_page: Open, ended: str) -> None:
 
 def test_back_restores_the_scroll_position(open_page: Open, ended: str) -> None:
     page = open_page("#/tasks", viewport=PHONE)
+    expect(page.locator(".task-row")).to_have_count(32)
     last = page.locator(".task-name").last
     last.scroll_into_view_if_needed()
-    expect(page.locator(".task-row")).not_to_have_count(0)
     before = page.evaluate("scrollY")
     assert before > 300
     last.click()
     expect(page.locator(".task-head h1")).to_be_visible()
     assert page.evaluate("scrollY") == 0
     page.go_back()
-    page.wait_for_function("(before) => Math.abs(scrollY - before) < 5", arg=before)
+    assert becomes_true(page, "(before) => Math.abs(scrollY - before) < 5", before), page.evaluate("scrollY")
 
 
 def test_dialog_and_menu_close_on_navigation(open_page: Open, ended: str) -> None:
@@ -122,6 +122,8 @@ def test_dialog_and_menu_close_on_navigation(open_page: Open, ended: str) -> Non
     expect_heading(page, "Home")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.go_forward()
+    # The navigation would close a dialog that is opened earlier.
+    expect(page.locator(".task-head h1")).to_be_visible()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
 

@@ -38,7 +38,8 @@ def form(open_page: Open, cats: str) -> Page:
 
 def save(page: Page, name: str) -> None:
     page.get_by_role("button", name="Save as preset…").click()
-    page.get_by_label("Name").last.fill(name)
+    # The form behind it has a field of this name, too.
+    page.get_by_role("dialog").get_by_label("Name").fill(name)
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(page.locator(".preset-card[aria-pressed=true]")).to_contain_text(name)
 
@@ -83,7 +84,7 @@ def test_form_starts_from_an_own_preset_by_keyboard(form: Page, server: Training
     expect(form.get_by_label("Dataset", exact=True)).to_have_value("cats")
     form.get_by_role("button", name="Save as preset…").focus()
     form.keyboard.press("Enter")
-    form.get_by_label("Name").last.press_sequentially("Copy of nine")
+    form.get_by_role("dialog").get_by_label("Name").press_sequentially("Copy of nine")
     form.keyboard.press("Enter")
     expect(form.locator(".preset-card[aria-pressed=true]")).to_contain_text("Copy of nine")
     assert {each["name"] for each in server.get("/presets")["presets"]} == {"Nine", "Copy of nine"}

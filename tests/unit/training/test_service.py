@@ -49,6 +49,9 @@ def test_validation_finds_every_error_and_leaves_no_files(machine: TrainingMachi
     found = service.validate(wrong)
     assert not found.valid
     assert [error.pointer for error in found.errors] == ["/config/epochs", "/config/epoch", ""]
+    # The reason has a code, so that it can be translated.
+    assert found.errors[2].message_code is not None
+    assert found.errors[2].message_code.params["why"]["code"] == "too_few_gpus"
     assert (found.gpus, list(machine.root.glob("tasks/*"))) == (None, [])
 
 

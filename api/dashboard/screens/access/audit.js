@@ -106,10 +106,11 @@ function row(entry) {
       "td",
       h(
         "details",
-        h("summary", h("code.foreign", entry.operation), object && [" ", objectName(object)]),
+        h("summary", h("code.foreign", entry.operation)),
         differenceTable(entry.before, entry.after),
         facts(entry),
       ),
+      object && objectName(object),
     ),
     h(
       "td",

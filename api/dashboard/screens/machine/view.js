@@ -11,6 +11,7 @@ import { sections } from "../../ui/sections.js";
 import { segments } from "../../ui/segments.js";
 import { gpuCard } from "./card.js";
 import { fleet } from "./fleet.js";
+import { holdsPanel } from "./holds.js";
 import { rangeChoice } from "./range.js";
 import { countsText, problemNote, summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
@@ -22,6 +23,7 @@ const DENSITIES = /** @type {const} */ (["cards", "tiles"]);
 /** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
 export function open(app) {
   const figures = summary();
+  const held = holdsPanel();
   const grid = h("section.gpu-grid", { "aria-label": t("gpus") });
   const problem = h("div");
   let chosen = place().query.get("node") ?? "";
@@ -92,6 +94,7 @@ export function open(app) {
     simulated,
     figures.element,
     problem,
+    held.element,
     grid,
     nodes.element,
   );
@@ -103,9 +106,10 @@ export function open(app) {
     title: () => t("gpus"),
     topics: "gpu,system",
     on: {},
-    refetch: figures.refresh,
+    refetch: async () => void (await Promise.all([figures.refresh(), held.refetch()])),
     close() {
       unwatch();
+      held.close();
       clearInterval(ticking);
       for (const part of parts.values()) part.close?.();
       nodes.close();

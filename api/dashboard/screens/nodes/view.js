@@ -145,7 +145,7 @@ function row(labels, isCluster, changed) {
       chip.update(node.state);
       put(name, [
         h("a", { href: nodeAddress(node.name) }, node.name),
-        node.is_this_server && h("span.faint.small", ` ${t("node.here")}`),
+        node.is_this_server && h("p.faint.small", t("node.here")),
       ]);
       put(stateBox, stateDetails(node));
       if (slurm) put(slurm, slurmOf(node.slurm));

@@ -155,8 +155,10 @@ function windowRow({ days, begins, ends, gpus }, changed) {
         "aria-label": t("remove"),
         on: {
           click() {
+            const near = row.nextElementSibling ?? row.previousElementSibling ?? row.parentElement?.nextElementSibling;
             row.remove();
             changed();
+            near?.querySelector("button")?.focus();
           },
         },
       },

@@ -159,8 +159,8 @@ export function presetChoice(draft, variantOf, chosen) {
     );
   }
 
-  /** @param {string} [selected] */
-  async function refetch(selected = id) {
+  /** @param {string} [selected] by default the chosen one, which the user may change meanwhile */
+  async function refetch(selected) {
     const wanted = type;
     const [{ presets: builtin }, { presets: own }] = await Promise.all([
       api.presets(wanted),
@@ -168,7 +168,8 @@ export function presetChoice(draft, variantOf, chosen) {
     ]);
     if (type !== wanted) return;
     known = [...builtin.map(builtinChoice), ...own.map(ownChoice)];
-    id = known.some((each) => each.id === selected) ? selected : "";
+    const next = selected ?? id;
+    id = known.some((each) => each.id === next) ? next : "";
     draw();
   }
 

@@ -8,7 +8,7 @@ import { fill, h } from "../../ui/dom.js";
 import { percent } from "../../ui/format.js";
 import { openLightbox } from "../../ui/lightbox.js";
 import { prose } from "../../ui/prose.js";
-import { sectionLinks } from "../../ui/sections.js";
+import { backLink, sectionLinks } from "../../ui/sections.js";
 import { isFinished, note } from "../../ui/status.js";
 import { logPanel } from "../log/panel.js";
 import { isUnreachable } from "../nodes/state.js";
@@ -170,7 +170,7 @@ export function open(app, first) {
       found = await refetchTask();
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
-      fill(missing, note("bad", h("p", t("task.missing", { id }))));
+      fill(missing, backLink("#/tasks", t("tasks")), note("bad", h("p", t("task.missing", { id }))));
       body.hidden = true;
       return;
     }
