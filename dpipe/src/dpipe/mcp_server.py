@@ -488,4 +488,9 @@ async def _serve(http: bool, host: str, port: int, allowed_hosts: Sequence[str])
         # Only the token counts: there is no authorization server at the address of the issuer.
         auth = AuthSettings(issuer_url=AnyHttpUrl(address), resource_server_url=None)
         server = build(client, token_verifier=_OneToken(token), auth=auth)
-        await server.run_streamable_http_async(host=host, port=port, transport_security=security)
+        try:
+            await server.run_streamable_http_async(host=host, port=port, transport_security=security)
+        except SystemExit as error:
+            # Its exit code would tell scripts that the service is unreachable.
+            remedy = "Choose another --host or --port."
+            raise DpipeError(f"{address} cannot be served.", code="address_unusable", remedy=remedy) from error
