@@ -168,6 +168,9 @@ def test_files_are_downloaded(settings: dict[str, str], trained: str, tmp_path: 
     found = read(settings, "download", trained, "--to", str(tmp_path))
     assert Path(found["path"]).name == "bold-red-epoch1.safetensors"
     assert Path(found["path"]).stat().st_size == found["size_bytes"] > 0
+    missing = call(settings, "download", trained, "nothing.safetensors", "--to", str(tmp_path))
+    assert missing.exit_code == 1
+    assert "nothing.safetensors does not exist" in missing.stderr
 
 
 def test_trainings_are_compared(settings: dict[str, str], trained: str, tmp_path: Path) -> None:
@@ -246,6 +249,29 @@ def test_unreachable_server_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPat
 def test_wrong_usage_is_exit_2(settings: dict[str, str]) -> None:
     assert call(settings, "compare").exit_code == 2
     assert call(settings, "nope").exit_code == 2
+
+
+def test_empty_id_is_not_the_newest_training(settings: dict[str, str], trained: str) -> None:
+    for name in ("logs", "open", "stop"):
+        result = call(settings, name, "")
+        assert (result.exit_code, result.stdout) == (1, "")
+    assert "Start one" not in call(settings, "ls", "--search", "no-such-training").stderr
+
+
+def test_argument_that_is_not_utf8_is_not_blamed_on_the_server(settings: dict[str, str], tmp_path: Path) -> None:
+    result = call(settings, "train", config(tmp_path), "--name", "\udcff")
+    assert result.exit_code == 1
+    assert "An argument is not UTF-8." in result.stderr
+
+
+def test_occupied_port_of_mcp_is_not_an_unreachable_server(settings: dict[str, str]) -> None:
+    pytest.importorskip("mcp")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = call(settings, "mcp", "--http", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "--port" in result.stderr
 
 
 def test_login_stores_only_what_works(settings: dict[str, str], tmp_path: Path) -> None:

@@ -141,7 +141,9 @@ def data_of(response: httpx.Response) -> Any:
 def failure_of(response: httpx.Response) -> DpipeError:
     """Return the error of an answer whose body has been read. The answer to HEAD has none."""
     if response.request.method == "HEAD":
-        text = f"The server has answered with HTTP status {response.status_code}."
+        is_missing = response.status_code == httpx.codes.NOT_FOUND
+        what = "does not exist" if is_missing else f"was answered with HTTP status {response.status_code}"
+        text = f"{response.request.url.path} {what}."
         return class_of(response.status_code)(text, code=f"http_{response.status_code}", status=response.status_code)
     try:
         data_of(response)
