@@ -308,6 +308,11 @@ def test_token_is_for_one_call_and_five_minutes():
         confirmations.check(token, "start", "session", {"a": 1})
 
 
+def test_invisible_characters_become_escapes():
+    text = mcp_server.answer("a\ufe01b\U000e0141c\U000e0041d\u202ee 漢字 🐈").content[0].text
+    assert r"a\\ufe01b\\U000e0141c\\U000e0041d\\u202ee 漢字 🐈" in text
+
+
 @pytest.mark.parametrize(
     "value", [["x" * 9_000] * 900, {str(n): "é" * 5_000 for n in range(9_000)}, [[["y" * 99] * 99] * 99] * 99]
 )

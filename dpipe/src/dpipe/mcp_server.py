@@ -84,6 +84,9 @@ StartRequest = Annotated[
 
 Tool = Callable[..., Awaitable[CallToolResult]]
 
+#: The 256 variation selectors, which Python calls printable: they can hide any bytes behind one character.
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _STARTS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 _STOPS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -173,10 +176,13 @@ def _shorten(value: Any, rows: int, characters: int, cut: list[str], path: str =
 
 def _visible(text: str) -> str:
     """Return the text with invisible and control characters as escapes: people would not see what a model reads."""
-    if text.isprintable():
+    if text.isprintable() and not _SELECTORS.search(text):
         return text
     return "".join(
-        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text
+        each
+        if each in "\n\t" or (each.isprintable() and not _SELECTORS.match(each))
+        else each.encode("unicode_escape").decode()
+        for each in text
     )
 
 
