@@ -19,6 +19,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -476,6 +477,9 @@ def serve(*, http: bool = False, host: str = "127.0.0.1", port: int = 8090, allo
     with this process's key; the key itself is never given to them. `allowed_hosts` are further values of the header
     Host, such as `gpu-box:8090`.
     """
+    if not http:
+        # The thread that reads standard input would keep an interrupted process until its client leaves.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     asyncio.run(_serve(http, host, port, allowed_hosts))
 
 
