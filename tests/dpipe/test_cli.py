@@ -148,6 +148,9 @@ def test_files_and_samples_are_downloaded(settings: dict[str, str], training: st
     samples = read(settings, "samples", training, "--to", str(tmp_path / "samples"))
     assert sorted(Path(each["path"]) for each in samples) == sorted((tmp_path / "samples").glob("*.png"))
     assert len(samples) == 2
+    missing = call(settings, "download", training, "nothing.safetensors", "--to", str(tmp_path))
+    assert missing.exit_code == 1
+    assert "nothing.safetensors does not exist" in missing.stderr
 
 
 def test_failed_training_has_cause_remedy_and_exit_code_and_is_compared(
@@ -227,6 +230,29 @@ def test_unreachable_server_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPat
 def test_wrong_usage_is_exit_2() -> None:
     assert call({}, "compare").exit_code == 2
     assert call({}, "nope").exit_code == 2
+
+
+def test_empty_id_is_not_the_newest_training(settings: dict[str, str], training: str) -> None:
+    for name in ("logs", "open", "stop"):
+        result = call(settings, name, "")
+        assert (result.exit_code, result.stdout) == (1, "")
+    assert "Start one" not in call(settings, "ls", "--search", "no-such-training").stderr
+
+
+def test_argument_that_is_not_utf8_is_not_blamed_on_the_server(settings: dict[str, str], tmp_path: Path) -> None:
+    result = call(settings, "train", config(tmp_path), "--name", "\udcff")
+    assert result.exit_code == 1
+    assert "An argument is not UTF-8." in result.stderr
+
+
+def test_occupied_port_of_mcp_is_not_an_unreachable_server(settings: dict[str, str]) -> None:
+    pytest.importorskip("mcp")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = call(settings, "mcp", "--http", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "--port" in result.stderr
 
 
 def test_login_stores_only_what_works(settings: dict[str, str], tmp_path: Path) -> None:

@@ -235,6 +235,13 @@ def test_wrong_address_is_an_error_before_the_request(url: str):
         Client(url)
 
 
+@pytest.mark.parametrize("url", ["http://me:s3cret@127.0.0.1", "me:s3cret@gpu", "http://gpu?key=s3cret", "gpu/#s3cret"])
+def test_address_with_a_secret_is_refused_without_repeating_it(url: str):
+    with pytest.raises(dpipe.Invalid) as error:
+        Client(url)
+    assert "s3cret" not in str(error.value)
+
+
 def test_damaged_file_is_named(home: Path):
     path = settings.save("http://127.0.0.1", None)
     path.write_text("url = [")

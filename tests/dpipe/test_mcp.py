@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,7 @@ from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.own_service import end_process, free_port
+from tests.patience import BUSY_SECONDS
 
 mcp = pytest.importorskip("mcp", reason="the SDK of MCP is not installed: make install-dev")
 httpx2 = pytest.importorskip("httpx2")
@@ -258,6 +260,26 @@ def test_unreachable_service_is_reported():
     asyncio.run(play())
 
 
+def test_interrupted_server_ends_while_its_client_stays():
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}) + "\n"
+    path = os.pathsep.join([str(SOURCE), *sys.path])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        COMMAND, stdin=pipe, stdout=pipe, text=True, env={**os.environ, "PYTHONPATH": path}
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(message)
+        process.stdin.flush()
+        assert '"serverInfo"' in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(BUSY_SECONDS) == -signal.SIGINT
+        finally:
+            process.kill()
+
+
 def test_token_is_for_one_call_and_five_minutes():
     now = [0.0]
     confirmations = mcp_server.Confirmations(lambda: now[0])
@@ -269,6 +291,11 @@ def test_token_is_for_one_call_and_five_minutes():
     now[0] = 301.0
     with pytest.raises(mcp_server.ToolError):
         confirmations.check(token, "start", "session", {"a": 1})
+
+
+def test_invisible_characters_become_escapes():
+    text = mcp_server.answer("a\ufe01b\U000e0141c\U000e0041d\u202ee 漢字 🐈").content[0].text
+    assert r"a\\ufe01b\\U000e0141c\\U000e0041d\\u202ee 漢字 🐈" in text
 
 
 @pytest.mark.parametrize(

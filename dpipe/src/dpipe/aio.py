@@ -308,6 +308,9 @@ class AsyncTraining(requests.Task):
         """Yield the lines of its log, the last `tail` lines, or those that contain `search`."""
         offset: int | None = 0 if tail is None else None
         path, field = (self._path("logs"), "logs") if search is None else (self._path("logs", "search"), "results")
+        if search is not None:
+            # Each page is a request: by the default of 100, a long log takes minutes.
+            query = {"limit": 1_000, **query}
         while True:
             page = await self._client.get(path, keyword=search, tail=tail, offset=offset, **query)
             for line in part(page, field, list):

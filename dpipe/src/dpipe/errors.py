@@ -123,6 +123,6 @@ def bad_answer(what: str) -> BadAnswer:
 
 def unreachable(url: str, why: Exception | str) -> Unreachable:
     """Return the exception for a server without a connection."""
-    reason = str(why) or type(why).__name__
+    reason = str(why).rstrip(".") or type(why).__name__
     remedy = "Start the server (`make background`), or set DPIPE_URL to its address."
     return Unreachable(f"No answer from {url}: {reason}.", code="unreachable", remedy=remedy)

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -84,6 +85,9 @@ StartRequest = Annotated[
 ]
 
 Tool = Callable[..., Awaitable[CallToolResult]]
+
+#: The 256 variation selectors, which Python calls printable: they can hide any bytes behind one character.
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _STARTS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -174,10 +178,13 @@ def _shorten(value: Any, rows: int, characters: int, cut: list[str], path: str =
 
 def _visible(text: str) -> str:
     """Return the text with invisible and control characters as escapes: people would not see what a model reads."""
-    if text.isprintable():
+    if text.isprintable() and not _SELECTORS.search(text):
         return text
     return "".join(
-        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text
+        each
+        if each in "\n\t" or (each.isprintable() and not _SELECTORS.match(each))
+        else each.encode("unicode_escape").decode()
+        for each in text
     )
 
 
@@ -450,6 +457,8 @@ def serve(client: AsyncClient, *, http: bool, host: str, port: int, allowed_host
     as `gpu-box:8090`.
     """
     if not http:
+        # The thread that reads standard input would keep an interrupted process until its client leaves.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         asyncio.run(build(client).run_stdio_async())
         return
     given = os.environ.get("DPIPE_MCP_TOKEN")
@@ -462,4 +471,9 @@ def serve(client: AsyncClient, *, http: bool, host: str, port: int, allowed_host
     # Only the token counts: there is no authorization server at the address of the issuer.
     auth = AuthSettings(issuer_url=AnyHttpUrl(address), resource_server_url=None)
     server = build(client, token_verifier=_OneToken(token), auth=auth)
-    asyncio.run(server.run_streamable_http_async(host=host, port=port, transport_security=security))
+    try:
+        asyncio.run(server.run_streamable_http_async(host=host, port=port, transport_security=security))
+    except SystemExit as error:
+        # Its exit code would tell scripts that the service is unreachable.
+        remedy = "Choose another --host or --port."
+        raise DpipeError(f"{address} cannot be served.", code="address_unusable", remedy=remedy) from error

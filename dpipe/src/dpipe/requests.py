@@ -119,8 +119,8 @@ def failure_of(response: httpx.Response) -> DpipeError:
     """Return the error of an answer whose body has been read. The answer to HEAD has none."""
     status, url = response.status_code, f"{response.url.scheme}://{response.url.netloc.decode()}"
     if response.request.method == "HEAD":
-        text = f"The server has answered with HTTP status {status}."
-        return error_of(status, {"error": {"code": f"http_{status}", "detail": text}})
+        what = "does not exist" if status == httpx.codes.NOT_FOUND else f"was answered with HTTP status {status}"
+        return error_of(status, {"error": {"code": f"http_{status}", "detail": f"{response.request.url.path} {what}."}})
     try:
         return error_of(status, _json(response), retry_after(response))
     except BadAnswer as error:

@@ -56,6 +56,10 @@ def save(url: str, key: str | None) -> Path:
 def normalize(url: str) -> str:
     """Return an address without the base path and a final slash. Raise Invalid."""
     address = url.strip() if "://" in url else f"http://{url.strip()}"
+    if any(each in address for each in "@?#"):
+        # The address is not repeated: it can contain a password.
+        text = "The address has a user name, a query or a fragment."
+        raise Invalid(text, code="invalid_url", remedy=f"Use one such as {DEFAULT_URL}, and DPIPE_KEY for the key.")
     try:
         parts = urlsplit(address)
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in parts.netloc

@@ -120,7 +120,8 @@ def list_trainings(
     found = cli.client.trainings.list(status=status, search=search, kind=kind, limit=limit)
     rows = [task.data for task in found]
     if not cli.prints_json(rows):
-        cli.table(TASKS, rows, "No trainings. Start one: dpipe train CONFIG")
+        is_filtered = status is not None or search is not None or kind != "training"
+        cli.table(TASKS, rows, "None found." if is_filtered else "No trainings. Start one: dpipe train CONFIG")
 
 
 @command(app)
@@ -191,7 +192,8 @@ def logs(
     search: Annotated[str | None, typer.Option(help="Only lines with this text, of the whole log.")] = None,
 ) -> None:
     """Print the log of a training."""
-    training = cli.client.trainings.get(task) if task else next(cli.client.trainings.list(limit=1), None)
+    client = cli.client
+    training = next(client.trainings.list(limit=1), None) if task is None else client.trainings.get(task)
     if training is None:
         raise NotFound("There is no training yet.", code="not_found", remedy="Start one: dpipe train CONFIG")
     if follow:
@@ -364,7 +366,7 @@ def login(cli: Session, address: Annotated[str | None, typer.Argument(metavar="[
 @command(app, "open")
 def open_page(cli: Session, task: Annotated[str | None, typer.Argument(help="Id of a training.")] = None) -> None:
     """Open the page in a browser, or print its address."""
-    address = cli.client.url + (f"/#/tasks/{cli.client.trainings.get(task).id}" if task else "/")
+    address = cli.client.url + ("/" if task is None else f"/#/tasks/{cli.client.trainings.get(task).id}")
     cli.answer({"url": address}, address)
     if cli.is_live and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
         webbrowser.open(address)

@@ -122,6 +122,8 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
                 raise typer.Exit(BROKEN_PIPE) from None
             except OSError as error:
                 raise session.report(DpipeError(str(error), code="os_error")) from None
+            except UnicodeEncodeError:
+                raise session.report(DpipeError("An argument is not UTF-8.", code="invalid_argument")) from None
             except (LookupError, TypeError, ValueError) as error:
                 what = f"The server's answer has an unexpected form: {error!r}."
                 remedy = f"This is dpipe {VERSION}; is the server, which `dpipe status` shows, of another version?"
