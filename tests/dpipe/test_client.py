@@ -21,7 +21,7 @@ from PIL import Image
 
 import api
 import dpipe
-from dpipe import Client, aio, client, settings
+from dpipe import Client, aio, client, settings, uploads
 from dpipe.connections import Connection
 from dpipe.requests import choose_file, join, start_body
 from dpipe.streams import Decoder
@@ -482,6 +482,16 @@ def test_interrupted_upload_is_continued_by_another_program(
     assert made.data["items"] == 4
     whole = server.get(f"/uploads/{begun['upload_id']}")
     assert (whole["status"], whole["offset"]) == ("completed", size)
+
+
+def test_links_out_of_a_folder_are_not_uploaded(folder: Path, tmp_path: Path):
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "inside.png").symlink_to(next(folder.rglob("*.png")))
+    before = uploads.plan(folder, None, "http://127.0.0.1:1")
+    (folder / "caption.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(dpipe.Invalid, match="outside of the folder"):
+        uploads.plan(folder, None, "http://127.0.0.1:1")
+    assert "inside.png" in {each.name for each in before.files}
 
 
 @pytest.mark.slow

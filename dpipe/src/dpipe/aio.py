@@ -362,7 +362,10 @@ class AsyncTraining(requests.Task):
     async def download(
         self, file: str | None = None, to: Path | str = ".", progress: uploads.Progress | None = None
     ) -> Path:
-        """Download a file by its path, by default the chosen or newest saved model, into a directory or to a path."""
+        """Download a file by its path, by default the chosen or newest saved model, into a directory or to a path.
+
+        Raise Invalid if the directory has a file of that name already; a path is replaced.
+        """
         found = [each async for each in self.files(order="newest")]
         if file is None:
             file = requests.choose_file(found, (await self.refresh()).data["chosen"])
@@ -370,6 +373,8 @@ class AsyncTraining(requests.Task):
         target = Path(to)
         if target.is_dir():
             target /= requests.local_name(names[0] if names else file)
+            if target.exists():
+                raise Invalid(f"{target} exists already.", code="file_exists", remedy="Give another path as `to`.")
         return await self._client.save(self._path("artifacts", *file.split("/")), target, progress)
 
 

@@ -69,11 +69,14 @@ def plan(source: Path, name: str | None, url: str) -> Plan:
 
 
 def _files(source: Path) -> Iterator[LocalFile]:
-    """Yield a file, or those of a folder without hidden ones."""
-    single = source.is_file()
+    """Yield a file, or those of a folder without hidden ones. Raise Invalid for a link that leads out of the folder."""
+    single, root = source.is_file(), source.resolve()
     for path in [source] if single else sorted(source.rglob("*")):
         inside = path.relative_to(source.parent if single else source)
         if path.is_file() and (single or not any(part.startswith(".") for part in inside.parts)):
+            if not (single or path.resolve().is_relative_to(root)):
+                message = f"{path} is a link to a file outside of the folder."
+                raise Invalid(message, code="link_leaves_folder", remedy="Replace it by a copy, or remove it.")
             yield LocalFile(path, inside.as_posix(), path.stat().st_size)
 
 
