@@ -163,7 +163,7 @@ smoke: install-dev ## Test a running server: URL=http://host:8080, and WRITE=1 t
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
 # Texts for readers use the words of docs/glossary.md, whose own list of words that are not used is left out.
-PLAIN := $(filter-out docs/glossary.md,$(shell git ls-files '*.md' 2> /dev/null || echo README.md)) api/dashboard/locales/en.json
+PLAIN := $(filter-out docs/glossary.md dpipe/src/dpipe/glossary.md,$(shell git ls-files '*.md' 2> /dev/null || echo README.md)) api/dashboard/locales/en.json
 
 lint: install-dev ## Check formatting, rules, types, import layers and spelling of Python and the dashboard's scripts
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Generate the types of dpipe's answers from the OpenAPI document: `python tools/dpipe_types.py`.
+"""Generate the types of dpipe's answers from the OpenAPI document, and copy the glossary into its package.
 
 Only what the client returns, and what lies directly in it, gets types; deeper parts are `dict[str, Any]`, so that the
 file stays small. Enums are `str`, since they may grow.
@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools.openapi import document
 
-TARGET = Path(__file__).resolve().parents[1] / "dpipe" / "src" / "dpipe" / "types.py"
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "dpipe" / "src" / "dpipe" / "types.py"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 
 #: The components that get types, each after those that it contains.
 NAMES = (
@@ -87,3 +89,4 @@ def generate(document: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(generate(document()), encoding="utf-8")
+    TARGET.with_name("glossary.md").write_bytes(GLOSSARY.read_bytes())

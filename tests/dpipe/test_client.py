@@ -358,6 +358,11 @@ def test_version_is_that_of_the_service():
     assert dpipe.__version__ == api.__version__
 
 
+def test_glossary_is_that_of_the_documents():
+    packaged = dpipe_types.TARGET.with_name("glossary.md")
+    assert packaged.read_text() == dpipe_types.GLOSSARY.read_text(), "run tools/dpipe_types.py"
+
+
 def test_types_are_those_of_the_document():
     assert dpipe_types.TARGET.read_text() == dpipe_types.generate(document()), "run tools/dpipe_types.py"
 
