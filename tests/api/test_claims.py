@@ -144,6 +144,8 @@ def test_node_of_comfyui_claims_while_a_user_has_prompts(world: World, monkeypat
         assert answer.status_code == 200, answer.text
         return ExitStack()
 
+    # A redirect would take the key to another address.
+    assert node._opener.handle_error["http"][302][0].redirect_request(None, None, 302, "", {}, "http://other/") is None
     monkeypatch.setattr(node._opener, "open", send)
     monkeypatch.setenv("DPIPE_CLAIM_MB", "9000")
     node.claim()
