@@ -157,6 +157,20 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     assert losses(tracker, tasks[1]) == {1: 1.0}
 
 
+def test_training_during_a_long_outage_is_sent_afterwards(
+    world: World, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+):
+    task_id = world.run()
+    writes_series(world, task_id, "train/loss", {1: 1.0})
+    tracker.problem = "unreachable"
+    sender(world, tracker).run_once()
+    world.end(task_id)
+    monkeypatch.setattr("api.training.trackers.store._RECENT", timedelta(0))
+    tracker.problem = None
+    sender(world, tracker).run_once()
+    assert (losses(tracker, task_id), tracker.statuses) == ({1: 1.0}, {task_id: ["completed"]})
+
+
 def test_deleted_training_is_forgotten(world: World, tracker: FakeTracker):
     task_id = world.finish()
     one = sender(world, tracker)

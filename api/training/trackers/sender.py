@@ -81,6 +81,7 @@ class TrackerSender:
         name, has_sent, problem = self._tracker.name, False, None
         try:
             pending = self._store.pending(name, self._clock.now())
+            self._store.begin(name, pending)
             for task_id in sorted(pending, key=lambda each: self._failed_at.get(each, 0.0)):
                 try:
                     self._send(task_id)
