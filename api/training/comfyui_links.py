@@ -43,7 +43,9 @@ _DRAFT = ".part"
 _CHUNK = 2**20
 
 #: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
-_FACT = re.compile(rb'"(diffusion_pipe\.task_id|diffusion_pipe\.checkpoint|sshs_model_hash)":"([^"\\]*)"')
+_FACT = re.compile(
+    rb'"(diffusion_pipe\.task_id|diffusion_pipe\.checkpoint|sshs_model_hash|ss_output_name)":"([^"\\]*)"'
+)
 
 #: The keyword of a preview's text: the ids of its training and model.
 _PREVIEW_KEY = "diffusion_pipe"
@@ -56,6 +58,7 @@ class _Identity:
     task_id: str
     checkpoint: str
     tensors: str | None
+    name: str | None = None
 
     @staticmethod
     def of(head: bytes) -> "_Identity | None":
@@ -63,7 +66,11 @@ class _Identity:
         task_id, checkpoint = found.get("diffusion_pipe.task_id"), found.get("diffusion_pipe.checkpoint")
         if task_id is None or checkpoint is None:
             return None
-        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"))
+        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"), found.get("ss_output_name"))
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether the file has its own name, and is not a copy that somebody made under another."""
+        return self.name in (None, path.stem)
 
 
 class ComfyModels:
@@ -203,7 +210,7 @@ class ComfyModels:
             directory = Path(server.lora_directory)
             with _as_unavailable(directory):
                 paths = sorted(directory.glob("[!.]*.safetensors"))
-                known = [(path, found) for path in paths if (found := _identify(path)) is not None]
+                known = [(path, found) for path in paths if (found := _identify(path)) and found.is_at(path)]
             yield from ((server, path, found) for path, found in known if found.task_id == task_id)
 
     def _show(self, server: ComfyAddress, path: Path, found: _Identity) -> ComfyLink:

@@ -472,7 +472,7 @@ def require_saved(task_id: str, saved: Collection[str], names: Iterable[str]) ->
     """Raise CheckpointNotFound unless all of these models are saved."""
     unknown = next((name for name in names if name not in saved), None)
     if unknown is not None:
-        text = f"{task_id} has no saved model {unknown!r}."
+        text = f'{task_id} has no saved model "{unknown[:80]}".'
         raise CheckpointNotFound(text, data={"checkpoints": list(saved)})
 
 
