@@ -101,9 +101,9 @@ class SamplerSettings:
         return [name for name, value in needed.items() if not value]
 
     def addresses(self, first: int) -> tuple[ComfyAddress, ...]:
-        """Return every ComfyUI, beginning with this one, so that tasks take turns."""
+        """Return every ComfyUI with a directory, beginning with this one, so that tasks take turns."""
         loras = self.loras * len(self.urls) if len(self.loras) == 1 else self.loras
-        found = [ComfyAddress(url, str(path)) for url, path in zip(self.urls, loras, strict=True)]
+        found = [ComfyAddress(url, str(path)) for url, path in zip(self.urls, loras, strict=bool(loras))]
         first = first % len(found) if found else 0
         return (*found[first:], *found[:first])
 
