@@ -141,6 +141,10 @@ class ComfyModels:
                             preview.unlink()
                         path.unlink()
                     self._note(task_id, checkpoint, path.name, False, actor)
+        for directory in {Path(each.lora_directory) for each in self._addresses}:
+            # The file is still there if its directory is not mounted.
+            with _as_unavailable(directory):
+                os.scandir(directory).close()
         return self.list(task_id)
 
     def draw_preview(self, task_id: str, checkpoint: str) -> tuple[str, bytes]:
@@ -181,8 +185,10 @@ class ComfyModels:
         """Write the file unless it is there, and return whether it was not. Raise ComfyFileExists, OSError."""
         mine = _Identity.of(file.head)
         if not os.path.lexists(target):
-            _write_new(target, lambda at: file.read(at, _CHUNK))
-            return True
+            # Another server may be faster.
+            with suppress(FileExistsError):
+                _write_new(target, lambda at: file.read(at, _CHUNK))
+                return True
         there = _identify(target)
         if mine is None or there is None or (there.task_id, there.checkpoint) != (mine.task_id, mine.checkpoint):
             raise ComfyFileExists(
