@@ -43,9 +43,7 @@ _DRAFT = ".part"
 _CHUNK = 2**20
 
 #: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
-_FACT = re.compile(
-    rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_output_name)":"([^"\\]*)"'
-)
+_FACT = re.compile(rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_output_name)":"([^"\\]*)"')
 
 #: The keyword of a preview's text: the ids of its training and model.
 _PREVIEW_KEY = "diffusion_pipe"

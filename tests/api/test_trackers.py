@@ -143,9 +143,10 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     tasks = [world.run(), world.run()]
     for task_id in tasks:
         writes_series(world, task_id, "train/loss", {1: 1.0})
-    plain = tracker.open
+    plain, opened = tracker.open, list[str]()
 
     def refuse_first(training: Any) -> int | None:
+        opened.append(training.task_id)
         tracker.problem = "refused" if training.task_id == tasks[0] else None
         return plain(training)
 
@@ -153,8 +154,10 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     one = sender(world, tracker)
     one.run_once()
     one._rests_until = 0.0
-    one.run_once()
+    for _ in range(5):
+        one.run_once()
     assert losses(tracker, tasks[1]) == {1: 1.0}
+    assert (opened.count(tasks[0]), opened.count(tasks[1])) == (2, 5)
 
 
 def test_training_during_a_long_outage_is_sent_afterwards(

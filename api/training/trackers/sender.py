@@ -63,6 +63,7 @@ class TrackerSender:
         self._is_here = is_here
         self._rests_until, self._rest = float("-inf"), REST_SECONDS
         self._failed_at: dict[str, float] = {}  #: the trainings that could not be sent; others come first
+        self._refused_until: dict[str, float] = {}  #: those that failed while others did not
         self._thread = PeriodicThread(f"tracker-{tracker.name}", ROUND_SECONDS, self.run_once)
 
     def start(self) -> None:
@@ -78,17 +79,20 @@ class TrackerSender:
         """Send what is new of every training."""
         if not self._is_here() or self._clock.monotonic() < self._rests_until:
             return
-        name, has_sent, problem = self._tracker.name, False, None
+        name, has_sent, problem, failed = self._tracker.name, False, None, list[str]()
         try:
             pending = self._store.pending(name, self._clock.now())
             self._store.begin(name, pending)
             for task_id in sorted(pending, key=lambda each: self._failed_at.get(each, 0.0)):
+                if self._clock.monotonic() < self._refused_until.get(task_id, 0.0):
+                    continue
                 try:
                     self._send(task_id)
                 except TaskNotFound:
                     continue  # it was deleted meanwhile
                 except (TrackerProblem, OSError) as error:
                     problem = problem or str(error)
+                    failed.append(task_id)
                     self._failed_at[task_id] = self._clock.monotonic()
                     if not has_sent:
                         break  # the tracker is probably unreachable
@@ -97,6 +101,8 @@ class TrackerSender:
                     self._failed_at.pop(task_id, None)
         except (DatabaseUnavailable, LeadershipLost):
             return
+        if has_sent:
+            self._refused_until |= dict.fromkeys(failed, self._clock.monotonic() + LONGEST_REST)
         if problem is None or has_sent:
             self._rest = REST_SECONDS
         else:
