@@ -16,7 +16,7 @@ from tests.api.test_schedule import leave, start_on_first
 from tests.documents import ROOT
 
 CLAIM = "/api/v1/gpu/0/claim"
-BODY = {"name": "ComfyUI", "memory_mb": 12_000, "ttl_seconds": 120}
+BODY: dict[str, Any] = {"name": "ComfyUI", "memory_mb": 12_000, "ttl_seconds": 120}
 
 
 @pytest.fixture

@@ -83,9 +83,7 @@ class TrackerSender:
         try:
             pending = self._store.pending(name, self._clock.now())
             self._store.begin(name, pending)
-            for task_id in sorted(pending, key=lambda each: self._failed_at.get(each, 0.0)):
-                if self._clock.monotonic() < self._refused_until.get(task_id, 0.0):
-                    continue
+            for task_id in self._in_turn(pending):
                 try:
                     self._send(task_id)
                 except TaskNotFound:
@@ -101,15 +99,19 @@ class TrackerSender:
                     self._failed_at.pop(task_id, None)
         except (DatabaseUnavailable, LeadershipLost):
             return
-        if has_sent:
-            self._refused_until |= dict.fromkeys(failed, self._clock.monotonic() + LONGEST_REST)
         if problem is None or has_sent:
             self._rest = REST_SECONDS
+            self._refused_until |= dict.fromkeys(failed, self._clock.monotonic() + LONGEST_REST)
         else:
             self._rests_until = self._clock.monotonic() + self._rest
             self._rest = min(2 * self._rest, LONGEST_REST)
         if problem is not None:
             logger.warning("a tracker has not received everything", extra={"tracker": name, "problem": problem})
+
+    def _in_turn(self, pending: list[str]) -> list[str]:
+        now = self._clock.monotonic()
+        ready = [each for each in pending if self._refused_until.get(each, 0.0) <= now]
+        return sorted(ready, key=lambda each: self._failed_at.get(each, 0.0))
 
     def _send(self, task_id: str) -> None:
         task, attempts = self._attempts.with_task(task_id)
