@@ -49,8 +49,7 @@ class ChildProcess:
         """Return the answer and its bytes. Raises ChildDied."""
         until = time.monotonic() + seconds
         try:
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
+            self._write(json.dumps(message).encode() + b"\n", until)
         except OSError:
             raise self._death() from None
         answer = json.loads(self._read_line(until))
@@ -65,6 +64,16 @@ class ChildProcess:
             with contextlib.suppress(OSError):
                 pipe.close()
         self._process.wait()
+
+    def _write(self, content: bytes, until: float) -> None:
+        """Write to the child, which may have stopped reading. Raise ChildDied, OSError."""
+        poll = select.poll()
+        poll.register(self._stdin, select.POLLOUT)
+        for start in range(0, len(content), select.PIPE_BUF):
+            # A pipe that is writable takes this much at once.
+            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                raise ChildDied(None)
+            os.write(self._stdin.fileno(), content[start : start + select.PIPE_BUF])
 
     def _read_line(self, until: float) -> bytes:
         while (end := self._waiting.find(b"\n")) < 0:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from api.db.alert_tables import alerts, holds
 from api.db.database import Database
@@ -56,6 +56,8 @@ class HoldStore:
         """
         row = _row(hold)
         with self._database.write() as connection:
+            # The training loop ends those that are over only while there is work.
+            connection.execute(delete(holds).where(_is_over(hold.created_at)))
             _require_room(connection, holds.c.hold_id != hold.hold_id)
             if hold.kind is HoldKind.CLAIM:
                 _require_claim(connection, hold)
@@ -72,9 +74,15 @@ class HoldStore:
 
     def end_expired(self, now: datetime) -> int:
         """Delete the pauses and claims that are over; return their number."""
-        over = _IS_TIMED & (holds.c.expires_at <= to_seconds(now))
         with self._database.write() as connection:
-            return connection.execute(delete(holds).where(over)).rowcount
+            return connection.execute(delete(holds).where(_is_over(now))).rowcount
+
+    def begin_again(self, now: datetime) -> None:
+        """Let the pauses and claims from the future begin now, for as long as they were made."""
+        at = to_seconds(now)
+        later = update(holds).where(_IS_TIMED & (holds.c.created_at > at))
+        with self._database.write() as connection:
+            connection.execute(later.values(created_at=at, expires_at=at + holds.c.expires_at - holds.c.created_at))
 
     def add(self, hold: Hold) -> bool:
         """Store a hold. Return False if it comes from an alert that has already made it, or that is resolved.
@@ -116,6 +124,10 @@ class HoldStore:
 def gpu_holds(connection: Connection) -> list[Hold]:
     """Return the holds of GPUs, oldest first."""
     return [_read(row) for row in connection.execute(_OF_GPUS)]
+
+
+def _is_over(now: datetime) -> ColumnElement[bool]:
+    return _IS_TIMED & (holds.c.expires_at <= to_seconds(now))
 
 
 def _insert(connection: Connection, hold: Hold) -> None:

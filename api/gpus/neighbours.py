@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
 from api.gpus.sources.host import own_addresses
 from api.util.bounded_answers import TimedTransport
@@ -16,6 +16,8 @@ from api.util.bounded_answers import TimedTransport
 _SECONDS = 3.0
 #: The most bytes of an answer. A queue of ComfyUI contains the graphs of its prompts.
 _MOST_BYTES = 16 * 2**20
+#: The most commas of an answer: parsing millions of values would stop all threads for seconds.
+_MOST_COMMAS = 500_000
 #: The most models that Ollama is asked to unload at a time.
 _MOST_MODELS = 16
 _MIB = 1024 * 1024
@@ -89,7 +91,9 @@ class _HTTPNeighbour:
         """Return a checked answer, or None."""
         try:
             answer = self._client.get(f"{self._url}{path}")
-            return shape.validate_json(answer.content) if answer.status_code == httpx.codes.OK else None
+            if answer.status_code != httpx.codes.OK or answer.content.count(b",") > _MOST_COMMAS:
+                return None
+            return shape.validate_json(answer.content)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValidationError):
             return None
 
@@ -110,14 +114,18 @@ class _Device(BaseModel):
 
 
 class _Stats(BaseModel):
-    devices: list[_Device] = Field([], max_length=64)
+    devices: Annotated[list[_Device], FailFast()] = Field([], max_length=64)
+
+
+# A list of errors for each of millions of wrong values would take gigabytes.
+_Prompts = Annotated[list[list[Any]], FailFast()]
 
 
 class _Queue(BaseModel):
     """Prompts: their number, id, graph, extra data and outputs."""
 
-    queue_running: list[list[Any]] = []
-    queue_pending: list[list[Any]] = []
+    queue_running: _Prompts = []
+    queue_pending: _Prompts = []
 
 
 _STATS, _QUEUE = TypeAdapter(_Stats), TypeAdapter(_Queue)
@@ -164,7 +172,7 @@ class _Model(BaseModel):
 
 
 class _Models(BaseModel):
-    models: list[_Model] = Field([], max_length=1000)
+    models: Annotated[list[_Model], FailFast()] = Field([], max_length=1000)
 
 
 _MODELS = TypeAdapter(_Models)

@@ -13,7 +13,7 @@ from api.domain.reason import Reason
 from api.domain.schedule import Schedule
 from api.gpus.hold_store import HoldStore
 from api.training.schedule_store import ScheduleStore
-from api.util.clock import Clock
+from api.util.clock import SET_SECONDS, Clock
 
 #: Codes of the reasons of closures, which a waiting task shows as its own reason.
 CLOSED_CODES = frozenset({"gpu_paused", "outside_schedule", "never_open", "neighbour"})
@@ -102,8 +102,11 @@ class Closures:
 
     def end_expired(self) -> bool:
         """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
-        now = self._clock.now()
-        is_over = any((hold.expires_at or now) <= now for held in self._holds.timed().values() for hold in held)
+        now, timed = self._clock.now(), [hold for held in self._holds.timed().values() for hold in held]
+        # After the clock was set back, they would close their GPUs for longer than somebody wanted.
+        if any((hold.created_at - now).total_seconds() > SET_SECONDS for hold in timed):
+            self._holds.begin_again(now)
+        is_over = any((hold.expires_at or now) <= now for hold in timed)
         return is_over and self._holds.end_expired(now) > 0
 
 

@@ -43,7 +43,7 @@ _DRAFT = ".part"
 _CHUNK = 2**20
 
 #: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
-_FACT = re.compile(rb'"(diffusion_pipe\.task_id|diffusion_pipe\.checkpoint|sshs_model_hash)":"([^"\\]*)"')
+_FACT = re.compile(rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_output_name)":"([^"\\]*)"')
 
 #: The keyword of a preview's text: the ids of its training and model.
 _PREVIEW_KEY = "diffusion_pipe"
@@ -56,6 +56,7 @@ class _Identity:
     task_id: str
     checkpoint: str
     tensors: str | None
+    name: str | None = None
 
     @staticmethod
     def of(head: bytes) -> "_Identity | None":
@@ -63,7 +64,11 @@ class _Identity:
         task_id, checkpoint = found.get("diffusion_pipe.task_id"), found.get("diffusion_pipe.checkpoint")
         if task_id is None or checkpoint is None:
             return None
-        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"))
+        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"), found.get("ss_output_name"))
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether the file has its own name, and is not a copy that somebody made under another."""
+        return self.name in (None, path.stem)
 
 
 class ComfyModels:
@@ -134,6 +139,10 @@ class ComfyModels:
                             preview.unlink()
                         path.unlink()
                     self._note(task_id, checkpoint, path.name, False, actor)
+        for directory in {Path(each.lora_directory) for each in self._addresses}:
+            # The file is still there if its directory is not mounted.
+            with _as_unavailable(directory):
+                os.scandir(directory).close()
         return self.list(task_id)
 
     def draw_preview(self, task_id: str, checkpoint: str) -> tuple[str, bytes]:
@@ -174,8 +183,10 @@ class ComfyModels:
         """Write the file unless it is there, and return whether it was not. Raise ComfyFileExists, OSError."""
         mine = _Identity.of(file.head)
         if not os.path.lexists(target):
-            _write_new(target, lambda at: file.read(at, _CHUNK))
-            return True
+            # Another server may be faster.
+            with suppress(FileExistsError):
+                _write_new(target, lambda at: file.read(at, _CHUNK))
+                return True
         there = _identify(target)
         if mine is None or there is None or (there.task_id, there.checkpoint) != (mine.task_id, mine.checkpoint):
             raise ComfyFileExists(
@@ -203,7 +214,7 @@ class ComfyModels:
             directory = Path(server.lora_directory)
             with _as_unavailable(directory):
                 paths = sorted(directory.glob("[!.]*.safetensors"))
-                known = [(path, found) for path in paths if (found := _identify(path)) is not None]
+                known = [(path, found) for path in paths if (found := _identify(path)) and found.is_at(path)]
             yield from ((server, path, found) for path, found in known if found.task_id == task_id)
 
     def _show(self, server: ComfyAddress, path: Path, found: _Identity) -> ComfyLink:

@@ -37,8 +37,9 @@ class Holds:
         self._stop_seconds = stop_seconds
 
     def list(self) -> list[Hold]:
-        """Return every hold, oldest first."""
-        return self._store.list()
+        """Return every hold in force, oldest first."""
+        now = self._clock.now()
+        return [hold for hold in self._store.list() if hold.expires_at is None or hold.expires_at > now]
 
     def get(self, hold_id: str) -> Hold:
         """Return one hold. Raise HoldNotFound."""

@@ -110,6 +110,8 @@ class Neighbours:
                 reasons |= {uuid: _holds(gpu, watch, found) for uuid, (gpu, found) in used.items()}
                 continue
             self._ask(watch)
+            if watch.process is None and watch.state is None:
+                used = {}  # other programs may have such a command, too
             used = used or self._find_boards(watch)
             activity = None if watch.state is None else watch.state.activity
             if activity is Activity.BUSY:

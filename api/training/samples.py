@@ -102,9 +102,9 @@ class SamplerSettings:
         return [name for name, value in needed.items() if not value]
 
     def addresses(self, first: int) -> tuple[ComfyAddress, ...]:
-        """Return every ComfyUI, beginning with this one, so that tasks take turns."""
+        """Return every ComfyUI with a directory, beginning with this one, so that tasks take turns."""
         loras = self.loras * len(self.urls) if len(self.loras) == 1 else self.loras
-        found = [ComfyAddress(url, str(path)) for url, path in zip(self.urls, loras, strict=True)]
+        found = [ComfyAddress(url, str(path)) for url, path in zip(self.urls, loras, strict=bool(loras))]
         first = first % len(found) if found else 0
         return (*found[first:], *found[:first])
 
@@ -482,7 +482,7 @@ def require_saved(task_id: str, saved: Collection[str], names: Iterable[str]) ->
     """Raise CheckpointNotFound unless all of these models are saved."""
     unknown = next((name for name in names if name not in saved), None)
     if unknown is not None:
-        text = f"{task_id} has no saved model {unknown!r}."
+        text = f'{task_id} has no saved model "{unknown[:80]}".'
         raise CheckpointNotFound(text, data={"checkpoints": list(saved)})
 
 

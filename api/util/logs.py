@@ -97,7 +97,7 @@ def set_up_logging(level: str, as_json: bool) -> None:
     root.setLevel(level)
     logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
     # Our own log lines cover their information.
-    for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets", "httpx"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     # A function instead of an object, so that another call adds no second filter.
     logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)

@@ -19,8 +19,14 @@ LOOK_SECONDS, RENEW_SECONDS = 2.0, 20.0
 
 NODE_CLASS_MAPPINGS = {}  # It adds no node, but ComfyUI expects the name.
 
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None  # the answer counts as an error
+
+
 # The key must not go through a proxy, nor to another address.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
 def is_busy():

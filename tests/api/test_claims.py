@@ -16,7 +16,7 @@ from tests.api.test_schedule import leave, start_on_first
 from tests.documents import ROOT
 
 CLAIM = "/api/v1/gpu/0/claim"
-BODY = {"name": "ComfyUI", "memory_mb": 12_000, "ttl_seconds": 120}
+BODY: dict[str, Any] = {"name": "ComfyUI", "memory_mb": 12_000, "ttl_seconds": 120}
 
 
 @pytest.fixture
@@ -88,10 +88,26 @@ def test_running_training_stays_unless_the_neighbour_is_first(world: World, cloc
     assert (again["status"], again["attempts"][-1]["resumed_from"] is None) == ("starting", False)
 
 
-def test_gpu_has_a_maximum_of_claims(world: World) -> None:
+def test_gpu_has_a_maximum_of_claims(world: World, clock: FakeClock) -> None:
     codes = [world.client.post(CLAIM, json=BODY | {"name": f"n{i}"}).status_code for i in range(17)]
     assert codes == [200] * 16 + [409]
     assert world.client.post(CLAIM, json=BODY | {"name": "n3"}).status_code == 200
+    # Also where no training loop has ended them.
+    clock.advance(BODY["ttl_seconds"])
+    assert world.client.data("/api/v1/system/holds")["holds"] == []
+    assert world.client.post(CLAIM, json=BODY | {"name": "n16"}).status_code == 200
+
+
+def test_clock_that_is_set_back_does_not_prolong_a_claim(world: World, clock: FakeClock) -> None:
+    claim(world)
+    task_id = world.start(gpu_ids=[0])
+    clock.jump(-24 * 3600)
+    world.train()
+    assert world.get(task_id)["status"] == "queued"
+    clock.advance(BODY["ttl_seconds"] + 1)
+    world.sweep()
+    world.train()
+    assert world.get(task_id)["status"] == "starting"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +160,8 @@ def test_node_of_comfyui_claims_while_a_user_has_prompts(world: World, monkeypat
         assert answer.status_code == 200, answer.text
         return ExitStack()
 
+    # A redirect would take the key to another address.
+    assert node._opener.handle_error["http"][302][0].redirect_request(None, None, 302, "", {}, "http://other/") is None
     monkeypatch.setattr(node._opener, "open", send)
     monkeypatch.setenv("DPIPE_CLAIM_MB", "9000")
     node.claim()

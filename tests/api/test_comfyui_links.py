@@ -1,6 +1,7 @@
 """Saved models that are linked into ComfyUI's directory, with their previews."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,23 @@ def test_files_of_others_are_neither_replaced_nor_removed(world: World, training
         world.client.delete(f"{TRAINING}/{training}/comfyui/{name}")
     assert names(comfy) == ["My-cats-epoch1.preview.png", "My-cats-epoch2.safetensors"]
     assert foreign.read_bytes() == picture.read_bytes() == b"mine"
+
+
+def test_model_is_not_unlinked_from_an_absent_directory(world: World, training: str, comfy: ComfyServer):
+    assert put(world, training).status_code == 200
+    comfy.loras.rename(comfy.loras.with_name("away"))
+    answer = world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2")
+    assert rejection(answer) == (503, "unavailable")
+    comfy.loras.with_name("away").rename(comfy.loras)
+    assert linked(world, training) == ["My-cats-epoch2.safetensors"]
+
+
+def test_copy_that_somebody_made_under_another_name_stays(world: World, training: str, comfy: ComfyServer):
+    assert put(world, training).status_code == 200
+    shutil.copy(comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "favourite.safetensors")
+    assert linked(world, training) == ["My-cats-epoch2.safetensors"]
+    assert world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2").status_code == 200
+    assert names(comfy) == ["favourite.safetensors"]
 
 
 def test_link_of_a_name_is_not_followed(world: World, training: str, comfy: ComfyServer, tmp_path: Path):

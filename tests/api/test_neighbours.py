@@ -225,3 +225,19 @@ def test_absent_neighbour_does_not_stop_a_training(
     task_id = on.world.start(gpu_ids=[0])
     on.look()
     assert on.world.get(task_id)["status"] == "starting"
+
+
+def test_program_with_the_command_of_an_absent_neighbour_keeps_its_gpu(
+    make_world: MakeWorld, source: FakeSource, clock: FakeClock, tmp_path: Path
+) -> None:
+    with comfy_server(tmp_path / "loras") as comfy:
+        pass
+    on = Shared(make_world(source, clock=clock, comfyui_url=comfy.url), comfy, source, clock)
+    on.holds(1500)
+    task_id = on.world.start(gpu_ids=[0])
+    on.world.train()
+    for _ in range(3):
+        on.clock.advance(LATER)
+        on.world.sweep()
+        on.look()
+    assert on.world.get(task_id)["status"] == "queued"

@@ -143,9 +143,10 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     tasks = [world.run(), world.run()]
     for task_id in tasks:
         writes_series(world, task_id, "train/loss", {1: 1.0})
-    plain = tracker.open
+    plain, opened = tracker.open, list[str]()
 
     def refuse_first(training: Any) -> int | None:
+        opened.append(training.task_id)
         tracker.problem = "refused" if training.task_id == tasks[0] else None
         return plain(training)
 
@@ -153,8 +154,24 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     one = sender(world, tracker)
     one.run_once()
     one._rests_until = 0.0
-    one.run_once()
+    for _ in range(5):
+        one.run_once()
     assert losses(tracker, tasks[1]) == {1: 1.0}
+    assert (opened.count(tasks[0]), opened.count(tasks[1])) == (2, 5)
+
+
+def test_training_during_a_long_outage_is_sent_afterwards(
+    world: World, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+):
+    task_id = world.run()
+    writes_series(world, task_id, "train/loss", {1: 1.0})
+    tracker.problem = "unreachable"
+    sender(world, tracker).run_once()
+    world.end(task_id)
+    monkeypatch.setattr("api.training.trackers.store._RECENT", timedelta(0))
+    tracker.problem = None
+    sender(world, tracker).run_once()
+    assert (losses(tracker, task_id), tracker.statuses) == ({1: 1.0}, {task_id: ["completed"]})
 
 
 def test_deleted_training_is_forgotten(world: World, tracker: FakeTracker):

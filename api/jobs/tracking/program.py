@@ -42,7 +42,8 @@ class TrackingProgram:
         try:
             return {"rows": self._carry_out(request)}
         except Exception as error:  # whatever the library raises
-            return {"error": f"{type(error).__name__}: {error}"[:500]}
+            # The service masks keys, of which a cut could leave a part, before it cuts further.
+            return {"error": f"{type(error).__name__}: {error}"[:50_000]}
 
     def _carry_out(self, request: Mapping[str, Any]) -> int | None:
         task_id = request["task_id"]

@@ -63,6 +63,7 @@ class TrackerSender:
         self._is_here = is_here
         self._rests_until, self._rest = float("-inf"), REST_SECONDS
         self._failed_at: dict[str, float] = {}  #: the trainings that could not be sent; others come first
+        self._refused_until: dict[str, float] = {}  #: those that failed while others did not
         self._thread = PeriodicThread(f"tracker-{tracker.name}", ROUND_SECONDS, self.run_once)
 
     def start(self) -> None:
@@ -78,16 +79,18 @@ class TrackerSender:
         """Send what is new of every training."""
         if not self._is_here() or self._clock.monotonic() < self._rests_until:
             return
-        name, has_sent, problem = self._tracker.name, False, None
+        name, has_sent, problem, failed = self._tracker.name, False, None, list[str]()
         try:
             pending = self._store.pending(name, self._clock.now())
-            for task_id in sorted(pending, key=lambda each: self._failed_at.get(each, 0.0)):
+            self._store.begin(name, pending)
+            for task_id in self._in_turn(pending):
                 try:
                     self._send(task_id)
                 except TaskNotFound:
                     continue  # it was deleted meanwhile
                 except (TrackerProblem, OSError) as error:
                     problem = problem or str(error)
+                    failed.append(task_id)
                     self._failed_at[task_id] = self._clock.monotonic()
                     if not has_sent:
                         break  # the tracker is probably unreachable
@@ -98,11 +101,17 @@ class TrackerSender:
             return
         if problem is None or has_sent:
             self._rest = REST_SECONDS
+            self._refused_until |= dict.fromkeys(failed, self._clock.monotonic() + LONGEST_REST)
         else:
             self._rests_until = self._clock.monotonic() + self._rest
             self._rest = min(2 * self._rest, LONGEST_REST)
         if problem is not None:
             logger.warning("a tracker has not received everything", extra={"tracker": name, "problem": problem})
+
+    def _in_turn(self, pending: list[str]) -> list[str]:
+        now = self._clock.monotonic()
+        ready = [each for each in pending if self._refused_until.get(each, 0.0) <= now]
+        return sorted(ready, key=lambda each: self._failed_at.get(each, 0.0))
 
     def _send(self, task_id: str) -> None:
         task, attempts = self._attempts.with_task(task_id)

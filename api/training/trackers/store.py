@@ -1,7 +1,7 @@
 """What trackers have received of each training, in the database."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, exists, or_, select, update
@@ -70,15 +70,17 @@ class TrackerStore:
             row = connection.execute(select(tracker_runs).where(*mine)).one_or_none()
         return Sent() if row is None else Sent(row.steps, row.sample, row.rows, row.status, row.attempts)
 
+    def begin(self, tracker: str, task_ids: Collection[str]) -> None:
+        """Note these trainings, so that they stay pending however long the tracker is unreachable."""
+        known = select(tracker_runs.c.task_id).where(tracker_runs.c.tracker == tracker)
+        with self._database.read() as connection:
+            new = set(task_ids) - set(connection.scalars(known.where(tracker_runs.c.task_id.in_(task_ids))))
+        for task_id in sorted(new):
+            self.put(tracker, task_id, Sent())
+
     def put(self, tracker: str, task_id: str, sent: Sent) -> None:
         """Store what the tracker has received. Nothing is stored for a training that was deleted meanwhile."""
-        values = {
-            "steps": dict(sent.steps),
-            "sample": sent.sample,
-            "rows": sent.rows,
-            "status": sent.status,
-            "attempts": sent.attempts,
-        }
+        values = {**asdict(sent), "steps": dict(sent.steps)}
         key = {"task_id": task_id, "tracker": tracker}
         with self._database.write(is_audited=False) as connection:
             if connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == task_id)) is not None:

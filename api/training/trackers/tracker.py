@@ -12,6 +12,9 @@ from api.util.masking import mask_secrets
 #: Seconds that a tracker may take for a request. A run of W&B ends when its server has everything.
 _REQUEST_SECONDS = 120.0
 
+#: Most characters of an error.
+_MOST_TEXT = 500
+
 
 class TrackerProblem(Exception):
     """A tracker does not answer, or refuses."""
@@ -133,14 +136,16 @@ class TrackerProcess:
         try:
             self._child = self._child or self._start()
             answer, _ = self._child.request(message, _REQUEST_SECONDS)
+            rows = answer.get("rows")
+            if not isinstance(rows, int | None):
+                raise ValueError("its answer is not valid")
         except (ChildDied, OSError, ValueError) as error:
             if self._child is not None:
                 self._child.end()
             self._child = None
             raise TrackerProblem(f"it does not answer ({error})") from None
         if "error" in answer:
-            raise TrackerProblem(mask_secrets(str(answer["error"]), list(self._keys())))
-        rows: int | None = answer["rows"]
+            raise TrackerProblem(mask_secrets(str(answer["error"]), list(self._keys()))[:_MOST_TEXT])
         return rows
 
     def _keys(self) -> list[str]:

@@ -64,6 +64,13 @@ def test_unexpected_answers_count_as_none(answer: Any) -> None:
     assert OllamaNeighbour("http://127.0.0.1:1", transport).state() is None
 
 
+def test_answer_with_too_many_values_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = {"queue_running": [[]] * 20}
+    assert comfy({}, queue) is not None
+    monkeypatch.setattr(neighbours, "_MOST_COMMAS", 10)
+    assert comfy({}, queue) is None
+
+
 def test_redirects_are_not_followed() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(302, headers={"Location": "http://10.0.0.1/"}))
     assert ComfyNeighbour("http://127.0.0.1:8188", transport).state() is None

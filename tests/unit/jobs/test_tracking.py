@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +63,19 @@ def test_error_of_a_library_is_an_answer():
     assert program.answer(sent(rows=[[-1, 0.0, {}]])) == {"error": "ValueError: no such step"}
 
 
+def test_no_part_of_a_key_is_left_by_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail() -> Any:
+        raise OSError("x" * 470 + KEY)
+
+    opened = {"do": "open", "task_id": "t", "name": "cats", "config": {}, "tags": []}
+    answer = TrackingProgram(fail).answer(opened)
+    tracker = process(tmp_path)
+    tracker._child = SimpleNamespace(request=lambda *_: (answer, b""), end=lambda: None)  # type: ignore[assignment]
+    with pytest.raises(TrackerProblem) as problem:
+        tracker.open(TRAINING)
+    assert KEY[:8] not in str(problem.value)
+
+
 def process(tmp_path: Path, name: str = "wandb") -> TrackerProcess:
     return TrackerProcess(name, "project", tmp_path, {"PATH": os.defpath, "WANDB_API_KEY": KEY})
 
@@ -79,6 +93,7 @@ def test_process_that_hangs_or_dies_is_replaced_and_keys_are_masked(tmp_path: Pa
     program = tmp_path / "program"
     program.write_text(
         "#!/bin/sh\nread line\ncase $line in *first*) sleep 60;; *second*) exit 3;;"
+        """ *fourth*) echo '{"rows": "many"}';;"""
         f' *) echo "{{\\"error\\": \\"no {KEY}\\"}}";; esac\n'
     )
     program.chmod(0o755)
@@ -88,10 +103,15 @@ def test_process_that_hangs_or_dies_is_replaced_and_keys_are_masked(tmp_path: Pa
     for task_id in ("first", "second"):
         with pytest.raises(TrackerProblem, match="does not answer"):
             tracker.send(task_id, Batch())
+    # More than a pipe takes, for a program that does not read.
+    with pytest.raises(TrackerProblem, match="does not answer"):
+        tracker.send("first", Batch([(step, 0.0, {"loss": 0.5}) for step in range(10_000)]))
     monkeypatch.setattr(module, "_REQUEST_SECONDS", 20.0)
     with pytest.raises(TrackerProblem) as problem:
         tracker.send("third", Batch())
     assert str(problem.value) == "no ***"
+    with pytest.raises(TrackerProblem, match="does not answer"):
+        tracker.send("fourth", Batch())
     tracker.stop()
 
 
