@@ -205,9 +205,7 @@ class Sweeps:
 def _with_problems(checked: _Checked) -> _Checked:
     """Return it with the reasons why this machine cannot serve it among its errors."""
     problems = () if checked.found is None else checked.found.problems
-    return replace(
-        checked, errors=(*checked.errors, *(finding_of("", each) for each in problems))
-    )
+    return replace(checked, errors=(*checked.errors, *(finding_of("", each) for each in problems)))
 
 
 def _secret_values(variant: SweepVariant, found: CheckedRequest) -> list[Finding]:
