@@ -21,7 +21,7 @@ FIELDS = {
     "gpu_id", "gpu_name",
     "queue_position", "estimated_start", "estimated_duration", "logs_path", "log_lost_bytes",
     "owner", "tags", "notes", "trigger_word", "chosen", "sampling", "sweep_id", "sweep_values",
-    "samples", "priority_class", "not_before", "stop_seconds",
+    "samples", "priority_class", "not_before", "stop_seconds", "energy",
 }  # fmt: skip
 
 #: One request with a mistake of every kind in its form, its GPUs, its environment and its configuration.

@@ -52,8 +52,8 @@ def test_change_outside_of_the_database_is_recorded(auditing: Auditing, sink: Si
         answer.status = 202
     assert sink.taken == [
         AuditEntry(
-            clock.now(), "ann", "POST /stop/<task_id>", AuditOutcome.DONE, "abcdefghijkl", "t1", "10.0.0.9", "r-1",
-            after={"force": True},
+            clock.now(), "ann", "POST /stop/<task_id>", AuditOutcome.DONE, "abcdefghijkl", "t1", "10.0.0.9",
+            request_id="r-1", after={"force": True},
         )
     ]  # fmt: skip
     assert current_note.get() is None
