@@ -77,6 +77,8 @@ class Scale:
 class Hour:
     """The events in order. `events` has a line for each, for the analysis of a broken promise."""
 
+    longest_stride = LONGEST_STRIDE
+
     def __init__(self, seed: int, root: Path, scale: Scale | None = None, url: str | None = None) -> None:
         """Create the hour of a seed on the database with this URL, or on a new file."""
         self._scale = scale or Scale()
@@ -143,7 +145,7 @@ class Hour:
         now, moments = self._clock.monotonic(), [self._world.next_moment(), self._servers.next_moment()]
         moments += [self._weather.next_moment(), *([self._next_event] if is_bad else []), *self._next_tries()]
         later = [moment for moment in moments if moment > now]
-        longest = LONGEST_STRIDE if self._servers.has_leader else NEXT_SECONDS
+        longest = self.longest_stride if self._servers.has_leader else NEXT_SECONDS
         wait = min(min(later, default=now + longest) - now, longest)
         self._clock.advance(wait + self._chance.uniform(0.0, NEXT_SECONDS))
         self._world.proceed()
@@ -199,7 +201,8 @@ class Hour:
         check_stops_are_kept(self._world, orders)
         if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
             seconds = self._clock.now().timestamp()
-            check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
+            why = self._servers.why_waiting
+            check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS, why)
             check_room_is_made(self._world, orders, seconds, CALM_SECONDS)
 
 

@@ -27,13 +27,14 @@ from api.training import dispatcher, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
+from api.training.closures import NeighbourRule
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
 from api.training.preemption import Preemption
 from api.training.scheduler import _Planner
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
-from tests.simulation.__main__ import play, undisturbed
+from tests.simulation.__main__ import play, play_day, undisturbed
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.world import Broken
@@ -79,6 +80,22 @@ def test_every_promise_holds_when_urgent_trainings_take_gpus() -> None:
 @pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
 def test_every_promise_holds_over_many_preemptions(first: int, on_postgresql: bool) -> None:
     play_all(range(first, first + AT_ONCE), CROWDED, on_postgresql)
+
+
+def test_seed_gives_the_same_day_of_one_gpu_twice_and_every_promise_holds() -> None:
+    first, second = play_day(7), play_day(7)
+    assert first.problem is None, f"{first.table}\n{first.last_lines}\n{first.problem}"
+    assert first.digest == second.digest
+    # Each way to lose the GPU was seen.
+    assert {"urgent_task", "neighbour", "outside_schedule"} <= first.made_room.keys()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rule", NeighbourRule)
+def test_every_promise_holds_over_many_days_of_one_gpu(rule: NeighbourRule) -> None:
+    for seed in range(FIXED):
+        played = play_day(seed, rule)
+        assert played.problem is None, f"{played.table}\n{played.last_lines}\n{played.problem}"
 
 
 def test_simulated_executor_implements_the_executor_protocol() -> None:
