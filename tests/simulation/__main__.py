@@ -122,13 +122,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--apart", type=float, default=Scale().events_apart, help="mean seconds between two events")
     parser.add_argument("--crowded", action="store_true", help="many urgent trainings, and fewer failures")
+    parser.add_argument("--claims", type=float, default=0.0, help="weight of claims of other programs, such as 20")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--day", action="store_true", help="a day of one GPU with ComfyUI, told hour by hour")
     parser.add_argument("--rule", type=NeighbourRule, choices=list(NeighbourRule), default="neighbour_first")
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
-    scale = Scale(3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded)
+    scale = Scale(
+        3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded, asked.claims
+    )
     seeds, began, made_room = range(first, first + asked.count), time.monotonic(), Counter[str]()
     run = partial(play_day, rule=asked.rule) if asked.day else partial(play, scale, on_postgresql=asked.postgresql)
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:

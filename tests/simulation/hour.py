@@ -10,6 +10,7 @@ from unittest import mock
 
 from api.db.database import sqlite_url
 from api.domain.training import TaskStatus
+from api.training.closures import NeighbourRule
 from api.util.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
@@ -58,6 +59,7 @@ class Scale:
     servers: int = 2
     events_apart: float = 120.0  #: mean seconds between two events, unless the play is longer
     is_crowded: bool = False  #: many urgent trainings for few GPUs, and fewer failures
+    claims: float = 0.0  #: weight of other programs that claim GPUs, which trainings leave then
 
     @property
     def slowness(self) -> float:
@@ -89,6 +91,8 @@ class Hour:
         self._next_event = self._began
         self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)
         self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
+        if self._scale.claims:
+            self._world.neighbour_rule = NeighbourRule.NEIGHBOUR_FIRST
         self._mailbox = Mailbox(self._world)
         self._servers = Servers(
             self._scale.servers,
@@ -175,9 +179,9 @@ class Hour:
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
         events = (users.start, users.stop, users.resume, users.delete, users.pause, users.set_hours)
-        events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class)
+        events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class, users.claim)
         weights = (30, 1, 2, 1, 1, 0.3, 8, 0, 30, 1) if self._scale.is_crowded else (40, 8, 8, 4, 8, 3, 30, 10, 4, 4)
-        self._chance.choices(events, weights)[0]()
+        self._chance.choices(events, (*weights, self._scale.claims))[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)

@@ -19,13 +19,14 @@ class Orders:
     deleted: set[str] = field(default_factory=set)
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
-    #: Until when each GPU may be paused, by wall clock, and when the acknowledged pauses began and end.
+    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims.
     closed_until: dict[str, float] = field(default_factory=dict)
     paused: dict[str, tuple[float, float]] = field(default_factory=dict)
+    claimed: dict[str, tuple[float, float]] = field(default_factory=dict)
     hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
 
     def note_closed(self, uuid: str, until: float) -> None:
-        """Record that a GPU may be paused until this time."""
+        """Record that a GPU may be paused or claimed until this time."""
         self.closed_until[uuid] = max(until, self.closed_until.get(uuid, until))
 
     def may_be_closed(self, uuid: str, since: float) -> bool:
@@ -88,12 +89,13 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
 
 
 def check_room_is_made(world: World, orders: Orders, now: float, patience: float) -> None:
-    """Check that no process lives on a GPU that has been paused for longer than the limit (wall clock)."""
+    """Check that no process lives on a GPU that has been paused or claimed for longer than the limit, by wall clock."""
     for run in world.alive():
         for uuid in run.submission.gpu_uuids:
-            began, ends = orders.paused.get(uuid, (now, now))
-            if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
-                raise Broken(f"{run.uid} lives on {uuid}, which has been paused for {now - began:.0f} s")
+            for what, closed in (("paused", orders.paused), ("claimed", orders.claimed)):
+                began, ends = closed.get(uuid, (now, now))
+                if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
+                    raise Broken(f"{run.uid} lives on {uuid}, which has been {what} for {now - began:.0f} s")
 
 
 @dataclass

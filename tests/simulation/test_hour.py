@@ -91,6 +91,13 @@ def test_seed_gives_the_same_day_of_one_gpu_twice_and_every_promise_holds() -> N
 
 
 @pytest.mark.long
+@pytest.mark.timeout(60 * AT_ONCE)
+@pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
+def test_every_promise_holds_when_other_programs_claim_gpus(first: int) -> None:
+    play_all(range(first, first + AT_ONCE), replace(CROWDED, claims=20.0))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("rule", NeighbourRule)
 def test_every_promise_holds_over_many_days_of_one_gpu(rule: NeighbourRule) -> None:
     for seed in range(FIXED):
