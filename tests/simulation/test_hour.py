@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from api.alerts import courier
 from api.alerts.outbox_store import OutboxStore
@@ -21,6 +22,7 @@ from api.db.tables import attempts
 from api.domain.channel import DeliveryState
 from api.domain.gpu import GPUStatus
 from api.domain.training import AttemptStatus, PriorityClass
+from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
 from api.training import dispatcher, supply
@@ -34,8 +36,10 @@ from api.training.preemption import Preemption
 from api.training.scheduler import _Planner
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
+from tests.databases import fresh_postgres
 from tests.simulation.__main__ import play, play_day, undisturbed
 from tests.simulation.executor import SimulatedExecutor
+from tests.simulation.faults import Faults, FaultyDatabase
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.world import Broken
 
@@ -103,6 +107,23 @@ def test_every_promise_holds_over_many_days_of_one_gpu(rule: NeighbourRule) -> N
     for seed in range(FIXED):
         played = play_day(seed, rule)
         assert played.problem is None, f"{played.table}\n{played.last_lines}\n{played.problem}"
+
+
+def test_failure_of_postgresql_itself_counts_as_a_fault(tmp_path: Path) -> None:
+    # Its time limits count real seconds: on a busy machine, hours of the play may pass without an answer.
+    faults = Faults(random.Random(7))
+    with fresh_postgres() as url:
+        database = FaultyDatabase(url, tmp_path, faults)
+        with pytest.raises(DatabaseUnavailable):
+            _exceed_the_time_limit(database)
+        database.close()
+    assert ["itself fails" in each for each in faults.struck] == [True]
+
+
+def _exceed_the_time_limit(database: FaultyDatabase) -> None:
+    with database.read() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 10"))
+        connection.execute(text("SELECT pg_sleep(1)"))
 
 
 def test_simulated_executor_implements_the_executor_protocol() -> None:
