@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
         for played in pool.map(run, seeds):
             made_room += played.made_room
-            if not _print_result(played, asked.tell, _again(asked, played.seed)):
+            if not _print_result(played, asked.tell, _again(arguments, played.seed)):
                 pool.shutdown(cancel_futures=True)
                 return 1
     seconds = time.monotonic() - began
@@ -145,10 +145,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _again(asked: argparse.Namespace, seed: int) -> str:
-    if asked.day:
-        return f"python -m tests.simulation --day --rule {asked.rule} --seed {seed}"
-    return f"make simulate SEED={seed} HOURS={asked.hours:g} NODES={asked.nodes}"
+def _again(arguments: Sequence[str], seed: int) -> str:
+    # Of a repeated option the last counts.
+    return " ".join(["python -m tests.simulation", *arguments, f"--count 1 --seed {seed}"])
 
 
 def _count(made_room: Counter[str]) -> str:

@@ -1,7 +1,7 @@
 """A day of one GPU, from a seed: hours for trainings, ComfyUI, three trainings and an urgent one, and a crash."""
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import time
 from functools import partial
@@ -30,9 +30,9 @@ WORK_SECONDS, REST_SECONDS = (300.0, 2400.0), (600.0, 5400.0)
 #: The memory that ComfyUI keeps when it was asked to free it.
 REST_MB = 500
 
-#: Seconds after the save within which ComfyUI has the GPU, and how many of these the play looks at.
+#: Seconds after the save within which ComfyUI has the GPU.
 HANDED_OVER_SECONDS = 10.0
-LOOKS = 20
+LOOK_AFTER = range(2, 20, 2)
 
 COMFY = "ComfyUI"
 
@@ -74,7 +74,7 @@ class Comfy:
 class Day(Hour):
     """The day of a seed. `table` tells it hour by hour."""
 
-    longest_stride = 200.0  # shorter than a claim of ComfyUI
+    longest_stride = 280.0  # shorter than a claim of ComfyUI
 
     def __init__(self, seed: int, root: Path, rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST) -> None:
         super().__init__(seed, root, DAY)
@@ -84,7 +84,7 @@ class Day(Hour):
         self.longest_handover = 0.0  #: seconds after which a training still had the GPU that ComfyUI needed
         self._seen: set[str] = set()  #: the attempts whose start was checked
         #: By hour: seconds of each training and of ComfyUI; seconds and text of each reason of each waiting training.
-        self._used: dict[int, Counter[str]] = defaultdict(Counter)
+        self._used: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._waited: dict[int, dict[str, dict[str, tuple[float, str]]]] = defaultdict(lambda: defaultdict(dict))
         self._plan = self._make_plan(random.Random(f"day {seed}"))
 
@@ -100,7 +100,7 @@ class Day(Hour):
         while at < COMFY_HOURS[1] * HOUR:
             ends = at + chance.uniform(*WORK_SECONDS)
             plan += [(at, partial(self._work, True)), (ends, partial(self._work, False))]
-            plan += [(at + look, lambda: None) for look in range(1, LOOKS)]
+            plan += [(at + look, lambda: None) for look in LOOK_AFTER]
             at = ends + chance.uniform(*REST_SECONDS)
         return sorted(plan, key=lambda each: -each[0])
 
@@ -148,7 +148,8 @@ class Day(Hour):
             self._check_handed_over(run, now, is_calm)
         hour, seconds = int(self._now() // HOUR), now - self._looked_at
         self._looked_at = now
-        self._used[hour].update({str(known.tasks[run.task_id].name): seconds for run in runs})
+        for run in runs:
+            self._used[hour][str(known.tasks[run.task_id].name)] += seconds
         if self._comfy.busy_since is not None:
             self._used[hour][COMFY] += seconds
         for task in known.tasks.values():
@@ -170,7 +171,8 @@ class Day(Hour):
         """Return who had the GPU in each hour of the day, in minutes, and why trainings waited."""
         lines = []
         for hour in range(round(DAY.seconds / HOUR)):
-            used = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in self._used[hour].most_common())
+            longest_first = sorted(self._used[hour].items(), key=lambda each: -each[1])
+            used = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in longest_first)
             waits = [f"{name}: {max(why.values())[1]}" for name, why in self._waited[hour].items()]
             lines.append(f"{hour:02}:00  {used or '-':<44} {'; '.join(waits)}".rstrip())
         return "\n".join(lines)
