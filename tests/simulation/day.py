@@ -104,6 +104,11 @@ class Day(Hour):
             at = ends + chance.uniform(*REST_SECONDS)
         return sorted(plan, key=lambda each: -each[0])
 
+    def _go_on(self, is_bad: bool = False) -> None:
+        # The round before may have passed the moment of the next event, which would be overslept.
+        self._next_event = max(self._next_event, self._clock.monotonic() + 0.1)
+        super()._go_on(is_bad)
+
     def _happen(self) -> None:
         while self._plan and self._plan[-1][0] <= self._now():
             self._plan.pop()[1]()

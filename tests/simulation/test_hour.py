@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from api.domain.training import AttemptStatus, PriorityClass
 from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.training import dispatcher, supply
+from api.training import dispatcher, neighbours, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
@@ -386,6 +387,22 @@ def test_planted_fault_of_preemptions_is_found(
     plant(monkeypatch)
     with pytest.raises(Broken, match=r"makes room|made room"):
         play_short(TRIES, (CROWDED,))
+
+
+def start_beside_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count all that a neighbour holds as free."""
+    monkeypatch.setattr(neighbours, "_is_little", lambda *_: True)
+    monkeypatch.setattr(neighbours.Neighbours, "_claim", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"), [(stay_on_paused_gpus, "still lives"), (start_beside_neighbours, "begins although|still lives")]
+)
+def test_planted_fault_of_a_day_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert re.search(found, play_day(7).problem or "")
 
 
 def play_short(tries: int, scales: tuple[Scale, ...] = SHORT) -> None:
