@@ -13,15 +13,18 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from api.training.closures import NeighbourRule
 from tests.compiled_statements import share_compiled_statements
 from tests.databases import fresh_postgres
+from tests.simulation.day import Day
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
@@ -43,7 +46,8 @@ class Played:
     digest: str
     problem: str | None  #: the promise that was broken, as text
     seconds: float
-    preempted: int = 0  #: number of trainings that made room for urgent ones
+    made_room: Counter[str] = field(default_factory=Counter)  #: number of stops by the service, by cause
+    table: str = ""  #: of a day
 
     @property
     def last_lines(self) -> str:
@@ -59,8 +63,20 @@ def play(scale: Scale, seed: int, on_postgresql: bool = False) -> Played:
         problem = _find_problem(hour, reports)
     events = (*hour.events, *reports.events)
     digest = hashlib.sha256("\n".join(events).encode()).hexdigest()
-    seconds, preempted = time.monotonic() - began, hour.preemptions.count
-    return Played(seed, hour.started, events, digest, problem, seconds, preempted)
+    seconds, made_room = time.monotonic() - began, hour.preemptions.made_room
+    return Played(seed, hour.started, events, digest, problem, seconds, made_room)
+
+
+def play_day(seed: int, rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST) -> Played:
+    """Play the day of a seed."""
+    began = time.monotonic()
+    with undisturbed() as directory:
+        day = Day(seed, directory, rule)
+        problem = _find_problem(day)
+    table = f"{day.table()}\nComfyUI waited for the GPU for {day.longest_handover:.0f} s at most"
+    digest = hashlib.sha256("\n".join([*day.events, table]).encode()).hexdigest()
+    seconds, made_room = time.monotonic() - began, day.preemptions.made_room
+    return Played(seed, day.started, tuple(day.events), digest, problem, seconds, made_room, table)
 
 
 def _find_problem(*plays: Hour | Reports) -> str | None:
@@ -106,25 +122,36 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--apart", type=float, default=Scale().events_apart, help="mean seconds between two events")
     parser.add_argument("--crowded", action="store_true", help="many urgent trainings, and fewer failures")
+    parser.add_argument("--claims", type=float, default=0.0, help="weight of claims of other programs, such as 20")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
+    parser.add_argument("--day", action="store_true", help="a day of one GPU with ComfyUI, told hour by hour")
+    parser.add_argument("--rule", type=NeighbourRule, choices=list(NeighbourRule), default="neighbour_first")
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
-    scale = Scale(3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded)
-    seeds, began, preempted = range(first, first + asked.count), time.monotonic(), 0
+    scale = Scale(
+        3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded, asked.claims
+    )
+    seeds, began, made_room = range(first, first + asked.count), time.monotonic(), Counter[str]()
+    run = partial(play_day, rule=asked.rule) if asked.day else partial(play, scale, on_postgresql=asked.postgresql)
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
-        for played in pool.map(partial(play, scale, on_postgresql=asked.postgresql), seeds):
-            preempted += played.preempted
-            if not _print_result(played, asked.tell, _again(asked, played.seed)):
+        for played in pool.map(run, seeds):
+            made_room += played.made_room
+            if not _print_result(played, asked.tell, _again(arguments, played.seed)):
                 pool.shutdown(cancel_futures=True)
                 return 1
     seconds = time.monotonic() - began
-    print(f"{asked.count} seeds from {first}: every promise held, {preempted} made room, in {seconds:.1f} s")
+    print(f"{asked.count} seeds from {first}: every promise held, {_count(made_room)}, in {seconds:.1f} s")
     return 0
 
 
-def _again(asked: argparse.Namespace, seed: int) -> str:
-    return f"make simulate SEED={seed} HOURS={asked.hours:g} NODES={asked.nodes}"
+def _again(arguments: Sequence[str], seed: int) -> str:
+    # Of a repeated option the last counts.
+    return " ".join(["python -m tests.simulation", *arguments, f"--count 1 --seed {seed}"])
+
+
+def _count(made_room: Counter[str]) -> str:
+    return ", ".join(f"{count} x {cause}" for cause, count in sorted(made_room.items())) or "none made room"
 
 
 def _print_result(played: Played, is_all: bool, again: str) -> bool:
@@ -132,10 +159,12 @@ def _print_result(played: Played, is_all: bool, again: str) -> bool:
     if is_all or played.problem is not None:
         print("\n".join(played.events) if is_all else played.last_lines)
     print(
-        f"seed {played.seed}: {played.started} trainings, {played.preempted} made room, {len(played.events)} events, "
+        f"seed {played.seed}: {played.started} trainings, {_count(played.made_room)}, {len(played.events)} events, "
         f"{played.digest[:12]}, {played.seconds:.1f} s",
         flush=True,
     )
+    if played.table:
+        print(played.table)
     if played.problem is not None:
         print(f"BROKEN: {played.problem}\nAgain: {again}", file=sys.stderr)
     return played.problem is None

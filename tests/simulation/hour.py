@@ -10,6 +10,7 @@ from unittest import mock
 
 from api.db.database import sqlite_url
 from api.domain.training import TaskStatus
+from api.training.closures import NeighbourRule
 from api.util.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
@@ -58,6 +59,7 @@ class Scale:
     servers: int = 2
     events_apart: float = 120.0  #: mean seconds between two events, unless the play is longer
     is_crowded: bool = False  #: many urgent trainings for few GPUs, and fewer failures
+    claims: float = 0.0  #: weight of other programs that claim GPUs, which trainings leave then
 
     @property
     def slowness(self) -> float:
@@ -77,6 +79,8 @@ class Scale:
 class Hour:
     """The events in order. `events` has a line for each, for the analysis of a broken promise."""
 
+    longest_stride = LONGEST_STRIDE
+
     def __init__(self, seed: int, root: Path, scale: Scale | None = None, url: str | None = None) -> None:
         """Create the hour of a seed on the database with this URL, or on a new file."""
         self._scale = scale or Scale()
@@ -87,6 +91,8 @@ class Hour:
         self._next_event = self._began
         self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)
         self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
+        if self._scale.claims:
+            self._world.neighbour_rule = NeighbourRule.NEIGHBOUR_FIRST
         self._mailbox = Mailbox(self._world)
         self._servers = Servers(
             self._scale.servers,
@@ -143,7 +149,7 @@ class Hour:
         now, moments = self._clock.monotonic(), [self._world.next_moment(), self._servers.next_moment()]
         moments += [self._weather.next_moment(), *([self._next_event] if is_bad else []), *self._next_tries()]
         later = [moment for moment in moments if moment > now]
-        longest = LONGEST_STRIDE if self._servers.has_leader else NEXT_SECONDS
+        longest = self.longest_stride if self._servers.has_leader else NEXT_SECONDS
         wait = min(min(later, default=now + longest) - now, longest)
         self._clock.advance(wait + self._chance.uniform(0.0, NEXT_SECONDS))
         self._world.proceed()
@@ -173,9 +179,9 @@ class Hour:
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
         events = (users.start, users.stop, users.resume, users.delete, users.pause, users.set_hours)
-        events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class)
+        events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class, users.claim)
         weights = (30, 1, 2, 1, 1, 0.3, 8, 0, 30, 1) if self._scale.is_crowded else (40, 8, 8, 4, 8, 3, 30, 10, 4, 4)
-        self._chance.choices(events, weights)[0]()
+        self._chance.choices(events, (*weights, self._scale.claims))[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)
@@ -199,7 +205,8 @@ class Hour:
         check_stops_are_kept(self._world, orders)
         if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
             seconds = self._clock.now().timestamp()
-            check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
+            why = self._servers.why_waiting
+            check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS, why)
             check_room_is_made(self._world, orders, seconds, CALM_SECONDS)
 
 

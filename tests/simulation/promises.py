@@ -1,6 +1,7 @@
 """The invariants of every hour, checked against the database and against the simulated machines."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.domain.training import RANK_OF_CLASS, PriorityClass, StopRung, TaskStatus
@@ -18,13 +19,14 @@ class Orders:
     deleted: set[str] = field(default_factory=set)
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
-    #: Until when each GPU may be paused, by wall clock, and when the acknowledged pauses began and end.
+    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims.
     closed_until: dict[str, float] = field(default_factory=dict)
     paused: dict[str, tuple[float, float]] = field(default_factory=dict)
+    claimed: dict[str, tuple[float, float]] = field(default_factory=dict)
     hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
 
     def note_closed(self, uuid: str, until: float) -> None:
-        """Record that a GPU may be paused until this time."""
+        """Record that a GPU may be paused or claimed until this time."""
         self.closed_until[uuid] = max(until, self.closed_until.get(uuid, until))
 
     def may_be_closed(self, uuid: str, since: float) -> bool:
@@ -87,12 +89,13 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
 
 
 def check_room_is_made(world: World, orders: Orders, now: float, patience: float) -> None:
-    """Check that no process lives on a GPU that has been paused for longer than the limit (wall clock)."""
+    """Check that no process lives on a GPU that has been paused or claimed for longer than the limit, by wall clock."""
     for run in world.alive():
         for uuid in run.submission.gpu_uuids:
-            began, ends = orders.paused.get(uuid, (now, now))
-            if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
-                raise Broken(f"{run.uid} lives on {uuid}, which has been paused for {now - began:.0f} s")
+            for what, closed in (("paused", orders.paused), ("claimed", orders.claimed)):
+                began, ends = closed.get(uuid, (now, now))
+                if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
+                    raise Broken(f"{run.uid} lives on {uuid}, which has been {what} for {now - began:.0f} s")
 
 
 @dataclass
@@ -100,13 +103,15 @@ class Preemptions:
     """The trainings that made room for urgent ones, as they were seen."""
 
     after_seconds: float
-    count: int = 0
+    made_room: Counter[str] = field(default_factory=Counter)  #: number of stops by the service, by cause
+    _stopping: set[str] = field(default_factory=set)
     _leaving: dict[str, str] = field(default_factory=dict)  #: the urgent task of each that is stopping
     _made_room: dict[str, tuple[Run, str, float]] = field(default_factory=dict)  #: the latest of each task
 
     def check(self, world: World, orders: Orders, tasks: Mapping[str, KnownTask], now: float) -> None:
         """Check those that are new, and the starts since. Raise Broken."""
         latest = {run.task_id: run for run in world.runs.values()}
+        self._count(tasks)
         before, self._leaving = self._leaving, {}
         for task_id, task in tasks.items():
             if task.makes_way and task.preempted_by is not None:
@@ -115,7 +120,6 @@ class Preemptions:
             run = latest.get(task_id)
             if task_id in before or run is None:
                 continue
-            self.count += 1
             if now - run.began < self.after_seconds:
                 raise Broken(f"{run.uid} makes room for {urgent} after {now - run.began:.0f} s")
             if urgent in [by for other, by in before.items() if other in self._leaving]:
@@ -129,6 +133,12 @@ class Preemptions:
                 del self._made_room[task_id]
                 self._check_return(latest[task_id], tasks.get(urgent), latest.get(urgent), at, now)
 
+    def _count(self, tasks: Mapping[str, KnownTask]) -> None:
+        stopping = {each.task_id for each in tasks.values() if each.status is TaskStatus.STOPPING}
+        new = (tasks[task_id].stop_cause for task_id in stopping - self._stopping)
+        self.made_room.update(cause for cause in new if cause is not None)
+        self._stopping = stopping
+
     def _check_return(self, run: Run, urgent: KnownTask | None, its_run: Run | None, at: float, now: float) -> None:
         is_served = its_run is not None and (its_run.is_alive or its_run.began >= at)
         waits = urgent is not None and urgent.status is TaskStatus.QUEUED and not is_served
@@ -138,11 +148,18 @@ class Preemptions:
 
 
 def check_no_task_waits(
-    world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str], now: float, patience: float
+    world: World,
+    orders: Orders,
+    tasks: Mapping[str, KnownTask],
+    held: Mapping[str, str],
+    now: float,
+    patience: float,
+    why: Callable[[str], object],
 ) -> None:
     """Check that no task has waited longer than the limit while the GPUs that it needs are free.
 
-    With different requests in the queue, that is certain only if all GPUs of a visible node are free.
+    With different requests in the queue, that is certain only if all GPUs of a visible node are free. `why` returns
+    what the service says about a waiting task.
     """
     idle = any(
         node.is_seen and not any(uuid in held or orders.may_be_closed(uuid, now - patience) for uuid in node.gpus)
@@ -156,7 +173,7 @@ def check_no_task_waits(
         if task.status is TaskStatus.QUEUED and all(now - at > patience for at in (task.not_before, task.updated_at))
     ]
     if waiting:
-        raise Broken(f"{waiting} wait although every GPU of a node is free")
+        raise Broken(f"{ {each: str(why(each)) for each in waiting} } wait although every GPU of a node is free")
 
 
 def check_everything_ended(

@@ -15,6 +15,7 @@ from api.errors import ServiceError
 from api.files.disk import DiskReserve
 from api.gpus.documents import GPUDocuments
 from api.gpus.events import GPUEvents
+from api.gpus.hold_store import HoldStore
 from api.gpus.judgement import JudgedGPU
 from api.gpus.registration_store import DatabaseRegistrations
 from api.gpus.service import GPUService
@@ -23,6 +24,7 @@ from api.gpus.sources.source import FakeSource
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.updates import NewsDesk
+from api.training.neighbours import Neighbours
 from api.training.store import TaskStore
 from tests.simulation.alerts import SimulatedAlerts
 from tests.simulation.executor import Fate, SimulatedExecutor
@@ -33,6 +35,9 @@ from tests.unit.builders import identity, process, reading, snapshot, vitals
 
 HEAD = "head"
 BUSY_MB = 12_000
+
+#: Minutes without work after which a neighbour is idle.
+IDLE_MINUTES = 5.0
 
 #: Seconds after its start within which no training makes room for an urgent one.
 PREEMPT_AFTER = 60.0
@@ -54,7 +59,7 @@ class SimulatedServer:
         self._world = world
         self._sweeps = 0
         self._swept_at, self._swept_changes = float("-inf"), -1
-        self._readings: dict[str, tuple[Run | None, GPUReading]] = {}
+        self._readings: dict[str, tuple[object, GPUReading]] = {}
         self.database = FaultyDatabase(url, root, faults)
         if is_new:
             self.database.migrate()
@@ -78,6 +83,18 @@ class SimulatedServer:
             ),
             executor,
             is_shared=True,
+        )
+        self.parts.closures.rule = world.neighbour_rule
+        self._neighbours = Neighbours(
+            () if world.neighbour is None else (world.neighbour,),
+            self.gpus,
+            HoldStore(self.database),
+            self.parts.closures,
+            lambda: self.parts.dispatcher.short,
+            clock,
+            IDLE_MINUTES,
+            self.parts.loop.wake,
+            find_listener=lambda _: None,
         )
         self.alerts = SimulatedAlerts(name, self.database, root, world, faults, mailbox)
 
@@ -114,20 +131,21 @@ class SimulatedServer:
         before = self._readings.get(uuid)
         if before is not None and not self._world.node_of[uuid].is_seen:
             return before[1]
-        now, at = self._world.clock.now(), self._world.clock.monotonic()
-        if before is not None and before[0] is run:
+        now, at, foreign = self._world.clock.now(), self._world.clock.monotonic(), self._world.foreign
+        on_it = run, foreign
+        if before is not None and before[0] == on_it:
             made = replace(before[1], read_at=now, read_monotonic=at)
         else:
-            used = 400 if run is None else BUSY_MB
+            used = sum((each.memory_mb or 0 for each in foreign), 400 if run is None else BUSY_MB)
             made = reading(
                 index,
                 identity=replace(identity(index), uuid=uuid),
                 vitals=vitals(memory_used_mb=used, memory_free_mb=24_576 - used),
-                processes=() if run is None else (process(run.pid),),
+                processes=(*foreign, *([] if run is None else [process(run.pid)])),
                 read_at=now,
                 read_monotonic=at,
             )
-        self._readings[uuid] = run, made
+        self._readings[uuid] = on_it, made
         return made
 
     def start(self, request: TrainingRequest, key: str) -> str:
@@ -139,6 +157,8 @@ class SimulatedServer:
         """Run one round of the essential loops. Raise Crash."""
         if self.parts.loop.is_here:
             self.sweep()
+            if self._world.neighbour is not None:
+                self._neighbours.run_once()
         with self.database.writing_for(self.parts.loop._watching):
             self.parts.loop.run_once()
 

@@ -6,6 +6,7 @@ from contextvars import Context
 from pathlib import Path
 from typing import TypeVar
 
+from api.domain.reason import Reason
 from api.errors import DatabaseUnavailable, InsufficientGPUs
 from tests.simulation.alerts import open_channel
 from tests.simulation.executor import Fate
@@ -64,6 +65,17 @@ class Servers:
         Others take over after a number of checks, so they have to check often.
         """
         return any(server.leads for server in self.alive) and any(server.alerts.leads for server in self.alive)
+
+    def why_waiting(self, task_id: str) -> list[str]:
+        """Return what each head that assigns GPUs decided last about a waiting task, and when."""
+        now = self._world.clock.monotonic()
+        latest = [server.parts.dispatcher._reasons._published for server in self.alive if server.leads]
+        return [f"{each.decided.waiting.get(task_id)} ({now - each.at:.0f} s ago)" for each in latest]
+
+    def reason(self, task_id: str) -> Reason | None:
+        """Return why a task waits, as the head decided last that assigns GPUs; None if none does."""
+        latest = [server.parts.dispatcher._reasons._published for server in self.alive if server.leads]
+        return latest[0].decided.waiting.get(task_id) if latest else None
 
     def any(self) -> SimulatedServer | None:
         """Return a random server that is alive and answers."""

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from api.alerts import courier
 from api.alerts.outbox_store import OutboxStore
@@ -21,20 +22,24 @@ from api.db.tables import attempts
 from api.domain.channel import DeliveryState
 from api.domain.gpu import GPUStatus
 from api.domain.training import AttemptStatus, PriorityClass
+from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.training import dispatcher, supply
+from api.training import dispatcher, neighbours, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
+from api.training.closures import NeighbourRule
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
 from api.training.preemption import Preemption
 from api.training.scheduler import _Planner
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
-from tests.simulation.__main__ import play, undisturbed
+from tests.databases import fresh_postgres
+from tests.simulation.__main__ import play, play_day, undisturbed
 from tests.simulation.executor import SimulatedExecutor
+from tests.simulation.faults import Faults, FaultyDatabase
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.world import Broken
 
@@ -79,6 +84,46 @@ def test_every_promise_holds_when_urgent_trainings_take_gpus() -> None:
 @pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
 def test_every_promise_holds_over_many_preemptions(first: int, on_postgresql: bool) -> None:
     play_all(range(first, first + AT_ONCE), CROWDED, on_postgresql)
+
+
+def test_seed_gives_the_same_day_of_one_gpu_twice_and_every_promise_holds() -> None:
+    first, second = play_day(7), play_day(7)
+    assert first.problem is None, f"{first.table}\n{first.last_lines}\n{first.problem}"
+    assert first.digest == second.digest
+    # Each way to lose the GPU was seen.
+    assert {"urgent_task", "neighbour", "outside_schedule"} <= first.made_room.keys()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(60 * AT_ONCE)
+@pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
+def test_every_promise_holds_when_other_programs_claim_gpus(first: int) -> None:
+    play_all(range(first, first + AT_ONCE), replace(CROWDED, claims=20.0))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rule", NeighbourRule)
+def test_every_promise_holds_over_many_days_of_one_gpu(rule: NeighbourRule) -> None:
+    for seed in range(FIXED):
+        played = play_day(seed, rule)
+        assert played.problem is None, f"{played.table}\n{played.last_lines}\n{played.problem}"
+
+
+def test_failure_of_postgresql_itself_counts_as_a_fault(tmp_path: Path) -> None:
+    # Its time limits count real seconds: on a busy machine, hours of the play may pass without an answer.
+    faults = Faults(random.Random(7))
+    with fresh_postgres() as url:
+        database = FaultyDatabase(url, tmp_path, faults)
+        with pytest.raises(DatabaseUnavailable):
+            _exceed_the_time_limit(database)
+        database.close()
+    assert ["itself fails" in each for each in faults.struck] == [True]
+
+
+def _exceed_the_time_limit(database: FaultyDatabase) -> None:
+    with database.read() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 10"))
+        connection.execute(text("SELECT pg_sleep(1)"))
 
 
 def test_simulated_executor_implements_the_executor_protocol() -> None:
@@ -341,6 +386,26 @@ def test_planted_fault_of_preemptions_is_found(
     plant(monkeypatch)
     with pytest.raises(Broken, match=r"makes room|made room"):
         play_short(TRIES, (CROWDED,))
+
+
+def start_beside_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count all that a neighbour holds as free."""
+    monkeypatch.setattr(neighbours, "_is_little", lambda *_: True)
+    monkeypatch.setattr(neighbours.Neighbours, "_claim", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "rule", "found"),
+    [
+        (stay_on_paused_gpus, NeighbourRule.NEIGHBOUR_FIRST, "still lives"),
+        (start_beside_neighbours, NeighbourRule.FREE_IDLE, "begins although ComfyUI"),
+    ],
+)
+def test_planted_fault_of_a_day_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], rule: NeighbourRule, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert found in (play_day(7, rule).problem or "")
 
 
 def play_short(tries: int, scales: tuple[Scale, ...] = SHORT) -> None:

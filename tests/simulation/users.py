@@ -143,6 +143,26 @@ class Users:
             self.orders.paused[uuid] = begins, begins + seconds
         self._log_event(f"pause {uuid} for {seconds:.0f} s: {answer or 'no answer'}")
 
+    def claim(self) -> None:
+        """Claim a GPU for another program, or end its claim."""
+        server, uuid = self._servers.any(), self._chance.choice(sorted(self._world.node_of))
+        if server is None:
+            return
+        begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
+        ends, holds = self._chance.random() < ENDED_PAUSES, server.parts.holds
+        self.orders.claimed.pop(uuid, None)
+        if ends:
+            answer = self._servers.call(server, lambda: _answer(lambda: holds.release(uuid, "game", LOCAL)), "release")
+        else:
+            self.orders.note_closed(uuid, begins + seconds)
+            answer = self._servers.call(
+                server, lambda: _answer(lambda: holds.claim(uuid, "game", None, seconds, LOCAL)), "claim"
+            )
+            if answer == "done":
+                self.orders.claimed[uuid] = begins, begins + seconds
+        what = "release" if ends else f"claim for {seconds:.0f} s"
+        self._log_event(f"{what} {uuid}: {answer or 'no answer'}")
+
     def set_hours(self, always: bool = False) -> None:
         """Let trainings run within some minutes only, on all GPUs or on some, or always."""
         server = self._servers.any()

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from api.domain.reading import GPUProcess
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
 from api.executors.executor import Outcome, StopOrder, Submission
 from api.executors.fake import MemoryLog, outcome
+from api.gpus.neighbours import Neighbour
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
+from api.training.closures import NeighbourRule
 from api.util.clock import FakeClock
 from tests.simulation.nodes import Node
 from tests.simulation.supervisor import Supervisor
@@ -113,6 +116,10 @@ class World:
         self.logs: dict[Path, MemoryLog] = {}
         self.lost_seconds = float("inf")  #: seconds of silence after which the engine considers a node lost
         self.changes = 0  #: increased when a process starts or ends, or a node leaves or returns
+        #: Another program that uses the GPUs, with its processes on each, and who wins.
+        self.neighbour: Neighbour | None = None
+        self.neighbour_rule = NeighbourRule.FREE_IDLE
+        self.foreign: tuple[GPUProcess, ...] = ()
         self._step_seconds = step_seconds
         self._alive: dict[str, Run] = {}
         self._pids = iter(range(10_000, 10_000_000))
