@@ -85,7 +85,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
     r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$": "must be 1 to 64 letters, digits, . _ @ - beginning with a letter or digit",
     r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$": "must be a width and a height in pixels, such as 512x512",
-    r"^[A-Za-z0-9][A-Za-z0-9 ._:@-]*$": "must be letters, digits, spaces and . _ : @ - beginning with a letter or digit",
+    r"^[A-Za-z0-9][A-Za-z0-9 ._:@-]*$": "must be letters, digits, spaces and . _ : @ -, first a letter or digit",
     r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
     r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
     r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$": "must be 1 to 100 letters, digits, . _ - beginning with a letter or digit",
