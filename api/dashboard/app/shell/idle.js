@@ -21,7 +21,7 @@ const ENDS = { webhook: "idle.ends.webhook", command: "idle.ends.command", power
 export function idleBanner() {
   const text = h("span.foreign");
   const buttons = h("span.choices");
-  const element = h("div.banner.stale.idle", { role: "status", hidden: true }, icon("clock"), text, buttons);
+  const element = h("div.banner.idle", { role: "status", hidden: true }, icon("clock"), text, buttons);
   /** @type {API.IdleEnd|null} */
   let known = null;
   let shown = "";

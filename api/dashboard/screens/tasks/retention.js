@@ -96,10 +96,12 @@ export function retentionView(taskId, refetch) {
       // What is being typed stays.
       if (isLoaded || task.kind !== "training") return;
       isLoaded = true;
+      const own = typed;
       const found = await api.retention(taskId);
       for (const [key] of NUMBERS) {
         const input = inputs.get(key);
-        if (input) input.value = String(found[key] ?? "");
+        // What was typed meanwhile stays.
+        if (input && own === typed) input.value = String(found[key] ?? "");
       }
       fill(source, t(`retention.source.${found.source}`, { n: found.keep_last_checkpoints ?? 0 }));
       await show();
