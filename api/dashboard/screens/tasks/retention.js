@@ -48,7 +48,7 @@ export function retentionView(taskId, refetch) {
   /** @type {string|null} */
   let denied = null;
   let isLoaded = false;
-  /** Number of changes by the user. */
+  /** Number of changes by the user since the rule was loaded. */
   let typed = 0;
 
   /** The numbers of the form, or null while one of them is invalid. */
@@ -73,6 +73,7 @@ export function retentionView(taskId, refetch) {
       const done = await api.setRetention(taskId, wanted);
       toast("ok", t("retention.saved", { n: done.deleted.length, size: bytes(done.freed_mb * MB) }));
       isLoaded = false;
+      typed = 0;
       refetch();
     };
     const label = goes ? t("retention.save.delete", { n: goes, size }) : t("retention.save");
@@ -96,12 +97,11 @@ export function retentionView(taskId, refetch) {
       // What is being typed stays.
       if (isLoaded || task.kind !== "training") return;
       isLoaded = true;
-      const own = typed;
       const found = await api.retention(taskId);
       for (const [key] of NUMBERS) {
         const input = inputs.get(key);
         // What was typed meanwhile stays.
-        if (input && own === typed) input.value = String(found[key] ?? "");
+        if (input && typed === 0) input.value = String(found[key] ?? "");
       }
       fill(source, t(`retention.source.${found.source}`, { n: found.keep_last_checkpoints ?? 0 }));
       await show();
