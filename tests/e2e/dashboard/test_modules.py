@@ -145,3 +145,21 @@ def test_a_long_list_is_drawn_in_pages(page: Page) -> None:
         return [...list, foot.childElementCount];
     })()"""
     assert call(page, "ui/pager.js", drawn) == [[0, 25], [25, 25], [25, 25], [0, 3], 0]
+
+
+def test_a_paused_log_holds_a_bounded_number_of_lines(page: Page) -> None:
+    places = """(() => {
+        const panel = m.logPanel("any");
+        const line = (offset) => ({ offset, line_number: offset + 1, level: "info" });
+        const send = (from, to) => {
+            const logs = Array.from({ length: to - from }, (_, i) => line(from + i));
+            panel.add({ logs, next_offset: to });
+            return panel.next;
+        };
+        panel.element.querySelector("[title^=Pause]").click();
+        const found = [send(0, 4000), send(4000, 6000), send(6000, 6001)];
+        panel.close();
+        return found;
+    })()"""
+    # Held lines are not in the log yet; of too many, none are held.
+    assert call(page, "screens/log/panel.js", places) == [0, 6000, 6001]

@@ -291,15 +291,15 @@ export function logPanel(taskId) {
     },
     /** @param {API.Messages["log"]} message */
     add({ logs, next_offset: next }) {
-      // Without the newest lines, nothing is appended.
-      if (!isPaused || !log.isLive) return add(logs, next);
-      held.push(...logs);
-      heldNext = next;
-      if (held.length > MAX_FOLLOWED) {
+      if (isPaused && held.length + logs.length > MAX_FOLLOWED) {
         // They are loaded again when needed.
         held = [];
         log.isLive = false;
       }
+      // Without the newest lines, nothing is appended.
+      if (!isPaused || !log.isLive) return add(logs, next);
+      held.push(...logs);
+      heldNext = next;
       drawSoon();
     },
     /** @param {API.LogLine} line */
