@@ -1,7 +1,7 @@
 // Previous and next buttons of a list, with the range shown.
 
 import { t } from "../app/i18n.js";
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
 
@@ -40,3 +40,28 @@ export function pager({ offset, limit, shown, total, hasMore, turn }) {
  */
 export const pagerOf = ({ offset, limit }, shown, { total, has_more: hasMore }, goTo) =>
   total > limit && pager({ offset, limit, shown, total, hasMore, turn: (by) => goTo(Math.max(0, offset + by)) });
+
+const ROWS = 25;
+
+/** Pages of a list that is loaded as a whole, so that a long one does not fill the document. */
+export function pages() {
+  const foot = h("div.pager");
+  let offset = 0;
+  /**
+   * @template Row
+   * @param {Row[]} rows @param {(shown: Row[]) => unknown} draw draws the rows of a page
+   */
+  function update(rows, draw) {
+    // The list may have become shorter.
+    if (offset >= rows.length) offset = 0;
+    const shown = rows.slice(offset, offset + ROWS);
+    draw(shown);
+    const pagination = { total: rows.length, has_more: offset + ROWS < rows.length };
+    const goTo = (/** @type {number} */ wanted) => {
+      offset = wanted;
+      update(rows, draw);
+    };
+    fill(foot, pagerOf({ offset, limit: ROWS }, shown.length, pagination, goTo));
+  }
+  return { foot, update };
+}

@@ -122,3 +122,44 @@ def test_many_gpus_are_summarised(page: Page) -> None:
     expression = "m.summarise(v.map((each) => new Map(each)))"
     found = [[[1, 10], [2, 20]], [[1, 30], [2, None]], [[2, 40]]]
     assert call(page, "screens/tasks/gpu_use.js", expression, found) == [[1, 2], [20, 30], [10, 20], [30, 40]]
+
+
+def test_a_followed_log_keeps_its_last_lines(page: Page) -> None:
+    kept = """(() => {
+        const log = new m.LogLines("any");
+        const line = (offset) => ({ offset, line_number: offset + 1, level: "info" });
+        for (let at = 0; at < v; at += 1) log.append([line(at)], at + 1, m.MAX_FOLLOWED);
+        return [log.lines.length - m.MAX_FOLLOWED, log.lines.at(-1).offset, log.start === log.lines[0].offset];
+    })()"""
+    assert call(page, "screens/log/lines.js", kept, 7000) == [0, 6999, True]
+
+
+def test_a_long_list_is_drawn_in_pages(page: Page) -> None:
+    drawn = """(() => {
+        const [list, { foot, update }] = [[], m.pages()];
+        const show = (n) => update([...Array(n).keys()], (rows) => list.push([rows[0], rows.length]));
+        show(60);
+        foot.querySelectorAll("button")[1].click();
+        show(61);
+        show(3);
+        return [...list, foot.childElementCount];
+    })()"""
+    assert call(page, "ui/pager.js", drawn) == [[0, 25], [25, 25], [25, 25], [0, 3], 0]
+
+
+def test_a_paused_log_holds_a_bounded_number_of_lines(page: Page) -> None:
+    places = """(() => {
+        const panel = m.logPanel("any");
+        const line = (offset) => ({ offset, line_number: offset + 1, level: "info" });
+        const send = (from, to) => {
+            const logs = Array.from({ length: to - from }, (_, i) => line(from + i));
+            panel.add({ logs, next_offset: to });
+            return panel.next;
+        };
+        panel.element.querySelector("[title^=Pause]").click();
+        const found = [send(0, 4000), send(4000, 6000), send(6000, 6001)];
+        panel.close();
+        return found;
+    })()"""
+    # Held lines are not in the log yet; of too many, none are held.
+    assert call(page, "screens/log/panel.js", places) == [0, 6000, 6001]

@@ -10,6 +10,8 @@ const MAX_CHUNKS = 8;
 
 /** Most lines stored; older ones are fetched again when needed. */
 const MAX_LINES = 100_000;
+/** Most lines stored while nobody reads earlier ones. */
+export const MAX_FOLLOWED = 5_000;
 
 export class LogLines {
   /** @type {API.LogLine[]} */
@@ -137,20 +139,21 @@ export class LogLines {
 
   /**
    * Appends lines from the stream.
-   * @param {API.LogLine[]} lines @param {number} nextOffset @returns {number} how many were dropped at the beginning
+   * @param {API.LogLine[]} lines @param {number} nextOffset @param {number} [most] lines to store
+   * @returns {number} how many were dropped at the beginning
    */
-  append(lines, nextOffset) {
+  append(lines, nextOffset, most = MAX_LINES) {
     this.end = Math.max(this.end, nextOffset);
     this.total = Math.max(this.total ?? 0, lines.at(-1)?.line_number ?? 0);
     if (!this.isLive || nextOffset <= this.next) return 0;
     for (const line of lines) if (line.offset >= this.next && passes(line, this.level)) this.lines.push(line);
     this.partial = null;
     this.next = nextOffset;
-    return this.#dropExcess();
+    return this.#dropExcess(most);
   }
 
-  #dropExcess() {
-    const excess = Math.max(0, this.lines.length - MAX_LINES);
+  #dropExcess(most = MAX_LINES) {
+    const excess = Math.max(0, this.lines.length - most);
     if (excess) {
       this.lines.splice(0, excess);
       this.start = this.lines[0].offset;

@@ -9,7 +9,7 @@ import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { segments } from "../../ui/segments.js";
 import { attempt } from "../../ui/toast.js";
-import { LogLines } from "./lines.js";
+import { LogLines, MAX_FOLLOWED } from "./lines.js";
 import { Rows } from "./rows.js";
 
 const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
@@ -22,8 +22,9 @@ export function logPanel(taskId) {
   let isFollowing = true;
   let isPaused = false;
   let isWrapped = recall("log-wrap", "") === "1";
-  /** Lines received while paused. @type {{lines: API.LogLine[], next: number}[]} */
+  /** Lines received while paused, and the offset after them. @type {API.LogLine[]} */
   let held = [];
+  let heldNext = 0;
   let isScheduled = false;
   let shift = 0;
 
@@ -47,7 +48,12 @@ export function logPanel(taskId) {
     h("button.button.small", { title: t(key), "aria-label": t(key), on: { click: run } }, icon(sign), t(label));
   const followButton = button("log.follow", "follow", () => follow(!isFollowing), "log.follow.short");
   const wrapButton = button("log.wrap", "wrap", () => wrap(!isWrapped), "log.wrap.short");
-  const pauseButton = button("log.pause", "pause", () => pause(!isPaused), "log.pause.short");
+  const pauseButton = button(
+    "log.pause",
+    "pause",
+    () => (isPaused && isFollowing ? follow(true) : pause(!isPaused)),
+    "log.pause.short",
+  );
   const levels = segments(
     t("log.level"),
     LEVELS.map((value) => ({ value, label: t(`level.${value || "all"}`) })),
@@ -137,16 +143,15 @@ export function logPanel(taskId) {
   function pause(wanted) {
     isPaused = wanted;
     if (!isPaused && held.length) {
-      const batches = held;
+      add(held, heldNext);
       held = [];
-      for (const { lines, next } of batches) add(lines, next);
     }
     drawSoon();
   }
 
   /** @param {API.LogLine[]} lines @param {number} next */
   function add(lines, next) {
-    const dropped = log.append(lines, next);
+    const dropped = log.append(lines, next, isFollowing ? MAX_FOLLOWED : undefined);
     if (!isFollowing) shift -= dropped;
     drawSoon();
   }
@@ -286,10 +291,16 @@ export function logPanel(taskId) {
     },
     /** @param {API.Messages["log"]} message */
     add({ logs, next_offset: next }) {
-      if (isPaused) {
-        held.push({ lines: logs, next });
-        drawSoon();
-      } else add(logs, next);
+      if (isPaused && held.length + logs.length > MAX_FOLLOWED) {
+        // They are loaded again when needed.
+        held = [];
+        log.isLive = false;
+      }
+      // Without the newest lines, nothing is appended.
+      if (!isPaused || !log.isLive) return add(logs, next);
+      held.push(...logs);
+      heldNext = next;
+      drawSoon();
     },
     /** @param {API.LogLine} line */
     setPartial(line) {

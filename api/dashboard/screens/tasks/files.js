@@ -9,6 +9,7 @@ import { askSure } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { bytes, count, percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
+import { pages } from "../../ui/pager.js";
 import { panel } from "../../ui/panel.js";
 import { isFinished } from "../../ui/status.js";
 import { headings, table } from "../../ui/table.js";
@@ -42,10 +43,14 @@ export function filesView(taskId, refetch, comfy) {
   };
   const [checkpoints, files, retention] = [h("div"), h("div"), retentionView(taskId, refetch)];
   const total = h("span.soft.small.tools");
-  /** @param {WordKey} key @param {Child} body @param {Child} [extra] */
-  const own = (key, body, extra) => panel("", t(key), extra, h("div.body", body));
+  const [checkpointPages, filePages] = [pages(), pages()];
+  /** @param {WordKey} key @param {Child} body @param {Child} foot @param {Child} [extra] */
+  const own = (key, body, foot, extra) => panel("", t(key), extra, h("div.body", body), foot);
   return {
-    elements: [h("div.file-column", own("checkpoints", checkpoints), retention.element), own("files", files, total)],
+    elements: [
+      h("div.file-column", own("checkpoints", checkpoints, checkpointPages.foot), retention.element),
+      own("files", files, filePages.foot, total),
+    ],
     /** @param {API.Task} task @param {API.ArtifactList} found @param {API.Export[]} exports */
     update(task, found, exports) {
       const denied = whyNot("training:write", task.owner);
@@ -54,11 +59,11 @@ export function filesView(taskId, refetch, comfy) {
         saved.get(each.name);
       const remove = (/** @type {API.Checkpoint} */ each) => deleteButton(taskId, each, denied, refetch);
       const lora = (/** @type {API.Checkpoint} */ each) => loraCell(taskId, each, exported(each), denied, startExport);
-      fill(
-        checkpoints,
-        task.checkpoints.length
-          ? checkpointTable(task.checkpoints, lora, remove)
-          : h("p.faint.small", t("checkpoints.none")),
+      checkpointPages.update(newestFirst(task.checkpoints), (rows) =>
+        fill(
+          checkpoints,
+          rows.length ? checkpointTable(rows, lora, remove) : h("p.faint.small", t("checkpoints.none")),
+        ),
       );
       retention.element.hidden = task.kind !== "training";
       void attempt(() => retention.update(task));
@@ -73,7 +78,9 @@ export function filesView(taskId, refetch, comfy) {
         found.artifacts.length > 0 &&
           t("files.total", { n: count(found.pagination.total), size: bytes(found.total_bytes) }),
       );
-      fill(files, shown.length ? fileTable(task, shown, comfy) : h("p.faint.small", t("files.none")));
+      filePages.update(shown, (rows) =>
+        fill(files, rows.length ? fileTable(task, rows, comfy) : h("p.faint.small", t("files.none"))),
+      );
     },
     close: () => clearTimeout(soon),
   };
@@ -163,7 +170,7 @@ function checkpointTable(checkpoints, lora, remove) {
       h("td", remove(each)),
     );
   const heads = headings("name", "step", "size", "time", "status", "exported", "actions");
-  return table(heads, newestFirst(checkpoints).map(row), "checkpoint-table");
+  return table(heads, checkpoints.map(row), "checkpoint-table");
 }
 
 /**

@@ -4,6 +4,7 @@ import { labelFor, t, translate } from "../../app/i18n.js";
 import { now } from "../../app/machine.js";
 import { fill, h } from "../../ui/dom.js";
 import { duration, seconds, utcTime } from "../../ui/format.js";
+import { pages } from "../../ui/pager.js";
 import { panel } from "../../ui/panel.js";
 import { scrollable } from "../../ui/scroll.js";
 import { isFinished } from "../../ui/status.js";
@@ -39,11 +40,13 @@ export function timeline() {
   const band = h("div.band");
   const legend = h("div.legend.band-legend");
   const list = h("ol.event-list");
+  const { foot, update: showPage } = pages();
   const element = panel(
     "timeline",
     t("timeline"),
     null,
     h("div.body", band, legend, scrollable(h("div.table-scroll", list), list)),
+    foot,
   );
   return {
     element,
@@ -80,31 +83,26 @@ export function timeline() {
         ),
         marks.length > 0 && h("span", h("i.key.tick"), t("checkpoints.n", { n: marks.length })),
       );
-      fill(
-        list,
-        [...events]
-          .reverse()
-          .map((event) =>
-            h(
-              "li",
-              { data: { tone: TONES[event.current ?? ""] ?? TONES[event.type] ?? "idle" } },
-              time(event.timestamp),
-              h(
-                "div.grow",
-                h("p.foreign", translate(event.message, event.message_code)),
-                h(
-                  "p.faint.tiny",
-                  [labelFor("event", event.type), event.actor && labelFor("actor", event.actor)]
-                    .filter(Boolean)
-                    .join(" · "),
-                ),
-              ),
-            ),
-          ),
-      );
+      showPage([...events].reverse(), (rows) => fill(list, rows.map(eventItem)));
     },
   };
 }
+
+/** @param {API.TaskEvent} event */
+const eventItem = (event) =>
+  h(
+    "li",
+    { data: { tone: TONES[event.current ?? ""] ?? TONES[event.type] ?? "idle" } },
+    time(event.timestamp),
+    h(
+      "div.grow",
+      h("p.foreign", translate(event.message, event.message_code)),
+      h(
+        "p.faint.tiny",
+        [labelFor("event", event.type), event.actor && labelFor("actor", event.actor)].filter(Boolean).join(" · "),
+      ),
+    ),
+  );
 
 /** Total duration of each status or stage. @param {Stretch[]} parts */
 function sums(parts) {
