@@ -110,7 +110,7 @@ class Preemption:
         # It may have been deleted meanwhile.
         with suppress(TaskNotFound):
             if self._tasks.make_room(task_id, stop, now, _CAUSE.message, urgent.task_id):
-                logger.info("task is pre-empted", extra={"task_id": task_id, "by": urgent.task_id})
+                logger.info("task is preempted", extra={"task_id": task_id, "by": urgent.task_id})
 
 
 def _choose(

@@ -23,6 +23,7 @@ from api.training.sample_schemas import (
 from api.training.schemas import TrainingAnswer
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
+from api.web.optional_body import body_is_optional
 from api.web.packed import answer_picture
 from api.web.responses import answer, answer_file, services
 from api.web.schemas import file_responses, picture_responses
@@ -174,6 +175,7 @@ def list_comfyui_links(task_id: str) -> Response:
 @training_samples.input(LinkModel)
 @training_samples.output(ComfyLinkAnswer)
 @training_samples.doc(responses=[400, 404, 409, 415, 422, 503])
+@body_is_optional
 def link_into_comfyui(task_id: str, checkpoint: str, json_data: LinkModel) -> Response:
     """Link a saved model into ComfyUI's directory of LoRAs.
 

@@ -107,7 +107,8 @@ def _of_read(operation: dict[str, Any]) -> Iterator[str]:
         yield "Age"
     if "application/zip" in content:
         yield from ("Accept-Ranges", "Content-Disposition")
-    if "text/html" in content:
+    # A page, or a picture that is no thumbnail: they are downloads.
+    if "text/html" in content or ("image/png" in content and "304" not in operation["responses"]):
         yield "Content-Disposition"
     if "text/plain" in content and any(each["name"] == "format" for each in operation.get("parameters", [])):
         yield "X-Next-Offset"

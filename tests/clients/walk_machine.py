@@ -33,6 +33,13 @@ def read_the_machine(walk: Walk) -> None:
     claim = walk.body("ClaimGPU", {"name": "a game", "memory_mb": 2000, "ttl_seconds": 60})
     assert [each.name for each in walk.call("claim_gpu", "0", body=claim).claims] == ["a game"]
     assert walk.call("release_gpu_claim", "0", "a game").claims == []
+    limit = walk.call("set_power_limit", "0", body=walk.body("SetPowerLimit", {"watts": 300}))
+    assert (limit.watts, walk.call("get_power_limit", "0").watts) == (300, 300)
+    assert walk.call("remove_power_limit", "0").watts is None
+    # Without WHEN_IDLE this machine never ends.
+    assert walk.call("get_idle").ends_at is None
+    walk.call("hold_idle", body=walk.body("HoldIdle", {"seconds": 60}), expected=409)
+    walk.call("release_idle")
     (node,) = walk.call("list_nodes").nodes
     drained = walk.call("drain_node", node.name, body=walk.body("DrainNode", {"reason": "a look"}))
     assert (drained.state, drained.drain.reason) == ("draining", "a look")

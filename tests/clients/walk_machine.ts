@@ -1,7 +1,7 @@
 // The service, its machine and its GPUs.
 
 import type { components } from "./schema.js";
-import { api, data, refused, text } from "./walk_client.js";
+import { api, data, refused, same, text } from "./walk_client.js";
 
 export async function readTheMachine(): Promise<void> {
   data(await api.GET("/health"));
@@ -34,6 +34,12 @@ export async function readTheMachine(): Promise<void> {
     }),
   );
   data(await api.DELETE("/api/v1/gpu/{gpu_id}/claim/{name}", { params: { path: { gpu_id: "0", name: "a game" } } }));
+  data(await api.PUT("/api/v1/gpu/{gpu_id}/power-limit", { ...first, body: { watts: 300 } }));
+  same(data(await api.GET("/api/v1/gpu/{gpu_id}/power-limit", first)).watts, 300);
+  same(data(await api.DELETE("/api/v1/gpu/{gpu_id}/power-limit", first)).watts, null);
+  same(data(await api.GET("/api/v1/system/idle")).ends_at, null);
+  refused(await api.POST("/api/v1/system/idle/hold", { body: { seconds: 60 } }), "conflict");
+  data(await api.DELETE("/api/v1/system/idle/hold"));
   const [node] = data(await api.GET("/api/v1/nodes")).nodes;
   if (node === undefined) throw new Error("there is no node");
   const named = { params: { path: { name: node.name } } };

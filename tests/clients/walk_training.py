@@ -77,6 +77,10 @@ def sample_its_model(walk: Walk, server: TrainingServer, task_id: str) -> None:
     name = made.sampling.checkpoints[0]
     assert walk.call("choose_model", task_id, body=walk.body("ChooseModel", {"checkpoint": name})).chosen == name
     assert walk.call("unchoose_model", task_id).chosen is None
+    link = walk.call("link_into_comfyui", task_id, name, body=walk.body("LinkModel", {}))
+    assert [each.file_name for each in walk.call("list_comfyui_links", task_id).links] == [link.file_name]
+    assert walk.call("get_model_preview", task_id, name).startswith(b"\x89PNG")
+    assert walk.call("unlink_from_comfyui", task_id, name).links == []
     kept = walk.call("preview_retention", task_id, keep_last=1).keep
     assert name in [each.name for each in kept]
     rule = walk.body("SetRetention", {"keep_last": 100})

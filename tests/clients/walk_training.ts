@@ -153,6 +153,12 @@ async function sampleItsModel(taskId: string): Promise<void> {
   const body = { checkpoint: name };
   same(data(await api.PUT("/api/v1/training/{task_id}/chosen", { params, body })).chosen, name);
   same(data(await api.DELETE("/api/v1/training/{task_id}/chosen", { params })).chosen, null);
+  const linked = { path: { task_id: taskId, checkpoint: name } };
+  data(await api.PUT("/api/v1/training/{task_id}/comfyui/{checkpoint}", { params: linked }));
+  same(data(await api.GET("/api/v1/training/{task_id}/comfyui", { params })).links.length, 1);
+  const preview = { params: linked, parseAs: "arrayBuffer" } as const;
+  bytes(await api.GET("/api/v1/training/{task_id}/comfyui/{checkpoint}/preview", preview));
+  same(data(await api.DELETE("/api/v1/training/{task_id}/comfyui/{checkpoint}", { params: linked })).links.length, 0);
   const tried = { path: params.path, query: { keep_last: 1 } };
   const { keep } = data(await api.GET("/api/v1/training/{task_id}/retention/preview", { params: tried }));
   same(

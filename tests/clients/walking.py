@@ -20,6 +20,7 @@ AS_THEY_ARE = {
     "get_training_sample_file",
     "get_training_sample_thumbnail",
     "get_sample_sheet",
+    "get_model_preview",
     "get_metrics",
     "get_metrics_at_root",
     "download_artifact",

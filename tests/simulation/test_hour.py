@@ -337,7 +337,7 @@ def preempt_without_saving(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def resume_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pre-empted trainings go on although the urgent one still waits."""
+    """Let preempted trainings go on although the urgent one still waits."""
     monkeypatch.setattr(_Planner, "_note_urgent", lambda *_: None)
     true_run = _Planner.run
 
