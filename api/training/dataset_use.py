@@ -7,6 +7,7 @@ from typing import Protocol
 from api.domain.dataset import PinnedDataset
 from api.domain.dataset_cache import CacheState, PlannedCache
 from api.domain.finding import make_finding
+from api.domain.sweep import is_below
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding, ServiceError
 from api.trainers.trainer import Trainer
@@ -29,11 +30,11 @@ class UsedDatasets:
         """Return the trainer's findings with pointers into the user's request."""
         # Findings about a dataset that was not resolved would only distract.
         unresolved = [mistake.pointer.removesuffix("/dataset") or mistake.pointer for mistake in self.mistakes]
-        shown = [each for each in findings if not any(_is_below(each.pointer, pointer) for pointer in unresolved)]
+        shown = [each for each in findings if not any(is_below(each.pointer, pointer) for pointer in unresolved)]
         return tuple(replace(each, pointer=self._moved_pointer(each.pointer)) for each in shown)
 
     def _moved_pointer(self, pointer: str) -> str:
-        return next((to + pointer[len(at) :] for at, to in self.pointers.items() if _is_below(pointer, at)), pointer)
+        return next((to + pointer[len(at) :] for at, to in self.pointers.items() if is_below(pointer, at)), pointer)
 
     def finish(self, plan: TrainingPlan) -> TrainingPlan:
         """Return the plan with final directories and with the dataset versions in use."""
@@ -52,10 +53,6 @@ class UsedDatasets:
         for now, then in self.moved.items():
             text = text.replace(now, then)
         return text
-
-
-def _is_below(pointer: str, above: str) -> bool:
-    return pointer == above or pointer.startswith(f"{above}/")
 
 
 class DatasetUse(Protocol):
