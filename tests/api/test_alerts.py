@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from api.alerts import site_facts
 from api.alerts.notifiers.notifier import FakeNotifier
 from api.domain.access import Role
 from api.gpus.sources.source import FakeSource
@@ -27,6 +30,7 @@ RULE = {
     "summary": "{gpu} is at {temperature_gpu} °C.",
 }
 HOOK = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/topsecret-path", "group_wait_seconds": 0}
+DISK = SimpleNamespace(total=2**40, used=2**39, free=2**39)
 
 
 class Skipping(SystemClock):
@@ -42,6 +46,8 @@ class AlertServer:
     """A server with one GPU and fake channels, whose loops the tests run."""
 
     def __init__(self, stack: ExitStack, storage: Any, **settings: Any) -> None:
+        # The alerts do not depend on the disk of the machine that runs the tests.
+        stack.enter_context(patch.object(site_facts.shutil, "disk_usage", lambda path: DISK))
         self.source, self.clock = FakeSource(1), Skipping()
         self.world = open_world(stack, storage, self.source, clock=self.clock, **settings)
         self.alerts = self.world.runtime.alerts
