@@ -13,11 +13,18 @@ from api.domain.access import Quota
 from api.domain.task import TaskType
 from api.domain.usage import Account
 from api.executors.fake import FakeExecutor
+from api.files.task_files import TaskStorage
+from api.gpus.hold_store import HoldStore
 from api.gpus.monitor import GPUMonitor
 from api.gpus.offers import list_offers
 from api.gpus.sources.simulated import SimulatedSource
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import TaskStores
+from api.training.claims import AttemptClaims
+from api.training.closures import Closures
 from api.training.dispatcher import Dispatcher
+from api.training.output import TrainingOutput
+from api.training.planner import PassPlanner
+from api.training.schedule_store import ScheduleStore
 from api.training.scheduler import PassContext, plan_pass
 from api.training.store import TaskStore
 from api.util.clock import FakeClock
@@ -106,8 +113,12 @@ class _Machine:
         self.runtime.prepare()
         self.gpus = self.runtime.services.gpus
         self.tasks = TaskStore(self.runtime.database)
-        attempts = AttemptStore(self.runtime.database)
-        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder, node="here")
+        database = self.runtime.database
+        stores, storage = TaskStores.of(database), TaskStorage(folder)
+        closures = Closures(HoldStore(database), ScheduleStore(database), self.clock)
+        planner = PassPlanner(stores, self.gpus, closures, storage, self.clock)
+        claims = AttemptClaims(stores.attempts, TrainingOutput(storage, {}), executor, self.gpus, self.clock)
+        self.dispatcher = Dispatcher(stores, planner, claims, self.gpus, self.clock)
         assert isinstance(self.runtime.source, SimulatedSource)
         self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
         self._held: list[str] = []

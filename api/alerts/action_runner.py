@@ -21,9 +21,9 @@ from api.gpus.foreign_use import is_in_use
 from api.gpus.judgement import JudgedGPU
 from api.gpus.state import GPUState
 from api.training.holds import Holds
-from api.training.service import TrainingService
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
+from api.training.training_files import TrainingFiles
 from api.util.clock import Clock
 
 #: Seconds between two checks of a started action.
@@ -176,7 +176,7 @@ class ActionRunner:
     def __init__(
         self,
         stops: TaskStops,
-        training: TrainingService,
+        trainings: TrainingFiles,
         holds: Holds,
         tasks: TaskStore,
         store: ActionStore,
@@ -186,7 +186,7 @@ class ActionRunner:
     ) -> None:
         """Create the runner. `command` is None if the operator has set no idle command."""
         self._stops = stops
-        self._training = training
+        self._trainings = trainings
         self._holds = holds
         self._tasks = tasks
         self._store = store
@@ -265,7 +265,7 @@ class ActionRunner:
         if task.kind is not TaskType.TRAINING:
             return "its results are saved"
         try:
-            found = self._training.get_checkpoints(task.task_id).checkpoints
+            found = self._trainings.get_checkpoints(task.task_id).checkpoints
         except (OSError, TaskNotFound):
             return "its checkpoints cannot be read"
         complete = [checkpoint.name for checkpoint in found if checkpoint.is_complete]

@@ -43,7 +43,8 @@ from api.files.weights.examination import examine
 from api.files.weights.header import Unsound
 from api.files.weights.rewriting import RewrittenFile, rewrite
 from api.training.artifacts import OpenFile, is_checkpoint_state, saved_at
-from api.training.service import TrainingService
+from api.training.details import TrainingDetails
+from api.training.training_files import TrainingFiles
 from api.training.views import TaskDetails, XAxis
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
@@ -65,7 +66,8 @@ class Registry:
         self,
         store: RegistryStore,
         blobs: BlobStore,
-        training: TrainingService,
+        trainings: TrainingDetails,
+        files: TrainingFiles,
         clock: Clock,
         links: ComfyLinks | None = None,
         room: Callable[[int], None] = lambda size: None,
@@ -73,7 +75,8 @@ class Registry:
         """`links` is None without a directory of ComfyUI. `room` raises if the disk has no room for that many bytes."""
         self._store = store
         self._blobs = blobs
-        self._training = training
+        self._trainings = trainings
+        self._files = files
         self._clock = clock
         self._links = links
         self._room = room
@@ -104,7 +107,7 @@ class Registry:
                 f"{artifact[:300]} is part of a checkpoint, which only its trainer can load."
                 f" Register a saved model instead: GET /training/{task_id}/artifacts lists them with the kind `model`."
             )
-        sha256, facts = self._take(self._training.open_artifact(task_id, artifact))
+        sha256, facts = self._take(self._files.open_artifact(task_id, artifact))
         new = NewModelVersion(
             sha256=sha256,
             size_bytes=facts.size_bytes,
@@ -177,7 +180,7 @@ class Registry:
         return blob.sha256, facts
 
     def _task_of(self, task_id: str) -> TaskDetails:
-        task = self._training.get(task_id)
+        task = self._trainings.get(task_id)
         if not current_scope.get().sees(task.owner):
             raise HiddenTask.named(task_id)
         return task
@@ -189,7 +192,7 @@ class Registry:
             return None, None
         axis = XAxis.EPOCH if kind == "epoch" else XAxis.STEP
         series = [
-            self._training.get_metrics(task.task_id, metric, axis, _MAX_VALUES, None)
+            self._trainings.get_metrics(task.task_id, metric, axis, _MAX_VALUES, None)
             for metric in ("loss", "eval_loss")
         ]
         loss, eval_loss = (value_at(one, number) for one in series)

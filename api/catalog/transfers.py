@@ -26,8 +26,7 @@ from api.domain.training import (
     TrainingTask,
 )
 from api.errors import Conflict, TaskActive
-from api.files.disk import find_shortage
-from api.files.task_files import TaskFiles, task_files
+from api.files.task_files import TaskFiles
 from api.jobs.downloads.request import CANCELLED, STATE
 from api.jobs.kinds import REQUEST_FILE
 from api.training.follow_up_tasks import MAX_RETRIES, RETRIED
@@ -98,7 +97,7 @@ class Transfers(ABC, Generic[View]):
         Raises InsufficientStorage, QuotaExceeded, OSError.
         """
         resources = self._resources
-        shortage = find_shortage(resources.storage_root, resources.min_free_mb)
+        shortage = resources.storage.find_shortage()
         if shortage is not None:
             raise shortage
         request = TrainingRequest(
@@ -132,7 +131,6 @@ class Transfers(ABC, Generic[View]):
             files.store_secrets({work.token_variable: token} if token else {})
 
         self._resources.intake.create_with_files(new, actor, files, write_files)
-        self._resources.wake()
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +175,6 @@ class Transfers(ABC, Generic[View]):
             # Another request cancelled the task at the same time.
             self._request_stop(task_id, actor)
             raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
-        resources.wake()
         return self.get(task_id)
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -242,7 +239,7 @@ class Transfers(ABC, Generic[View]):
 
     def files(self, task_id: str) -> TaskFiles:
         """Return the paths of a task's files."""
-        return task_files(self._resources.storage_root, task_id)
+        return self._resources.storage.files(task_id)
 
 
 def whole(values: Mapping[str, Any], name: str) -> int | None:

@@ -361,7 +361,7 @@ def build_action_loop(
     store = ActionStore(database)
     runner = ActionRunner(
         training.stops,
-        training.service,
+        training.files,
         training.holds,
         TaskStore(database),
         store,

@@ -254,7 +254,7 @@ class Runtime:
         training = self._training
         self._system: SystemService = SystemService(
             self._gpus,
-            training.service,
+            training.pages,
             self._clock,
             self.config.storage_root,
             lambda: self.storage_watch.trouble,
@@ -318,6 +318,11 @@ class Runtime:
         return Services(
             gpus=self._gpus,
             training=training.service,
+            trainings=training.pages,
+            details=training.details,
+            changes=training.changes,
+            stops=training.training_stops,
+            training_files=training.files,
             saving=training.saving,
             exports=training.exports,
             training_samples=training.samples,

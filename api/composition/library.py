@@ -145,7 +145,7 @@ class Library:
         training, datasets, media, preprocessing = parts.training, parts.datasets, parts.media, parts.preprocessing
         self._datasets, self._media = datasets, media
         decoder, bound = media.decoder, (quotas or NoQuota()).require_storage
-        self.registry = RegistryParts(config, database, training.service, clock, decoder, bound, training.samples.best)
+        self.registry = RegistryParts(config, database, training, clock, decoder, bound)
         self.uploads = UploadParts(config, database, datasets, decoder, clock, quotas, self.registry)
         self.works = preprocessing.service(training, self.uploads.forms.get)
         self.captioning = preprocessing.captioning(training, self.works)

@@ -13,7 +13,7 @@ from api.catalog.links import LinkedVersions
 from api.catalog.pushes import PushRules, PushService
 from api.catalog.registry import Registry
 from api.catalog.sample_store import RegistrySampleStore
-from api.catalog.samples import Rendered, RequireStorage, Samples
+from api.catalog.samples import RequireStorage, Samples
 from api.catalog.service import CatalogService, FindMemory
 from api.catalog.settings import SettingsService
 from api.catalog.store import RegistryStore
@@ -40,7 +40,6 @@ from api.trainers.diffusion_pipe.preset_check import check_preset
 from api.trainers.diffusion_pipe.settings import describe_settings
 from api.training.measured_memory import MemoryRunStore, judge_memory
 from api.training.quotas import Quotas
-from api.training.service import TrainingService
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 
@@ -131,24 +130,22 @@ class RegistryParts:
         self,
         config: Config,
         database: Database,
-        training: TrainingService,
+        training: TrainingParts,
         clock: Clock,
         decoder: Decoder,
         require_storage: RequireStorage = lambda owner, more_bytes: None,
-        rendered: Rendered = lambda task_id, checkpoint, limit: (),
     ) -> None:
-        """`require_storage` checks an owner's storage quota; by default there are no quotas.
-
-        `rendered` returns the samples of a training's model.
-        """
+        """`require_storage` checks an owner's storage quota; by default there are no quotas."""
         self.blobs = blobs = BlobStore(registry_root(config))
         self.store = RegistryStore(database)
         loras = config.comfyui_loras
         links = ComfyLinks(loras[0].absolute(), blobs, LinkedVersions(database)) if loras else None
         room = partial(require_free_space, blobs.root, config.min_free_disk_mb)
-        self.service = Registry(self.store, blobs, training, clock, links, room)
+        self.service = Registry(self.store, blobs, training.details, training.files, clock, links, room)
         samples, pictures = RegistrySampleStore(database), ThumbnailStore(blobs.root / "thumbnails")
-        self.samples = Samples(self.service, samples, blobs, decoder, pictures, require_storage, clock, rendered)
+        self.samples = Samples(
+            self.service, samples, blobs, decoder, pictures, require_storage, clock, training.samples.best
+        )
         self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
@@ -50,7 +50,7 @@ class ChangeableParts:
         self.library.captioning.endpoint = caption_endpoint(config)
         self._locate_trainer(config)
         training = self.training
-        training.dispatcher.max_concurrent = config.max_concurrent_tasks
+        training.planner.rules = replace(training.planner.rules, max_concurrent=config.max_concurrent_tasks)
         training.reconciler.stop_times = training.orphans.stop_times = stop_times(config)
         training.reconciler.checks.hang_limits = hang_limits(config)
         training.retention.default = retention_default(config)

@@ -41,9 +41,11 @@ from api.system.service import SystemService
 from api.system.settings_service import RunTimeSettings
 from api.system.setup_service import SetupService
 from api.training.attempts.orphans import Orphans
+from api.training.changes import TrainingChanges
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
+from api.training.details import TrainingDetails, TrainingPages
 from api.training.exports import Exports
 from api.training.holds import Holds
 from api.training.power_limits import PowerLimits
@@ -52,6 +54,8 @@ from api.training.samples import TrainingSamples
 from api.training.schedule_service import ScheduleService
 from api.training.service import TrainingService
 from api.training.sweeps import Sweeps
+from api.training.task_stops import TrainingStops
+from api.training.training_files import TrainingFiles
 from api.util.clock import Clock
 from api.web.idempotency import IdempotencyStore
 
@@ -65,6 +69,11 @@ class Services:
 
     gpus: GPUService
     training: TrainingService
+    trainings: TrainingPages
+    details: TrainingDetails
+    changes: TrainingChanges
+    stops: TrainingStops
+    training_files: TrainingFiles
     saving: CheckpointSaving
     exports: Exports
     training_samples: TrainingSamples

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
@@ -27,6 +27,7 @@ from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
 from api.files.disk import DiskReserve
 from api.files.media.decoder import MediaDecoder
+from api.files.task_files import TaskStorage
 from api.gpus.events import GPUEvents
 from api.gpus.hold_store import HoldStore
 from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour, is_here
@@ -41,7 +42,7 @@ from api.sampling.store import SampleSetStore, WorkflowStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import AttemptStore, TaskStores
 from api.training.attempts.checks import AttemptChecks, HangLimits
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
@@ -54,12 +55,15 @@ from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
 from api.training.attempts.watch import AttemptWatch
 from api.training.automatic_samples import AutomaticSamples
+from api.training.changes import TrainingChanges
 from api.training.checkpoint_saving import CheckpointSaving
+from api.training.claims import AttemptClaims
 from api.training.closures import Closures, NeighbourRule
 from api.training.cluster import ClusterNodes
 from api.training.comfyui_links import ComfyModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
+from api.training.details import TaskLists, TrainingDetails, TrainingPages
 from api.training.dispatcher import Dispatcher
 from api.training.energy import EnergyBook, EnergyMeter
 from api.training.energy_store import EnergyStore
@@ -68,11 +72,13 @@ from api.training.follow_up_tasks import FollowUpTasks
 from api.training.forecast import QueueForecast
 from api.training.holds import Holds
 from api.training.intake import Intake
-from api.training.loop import TrainingLoop
+from api.training.loop import Leaderships, ThreadOwner, TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
 from api.training.neighbours import Neighbours
 from api.training.orphan_store import OrphanStore
+from api.training.output import TrainingOutput
+from api.training.planner import PassPlanner, PlacementRules
 from api.training.power_limit_store import PowerLimitStore
 from api.training.power_limits import PowerLimits
 from api.training.preemption import Preemption
@@ -94,14 +100,19 @@ from api.training.sweep_store import SweepStore
 from api.training.sweeps import Sweeps
 from api.training.task_progress import LostOutput, ProgressAnswers, TaskOwners
 from api.training.task_resources import TaskResources
-from api.training.task_stops import TaskStops
+from api.training.task_stops import TaskStops, TrainingStops
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore
 from api.training.trackers.tracker import TrackerProcess
 from api.training.trainer_exports import TrainerExports
+from api.training.training_files import TrainingFiles
 from api.training.window import ClusterWindow
 from api.util.clock import Clock
 from api.util.extras import describe_missing
+from api.util.periodic import PeriodicThread
+
+#: Interval of polls of a cluster in seconds, in addition to those of attempts.
+POLL_SECONDS = 2.0
 
 
 def slot_limits(config: Config) -> SlotLimits:
@@ -115,6 +126,11 @@ class TrainingParts:
     """The services of trainings, their loop, and the trainers by name."""
 
     service: TrainingService
+    details: TrainingDetails
+    pages: TrainingPages
+    changes: TrainingChanges
+    files: TrainingFiles
+    training_stops: TrainingStops
     saving: CheckpointSaving
     progress: ProgressAnswers
     stops: TaskStops
@@ -129,6 +145,7 @@ class TrainingParts:
     comparison: TrainingComparison
     sweeps: Sweeps
     retention: Retention
+    planner: PassPlanner
     dispatcher: Dispatcher
     reconciler: Reconciler
     loop: TrainingLoop
@@ -195,6 +212,16 @@ class TrainingDependencies:
         """The storage directory."""
         return self.config.storage_root.absolute()
 
+    @property
+    def stores(self) -> TaskStores:
+        """The stores of tasks of all kinds."""
+        return TaskStores(self.tasks, self.attempts)
+
+    @property
+    def storage(self) -> TaskStorage:
+        """The storage of tasks."""
+        return TaskStorage(self.root, self.config.min_free_disk_mb, self.database.require_files)
+
     def trainers_by_name(self) -> dict[str, Trainer]:
         """Return all trainers: those that train, and those for other kinds of tasks."""
         found = (*(self.trainers or build_trainers(self.config)), *self.kinds.trainers)
@@ -246,11 +273,17 @@ def build_training(
         clock,
         needs.config.preempt_after_seconds,
     )
-    dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures, preemption)
-    forecast = QueueForecast(tasks, gpus, clock, needs.quotas, closures)
-    intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas)
+    planner = _build_planner(needs, execution, closures)
+    output = TrainingOutput(needs.storage, trainers)
+    claims = AttemptClaims(attempts, output, execution.executor, gpus, clock, needs.quotas)
+    # A cluster has its own preemption, by QOS or partition.
+    own_preemption = preemption if execution.slurm is None else None
+    dispatcher = Dispatcher(needs.stores, planner, claims, gpus, clock, execution.window, own_preemption)
+    forecast = QueueForecast(tasks, gpus, closures, clock, needs.quotas)
+    wake = lambda: loop.wake()  # noqa: E731, PLW0108 - the loop is built last
+    intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas, wake)
     plain_checker = _build_checker(needs, trainers, execution)
-    exports = _build_exports(needs, trainers, plain_checker, intake, dispatcher, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
+    exports = _build_exports(needs, output, plain_checker, intake, dispatcher)
     retention = Retention(
         RetentionStore(needs.database),
         trainers,
@@ -260,39 +293,51 @@ def build_training(
         needs.database.require_files,
         forget_files,
     )
-    samples = _build_samples(needs, intake, exports, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
+    samples = _build_samples(needs, intake, exports)
     workflows = WorkflowService(WorkflowStore(needs.database), clock)
     sets = SampleSetService(SampleSetStore(needs.database), workflows, clock)
-    reconciler = _build_reconciler(needs, trainers, execution, pending_stops, exports, rehearsals, samples, retention)
+    reconciler: Reconciler = _build_reconciler(
+        needs, trainers, execution, pending_stops, exports, rehearsals, samples, retention
+    )
     parts = _Parts(trainers, execution, reconciler, dispatcher, pending_stops)
     orphans = _build_orphans(needs, trainers, execution)
     sweep_store = SweepStore(needs.database)
-    rule = SweepRule(sweep_store, attempts, clock, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
+    rule = SweepRule(sweep_store, attempts, clock, wake)
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
-    neighbours = _build_neighbours(needs, holds, closures, dispatcher, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
-    loop = _build_loop(needs, parts, orphans, rehearsals, rule, making_room, retention, neighbours)
+    neighbours = _build_neighbours(needs, holds, closures, dispatcher, wake)
+    loop: TrainingLoop = _build_loop(needs, parts, orphans, making_room, (rehearsals, rule, retention, neighbours))
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)
-    trainings, own_attempts = TaskStore(needs.database, *shown), AttemptStore(needs.database, *shown)
+    shown_stores = TaskStores.of(needs.database, *shown)
+    trainings = shown_stores.tasks
     orders, chosen = SampleOrderStore(needs.database), _Samples(sets, samples)
     checker = _build_checker(needs, trainers, execution, chosen)
-    starting = (loop.wake, exports, orders, forecast, intake)
-    service = _build_service(needs, parts, checker, trainings, own_attempts, *starting)
-    disk = (needs.root, needs.config.min_free_disk_mb)
-    sweeps = Sweeps(sweep_store, service, trainings, checker, intake, clock, *disk, loop.wake)
-    progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
+    lost = LostOutput(execution.executor, needs.root)
+    progress = ProgressAnswers(attempts, dispatcher, forecast, reconciler, lost, clock)
+    shown_progress = ProgressAnswers(shown_stores.attempts, dispatcher, forecast, reconciler, lost, clock)
+    energy = EnergyBook(EnergyStore(needs.database), needs.config.price_per_kwh, needs.config.price_currency)
+    details = TrainingDetails(shown_stores, orders, output, shown_progress, gpus, energy, clock)
+    lists = TrainingPages(trainings, TaskLists(trainings, needs.quotas), gpus, shown_progress, forecast, energy)
+    find_trigger = TrainingSampleStore(needs.database).find_trigger
+    files = TrainingFiles(trainings, output, exports, clock, find_trigger, forget_files)
+    own_stops = TaskStops(shown_stores, shown_progress, reconciler, clock, wake)
     compared = AttemptStore(needs.database, TaskType.TRAINING)
     slurm = execution.slurm
     return TrainingParts(
-        service=service,
-        saving=CheckpointSaving(service, trainings, own_attempts, trainers, clock),
+        service=TrainingService(trainings, checker, intake, output, details, clock),
+        details=details,
+        pages=lists,
+        changes=TrainingChanges(trainings, checker, output, forecast, details, clock, wake),
+        files=files,
+        training_stops=TrainingStops(trainings, own_stops, exports, details),
+        saving=CheckpointSaving(details, shown_stores, trainers, clock),
         progress=progress,
-        stops=TaskStops(tasks, attempts, progress, reconciler, clock, pending_stops, loop.wake),
+        stops=TaskStops(needs.stores, progress, reconciler, clock, wake),
         intake=intake,
         exports=exports,
         samples=samples,
         comfyui_links=ComfyModels(
-            service,
+            files,
             samples,
             _sampler_settings(needs.config).addresses(0),
             lambda task_id, name, file, is_linked, actor: trainings.note_link(
@@ -304,8 +349,9 @@ def build_training(
         sample_sets=sets,
         workflows=workflows,
         comparison=TrainingComparison(compared, progress, samples, gpus, clock, needs.database.require_files),
-        sweeps=sweeps,
+        sweeps=Sweeps(sweep_store, lists, checker, intake, clock, needs.storage, wake),
         retention=retention,
+        planner=planner,
         dispatcher=dispatcher,
         reconciler=reconciler,
         loop=loop,
@@ -411,35 +457,29 @@ def _build_reconciler(
 
 def _build_exports(
     needs: TrainingDependencies,
-    trainers: Mapping[str, Trainer],
+    output: TrainingOutput,
     checker: RequestChecker,
     intake: Intake,
     dispatcher: Dispatcher,
-    wake: Callable[[], None],
 ) -> Exports:
-    database = needs.database
+    database, clock = needs.database, needs.clock
     made = TaskStore(database, TaskType.EXPORT)
-    given = (made, intake, needs.clock, needs.root, needs.config.min_free_disk_mb, wake)
     return Exports(
-        FollowUpTasks(TaskType.EXPORT, EXPORTS, *given),
-        TrainerExports(checker, intake, needs.clock, needs.root, wake),
+        FollowUpTasks(TaskType.EXPORT, EXPORTS, made, intake, clock, needs.storage),
+        TrainerExports(checker, intake, clock, needs.storage),
         made,
         TaskStore(database, TaskType.TRAINING, TaskType.CACHE),
-        trainers,
+        output,
         dispatcher,
-        needs.clock,
-        database.require_files,
+        clock,
     )
 
 
-def _build_samples(
-    needs: TrainingDependencies, intake: Intake, exports: Exports, wake: Callable[[], None]
-) -> TrainingSamples:
+def _build_samples(needs: TrainingDependencies, intake: Intake, exports: Exports) -> TrainingSamples:
     config, database = needs.config, needs.database
     made = TaskStore(database, TaskType.SAMPLE)
-    given = (made, intake, needs.clock, needs.root, config.min_free_disk_mb, wake)
     return TrainingSamples(
-        FollowUpTasks(TaskType.SAMPLE, SAMPLING, *given),
+        FollowUpTasks(TaskType.SAMPLE, SAMPLING, made, intake, needs.clock, needs.storage),
         made,
         TaskStore(database, TaskType.TRAINING),
         TrainingSampleStore(database),
@@ -501,35 +541,11 @@ def _build_trackers(needs: TrainingDependencies, is_here: Callable[[], bool]) ->
     return tuple(TrackerSender(each, *stores, needs.root, needs.clock, is_here) for each in processes)
 
 
-def _build_dispatcher(
-    needs: TrainingDependencies,
-    trainers: Mapping[str, Trainer],
-    execution: _Execution,
-    holds: HoldStore,
-    closures: Closures,
-    preemption: Preemption,
-) -> Dispatcher:
-    config, slurm = needs.config, execution.slurm
-    return Dispatcher(
-        needs.tasks,
-        needs.attempts,
-        needs.gpus,
-        trainers,
-        execution.executor,
-        needs.clock,
-        needs.root,
-        node=needs.node,
-        max_concurrent=config.max_concurrent_tasks,
-        slot_limits=slot_limits(config),
-        min_free_mb=config.min_free_disk_mb,
-        quotas=needs.quotas,
-        holds=holds,
-        closures=closures,
-        nodes_of=(lambda queue: {}) if slurm is None else slurm.cluster_nodes.nodes_of,
-        window=execution.window,
-        # A cluster has its own, by QOS or partition.
-        preemption=preemption if slurm is None else None,
-    )
+def _build_planner(needs: TrainingDependencies, execution: _Execution, closures: Closures) -> PassPlanner:
+    rules = PlacementRules(needs.config.max_concurrent_tasks, slot_limits(needs.config))
+    if execution.slurm is not None:
+        rules = replace(rules, nodes_of=execution.slurm.cluster_nodes.nodes_of)
+    return PassPlanner(needs.stores, needs.gpus, closures, needs.storage, needs.clock, needs.quotas, rules)
 
 
 def _build_neighbours(
@@ -564,40 +580,18 @@ def _build_loop(
     needs: TrainingDependencies,
     parts: _Parts,
     orphans: Orphans,
-    rehearsals: RehearsalFiles,
-    rule: SweepRule,
     making_room: MakingRoom,
-    retention: Retention,
-    neighbours: Neighbours,
+    beside: Sequence[ThreadOwner],
 ) -> TrainingLoop:
-    database, attempts, clock, root, execution = (
-        needs.database,
-        needs.attempts,
-        needs.clock,
-        needs.root,
-        parts.execution,
-    )
-    window, lock = execution.window, FileLock(root / "trainings.lock")
-    watched = _watched_node(needs, execution)
+    database, clock, root, execution = needs.database, needs.clock, needs.root, parts.execution
     own_identity = ServerIdentity.own(needs.node, root)
     scope = own_identity.cluster_scope if execution.is_shared else own_identity.scope
-    watching, leading = _build_leaderships(database, own_identity, scope, lock, clock)
-    return TrainingLoop(
-        parts.reconciler,
-        parts.dispatcher,
-        orphans,
-        UnwatchedAttempts(needs.tasks, attempts, Leaders(database), clock, watched, root),
-        lambda: attempts.has_work() or (window is not None and window.is_open),
-        watching,
-        leading,
-        lock,
-        None if execution.slurm is None else execution.slurm.executor.poll,
-        rehearsals,
-        rule,
-        making_room,
-        retention,
-        neighbours,
-    )
+    leaderships = _build_leaderships(database, own_identity, scope, FileLock(root / "trainings.lock"), clock)
+    watched = _watched_node(needs, execution)
+    unwatched = UnwatchedAttempts(needs.tasks, needs.attempts, Leaders(database), clock, watched, root)
+    if execution.slurm is not None:
+        beside = (PeriodicThread("cluster", POLL_SECONDS, execution.slurm.executor.poll), *beside)
+    return TrainingLoop(parts.reconciler, parts.dispatcher, orphans, unwatched, making_room, leaderships, beside)
 
 
 def _build_checker(
@@ -622,43 +616,6 @@ def _build_checker(
     )
 
 
-def _build_service(
-    needs: TrainingDependencies,
-    parts: _Parts,
-    checker: RequestChecker,
-    tasks: TaskStore,
-    attempts: AttemptStore,
-    wake: Callable[[], None],
-    exports: Exports,
-    orders: SampleOrderStore,
-    forecast: QueueForecast,
-    intake: Intake,
-) -> TrainingService:
-    database, gpus, root, execution = needs.database, needs.gpus, needs.root, parts.execution
-    return TrainingService(
-        tasks,
-        attempts,
-        checker,
-        parts.dispatcher,
-        parts.reconciler,
-        parts.trainers,
-        gpus,
-        needs.clock,
-        root,
-        wake,
-        parts.pending_stops,
-        LostOutput(execution.executor, root),
-        needs.quotas,
-        database.require_files,
-        exports,
-        orders,
-        forecast,
-        intake,
-        TrainingSampleStore(database).find_trigger,
-        EnergyBook(EnergyStore(database), needs.config.price_per_kwh, needs.config.price_currency),
-    )
-
-
 def build_task_resources(
     config: Config,
     database: Database,
@@ -675,17 +632,15 @@ def build_task_resources(
         training.dispatcher,
         training.progress,
         training.stops,
-        training.loop.wake,
         clock,
-        config.storage_root.absolute(),
-        config.min_free_disk_mb,
+        TaskStorage(config.storage_root.absolute(), config.min_free_disk_mb, database.require_files),
         quotas,
     )
 
 
 def _build_leaderships(
     database: Database, own: ServerIdentity, own_scope: str, lock: FileLock, clock: Clock
-) -> tuple[Leadership, Leadership]:
+) -> Leaderships:
     """Return the leaderships over the attempts of this machine and storage, and over the queue of the database."""
 
     def name() -> str:
@@ -695,7 +650,7 @@ def _build_leaderships(
         return own.knows_gone(holder, lambda: _has(lock))
 
     watching, leading = (Leadership(database, scope, name, clock, is_gone) for scope in (own_scope, "queue"))
-    return watching, leading
+    return Leaderships(watching, leading, lock)
 
 
 def _has(lock: FileLock) -> bool:

@@ -20,7 +20,6 @@ from api.domain.dataset import ManifestItem, PinnedDataset, included_items
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import GPURequest, NewTask, TaskFilter, TrainingPlan, TrainingRequest
 from api.errors import Finding, Invalid, Unavailable
-from api.files.task_files import task_files
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING
 from api.jobs.preprocessing.work import WorkItem
 from api.training.task_resources import TaskResources
@@ -169,7 +168,7 @@ class CaptioningService:
         if endpoint.key_file is not None:
             key = read_secret_file(endpoint.key_file).content.decode().strip()
         if key is not None:
-            task_files(self._context.storage_root, task_id).store_secrets({CAPTION_KEY_VARIABLE: key})
+            self._context.storage.files(task_id).store_secrets({CAPTION_KEY_VARIABLE: key})
 
     def _todo(
         self, items: list[ManifestItem], wanted: CaptionRequest, settings: CaptionSettings

@@ -27,8 +27,6 @@ from api.errors import (
     Invalid,
     TaskNotFound,
 )
-from api.files.disk import find_shortage
-from api.files.task_files import task_files
 from api.jobs.kinds import PREPROCESSING
 from api.jobs.preprocessing.work import WorkItem, key_of
 from api.training.task_progress import event_page
@@ -118,13 +116,12 @@ class PreprocessingService:
 
     def submit(self, new: NewTask, dataset: Dataset, settings: Any, todo: Sequence[WorkItem], actor: str) -> None:
         """Write the files of a task and queue it, both or neither. Raises the errors of `start`."""
-        files = task_files(self._context.storage_root, new.task_id)
+        files = self._context.storage.files(new.task_id)
         sources = [sha256 for item in todo for sha256 in (item.sha256, item.mask, item.control) if sha256 is not None]
         lines = [item.as_json() for item in todo] or [b"\n"]
         lay_out = lambda: lay_out_work(files, settings, lines, sources, self._files.linker(dataset))  # noqa: E731
         self._context.intake.create_with_files(new, actor, files, lay_out)
         logger.info("preprocessing submitted", extra={"task_id": new.task_id, "items": len(todo)})
-        self._context.wake()
 
     def find_input(self, text: str) -> tuple[Dataset, DatasetVersion, list[ManifestItem]]:
         """Return the version that a reference names, with its items.
@@ -157,7 +154,7 @@ class PreprocessingService:
 
     def require_disk(self) -> None:
         """Raise InsufficientStorage if the disk is nearly full."""
-        shortage = find_shortage(self._context.storage_root, self._context.min_free_mb)
+        shortage = self._context.storage.find_shortage()
         if shortage is not None:
             raise shortage
 
@@ -256,7 +253,7 @@ class PreprocessingService:
                 f"{upload.task_id} is an upload without preprocessing: it expires by itself, or delete it with "
                 "DELETE /uploads/{upload_id}.",
             ) from None
-        root = str(task_files(self._context.storage_root, task_id).root)
+        root = str(self._context.storage.files(task_id).root)
         remove_tree(root, levels=0)
         is_left = not is_gone(root)
         if self._context.quotas is not None and not is_left:

@@ -1,11 +1,14 @@
 """The paths of a task's files under STORAGE_ROOT."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from api.domain.reason import Reason
+from api.errors import InsufficientStorage
+from api.files.disk import describe_shortage, find_free_bytes, find_shortage
 from api.util.foreign_files import OWN_LEVELS, make_directory, read, write
 from api.util.foreign_trees import remove_tree
 
@@ -63,6 +66,31 @@ class TaskFiles:
     def remove(self) -> None:
         """Delete all of them. What cannot be deleted stays."""
         remove_tree(str(self.root), levels=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStorage:
+    """The storage directory: the files of tasks, and the free space for them."""
+
+    root: Path
+    min_free_mb: int = 0  #: MIN_FREE_DISK_MB
+    require: Callable[[], object] = lambda: None  #: raises StorageGone if the storage is unavailable
+
+    def files(self, task_id: str) -> TaskFiles:
+        """Return the paths of a task's files; the id must come from this service or from the database."""
+        return task_files(self.root, task_id)
+
+    def describe_shortage(self) -> Reason | None:
+        """Return a description of missing disk space; None if enough is free, or the free space is unknown."""
+        return describe_shortage(self.root, self.min_free_mb)
+
+    def find_shortage(self) -> InsufficientStorage | None:
+        """Return the error for operations that need disk space; None if enough is free."""
+        return find_shortage(self.root, self.min_free_mb)
+
+    def find_free_bytes(self) -> int | None:
+        """Return the free bytes above the minimum, at least 0; None if they are unknown."""
+        return find_free_bytes(self.root, self.min_free_mb)
 
 
 def tasks_directory(storage_root: Path) -> Path:

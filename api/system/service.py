@@ -32,7 +32,7 @@ from api.gpus.state import GPUState
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.trainer import Trainer
 from api.training.cluster import ClusterNodes
-from api.training.service import TrainingService
+from api.training.details import TrainingPages
 from api.util.clock import Clock
 
 _MIB = 1024 * 1024
@@ -60,7 +60,7 @@ class SystemService:
     def __init__(
         self,
         gpus: GPUService,
-        training: TrainingService,
+        trainings: TrainingPages,
         clock: Clock,
         storage_root: Path,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
@@ -69,7 +69,7 @@ class SystemService:
         """`find_trouble` returns from memory why nothing can be stored now, or None."""
         setup = setup or TrainingSetup()
         self._gpus = gpus
-        self._training = training
+        self._trainings = trainings
         self._clock = clock
         self._storage_root = storage_root
         self._find_trouble = find_trouble
@@ -142,7 +142,7 @@ class SystemService:
     def get_overview(self) -> SystemOverview:
         """Return the machine, its GPUs, and the tasks in the caller's scope."""
         status = self._gpus.get_status()
-        holders, trainings = self._gpus.tasks.count(), self._training.count()
+        holders, trainings = self._gpus.tasks.count(), self._trainings.count()
         return SystemOverview(
             system=host.read_system([Path("/"), self._storage_root], self._cpu.percent),
             gpus=_totals(status.summary),

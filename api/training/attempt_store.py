@@ -30,7 +30,7 @@ from api.nodes.fleet_store import is_drained
 from api.training.measured_memory import store_memory_run
 from api.training.moves import attempt_uid, move, start
 from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read_open_elsewhere, read_round
-from api.training.store import insert_task
+from api.training.store import TaskStore, insert_task
 from api.training.task_queries import OF_TASK, find_summary, find_task
 from api.training.usage_store import Bound, lock_owner, require_gpus
 
@@ -332,6 +332,19 @@ class AttemptStore:
         """Return the master ports in use."""
         with self._database.read() as connection:
             return {int(resource.rpartition(":")[2]) for resource in connection.scalars(_HELD_PORTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStores:
+    """The stores of tasks and of their attempts."""
+
+    tasks: TaskStore
+    attempts: AttemptStore
+
+    @classmethod
+    def of(cls, database: Database, *kinds: TaskType) -> "TaskStores":
+        """Return the stores of a database. With kinds, they only find tasks of these kinds."""
+        return cls(TaskStore(database, *kinds), AttemptStore(database, *kinds))
 
 
 def port_resource(node: str, port: int) -> str:

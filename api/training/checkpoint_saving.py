@@ -10,9 +10,8 @@ from api.domain.reason import Reason
 from api.domain.training import EventKind, TaskStatus
 from api.errors import NotTraining, Unavailable
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore
-from api.training.service import TrainingService
-from api.training.store import TaskStore
+from api.training.attempt_store import TaskStores
+from api.training.details import TrainingDetails
 from api.training.views import TaskDetails
 from api.util.clock import Clock
 from api.util.foreign_files import put_empty
@@ -26,15 +25,13 @@ class CheckpointSaving:
 
     def __init__(
         self,
-        training: TrainingService,
-        tasks: TaskStore,
-        attempts: AttemptStore,
+        details: TrainingDetails,
+        stores: TaskStores,
         trainers: Mapping[str, Trainer],
         clock: Clock,
     ) -> None:
-        self._training = training
-        self._tasks = tasks
-        self._attempts = attempts
+        self._details = details
+        self._tasks, self._attempts = stores.tasks, stores.attempts
         self._trainers = trainers
         self._clock = clock
 
@@ -55,11 +52,11 @@ class CheckpointSaving:
             now, message = self._clock.now(), Reason.of("a checkpoint was requested", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint requested", extra={"task_id": task_id})
-        return self._training.get_changed(task_id)
+        return self._details.get_changed(task_id)
 
     def _signal_file(self, task_id: str) -> Path:
         task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
-        stage = self._training.get_progress(task_id).progress.stage
+        stage = self._details.get_progress(task_id).progress.stage
         if task.status is not TaskStatus.RUNNING:
             raise NotTraining(
                 f"{task_id} is {task.status}. Only a running training can save a checkpoint.",

@@ -95,6 +95,11 @@ class Closures:
                 found[gpu.uuid] = closure
         return found
 
+    def why_queue_is_held(self) -> Reason | None:
+        """Return why no task of the queue may start, or None. Raise DatabaseUnavailable."""
+        hold = self._holds.of_queue()
+        return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
+
     def _neighbour(self, gpu: GPUOffer) -> Closure | None:
         """Return the closure of a GPU of which a neighbour holds memory."""
         why = None if gpu.is_available else self.neighbours.get(gpu.uuid)

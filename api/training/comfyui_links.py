@@ -25,7 +25,7 @@ from api.jobs.sampling.request import ComfyAddress
 from api.training.artifacts import saved_models
 from api.training.sample_views import ComfyLink, ComfyLinkList
 from api.training.samples import TrainingSamples, require_saved
-from api.training.service import TrainingService
+from api.training.training_files import TrainingFiles
 from api.util.foreign_files import ForeignFile, open_plain
 
 #: How ComfyUI and LoRA managers name the preview of `name.safetensors`.
@@ -76,7 +76,7 @@ class ComfyModels:
 
     def __init__(
         self,
-        trainings: TrainingService,
+        trainings: TrainingFiles,
         samples: TrainingSamples,
         addresses: Sequence[ComfyAddress],
         note: Callable[[str, str, str, bool, str], None],

@@ -1,7 +1,6 @@
 """Exports: saved models made of checkpoints, which trainers write only to resume from them."""
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +25,12 @@ from api.errors import (
     TaskActive,
 )
 from api.jobs.exports.request import ExportRequest
-from api.trainers.trainer import SupportsExport, Trainer
+from api.trainers.trainer import SupportsExport
 from api.training.dispatcher import Dispatcher
 from api.training.export_order import ExportMethod, ExportOrder
 from api.training.follow_up_tasks import FollowUpTasks
-from api.training.resume_points import find_checkpoints, last_complete
+from api.training.output import TrainingOutput
+from api.training.resume_points import last_complete
 from api.training.store import TaskStore
 from api.training.trainer_exports import TrainerExports
 from api.training.views import CheckpointList, ExportView
@@ -51,20 +51,17 @@ class Exports:
         by_trainer: TrainerExports,
         exports: TaskStore,
         trainings: TaskStore,
-        trainers: Mapping[str, Trainer],
+        output: TrainingOutput,
         dispatcher: Dispatcher,
         clock: Clock,
-        require_storage: Callable[[], None] = lambda: None,
     ) -> None:
-        """Create the service. `require_storage` raises StorageGone."""
         self._tasks = tasks
         self._by_trainer = by_trainer
         self._exports = exports
         self._trainings = trainings
-        self._trainers = trainers
+        self._output = output
         self._dispatcher = dispatcher
         self._clock = clock
-        self._require_storage = require_storage
 
     def start(self, task_id: str, name: str | None, actor: str, method: ExportMethod | None = None) -> ExportView:
         """Make a saved model of a checkpoint, by default the last complete one. Return an existing or running export.
@@ -84,12 +81,12 @@ class Exports:
         ExportUnsupported, QuotaExceeded, InsufficientStorage, OSError, or for the trainer Invalid, InsufficientGPUs or
         CheckBusy.
         """
-        self._require_storage()
+        self._output.storage.require()
         task = self._trainings.get(task_id)
-        trainer = self._trainers.get(task.trainer)
+        trainer = self._output.trainers.get(task.trainer)
         if task.kind is not TaskType.TRAINING or not isinstance(trainer, SupportsExport):
             raise ExportUnsupported(f"{task_id} has no checkpoints of which a LoRA can be made.")
-        found = find_checkpoints(trainer, self._tasks.files(task_id).output)
+        found = self._output.find_checkpoints(task)
         checkpoint, run_dir = _choose(task_id, found, name), Path(found.run_dir or "")
         written_at = checkpoint.created_at.isoformat()
         if method is not ExportMethod.RESUME:
@@ -161,7 +158,7 @@ class Exports:
         return replace(order, file_name=name), known if is_done else None
 
     def _directory_of(self, order: ExportOrder) -> Path:
-        return self._tasks.files(order.task_id).output / order.run / order.target
+        return self._output.files(order.task_id).output / order.run / order.target
 
     def _find_or_create(
         self, task: TrainingTask, order: ExportOrder, request: ExportRequest, actor: str
@@ -185,12 +182,12 @@ class Exports:
 
     def _require(self, task: TrainingTask, name: str) -> None:
         """Raise CheckpointNotFound unless the checkpoint exists. Raise OSError."""
-        found = find_checkpoints(self._trainers.get(task.trainer), self._tasks.files(task.task_id).output)
+        found = self._output.find_checkpoints(task)
         _choose(task.task_id, found, name)
 
     def _newest_config(self, task: TrainingTask) -> str | None:
         """Return the path of the configuration with which the task ran last, or None before its first attempt."""
-        directory = self._tasks.files(task.task_id).attempts / str(task.attempts)
+        directory = self._output.files(task.task_id).attempts / str(task.attempts)
         return str(directory / "config.toml") if task.attempts else None
 
     # -- showing ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Tasks without GPUs whose program works on the files of a training: exports of its checkpoints, and samples."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,8 +9,7 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import GPURequest, NewTask, ResumeOptions, TrainingPlan, TrainingRequest, TrainingTask
-from api.files.disk import find_shortage
-from api.files.task_files import TaskFiles, task_files
+from api.files.task_files import TaskFiles, TaskStorage
 from api.jobs.kinds import REQUEST_FILE
 from api.training.intake import Intake
 from api.training.store import TaskStore
@@ -44,19 +42,14 @@ class FollowUpTasks:
         tasks: TaskStore,
         intake: Intake,
         clock: Clock,
-        storage_root: Path,
-        min_free_mb: int,
-        wake: Callable[[], None],
+        storage: TaskStorage,
     ) -> None:
-        """Create it. `wake` triggers the training loop."""
         self._kind = kind
         self._trainer = trainer
         self._tasks = tasks
         self._intake = intake
         self._clock = clock
-        self._storage_root = storage_root
-        self._min_free_mb = min_free_mb
-        self._wake = wake
+        self._storage = storage
 
     def create(
         self,
@@ -72,7 +65,7 @@ class FollowUpTasks:
         `order` is stored with the task. `verify` checks that its files exist.
         Raise InsufficientStorage, QuotaExceeded, or OSError.
         """
-        shortage = find_shortage(self._storage_root, self._min_free_mb)
+        shortage = self._storage.find_shortage()
         if shortage is not None:
             raise shortage
         request = TrainingRequest(
@@ -97,7 +90,6 @@ class FollowUpTasks:
         self._intake.require(training.owner, request)
         write_files = lambda: self.write_request(task_id, program_request)  # noqa: E731
         created = self._intake.create_with_files(new, actor, self.files(task_id), write_files, training.task_id, verify)
-        self._wake()
         return created.task_id
 
     def repeat(
@@ -107,10 +99,7 @@ class FollowUpTasks:
         self.write_request(task.task_id, program_request)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint)
         again = (task.task_id, ResumeOptions(), task.request, task.plan, self._clock.now(), actor, message)
-        try:
-            return self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
-        finally:
-            self._wake()
+        return self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
 
     def write_request(self, task_id: str, program_request: Mapping[str, Any]) -> None:
         """Write the request that the program reads. Raise OSError."""
@@ -120,4 +109,4 @@ class FollowUpTasks:
 
     def files(self, task_id: str) -> TaskFiles:
         """Return the paths of a task's files."""
-        return task_files(self._storage_root, task_id)
+        return self._storage.files(task_id)

@@ -176,11 +176,10 @@ class QueueForecast:
         self,
         tasks: TaskStore,
         gpus: GPUService,
+        closures: Closures,
         clock: Clock,
         quotas: Quotas | None = None,
-        closures: Closures | None = None,
     ) -> None:
-        """Create the forecast. Without `closures` no GPU is closed."""
         self._closures = closures
         self._quotas = quotas
         self._tasks = tasks
@@ -230,7 +229,7 @@ class QueueForecast:
         pace, work = UsualDurations(self._tasks.completed_runs()), self._tasks.queued_work()
         durations = {task_id: found for task_id, each in work.items() if (found := pace.seconds(each)) is not None}
         offers, now = list_offers(self._gpus.state), self._clock.now()
-        closures = {} if self._closures is None else self._closures.of(offers)
+        closures = self._closures.of(offers)
         opens_in = {
             uuid: None if found.until is None else (found.until - now).total_seconds()
             for uuid, found in closures.items()

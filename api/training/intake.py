@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from api.domain.durations import UsualDurations
 from api.domain.gpu import GPUInfo, NodeGPUInfo
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
@@ -22,6 +23,8 @@ from api.training.quota_reasons import BOUNDS
 from api.training.quotas import Quotas, queue_is_full, quota_error
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
+from api.training.view import show_planned
+from api.training.views import PlannedGPUs
 from api.util.clock import LAST_SECOND, Clock, time_of
 from api.web.idempotency import KEPT_SECONDS
 
@@ -97,14 +100,25 @@ class Intake:
         forecast: QueueForecast,
         clock: Clock,
         quotas: Quotas | None,
+        wake: Callable[[], None],
     ) -> None:
-        """Create the intake. Without `quotas`, tasks have no owners."""
+        """Create the intake. Without `quotas`, tasks have no owners. `wake` triggers the training loop."""
         self._tasks = tasks
         self._dispatcher = dispatcher
         self._gpus = gpus
         self._forecast = forecast
         self._clock = clock
         self._quotas = quotas
+        self._wake = wake
+
+    def plan_gpus(self, task_id: str, request: TrainingRequest, plan: TrainingPlan, owner: Owner) -> PlannedGPUs:
+        """Return the GPUs that a task with this request would get now. Nothing changes."""
+        queue = [*self._tasks.queued(), preview(task_id, request, plan, self._clock.now(), owner)]
+        return show_planned(self._dispatcher.plan(queue), task_id)
+
+    def usual_durations(self) -> UsualDurations:
+        """Return how long completed tasks took, from which the durations of plans are estimated."""
+        return UsualDurations(self._tasks.completed_runs())
 
     def problems(self, owner: Owner, request: TrainingRequest, more: int = 1) -> list[QuotaExceeded]:
         """Return the quotas that would reject this start, or one of this many at once."""
@@ -136,6 +150,7 @@ class Intake:
         task = preview(new.task_id, new.request, new.plan, now, new.owner, new.kind)
         if self._dispatcher.claim_immediately(new, task, actor) is None:
             raise self._rejection(task)
+        self._wake()
         return self._tasks.get_summary(new.task_id)
 
     def create_with_files(
@@ -166,12 +181,14 @@ class Intake:
         """Add this many tasks of an owner to the queue through `put`, which enforces the limit. Raise QuotaExceeded."""
         bound = None if self._quotas is None else self._quotas.queue_bound(owner)
         try:
-            return put(bound)
+            queued = put(bound)
         except OverQuota as error:
             if bound is None:
                 raise
             # It counts all new tasks but one.
             raise queue_is_full(bound, error.used + 1 - more, more) from None
+        self._wake()
+        return queued
 
     def _rejection(self, task: TaskSummary) -> Conflict:
         reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_scope.get())

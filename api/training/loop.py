@@ -1,8 +1,10 @@
 """The loop that observes and starts trainings. One server per storage observes, one per database starts."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
 
 from api.db.file_lock import FileLock
 from api.db.leadership import Leadership, LeadershipLost
@@ -12,10 +14,6 @@ from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
-from api.training.neighbours import Neighbours
-from api.training.rehearsal_files import RehearsalFiles
-from api.training.retention import Retention
-from api.training.sweep_rule import SweepRule
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -24,16 +22,24 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 0.5
 
 
-#: Interval of polls of a cluster in seconds, in addition to those of attempts.
-POLL_SECONDS = 2.0
+class ThreadOwner(Protocol):
+    """A part with a thread of its own."""
+
+    def start(self) -> None: ...
+    def stop(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderships:
+    """The leaderships that a server needs to look after trainings. It must watch in order to lead."""
+
+    watching: Leadership  #: over attempts of this machine and storage, whose processes and files only it sees
+    leading: Leadership  #: over the queue of all servers on the database
+    lock: FileLock  #: the storage's: its owner knows that the previous leader has ended
 
 
 class TrainingLoop:
-    """Reconciles attempts, then assigns free GPUs.
-
-    `watching` is the leadership over attempts of this machine and storage, whose processes and files only it sees.
-    `leading` is the leadership over the queue of all servers on the database. A server must watch in order to lead.
-    """
+    """Reconciles attempts, then assigns free GPUs."""
 
     def __init__(
         self,
@@ -41,36 +47,18 @@ class TrainingLoop:
         dispatcher: Dispatcher,
         orphans: Orphans,
         unwatched: UnwatchedAttempts,
-        has_work: Callable[[], bool],
-        watching: Leadership,
-        leading: Leadership,
-        lock: FileLock,
-        poll: Callable[[], None] | None = None,
-        rehearsals: RehearsalFiles | None = None,
-        sweep_rule: SweepRule | None = None,
-        making_room: MakingRoom | None = None,
-        retention: Retention | None = None,
-        neighbours: Neighbours | None = None,
+        making_room: MakingRoom,
+        leaderships: Leaderships,
+        beside: Sequence[ThreadOwner] = (),
     ) -> None:
-        """Create the loop.
-
-        `has_work` is a cheap check whether a round is needed. `lock` is the storage's file lock: its owner knows that
-        the previous leader has ended. `poll` polls the cluster while the loop runs. As long as it runs, the files of
-        ended `rehearsals` are removed, `sweep_rule` is applied, `retention` finishes interrupted deletions, and
-        `neighbours` are watched.
-        `making_room` stops the tasks on closed GPUs.
-        """
+        """Create the loop. The parts `beside` it run as long as it does."""
         self._making_room = making_room
-        self._beside = [part for part in (rehearsals, sweep_rule, retention, neighbours) if part is not None]
-        self._poll = None if poll is None else PeriodicThread("cluster", POLL_SECONDS, poll)
+        self._beside = beside
         self._reconciler = reconciler
         self._dispatcher = dispatcher
         self._orphans = orphans
         self._unwatched = unwatched
-        self._has_work = has_work
-        self._watching = watching
-        self._leading = leading
-        self._lock = lock
+        self._watching, self._leading, self._lock = leaderships.watching, leaderships.leading, leaderships.lock
         self._is_watching = False
         self._is_leading = False
         self._has_news = False
@@ -79,8 +67,6 @@ class TrainingLoop:
 
     def start(self) -> None:
         """Start the loop. The first round takes over attempts that already run."""
-        if self._poll is not None:
-            self._poll.start()
         for part in self._beside:
             part.start()
         self._thread.start()
@@ -92,8 +78,6 @@ class TrainingLoop:
 
     def stop(self) -> None:
         """Stop the loop. Trainings continue."""
-        if self._poll is not None:
-            self._poll.stop()
         for part in self._beside:
             part.stop()
         if self._thread.stop(timeout=5.0):
@@ -150,7 +134,7 @@ class TrainingLoop:
             # Before GPUs are assigned: attempts may run that the database does not know.
             self._orphans.check()
         news, self._has_news = self._has_news, False
-        if not (news or self._reconciler.has_work or self._has_work()):
+        if not (news or self._reconciler.has_work or self._dispatcher.has_work):
             return
         with self._watching.guarding():
             news |= self._reconciler.tick()
@@ -158,7 +142,7 @@ class TrainingLoop:
             return
         with self._leading.guarding():
             self._unwatched.check()
-            news |= self._making_room is not None and self._making_room.check()
+            news |= self._making_room.check()
             claimed = self._dispatcher.dispatch(news)
         if claimed:
             # Start newly claimed attempts now instead of in the next round.

@@ -145,7 +145,7 @@ def start_training(json_data: StartBody) -> Response:
     not permit it. `Idempotency-Key` makes retries safe.
     """
     if before := earlier_result():
-        return _created(services().training.get(before.about))
+        return _created(services().details.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     parsed = _require_form(parsed, mistakes)
     principal = current_principal.get()
@@ -166,7 +166,7 @@ def cache_dataset(json_data: StartBody) -> Response:
     `"regenerate_cache": true` rebuilds it. Cache tasks are followed, stopped and deleted like trainings.
     """
     if before := earlier_result():
-        return _created(services().training.get(before.about))
+        return _created(services().details.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     requested = replace(_require_form(parsed, mistakes), cache_only=True)
     principal = current_principal.get()
@@ -188,7 +188,7 @@ def rehearse_training(json_data: StartBody) -> Response:
     stopped and deleted like trainings.
     """
     if before := earlier_result():
-        return _created(services().training.get(before.about), 202)
+        return _created(services().details.get(before.about), 202)
     parsed, mistakes = read_start(json_data.root)
     requested = replace(_require_form(parsed, mistakes), rehearsal=True)
     principal = current_principal.get()
@@ -222,9 +222,9 @@ def list_trainings(query_data: ListQuery) -> Response:
     with AND. Rows are short; `/training/{task_id}` has the rest.
     """
     query = query_data
-    service = services().training
-    page = service.get_page(query.filter(), query.gpu_id, query.page(), query.order)
-    empty_at = service.queue_empty_at()
+    trainings = services().trainings
+    page = trainings.get_page(query.filter(), query.gpu_id, query.page(), query.order)
+    empty_at = trainings.queue_empty_at()
     return answer({"tasks": page.rows, "pagination": page.pagination, "queue_empty_at": empty_at})
 
 
@@ -278,7 +278,7 @@ def stop_training_task(task_id: str, json_data: StopTraining, query_data: StopQu
 
 def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
     actor = current_principal.get().actor
-    task = services().training.stop(task_id, how.force, how.timeout_seconds, actor, wait, how.keep_lora)
+    task = services().stops.stop(task_id, how.force, how.timeout_seconds, actor, wait, how.keep_lora)
     status = 200 if task.status.is_finished else 202
     return answer(task, status, str(task.status), {"Location": f"{BASE_PATH}/training/{task_id}"})
 
@@ -348,7 +348,7 @@ def restart_training(task_id: str) -> Response:
     Creates a new task with the same request; `restarted_from` names the old one. No body is needed.
     """
     if before := earlier_result():
-        return _created(services().training.get(before.about))
+        return _created(services().details.get(before.about))
     principal = current_principal.get()
     return _created(services().training.restart(task_id, principal.actor, idempotency_scope(), principal.owner))
 
@@ -361,7 +361,7 @@ def get_training(task_id: str) -> Response:
 
     Returns its request, attempts, progress, speed, memory, why it waits, and the cause and remedy of a failure.
     """
-    return answer(services().training.get(task_id))
+    return answer(services().details.get(task_id))
 
 
 @training.patch("/<task_id>")
@@ -375,9 +375,9 @@ def update_training(task_id: str, json_data: PatchTraining) -> Response:
     The scheduler's next pass uses the new priority and position. A position orders the tasks of one user with the same
     priority; users still take turns, and only a higher priority overtakes the tasks of others.
     """
-    service, actor = services().training, current_principal.get().actor
+    actor = current_principal.get().actor
     given = (json_data.changes(), actor, json_data.position, json_data.requested_samples())
-    return answer(service.patch(task_id, *given))
+    return answer(services().changes.patch(task_id, *given))
 
 
 @training.delete("/<task_id>")
@@ -390,7 +390,7 @@ def delete_training(task_id: str, query_data: DeleteQuery) -> Response:
     Its files stay unless `files=true`. The cache of a cache task is always deleted, unless trainings use it: 409
     `cache_in_use`.
     """
-    return answer(services().training.delete(task_id, query_data.files), message="deleted")
+    return answer(services().training_files.delete(task_id, query_data.files), message="deleted")
 
 
 @training.get("/<task_id>/progress")
@@ -402,7 +402,7 @@ def get_training_progress(task_id: str) -> Response:
     Returns stage, epoch, step, progress in %, speed, remaining time and the latest metrics. Values that the trainer has
     not reported yet are null.
     """
-    return answer(services().training.get_progress(task_id))
+    return answer(services().details.get_progress(task_id))
 
 
 @training.get("/<task_id>/metrics")
@@ -414,7 +414,7 @@ def get_training_metrics(task_id: str, query_data: MetricsQuery) -> Response:
 
     The series is reduced to `limit` values so that no peak is lost. A value that is not a number is null, and counted.
     """
-    return answer(services().training.get_metrics(task_id, **dict(query_data)))
+    return answer(services().details.get_metrics(task_id, **dict(query_data)))
 
 
 @training.get("/<task_id>/checkpoints")
@@ -425,7 +425,7 @@ def list_checkpoints(task_id: str) -> Response:
 
     A training can resume from those with `complete`.
     """
-    return answer(services().training.get_checkpoints(task_id))
+    return answer(services().training_files.get_checkpoints(task_id))
 
 
 @training.delete("/<task_id>/checkpoints/<name>")
@@ -437,7 +437,7 @@ def delete_checkpoint(task_id: str, name: str) -> Response:
     A finished training can lose any of them. Until then, 409 `checkpoint_in_use` protects the newest one, incomplete
     ones, and the one from which the training is about to resume. Saved models stay.
     """
-    deleted = services().training.delete_checkpoint(task_id, name, current_principal.get().actor)
+    deleted = services().training_files.delete_checkpoint(task_id, name, current_principal.get().actor)
     return answer(deleted, message="deleted")
 
 
@@ -451,7 +451,7 @@ def list_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
     Shows saved models, checkpoints, samples and configurations in its output directory with their sizes, by path or
     newest first.
     """
-    files = services().training.get_artifacts(task_id)
+    files = services().training_files.get_artifacts(task_id)
     found = list(enumerate(newest_first(files) if query_data.order is FileOrder.NEWEST else files, start=1))
     page = paginate(found, lambda row: row[0], query_data.page())
     total = sum(artifact.size_bytes for _, artifact in found)
@@ -469,7 +469,7 @@ def download_artifact(task_id: str, path: str, query_data: ArtifactQuery) -> Res
     the keys of ModelSpec and sd-scripts: trigger word, base model, dataset, rank and so on. Its tensors are those that
     the trainer wrote. `Range` requests a part, so that an interrupted download can continue.
     """
-    file = services().training.open_artifact(task_id, path, is_raw=query_data.raw)
+    file = services().training_files.open_artifact(task_id, path, is_raw=query_data.raw)
     return answer_file(request.environ, file)
 
 
@@ -482,5 +482,5 @@ def list_training_events(task_id: str, query_data: PageQuery) -> Response:
 
     Shows each change of status and each notable event, with its actor and reason. Events never change.
     """
-    page = services().training.get_events(task_id, query_data.page())
+    page = services().details.get_events(task_id, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})

@@ -68,7 +68,7 @@ def render_samples(task_id: str, json_data: StartSampling) -> Response:
     `no_saved_model` that there is nothing to sample.
     """
     if before := earlier_result():
-        made = services().training.get(before.about)
+        made = services().details.get(before.about)
     else:
         wanted, principal = json_data.sample_set, current_principal.get()
         if isinstance(wanted, str):
@@ -77,7 +77,7 @@ def render_samples(task_id: str, json_data: StartSampling) -> Response:
             settings, pointer = wanted.settings(wanted.seed), "/sample_set/workflow"
             spec = services().workflows.spec(settings, wanted.workflow, principal, pointer)
         given = (json_data.checkpoints, spec, json_data.trigger, principal.actor, idempotency_scope())
-        made = services().training.get_changed(services().training_samples.start(task_id, *given))
+        made = services().details.get_changed(services().training_samples.start(task_id, *given))
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/training/{made.task_id}"})
 
 
@@ -218,7 +218,7 @@ def choose_model(task_id: str, json_data: ChooseModel) -> Response:
 
     It replaces an earlier choice, and is shown as `chosen`.
     """
-    return answer(services().training.choose(task_id, json_data.checkpoint, current_principal.get().actor))
+    return answer(services().changes.choose(task_id, json_data.checkpoint, current_principal.get().actor))
 
 
 @training_samples.delete("/chosen")
@@ -229,4 +229,4 @@ def unchoose_model(task_id: str) -> Response:
 
     Nothing is deleted. Without a choice nothing changes.
     """
-    return answer(services().training.choose(task_id, None, current_principal.get().actor))
+    return answer(services().changes.choose(task_id, None, current_principal.get().actor))

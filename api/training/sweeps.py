@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from api.domain.access import Permission, Principal
@@ -17,12 +16,11 @@ from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import NewTask, StopState, TaskFilter, TaskOrder, TaskStatus, TrainingPlan
 from api.domain.usage import GB
 from api.errors import Conflict, Finding, HiddenSweep, Invalid, NotFound, NotYours, QuotaExceeded
-from api.files.disk import find_free_bytes
-from api.files.task_files import task_files
+from api.files.task_files import TaskStorage
+from api.training.details import TrainingPages
 from api.training.intake import Intake
 from api.training.request_check import CheckedRequest, RequestChecker
-from api.training.service import NO_TASK, TrainingService
-from api.training.store import TaskStore
+from api.training.service import NO_TASK
 from api.training.sweep_rule import describe_rule
 from api.training.sweep_store import SweepStore
 from api.training.sweep_variants import SweepVariant, SweepVariants
@@ -57,24 +55,20 @@ class Sweeps:
     def __init__(
         self,
         store: SweepStore,
-        trainings: TrainingService,
-        tasks: TaskStore,
+        trainings: TrainingPages,
         checker: RequestChecker,
         intake: Intake,
         clock: Clock,
-        storage_root: Path,
-        min_free_mb: int,
+        storage: TaskStorage,
         wake: Callable[[], None],
     ) -> None:
         """Create the service. `wake` triggers the training loop."""
         self._store = store
         self._trainings = trainings
-        self._tasks = tasks
         self._checker = checker
         self._intake = intake
         self._clock = clock
-        self._storage_root = storage_root
-        self._min_free_mb = min_free_mb
+        self._storage = storage
         self._wake = wake
 
     # -- creating --------------------------------------------------------------------------------------------------
@@ -86,7 +80,7 @@ class Sweeps:
         errors = [*wanted.mistakes, *_merge([(one.variant, one.errors) for one in found], wanted.varied)]
         errors += [finding_of("", problem) for problem in self._quota_problems(checked, owner)]
         warnings = _merge([(one.variant, one.found.warnings if one.found else ()) for one in checked], wanted.varied)
-        usual = UsualDurations(self._tasks.completed_runs())
+        usual = self._intake.usual_durations()
         planned = [_show_planned(one, usual) for one in found]
         durations, hours = [one.estimated_duration for one in planned], [one.gpu_hours for one in planned]
         sizes = [size for one in checked for size in _sizes(one.plan)]
@@ -122,16 +116,15 @@ class Sweeps:
         trainings = [self._prepare(task_id, *one, sweep) for task_id, one in valid.items()]
         try:
             for task_id, (_, one) in valid.items():
-                task_files(self._storage_root, task_id).store_secrets(one.secrets)
+                self._storage.files(task_id).store_secrets(one.secrets)
             put = partial(self._store.create, sweep, trainings, now, actor)
             self._intake.enqueue(owner, put, len(trainings))
         except (Conflict, NotFound, OSError):
             # The queue is full, or a dataset was deleted in the meantime.
             for task_id in found:
-                task_files(self._storage_root, task_id).remove()
+                self._storage.files(task_id).remove()
             raise
         logger.info("sweep submitted", extra={"sweep_id": sweep.sweep_id, "trainings": len(trainings)})
-        self._wake()
         return self.get(sweep.sweep_id)
 
     def _prepare(self, task_id: str, variant: SweepVariant, checked: CheckedRequest, sweep: StoredSweep) -> NewTask:
@@ -162,7 +155,7 @@ class Sweeps:
         return list(problems.values())
 
     def _disk_warnings(self, needed: int, number: int) -> list[Finding]:
-        free = find_free_bytes(self._storage_root, self._min_free_mb)
+        free = self._storage.find_free_bytes()
         if free is None or needed <= free:
             return []
         sizes = {"needed": f"{needed / GB:,.1f}", "free": f"{free / GB:,.1f}"}

@@ -1,18 +1,19 @@
-"""Answers about tasks of any kind: progress, events, lost output, owner."""
+"""What this server knows of tasks of any kind: progress, reasons why they wait, lost output, owner, events."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from api.domain.progress import ProgressReport
-from api.domain.training import Attempt, TaskEvent, TaskSummary
+from api.domain.training import Attempt, TaskEvent, TaskSummary, TrainingTask
 from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import task_files
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.watch import AttemptWatch
 from api.training.dispatcher import Dispatcher
+from api.training.forecast import QueueForecast
 from api.training.store import TaskStore
-from api.training.view import show_progress_of
+from api.training.view import Waiting, show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
 from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
@@ -39,10 +40,20 @@ class LostOutput:
 
 
 class ProgressAnswers:
-    """Reports the progress of tasks. Thread-safe."""
+    """Reports the progress of tasks, and what they wait for. Thread-safe."""
 
-    def __init__(self, attempts: AttemptStore, dispatcher: Dispatcher, reconciler: Reconciler, clock: Clock) -> None:
+    def __init__(
+        self,
+        attempts: AttemptStore,
+        dispatcher: Dispatcher,
+        forecast: QueueForecast,
+        reconciler: Reconciler,
+        lost: LostOutput,
+        clock: Clock,
+    ) -> None:
         self._attempts = attempts
+        self._forecast = forecast
+        self._lost = lost
         self._dispatcher = dispatcher
         self._reconciler = reconciler
         self._clock = clock
@@ -57,6 +68,18 @@ class ProgressAnswers:
         """Return the progress known to the watch of the latest attempt, or None if this server does not watch it."""
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
         return None if watch is None else watch.show()
+
+    def find_wait(self, task: TaskSummary) -> Waiting:
+        """Return why a task waits, as far as the reader may know, and when it will start."""
+        return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
+
+    def count_lost_bytes(self, attempts: Sequence[Attempt]) -> int | None:
+        """Return the lost bytes of the output of these attempts together, or None if none is known."""
+        return self._lost.count(attempts)
+
+    def show_pending_stop(self, task: TrainingTask) -> TrainingTask:
+        """Return the task with its stop that the database could not record, if it has one."""
+        return self._reconciler.pending_stops.show(task)
 
 
 def event_page(tasks: TaskStore, task_id: str, page: PageRequest) -> Page[TaskEvent]:

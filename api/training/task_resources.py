@@ -1,9 +1,8 @@
 """Resources of tasks other than trainings: preprocessing, downloads and pushes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from api.files.task_files import TaskStorage
 from api.training.attempt_store import AttemptStore
 from api.training.dispatcher import Dispatcher
 from api.training.intake import Intake
@@ -24,8 +23,6 @@ class TaskResources:
     dispatcher: Dispatcher
     progress: ProgressAnswers
     stops: TaskStops
-    wake: Callable[[], None]  #: triggers the training loop immediately
     clock: Clock
-    storage_root: Path
-    min_free_mb: int = 0
+    storage: TaskStorage
     quotas: Quotas | None = None  #: None: tasks have no owners

@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import NewTask, PlannedExport, ResumeOptions, TrainingPlan, TrainingRequest, TrainingTask
 from api.errors import Invalid
-from api.files.task_files import TaskFiles, task_files
+from api.files.task_files import TaskStorage
 from api.trainers.trainer import SupportsExport
 from api.training.export_order import ExportOrder
 from api.training.follow_up_tasks import MAX_RETRIES, RETRIED
@@ -29,15 +28,12 @@ class TrainerExports:
         checker: RequestChecker,
         intake: Intake,
         clock: Clock,
-        storage_root: Path,
-        wake: Callable[[], None],
+        storage: TaskStorage,
     ) -> None:
-        """Create it. `wake` triggers the training loop."""
         self._checker = checker
         self._intake = intake
         self._clock = clock
-        self._storage_root = storage_root
-        self._wake = wake
+        self._storage = storage
 
     def create(
         self,
@@ -73,17 +69,13 @@ class TrainerExports:
             keys_since=None if before is None else before.created_at + timedelta(milliseconds=1),
             resume=ResumeOptions(planned.checkpoint),
         )
-        files = self._files(task_id)
-        secrets = {**self._files(training.task_id).read_secrets(), **checked.secrets}
+        files = self._storage.files(task_id)
+        secrets = {**self._storage.files(training.task_id).read_secrets(), **checked.secrets}
         write = lambda: files.store_secrets(secrets)  # noqa: E731
         created = self._intake.create_with_files(new, actor, files, write, training.task_id, verify)
         if created.task_id == task_id:
             logger.info("export submitted", extra={"task_id": task_id, "training": training.task_id})
-        self._wake()
         return created.task_id
-
-    def _files(self, task_id: str) -> TaskFiles:
-        return task_files(self._storage_root, task_id)
 
 
 def _request_of(training: TrainingTask, trainer: SupportsExport, planned: PlannedExport) -> TrainingRequest:

@@ -343,7 +343,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
         # No training ends here while a stop waits for it.
-        patched.setattr("api.training.service.StopWaiters.wait", lambda self, is_over, seconds: None)
+        patched.setattr("api.training.task_stops.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

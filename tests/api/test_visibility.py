@@ -373,7 +373,7 @@ def test_without_the_database_users_get_only_their_own_stale_responses(own: Worl
     def away(*args: object, **kwargs: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(own.runtime.services.training, "get_page", away)
+    monkeypatch.setattr(own.runtime.services.trainings, "get_page", away)
     answers = {name: each.client.get(f"{TRAINING}/list") for name, each in (("ann", ann), ("bob", bob))}
     assert {answer.headers["x-stale"] for answer in answers.values()} == {"database_unavailable"}
     assert mine in answers["bob"].text

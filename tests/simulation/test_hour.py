@@ -25,7 +25,7 @@ from api.domain.training import AttemptStatus, PriorityClass
 from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.training import dispatcher, neighbours, supply
+from api.training import neighbours, planner, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.reconciler import Reconciler
@@ -154,9 +154,9 @@ def _events_of_seed_3(hash_seed: str) -> str:
 
 def give_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer held GPUs, with leases that exclude no other holder."""
-    true_offers = dispatcher.list_offers
+    true_offers = planner.list_offers
     free = {"is_available": True, "status": GPUStatus.AVAILABLE, "held_by": None}
-    monkeypatch.setattr(dispatcher, "list_offers", lambda state: [replace(gpu, **free) for gpu in true_offers(state)])
+    monkeypatch.setattr(planner, "list_offers", lambda state: [replace(gpu, **free) for gpu in true_offers(state)])
     true_claim = leases.claim
 
     def claim(connection: Any, resources: Any, holder: Any, now: Any) -> Any:

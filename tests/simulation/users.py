@@ -83,7 +83,7 @@ class Users:
     def change_class(self) -> None:
         """Change the priority and the class of a training."""
         changes = {"priority": self._chance.randint(0, 2), "priority_class": self._chance.choice(tuple(PriorityClass))}
-        self._change(OPEN, "change", lambda server, task: server.parts.service.patch(task, changes, "ann"))
+        self._change(OPEN, "change", lambda server, task: server.parts.changes.patch(task, changes, "ann"))
 
     def stop(self) -> None:
         """Request a stop, which may be carried out even if the answer is lost."""
@@ -120,7 +120,7 @@ class Users:
 
     def delete(self) -> None:
         """Delete a training that has ended."""
-        task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.service.delete(task, True))
+        task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.files.delete(task, True))
         if task_id is not None:
             self.orders.deleted.add(task_id)
 

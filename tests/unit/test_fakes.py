@@ -51,8 +51,8 @@ SEAMS = {
 #: Each fake that implements only some methods of a class or interface.
 STAND_INS = {
     "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactTables",
-    "tests.unit.catalog.test_registry.FakeTraining": "api.training.service.TrainingService",
-    "tests.unit.system.test_system.FakeTrainings": "api.training.service.TrainingService",
+    "tests.unit.catalog.test_registry.FakeTraining": "api.training.details.TrainingDetails",
+    "tests.unit.system.test_system.FakeTrainings": "api.training.details.TrainingPages",
     "tests.unit.training.test_request_check.Trainer": "api.trainers.trainer.Trainer",
     "tests.unit.web.gates.FakeRing": "api.access.key_ring.KeyRing",
 }

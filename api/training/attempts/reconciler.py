@@ -185,7 +185,7 @@ class Reconciler:
         With `node` None it handles attempts of all nodes. `note_location` records where a cluster runs an attempt.
         """
         self._note_location = note_location
-        self._pending_stops = pending_stops
+        self.pending_stops = pending_stops
         self._tasks = tasks
         self._attempts = attempts
         self._starter = starter
@@ -210,7 +210,7 @@ class Reconciler:
     def tick(self) -> bool:
         """Make one round over as many attempts as time permits. Return whether a GPU, port or cache became free."""
         # Before anything else, so that the end of a stopped attempt does not count as a failure.
-        self._pending_stops.note(self._note_stop)
+        self.pending_stops.note(self._note_stop)
         open_attempts, tasks, draining = self._attempts.round(self._node, self._root)
         self._renew(open_attempts)
         self._save_seconds = max(SAVE_SECONDS, len(open_attempts) / SAVES_A_SECOND)

@@ -39,7 +39,7 @@ class ActingMachine:
         parts = self.machine.parts
         runner = ActionRunner(
             parts.stops,
-            parts.service,
+            parts.files,
             parts.holds,
             self.machine.tasks,
             self.store,

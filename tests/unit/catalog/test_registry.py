@@ -63,7 +63,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def registry(tmp_path: Path, training: FakeTraining, database: Database) -> Registry:
     store = RegistryStore(database)
-    return Registry(store, BlobStore(tmp_path / "blobs"), training, FakeClock())  # type: ignore[arg-type]
+    return Registry(store, BlobStore(tmp_path / "blobs"), training, training, FakeClock())  # type: ignore[arg-type]
 
 
 def test_version_has_the_losses_of_its_epoch(registry: Registry):
@@ -134,7 +134,7 @@ def test_links_that_a_killed_server_did_not_make_are_made_later(
     registry.register("cats", "t1", ARTIFACT, ANN, aliases=["prod"])
     blobs = BlobStore(tmp_path / "blobs")
     links = ComfyLinks(loras, blobs, LinkedVersions(database))
-    again = Registry(RegistryStore(database), blobs, training, FakeClock(), links)  # type: ignore[arg-type]
+    again = Registry(RegistryStore(database), blobs, training, training, FakeClock(), links)  # type: ignore[arg-type]
     again.collect(3600)
     assert (loras / "cats-prod.safetensors").read_bytes() == training.path.read_bytes()
     write_stand_in(training.path, {"b.lora_A.weight": [8, 4], "b.lora_B.weight": [4, 8]})

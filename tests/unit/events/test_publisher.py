@@ -29,13 +29,13 @@ class Harness:
         self.has_progress_feed = True
         self.dropped = 0
         events = EventStore(machine.database)
-        service = machine.parts.service
+        progress = machine.parts.progress
         self.news = TaskPublisher(
             machine.desk,
             EventTail(events),
             machine.tasks,
-            service,
-            TaskStreamReader(machine.tasks, machine.attempts, events, service, machine.clock),
+            progress,
+            TaskStreamReader(machine.tasks, machine.attempts, events, progress, machine.clock),
             self.outlet,
             machine.clock,
             Visibility(hides_others=False),
@@ -171,7 +171,7 @@ def test_event_is_not_lost_when_the_database_fails_in_between(harness: Harness, 
         raise DatabaseUnavailable
 
     with monkeypatch.context() as broken:
-        broken.setattr(harness.machine.parts.service, "get_progress", fail)
+        broken.setattr(harness.machine.parts.progress, "get_progress", fail)
         assert harness.types() == []
     assert harness.types() == ["progress", "status", "end"]
 

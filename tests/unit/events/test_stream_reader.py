@@ -13,7 +13,7 @@ from tests.unit.trainings import TrainingMachine
 @pytest.fixture
 def following(machine: TrainingMachine) -> TaskStreamReader:
     events = EventStore(machine.database)
-    return TaskStreamReader(machine.tasks, machine.attempts, events, machine.parts.service, machine.clock)
+    return TaskStreamReader(machine.tasks, machine.attempts, events, machine.parts.progress, machine.clock)
 
 
 def test_reconnecting_subscriber_gets_missed_events(machine: TrainingMachine, following: TaskStreamReader):

@@ -17,15 +17,22 @@ from api.domain.training import GPURequest, NewTask, StopState, TaskSummary, Tra
 from api.errors import InsufficientGPUs, InsufficientStorage, Invalid
 from api.executors.fake import FakeExecutor
 from api.executors.ports import FIRST_PORT
+from api.files.task_files import TaskStorage
+from api.gpus.hold_store import HoldStore
 from api.gpus.registration_store import DatabaseRegistrations
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.trainers.toy.trainer import Toy
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import AttemptStore, TaskStores
 from api.training.attempts.outcomes import LONGEST_WAIT
-from api.training.dispatcher import DECISION_SECONDS, Dispatcher, RetryWaits, WaitingReasons
+from api.training.claims import AttemptClaims
+from api.training.closures import Closures
+from api.training.dispatcher import DECISION_SECONDS, Dispatcher, WaitingReasons
 from api.training.intake import preview
+from api.training.output import TrainingOutput
+from api.training.planner import PassPlanner, PlacementRules, RetryWaits
 from api.training.request_check import MASK, RequestChecker
+from api.training.schedule_store import ScheduleStore
 from api.training.scheduler import Pass
 from api.training.slots import SlotLimits
 from api.training.store import TaskStore
@@ -70,9 +77,11 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(
-        tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", slot_limits=SlotLimits(2)
-    )
+    storage, stores = TaskStorage(tmp_path), TaskStores(tasks, attempts)
+    closures = Closures(HoldStore(database), ScheduleStore(database), clock)
+    planner = PassPlanner(stores, gpus, closures, storage, clock, rules=PlacementRules(slots=SlotLimits(2)))
+    claims = AttemptClaims(attempts, TrainingOutput(storage, TRAINERS), executor, gpus, clock)
+    queue = Dispatcher(stores, planner, claims, gpus, clock)
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
@@ -115,7 +124,7 @@ def test_reading_waiting_reasons_does_not_affect_the_loop(machine: Machine):
 
     def seen() -> tuple[object, ...]:
         queue = machine.dispatcher
-        return queue._reasons._published, queue._waits._due, queue._rests_until, machine.attempts.leases()
+        return queue._reasons._published, queue._planner._waits._due, queue._rests_until, machine.attempts.leases()
 
     def ask(_: int) -> set[str]:
         return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
@@ -136,8 +145,9 @@ def test_concurrent_readers_share_one_pass(machine: Machine, monkeypatch: pytest
     machine.dispatcher.dispatch()
     machine.clock.advance(60)
     passes: list[int] = []
-    plan = machine.dispatcher.plan
-    monkeypatch.setattr(machine.dispatcher, "plan", lambda queue: passes.append(1) or plan(queue))
+    planner = machine.dispatcher._planner
+    plan = planner.plan
+    monkeypatch.setattr(planner, "plan", lambda queue: passes.append(1) or plan(queue))
     (task,) = machine.tasks.queued()
     with ThreadPoolExecutor(8) as threads:
         answers = set(threads.map(lambda _: str(machine.dispatcher.why_waiting(task)), range(50)))
@@ -162,7 +172,7 @@ def test_task_stopped_in_the_meantime_is_not_claimed(machine: Machine):
     machine.put("a")
     (task,) = machine.tasks.queued()
     machine.tasks.request_stop("a", StopState(machine.clock.now(), "test", False, None), machine.clock.now(), "")
-    assert machine.dispatcher._claim(task, machine.dispatcher.plan([task]).assignments[0].gpus) is False
+    assert machine.dispatcher._claims.claim(task, machine.dispatcher.plan([task]).assignments[0].gpus) is False
     assert machine.attempts.leases() == []
 
 

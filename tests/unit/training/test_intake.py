@@ -71,7 +71,7 @@ def test_task_waits_for_used_up_hours_or_is_rejected(owned: Owned, service: Trai
         start(service, queue=False)
     task_id = start(service)
     owned.machine.train()
-    waits = service.get(task_id)
+    waits = owned.machine.parts.details.get(task_id)
     assert waits.waiting_reason is not None
     assert waits.waiting_reason.startswith("ann has used 2.0 of 1 GPU hours of the last day; the next are free about ")
 
@@ -104,7 +104,7 @@ def test_start_is_rejected_while_storage_is_full(owned: Owned, service: Training
     owned.meter.measure()
     with pytest.raises(QuotaExceeded, match="delete finished trainings together with their files"):
         start(service)
-    service.delete(task_id, with_files=True)
+    owned.machine.parts.files.delete(task_id, with_files=True)
     start(service)
 
 
@@ -147,7 +147,7 @@ def test_lowered_quota_does_not_stop_running_tasks(owned: Owned, service: Traini
     owned.given["ann"] = Quota(gpus=1)
     task_id = start(service)
     owned.machine.train()
-    waits = service.get(task_id)
+    waits = owned.machine.parts.details.get(task_id)
     assert waits.waiting_reason == "waits for 3 of ann's 3 GPUs: the quota is 1 at a time"
     assert owned.machine.status() == "running"
 

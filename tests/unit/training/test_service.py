@@ -17,7 +17,9 @@ from api.domain.training import (
 )
 from api.errors import GPUBusy, Invalid, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotFound
 from api.executors.fake import outcome
-from api.training.service import MAX_WAITERS, POLL_SECONDS, StopWaiters, TaskLists, TrainingService
+from api.training.details import TaskLists
+from api.training.service import TrainingService
+from api.training.task_stops import MAX_WAITERS, POLL_SECONDS, StopWaiters
 from api.training.views import TaskDetails
 from api.util.caller import has_caller_left
 from api.util.clock import FakeClock
@@ -92,33 +94,31 @@ def test_same_idempotency_key_returns_the_same_training(machine: TrainingMachine
     assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
 
 
-def test_stop_starts_with_the_step_that_the_trainer_supports(machine: TrainingMachine, service: TrainingService):
+def test_stop_starts_with_the_step_that_the_trainer_supports(machine: TrainingMachine):
     machine.run()
-    loading = service.stop("a", False, None, "ann")
+    loading = machine.parts.training_stops.stop("a", False, None, "ann")
     assert loading.stop is not None
     assert loading.stop.rung is StopRung.TERMINATE
     machine.run("b")
     machine.prints(steps(1, 2), "b")
     machine.train()
-    training = service.stop("b", False, None, "ann")
+    training = machine.parts.training_stops.stop("b", False, None, "ann")
     assert training.stop is not None
     assert training.stop.rung is StopRung.CHECKPOINT
 
 
-def test_repeated_stop_of_a_stopped_training_changes_nothing(machine: TrainingMachine, service: TrainingService):
+def test_repeated_stop_of_a_stopped_training_changes_nothing(machine: TrainingMachine):
     machine.put()
-    assert service.stop("a", False, None, "ann").status is TaskStatus.STOPPED
-    assert service.stop("a", True, None, "ann").status is TaskStatus.STOPPED
+    assert machine.parts.training_stops.stop("a", False, None, "ann").status is TaskStatus.STOPPED
+    assert machine.parts.training_stops.stop("a", True, None, "ann").status is TaskStatus.STOPPED
     assert machine.messages(EventKind.STATUS)[-1] == "stop with a checkpoint requested"
 
 
-def test_stop_waits_for_the_end_if_requested(
-    machine: TrainingMachine, service: TrainingService, monkeypatch: pytest.MonkeyPatch
-):
+def test_stop_waits_for_the_end_if_requested(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
     machine.run()
     waits: list[tuple[bool, float]] = []
     monkeypatch.setattr(StopWaiters, "wait", lambda _, is_over, seconds: waits.append((is_over(), seconds)))
-    service.stop("a", False, None, "ann", wait=3.0)
+    machine.parts.training_stops.stop("a", False, None, "ann", wait=3.0)
     assert waits == [(False, 3.0)]
 
 
@@ -160,7 +160,7 @@ def test_restart_creates_a_training_with_the_same_request_and_secrets(
     first = service.start(TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"}), "ann")
     with pytest.raises(TaskNotFinished):
         service.restart(first.task_id, "ann")
-    service.stop(first.task_id, False, None, "ann")
+    machine.parts.training_stops.stop(first.task_id, False, None, "ann")
     second = service.restart(first.task_id, "ann")
     assert (second.task_id != first.task_id, second.restarted_from) == (True, first.task_id)
     assert machine.files(second.task_id).read_secrets() == {"HF_TOKEN": "hf_secret"}
@@ -168,44 +168,44 @@ def test_restart_creates_a_training_with_the_same_request_and_secrets(
 
 @pytest.mark.parametrize("with_files", [True, False])
 def test_deleted_training_keeps_its_files_unless_requested_but_never_its_secrets(
-    machine: TrainingMachine, service: TrainingService, with_files: bool
+    machine: TrainingMachine, with_files: bool
 ):
     failed_training(machine, 4)
     machine.files().store_secrets({"HF_TOKEN": "hf_secret"})
-    deleted = service.delete("a", with_files)
+    deleted = machine.parts.files.delete("a", with_files)
     assert (deleted.files_deleted, machine.files().output.exists()) == (with_files, not with_files)
     assert not machine.files().secrets.exists()
     with pytest.raises(TaskNotFound):
-        service.get("a")
+        machine.parts.details.get("a")
 
 
-def test_list_continues_after_its_cursor_and_accepts_gpu_indices(machine: TrainingMachine, service: TrainingService):
+def test_list_continues_after_its_cursor_and_accepts_gpu_indices(machine: TrainingMachine):
     for task_id in ("a", "b", "c"):
         machine.run(task_id)
-    first = service.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
-    rest = service.get_page(
+    first = machine.parts.pages.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
+    rest = machine.parts.pages.get_page(
         TaskFilter(), None, PageRequest(limit=2, cursor=first.pagination.next_cursor), TaskOrder.NEWEST
     )
     assert [row.task_id for row in (*first.rows, *rest.rows)] == ["c", "b", "a"]
     assert (first.pagination.total, rest.pagination.has_more) == (3, False)
-    on_gpu_1 = service.get_page(TaskFilter(), "1", PageRequest(), TaskOrder.NEWEST)
+    on_gpu_1 = machine.parts.pages.get_page(TaskFilter(), "1", PageRequest(), TaskOrder.NEWEST)
     assert [row.task_id for row in on_gpu_1.rows] == ["b"]
 
 
-def test_events_are_paged(machine: TrainingMachine, service: TrainingService):
+def test_events_are_paged(machine: TrainingMachine):
     machine.run()
-    first = service.get_events("a", PageRequest(limit=2))
-    rest = service.get_events("a", PageRequest(limit=50, cursor=first.pagination.next_cursor))
+    first = machine.parts.details.get_events("a", PageRequest(limit=2))
+    rest = machine.parts.details.get_events("a", PageRequest(limit=50, cursor=first.pagination.next_cursor))
     ids = [event.id for event in (*first.rows, *rest.rows)]
     assert (ids, len(ids)) == (sorted(ids), first.pagination.total)
-    skipped = service.get_events("a", PageRequest(limit=1, offset=1))
+    skipped = machine.parts.details.get_events("a", PageRequest(limit=1, offset=1))
     assert [event.id for event in skipped.rows] == ids[1:2]
 
 
-def test_every_status_is_counted(machine: TrainingMachine, service: TrainingService):
+def test_every_status_is_counted(machine: TrainingMachine):
     machine.put("a")
     machine.run("b")
-    counts = service.count()
+    counts = machine.parts.pages.count()
     assert (counts[TaskStatus.RUNNING], sum(counts.values())) == (1, 2)
     assert set(counts) == set(TaskStatus)
 
@@ -227,8 +227,8 @@ def test_only_a_changed_queue_position_wakes_the_loop(
     else:
         failed_training(machine)
     woken: list[bool] = []
-    monkeypatch.setattr(service, "_wake", lambda: woken.append(True))
-    changed = service.patch("a", changes, "ann")
+    monkeypatch.setattr(machine.parts.changes, "_wake", lambda: woken.append(True))
+    changed = machine.parts.changes.patch("a", changes, "ann")
     assert {name: getattr(changed, name) for name in changes} == changes
     assert bool(woken) is is_woken
 
@@ -314,7 +314,7 @@ def page(lists: TaskLists, limit: int = 50, wanted: TaskFilter = EVERYTHING, **a
 
 def test_queue_is_listed_in_queue_order(lists: TaskLists, owned: Owned):
     assert page(lists) == ["urgent", "bob", "ann0", "ann1", "ann2", "ann3"]
-    positions = [owned.machine.parts.service._forecast.of(task) for task in owned.machine.tasks.queued()]
+    positions = [owned.machine.parts.changes._forecast.of(task) for task in owned.machine.tasks.queued()]
     assert [found.position for found in positions if found] == [1, 3, 4, 5, 6, 2]
 
 

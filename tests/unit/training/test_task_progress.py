@@ -22,7 +22,7 @@ def test_progress_is_available_for_every_kind(machine: TrainingMachine):
 def test_training_store_does_not_find_other_kinds(machine: TrainingMachine):
     machine.put_errand()
     with pytest.raises(TaskNotFound):
-        machine.parts.service.get_progress("e")
+        machine.parts.details.get_progress("e")
 
 
 def test_task_without_gpus_has_a_waiting_reason(machine: TrainingMachine):
