@@ -244,7 +244,7 @@ class Fleet:
 
     def count_followed(self) -> int:
         """Return the number of running trainings that have a watch."""
-        return sum(self.reconciler.get_watch(uid) is not None for uid in self._running_uids)
+        return sum(self.parts.watches.get(uid) is not None for uid in self._running_uids)
 
     def time_of_ticks(self, count: int) -> tuple[float, str]:
         """Return the median tick in seconds at the service's interval, and its processor time."""

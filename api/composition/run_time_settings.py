@@ -51,8 +51,8 @@ class ChangeableParts:
         self._locate_trainer(config)
         training = self.training
         training.planner.rules = replace(training.planner.rules, max_concurrent=config.max_concurrent_tasks)
-        training.reconciler.stop_times = training.orphans.stop_times = stop_times(config)
-        training.reconciler.checks.hang_limits = hang_limits(config)
+        training.stopping.times = stop_times(config)
+        training.checks.hang_limits = hang_limits(config)
         training.retention.default = retention_default(config)
         training.closures.rule = NeighbourRule(config.neighbour_rule)
         training.neighbours.idle_minutes = config.neighbour_idle_minutes

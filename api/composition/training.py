@@ -42,18 +42,23 @@ from api.sampling.store import SampleSetStore, WorkflowStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore, TaskStores
+from api.training.after_end import AfterEnd
+from api.training.attempt_store import AttemptStore, ObservedAttempts, TaskStores
 from api.training.attempts.checks import AttemptChecks, HangLimits
+from api.training.attempts.draining import GPUDraining
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
+from api.training.attempts.follower import AttemptFollower
 from api.training.attempts.orphans import Orphans
 from api.training.attempts.pending_stops import PendingStops
-from api.training.attempts.reconciler import Reconciler, StopTimes
+from api.training.attempts.preparation import AttemptPreparation, ProcessSettings
+from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.starter import AttemptStarter
+from api.training.attempts.stopping import AttemptStopping, StopTimes
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watches import Watches
 from api.training.automatic_samples import AutomaticSamples
 from api.training.changes import TrainingChanges
 from api.training.checkpoint_saving import CheckpointSaving
@@ -147,7 +152,9 @@ class TrainingParts:
     retention: Retention
     planner: PassPlanner
     dispatcher: Dispatcher
-    reconciler: Reconciler
+    watches: Watches
+    stopping: AttemptStopping
+    checks: AttemptChecks
     loop: TrainingLoop
     orphans: Orphans
     trainers: Mapping[str, Trainer]
@@ -244,11 +251,24 @@ class _Execution:
 class _Parts:
     """Parts that several other parts use."""
 
-    trainers: Mapping[str, Trainer]
     execution: _Execution
-    reconciler: Reconciler
+    output: TrainingOutput
+    observed: ObservedAttempts
+    watches: Watches
+    stopping: AttemptStopping
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """The queue, and what decides when its tasks start."""
+
+    holds: HoldStore
+    schedules: ScheduleStore
+    closures: Closures
+    planner: PassPlanner
     dispatcher: Dispatcher
-    pending_stops: PendingStops
+    forecast: QueueForecast
+    intake: Intake
 
 
 def build_training(
@@ -260,28 +280,14 @@ def build_training(
     """
     tasks, attempts, gpus, clock = needs.tasks, needs.attempts, needs.gpus, needs.clock
     trainers, execution = needs.trainers_by_name(), _choose_execution(needs, executor, is_shared)
-    pending_stops, holds = PendingStops(needs.reserve), HoldStore(needs.database)
-    schedules = ScheduleStore(needs.database)
-    closures = Closures(holds, schedules, clock)
-    closures.rule = NeighbourRule(needs.config.neighbour_rule)
+    parts = _build_parts(needs, trainers, execution)
+    output, watches, stopping = parts.output, parts.watches, parts.stopping
+    wake = lambda: loop.wake()  # noqa: E731, PLW0108 - the loop is built last
+    queue = _build_queue(needs, parts, wake)
+    closures, dispatcher, forecast, intake = queue.closures, queue.dispatcher, queue.forecast, queue.intake
     # Otherwise removed files could count towards their owner's quota for a day.
     forget_files = (lambda task_id: None) if needs.quotas is None else needs.quotas.forget_files
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
-    preemption = Preemption(
-        tasks,
-        lambda task_id: _listening_seconds(reconciler.find_watch(task_id)),
-        clock,
-        needs.config.preempt_after_seconds,
-    )
-    planner = _build_planner(needs, execution, closures)
-    output = TrainingOutput(needs.storage, trainers)
-    claims = AttemptClaims(attempts, output, execution.executor, gpus, clock, needs.quotas)
-    # A cluster has its own preemption, by QOS or partition.
-    own_preemption = preemption if execution.slurm is None else None
-    dispatcher = Dispatcher(needs.stores, planner, claims, gpus, clock, execution.window, own_preemption)
-    forecast = QueueForecast(tasks, gpus, closures, clock, needs.quotas)
-    wake = lambda: loop.wake()  # noqa: E731, PLW0108 - the loop is built last
-    intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas, wake)
     plain_checker = _build_checker(needs, trainers, execution)
     exports = _build_exports(needs, output, plain_checker, intake, dispatcher)
     retention = Retention(
@@ -296,16 +302,19 @@ def build_training(
     samples = _build_samples(needs, intake, exports)
     workflows = WorkflowService(WorkflowStore(needs.database), clock)
     sets = SampleSetService(SampleSetStore(needs.database), workflows, clock)
-    reconciler: Reconciler = _build_reconciler(
-        needs, trainers, execution, pending_stops, exports, rehearsals, samples, retention
-    )
-    parts = _Parts(trainers, execution, reconciler, dispatcher, pending_stops)
-    orphans = _build_orphans(needs, trainers, execution)
+    ending = _build_ending(needs, exports, samples, rehearsals, retention)
+    has_own_pids = host.has_own_pid_namespace()
+    checks = AttemptChecks(tasks, attempts, gpus, clock, hang_limits(needs.config), has_own_pids, retention.apply)
+    reconciler = _build_reconciler(needs, parts, ending, checks)
+    orphan_store = OrphanStore(needs.database)
+    orphans = Orphans(orphan_store, execution.executor, output, gpus, needs.events, stopping, clock)
     sweep_store = SweepStore(needs.database)
     rule = SweepRule(sweep_store, attempts, clock, wake)
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
-    neighbours = _build_neighbours(needs, holds, closures, dispatcher, wake)
-    loop: TrainingLoop = _build_loop(needs, parts, orphans, making_room, (rehearsals, rule, retention, neighbours))
+    neighbours = _build_neighbours(needs, queue.holds, closures, dispatcher, wake)
+    loop: TrainingLoop = _build_loop(
+        needs, parts, reconciler, dispatcher, orphans, making_room, (rehearsals, rule, retention, neighbours)
+    )
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)
     shown_stores = TaskStores.of(needs.database, *shown)
@@ -313,14 +322,14 @@ def build_training(
     orders, chosen = SampleOrderStore(needs.database), _Samples(sets, samples)
     checker = _build_checker(needs, trainers, execution, chosen)
     lost = LostOutput(execution.executor, needs.root)
-    progress = ProgressAnswers(attempts, dispatcher, forecast, reconciler, lost, clock)
-    shown_progress = ProgressAnswers(shown_stores.attempts, dispatcher, forecast, reconciler, lost, clock)
+    progress = ProgressAnswers(attempts, dispatcher, forecast, watches, stopping, lost, clock)
+    shown_progress = ProgressAnswers(shown_stores.attempts, dispatcher, forecast, watches, stopping, lost, clock)
     energy = EnergyBook(EnergyStore(needs.database), needs.config.price_per_kwh, needs.config.price_currency)
     details = TrainingDetails(shown_stores, orders, output, shown_progress, gpus, energy, clock)
     lists = TrainingPages(trainings, TaskLists(trainings, needs.quotas), gpus, shown_progress, forecast, energy)
     find_trigger = TrainingSampleStore(needs.database).find_trigger
     files = TrainingFiles(trainings, output, exports, clock, find_trigger, forget_files)
-    own_stops = TaskStops(shown_stores, shown_progress, reconciler, clock, wake)
+    own_stops = TaskStops(shown_stores, shown_progress, stopping, clock, wake)
     compared = AttemptStore(needs.database, TaskType.TRAINING)
     slurm = execution.slurm
     return TrainingParts(
@@ -332,7 +341,7 @@ def build_training(
         training_stops=TrainingStops(trainings, own_stops, exports, details),
         saving=CheckpointSaving(details, shown_stores, trainers, clock),
         progress=progress,
-        stops=TaskStops(needs.stores, progress, reconciler, clock, wake),
+        stops=TaskStops(needs.stores, progress, stopping, clock, wake),
         intake=intake,
         exports=exports,
         samples=samples,
@@ -351,18 +360,22 @@ def build_training(
         comparison=TrainingComparison(compared, progress, samples, gpus, clock, needs.database.require_files),
         sweeps=Sweeps(sweep_store, lists, checker, intake, clock, needs.storage, wake),
         retention=retention,
-        planner=planner,
+        planner=queue.planner,
         dispatcher=dispatcher,
-        reconciler=reconciler,
+        watches=watches,
+        stopping=stopping,
+        checks=checks,
         loop=loop,
         orphans=orphans,
         trainers=trainers,
         executor=execution.executor,
-        owners=TaskOwners(tasks, reconciler.find_watch),
-        holds=Holds(holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))),
+        owners=TaskOwners(tasks, watches),
+        holds=Holds(
+            queue.holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))
+        ),
         closures=closures,
         neighbours=neighbours,
-        schedule=ScheduleService(schedules, gpus, clock, loop.wake),
+        schedule=ScheduleService(queue.schedules, gpus, clock, loop.wake),
         power_limits=PowerLimits(PowerLimitStore(needs.database), gpus, clock),
         energy=EnergyMeter(EnergyStore(needs.database), gpus, clock),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
@@ -370,9 +383,32 @@ def build_training(
     )
 
 
-def _listening_seconds(watch: AttemptWatch | None) -> float | None:
-    """Return the seconds that an attempt runs, or None if it cannot save a checkpoint now."""
-    return None if watch is None or watch.signal_file is None else watch.seconds
+def _build_parts(needs: TrainingDependencies, trainers: Mapping[str, Trainer], execution: _Execution) -> _Parts:
+    watches = Watches(needs.tasks, trainers, execution.executor, needs.news, needs.clock)
+    pending, times = PendingStops(needs.reserve), stop_times(needs.config)
+    stopping = AttemptStopping(needs.tasks, execution.executor, watches, pending, times, needs.clock)
+    # Every server observes what a cluster runs.
+    observed = ObservedAttempts(needs.attempts, None if execution.is_shared else needs.node, needs.root)
+    return _Parts(execution, TrainingOutput(needs.storage, trainers), observed, watches, stopping)
+
+
+def _build_queue(needs: TrainingDependencies, parts: _Parts, wake: Callable[[], None]) -> _Queue:
+    config, execution, gpus, clock = needs.config, parts.execution, needs.gpus, needs.clock
+    holds, schedules = HoldStore(needs.database), ScheduleStore(needs.database)
+    closures = Closures(holds, schedules, clock)
+    closures.rule = NeighbourRule(config.neighbour_rule)
+    planner = _build_planner(needs, execution, closures)
+    claims = AttemptClaims(needs.attempts, parts.output, execution.executor, gpus, clock, needs.quotas)
+    # A cluster has its own preemption, by QOS or partition.
+    preemption = (
+        Preemption(needs.tasks, parts.watches.listening_seconds, clock, config.preempt_after_seconds)
+        if execution.slurm is None
+        else None
+    )
+    dispatcher = Dispatcher(needs.stores, planner, claims, gpus, clock, execution.window, preemption)
+    forecast = QueueForecast(needs.tasks, gpus, closures, clock, needs.quotas)
+    intake = Intake(needs.tasks, dispatcher, gpus, forecast, clock, needs.quotas, wake)
+    return _Queue(holds, schedules, closures, planner, dispatcher, forecast, intake)
 
 
 def _choose_execution(needs: TrainingDependencies, given: Executor | None, is_shared: bool) -> _Execution:
@@ -395,11 +431,6 @@ def _choose_execution(needs: TrainingDependencies, given: Executor | None, is_sh
     return _Execution(slurm.executor, slurm, window, True, environment, own)
 
 
-def _watched_node(needs: TrainingDependencies, execution: _Execution) -> str | None:
-    """Return the machine whose attempts this server observes; None: all, since every server observes a cluster."""
-    return None if execution.is_shared else needs.node
-
-
 def stop_times(config: Config) -> StopTimes:
     """Return the seconds of each step of a stop."""
     return StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
@@ -416,43 +447,36 @@ def retention_default(config: Config) -> RetentionRule:
     return RetentionRule(*(value or None for value in values))
 
 
-def _build_reconciler(
+def _build_ending(
     needs: TrainingDependencies,
-    trainers: Mapping[str, Trainer],
-    execution: _Execution,
-    pending_stops: PendingStops,
     exports: Exports,
-    rehearsals: RehearsalFiles,
     samples: TrainingSamples,
+    rehearsals: RehearsalFiles,
     retention: Retention,
+) -> AttemptEnding:
+    recorders = {**needs.kinds.recorders, TaskType.EXPORT: ExportDelivery(needs.root)}
+    after_end = AfterEnd(needs.tasks, exports, samples, rehearsals, retention)
+    return AttemptEnding(needs.stores, needs.gpus, needs.storage, recorders, after_end, needs.clock)
+
+
+def _build_preparation(needs: TrainingDependencies, execution: _Execution) -> AttemptPreparation:
+    gpus, group = needs.gpus, None if needs.trainer_user is None else needs.trainer_user.gid
+    settings = ProcessSettings(execution.environment, execution.own_environment, needs.config.log_max_bytes, group)
+    name = lambda uuids: name_gpus(gpus.state, uuids)  # noqa: E731
+    return AttemptPreparation(needs.storage, settings, name, needs.datasets, needs.paths)
+
+
+def _build_reconciler(
+    needs: TrainingDependencies, parts: _Parts, ending: AttemptEnding, checks: AttemptChecks
 ) -> Reconciler:
-    config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
-    root, executor, watched = needs.root, execution.executor, _watched_node(needs, execution)
-
-    def name(uuids: Sequence[str]) -> tuple[str | None, ...]:
-        return name_gpus(gpus.state, uuids)
-
-    given = (execution.environment, config.log_max_bytes, name, needs.datasets, execution.own_environment, needs.paths)
-    group = None if needs.trainer_user is None else needs.trainer_user.gid
-    starter = AttemptStarter(executor, root, *given, group)
-    recorders = {**needs.kinds.recorders, TaskType.EXPORT: ExportDelivery(root)}
-    at_end = (recorders, exports.keep, rehearsals.remove_soon, samples.end, retention.apply)
-    return Reconciler(
-        tasks,
-        attempts,
-        starter,
-        executor,
-        trainers,
-        AttemptChecks(tasks, attempts, gpus, clock, hang_limits(config), host.has_own_pid_namespace(), retention.apply),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, *at_end),
-        clock,
-        watched,
-        root,
-        stop_times(config),
-        needs.news,
-        pending_stops,
-        ClusterLocations(needs.database, gpus, clock).record,
-    )
+    stores, gpus, clock, watches, stopping = needs.stores, needs.gpus, needs.clock, parts.watches, parts.stopping
+    executor = parts.execution.executor
+    preparation = _build_preparation(needs, parts.execution)
+    starter = AttemptStarter(stores, preparation, executor, parts.output.trainers, watches, ending)
+    note_location = ClusterLocations(needs.database, gpus, clock).record
+    follower = AttemptFollower(stores, watches, checks, stopping, ending, clock, note_location)
+    draining = GPUDraining(stores, gpus, executor, needs.storage, clock)
+    return Reconciler(parts.observed, watches, starter, follower, stopping, draining, clock)
 
 
 def _build_exports(
@@ -562,23 +586,11 @@ def _build_neighbours(
     return Neighbours([*comfy, *ollama], *given)
 
 
-def _build_orphans(needs: TrainingDependencies, trainers: Mapping[str, Trainer], execution: _Execution) -> Orphans:
-    return Orphans(
-        OrphanStore(needs.database),
-        execution.executor,
-        trainers,
-        needs.gpus,
-        needs.events,
-        needs.clock,
-        needs.node,
-        needs.root,
-        stop_times(needs.config),
-    )
-
-
 def _build_loop(
     needs: TrainingDependencies,
     parts: _Parts,
+    reconciler: Reconciler,
+    dispatcher: Dispatcher,
     orphans: Orphans,
     making_room: MakingRoom,
     beside: Sequence[ThreadOwner],
@@ -587,11 +599,10 @@ def _build_loop(
     own_identity = ServerIdentity.own(needs.node, root)
     scope = own_identity.cluster_scope if execution.is_shared else own_identity.scope
     leaderships = _build_leaderships(database, own_identity, scope, FileLock(root / "trainings.lock"), clock)
-    watched = _watched_node(needs, execution)
-    unwatched = UnwatchedAttempts(needs.tasks, needs.attempts, Leaders(database), clock, watched, root)
+    unwatched = UnwatchedAttempts(needs.tasks, parts.observed, Leaders(database), clock)
     if execution.slurm is not None:
         beside = (PeriodicThread("cluster", POLL_SECONDS, execution.slurm.executor.poll), *beside)
-    return TrainingLoop(parts.reconciler, parts.dispatcher, orphans, unwatched, making_room, leaderships, beside)
+    return TrainingLoop(reconciler, dispatcher, orphans, unwatched, making_room, leaderships, beside)
 
 
 def _build_checker(

@@ -26,6 +26,8 @@ from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import ProcessIdentity, TaskType
 from api.domain.training import Attempt, AttemptStatus, NewTask, StopRung, TaskStatus, TaskSummary, TrainingTask
 from api.errors import NodeDrained
+from api.executors.executor import AttemptRef
+from api.files.task_files import task_files
 from api.nodes.fleet_store import is_drained
 from api.training.measured_memory import store_memory_run
 from api.training.moves import attempt_uid, move, start
@@ -332,6 +334,31 @@ class AttemptStore:
         """Return the master ports in use."""
         with self._database.read() as connection:
             return {int(resource.rpartition(":")[2]) for resource in connection.scalars(_HELD_PORTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedAttempts:
+    """The attempts of a machine and a storage, which one server observes."""
+
+    store: AttemptStore
+    node: str | None  #: the machine; None: all, since every server observes a cluster
+    root: Path  #: the storage
+
+    def round(self) -> Round:
+        """Return the open ones with their tasks, and the draining GPUs, from one snapshot."""
+        return self.store.round(self.node, self.root)
+
+    def draining(self) -> list[DrainingGPU]:
+        """Return the draining GPUs."""
+        return self.store.draining(self.node, self.root)
+
+    def elsewhere(self) -> list[Attempt]:
+        """Return the open attempts of other machines and storages."""
+        return self.store.open_elsewhere(self.node, self.root)
+
+    def ref(self, attempt: Attempt) -> AttemptRef:
+        """Return the executor's reference to an attempt."""
+        return AttemptRef(attempt.uid, Path(attempt.directory), task_files(self.root, attempt.task_id).log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What this server knows of tasks of any kind: progress, reasons why they wait, lost output, owner, events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from api.domain.progress import ProgressReport
@@ -8,8 +8,8 @@ from api.domain.training import Attempt, TaskEvent, TaskSummary, TrainingTask
 from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import task_files
 from api.training.attempt_store import AttemptStore
-from api.training.attempts.reconciler import Reconciler
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.watches import Watches
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
 from api.training.store import TaskStore
@@ -47,7 +47,8 @@ class ProgressAnswers:
         attempts: AttemptStore,
         dispatcher: Dispatcher,
         forecast: QueueForecast,
-        reconciler: Reconciler,
+        watches: Watches,
+        stopping: AttemptStopping,
         lost: LostOutput,
         clock: Clock,
     ) -> None:
@@ -55,7 +56,8 @@ class ProgressAnswers:
         self._forecast = forecast
         self._lost = lost
         self._dispatcher = dispatcher
-        self._reconciler = reconciler
+        self._watches = watches
+        self._stopping = stopping
         self._clock = clock
 
     def get_progress(self, task_id: str) -> TaskProgressView:
@@ -66,7 +68,7 @@ class ProgressAnswers:
 
     def live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> ProgressReport | None:
         """Return the progress known to the watch of the latest attempt, or None if this server does not watch it."""
-        watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
+        watch = self._watches.get(attempts[-1].uid) if attempts and task.status.is_active else None
         return None if watch is None else watch.show()
 
     def find_wait(self, task: TaskSummary) -> Waiting:
@@ -79,7 +81,7 @@ class ProgressAnswers:
 
     def show_pending_stop(self, task: TrainingTask) -> TrainingTask:
         """Return the task with its stop that the database could not record, if it has one."""
-        return self._reconciler.pending_stops.show(task)
+        return self._stopping.show_pending(task)
 
 
 def event_page(tasks: TaskStore, task_id: str, page: PageRequest) -> Page[TaskEvent]:
@@ -96,11 +98,11 @@ def event_page(tasks: TaskStore, task_id: str, page: PageRequest) -> Page[TaskEv
 class TaskOwners:
     """Finds the owner of a task. Uses memory while its attempt runs here, so that a stop works without a database."""
 
-    def __init__(self, tasks: TaskStore, find_watch: Callable[[str], AttemptWatch | None]) -> None:
+    def __init__(self, tasks: TaskStore, watches: Watches) -> None:
         self._tasks = tasks
-        self._find_watch = find_watch
+        self._watches = watches
 
     def of(self, task_id: str) -> str | None:
         """Return the owner of a task, or None if it has none. Raise TaskNotFound or DatabaseUnavailable."""
-        watch = self._find_watch(task_id)
+        watch = self._watches.find(task_id)
         return self._tasks.get_summary(task_id).owner if watch is None else watch.task.owner

@@ -10,7 +10,7 @@ from api.domain.training import StopRung, StopState, TaskStatus, TaskSummary
 from api.errors import Conflict, TaskNotStoppable
 from api.training.attempt_store import TaskStores
 from api.training.attempts.pending_stops import STOP_NOW_REQUESTED, STOP_REQUESTED, PendingStop
-from api.training.attempts.reconciler import Reconciler
+from api.training.attempts.stopping import AttemptStopping
 from api.training.attempts.watch import AttemptWatch
 from api.training.details import TrainingDetails
 from api.training.exports import Exports
@@ -35,13 +35,13 @@ class TaskStops:
         self,
         stores: TaskStores,
         progress: ProgressAnswers,
-        reconciler: Reconciler,
+        stopping: AttemptStopping,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self._tasks, self._attempts = stores.tasks, stores.attempts
         self._progress = progress
-        self._reconciler = reconciler
+        self._stopping = stopping
         self._clock = clock
         self._wake = wake
 
@@ -55,9 +55,7 @@ class TaskStops:
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE, keep_lora=keep_lora)
         pending = PendingStop(stop, STOP_NOW_REQUESTED if force else STOP_REQUESTED, "")
-        watch = self._reconciler.pending_stops.record(
-            lambda: self._note(task_id, pending), task_id, pending, self._reconciler
-        )
+        watch = self._stopping.record(lambda: self._note(task_id, pending), task_id, pending)
         self._wake()
         return watch
 

@@ -106,11 +106,11 @@ def test_disk_error_does_not_restart_a_watch(world: World, faults: Faults, error
     task_id = world.run()
     world.prints(task_id, step(1))
     world.train()
-    reconciler = world.runtime.training_loop._reconciler
-    watch = reconciler.get_watch(f"{task_id}.1")
+    watches = world.runtime.training_loop._reconciler._watches
+    watch = watches.get(f"{task_id}.1")
     faults.strike("scandir", "/output", error, times=1)
     world.train()
-    assert reconciler.get_watch(f"{task_id}.1") is watch
+    assert watches.get(f"{task_id}.1") is watch
 
 
 def test_undeleted_files_are_not_reported_as_deleted(world: World, faults: Faults):

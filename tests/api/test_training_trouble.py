@@ -50,7 +50,7 @@ def test_damaged_note_does_not_affect_a_training(make_world: MakeWorld, name: st
     task_id = world.run()
     world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
     world.train()
-    watch = world.runtime.training_loop._reconciler.get_watch(world.uid(task_id))
+    watch = world.runtime.training_loop._reconciler._watches.get(world.uid(task_id))
     assert watch is not None
     watch.save()
     world.runtime.training_loop.stop()

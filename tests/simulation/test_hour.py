@@ -28,7 +28,8 @@ from api.executors.executor import Executor
 from api.training import neighbours, planner, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
-from api.training.attempts.reconciler import Reconciler
+from api.training.attempts.starter import AttemptStarter
+from api.training.attempts.watches import Watches
 from api.training.closures import NeighbourRule
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
@@ -187,11 +188,11 @@ def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def let_go_of_the_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat unobservable attempts as dead."""
 
-    def give_up(self: Reconciler, task: Any, attempt: Any, seen: Any) -> None:
-        with self._attempts._database.write() as connection:
+    def give_up(self: Watches, task: Any, attempt: Any, seen: Any) -> None:
+        with self._tasks._database.write() as connection:
             connection.execute(leases.leases.delete().where(leases.leases.c.task_id == task.task_id))
 
-    monkeypatch.setattr(Reconciler, "_note_unknown", give_up)
+    monkeypatch.setattr(Watches, "note_unknown", give_up)
 
 
 def forget_stops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,13 +307,13 @@ def start_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat an attempt that another head may be starting as not started."""
-    true_start = Reconciler._start_supervisor
+    true_start = AttemptStarter._start_supervisor
 
-    def start(self: Reconciler, task: Any, attempt: Any, ref: Any) -> bool:
+    def start(self: AttemptStarter, task: Any, attempt: Any, ref: Any) -> bool:
         is_submitted = attempt.status is AttemptStatus.SUBMITTED
         return true_start(self, task, replace(attempt, status=AttemptStatus.CLAIMED) if is_submitted else attempt, ref)
 
-    monkeypatch.setattr(Reconciler, "_start_supervisor", start)
+    monkeypatch.setattr(AttemptStarter, "_start_supervisor", start)
 
 
 def stay_on_paused_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,7 +217,7 @@ class TrainingMachine:
         return self.attempt(task_id).uid
 
     def watch(self, task_id: str = "a") -> AttemptWatch:
-        found = self.reconciler.find_watch(task_id)
+        found = self.parts.watches.find(task_id)
         assert found is not None
         return found
 

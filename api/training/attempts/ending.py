@@ -1,25 +1,22 @@
-"""Ending attempts: the verdict, the retry, and freeing GPUs once readings show them free."""
+"""End attempts: the verdict, and the retry."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from api.db.leadership import LeadershipLost
 from api.domain.cause import MADE_ROOM
-from api.domain.lease import Lease
 from api.domain.measured_memory import MemoryRun
 from api.domain.reason import Reason
 from api.domain.task import TaskType
-from api.domain.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
-from api.errors import DatabaseUnavailable, ServiceError
-from api.executors.executor import AttemptRef, Executor, Outcome
-from api.gpus.judgement import DRAINING_SECONDS
-from api.gpus.offers import is_clear
+from api.domain.training import Attempt, ResumeOptions, TaskStatus, TaskSummary
+from api.errors import DatabaseUnavailable
+from api.executors.executor import Outcome
+from api.files.task_files import TaskStorage
 from api.gpus.service import GPUService
-from api.training.attempt_store import AttemptStore, Finish
+from api.training.attempt_store import Finish, TaskStores
 from api.training.attempts.outcomes import (
     TEMPORARY,
     AttemptVerdict,
@@ -30,11 +27,8 @@ from api.training.attempts.outcomes import (
 )
 from api.training.attempts.progress import reached, show_ended
 from api.training.attempts.rehearsal_result import summarise
-from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.watch import AttemptWatch
-from api.training.rounds import DrainingGPU
-from api.training.store import TaskStore
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -46,47 +40,40 @@ FINISH_TRIES = 3
 TEMPORARY_SECONDS = 20.0
 
 
+class EndFollowUp(Protocol):
+    """Does what follows the end of an attempt. Repeated calls change nothing."""
+
+    def prepare(self, task: TaskSummary, *, is_final: bool) -> None:
+        """Do what must not be lost, before the end is recorded: a crash in between only repeats it.
+
+        `is_final`: the attempt is not retried.
+        """
+
+    def follow(self, task: TaskSummary) -> None:
+        """Do the rest, after the end was recorded."""
+
+
 class AttemptEnding:
-    """Ends attempts: records verdict and retry, and frees the GPUs."""
+    """Records the ends of attempts with their verdicts and retries. Their GPUs drain."""
 
     def __init__(
         self,
-        tasks: TaskStore,
-        attempts: AttemptStore,
+        stores: TaskStores,
         gpus: GPUService,
-        starter: AttemptStarter,
-        executor: Executor,
+        storage: TaskStorage,
+        recorders: Mapping[TaskType, TaskResultRecorder],
+        after_end: EndFollowUp,
         clock: Clock,
-        recorders: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
-        keep_lora: Callable[[str, str], None] = lambda task_id, actor: None,
-        remove_rehearsals: Callable[[], None] = lambda: None,
-        take_samples: Callable[[str], None] = lambda task_id: None,
-        retain: Callable[[str], object] = lambda task_id: None,
     ) -> None:
-        """Create the ending. `recorders` collect the results of tasks of their kinds.
-
-        `retain` deletes what the rule of a training does not keep.
-
-        `keep_lora` exports the last checkpoint of a task for the author of its stop, and `take_samples` records the
-        samples that a task has rendered. Repeated calls change nothing.
-        `remove_rehearsals` removes the files of ended rehearsals and exports in the background.
-        """
-        self._take_samples = take_samples
-        self._retain = retain
-        self._keep_lora = keep_lora
-        self._recorders = recorders
-        self._remove_rehearsals = remove_rehearsals
-        self._tasks = tasks
-        self._attempts = attempts
+        """Create the ending. `recorders` collect the results of tasks of their kinds."""
+        self._tasks, self._attempts = stores.tasks, stores.attempts
         self._gpus = gpus
+        self._storage = storage
+        self._recorders = recorders
+        self._after_end = after_end
         self._clock = clock
-        self._starter = starter
-        self._executor = executor
-        self._drains: dict[str, float] = {}
         #: Failed reads of an attempt's files, by uid: their number, and monotonic time of the first.
         self._failures: dict[str, tuple[int, float]] = {}
-        self._unclear: set[str] = set()  #: GPUs for which an unreadable state was already logged
-        self._reported: set[str] = set()  #: GPUs for which remaining processes were already reported
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Record how an attempt ended. Return False while its results are still being collected."""
@@ -96,7 +83,7 @@ class AttemptEnding:
         if recorder is None:
             self._finish(task, watch.attempt, verdict, outcome, watch, self._summarise(task, watch))
             return True
-        collected = recorder.collect(watch.task, self._starter.files(task.task_id).output)
+        collected = recorder.collect(watch.task, self._storage.files(task.task_id).output)
         if collected is None:
             return False
         if collected.cause is not None:
@@ -108,7 +95,7 @@ class AttemptEnding:
         if task.kind is not TaskType.REHEARSAL:
             return None
         try:
-            return asdict(summarise(watch, self._starter.files(task.task_id)))
+            return asdict(summarise(watch, self._storage.files(task.task_id)))
         except (OSError, ValueError, TypeError) as error:
             # Its figures are not worth holding its GPUs while the disk fails.
             logger.warning("cannot measure a rehearsal", extra={"attempt": watch.attempt.uid, "problem": str(error)})
@@ -176,31 +163,12 @@ class AttemptEnding:
             result=result,
         )
         # Before the end is recorded, so that a crash in between only repeats it.
-        if retry is None:
-            self._keep_requested_lora(task.task_id)
-        if task.kind is TaskType.SAMPLE:
-            self._take_samples(task.task_id)
+        self._after_end.prepare(task, is_final=retry is None)
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:
             self._report_end(attempt, finish)
-            if task.kind in (TaskType.REHEARSAL, TaskType.EXPORT):
-                self._remove_rehearsals()
-            if task.kind is TaskType.TRAINING:
-                self._delete_surplus(task.task_id)
+            self._after_end.follow(task)
         return is_first
-
-    def _delete_surplus(self, task_id: str) -> None:
-        """Delete what the rule of the training does not keep. The end was recorded, so that errors change nothing."""
-        try:
-            self._retain(task_id)
-        except (OSError, DatabaseUnavailable, LeadershipLost, ServiceError) as error:
-            logger.warning("cannot delete what no rule keeps", extra={"task_id": task_id, "problem": str(error)})
-
-    def _keep_requested_lora(self, task_id: str) -> None:
-        """Export the last checkpoint if the stop requests it."""
-        stop = self._tasks.get_summary(task_id).stop
-        if stop is not None and stop.keep_lora:
-            self._keep_lora(task_id, stop.actor)
 
     def _report_end(self, attempt: Attempt, finish: Finish) -> None:
         code = None if finish.cause is None else finish.cause.code
@@ -241,69 +209,6 @@ class AttemptEnding:
             return None
         return asdict(ResumeOptions())
 
-    # -- draining --------------------------------------------------------------------------------------------------
-
-    def free_drained(self, draining: Sequence[DrainingGPU]) -> bool:
-        """Free the draining GPUs that show no trace of their last holder. Return whether there were any."""
-        now = self._clock.monotonic()
-        self._drains = {lease.resource: self._drains.get(lease.resource, now) for lease, _ in draining}
-        self._reported.intersection_update(self._drains)
-        self._unclear.intersection_update(self._drains)
-        drained = [drain.lease for drain in draining if self._can_be_freed(drain)]
-        freed = [lease for lease in drained if self._attempts.release_drained(lease)]
-        if freed:
-            self._gpus.note_change()
-        elif draining:
-            self._gpus.sweep_soon()
-        return bool(freed)
-
-    def _can_be_freed(self, drain: DrainingGPU) -> bool:
-        lease = drain.lease
-        try:
-            return self._is_drained(drain)
-        except (DatabaseUnavailable, LeadershipLost):
-            raise
-        except Exception:
-            # An error with one GPU must not affect others. This one stays draining.
-            if lease.resource not in self._unclear:
-                self._unclear.add(lease.resource)
-                logger.exception("cannot check a draining GPU", extra={"gpu": lease.resource})
-            return False
-
-    def _is_drained(self, drain: DrainingGPU) -> bool:
-        lease = drain.lease
-        # On the monotonic clock, so the limit starts again after a restart.
-        since = self._drains[lease.resource]
-        looks_free = is_clear(self._gpus.state, lease.resource, since)
-        is_overdue = self._clock.monotonic() - since >= DRAINING_SECONDS
-        if not looks_free and not is_overdue:
-            return False
-        pids = self._survivors(drain)
-        if pids and is_overdue and lease.resource not in self._reported:
-            self._reported.add(lease.resource)
-            self._warn(lease, _still_draining(lease.resource, pids))
-        elif not pids and not looks_free:
-            released = Reason.of(
-                "{gpu} is released after {seconds} s although its readings do not show it free",
-                "let_go",
-                gpu=lease.resource,
-                seconds=round(DRAINING_SECONDS),
-            )
-            self._warn(lease, released)
-        return not pids
-
-    def _survivors(self, drain: DrainingGPU) -> Sequence[int]:
-        """Return the remaining processes of the lease's attempt. They use the GPU whatever the readings show."""
-        lease = drain.lease
-        if lease.attempt_uid is None:
-            return ()
-        log = self._starter.files(lease.task_id).log
-        return self._executor.survivors(AttemptRef(lease.attempt_uid, drain.directory, log))
-
-    def _warn(self, lease: Lease, message: Reason) -> None:
-        now, uid = self._clock.now(), lease.attempt_uid
-        self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
-
 
 def _memory_run(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | None:
     """Return the attempt's measured memory if it trained, ended well and had its GPUs to itself."""
@@ -319,23 +224,6 @@ def _judge(task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> AttemptV
     progress = reached(watch.progress, watch.attempt, task.progress)
     arguments = (outcome, watch.trainer, task.stop, progress, tuple(watch.last_lines))
     return judge_caching(*arguments) if task.kind is TaskType.CACHE else judge_outcome(*arguments, watch.checkpoints)
-
-
-def _still_draining(gpu: str, pids: Sequence[int]) -> Reason:
-    shown = ", ".join(str(pid) for pid in pids[:5])
-    if len(pids) == 1:
-        return Reason.of(
-            "{gpu} stays draining because process {pid} of its last attempt is still running",
-            "stays_draining",
-            gpu=gpu,
-            pid=shown,
-        )
-    return Reason.of(
-        "{gpu} stays draining because processes {pids} of its last attempt are still running",
-        "stays_draining_many",
-        gpu=gpu,
-        pids=shown,
-    )
 
 
 def _show_outcome(outcome: Outcome, watch: AttemptWatch | None) -> dict[str, object]:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,9 +27,9 @@ from api.gpus.events import GPUEvents
 from api.gpus.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
-from api.trainers.trainer import Trainer
-from api.training.attempts.reconciler import StopTimes
+from api.training.attempts.stopping import AttemptStopping
 from api.training.orphan_store import FoundAttempt, OrphanStore
+from api.training.output import TrainingOutput
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 from api.util.foreign_trees import list_names
@@ -54,25 +54,23 @@ class Orphans:
         self,
         store: OrphanStore,
         executor: Executor,
-        trainers: Mapping[str, Trainer],
+        output: TrainingOutput,
         gpus: GPUService,
         events: GPUEvents,
+        stopping: AttemptStopping,
         clock: Clock,
-        node: str,
-        storage_root: Path,
-        stop_times: StopTimes,
     ) -> None:
         self._store = store
         self._executor = executor
-        self._trainers = trainers
+        self._trainers = output.trainers
+        self._root = output.storage.root
         self._gpus = gpus
         self._events = events
+        self._stopping = stopping
         self._clock = clock
-        self._node = node
-        self._root = storage_root
-        self.stop_times = stop_times  #: may change at run time
+        self._node = gpus.state.node
         # The token identifies this storage, because only a server that sees its processes can tell that none is left.
-        self._token = "stray:" + hashlib.sha256(f"{node}\0{storage_root}".encode()).hexdigest()[:32]
+        self._token = "stray:" + hashlib.sha256(f"{self._node}\0{self._root}".encode()).hexdigest()[:32]
         self._due_at = float("-inf")
         self._reported: set[str] = set()
         self._missing_since: dict[
@@ -236,8 +234,8 @@ class Orphans:
             living.ref,
             StopOrder(
                 signal_file,
-                checkpoint_seconds=0.0 if signal_file is None else self.stop_times.checkpoint,
-                terminate_seconds=self.stop_times.terminate,
+                checkpoint_seconds=0.0 if signal_file is None else self._stopping.times.checkpoint,
+                terminate_seconds=self._stopping.times.terminate,
             ),
         )
         pids = [member.pid for member in living.members]

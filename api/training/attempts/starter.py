@@ -1,179 +1,127 @@
-"""Preparation of attempts for the executor: files, environment and resume point."""
+"""Start the supervisors of attempts."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 
-from api.access.readable_paths import ReadablePaths
 from api.domain.reason import Reason
-from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
-from api.errors import DatabaseUnavailable, ServiceError
-from api.executors.executor import AttemptRef, Executor, Submission
-from api.files.task_files import TaskFiles, task_files, write_private
-from api.trainers.trainer import Command, Launch, SupportsRehearsal, Trainer
+from api.domain.task import TaskType
+from api.domain.training import Attempt, AttemptStatus, TaskStatus, TaskSummary, TrainingTask
+from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Executor, Observation, Phase
+from api.trainers.trainer import Trainer
+from api.training.attempt_store import TaskStores
 from api.training.attempts.cannot_start import CannotStart
-from api.training.attempts.checkpoint_copy import copy_checkpoint
-from api.training.attempts.rehearsal_items import lay_out
-from api.util.foreign_files import make_directory
-from api.util.masking import MASK
+from api.training.attempts.ending import AttemptEnding
+from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.training.attempts.preparation import AttemptPreparation
+from api.training.attempts.watches import UNKNOWN_SECONDS, Watches
+from api.training.resume_points import find_resume_point, plan_attempt
+from api.util.tracing import spanning
 
+logger = logging.getLogger(__name__)
 
-class Materials(Protocol):
-    """Provides the named datasets that an attempt trains on."""
-
-    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """Return the task's request with the directories of its datasets. For a new attempt, create them.
-
-        Raise ServiceError or OSError if that fails.
-        """
-        ...
-
-
-class NoMaterials:
-    """A service without named datasets."""
-
-    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """Return the request unchanged."""
-        return task.request
+#: Limit of consecutive supervisor starts for one attempt.
+SUBMISSIONS = 5
 
 
 class AttemptStarter:
-    """Prepares attempts and submits them to the executor. `environment` is the allowed part of the service's own."""
+    """Starts attempts, and supervisors that take over from lost ones. One thread calls it."""
 
     def __init__(
         self,
+        stores: TaskStores,
+        preparation: AttemptPreparation,
         executor: Executor,
-        storage_root: Path,
-        environment: Mapping[str, str],
-        log_max_bytes: int,
-        name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
-        materials: Materials | None = None,
-        own_environment: Mapping[str, str] | None = None,
-        paths: ReadablePaths | None = None,
-        trainers_group: int | None = None,
+        trainers: Mapping[str, Trainer],
+        watches: Watches,
+        ending: AttemptEnding,
     ) -> None:
-        """Create the starter.
-
-        `name_gpus` returns GPU names by UUID. `own_environment` is for the service's own programs if trainers have
-        another. Without `paths`, every path may be read. `trainers_group` is the group of the trainers' user, if it is
-        not the service's.
-        """
-        self._paths = paths
-        self._trainers_group = trainers_group
-        self._materials = materials or NoMaterials()
+        self._tasks, self._attempts = stores.tasks, stores.attempts
+        self._preparation = preparation
         self._executor = executor
-        self._storage_root = storage_root
-        self._environment = dict(environment)
-        self._own_environment = dict(environment if own_environment is None else own_environment)
-        self._log_max_bytes = log_max_bytes
-        self._name_gpus = name_gpus
+        self._trainers = trainers
+        self._watches = watches
+        self._ending = ending
+        self._submissions: dict[str, int] = {}
+        self._refusals: dict[str, OSError] = {}  #: error of the latest submission, by attempt uid
 
-    def files(self, task_id: str) -> TaskFiles:
-        """Return the directories of a task."""
-        return task_files(self._storage_root, task_id)
+    def forget(self, attempt: Attempt) -> None:
+        """Forget the submissions of an attempt that runs or has ended."""
+        self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)
 
-    def ref(self, attempt: Attempt) -> AttemptRef:
-        """Return the executor's reference to an attempt."""
-        return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
+    def clear(self) -> None:
+        """Forget all submissions."""
+        self._submissions.clear()
+        self._refusals.clear()
 
-    def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
-        """Return the submission of an attempt. Raise CannotStart.
+    def start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
+        """Start a supervisor for an attempt without one: its first, or a successor of a lost one."""
+        with spanning("start attempt", {"diffusion_pipe.task_id": task.task_id, "diffusion_pipe.attempt": attempt.uid}):
+            return self._start_supervisor(task, attempt, ref)
 
-        For a new attempt, write its files and prepare the run directory for a resume. A running attempt is not touched.
-        """
-        files, options = self.files(task.task_id), task.resume or ResumeOptions()
-        run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
-        launch = self._launch(files, attempt, run_dir, options)
-        secrets = files.read_secrets()
-        if is_new:
-            _check_secrets(task, secrets)
-            self._check_paths(task, trainer, launch.directory)
+    def _start_supervisor(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
+        is_new = attempt.status is AttemptStatus.CLAIMED
+        if is_new and task.status is TaskStatus.STOPPING:
+            return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+        tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
-            request = self._materials.lay_out(task, is_new=is_new)
-            if task.plan.rehearsal is not None and isinstance(trainer, SupportsRehearsal):
-                rehearsal = trainer.rehearse(request, task.plan.rehearsal, files.datasets)
-                request = rehearsal.request
-                if is_new:
-                    lay_out(rehearsal, task.plan.rehearsal, files.datasets, self._trainers_group)
-            command = trainer.prepare(request, task.plan, launch)
-            if is_new:
-                self._write(files, launch, command)
-                if run_dir is not None:
-                    self._copy_exported(task, trainer, run_dir)
-                    trainer.prepare_resume(run_dir, attempt.resumed_from)
-        except DatabaseUnavailable:
-            raise  # retried by the caller
-        except (OSError, ValueError, ServiceError) as error:
-            raise CannotStart(f"{error}") from error
-        return Submission(
-            ref=self.ref(attempt),
-            argv=command.argv,
-            cwd=command.cwd,
-            env={**(self._own_environment if command.is_own else self._environment), **command.env, **secrets},
-            phrases=(trainer.completed_phrase, trainer.stopped_phrase),
-            step_prefix=trainer.step_prefix,
-            log_max_bytes=self._log_max_bytes,
-            gpu_uuids=attempt.gpu_uuids,
-            has_run=attempt.status is AttemptStatus.RUNNING,
-            output_dir=None if command.is_own else files.output,
-            files=tuple(command.files),
-            node=attempt.node,
-            master_port=attempt.master_port,
-            cluster_options=task.request.slurm,
-        )
-
-    def _copy_exported(self, task: TrainingTask, trainer: Trainer, run_dir: Path) -> None:
-        """Copy the checkpoint that the trainer exports. Raise CannotStart or OSError."""
-        planned = task.plan.export
-        if planned is not None:
-            source = self.files(planned.task_id).output / planned.run
-            copy_checkpoint(planned, source, run_dir, trainer, self._trainers_group)
-
-    def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:
-        """Raise CannotStart if a path now leads to a location that the task's owner may not read."""
-        if self._paths is None:
-            return
-        scope = self._paths.scope_of_owner(task.owner)
-        for forbidden in self._paths.check_request(task.request, trainer, attempt, scope)[:1]:
-            raise CannotStart(
-                Reason.of(
-                    "{pointer} now leads to files of the service or of another user",
-                    "path_not_permitted",
-                    pointer=forbidden.pointer,
+            if tries > SUBMISSIONS and not self._executor.survivors(ref):
+                never = Reason.of(
+                    "its supervisor was started {times} times in a row but is not running",
+                    "supervisor_never_there",
+                    times=SUBMISSIONS,
                 )
-            )
+                raise self._refusals.get(attempt.uid) or CannotStart(never)
+            full = self._tasks.get(task.task_id)
+            if is_new:
+                full = self._plan_attempt(full, attempt)
+            submission = self._preparation.prepare(full, attempt, self._trainers[full.trainer], is_new)
+            # A running attempt is submitted so that a supervisor takes it over.
+            if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
+                self._executor.submit(submission)
+        except EngineFull:
+            return self._wait_for_slot(task, attempt)
+        except (CannotStart, OSError) as error:
+            if isinstance(error, EngineUnavailable) and task.status is not TaskStatus.STOPPING:
+                self._wait_for_cluster(task, attempt, error)
+                return False
+            if isinstance(error, OSError):
+                self._refusals[attempt.uid] = error
+            is_temporary = isinstance(error, OSError) and tries <= SUBMISSIONS
+            if is_temporary or self._executor.survivors(ref):
+                # A single disk error may be temporary. While processes of the attempt run, its GPUs are in use.
+                return False
+            self._forget(attempt)
+            return self._ending.abandon(task, attempt, could_not_start(error))
+        return False
 
-    def _launch(self, files: TaskFiles, attempt: Attempt, run_dir: Path | None, options: ResumeOptions) -> Launch:
-        return Launch(
-            directory=Path(attempt.directory),
-            output_dir=files.output,
-            gpu_indices=attempt.gpu_indices,
-            master_port=attempt.master_port or 0,
-            run_dir=run_dir,
-            resume=options,
-            gpu_names=self._name_gpus(attempt.gpu_uuids),
-        )
+    def _plan_attempt(self, task: TrainingTask, attempt: Attempt) -> TrainingTask:
+        """Store the plan of an attempt. A retry may begin elsewhere than the attempt before."""
+        if task.kind is not TaskType.TRAINING:
+            return task
+        trainer, checkpoint = self._trainers[task.trainer], attempt.resumed_from
+        point = find_resume_point(trainer, attempt.run_dir, checkpoint, task.resume)
+        plan = plan_attempt(task.plan, checkpoint is not None, point)
+        if plan == task.plan:
+            return task
+        self._tasks.set_plan(attempt, plan)
+        return replace(task, plan=plan)
 
-    @staticmethod
-    def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
-        for directory, levels in ((launch.directory, 3), (files.output, 2), (files.log, 2)):
-            make_directory(str(directory), levels)
-        for name, text in command.files.items():
-            write_private(launch.directory / name, text.encode())
+    def _wait_for_slot(self, task: TaskSummary, attempt: Attempt) -> bool:
+        """Retry without limit; the executor reports the reason. Return whether it was stopped in the meantime."""
+        self._submissions.pop(attempt.uid, None)
+        if task.status is not TaskStatus.STOPPING:
+            return False
+        self._forget(attempt)
+        return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
 
-    def submit(self, submission: Submission) -> None:
-        """Start the attempt's supervisor, or one that takes it over. Raise OSError."""
-        self._executor.submit(submission)
+    def _wait_for_cluster(self, task: TaskSummary, attempt: Attempt, error: EngineUnavailable) -> None:
+        """Retry without limit, because an unavailable cluster is not the attempt's fault."""
+        self._submissions.pop(attempt.uid, None)
+        seen = Observation(Phase.UNKNOWN, "", reason=error.strerror or str(error), age=UNKNOWN_SECONDS)
+        self._watches.note_unknown(task, attempt, seen)
 
-
-def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
-    """Raise CannotStart if a secret is missing. The database has only masks; secrets are below STORAGE_ROOT."""
-    missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
-    if missing:
-        raise CannotStart(
-            Reason.of(
-                "{names} is missing in this STORAGE_ROOT, maybe because another server stored it: send it again",
-                "secrets_missing",
-                names=", ".join(missing),
-            )
-        )
+    def _forget(self, attempt: Attempt) -> None:
+        self.forget(attempt)
+        self._watches.forget(attempt)

@@ -7,7 +7,7 @@ from api.db.leadership import Leaders
 from api.domain.reason import Reason
 from api.domain.training import Attempt
 from api.nodes.server_identity import name_scope
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import ObservedAttempts
 from api.training.attempts.progress import is_unobserved, unobserved_warning
 from api.training.store import TaskStore
 from api.util.clock import Clock
@@ -22,15 +22,11 @@ QUIET_SECONDS = 60.0
 class UnwatchedAttempts:
     """Sets warnings for the tasks of unobserved attempts on behalf of all servers. The attempts are not changed."""
 
-    def __init__(
-        self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str | None, root: Path
-    ) -> None:
+    def __init__(self, tasks: TaskStore, observed: ObservedAttempts, leaders: Leaders, clock: Clock) -> None:
         self._tasks = tasks
-        self._attempts = attempts
+        self._observed = observed
         self._leaders = leaders
         self._clock = clock
-        self._node = node
-        self._root = root
         self._checked_at = float("-inf")
 
     def check(self) -> None:
@@ -39,7 +35,7 @@ class UnwatchedAttempts:
         if now - self._checked_at < CHECK_SECONDS:
             return
         self._checked_at = now
-        others = self._attempts.open_elsewhere(self._node, self._root)
+        others = self._observed.elsewhere()
         watched = self._leaders.since(self._clock.now().timestamp() - QUIET_SECONDS) if others else set()
         for attempt in others:
             # root/tasks/TASK/attempts/NUMBER

@@ -53,7 +53,7 @@ def test_server_without_leadership_writes_nothing(machine: TrainingMachine):
         other.train()
         machine.train()
         assert (machine.parts.loop.is_here, other.parts.loop.is_here) == (False, True)
-        assert machine.reconciler.find_watch("a") is None
+        assert machine.parts.watches.find("a") is None
     finally:
         other.close()
 

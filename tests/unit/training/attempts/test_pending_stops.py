@@ -46,7 +46,7 @@ def pending_stop(machine: TrainingMachine, *, force: bool) -> PendingStop:
 
 def test_recorded_stop_is_not_pending(running: TrainingMachine, disk: Disk):
     stops = PendingStops(disk.reserve)
-    assert stops.record(disk.write, "a", pending_stop(running, force=False), running.reconciler) is None
+    assert stops.record(disk.write, "a", pending_stop(running, force=False), running.parts.stopping) is None
     assert disk.written == ["stop"]
     assert running.executor.orders == []
 
@@ -57,7 +57,7 @@ def test_unrecorded_stop_is_carried_out_immediately_and_recorded_later(
 ):
     stops, disk.error = PendingStops(disk.reserve), error
     pending = pending_stop(running, force=force)
-    assert stops.record(disk.write, "a", pending, running.reconciler) is running.watch()
+    assert stops.record(disk.write, "a", pending, running.parts.stopping) is running.watch()
     assert [ref.uid for ref, _ in running.executor.orders] == [running.uid()]
     shown = stops.show(running.task())
     assert (shown.status, shown.stop) == (TaskStatus.STOPPING, pending.stop)
@@ -72,7 +72,7 @@ def test_unrecorded_stop_is_carried_out_immediately_and_recorded_later(
 def test_stop_with_checkpoint_fails_while_the_database_is_unavailable(running: TrainingMachine, disk: Disk):
     disk.error = AWAY
     with pytest.raises(DatabaseUnavailable):
-        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(running, force=False), running.reconciler)
+        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(running, force=False), running.parts.stopping)
     assert running.executor.orders == []
 
 
@@ -80,7 +80,7 @@ def test_stop_without_a_watch_is_not_carried_out(machine: TrainingMachine, disk:
     machine.put()
     disk.error = FULL
     with pytest.raises(StorageFull):
-        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(machine, force=True), machine.reconciler)
+        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(machine, force=True), machine.parts.stopping)
 
 
 def test_disk_reserve_makes_space_for_a_stop(running: TrainingMachine, disk: Disk):
@@ -91,7 +91,10 @@ def test_disk_reserve_makes_space_for_a_stop(running: TrainingMachine, disk: Dis
         disk.error = FULL if disk.room.exists() else None
         disk.write()
 
-    assert PendingStops(disk.reserve).record(write, "a", pending_stop(running, force=False), running.reconciler) is None
+    assert (
+        PendingStops(disk.reserve).record(write, "a", pending_stop(running, force=False), running.parts.stopping)
+        is None
+    )
     assert disk.written == ["stop"]
 
 
@@ -99,13 +102,13 @@ def test_stop_order_without_disk_space_is_reported(running: TrainingMachine, dis
     disk.error, running.executor.refusal = FULL, OSError(28, "No space left on device")
     stops = PendingStops(disk.reserve)
     with pytest.raises(StorageFull, match="The stop order cannot be written"):
-        stops.record(disk.write, "a", pending_stop(running, force=True), running.reconciler)
+        stops.record(disk.write, "a", pending_stop(running, force=True), running.parts.stopping)
     assert stops.show(running.task()).warning is None
 
 
 def test_pending_stop_waits_while_the_database_is_unavailable(running: TrainingMachine, disk: Disk):
     stops, disk.error = PendingStops(disk.reserve), FULL
-    stops.record(disk.write, "a", pending_stop(running, force=True), running.reconciler)
+    stops.record(disk.write, "a", pending_stop(running, force=True), running.parts.stopping)
     with pytest.raises(DatabaseUnavailable):
         stops.note(refuse)
     assert stops.show(running.task()).status is TaskStatus.STOPPING

@@ -12,7 +12,8 @@ from api.domain.training import Attempt, AttemptStatus, EventKind, StopRung, Tas
 from api.executors.executor import EngineFull, EngineRejected, EngineUnavailable
 from api.executors.fake import outcome
 from api.training.attempts import reconciler
-from api.training.attempts.reconciler import CHANGING_SECONDS, ROUND_SECONDS, SUBMISSIONS, Portions
+from api.training.attempts.reconciler import CHANGING_SECONDS, ROUND_SECONDS, Portions
+from api.training.attempts.starter import SUBMISSIONS
 from api.training.attempts.watch import AttemptWatch
 from api.util.clock import FakeClock
 from api.util.measures import attempt_starts, starts
@@ -202,7 +203,7 @@ def test_error_of_one_attempt_affects_no_other_and_is_logged_once(
 def test_server_that_stands_down_forgets_its_watches(machine: TrainingMachine):
     machine.run()
     machine.reconciler.stand_down()
-    assert machine.reconciler.find_watch("a") is None
+    assert machine.parts.watches.find("a") is None
     machine.train()
     assert machine.watch().attempt.uid == machine.uid()
 
@@ -225,7 +226,7 @@ def test_end_is_recorded_and_logged(machine: TrainingMachine):
     machine.prints(steps(1, 2))
     machine.end(how=outcome(exit_code=1))
     assert (machine.status(), machine.attempt().last_step) == (TaskStatus.FAILED, 2)
-    assert machine.reconciler.find_watch("a") is None
+    assert machine.parts.watches.find("a") is None
     assert machine.messages(EventKind.STATUS)[-1]
 
 
@@ -362,7 +363,7 @@ def test_starting_head_takes_over_running_attempts_in_several_rounds(machine: Tr
     followed = []
     for _ in range(3):
         machine.reconciler.tick()
-        followed.append(sum(machine.reconciler.find_watch(task_id) is not None for task_id in "abc"))
+        followed.append(sum(machine.parts.watches.find(task_id) is not None for task_id in "abc"))
     assert followed == [1, 2, 3]
 
 

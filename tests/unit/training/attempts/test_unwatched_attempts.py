@@ -8,6 +8,7 @@ import pytest
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leaders, Leadership
 from api.nodes.server_identity import name_scope
+from api.training.attempt_store import ObservedAttempts
 from api.training.attempts.unwatched_attempts import CHECK_SECONDS, QUIET_SECONDS, UnwatchedAttempts
 from api.util.clock import FakeClock
 from tests.databases import hurry
@@ -24,7 +25,7 @@ class World:
         self.database = database
         self.stores = Stores(database)
         self.unwatched = UnwatchedAttempts(
-            self.stores.tasks, self.stores.attempts, Leaders(database), self.clock, NODE, ROOT
+            self.stores.tasks, ObservedAttempts(self.stores.attempts, NODE, ROOT), Leaders(database), self.clock
         )
         self.stores.running("t1", 0, directory_of="/data/tasks/t1/attempts")
         self.stores.running("t2", 1, directory_of="/elsewhere/tasks/t2/attempts")

@@ -1,0 +1,118 @@
+"""Stop running attempts: pass the orders of stops to their supervisors, and record how far the stops are."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from api.domain.training import StopRung, StopState, TaskSummary, TrainingTask
+from api.errors import Conflict, TaskNotFound
+from api.executors.executor import AttemptRef, Executor, Observation, StopOrder
+from api.training.attempts.pending_stops import PendingStop, PendingStops
+from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watches import Watches
+from api.training.store import TaskStore
+from api.util.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimes:
+    """Seconds that each step of a stop may take."""
+
+    checkpoint: float = 300.0
+    terminate: float = 30.0
+
+
+class AttemptStopping:
+    """Stops attempts, also while the database cannot record it."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        executor: Executor,
+        watches: Watches,
+        pending: PendingStops,
+        times: StopTimes,
+        clock: Clock,
+    ) -> None:
+        self._tasks = tasks
+        self._executor = executor
+        self._watches = watches
+        self._pending = pending
+        self.times = times  #: may change at run time
+        self._clock = clock
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def record(self, write: Callable[[], object], task_id: str, pending: PendingStop) -> AttemptWatch | None:
+        """Record a stop by `write`, or carry it out without, as `PendingStops.record` does."""
+        return self._pending.record(write, task_id, pending, self)
+
+    def find_watch(self, task_id: str) -> AttemptWatch | None:
+        """Return the watch of a task's attempt that runs here, or None."""
+        return self._watches.find(task_id)
+
+    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
+        """Pass on a stop without querying the database. Raise OSError."""
+        order = self._order(stop, watch)
+        self._executor.stop(watch.ref, order)
+        watch.ordered = order
+
+    def show_pending(self, task: TrainingTask) -> TrainingTask:
+        """Return the task with its stop that the database could not record, if it has one."""
+        return self._pending.show(task)
+
+    # -- rounds ------------------------------------------------------------------------------------------------------
+
+    def note_pending(self) -> None:
+        """Record the pending stops. Raise DatabaseUnavailable."""
+        self._pending.note(self._note_stop)
+
+    def _note_stop(self, task_id: str, pending: PendingStop) -> None:
+        # A finished task needs no stop.
+        with suppress(Conflict, TaskNotFound):
+            self._tasks.request_stop(task_id, pending.stop, self._clock.now(), pending.message)
+
+    def stop_queued(self, ref: AttemptRef) -> None:
+        """Withdraw an attempt that waits in the cluster."""
+        self._executor.stop(ref, StopOrder(None, 0.0, self.times.terminate))
+
+    def stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
+        """Pass on the stop of a task, once for each way of stopping."""
+        order = self._order(stop, watch)
+        # A stop never becomes softer. The signal file stays in the order even while the trainer does not check for it.
+        is_harder = watch.ordered is None or (watch.ordered.checkpoint_seconds > 0 and stop.force)
+        if is_harder:
+            self._executor.stop(watch.ref, order)
+            watch.ordered = order
+        self.note_rung(task, watch, seen.stop_rung)
+
+    def note_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
+        """Record which step its stop has reached."""
+        if task.stop is not None and rung is not None and rung is not task.stop.rung:
+            self._tasks.record_stop_step(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())
+
+    def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
+        signal_file = None if stop.force else watch.signal_file
+        seconds = self.times.checkpoint if stop.timeout_seconds is None else stop.timeout_seconds
+        return StopOrder(
+            signal_file=signal_file,
+            checkpoint_seconds=0.0 if signal_file is None else seconds,
+            terminate_seconds=self.times.terminate,
+        )
+
+    def prepare_leave(self, watch: AttemptWatch) -> None:
+        """Prepare the supervisor for saving in case the cluster ends its job while no service runs."""
+        order = self._leave_order(watch)
+        if order.signal_file is not None and watch.leave_order != order:
+            self._executor.prepare_leave(watch.ref, order)
+            watch.leave_order = order
+
+    def _leave_order(self, watch: AttemptWatch) -> StopOrder:
+        return StopOrder(watch.signal_file, self.times.checkpoint, self.times.terminate)
+
+    def save_before_leave(self, watch: AttemptWatch) -> None:
+        """Make an attempt whose GPUs the cluster wants back save and quit, so that the retry continues from there."""
+        order = self._leave_order(watch)
+        if order.signal_file is not None:
+            self._executor.stop(watch.ref, order)
+            watch.ordered = order
