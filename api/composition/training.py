@@ -60,6 +60,7 @@ from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
 from api.training.attempts.watches import Watches
 from api.training.automatic_samples import AutomaticSamples
+from api.training.capacity_check import CapacityCheck
 from api.training.changes import TrainingChanges
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.claims import AttemptClaims
@@ -81,6 +82,7 @@ from api.training.loop import Leaderships, ThreadOwner, TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
 from api.training.neighbours import Neighbours
+from api.training.options_check import OptionsCheck
 from api.training.orphan_store import OrphanStore
 from api.training.output import TrainingOutput
 from api.training.planner import PassPlanner, PlacementRules
@@ -288,7 +290,8 @@ def build_training(
     # Otherwise removed files could count towards their owner's quota for a day.
     forget_files = (lambda task_id: None) if needs.quotas is None else needs.quotas.forget_files
     rehearsals = RehearsalFiles(needs.database, needs.root, forget_files)
-    plain_checker = _build_checker(needs, trainers, execution)
+    # Exports have no automatic samples.
+    plain_checker = _build_checker(needs, parts, _build_options_check(needs, execution))
     exports = _build_exports(needs, output, plain_checker, intake, dispatcher)
     retention = Retention(
         RetentionStore(needs.database),
@@ -320,7 +323,8 @@ def build_training(
     shown_stores = TaskStores.of(needs.database, *shown)
     trainings = shown_stores.tasks
     orders, chosen = SampleOrderStore(needs.database), _Samples(sets, samples)
-    checker = _build_checker(needs, trainers, execution, chosen)
+    options = _build_options_check(needs, execution, chosen)
+    checker = _build_checker(needs, parts, options)
     lost = LostOutput(execution.executor, needs.root)
     progress = ProgressAnswers(attempts, dispatcher, forecast, watches, stopping, lost, clock)
     shown_progress = ProgressAnswers(shown_stores.attempts, dispatcher, forecast, watches, stopping, lost, clock)
@@ -336,7 +340,7 @@ def build_training(
         service=TrainingService(trainings, checker, intake, output, details, clock),
         details=details,
         pages=lists,
-        changes=TrainingChanges(trainings, checker, output, forecast, details, clock, wake),
+        changes=TrainingChanges(trainings, options, output, forecast, details, clock, wake),
         files=files,
         training_stops=TrainingStops(trainings, own_stops, exports, details),
         saving=CheckpointSaving(details, shown_stores, trainers, clock),
@@ -605,26 +609,18 @@ def _build_loop(
     return TrainingLoop(reconciler, dispatcher, orphans, unwatched, making_room, leaderships, beside)
 
 
-def _build_checker(
-    needs: TrainingDependencies,
-    trainers: Mapping[str, Trainer],
-    execution: _Execution,
-    samples: _Samples | None = None,
-) -> RequestChecker:
-    return RequestChecker(
-        trainers,
-        needs.gpus,
-        needs.root,
-        needs.config.min_free_disk_mb,
-        cache_roots(needs.config, execution.environment),
-        needs.datasets,
-        ChannelStore(needs.database).names,
-        needs.caches,
-        MemoryRunStore(needs.database).find,
-        None if execution.slurm is None else execution.slurm.cluster_nodes,
-        needs.paths,
-        samples,
-    )
+def _build_options_check(
+    needs: TrainingDependencies, execution: _Execution, samples: _Samples | None = None
+) -> OptionsCheck:
+    roots = cache_roots(needs.config, execution.environment)
+    return OptionsCheck(roots, ChannelStore(needs.database).names, samples)
+
+
+def _build_checker(needs: TrainingDependencies, parts: _Parts, options: OptionsCheck) -> RequestChecker:
+    slurm = parts.execution.slurm
+    capacity = CapacityCheck(needs.gpus, needs.storage, None if slurm is None else slurm.cluster_nodes)
+    find_runs = MemoryRunStore(needs.database).find
+    return RequestChecker(parts.output, capacity, options, needs.datasets, needs.caches, needs.paths, find_runs)
 
 
 def build_task_resources(

@@ -12,8 +12,8 @@ from api.errors import CheckpointNotFound, Conflict, Invalid
 from api.training.artifacts import saved_models
 from api.training.details import TrainingDetails
 from api.training.forecast import QueueForecast
+from api.training.options_check import OptionsCheck
 from api.training.output import TrainingOutput
-from api.training.request_check import RequestChecker
 from api.training.store import NewSamples, TaskStore
 from api.training.views import TaskDetails
 from api.util.clock import Clock
@@ -31,7 +31,7 @@ class TrainingChanges:
     def __init__(
         self,
         tasks: TaskStore,
-        checker: RequestChecker,
+        options: OptionsCheck,
         output: TrainingOutput,
         forecast: QueueForecast,
         details: TrainingDetails,
@@ -39,7 +39,7 @@ class TrainingChanges:
         wake: Callable[[], None],
     ) -> None:
         self._tasks = tasks
-        self._checker = checker
+        self._options = options
         self._output = output
         self._forecast = forecast
         self._details = details
@@ -81,7 +81,7 @@ class TrainingChanges:
             raise Conflict(f"{task_id} is no training, so it saves no models to render.")
         trigger_word = changes.get("trigger_word", task.trigger_word)
         request = replace(task.request, samples=requested, trigger_word=trigger_word)
-        order, mistakes = self._checker.check_samples(request, task.plan)
+        order, mistakes = self._options.check_samples(request, task.plan)
         if mistakes:
             raise Invalid(mistakes=mistakes)
         return order

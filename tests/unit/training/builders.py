@@ -1,11 +1,20 @@
 """GPU offers and queued tasks."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
+from api.files.task_files import TaskStorage
+from api.gpus.service import GPUService
+from api.trainers.trainer import Trainer
+from api.training.capacity_check import CapacityCheck
 from api.training.intake import preview
+from api.training.options_check import OptionsCheck
+from api.training.output import TrainingOutput
+from api.training.request_check import RequestChecker
 from tests.unit.builders import NOW, uuid_of
 
 
@@ -35,3 +44,11 @@ def task(task_id: str, count: int = 1, *references: int | str, **changes: Any) -
     plan = TrainingPlan("toy", "toy", gpus.count, caches=changes.pop("caches", ()))
     made = preview(task_id, TrainingRequest("toy", gpus), plan, NOW)
     return replace(made, **changes)
+
+
+def create_checker(
+    trainers: Mapping[str, Trainer], gpus: GPUService, root: Path, min_free_mb: int = 0
+) -> RequestChecker:
+    """Return a checker of a server without datasets, notifications and samples."""
+    storage = TaskStorage(root, min_free_mb)
+    return RequestChecker(TrainingOutput(storage, trainers), CapacityCheck(gpus, storage), OptionsCheck())

@@ -39,6 +39,7 @@ from api.training.store import TaskStore
 from api.util.clock import FakeClock
 from api.util.measures import queue_waits
 from tests.unit.observed import observed
+from tests.unit.training.builders import create_checker
 
 TRAINERS = {"toy": Toy()}
 
@@ -82,7 +83,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     planner = PassPlanner(stores, gpus, closures, storage, clock, rules=PlacementRules(slots=SlotLimits(2)))
     claims = AttemptClaims(attempts, TrainingOutput(storage, TRAINERS), executor, gpus, clock)
     queue = Dispatcher(stores, planner, claims, gpus, clock)
-    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
+    yield Machine(tasks, attempts, gpus, queue, executor, create_checker(TRAINERS, gpus, tmp_path), clock)
     gpus.stop_monitoring()
     database.close()
 
@@ -241,7 +242,7 @@ def test_request_for_the_whole_machine_is_valid(machine: Machine):
 
 
 def test_lack_of_disk_space_is_a_problem(machine: Machine, tmp_path: Path):
-    checker = RequestChecker(TRAINERS, machine.gpus, tmp_path, 2**40)
+    checker = create_checker(TRAINERS, machine.gpus, tmp_path, 2**40)
     with pytest.raises(InsufficientStorage):
         checker.check(request(), "a").require()
 

@@ -10,12 +10,13 @@ from api.domain.cluster_options import ClusterOptions
 from api.domain.training import GPURequest, PlannedOutputs, TrainingPlan, TrainingRequest
 from api.domain.usage import GB
 from api.errors import CheckBusy, Finding
+from api.files import task_files
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check
-from api.training import request_check
+from api.training import capacity_check, request_check
 from api.training.request_check import MAX_CHECKS, RequestChecker
 from tests.unit.access.locations import make_files, paths_of
-from tests.unit.training.builders import offer
+from tests.unit.training.builders import create_checker, offer
 
 REQUEST = TrainingRequest(model_type="toy")
 
@@ -44,10 +45,10 @@ def trainer() -> Trainer:
 @pytest.fixture
 def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RequestChecker:
     monkeypatch.setattr(request_check, "WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(request_check, "list_offers", lambda state: [])
+    monkeypatch.setattr(capacity_check, "list_offers", lambda state: [])
     gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}, has_cluster=False, is_fleet=False))
     trainers: Any = {"toy": trainer}
-    return RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)
+    return create_checker(trainers, gpus, tmp_path)
 
 
 def test_cluster_options_are_rejected_without_a_cluster(checker: RequestChecker):
@@ -116,7 +117,7 @@ CLUSTER = [offer(index, node=node, uuid=f"GPU-{node}-{index}") for node in ("n1"
 def test_gpus_of_a_cluster_are_named_with_their_single_node(
     checker: RequestChecker, monkeypatch: pytest.MonkeyPatch, named: tuple[int | str, ...], wrong: list[str]
 ):
-    monkeypatch.setattr(request_check, "list_offers", lambda state: CLUSTER)
+    monkeypatch.setattr(capacity_check, "list_offers", lambda state: CLUSTER)
     found = checker.check(TrainingRequest("toy", gpus=GPURequest(named, len(named))), "a")
     assert [each.pointer for each in found.errors] == wrong
 
@@ -125,7 +126,7 @@ def test_no_request_is_too_large_for_a_cluster_that_has_not_reported(checker: Re
     requested = [GPURequest((), 4), GPURequest(("n1:7",), 1)]
     assert checker.check(replace(REQUEST, gpus=requested[0]), "a").problems
     unheard: Any = SimpleNamespace(state=SimpleNamespace(startable=frozenset()))
-    early = RequestChecker({"toy": Trainer()}, unheard, tmp_path, min_free_mb=0)  # type: ignore[dict-item]
+    early = create_checker({"toy": Trainer()}, unheard, tmp_path)  # type: ignore[dict-item]
     for gpus in requested:
         checked = early.check(replace(REQUEST, gpus=gpus), "a")
         assert (checked.problems, checked.errors) == ((), ())
@@ -154,7 +155,7 @@ def test_weights_larger_than_any_gpu_give_a_warning(
     is_warned: bool,
 ):
     offers = [replace(offer(index), total_mb=total) for index, total in enumerate(gpus)]
-    monkeypatch.setattr(request_check, "list_offers", lambda state: offers)
+    monkeypatch.setattr(capacity_check, "list_offers", lambda state: offers)
     trainer.found = Check(plan=TrainingPlan("toy", "toy", 1, weights_mb=weights))
     found = checker.check(replace(REQUEST, gpus=requested), "a")
     assert [each.pointer for each in found.warnings] == (["/config/model"] if is_warned else [])
@@ -181,7 +182,7 @@ def test_outputs_larger_than_the_disk_give_a_warning(
     free: int | None,
     is_warned: bool,
 ):
-    monkeypatch.setattr(request_check, "find_free_bytes", lambda directory, min_free_mb: free)
+    monkeypatch.setattr(task_files, "find_free_bytes", lambda directory, min_free_mb: free)
     outputs = [PlannedOutputs(2, total_bytes=size) for size in (models, checkpoints)]
     trainer.found = Check(plan=TrainingPlan("toy", "toy", 1, saved_models=outputs[0], checkpoints=outputs[1]))
     found = checker.check(REQUEST, "a")
@@ -204,7 +205,7 @@ def test_forbidden_path_has_no_other_findings(checker: RequestChecker, tmp_path:
 def test_no_request_is_too_large_for_a_cluster_without_reported_gpus(trainer: Trainer, tmp_path: Path):
     state = SimpleNamespace(startable=frozenset({"n1"}), has_cluster=True, gpus=(), is_fleet=False)
     gpus, trainers = SimpleNamespace(state=state), {"toy": trainer}
-    checker = RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)  # type: ignore[arg-type]
+    checker = create_checker(trainers, gpus, tmp_path)  # type: ignore[arg-type]
     for selection in (GPURequest((), 4, 0), GPURequest(("n1:0",), 1, 0)):
         found = checker.check(replace(REQUEST, gpus=selection), "a")
         assert (found.problems, found.errors) == ((), ())
