@@ -326,6 +326,7 @@ class Runtime:
             saving=training.saving,
             exports=training.exports,
             training_samples=training.samples,
+            sample_rendering=training.rendering,
             comfyui_links=training.comfyui_links,
             sample_sets=training.sample_sets,
             workflows=training.workflows,

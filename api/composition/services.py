@@ -50,6 +50,7 @@ from api.training.exports import Exports
 from api.training.holds import Holds
 from api.training.power_limits import PowerLimits
 from api.training.retention import Retention
+from api.training.sample_rendering import SampleRendering
 from api.training.samples import TrainingSamples
 from api.training.schedule_service import ScheduleService
 from api.training.service import TrainingService
@@ -77,6 +78,7 @@ class Services:
     saving: CheckpointSaving
     exports: Exports
     training_samples: TrainingSamples
+    sample_rendering: SampleRendering
     comfyui_links: ComfyModels
     comparison: TrainingComparison
     sweeps: Sweeps

@@ -95,8 +95,9 @@ from api.training.request_check import RequestChecker
 from api.training.retention import Retention
 from api.training.retention_store import RetentionStore
 from api.training.sample_orders import SampleOrderStore
+from api.training.sample_rendering import SampleRendering, SamplerSettings
 from api.training.sample_store import TrainingSampleStore
-from api.training.samples import SamplerSettings, TrainingSamples
+from api.training.samples import TrainingSamples
 from api.training.schedule_service import ScheduleService
 from api.training.schedule_store import ScheduleStore
 from api.training.service import TrainingService
@@ -144,6 +145,7 @@ class TrainingParts:
     intake: Intake
     exports: Exports
     samples: TrainingSamples
+    rendering: SampleRendering
     comfyui_links: ComfyModels
     automatic: AutomaticSamples
     trackers: tuple[TrackerSender, ...]
@@ -302,7 +304,7 @@ def build_training(
         needs.database.require_files,
         forget_files,
     )
-    samples = _build_samples(needs, intake, exports)
+    samples, rendering = _build_samples(needs), _build_rendering(needs, intake, exports)
     workflows = WorkflowService(WorkflowStore(needs.database), clock)
     sets = SampleSetService(SampleSetStore(needs.database), workflows, clock)
     ending = _build_ending(needs, exports, samples, rehearsals, retention)
@@ -314,7 +316,7 @@ def build_training(
     sweep_store = SweepStore(needs.database)
     rule = SweepRule(sweep_store, attempts, clock, wake)
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
-    neighbours = _build_neighbours(needs, queue.holds, closures, dispatcher, wake)
+    neighbours = _build_neighbours(needs, closures, dispatcher, wake)
     loop: TrainingLoop = _build_loop(
         needs, parts, reconciler, dispatcher, orphans, making_room, (rehearsals, rule, retention, neighbours)
     )
@@ -322,7 +324,7 @@ def build_training(
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)
     shown_stores = TaskStores.of(needs.database, *shown)
     trainings = shown_stores.tasks
-    orders, chosen = SampleOrderStore(needs.database), _Samples(sets, samples)
+    orders, chosen = SampleOrderStore(needs.database), _Samples(sets, rendering)
     options = _build_options_check(needs, execution, chosen)
     checker = _build_checker(needs, parts, options)
     lost = LostOutput(execution.executor, needs.root)
@@ -349,6 +351,7 @@ def build_training(
         intake=intake,
         exports=exports,
         samples=samples,
+        rendering=rendering,
         comfyui_links=ComfyModels(
             files,
             samples,
@@ -357,7 +360,7 @@ def build_training(
                 task_id, name, file, is_linked, clock.now(), actor
             ),
         ),
-        automatic=_build_automatic_samples(needs, orders, samples, lambda: loop.is_here),
+        automatic=_build_automatic_samples(needs, orders, rendering, lambda: loop.is_here),
         trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,
         workflows=workflows,
@@ -503,20 +506,18 @@ def _build_exports(
     )
 
 
-def _build_samples(needs: TrainingDependencies, intake: Intake, exports: Exports) -> TrainingSamples:
-    config, database = needs.config, needs.database
-    made = TaskStore(database, TaskType.SAMPLE)
-    return TrainingSamples(
-        FollowUpTasks(TaskType.SAMPLE, SAMPLING, made, intake, needs.clock, needs.storage),
-        made,
-        TaskStore(database, TaskType.TRAINING),
-        TrainingSampleStore(database),
-        needs.clock,
-        _sampler_settings(config),
-        needs.decoder or MediaDecoder(1),
-        exports,
-        database.require_files,
-    )
+def _build_samples(needs: TrainingDependencies) -> TrainingSamples:
+    database, decoder = needs.database, needs.decoder or MediaDecoder(1)
+    samplings, trainings = TaskStore(database, TaskType.SAMPLE), TaskStore(database, TaskType.TRAINING)
+    return TrainingSamples(samplings, trainings, TrainingSampleStore(database), decoder, needs.storage, needs.clock)
+
+
+def _build_rendering(needs: TrainingDependencies, intake: Intake, exports: Exports) -> SampleRendering:
+    database, storage = needs.database, needs.storage
+    made, trainings = TaskStore(database, TaskType.SAMPLE), TaskStore(database, TaskType.TRAINING)
+    tasks = FollowUpTasks(TaskType.SAMPLE, SAMPLING, made, intake, needs.clock, storage)
+    settings = _sampler_settings(needs.config)
+    return SampleRendering(tasks, trainings, TrainingSampleStore(database), settings, exports, storage)
 
 
 def _sampler_settings(config: Config) -> SamplerSettings:
@@ -530,7 +531,7 @@ class _Samples:
     """Checks the automatic samples of requests, for the principal of the present request."""
 
     sets: SampleSetService
-    samples: TrainingSamples
+    rendering: SampleRendering
 
     def order(self, requested: RequestedSamples) -> SampleOrder:
         return self.sets.order(requested, current_principal.get())
@@ -538,16 +539,16 @@ class _Samples:
     def find_problem(
         self, request: TrainingRequest, order: SampleOrder, datasets: Sequence[PinnedDataset]
     ) -> Finding | None:
-        return self.samples.find_problem(request, order, datasets)
+        return self.rendering.find_problem(request, order, datasets)
 
 
 def _build_automatic_samples(
-    needs: TrainingDependencies, orders: SampleOrderStore, samples: TrainingSamples, is_here: Callable[[], bool]
+    needs: TrainingDependencies, orders: SampleOrderStore, rendering: SampleRendering, is_here: Callable[[], bool]
 ) -> AutomaticSamples:
     settings = _sampler_settings(needs.config)
     return AutomaticSamples(
         orders,
-        samples,
+        rendering,
         TaskStore(needs.database, TaskType.TRAINING),
         TaskStore(needs.database, TaskType.SAMPLE),
         needs.clock,
@@ -577,16 +578,12 @@ def _build_planner(needs: TrainingDependencies, execution: _Execution, closures:
 
 
 def _build_neighbours(
-    needs: TrainingDependencies,
-    holds: HoldStore,
-    closures: Closures,
-    dispatcher: Dispatcher,
-    wake: Callable[[], None],
+    needs: TrainingDependencies, closures: Closures, dispatcher: Dispatcher, wake: Callable[[], None]
 ) -> Neighbours:
     config = needs.config
     comfy = [ComfyNeighbour(url) for url in config.comfyui_url.split(",") if url and is_here(url)]
     ollama = [OllamaNeighbour(config.ollama_url)] if config.ollama_url and is_here(config.ollama_url) else []
-    given = (needs.gpus, holds, closures, lambda: dispatcher.short, needs.clock, config.neighbour_idle_minutes, wake)
+    given = (needs.gpus, closures, lambda: dispatcher.short, needs.clock, config.neighbour_idle_minutes, wake)
     return Neighbours([*comfy, *ollama], *given)
 
 

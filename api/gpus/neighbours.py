@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
-from api.gpus.sources.host import own_addresses
+from api.domain.task import ProcessIdentity
+from api.gpus.sources.host import find_listener, own_addresses
 from api.util.bounded_answers import TimedTransport
 
 #: Seconds to connect, and then for a whole answer.
@@ -46,8 +47,11 @@ class Neighbour(Protocol):
     """A program that shares GPUs with trainings. Each call ends in bounded time, whatever the program does."""
 
     name: str  #: for messages, such as `ComfyUI 127.0.0.1:8188`
-    port: int  #: on which it listens on this machine
     command: str  #: part of its processes' commands, for processes of other users
+
+    def find_process(self) -> ProcessIdentity | None:
+        """Return its process on this machine; None if it is not visible."""
+        ...
 
     def state(self) -> NeighbourState | None:
         """Return its state; None if it does not answer, or not as expected."""
@@ -61,12 +65,14 @@ class Neighbour(Protocol):
 class FakeNeighbour:
     """A neighbour that a test controls."""
 
-    def __init__(self, name: str, port: int, command: str) -> None:
+    def __init__(self, name: str, command: str) -> None:
         self.name = name
-        self.port = port
         self.command = command
         self.now: NeighbourState | None = NeighbourState(Activity.IDLE, None)
         self.frees = 0
+
+    def find_process(self) -> ProcessIdentity | None:
+        return None
 
     def state(self) -> NeighbourState | None:
         return self.now
@@ -86,6 +92,10 @@ class _HTTPNeighbour:
         self._client = httpx.Client(
             transport=transport or TimedTransport(most_bytes=_MOST_BYTES), timeout=_SECONDS, trust_env=False
         )
+
+    def find_process(self) -> ProcessIdentity | None:
+        """Return the process that listens on its port."""
+        return find_listener(self.port)
 
     def _ask(self, shape: TypeAdapter[T], path: str) -> T | None:
         """Return a checked answer, or None."""

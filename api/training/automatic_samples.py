@@ -20,7 +20,7 @@ from api.files.weights.header import Unsound, read_open_header
 from api.jobs.exports.request import MARK
 from api.training.artifacts import open_artifact, saved_models
 from api.training.sample_orders import KnownModel, SampleOrderStore, StoredOrder
-from api.training.samples import TrainingSamples
+from api.training.sample_rendering import SampleRendering
 from api.training.store import TaskStore
 from api.util.clock import Clock, time_of
 from api.util.foreign_files import status_of
@@ -60,7 +60,7 @@ class AutomaticSamples:
     def __init__(
         self,
         orders: SampleOrderStore,
-        samples: TrainingSamples,
+        rendering: SampleRendering,
         trainings: TaskStore,
         samplings: TaskStore,
         clock: Clock,
@@ -72,7 +72,7 @@ class AutomaticSamples:
         `is_here` returns whether this server observes the trainings, `is_available` whether something renders samples.
         """
         self._orders = orders
-        self._samples = samples
+        self._rendering = rendering
         self._trainings = trainings
         self._samplings = samplings
         self._clock = clock
@@ -112,7 +112,7 @@ class AutomaticSamples:
     def _look(self, stored: StoredOrder) -> None:
         began = self._clock.now()
         task = self._trainings.get(stored.task_id)
-        output = self._samples.output_of(task.task_id)
+        output = self._rendering.output_of(task.task_id)
         if not output.is_dir():
             return  # its files are on another machine
         known = self._orders.models(task.task_id)
@@ -127,7 +127,7 @@ class AutomaticSamples:
 
     def _find_new(self, stored: StoredOrder, known: Collection[str]) -> tuple[list[tuple[str, str]], bool]:
         """Return paths and names of new complete models, oldest first, and whether others may become complete soon."""
-        output, found, may_grow = self._samples.output_of(stored.task_id), [], False
+        output, found, may_grow = self._rendering.output_of(stored.task_id), [], False
         for name, path in saved_models(output).items():
             if path in known or _is_exported(str(output / path)):
                 continue
@@ -166,7 +166,7 @@ class AutomaticSamples:
                 refused = Reason.of("no samples of {name}: {why}", "samples_refused", name=model.name, why=reason)
                 return refused, False
         for again in late:
-            self._samples.repeat(again, _ACTOR)
+            self._rendering.repeat(again, _ACTOR)
         return failed, False
 
     def _states(
@@ -200,7 +200,7 @@ class AutomaticSamples:
         first = self._samplings.find_by_key(key)
         try:
             sampling_id = (
-                self._samples.start(task.task_id, [model.name], order.spec, order.trigger, _ACTOR, key)
+                self._rendering.start(task.task_id, [model.name], order.spec, order.trigger, _ACTOR, key)
                 if first is None
                 else first.task_id
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from api.domain.hold import Hold, HoldKind
 from api.domain.reason import Reason
 from api.domain.schedule import Schedule
 from api.gpus.hold_store import HoldStore
+from api.training.holds import claim_id
 from api.training.schedule_store import ScheduleStore
 from api.util.clock import SET_SECONDS, Clock
 
@@ -104,6 +105,12 @@ class Closures:
         """Return the closure of a GPU of which a neighbour holds memory."""
         why = None if gpu.is_available else self.neighbours.get(gpu.uuid)
         return None if why is None else Closure(why, None, CauseCode.NEIGHBOUR, leaves=False)
+
+    def claim(self, uuid: str, name: str, seconds: float) -> None:
+        """Close a GPU for another program, or renew its claim. Raise Conflict."""
+        now = self._clock.now()
+        until = now + timedelta(seconds=seconds)
+        self._holds.put(Hold(claim_id(uuid, name), HoldKind.CLAIM, uuid, name, "service", None, now, until))
 
     def end_expired(self) -> bool:
         """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""

@@ -23,8 +23,9 @@ from api.errors import CheckpointIncomplete, ComfyFileExists, Invalid, NoPicture
 from api.files.weights.rewriting import RewrittenFile
 from api.jobs.sampling.request import ComfyAddress
 from api.training.artifacts import saved_models
+from api.training.sample_rendering import require_saved
 from api.training.sample_views import ComfyLink, ComfyLinkList
-from api.training.samples import TrainingSamples, require_saved
+from api.training.samples import TrainingSamples
 from api.training.training_files import TrainingFiles
 from api.util.foreign_files import ForeignFile, open_plain
 

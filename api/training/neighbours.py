@@ -8,23 +8,19 @@ holds counts as free if it is little.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from api.domain.hold import Hold, HoldKind
 from api.domain.reading import GPUProcess
 from api.domain.reason import Reason
 from api.domain.task import ProcessIdentity
 from api.domain.training import TaskSummary
 from api.errors import Conflict
 from api.gpus.circumstances import NeighbourRest
-from api.gpus.hold_store import HoldStore
 from api.gpus.judgement import JudgedGPU
 from api.gpus.neighbours import Activity, Neighbour, NeighbourState
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.gpus.sources import host
 from api.training.closures import Closures, NeighbourRule, neighbour_reason
-from api.training.holds import claim_id
 from api.training.scheduler import suits
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
@@ -69,24 +65,20 @@ class Neighbours:
         self,
         neighbours: Sequence[Neighbour],
         gpus: GPUService,
-        holds: HoldStore,
         closures: Closures,
         waiting: Callable[[], Sequence[TaskSummary]],
         clock: Clock,
         idle_minutes: float,
         wake: Callable[[], None],
-        find_listener: Callable[[int], ProcessIdentity | None] = host.find_listener,
     ) -> None:
         """Create it. `waiting` returns the tasks that only lack GPUs, and `wake` triggers the training loop."""
         self._watches = [_Watch(each) for each in neighbours]
         self._gpus = gpus
-        self._holds = holds
         self._closures = closures
         self._waiting = waiting
         self._clock = clock
         self.idle_minutes = idle_minutes  #: may change at run time
         self._wake = wake
-        self._find_listener = find_listener
         self._rests: Mapping[str, NeighbourRest] = {}
         self._thread = PeriodicThread("neighbours", ROUND_SECONDS, self.run_once)
 
@@ -154,7 +146,7 @@ class Neighbours:
         """Return the GPUs that have processes of a neighbour, with these, by UUID."""
         process, now = watch.process, self._clock.monotonic()
         if (process is None or not host.is_running(process)) and now >= watch.search_at:
-            watch.process, watch.search_at = self._find_listener(watch.neighbour.port), now + SILENT_SECONDS
+            watch.process, watch.search_at = watch.neighbour.find_process(), now + SILENT_SECONDS
         found = dict[str, tuple[JudgedGPU, tuple[GPUProcess, ...]]]()
         for gpu in self._gpus.state.own_gpus:
             processes = tuple(each for each in gpu.reading.processes or () if _belongs(each, watch))
@@ -183,11 +175,10 @@ class Neighbours:
         now = self._clock.monotonic()
         if not uuids or now - watch.claimed_at < min(30.0, seconds / 4):
             return
-        name, at = watch.neighbour.name, self._clock.now()
+        name = watch.neighbour.name
         for uuid in uuids:
-            until = at + timedelta(seconds=seconds)
             try:
-                self._holds.put(Hold(claim_id(uuid, name), HoldKind.CLAIM, uuid, name, "service", None, at, until))
+                self._closures.claim(uuid, name, seconds)
             except Conflict as error:
                 logger.warning("a neighbour's GPU cannot be claimed", extra={"gpu": uuid, "problem": error.detail})
         watch.claimed_at = now

@@ -77,7 +77,7 @@ def render_samples(task_id: str, json_data: StartSampling) -> Response:
             settings, pointer = wanted.settings(wanted.seed), "/sample_set/workflow"
             spec = services().workflows.spec(settings, wanted.workflow, principal, pointer)
         given = (json_data.checkpoints, spec, json_data.trigger, principal.actor, idempotency_scope())
-        made = services().details.get_changed(services().training_samples.start(task_id, *given))
+        made = services().details.get_changed(services().sample_rendering.start(task_id, *given))
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/training/{made.task_id}"})
 
 

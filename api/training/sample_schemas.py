@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from api.sampling.schemas import MOST_TEXT, Seed, SetFields, SetReference, Trigger, WorkflowId
+from api.training.sample_rendering import MOST_CHECKPOINTS
 from api.training.sample_views import ComfyLink, ComfyLinkList, SampleRanking, TrainingSample
-from api.training.samples import MOST_CHECKPOINTS
 from api.util.pagination import Pagination
 from api.util.validation import NO_NUL, Strict
 from api.web.schemas import Change, Envelope, PageQuery, Shown, whole

@@ -199,7 +199,7 @@ def test_neighbour_of_another_gpu_is_not_asked(share: Any) -> None:
 
 def test_two_neighbours_share_a_gpu(share: Any) -> None:
     on = share()
-    other = FakeNeighbour("Ollama 127.0.0.1:11434", port=1, command="ollama")
+    other = FakeNeighbour("Ollama 127.0.0.1:11434", command="ollama")
     on.neighbours._watches.append(_Watch(other))
     on.holds(300)
     runner = GPUProcess(999_999, ProcessKind.COMPUTE, 6000, "bob", "/bin/ollama runner", None, None, None)

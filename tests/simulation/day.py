@@ -40,7 +40,7 @@ COMFY = "ComfyUI"
 class Comfy:
     """A ComfyUI with simulated memory."""
 
-    name, port, command = "ComfyUI 127.0.0.1:8188", 8188, "ComfyUI/main.py"
+    name, command = "ComfyUI 127.0.0.1:8188", "ComfyUI/main.py"
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -59,6 +59,9 @@ class Comfy:
     @property
     def memory_mb(self) -> int:
         return sum(each.memory_mb or 0 for each in self._world.foreign)
+
+    def find_process(self) -> None:
+        """Its process is not visible."""
 
     def state(self) -> NeighbourState:
         return NeighbourState(Activity.IDLE if self.busy_since is None else Activity.BUSY, self.memory_mb)

@@ -15,7 +15,6 @@ from api.errors import ServiceError
 from api.files.disk import DiskReserve
 from api.gpus.documents import GPUDocuments
 from api.gpus.events import GPUEvents
-from api.gpus.hold_store import HoldStore
 from api.gpus.judgement import JudgedGPU
 from api.gpus.registration_store import DatabaseRegistrations
 from api.gpus.service import GPUService
@@ -88,13 +87,11 @@ class SimulatedServer:
         self._neighbours = Neighbours(
             () if world.neighbour is None else (world.neighbour,),
             self.gpus,
-            HoldStore(self.database),
             self.parts.closures,
             lambda: self.parts.dispatcher.short,
             clock,
             IDLE_MINUTES,
             self.parts.loop.wake,
-            find_listener=lambda _: None,
         )
         self.alerts = SimulatedAlerts(name, self.database, root, world, faults, mailbox)
 

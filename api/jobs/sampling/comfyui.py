@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -65,6 +66,17 @@ T = TypeVar("T")
 _NOT_LOADED = re.compile(r"lora key not loaded: |ERROR lora ")
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenWorkflow:
+    """The workflow that renders the samples of a model."""
+
+    model_type: str
+    base: str | None = None  #: the file name of the trained model
+    graph: Graph | None = None  #: None: the built-in workflow of the model type
+    places: Places | None = None  #: its inputs; None: they are found
+    extensions: tuple[str, ...] = ()  #: whose nodes it may use
+
+
 class ComfyUI:
     """Renders with one ComfyUI server. LoRA files are placed in a directory that it reads."""
 
@@ -73,28 +85,18 @@ class ComfyUI:
         url: str,
         lora_directory: Path | None,
         client: httpx.Client,
+        workflow: ChosenWorkflow,
         *,
-        model_type: str,
-        base: str | None = None,
-        graph: Graph | None = None,
-        places: Places | None = None,
-        extensions: Sequence[str] = (),
         most_seconds: float = 1800.0,
         is_stopping: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Create the client. Without `graph`, the built-in workflow of the model type is used.
-
-        `base` is the file name of the trained model, `most_seconds` the limit for one picture.
-        """
+        """Create the client. `most_seconds` is the limit for one picture."""
         self._url = url.rstrip("/")
         self._loras = lora_directory
         self._client = client
-        self._model_type = model_type
-        self._base = base
-        self._graph = graph
-        self._places = places
-        self._extensions = tuple(extensions)
+        self._chosen = workflow
+        self._graph, self._places = workflow.graph, workflow.places
         self._most_seconds = most_seconds
         self._is_stopping = is_stopping
         self._sleep = sleep
@@ -118,7 +120,7 @@ class ComfyUI:
         version = self._read(STATS, "GET", "/system_stats").system.comfyui_version
         self._version = None if version is None else one_line(version)[:40]
         workflow, places = self._workflow()
-        problems = find_problems(workflow, places, self._describe(node_types(workflow)), self._extensions)
+        problems = find_problems(workflow, places, self._describe(node_types(workflow)), self._chosen.extensions)
         if problems:
             more = f" ({len(problems) - 3} more)" if len(problems) > 3 else ""
             raise SamplerProblem(" ".join(problems[:3]) + more)
@@ -127,7 +129,8 @@ class ComfyUI:
         """Return the workflow and its inputs. Raise SamplerProblem if there is none for this model."""
         try:
             if self._graph is None:
-                self._graph = build(self._model_type, self._describe(needed_types(self._model_type)), self._base)
+                model_type = self._chosen.model_type
+                self._graph = build(model_type, self._describe(needed_types(model_type)), self._chosen.base)
             if self._places is None:
                 self._places = find_places(self._graph)
             # Registered before this was checked, or edited since.

@@ -26,7 +26,7 @@ from api.jobs.errors import JobFailed
 from api.jobs.kinds import REQUEST_FILE, SAMPLING_JOB
 from api.jobs.messages import report_activity, report_progress, report_warning
 from api.jobs.program import JobProgram, main
-from api.jobs.sampling.comfyui import ComfyUI
+from api.jobs.sampling.comfyui import ChosenWorkflow, ComfyUI
 from api.jobs.sampling.command import CommandSampler
 from api.jobs.sampling.graph import Places
 from api.jobs.sampling.request import (
@@ -101,15 +101,13 @@ class SamplingProgram(JobProgram):
 
     def _connect(self, server: ComfyAddress) -> ComfyUI:
         request = self._request
+        places = None if request.places is None else Places.from_json(request.places)
+        chosen = ChosenWorkflow(request.model_type, request.base, request.graph, places, tuple(request.extensions))
         return ComfyUI(
             server.url,
             Path(server.lora_directory),
             httpx.Client(transport=TimedTransport(), trust_env=False, follow_redirects=False),
-            model_type=request.model_type,
-            base=request.base,
-            graph=request.graph,
-            places=None if request.places is None else Places.from_json(request.places),
-            extensions=request.extensions,
+            chosen,
             most_seconds=request.most_seconds,
             is_stopping=self.is_stopping,
         )

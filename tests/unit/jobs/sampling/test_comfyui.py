@@ -1,7 +1,7 @@
 """The client of ComfyUI, against a stand-in that plays its protocol."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from api.jobs.errors import StopRequested
 from api.jobs.sampling import comfyui
-from api.jobs.sampling.comfyui import ComfyUI
+from api.jobs.sampling.comfyui import ChosenWorkflow, ComfyUI
 from api.jobs.sampling.graph import find_places
 from api.jobs.sampling.sampler import SamplerProblem, SamplerUnavailable, Shot
 from api.jobs.sampling.workflows import build, needed_types
@@ -35,7 +35,9 @@ def lora(tmp_path: Path) -> Path:
 def client(server: ComfyServer, **changes: Any) -> ComfyUI:
     given: dict[str, Any] = {"model_type": "flux", "sleep": lambda seconds: None, **changes}
     directory = given.pop("directory", server.loras)
-    return ComfyUI(given.pop("url", server.url), directory, httpx.Client(trust_env=False), **given)
+    names = [each.name for each in fields(ChosenWorkflow) if each.name in given]
+    workflow = ChosenWorkflow(**{name: given.pop(name) for name in names})
+    return ComfyUI(given.pop("url", server.url), directory, httpx.Client(trust_env=False), workflow, **given)
 
 
 def ready(server: ComfyServer, lora: Path, **changes: Any) -> ComfyUI:
