@@ -51,11 +51,7 @@ from api.logs.routes import logs
 from api.nodes.routes import nodes
 from api.presets.routes import presets
 from api.sampling.routes import sample_sets, workflows
-from api.system.files_routes import files
-from api.system.health_routes import health
 from api.system.routes import system
-from api.system.settings_routes import settings
-from api.system.setup_routes import setup
 from api.training.retention_routes import retention
 from api.training.routes import training
 from api.training.sample_routes import training_samples
@@ -147,7 +143,6 @@ _OPTIONS: dict[str, Any] = {
 
 #: In the order of the OpenAPI document.
 _BLUEPRINTS = (
-    health,
     gpu,
     training,
     retention,
@@ -175,9 +170,6 @@ _BLUEPRINTS = (
     audit,
     nodes,
     system,
-    settings,
-    files,
-    setup,
     docs,
     dashboard,
 )
