@@ -63,10 +63,8 @@ from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
 from api.util.validation import mistakes_in
 from api.web.docs_routes import docs
-from api.web.optional_body import may_have_no_body
 from api.web.page_routes import dashboard
-from api.web.responses import answer_error
-from api.web.stale_responses import ResponseCache, serve_stale_responses
+from api.web.responses import ResponseCache, answer_error, may_have_no_body, serve_stale_responses
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from api.system.schemas import ChangeSettings, FileListingAnswer, FileQuery, Run
 from api.training.schemas import CreateHold, HoldAnswer, HoldListAnswer
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, answer_document, services
+from api.web.responses import answer, answer_document, body_is_optional, services
 from api.web.schemas import (
     HealthAnswer,
     OrphanAnswer,
