@@ -18,7 +18,7 @@ from api.executors.executor import Log
 from api.files.weights.rewriting import RewrittenFile
 from api.util.clock import time_of
 from api.util.documents import names_etag
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 
 _ATTEMPTS = 3  # to open the segments while the oldest are being deleted
 

@@ -11,7 +11,7 @@ from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
-from api.util.regular_files import open_regular
+from api.util.files import open_regular
 
 #: Most directory entries that are read in search of weights.
 _MAX_ENTRIES = 10_000

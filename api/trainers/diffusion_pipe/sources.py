@@ -4,7 +4,7 @@ import ast
 import warnings
 from pathlib import Path
 
-from api.util.regular_files import open_regular
+from api.util.files import open_regular
 
 #: Most bytes of a source file. The parser needs a hundred times as much memory, and blocks other threads.
 _MAX_SOURCE_BYTES = 1024 * 1024

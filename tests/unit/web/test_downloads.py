@@ -11,7 +11,7 @@ import pytest
 
 from api.domain.log import LogPart
 from api.errors import MalformedRequest, RangeNotSatisfiable
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 from api.web import downloads
 from api.web.downloads import LogDownload, read_range, send_download
 
