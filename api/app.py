@@ -51,11 +51,7 @@ from api.logs.routes import logs
 from api.nodes.routes import nodes
 from api.presets.routes import presets
 from api.sampling.routes import sample_sets, workflows
-from api.system.files_routes import files
-from api.system.health_routes import health
 from api.system.routes import system
-from api.system.settings_routes import settings
-from api.system.setup_routes import setup
 from api.training.retention_routes import retention
 from api.training.routes import training
 from api.training.sample_routes import training_samples
@@ -67,10 +63,8 @@ from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
 from api.util.validation import mistakes_in
 from api.web.docs_routes import docs
-from api.web.optional_body import may_have_no_body
 from api.web.page_routes import dashboard
-from api.web.responses import answer_error
-from api.web.stale_responses import ResponseCache, serve_stale_responses
+from api.web.responses import ResponseCache, answer_error, may_have_no_body, serve_stale_responses
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +141,6 @@ _OPTIONS: dict[str, Any] = {
 
 #: In the order of the OpenAPI document.
 _BLUEPRINTS = (
-    health,
     gpu,
     training,
     retention,
@@ -175,9 +168,6 @@ _BLUEPRINTS = (
     audit,
     nodes,
     system,
-    settings,
-    files,
-    setup,
     docs,
     dashboard,
 )

@@ -25,12 +25,11 @@ from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK
 from api.errors import ServiceError
 from api.util.logs import set_up_logging
-from api.web.allowed_methods import AllowedMethods
 from api.web.auditing import Auditing
 from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.form_upload import FORM_UPLOADS, FormUpload
 from api.web.gate import Gate
-from api.web.operations import OperationTable
+from api.web.operations import AllowedMethods, OperationTable
 from api.web.protocol import ListenError, listen
 from api.web.serving import Server
 from api.web.shell import Shell, ShellParts

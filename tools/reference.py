@@ -42,7 +42,7 @@ from api.gpus import metrics
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.xids import CATALOGUE
 from api.main import main
-from api.trainers.variables import VARIABLES
+from api.trainers.environment import VARIABLES
 from api.util.base_path import BASE_PATH
 from api.web.operations import Operation, OperationTable
 

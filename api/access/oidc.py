@@ -26,8 +26,8 @@ from api.domain.access import USER_ID, Role, Session, is_reserved
 from api.errors import SignInFailed
 from api.util.bounded_requests import bound_session
 from api.util.clock import Clock
+from api.util.files import read_secret_file
 from api.util.key_format import hash_of, new_token
-from api.util.secret_files import read_secret_file
 from api.util.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from api.errors import Finding, TaskNotFound
 from api.trainers.request_texts import RequestText, list_texts, parse, texts_in
 from api.trainers.toml_text import MAX_CHARACTERS
 from api.trainers.trainer import SupportsPaths, Trainer
+from api.util.files import open_regular
 from api.util.reached_paths import UnknownTarget, reach
-from api.util.regular_files import open_regular
 
 #: The code of a refusal. It does not depend on whether the file exists.
 NOT_PERMITTED = "path_of_others"

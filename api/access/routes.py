@@ -28,8 +28,7 @@ from api.util.base_path import BASE_PATH
 from api.util.caller import SESSION_COOKIE
 from api.util.envelope import encode_answer
 from api.web.idempotency_routes import earlier_result, idempotent, store_instead
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, services
+from api.web.responses import answer, body_is_optional, services
 
 auth = APIBlueprint("auth", __name__, url_prefix=f"{BASE_PATH}/auth", tag="Access")
 

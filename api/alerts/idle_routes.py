@@ -6,8 +6,7 @@ from flask import Response
 from api.alerts.idle_schemas import HoldIdle, IdleAnswer
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, services
+from api.web.responses import answer, body_is_optional, services
 
 idle = APIBlueprint("idle", __name__, url_prefix=f"{BASE_PATH}/system/idle", tag="System")
 

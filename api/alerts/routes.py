@@ -35,8 +35,7 @@ from api.domain.access import current_principal
 from api.domain.read_scope import current_scope
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, services
+from api.web.responses import answer, body_is_optional, services
 from api.web.schemas import PageQuery, utc
 
 alerts = APIBlueprint("alerts", __name__, url_prefix=f"{BASE_PATH}/alerts", tag="Alerts")

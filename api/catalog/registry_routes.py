@@ -18,8 +18,7 @@ from api.catalog.registry_schemas import (
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, answer_file, services
+from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import PageQuery, file_responses
 
 registry = APIBlueprint("registry", __name__, url_prefix=f"{BASE_PATH}/models/registry", tag="Models")

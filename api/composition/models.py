@@ -30,7 +30,6 @@ from api.files.thumbnails import ThumbnailStore
 from api.files.weights.scan import LocalModels
 from api.presets.service import PresetService
 from api.presets.store import PresetStore
-from api.trainers.diffusion_pipe.candidate_check import check_candidate
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
@@ -38,6 +37,7 @@ from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.preset_check import check_preset
 from api.trainers.diffusion_pipe.settings import describe_settings
+from api.trainers.diffusion_pipe.weights_check import check_candidate
 from api.training.measured_memory import MemoryRunStore, judge_memory
 from api.training.quotas import Quotas
 from api.util.clock import Clock

@@ -32,7 +32,7 @@ from api.nodes.store import read_machine
 from api.util.base_path import BASE_PATH
 from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_answer
 from api.util.clock import Clock, SystemClock
-from api.util.secret_files import read_secret_file
+from api.util.files import read_secret_file
 from api.web.guard import HostPolicy
 from api.web.node import NodeShell
 

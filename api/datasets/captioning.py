@@ -23,8 +23,8 @@ from api.errors import Finding, Invalid, Unavailable
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING
 from api.jobs.preprocessing.work import WorkItem
 from api.training.task_resources import TaskResources
+from api.util.files import read_secret_file
 from api.util.ids import new_task_id
-from api.util.secret_files import read_secret_file
 
 _LATEST = 50
 

@@ -13,7 +13,7 @@ from api.datasets.materials import flat_names
 from api.datasets.media import DatasetMedia
 from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, ManifestItem, included_items
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 
 #: Bytes of a file per read, and of the archive per sent part.
 _CHUNK = 256 * 1024

@@ -20,8 +20,7 @@ from api.domain.access import current_principal
 from api.domain.dataset import ItemFilter
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, services
+from api.web.responses import answer, body_is_optional, services
 
 #: Responses of a dry run: 200 has the same schema as 201.
 _CHECKED: dict[int, str] = {

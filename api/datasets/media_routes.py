@@ -14,9 +14,8 @@ from api.datasets.media_schemas import (
 )
 from api.datasets.schemas import VersionQuery
 from api.util.base_path import BASE_PATH
-from api.web.optional_body import body_is_optional
 from api.web.packed import answer_picture
-from api.web.responses import answer, answer_file, services
+from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import export_responses, file_responses, picture_responses
 
 dataset_media = APIBlueprint("dataset_media", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")

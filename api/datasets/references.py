@@ -19,9 +19,8 @@ from api.domain.reason import Reason
 from api.domain.training import TrainingRequest, TrainingTask
 from api.errors import Finding, NotFound, ServiceError
 from api.files.task_files import TaskFiles, task_files
-from api.trainers.toml_edit import Path as TOMLPath
-from api.trainers.toml_edit import edit
-from api.trainers.toml_text import text_excess
+from api.trainers.toml_text import Path as TOMLPath
+from api.trainers.toml_text import edit, text_excess
 from api.training.dataset_use import UsedDatasets
 
 #: The key that names a dataset in a directory of a request, in place of `path`.

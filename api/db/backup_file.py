@@ -16,7 +16,7 @@ from typing import IO
 
 import orjson
 
-from api.util.durable import sync_directory
+from api.util.files import sync_directory
 
 #: The version of the format. Later ones are rejected.
 FORMAT = 1

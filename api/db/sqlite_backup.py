@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.db.backup_file import BackupError
 from api.db.privacy import SQLITE_SUFFIXES
-from api.util.durable import sync_directory
+from api.util.files import sync_directory
 
 #: The timeout for a lock, in seconds.
 _LOCK_SECONDS = 60.0

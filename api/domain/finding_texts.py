@@ -322,7 +322,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "This is not the TOML file of a dataset.",
         "Set the path of a TOML file with [[directory]].",
     ),
-    # trainers/diffusion_pipe/file_names.py
+    # trainers/diffusion_pipe/slots_check.py
     "file_name_suspicious": ("By its name, {path} is {hint_description}.", None),
     "wan_noise_times": (
         (
@@ -406,7 +406,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "betas_invalid": ("The value is not a pair of betas.", "Set two numbers from 0 to below 1, such as [0.9, 0.99]."),
     "half_life_invalid": ("The value is not a number above 0.", "Set the number of examples."),
     "half_life_needs_betas": ("`beta2_half_life` needs two `betas`.", "Set betas = [0.9, 0.99]."),
-    # trainers/diffusion_pipe/optimizer_class_check.py
+    # trainers/diffusion_pipe/optimizer_check.py
     "optimizer_name_invalid": (
         "`{name}` is not the plain name of an optimizer.",
         "Use one of {optimizers}, or a class of pytorch_optimizer without dots.",
@@ -467,7 +467,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "preset_secret": ("This looks like a secret, which a preset must not contain.", "Remove it."),
     # trainers/diffusion_pipe/preview.py
     "preview_too_long": ("The check took too long and was cancelled.", "Use fewer sizes."),
-    # trainers/diffusion_pipe/quantised_check.py
+    # trainers/diffusion_pipe/slots_check.py
     "quantised_not_loadable": (
         "{title}, which the trainer cannot load correctly for this type.",
         "Use the bf16 or fp16 file, or a plain fp8 file without scales.",
@@ -681,7 +681,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "An address here contains a user name or password, which would be stored and shown.",
         "Remove them from the address; put secrets into `env`.",
     ),
-    # trainers/toy/dataset.py
+    # trainers/toy/settings.py
     "toy_dataset_setting_unknown": (
         "The toy trainer has no dataset setting `{name}`.",
         'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its own pictures.',

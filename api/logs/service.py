@@ -23,7 +23,7 @@ from api.training.attempt_store import AttemptStore
 from api.training.store import TaskStore
 from api.training.task_progress import LostOutput
 from api.util.clock import Clock
-from api.web.log_download import LogDownload, open_download
+from api.web.downloads import LogDownload, open_download
 
 #: Maximum number of concurrent searches, since they occupy threads that serve other requests.
 MAX_SEARCHES = 2

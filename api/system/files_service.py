@@ -16,7 +16,7 @@ from api.domain.access import Permission, Principal
 from api.domain.read_scope import ReadScope
 from api.errors import DirectoryNotFound
 from api.files.weights.scan import is_text
-from api.system.files_views import EntryKind, FileEntry, FileListing
+from api.system.views import EntryKind, FileEntry, FileListing
 from api.util.pagination import PageRequest, paginate
 from api.util.reached_paths import UnknownTarget, open_directory, reach
 

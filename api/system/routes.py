@@ -1,4 +1,4 @@
-"""System overview, servers, orphans, holds, and the metrics for Prometheus."""
+"""Health, overview, servers, orphans, holds, metrics for Prometheus, files, settings, and the setup checklist."""
 
 from typing import Any
 
@@ -6,15 +6,18 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.domain.access import current_principal
+from api.domain.read_scope import current_scope
 from api.nodes.schemas import ServerListAnswer
+from api.system.schemas import ChangeSettings, FileListingAnswer, FileQuery, RunTimeSettingListAnswer, SetupAnswer
 from api.training.schemas import CreateHold, HoldAnswer, HoldListAnswer
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, answer_document, services
+from api.web.responses import answer, answer_document, body_is_optional, services
 from api.web.schemas import (
+    HealthAnswer,
     OrphanAnswer,
     OrphanListAnswer,
+    ReadinessAnswer,
     StopOrphan,
     SystemOverviewAnswer,
     TrainerInstallationAnswer,
@@ -32,6 +35,31 @@ _METRICS: dict[int | str, Any] = {
     },
     304: "Not changed since the ETag in If-None-Match.",
 }
+
+
+@system.get("/health")
+@system.output(HealthAnswer)
+@system.doc(responses=[503])
+def get_health() -> Response:
+    """Check that the service is alive.
+
+    Requires no key, and reads neither GPUs nor trainings. `/health/ready` reports whether responses can be relied on.
+    `degraded` lists what does not work at present, such as an unavailable database. 503 (`storage_gone`,
+    `database_damaged`) means that the service can store nothing until someone fixes it; the message has the remedy.
+    """
+    return answer(services().system.get_health())
+
+
+@system.get("/health/ready")
+@system.output(ReadinessAnswer)
+@system.doc(responses=[503])
+def get_readiness() -> Response:
+    """Check that GPU readings are current.
+
+    503 with the reasons if readings are older than 3 sweeps, if NVML fails on a machine that has it, or if nothing can
+    be stored: the database is unavailable, damaged, or another one than at the start.
+    """
+    return answer(services().system.get_readiness())
 
 
 @system.get(f"{BASE_PATH}/system/overview")
@@ -163,3 +191,57 @@ def get_metrics_at_root() -> Response:
     The same as `/api/v1/metrics`.
     """
     return answer_document(request.path)
+
+
+@system.get(f"{BASE_PATH}/files")
+@system.input(FileQuery, location="query")
+@system.output(FileListingAnswer)
+@system.doc(responses=[404, 422])
+def list_files(query_data: FileQuery) -> Response:
+    """List a directory of the server, to choose a path.
+
+    Directories first, then files, each by name. Without `path`, the directories in which to start: those of datasets
+    and models, and for administrators those of `BROWSE_DIRECTORIES`. Nothing outside of them is listed, no hidden file,
+    no file of the service, and no link that leads elsewhere.
+    """
+    principal, scope, page = current_principal.get(), current_scope.get(), query_data.page()
+    only_directories = query_data.only_directories
+    return answer(services().files.list(query_data.path, principal, scope, page, only_directories=only_directories))
+
+
+@system.get(f"{BASE_PATH}/system/setup")
+@system.output(SetupAnswer)
+@system.doc(responses=[503])
+def get_setup() -> Response:
+    """Get the checklist of a new installation.
+
+    Trainer, models, captions, a first dataset and training, notifications and keys: each with its state and the fix,
+    and the settings that `PATCH /settings` can change for it. Paths and suggestions are for administrators.
+    """
+    return answer(services().setup.get(current_principal.get()))
+
+
+@system.get(f"{BASE_PATH}/settings")
+@system.output(RunTimeSettingListAnswer)
+def list_settings() -> Response:
+    """List the settings that can be changed without a restart.
+
+    Each has its value and the `source` of it: the `environment` wins over the `database`, which wins over the
+    `default`. Secrets are masked. `fixed_by` names the setting of the environment that prevents a change.
+    """
+    return answer(services().run_time_settings.list())
+
+
+@system.patch(f"{BASE_PATH}/settings")
+@system.input(ChangeSettings)
+@system.output(RunTimeSettingListAnswer)
+@system.doc(responses=[400, 409, 415, 422, 503])
+def change_settings(json_data: ChangeSettings) -> Response:
+    """Change settings without a restart.
+
+    All values are checked like those of the environment, and all or none are stored. null removes a value. Every server
+    on the database uses the new values within 5 s. 409 `setting_fixed`: the environment sets one of them. A new
+    `CAPTION_ENDPOINT` removes the stored `CAPTION_KEY` unless the request has one.
+    """
+    changed = services().run_time_settings.change(json_data.values, current_principal.get().actor)
+    return answer(changed, message="changed")

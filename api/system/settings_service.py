@@ -21,7 +21,7 @@ from api.db.sealing import Sealer, SecretUnreadable
 from api.domain.read_scope import WHOLE
 from api.errors import DatabaseUnavailable, Finding, Invalid, SettingFixed
 from api.system.settings_store import SettingsStore, StoredSetting
-from api.system.settings_views import (
+from api.system.views import (
     RunTimeSettingKind,
     RunTimeSettingList,
     RunTimeSettingView,

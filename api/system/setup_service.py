@@ -11,8 +11,7 @@ from api.config import Config
 from api.domain.access import Permission, Principal
 from api.domain.installation import ProblemSeverity, TrainerInstallation
 from api.domain.reason import Reason, ReasonCode
-from api.system.settings_views import RunTimeSettingView, SettingValue
-from api.system.setup_views import SetupChecklist, SetupState, SetupStep
+from api.system.views import RunTimeSettingView, SettingValue, SetupChecklist, SetupState, SetupStep
 from api.util.clock import Clock
 
 #: Seconds for which the search for models is used again; it walks all of their directories.

@@ -17,7 +17,7 @@ from api.domain.dataset import MediaKind
 from api.domain.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
 from api.util.caller import has_caller_left
-from api.util.regular_files import open_regular
+from api.util.files import open_regular
 
 T = TypeVar("T")
 

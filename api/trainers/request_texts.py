@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.domain.finding import make_finding
+from api.domain.finding import make_finding, pointer
 from api.domain.training import TrainingRequest
 from api.errors import Finding
 from api.trainers.environment import split_secrets
-from api.trainers.pointers import pointer
 from api.trainers.toml_text import mask_comments, text_excess, values_excess, without_comments
 from api.util.masking import has_userinfo, mask_secrets, noted_secrets
 

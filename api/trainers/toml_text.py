@@ -1,12 +1,16 @@
-"""Limits of a TOML text, checked before parsing, and a TOML writer in linear time."""
+"""TOML texts: limits checked before parsing, a writer in linear time, edits that preserve comments and order."""
 
 import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Any
+
+import toml
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from api.util.bounds import excess
 
@@ -141,3 +145,82 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(name)} = {_value(inner)}" for name, inner in value.items()) + "}"
     raise TypeError(f"TOML cannot represent {type(value).__name__}")
+
+
+Path = tuple[str | int, ...]
+
+
+def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()) -> str | None:
+    """Return the text with values set (in existing tables) and keys removed, or None if that is impossible."""
+    try:
+        text = complete_floats(text)
+        document = tomlkit.parse(text)
+        expected = tomllib.loads(text)
+        for path, value in changes.items():
+            _set(document, path, value)
+            _set(expected, path, value)
+        for each in removed:
+            path = (each,) if isinstance(each, str) else each
+            _remove(document, path)
+            _remove(expected, path)
+        edited = tomlkit.dumps(document)
+    except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return edited if reads_as(edited, expected) else None
+
+
+def write_exactly(values: dict[str, Any]) -> str | None:
+    """Return a text that the trainer's parser reads as exactly these values, or None."""
+    try:
+        text = write(values)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return text if reads_as(text, values) else None
+
+
+def reads_as(text: str, values: dict[str, Any]) -> bool:
+    """Return whether the trainer's parser and Python's own read the text as exactly these values."""
+    try:
+        text.encode()
+        return same(toml.loads(text), values) and same(tomllib.loads(text), values)
+    except Exception:
+        return False
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two parsers read equal values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, str | bool | int | float):
+        return type(one) is type(other) and bool(one == other)
+    # Dates: both packages have their own types, and the trainer accepts none of them.
+    return one is not None and not isinstance(other, str | int | float | dict | list)
+
+
+def _remove(target: Any, path: Path) -> None:
+    for part in path[:-1]:
+        target = target[part]
+    target.pop(path[-1], None)
+
+
+def _set(target: Any, path: Path, value: Any) -> None:
+    for part in path[:-1]:
+        target = target[part]
+    target[path[-1]] = value
+
+
+DATASET = "dataset.toml"
+
+
+def write_dataset(text: str | None, values: Mapping[str, Any]) -> str | None:
+    """Return the request's TOML text, or its values as TOML with `directory` instead of `directories`.
+
+    Return None if the trainer's parser cannot read the values.
+    """
+    if text is not None:
+        return text
+    return write_exactly({"directory" if name == "directories" else name: value for name, value in values.items()})

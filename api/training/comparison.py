@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.domain.finding import pointer
 from api.domain.read_scope import current_scope
 from api.domain.training import Attempt, TrainingTask
 from api.errors import HiddenTask
@@ -14,7 +15,6 @@ from api.gpus.service import GPUService
 from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, TORCH_FILE, read_recorded
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
-from api.trainers.pointers import pointer
 from api.training.artifacts import saved_at
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.series import list_stretches

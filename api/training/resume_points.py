@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.audit import note_change
-from api.domain.finding import make_finding
+from api.domain.finding import make_finding, pointer
 from api.domain.training import (
     Checkpoint,
     ResumeOptions,
@@ -17,9 +17,8 @@ from api.domain.training import (
     TrainingRequest,
 )
 from api.errors import CheckpointInUse, Invalid, NoCheckpoint
-from api.trainers.pointers import pointer
-from api.trainers.toml_edit import Path as TOMLPath
-from api.trainers.toml_edit import edit
+from api.trainers.toml_text import Path as TOMLPath
+from api.trainers.toml_text import edit
 from api.trainers.trainer import Trainer
 from api.training.views import CheckpointList
 

@@ -48,8 +48,7 @@ from api.util.bounds import excess
 from api.util.pagination import paginate
 from api.util.validation import details_of, mistakes_in
 from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
-from api.web.optional_body import body_is_optional
-from api.web.responses import answer, answer_file, services
+from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import PageQuery, file_responses
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")

@@ -23,9 +23,8 @@ from api.training.sample_schemas import (
 from api.training.schemas import TrainingAnswer
 from api.util.base_path import BASE_PATH
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
-from api.web.optional_body import body_is_optional
 from api.web.packed import answer_picture
-from api.web.responses import answer, answer_file, services
+from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import file_responses, picture_responses
 
 training_samples = APIBlueprint(

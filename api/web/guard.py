@@ -1,12 +1,14 @@
 """Checks of the Host and Origin headers, for every method and for WebSockets.
 
 A web page can make a browser call a loopback service, either under a name that it resolves to 127.0.0.1 (DNS
-rebinding) or across origins. The first shows in Host, the second in Origin.
+rebinding) or across origins. The first shows in Host, the second in Origin. Pages of allowed origins get CORS headers
+(fetch.spec.whatwg.org); cookies are never accepted across origins, so `Access-Control-Allow-Credentials` is not sent.
 """
 
 from collections.abc import Iterable, Mapping
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
+from api.util.documents import HeaderList
 from api.util.ids import is_safe_id, new_request_id
 from api.util.masking import mask_secrets
 
@@ -103,3 +105,51 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
         return new_request_id()
     text = headers[b"x-request-id"].decode("latin-1")
     return text if is_safe_id(text) and mask_secrets(text) == text else new_request_id()
+
+
+#: Response headers that pages of allowed origins may read, besides the CORS-safelisted ones.
+EXPOSED = (
+    "ETag, Age, X-Stale, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, "
+    "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Tus-Resumable, "
+    "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Expires, "
+    "Upload-Metadata"
+)
+
+#: Request headers that pages of allowed origins may send.
+SENDABLE = (
+    "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Range, "
+    "X-Request-ID, Tus-Resumable, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Checksum, "
+    "X-HTTP-Method-Override"
+)
+
+#: Every method in use. An address that does not support one answers with 405, which the page can read.
+METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+
+#: Seconds for which a browser may cache the response to a preflight.
+MAX_AGE_SECONDS = 3600
+
+
+def reading_headers(origin: bytes) -> HeaderList:
+    """Return the headers that let a page of this origin read a response."""
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", EXPOSED.encode()),
+    ]
+
+
+def is_preflight(method: str, headers: dict[bytes, bytes]) -> bool:
+    """Return whether the request is a CORS preflight."""
+    return method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
+
+
+def preflight_headers(headers: dict[bytes, bytes]) -> HeaderList:
+    """Return the headers that let a page send its request; the caller adds `reading_headers`."""
+    answer = [
+        (b"access-control-allow-methods", METHODS.encode()),
+        (b"access-control-allow-headers", SENDABLE.encode()),
+        (b"access-control-max-age", b"%d" % MAX_AGE_SECONDS),
+    ]
+    if b"access-control-request-private-network" in headers:
+        # A public page that calls a machine of the local network; its origin is in the allow-list.
+        answer.append((b"access-control-allow-private-network", b"true"))
+    return answer

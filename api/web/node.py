@@ -12,8 +12,7 @@ from api.util.clock import Clock
 from api.util.documents import DocumentTable
 from api.util.envelope import encode_answer
 from api.web.guard import HostPolicy, join_headers, request_id_of
-from api.web.reply import NOSNIFF, ClientGone, Reply
-from api.web.unread_responses import UnreadResponses
+from api.web.reply import NOSNIFF, ClientGone, Reply, UnreadResponses
 
 logger = logging.getLogger(__name__)
 

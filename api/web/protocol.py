@@ -16,7 +16,7 @@ from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
 from api.util.documents import HeaderList
 from api.util.envelope import encode_error
 from api.util.ids import new_request_id
-from api.web.unread_responses import UnreadResponses
+from api.web.reply import UnreadResponses
 
 #: The most bytes of request line and headers. The parser itself has no limit.
 MAX_HEADER_BYTES = 64 * 1024
@@ -97,7 +97,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     @property
     def _unread(self) -> UnreadResponses:
-        return cast(Application, self.config.app).unread
+        return cast("Application", self.config.app).unread
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -249,7 +249,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> None:
     """Send an error for input that did not become a request, and close the connection."""
     request_id = new_request_id()
-    cast(Application, protocol.config.app).note_refusal(error.status, request_id, protocol.client)
+    cast("Application", protocol.config.app).note_refusal(error.status, request_id, protocol.client)
     body = encode_error(error, request_id)
     head = STATUS_LINE[error.status] + (
         b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)

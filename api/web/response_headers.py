@@ -101,7 +101,7 @@ def _of_status(operation: dict[str, Any], status: str) -> Iterator[str]:
 def _of_read(operation: dict[str, Any]) -> Iterator[str]:
     content = operation["responses"]["200"]["content"]
     if JSON in content:
-        # While the database does not answer, any of these may be an earlier answer: see stale_responses.py.
+        # While the database does not answer, any of these may be an earlier answer: see responses.py.
         yield from ("Age", "X-Stale")
     elif "304" in operation["responses"] and "text/plain" in content:
         yield "Age"

@@ -25,14 +25,12 @@ from api.util.tracing import Span, begin_request
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
 from api.web.body import Bodies, BodyHandler, BodyRequest
-from api.web.cross_origin import is_preflight, preflight_headers
 from api.web.downloads import send_download
 from api.web.gate import RATE_HEADERS, Caller, Gate
-from api.web.guard import HostPolicy, join_headers, request_id_of
+from api.web.guard import HostPolicy, is_preflight, join_headers, preflight_headers, request_id_of
 from api.web.protocol import limit_send_buffer
-from api.web.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
+from api.web.reply import NOSNIFF, PATIENCE_SECONDS, ClientGone, Connection, Handshake, Headers, Reply, UnreadResponses
 from api.web.tus import VERSION, Tus
-from api.web.unread_responses import PATIENCE_SECONDS, Connection, UnreadResponses
 from api.web.wsgi import FlaskRunner, WSGIResponse
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,7 @@ import re
 import pytest
 
 from api.app import create_app
-from api.web.allowed_methods import AllowedMethods
-from api.web.operations import OperationTable
+from api.web.operations import AllowedMethods, OperationTable
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, TRAINING, World
 

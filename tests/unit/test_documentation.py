@@ -14,7 +14,7 @@ import pytest
 from api import errors
 from api.config import SETTINGS, read_config
 from api.domain.cause import CauseCode
-from api.trainers.variables import VARIABLES
+from api.trainers.environment import VARIABLES
 from api.training.views import TaskProgressView
 from api.util.base_path import BASE_PATH
 from api.web.operations import OperationTable

@@ -45,7 +45,7 @@ SEAMS = {
     "tests.unit.trainings.Errand": "api.trainers.trainer.Trainer",
     "tests.unit.trainers.test_media.FakeExaminer": "api.trainers.media.Examiner",
     "tests.unit.web.test_auditing.Sink": "api.web.auditing.AuditSink",
-    "tests.unit.web.test_unread_responses.Transport": "api.web.unread_responses.Connection",
+    "tests.unit.web.test_unread_responses.Transport": "api.web.reply.Connection",
 }
 
 #: Each fake that implements only some methods of a class or interface.

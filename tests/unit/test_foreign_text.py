@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from api.domain.finding import shown
 from api.domain.training import TrainingPlan
 from api.errors import InvalidPattern
 from api.executors.attempt.output_scanner import OutputScanner
@@ -15,14 +16,13 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.toml_files import parse
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.media import MediaInfoCache, is_video
-from api.trainers.pointers import shown
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.protocol.hints import hint_for
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.protocol.output import OutputReader
 from api.trainers.toml_text import mask_comments, text_excess
-from api.trainers.toy.dataset import read_dataset
+from api.trainers.toy.settings import read_dataset
 from api.trainers.trainer import Ending
 from api.util.formatting import shorten_command
 from api.util.masking import has_userinfo, mask_secrets, mask_userinfo

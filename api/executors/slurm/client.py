@@ -21,8 +21,8 @@ from api.executors.executor import EngineUnavailable
 from api.executors.slurm.jobs import Job, parse_job, parse_state
 from api.executors.slurm.nodes import NodeReport, parse_node
 from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_parts
+from api.util.files import SecretFile, read_secret_file
 from api.util.json_lists import read_object
-from api.util.secret_files import SecretFile, read_secret_file
 from api.util.terminal_text import show
 
 #: Time limits in seconds for connecting and for a complete answer.

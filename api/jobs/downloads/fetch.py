@@ -23,7 +23,7 @@ from api.jobs.downloads.names import path_below
 from api.jobs.downloads.waiting import Patience, wait
 from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import PrivateAddress
-from api.util.durable import sync_directory
+from api.util.files import sync_directory
 
 #: Readable for the group, because trainers may run as another user.
 _MODE = 0o640

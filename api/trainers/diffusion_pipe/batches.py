@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api.domain.finding import pointer
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.pointers import pointer
 
 #: The largest accepted micro batch; no GPU can process more, and the trainer loops over it.
 _MAX = 1_000_000

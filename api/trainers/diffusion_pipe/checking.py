@@ -9,7 +9,7 @@ from api.domain.media import Recipe
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.trainers.diffusion_pipe import command, files, plan
+from api.trainers.diffusion_pipe import files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.cache_facts import gather_facts
@@ -29,8 +29,7 @@ from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_v
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
 from api.trainers.diffusion_pipe.optimizer_classes import find_classes
-from api.trainers.diffusion_pipe.preview import preview_dataset
-from api.trainers.diffusion_pipe.recipes import list_recipes
+from api.trainers.diffusion_pipe.preview import list_recipes, preview_dataset
 from api.trainers.diffusion_pipe.rehearsal import choose_items, plan_rehearsal, rehearse
 from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_schedule, check_silent, check_sizes
@@ -141,7 +140,7 @@ class RequestProcessor:
         written = files.write_files(request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute())
         if written is None or self._root is None or self._python is None:
             raise ValueError("This request cannot be prepared; check it first.")
-        built = command.build(self._python, self._root, request, launch, written)
+        built = plan.build_command(self._python, self._root, request, launch, written)
         commit = read_commit(self._root)
         return built if commit is None else replace(built, files={**built.files, COMMIT_FILE: commit})
 
@@ -265,7 +264,7 @@ class RequestProcessor:
         if written is None:
             findings.error(config.base, "keys_not_addable")
             return None
-        return replace(command.build(self._python, self._root, request, launch, written), files=written)
+        return replace(plan.build_command(self._python, self._root, request, launch, written), files=written)
 
 
 def _planned_gpus(request: TrainingRequest) -> tuple[int, ...]:

@@ -1,11 +1,36 @@
-"""Read the checked-out commit of the trainer from git's files, without git, and what attempts recorded of it."""
+"""Read the trainer's checkout: files, and the commit from git's files without git. Nothing is executed."""
 
+import ast
 import re
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from api.trainers.diffusion_pipe.sources import read_bytes
+from api.util.files import open_regular
 from api.util.foreign_files import read
+
+#: Most bytes of a source file. The parser needs a hundred times as much memory, and blocks other threads.
+_MAX_SOURCE_BYTES = 1024 * 1024
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a regular file. Raise OSError, and ValueError for a file of more than `most` bytes."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most} bytes")
+    return content
+
+
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a source file. Raise OSError, SyntaxError or ValueError."""
+    # The parser would print its warnings about the source between the lines of the service's log.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module="<unknown>")
+    try:
+        return ast.parse(read_bytes(path, _MAX_SOURCE_BYTES))
+    except (MemoryError, RecursionError) as error:
+        raise ValueError(f"{path} is nested too deeply") from error
+
 
 #: The files in an attempt's directory that store the trainer's commit and its version of torch at the start.
 COMMIT_FILE, TORCH_FILE = "trainer_commit", "trainer_torch"

@@ -6,16 +6,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
+from api.trainers.diffusion_pipe.buckets import CLIP_MODES
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
-from api.trainers.diffusion_pipe.retiming import CLIP_MODES
-from api.trainers.pointers import shown
 
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
 _CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")

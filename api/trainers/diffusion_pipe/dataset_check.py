@@ -10,7 +10,7 @@ from typing import Any
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.buckets import RATIOS, Settings, read_bucketing
+from api.trainers.diffusion_pipe.buckets import RATIOS, Settings, align, read_bucketing
 from api.trainers.diffusion_pipe.dataset_report import HANGS, FoundItems, list_names
 from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
@@ -20,7 +20,6 @@ from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MAX, MODEL, TOP, Key
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
-from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import BucketCount, Item, Mixed, Share, count_steps, find_mixed_steps
 from api.trainers.media import Budget, MediaInfoCache, is_video

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.domain.finding import shown
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Item
-from api.trainers.pointers import shown
 
 CAPTIONS = "captions.json"
 

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.trainers.diffusion_pipe.buckets import retimed_count
 from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, FoundItems, report
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
 from api.trainers.diffusion_pipe.model_check import Variant
-from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.media import (
     IGNORED_SUFFIXES,

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
 from api.files.weights.header import merged
 from api.files.weights.model_directories import INDEX, parts_with_weights, read_json
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.pointers import shown
 
 #: By part, the keys of [model] that replace it, so that the trainer does not open it.
 _REPLACED = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.trainers.pointers import pointer
+from api.domain.finding import pointer
 
 #: The largest count of the trainer; larger numbers are mistakes, and torch's integers end at 2**63.
 MAX_COUNT = 2**31 - 1

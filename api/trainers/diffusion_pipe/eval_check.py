@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe import paths, toml_files
 from api.trainers.diffusion_pipe.buckets import RATIOS, Bucket, Settings
@@ -14,7 +15,6 @@ from api.trainers.diffusion_pipe.dataset_check import MAX_DIRECTORIES, DatasetCo
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Share
-from api.trainers.pointers import shown
 
 MAX_DATASETS = 50
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.training import TrainingRequest
-from api.trainers.dataset_file import DATASET, write_dataset
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
-from api.trainers.toml_text import complete_floats, text_excess
+from api.trainers.toml_text import DATASET, complete_floats, text_excess, write_dataset
 from api.util.masking import MASK
 
 CONFIG = "config.toml"
@@ -65,7 +64,7 @@ def write_files(
         edited = toml_files.edit(request.config_toml, owned, removed)
         written = None if edited is None else _without(edited, key if isinstance(key, str) else "")
     else:
-        written = toml_files.write(_owned_values(config.values, owned))
+        written = toml_files.write_exactly(_owned_values(config.values, owned))
     dataset_text = write_dataset(request.dataset_toml, dataset.values)
     return None if written is None or dataset_text is None else {CONFIG: written, DATASET: dataset_text}
 

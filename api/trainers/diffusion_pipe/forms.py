@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from api.domain.finding import pointer
 from api.domain.settings_view import RequestFormsView
 from api.errors import Invalid
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
-from api.trainers.pointers import pointer
 
 
 def convert_forms(
@@ -54,7 +54,7 @@ def _written(
 ) -> tuple[dict[str, Any] | None, str | None]:
     if document is None:
         return (None, None) if has_values or not is_given else ({}, "")
-    return document.values, toml_files.write(_tables_last(document.values))
+    return document.values, toml_files.write_exactly(_tables_last(document.values))
 
 
 def _tables_last(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from api.domain.finding import shown
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.document import as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import IGNORED, TOP, Key, KeyKind
-from api.trainers.pointers import shown
 from api.util.suggestions import nearest
 
 REMOVE_KEY = Reason.of("Correct the name, or remove it.", "advice_correct_or_remove")

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
 from api.domain.reason import Reason
 from api.files.weights.header import Header
 from api.trainers.diffusion_pipe import paths
@@ -15,7 +16,6 @@ from api.trainers.diffusion_pipe.key_check import check_names, check_values, sug
 from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
-from api.trainers.pointers import shown
 
 #: The cache name of a Flux 2 variant, by the width of its first layer.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}

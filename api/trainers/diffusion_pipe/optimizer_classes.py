@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from api.trainers.diffusion_pipe.sources import parse
+from api.trainers.diffusion_pipe.checkout import parse
 
 _TABLE = Path(__file__).with_name("optimizer_classes.json")
 

@@ -4,14 +4,14 @@ import os
 import stat
 from pathlib import Path
 
+from api.domain.finding import shown
 from api.domain.weights import FileForm
 from api.files.weights.examination import FORM_TEXTS, START_BYTES, detect_form, examine
 from api.files.weights.header import Header, Unsound, read_header
 from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
-from api.trainers.pointers import shown
-from api.util.regular_files import open_regular
+from api.util.files import open_regular
 
 #: Most directory entries that are read in search of weights.
 _MAX_ENTRIES = 10_000

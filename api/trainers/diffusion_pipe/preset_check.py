@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from api.domain.finding import pointer
 from api.domain.training import TrainingRequest
 from api.errors import Finding
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -11,7 +12,6 @@ from api.trainers.diffusion_pipe.key_check import check_value
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, MODEL, MONITORING, TOP, Key
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
-from api.trainers.pointers import pointer
 from api.trainers.request_texts import find_userinfo
 from api.util.masking import is_secret_name, mask_secrets
 

@@ -1,4 +1,4 @@
-"""Rehearsals: which two items of a dataset show the memory and the pace of a training, and the request for them."""
+"""Requests derived from a training's: a rehearsal with two representative items, and an export in one step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +7,18 @@ from typing import Any
 
 from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import PlannedOutputs, TrainingPlan, TrainingRequest
+from api.errors import ExportUnsupported
 from api.trainers.diffusion_pipe import files, paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.totals import Item, Share, Totals, count_steps
 from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
+from api.trainers.toml_text import edit
 
 #: Factor by which the work of two items may differ in steps that count alike.
 _ALIKE = 1.3
 
-#: Keys of the configuration that a rehearsal does not take over, and their beginnings.
+#: Keys of the configuration that a derived request does not take over, and their beginnings.
 _LEFT_OUT = ("max_steps", "monitoring", "resume_from_checkpoint")
 _LEFT_OUT_GROUPS = ("save_every_n_", "checkpoint_every_n_", "eval_")
 
@@ -198,3 +200,24 @@ def plan_rehearsal(
         checkpoints=single,
         rehearsal=planned,
     )
+
+
+def one_step(request: TrainingRequest, step: int) -> TrainingRequest:
+    """Return the request of a training that saves a model at this step and ends. Raise ExportUnsupported."""
+    try:
+        config, _ = files.read_checked(request)
+    except ValueError:
+        raise ExportUnsupported("The configuration of this training can no longer be read.") from None
+    own: dict[str, Any] = {"save_every_n_steps": 1, "max_steps": step, "steps_per_print": 1}
+    left_out = [name for name in config.values if name in _LEFT_OUT or name.startswith(_LEFT_OUT_GROUPS)]
+    if request.config_toml is None:
+        kept = {name: value for name, value in config.values.items() if name not in left_out}
+        return replace(request, config=kept | own)
+    removed = [name for name in left_out if name not in own]
+    edited = edit(request.config_toml, {(name,): value for name, value in own.items()}, removed)
+    if edited is None:
+        raise ExportUnsupported(
+            "The service cannot change save_every_n_steps and max_steps in this training's text. Resume the training "
+            "with a simpler text, then export the checkpoint again."
+        )
+    return replace(request, config_toml=edited)

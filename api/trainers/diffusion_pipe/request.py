@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.domain.finding import pointer, shown
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
-from api.trainers.pointers import pointer, shown
 
 #: Groups of the structured form whose keys are top-level keys of the trainer, with the optional prefix.
 GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}
@@ -96,7 +96,7 @@ def _widen(value: Any) -> Any:
 
 
 def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
-    if toml_files.write(values) is not None:
+    if toml_files.write_exactly(values) is not None:
         return True
     mixed = list(toml_files.mixed_arrays(values))
     for path in mixed:
@@ -105,7 +105,7 @@ def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
     for path, value in toml_files.leaves(values):
         if value is None:
             findings.error(at + pointer(*path), "null_in_toml")
-        elif all(toml_files.write({str(part): value}) is not None for part in ("value", path[-1])):
+        elif all(toml_files.write_exactly({str(part): value}) is not None for part in ("value", path[-1])):
             continue
         else:
             findings.error(at + pointer(*path), "value_unparsable")

@@ -1,26 +1,133 @@
-"""Check by content that each file in [model] fits its slot; unrecognised files cause a warning."""
+"""Check that each file in [model] fits its slot: by content, its quantisation, and for unrecognised ones by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.domain.weights import Component
+from api.domain.finding import shown
+from api.domain.weights import Component, Quantisation
 from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
 from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import COMFY_PREFIX, Header, merged
-from api.files.weights.recognition import recognise
+from api.files.weights.recognition import read_quantisation, recognise
 from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import check_index, check_parts, is_replaced, is_unopened
-from api.trainers.diffusion_pipe.document import TrainerDocument
-from api.trainers.diffusion_pipe.file_names import check_file_name
+from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
-from api.trainers.diffusion_pipe.quantised_check import check_quantised
-from api.trainers.pointers import shown
+
+#: Most characters of a name that are examined.
+_MAX_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """A word in the names of files that are rarely right for a slot, unless another word is there, too."""
+
+    word: str
+    description: str
+    remedy: str
+    unless: str = ""
+    lacking: str = ""  #: a key of [model] that makes the file right
+
+
+#: By slot. Turbo, distilled and unconditional models, from the documentation of this and other trainers.
+_HINTS: Mapping[str, tuple[_Hint, ...]] = {
+    "z_image.diffusion_model": (
+        _Hint(
+            "turbo",
+            "Z-Image Turbo, which is distilled and needs an adapter that removes the distillation",
+            "Add zimage_turbo_training_adapter_v1.safetensors to merge_adapters, or train the base model.",
+            lacking="merge_adapters",
+        ),
+    ),
+    "flux2.diffusion_model": (
+        _Hint("klein", "the distilled Klein", "Use the base model, flux-2-klein-base-….", unless="base"),
+    ),
+    "ideogram4.diffusion_model": (
+        _Hint("unconditional", "the unconditional half of Ideogram 4", "Use ideogram4_fp8_scaled.safetensors."),
+    ),
+    "krea2.diffusion_model": (_Hint("turbo", "Krea 2 Turbo, which is distilled", "Train on krea2_raw."),),
+    "minimax_h3.diffusion_model": (
+        _Hint("ref2va", "the MiniMax H3 for references, which the trainer does not train", "Use the fl2va file."),
+    ),
+    "hunyuan_image.transformer_path": (
+        _Hint("refiner", "the refiner of HunyuanImage 2.1", "Use hunyuanimage2.1.safetensors."),
+    ),
+}
+
+#: By a word in the names of Wan 2.2's models: the times for which each is trained.
+_NOISES = {"low_noise": (0.0, 0.875), "high_noise": (0.875, 1.0)}
+
+#: Tolerance of these limits, as image-to-video models use 0.9.
+_TOLERANCE = 0.05
+
+
+def check_file_name(path: Path, slots: tuple[str, ...], model: Mapping[str, Any], at: str, findings: Findings) -> None:
+    """Warn about a file name that suggests a wrong model."""
+    name = path.name[:_MAX_CHARACTERS].lower()
+    for hint in (each for slot in slots for each in _HINTS.get(slot, ())):
+        is_right = (hint.unless and hint.unless in name) or (hint.lacking and model.get(hint.lacking))
+        if hint.word in name and not is_right:
+            findings.warn(
+                at, "file_name_suspicious", remedy=hint.remedy, path=shown(path.name), hint_description=hint.description
+            )
+    if "wan.transformer_path" in slots:
+        _check_noise(path, name, model, at, findings)
+
+
+def _check_noise(path: Path, name: str, model: Mapping[str, Any], at: str, findings: Findings) -> None:
+    low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
+    for noise, (begin, end) in _NOISES.items():
+        if noise not in name or low is None or high is None:
+            continue
+        if low < begin - _TOLERANCE or high > end + _TOLERANCE:
+            findings.warn(
+                at,
+                "wan_noise_times",
+                path=shown(path.name),
+                noise=noise.replace("_", " "),
+                low=f"{low:g}",
+                high=f"{high:g}",
+                begin=f"{begin:g}",
+                end=f"{end:g}",
+            )
+
+
+#: Formats that the trainer's own code loads incorrectly or not at all, with descriptions.
+_TITLES = {
+    Quantisation.SCALED_FP8: "fp8 with scales",
+    Quantisation.COMFY: "ComfyUI's format with scales",
+    Quantisation.BITSANDBYTES: "the format of bitsandbytes",
+    Quantisation.NUNCHAKU: "the format of Nunchaku",
+}
+
+#: Formats that ComfyUI's code loads.
+_COMFY_SCALES = (Quantisation.SCALED_FP8, Quantisation.COMFY)
+
+
+def loadable(model_type: str) -> tuple[Quantisation, ...]:
+    """Return the formats of quantised weights that the trainer loads for a model type."""
+    return (Quantisation.PLAIN_FP8, *(_COMFY_SCALES if MODELS[model_type].comfy else ()))
+
+
+def check_quantised(
+    header: Header, name: str, at: str, config: TrainerDocument, model_type: str, is_trained: bool, findings: Findings
+) -> None:
+    """Check one file of [model]; `is_trained` marks the file with the trained weights."""
+    facts, found = MODELS[model_type], read_quantisation(header)
+    if found is None or found not in _TITLES:
+        return
+    title = f"{shown(name)} is quantised in {_TITLES[found]}"
+    if found not in loadable(model_type):
+        findings.error(at, "quantised_not_loadable", title=title)
+    elif is_trained and "adapter" not in config.values and facts.dtype_key not in config.table("model"):
+        findings.error(at, "quantised_not_trainable", title=title)
+
 
 #: Widths of Flux 2's first layer that the trainer supports.
 FLUX2_WIDTHS = (6144, 3072, 4096)
@@ -161,8 +268,8 @@ def _encoders(config: TrainerDocument) -> Iterator[tuple[str, Any]]:
         at = config.at("model", "text_encoders", index)
         yield f"{at}/path", encoder.get("path")
         several = encoder.get("paths")
-        for number, path in enumerate(several[:8] if isinstance(several, list) else []):
-            yield f"{at}/paths/{number}", path
+        for part, path in enumerate(several[:8] if isinstance(several, list) else []):
+            yield f"{at}/paths/{part}", path
 
 
 def _read(slots: tuple[str, ...], at: str, path: Path) -> Iterator[_NamedFile]:
@@ -255,8 +362,8 @@ def _check_pairs(config: TrainerDocument, found: list[_NamedFile], findings: Fin
         at = config.at("model", "text_encoders", index)
         files = [each for each in found if each.at.startswith(f"{at}/paths/")]
         names = [each.component.name for each in files if each.component is not None]
-        for number, given in enumerate(files):
-            if len(names) != len(files) or given.component is None or names.index(given.component.name) == number:
+        for part, given in enumerate(files):
+            if len(names) != len(files) or given.component is None or names.index(given.component.name) == part:
                 continue
             missing = [each.title for each in given.expected if each.name not in names]
             findings.error(

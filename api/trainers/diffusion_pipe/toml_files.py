@@ -7,13 +7,13 @@ from typing import Any
 
 import toml
 
+from api.domain.finding import pointer, shown
 from api.domain.reason import Reason
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.pointers import pointer, shown
-from api.trainers.toml_edit import Path, edit, same, write
+from api.trainers.toml_text import Path, edit, same, write_exactly
 
-__all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
+__all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write_exactly"]
 
 
 def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from api.trainers.diffusion_pipe.checkout import TORCH_FILE
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.diffusion_pipe.installation.problems import find_missing
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.one_step import one_step
+from api.trainers.diffusion_pipe.rehearsal import one_step
 from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.rehearsal import Rehearsal

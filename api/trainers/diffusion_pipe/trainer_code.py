@@ -13,8 +13,8 @@ from typing import TypeGuard
 
 from api.domain.installation import CheckoutKey
 from api.trainers.diffusion_pipe import keys
+from api.trainers.diffusion_pipe.checkout import parse, read_bytes
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.sources import parse, read_bytes
 
 #: Most source files, bytes of the requirements, and characters of a key or default.
 _MAX_FILES, _MAX_BYTES, _MAX_CHARACTERS = 500, 1024 * 1024, 100

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
 from api.files.weights.header import merged
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.pointers import shown
 
 #: Most bytes read of a model's config.json.
 _MAX_CONFIG_BYTES = 1024 * 1024

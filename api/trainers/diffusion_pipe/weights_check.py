@@ -1,18 +1,20 @@
-"""Check the content of model files: swappable blocks, data types, required parts, and adapters."""
+"""Check the content of model files: swappable blocks, data types, required parts, adapters, and a single candidate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from api.domain.finding import shown
+from api.errors import Finding
 from api.files.weights.adapters import read_adapter
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_check import check_model
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, Swap
 from api.trainers.diffusion_pipe.slots_check import check_slots
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
-from api.trainers.pointers import shown
 
 #: Small floating-point types, suitable only for the large weights of a model.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
@@ -180,3 +182,29 @@ def _named(config: TrainerDocument) -> Iterator[tuple[str, Any]]:
     for index, entry in enumerate(fused[:64] if isinstance(fused, list) else ()):
         if isinstance(entry, dict):
             yield f"{config.at('adapter', 'fuse_adapters', index)}/path", entry.get("path")
+
+
+def check_candidate(
+    model_type: str, key: str, path: Path, *, accepts_pickles: bool = False
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Return the errors and warnings of a training that uses this path for this key."""
+    model = {"type": model_type, "dtype": "bfloat16", key: _slot_value(model_type, key, path)}
+    config = TrainerDocument({"model": model, "adapter": {"type": "lora", "rank": 32}}, "/config")
+    findings = Findings(accepts_risks=accepts_pickles)
+    check_model(config, model_type, None, findings)
+    check_files(config, model_type, None, findings)
+    at = config.at("model", key)
+    return _about(at, findings.errors), _about(at, findings.warnings)
+
+
+def _slot_value(model_type: str, key: str, path: Path) -> Any:
+    if key == "text_encoders":
+        return [{"paths": [str(path)], "type": MODELS[model_type].encoder_type}]
+    return [str(path)] if key == "merge_adapters" else str(path)
+
+
+def _about(at: str, mistakes: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings about the path itself, without those about missing keys and other files."""
+    return tuple(
+        each for each in mistakes if (each.pointer + "/").startswith(f"{at}/") and not each.pointer.endswith("/paths")
+    )

@@ -7,19 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.domain.finding import make_finding
+from api.domain.finding import make_finding, pointer
 from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import ExportUnsupported, Finding
-from api.trainers.dataset_file import DATASET
 from api.trainers.environment import split_secrets
 from api.trainers.media import MediaInfoCache
-from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
+from api.trainers.toml_text import DATASET
 from api.trainers.toy import settings
-from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
-from api.trainers.toy.settings import read_values
+from api.trainers.toy.settings import ToyDataset, read_dataset, read_values, write_dataset_file
 from api.trainers.toy.toy_export import OPTIONS
 from api.trainers.trainer import CacheFacts, Check, Command, Launch
 from api.util.bounds import capped

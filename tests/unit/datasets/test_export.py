@@ -16,7 +16,7 @@ from api.db.database import Database
 from api.domain.dataset import Dataset, item_id_of
 from api.errors import BlobMissing
 from api.files.media.decoder import MediaDecoder
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 from tests.unit.datasets.conftest import Shelf
 
 

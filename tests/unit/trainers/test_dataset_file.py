@@ -1,6 +1,6 @@
 import tomllib
 
-from api.trainers.dataset_file import write_dataset
+from api.trainers.toml_text import write_dataset
 
 
 def test_structured_directories_become_tables_of_the_trainers_file():

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.trainers.environment import check_env, split_secrets
-from api.trainers.variables import VARIABLES, Variable, VariableKind
+from api.trainers.environment import VARIABLES, Variable, VariableKind, check_env, split_secrets
 
 GOOD = {
     VariableKind.FLAG: "1",

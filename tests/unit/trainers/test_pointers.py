@@ -1,4 +1,4 @@
-from api.trainers.pointers import pointer, shown
+from api.domain.finding import pointer, shown
 
 
 def test_parts_of_a_pointer_are_escaped():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from api.trainers.toml_edit import edit, reads_as, same
+from api.trainers.toml_text import edit, reads_as, same
 
 TEXT = """\
 # mine

@@ -1,6 +1,6 @@
 import pytest
 
-from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, VariableKind
+from api.trainers.environment import ENDPOINTS, FORMS, VARIABLES, VariableKind
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from api.web.cross_origin import EXPOSED, METHODS, SENDABLE, is_preflight, preflight_headers, reading_headers
+from api.web.guard import EXPOSED, METHODS, SENDABLE, is_preflight, preflight_headers, reading_headers
 
 
 def test_page_may_read_the_response_and_its_useful_headers():

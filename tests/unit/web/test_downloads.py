@@ -11,10 +11,9 @@ import pytest
 
 from api.domain.log import LogPart
 from api.errors import MalformedRequest, RangeNotSatisfiable
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 from api.web import downloads
-from api.web.downloads import read_range, send_download
-from api.web.log_download import LogDownload
+from api.web.downloads import LogDownload, read_range, send_download
 
 CONTENT = b"0123456789"
 

@@ -1,6 +1,6 @@
 from flask import Response
 
-from api.web.optional_body import body_is_optional, may_have_no_body
+from api.web.responses import body_is_optional, may_have_no_body
 
 
 def test_only_a_marked_view_has_an_optional_body():

@@ -1,4 +1,4 @@
-from api.web.stale_responses import ANSWER_BYTES, ANSWERS, TOTAL_BYTES, CachedResponse, ResponseCache
+from api.web.responses import ANSWER_BYTES, ANSWERS, TOTAL_BYTES, CachedResponse, ResponseCache
 
 
 def answer(size: int = 1, requested_at: float = 0.0) -> CachedResponse:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from api.errors import Unavailable
-from api.web import unread_responses
-from api.web.unread_responses import IDLE_SECONDS, MIN_BYTES_PER_SECOND, PRESSURE_SECONDS, UnreadResponses
+from api.web import reply
+from api.web.reply import IDLE_SECONDS, MIN_BYTES_PER_SECOND, PRESSURE_SECONDS, UnreadResponses
 
 
 class Transport:
@@ -69,8 +69,8 @@ def test_largest_connection_is_closed_at_the_limit():
 
 
 def test_new_reader_is_not_closed_and_others_get_503(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(unread_responses, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(unread_responses, "_COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(reply, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(reply, "_COUNT_SECONDS", 0.0)
     held = UnreadResponses(limit=100)
     (one,) = hold(held, 100, since=float("inf"))
     with pytest.raises(Unavailable) as raised:
@@ -105,4 +105,4 @@ def test_client_that_reads_almost_nothing_is_closed():
 
 
 def test_limits_are_in_order():
-    assert PRESSURE_SECONDS < unread_responses.PATIENCE_SECONDS < IDLE_SECONDS
+    assert PRESSURE_SECONDS < reply.PATIENCE_SECONDS < IDLE_SECONDS

@@ -9,7 +9,7 @@ from api.trainers.diffusion_pipe.catalog.flux_family import FLUX_FAMILY
 from api.trainers.diffusion_pipe.catalog.images import IMAGES
 from api.trainers.diffusion_pipe.catalog.videos import VIDEOS
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.quantised_check import loadable
+from api.trainers.diffusion_pipe.slots_check import loadable
 from api.trainers.diffusion_pipe.weights_check import most_swapped
 
 _VARIANTS = {**FLUX_FAMILY, **IMAGES, **VIDEOS}

@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from api.domain.installation import Submodule, SubmoduleState
-from api.trainers.diffusion_pipe.checkout import find_git_directory, read_commit
-from api.trainers.diffusion_pipe.sources import parse, read_bytes
+from api.trainers.diffusion_pipe.checkout import find_git_directory, parse, read_bytes, read_commit
 
 #: Most bytes read of an index, and of a text.
 _MAX_INDEX_BYTES, _MAX_BYTES = 16 * 1024 * 1024, 1024 * 1024

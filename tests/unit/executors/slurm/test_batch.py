@@ -7,7 +7,7 @@ import pytest
 
 from api.domain.training import TrainingRequest
 from api.executors.slurm.batch import choose_port, place_argv, place_environment, prepare, wait
-from api.trainers.diffusion_pipe.command import build
+from api.trainers.diffusion_pipe.plan import build_command
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
 
@@ -61,7 +61,7 @@ def launch(gpus: tuple[int, ...], port: int) -> Launch:
 
 def real(gpus: tuple[int, ...], port: int) -> Command:
     request = TrainingRequest(model_type="flux")
-    return build("python", Path("/trainer"), request, launch(gpus, port), {})
+    return build_command("python", Path("/trainer"), request, launch(gpus, port), {})
 
 
 def toy(gpus: tuple[int, ...], port: int) -> Command:

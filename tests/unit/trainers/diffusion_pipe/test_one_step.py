@@ -6,7 +6,7 @@ import pytest
 
 from api.domain.training import TrainingRequest
 from api.errors import ExportUnsupported
-from api.trainers.diffusion_pipe.one_step import one_step
+from api.trainers.diffusion_pipe.rehearsal import one_step
 
 TEXT = """
 # my settings

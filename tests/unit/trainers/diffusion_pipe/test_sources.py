@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.sources import parse, read_bytes
+from api.trainers.diffusion_pipe.checkout import parse, read_bytes
 from api.trainers.diffusion_pipe.trainer_code import read_code
 
 

@@ -84,7 +84,7 @@ def test_key_that_is_set_twice_is_named(tmp_path: Path):
 
 def test_unusual_names_survive_writing(tmp_path: Path):
     odd = {"path": "/a\\b\"c'd\n\té\u2028 #[]=", "a.b": 1, "": 2, "é": [True], "t": [{"x": 1}, {"x": 2}], "n": {}}
-    text = toml_files.write({"directory": [odd], "resolutions": [512]})
+    text = toml_files.write_exactly({"directory": [odd], "resolutions": [512]})
     assert text is None or toml.loads(text) == {"directory": [odd], "resolutions": [512]}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.trainers.media import MediaInfoCache
-from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
+from api.trainers.toy.settings import ToyDataset, read_dataset, write_dataset_file
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from api.util.streamed_file import StreamedFile
+from api.util.stored_form import StreamedFile
 
 
 def test_parts_are_returned_in_order():
