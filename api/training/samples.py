@@ -33,7 +33,7 @@ from api.errors import (
     SamplingUnavailable,
     TaskNotFound,
 )
-from api.files.thumbnails import ThumbnailStore, side_for
+from api.files.thumbnail_files import ThumbnailStore, side_for
 from api.files.weights.header import Unsound, read_open_header
 from api.jobs.kinds import REQUEST_FILE
 from api.jobs.sampling.request import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe.files import CONFIG
+from api.trainers.diffusion_pipe.config_files import CONFIG
 from api.trainers.environment import split_secrets
 from api.trainers.trainer import Command, Launch
 

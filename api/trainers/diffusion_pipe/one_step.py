@@ -5,7 +5,7 @@ from typing import Any
 
 from api.domain.training import TrainingRequest
 from api.errors import ExportUnsupported
-from api.trainers.diffusion_pipe import files
+from api.trainers.diffusion_pipe import config_files
 from api.trainers.toml_edit import edit
 
 #: Keys of the configuration that such a run does not take over, and their beginnings.
@@ -16,7 +16,7 @@ _LEFT_OUT_GROUPS = ("save_every_n_", "checkpoint_every_n_", "eval_")
 def one_step(request: TrainingRequest, step: int) -> TrainingRequest:
     """Return the request of a training that saves a model at this step and ends. Raise ExportUnsupported."""
     try:
-        config, _ = files.read_checked(request)
+        config, _ = config_files.read_checked(request)
     except ValueError:
         raise ExportUnsupported("The configuration of this training can no longer be read.") from None
     own: dict[str, Any] = {"save_every_n_steps": 1, "max_steps": step, "steps_per_print": 1}

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import PlannedOutputs, TrainingPlan, TrainingRequest
-from api.trainers.diffusion_pipe import files, paths
+from api.trainers.diffusion_pipe import config_files, paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.totals import Item, Share, Totals, count_steps
@@ -129,7 +129,7 @@ def _weigh(chosen: Sequence[_Candidate], mean: float) -> float | None:
 
 def rehearse(request: TrainingRequest, planned: PlannedRehearsal, directory: Path, root: Path | None) -> Rehearsal:
     """Return the request for the planned items, which lie in this directory. Raise ValueError if it cannot be read."""
-    config, dataset = files.read_checked(request)
+    config, dataset = config_files.read_checked(request)
     values = {
         name: value
         for name, value in config.values.items()

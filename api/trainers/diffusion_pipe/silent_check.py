@@ -6,8 +6,8 @@ from functools import partial
 
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import RATIOS, Settings
+from api.trainers.diffusion_pipe.config_files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, number
-from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 

@@ -12,9 +12,9 @@ from api.domain.read_scope import WHOLE, ReadScope
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import keys
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.toml_files import write
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.request_texts import REPLACED, texts_in
+from api.trainers.toml_edit import write
 from api.trainers.toy.trainer import Toy
 from api.trainers.variables import VARIABLES, VariableKind
 from tests.unit.access.locations import ANN, BOB, HASH, make_files, paths_of
