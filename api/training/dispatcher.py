@@ -242,7 +242,7 @@ class Dispatcher:
         return [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
-        """Return what a pass over these tasks would decide now, without changing anything."""
+        """Plan a pass over these tasks without changing anything."""
         queue = _in_order(self._waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}

@@ -48,7 +48,7 @@ class FollowUpTasks:
         min_free_mb: int,
         wake: Callable[[], None],
     ) -> None:
-        """Create it. `wake` triggers the training loop."""
+        """`wake` triggers the training loop."""
         self._kind = kind
         self._trainer = trainer
         self._tasks = tasks

@@ -1,4 +1,4 @@
-"""Samples of saved models: pictures and clips that ComfyUI renders, so that people see which one is best."""
+"""Samples of saved models: pictures and clips that ComfyUI renders, so that users can compare the models."""
 
 import hashlib
 import json

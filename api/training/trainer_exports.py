@@ -32,7 +32,7 @@ class TrainerExports:
         storage_root: Path,
         wake: Callable[[], None],
     ) -> None:
-        """Create it. `wake` triggers the training loop."""
+        """`wake` triggers the training loop."""
         self._checker = checker
         self._intake = intake
         self._clock = clock

@@ -24,7 +24,7 @@ WANDB_VARIABLE = "WANDB_API_KEY"
 
 _WANDB_PATH: toml_edit.Path = ("monitoring", "wandb_api_key")
 
-#: Least length of a secret that is searched in the rest of a text; shorter ones would match unrelated text.
+#: Minimum length of a secret that is searched in the rest of a text; shorter ones would match unrelated text.
 _SHORTEST_SECRET = 8
 
 

@@ -26,7 +26,7 @@ _COSINE_END = 1e-6
 #: Share of the planned steps below which a falling learning rate has hardly fallen.
 _LEAST_SHARE = 0.5
 
-#: The least side in pixels for which the loss at several scales is computed.
+#: The smallest side in pixels for which the loss at several scales is computed.
 _MULTISCALE_SIDE = 922
 
 
