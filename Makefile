@@ -50,15 +50,15 @@ $(BIN)/python:
 
 # Only packages of the lock files: the same versions everywhere, verified by hash.
 $(BIN)/.installed: requirements.lock | $(BIN)/python
-	$(INSTALL) requirements.lock
+	@$(INSTALL) requirements.lock
 	@touch $@
 
 $(BIN)/.installed-%: requirements-%.lock | $(BIN)/.installed
-	$(INSTALL) $<
+	@$(INSTALL) $<
 	@touch $@
 
 $(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
-	$(INSTALL) requirements-dev.lock
+	@$(INSTALL) requirements-dev.lock
 	@touch $@ $(BIN)/.installed
 
 # Fetched once: a failed download is not repeated at each start.
@@ -186,7 +186,7 @@ docs: install $(DOCS)/.installed ## Build the documents as a site into build/sit
 
 $(DOCS)/.installed: requirements-docs.lock | $(BIN)/python
 	@test -x $(DOCS)/python || $(PYTHON) -m venv build/docs-venv
-	sh tools/install.sh $(DOCS)/python $<
+	@sh tools/install.sh $(DOCS)/python $<
 	@touch $@
 
 format: install-dev ## Format the code
@@ -211,7 +211,7 @@ demo: install ## Run a guided tour; starts a temporary server unless ARGS="--url
 LOCK   := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
 lock: | $(BIN)/python ## Update the lock files from requirements*.txt and package.json; ARGS=--upgrade takes the newest versions
-	$(INSTALL) requirements.lock
+	@$(INSTALL) requirements.lock
 	$(LOCK) $(ARGS) tools/uv.txt --output-file tools/uv.lock
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
 	for extra in otel celery scenes wandb mlflow; do \

@@ -4,6 +4,7 @@
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 python=$1
 uv=$here/../build/uv
+echo "Installing the packages of $2. This can take a minute."
 pip() { "$python" -m pip --quiet --disable-pip-version-check "$@"; }
 
 [ "$uv/bin/uv" -nt "$here/uv.lock" ] ||

@@ -44,7 +44,7 @@ _Kind = tuple[str, str | None, str | None, str | None, str, str | None]
 
 @dataclass(slots=True)
 class _Counted:
-    """The first of several similar entries, and the number of those that followed within its minute."""
+    """An entry, and the number of similar ones that followed within its minute."""
 
     first: AuditEntry
     ends_at: float

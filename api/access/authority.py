@@ -34,7 +34,7 @@ class Visibility:
         return ReadScope(None if sees_all else principal.owner, sees_all, sees_commands)
 
     def minimum_scope_of(self, owner: str | None) -> ReadScope:
-        """Return what every user who may see this user's tasks can see; messages are rendered for it once."""
+        """Return the scope that all readers of this user's tasks share; messages are rendered for it once."""
         return ReadScope(owner if self.hides_others else None, not self.hides_others, sees_commands=False)
 
 

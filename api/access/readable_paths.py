@@ -93,7 +93,7 @@ class ReadablePaths:
         )
 
     def find_examined(self, text: str, scope: ReadScope) -> Path | None:
-        """Return the resolved path if the reader may have it examined as weights, else None.
+        """Return the resolved path if the caller may examine it as weights, else None.
 
         Readers with a limited scope may name only model directories and resources in their scope.
         """

@@ -330,7 +330,7 @@ def _get_key(connection: Connection, key_id: str) -> AccessKey:
 
 
 def _read_grant(row: Row[Any]) -> dict[str, Any]:
-    """Return what a key or session permits: a role or permissions."""
+    """Return the role or the permissions of a key or session."""
     return {
         "role": None if row.role is None else Role(row.role),
         "permissions": None if row.permissions is None else tuple(row.permissions),

@@ -21,7 +21,7 @@ MOST_SERIES = 500
 _MIB, _GIB = 1024.0**2, 1024.0**3
 _PERCENT, _HOUR, _DAY = 0.01, 3600.0, 86_400.0
 
-#: By scope: the target's labels that its series carry, and their names in the series.
+#: By scope: the labels of a target, and their names in its series.
 LABELS: Mapping[RuleScope, Mapping[str, str]] = {
     RuleScope.GPU: {"gpu_uuid": "uuid"},
     RuleScope.TASK: {"task_id": "task_id", "model_type": "model_type"},

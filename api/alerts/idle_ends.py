@@ -180,12 +180,12 @@ class IdleEnds:
         self._idle_from = self._counts_from = None
 
     def _check_interrupted(self, known: IdleEnd) -> None:
-        """Record that a server died while it carried the end out. Nobody knows how far it got: it is not repeated."""
+        """Record that a server died during the action. It is not repeated, because its progress is unknown."""
         now = self._clock.steady.now()
         if known.changed_at is not None and (now - known.changed_at).total_seconds() < INTERRUPTED_SECONDS:
             return
         problem = Reason.of(
-            "The service stopped while it ended the machine. Check whether the machine should go on, then try again.",
+            "The service stopped while it ended the machine. Check whether it should keep running, then try again.",
             "end_interrupted",
         )
         if self._store.finish(problem, now, (IdleStage.ENDING,)):

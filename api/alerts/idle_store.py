@@ -35,7 +35,7 @@ class IdleStore:
         return IdleEnd() if row is None else _read(row)
 
     def show(self, stage: IdleStage, boot_id: str, since: datetime | None, ends_at: datetime | None) -> None:
-        """Store the stage before the action, and its times. Later stages stay."""
+        """Store a stage before the action, and its times, unless a later stage is stored."""
         values = {"stage": stage, "boot_id": boot_id, "idle_since": _seconds(since), "ends_at": _seconds(ends_at)}
         self._change(OPEN, {**values, "problem": None, "problem_code": None}, None)
 

@@ -69,7 +69,7 @@ NOTIFY_RULES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class _Memory:
-    """The remembered values of one task."""
+    """Values of one task from earlier rounds, for facts that depend on time."""
 
     ages: Ages
     attempt: str | None = None
@@ -166,7 +166,7 @@ class TaskFacts:
         return row
 
     def _is_news(self, task: TaskSummary) -> bool:
-        """Return whether somebody wants to know that it has completed. Samples and exports are seen on their page."""
+        """Return whether its completion is notified: of samples and exports only on request."""
         is_requested = "finished" in (self._notify.get(task.task_id, {}).get("on") or ())
         return is_requested or task.kind not in (TaskType.SAMPLE, TaskType.EXPORT)
 

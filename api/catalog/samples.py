@@ -30,7 +30,7 @@ from api.domain.sample import (
 from api.domain.upload import Upload, UploadResult, metadata_text
 from api.errors import DatabaseUnavailable, Finding, Forbidden, Invalid, NoPicture, SampleRefused, ServiceError
 from api.files.blobs import BlobStore
-from api.files.thumbnails import ThumbnailStore, side_for
+from api.files.thumbnail_files import ThumbnailStore, side_for
 from api.training.artifacts import OpenFile, saved_name
 from api.training.sample_store import StoredSample
 from api.util.base_path import BASE_PATH

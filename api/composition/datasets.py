@@ -6,7 +6,7 @@ from api.config import Config
 from api.datasets.cache_list import DatasetCacheList
 from api.datasets.cache_results import CacheResultRecorder
 from api.datasets.caches import DatasetCaches
-from api.datasets.captions import CaptionEditor
+from api.datasets.caption_edits import CaptionEditor
 from api.datasets.collect import DatasetCollector
 from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_edits import ItemEditor
@@ -24,7 +24,7 @@ from api.db.database import Database
 from api.domain.reason import Reason
 from api.domain.training import EventKind
 from api.files.blobs import BlobStore
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.trainers.trainer import Trainer
 from api.training.dataset_caches import DatasetCacheStore
 from api.training.store import TaskStore

@@ -31,12 +31,12 @@ def build_installation_check(
 
 
 def needs_of(state: GPUState) -> GPUNeeds:
-    """Return what the GPUs of all machines need."""
+    """Return the requirements of the GPUs of all machines."""
     return _needs(state.snapshot.source, [gpu.reading.identity for gpu in state.gpus], state.snapshot.versions)
 
 
 def read_needs(source: GPUSource) -> GPUNeeds:
-    """Return what the GPUs of this machine need; nothing if they cannot be read."""
+    """Return the requirements of this machine's GPUs; none if they cannot be read."""
     try:
         return _needs(
             source.name,

@@ -26,7 +26,7 @@ from api.domain.media import Decoder
 from api.domain.task import TaskType
 from api.files.blobs import BlobStore
 from api.files.disk import require_free_space
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.files.weights.scan import LocalModels
 from api.presets.service import PresetService
 from api.presets.store import PresetStore

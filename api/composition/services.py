@@ -17,8 +17,8 @@ from api.catalog.service import CatalogService
 from api.catalog.settings import SettingsService
 from api.datasets.as_trained import AsTrained
 from api.datasets.cache_list import DatasetCacheList
+from api.datasets.caption_edits import CaptionEditor
 from api.datasets.captioning import CaptioningService
-from api.datasets.captions import CaptionEditor
 from api.datasets.check import DatasetChecker
 from api.datasets.export import DatasetExport
 from api.datasets.form_uploads import FormUploads

@@ -142,7 +142,7 @@ class Config:
         "none",
     )
     sample_seconds: float = _setting(
-        "SAMPLE_SECONDS", 1800.0, number(1, 86_400, float), "most seconds for one sample", "1800"
+        "SAMPLE_SECONDS", 1800.0, number(1, 86_400, float), "maximum seconds for one sample", "1800"
     )
     trackers: tuple[str, ...] = _setting(
         "TRACKERS",
@@ -163,7 +163,7 @@ class Config:
         "SQLite under STORAGE_ROOT",
     )
     database_pool_size: int = _setting(
-        "DATABASE_POOL_SIZE", 24, number(2, 1000), "most database connections; set fewer if servers share it"
+        "DATABASE_POOL_SIZE", 24, number(2, 1000), "maximum database connections; set fewer if servers share it"
     )
     node_name: str = _setting(
         "NODE_NAME", "", node_name, "name of this machine where several share a database", "the host's name"
@@ -234,7 +234,7 @@ class Config:
         "TRAINER_USER", "", trainer_user, "user as which trainings run (a name, or uid:gid)", "the service's own"
     )
     max_concurrent_tasks: int = _setting(
-        "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "most trainings at a time; 0: as many as the GPUs allow"
+        "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "maximum trainings at a time; 0: as many as the GPUs allow"
     )
     preempt_after_seconds: float = _setting(
         "PREEMPT_AFTER_SECONDS",
@@ -244,10 +244,13 @@ class Config:
         "600",
     )
     preprocess_parallel: int = _setting(
-        "PREPROCESS_PARALLEL", 0, number(0, 1000), "most preprocessing tasks at a time; 0: half the number of cores"
+        "PREPROCESS_PARALLEL", 0, number(0, 1000), "maximum preprocessing tasks at a time; 0: half the number of cores"
     )
     transfers_parallel: int = _setting(
-        "TRANSFERS_PARALLEL", 4, number(1, 1000), "most downloads and pushes at a time; an idle host may start one more"
+        "TRANSFERS_PARALLEL",
+        4,
+        number(1, 1000),
+        "maximum downloads and pushes at a time; an idle host may start one more",
     )
     caption_endpoint: str = _setting(
         "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API for captions, as https://host/v1", "none"
@@ -267,7 +270,7 @@ class Config:
         "CAPTION_COMMAND_SECONDS", 300.0, number(1, 86_400, float), "seconds of CAPTION_COMMAND for one file", "300"
     )
     caption_per_minute: int = _setting(
-        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "most caption requests per minute and task; 0: no limit"
+        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "maximum caption requests per minute and task; 0: no limit"
     )
     caption_price: float | None = _setting(
         "CAPTION_PRICE", None, number(0, 10**6, float), "price of 1,000 captions, shown before a start", "not known"
@@ -292,13 +295,17 @@ class Config:
         "RETENTION_KEEP_RATED", 0, number(0, 5), "models with a sample of at least this rating stay, too", "0"
     )
     hang_step_seconds: float = _setting(
-        "HANG_STEP_SECONDS", 300.0, number(1, 86_400, float), "least seconds without a step that are a hang", "300"
+        "HANG_STEP_SECONDS",
+        300.0,
+        number(1, 86_400, float),
+        "minimum seconds without a step after which a training counts as hanging",
+        "300",
     )
     hang_quiet_seconds: float = _setting(
         "HANG_QUIET_SECONDS",
         1800.0,
         number(1, 86_400, float),
-        "seconds without output in loading or caching that are a hang",
+        "seconds without output after which loading or caching counts as hanging",
         "1800",
     )
     rehearsal_seconds: float = _setting(
@@ -308,13 +315,17 @@ class Config:
         "MIN_FREE_DISK_MB", 2048, number(0, 2**40), "free disk space in MB below which no training starts"
     )
     log_max_bytes: int = _setting(
-        "LOG_MAX_BYTES", 2**30, number(2**20, 2**50), "most bytes of a task's log; the oldest part is deleted", "1 GiB"
+        "LOG_MAX_BYTES",
+        2**30,
+        number(2**20, 2**50),
+        "maximum bytes of a task's log; the oldest part is deleted",
+        "1 GiB",
     )
     server_log_max_bytes: int = _setting(
         "SERVER_LOG_MAX_BYTES",
         2**26,
         number(2**20, 2**50),
-        "most bytes of the server's log; the oldest part is deleted",
+        "maximum bytes of the server's log; the oldest part is deleted",
         "64 MiB",
     )
     gpu_source: str = _setting(
@@ -390,7 +401,7 @@ class Config:
         "RATE_LIMITS",
         DEFAULT_RATES,
         rates,
-        "most requests of a key, by group, with AUTH=required; off: no limit",
+        "maximum requests of a key, by group, with AUTH=required; off: no limit",
         show_rates(DEFAULT_RATES),
     )
     trusted_proxies: tuple[str, ...] = _setting(
@@ -401,16 +412,16 @@ class Config:
         "none",
     )
     quota_gpus: int | None = _setting(
-        "QUOTA_GPUS", None, number(0, 10**5), "most GPUs at a time of a user without an own quota", "no bound"
+        "QUOTA_GPUS", None, number(0, 10**5), "maximum GPUs at a time of a user without a quota", "no bound"
     )
     quota_queued_tasks: int | None = _setting(
-        "QUOTA_QUEUED_TASKS", None, number(0, 10**6), "most queued tasks of such a user", "no bound"
+        "QUOTA_QUEUED_TASKS", None, number(0, 10**6), "maximum queued tasks of such a user", "no bound"
     )
     quota_gpu_hours_per_day: float | None = _setting(
-        "QUOTA_GPU_HOURS_PER_DAY", None, number(0, 10**6, float), "most GPU hours of such a user in 24 h", "no bound"
+        "QUOTA_GPU_HOURS_PER_DAY", None, number(0, 10**6, float), "maximum GPU hours of such a user in 24 h", "no bound"
     )
     quota_storage_gb: float | None = _setting(
-        "QUOTA_STORAGE_GB", None, number(0, 10**9, float), "most GB of disk for the tasks of such a user", "no bound"
+        "QUOTA_STORAGE_GB", None, number(0, 10**9, float), "maximum GB of disk for the tasks of such a user", "no bound"
     )
     audit_retention_days: int = _setting(
         "AUDIT_RETENTION_DAYS", 365, number(0, 36_500), "days for which the audit is stored; 0: forever"
@@ -431,9 +442,13 @@ class Config:
     notify_url: str = _setting(
         "NOTIFY_URL", "", str.strip, "Apprise address to which alerts and finished trainings are sent", "none"
     )
-    max_body_bytes: int = _setting("MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "most bytes of a JSON body")
+    max_body_bytes: int = _setting("MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "maximum bytes of a JSON body")
     max_upload_bytes: int = _setting(
-        "MAX_UPLOAD_BYTES", 2**40, number(1024, 2**60), "most bytes of an upload, and of an archive's content", "1 TiB"
+        "MAX_UPLOAD_BYTES",
+        2**40,
+        number(1024, 2**60),
+        "maximum bytes of an upload, and of an archive's content",
+        "1 TiB",
     )
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours after which an idle upload expires", "24"
@@ -514,12 +529,12 @@ class Config:
     redis_url: str = _setting(
         "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages among servers", "none"
     )
-    max_streams: int = _setting("MAX_STREAMS", 5_000, number(1, 1_000_000), "most live streams")
+    max_streams: int = _setting("MAX_STREAMS", 5_000, number(1, 1_000_000), "maximum live streams")
     max_streams_per_client: int = _setting(
         "MAX_STREAMS_PER_CLIENT",
         2_000,
         number(1, 1_000_000),
-        "most live streams of one user (without keys: of one address)",
+        "maximum live streams of one user (without keys: of one address)",
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "lowest logged level")
     log_format: str = _setting(

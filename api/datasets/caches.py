@@ -129,7 +129,7 @@ class DatasetCaches:
     def key_of(
         self, trainer: Trainer, given: TrainingRequest, owner: str | None, beside: str | None = None
     ) -> tuple[CacheFacts, str | None]:
-        """Return what the cache of a request depends on, and its key; the key is None if it cannot be cached.
+        """Return the values on which a request's cache depends, and its key; None if it cannot be cached.
 
         The directories in the request must be views of versions.
         """
@@ -191,7 +191,7 @@ class DatasetCaches:
         return (planned.task_id, None) if verdict.state is CacheState.COMPLETE else (None, verdict.reason)
 
     def require_same(self, task: TrainingTask, given: TrainingRequest) -> CacheFacts:
-        """Return what the cache that a task builds depends on.
+        """Return the values on which the cache of a cache task depends.
 
         Raises ValueError if that has changed since it was planned.
         """

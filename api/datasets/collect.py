@@ -12,7 +12,7 @@ from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_store import DatasetItemStore
 from api.errors import DatabaseUnavailable
 from api.files.blobs import BlobStore, Sweep
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.util.clock import Clock
 from api.util.foreign_trees import remove_tree
 from api.util.periodic import PeriodicThread

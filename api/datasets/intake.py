@@ -328,7 +328,7 @@ def _tolerate_outage(body: Callable[[], None]) -> Callable[[], None]:
 
 
 def _record_invalid_caption(invalid: dict[str, BadArchive], error: BadArchive) -> None:
-    """Record an invalid caption file, which fails alone. Raises the error if it came from a list of captions."""
+    """Record an invalid `.txt` file, without which the upload continues. Re-raise the error of any other file."""
     if error.entry is None or not error.entry.lower().endswith(".txt"):
         raise error
     invalid[error.entry] = error

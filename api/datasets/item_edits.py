@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from api.datasets.captions import find_named
+from api.datasets.caption_edits import find_named
 from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived
 from api.datasets.views import ItemsEdit, VersionView

@@ -62,7 +62,7 @@ class DatasetDirectories:
         locate_registered: Callable[[Dataset], Locate] | None = None,
         trainers_group: int | None = None,
     ) -> None:
-        """Create it. `locate_registered` locates the files of a registered directory.
+        """`locate_registered` locates the files of a registered directory.
 
         `trainers_group` is the group of the user that trainers run as, if that is not the service's user.
         """

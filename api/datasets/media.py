@@ -51,7 +51,7 @@ class DatasetMedia:
         clock: Clock,
         registered: RegisteredFiles | None = None,
     ) -> None:
-        """Create it. `registered` locates the files of registered directories."""
+        """Locate registered directories' files by `registered`."""
         self._facts = facts
         self._blobs = blobs
         self._decoder = decoder

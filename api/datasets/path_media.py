@@ -21,7 +21,7 @@ class PathMedia:
     """Examines files by path. Thread-safe."""
 
     def __init__(self, views: Path, datasets: DatasetService, media: DatasetMedia, decoder: Decoder) -> None:
-        """Create it. `views` is the directory with a view of each manifest, named by its hash."""
+        """Read from the directory `views`, which has a view of each manifest, named by its hash."""
         self.children = decoder.children
         self._views = views
         self._media = media

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from api.datasets.captions import CaptionEditRequest, apply_edit
+from api.datasets.caption_edits import CaptionEditRequest, apply_edit
 from api.domain.dataset import ManifestItem
 from api.domain.media_settings import MediaSettings
 

@@ -139,7 +139,7 @@ class DatasetReferences:
         caches: DatasetCaches | None = None,
         publish: Callable[[str, Reason], None] = lambda task_id, reason: None,
     ) -> None:
-        """Create it. `caches` None: caches are not used. `publish` adds an event to a task."""
+        """Use no caches if `caches` is None. `publish` adds an event to a task."""
         self._caches = caches
         self._publish = publish
         self._service = service

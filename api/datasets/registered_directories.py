@@ -75,7 +75,7 @@ class RegisteredDirectories:
         clock: Clock,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """Create it. `roots` are the directories below which others may be registered.
+        """`roots` are the directories below which others may be registered.
 
         `paths` None: every directory below them may be read.
         """

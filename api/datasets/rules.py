@@ -15,7 +15,7 @@ class RuleBook:
     """The dataset rules of all trainers."""
 
     def __init__(self, rules: Sequence[DatasetRules], paths: ReadablePaths | None = None) -> None:
-        """Create it. `paths` None: every path may be read."""
+        """`paths` None: every path may be read."""
         self._rules = rules
         self._paths = paths
 

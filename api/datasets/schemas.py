@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from api.datasets.captions import CaptionEditRequest
+from api.datasets.caption_edits import CaptionEditRequest
 from api.datasets.item_edits import ItemChanges
 from api.datasets.splitting import SplitRequest
 from api.datasets.views import (

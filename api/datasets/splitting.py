@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.datasets.adding import require_distinct_paths
-from api.datasets.captions import find_named
+from api.datasets.caption_edits import find_named
 from api.datasets.item_edits import count_items, require_some_left
 from api.datasets.retrying import edit_newest
 from api.datasets.rows import NewVersion

@@ -7,7 +7,7 @@ from api.datasets.media import DatasetMedia
 from api.domain.dataset import Dataset, ManifestItem
 from api.domain.media import Decoder
 from api.errors import NoPicture
-from api.files.thumbnails import ThumbnailStore, side_for
+from api.files.thumbnail_files import ThumbnailStore, side_for
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ class UploadStore:
     """Stores the uploads of one blob store; uploads of other stores are not touched."""
 
     def __init__(self, database: Database, read_store_id: Callable[[], str]) -> None:
-        """Create it. `read_store_id` returns the id of the blob store."""
+        """`read_store_id` returns the id of the blob store."""
         self._database = database
         self._read_store_id = read_store_id
 

@@ -61,7 +61,7 @@ RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
     CauseCode.TIME_LIMIT: 3,
 }
 
-#: Causes of trainings that made room. They are no failures: the training waits, and then goes on.
+#: Causes of trainings that made room. They are no failures: the training waits, and then resumes.
 MADE_ROOM = frozenset({CauseCode.GPU_PAUSED, CauseCode.OUTSIDE_SCHEDULE, CauseCode.NEIGHBOUR, CauseCode.URGENT_TASK})
 
 #: Causes that `max_retries` covers by default, because a retry may succeed.

@@ -14,7 +14,7 @@ class EventType(StrEnum):
     STATUS = "status"  #: a GPU's status changed
     HEALTH = "health"  #: a GPU's health verdict changed
     SOURCE = "source"  #: the driver became available, stopped or failed
-    TASK = "task"  #: the registry released a task by itself
+    TASK = "task"  #: the registry released a task automatically
     NODE = "node"  #: a node joined, left, stopped reporting or was drained
 
 

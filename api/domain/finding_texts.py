@@ -588,7 +588,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         ),
         "Set type = '{expected}'.",
     ),
-    # trainers/diffusion_pipe/toml_files.py
+    # trainers/diffusion_pipe/toml_parsing.py
     "toml_too_deep": ("This TOML cannot be read: a number is too long, or the nesting is too deep.", "Simplify it."),
     "dates_unsupported": ("The trainer does not support dates and times.", "Write it in quotes."),
     "array_mixed": (

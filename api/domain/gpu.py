@@ -108,8 +108,8 @@ class GPUPower:
     """Power in W, energy in J since the driver was loaded."""
 
     current: float | None  #: W
-    limit: float | None  #: W, as set now
-    default_limit: float | None  #: W, as set by the vendor
+    limit: float | None  #: W, current setting
+    default_limit: float | None  #: W, the vendor's setting
     min_limit: float | None  #: W, the lowest limit that can be set
     max_limit: float | None  #: W, the highest limit that can be set
     usage_percent: float | None  #: `current` as a share of `limit`

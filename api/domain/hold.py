@@ -25,7 +25,7 @@ class Hold:
     made_by: str  #: a user, or `rule` and a rule id
     alert_id: str | None  #: the alert whose rule made the hold; it ends with the alert
     created_at: datetime
-    expires_at: datetime | None = None  #: when a pause or claim ends by itself; null for other holds
+    expires_at: datetime | None = None  #: when a pause or claim expires; null for other holds
     memory_mb: int | None = None  #: memory that a claim announces; null if unknown, and for other holds
 
 
@@ -35,7 +35,7 @@ class GPUClaim:
 
     name: str  #: the program, as it calls itself
     memory_mb: int | None  #: memory that it needs; null if unknown
-    expires_at: datetime  #: when the claim ends by itself, unless it is renewed
+    expires_at: datetime  #: when the claim expires, unless it is renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,6 @@ class GPUPause:
 
     gpu_id: int | None  #: its index; null if the driver does not list it now
     uuid: str
-    paused_until: datetime | None  #: when trainings get it again by themselves; null: it is not paused
+    paused_until: datetime | None  #: when trainings may use it again; null: it is not paused
     #: Seconds that its training takes to stop with a checkpoint, as earlier stops did; null if unknown, or none runs.
     stop_seconds: float | None = None

@@ -66,7 +66,7 @@ class IdleView:
     idle_since: datetime | None  #: since when nothing runs or waits; null if something does, or it is not known
     ends_at: datetime | None  #: end of the countdown; null outside of it
     held_by: str | None  #: who holds it; null if no user does
-    held_until: datetime | None  #: when the hold ends by itself; null: when a user ends it, or there is none
+    held_until: datetime | None  #: when the hold expires; null: it never expires, or there is none
     problem: str | None  #: why the action was not carried out, and what to do; null if nothing failed
     problem_code: ReasonCode | None  #: code and parameters of the problem, for programs and translations
 

@@ -1,4 +1,4 @@
-"""Read what a subscriber of one task has missed, and how the task ended."""
+"""Read the messages that a subscriber of one task has missed, and how the task ended."""
 
 from api.events.messages import end_message, progress_message, status_message
 from api.logs.service import find_end

@@ -175,7 +175,7 @@ class DatabaseRegistrations:
     """Stores registered tasks in the database. Each of their GPUs is a lease, as for trainings."""
 
     def __init__(self, database: Database, node: str, clock: Clock) -> None:
-        """Create it. `node` is this machine: only here can the processes of its tasks be checked."""
+        """`node` is this machine: only here can the processes of its tasks be checked."""
         self._database = database
         self.node = node
         self._clock = clock

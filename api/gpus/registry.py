@@ -130,7 +130,7 @@ class GPUHolders:
     """Returns the holders of GPUs without raising, so that sweeps continue without the database. Not thread-safe."""
 
     def __init__(self, registry: TaskRegistry, note_release: Callable[[RegisteredTask, Reason], None]) -> None:
-        """Create it. `note_release(task, why)` is called for each task that is released on behalf of its owner."""
+        """`note_release(task, why)` is called for each task that is released on behalf of its owner."""
         self._registry = registry
         self._note_release = note_release
         self._held: Mapping[str, RegisteredTask] | None = None

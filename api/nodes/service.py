@@ -63,7 +63,7 @@ MOST_NODES = 5_000
 MOST_GPUS = 20_000
 
 #: Seconds for which a rejection is shown.
-TOLD_SECONDS = 60.0
+SHOWN_SECONDS = 60.0
 
 #: Seconds between two log lines about rejected reports of one node.
 LOGGED_SECONDS = 600.0
@@ -114,7 +114,7 @@ class Refusals:
     def warn(self, name: str) -> tuple[NodeWarning, ...]:
         """Return the warnings for a node."""
         at, message = self._latest.get(name, (float("-inf"), None))
-        if message is None or self._clock.monotonic() - at > TOLD_SECONDS:
+        if message is None or self._clock.monotonic() - at > SHOWN_SECONDS:
             return ()
         return (NodeWarning(message.said.code, message.text, message.said),)
 

@@ -103,7 +103,7 @@ def _row(preset: OwnPreset) -> dict[str, Any]:
 
 
 def _noted(preset: OwnPreset) -> dict[str, Any]:
-    """Return what the audit shows of a preset."""
+    """Return the fields of a preset for the audit log."""
     return {
         "name": preset.name,
         "model_type": preset.model_type,

@@ -102,7 +102,7 @@ class WorkflowService:
         return found
 
     def spec(self, settings: SetSettings, workflow: Any, by: Principal, pointer: str) -> SamplingSpec:
-        """Return what a rendering needs. `workflow` is an id, a workflow in API format, or None for the built-in one.
+        """Return the spec of a rendering. `workflow` is an id, a workflow in API format, or None for the built-in one.
 
         Raises WorkflowNotFound, Invalid.
         """
@@ -140,7 +140,7 @@ class SampleSetService:
         return rows.map(lambda row: row[1])
 
     def defaults(self) -> tuple[SetDefaults, ...]:
-        """Return what the built-in workflows render if a set leaves it open."""
+        """Return the default settings of the built-in workflows."""
         return tuple(
             SetDefaults(name, each.width, each.height, each.frames, each.steps) for name, each in RECIPES.items()
         )

@@ -205,7 +205,7 @@ def _content(made: SampleSet) -> dict[str, Any]:
 
 
 def _noted(made: SampleSet) -> dict[str, Any]:
-    """Return what the audit shows of a set."""
+    """Return the fields of a sample set for the audit log."""
     return {"name": made.name, "shared": made.shared, "version": made.version}
 
 

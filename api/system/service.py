@@ -169,7 +169,7 @@ class SystemService:
         )
 
     def get_trainer(self) -> TrainerInstallation:
-        """Return what the last check of the trainer's installation found. Starts nothing."""
+        """Return the result of the last check of the trainer's installation. Starts nothing."""
         return TrainerInstallation(None, None) if self._installation is None else self._installation.last
 
     def check_trainer(self) -> TrainerInstallation:

@@ -67,10 +67,7 @@ class AutomaticSamples:
         is_here: Callable[[], bool],
         is_available: Callable[[], bool],
     ) -> None:
-        """Create it.
-
-        `is_here` returns whether this server observes the trainings, `is_available` whether something renders samples.
-        """
+        """`is_here`: whether this server observes the trainings. `is_available`: whether samples can be rendered."""
         self._orders = orders
         self._rendering = rendering
         self._trainings = trainings

@@ -44,7 +44,7 @@ class Closure:
                 self.code,
                 "gpu_paused",
                 "It has made room, because {why}.",
-                "A training goes on by itself from its checkpoint. Start a rehearsal again later.",
+                "A training resumes automatically from its checkpoint. Start a rehearsal again later.",
                 why=self.reason,
             )
         if self.code is CauseCode.NEIGHBOUR:
@@ -52,14 +52,14 @@ class Closure:
                 self.code,
                 "neighbour",
                 "It has made room for another program: {why}.",
-                "A training goes on by itself when that program is idle. Start a rehearsal again later.",
+                "A training resumes automatically when that program is idle. Start a rehearsal again later.",
                 why=self.reason,
             )
         return Cause.of(
             self.code,
             "outside_schedule",
             "It has made room, because its hours are over: {why}.",
-            "A training goes on by itself from its checkpoint. Start a rehearsal again in the next hours.",
+            "A training resumes automatically from its checkpoint. Start a rehearsal again when trainings may run.",
             why=self.reason,
         )
 
@@ -115,7 +115,7 @@ class Closures:
     def end_expired(self) -> bool:
         """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
         now, timed = self._clock.now(), [hold for held in self._holds.timed().values() for hold in held]
-        # After the clock was set back, they would close their GPUs for longer than somebody wanted.
+        # After the clock was set back, they would close their GPUs for longer than requested.
         if any((hold.created_at - now).total_seconds() > SET_SECONDS for hold in timed):
             self._holds.begin_again(now)
         is_over = any((hold.expires_at or now) <= now for hold in timed)

@@ -1,7 +1,7 @@
-"""Saved models in ComfyUI's directories of LoRAs, as people get them: named, with metadata, and a preview beside them.
+"""Link saved models into ComfyUI's LoRA directories: with a readable name, metadata and a preview picture.
 
-A file there says in its own header of which training and model it is, so that nothing else has to be stored, and no
-file of others is changed or removed.
+The header of each file names its training and saved model. So nothing else is stored, and files of other programs are
+never changed or removed.
 """
 
 import errno
@@ -68,7 +68,7 @@ class _Identity:
         return _Identity(task_id, checkpoint, found.get("sshs_model_hash"), found.get("ss_output_name"))
 
     def is_at(self, path: Path) -> bool:
-        """Return whether the file has its own name, and is not a copy that somebody made under another."""
+        """Return whether the file has its original name. Otherwise a user has copied it."""
         return self.name in (None, path.stem)
 
 
@@ -250,7 +250,7 @@ def _read_head(path: Path) -> bytes:
 
 
 def _identify(path: Path) -> _Identity | None:
-    """Return what a file says about itself; None for one that this service has not delivered. Raise OSError."""
+    """Return the identity in a file's header, or None if this service did not create the file. Raise OSError."""
     try:
         status = path.lstat()
     except FileNotFoundError:

@@ -60,7 +60,7 @@ class ComparedSeries:
     task_id: str
     metric: str  #: its name or tag
     x: tuple[float, ...]  #: positions on the axis, ascending
-    values: tuple[float | None, ...]  #: null where it was not a number
+    values: tuple[float | None, ...]  #: null for NaN
     total: int  #: number of values before they were thinned out
     nan_count: int  #: values that were not numbers
     is_downsampled: bool  #: whether values are left out

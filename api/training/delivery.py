@@ -1,4 +1,4 @@
-"""Saved models as people get them: named after their training, with metadata that other programs read.
+"""Prepare saved models for download: named after their training, with metadata that other programs read.
 
 The keys are those of ModelSpec and of sd-scripts (`ss_`), which LoRA managers and model sites read. Unknown facts are
 left out.

@@ -63,7 +63,7 @@ class Holds:
         return self._hold(HoldKind.GPU, found, reason, by, alert_id)
 
     def pause(self, reference: str, seconds: float, reason: str, principal: Principal) -> GPUPause:
-        """Pause a GPU: its trainings stop with a checkpoint, and go on after this many seconds.
+        """Pause a GPU: its trainings stop with a checkpoint, and resume after this many seconds.
 
         A second pause replaces the first. Raise GPUNotFound, NotYours or Conflict.
         """

@@ -14,7 +14,7 @@ from api.domain.training import TrainingPlan
 
 
 def judge_memory(facts: MemoryFacts, runs: Sequence[MemoryRun]) -> PlannedMemory:
-    """Return what these runs show about a training. Only the same variant and settings are compared."""
+    """Estimate the memory of a training from these runs. Only runs with the same variant and settings count."""
     comparable = [
         run
         for run in runs

@@ -71,7 +71,7 @@ class Neighbours:
         idle_minutes: float,
         wake: Callable[[], None],
     ) -> None:
-        """Create it. `waiting` returns the tasks that only lack GPUs, and `wake` triggers the training loop."""
+        """Trigger the training loop by `wake`. `waiting` returns the tasks that only lack GPUs."""
         self._watches = [_Watch(each) for each in neighbours]
         self._gpus = gpus
         self._closures = closures
@@ -220,7 +220,7 @@ def _is_little(watch: _Watch, processes: Sequence[GPUProcess]) -> bool:
 
 
 def _add(other: NeighbourRest | None, watch: _Watch, processes: Sequence[GPUProcess]) -> NeighbourRest:
-    """Return what a neighbour still holds of a GPU, together with another one."""
+    """Return the memory and processes of a neighbour on a GPU, added to those of another neighbour."""
     name, mb, pids = watch.neighbour.name, _memory(processes), frozenset(each.pid for each in processes)
     if other is None:
         return NeighbourRest(name, mb, pids)

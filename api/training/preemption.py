@@ -21,7 +21,7 @@ _CAUSE = Cause.of(
     CauseCode.URGENT_TASK,
     "urgent_task",
     "It has made room for an urgent training.",
-    "It goes on by itself from its checkpoint.",
+    "It resumes automatically from its checkpoint.",
 )
 
 

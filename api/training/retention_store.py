@@ -45,7 +45,7 @@ class RetentionStore:
         self._database = database
 
     def facts(self, task_id: str) -> RetentionFacts:
-        """Return what the database knows about a training. Raise TaskNotFound."""
+        """Return the facts about a training on which retention decides. Raise TaskNotFound."""
         with self._database.read() as connection:
             return _read_facts(connection, find_summary(connection, task_id, (TaskType.TRAINING, TaskType.REHEARSAL)))
 

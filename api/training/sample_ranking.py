@@ -60,7 +60,7 @@ def rank_models(grid: SampleGrid) -> SampleRanking:
     if not equal:
         return SampleRanking(tuple(shown), "clear", f"Best: {leader}. The ratings of all others are clearly lower.")
     named = ", ".join(equal[:_MOST_NAMED]) + (f" and {len(equal) - _MOST_NAMED} more" if equal[_MOST_NAMED:] else "")
-    text = f"First: {leader}, but the difference to {named} is not certain. Rate more prompts of them."
+    text = f"First: {leader}, but the difference to {named} is not certain. Rate more of their samples."
     return SampleRanking(tuple(shown), "uncertain", text)
 
 

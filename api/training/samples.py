@@ -1,4 +1,4 @@
-"""Samples of saved models, so that people see which one is best: record, list, rate, draw."""
+"""Samples of saved models, so that users can compare the models: record, list, rate, draw."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import orjson
 from api.domain.media import Decoder, MediaSource
 from api.errors import ArtifactNotFound, CheckpointNotFound, DecoderBusy, NoPicture, TaskNotFound
 from api.files.task_files import TaskStorage
-from api.files.thumbnails import ThumbnailStore, side_for
+from api.files.thumbnail_files import ThumbnailStore, side_for
 from api.jobs.kinds import REQUEST_FILE
 from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, SamplingRequest, read_records
 from api.training.artifacts import OpenFile, open_artifact, saved_models

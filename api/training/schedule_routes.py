@@ -38,7 +38,7 @@ def get_schedule() -> Response:
 def replace_schedule(json_data: ReplaceSchedule) -> Response:
     """Replace the hours in which trainings may run.
 
-    At the end of a window, trainings stop with a checkpoint; they go on by themselves in the next one.
+    At the end of a window, trainings stop with a checkpoint; they resume automatically in the next one.
     """
     windows = [each.window() for each in json_data.windows]
     return answer(services().schedule.replace(json_data.time_zone, windows, current_principal.get().actor))
@@ -51,7 +51,7 @@ def replace_schedule(json_data: ReplaceSchedule) -> Response:
 def pause_gpu(gpu_id: str, json_data: PauseGPU) -> Response:
     """Pause a GPU.
 
-    Its trainings stop with a checkpoint, and go on by themselves when the time is over. A second pause replaces the
+    Its trainings stop with a checkpoint, and resume automatically when the time is over. A second pause replaces the
     first. Only administrators may pause a GPU on which another user's task runs.
     """
     paused = services().holds.pause(gpu_id, json_data.seconds, json_data.reason, current_principal.get())
@@ -64,7 +64,7 @@ def pause_gpu(gpu_id: str, json_data: PauseGPU) -> Response:
 def unpause_gpu(gpu_id: str) -> Response:
     """End the pause of a GPU.
 
-    Its trainings go on. Without a pause nothing changes.
+    Its trainings resume. Without a pause nothing changes.
     """
     return answer(services().holds.unpause(gpu_id, current_principal.get()), message="unpaused")
 

@@ -111,7 +111,7 @@ class PauseGPU(Strict):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"seconds": 7200}})
 
-    seconds: float = Field(gt=0, le=LONGEST_PAUSE, description="until trainings get it again by themselves")
+    seconds: float = Field(gt=0, le=LONGEST_PAUSE, description="until trainings may use it again")
     reason: Why = Field("paused", description="shown to everyone")
 
 
@@ -124,7 +124,7 @@ class ClaimGPU(Strict):
 
     name: ClaimName = Field(description="the program, shown to everyone; the same name renews the claim")
     memory_mb: int | None = Field(None, ge=1, le=MAX_MEMORY_MB, description="memory that it needs; null: unknown")
-    ttl_seconds: float = Field(gt=0, le=LONGEST_CLAIM, description="until the claim ends by itself")
+    ttl_seconds: float = Field(gt=0, le=LONGEST_CLAIM, description="until the claim expires")
 
 
 class GPUClaimsAnswer(Envelope[GPUClaims]):

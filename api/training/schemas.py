@@ -173,7 +173,7 @@ Notes = Annotated[str, Field(max_length=10_000, pattern=NO_NUL), AfterValidator(
 TriggerWord = Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 _CLASS = (
     "orders the queue before `priority`; an urgent training that finds no free GPU makes background trainings stop "
-    "with a checkpoint, which go on by themselves later"
+    "with a checkpoint; they resume automatically later"
 )
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
 Class = Annotated[PriorityClass, Field(strict=False)]

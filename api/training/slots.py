@@ -1,4 +1,4 @@
-"""Limits on tasks without GPUs: for downloads and pushes, which mostly wait for a hub, for samples, and for others."""
+"""Limits on concurrent tasks without GPUs: downloads and pushes (which mostly wait for a hub), samples, and others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

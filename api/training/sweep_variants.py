@@ -1,4 +1,4 @@
-"""The requests of a sweep: one request with each combination of the values."""
+"""Build the requests of a sweep: one for each combination of the values."""
 
 import json
 from collections import Counter

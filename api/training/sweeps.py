@@ -41,7 +41,7 @@ class _Checked:
     """One training of a sweep, checked like a start."""
 
     variant: SweepVariant
-    found: CheckedRequest | None  #: None if its form leaves nothing to check
+    found: CheckedRequest | None  #: None if the request is too malformed to check
     errors: tuple[Finding, ...]
 
     @property
@@ -74,7 +74,7 @@ class Sweeps:
     # -- creating --------------------------------------------------------------------------------------------------
 
     def plan(self, wanted: SweepVariants, rule: EarlyStop | None, owner: str | None) -> SweepPlan:
-        """Return what `create` would do, with all findings. Nothing changes."""
+        """Return the plan that `create` would carry out, with all findings. Nothing changes."""
         checked = [self._check(variant, NO_TASK, owner) for variant in wanted.all]
         found = [_with_problems(one) for one in checked]
         errors = [*wanted.mistakes, *_merge([(one.variant, one.errors) for one in found], wanted.varied)]

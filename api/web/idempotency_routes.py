@@ -62,7 +62,7 @@ def idempotency_scope() -> str | None:
 
 
 def earlier_result() -> EarlierResult | None:
-    """Return what an earlier attempt of this request created before its server failed; None if there is none."""
+    """Return the result of an earlier attempt of this request whose server failed before it answered, or None."""
     made: EarlierResult | None = g.get("earlier_result")
     return made
 

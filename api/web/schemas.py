@@ -182,7 +182,7 @@ class AvailableQuery(Strict):
     min_memory: int = Field(0, ge=0, le=MAX_MEMORY_MB, description="free memory in MB that a GPU must have")
     task_type: TaskType | None = Field(None, description="the kind of task that would use them")
     model_type: ModelType | None = Field(None, description="only GPUs with enough free memory to train this model")
-    count: int | None = Field(None, ge=1, le=MAX_GPUS, description="the most GPUs to return, best first")
+    count: int | None = Field(None, ge=1, le=MAX_GPUS, description="maximum number of GPUs to return, best first")
     node: NodeName | None = None
 
 

@@ -13,7 +13,7 @@ from api.gpus.sources.boards import parse_boards
 from api.logs.pattern import LogPattern
 from api.logs.server_log import ServerLines
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.toml_files import parse
+from api.trainers.diffusion_pipe.toml_parsing import parse
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.media import MediaInfoCache, is_video
 from api.trainers.protocol.diagnosis import diagnose

@@ -71,7 +71,7 @@ export const rules = {
     title: "显存修复需要复位",
     summary: ["{gpu} needs a reset to finish a memory repair.", "{gpu} 需要复位才能完成显存修复。"],
     remedy: [
-      "Reset the GPU when it is idle. Trainings can go on until then.",
+      "Reset the GPU when it is idle. Trainings can continue until then.",
       "空闲时复位该 GPU；在此之前训练可以继续。",
     ],
     resolved: ["{gpu} has finished its memory repair", "{gpu} 的显存修复已完成"],

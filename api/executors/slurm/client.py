@@ -70,7 +70,7 @@ class Token:
     ends_at: float | None = None  #: Unix seconds
 
     def why_refused(self, now: float) -> str:
-        """Return what may be wrong with it and what to do, as a clause after the token's path."""
+        """Return the probable problem and its remedy, as a clause after the token's path."""
         if self.ends_at is not None and self.ends_at <= now:
             until = datetime.fromtimestamp(self.ends_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
             return f"was good until {until} UTC: check its renewal (systemctl status slurm-token)"
@@ -104,7 +104,7 @@ class TokenFile:
         return self._token.user
 
     def why_refused(self) -> str:
-        """Return what may be wrong with the token that was read last, and what to do."""
+        """Return the probable problem of the token that was read last, and its remedy."""
         return f"the token in {self.path} {self._token.why_refused(time.time())}"
 
 

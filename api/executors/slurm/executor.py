@@ -257,7 +257,7 @@ class SlurmExecutor:
         )
 
     def _unseen(self, ref: AttemptRef, recorded: Observation, problem: str) -> Observation:
-        """Return what its supervisor's own records show while Slurm does not answer."""
+        """Return the state from the supervisor's own records while Slurm does not answer."""
         quiet = self._heartbeats.measure(ref.directory, None)
         if recorded.phase is Phase.ENDED and quiet >= ABSENT_SECONDS:
             return recorded

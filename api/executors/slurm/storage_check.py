@@ -86,7 +86,7 @@ class StorageChecks:
     """The results of the storage tests of this service's jobs, by node. Threads may share it."""
 
     def __init__(self, comment: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Create it. `comment` marks the jobs of this service and storage."""
+        """`comment` marks the jobs of this service and storage."""
         self._comments = (comment, f"{comment}{EARLY_SUFFIX}")
         self._monotonic = monotonic
         self._lock = threading.Lock()

@@ -45,7 +45,7 @@ class JobSubmitter:
     """Submits jobs, and remembers the attempts that Slurm has rejected for now."""
 
     def __init__(self, watch: ClusterWatch, ahead: EarlyJobs, started: Callable[[], Collection[int]]) -> None:
-        """Create it. `started` returns the job numbers of attempts."""
+        """Submit through `watch`. `started` returns the job numbers of attempts."""
         self._watch = watch
         self._ahead = ahead
         self._started = started

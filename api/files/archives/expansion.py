@@ -41,7 +41,7 @@ class Expansion:
     def __init__(
         self, archive: Path, target: Path, limits: ArchiveLimits, report: Callable[[ExpansionProgress], None]
     ) -> None:
-        """Create it. `target` is an empty directory; `report` is called after each entry."""
+        """`target` is an empty directory; `report` is called after each entry."""
         self._archive = archive
         self._target = target
         self._limits = limits

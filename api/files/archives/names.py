@@ -22,7 +22,7 @@ class EntryNames:
     """The names of one archive, in their order."""
 
     def __init__(self, depth: int) -> None:
-        """Create it. `depth` is the maximum number of directories above a file."""
+        """`depth` is the maximum number of directories above a file."""
         self._depth = depth
         self._spelled: dict[str, str] = {}  #: by name without case and Unicode form
         self._files: set[str] = set()

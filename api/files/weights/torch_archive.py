@@ -73,7 +73,7 @@ class _Reader(pickle.Unpickler):
     """Knows dictionaries, and the names of tensors and of their storages."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name. Raise UnpicklingError for all names but three."""
+        """Return the substitute for a class or function. Raise UnpicklingError for all but three names."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

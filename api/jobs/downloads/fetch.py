@@ -31,7 +31,7 @@ _MODE = 0o640
 #: Bytes per read.
 _CHUNK = 1024 * 1024
 
-#: The least bytes of a try that count as progress. Otherwise a server that sends a few bytes per connection would be
+#: Minimum bytes of a try that count as progress. Otherwise a server that sends a few bytes per connection would be
 #: retried forever.
 _LEAST_BYTES = 64 * 1024
 

@@ -21,7 +21,7 @@ import httpx
 from PIL import Image, UnidentifiedImageError
 
 from api.domain.cause import CauseCode
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import REQUEST_FILE, SAMPLING_JOB
 from api.jobs.messages import report_activity, report_progress, report_warning

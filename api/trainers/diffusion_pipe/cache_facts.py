@@ -39,7 +39,7 @@ class _Unknown(Exception):
 
 
 def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path | None) -> CacheFacts:
-    """Return what the cache of this configuration and dataset depends on."""
+    """Return the values on which the cache of this configuration and dataset depends."""
     problem = _problem(config, dataset)
     if problem is not None:
         return CacheFacts(problem=problem)

@@ -9,7 +9,7 @@ from api.domain.media import Recipe
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.trainers.diffusion_pipe import files, plan
+from api.trainers.diffusion_pipe import config_files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.cache_facts import gather_facts
@@ -102,7 +102,7 @@ class RequestProcessor:
             errors=findings.errors,
             warnings=findings.warnings,
             plan=made,
-            secrets=files.find_secrets(request),
+            secrets=config_files.find_secrets(request),
         )
 
     def check_dataset(self, question: DatasetSetup, files: Sequence[DatasetFile]) -> DatasetPreview:
@@ -115,7 +115,7 @@ class RequestProcessor:
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """Return the request with `***` in place of each secret; it can still be checked and prepared."""
-        return files.without_secrets(request)
+        return config_files.without_secrets(request)
 
     def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
         """Return the dataset files of evaluations, each as a pointer and a path."""
@@ -125,7 +125,7 @@ class RequestProcessor:
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
         """Return the values that the cache of this request depends on."""
         try:
-            config, dataset = files.read_checked(request)
+            config, dataset = config_files.read_checked(request)
         except ValueError:
             return CacheFacts(problem="the configuration of the request cannot be read")
         return gather_facts(config, dataset, self._root)
@@ -136,8 +136,10 @@ class RequestProcessor:
 
     def prepare(self, request: TrainingRequest, launch: Launch) -> Command:
         """Return the command and files of one attempt. Raise ValueError for a request that has not been checked."""
-        config, dataset = files.read_checked(request)
-        written = files.write_files(request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute())
+        config, dataset = config_files.read_checked(request)
+        written = config_files.write_files(
+            request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute()
+        )
         if written is None or self._root is None or self._python is None:
             raise ValueError("This request cannot be prepared; check it first.")
         built = plan.build_command(self._python, self._root, request, launch, written)
@@ -260,7 +262,7 @@ class RequestProcessor:
             gpu_indices=_planned_gpus(request),
             master_port=_PLANNED_PORT,
         )
-        written = files.write_files(request, config, dataset, output_dir, launch.directory)
+        written = config_files.write_files(request, config, dataset, output_dir, launch.directory)
         if written is None:
             findings.error(config.base, "keys_not_addable")
             return None

@@ -64,7 +64,7 @@ def read_commit(root: Path) -> str | None:
 
 
 def read_recorded(attempt: Path, name: str) -> str | None:
-    """Return what an attempt recorded in its directory under this name, or None if unknown. Never raises OSError."""
+    """Return the value that an attempt recorded in its directory under this name, or None. Never raises OSError."""
     with suppress(OSError, UnicodeDecodeError):
         text = read(str(attempt / name), _MAX_RECORDED_BYTES, levels=3).decode("ascii").strip()
         return text if text and text.isprintable() else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.domain.finding import shown
 from api.trainers import toml_text
-from api.trainers.diffusion_pipe import paths, toml_files
+from api.trainers.diffusion_pipe import paths, toml_parsing
 from api.trainers.diffusion_pipe.buckets import RATIOS, Bucket, Settings
 from api.trainers.diffusion_pipe.dataset_check import MAX_DIRECTORIES, DatasetContext, check_dataset
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -190,7 +190,7 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> TrainerD
         findings.error(at, "eval_config_not_utf8")
         return None
     inner = Findings()
-    values = toml_files.parse(decoded.replace("\r\n", "\n"), "", inner)
+    values = toml_parsing.parse(decoded.replace("\r\n", "\n"), "", inner)
     if path.suffix != ".toml" and (values is None or "directory" not in values):
         # Findings quote a file, and this one was probably not made as a dataset.
         findings.error(at, "eval_config_invalid")

@@ -7,7 +7,8 @@ from typing import Any
 from api.domain.finding import pointer
 from api.domain.settings_view import RequestFormsView
 from api.errors import Invalid
-from api.trainers.diffusion_pipe import toml_files
+from api.trainers import toml_text
+from api.trainers.diffusion_pipe import toml_parsing
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
@@ -54,7 +55,7 @@ def _written(
 ) -> tuple[dict[str, Any] | None, str | None]:
     if document is None:
         return (None, None) if has_values or not is_given else ({}, "")
-    return document.values, toml_files.write_exactly(_tables_last(document.values))
+    return document.values, toml_text.write_exactly(_tables_last(document.values))
 
 
 def _tables_last(values: dict[str, Any]) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def _tables_last(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(text: str, name: str, findings: Findings) -> dict[str, Any] | None:
-    values = toml_files.parse(text, pointer(name), findings)
-    for path, value in toml_files.leaves(values or {}):
+    values = toml_parsing.parse(text, pointer(name), findings)
+    for path, value in toml_parsing.leaves(values or {}):
         if isinstance(value, float) and not math.isfinite(value):
             findings.error(pointer(name, *path), "number_not_in_json")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -93,7 +93,7 @@ def suggest(name: Any, names: Iterable[str]) -> Reason:
 
 
 def advise_argument(name: str, names: Iterable[str]) -> Reason:
-    """Return what to do about a key of [optimizer] that is not an argument of the optimizer."""
+    """Return the remedy for a key of [optimizer] that is not an argument of the optimizer."""
     if name in TOP:
         return Reason.of(
             "It is a key of the configuration itself: move it above the first table, such as [model].",

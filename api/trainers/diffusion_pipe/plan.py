@@ -12,10 +12,10 @@ from api.domain.measured_memory import PlannedMemory
 from api.domain.model_memory import STATED_WITH_SWAP, ModelType, training_mb
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
+from api.trainers.diffusion_pipe.config_files import CONFIG
 from api.trainers.diffusion_pipe.dataset_check import DatasetSummary
 from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, count, number, positive
 from api.trainers.diffusion_pipe.eval_check import Evaluations
-from api.trainers.diffusion_pipe.files import CONFIG
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts, weights_mb
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.plan_outputs import OutputPlanner

@@ -8,7 +8,7 @@ from typing import Any
 from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import PlannedOutputs, TrainingPlan, TrainingRequest
 from api.errors import ExportUnsupported
-from api.trainers.diffusion_pipe import files, paths
+from api.trainers.diffusion_pipe import config_files, paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.totals import Item, Share, Totals, count_steps
@@ -131,7 +131,7 @@ def _weigh(chosen: Sequence[_Candidate], mean: float) -> float | None:
 
 def rehearse(request: TrainingRequest, planned: PlannedRehearsal, directory: Path, root: Path | None) -> Rehearsal:
     """Return the request for the planned items, which lie in this directory. Raise ValueError if it cannot be read."""
-    config, dataset = files.read_checked(request)
+    config, dataset = config_files.read_checked(request)
     values = {
         name: value
         for name, value in config.values.items()
@@ -205,7 +205,7 @@ def plan_rehearsal(
 def one_step(request: TrainingRequest, step: int) -> TrainingRequest:
     """Return the request of a training that saves a model at this step and ends. Raise ExportUnsupported."""
     try:
-        config, _ = files.read_checked(request)
+        config, _ = config_files.read_checked(request)
     except ValueError:
         raise ExportUnsupported("The configuration of this training can no longer be read.") from None
     own: dict[str, Any] = {"save_every_n_steps": 1, "max_steps": step, "steps_per_print": 1}

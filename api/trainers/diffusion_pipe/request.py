@@ -6,7 +6,8 @@ from typing import Any
 
 from api.domain.finding import pointer, shown
 from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe import toml_files
+from api.trainers import toml_text
+from api.trainers.diffusion_pipe import toml_parsing
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
@@ -43,7 +44,7 @@ def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
             findings.error(pointer(name), "configuration_part_missing", name=name)
             found.append(None)
             continue
-        values = toml_files.parse(text, pointer(name), findings)
+        values = toml_parsing.parse(text, pointer(name), findings)
         found.append(None if values is None else TrainerDocument(values, pointer(name)))
     return Configuration(*found)
 
@@ -76,7 +77,7 @@ def _structured(values: Any, name: str, findings: Findings) -> dict[str, Any] | 
         findings.error(at, "configuration_part_missing", name=name)
         return None
     copied = dict(values)
-    if not toml_files.fits(copied, at, findings):
+    if not toml_parsing.fits(copied, at, findings):
         return None
     copied = _widen(copied)
     return copied if _is_writable(copied, at, findings) else None
@@ -96,16 +97,16 @@ def _widen(value: Any) -> Any:
 
 
 def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
-    if toml_files.write_exactly(values) is not None:
+    if toml_text.write_exactly(values) is not None:
         return True
-    mixed = list(toml_files.mixed_arrays(values))
+    mixed = list(toml_parsing.mixed_arrays(values))
     for path in mixed:
         findings.error(at + pointer(*path), "list_mixed")
     found = len(mixed)
-    for path, value in toml_files.leaves(values):
+    for path, value in toml_parsing.leaves(values):
         if value is None:
             findings.error(at + pointer(*path), "null_in_toml")
-        elif all(toml_files.write_exactly({str(part): value}) is not None for part in ("value", path[-1])):
+        elif all(toml_text.write_exactly({str(part): value}) is not None for part in ("value", path[-1])):
             continue
         else:
             findings.error(at + pointer(*path), "value_unparsable")

@@ -6,8 +6,8 @@ from functools import partial
 
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import RATIOS, Settings
+from api.trainers.diffusion_pipe.config_files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, number
-from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 
@@ -26,7 +26,7 @@ _COSINE_END = 1e-6
 #: Share of the planned steps below which a falling learning rate has hardly fallen.
 _LEAST_SHARE = 0.5
 
-#: The least side in pixels for which the loss at several scales is computed.
+#: The smallest side in pixels for which the loss at several scales is computed.
 _MULTISCALE_SIDE = 922
 
 

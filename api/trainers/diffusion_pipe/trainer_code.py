@@ -71,7 +71,7 @@ class TrainerCode:
         return key in self.tables.get(table, {}) and key not in _KNOWN.get(table, ())
 
     def advice(self, pointer: str) -> str:
-        """Return what is known about the value of the key at this pointer."""
+        """Return advice about the value of the key at this pointer: its default, if known."""
         default = self.tables.get(_table_of(pointer), {}).get(_key_of(pointer))
         return "Read its code." if default is None else f"Its default is {json.dumps(default)}."
 
@@ -101,7 +101,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
 
 
 def read_code(root: Path) -> TrainerCode:
-    """Return what can be read of the checkout's code; files that cannot be parsed are skipped."""
+    """Read keys, defaults and imports from the checkout's code. Files that cannot be parsed are skipped."""
     requirements = dict(_requirements(root))
     tables: dict[str, dict[str, Default]] = {}
     names: set[str] = set()

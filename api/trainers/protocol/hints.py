@@ -1663,7 +1663,7 @@ def hint_for(
 
 
 def _place(text: str, traceback: Sequence[str]) -> str | None:
-    """Return what the trainer did when an error arose that no pattern knows, or None."""
+    """Return the trainer's activity at an error that matches no pattern, or None."""
     own, statement = "", ""
     for line, following in pairwise((*traceback, "")):
         if (found := _FRAME.match(line)) is not None and not _INSTALLED.search(found[1]):
@@ -1691,7 +1691,7 @@ def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
 
 
 def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
-    """Return what an error is about if its own text does not say so: a directory, a file, a stage or a GPU."""
+    """Return the subject of an error whose text does not name it: a directory, a file, a stage or a GPU."""
     frames = "\n".join(traceback)
     places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
     if _READ_ONLY.search(text):

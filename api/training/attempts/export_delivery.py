@@ -73,7 +73,7 @@ def _put_aside(directory: int, name: str, aside: str) -> None:
 
 
 def _find_made(run_dir: Path) -> str | None:
-    """Return the name of the saved model's directory; the last step of an epoch may have its name. Raise OSError."""
+    """Return the name of the saved model's directory, which is named after a step or an epoch. Raise OSError."""
     names = filter(SAVED_MODEL.fullmatch, list_names(str(run_dir))[0])
     return next((name for name in names if find_weights(run_dir / name) is not None), None)
 

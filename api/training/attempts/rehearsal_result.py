@@ -15,7 +15,7 @@ _MAX_FILES = 10_000
 
 
 def summarise(watch: AttemptWatch, files: TaskFiles) -> RehearsalResult:
-    """Return what an ended rehearsal shows, as far as it got. Raise OSError if its files cannot be read."""
+    """Return the measurements of an ended rehearsal, complete or not. Raise OSError if its files are unreadable."""
     planned = watch.task.plan.rehearsal or PlannedRehearsal()
     progress, spent = watch.progress, watch.progress.stage_seconds
     pace, saving = _pace(watch, planned), spent.get(Stage.SAVING)

@@ -53,7 +53,7 @@ class TrackerSender:
         clock: Clock,
         is_here: Callable[[], bool],
     ) -> None:
-        """Create it. `is_here` returns whether this server observes the trainings."""
+        """`is_here` returns whether this server observes the trainings."""
         self._tracker = tracker
         self._store = store
         self._attempts = attempts
@@ -170,7 +170,7 @@ class TrackerSender:
 
 
 def _describe(task: TrainingTask) -> TrackedTraining:
-    """Return what a tracker shows of a training. Secrets are not among its stored settings."""
+    """Return the data of a training for a tracker. Its stored settings contain no secrets."""
     config = {
         "task_id": task.task_id,
         "model_type": task.model_type,

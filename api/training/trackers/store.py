@@ -64,7 +64,7 @@ class TrackerStore:
             return list(connection.scalars(query.order_by(tasks.c.serial).limit(_MOST)))
 
     def get(self, tracker: str, task_id: str) -> Sent:
-        """Return what the tracker has received of a training."""
+        """Return how far a training has been sent to the tracker."""
         mine = (tracker_runs.c.task_id == task_id, tracker_runs.c.tracker == tracker)
         with self._database.read() as connection:
             row = connection.execute(select(tracker_runs).where(*mine)).one_or_none()

@@ -12,10 +12,10 @@ from api.domain.read_scope import WHOLE, ReadScope
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import keys
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.toml_files import write_exactly
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.environment import VARIABLES, VariableKind
 from api.trainers.request_texts import REPLACED, texts_in
+from api.trainers.toml_text import write_exactly
 from api.trainers.toy.trainer import Toy
 from tests.unit.access.locations import ANN, BOB, HASH, make_files, paths_of
 
@@ -59,7 +59,9 @@ def _dataset(value: Any) -> dict[str, Any]:
 def whole_request(value: Any, *, as_text: bool = False) -> TrainingRequest:
     """Return a request with this value under every key."""
     if as_text:
-        return TrainingRequest("flux", config_toml=write_exactly(_config(value)), dataset_toml=write_exactly(_dataset(value)))
+        return TrainingRequest(
+            "flux", config_toml=write_exactly(_config(value)), dataset_toml=write_exactly(_dataset(value))
+        )
     return TrainingRequest("flux", config=_config(value), dataset=_dataset(value))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.datasets.captions import CaptionEditor
+from api.datasets.caption_edits import CaptionEditor
 from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_store import DatasetItemStore
 from api.datasets.items import DatasetItems

@@ -26,7 +26,7 @@ from api.db.dataset_tables import dataset_versions
 from api.domain.dataset import ItemFilter
 from api.files.blob_writer import GZIP
 from api.files.blobs import BlobStore
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.util.clock import FakeClock
 from api.util.pagination import PageRequest
 from tests.databases import hurry

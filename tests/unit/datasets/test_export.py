@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import toml
 
-from api.datasets.captions import CaptionEditRequest
+from api.datasets.caption_edits import CaptionEditRequest
 from api.datasets.export import DatasetExport, ExportForm
 from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore

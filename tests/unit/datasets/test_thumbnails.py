@@ -8,7 +8,7 @@ from api.datasets.thumbnails import Thumbnails
 from api.db.database import Database
 from api.domain.dataset import item_id_of
 from api.errors import NoPicture
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.media_fakes import FakeDecoder
 

@@ -25,7 +25,7 @@ from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.gpus.xid_histories import MOST_OF_NODE
 from api.nodes.fleet_store import FleetStore
-from api.nodes.service import TOLD_SECONDS, NodeService, Refusals, check_name
+from api.nodes.service import SHOWN_SECONDS, NodeService, Refusals, check_name
 from api.nodes.shared_probe import SharedProbe
 from api.nodes.shared_storage import NodesOwnStorage, SharedStorage
 from api.nodes.store import Node, NodeStore
@@ -371,7 +371,7 @@ def test_rejection_is_shown_for_a_while_at_its_node_only():
     assert result.code == result.message_code.code == "report_refused"
     assert result.message == "a report with its name was rejected: The report is implausible. /report/gpus are 600"
     assert refusals.warn("box3") == ()
-    clock.advance(TOLD_SECONDS + 1)
+    clock.advance(SHOWN_SECONDS + 1)
     assert refusals.warn("box2") == ()
     refusals.note("box2", NodeNameTaken("x" * 999))
     assert len(refusals.warn("box2")[0].message) < 400

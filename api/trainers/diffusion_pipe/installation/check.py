@@ -154,6 +154,14 @@ class InstallationCheck:
     def _log(self) -> None:
         """Log new problems that concern all types; the others are no news where those types are not trained."""
         now = frozenset(problem for problem in self.problems() if problem.model_types is None)
+        if self._root is None and self._python is None:
+            if now != self._logged:
+                logger.info(
+                    "diffusion-pipe is not set up: choose it on the page under Setup, or set DIFFUSION_PIPE_ROOT and "
+                    "DIFFUSION_PIPE_PYTHON; until then only toy trainings can start"
+                )
+            self._logged = now
+            return
         for problem in now - self._logged:
             logger.warning(
                 "the trainer's installation has a problem",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.kinds import REQUEST_FILE, SAMPLING_JOB
 from api.jobs.sampling import program
 from api.jobs.sampling.program import SamplingProgram

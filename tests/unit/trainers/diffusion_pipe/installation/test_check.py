@@ -320,3 +320,14 @@ def test_requests_are_refused_for_what_concerns_their_type(tmp_path: Path, insta
     (error,) = case.check().errors
     assert "pip install deepspeed" in str(error.remedy)
     assert [problem.code for problem in case.trainer.problems()] == ["deepspeed_missing"]
+
+
+def test_service_without_a_trainer_starts_with_one_line_that_is_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    check = InstallationCheck(None, None, SampleInstallation(tmp_path).clock, {})
+    with caplog.at_level("INFO"):
+        check.watch()
+        check.request()
+        check.watch()
+    assert [(record.levelname, "Setup" in record.message) for record in caplog.records] == [("INFO", True)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, select
 
-from api.datasets.captions import CaptionEditRequest, apply_edit
+from api.datasets.caption_edits import CaptionEditRequest, apply_edit
 from api.db.dataset_tables import dataset_items, dataset_pins
 from api.domain.dataset import ItemFilter, ManifestItem, PinnedDataset, item_id_of
 from api.errors import (

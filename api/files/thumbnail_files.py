@@ -1,4 +1,4 @@
-"""The store of thumbnails by the hash of the original, shared by all datasets."""
+"""Store thumbnails by the hash of the original. All datasets share them; `files/media/picture.py` makes them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Read and write TOML with the package that the trainer uses."""
+"""Parse the TOML texts of a request as the trainer's parser does, and explain their mistakes."""
 
 import re
 import tomllib
@@ -11,9 +11,7 @@ from api.domain.finding import pointer, shown
 from api.domain.reason import Reason
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.toml_text import Path, edit, same, write_exactly
-
-__all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write_exactly"]
+from api.trainers.toml_text import Path, same
 
 
 def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:

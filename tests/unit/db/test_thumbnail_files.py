@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 
 A, B = "a" * 64, "b" * 64
 

@@ -5,7 +5,7 @@ import pytest
 import toml
 
 from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe import toml_files
+from api.trainers import toml_text
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
 
 #: CPU time limit in seconds, a few times that of a developer's machine.
@@ -84,7 +84,7 @@ def test_key_that_is_set_twice_is_named(tmp_path: Path):
 
 def test_unusual_names_survive_writing(tmp_path: Path):
     odd = {"path": "/a\\b\"c'd\n\té\u2028 #[]=", "a.b": 1, "": 2, "é": [True], "t": [{"x": 1}, {"x": 2}], "n": {}}
-    text = toml_files.write_exactly({"directory": [odd], "resolutions": [512]})
+    text = toml_text.write_exactly({"directory": [odd], "resolutions": [512]})
     assert text is None or toml.loads(text) == {"directory": [odd], "resolutions": [512]}
 
 

@@ -1,4 +1,4 @@
-"""The two TOML files that the trainer reads: those of the request, with the service's keys, without secrets."""
+"""Write the two TOML files that the trainer reads: the request's values, with the service's keys, without secrets."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe import toml_files
+from api.trainers import toml_text
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
@@ -21,9 +21,9 @@ CONFIG = "config.toml"
 WANDB_VARIABLE = "WANDB_API_KEY"
 
 
-_WANDB_PATH: toml_files.Path = ("monitoring", "wandb_api_key")
+_WANDB_PATH: toml_text.Path = ("monitoring", "wandb_api_key")
 
-#: Least length of a secret that is searched in the rest of a text; shorter ones would match unrelated text.
+#: Minimum length of a secret that is searched in the rest of a text; shorter ones would match unrelated text.
 _SHORTEST_SECRET = 8
 
 
@@ -42,7 +42,7 @@ def without_secrets(request: TrainingRequest) -> TrainingRequest:
     if not key or key == MASK:
         return masked
     if request.config_toml is not None:
-        edited = toml_files.edit(request.config_toml, {_WANDB_PATH: MASK})
+        edited = toml_text.edit(request.config_toml, {_WANDB_PATH: MASK})
         return replace(masked, config_toml=_without(edited, key) or "")
     monitoring = {**request.config["monitoring"], "wandb_api_key": MASK}
     return replace(masked, config={**request.config, "monitoring": monitoring})
@@ -52,7 +52,7 @@ def write_files(
     request: TrainingRequest, config: TrainerDocument, dataset: TrainerDocument, output_dir: Path, directory: Path
 ) -> dict[str, str] | None:
     """Return the files of an attempt by name, or None if the trainer's parser cannot read them."""
-    owned: dict[toml_files.Path, Any] = {
+    owned: dict[toml_text.Path, Any] = {
         ("output_dir",): str(output_dir),
         ("dataset",): str(directory / DATASET),
     }
@@ -61,10 +61,10 @@ def write_files(
         owned[_WANDB_PATH] = ""
     if request.config_toml is not None:
         removed = tuple(name for name in ("resume_from_checkpoint",) if name in config.values)
-        edited = toml_files.edit(request.config_toml, owned, removed)
+        edited = toml_text.edit(request.config_toml, owned, removed)
         written = None if edited is None else _without(edited, key if isinstance(key, str) else "")
     else:
-        written = toml_files.write_exactly(_owned_values(config.values, owned))
+        written = toml_text.write_exactly(_owned_values(config.values, owned))
     dataset_text = write_dataset(request.dataset_toml, dataset.values)
     return None if written is None or dataset_text is None else {CONFIG: written, DATASET: dataset_text}
 
@@ -77,7 +77,7 @@ def read_checked(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocu
     return given.config, given.dataset
 
 
-def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any]) -> dict[str, Any]:
+def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_text.Path, Any]) -> dict[str, Any]:
     result = {name: value for name, value in values.items() if name != "resume_from_checkpoint"}
     for path, value in owned.items():
         if len(path) == 1:
