@@ -556,6 +556,7 @@ def test_place_of_an_error_of_the_system_does_not_tell_its_cause():
 def test_place_in_the_code_of_others_says_more_than_the_class_of_an_error():
     assert "submodule ComfyUI" in hint_for("KeyError: 'x'", [COMFY, "    a['x']"]).text
     assert "lacks the key `x`" in hint_for("KeyError: 'x'", [TRAINER, "    a['x']"]).text
+    assert "`[model].x` is missing" in hint_for("KeyError: 'x'", [TRAINER, "    self.model_config['x']"]).text
 
 
 def test_condition_of_an_assertion_is_read_from_the_traceback():
@@ -569,6 +570,6 @@ def test_rank_of_an_adapter_is_read_from_the_lines_after_the_exception():
     assert "set `rank` in [adapter] to 16" in remedy.text
 
 
-@pytest.mark.parametrize("text", ["NotImplementedError: No operator found for `memory_efficient_attention_forward`"])
+@pytest.mark.parametrize("text", ["NotImplementedError: No operator found for `an_operator`"])
 def test_error_of_a_library_does_not_get_the_advice_for_the_trainer(text: str):
     assert hint_for(text) == GENERIC
