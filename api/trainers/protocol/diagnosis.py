@@ -130,8 +130,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory(?! in static TLS)|std::bad_alloc"
-        r"|killed by signal: Killed",
+        r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
+        r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed",
         "the machine ran out of memory",
         "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
         "host_memory",

@@ -63,12 +63,14 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
+                r"|NVMLError_Unknown|initialize NVML"
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
             "driver_unusable",
             (
                 "the process cannot use the NVIDIA driver: run `nvidia-smi` as the trainer's user; start a container "
-                "with --gpus all; after a driver update, restart the machine"
+                "with --gpus all; after a driver update, restart the machine and the container, and update the NVIDIA "
+                "Container Toolkit"
             ),
         ),
         (
@@ -188,11 +190,19 @@ HINTS = tuple(
             "FlashAttention needs 16 bits: set dtype = 'bfloat16' in [model]",
         ),
         (
-            r"memory_efficient_attention|xFormers (?:wasn't|can't)|xformers::",
+            r"memory_efficient_attention|xFormers (?:wasn't|can't)|xformers::|\[xformers\]$",
             "xformers",
             (
                 "xformers does not fit this GPU or torch: remove it from the trainer's environment (`pip uninstall "
                 "xformers`), as the trainer works without it, or reinstall it for this torch"
+            ),
+        ),
+        (
+            r"is_sm80|head dim(?:ension)? (?:>|at most)",
+            "head_size",
+            (
+                "this GPU cannot train with the attention of this model: install the newest PyTorch and flash-attn "
+                "in the trainer's environment, or use an A100, H100 or newer"
             ),
         ),
         (
@@ -245,8 +255,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"CUBLAS_STATUS_(?:NOT_INITIALIZED|INTERNAL_ERROR|EXECUTION_FAILED)|valid cuDNN algorithm"
-                r"|cudnn_frontend|CUDNN_STATUS_(?:NOT_INITIALIZED|ALLOC_FAILED|INTERNAL_ERROR|EXECUTION_FAILED)"
+                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
+                r"|valid cuDNN algorithm"
                 r"|unable to find an engine to execute"
             ),
             "gpu_memory_or_cudnn",
@@ -276,7 +286,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"torchvision::|torchaudio.*undefined symbol|partially initialized module 'torchvision'",
+            r"torchvision::|custom C\+\+ ops|torchaudio.*undefined symbol|partially initialized module 'torchvision'",
             "torch_family",
             (
                 "torch, torchvision and torchaudio do not belong together: install all three in one command, for the "
@@ -332,7 +342,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"module 'torch(?!\._C\b)[\w.]*' has no attribute",
+            r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got",
             "torch_too_old",
             (
                 "PyTorch does not fit the trainer or one of its packages, and is most often too old: install a newer "
@@ -949,7 +959,7 @@ HINTS = tuple(
             "use the bf16 file, or a plain fp8 file without scales",
         ),
         (
-            r"Promotion for Float8 Types|not implemented for 'Float8",
+            r"Promotion for Float8 Types|not implemented for 'Float8(?!.*\[block swap\]$)",
             "float8_trained",
             (
                 "weights in float8 cannot be trained: remove transformer_dtype (or diffusion_model_dtype), or add "
@@ -957,7 +967,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"should be the same$|(?:to|must) have the same dtype|expected scalar type",
+            r"should be the same$|(?:to|must) have the same dtype|expected scalar type|unscale FP16",
             "dtypes_differ",
             (
                 "weights of different data types meet: set dtype = 'bfloat16' in [model] and [adapter], and use bf16 "
@@ -970,7 +980,7 @@ HINTS = tuple(
             "the CPU cannot compute in float16: set dtype = 'bfloat16' in [model]",
         ),
         (
-            r"full finetune a quantized",
+            r"full finetune a quantized|floating point and complex dtype can require",
             "bf16_for_finetune",
             "use the bf16 file, set diffusion_model_dtype, or add [adapter]",
         ),
@@ -1295,6 +1305,22 @@ HINTS = tuple(
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
         ),
         (
+            r"\[Errno (?:1|22|38|95)\]|\(os error (?:1|22|38|95)\)|locking protocol",
+            "disk_lacks",
+            (
+                "the disk of the path in the error lacks a function of Linux disks, as network shares, exFAT and "
+                "Windows drives under WSL2 (/mnt/c) do: use a path on a local Linux disk"
+            ),
+        ),
+        (
+            r"File .{1,300} cannot be opened",
+            "cannot_write",
+            (
+                "a file of the run cannot be written: free disk space, check the quota and that the trainer's user "
+                "may write to output_dir, then resume"
+            ),
+        ),
+        (
             r"No such device \(os error 19\)|\[Errno 19\]",
             "no_mmap",
             (
@@ -1472,7 +1498,10 @@ HINTS = tuple(
             "the trainer does not support this for this model: train an adapter of type lora",
         ),
         (
-            r"(?:Import|Runtime|Value)Error: .*pip install (?:-U |--upgrade )?[`'\"]?([\w.-]{1,60})",
+            (
+                r"(?:Import|Runtime|Value)Error: (?:.*pip install (?:-U |--upgrade )?[`'\"]?|(?=\w{1,40} backend is))"
+                r"([\w.-]{1,60})"
+            ),
             "install_named",
             "install `{what}`, or its newest version, in the trainer's environment",
         ),
@@ -1513,7 +1542,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"PermissionError|PermissionDenied|^setpriv: failed to execute",
+            r"PermissionError|PermissionDenied|Permission denied|^setpriv: failed to execute",
             "path_access",
             "give the user of trainings (TRAINER_USER, or the service's user) access to that path",
         ),
@@ -1558,7 +1587,10 @@ HINTS = tuple(
         (
             r"CUDA error|CUBLAS|CUDNN",
             "gpu_and_versions",
-            "resume it; if it recurs, check the GPU's health and the versions of its driver and CUDA",
+            (
+                "resume it with compile = false; if it recurs, look for Xid errors (`dmesg | grep Xid`), update the "
+                "NVIDIA driver, and reinstall torch with its nvidia packages in the trainer's environment"
+            ),
         ),
         (
             (
@@ -1577,6 +1609,14 @@ HINTS = tuple(
             "another rank ended first, or the network failed: look for its error further up in the log, then resume",
         ),
         (r"NCCL", "nccl_again", "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1"),
+        (
+            r"\[own address\]$",
+            "own_address",
+            (
+                "this machine cannot resolve its own name: add it to /etc/hosts (`127.0.0.1 localhost` and the "
+                "output of `hostname`), then resume"
+            ),
+        ),
         (
             r"client socket has (?:failed|timed out)|Socket Timeout",
             "rank_unreachable",
@@ -1632,8 +1672,8 @@ HINTS = tuple(
             r"^\[place: optimizer\]$",
             "place_optimizer",
             (
-                "the optimizer rejects its settings: correct [optimizer] as the error and the trainer's examples "
-                "show, or use adamw_optimi"
+                "the optimizer fails with its settings: correct [optimizer] as the error and the trainer's examples "
+                "show, or use adamw_optimi; if a resumed training failed, resume it with reset_optimizer"
             ),
         ),
         (
@@ -1650,6 +1690,24 @@ HINTS = tuple(
             (
                 "the cached data does not fit the model, most often as it is of another model or version of the "
                 "trainer: start the training again with regenerate_cache = true; if it recurs, update the trainer"
+            ),
+        ),
+        (
+            r"^\[place: item\]$",
+            "place_item",
+            (
+                "an item of the dataset cannot be processed: validate the request again, which names damaged files and "
+                "empty captions, remove files without a caption and the smallest files, and set caching_batch_size = "
+                "1; if it recurs, set the VAE and text encoders that belong to the model"
+            ),
+        ),
+        (
+            r"^\[place: step\]$",
+            "place_step",
+            (
+                "the model cannot compute a batch: start the training again with regenerate_cache = true and "
+                "compile = false; if it recurs, set micro_batch_size_per_gpu = 1, and update the trainer and its "
+                "submodules"
             ),
         ),
         (
@@ -1763,7 +1821,13 @@ _ABOUT = tuple(
         ("string indices", r"/utils/dataset\.py", "dataset"),
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
-        ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
+        (
+            "CUDA error: invalid argument|not implemented for 'Float8",
+            r"/offloading\.py|in enable_block_swap$",
+            "block swap",
+        ),
+        ("CUDA error: (?!out of memory)|ImportError|NotImplementedError", r"/site-packages/xformers/", "xformers"),
+        (r"gaierror|\[Errno 99\]", r"in init_distributed$", "own address"),
         (r"size mismatch for|^KeyError: '[\w.]+\.(?:weight|bias)'", r"/submodules/ComfyUI/", "ComfyUI"),
         ("^(?:BrokenPipeError|EOFError$)", r"/multiprocess(?:ing)?/", "worker"),
         ("not NoneType$|'NoneType' object", r"in prepare_inputs$", "incomplete item"),
@@ -1783,7 +1847,7 @@ _OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
 _BY_FRAMES = (
     ("wandb", re.compile(r'File "[^"]*/wandb/')),
     ("media", re.compile(r'File "[^"]*/(?:PIL|av|imageio|video_types\.py)')),
-    ("optimizer", re.compile(r"in get_optimizer$", re.MULTILINE)),
+    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
     ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
     ("adapter", re.compile(r"in configure_adapter$", re.MULTILINE)),
@@ -1791,6 +1855,12 @@ _BY_FRAMES = (
         "stages",
         re.compile(r'/(?:deepspeed/runtime/pipe/module|utils/pipeline)\.py", line \d+, in (?:__init__|_partition)'),
     ),
+)
+
+_BY_STAGE = (
+    ("model", _LOADING),
+    ("item", re.compile(r"in (?:_handle_task|_map_and_cache|latents_map_fn)$", re.MULTILINE)),
+    ("step", re.compile(r"in (?:train_batch|eval_batch)$", re.MULTILINE)),
 )
 
 #: A setting in a statement: the table, if any, and the key; or a variable with the name of a key.
@@ -1824,8 +1894,8 @@ _ATTRIBUTE = re.compile(
 _COMPILER = re.compile(r"CalledProcessError: Command '\['[^']*(?:gcc|clang|/cc|[gc]\+\+)'")
 _COMPILER_SAID = re.compile(r"fatal error: [\w./+-]{1,100}: No such file|cannot find -l\w{1,60}")
 
-#: An error of CUDA as NCCL reports it.
-_CUDA_FAILURE = re.compile(r"Cuda failure (?:\d{1,4} )?'([^']{1,200})'")
+#: An error of CUDA as NCCL and other callers of the driver report it.
+_CUDA_FAILURE = re.compile(r"Cuda failure (?:\d{1,4} )?'([^']{1,200})'|CUDA driver error: (.{1,200})")
 
 #: A statement of a package that has code for GPUs of its own.
 _PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
@@ -1844,7 +1914,7 @@ def hint_for(
 
     """
     text = " ".join((text, *(line.strip() for line in details)))[: 2 * LINE_LIMIT]
-    text = _CUDA_FAILURE.sub(r"CUDA error: \1", text)
+    text = _CUDA_FAILURE.sub(r"CUDA error: \1\2", text)
     if text.startswith("AssertionError"):
         # Such an error rarely has a message. The last statement of the traceback is its condition.
         conditions = [line.strip() for line in traceback if line.strip().startswith("assert ")]
@@ -1852,7 +1922,7 @@ def hint_for(
     about = _about(text, traceback, output)
     text = f"{text} [{about}]" if about else text
     place = None if _OF_SYSTEM.search(text) else _place(text, traceback)
-    is_foreign = place is not None and place not in ("model", "optimizer")
+    is_foreign = place is not None
     for pattern, code, hint in HINTS:
         if is_foreign and code in _BY_CLASS:
             continue
@@ -1887,13 +1957,19 @@ def _place(text: str, traceback: Sequence[str]) -> str | None:
     if _OF_VALUES.match(text) and (setting := _setting(statement)) is not None and "[model]" not in setting:
         return f"setting {setting}"
     if "/wandb/" not in frames and (imported := _IMPORT.match(statement)) is not None:
-        return f"import {imported[1]}"
+        # A package fails most often for the sake of one that it imports itself.
+        packages = _PACKAGE.findall(frames)
+        return f"import {packages[-1] if packages else imported[1]}"
     for place, pattern in _BY_FRAMES:
         if pattern.search(frames):
             return place
     if (submodule := _SUBMODULE.search(own)) is not None:
         return f"submodule {submodule[1]}"
-    return _between_versions(text, traceback) or ("model" if _LOADING.search(frames) else None)
+    if own.endswith("/utils/dataset.py"):
+        return "item"
+    if (package := _between_versions(text, traceback)) is not None:
+        return package
+    return next((place for place, pattern in _BY_STAGE if pattern.search(frames)), None)
 
 
 def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
