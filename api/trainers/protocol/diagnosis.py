@@ -201,7 +201,7 @@ _RULES = (
         # The trainer writes the files in a dataset's `cache` itself.
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
-        r"|(?<!object file: )(?<!\[Errno 2\] )No such file or directory"
+        r"|(?<!object file: )(?<!\[Errno 2\] )(?<!python': )(?<!python3': )No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",
@@ -273,6 +273,9 @@ _SECONDARY = re.compile(
 #: A missing file has a name, except for the socket of a process that has ended.
 _LOST_SOCKET = re.compile(r"^FileNotFoundError: \[Errno 2\] No such file or directory$")
 
+#: An error of a worker of the data loader, whose own traceback follows.
+_PASSED_ON = re.compile(r"^\w+: Caught \w+ in ")
+
 #: An assertion without a message.
 _NO_MESSAGE = re.compile(r"AssertionError:?\s*")
 
@@ -300,7 +303,7 @@ def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
 
 
 def _is_root(error: ErrorLine) -> bool:
-    if _LOST_SOCKET.search(error.text):
+    if _LOST_SOCKET.search(error.text) or _PASSED_ON.search(error.text):
         return False
     if any(rule.pattern.search(error.text) for rule in _RULES):
         return True
@@ -407,7 +410,7 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         return _killed(ending, number)
     if ending.exit_code == 0:
         return _exit_zero(ending, stopped_phrase)
-    if errors:
+    if any(_RETURN_CODE.search(error.text) is None for error in errors):
         raised = [error for error in errors if error.exception is not None]
         original = [error for error in errors if not _SECONDARY.search(error.text)]
         return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending.last_lines)

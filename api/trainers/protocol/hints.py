@@ -63,7 +63,7 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
-                r"|NVMLError_Unknown|initialize NVML"
+                r"|NVMLError_Unknown|initialize NVML|CUDA error: named symbol not found"
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
             "driver_unusable",
@@ -354,7 +354,8 @@ HINTS = tuple(
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
-                r"|^\[place: versions\]$|Target modules set\(\) not found|Some tensors share memory"
+                r"|^\[place: versions\]$|Target modules set\(\) not found|same device.*\[caching\]$"
+                r"|Some tensors share memory"
                 r"|cannot import name '\w{1,80}' from '(?:utils|models|optimizers)\b"
             ),
             "versions_differ",
@@ -479,7 +480,7 @@ HINTS = tuple(
                 r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
                 r"|requires bitsandbytes|version of bitsandbytes|at line \d+ in file .{1,200}\.cu\b|str2optimizer"
                 r"|cget_(?:managed_ptr|col_row)|native library method"
-                r"|named symbol not found"
+                r"|named symbol not found at line"
             ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
@@ -662,7 +663,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?i)triton is not available|working triton installation",
+            r"(?i)triton is not available|working triton installation|libtriton",
             "triton_missing",
             "install triton in the trainer's environment, or set compile = false",
         ),
@@ -870,6 +871,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"INT_MAX|int32_t>::max|integer out of range|invalid configuration argument",
+            "too_large",
+            (
+                "a tensor is too large for an operation of the GPU: lower the resolutions, frame_buckets, "
+                "caching_batch_size or micro_batch_size_per_gpu"
+            ),
+        ),
+        (
             (
                 r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
                 r"|Sizes of tensors must match|expanded size of the tensor|must have same number of dimensions"
@@ -959,7 +968,10 @@ HINTS = tuple(
             "use the bf16 file, or a plain fp8 file without scales",
         ),
         (
-            r"Promotion for Float8 Types|not implemented for 'Float8(?!.*\[block swap\]$)",
+            (
+                r"Promotion for Float8 Types|unsupported grad type"
+                r"|not implemented for 'Float8(?!.*\[(?:block swap|caching)\]$)"
+            ),
             "float8_trained",
             (
                 "weights in float8 cannot be trained: remove transformer_dtype (or diffusion_model_dtype), or add "
@@ -967,7 +979,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"should be the same$|(?:to|must) have the same dtype|expected scalar type|unscale FP16",
+            r"should be the same$|(?:to|must) have the same dtype|expected scalar type|unscale FP16|'Float8",
             "dtypes_differ",
             (
                 "weights of different data types meet: set dtype = 'bfloat16' in [model] and [adapter], and use bf16 "
@@ -1071,7 +1083,7 @@ HINTS = tuple(
         ),
         (r"Block swapping is not implemented", "no_swap", "remove blocks_to_swap: this model does not support it"),
         (
-            r"Expected all tensors to be on the same device",
+            r"Expected all tensors to be on the same device(?!.*\[caching\]$)",
             "swap_for_eval",
             "set disable_block_swap_for_eval = true (or remove blocks_to_swap)",
         ),
@@ -1469,7 +1481,7 @@ HINTS = tuple(
             "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
         ),
         (
-            r"dataset was empty|rounding down for each size bucket",
+            r"dataset was empty|rounding down for each size bucket|^StopIteration",
             "dataset_too_small",
             (
                 "no size bucket fills a step of batch size × gradient accumulation × GPUs: raise num_repeats, add "
@@ -1499,21 +1511,16 @@ HINTS = tuple(
         ),
         (
             (
-                r"(?:Import|Runtime|Value)Error: (?:.*pip install (?:-U |--upgrade )?[`'\"]?|(?=\w{1,40} backend is))"
-                r"([\w.-]{1,60})"
+                r"(?:Import|Runtime|Value)Error: (?:.*pip install (?:-U |--upgrade )?[`'\"]?|(?=\w{1,40} backend is)"
+                r"|.*requires (?:the )?(?!following)(?=[\w.-]{1,60} (?:library|package)))([\w.-]{1,60})"
             ),
             "install_named",
             "install `{what}`, or its newest version, in the trainer's environment",
         ),
         (
-            r"(?:ModuleNotFoundError|ImportError): .*?(?:'|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
+            r"(?:ModuleNotFound|Import)Error: .*?(?:No module named '|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
             "install_module",
             "install `{what}` in the trainer's environment",
-        ),
-        (
-            r"ModuleNotFoundError|ImportError",
-            "install_missing",
-            "install the missing package in the trainer's environment",
         ),
         (
             r"not compiled with CUDA|torch\._C' has no attribute '_cuda_|doesn't have NCCL built in",
@@ -1555,7 +1562,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"loss scale already at minimum|is non-finite, so",
+            r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)",
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
@@ -1568,7 +1575,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"illegal memory access|misaligned address|unspecified launch failure|illegal instruction",
+            (
+                r"illegal memory access|Memory access fault|misaligned address|unspecified launch failure"
+                r"|illegal instruction"
+            ),
             "gpu_kernel",
             (
                 "resume it with compile = false and without expandable_segments in PYTORCH_CUDA_ALLOC_CONF; if it "
@@ -1711,6 +1721,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"^\[place: save\]$",
+            "place_save",
+            (
+                "the model or checkpoint could not be saved: check the disk of output_dir, run `pip install --upgrade "
+                "-r requirements.txt` in the trainer's directory with its Python, update the trainer, and resume"
+            ),
+        ),
+        (
             r"^\[place: stages\]$",
             "place_stages",
             (
@@ -1814,7 +1832,7 @@ _ABOUT = tuple(
             "sentencepiece",
         ),
         (
-            "stack expects each tensor",
+            "stack expects each tensor|same device|for 'Float8",
             r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
             "caching",
         ),
@@ -1860,6 +1878,7 @@ _BY_FRAMES = (
 _BY_STAGE = (
     ("model", _LOADING),
     ("item", re.compile(r"in (?:_handle_task|_map_and_cache|latents_map_fn)$", re.MULTILINE)),
+    ("save", re.compile(r"/utils/saver\.py|in save_checkpoint$", re.MULTILINE)),
     ("step", re.compile(r"in (?:train_batch|eval_batch)$", re.MULTILINE)),
 )
 
@@ -1878,7 +1897,8 @@ _TABLES = {
 }
 #: Errors of a value of the wrong type or form.
 _OF_VALUES = re.compile(
-    r"(?:TypeError|ValueError|IndexError|OverflowError)\b|AttributeError: '(?:str|list|dict|int|float|bool)' object"
+    r"(?:TypeError|ValueError|IndexError|OverflowError)\b|KeyError: \d"
+    r"|AttributeError: '(?:str|list|dict|int|float|bool)' object"
 )
 _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
 
