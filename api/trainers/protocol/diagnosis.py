@@ -201,7 +201,8 @@ _RULES = (
         # The trainer writes the files in a dataset's `cache` itself.
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
-        r"|(?<!object file: )(?<!\[Errno 2\] )(?<!python': )(?<!python3': )No such file or directory"
+        r"|^(?!.*(?:object file|\benv: '\w+'|cannot find -l\w+): No such)"
+        r"(?!.*can't open file).*No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",
@@ -213,7 +214,8 @@ _RULES = (
 
 _NCCL_TIMEOUT = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
-    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms",
+    r"Watchdog caught collective operation timeout|watchdog got stuck|wait timeout after \d+ ?ms"
+    r"|NCCL operations have failed or timed out",
     "the ranks timed out while waiting for one another",
     "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or raise DEEPSPEED_TIMEOUT (minutes)",
     "nccl_timeout",

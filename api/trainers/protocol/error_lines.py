@@ -24,13 +24,13 @@ WHAT = "what():"
 
 #: Fatal messages that programs print without a Python traceback.
 SIGN = re.compile(
-    r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
-    r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
+    r"Watchdog caught collective operation timeout|watchdog got stuck|EADDRINUSE|[Aa]ddress already in use"
+    r"|fallen off the bus|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
     rf"|^\s*{re.escape(WHAT)} |insufficient shared memory|named symbol not found at line"
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute |^Error .{1,80} at line \d+ in file "
     r"|: can't open file '|^Memory access fault by GPU|^(?:/usr/bin/)?env: |shared libraries: "
-    r"|: (?:command not found|bad interpreter|cannot execute)"
+    r"|ould not load library|Unable to load any of|: (?:command not found|bad interpreter|cannot execute)"
 )
 
 #: An exception line without a traceback: the program that printed it may have continued.

@@ -23,7 +23,10 @@ CACHE_FILE = r"'[^']*/cache/[^']*(?:/metadata/|\.arrow|shard_\d+\.bin|grouping_k
 _CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFError: Ran out of input|unexpected EOF"
 
 #: Errors of a PyTorch without code for the GPU.
-_NO_KERNELS = r"no kernel image is available|invalid device function|kernel image is invalid|for --gpu-architecture"
+_NO_KERNELS = (
+    r"no kernel image is available|STATUS_ARCH_MISMATCH|invalid device function|kernel image is invalid"
+    r"|for --gpu-architecture"
+)
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
 HINTS = tuple(
@@ -255,7 +258,7 @@ HINTS = tuple(
         ),
         (
             (
-                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
+                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH)|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
                 r"|valid cuDNN algorithm"
                 r"|unable to find an engine to execute"
             ),
@@ -276,7 +279,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"numpy\.core\.multiarray failed|numpy\.\w+ size changed|Numpy is not available|compiled using NumPy 1"
+                r"numpy\.core\.multiarray failed|expected np\.ndarray \(got numpy|numpy\.\w+ size changed"
+                r"|Numpy is not available|compiled using NumPy 1"
                 r"|_ARRAY_API|module 'numpy' has no attribute|removed in the NumPy 2"
             ),
             "numpy_version",
@@ -1562,7 +1566,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)",
+            (
+                r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)|returned nan values"
+                r"|contains either `inf`|contained non-finite"
+            ),
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
@@ -1840,7 +1847,7 @@ _ABOUT = tuple(
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         (
-            "CUDA error: invalid argument|not implemented for 'Float8",
+            "^(?:RuntimeError|NotImplementedError|AssertionError|AcceleratorError|torch.AcceleratorError)",
             r"/offloading\.py|in enable_block_swap$",
             "block swap",
         ),
@@ -1985,7 +1992,7 @@ def _place(text: str, traceback: Sequence[str]) -> str | None:
             return place
     if (submodule := _SUBMODULE.search(own)) is not None:
         return f"submodule {submodule[1]}"
-    if own.endswith("/utils/dataset.py"):
+    if own.endswith("/utils/dataset.py") and not _ATTRIBUTE.match(text):
         return "item"
     if (package := _between_versions(text, traceback)) is not None:
         return package
