@@ -106,7 +106,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"(?:out of|insufficient) shared memory|Bus error|(?:shared memory|/dev/shm|/torch_\d).*No space left",
+        r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)|torch_shm_manager"
+        r"|(?:shared memory|/dev/shm|/torch_\d).*No space left",
         "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
@@ -129,8 +130,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory(?! in static TLS)|std::bad_alloc"
-        r"|killed by signal: Killed",
+        r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
+        r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed",
         "the machine ran out of memory",
         "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
         "host_memory",
@@ -163,13 +164,15 @@ _RULES = (
         r"GatedRepoError|[Gg]ated repo|\b40[13] Client Error"
         r"|Access to model .{1,200} is restricted|Invalid credentials",
         "the model hub denied access to a model",
-        "accept the model's licence on its page and set HF_TOKEN in `env`, or download it and give its directory",
+        "accept the model's licence on its page and set HF_TOKEN in `env`, or download it and give its directory; if "
+        "the page does not exist, correct the name",
         "hub_refused",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
         r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
-        r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
+        r"|LocalEntryNotFoundError.{0,300}(?:[Cc]onnection|outgoing traffic)|OfflineModeIsEnabled"
+        r"|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
         r"|\b(?:5\d\d Server Error|[Tt]imed ?out).{0,300}hugging"
         r"|hugging.{0,300}(?:\b[Tt]imed out|Max retries exceeded)",
         "a model could not be downloaded",
@@ -179,6 +182,7 @@ _RULES = (
     _Rule.of(
         CauseCode.MISSING_FILE,
         r"[Ee]rror no file named|does not appear to have a file named|[Uu]nable to find .*\.safetensors"
+        r"|Unrecognized model in|does not contain the valid metadata"
         r"|[Cc]an't load (?:the )?(?:tokenizer|config|model|image processor|feature extractor|processor)",
         "the directory of a model is incomplete",
         "download all files of the model into it, or correct the path if it names another directory",
@@ -197,10 +201,11 @@ _RULES = (
         # The trainer writes the files in a dataset's `cache` itself.
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
-        r"|(?<!object file: )No such file or directory"
+        r"|^(?!.*(?:object file|\benv: '\w+'|cannot find -l\w+): No such)"
+        r"(?!.*can't open file).*No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
-        r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier",
+        r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
@@ -209,7 +214,8 @@ _RULES = (
 
 _NCCL_TIMEOUT = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
-    r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms",
+    r"Watchdog caught collective operation timeout|watchdog got stuck|wait timeout after \d+ ?ms"
+    r"|NCCL operations have failed or timed out",
     "the ranks timed out while waiting for one another",
     "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or raise DEEPSPEED_TIMEOUT (minutes)",
     "nccl_timeout",
@@ -269,6 +275,9 @@ _SECONDARY = re.compile(
 #: A missing file has a name, except for the socket of a process that has ended.
 _LOST_SOCKET = re.compile(r"^FileNotFoundError: \[Errno 2\] No such file or directory$")
 
+#: An error of a worker of the data loader, whose own traceback follows.
+_PASSED_ON = re.compile(r"^\w+: Caught \w+ in ")
+
 #: An assertion without a message.
 _NO_MESSAGE = re.compile(r"AssertionError:?\s*")
 
@@ -282,7 +291,7 @@ _RECEIVED = re.compile(r"Main process received (SIG[A-Z]{2,6})")
 def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
     """Return the cause of a failure: the first error in time, as later errors follow from it."""
     errors = find_errors(ending.last_lines)
-    roots = [error for error in errors if _is_root(error)]
+    roots = _uncaught([error for error in errors if _is_root(error)])
     for error in roots:
         cause = _classify(error)
         if cause is not None:
@@ -296,11 +305,21 @@ def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
 
 
 def _is_root(error: ErrorLine) -> bool:
-    if _LOST_SOCKET.search(error.text):
+    if _LOST_SOCKET.search(error.text) or _PASSED_ON.search(error.text):
         return False
     if any(rule.pattern.search(error.text) for rule in _RULES):
         return True
     return not _SECONDARY.search(error.text)
+
+
+def _uncaught(roots: Sequence[ErrorLine]) -> Sequence[ErrorLine]:
+    """Leave out tracebacks that were only printed: torch marks the rank of those that ended a process."""
+    last = max((error.position for error in roots if error.rank is not None and error.traceback), default=-1)
+    return [
+        error
+        for error in roots
+        if error.rank is not None or error.exception is None or error.is_child or error.position > last
+    ]
 
 
 def _classify(error: ErrorLine) -> Cause | None:
@@ -393,7 +412,7 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         return _killed(ending, number)
     if ending.exit_code == 0:
         return _exit_zero(ending, stopped_phrase)
-    if errors:
+    if any(_RETURN_CODE.search(error.text) is None for error in errors):
         raised = [error for error in errors if error.exception is not None]
         original = [error for error in errors if not _SECONDARY.search(error.text)]
         return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending.last_lines)

@@ -24,16 +24,20 @@ WHAT = "what():"
 
 #: Fatal messages that programs print without a Python traceback.
 SIGN = re.compile(
-    r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
-    r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
+    r"Watchdog caught collective operation timeout|watchdog got stuck|EADDRINUSE|[Aa]ddress already in use"
+    r"|fallen off the bus|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
     rf"|^\s*{re.escape(WHAT)} |insufficient shared memory|named symbol not found at line"
-    r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute "
+    r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute |^Error .{1,80} at line \d+ in file "
+    r"|: can't open file '|^Memory access fault by GPU|^(?:/usr/bin/)?env: |shared libraries: "
+    r"|ould not load library|Unable to load any of|: (?:command not found|bad interpreter|cannot execute)"
 )
 
 #: An exception line without a traceback: the program that printed it may have continued.
 _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
 
+#: The line above the traceback of a process or thread of a rank.
+_CHILD = re.compile(r'Process \S+:|Exception in thread |"""|.*RemoteTraceback')
 
 #: Fatal messages that name no cause; the cause is an earlier line. Other signals than SIGABRT come from outside.
 _CAUSELESS = re.compile(rf"^{re.escape(WHAT)}|terminate called after throwing|exits with return code = (?:[1-9]|-6\b)")
@@ -50,6 +54,7 @@ class ErrorLine:
     traceback: tuple[str, ...] = ()  #: its last lines
     frames: tuple[str, ...] = ()  #: all lines of the traceback that were read
     is_bare: bool = False  #: an exception line without a traceback
+    is_child: bool = False  #: a process or thread of a rank printed it
     details: tuple[str, ...] = ()  #: lines after the exception line that belong to its message
 
 
@@ -59,6 +64,7 @@ class _OpenTraceback:
 
     lines: list[str] = field(default_factory=list)
     is_ignored: bool = False
+    is_child: bool = False
 
 
 def find_errors(lines: Iterable[str]) -> tuple[ErrorLine, ...]:
@@ -101,7 +107,9 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
         rank, text = (prefix[1], line[prefix.end() :]) if prefix else (None, line)
         started = TRACEBACK.search(text)
         if started is not None:
-            open_by_rank[started[1] or rank] = _OpenTraceback([started[2]], before.startswith("Exception ignored in"))
+            open_by_rank[started[1] or rank] = _OpenTraceback(
+                [started[2]], before.startswith("Exception ignored in"), _CHILD.match(before) is not None
+            )
         elif rank in open_by_rank:
             error = _continue(open_by_rank, rank, text, position)
             if error is not None:
@@ -128,4 +136,6 @@ def _continue(
     if traceback.is_ignored:
         return None
     shown = (*traceback.lines[-TRACEBACK_LIMIT + 1 :], text)
-    return ErrorLine(text.strip(), position, rank, named[1].rpartition(".")[2], shown, frames=tuple(traceback.lines))
+    frames = tuple(traceback.lines)
+    name = named[1].rpartition(".")[2]
+    return ErrorLine(text.strip(), position, rank, name, shown, frames, is_child=traceback.is_child)

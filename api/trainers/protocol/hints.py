@@ -8,12 +8,12 @@ from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
 
 #: Errors of a file that does not begin like a safetensors file.
-_NO_HEADER = r"HeaderTooLarge|InvalidHeader|header: (?:header too large|invalid [\w-]{1,20}(?: in)? header)"
+_NO_HEADER = r"HeaderTooLarge|InvalidHeader(?!Error)|header: (?:header too large|invalid [\w-]{1,20}(?: in)? header)"
 
 #: Errors of a file of weights that ends too early.
 _DAMAGED = (
     r"Unable to load weights from|MetadataIncompleteBuffer|deserializing header|PytorchStreamReader failed"
-    r"|SafetensorError(?!: (?:Error while serializing|device))"
+    r"|SafetensorError(?!: (?:Error while serializing|device|Dtype|File does not contain))"
 )
 
 #: The path of a file that the trainer writes into the cache of a dataset.
@@ -23,7 +23,10 @@ CACHE_FILE = r"'[^']*/cache/[^']*(?:/metadata/|\.arrow|shard_\d+\.bin|grouping_k
 _CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFError: Ran out of input|unexpected EOF"
 
 #: Errors of a PyTorch without code for the GPU.
-_NO_KERNELS = r"no kernel image is available|invalid device function|kernel image is invalid|for --gpu-architecture"
+_NO_KERNELS = (
+    r"no kernel image is available|STATUS_ARCH_MISMATCH|invalid device function|kernel image is invalid"
+    r"|for --gpu-architecture"
+)
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
 HINTS = tuple(
@@ -51,7 +54,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"devices are busy or unavailable",
+            r"devices?(?:\(s\))? (?:is/)?are busy or unavailable",
             "gpu_busy",
             (
                 "another process has the GPU for itself, or its compute mode forbids sharing: end that process, or "
@@ -63,12 +66,14 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
+                r"|NVMLError_Unknown|initialize NVML|CUDA error: named symbol not found"
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
             "driver_unusable",
             (
                 "the process cannot use the NVIDIA driver: run `nvidia-smi` as the trainer's user; start a container "
-                "with --gpus all; after a driver update, restart the machine"
+                "with --gpus all; after a driver update, restart the machine and the container, and update the NVIDIA "
+                "Container Toolkit"
             ),
         ),
         (
@@ -95,9 +100,9 @@ HINTS = tuple(
             "make /dev/shm larger (in a container: --shm-size or --ipc=host)",
         ),
         (
-            r"[Nn]o socket interface found",
+            r"[Nn]o socket interface found|Unable to find address for",
             "nccl_interface",
-            "NCCL found no network interface: correct or remove NCCL_SOCKET_IFNAME",
+            "no network interface has the given name: correct or remove NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME",
         ),
         (
             (
@@ -188,6 +193,22 @@ HINTS = tuple(
             "FlashAttention needs 16 bits: set dtype = 'bfloat16' in [model]",
         ),
         (
+            r"memory_efficient_attention|xFormers (?:wasn't|can't)|xformers::|\[xformers\]$",
+            "xformers",
+            (
+                "xformers does not fit this GPU or torch: remove it from the trainer's environment (`pip uninstall "
+                "xformers`), as the trainer works without it, or reinstall it for this torch"
+            ),
+        ),
+        (
+            r"is_sm80|head dim(?:ension)? (?:>|at most)",
+            "head_size",
+            (
+                "this GPU cannot train with the attention of this model: install the newest PyTorch and flash-attn "
+                "in the trainer's environment, or use an A100, H100 or newer"
+            ),
+        ),
+        (
             r"FlashAttention only supports Ampere|flash_attn.*(?:sm_?\d\d|Ampere)",
             "flash_attn_gpu",
             (
@@ -237,7 +258,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_(?:NOT_INITIALIZED|ALLOC_FAILED)|valid cuDNN algorithm"
+                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH)|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
+                r"|valid cuDNN algorithm"
                 r"|unable to find an engine to execute"
             ),
             "gpu_memory_or_cudnn",
@@ -257,7 +279,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"numpy\.core\.multiarray failed|numpy\.\w+ size changed|Numpy is not available|compiled using NumPy 1"
+                r"numpy\.core\.multiarray failed|expected np\.ndarray \(got numpy|numpy\.\w+ size changed"
+                r"|Numpy is not available|compiled using NumPy 1"
                 r"|_ARRAY_API|module 'numpy' has no attribute|removed in the NumPy 2"
             ),
             "numpy_version",
@@ -267,7 +290,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"torchvision::|torchaudio.*undefined symbol|partially initialized module 'torchvision'",
+            r"torchvision::|custom C\+\+ ops|torchaudio.*undefined symbol|partially initialized module 'torchvision'",
             "torch_family",
             (
                 "torch, torchvision and torchaudio do not belong together: install all three in one command, for the "
@@ -305,7 +328,7 @@ HINTS = tuple(
         ),
         (
             (
-                r"(?i)sentencepiece|instantiate the backend tokenizer|load vocabulary from file"
+                r"(?i)sentencepiece|protobuf|ModelProto|instantiate the backend tokenizer|load vocabulary from file"
                 r"|instantiate this tokenizer from a slow"
             ),
             "sentencepiece",
@@ -315,7 +338,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"Failed to import (?:transformers|diffusers|peft)",
+            r"Failed to import (?:transformers|diffusers|peft)|Pydantic(?:Import|User)Error",
             "import_failed",
             (
                 "the versions of the trainer's packages do not fit together (the lines around the error name one): "
@@ -323,7 +346,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"module 'torch(?!\._C\b)[\w.]*' has no attribute",
+            r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got",
             "torch_too_old",
             (
                 "PyTorch does not fit the trainer or one of its packages, and is most often too old: install a newer "
@@ -335,7 +358,9 @@ HINTS = tuple(
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
-                r"|^\[place: versions\]$|Target modules set\(\) not found"
+                r"|^\[place: versions\]$|Target modules set\(\) not found|same device.*\[caching\]$"
+                r"|Some tensors share memory"
+                r"|cannot import name '\w{1,80}' from '(?:utils|models|optimizers)\b"
             ),
             "versions_differ",
             (
@@ -352,22 +377,20 @@ HINTS = tuple(
             ),
         ),
         (
-            (
-                r"No module named '(?:diffusers|transformers|peft|accelerate|torch|torchvision|huggingface_hub"
-                r"|deepspeed)\.[\w.]+'"
-            ),
-            "package_version",
-            (
-                "a package has the wrong version for another one (see the error): run `pip install --upgrade -r "
-                "requirements.txt` in the trainer's directory with its Python"
-            ),
-        ),
-        (
             r"No module named '_(?:lzma|sqlite3|ctypes|bz2|ssl)'",
             "python_incomplete",
             (
                 "this Python was built without a library of the system: create the trainer's environment with a "
                 "complete Python, such as that of uv or conda"
+            ),
+        ),
+        (
+            r"No module named '(google|hydra|optimi|optimum)\b",
+            "package_of_name",
+            (
+                "`{what}` is missing: run `pip install -r requirements.txt` in the trainer's directory with its "
+                "Python, which installs its package (torch-optimi for optimi, protobuf for google, hydra-core for "
+                "hydra, optimum-quanto for optimum)"
             ),
         ),
         (
@@ -424,19 +447,25 @@ HINTS = tuple(
             ),
         ),
         (
-            r"'autocommit' is an invalid keyword",
+            (
+                r"'autocommit' is an invalid keyword|cannot import name '\w{1,80}' from 'typing'"
+                r"|SyntaxError: (?:invalid syntax|f-string)|unsupported operand type\(s\) for \|"
+            ),
             "python_312",
             "the trainer needs Python 3.12 or newer: create its environment with it, and set DIFFUSION_PIPE_PYTHON",
         ),
         (
             (
-                r"cannot import name '[\w.]{1,80}' from '(?!comfy\b|submodules\b)\w"
-                r"|module '(?:diffusers|transformers|peft|PIL\.Image|av)' has no attribute"
+                r"(?:No module named '(?=\w{1,60}\.)|cannot import name '[\w.]{1,80}' from '"
+                r"|module '(?=[\w.]{1,200}' has no))"
+                r"(?!(?:comfy\w*|hyvideo|hyimage|hi_diffusers|ltx_video|lumina_2|cosmos1|omnigen2|flow|src|submodules"
+                r"|utils|models|optimizers|pytorch_optimizer)\b|torch\._C' has)(\w{1,60})"
             ),
             "package_too_old",
             (
-                "a package of the trainer's environment has the wrong version (see the error): run `pip install "
-                "--upgrade -r requirements.txt` in the trainer's directory with its Python"
+                "the wrong version of `{what}` is installed for the code that uses it: run `pip install --upgrade -r "
+                "requirements.txt` in the trainer's directory with its Python; if {what} is not in that file, install "
+                "its newest version"
             ),
         ),
         (
@@ -453,8 +482,9 @@ HINTS = tuple(
         (
             (
                 r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
-                r"|requires bitsandbytes|str2optimizer|cget_(?:managed_ptr|col_row)|native library method"
-                r"|named symbol not found"
+                r"|requires bitsandbytes|version of bitsandbytes|at line \d+ in file .{1,200}\.cu\b|str2optimizer"
+                r"|cget_(?:managed_ptr|col_row)|native library method"
+                r"|named symbol not found at line"
             ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
@@ -637,7 +667,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?i)triton is not available|working triton installation",
+            r"(?i)triton is not available|working triton installation|libtriton",
             "triton_missing",
             "install triton in the trainer's environment, or set compile = false",
         ),
@@ -655,7 +685,7 @@ HINTS = tuple(
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
         ),
         (
-            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.compiler",
+            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)",
             "compile_off",
             "set compile = false",
         ),
@@ -670,7 +700,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"file is not a database|database disk image is malformed|ArrowInvalid|\[cut off: cache\]$"
+                r"file is not a database|database disk image is malformed|no such (?:table|column)"
+                r"|Arrow(?:Invalid|TypeError)|\[cut off: cache\]$"
                 rf"|/cache/.{{1,300}}is neither a `Dataset`|No such file.{{1,20}}{CACHE_FILE}"
             ),
             "cache_damaged",
@@ -698,6 +729,54 @@ HINTS = tuple(
             (
                 "the model's files lack weights: check that all of its parts are there (model-00001-of-…, as its "
                 "index lists them) and belong to its config.json, or download it again"
+            ),
+        ),
+        (
+            r"\.gguf\b",
+            "no_gguf",
+            "files in GGUF form cannot be trained: set the bf16 or fp8 .safetensors file of the model",
+        ),
+        (
+            r"Dtype not understood|KeyError: '(?:F8|F4)_|unknown dtype",
+            "safetensors_old",
+            (
+                "safetensors is too old for the data type of this file: run `pip install --upgrade safetensors` with "
+                "the trainer's Python, or use the bf16 file"
+            ),
+        ),
+        (
+            r"CAS service|Data processing error|hf_xet",
+            "hub_xet",
+            (
+                "a download by Xet failed: resume; if it recurs, set HF_HUB_DISABLE_XET=1 in `env`, or download the "
+                "model with `hf download` and give its directory"
+            ),
+        ),
+        (
+            r"hf_transfer",
+            "hf_transfer",
+            "set HF_HUB_ENABLE_HF_TRANSFER=0 in `env`, or install hf_transfer in the trainer's environment",
+        ),
+        (
+            r"Consistency check failed",
+            "download_cut",
+            "a download was cut off: resume, or download the model with `hf download` and give its directory",
+        ),
+        (
+            r"NotADirectoryError",
+            "directory_expected",
+            (
+                "a file is set where the trainer expects a directory: set the directory that holds all of the "
+                "model's files (ckpt_path and diffusers_path are directories)"
+            ),
+        ),
+        (
+            r"(?:Weights only|UnpicklingError).*\[checkpoint\]$",
+            "checkpoint_pickled",
+            (
+                "this torch refuses the checkpoint of another version of DeepSpeed: run `pip install -r "
+                "requirements.txt` in the trainer's directory with its Python, or resume with the environment that "
+                "wrote it"
             ),
         ),
         (
@@ -771,7 +850,7 @@ HINTS = tuple(
             "set `rank` in [adapter] to {what}, the rank of the adapter that is loaded",
         ),
         (
-            r"state_dict for .*size mismatch for.*\[ComfyUI\]$",
+            r"(?:state_dict for .*size mismatch for|KeyError: ).*\[ComfyUI\]$",
             "unknown_to_comfy",
             (
                 "the trainer's ComfyUI takes the file for one of another model or size, most often as it is too old to "
@@ -793,6 +872,14 @@ HINTS = tuple(
             (
                 "a text encoder, or another file of [model], is of another model or variant: set the right one, and "
                 "start the training again with regenerate_cache = true"
+            ),
+        ),
+        (
+            r"INT_MAX|int32_t>::max|integer out of range|invalid configuration argument",
+            "too_large",
+            (
+                "a tensor is too large for an operation of the GPU: lower the resolutions, frame_buckets, "
+                "caching_batch_size or micro_batch_size_per_gpu"
             ),
         ),
         (
@@ -873,7 +960,7 @@ HINTS = tuple(
             (
                 r"Cound not find safetensors|No model weights found|Invalid model path|CORRUPTED MODEL"
                 r"|assert len\((?:missing_keys\) == 0|vae_sd\) > 0)|KeyError: [\"']Missing key: "
-                r"|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
+                r"|File does not contain tensor|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
             "incomplete_weights",
@@ -885,7 +972,10 @@ HINTS = tuple(
             "use the bf16 file, or a plain fp8 file without scales",
         ),
         (
-            r"Promotion for Float8 Types|not implemented for 'Float8",
+            (
+                r"Promotion for Float8 Types|unsupported grad type"
+                r"|not implemented for 'Float8(?!.*\[(?:block swap|caching)\]$)"
+            ),
             "float8_trained",
             (
                 "weights in float8 cannot be trained: remove transformer_dtype (or diffusion_model_dtype), or add "
@@ -893,7 +983,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"should be the same$|(?:to|must) have the same dtype|expected scalar type",
+            r"should be the same$|(?:to|must) have the same dtype|expected scalar type|unscale FP16|'Float8",
             "dtypes_differ",
             (
                 "weights of different data types meet: set dtype = 'bfloat16' in [model] and [adapter], and use bf16 "
@@ -906,7 +996,7 @@ HINTS = tuple(
             "the CPU cannot compute in float16: set dtype = 'bfloat16' in [model]",
         ),
         (
-            r"full finetune a quantized",
+            r"full finetune a quantized|floating point and complex dtype can require",
             "bf16_for_finetune",
             "use the bf16 file, set diffusion_model_dtype, or add [adapter]",
         ),
@@ -957,14 +1047,17 @@ HINTS = tuple(
         ),
         # -- settings
         (
-            r"(?:No such file|unable to find).{0,200}_(?:model|optim)_states\.pt",
+            r"(?:No such file|unable to find).{0,200}[-_](?:model|optim)_states\.pt",
             "checkpoint_incomplete",
-            "the checkpoint is incomplete: resume from an earlier one",
+            (
+                "the checkpoint is incomplete, or of another model or number of pipeline_stages: restore these "
+                "settings, or resume from an earlier one"
+            ),
         ),
         (
             (
                 r"backward through the graph a second time|modified by an inplace operation|CheckpointError"
-                r"|Recomputed values"
+                r"|Recomputed values|in an in-place operation"
             ),
             "checkpointing",
             (
@@ -994,13 +1087,16 @@ HINTS = tuple(
         ),
         (r"Block swapping is not implemented", "no_swap", "remove blocks_to_swap: this model does not support it"),
         (
-            r"Expected all tensors to be on the same device",
+            r"Expected all tensors to be on the same device(?!.*\[caching\]$)",
             "swap_for_eval",
             "set disable_block_swap_for_eval = true (or remove blocks_to_swap)",
         ),
         (r"KeyError: 'lr'", "lr_or_no_release", "remove gradient_release, or set `lr` in [optimizer]"),
         (
-            r"KeyError: '(nf4|bf16|fp16|fp32|fp8|half|int8|bnb|float|float8_e4m3)'",
+            (
+                r"KeyError: '((?:nf4|bf16|fp16|fp32|fp8|half|int8|bnb|float|float8_e4m3)(?=')"
+                r"|[^']{1,80}(?='.*\[data type\]$))"
+            ),
             "dtype_name",
             (
                 "`{what}` is not a data type of the trainer: use bfloat16, "
@@ -1040,12 +1136,25 @@ HINTS = tuple(
             "write each entry of eval_datasets as a table: name = '…', config = 'x.toml'",
         ),
         (
-            r"No backend type associated with device type cpu|Tensors must be CUDA and dense",
+            (
+                r"No backend type associated with device type cpu|Tensors must be CUDA and dense"
+                r"|Could not send (?:meta )?type"
+            ),
             "one_stage",
             (
                 "this version of the trainer cannot send a tensor of this model between GPUs: set pipeline_stages = 1, "
                 "or update the trainer"
             ),
+        ),
+        (
+            r"[Mm]icro batch size per gpu|Gradient accumulation steps: |Check batch related|Train batch size: ",
+            "batch_sizes",
+            "set micro_batch_size_per_gpu and gradient_accumulation_steps to whole numbers of at least 1",
+        ),
+        (
+            r"\[no run\]$",
+            "no_run",
+            "output_dir has no run that could be resumed: correct output_dir, or start a new training",
         ),
         (
             r"data parallel world size must be 1",
@@ -1106,6 +1215,38 @@ HINTS = tuple(
             r"assert len\((?:ar|res)\) == 2",
             "pairs",
             "write each entry of ar_buckets and resolutions as a number, or as two: [width, height]",
+        ),
+        (
+            r"tarfile\.\w+Error",
+            "tar",
+            (
+                "a .tar file of the dataset is damaged or compressed, but the trainer reads plain archives only: "
+                "write it again with `tar -cf`, or unpack it"
+            ),
+        ),
+        (
+            r"conversion from \S+ to \S+ not supported|image has wrong mode",
+            "image_mode",
+            (
+                "an image has a colour mode that cannot be converted: save it as RGB (PNG or JPEG); validate the "
+                "request again, which examines the images"
+            ),
+        ),
+        (
+            r"[Kk]ernel size can't be greater|[Oo]utput size is too small|Padding size should be less",
+            "too_small",
+            (
+                "an image or its bucket is too small for this model: raise the resolution, narrow min_ar and max_ar, "
+                "or remove the smallest files"
+            ),
+        ),
+        (
+            r"No ffmpeg exe|Could not find a backend to open",
+            "imageio",
+            (
+                'run `pip install "imageio[ffmpeg]" av` with the trainer\'s Python; if it recurs, convert the file of '
+                "the dataset that the error names"
+            ),
         ),
         (r"Mask shape", "masks", "give each mask the same size as its image"),
         (r"WebP videos", "webp", "convert the animated WebP files to videos or to single images"),
@@ -1178,6 +1319,22 @@ HINTS = tuple(
             ),
             "disk_failed",
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
+        ),
+        (
+            r"\[Errno (?:1|22|38|95)\]|\(os error (?:1|22|38|95)\)|locking protocol",
+            "disk_lacks",
+            (
+                "the disk of the path in the error lacks a function of Linux disks, as network shares, exFAT and "
+                "Windows drives under WSL2 (/mnt/c) do: use a path on a local Linux disk"
+            ),
+        ),
+        (
+            r"File .{1,300} cannot be opened",
+            "cannot_write",
+            (
+                "a file of the run cannot be written: free disk space, check the quota and that the trainer's user "
+                "may write to output_dir, then resume"
+            ),
         ),
         (
             r"No such device \(os error 19\)|\[Errno 19\]",
@@ -1308,6 +1465,11 @@ HINTS = tuple(
             ),
         ),
         (
+            r"KeyError: .*\[setting: (.+)\]$",
+            "missing_setting",
+            "`{what}` is missing: add it to the configuration, or to the dataset, as in the trainer's example",
+        ),
+        (
             r"KeyError: '([^']{1,80})'",
             "missing_key",
             "the configuration lacks the key `{what}`: add it to the section that the traceback shows",
@@ -1323,7 +1485,7 @@ HINTS = tuple(
             "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
         ),
         (
-            r"dataset was empty|rounding down for each size bucket",
+            r"dataset was empty|rounding down for each size bucket|^StopIteration",
             "dataset_too_small",
             (
                 "no size bucket fills a step of batch size × gradient accumulation × GPUs: raise num_repeats, add "
@@ -1352,14 +1514,17 @@ HINTS = tuple(
             "the trainer does not support this for this model: train an adapter of type lora",
         ),
         (
-            r"(?:ModuleNotFoundError|ImportError): .*?(?:'|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
-            "install_module",
-            "install `{what}` in the trainer's environment",
+            (
+                r"(?:Import|Runtime|Value)Error: (?:.*pip install (?:-U |--upgrade )?[`'\"]?|(?=\w{1,40} backend is)"
+                r"|.*requires (?:the )?(?!following)(?=[\w.-]{1,60} (?:library|package)))([\w.-]{1,60})"
+            ),
+            "install_named",
+            "install `{what}`, or its newest version, in the trainer's environment",
         ),
         (
-            r"ModuleNotFoundError|ImportError",
-            "install_missing",
-            "install the missing package in the trainer's environment",
+            r"(?:ModuleNotFound|Import)Error: .*?(?:No module named '|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
+            "install_module",
+            "install `{what}` in the trainer's environment",
         ),
         (
             r"not compiled with CUDA|torch\._C' has no attribute '_cuda_|doesn't have NCCL built in",
@@ -1388,7 +1553,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"PermissionError|PermissionDenied|^setpriv: failed to execute",
+            r"PermissionError|PermissionDenied|Permission denied|^setpriv: failed to execute",
             "path_access",
             "give the user of trainings (TRAINER_USER, or the service's user) access to that path",
         ),
@@ -1401,7 +1566,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"loss scale already at minimum|is non-finite, so",
+            (
+                r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)|returned nan values"
+                r"|contains either `inf`|contained non-finite"
+            ),
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
         ),
@@ -1414,7 +1582,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"illegal memory access|misaligned address|unspecified launch failure|illegal instruction",
+            (
+                r"illegal memory access|Memory access fault|misaligned address|unspecified launch failure"
+                r"|illegal instruction"
+            ),
             "gpu_kernel",
             (
                 "resume it with compile = false and without expandable_segments in PYTORCH_CUDA_ALLOC_CONF; if it "
@@ -1433,7 +1604,10 @@ HINTS = tuple(
         (
             r"CUDA error|CUBLAS|CUDNN",
             "gpu_and_versions",
-            "resume it; if it recurs, check the GPU's health and the versions of its driver and CUDA",
+            (
+                "resume it with compile = false; if it recurs, look for Xid errors (`dmesg | grep Xid`), update the "
+                "NVIDIA driver, and reinstall torch with its nvidia packages in the trainer's environment"
+            ),
         ),
         (
             (
@@ -1453,6 +1627,14 @@ HINTS = tuple(
         ),
         (r"NCCL", "nccl_again", "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1"),
         (
+            r"\[own address\]$",
+            "own_address",
+            (
+                "this machine cannot resolve its own name: add it to /etc/hosts (`127.0.0.1 localhost` and the "
+                "output of `hostname`), then resume"
+            ),
+        ),
+        (
             r"client socket has (?:failed|timed out)|Socket Timeout",
             "rank_unreachable",
             (
@@ -1464,6 +1646,22 @@ HINTS = tuple(
             r"AssertionError",
             "assertion",
             "the traceback shows which condition failed: correct that setting",
+        ),
+        (
+            r"can't open file '(.{1,200}?)': \[Errno",
+            "no_trainer",
+            (
+                "there is no `{what}`: set DIFFUSION_PIPE_ROOT to the checkout of the trainer, and check that its "
+                "user can read it"
+            ),
+        ),
+        (
+            r"\benv: |: (?:bad interpreter|command not found)|cannot execute",
+            "no_program",
+            (
+                "a program cannot be started: set DIFFUSION_PIPE_PYTHON to the Python of the trainer's environment, "
+                "and create that environment again if it was moved"
+            ),
         ),
         (
             r"(?:error: unrecognized arguments|error: argument)",
@@ -1491,8 +1689,8 @@ HINTS = tuple(
             r"^\[place: optimizer\]$",
             "place_optimizer",
             (
-                "the optimizer rejects its settings: correct [optimizer] as the error and the trainer's examples "
-                "show, or use adamw_optimi"
+                "the optimizer fails with its settings: correct [optimizer] as the error and the trainer's examples "
+                "show, or use adamw_optimi; if a resumed training failed, resume it with reset_optimizer"
             ),
         ),
         (
@@ -1509,6 +1707,56 @@ HINTS = tuple(
             (
                 "the cached data does not fit the model, most often as it is of another model or version of the "
                 "trainer: start the training again with regenerate_cache = true; if it recurs, update the trainer"
+            ),
+        ),
+        (
+            r"^\[place: item\]$",
+            "place_item",
+            (
+                "an item of the dataset cannot be processed: validate the request again, which names damaged files and "
+                "empty captions, remove files without a caption and the smallest files, and set caching_batch_size = "
+                "1; if it recurs, set the VAE and text encoders that belong to the model"
+            ),
+        ),
+        (
+            r"^\[place: step\]$",
+            "place_step",
+            (
+                "the model cannot compute a batch: start the training again with regenerate_cache = true and "
+                "compile = false; if it recurs, set micro_batch_size_per_gpu = 1, and update the trainer and its "
+                "submodules"
+            ),
+        ),
+        (
+            r"^\[place: save\]$",
+            "place_save",
+            (
+                "the model or checkpoint could not be saved: check the disk of output_dir, run `pip install --upgrade "
+                "-r requirements.txt` in the trainer's directory with its Python, update the trainer, and resume"
+            ),
+        ),
+        (
+            r"^\[place: stages\]$",
+            "place_stages",
+            (
+                "the layers of the model could not be divided among the GPUs: lower pipeline_stages, or correct "
+                "partition_split and partition_method"
+            ),
+        ),
+        (
+            r"^\[place: adapter\]$",
+            "place_adapter",
+            (
+                "[adapter] has a value that is not accepted: rank must be a whole number above 0, dropout a number "
+                "from 0 to below 1, and exclude_modules a list of names"
+            ),
+        ),
+        (
+            r"^\[place: setting (.+)\]$",
+            "place_setting",
+            (
+                "the value of `{what}` has the wrong type or form: write numbers without quotes, lists in brackets, "
+                "and compare it with the trainer's example"
             ),
         ),
         (
@@ -1582,16 +1830,30 @@ _ABOUT = tuple(
     for of_text, of_frames, about in (
         (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
         (_CUT_OFF, r"in _?load_checkpoint$", "cut off: checkpoint"),
+        ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
+        ("^KeyError", r"DTYPE_MAP\[", "data type"),
+        ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
         (
-            "stack expects each tensor",
+            "^(?:TypeError|RuntimeError|OSError|Exception)",
+            r"/transformers/(?:\S*tokenization_|convert_slow)",
+            "sentencepiece",
+        ),
+        (
+            "stack expects each tensor|same device|for 'Float8",
             r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
             "caching",
         ),
         ("string indices", r"/utils/dataset\.py", "dataset"),
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
-        ("CUDA error: invalid argument", r"/offloading\.py|in enable_block_swap$", "block swap"),
-        ("size mismatch for", r"/submodules/ComfyUI/", "ComfyUI"),
+        (
+            "^(?:RuntimeError|NotImplementedError|AssertionError|AcceleratorError|torch.AcceleratorError)",
+            r"/offloading\.py|in enable_block_swap$",
+            "block swap",
+        ),
+        ("CUDA error: (?!out of memory)|ImportError|NotImplementedError", r"/site-packages/xformers/", "xformers"),
+        (r"gaierror|\[Errno 99\]", r"in init_distributed$", "own address"),
+        (r"size mismatch for|^KeyError: '[\w.]+\.(?:weight|bias)'", r"/submodules/ComfyUI/", "ComfyUI"),
         ("^(?:BrokenPipeError|EOFError$)", r"/multiprocess(?:ing)?/", "worker"),
         ("not NoneType$|'NoneType' object", r"in prepare_inputs$", "incomplete item"),
     )
@@ -1609,10 +1871,41 @@ _SUBMODULE = re.compile(r"/submodules/([\w.-]{1,60})/")
 _OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
 _BY_FRAMES = (
     ("wandb", re.compile(r'File "[^"]*/wandb/')),
-    ("media", re.compile(r'File "[^"]*/(?:PIL|av)/')),
-    ("optimizer", re.compile(r"in get_optimizer$", re.MULTILINE)),
+    ("media", re.compile(r'File "[^"]*/(?:PIL|av|imageio|video_types\.py)')),
+    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
     ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
+    ("adapter", re.compile(r"in configure_adapter$", re.MULTILINE)),
+    (
+        "stages",
+        re.compile(r'/(?:deepspeed/runtime/pipe/module|utils/pipeline)\.py", line \d+, in (?:__init__|_partition)'),
+    ),
+)
+
+_BY_STAGE = (
+    ("model", _LOADING),
+    ("item", re.compile(r"in (?:_handle_task|_map_and_cache|latents_map_fn)$", re.MULTILINE)),
+    ("save", re.compile(r"/utils/saver\.py|in save_checkpoint$", re.MULTILINE)),
+    ("step", re.compile(r"in (?:train_batch|eval_batch)$", re.MULTILINE)),
+)
+
+#: A setting in a statement: the table, if any, and the key; or a variable with the name of a key.
+_SETTING = re.compile(r"(\w*config)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]")
+_NAMED_SETTING = re.compile(
+    r"\b(resolutions|frame_buckets|size_buckets|ar_buckets|min_ar|max_ar|num_ar_buckets|num_repeats|warmup_steps|lr"
+    r"|blocks_to_swap|(?:eval_|image_){0,2}micro_batch_size_per_gpu|caching_batch_size|betas)\b"
+)
+_TABLES = {
+    "model_config": "[model].",
+    "adapter_config": "[adapter].",
+    "optim_config": "[optimizer].",
+    "dataset_config": "dataset.",
+    "directory_config": "[[directory]].",
+}
+#: Errors of a value of the wrong type or form.
+_OF_VALUES = re.compile(
+    r"(?:TypeError|ValueError|IndexError|OverflowError)\b|KeyError: \d"
+    r"|AttributeError: '(?:str|list|dict|int|float|bool)' object"
 )
 _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
 
@@ -1627,6 +1920,9 @@ _ATTRIBUTE = re.compile(
 #: A compiler that failed, and what it printed above the traceback.
 _COMPILER = re.compile(r"CalledProcessError: Command '\['[^']*(?:gcc|clang|/cc|[gc]\+\+)'")
 _COMPILER_SAID = re.compile(r"fatal error: [\w./+-]{1,100}: No such file|cannot find -l\w{1,60}")
+
+#: An error of CUDA as NCCL and other callers of the driver report it.
+_CUDA_FAILURE = re.compile(r"Cuda failure (?:\d{1,4} )?'([^']{1,200})'|CUDA driver error: (.{1,200})")
 
 #: A statement of a package that has code for GPUs of its own.
 _PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
@@ -1645,6 +1941,7 @@ def hint_for(
 
     """
     text = " ".join((text, *(line.strip() for line in details)))[: 2 * LINE_LIMIT]
+    text = _CUDA_FAILURE.sub(r"CUDA error: \1\2", text)
     if text.startswith("AssertionError"):
         # Such an error rarely has a message. The last statement of the traceback is its condition.
         conditions = [line.strip() for line in traceback if line.strip().startswith("assert ")]
@@ -1652,7 +1949,7 @@ def hint_for(
     about = _about(text, traceback, output)
     text = f"{text} [{about}]" if about else text
     place = None if _OF_SYSTEM.search(text) else _place(text, traceback)
-    is_foreign = place is not None and place not in ("model", "optimizer", "checkpoint")
+    is_foreign = place is not None
     for pattern, code, hint in HINTS:
         if is_foreign and code in _BY_CLASS:
             continue
@@ -1662,21 +1959,44 @@ def hint_for(
     return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
 
 
-def _place(text: str, traceback: Sequence[str]) -> str | None:
-    """Return the trainer's activity at an error that matches no pattern, or None."""
+def _own(traceback: Sequence[str]) -> tuple[str, str]:
+    """Return the path and the statement of the last frame outside of Python and its packages."""
     own, statement = "", ""
     for line, following in pairwise((*traceback, "")):
         if (found := _FRAME.match(line)) is not None and not _INSTALLED.search(found[1]):
             own, statement = found[1], following
+    return own, statement
+
+
+def _setting(statement: str) -> str | None:
+    """Return the setting that a statement reads, with its table, or None."""
+    if (found := _SETTING.search(statement)) is not None:
+        table = f"[{found[2]}]." if found[2] else _TABLES.get(found[1], "")
+        return f"{table}{found[3]}"
+    named = _NAMED_SETTING.search(statement)
+    return None if named is None else named[1]
+
+
+def _place(text: str, traceback: Sequence[str]) -> str | None:
+    """Return what the trainer did when an error arose that no pattern knows, or None."""
+    own, statement = _own(traceback)
     frames = "\n".join(traceback)
+    if _OF_VALUES.match(text) and (setting := _setting(statement)) is not None and "[model]" not in setting:
+        return f"setting {setting}"
     if "/wandb/" not in frames and (imported := _IMPORT.match(statement)) is not None:
-        return f"import {imported[1]}"
+        # A package fails most often for the sake of one that it imports itself.
+        packages = _PACKAGE.findall(frames)
+        return f"import {packages[-1] if packages else imported[1]}"
     for place, pattern in _BY_FRAMES:
         if pattern.search(frames):
             return place
     if (submodule := _SUBMODULE.search(own)) is not None:
         return f"submodule {submodule[1]}"
-    return _between_versions(text, traceback) or ("model" if _LOADING.search(frames) else None)
+    if own.endswith("/utils/dataset.py") and not _ATTRIBUTE.match(text):
+        return "item"
+    if (package := _between_versions(text, traceback)) is not None:
+        return package
+    return next((place for place, pattern in _BY_STAGE if pattern.search(frames)), None)
 
 
 def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
@@ -1701,6 +2021,9 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     for of_text, of_frames, about in _ABOUT:
         if of_text.search(text) and of_frames.search(frames):
             return about
+    if text.startswith("KeyError: '"):
+        setting = _setting(_own(traceback)[1])
+        return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
     if _COMPILER.search(text):
         return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     if _OF_WEIGHTS.search(text):

@@ -590,3 +590,99 @@ def test_last_error_of_nccl_determines_the_remedy(last: str, word: str):
 def test_similar_errors_have_their_own_remedies(exception: str, code: CauseCode, word: str):
     cause = diagnose(*traceback(exception, 0))
     assert (cause.code, word in cause.remedy) == (code, True), cause.remedy
+
+
+STAGES = {
+    "start": [("train.py", "<module>", "x = {}")],
+    "import": [("train.py", "<module>", "import deepspeed"), ("/site-packages/tensorboard/a.py", "<module>", "{}")],
+    "dataset": [("train.py", "<module>", "x"), ("utils/dataset.py", "__init__", "{}")],
+    "model": [("train.py", "<module>", "x"), ("models/wan/wan.py", "__init__", "{}")],
+    "tokenizer": [("models/flux.py", "__init__", "x"), ("/site-packages/transformers/tokenization_a.py", "f", "{}")],
+    "adapter": [("models/base.py", "configure_adapter", "x"), ("/site-packages/peft/a.py", "__init__", "{}")],
+    "caching": [("utils/dataset.py", "_handle_task", "x"), ("/site-packages/torch/a.py", "conv", "{}")],
+    "optimizer": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "_take_model_step", "{}")],
+    "step": [("/site-packages/deepspeed/runtime/pipe/engine.py", "train_batch", "x"), ("models/a.py", "forward", "{}")],
+    "xformers": [("models/a.py", "forward", "x"), ("/site-packages/xformers/a.py", "f", "{}")],
+    "resume": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "load_checkpoint", "{}")],
+    "save": [("utils/saver.py", "save_adapter", "x"), ("/site-packages/peft/a.py", "f", "{}")],
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "statement", "exception", "word"),
+    [
+        ("start", "config['model']['type']", "KeyError: 'type'", "`[model].type` is missing"),
+        ("start", "DTYPE_MAP[adapter_config['dtype']]", "KeyError: 'nvfp4'", "`nvfp4` is not a data type"),
+        ("start", "config['warmup_steps'] > 0", "TypeError: '>' not supported between 'str' and 'int'", "warmup_steps"),
+        ("dataset", "for res in resolutions:", "TypeError: 'int' object is not iterable", "`resolutions`"),
+        ("dataset", "directory_config['path']", "KeyError: 'path'", "`[[directory]].path`"),
+        ("dataset", "x", "AttributeError: 'NoneType' object has no attribute 'split'", "without a caption"),
+        ("import", "x", "TypeError: Descriptors cannot be created directly.", "`tensorboard` cannot be loaded"),
+        ("import", "x", "ModuleNotFoundError: No module named 'torchao.optim'", "wrong version of `torchao`"),
+        ("import", "x", "ModuleNotFoundError: No module named 'optimi'", "torch-optimi"),
+        ("import", "x", "ImportError: cannot import name 'Self' from 'typing' (/lib/typing.py)", "Python 3.12"),
+        ("model", "x", "NotADirectoryError: [Errno 20] Not a directory: '/m/a.safetensors/x.json'", "a directory:"),
+        ("model", "x", "ValueError: Expected /m/a-Q8_0.gguf to be a safetensors file", "GGUF"),
+        ("model", "x", "SafetensorError: Dtype not understood: F8_E4M3", "pip install --upgrade safetensors"),
+        ("model", "x", "RuntimeError: Data processing error: CAS service error : timed out", "HF_HUB_DISABLE_XET"),
+        (
+            "model",
+            "x",
+            "ImportError: a device_map requires Accelerate: `pip install 'accelerate>=0.26'`",
+            "`accelerate`",
+        ),
+        ("tokenizer", "open(vocab)", "TypeError: expected str, bytes or os.PathLike object, not NoneType", "tokenizer"),
+        ("adapter", "x", "ValueError: `r` should be a positive integer value but got 0", "rank must be a whole number"),
+        ("caching", "x", "RuntimeError: Kernel size can't be greater than actual input size", "smallest files"),
+        ("caching", "x", "ValueError: zero-size array to reduction operation", "validate the request"),
+        ("caching", "x", "tarfile.ReadError: invalid header", "tar -cf"),
+        ("caching", "x", "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3.5 GiB", "add memory"),
+        ("caching", "x", "RuntimeError: only supports tensors with less than INT_MAX elements", "frame_buckets"),
+        ("caching", "x", "sqlite3.OperationalError: locking protocol", "local Linux disk"),
+        ("optimizer", "x", "KeyError: 'exp_avg'", "reset_optimizer"),
+        ("step", "x", "ValueError: too many values to unpack (expected 2)", "regenerate_cache"),
+        ("step", "x", "RuntimeError: CUDA driver error: device not ready", "grep Xid"),
+        ("step", "x", "RuntimeError: cuDNN error: CUDNN_STATUS_BAD_PARAM", "memory is full"),
+        ("xformers", "x", "RuntimeError: CUDA error: invalid argument", "pip uninstall xformers"),
+        ("resume", "x", "KeyError: 'state1'", "settings and the version"),
+        ("resume", "x", "_pickle.UnpicklingError: Weights only load failed.", "DeepSpeed"),
+        ("save", "x", "ValueError: unheard of", "disk of output_dir"),
+    ],
+)
+def test_stage_and_family_of_an_error_determine_the_remedy(stage: str, statement: str, exception: str, word: str):
+    frames = [f'  File "/t/{path}", line 9, in {name}\n    {code}' for path, name, code in STAGES[stage]]
+    lines = "\n".join(["Traceback (most recent call last):", *frames, exception]).format(statement)
+    assert word in diagnose(*lines.splitlines(), LAUNCHER_ERROR.format(1)).remedy
+
+
+def test_traceback_that_was_only_printed_is_not_the_cause():
+    printed = traceback("FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'")
+    assert diagnose(*printed, "going on", *traceback("KeyError: 'epochs'", 0)).detail == "KeyError: 'epochs'"
+    child = ["Process ForkPoolWorker-3:", *traceback("UnicodeDecodeError: 'utf-8' codec can't decode")]
+    assert "UTF-8" in diagnose(*child, *traceback("RuntimeError: One of the subprocesses has abruptly died", 0)).remedy
+
+
+def test_worker_of_the_data_loader_shows_its_own_error():
+    passed_on = traceback("OSError: Caught OSError in DataLoader worker process 0.", 0)
+    cause = diagnose(
+        *passed_on, "[rank0]: Original " + traceback("", 0)[0][9:], "[rank0]: OSError: image file is truncated"
+    )
+    assert "an image is damaged" in cause.remedy.lower()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "word"),
+    [
+        ("python: can't open file '/t/train.py': [Errno 2] No such file or directory", 2, "DIFFUSION_PIPE_ROOT"),
+        ("/usr/bin/env: 'python': No such file or directory", 127, "DIFFUSION_PIPE_PYTHON"),
+        ("Error invalid configuration argument at line 216 in file /src/csrc/ops.cu", 1, "bitsandbytes"),
+        (
+            "Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7. Reason: Page not present",
+            250,
+            "driver",
+        ),
+        ("Loading checkpoint shards: 100%", 1, "dmesg"),
+    ],
+)
+def test_messages_without_a_traceback_have_a_remedy(line: str, code: int, word: str):
+    assert word in diagnose(line, code=code).remedy
