@@ -90,7 +90,7 @@ def test_page_prints_dark_on_white(open_page: Open, tasks: dict[str, str], addre
 def test_theme_follows_the_system_until_the_user_chooses(open_page: Open) -> None:
     page = open_page("#/settings/appearance", color_scheme="dark")
     html = page.locator("html")
-    expect(page.get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Same as the system")).to_have_attribute("aria-pressed", "true")
     page.emulate_media(color_scheme="light")
     expect(html).to_have_attribute("data-theme", "light")
     page.get_by_role("button", name="Dark", exact=True).click()
