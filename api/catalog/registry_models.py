@@ -81,7 +81,7 @@ class ModelVersionView:
     tags: tuple[str, ...]
     samples: int  #: the number of samples
     origin: Mapping[str, Any]  #: training, epoch, loss, configuration and datasets; what is known of them
-    format: Mapping[str, Any]  #: what the weights are: model type, kind of adapter, rank, data type
+    format: Mapping[str, Any]  #: what the weights are: model type, adapter type, rank, data type
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,14 @@ import orjson
 
 from api.datasets.cache_seal import Tampered, seal
 from api.domain.dataset_cache import BuiltCache, CacheState, PlannedCache
-from api.domain.reason import Reason, ReasonOrText
+from api.domain.finding import make_finding
+from api.domain.reason import Reason, ReasonOrText, code_of, text_of
 from api.domain.training import TaskStatus, TrainingRequest, TrainingTask
-from api.errors import CacheBuilding, CacheExists, Finding, ServiceError
+from api.errors import CacheBuilding, CacheExists, ServiceError
 from api.files.task_files import task_files
 from api.trainers.trainer import CacheFacts, SupportsCaching, Trainer
 from api.training.dataset_caches import DatasetCacheStore
 from api.training.dataset_use import CacheChoice, CacheQuestion
-
-#: The remedy if a cache cannot be built in advance.
-_REMEDY = "Start the training without it: the trainer caches during the run."
 
 #: Version of the key format; another value gives other keys.
 _FORM = 1
@@ -66,13 +64,13 @@ class DatasetCaches:
         if not used.pins:
             if not wanted or used.mistakes:
                 return CacheChoice()
-            what = "Only dataset versions can be cached in advance, and this request names none."
-            return CacheChoice(mistakes=(Finding("/dataset", what, 'Name a dataset, as "dataset": "name".'),))
+            return CacheChoice(mistakes=(make_finding("/dataset", "cache_needs_dataset"),))
         facts, key = self.key_of(question.trainer, used.given, question.owner, used.beside)
         if key is None:
-            planned = PlannedCache(CacheState.NONE, None, reason=facts.problem)
-            what = f"This cannot be cached in advance: {facts.problem}."
-            return CacheChoice(planned, mistakes=(Finding("/dataset", what, _REMEDY),) if wanted else ())
+            why = facts.problem or ""
+            planned = PlannedCache(CacheState.NONE, None, reason=text_of(why), reason_code=code_of(why))
+            mistake = make_finding("/dataset", "not_cacheable", why=why)
+            return CacheChoice(planned, mistakes=(mistake,) if wanted else ())
         if question.task_id in question.known_by and not wanted:
             return self._resume(question, key)
         maker, state = self._find(key)
@@ -127,7 +125,7 @@ class DatasetCaches:
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     def key_of(
-        self, trainer: Trainer, given: TrainingRequest, owner: str | None, beside: str | None = None
+        self, trainer: Trainer, given: TrainingRequest, owner: str | None, beside: Reason | None = None
     ) -> tuple[CacheFacts, str | None]:
         """Return the values on which a request's cache depends, and its key; None if it cannot be cached.
 
@@ -141,11 +139,13 @@ class DatasetCaches:
         text = orjson.dumps(named, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
         return facts, hashlib.sha256(text).hexdigest()
 
-    def _problem(self, trainer: Trainer, beside: str | None) -> str | None:
+    def _problem(self, trainer: Trainer, beside: Reason | None) -> Reason | None:
         if not isinstance(trainer, SupportsCaching):
-            return f"the trainer {trainer.name} does not cache"
+            return Reason.of("the trainer {trainer} does not cache", "trainer_does_not_cache", trainer=trainer.name)
         if self._are_apart:
-            return "TRAINER_USER is set, so a training cannot read the files of another task"
+            return Reason.of(
+                "TRAINER_USER is set, so a training cannot read the files of another task", "cache_not_shared"
+            )
         return beside
 
     def judge_files(self, task: TrainingTask) -> CacheVerdict:

@@ -81,6 +81,7 @@ class DatasetCheck:
     errors: tuple[DatasetFindingView, ...]  #: each prevents a training
     warnings: tuple[DatasetFindingView, ...]  #: do not prevent a training
     notes: tuple[str, ...]  #: what could not be determined
+    note_codes: tuple[ReasonCode, ...]  #: code and parameters of each note, for programs and translations
     problems: tuple[ItemsView, ...]  #: items by problem
     duplicates: DuplicatesView  #: equal and similar items
     buckets: tuple[BucketView, ...]  #: sizes into which the trainer sorts the items

@@ -14,12 +14,12 @@ from api.datasets.preprocess_schemas import (
 from api.domain.access import current_principal
 from api.logs.routes import page_of_log, search_log
 from api.logs.schemas import DownloadQuery, LogsAnswer, LogsQuery, SearchAnswer, SearchQuery
-from api.training.schemas import DeletedAnswer
+from api.training.schemas import DeletedAnswer, EventOrder, EventsQuery
 from api.util.base_path import BASE_PATH
 from api.web.form_fields import read_fields, taken_form
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.responses import answer, answer_file, services
-from api.web.schemas import PageQuery, file_responses
+from api.web.schemas import file_responses
 
 preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
 
@@ -117,15 +117,16 @@ def delete_preprocessing(task_id: str) -> Response:
 
 
 @preprocess.get("/<task_id>/events")
-@preprocess.input(PageQuery, location="query")
+@preprocess.input(EventsQuery, location="query")
 @preprocess.output(PreprocessEventsAnswer)
 @preprocess.doc(responses=[404, 422])
-def list_preprocessing_events(task_id: str, query_data: PageQuery) -> Response:
+def list_preprocessing_events(task_id: str, query_data: EventsQuery) -> Response:
     """List the events of a preprocessing task.
 
-    State changes, oldest first, with actor and reason.
+    State changes with actor and reason.
     """
-    page = services().preprocessing.get_events(task_id, query_data.page())
+    is_newest_first = query_data.order is EventOrder.NEWEST
+    page = services().preprocessing.get_events(task_id, query_data.page(), is_newest_first=is_newest_first)
     return answer({"events": page.rows, "pagination": page.pagination})
 
 

@@ -261,9 +261,9 @@ class PreprocessingService:
         logger.info("preprocessing deleted", extra={"task_id": task_id})
         return Deleted(task_id, not is_left, root if is_left else None)
 
-    def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
-        """Return the events of a task, oldest first. Raises TaskNotFound."""
-        return event_page(self._context.tasks, task_id, page)
+    def get_events(self, task_id: str, page: PageRequest, *, is_newest_first: bool = False) -> Page[TaskEvent]:
+        """Return the events of a task, oldest first, or newest first. Raises TaskNotFound."""
+        return event_page(self._context.tasks, task_id, page, is_newest_first=is_newest_first)
 
 
 def _to_task_request(

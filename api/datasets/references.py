@@ -29,6 +29,9 @@ KEY = "dataset"
 _ONE = "Set either `dataset` or `path`."
 
 
+_SAME = Reason.of("the same items", "same_items")
+
+
 @dataclass(frozen=True, slots=True)
 class RequestedDataset:
     """A directory of a request that is a named dataset."""
@@ -281,7 +284,7 @@ class DatasetReferences:
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
-    def _describe_changes(self, pins: Sequence[PinnedDataset], known_by: Sequence[str]) -> tuple[str, ...]:
+    def _describe_changes(self, pins: Sequence[PinnedDataset], known_by: Sequence[str]) -> tuple[Reason, ...]:
         """Describe for a resumed task which versions replace earlier ones, and later changes of its datasets."""
         if not known_by:
             return ()
@@ -291,33 +294,61 @@ class DatasetReferences:
             old = before.get(pin.serial)
             if old is not None and old.manifest != pin.manifest:
                 what = self._compare(old.manifest_sha256, pin.manifest_sha256)
-                notes.append(f"{pin.dataset}: version {pin.version} is used instead of {old.version}: {what}.")
+                notes.append(
+                    Reason.of(
+                        "{dataset}: version {version} is used instead of {old}: {what}.",
+                        "note_version_replaced",
+                        dataset=pin.dataset,
+                        version=pin.version,
+                        old=old.version,
+                        what=what,
+                    )
+                )
             dataset = self._store.get_by_serial(pin.serial)
             if dataset is None or not dataset.name:
-                notes.append(f"{pin.dataset} was deleted; its version {pin.version} is kept for this task.")
+                notes.append(
+                    Reason.of(
+                        "{dataset} was deleted; its version {version} is kept for this task.",
+                        "note_dataset_deleted",
+                        dataset=pin.dataset,
+                        version=pin.version,
+                    )
+                )
             elif dataset.latest not in (None, pin.version):
                 newest = self._service.find_version(dataset)
                 what = self._compare(pin.manifest_sha256, newest.manifest_sha256)
                 notes.append(
-                    f"{dataset.name}: version {pin.version} is used; the newest is {newest.ordinal}, with {what}."
+                    Reason.of(
+                        "{dataset}: version {version} is used; the newest is {newest}, with {what}.",
+                        "note_newer_version",
+                        dataset=dataset.name,
+                        version=pin.version,
+                        newest=newest.ordinal,
+                        what=what,
+                    )
                 )
         return tuple(notes)
 
-    def _compare(self, before: str, after: str) -> str:
+    def _compare(self, before: str, after: str) -> list[Reason]:
+        """Return the differences between two manifests."""
         if before == after:
-            return "the same items"
+            return [_SAME]
         old = {item.path: item for item in self._service.read_items(before)}
         new = {item.path: item for item in self._service.read_items(after)}
         both = [(old[path], new[path]) for path in old.keys() & new.keys()]
-        counts = {
-            "items added": len(new.keys() - old.keys()),
-            "items removed": len(old.keys() - new.keys()),
-            "files changed": sum(was.blobs != now.blobs for was, now in both),
-            "captions changed": sum(was.caption != now.caption for was, now in both),
-            "items excluded": sum(now.excluded and not was.excluded for was, now in both),
-            "items included again": sum(was.excluded and not now.excluded for was, now in both),
-        }
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same items"
+        files = sum(was.blobs != now.blobs for was, now in both)
+        captions = sum(was.caption != now.caption for was, now in both)
+        excluded = sum(now.excluded and not was.excluded for was, now in both)
+        included = sum(was.excluded and not now.excluded for was, now in both)
+        changes = [
+            Reason.of("{n} {n|item|items} added", "items_added", n=len(new.keys() - old.keys())),
+            Reason.of("{n} {n|item|items} removed", "items_removed", n=len(old.keys() - new.keys())),
+            Reason.of("{n} {n|file|files} changed", "files_changed", n=files),
+            Reason.of("{n} {n|caption|captions} changed", "captions_changed", n=captions),
+            Reason.of("{n} {n|item|items} excluded", "items_excluded", n=excluded),
+            Reason.of("{n} {n|item|items} included again", "items_included", n=included),
+        ]
+        return [each for each in changes if each.said.params["n"]] or [_SAME]
 
 
 def _put(request: TrainingRequest, directories: Mapping[int, Mapping[str, Any]]) -> TrainingRequest:
@@ -328,13 +359,12 @@ def _put(request: TrainingRequest, directories: Mapping[int, Mapping[str, Any]])
     return given
 
 
-def _beside(request: TrainingRequest, found: Sequence[_Found]) -> str | None:
+def _beside(request: TrainingRequest, found: Sequence[_Found]) -> Reason | None:
     """Return why a request also depends on files outside of dataset versions, which no cache key covers; else None."""
-    if any(True for _ in find_paths(request)):
-        return "it names files by path, which may change"
-    if any(key.endswith(("path", "file")) for each in found for key in each.requested.given):
-        return "it names files by path, which may change"
-    return None
+    has_paths = any(True for _ in find_paths(request)) or any(
+        key.endswith(("path", "file")) for each in found for key in each.requested.given
+    )
+    return Reason.of("it names files by path, which may change", "cache_paths") if has_paths else None
 
 
 def _name(pin: PinnedDataset) -> str:

@@ -98,7 +98,7 @@ sweeps = Table(
     Column("name", String(200)),
     Column("owner", String(64)),
     Column("varied", Document, nullable=False),  #: pointers and their values, in the order of the request
-    Column("early_stop", Document),  #: the rule that stops hopeless trainings; null: none
+    Column("early_stop", Document),  #: the rule that stops unpromising trainings; null: none
     Column("created_at", Float(53), nullable=False),
     sqlite_autoincrement=True,
 )

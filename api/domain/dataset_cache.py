@@ -28,6 +28,7 @@ class PlannedCache:
     key: str | None  #: identifies everything that the cache depends on; null if no cache can be prebuilt, see `reason`
     task_id: str | None = None  #: the task that built or builds it
     reason: str | None = None  #: why no cache can be built or used; null if one can
+    reason_code: ReasonCode | None = None  #: code and parameters of the reason, for programs and translations
     is_made: bool = False  #: this task itself builds it
     counts_items: bool = True  #: whether the trainer's progress bars count media files instead of batches
 

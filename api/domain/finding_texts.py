@@ -235,6 +235,14 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "The file {blocking} is in the way: the trainer creates a directory of this name for its cache.",
         "Rename or remove this file.",
     ),
+    "cache_needs_dataset": (
+        "Only dataset versions can be cached in advance, and this request names none.",
+        'Name a dataset, as "dataset": "name".',
+    ),
+    "not_cacheable": (
+        "This cannot be cached in advance: {why}.",
+        "Start the training without it: the trainer caches during the run.",
+    ),
     "cache_not_writable": (
         "The trainer cannot write its cache into this directory.",
         "Give the service's user write permission for it.",

@@ -35,7 +35,7 @@ class SweepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """The rule by which hopeless trainings of a sweep are stopped."""
+    """The rule by which unpromising trainings of a sweep are stopped."""
 
     after_share: float = 0.3  #: share of a training's steps before which it is never stopped
     margin: float = 0.1  #: share of the median by which a loss must exceed it

@@ -184,6 +184,7 @@ class TrainingPlan:
     dataset_items: int | None = None  #: number of images and videos, each counted once
     estimated_memory_mb: int | None = None  #: expected memory of the fullest GPU in MB; null if unknown
     memory_basis: str | None = None  #: source of the memory figure
+    memory_basis_code: ReasonCode | None = None  #: code and parameters of the source, for programs and translations
     weights_mb: int | None = None  #: memory of the trained weights alone, after block swapping and by stage
     memory: PlannedMemory | None = None  #: measurements of comparable trainings; None: nothing was compared
     files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
@@ -194,6 +195,7 @@ class TrainingPlan:
     saved_models: PlannedOutputs | None = None  #: null: there are none, or the steps are unknown
     checkpoints: PlannedOutputs | None = None  #: without those by time, whose count is unknown
     notes: tuple[str, ...] = ()  #: facts that could not be determined, and changes since
+    note_codes: tuple[ReasonCode, ...] = ()  #: code and parameters of each note, for programs and translations
     datasets: tuple[PinnedDataset, ...] = ()  #: versions of named datasets that it uses
     cache: PlannedCache | None = None  #: prebuilt cache of its dataset; None: it names no dataset
     rehearsal: PlannedRehearsal | None = None  #: null unless it is a rehearsal, whose own steps the plan has

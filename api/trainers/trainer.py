@@ -9,6 +9,7 @@ from api.domain.cause import Cause
 from api.domain.log import Classifier
 from api.domain.media import MediaProbe, Recipe
 from api.domain.progress import Point, Progress
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
@@ -114,7 +115,7 @@ class DatasetPreview:
 
     errors: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Reason, ...] = ()
     buckets: tuple[SizeBucket, ...] = ()
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps_per_epoch: int | None = None
@@ -149,7 +150,7 @@ class CacheFacts:
     values: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)  #: request settings, for display
     counts_items: bool = True  #: whether the trainer's caching bars count media files; otherwise they count batches
-    problem: str | None = None
+    problem: ReasonOrText | None = None
 
 
 @runtime_checkable

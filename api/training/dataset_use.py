@@ -7,6 +7,7 @@ from typing import Protocol
 from api.domain.dataset import PinnedDataset
 from api.domain.dataset_cache import CacheState, PlannedCache
 from api.domain.finding import make_finding
+from api.domain.reason import Reason
 from api.domain.sweep import is_below
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding, ServiceError
@@ -21,10 +22,10 @@ class UsedDatasets:
     given: TrainingRequest  #: for the trainer: each dataset as a directory
     pins: tuple[PinnedDataset, ...] = ()
     mistakes: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()  #: changes since the task was created
+    notes: tuple[Reason, ...] = ()  #: changes since the task was created
     pointers: Mapping[str, str] = field(default_factory=dict)  #: pointers to show instead, by pointer to a directory
     moved: Mapping[str, str] = field(default_factory=dict)  #: final directories, by current directory
-    beside: str | None = None  #: other training data than dataset versions, as text; None: none
+    beside: Reason | None = None  #: other training data than dataset versions; None: none
 
     def point(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         """Return the trainer's findings with pointers into the user's request."""
@@ -45,7 +46,8 @@ class UsedDatasets:
             files={name: self._move(text) for name, text in plan.files.items()},
             command=tuple(map(self._move, plan.command)),
             caches=tuple(sorted(map(self._move, plan.caches))),
-            notes=(*plan.notes, *self.notes),
+            notes=(*plan.notes, *(note.text for note in self.notes)),
+            note_codes=(*plan.note_codes, *(note.said for note in self.notes)),
             datasets=self.pins,
         )
 

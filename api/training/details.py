@@ -119,9 +119,9 @@ class TrainingDetails:
         """Return the progress of a task. Raise TaskNotFound."""
         return self._progress.get_progress(task_id)
 
-    def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
-        """Return events of a task, oldest first. Raise TaskNotFound."""
-        return event_page(self._tasks, task_id, page)
+    def get_events(self, task_id: str, page: PageRequest, *, is_newest_first: bool = False) -> Page[TaskEvent]:
+        """Return events of a task, oldest first, or newest first. Raise TaskNotFound."""
+        return event_page(self._tasks, task_id, page, is_newest_first=is_newest_first)
 
     def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
         """Return a metric over steps or epochs. Raise TaskNotFound."""

@@ -59,10 +59,17 @@ def append(
     connection.info[APPENDED] = True
 
 
-def list_events(connection: Connection, task_id: str, after: int, limit: int) -> list[TaskEvent]:
-    """Return events of a task with an id above `after`, oldest first."""
-    query = select(events).where(events.c.task_id == task_id, events.c.id > after).order_by(events.c.id).limit(limit)
-    return [read_event(row) for row in connection.execute(query)]
+def list_events(
+    connection: Connection, task_id: str, after: int, limit: int, *, is_newest_first: bool = False
+) -> list[TaskEvent]:
+    """Return events of a task that follow the id `after`, oldest first, or newest first; 0: from the start."""
+    query = select(events).where(events.c.task_id == task_id)
+    if not is_newest_first:
+        query = query.where(events.c.id > after).order_by(events.c.id)
+    else:
+        query = query.where(events.c.id < after) if after else query
+        query = query.order_by(events.c.id.desc())
+    return [read_event(row) for row in connection.execute(query.limit(limit))]
 
 
 class EventStore:

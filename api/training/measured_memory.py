@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select
 from api.db.database import Database
 from api.db.measurement_tables import memory_runs
 from api.domain.measured_memory import MemoryFacts, MemoryOrigin, MemoryRun, PlannedMemory
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import TrainingPlan
 
 
@@ -50,24 +51,47 @@ def with_measured_memory(plan: TrainingPlan, runs: Sequence[MemoryRun]) -> Train
     if plan.memory is None:
         return plan
     found, estimate = judge_memory(plan.memory.facts, runs), plan.estimated_memory_mb
-    count = f"{found.runs} run{'s' if found.runs != 1 else ''} here"
     match found.origin:
         case MemoryOrigin.MEASURED:
-            figure, basis = found.most_mb, f"measured in {count} with the same settings: at most {_gb(found.most_mb)}"
+            figure = found.most_mb
+            basis = Reason.of(
+                "measured in {runs} {runs|run|runs} here with the same settings: at most {most}.",
+                "memory_measured",
+                runs=found.runs,
+                most=_gb(found.most_mb),
+            )
         case MemoryOrigin.AT_MOST:
             figure = found.at_most_mb
-            basis = f"at most: {count} with the same or a larger load used {_gb(found.at_most_mb)}"
+            smaller: ReasonOrText = ""
             if found.at_least_mb is not None:
-                basis += f", one with a smaller load {_gb(found.at_least_mb)}"
+                smaller = Reason.of(
+                    ", one with a smaller load {least}", "memory_of_smaller", least=_gb(found.at_least_mb)
+                )
+            basis = Reason.of(
+                "at most: {runs} {runs|run|runs} here with the same or a larger load used {most}{smaller}.",
+                "memory_at_most",
+                runs=found.runs,
+                most=_gb(found.at_most_mb),
+                smaller=smaller,
+            )
         case MemoryOrigin.AT_LEAST:
             figure = max(found.at_least_mb or 0, estimate or 0)
-            basis = f"at least: {count} with the same or a smaller load used {_gb(found.at_least_mb)}"
+            estimated: ReasonOrText = ""
             if estimate is not None:
-                basis += f"; estimated: {_gb(estimate)}"
+                estimated = Reason.of("; estimated: {mb}", "memory_also_estimated", mb=_gb(estimate))
+            basis = Reason.of(
+                "at least: {runs} {runs|run|runs} here with the same or a smaller load used {least}{estimated}.",
+                "memory_at_least",
+                runs=found.runs,
+                least=_gb(found.at_least_mb),
+                estimated=estimated,
+            )
         case _:
             origin = MemoryOrigin.UNKNOWN if estimate is None else MemoryOrigin.ESTIMATED
             return replace(plan, memory=replace(found, origin=origin))
-    return replace(plan, memory=found, estimated_memory_mb=figure, memory_basis=f"{basis}.")
+    return replace(
+        plan, memory=found, estimated_memory_mb=figure, memory_basis=basis.text, memory_basis_code=basis.said
+    )
 
 
 def _gb(mb: int | None) -> str:

@@ -24,6 +24,8 @@ from api.training.schemas import (
     DeletedAnswer,
     DeletedCheckpointAnswer,
     DeleteQuery,
+    EventOrder,
+    EventsQuery,
     ExportAnswer,
     ExportCheckpoint,
     FileOrder,
@@ -49,7 +51,7 @@ from api.util.pagination import paginate
 from api.util.validation import details_of, mistakes_in
 from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
 from api.web.responses import answer, answer_file, body_is_optional, services
-from api.web.schemas import PageQuery, file_responses
+from api.web.schemas import file_responses
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
 
@@ -473,13 +475,14 @@ def download_artifact(task_id: str, path: str, query_data: ArtifactQuery) -> Res
 
 
 @training.get("/<task_id>/events")
-@training.input(PageQuery, location="query")
+@training.input(EventsQuery, location="query")
 @training.output(TrainingEventsAnswer)
 @training.doc(responses=[404, 422])
-def list_training_events(task_id: str, query_data: PageQuery) -> Response:
-    """List the events of a training, oldest first.
+def list_training_events(task_id: str, query_data: EventsQuery) -> Response:
+    """List the events of a training.
 
     Shows each change of status and each notable event, with its actor and reason. Events never change.
     """
-    page = services().details.get_events(task_id, query_data.page())
+    is_newest_first = query_data.order is EventOrder.NEWEST
+    page = services().details.get_events(task_id, query_data.page(), is_newest_first=is_newest_first)
     return answer({"events": page.rows, "pagination": page.pagination})

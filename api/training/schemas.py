@@ -530,6 +530,19 @@ class ArtifactsQuery(PageQuery):
     order: FileOrder = Field(FileOrder.PATH, description="path: numbers in numerical order; newest: newest first")
 
 
+class EventOrder(StrEnum):
+    """The order of events in a list."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+class EventsQuery(PageQuery):
+    """Query parameters that order events."""
+
+    order: EventOrder = Field(EventOrder.OLDEST, description="which come first; a cursor continues in the same order")
+
+
 class ArtifactQuery(Strict):
     """How to download a file."""
 
@@ -551,7 +564,7 @@ class TrainingList(Shown):
 
 
 class TrainingEventList(Shown):
-    """Events, oldest first."""
+    """A page of events."""
 
     events: list[TaskEvent]
     pagination: Pagination

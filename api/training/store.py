@@ -642,10 +642,10 @@ class TaskStore:
             events.append(connection, task_id, now, EventKind.CHECKPOINT, actor, message, previous=checkpoint.name)
             return checkpoint
 
-    def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
-        """Return events of a task with an id above `after`, oldest first."""
+    def events(self, task_id: str, after: int, limit: int, *, is_newest_first: bool = False) -> list[TaskEvent]:
+        """Return events of a task that follow the id `after`, oldest first, or newest first; 0: from the start."""
         with self._database.read() as connection:
-            return events.list_events(connection, task_id, after, limit)
+            return events.list_events(connection, task_id, after, limit, is_newest_first=is_newest_first)
 
     def count_events(self, task_id: str) -> int:
         """Return the number of events of the task."""

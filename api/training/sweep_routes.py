@@ -40,7 +40,7 @@ def create_sweep(json_data: CreateSweep) -> Response:
 
     Every combination of the values becomes a training with the rest of the `request`, at most 64. Each is checked like
     a start; errors name the combination. With `plan_only` the answer is 200 with the plan: trainings, time, GPU hours
-    and disk space. Otherwise all trainings are queued, or none. `early_stop` stops hopeless trainings with a
+    and disk space. Otherwise all trainings are queued, or none. `early_stop` stops unpromising trainings with a
     checkpoint; its rule is in the answer.
     """
     if before := earlier_result():

@@ -1,4 +1,4 @@
-"""The rule that stops hopeless trainings of a sweep: those whose loss is worse than the median of the others."""
+"""The rule that stops unpromising trainings of a sweep: those whose loss is worse than the median of the others."""
 
 import logging
 import math
@@ -91,7 +91,7 @@ def _percent(share: float) -> str:
 
 
 def judge(own: Curves, others: Sequence[Curves], rule: EarlyStop) -> Reason | None:
-    """Return why a training is hopeless, or None if it is not, or if that is unknown."""
+    """Return why a training is unpromising, or None if it is not, or if that is unknown."""
     if not own.total_steps or not own.loss.steps:
         return None
     step, least = own.loss.steps[-1], rule.after_share * own.total_steps
@@ -134,7 +134,7 @@ def _compare(
     return Reason.of(
         "stopped by the rule of its sweep: at step {step} of {total}, its {kind} was {loss}, more than {margin} % above"
         " {median}, the median of {others} other trainings",
-        "sweep_hopeless",
+        "sweep_unpromising",
         step=step,
         total=total,
         kind=kind,
@@ -146,7 +146,7 @@ def _compare(
 
 
 class SweepRule:
-    """Compares the trainings of each sweep that has the rule, and stops hopeless ones.
+    """Compares the trainings of each sweep that has the rule, and stops unpromising ones.
 
     Any server may do so: a stop is a guarded update. Trainings whose series this server cannot read are left out.
     """
@@ -206,7 +206,7 @@ class SweepRule:
         now = self._clock.now()
         stop = StopState(now, "service", False, None, reason=reason.text, reason_code=reason.said)
         try:
-            if self._store.stop_hopeless(task_id, stop, now, reason):
+            if self._store.stop_unpromising(task_id, stop, now, reason):
                 logger.info("training stopped by the rule of its sweep", extra={"task_id": task_id})
                 self._wake()
         except TaskNotFound:

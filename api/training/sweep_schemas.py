@@ -20,7 +20,7 @@ Tried = Annotated[list[Any], Field(min_length=1, max_length=1_000)]
 
 
 class EarlyStopOptions(Strict):
-    """The rule by which hopeless trainings are stopped. Omitted values have their defaults."""
+    """The rule by which unpromising trainings are stopped. Omitted values have their defaults."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"after_share": 0.3, "margin": 0.1}})
 
@@ -50,7 +50,7 @@ class CreateSweep(Strict):
     )
     plan_only: bool = Field(False, description="only show the plan; nothing is created")
     name: Name | None = Field(None, description="names of the trainings begin with it; by default that of `request`")
-    early_stop: EarlyStopOptions | None = Field(None, description="stop hopeless trainings; null: none is stopped")
+    early_stop: EarlyStopOptions | None = Field(None, description="stop unpromising trainings; null: none is stopped")
 
 
 class SweepList(Shown):

@@ -25,7 +25,7 @@ _VARIED = TypeAdapter(tuple[Variation, ...])
 _RULE = TypeAdapter(EarlyStop | None)
 
 #: The code of the reason with which the rule of a sweep stops a training.
-HOPELESS = "sweep_hopeless"
+UNPROMISING = "sweep_unpromising"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +123,22 @@ class SweepStore:
         with self._database.read() as connection:
             return [(_read(row), _trainings(connection, row.sweep_id)) for row in connection.execute(query).all()]
 
-    def stop_hopeless(self, task_id: str, stop: StopState, now: datetime, reason: Reason) -> bool:
+    def stop_unpromising(self, task_id: str, stop: StopState, now: datetime, reason: Reason) -> bool:
         """Stop a running training by the rule of its sweep. Return False if it does not run, or was stopped so before.
 
         A user who resumes it overrules the rule.
         """
         with self._database.write() as connection:
             task = find_summary(connection, task_id, lock=True)
-            if task.status is not TaskStatus.RUNNING or _was_hopeless(connection, task_id):
+            if task.status is not TaskStatus.RUNNING or _was_unpromising(connection, task_id):
                 return False
             request_task_stop(connection, task, stop, now, reason)
             return True
 
 
-def _was_hopeless(connection: Connection, task_id: str) -> bool:
+def _was_unpromising(connection: Connection, task_id: str) -> bool:
     code = events.c.message_code["code"].as_string()
-    query = select(events.c.task_id).where(events.c.task_id == task_id, code == HOPELESS)
+    query = select(events.c.task_id).where(events.c.task_id == task_id, code == UNPROMISING)
     return connection.execute(query.limit(1)).one_or_none() is not None
 
 

@@ -13,7 +13,7 @@ from api.training.views import FindingView, TaskRow
 
 @dataclass(frozen=True, slots=True)
 class EarlyStopView:
-    """The rule by which hopeless trainings are stopped."""
+    """The rule by which unpromising trainings are stopped."""
 
     after_share: float  #: share of a training's steps before which it is never stopped, from 0 to 1
     margin: float  #: share of the median by which a loss must exceed it

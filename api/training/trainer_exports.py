@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from api.domain.reason import Reason
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import NewTask, PlannedExport, ResumeOptions, TrainingPlan, TrainingRequest, TrainingTask
 from api.errors import Invalid
@@ -95,9 +96,12 @@ def _request_of(training: TrainingTask, trainer: SupportsExport, planned: Planne
 
 
 def _plan_of(plan: TrainingPlan, planned: PlannedExport) -> TrainingPlan:
-    note = (
-        f"The trainer resumes a copy of {planned.checkpoint} and makes one more step, so that the model is of step "
-        f"{planned.step}. The training and its checkpoint stay as they are."
+    note = Reason.of(
+        "The trainer resumes a copy of {checkpoint} and makes one more step, so that the model is of step {step}."
+        " The training and its checkpoint stay as they are.",
+        "note_export_step",
+        checkpoint=planned.checkpoint,
+        step=planned.step,
     )
     return replace(
         plan,
@@ -107,7 +111,8 @@ def _plan_of(plan: TrainingPlan, planned: PlannedExport) -> TrainingPlan:
         evaluations=None,
         saved_models=None,
         checkpoints=None,
-        notes=(note, *plan.notes),
+        notes=(note.text, *plan.notes),
+        note_codes=(note.said, *plan.note_codes),
         export=planned,
     )
 

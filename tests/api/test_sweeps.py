@@ -351,7 +351,7 @@ def train(world: World, task_id: str, loss: float, until: int = 50) -> None:
     world.note_progress()
 
 
-def test_hopeless_training_is_stopped_with_figures_and_not_again_after_a_resume(world: World):
+def test_unpromising_training_is_stopped_with_figures_and_not_again_after_a_resume(world: World):
     made = create(world, {LR: [1e-4, 5e-5, 1e-5]}, early_stop={})
     assert made["early_stop"]["rule"].startswith("After 30 % of its steps, a training is stopped with a checkpoint")
     good, fair, bad = ids(made)
@@ -368,7 +368,7 @@ def test_hopeless_training_is_stopped_with_figures_and_not_again_after_a_resume(
         "stopped by the rule of its sweep: at step 50 of 100, its mean training loss was 0.3, more than 10 % above"
         " 0.15, the median of 2 other trainings"
     )
-    assert found["stop"]["reason_code"]["code"] == "sweep_hopeless"
+    assert found["stop"]["reason_code"]["code"] == "sweep_unpromising"
     world.make_checkpoints(bad, 50)
     world.end(bad, outcome(phrases=["Manually quitting"], last_step=50))
     found = world.get(bad)

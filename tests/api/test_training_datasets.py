@@ -96,7 +96,7 @@ def test_resume_keeps_its_version_and_notes_newer_ones(cats: World):
     assert resumed.status_code == 202, resumed.text
     plan = resumed.json()["data"]["plan"]
     assert plan["datasets"][0]["version"] == 1
-    changes = "1 items added, 2 items removed, 1 captions changed"
+    changes = "1 item added; 2 items removed; 1 caption changed"
     assert plan["notes"] == [f"cats: version 1 is used; the newest is 2, with {changes}."]
 
 
@@ -109,7 +109,8 @@ def test_resume_may_use_the_newest_version(cats: World):
     assert resumed.status_code == 202, resumed.text
     plan = resumed.json()["data"]["plan"]
     assert plan["datasets"][0]["version"] == 2
-    assert plan["notes"] == ["cats: version 2 is used instead of 1: 1 items added."]
+    assert plan["notes"] == ["cats: version 2 is used instead of 1: 1 item added."]
+    assert plan["note_codes"][0]["code"] == "note_version_replaced"
 
 
 def test_dataset_in_use_is_not_deleted_and_its_users_are_listed(cats: World):

@@ -91,7 +91,7 @@ export async function readItsResults(taskId: string): Promise<void> {
   const wanted = { checkpoint: checkpoint.name };
   same(data(await api.POST("/api/v1/training/{task_id}/export", { params, body: wanted })).checkpoint, checkpoint.name);
   await sampleItsModel(taskId);
-  data(await api.GET("/api/v1/training/{task_id}/events", { params }));
+  data(await api.GET("/api/v1/training/{task_id}/events", { params: { ...params, query: { order: "newest" } } }));
   data(await api.GET("/api/v1/training/{task_id}/logs", { params: { ...params, query: { tail: 5 } } }));
   data(await api.GET("/api/v1/training/{task_id}/logs/search", { params: { ...params, query } }));
   data(await api.GET("/api/v1/logs/search", { params: { query } }));

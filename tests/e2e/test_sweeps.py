@@ -89,7 +89,7 @@ def test_stopped_sweep_stays_stopped_when_its_server_is_killed(server: TrainingS
             assert any(one["is_complete"] for one in server.task(each["task_id"])["checkpoints"])
 
 
-def test_hopeless_training_is_stopped_with_a_checkpoint_and_completes_after_a_resume(server: TrainingServer) -> None:
+def test_unpromising_training_is_stopped_with_a_checkpoint_and_completes_after_a_resume(server: TrainingServer) -> None:
     request = toy(150, step_seconds=0.15, name="cats")
     # With such a small rate the toy learns nothing.
     values = {"/config/optimizer/lr": [0.002, 0.004, 1e-9]}

@@ -42,6 +42,7 @@ declare global {
     type Comparison = Schemas["ComparedTrainings"];
     type TaskStatus = Schemas["TaskStatus"];
     type TaskEvent = Schemas["TaskEvent"];
+    type TaskEventList = Schemas["TrainingEventList"];
     type Attempt = Schemas["AttemptView"];
     type Progress = Schemas["ProgressView"];
     type TaskProgress = Schemas["TaskProgressView"];

@@ -108,7 +108,7 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(values: API.Query) => Promise<API.Comparison>} compare
  * @property {(id: string) => Promise<API.Task>} task
  * @property {(id: string, values: API.Query) => Promise<API.Series>} metrics
- * @property {(id: string, values: API.Query) => Promise<{events: API.TaskEvent[]}>} events
+ * @property {(id: string, values: API.Query) => Promise<API.TaskEventList>} events
  * @property {(id: string, values: API.Query) => Promise<API.ArtifactList>} artifacts
  * @property {(id: string) => Promise<API.CheckpointList>} checkpoints
  * @property {(id: string, checkpoint: string, method: API.Export["method"]|null) => Promise<API.Export>} exportCheckpoint

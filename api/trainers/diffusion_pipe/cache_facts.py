@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.document import TrainerDocument, positive
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.paths import resolve
@@ -37,6 +38,10 @@ _HEAD_BYTES = 200
 class _Unknown(Exception):
     """A value that the cache depends on is unknown."""
 
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why.text)
+        self.why = why
+
 
 def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path | None) -> CacheFacts:
     """Return the values on which the cache of this configuration and dataset depends."""
@@ -53,22 +58,24 @@ def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path |
             "files": list(_model_files(model, root)),
             "code": [] if root is None else list(_code(root)),
         }
-    except (_Unknown, OSError) as error:
+    except _Unknown as error:
+        return CacheFacts(problem=error.why)
+    except OSError as error:
         return CacheFacts(problem=str(error))
     shown = {name: value for name, value in dataset.values.items() if name not in ("directory", *_OF_COUNTS)}
     batch = positive(config.values.get("caching_batch_size", 1), 1)
     return CacheFacts(values, {**settings, **shown, "model": model}, counts_items=batch == 1)
 
 
-def _problem(config: TrainerDocument, dataset: TrainerDocument) -> str | None:
+def _problem(config: TrainerDocument, dataset: TrainerDocument) -> Reason | None:
     if config.values.get("eval_datasets"):
-        return "its evaluation datasets are paths whose files may change"
+        return Reason.of("its evaluation datasets are paths whose files may change", "cache_evaluation_paths")
     directories = dataset.values.get("directory")
     each = directories if isinstance(directories, list | tuple) else ()
     tables = [dataset.values, *(table for table in each if isinstance(table, Mapping))]
     if any("size_buckets" in table for table in tables):
         # The trainer rewrites its lists at each start, while other trainings read them.
-        return "with size_buckets the trainer writes to its cache at each start"
+        return Reason.of("with size_buckets the trainer writes to its cache at each start", "cache_size_buckets")
     return None
 
 
@@ -87,7 +94,7 @@ def _model_files(model: Mapping[str, Any], root: Path | None) -> Iterator[list[A
         path = resolve(text, root) if text else None
         if path is None or not os.path.exists(path):
             if text and (key in kinds or key in _PATHS):
-                raise _Unknown(f"{text[:200]} is not on this machine yet")
+                raise _Unknown(Reason.of("{path} is not on this machine yet", "cache_model_missing", path=text[:200]))
             continue
         yield from _files_at(path)
 
@@ -113,7 +120,11 @@ def _files_at(path: Path) -> Iterator[list[Any]]:
         for name in sorted(names):
             count += 1
             if count > _MAX_FILES:
-                raise _Unknown(f"{path} has more than {_MAX_FILES:,} files")
+                raise _Unknown(
+                    Reason.of(
+                        "{path} has more than {most} files", "cache_many_files", path=path, most=f"{_MAX_FILES:,}"
+                    )
+                )
             yield _fact(Path(directory) / name)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api.domain.measured_memory import PlannedMemory
 from api.domain.media import Recipe
+from api.domain.reason import Reason
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
@@ -127,7 +128,9 @@ class RequestProcessor:
         try:
             config, dataset = config_files.read_checked(request)
         except ValueError:
-            return CacheFacts(problem="the configuration of the request cannot be read")
+            return CacheFacts(
+                problem=Reason.of("the configuration of the request cannot be read", "cache_request_unreadable")
+            )
         return gather_facts(config, dataset, self._root)
 
     def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:

@@ -68,7 +68,7 @@ class DatasetSummary:
     steps_per_epoch: int | None = None
     items: int | None = None
     directories: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Reason] = field(default_factory=list)
     seen: dict[int, FoundItems] = field(default_factory=dict)  #: the items found in each scanned directory, by index
     shares: list[Share] = field(default_factory=list)  #: the contribution of each directory, as far as known
     buckets: list[tuple[int, int, int]] = field(default_factory=list)  #: width, height and frames of trained buckets
@@ -118,7 +118,9 @@ def check_dataset(document: TrainerDocument, context: DatasetContext, findings: 
     _report_useless(document, summary, findings)
     _check_twice(document, summary.directories, findings)
     if context.variant is None:
-        summary.notes.append("The totals are unknown because the model type is unknown.")
+        summary.notes.append(
+            Reason.of("The totals are unknown because the model type is unknown.", "note_model_type_unknown")
+        )
     elif findings.error_count == errors:
         _count(document, [share for share in shares if share is not None], context, summary, findings)
     return summary

@@ -26,7 +26,7 @@ class FoundItems:
     """
 
     items: list[Item] = field(default_factory=list)
-    unknown: str | None = None
+    unknown: Reason | None = None
     captions_unknown: bool = False
     has_captions_json: bool = False
     shown: dict[str, int] = field(default_factory=dict)  #: frames of videos that can be decoded, at the model's rate
@@ -41,15 +41,19 @@ class FoundItems:
         self.names.setdefault(what, []).append(name)
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Reason]:
         """Sentences about what could not be determined."""
         notes = []
         if self.unknown is not None:
-            notes.append(f"The totals are unknown: {self.unknown}.")
+            notes.append(Reason.of("The totals are unknown: {why}.", "note_totals_unknown", why=self.unknown))
         if self.undecoded:
             notes.append(
-                f"The data of {self.undecoded} files was not read for lack of time, and some may be damaged."
-                " Check again to continue with them.",
+                Reason.of(
+                    "The data of {files} {files|file|files} was not read for lack of time, and some may be damaged."
+                    " Check again to continue with them.",
+                    "note_undecoded",
+                    files=self.undecoded,
+                )
             )
         return notes
 

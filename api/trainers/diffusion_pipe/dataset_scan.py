@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.buckets import retimed_count
 from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, FoundItems, report
 from api.trainers.diffusion_pipe.findings import Findings
@@ -55,7 +56,7 @@ class DatasetScanner:
         """List a directory and examine its files while the budget lasts."""
         found = FoundItems()
         if self._budget.is_spent:
-            found.unknown = "a directory was not examined for lack of time"
+            found.unknown = Reason.of("a directory was not examined for lack of time", "directory_unexamined")
             found.captions_unknown = True
             return found
         names = self._list(scan.folder, found)
@@ -74,7 +75,12 @@ class DatasetScanner:
         found.other_key = _other_key(media, captions or {})
         for position, name in enumerate(media):
             if self._budget.is_spent:
-                found.unknown = f"{len(media) - position} of {len(media)} files were not examined for lack of time"
+                found.unknown = Reason.of(
+                    "{files} of {total} files were not examined for lack of time",
+                    "files_skipped",
+                    files=len(media) - position,
+                    total=len(media),
+                )
                 break
             self._scan_file(scan, name, names, _count_captions(name, names, captions), companions, found)
         self._decode(scan, companions, found)
@@ -110,7 +116,7 @@ class DatasetScanner:
             return None
         text = scan.folder.start_of(CAPTIONS, _MAX_JSON_BYTES + 1)
         if len(text) > _MAX_JSON_BYTES:
-            found.unknown = f"{CAPTIONS} is too large to be checked"
+            found.unknown = Reason.of("{file} is too large to be checked", "captions_too_large_to_check", file=CAPTIONS)
             found.captions_unknown = True
             return {}
         if text.startswith(codecs.BOM_UTF8):
@@ -180,7 +186,7 @@ class DatasetScanner:
         if scan.skip_uncaptioned and not found.has_captions_json and not found.captions_unknown:
             found.note("uncaptioned", name)
         else:
-            found.unknown = "images in .tar files are not examined"
+            found.unknown = Reason.of("images in .tar files are not examined", "tar_unexamined")
 
     def _read_info(self, scan: Scan, name: str, found: FoundItems) -> MediaInfo | None:
         if is_video(name) and self._variant.framerate is None:
@@ -212,7 +218,7 @@ class DatasetScanner:
             found.note("images", name)
             return
         if frames is None:
-            found.unknown = "the header of a video does not state its length"
+            found.unknown = Reason.of("the header of a video does not state its length", "video_length_unknown")
             return
         each = 1 if captions in (None, _IN_FILE) else captions or 0
         found.items.append(Item(info.width, info.height, frames, each * scan.captions_each, name))

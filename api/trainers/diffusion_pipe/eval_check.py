@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import shown
+from api.domain.reason import Reason
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe import paths, toml_parsing
 from api.trainers.diffusion_pipe.buckets import RATIOS, Bucket, Settings
@@ -70,7 +71,7 @@ class Evaluations:
     """The results for the evaluation datasets: their directories, and notes about unchecked parts."""
 
     directories: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Reason] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     has_videos: bool = False
     cached: dict[str, "_Cached"] = field(default_factory=dict)  #: all directories, by resolved path
@@ -173,7 +174,10 @@ def _check_entry(entry: Any, at: str, context: DatasetContext, found: Evaluation
     findings.merge(inner, f"{at}/config", "In the evaluation dataset")
     found.directories += summary.directories
     found.has_videos = found.has_videos or summary.has_videos
-    found.notes += [f"Evaluation dataset {shown(name)}: {note}" for note in summary.notes]
+    found.notes += [
+        Reason.of("Evaluation dataset {name}: {note}", "note_of_evaluation", name=shown(name), note=note)
+        for note in summary.notes
+    ]
 
 
 def _read(file: str, at: str, root: Path | None, findings: Findings) -> TrainerDocument | None:

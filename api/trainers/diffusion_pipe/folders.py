@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import paths
 from api.trainers.media import Budget, DecodedFiles, MediaInfo, MediaInfoCache, Unreadable
 
@@ -35,7 +36,7 @@ class Listing:
     """The names in a directory, and whether each is a file; `unknown` says why names are missing."""
 
     names: Mapping[str, bool]
-    unknown: str | None = None
+    unknown: Reason | None = None
 
 
 class Folder(Protocol):
@@ -90,11 +91,16 @@ class FolderOnDisk:
             with os.scandir(self._path) as entries:
                 for entry in entries:
                     if budget.entries <= 0 or (len(names) % 1024 == 1023 and budget.is_spent):
-                        return Listing(names, f"only the first {len(names)} entries of a directory were examined")
+                        why = Reason.of(
+                            "only the first {n} entries of a directory were examined",
+                            "directory_too_long",
+                            n=len(names),
+                        )
+                        return Listing(names, why)
                     budget.entries -= 1
                     names[entry.name] = _is_file(entry)
         except OSError:
-            return Listing(names, "a directory could not be listed")
+            return Listing(names, Reason.of("a directory could not be listed", "directory_not_listed"))
         return Listing(names)
 
     def start_of(self, name: str, size: int) -> bytes:

@@ -111,7 +111,7 @@ TOP_HELP: Mapping[str, KeyHelp] = {
 }
 
 ADAPTER_HELP: Mapping[str, KeyHelp] = {
-    "type": KeyHelp(_G.RUN, "Kind of adapter that is trained instead of the full model.", is_common=True),
+    "type": KeyHelp(_G.RUN, "Type of the adapter that is trained instead of the full model.", is_common=True),
     "rank": KeyHelp(_G.RUN, "Its size: a higher rank can learn more, but makes larger files.", is_common=True),
     "dtype": KeyHelp(_G.MEMORY, "Data type of its weights during training.", is_common=True),
     "dropout": KeyHelp(_G.LOSS, "Share of a LoRA's inputs that are dropped at random.", 0.0),

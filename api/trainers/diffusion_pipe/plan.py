@@ -10,6 +10,7 @@ from typing import Any
 
 from api.domain.measured_memory import PlannedMemory
 from api.domain.model_memory import STATED_WITH_SWAP, ModelType, training_mb
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.config_files import CONFIG
@@ -40,6 +41,7 @@ def build(
 ) -> TrainingPlan:
     """Combine the results of the checks into a plan."""
     epochs, max_steps = _bounded(count(config.values.get("epochs"))), _ceiling(config.values.get("max_steps"))
+    notes = list({note.text: note for note in (*summary.notes, *evaluations.notes, *_remarks(variant))}.values())
     memory, basis = estimate_memory(config, variant.type, root)
     is_bounded_by_steps = config.values.get("epochs", math.inf) == math.inf
     total = max_steps if is_bounded_by_steps else _total(epochs, summary.steps_per_epoch, max_steps)
@@ -56,7 +58,8 @@ def build(
         global_batch_size=batches.global_size,
         dataset_items=summary.items,
         estimated_memory_mb=memory,
-        memory_basis=basis,
+        memory_basis=basis.text,
+        memory_basis_code=basis.said,
         weights_mb=weights_on_gpu(config, variant.type, root),
         memory=PlannedMemory(
             read_memory_facts(config, variant.type, summary.buckets, batches, request.gpu_count, root)
@@ -68,7 +71,8 @@ def build(
         evaluations=outputs.evaluations(),
         saved_models=outputs.saved_models(root),
         checkpoints=outputs.checkpoints(root, request.keep_last_checkpoints),
-        notes=tuple(dict.fromkeys([*summary.notes, *evaluations.notes, *_remarks(config, variant)])),
+        notes=tuple(note.text for note in notes),
+        note_codes=tuple(note.said for note in notes),
     )
 
 
@@ -78,37 +82,50 @@ def caches(directories: Iterable[Path], variant: Variant) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
+def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, Reason]:
     """Return the MB that each GPU needs, and the basis of the estimate."""
     if "adapter" not in config.values:
-        return None, "Unknown: the service has figures for adapters, but not for full fine-tuning."
+        return None, Reason.of(
+            "Unknown: the service has figures for adapters, but not for full fine-tuning.", "memory_of_full_unknown"
+        )
     known, source = _known(config, model_type, root)
     if known is None:
         return None, source
     known, swapped = _with_swapped_blocks(config, model_type, known, count_blocks(config, model_type, root))
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if stages == 1:
-        return (
-            known,
-            f"{known:,} MB, from {source}{swapped}; without batch size and resolution.",
+        return known, Reason.of(
+            "{mb} MB, from {source}{swapped}; without batch size and resolution.",
+            "memory_estimated",
+            mb=f"{known:,}",
+            source=source,
+            swapped=swapped,
         )
     shared = max(known - _ACTIVATIONS_MB, 0)
     estimate = min(known, _ACTIVATIONS_MB) + -(-shared // stages)
-    return estimate, (
-        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from {source}{swapped}; without batch size"
-        " and resolution."
+    return estimate, Reason.of(
+        "4,000 MB + ({mb} MB - 4,000 MB) / {stages} stages, from {source}{swapped}; without batch size and resolution.",
+        "memory_estimated_for_stages",
+        mb=f"{known:,}",
+        stages=stages,
+        source=source,
+        swapped=swapped,
     )
 
 
-def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
+def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, Reason]:
     """Return MB from the table, or from the weights if they need more; the table is for the smallest variant."""
     known = training_mb(ModelType(model_type))
     own = None if ModelType(model_type) in STATED_WITH_SWAP else weights_mb(config, model_type, root)
     if own is not None and (known is None or own + _ACTIVATIONS_MB > known):
-        return own + _ACTIVATIONS_MB, f"its weights of {own:,} MB"
+        return own + _ACTIVATIONS_MB, Reason.of("its weights of {mb} MB", "memory_from_weights", mb=f"{own:,}")
     if known is None:
-        return None, f"Unknown: no figure exists for {model_type}, and its weights are not on this machine."
-    return known, f"the table for a LoRA of {model_type}"
+        return None, Reason.of(
+            "Unknown: no figure exists for {model_type}, and its weights are not on this machine.",
+            "memory_not_known",
+            model_type=model_type,
+        )
+    return known, Reason.of("the table for a LoRA of {model_type}", "memory_from_table", model_type=model_type)
 
 
 def weights_on_gpu(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
@@ -121,13 +138,15 @@ def weights_on_gpu(config: TrainerDocument, model_type: str, root: Path | None) 
     return int(whole_mb * remaining / positive(config.values.get("pipeline_stages", 1), 1))
 
 
-def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, str]:
+def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, ReasonOrText]:
     """Return MB without the share of swapped blocks, and a description of the share."""
     swapped = as_integer(config.values.get("blocks_to_swap")) or 0
     if swapped <= 0 or not blocks or ModelType(model_type) in STATED_WITH_SWAP:
         return known, ""
     remaining = max(blocks - swapped, 0)
-    share = f", {remaining} of {blocks} blocks on the GPU"
+    share = Reason.of(
+        ", {remaining} of {blocks} blocks on the GPU", "memory_with_swap", remaining=remaining, blocks=blocks
+    )
     return _ACTIVATIONS_MB + (known - _ACTIVATIONS_MB) * remaining // blocks, share
 
 
@@ -148,11 +167,14 @@ def _bounded(value: int | None) -> int | None:
     return value if value is None or value <= MAX_COUNT else None
 
 
-def _remarks(config: TrainerDocument, variant: Variant) -> list[str]:
-    remarks = []
-    if len(variant.caches) > 1:
-        remarks.append("The model's files do not show which cache is used, so all of them are reserved.")
-    return remarks
+def _remarks(variant: Variant) -> list[Reason]:
+    if len(variant.caches) < 2:
+        return []
+    return [
+        Reason.of(
+            "The model's files do not show which cache is used, so all of them are reserved.", "note_caches_reserved"
+        )
+    ]
 
 
 #: Variables for GeForce RTX 40 boards, which lack direct transfer between GPUs, unless the request sets them.

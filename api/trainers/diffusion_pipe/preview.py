@@ -9,6 +9,7 @@ from typing import Any
 
 from api.domain.dataset import MediaKind
 from api.domain.media import MediaProbe, MediaProblem, Recipe
+from api.domain.reason import Reason
 from api.errors import Finding, Invalid
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.buckets import (
@@ -131,9 +132,10 @@ def info_of(name: str, probe: MediaProbe | None) -> MediaInfo | None:
 def _preview(
     known: DatasetSummary, batches: Batches, question: DatasetSetup, findings: Findings, unseen: int
 ) -> DatasetPreview:
-    notes = list(dict.fromkeys(known.notes))
+    notes = list({note.text: note for note in known.notes}.values())
     if unseen:
-        notes.append(f"The totals are unknown: {unseen} files have not been examined yet.")
+        why = Reason.of("{files} {files|file has|files have} not been examined yet", "files_unexamined", files=unseen)
+        notes.append(Reason.of("The totals are unknown: {why}.", "note_totals_unknown", why=why))
     skipped = {
         _SKIPPED[problem]: tuple(names)
         for found in known.seen.values()

@@ -1978,7 +1978,7 @@ def _setting(statement: str) -> str | None:
 
 
 def _place(text: str, traceback: Sequence[str]) -> str | None:
-    """Return what the trainer did when an error arose that no pattern knows, or None."""
+    """Return the trainer's activity at an error that matches no pattern, or None."""
     own, statement = _own(traceback)
     frames = "\n".join(traceback)
     if _OF_VALUES.match(text) and (setting := _setting(statement)) is not None and "[model]" not in setting:

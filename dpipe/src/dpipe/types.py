@@ -7,11 +7,12 @@ from typing import Any, NotRequired, TypedDict
 TrainingPlan = TypedDict("TrainingPlan", {
     "trainer": str, "model_type": str, "gpu_count": int, "epochs": int | None, "steps_per_epoch": int | None,
     "total_steps": int | None, "max_steps": int | None, "global_batch_size": int | None, "dataset_items": int | None,
-    "estimated_memory_mb": int | None, "memory_basis": str | None, "weights_mb": int | None,
-    "memory": dict[str, Any] | None, "files": dict[str, Any], "command": list[str], "caches": list[str],
-    "evaluates": bool, "evaluations": dict[str, Any] | None, "saved_models": dict[str, Any] | None,
-    "checkpoints": dict[str, Any] | None, "notes": list[str], "datasets": list[dict[str, Any]],
-    "cache": dict[str, Any] | None, "rehearsal": dict[str, Any] | None, "export": dict[str, Any] | None})
+    "estimated_memory_mb": int | None, "memory_basis": str | None, "memory_basis_code": dict[str, Any] | None,
+    "weights_mb": int | None, "memory": dict[str, Any] | None, "files": dict[str, Any], "command": list[str],
+    "caches": list[str], "evaluates": bool, "evaluations": dict[str, Any] | None, "saved_models": dict[str, Any] | None,
+    "checkpoints": dict[str, Any] | None, "notes": list[str], "note_codes": list[dict[str, Any]],
+    "datasets": list[dict[str, Any]], "cache": dict[str, Any] | None, "rehearsal": dict[str, Any] | None,
+    "export": dict[str, Any] | None})
 Cause = TypedDict("Cause", {
     "code": str, "detail": str, "remedy": str, "last_lines": list[str], "said": str | None,
     "detail_code": dict[str, Any] | None, "remedy_code": dict[str, Any] | None})

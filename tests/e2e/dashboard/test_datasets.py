@@ -173,7 +173,7 @@ def test_preparation_creates_a_new_version(open_page: Open, server: TrainingServ
     expect(page.locator(".work")).to_contain_text("pups, version 2, 1 item")
     expect(page.locator(".dataset-facts")).to_contain_text("version 2")
     assert captions(server, "pups") == ["ohwx, a pup"]
-    link = page.get_by_role("link", name="For kohya's scripts").get_attribute("href")
+    link = page.get_by_role("link", name="For sd-scripts (kohya)").get_attribute("href")
     assert link is not None
     assert server.client.get(link).headers["content-type"] == "application/zip"
 

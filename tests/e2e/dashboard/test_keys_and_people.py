@@ -49,7 +49,7 @@ def test_key_is_shown_once_and_valid_until_revoked(screen: Page, open_page: Open
     key = make_key(screen, "dora")
     expect(screen.get_by_role("group", name="Test it")).to_contain_text(f"curl -H 'Authorization: Bearer {key}'")
     screen.keyboard.press("Escape")
-    screen.get_by_role("button", name="Done, I saved it").click()
+    screen.get_by_role("button", name="I have saved it").click()
     expect(screen.locator(".keys-table")).to_contain_text("dora")
     assert key not in screen.content()
     other = open_page(at=guarded)
@@ -69,7 +69,7 @@ def test_key_is_rotated(screen: Page, guarded: GuardedServer) -> None:
     choose(screen, "rob", "Rotate")
     screen.get_by_role("button", name="1 day").click()
     expect(screen.get_by_role("group", name="Key")).to_contain_text("dp_")
-    screen.get_by_role("button", name="Done, I saved it").click()
+    screen.get_by_role("button", name="I have saved it").click()
     expect(screen.locator(".keys-table tr").filter(has_text="replaced")).to_have_count(1)
 
 

@@ -156,3 +156,21 @@ def test_checkpoint_is_deleted_after_confirmation(open_page: Open, server: Train
     expect(page.locator(".toast")).to_contain_text("global_step10 was deleted")
     expect(page.get_by_role("cell", name="global_step10", exact=True)).to_have_count(0)
     assert "global_step10" not in [each["name"] for each in server.task(task_id)["checkpoints"]]
+
+
+def test_earlier_events_are_loaded_on_request(open_page: Open, server: TrainingServer) -> None:
+    task_id = completed(server, "eventful")
+    newest_first = [event["message"] for event in reversed(server.task_events(task_id))]
+    page = open_page()
+    page.route("**/events?*", lambda route: route.continue_(url=route.request.url.replace("limit=500", "limit=2")))
+    page.goto(f"{page.url.partition('#')[0]}#/tasks/{task_id}")
+    messages = page.locator(".event-list p.foreign")
+    expect(messages).to_have_text(newest_first[:2])
+    earlier = page.get_by_role("button", name="Load earlier events")
+    earlier.click()
+    expect(messages).to_have_text(newest_first[:4])
+    while earlier.is_visible():
+        shown = messages.count()
+        earlier.click()
+        expect(messages).not_to_have_count(shown)
+    expect(messages).to_have_text(newest_first)

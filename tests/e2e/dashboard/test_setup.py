@@ -76,7 +76,7 @@ def test_new_machine_is_set_up_by_mouse(open_page: Open, server: TrainingServer,
     # A finished step leaves the list of the first screen.
     expect(models).to_have_count(0)
     page.locator('[data-step="first_training"] summary').click()
-    page.get_by_role("button", name="Train the toy").click()
+    page.get_by_role("button", name="Start a toy training").click()
     page.wait_for_url("**/#/tasks/train_*")
     page.goto(f"http://127.0.0.1:{server.port}/#/settings/setup")
     expect(page.locator('[data-step="models"][data-state="done"]')).to_be_visible()

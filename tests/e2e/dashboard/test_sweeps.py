@@ -25,7 +25,7 @@ def test_several_values_are_planned_started_shown_and_stopped(open_page: Open, s
     page.get_by_role("button", name="Add a setting").click()
     page.get_by_label("Setting", exact=True).nth(1).select_option(label="Batch size per GPU")
     page.get_by_label("Values: Batch size per GPU").fill("4, 8, 16")
-    page.get_by_label("Stop hopeless trainings early").check()
+    page.get_by_label("Stop unpromising trainings early").check()
     plan = page.get_by_role("complementary", name="Plan")
     expect(plan.locator("tbody tr")).to_have_count(6)
     expect(plan.get_by_text("After 30 % of its steps, a training is stopped")).to_be_visible()
@@ -89,7 +89,7 @@ def test_screen_of_a_sweep_fits_and_is_accessible(open_page: Open, server: Train
 def test_form_with_several_values_fits_and_is_accessible(open_page: Open, axe: str):
     page = open_page("#/start")
     fill_in(page, "1e-3, 2e-3")
-    page.get_by_label("Stop hopeless trainings early").check()
+    page.get_by_label("Stop unpromising trainings early").check()
     expect(page.get_by_role("complementary", name="Plan").locator("tbody tr")).to_have_count(2)
     for look in looks(page):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look

@@ -156,7 +156,7 @@ def test_blind_ratings_are_stored_and_ranked(open_page: Open, server: TrainingSe
     for each in server.get(f"/training/{sampled}/samples")["samples"]:
         server.client.patch(f"/api/v1/training/{sampled}/samples/{each['sample_id']}", json={"rating": None})
     page = open_page(f"#/tasks/{sampled}/samples")
-    page.get_by_role("button", name="Judge blind").click()
+    page.get_by_role("button", name="Rate blind").click()
     judged = page.locator("dialog.sample-viewer")
     expect(judged).to_contain_text("1 of 6")
     for name in ("epoch1", "epoch2", "Base model"):
@@ -165,7 +165,7 @@ def test_blind_ratings_are_stored_and_ranked(open_page: Open, server: TrainingSe
     expect(judged).to_contain_text("2 of 6")
     page.keyboard.press("Escape")
     page.reload()
-    page.get_by_role("button", name="Judge blind").click()
+    page.get_by_role("button", name="Rate blind").click()
     for n in range(1, 6):
         expect(judged).to_contain_text(f"{n} of 5")
         page.keyboard.press("x" if n == 1 else "3")
@@ -246,7 +246,7 @@ def test_chosen_model_is_offered_first_and_shown_in_the_list(
 
 def test_tools_work_at_once_after_judging(open_page: Open, sampled: str) -> None:
     page = open_page(f"#/tasks/{sampled}/samples")
-    blind = page.get_by_role("button", name="Judge blind")
+    blind = page.get_by_role("button", name="Rate blind")
     blind.click()
     page.keyboard.press("3")
     expect(page.locator(".sample-grid .rating", has_text="3/5")).not_to_have_count(0)
@@ -299,7 +299,7 @@ def test_dialogs_and_slider_are_accessible_and_fit(open_page: Open, sampled: str
     page.keyboard.press("c")
     assert violations(page, axe, "dialog") == []
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Judge blind").click()
+    page.get_by_role("button", name="Rate blind").click()
     assert violations(page, axe, "dialog") == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="One model").click()

@@ -106,7 +106,8 @@ def test_excluded_items_are_ignored_and_a_resume_reports_them(
     assert used.finish(found.plan).dataset_items == 3
     first = named.dataset["directories"][0] | {"dataset": "cats@1"}
     old = references.use(replace(named, dataset={**named.dataset, "directories": [first]}), "t", known_by=["t"])
-    assert old.notes == ("cats: version 1 is used; the newest is 2, with 1 files changed, 1 items excluded.",)
+    (note,) = old.notes
+    assert note.text == "cats: version 1 is used; the newest is 2, with 1 file changed; 1 item excluded."
 
 
 TEXT = "resolutions = [512] # px\n[[directory]]\npath = '/a'\n[[directory]]\ndataset = 'cats@3'\nnum_repeats = 2\n"

@@ -1,5 +1,6 @@
 from api.domain.dataset import PinnedDataset
 from api.domain.dataset_cache import CacheState, PlannedCache
+from api.domain.reason import Reason
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
 from api.trainers.toy.trainer import Toy
@@ -18,7 +19,9 @@ def test_request_without_named_datasets_is_unchanged():
 
 
 def test_plan_has_the_final_directories():
-    used = UsedDatasets(REQUEST, REQUEST, pins=(PIN,), notes=("changed",), moved={"/view": "/task"})
+    used = UsedDatasets(
+        REQUEST, REQUEST, pins=(PIN,), notes=(Reason.of("changed", "changed"),), moved={"/view": "/task"}
+    )
     finished = used.finish(PLAN)
     assert finished.files == {"dataset.toml": 'path = "/task"'}
     assert (finished.caches, finished.notes, finished.datasets) == (("/task/cache/x",), ("n", "changed"), (PIN,))

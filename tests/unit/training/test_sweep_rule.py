@@ -1,4 +1,4 @@
-"""The rule that stops hopeless trainings of a sweep."""
+"""The rule that stops unpromising trainings of a sweep."""
 
 import math
 
@@ -21,7 +21,7 @@ def flat(loss: float, until: int = 50, total: int | None = 100, evaluation: floa
 OTHERS = [flat(0.1), flat(0.2), flat(0.3)]
 
 
-def test_loss_above_the_median_by_more_than_the_margin_is_hopeless():
+def test_loss_above_the_median_by_more_than_the_margin_is_unpromising():
     found = judge(flat(0.23), OTHERS, RULE)
     assert found is not None
     assert found.said.params["median"] == "0.2"

@@ -44,6 +44,15 @@ def test_events_are_returned_in_pages(machine: TrainingMachine):
     assert (first.pagination.total, first.pagination.has_more, rest.pagination.has_more) == (3, True, False)
 
 
+def test_newest_events_come_first_on_request(machine: TrainingMachine):
+    machine.run_errand()
+    first = event_page(machine.tasks, "e", PageRequest(limit=2), is_newest_first=True)
+    cursor = first.pagination.next_cursor
+    rest = event_page(machine.tasks, "e", PageRequest(limit=50, cursor=cursor), is_newest_first=True)
+    assert [event.current for event in (*first.rows, *rest.rows)] == ["running", "starting", "queued"]
+    assert (first.pagination.has_more, rest.pagination.has_more) == (True, False)
+
+
 def test_store_of_one_kind_returns_events_of_its_tasks(machine: TrainingMachine):
     machine.put_errand()
     with pytest.raises(TaskNotFound):

@@ -2,7 +2,7 @@
 
 import { Refused } from "../../app/api.js";
 import { data, itemURL } from "../../app/api_data.js";
-import { labelFor, t } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
 import { count } from "../../ui/format.js";
@@ -98,7 +98,7 @@ export function checkPanel(name, options) {
           "ul.findings",
           findings.map((finding) => findingItem(finding, "", null, undefined, actionsOf(finding))),
         ),
-      found.notes.map((text) => note("idle", h("p", text))),
+      found.notes.map((text, i) => note("idle", h("p", translate(text, found.note_codes[i])))),
       found.problems.length > 0 && [h("h3", t("check.problems")), problemList(found)],
       found.buckets.length > 0 && [
         h("h3", t("check.buckets")),

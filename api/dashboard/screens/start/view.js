@@ -5,7 +5,7 @@ import { api, Refused } from "../../app/api.js";
 import { newKey } from "../../app/api_data.js";
 import { models } from "../../app/api_models.js";
 import { soon } from "../../app/debounce.js";
-import { labelFor, t } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { go, sweepAddress, taskAddress } from "../../app/router.js";
 import { loadStyleOnce } from "../../app/shell/style.js";
 import { setDenied } from "../../ui/buttons.js";
@@ -36,7 +36,7 @@ import { varySection } from "./vary.js";
 
 const DRAFT = "draft";
 /** The figure in front of its source, which is shown already. */
-const FIGURE = /^[\d,]+ MB, (from )?/;
+const FIGURE = /^[\d,]+ MB[,，] ?(from |依据)?/;
 /** The pause in typing after which the request is validated. */
 const VALIDATE_MS = 700;
 
@@ -518,7 +518,7 @@ function forget() {
 /** The state of a cache. @param {API.PlannedCache|null} cache */
 function cacheText(cache) {
   if (!cache) return null;
-  if (!cache.key) return t("plan.cache.never", { why: cache.reason ?? "" });
+  if (!cache.key) return t("plan.cache.never", { why: translate(cache.reason ?? "", cache.reason_code) });
   return labelFor("plan.cache", cache.state);
 }
 
@@ -571,10 +571,13 @@ function planView({ plan, gpus, estimated_duration: seconds }) {
         measured ?? memory,
         !measured &&
           plan.memory_basis &&
-          h("p.tiny.faint", t("plan.basis", { basis: plan.memory_basis.replace(FIGURE, "") })),
+          h(
+            "p.tiny.faint",
+            t("plan.basis", { basis: translate(plan.memory_basis, plan.memory_basis_code).replace(FIGURE, "") }),
+          ),
       ),
     ),
-    plan.notes.map((text) => note("idle", h("p", text))),
+    plan.notes.map((text, i) => note("idle", h("p", translate(text, plan.note_codes[i])))),
     Object.entries(plan.files ?? {}).map(([name, text]) =>
       h("details", h("summary.small.soft", name), scrollable(h("pre.file", text))),
     ),

@@ -25,7 +25,6 @@ import { versionOffer } from "./version.js";
 
 const METRICS = ["loss", "learning_rate", "grad_norm"];
 const MAX_FILES = 500;
-const MAX_EVENTS = 500;
 // New files, and changed reasons for waiting, have no event: poll soon after events and periodically.
 const SLOW_MS = 10_000;
 const SOON_MS = 400;
@@ -51,7 +50,7 @@ export function open(app, first) {
   const comfy = comfyModels(id, () => refetchHappened());
   const [failure, band, files, samples, request, attempts] = [
     failureView(),
-    timeline(),
+    timeline((values) => api.events(id, values)),
     filesView(id, () => refetchHappened().catch(() => app.stream.retry()), comfy),
     samplesView(id),
     requestView(),
@@ -148,14 +147,14 @@ export function open(app, first) {
   }
 
   async function refetchHappened() {
-    const [happened, made, { exports }] = await Promise.all([
-      api.events(id, { limit: MAX_EVENTS }),
+    const [made, { exports }] = await Promise.all([
       api.artifacts(id, { limit: MAX_FILES, order: "newest" }),
       api.checkpoints(id),
+      band.load(),
     ]);
     if (task?.kind === "training") await comfy.load();
     if (task) {
-      band.update(happened.events, task);
+      band.update(task);
       files.update(task, made, exports);
       if (task.kind === "training") offer.update(task, made, exports);
     }

@@ -208,7 +208,7 @@ def test_trainers_own_examples_have_no_findings(tmp_path: Path, example: str):
 def test_unexamined_files_leave_the_totals_unknown(tmp_path: Path):
     found = preview(tmp_path, [image("a.png"), DatasetFile("b.png", None, "x")], SQUARE, "flux")
     assert (found.steps_per_epoch, found.items) == (None, None)
-    assert "1 files have not been examined" in found.notes[0]
+    assert "1 file has not been examined" in found.notes[0].text
     assert found.buckets[0].names == ("a.png",)
 
 
