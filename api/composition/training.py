@@ -57,7 +57,7 @@ from api.training.automatic_samples import AutomaticSamples
 from api.training.checkpoint_saving import CheckpointSaving
 from api.training.closures import Closures, NeighbourRule
 from api.training.cluster import ClusterNodes
-from api.training.comfyui_links import ComfyModels
+from api.training.comfyui_links import ComfyModels, LinkedModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.dispatcher import Dispatcher
@@ -122,6 +122,7 @@ class TrainingParts:
     exports: Exports
     samples: TrainingSamples
     comfyui_links: ComfyModels
+    linked_models: LinkedModels
     automatic: AutomaticSamples
     trackers: tuple[TrackerSender, ...]
     sample_sets: SampleSetService
@@ -251,6 +252,7 @@ def build_training(
     intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas)
     plain_checker = _build_checker(needs, trainers, execution)
     exports = _build_exports(needs, trainers, plain_checker, intake, dispatcher, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
+    linked = LinkedModels(_sampler_settings(needs.config).addresses(0), needs.root, needs.database.require_files)
     retention = Retention(
         RetentionStore(needs.database),
         trainers,
@@ -259,6 +261,7 @@ def build_training(
         retention_default(needs.config),
         needs.database.require_files,
         forget_files,
+        linked.remove_soon,
     )
     samples = _build_samples(needs, intake, exports, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last
     workflows = WorkflowService(WorkflowStore(needs.database), clock)
@@ -277,7 +280,7 @@ def build_training(
     orders, chosen = SampleOrderStore(needs.database), _Samples(sets, samples)
     checker = _build_checker(needs, trainers, execution, chosen)
     starting = (loop.wake, exports, orders, forecast, intake)
-    service = _build_service(needs, parts, checker, trainings, own_attempts, *starting)
+    service = _build_service(needs, parts, checker, trainings, own_attempts, *starting, linked)
     disk = (needs.root, needs.config.min_free_disk_mb)
     sweeps = Sweeps(sweep_store, service, trainings, checker, intake, clock, *disk, loop.wake)
     progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
@@ -294,11 +297,12 @@ def build_training(
         comfyui_links=ComfyModels(
             service,
             samples,
-            _sampler_settings(needs.config).addresses(0),
+            linked,
             lambda task_id, name, file, is_linked, actor: trainings.note_link(
                 task_id, name, file, is_linked, clock.now(), actor
             ),
         ),
+        linked_models=linked,
         automatic=_build_automatic_samples(needs, orders, samples, lambda: loop.is_here),
         trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,
@@ -633,6 +637,7 @@ def _build_service(
     orders: SampleOrderStore,
     forecast: QueueForecast,
     intake: Intake,
+    linked: LinkedModels,
 ) -> TrainingService:
     database, gpus, root, execution = needs.database, needs.gpus, needs.root, parts.execution
     return TrainingService(
@@ -656,6 +661,7 @@ def _build_service(
         intake,
         TrainingSampleStore(database).find_trigger,
         EnergyBook(EnergyStore(database), needs.config.price_per_kwh, needs.config.price_currency),
+        linked.remove_soon,
     )
 
 

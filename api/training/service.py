@@ -217,12 +217,15 @@ class TrainingService:
         intake: Intake,
         find_trigger: Callable[[Sequence[PinnedDataset]], str | None],
         energy: EnergyBook,
+        unlink_models: Callable[[str], None],
     ) -> None:
         """Create the service.
 
         Without `quotas`, tasks have no owners. `require_storage` raises StorageGone if the storage is unavailable.
         `find_trigger` returns the trigger word that preprocessing put in front of the captions of datasets.
+        `unlink_models` has the links of a deleted training removed from ComfyUI's directories.
         """
+        self._unlink_models = unlink_models
         self._find_trigger = find_trigger
         self._orders = orders
         self._require_storage = require_storage
@@ -524,6 +527,7 @@ class TrainingService:
         files = self._files(task_id)
         if with_files:
             files.remove()
+            self._unlink_models(task_id)
         else:
             # The secrets only serve to resume or restart the task.
             remove(str(files.secrets), levels=1)
