@@ -60,6 +60,8 @@ export function open(app, first) {
   /** Loaded when it is first shown. @type {ReturnType<typeof import("./samples.js").sampleGrid>|null} */
   let grid = null;
   const gridPlace = h("div");
+  // Pictures that a trainer made itself do not delay the grid above them.
+  const own = h("div", { hidden: true }, samples.element);
   /** @type {API.Artifact[]} */
   let madeFiles = [];
   const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed, comfy), rehearsalView()];
@@ -79,7 +81,7 @@ export function open(app, first) {
   /** The parts of the screen: the last part of the address, the label, and the content. @type {[string, WordKey, HTMLElement][]} */
   const parts = [
     ["", "task.overview", overview],
-    ["samples", "samples", h("div.task-body", gridPlace, samples.element)],
+    ["samples", "samples", h("div.task-body", gridPlace, own)],
     ["files", "task.files", h("div.two", files.elements)],
     ["log", "log", log.element],
     ["configuration", "task.configuration", request.element],
@@ -101,6 +103,7 @@ export function open(app, first) {
   }
 
   async function updateGrid() {
+    own.hidden = task?.kind === "training" && !grid;
     if (task?.kind !== "training" || gridPlace.closest("[hidden]")) return;
     const { sampleGrid } = await import("./samples.js");
     if (!grid) {
@@ -108,6 +111,7 @@ export function open(app, first) {
       fill(gridPlace, grid.element);
     }
     await grid.update(task, madeFiles);
+    own.hidden = false;
   }
 
   turn(first.part);
