@@ -21,6 +21,7 @@ from benchmarks import (
     media,
     metrics,
     models,
+    results,
     scheduling,
     soak,
     starting,
@@ -58,6 +59,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "media": media.measure,
     "models": models.measure,
     "dashboard": dashboard.measure,
+    "results": results.measure,
     "soak": soak.measure,
 }
 

@@ -42,6 +42,7 @@ NEEDS: Mapping[str, Sequence[Need]] = {
     "access": (WRK, POSTGRESQL),
     "logs": (GREP,),
     "dashboard": (BROWSER,),
+    "results": (BROWSER,),
 }
 
 

@@ -126,6 +126,8 @@ FACTS: Mapping[str, Fact] = {
     "clock_offset": Fact(_S, "diffusion_pipe_clock_offset_seconds", 1, _SECONDS),
     "idle": Fact(_S, "diffusion_pipe_machine_idle"),
     "idle_end": Fact(_S, "diffusion_pipe_machine_idle_end"),
+    "trackers_failing": Fact(_S, "diffusion_pipe_trackers_failing"),
+    "comfyui_gpus_unknown": Fact(_S, "diffusion_pipe_comfyui_gpus_unknown"),
     "failed_age": Fact(RuleScope.ACTION, "diffusion_pipe_alert_action_failed_age_seconds", 1, _SECONDS),
     "silent_seconds": Fact(RuleScope.NODE, "diffusion_pipe_node_silent_seconds", 1, _SECONDS),
     "free_percent": Fact(_D, "diffusion_pipe_disk_free_ratio", _PERCENT, _RATIO),

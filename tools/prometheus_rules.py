@@ -32,7 +32,7 @@ _NAMES = {
     "foreign_memory": "GPUForeignMemory", "foreign_memory_blocks": "GPUForeignMemoryBlocks",
     "foreign_leak": "GPUForeignLeak", "eta_slips": "TrainingETASlips", "loss_nan": "TrainingLossNaN",
     "loss_spike": "TrainingLossSpike", "retry_storm": "TrainingRetryStorm", "no_checkpoint": "TrainingNoCheckpoint",
-    "idle_while_leased": "TrainingIdle", "queue_waits": "TrainingWaits", "restarted": "ServiceRestarted",
+    "idle_while_leased": "TrainingIdle", "queue_waits": "TrainingWaits", "restarted": "ServiceRestarted", "comfyui_gpus_unknown": "ComfyUIGPUsUnknown",
 }  # fmt: skip
 
 #: Replacements for fields of remedies that only the service can fill in.

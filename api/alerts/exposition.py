@@ -95,6 +95,8 @@ SERIES: tuple[FactSeries, ...] = (
     FactSeries(_S, "clock_offset", "clock_offset_seconds", "Absolute difference between this machine's clock and the database's."),
     FactSeries(_S, "idle", "machine_idle", "Whether nothing runs, waits or is being uploaded, and no GPU is in use."),
     FactSeries(_S, "idle_end", "machine_idle_end", "1: the countdown to the end of an idle machine runs; 2: the end failed."),
+    FactSeries(_S, "trackers_failing", "trackers_failing", "Trackers that lack something of a training."),
+    FactSeries(_S, "comfyui_gpus_unknown", "comfyui_gpus_unknown", "Names in COMFYUI_GPUS that no GPU has."),
     FactSeries(RuleScope.ACTION, "failed_age", "alert_action_failed_age_seconds", "Time since an action of a rule failed; shown for two hours."),
     FactSeries(RuleScope.NODE, "silent_seconds", "node_silent_seconds", "Time since another machine's server last reported."),
     FactSeries(RuleScope.CHANNEL, "failures", "alert_channel_failures", "Failed attempts in a row."),

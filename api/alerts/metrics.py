@@ -70,6 +70,8 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (RuleScope.SERVICE, "clock_offset", "s", "absolute difference between this machine's clock and the database's"),
     (RuleScope.SERVICE, "idle", "0/1", "nothing runs, waits or is being uploaded, and no GPU is in use"),
     (RuleScope.SERVICE, "idle_end", "0/1/2", "1: the countdown to the end of an idle machine runs; 2: the end failed"),
+    (RuleScope.SERVICE, "trackers_failing", "trackers", "trackers that lack something of a training"),
+    (RuleScope.SERVICE, "comfyui_gpus_unknown", "GPUs", "names in COMFYUI_GPUS that no GPU has"),
     (RuleScope.QUEUE, "waiting", "tasks", "queued tasks"),
     (RuleScope.QUEUE, "oldest_seconds", "s", "time for which the oldest task has waited"),
     (RuleScope.QUEUE, "gpus_available", "GPUs", "GPUs that a task could get now"),

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from api.domain.reason import text_of
 from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable
 from api.files.task_files import write_private
+from api.gpus.offers import find_unknown
 from api.gpus.other_machines import NodePart
 from api.gpus.state import GPUState
 from api.util.clock import SLACK_SECONDS, Clock, time_of
@@ -189,12 +190,17 @@ class ServiceFacts:
         clock: Clock,
         find_idle: Callable[[], float] = lambda: UNKNOWN,
         find_end: Callable[[], IdleView | None] = lambda: None,
+        trackers: Callable[[], Mapping[str, str | None]] = dict,
+        comfyui_gpus: Sequence[str] = (),
     ) -> None:
         """Create the facts.
 
         `find_trouble` returns from memory why the database is unavailable; `find_idle` returns 1 if the machine is
-        idle, 0 if not, NaN if unknown; `find_end` returns how far its end is, None if unknown.
+        idle, 0 if not, NaN if unknown; `find_end` returns how far its end is, None if unknown; `trackers` returns the
+        problem of each tracker, None for one that works. `comfyui_gpus` are the names in COMFYUI_GPUS.
         """
+        self._trackers = trackers
+        self._comfyui_gpus = comfyui_gpus
         self._find_end = find_end
         self._find_idle = find_idle
         self._node = node
@@ -215,6 +221,8 @@ class ServiceFacts:
         elif self._away_since is None:
             self._away_since = monotonic
         problem, unclean, end = state.snapshot.problem, self._starts.unclean_at, self._find_end()
+        unsent = {name: why for name, why in self._trackers().items() if why is not None}
+        unknown_gpus = find_unknown(state, self._comfyui_gpus)
         columns = {
             "source_failing": [0.0 if problem is None else 1.0],
             "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
@@ -223,6 +231,8 @@ class ServiceFacts:
             "clock_offset": [self._clock_offset(monotonic, now)],
             "idle": [self._find_idle()],
             "idle_end": [UNKNOWN if end is None else _ENDS.get(end.stage, 0.0)],
+            "trackers_failing": [float(len(unsent))],
+            "comfyui_gpus_unknown": [UNKNOWN if unknown_gpus is None else float(len(unknown_gpus))],
         }
         summary_values = {
             "name": self._node,
@@ -232,6 +242,9 @@ class ServiceFacts:
             "idle_action": (end and end.action) or "none",
             "idle_ends_at": f"{end.ends_at:%H:%M} UTC" if end and end.ends_at else "an unknown time",
             "idle_problem": (end and end.problem) or "no problem",
+            "trackers": ", ".join(unsent) or "none",
+            "tracker_problem": next(iter(unsent.values()), "no problem"),
+            "comfyui_gpus": ", ".join(unknown_gpus or ()) or "none",
         }
         return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, summary_values),), columns)
 

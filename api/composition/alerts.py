@@ -182,7 +182,7 @@ class AlertParts:
         machines: ReportingMachines,
     ) -> FactTables:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
-        gpus, watch, access = sources.gpus, sources.watch, sources.access
+        gpus, watch, access, training = sources.gpus, sources.watch, sources.access, sources.training
         people = None
         if config.needs_keys:
             usage_of = None if sources.quotas is None else sources.quotas.usage_of
@@ -192,7 +192,17 @@ class AlertParts:
             gpu_facts,
             TaskFacts(facts, self._clock, HoldStore(database).list),
             DiskFacts([Path("/"), root], node, self._clock),
-            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, self._find_end),
+            ServiceFacts(
+                node,
+                lambda: watch.trouble,
+                self.starts,
+                facts,
+                self._clock,
+                self.idle.fact,
+                self._find_end,
+                lambda: {each.name: each.problem for each in training.trackers},
+                config.comfyui_gpus,
+            ),
             NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
             self.outbox_store,
             self.action_store,

@@ -439,6 +439,7 @@ class Runtime:
         self.work.recorder.start()
         self.training_loop.start()
         self._training.automatic.start()
+        self._training.linked_models.start()
         for sender in self._training.trackers:
             sender.start()
         self._training.power_limits.start()
@@ -453,6 +454,7 @@ class Runtime:
         self._training.power_limits.stop()
         for sender in self._training.trackers:
             sender.stop()
+        self._training.linked_models.stop()
         self._training.automatic.stop()
         self.training_loop.stop()
         self.work.recorder.stop()

@@ -66,7 +66,7 @@ from api.training.checkpoint_saving import CheckpointSaving
 from api.training.claims import AttemptClaims
 from api.training.closures import Closures, NeighbourRule
 from api.training.cluster import ClusterNodes
-from api.training.comfyui_links import ComfyModels
+from api.training.comfyui_links import ComfyModels, LinkedModels
 from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.details import TaskLists, TrainingDetails, TrainingPages
@@ -147,6 +147,7 @@ class TrainingParts:
     samples: TrainingSamples
     rendering: SampleRendering
     comfyui_links: ComfyModels
+    linked_models: LinkedModels
     automatic: AutomaticSamples
     trackers: tuple[TrackerSender, ...]
     sample_sets: SampleSetService
@@ -295,6 +296,7 @@ def build_training(
     # Exports have no automatic samples.
     plain_checker = _build_checker(needs, parts, _build_options_check(needs, execution))
     exports = _build_exports(needs, output, plain_checker, intake, dispatcher)
+    linked = LinkedModels(_sampler_settings(needs.config).addresses(0), needs.root, needs.database.require_files)
     retention = Retention(
         RetentionStore(needs.database),
         trainers,
@@ -303,6 +305,7 @@ def build_training(
         retention_default(needs.config),
         needs.database.require_files,
         forget_files,
+        linked.remove_soon,
     )
     samples, rendering = _build_samples(needs), _build_rendering(needs, intake, exports)
     workflows = WorkflowService(WorkflowStore(needs.database), clock)
@@ -334,7 +337,7 @@ def build_training(
     details = TrainingDetails(shown_stores, orders, output, shown_progress, gpus, energy, clock)
     lists = TrainingPages(trainings, TaskLists(trainings, needs.quotas), gpus, shown_progress, forecast, energy)
     find_trigger = TrainingSampleStore(needs.database).find_trigger
-    files = TrainingFiles(trainings, output, exports, clock, find_trigger, forget_files)
+    files = TrainingFiles(trainings, output, exports, clock, find_trigger, forget_files, linked.remove_soon)
     own_stops = TaskStops(shown_stores, shown_progress, stopping, clock, wake)
     compared = AttemptStore(needs.database, TaskType.TRAINING)
     slurm = execution.slurm
@@ -355,11 +358,12 @@ def build_training(
         comfyui_links=ComfyModels(
             files,
             samples,
-            _sampler_settings(needs.config).addresses(0),
+            linked,
             lambda task_id, name, file, is_linked, actor: trainings.note_link(
                 task_id, name, file, is_linked, clock.now(), actor
             ),
         ),
+        linked_models=linked,
         automatic=_build_automatic_samples(needs, orders, rendering, lambda: loop.is_here),
         trackers=_build_trackers(needs, lambda: loop.is_here),
         sample_sets=sets,

@@ -16,6 +16,7 @@ from api.util.setting_texts import (
     directories,
     endpoint,
     flag,
+    gpu_names,
     head_url,
     issuer,
     listed,
@@ -100,7 +101,7 @@ class Config:
     comfyui_gpus: tuple[str, ...] = _setting(
         "COMFYUI_GPUS",
         (),
-        listed,
+        gpu_names,
         "GPUs of this machine on which it renders (indexes or UUIDs, by comma): samples wait while a task has one of"
         " them, and no task gets them while samples are rendered",
         "none: it runs elsewhere, or may share its GPU",

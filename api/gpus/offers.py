@@ -56,6 +56,15 @@ def explain_no_gpus(state: GPUState) -> Reason | None:
     )
 
 
+def find_unknown(state: GPUState, names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return those of these names that no GPU has. None: not all GPUs can be read now."""
+    if state.snapshot.problem is not None or not state.gpus or not all(map(_is_named, state.gpus)):
+        return None
+    offers = [_offer(gpu) for gpu in state.gpus]
+    known = {name for gpu in offers for name in gpu.names[0 if gpu.node == state.node else 1 :]}
+    return tuple(name for name in names if name not in known)
+
+
 def _is_named(gpu: JudgedGPU) -> bool:
     return gpu.reading.index is not None and gpu.reading.uuid is not None and not gpu.is_twin
 

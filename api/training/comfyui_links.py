@@ -6,11 +6,12 @@ never changed or removed.
 
 import errno
 import io
+import logging
 import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,17 @@ from pathlib import Path
 
 from api.domain.finding import make_finding
 from api.domain.reason import Reason
-from api.errors import CheckpointIncomplete, ComfyFileExists, Invalid, NoPicture, SamplingUnavailable, Unavailable
+from api.errors import (
+    CheckpointIncomplete,
+    ComfyFileExists,
+    Invalid,
+    NoPicture,
+    SamplingUnavailable,
+    StorageGone,
+    TaskNotFound,
+    Unavailable,
+)
+from api.files.task_files import task_files
 from api.files.weights.rewriting import RewrittenFile
 from api.jobs.sampling.request import ComfyAddress
 from api.training.artifacts import saved_models
@@ -28,6 +39,9 @@ from api.training.sample_views import ComfyLink, ComfyLinkList
 from api.training.samples import TrainingSamples
 from api.training.training_files import TrainingFiles
 from api.util.foreign_files import ForeignFile, open_plain
+from api.util.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
 
 #: How ComfyUI and LoRA managers name the preview of `name.safetensors`.
 _PREVIEW = ".preview.png"
@@ -42,6 +56,9 @@ _HEAD_BYTES = 2**16
 _DRAFT = ".part"
 
 _CHUNK = 2**20
+
+#: Seconds after which links that could not be removed are tried again.
+_RETRY_SECONDS = 60.0
 
 #: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
 _FACT = re.compile(rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_output_name)":"([^"\\]*)"')
@@ -72,6 +89,83 @@ class _Identity:
         return self.name in (None, path.stem)
 
 
+class LinkedModels:
+    """The links in ComfyUI's directories, and the thread that removes those of deleted models. Thread-safe.
+
+    A directory may be read-only, absent, or on a file server that hangs. So no deletion waits for it.
+    """
+
+    def __init__(
+        self, addresses: Sequence[ComfyAddress], storage_root: Path, require_storage: Callable[[], None]
+    ) -> None:
+        """Create it. `addresses` are those of ComfyUI. `require_storage` raises StorageGone."""
+        self.addresses = tuple(addresses)
+        self.lock = threading.Lock()  #: held while files are placed or removed
+        self._storage_root = storage_root
+        self._require_storage = require_storage
+        self._deleted: dict[str, set[str] | None] = {}  #: deleted models by training; None: all of them
+        self._deleted_lock = threading.Lock()
+        self._problem: str | None = None  #: the last one that was logged
+        self._thread = PeriodicThread("comfyui-links", _RETRY_SECONDS, self.run_once)
+
+    def start(self) -> None:
+        """Start the thread, if there is a ComfyUI."""
+        if self.addresses:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._thread.stop()
+
+    def remove_soon(self, task_id: str, checkpoints: Iterable[str] | None = None) -> None:
+        """Remove the links of models that were deleted; by default all of the training."""
+        if not self.addresses:
+            return
+        with self._deleted_lock:
+            known = self._deleted.get(task_id, set())
+            self._deleted[task_id] = None if checkpoints is None or known is None else known | set(checkpoints)
+        self._thread.trigger()
+
+    def run_once(self) -> None:
+        """Remove the links that are due. What fails is tried again."""
+        with self._deleted_lock:
+            due = dict(self._deleted)
+        problem = None
+        for task_id, checkpoints in due.items():
+            failed = None
+            try:
+                self._require_storage()
+                # A resumed training may have saved a model again.
+                saved = saved_models(task_files(self._storage_root, task_id).output)
+                for directory in self.directories():
+                    try:
+                        self._remove_from(directory, task_id, checkpoints, saved)
+                    except Unavailable as error:
+                        failed = str(error)
+            except (OSError, StorageGone) as error:
+                failed = str(error)
+            problem = problem or failed
+            with self._deleted_lock:
+                if failed is None and self._deleted[task_id] == checkpoints:
+                    del self._deleted[task_id]
+        if problem is not None and problem != self._problem:
+            logger.warning("links of deleted models stay in ComfyUI's directory", extra={"problem": problem})
+        self._problem = problem
+
+    def _remove_from(
+        self, directory: Path, task_id: str, checkpoints: Collection[str] | None, saved: Collection[str]
+    ) -> None:
+        _require_directory(directory)
+        with self.lock:
+            for path, found in _find_in(directory, task_id):
+                if found.checkpoint not in saved and (checkpoints is None or found.checkpoint in checkpoints):
+                    _remove_link(path, found)
+
+    def directories(self) -> list[Path]:
+        """Return ComfyUI's directories of LoRAs."""
+        return list(dict.fromkeys(Path(each.lora_directory) for each in self.addresses))
+
+
 class ComfyModels:
     """The use cases of `/training/{task_id}/comfyui`. Thread-safe."""
 
@@ -79,18 +173,18 @@ class ComfyModels:
         self,
         trainings: TrainingFiles,
         samples: TrainingSamples,
-        addresses: Sequence[ComfyAddress],
+        linked: LinkedModels,
         note: Callable[[str, str, str, bool, str], None],
     ) -> None:
-        """Create the service. `addresses` are those of ComfyUI, with their directories.
+        """Create the service.
 
         `note` records a change: the training, its model, the file's name, whether it is linked, and the actor.
         """
         self._note = note
         self._trainings = trainings
         self._samples = samples
-        self._addresses = tuple(addresses)
-        self._lock = threading.Lock()
+        self.linked = linked
+        self._addresses = linked.addresses
 
     def list(self, task_id: str) -> ComfyLinkList:
         """Return the models of a training that are linked. Raise TaskNotFound, Unavailable."""
@@ -114,7 +208,7 @@ class ComfyModels:
                 raise CheckpointIncomplete(f"{checkpoint} is not complete. Wait until the trainer has written it.")
             preview = self._draw(task_id, checkpoint)
             target = Path(server.lora_directory) / file.name
-            with self._lock:
+            with self.linked.lock:
                 is_new = self._place(file, target)
                 self._place_preview(preview, target, task_id, checkpoint)
         except OSError as error:
@@ -125,25 +219,24 @@ class ComfyModels:
         finally:
             file.close()
         if is_new:
-            self._note(task_id, checkpoint, file.name, True, actor)
+            try:
+                self._note(task_id, checkpoint, file.name, True, actor)
+            except TaskNotFound:
+                self.linked.remove_soon(task_id)
+                raise
         return self._show(server, target, _Identity(task_id, checkpoint, None))
 
     def unlink(self, task_id: str, checkpoint: str, actor: str) -> ComfyLinkList:
         """Remove a model with its preview from every directory; return the rest. Raise TaskNotFound, Unavailable."""
         self._trainings.require(task_id)
-        with self._lock:
+        with self.linked.lock:
             for _, path, found in self._find(task_id):
                 if found.checkpoint == checkpoint:
-                    preview = _preview_of(path)
-                    with _as_unavailable(path):
-                        if _is_preview(preview, task_id, checkpoint):
-                            preview.unlink()
-                        path.unlink()
+                    _remove_link(path, found)
                     self._note(task_id, checkpoint, path.name, False, actor)
-        for directory in {Path(each.lora_directory) for each in self._addresses}:
+        for directory in self.linked.directories():
             # The file is still there if its directory is not mounted.
-            with _as_unavailable(directory):
-                os.scandir(directory).close()
+            _require_directory(directory)
         return self.list(task_id)
 
     def draw_preview(self, task_id: str, checkpoint: str) -> tuple[str, bytes]:
@@ -212,11 +305,7 @@ class ComfyModels:
 
     def _find(self, task_id: str) -> Iterator[tuple[ComfyAddress, Path, _Identity]]:
         for server in {each.lora_directory: each for each in reversed(self._addresses)}.values():
-            directory = Path(server.lora_directory)
-            with _as_unavailable(directory):
-                paths = sorted(directory.glob("[!.]*.safetensors"))
-                known = [(path, found) for path in paths if (found := _identify(path)) and found.is_at(path)]
-            yield from ((server, path, found) for path, found in known if found.task_id == task_id)
+            yield from ((server, *each) for each in _find_in(Path(server.lora_directory), task_id))
 
     def _show(self, server: ComfyAddress, path: Path, found: _Identity) -> ComfyLink:
         preview = _preview_of(path)
@@ -231,6 +320,29 @@ def _as_unavailable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(f"{path} cannot be used ({error.strerror}): correct COMFYUI_LORAS or its rights.") from error
+
+
+def _require_directory(directory: Path) -> None:
+    """Raise Unavailable if the directory cannot be read: all its files may still be there."""
+    with _as_unavailable(directory):
+        os.scandir(directory).close()
+
+
+def _remove_link(path: Path, found: _Identity) -> None:
+    """Remove a linked model and its preview. Raise Unavailable."""
+    preview = _preview_of(path)
+    with _as_unavailable(path):
+        if _is_preview(preview, found.task_id, found.checkpoint):
+            preview.unlink()
+        path.unlink()
+
+
+def _find_in(directory: Path, task_id: str) -> list[tuple[Path, _Identity]]:
+    """Return the linked models of a training in one directory. Raise Unavailable."""
+    with _as_unavailable(directory):
+        paths = sorted(directory.glob("[!.]*.safetensors"))
+        known = [(path, found) for path in paths if (found := _identify(path)) and found.is_at(path)]
+    return [each for each in known if each[1].task_id == task_id]
 
 
 def _preview_of(path: Path) -> Path:

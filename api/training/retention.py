@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -85,14 +85,19 @@ class Retention:
         default: RetentionRule,
         require_storage: Callable[[], None] = lambda: None,
         forget_files: Callable[[str], None] = lambda task_id: None,
+        unlink_models: Callable[[str, Collection[str]], None] = lambda task_id, names: None,
     ) -> None:
-        """Create the service. `require_storage` raises StorageGone. `forget_files` has a task measured again."""
+        """Create the service. `require_storage` raises StorageGone. `forget_files` has a task measured again.
+
+        `unlink_models` has the links of deleted models removed from ComfyUI's directories.
+        """
         self._store = store
         self._trainers = trainers
         self._storage_root = storage_root
         self._clock = clock
         self._require_storage = require_storage
         self._forget_files = forget_files
+        self._unlink_models = unlink_models
         self.default = default  #: may change at run time
         self._interrupted: set[Path] | None = None  #: notes of killed servers; None: not read yet
         self._thread = PeriodicThread("retention", _FINISH_SECONDS, self.finish_interrupted)
@@ -168,6 +173,7 @@ class Retention:
             return [(name, _deleted(name)) for name in names]
 
         self._store.record_missing(task_id, noted["last_event"], hidden, self._clock.now())
+        self._unlink_models(task_id, [name for name, _ in hidden()])
         self._apply(task_id, note)
         self._forget_files(task_id)
 
@@ -202,6 +208,7 @@ class Retention:
         if deleted:
             logger.info("saved files deleted by a rule", extra={"task_id": task_id, "mb": _sum_mb(deleted)})
             self._forget_files(task_id)
+            self._unlink_models(task_id, [each.saved.name for each in deleted])
         return deleted
 
     def _hide(self, task_id: str, trainer: Trainer, note: Path) -> list[Decision]:

@@ -43,11 +43,13 @@ class TrainingFiles:
         clock: Clock,
         find_trigger: Callable[[Sequence[PinnedDataset]], str | None],
         forget_files: Callable[[str], None],
+        unlink_models: Callable[[str], None],
     ) -> None:
         """Create the service.
 
         `find_trigger` returns the trigger word that preprocessing put in front of the captions of datasets.
-        `forget_files` has the files of a task measured again.
+        `forget_files` has the files of a task measured again. `unlink_models` has the links of a deleted training
+        removed from ComfyUI's directories.
         """
         self._tasks = tasks
         self._output = output
@@ -55,6 +57,7 @@ class TrainingFiles:
         self._clock = clock
         self._find_trigger = find_trigger
         self._forget_files = forget_files
+        self._unlink_models = unlink_models
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """Return the checkpoints of a task, oldest first, with their exports. Raise TaskNotFound or OSError."""
@@ -137,6 +140,7 @@ class TrainingFiles:
         files = self._output.files(task_id)
         if with_files:
             files.remove()
+            self._unlink_models(task_id)
         else:
             # The secrets only serve to resume or restart the task.
             remove(str(files.secrets), levels=1)

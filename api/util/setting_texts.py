@@ -57,6 +57,18 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+_GPU_NAME = re.compile(r"\d{1,4}|[\w.-]+:\d{1,4}|(GPU|MIG)-[0-9A-Fa-f-]+")
+
+
+def gpu_names(text: str) -> tuple[str, ...]:
+    """Parse indexes and UUIDs of GPUs separated by commas. Whether they exist is known only later."""
+    found = listed(text)
+    for name in found:
+        if not _GPU_NAME.fullmatch(name):
+            raise ValueError(f"has {name!r}, which is neither the index nor the UUID of a GPU: write 0,1 or GPU-…")
+    return found
+
+
 TRACKERS = ("wandb", "mlflow", "trackio")
 
 

@@ -125,6 +125,24 @@ def test_alert_from_its_rule_to_its_end(hot: AlertServer):
     assert hot.ask("POST", f"/{alert['alert_id']}/acknowledge", status=409) is None
 
 
+def test_problem_of_a_tracker_is_an_alert_until_it_works_again(hot: AlertServer):
+    tracker = SimpleNamespace(name="wandb", problem="401 Unauthorized", stop=lambda: None)
+    object.__setattr__(hot.world.runtime._training, "trackers", (tracker,))
+
+    def firing() -> list[str]:
+        for _ in range(2):
+            hot.clock.skipped += 90
+            hot.world.sweep()
+            hot.look()
+        return [
+            each["summary"].partition(" ")[2] for each in hot.ask("GET", "?rule=tracker_failing&state=firing")["alerts"]
+        ]
+
+    assert firing() == ["cannot send everything to wandb: 401 Unauthorized"]
+    tracker.problem = None
+    assert firing() == []
+
+
 def test_stream_of_the_page_has_alerts(hot: AlertServer):
     hot.ask("POST", "/rules", RULE, status=201)
     hot.look()

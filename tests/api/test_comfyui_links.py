@@ -1,6 +1,8 @@
 """Saved models that are linked into ComfyUI's directory, with their previews."""
 
+import errno
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +138,86 @@ def test_model_is_not_unlinked_from_an_absent_directory(world: World, training: 
     assert rejection(answer) == (503, "unavailable")
     comfy.loras.with_name("away").rename(comfy.loras)
     assert linked(world, training) == ["My-cats-epoch2.safetensors"]
+
+
+def remove_links(world: World) -> None:
+    world.runtime.services.comfyui_links.linked.run_once()
+
+
+def test_links_of_a_deleted_training_go_with_its_files(world: World, training: str, comfy: ComfyServer):
+    carry_out(world, sample(world, training)["task_id"])
+    other = world.finish(name="Dogs")
+    save_model(world, other, "epoch1", "other")
+    for task_id, name in ((training, "epoch1"), (training, "epoch2"), (other, "epoch1")):
+        assert put(world, task_id, name).status_code == 200
+    shutil.copy(comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "favourite.safetensors")
+    (comfy.loras / "My-cats-epoch1.safetensors").unlink()
+    (comfy.loras / "My-cats-epoch1.safetensors").write_bytes(b"mine")
+    assert world.client.delete(f"{TRAINING}/{training}?files=true").status_code == 200
+    remove_links(world)
+    stays = {"Dogs-epoch1.safetensors", "My-cats-epoch1.safetensors", "favourite.safetensors"}
+    assert stays <= set(names(comfy)) <= {*stays, "My-cats-epoch1.preview.png"}
+    # Its files stay, and so does its link.
+    assert world.client.delete(f"{TRAINING}/{other}").status_code == 200
+    remove_links(world)
+    assert "Dogs-epoch1.safetensors" in names(comfy)
+
+
+def test_links_of_models_that_a_rule_deletes_go_with_them(world: World, training: str, comfy: ComfyServer):
+    for name in ("epoch1", "epoch2"):
+        put(world, training, name)
+    assert world.client.put(f"{TRAINING}/{training}/retention", json={"keep_last": 1}).status_code == 200
+    remove_links(world)
+    assert names(comfy) == ["My-cats-epoch2.safetensors"]
+
+
+def test_link_of_a_model_that_was_saved_again_stays(world: World, training: str, comfy: ComfyServer):
+    put(world, training, "epoch1")
+    world.client.put(f"{TRAINING}/{training}/retention", json={"keep_last": 1})
+    save_model(world, training, "epoch1", "again")
+    remove_links(world)
+    assert names(comfy) == ["My-cats-epoch1.safetensors"]
+
+
+@pytest.mark.parametrize("how", ["absent", "read-only", "replaced"])
+def test_directory_that_fails_does_not_block_a_deletion(
+    world: World, training: str, comfy: ComfyServer, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    put(world, training)
+    away, unlink = comfy.loras.with_name("away"), Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == comfy.loras:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        unlink(path, missing_ok)
+
+    if how == "read-only":
+        monkeypatch.setattr(Path, "unlink", refuse)
+    else:
+        comfy.loras.rename(away)
+    if how == "replaced":
+        comfy.loras.write_text("no directory")
+    assert world.client.delete(f"{TRAINING}/{training}?files=true").status_code == 200
+    remove_links(world)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    if how != "read-only":
+        comfy.loras.unlink(missing_ok=True)
+        away.rename(comfy.loras)
+    assert names(comfy) == ["My-cats-epoch2.safetensors"]
+    remove_links(world)
+    assert names(comfy) == []
+
+
+def test_links_stay_while_the_storage_is_away(world: World, training: str, comfy: ComfyServer):
+    put(world, training)
+    linked = world.runtime.services.comfyui_links.linked
+    world.storage.rename(world.storage.with_name("moved"))
+    linked.remove_soon(training)
+    linked.run_once()
+    assert names(comfy) == ["My-cats-epoch2.safetensors"]
+    world.storage.with_name("moved").rename(world.storage)
+    linked.run_once()
+    assert names(comfy) == ["My-cats-epoch2.safetensors"]
 
 
 def test_copy_that_somebody_made_under_another_name_stays(world: World, training: str, comfy: ComfyServer):

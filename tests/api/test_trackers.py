@@ -160,6 +160,41 @@ def test_training_that_a_tracker_refuses_does_not_stop_the_others(world: World, 
     assert (opened.count(tasks[0]), opened.count(tasks[1])) == (2, 5)
 
 
+def test_problem_is_known_until_the_tracker_has_everything(world: World, tracker: FakeTracker):
+    first, second = world.run(), world.run()
+    one = sender(world, tracker)
+    tracker.problem = "unreachable"
+    one.run_once()
+    assert one.problem == "unreachable"
+    tracker.problem, one._rests_until = None, 0.0
+    one.run_once()
+    assert one.problem is None
+    # One training is refused: the problem stays although it is not tried again for a while.
+    plain = tracker.open
+
+    def refuse_first(training: Any) -> int | None:
+        tracker.problem = "refused" if training.task_id == first else None
+        return plain(training)
+
+    tracker.open = refuse_first  # type: ignore[method-assign]
+    one._failed_at[first] = 1.0
+    one.run_once()
+    one.run_once()
+    assert one.problem == "refused"
+    tracker.open, tracker.problem = plain, None  # type: ignore[method-assign]
+    one._refused_until[first] = 0.0
+    one.run_once()
+    assert one.problem is None
+    tracker.problem = "unreachable"
+    one.run_once()
+    for task_id in (first, second):
+        world.end(task_id)
+        world.client.delete(f"{TRAINING}/{task_id}")
+    one._rests_until = 0.0
+    one.run_once()
+    assert one.problem is None
+
+
 def test_training_during_a_long_outage_is_sent_afterwards(
     world: World, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
 ):

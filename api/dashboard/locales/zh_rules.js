@@ -417,6 +417,30 @@ export const rules = {
     ],
     resolved: ["The problem that kept {node} on is over", "使 {node} 保持运行的问题已解决"],
   },
+  tracker_failing: {
+    title: "跟踪器收不到训练",
+    summary: [
+      "{node} cannot send everything to {trackers}: {tracker_problem}",
+      "{node} 无法把全部内容发送到 {trackers}：{tracker_problem}",
+    ],
+    remedy: [
+      "Check the tracker's address and key in the service's environment, and restart the service after a change. What is missing is sent as soon as the tracker accepts it.",
+      "请检查服务环境中该跟踪器的地址和密钥，修改后重启服务。跟踪器恢复接收后，缺少的内容会补发。",
+    ],
+    resolved: ["The trackers of {node} receive everything again", "{node} 的跟踪器又能收到全部内容"],
+  },
+  comfyui_gpus_unknown: {
+    title: "COMFYUI_GPUS 中有未知的 GPU",
+    summary: [
+      "{node} has no GPU that COMFYUI_GPUS calls {comfyui_gpus}, so samples and trainings may share one.",
+      "{node} 没有 COMFYUI_GPUS 所写的 {comfyui_gpus}，因此采样和训练可能共用一块 GPU。",
+    ],
+    remedy: [
+      "Correct COMFYUI_GPUS: GET /gpu/status lists the index and UUID of each GPU. Then restart the service.",
+      "请更正 COMFYUI_GPUS：GET /gpu/status 列出每块 GPU 的序号和 UUID。然后重启服务。",
+    ],
+    resolved: ["{node} has all GPUs that COMFYUI_GPUS names", "{node} 已有 COMFYUI_GPUS 中的全部 GPU"],
+  },
   delivery_broken: {
     title: "告警送不出去",
     summary: ["{channel} does not deliver: {last_error}.", "{channel} 无法送达：{last_error}。"],

@@ -61,10 +61,16 @@ class TrackerSender:
         self._storage_root = storage_root
         self._clock = clock
         self._is_here = is_here
+        self.problem: str | None = None  #: why the tracker lacks something that it should have
         self._rests_until, self._rest = float("-inf"), REST_SECONDS
         self._failed_at: dict[str, float] = {}  #: the trainings that could not be sent; others come first
         self._refused_until: dict[str, float] = {}  #: those that failed while others did not
         self._thread = PeriodicThread(f"tracker-{tracker.name}", ROUND_SECONDS, self.run_once)
+
+    @property
+    def name(self) -> str:
+        """The tracker's name in TRACKERS."""
+        return self._tracker.name
 
     def start(self) -> None:
         """Start the thread."""
@@ -77,36 +83,50 @@ class TrackerSender:
 
     def run_once(self) -> None:
         """Send what is new of every training."""
-        if not self._is_here() or self._clock.monotonic() < self._rests_until:
+        if not self._is_here():
+            self.problem = None  # the server that sends knows it
             return
-        name, has_sent, problem, failed = self._tracker.name, False, None, list[str]()
+        if self._clock.monotonic() < self._rests_until:
+            return
         try:
-            pending = self._store.pending(name, self._clock.now())
-            self._store.begin(name, pending)
-            for task_id in self._in_turn(pending):
-                try:
-                    self._send(task_id)
-                except TaskNotFound:
-                    continue  # it was deleted meanwhile
-                except (TrackerProblem, OSError) as error:
-                    problem = problem or str(error)
-                    failed.append(task_id)
-                    self._failed_at[task_id] = self._clock.monotonic()
-                    if not has_sent:
-                        break  # the tracker is probably unreachable
-                else:
-                    has_sent = True
-                    self._failed_at.pop(task_id, None)
+            has_sent, failed = self._send_pending()
         except (DatabaseUnavailable, LeadershipLost):
             return
+        problem = next(iter(failed.values()), None)
         if problem is None or has_sent:
             self._rest = REST_SECONDS
             self._refused_until |= dict.fromkeys(failed, self._clock.monotonic() + LONGEST_REST)
         else:
             self._rests_until = self._clock.monotonic() + self._rest
             self._rest = min(2 * self._rest, LONGEST_REST)
+        # A training that was refused is not tried in each round.
+        self.problem = problem or (self.problem if self._refused_until else None)
         if problem is not None:
-            logger.warning("a tracker has not received everything", extra={"tracker": name, "problem": problem})
+            extra = {"tracker": self.name, "problem": problem}
+            logger.warning("a tracker has not received everything", extra=extra)
+
+    def _send_pending(self) -> tuple[bool, dict[str, str]]:
+        """Return whether anything was sent, and the problem of each training that could not be."""
+        has_sent, failed = False, dict[str, str]()
+        pending = self._store.pending(self.name, self._clock.now())
+        # Those that were deleted meanwhile need nothing any more.
+        self._refused_until = {each: until for each, until in self._refused_until.items() if each in pending}
+        self._store.begin(self.name, pending)
+        for task_id in self._in_turn(pending):
+            try:
+                self._send(task_id)
+            except TaskNotFound:
+                continue  # it was deleted meanwhile
+            except (TrackerProblem, OSError) as error:
+                failed[task_id] = str(error)
+                self._failed_at[task_id] = self._clock.monotonic()
+                if not has_sent:
+                    break  # the tracker is probably unreachable
+            else:
+                has_sent = True
+                self._failed_at.pop(task_id, None)
+                self._refused_until.pop(task_id, None)
+        return has_sent, failed
 
     def _in_turn(self, pending: list[str]) -> list[str]:
         now = self._clock.monotonic()

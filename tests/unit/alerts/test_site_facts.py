@@ -34,7 +34,7 @@ from api.nodes.store import Node, NodeStore
 from api.util.clock import FakeClock
 from tests.unit.alerts.conftest import Desk
 from tests.unit.alerts.facts import NOW, channel
-from tests.unit.builders import reading, snapshot
+from tests.unit.builders import judged, reading, snapshot
 
 DiskUsed = namedtuple("DiskUsed", "total used free")
 GB = 1024**3
@@ -78,6 +78,36 @@ def test_time_without_database_is_counted(desk: Desk, clock: FakeClock, tmp_path
     table = facts.table(replace(state, snapshot=replace(state.snapshot, problem="no driver")))
     assert (table.value("database_away_seconds", 0), table.value("source_failing", 0)) == (31, 1)
     assert table.targets[0].summary_values["source_problem"] == "no driver"
+
+
+def test_problems_of_trackers_and_unknown_gpus_of_comfyui_are_facts(desk: Desk, clock: FakeClock, tmp_path: Path):
+    problems: dict[str, str | None] = {"wandb": None, "mlflow": "401 Unauthorized"}
+    starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
+    facts = ServiceFacts(
+        "n",
+        lambda: None,
+        starts,
+        AlertFactStore(desk.database),
+        clock,
+        trackers=lambda: problems,
+        comfyui_gpus=("0", "here:0", "7", "GPU-x"),
+    )
+    state = GPUState("here", snapshot(reading(index=0)), (), {}, 0)
+    assert math.isnan(facts.table(state).value("comfyui_gpus_unknown", 0))
+    gpu = judged(reading(index=0))
+    state = replace(state, gpus=(gpu,))
+    table = facts.table(state)
+    assert (table.value("trackers_failing", 0), table.value("comfyui_gpus_unknown", 0)) == (1, 2)
+    shown = table.targets[0].summary_values
+    assert (shown["trackers"], shown["tracker_problem"]) == ("mlflow", "401 Unauthorized")
+    assert shown["comfyui_gpus"] == "7, GPU-x"
+    for rule_id in ("tracker_failing", "comfyui_gpus_unknown"):
+        assert is_breaching(BUILTIN_RULES[rule_id], table, 0)
+    problems["mlflow"] = None
+    assert not is_breaching(BUILTIN_RULES["tracker_failing"], facts.table(state), 0)
+    # A GPU that cannot be read may be the one.
+    state = replace(state, snapshot=replace(state.snapshot, problem="no driver"))
+    assert math.isnan(facts.table(state).value("comfyui_gpus_unknown", 0))
 
 
 def test_machine_is_silent_if_its_lease_is_not_renewed(desk: Desk, clock: FakeClock, tmp_path: Path):

@@ -8,6 +8,13 @@ import pytest
 from api.util import setting_texts as texts
 
 
+@pytest.mark.parametrize("text", ["cuda0", "GPU 0", "0;1", "all", "-1", "node:", "GPU-"])
+def test_names_that_no_gpu_can_have_are_refused(text: str):
+    with pytest.raises(ValueError, match="neither the index nor the UUID"):
+        texts.gpu_names(text)
+    assert texts.gpu_names(" 0, gpu2:1,GPU-7f3a-00 ") == ("0", "gpu2:1", "GPU-7f3a-00")
+
+
 def test_number_must_be_within_its_bounds():
     assert texts.number(1, 10)("10") == 10
     with pytest.raises(ValueError, match="is not between 1 and 10"):

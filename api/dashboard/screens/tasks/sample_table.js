@@ -40,13 +40,15 @@ export function sampleTable({ open, choose, denied, chosen }) {
   let active = null;
   let frame = 0;
   let isPrinted = false;
+  /** The cells that exist. */
+  let range = "";
 
   const sized = new ResizeObserver(() => measure());
   sized.observe(element);
   element.addEventListener(
     "scroll",
     () => {
-      frame ||= requestAnimationFrame(draw);
+      frame ||= requestAnimationFrame(() => draw(true));
     },
     { passive: true },
   );
@@ -92,13 +94,17 @@ export function sampleTable({ open, choose, denied, chosen }) {
     draw();
   }
 
-  function draw() {
+  /** @param {boolean} [isScrolled] nothing else has changed */
+  function draw(isScrolled = false) {
     cancelAnimationFrame(frame);
     frame = 0;
     if (!element.clientWidth || !size.top) return;
     const { scrollLeft, scrollTop, clientWidth, clientHeight } = element;
     const [left, right] = visible(scrollLeft, clientWidth - size.head, table.columns.length);
     const [top, bottom] = visible(scrollTop, clientHeight - size.top, table.rows.length);
+    const next = [left, right, top, bottom].join();
+    if (isScrolled && next === range) return;
+    range = next;
     const columns = table.columns.slice(left, right);
     drawHeads(columns, left);
     const wanted = new Set();

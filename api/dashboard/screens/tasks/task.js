@@ -59,6 +59,8 @@ export function open(app, first) {
   /** Loaded when it is first shown. @type {ReturnType<typeof import("./samples.js").sampleGrid>|null} */
   let grid = null;
   const gridPlace = h("div");
+  // Pictures that a trainer made itself do not delay the grid above them.
+  const own = h("div", { hidden: true }, samples.element);
   /** @type {API.Artifact[]} */
   let madeFiles = [];
   const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed, comfy), rehearsalView()];
@@ -78,7 +80,7 @@ export function open(app, first) {
   /** The parts of the screen: the last part of the address, the label, and the content. @type {[string, WordKey, HTMLElement][]} */
   const parts = [
     ["", "task.overview", overview],
-    ["samples", "samples", h("div.task-body", gridPlace, samples.element)],
+    ["samples", "samples", h("div.task-body", gridPlace, own)],
     ["files", "task.files", h("div.two", files.elements)],
     ["log", "log", log.element],
     ["configuration", "task.configuration", request.element],
@@ -100,6 +102,7 @@ export function open(app, first) {
   }
 
   async function updateGrid() {
+    own.hidden = task?.kind === "training" && !grid;
     if (task?.kind !== "training" || gridPlace.closest("[hidden]")) return;
     const { sampleGrid } = await import("./samples.js");
     if (!grid) {
@@ -107,6 +110,7 @@ export function open(app, first) {
       fill(gridPlace, grid.element);
     }
     await grid.update(task, madeFiles);
+    own.hidden = false;
   }
 
   turn(first.part);
