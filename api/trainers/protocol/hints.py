@@ -346,7 +346,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got",
+            (
+                r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got"
+                r"|not implemented for 'BFloat16'"
+            ),
             "torch_too_old",
             (
                 "PyTorch does not fit the trainer or one of its packages, and is most often too old: install a newer "
@@ -685,7 +688,7 @@ HINTS = tuple(
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
         ),
         (
-            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)",
+            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)|triton GPU",
             "compile_off",
             "set compile = false",
         ),
@@ -880,6 +883,15 @@ HINTS = tuple(
             (
                 "a tensor is too large for an operation of the GPU: lower the resolutions, frame_buckets, "
                 "caching_batch_size or micro_batch_size_per_gpu"
+            ),
+        ),
+        (
+            r"divisible by|% (?:self\.)?\w{0,40}patch_size",
+            "indivisible",
+            (
+                "sizes do not divide into the model's patches: use resolutions or size_buckets of multiples of 32, "
+                "and frame_buckets of 1, 5, 9 and so on (4n + 1; for ltx models 8n + 1), and start the training "
+                "again with regenerate_cache = true"
             ),
         ),
         (
@@ -2024,6 +2036,8 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     if text.startswith("KeyError: '"):
         setting = _setting(_own(traceback)[1])
         return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
+    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
+        return "libcuda.so cannot found"
     if _COMPILER.search(text):
         return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     if _OF_WEIGHTS.search(text):

@@ -639,7 +639,13 @@ STAGES = {
         ("caching", "x", "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3.5 GiB", "add memory"),
         ("caching", "x", "RuntimeError: only supports tensors with less than INT_MAX elements", "frame_buckets"),
         ("caching", "x", "sqlite3.OperationalError: locking protocol", "local Linux disk"),
+        ("caching", "x", "sqlite3.OperationalError: database or disk is full", "disk space"),
+        ("caching", "x", "RuntimeError: 'index' not implemented for 'Float8_e4m3fn'", "bf16 files"),
+        ("caching", "x", "AttributeError: 'Tensor' object has no attribute 'latent_dist'", "git pull"),
         ("optimizer", "x", "KeyError: 'exp_avg'", "reset_optimizer"),
+        ("optimizer", "x", "RuntimeError: linalg.svd: the input contained non-finite values", "learning rate"),
+        ("step", "assert T % self.patch_size == 0", "AssertionError", "size_buckets"),
+        ("step", "x", "RuntimeError: CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling x", "built for this GPU"),
         ("step", "x", "ValueError: too many values to unpack (expected 2)", "regenerate_cache"),
         ("step", "x", "RuntimeError: CUDA driver error: device not ready", "grep Xid"),
         ("step", "x", "RuntimeError: cuDNN error: CUDNN_STATUS_BAD_PARAM", "memory is full"),
@@ -682,6 +688,8 @@ def test_worker_of_the_data_loader_shows_its_own_error():
             "driver",
         ),
         ("Loading checkpoint shards: 100%", 1, "dmesg"),
+        ("Could not load library libcudnn_ops.so.9. Error: libcudnn_ops.so.9: cannot open shared", 250, "nvidia-cudnn"),
+        ("[PG 0 Rank 0] ProcessGroupNCCL's watchdog got stuck for 480 seconds", 250, "DEEPSPEED_TIMEOUT"),
     ],
 )
 def test_messages_without_a_traceback_have_a_remedy(line: str, code: int, word: str):
