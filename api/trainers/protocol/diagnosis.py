@@ -152,7 +152,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
-        r"No CUDA GPUs are available|no CUDA-capable device is detected",
+        r"No CUDA GPUs are available|no GPU resources available|no CUDA-capable device is detected",
         "the process sees no GPU",
         "run `nvidia-smi` as the trainer's user: if it lists the GPUs, check CUDA_VISIBLE_DEVICES of the "
         "service; if not, "
@@ -202,7 +202,7 @@ _RULES = (
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
         r"|^(?!.*(?:object file|\benv: '\w+'|cannot find -l\w+): No such)"
-        r"(?!.*can't open file).*No such file or directory"
+        r"(?!.*(?:can't open file|TensileLibrary)).*No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",

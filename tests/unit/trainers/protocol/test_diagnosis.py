@@ -598,6 +598,7 @@ STAGES = {
     "dataset": [("train.py", "<module>", "x"), ("utils/dataset.py", "__init__", "{}")],
     "model": [("train.py", "<module>", "x"), ("models/wan/wan.py", "__init__", "{}")],
     "tokenizer": [("models/flux.py", "__init__", "x"), ("/site-packages/transformers/tokenization_a.py", "f", "{}")],
+    "library": [("models/flux.py", "__init__", "x"), ("/site-packages/transformers/modeling_a.py", "f", "{}")],
     "adapter": [("models/base.py", "configure_adapter", "x"), ("/site-packages/peft/a.py", "__init__", "{}")],
     "caching": [("utils/dataset.py", "_handle_task", "x"), ("/site-packages/torch/a.py", "conv", "{}")],
     "optimizer": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "_take_model_step", "{}")],
@@ -632,6 +633,8 @@ STAGES = {
             "`accelerate`",
         ),
         ("tokenizer", "open(vocab)", "TypeError: expected str, bytes or os.PathLike object, not NoneType", "tokenizer"),
+        ("tokenizer", "x", "PackageNotFoundError: No package metadata was found for bitsandbytes", "`bitsandbytes`"),
+        ("library", "x", "KeyError: 'mrope'", "pip install --upgrade transformers"),
         ("adapter", "x", "ValueError: `r` should be a positive integer value but got 0", "rank must be a whole number"),
         ("caching", "x", "RuntimeError: Kernel size can't be greater than actual input size", "smallest files"),
         ("caching", "x", "ValueError: zero-size array to reduction operation", "validate the request"),
@@ -680,6 +683,7 @@ def test_worker_of_the_data_loader_shows_its_own_error():
     ("line", "code", "word"),
     [
         ("python: can't open file '/t/train.py': [Errno 2] No such file or directory", 2, "DIFFUSION_PIPE_ROOT"),
+        ("rocBLAS error: Cannot read library/TensileLibrary.dat: No such file or directory", 250, "for this GPU"),
         ("/usr/bin/env: 'python': No such file or directory", 127, "DIFFUSION_PIPE_PYTHON"),
         ("Error invalid configuration argument at line 216 in file /src/csrc/ops.cu", 1, "bitsandbytes"),
         (
