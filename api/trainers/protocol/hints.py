@@ -1658,7 +1658,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"client socket has (?:failed|timed out)|Socket Timeout",
+            r"client socket has (?:failed|timed out)|Socket Timeout|Timed out waiting \d+ms",
             "rank_unreachable",
             (
                 "a rank did not answer in time: look for another rank's error in the log; across machines, check "
