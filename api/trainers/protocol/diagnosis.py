@@ -122,7 +122,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.DISK_FULL,
-        r"No space left on device|\[Errno 28\]|ENOSPC|PytorchStreamWriter failed writing file"
+        r"No space left on device|\[Errno 28\]|ENOSPC|disk is full|PytorchStreamWriter failed writing file"
         r"|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
         "the disk was full",
         "free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume",
@@ -152,7 +152,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
-        r"No CUDA GPUs are available|no CUDA-capable device is detected",
+        r"No CUDA GPUs are available|no GPU resources available|no CUDA-capable device is detected",
         "the process sees no GPU",
         "run `nvidia-smi` as the trainer's user: if it lists the GPUs, check CUDA_VISIBLE_DEVICES of the "
         "service; if not, "
@@ -202,7 +202,7 @@ _RULES = (
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
         r"|^(?!.*(?:object file|\benv: '\w+'|cannot find -l\w+): No such)"
-        r"(?!.*can't open file).*No such file or directory"
+        r"(?!.*(?:can't open file|TensileLibrary)).*No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",
@@ -396,20 +396,22 @@ def _warning_above(error: ErrorLine, lines: Sequence[str]) -> list[str]:
 
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
     """Return the cause when no original error was printed: from secondary errors, the signal or the exit code."""
+    ending_signal = _signal_number(ending)
     for error in errors:
         if _RANK_MISSING.pattern.search(error.text):
             return _cause(_RANK_MISSING, error)
         if _NCCL_TIMEOUT.pattern.search(error.text):
             is_caching = _is_caching(ending.last_lines[: error.position])
             return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)
-        if error.text.startswith(WHAT) and (hint := hint_for(error.text)) is not READ_TRACEBACK:
+        is_fatal = error.exception is None and ending_signal in (None, signal.SIGABRT, signal.SIGSEGV)
+        is_message = error.text.startswith(WHAT) or (is_fatal and not _SECONDARY.search(error.text))
+        if is_message and (hint := hint_for(error.text)) is not READ_TRACEBACK:
             return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, _last_lines(ending), remedy_code=hint.said)
         reported = _reported_signal(error)
         if reported is not None:
             return _killed(ending, reported)
-    number = _signal_number(ending)
-    if number is not None:
-        return _killed(ending, number)
+    if ending_signal is not None:
+        return _killed(ending, ending_signal)
     if ending.exit_code == 0:
         return _exit_zero(ending, stopped_phrase)
     if any(_RETURN_CODE.search(error.text) is None for error in errors):

@@ -25,7 +25,7 @@ _CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFErr
 #: Errors of a PyTorch without code for the GPU.
 _NO_KERNELS = (
     r"no kernel image is available|STATUS_ARCH_MISMATCH|invalid device function|kernel image is invalid"
-    r"|for --gpu-architecture"
+    r"|for --gpu-architecture|TensileLibrary"
 )
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
@@ -346,7 +346,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got",
+            (
+                r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got"
+                r"|not implemented for 'BFloat16'"
+            ),
             "torch_too_old",
             (
                 "PyTorch does not fit the trainer or one of its packages, and is most often too old: install a newer "
@@ -685,7 +688,7 @@ HINTS = tuple(
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
         ),
         (
-            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)",
+            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)|triton GPU",
             "compile_off",
             "set compile = false",
         ),
@@ -880,6 +883,15 @@ HINTS = tuple(
             (
                 "a tensor is too large for an operation of the GPU: lower the resolutions, frame_buckets, "
                 "caching_batch_size or micro_batch_size_per_gpu"
+            ),
+        ),
+        (
+            r"divisible by|% (?:self\.)?\w{0,40}patch_size",
+            "indivisible",
+            (
+                "sizes do not divide into the model's patches: use resolutions or size_buckets of multiples of 32, "
+                "and frame_buckets of 1, 5, 9 and so on (4n + 1; for ltx models 8n + 1), and start the training "
+                "again with regenerate_cache = true"
             ),
         ),
         (
@@ -1225,7 +1237,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"conversion from \S+ to \S+ not supported|image has wrong mode",
+            r"conversion from \S+ to \S+ not supported|image has wrong mode|cannot write mode",
             "image_mode",
             (
                 "an image has a colour mode that cannot be converted: save it as RGB (PNG or JPEG); validate the "
@@ -1522,7 +1534,10 @@ HINTS = tuple(
             "install `{what}`, or its newest version, in the trainer's environment",
         ),
         (
-            r"(?:ModuleNotFound|Import)Error: .*?(?:No module named '|your environment: )([\w.]{1,80}?)(?:'|[.,] )",
+            (
+                r"(?:NotFound|Import)Error: .*?(?:No module named '|your environment: |metadata was found for )"
+                r"([\w.-]{1,80}?)(?:'|[.,] |$)"
+            ),
             "install_module",
             "install `{what}` in the trainer's environment",
         ),
@@ -1610,6 +1625,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\bibv_|NET/IB",
+            "nccl_ib",
+            (
+                "InfiniBand failed: set NCCL_IB_DISABLE=1 in `env`, or check the cables and drivers (`ibstat`), then "
+                "resume"
+            ),
+        ),
+        (
             (
                 r"\[Errno (?:101|110|-2|-3)\]|Network is unreachable|Connection timed out|name resolution"
                 r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead"
@@ -1635,7 +1658,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"client socket has (?:failed|timed out)|Socket Timeout",
+            r"client socket has (?:failed|timed out)|Socket Timeout|Timed out waiting \d+ms",
             "rank_unreachable",
             (
                 "a rank did not answer in time: look for another rank's error in the log; across machines, check "
@@ -1646,6 +1669,11 @@ HINTS = tuple(
             r"AssertionError",
             "assertion",
             "the traceback shows which condition failed: correct that setting",
+        ),
+        (
+            r"[Hh]ostfile contains|[Hh]ostfile is",
+            "hostfile",
+            "DeepSpeed reads the file /job/hostfile: correct its lines (`localhost slots=4`), or remove it",
         ),
         (
             r"can't open file '(.{1,200}?)': \[Errno",
@@ -1766,6 +1794,15 @@ HINTS = tuple(
                 "the model could not be loaded: a file in [model] is most likely incomplete or of another model: "
                 "compare the paths with the trainer's example for this model type, and the files' sizes with their "
                 "download page"
+            ),
+        ),
+        (
+            r"^\[place: library ([\w.-]+)\]$",
+            "place_library",
+            (
+                "`{what}` cannot load a model: run `pip install --upgrade {what}` with the trainer's Python; if it "
+                "recurs, a file in [model] is incomplete or of another model: compare the paths with the trainer's "
+                "example for this model type, and the files' sizes with their download page"
             ),
         ),
         (
@@ -1913,6 +1950,7 @@ _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Z
 #: torch and of process pools only pass an error on.
 _OF_VERSIONS = re.compile(r"(?:AssertionError|AttributeError|NameError|TypeError)\b")
 _PACKAGE = re.compile(r"/(?:site|dist)-packages/(?!(?:torch|multiprocess|datasets)/)([\w.-]{1,60})/")
+_LIBRARY = re.compile(r"/(?:site|dist)-packages/(transformers|diffusers|tokenizers)/")
 _ATTRIBUTE = re.compile(
     r"AttributeError: (?:type object )?'(?!NoneType|str|list|dict|int|float|bool|tuple)\w+' (?:object )?has no attr"
 )
@@ -1996,7 +2034,9 @@ def _place(text: str, traceback: Sequence[str]) -> str | None:
         return "item"
     if (package := _between_versions(text, traceback)) is not None:
         return package
-    return next((place for place, pattern in _BY_STAGE if pattern.search(frames)), None)
+    stage = next((place for place, pattern in _BY_STAGE if pattern.search(frames)), None)
+    libraries = _LIBRARY.findall(frames) if stage == "model" else []
+    return f"library {libraries[-1]}" if libraries else stage
 
 
 def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
@@ -2024,6 +2064,8 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     if text.startswith("KeyError: '"):
         setting = _setting(_own(traceback)[1])
         return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
+    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
+        return "libcuda.so cannot found"
     if _COMPILER.search(text):
         return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     if _OF_WEIGHTS.search(text):

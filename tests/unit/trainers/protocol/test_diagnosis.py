@@ -598,6 +598,7 @@ STAGES = {
     "dataset": [("train.py", "<module>", "x"), ("utils/dataset.py", "__init__", "{}")],
     "model": [("train.py", "<module>", "x"), ("models/wan/wan.py", "__init__", "{}")],
     "tokenizer": [("models/flux.py", "__init__", "x"), ("/site-packages/transformers/tokenization_a.py", "f", "{}")],
+    "library": [("models/flux.py", "__init__", "x"), ("/site-packages/transformers/modeling_a.py", "f", "{}")],
     "adapter": [("models/base.py", "configure_adapter", "x"), ("/site-packages/peft/a.py", "__init__", "{}")],
     "caching": [("utils/dataset.py", "_handle_task", "x"), ("/site-packages/torch/a.py", "conv", "{}")],
     "optimizer": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "_take_model_step", "{}")],
@@ -632,6 +633,8 @@ STAGES = {
             "`accelerate`",
         ),
         ("tokenizer", "open(vocab)", "TypeError: expected str, bytes or os.PathLike object, not NoneType", "tokenizer"),
+        ("tokenizer", "x", "PackageNotFoundError: No package metadata was found for bitsandbytes", "`bitsandbytes`"),
+        ("library", "x", "KeyError: 'mrope'", "pip install --upgrade transformers"),
         ("adapter", "x", "ValueError: `r` should be a positive integer value but got 0", "rank must be a whole number"),
         ("caching", "x", "RuntimeError: Kernel size can't be greater than actual input size", "smallest files"),
         ("caching", "x", "ValueError: zero-size array to reduction operation", "validate the request"),
@@ -639,7 +642,13 @@ STAGES = {
         ("caching", "x", "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3.5 GiB", "add memory"),
         ("caching", "x", "RuntimeError: only supports tensors with less than INT_MAX elements", "frame_buckets"),
         ("caching", "x", "sqlite3.OperationalError: locking protocol", "local Linux disk"),
+        ("caching", "x", "sqlite3.OperationalError: database or disk is full", "disk space"),
+        ("caching", "x", "RuntimeError: 'index' not implemented for 'Float8_e4m3fn'", "bf16 files"),
+        ("caching", "x", "AttributeError: 'Tensor' object has no attribute 'latent_dist'", "git pull"),
         ("optimizer", "x", "KeyError: 'exp_avg'", "reset_optimizer"),
+        ("optimizer", "x", "RuntimeError: linalg.svd: the input contained non-finite values", "learning rate"),
+        ("step", "assert T % self.patch_size == 0", "AssertionError", "size_buckets"),
+        ("step", "x", "RuntimeError: CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling x", "built for this GPU"),
         ("step", "x", "ValueError: too many values to unpack (expected 2)", "regenerate_cache"),
         ("step", "x", "RuntimeError: CUDA driver error: device not ready", "grep Xid"),
         ("step", "x", "RuntimeError: cuDNN error: CUDNN_STATUS_BAD_PARAM", "memory is full"),
@@ -674,6 +683,7 @@ def test_worker_of_the_data_loader_shows_its_own_error():
     ("line", "code", "word"),
     [
         ("python: can't open file '/t/train.py': [Errno 2] No such file or directory", 2, "DIFFUSION_PIPE_ROOT"),
+        ("rocBLAS error: Cannot read library/TensileLibrary.dat: No such file or directory", 250, "for this GPU"),
         ("/usr/bin/env: 'python': No such file or directory", 127, "DIFFUSION_PIPE_PYTHON"),
         ("Error invalid configuration argument at line 216 in file /src/csrc/ops.cu", 1, "bitsandbytes"),
         (
@@ -682,6 +692,8 @@ def test_worker_of_the_data_loader_shows_its_own_error():
             "driver",
         ),
         ("Loading checkpoint shards: 100%", 1, "dmesg"),
+        ("Could not load library libcudnn_ops.so.9. Error: libcudnn_ops.so.9: cannot open shared", 250, "nvidia-cudnn"),
+        ("[PG 0 Rank 0] ProcessGroupNCCL's watchdog got stuck for 480 seconds", 250, "DEEPSPEED_TIMEOUT"),
     ],
 )
 def test_messages_without_a_traceback_have_a_remedy(line: str, code: int, word: str):
