@@ -1,4 +1,4 @@
-// The request that the form edits: configuration and dataset as nested values, by path.
+// The request that the form edits: configuration and dataset as nested values, by path; and its copy in the tab's storage.
 
 import { labelFor, t } from "../../app/i18n.js";
 
@@ -89,3 +89,34 @@ export function keyLabel(key) {
 /** The words for a setting that a sweep varies. @param {string} pointer into the request */
 export const pointerLabel = (pointer) =>
   pointer.startsWith("/dataset/directories/") ? t("sweep.dataset") : keyLabel(keyOf(pointer.split("/").slice(1)));
+
+const STORED = "draft";
+
+/**
+ * Stores the form for this tab, so that a reload or another screen does not lose it.
+ * @param {import("./view.js").InitialState} state
+ */
+export function storeDraft(state) {
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify(state));
+  } catch {
+    // A file too large to store is still in the form.
+  }
+}
+
+/** @returns {import("./view.js").InitialState|null} */
+export function storedDraft() {
+  try {
+    return JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+export function forgetDraft() {
+  try {
+    sessionStorage.removeItem(STORED);
+  } catch {
+    // Nothing was stored.
+  }
+}

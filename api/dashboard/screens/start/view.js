@@ -21,6 +21,7 @@ import { note } from "../../ui/status.js";
 import { attempt, toast, toastError } from "../../ui/toast.js";
 import { waitingText } from "../../ui/waiting.js";
 import { clusterSection } from "./cluster.js";
+import { forgetDraft, storeDraft, storedDraft } from "./draft.js";
 import { extraFields } from "./extra_fields.js";
 import { formField } from "./fields.js";
 import { findingLink, findingsOf, placeOf, verdict } from "./findings.js";
@@ -34,7 +35,6 @@ import { VARY } from "./setting_field.js";
 import { sweepPlanView } from "./sweep_plan.js";
 import { varySection } from "./vary.js";
 
-const DRAFT = "draft";
 /** The figure in front of its source, which is shown already. */
 const FIGURE = /^[\d,]+ MB[,，] ?(from |依据)?/;
 /** The pause in typing after which the request is validated. */
@@ -57,7 +57,7 @@ export function open(_app, place) {
   let key = newKey();
   const changed = () => {
     key = newKey();
-    storeDraft();
+    store();
     showState();
     validateSoon();
   };
@@ -328,7 +328,7 @@ export function open(_app, place) {
         by === api.createSweep
           ? await createSweep()
           : taskAddress((await /** @type {typeof api.start} */ (by)(request(), key)).task_id);
-      if (!stays) forget();
+      if (!stays) forgetDraft();
       toast("ok", success);
       go(address);
     } catch (error) {
@@ -347,23 +347,8 @@ export function open(_app, place) {
     return sweepAddress(sweep?.sweep_id ?? "");
   }
 
-  // Store a draft, so that a reload or another screen does not lose it.
-  function storeDraft() {
-    try {
-      sessionStorage.setItem(
-        DRAFT,
-        JSON.stringify({
-          mode,
-          request: request(true),
-          texts: files?.texts,
-          preset: guided.preset,
-          sweep: vary.stored,
-        }),
-      );
-    } catch {
-      // A file too large to store is still in the form.
-    }
-  }
+  const store = () =>
+    storeDraft({ mode, request: request(true), texts: files?.texts, preset: guided.preset, sweep: vary.stored });
 
   /** Lets a field try several values. @param {Event} event */
   function tryValues(event) {
@@ -499,20 +484,8 @@ async function prefill(query, choose) {
     if (initial) choose(initial);
     return;
   }
-  try {
-    const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
-    if (draft) choose({ ...draft, mode: draft.mode === "toml" ? "toml" : "form" });
-  } catch {
-    // Nothing was stored.
-  }
-}
-
-function forget() {
-  try {
-    sessionStorage.removeItem(DRAFT);
-  } catch {
-    // Nothing was stored.
-  }
+  const draft = storedDraft();
+  if (draft) choose({ ...draft, mode: draft.mode === "toml" ? "toml" : "form" });
 }
 
 /** The state of a cache. @param {API.PlannedCache|null} cache */
