@@ -168,7 +168,7 @@ class Transfers(ABC, Generic[View]):
         if task.status is TaskStatus.COMPLETED or self.is_cancelled(task_id):
             raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
         self._require_storage(task.owner, task.request)
-        message = Reason.of("to be resumed from {name}", "to_be_resumed", name="the stored files")
+        message = Reason.of("will resume from {name}", "to_be_resumed", name="the stored files")
         again = (task_id, ResumeOptions(), task.request, task.plan, now, actor, message)
         resources.intake.enqueue(task.owner, lambda bound: resources.tasks.enqueue_again(*again, bound))
         if self.is_cancelled(task_id):

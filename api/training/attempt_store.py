@@ -414,7 +414,7 @@ def _start_message(new: NewAttempt) -> Reason:
     if not new.gpu_uuids:
         return Reason.of("starts; it needs no GPU", "begins_without_gpu")
     prefix = f"{new.node}:" if new.is_fleet else ""
-    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {prefix}{index}" for index in new.gpu_indices))
+    return Reason.of("assigned {gpus}", "got_gpus", gpus=", ".join(f"GPU {prefix}{index}" for index in new.gpu_indices))
 
 
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:

@@ -97,7 +97,7 @@ class FollowUpTasks:
     ) -> TrainingTask:
         """Queue a finished task again, to continue from `checkpoint`. Raise TaskActive, QuotaExceeded, or OSError."""
         self.write_request(task.task_id, program_request)
-        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint)
+        message = Reason.of("will resume from {name}", "to_be_resumed", name=checkpoint)
         again = (task.task_id, ResumeOptions(), task.request, task.plan, self._clock.now(), actor, message)
         return self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
 

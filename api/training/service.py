@@ -159,7 +159,7 @@ class TrainingService:
         files = self._output.files(task_id)
         files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         note_resume(task.request, checked.request, checkpoint.name)
-        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
+        message = Reason.of("will resume from {name}", "to_be_resumed", name=checkpoint.name)
         point = find_resume_point(self._output.trainers[task.trainer], found.run_dir, checkpoint.name, options)
         request = replace(checked.request, samples=task.request.samples)
         verify = lambda: choose_checkpoint(task_id, self._output.find_checkpoints(task).checkpoints, checkpoint.name)  # noqa: E731

@@ -77,12 +77,12 @@ def test_claim_starts_the_task_and_appends_an_event(stores: Stores):
     task = stores.tasks.get("t1")
     assert (task.status, task.attempts, task.gpu_uuids) == (TaskStatus.STARTING, 1, ("GPU-2", "GPU-0"))
     event = stores.tasks.events("t1", 0, 10)[-1]
-    assert (event.attempt, event.current, event.message) == ("t1.1", "starting", "got GPU 2, GPU 0")
+    assert (event.attempt, event.current, event.message) == ("t1.1", "starting", "assigned GPU 2, GPU 0")
 
 
 def test_claim_on_a_cluster_names_each_gpu_with_its_machine(stores: Stores):
     stores.claimed("t1", 2, 0, is_fleet=True)
-    assert stores.tasks.events("t1", 0, 10)[-1].message == f"got GPU {NODE}:2, GPU {NODE}:0"
+    assert stores.tasks.events("t1", 0, 10)[-1].message == f"assigned GPU {NODE}:2, GPU {NODE}:0"
 
 
 def test_claim_holds_gpus_port_and_caches(stores: Stores):
