@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
 from api.db.database import Database
-from api.files.thumbnails import ThumbnailStore
+from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.sampling.request import THUMBNAILS, SampleRecord
 from api.training.attempts.series import RECORD, Point, append_points, path_of
 from api.training.sample_store import StoredSample, TrainingSampleStore

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.reason import text_of
 from api.trainers.diffusion_pipe.folders import CaptionFile, FolderOnDisk, ListedFolder
 from api.trainers.media import Budget, MediaInfo, MediaInfoCache, Unreadable
 from tests.unit.trainers.diffusion_pipe.builders import write_image
@@ -37,10 +38,9 @@ def test_directory_is_listed_within_the_budget(tmp_path: Path):
     for name in "abc":
         (tmp_path / name).touch()
     listing = FolderOnDisk(tmp_path, MediaInfoCache()).list(Budget(9, entries=2))
-    assert (len(listing.names), listing.unknown) == (2, "only the first 2 entries of a directory were examined")
+    assert (len(listing.names), text_of(listing.unknown)) == (2, "only the first 2 entries of a directory were examined")
 
 
 def test_deleted_directory_cannot_be_listed(tmp_path: Path):
-    assert (
-        FolderOnDisk(tmp_path / "gone", MediaInfoCache()).list(Budget(9)).unknown == "a directory could not be listed"
-    )
+    unknown = FolderOnDisk(tmp_path / "gone", MediaInfoCache()).list(Budget(9)).unknown
+    assert text_of(unknown) == "a directory could not be listed"
