@@ -38,7 +38,8 @@ def test_directory_is_listed_within_the_budget(tmp_path: Path):
     for name in "abc":
         (tmp_path / name).touch()
     listing = FolderOnDisk(tmp_path, MediaInfoCache()).list(Budget(9, entries=2))
-    assert (len(listing.names), text_of(listing.unknown)) == (2, "only the first 2 entries of a directory were examined")
+    assert len(listing.names) == 2
+    assert text_of(listing.unknown) == "only the first 2 entries of a directory were examined"
 
 
 def test_deleted_directory_cannot_be_listed(tmp_path: Path):
