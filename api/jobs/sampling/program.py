@@ -159,8 +159,8 @@ class SamplingProgram(JobProgram):
                 if base is not None and base.pixels is not None:
                     self._base_pixels[index] = base.pixels
             found = self._render(lora, index, name, self._request.strength)
-            if found is not None and found.problem is not None and found.file is None and found.keys_missing:
-                # The other prompts would show the same: this LoRA does not fit the model.
+            if found is not None and found.problem is not None and found.pixels is not None:
+                # The other prompts would show the same: this LoRA does nothing.
                 self._done += len(self._request.prompts) - index - 1
                 return
 
@@ -213,12 +213,14 @@ class SamplingProgram(JobProgram):
         is_same = lora is not None and pixels is not None and pixels == self._base_pixels.get(record.prompt)
         if is_same and record.strength:
             count = "keys" if keys is None else f"{keys:,} keys"
-            return replace(
-                record,
-                problem=f"None of its {count} had an effect: the picture equals the base model's. The LoRA does not fit"
-                " the model of this workflow.",
-                keys_missing=missing or keys or 1,
+            why = (
+                "The LoRA does not fit the model of this workflow."
+                if missing
+                else "Its weights are still zero, as after few steps or with a learning rate that is too low, or it"
+                " does not fit the model of this workflow."
             )
+            problem = f"None of its {count} had an effect: the picture equals the base model's. {why}"
+            return replace(record, problem=problem)
         if missing:
             of = "" if keys is None else f" of {keys:,}"
             report_warning(f"{record.checkpoint}: ComfyUI did not load {missing:,}{of} keys of the LoRA.")

@@ -1,6 +1,7 @@
 """Samples of trainings in a browser: rendered, looked at, rated and chosen, by mouse and by keyboard."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -265,6 +266,16 @@ def test_pictures_of_the_trainer_are_shown(open_page: Open, sampled: str) -> Non
     picture.scroll_into_view_if_needed()
     expect(picture).to_be_visible()
     expect(picture).not_to_have_js_property("naturalWidth", 0)
+
+
+def test_trainer_without_pictures_has_no_empty_panel(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(5, every=None, step_seconds=0.01))
+    server.await_status(task_id, "completed")
+    [pictures] = (server.root / "tasks" / task_id / "output").glob("*/samples")
+    shutil.rmtree(pictures)
+    page = open_page(f"#/tasks/{task_id}/samples")
+    expect(page.locator(".sample-grid")).to_contain_text("No samples yet")
+    expect(page.locator(".samples-panel")).to_be_hidden()
 
 
 def test_rule_that_deletes_files_asks_first(open_page: Open, server: TrainingServer) -> None:

@@ -340,7 +340,7 @@ function samplesView(taskId) {
   const grid = h("div.samples");
   const element = h(
     "section.panel.samples-panel",
-    { "aria-label": t("samples") },
+    { "aria-label": t("samples"), hidden: true },
     h("header", h("h2", t("samples"))),
     h("div.body", grid),
   );

@@ -80,6 +80,17 @@ def test_lora_without_an_effect_is_a_problem_and_no_picture(work: Path, tmp_path
     found = records(work)
     assert found["epoch1", 0].file is None
     assert "None of its 2 keys" in str(found["epoch1", 0].problem)
+    assert str(found["epoch1", 0].problem).endswith("base model's. The LoRA does not fit the model of this workflow.")
+    assert ("epoch1", 1) not in found
+
+
+def test_lora_whose_weights_are_zero_is_no_lora_of_another_model(work: Path, tmp_path: Path):
+    wanted = request(tmp_path)
+    (tmp_path / "epoch1.safetensors").write_bytes(b"")
+    run(work, wanted, FakeSampler())
+    found = records(work)
+    assert "Its weights are still zero" in str(found["epoch1", 0].problem)
+    assert found["epoch1", 0].keys_missing == 0
     assert ("epoch1", 1) not in found
 
 
