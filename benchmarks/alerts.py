@@ -25,6 +25,7 @@ from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
+from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -187,7 +188,8 @@ class _Station:
         machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
-        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._on_change)
+        book = RuleBook(store, rules, {"hot": rule}, self._channels, clock)
+        parts: Any = ((section,), board, store, book, silent, clock, self._on_change)
         self.loop = AlertLoop(*parts)
 
     def _on_change(self, has_notifications: bool) -> None:

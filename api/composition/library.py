@@ -12,6 +12,7 @@ from api.composition.models import (
     RegistryParts,
     build_catalog,
     build_downloads,
+    build_examiner,
     build_presets,
     build_pushes,
     build_settings,
@@ -149,7 +150,8 @@ class Library:
         self.uploads = UploadParts(config, database, datasets, decoder, clock, quotas, self.registry)
         self.works = preprocessing.service(training, self.uploads.forms.get)
         self.captioning = preprocessing.captioning(training, self.works)
-        self.catalog = build_catalog(config, self.uploads.service.find_file, database, parts.paths)
+        self.catalog = build_catalog(config, database)
+        self.examiner = build_examiner(config, self.uploads.service.find_file, parts.paths)
         self.settings = build_settings()
         self.presets = build_presets(database, clock)
         self.downloads = build_downloads(config, database, training, clock, trainers_group, quotas)

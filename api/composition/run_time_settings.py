@@ -19,7 +19,7 @@ from api.config import Config
 from api.db.database import Database
 from api.system.settings_service import RunTimeSettings
 from api.system.settings_store import SettingsStore
-from api.trainers.diffusion_pipe.installation.check import InstallationCheck
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.training.closures import NeighbourRule
 from api.util.clock import Clock
@@ -70,7 +70,7 @@ class ChangeableParts:
         known = self.installation.last
         if (None if root is None else str(root.absolute()), python) != (known.root, known.interpreter):
             self.diffusion_pipe.locate(root, python)
-            self.installation.locate(root, python)
+            self.installation.locate(TrainerLocation(root, python))
 
 
 def build_run_time_settings(parts: ChangeableParts, clock: Clock) -> RunTimeSettings:

@@ -131,7 +131,7 @@ def slot_limits(config: Config) -> SlotLimits:
 
 @dataclass(frozen=True, slots=True)
 class TrainingParts:
-    """The services of trainings, their loop, and the trainers by name."""
+    """The services of trainings, and their loop."""
 
     service: TrainingService
     details: TrainingDetails
@@ -161,7 +161,7 @@ class TrainingParts:
     checks: AttemptChecks
     loop: TrainingLoop
     orphans: Orphans
-    trainers: Mapping[str, Trainer]
+    output: TrainingOutput
     executor: Executor
     owners: TaskOwners
     holds: Holds
@@ -374,7 +374,7 @@ def build_training(
         checks=checks,
         loop=loop,
         orphans=orphans,
-        trainers=trainers,
+        output=output,
         executor=execution.executor,
         owners=TaskOwners(tasks, watches),
         holds=Holds(

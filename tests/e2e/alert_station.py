@@ -21,6 +21,7 @@ from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.webhook import WebhookNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
+from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -81,13 +82,12 @@ def serve(directory: Path, redis: str) -> None:
     machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
     section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
     board: Any = Board(directory)
+    store = AlertStore(database)
     loop = AlertLoop(
         (section,),
         board,
-        AlertStore(database),
-        RuleStore(database),
-        {"hot": RULE},
-        channels,
+        store,
+        RuleBook(store, RuleStore(database), {"hot": RULE}, channels, clock),
         board,
         clock,
         lambda is_changed: outbox.wake() if is_changed else None,

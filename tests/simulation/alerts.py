@@ -15,6 +15,7 @@ from api.alerts.loop import AlertLoop, Section
 from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
+from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -66,13 +67,12 @@ class SimulatedAlerts:
         machine = AlertStateMachine(clock, new_alert_id, 0.0)
         section = Section(frozenset({RuleScope.NODE}), lambda _: True, self._leadership, machine)
         board: Any = self
+        alerts = AlertStore(database)
         self._loop = AlertLoop(
             (section,),
             board,
-            AlertStore(database),
-            RuleStore(database),
-            {RULE.rule_id: RULE},
-            channels,
+            alerts,
+            RuleBook(alerts, RuleStore(database), {RULE.rule_id: RULE}, channels, clock),
             board,
             clock,
             self._wake_outbox,

@@ -118,7 +118,7 @@ class TrainingMachine:
         self.gpus.stop_monitoring()
 
     def plan(self, request: TrainingRequest = TOY) -> TrainingPlan:
-        plan = self.parts.trainers["toy"].check(request, self.files().output).plan
+        plan = self.parts.output.trainers["toy"].check(request, self.files().output).plan
         assert plan is not None
         return plan
 

@@ -11,6 +11,7 @@ from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import RULE_ID, AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.notifier import RetryLater
+from api.alerts.rule_book import RuleBook
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.views import show_alert
 from api.db.leadership import LEADERSHIP_SECONDS, Leadership
@@ -50,13 +51,12 @@ class Server:
         self.section = Section(
             frozenset({RuleScope.GPU}), lambda alert: True, self.leadership, AlertStateMachine(desk.clock, new_id, 0.0)
         )
+        known = {each.rule_id: each for each in rules or (HOT,)}
         self.loop = AlertLoop(
             (self.section,),
             self.board,  # type: ignore[arg-type]
             desk.alerts,
-            desk.rules,
-            {each.rule_id: each for each in rules or (HOT,)},
-            desk.channels,
+            RuleBook(desk.alerts, desk.rules, known, desk.channels, desk.clock),
             NoEmergency(),  # type: ignore[arg-type]
             desk.clock,
             lambda is_notified: None,

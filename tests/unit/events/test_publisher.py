@@ -10,7 +10,7 @@ import pytest
 from api.access.authority import Visibility
 from api.domain.training import EventKind
 from api.errors import DatabaseUnavailable
-from api.events.publisher import LOOK_SECONDS, PROGRESS_SECONDS, EventTail, FakeMessageSink, TaskPublisher
+from api.events.publisher import LOOK_SECONDS, PROGRESS_SECONDS, EventTail, FakeMessageSink, TaskMessages, TaskPublisher
 from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
 from api.streaming.models import Message
@@ -33,12 +33,9 @@ class Harness:
         self.news = TaskPublisher(
             machine.desk,
             EventTail(events),
-            machine.tasks,
-            progress,
             TaskStreamReader(machine.tasks, machine.attempts, events, progress, machine.clock),
-            self.outlet,
+            TaskMessages(self.outlet, machine.tasks, progress, Visibility(hides_others=False)),
             machine.clock,
-            Visibility(hides_others=False),
             has_progress_feed=lambda: self.has_progress_feed,
             count_dropped=lambda: self.dropped,
         )
