@@ -131,7 +131,7 @@ class FactSources:
 
 
 class FactTables:
-    """The tables of all scopes. Not thread-safe, except `note_news` and `recent`."""
+    """The tables of all scopes. Not thread-safe, except `recent`."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class FactTables:
         self._tasks_changed = False
 
     def note_news(self) -> None:
-        """Record that tasks have changed. May be called from any thread."""
+        """Record that tasks have changed."""
         self._tasks_changed = True
 
     def recent(self, scope: RuleScope) -> FactTable | None:

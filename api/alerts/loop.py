@@ -192,6 +192,7 @@ class AlertLoop:
         self._on_change = on_change
         self.on_round: Callable[[], None] = lambda: None  #: called after each completed round
         self._reminded_at = self._deleted_at = float("-inf")
+        self._has_task_news = False
         self._is_failing = False
         self._thread = PeriodicThread("alerts", ROUND_SECONDS, self.run_once)
 
@@ -219,7 +220,7 @@ class AlertLoop:
 
     def note_tasks(self) -> None:
         """Evaluate changed tasks immediately."""
-        self._board.note_news()
+        self._has_task_news = True
         self._thread.trigger()
 
     def open_alerts(self) -> list[Alert]:
@@ -231,6 +232,9 @@ class AlertLoop:
 
     def run_once(self) -> None:
         """Run one round."""
+        if self._has_task_news:
+            self._has_task_news = False
+            self._board.note_news()
         try:
             self._round()
         except DatabaseUnavailable as error:

@@ -50,11 +50,10 @@ from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.follower import AttemptFollower
 from api.training.attempts.orphans import Orphans
-from api.training.attempts.pending_stops import PendingStops
 from api.training.attempts.preparation import AttemptPreparation, ProcessSettings
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.stopping import AttemptStopping, StopTimes
+from api.training.attempts.stopping import AttemptStopping, PendingStops, StopTimes
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
@@ -71,8 +70,7 @@ from api.training.comparison import TrainingComparison
 from api.training.dataset_use import CacheUse
 from api.training.details import TaskLists, TrainingDetails, TrainingPages
 from api.training.dispatcher import Dispatcher
-from api.training.energy import EnergyBook, EnergyMeter
-from api.training.energy_store import EnergyStore
+from api.training.energy import EnergyBook, EnergyMeter, EnergyStore
 from api.training.exports import Exports
 from api.training.follow_up_tasks import FollowUpTasks
 from api.training.forecast import QueueForecast
@@ -82,7 +80,6 @@ from api.training.loop import Leaderships, ThreadOwner, TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
 from api.training.neighbours import Neighbours
-from api.training.options_check import OptionsCheck
 from api.training.orphan_store import OrphanStore
 from api.training.output import TrainingOutput
 from api.training.planner import PassPlanner, PlacementRules
@@ -91,7 +88,7 @@ from api.training.power_limits import PowerLimits
 from api.training.preemption import Preemption
 from api.training.quotas import Quotas
 from api.training.rehearsal_files import RehearsalFiles
-from api.training.request_check import RequestChecker
+from api.training.request_check import OptionsCheck, RequestChecker
 from api.training.retention import Retention
 from api.training.retention_store import RetentionStore
 from api.training.sample_orders import SampleOrderStore
