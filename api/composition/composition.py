@@ -15,6 +15,7 @@ from api.catalog.store import RegistryStore
 from api.composition.access import AccessParts, build_readable_paths
 from api.composition.alerts import AlertParts, AlertSources
 from api.composition.datasets import DatasetParts
+from api.composition.execution import TrainingDependencies, build_trainers
 from api.composition.fleet import build_nodes, build_servers
 from api.composition.gpu_source import create_source
 from api.composition.installation import build_installation_check, needs_of
@@ -27,7 +28,7 @@ from api.composition.run_time_settings import ChangeableParts, browse_roots, bui
 from api.composition.services import Services
 from api.composition.storage_root import name_machine, require_database, usable
 from api.composition.tracing import Tracing
-from api.composition.training import TrainingDependencies, build_trainers, build_training
+from api.composition.training import build_training
 from api.config import LOOPBACK_NAMES, Config, cache_roots, child_environment
 from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url

@@ -8,6 +8,7 @@ from datetime import timedelta
 from api.access.readable_paths import ReadablePaths
 from api.catalog.model_uploads import ModelUploads
 from api.composition.datasets import DatasetParts
+from api.composition.execution import TaskKinds, slot_limits
 from api.composition.models import (
     RegistryParts,
     build_catalog,
@@ -18,7 +19,7 @@ from api.composition.models import (
     build_settings,
 )
 from api.composition.preprocessing import PreprocessingParts
-from api.composition.training import TaskKinds, TrainingParts, slot_limits
+from api.composition.training import TrainingParts
 from api.config import Config
 from api.datasets.as_trained import AsTrained
 from api.datasets.check import DatasetChecker

@@ -10,11 +10,12 @@ from api.alerts.notifiers.notifier import AddressRefused
 from api.composition.access import path_rules
 from api.composition.alerts import AlertParts, create_sealer
 from api.composition.datasets import DatasetParts
+from api.composition.execution import hang_limits, stop_times
 from api.composition.library import Library
 from api.composition.models import example_of
 from api.composition.preprocessing import caption_endpoint
 from api.composition.roots import model_directories
-from api.composition.training import TrainingParts, hang_limits, retention_default, stop_times
+from api.composition.training import TrainingParts, retention_default
 from api.config import Config
 from api.db.database import Database
 from api.system.settings_service import RunTimeSettings

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.composition.training import TaskKinds, TrainingDependencies, TrainingParts, build_training
+from api.composition.execution import TaskKinds, TrainingDependencies
+from api.composition.training import TrainingParts, build_training
 from api.config import Config
 from api.db.database import Database
 from api.domain.access import Quota
