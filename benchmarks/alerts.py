@@ -18,6 +18,7 @@ from aiosmtpd.controller import Controller
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.metrics import metrics_of
@@ -25,7 +26,6 @@ from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -188,7 +188,7 @@ class _Station:
         machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
-        book = RuleBook(store, rules, {"hot": rule}, self._channels, clock)
+        book = CurrentRules(store, rules, {"hot": rule}, self._channels, clock)
         parts: Any = ((section,), board, store, book, silent, clock, self._on_change)
         self.loop = AlertLoop(*parts)
 

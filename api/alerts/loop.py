@@ -16,12 +16,12 @@ from sqlalchemy.exc import IntegrityError
 
 from api.alerts.action_plan import plan_actions
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules, KnownChannels
 from api.alerts.evaluation import FactTable, fill, is_breaching
 from api.alerts.facts import FactTables
 from api.alerts.messages import write
 from api.alerts.notifiers.notifier import Delivered
 from api.alerts.planning import Planner, is_reached, mute
-from api.alerts.rule_book import KnownChannels, RuleBook
 from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank
 from api.alerts.store import AlertsChanged, AlertStore
 from api.alerts.tracks import Draft, Drafts
@@ -177,7 +177,7 @@ class AlertLoop:
         sections: tuple[Section, ...],
         board: FactTables,
         store: AlertStore,
-        book: RuleBook,
+        current: CurrentRules,
         emergency: EmergencyNotifier,
         clock: Clock,
         on_change: Callable[[bool], None],
@@ -186,7 +186,7 @@ class AlertLoop:
         self._sections = sections
         self._board = board
         self._store = store
-        self._book = book
+        self._current = current
         self._emergency = emergency
         self._clock = clock
         self._on_change = on_change
@@ -211,7 +211,7 @@ class AlertLoop:
 
     def wake(self) -> None:
         """Run the next round immediately, and read the changes by requests."""
-        self._book.expire()
+        self._current.expire()
         self._thread.trigger()
 
     def note_state(self) -> None:
@@ -247,11 +247,11 @@ class AlertLoop:
         self.on_round()
 
     def _check_database(self) -> None:
-        tables = self._board.tables([RuleScope.SERVICE], self._book.channels.values())
-        self._emergency.check(self._book.rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._book.secrets)
+        tables = self._board.tables([RuleScope.SERVICE], self._current.channels.values())
+        self._emergency.check(self._current.rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._current.secrets)
 
     def _round(self) -> None:
-        if self._book.refresh():
+        if self._current.refresh():
             for section in self._sections:
                 section.is_stale = section.has_new_channels = True
         monotonic = self._clock.monotonic()
@@ -290,7 +290,7 @@ class AlertLoop:
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
             self._expire_acknowledgements(section, drafts, now)
-            mute(section.machine.tracks, drafts, self._book.silences, now, only_drafts=drafts.is_partial)
+            mute(section.machine.tracks, drafts, self._current.silences, now, only_drafts=drafts.is_partial)
             self._plan(section, drafts, now, reminds)
         if drafts.all:
             self._store_drafts(section, drafts.all, now)
@@ -298,7 +298,7 @@ class AlertLoop:
         return drafts.is_partial
 
     def _find_tables(self, section: Section) -> dict[RuleScope, FactTable]:
-        tables = self._board.tables(section.scopes, self._book.channels.values())
+        tables = self._board.tables(section.scopes, self._current.channels.values())
         if section.reported_scopes:
             has_alerts = any(track.alert.scope in section.reported_scopes for track in section.machine.tracks.values())
             tables |= self._board.reported(has_alerts)
@@ -312,7 +312,7 @@ class AlertLoop:
     def _rules_of(self, section: Section) -> dict[str, AlertRule]:
         return {
             rule_id: rule
-            for rule_id, rule in self._book.rules.items()
+            for rule_id, rule in self._current.rules.items()
             if rule.scope in section.scopes | section.reported_scopes
         }
 
@@ -332,11 +332,11 @@ class AlertLoop:
                 drafts.of(key, track).change(f"no longer acknowledged: {reason}", **cleared)
 
     def _plan(self, section: Section, drafts: Drafts, now: datetime, reminds: bool) -> None:
-        planner = Planner(self._book.channels, now, self._clock.monotonic())
+        planner = Planner(self._current.channels, now, self._clock.monotonic())
         if section.has_new_channels:
             self._notify_new_channels(section, drafts)
         for draft in drafts.all:
-            rule = self._book.rules.get(draft.key[0])
+            rule = self._current.rules.get(draft.key[0])
             is_reported = draft.after.scope in section.reported_scopes
             plan_actions(draft, rule, now, new_action_id, anywhere=is_reported)
             planner.plan(draft, rule, draft.track.target)
@@ -351,16 +351,16 @@ class AlertLoop:
 
         A disabled channel counts as not notified, since its outbox was dropped.
         """
-        used = {channel.channel_id for channel in self._book.channels.values() if channel.enabled}
+        used = {channel.channel_id for channel in self._current.channels.values() if channel.enabled}
         for key, track in section.machine.tracks.items():
-            alert, rule = track.alert, self._book.rules.get(key[0])
+            alert, rule = track.alert, self._current.rules.get(key[0])
             if alert.state is not AlertState.FIRING or drafts.get(key) is not None or alert.muted_by is not None:
                 continue
             if not used.issuperset(alert.notified):
                 drafts.of(key, track).change(notified=tuple(each for each in alert.notified if each in used))
             reached = (
                 channel.channel_id
-                for channel in self._book.channels.values()
+                for channel in self._current.channels.values()
                 if is_reached(channel, alert, rule, track.target)
             )
             if any(channel_id not in alert.notified for channel_id in reached):

@@ -16,6 +16,7 @@ from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.channel_store import ChannelStore
 from api.alerts.channels import ChannelService
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.environment_channel import EnvironmentChannel
 from api.alerts.exposition import AlertExposition
 from api.alerts.fact_store import AlertFactStore
@@ -33,7 +34,6 @@ from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.publisher import AlertPublisher
-from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
@@ -132,7 +132,7 @@ class AlertParts:
             sections,
             self.board,
             self.store,
-            RuleBook(self.store, self.rule_store, BUILTIN_RULES, self.channel_store, self._clock),
+            CurrentRules(self.store, self.rule_store, BUILTIN_RULES, self.channel_store, self._clock),
             self.emergency,
             self._clock,
             self._note_changes,

@@ -18,7 +18,7 @@ from api.domain.event import GPUEvent
 from api.domain.read_scope import ReadScope, current_scope
 from api.errors import Forbidden
 from api.events.messages import system_message
-from api.events.publisher import EventTail, MessageSink, TaskMessages, TaskPublisher
+from api.events.publisher import EventTail, MessageSink, TaskMessageSink, TaskPublisher
 from api.events.stream import create_task_stream
 from api.events.stream_reader import TaskStreamReader
 from api.gpus.documents import GPUDocuments
@@ -131,7 +131,7 @@ class Live:
             sources.desk,
             EventTail(events),
             following,
-            TaskMessages(self.link or broker, tasks, progress, authority.visibility),
+            TaskMessageSink(self.link or broker, tasks, progress, authority.visibility),
             clock,
             has_progress_feed=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,

@@ -117,7 +117,7 @@ class FakeMessageSink:
         self.retained = set(task_ids)
 
 
-class TaskMessages:
+class TaskMessageSink:
     """Publishes messages about tasks, with their owners if users do not see each other's tasks."""
 
     def __init__(
@@ -162,7 +162,7 @@ class TaskPublisher:
         desk: NewsDesk,
         tail: EventTail,
         reader: TaskStreamReader,
-        messages: TaskMessages,
+        messages: TaskMessageSink,
         clock: Clock,
         *,
         has_progress_feed: Callable[[], bool],

@@ -15,13 +15,13 @@ from api.alerts import worker_senders
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.notifiers.addresses import AddressGuard
 from api.alerts.notifiers.webhook import WebhookNotifier
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -87,7 +87,7 @@ def serve(directory: Path, redis: str) -> None:
         (section,),
         board,
         store,
-        RuleBook(store, RuleStore(database), {"hot": RULE}, channels, clock),
+        CurrentRules(store, RuleStore(database), {"hot": RULE}, channels, clock),
         board,
         clock,
         lambda is_changed: outbox.wake() if is_changed else None,

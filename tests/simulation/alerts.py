@@ -10,12 +10,12 @@ from sqlalchemy import select
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_book import RuleBook
 from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
@@ -72,7 +72,7 @@ class SimulatedAlerts:
             (section,),
             board,
             alerts,
-            RuleBook(alerts, RuleStore(database), {RULE.rule_id: RULE}, channels, clock),
+            CurrentRules(alerts, RuleStore(database), {RULE.rule_id: RULE}, channels, clock),
             board,
             clock,
             self._wake_outbox,

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 
 from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.rule_book import RuleBook
 from api.alerts.site_facts import NodeFacts
 from api.alerts.state_machine import AlertStateMachine
 from api.db.leadership import Leadership
@@ -150,7 +150,7 @@ class Head:
             REPORTED_SCOPES,
         )
         board.tables = self._only_nodes(board.tables)  # type: ignore[method-assign]
-        book = RuleBook(desk.alerts, desk.rules, BUILTIN_RULES, desk.channels, self.clock)
+        book = CurrentRules(desk.alerts, desk.rules, BUILTIN_RULES, desk.channels, self.clock)
         self.loop = AlertLoop(
             (section,), board, desk.alerts, book, NoEmergency(), self.clock,
             lambda is_notified: None,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import RULE_ID, AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.notifier import RetryLater
-from api.alerts.rule_book import RuleBook
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.views import show_alert
 from api.db.leadership import LEADERSHIP_SECONDS, Leadership
@@ -56,7 +56,7 @@ class Server:
             (self.section,),
             self.board,  # type: ignore[arg-type]
             desk.alerts,
-            RuleBook(desk.alerts, desk.rules, known, desk.channels, desk.clock),
+            CurrentRules(desk.alerts, desk.rules, known, desk.channels, desk.clock),
             NoEmergency(),  # type: ignore[arg-type]
             desk.clock,
             lambda is_notified: None,

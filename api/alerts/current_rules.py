@@ -17,7 +17,7 @@ REFRESH_SECONDS = 2.0
 KnownChannels = Sequence[tuple[Channel, bytes]]
 
 
-class RuleBook:
+class CurrentRules:
     """Reads them again when a request to any server has changed them. Not thread-safe, except `expire`."""
 
     def __init__(
