@@ -18,7 +18,7 @@ KnownChannels = Sequence[tuple[Channel, bytes]]
 
 
 class CurrentRules:
-    """Reads them again when a request to any server has changed them. Not thread-safe, except `expire`."""
+    """What is in force, read again when a request to any server has changed it. Not thread-safe, except `expire`."""
 
     def __init__(
         self,

@@ -159,11 +159,9 @@ def build_training(
     exports = _build_exports(needs, output, plain_checker, intake, dispatcher)
     retention = Retention(
         RetentionStore(needs.database),
-        trainers,
-        needs.root,
+        output,
         clock,
         retention_default(needs.config),
-        needs.database.require_files,
         forget_files,
     )
     samples, rendering = build_samples(needs), build_rendering(needs, intake, exports)
