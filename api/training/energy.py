@@ -36,7 +36,7 @@ class MeterReading:
     at: float
     counter: float | None  #: J by the GPU's counter; None: it has none
     watts: float | None  #: the power now
-    joules: float  #: by the measured power since `since`; counts only without a counter
+    joules: float  #: estimated from the power since `since`; used only if the GPU has no counter
     since: float | None  #: the previous reading that this server knows; None: none
     is_end: bool  #: whether the attempt has ended
 

@@ -33,7 +33,7 @@ class SampleCheck(Protocol):
     """Checks the automatic samples of requests."""
 
     def order(self, requested: RequestedSamples) -> SampleOrder:
-        """Return what is rendered. Raise NotFound."""
+        """Return the prompts and settings to render. Raise NotFound."""
 
     def find_problem(
         self, request: TrainingRequest, order: SampleOrder, datasets: Sequence[PinnedDataset]
