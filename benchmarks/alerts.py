@@ -18,6 +18,7 @@ from aiosmtpd.controller import Controller
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.metrics import metrics_of
@@ -187,7 +188,8 @@ class _Station:
         machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
         section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
         store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
-        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._on_change)
+        book = CurrentRules(store, rules, {"hot": rule}, self._channels, clock)
+        parts: Any = ((section,), board, store, book, silent, clock, self._on_change)
         self.loop = AlertLoop(*parts)
 
     def _on_change(self, has_notifications: bool) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from api.composition.training import TrainingDependencies, build_training
+from api.composition.execution import TrainingDependencies
+from api.composition.training import build_training
 from api.config import Config
 from api.db.database import Database
 from api.db.tables import attempts, leases, tasks

@@ -170,6 +170,43 @@ def _ended(state: ActionState, result: str) -> StepResult:
     return StepResult(state, result)
 
 
+class IdleCommandRunner:
+    """Runs the operator's command for an idle machine."""
+
+    def __init__(self, command: IdleCommand | None, idle: IdleCheck, store: ActionStore, clock: Clock) -> None:
+        """Create the runner. `command` is None if the operator has set none."""
+        self._command = command
+        self._idle = idle
+        self._store = store
+        self._ages = ActionAges(clock)
+
+    def is_ready(self, action: AlertAction) -> bool:
+        """Return whether the grace period of the command is over."""
+        return action.state is ActionState.UNDERWAY or self._ages.has_had_grace(action)
+
+    def run_step(self, action: AlertAction, begin: Callable[[], bool]) -> StepResult:
+        """Run the next step. `begin` is called right before the command. Raises DatabaseUnavailable."""
+        if action.state is ActionState.UNDERWAY:
+            lost = "the service stopped while the command ran; the command is not repeated"
+            return _ended(ActionState.FAILED, lost)
+        if self._command is None:
+            return _ended(ActionState.FAILED, "IDLE_COMMAND is no longer set on this machine")
+        alert = self._store.find_reason(action)
+        if alert is None or alert.acknowledged_by is not None:
+            return _ended(ActionState.SKIPPED, "the alert has ended or is acknowledged")
+        if self._ages.of(action) < NOTIFY_TIMEOUT_SECONDS and not self._store.is_notified(action.alert_id):
+            return StepResult(ActionState.WAITING, "waiting for the notifications to be delivered", CHECK_SECONDS)
+        busy = self._idle.find_work()
+        if busy is not None:
+            return _ended(ActionState.SKIPPED, f"the machine is not idle: {busy}")
+        if not begin():
+            return StepResult(ActionState.WAITING, None, CHECK_SECONDS)
+        ended = self._command()
+        if ended.problem is not None:
+            return _ended(ActionState.FAILED, ended.problem)
+        return _ended(ActionState.DONE, "the command succeeded")
+
+
 class ActionRunner:
     """Runs one action at a time, by its kind."""
 
@@ -180,26 +217,20 @@ class ActionRunner:
         holds: Holds,
         tasks: TaskStore,
         store: ActionStore,
-        idle: IdleCheck,
-        command: IdleCommand | None,
+        idle_command: IdleCommandRunner,
         clock: Clock,
     ) -> None:
-        """Create the runner. `command` is None if the operator has set no idle command."""
         self._stops = stops
         self._trainings = trainings
         self._holds = holds
         self._tasks = tasks
         self._store = store
-        self._idle = idle
-        self._command = command
-        self._clock = clock
+        self._idle_command = idle_command
         self._ages = ActionAges(clock)
 
     def is_ready(self, action: AlertAction) -> bool:
         """Return whether the action can run now. The idle command waits until its grace period is over."""
-        if action.kind is not ActionKind.IDLE_COMMAND:
-            return True
-        return action.state is ActionState.UNDERWAY or self._ages.has_had_grace(action)
+        return action.kind is not ActionKind.IDLE_COMMAND or self._idle_command.is_ready(action)
 
     def run_step(self, action: AlertAction, begin: Callable[[], bool]) -> StepResult:
         """Run the next step.
@@ -209,7 +240,7 @@ class ActionRunner:
         if action.kind.is_of_task:
             return self._act_on_task(action)
         if action.kind is ActionKind.IDLE_COMMAND:
-            return self._run_command(action, begin)
+            return self._idle_command.run_step(action, begin)
         return self._hold(action)
 
     # -- tasks -------------------------------------------------------------------------------------------------------
@@ -282,29 +313,6 @@ class ActionRunner:
         if made is None and not any(hold.alert_id == action.alert_id for hold in self._holds.list()):
             return _ended(ActionState.SKIPPED, "the alert has ended in the meantime")
         return _ended(ActionState.DONE, "the GPU is held until the alert ends")
-
-    # -- the operator's command ----------------------------------------------------------------------------------------
-
-    def _run_command(self, action: AlertAction, begin: Callable[[], bool]) -> StepResult:
-        if action.state is ActionState.UNDERWAY:
-            lost = "the service stopped while the command ran; the command is not repeated"
-            return _ended(ActionState.FAILED, lost)
-        if self._command is None:
-            return _ended(ActionState.FAILED, "IDLE_COMMAND is no longer set on this machine")
-        alert = self._store.find_reason(action)
-        if alert is None or alert.acknowledged_by is not None:
-            return _ended(ActionState.SKIPPED, "the alert has ended or is acknowledged")
-        if self._ages.of(action) < NOTIFY_TIMEOUT_SECONDS and not self._store.is_notified(action.alert_id):
-            return StepResult(ActionState.WAITING, "waiting for the notifications to be delivered", CHECK_SECONDS)
-        busy = self._idle.find_work()
-        if busy is not None:
-            return _ended(ActionState.SKIPPED, f"the machine is not idle: {busy}")
-        if not begin():
-            return StepResult(ActionState.WAITING, None, CHECK_SECONDS)
-        ended = self._command()
-        if ended.problem is not None:
-            return _ended(ActionState.FAILED, ended.problem)
-        return _ended(ActionState.DONE, "the command succeeded")
 
 
 def again_at(result: StepResult, now: datetime) -> datetime:

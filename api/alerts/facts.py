@@ -116,20 +116,27 @@ class People:
     usage_of: Callable[[Iterable[str]], Mapping[str, Usage]] | None
 
 
+@dataclass(frozen=True, slots=True)
+class FactSources:
+    """The sources of the facts of each scope."""
+
+    gpus: GPUFacts
+    tasks: TaskFacts
+    disks: DiskFacts
+    service: ServiceFacts
+    nodes: NodeFacts
+    outbox: OutboxStore
+    actions: ActionStore
+    people: People | None = None  #: None: authentication is off
+
+
 class FactTables:
-    """The tables of all scopes. Not thread-safe, except `note_news` and `recent`."""
+    """The tables of all scopes. Not thread-safe, except `recent`."""
 
     def __init__(
         self,
         state: Callable[[], GPUState],
-        gpus: GPUFacts,
-        tasks: TaskFacts,
-        disks: DiskFacts,
-        service: ServiceFacts,
-        nodes: NodeFacts,
-        outbox: OutboxStore,
-        actions: ActionStore,
-        people: People | None,
+        sources: FactSources,
         clock: Clock,
         reported: ReportingMachines | None = None,
     ) -> None:
@@ -138,14 +145,7 @@ class FactTables:
         self._reported_tables: dict[RuleScope, FactTable] = {}
         self._reported_at = float("-inf")
         self._state = state
-        self._gpus = gpus
-        self._tasks = tasks
-        self._disks = disks
-        self._service = service
-        self._nodes = nodes
-        self._outbox = outbox
-        self._actions = actions
-        self._people = people
+        self._sources = sources
         self._clock = clock
         self._unsent, self._failed = Ages(clock), Ages(clock)
         self._seen_state: GPUState | None = None
@@ -155,7 +155,7 @@ class FactTables:
         self._tasks_changed = False
 
     def note_news(self) -> None:
-        """Record that tasks have changed. May be called from any thread."""
+        """Record that tasks have changed."""
         self._tasks_changed = True
 
     def recent(self, scope: RuleScope) -> FactTable | None:
@@ -215,15 +215,15 @@ class FactTables:
             return
         made: tuple[FactTable, ...]
         if scope is RuleScope.GPU:
-            made = (self._gpus.table(state, self._waiting()),)
+            made = (self._sources.gpus.table(state, self._waiting()),)
         elif scope in (RuleScope.TASK, RuleScope.QUEUE):
-            made = self._tasks.tables(state)
+            made = self._sources.tasks.tables(state)
         elif scope is RuleScope.DISK:
-            made = (self._disks.table(),)
+            made = (self._sources.disks.table(),)
         elif scope is RuleScope.SERVICE:
-            made = (self._service.table(state),)
+            made = (self._sources.service.table(state),)
         elif scope is RuleScope.NODE:
-            made = (self._nodes.table(),)
+            made = (self._sources.nodes.table(),)
         elif scope is RuleScope.CHANNEL:
             made = (self._make_channels(channels),)
         elif scope is RuleScope.ACTION:
@@ -235,17 +235,17 @@ class FactTables:
             self._made_at[table.scope] = self._clock.monotonic()
 
     def _make_channels(self, channels: Iterable[Channel]) -> FactTable:
-        unsent = self._outbox.oldest_unsent()
+        unsent = self._sources.outbox.oldest_unsent()
         self._unsent.retain(unsent)
         return channel_table(channels, unsent, self._unsent)
 
     def _make_actions(self) -> FactTable:
-        failed = self._actions.failed_since(self._clock.steady.now() - _FAILED)
+        failed = self._sources.actions.failed_since(self._clock.steady.now() - _FAILED)
         self._failed.retain([action.action_id for action in failed])
         return action_table(failed, self._failed)
 
     def _make_people(self, scope: RuleScope) -> tuple[FactTable, ...]:
-        people = self._people
+        people = self._sources.people
         if people is None:
             return (FactTable(scope, (), {}),)
         if scope is RuleScope.KEY:

@@ -7,6 +7,7 @@ stored.
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -54,27 +55,36 @@ class FakeMachineEnd:
         return self.problem
 
 
+@dataclass(frozen=True, slots=True)
+class ConfiguredEnd:
+    """The end of the machine as the operator has configured it."""
+
+    rule: IdleRule
+    copies: ChosenCopies  #: made before the end
+    end: MachineEnd
+
+
 class IdleEnds:
     """The end of this machine. Requests read and hold it; the loop of one server carries it out."""
 
     def __init__(
         self,
-        rule: IdleRule | None,
+        configured: ConfiguredEnd | None,
         store: IdleStore,
         idle: IdleCheck,
-        copies: ChosenCopies,
-        end: MachineEnd,
         leadership: Leadership,
         node: str,
         clock: Clock,
         note: Callable[[AuditEntry], None],
     ) -> None:
-        """Create the loop. `rule` is None if no end is configured; `note` stores an audit entry before it returns."""
-        self._rule = rule
+        """Create the loop.
+
+        `configured` is None if the machine has no end. `note` stores an audit entry before it returns.
+        """
+        self._configured = configured
+        self._rule = None if configured is None else configured.rule
         self._store = store
         self._idle = idle
-        self._copies = copies
-        self._end = end
         self._leadership = leadership
         self._node = node
         self._clock = clock
@@ -130,18 +140,19 @@ class IdleEnds:
 
     def run_once(self) -> None:
         """Run one round."""
-        if self._rule is None:
+        if self._configured is None:
             return
         try:
             if self._leadership.hold():
-                self._run_step(self._rule)
+                self._run_step(self._configured)
                 return
         except DatabaseUnavailable as error:
             # Unknown is not idle.
             logger.debug("the end of the machine cannot be decided", extra={"problem": error.detail})
         self._forget()
 
-    def _run_step(self, rule: IdleRule) -> None:
+    def _run_step(self, configured: ConfiguredEnd) -> None:
+        rule = configured.rule
         boot, known = self._clock.mark().boot_id, self._store.read()
         if known.stage not in OPEN and known.boot_id != boot:
             self._store.rearm(self._clock.steady.now())
@@ -168,7 +179,7 @@ class IdleEnds:
             logger.warning("the machine is idle and ends soon", extra={"action": rule.action, "ends_at": ends_at})
         self._show(known, IdleStage.COUNTDOWN, boot)
         if monotonic - self._counts_from[0] >= rule.countdown_seconds:
-            self._carry_out(rule)
+            self._carry_out(configured)
 
     def _show(self, known: IdleEnd, stage: IdleStage, boot: str) -> None:
         since = None if self._idle_from is None else self._idle_from[1]
@@ -191,18 +202,18 @@ class IdleEnds:
         if self._store.finish(problem, now, (IdleStage.ENDING,)):
             self._audit(problem)
 
-    def _carry_out(self, rule: IdleRule) -> None:
+    def _carry_out(self, configured: ConfiguredEnd) -> None:
         try:
-            problem: ReasonOrText | None = self._copies.make(self._may_go_on)
+            problem: ReasonOrText | None = configured.copies.make(self._may_go_on)
         except CopyInterrupted:
             return  # the next round sees why
         if problem is None and not self._begin():
             return
         stage = IdleStage.COUNTDOWN
         if problem is None:
-            stage, why = IdleStage.ENDING, self._end()
+            stage, why = IdleStage.ENDING, configured.end()
             if why is not None:
-                action = rule.action.value
+                action = configured.rule.action.value
                 problem = Reason.of(
                     "The end by {action} failed: {why}. Correct this, then try again.",
                     "end_failed",

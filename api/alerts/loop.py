@@ -8,26 +8,25 @@ server writes only while it is the leader.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 
 from api.alerts.action_plan import plan_actions
-from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules, KnownChannels
 from api.alerts.evaluation import FactTable, fill, is_breaching
 from api.alerts.facts import FactTables
 from api.alerts.messages import write
 from api.alerts.notifiers.notifier import Delivered
 from api.alerts.planning import Planner, is_reached, mute
-from api.alerts.rule_store import RuleStore
 from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank
 from api.alerts.store import AlertsChanged, AlertStore
 from api.alerts.tracks import Draft, Drafts
 from api.db.leadership import Leadership, LeadershipLost
-from api.domain.alert import IS_OVER, Alert, AlertState, NotificationKind, Silence
+from api.domain.alert import IS_OVER, Alert, AlertState, NotificationKind
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import AlertSnapshot, Channel
 from api.errors import DatabaseUnavailable
@@ -40,9 +39,6 @@ logger = logging.getLogger(__name__)
 #: Seconds between two rounds. A new GPU state and a request wake the loop immediately.
 ROUND_SECONDS = 1.0
 
-#: Seconds between two checks for changes by other servers' requests.
-REFRESH_SECONDS = 2.0
-
 #: Seconds between two checks for repeated notifications.
 REMIND_SECONDS = 5.0
 
@@ -52,9 +48,6 @@ _DELETE_SECONDS = 3600.0
 
 #: The rule whose alerts are sent directly.
 RULE_ID = "database_away"
-
-#: Channels with their encrypted addresses, as last read.
-KnownChannels = Sequence[tuple[Channel, bytes]]
 
 
 class EmergencyNotifier:
@@ -184,36 +177,22 @@ class AlertLoop:
         sections: tuple[Section, ...],
         board: FactTables,
         store: AlertStore,
-        rules: RuleStore,
-        builtin: Mapping[str, AlertRule],
-        channels: ChannelStore,
+        current: CurrentRules,
         emergency: EmergencyNotifier,
         clock: Clock,
         on_change: Callable[[bool], None],
-        on_round: Callable[[], None] = lambda: None,
     ) -> None:
-        """Create the loop.
-
-        `on_change` is called after each stored change, with whether it has notifications. `on_round` is called after
-        each completed round.
-        """
-        self._on_round = on_round
+        """Create the loop. `on_change` is called after each stored change, with whether it has notifications."""
         self._sections = sections
         self._board = board
         self._store = store
-        self._rule_store = rules
-        self._builtin = builtin
-        self._channel_store = channels
+        self._current = current
         self._emergency = emergency
         self._clock = clock
         self._on_change = on_change
-        self._version: int | None = None
-        self._offset = 0.0  #: wall clock minus monotonic clock when silences were last read
-        self._refreshed_at = self._reminded_at = self._deleted_at = float("-inf")
-        self._rules: Mapping[str, AlertRule] = {}
-        self._channels: dict[str, Channel] = {}
-        self._secrets: list[tuple[Channel, bytes]] = []
-        self._silences: list[Silence] = []
+        self.on_round: Callable[[], None] = lambda: None  #: called after each completed round
+        self._reminded_at = self._deleted_at = float("-inf")
+        self._has_task_news = False
         self._is_failing = False
         self._thread = PeriodicThread("alerts", ROUND_SECONDS, self.run_once)
 
@@ -232,7 +211,7 @@ class AlertLoop:
 
     def wake(self) -> None:
         """Run the next round immediately, and read the changes by requests."""
-        self._refreshed_at = float("-inf")
+        self._current.expire()
         self._thread.trigger()
 
     def note_state(self) -> None:
@@ -241,7 +220,7 @@ class AlertLoop:
 
     def note_tasks(self) -> None:
         """Evaluate changed tasks immediately."""
-        self._board.note_news()
+        self._has_task_news = True
         self._thread.trigger()
 
     def open_alerts(self) -> list[Alert]:
@@ -253,6 +232,9 @@ class AlertLoop:
 
     def run_once(self) -> None:
         """Run one round."""
+        if self._has_task_news:
+            self._has_task_news = False
+            self._board.note_news()
         try:
             self._round()
         except DatabaseUnavailable as error:
@@ -262,14 +244,16 @@ class AlertLoop:
         else:
             self._is_failing = False
         self._check_database()
-        self._on_round()
+        self.on_round()
 
     def _check_database(self) -> None:
-        tables = self._board.tables([RuleScope.SERVICE], self._channels.values())
-        self._emergency.check(self._rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._secrets)
+        tables = self._board.tables([RuleScope.SERVICE], self._current.channels.values())
+        self._emergency.check(self._current.rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._current.secrets)
 
     def _round(self) -> None:
-        self._read_changes()
+        if self._current.refresh():
+            for section in self._sections:
+                section.is_stale = section.has_new_channels = True
         monotonic = self._clock.monotonic()
         reminds = monotonic - self._reminded_at >= REMIND_SECONDS
         if reminds:
@@ -295,23 +279,6 @@ class AlertLoop:
             section.is_stale = True
         return False
 
-    def _read_changes(self) -> None:
-        """Read rules, silences and channels again if a request to any server has changed them."""
-        monotonic = self._clock.monotonic()
-        if monotonic - self._refreshed_at < REFRESH_SECONDS:
-            return
-        version, offset = self._store.version(), self._clock.now().timestamp() - monotonic
-        # Setting the clock can end or start silences.
-        if version != self._version or abs(offset - self._offset) > SLACK_SECONDS:
-            self._offset = offset
-            self._rules = self._rule_store.load(self._builtin)
-            self._silences = self._rule_store.active_silences(self._clock.now())
-            self._secrets = self._channel_store.with_secrets()
-            self._channels = {channel.channel_id: channel for channel, _ in self._secrets}
-            for section in self._sections:
-                section.is_stale = section.has_new_channels = True
-        self._version, self._refreshed_at = version, monotonic
-
     def _run_step(self, section: Section, reminds: bool) -> bool:
         if not section.leadership.hold():
             section.is_loaded = False
@@ -323,7 +290,7 @@ class AlertLoop:
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
             self._expire_acknowledgements(section, drafts, now)
-            mute(section.machine.tracks, drafts, self._silences, now, only_drafts=drafts.is_partial)
+            mute(section.machine.tracks, drafts, self._current.silences, now, only_drafts=drafts.is_partial)
             self._plan(section, drafts, now, reminds)
         if drafts.all:
             self._store_drafts(section, drafts.all, now)
@@ -331,7 +298,7 @@ class AlertLoop:
         return drafts.is_partial
 
     def _find_tables(self, section: Section) -> dict[RuleScope, FactTable]:
-        tables = self._board.tables(section.scopes, self._channels.values())
+        tables = self._board.tables(section.scopes, self._current.channels.values())
         if section.reported_scopes:
             has_alerts = any(track.alert.scope in section.reported_scopes for track in section.machine.tracks.values())
             tables |= self._board.reported(has_alerts)
@@ -345,7 +312,7 @@ class AlertLoop:
     def _rules_of(self, section: Section) -> dict[str, AlertRule]:
         return {
             rule_id: rule
-            for rule_id, rule in self._rules.items()
+            for rule_id, rule in self._current.rules.items()
             if rule.scope in section.scopes | section.reported_scopes
         }
 
@@ -365,11 +332,11 @@ class AlertLoop:
                 drafts.of(key, track).change(f"no longer acknowledged: {reason}", **cleared)
 
     def _plan(self, section: Section, drafts: Drafts, now: datetime, reminds: bool) -> None:
-        planner = Planner(self._channels, now, self._clock.monotonic())
+        planner = Planner(self._current.channels, now, self._clock.monotonic())
         if section.has_new_channels:
             self._notify_new_channels(section, drafts)
         for draft in drafts.all:
-            rule = self._rules.get(draft.key[0])
+            rule = self._current.rules.get(draft.key[0])
             is_reported = draft.after.scope in section.reported_scopes
             plan_actions(draft, rule, now, new_action_id, anywhere=is_reported)
             planner.plan(draft, rule, draft.track.target)
@@ -384,16 +351,16 @@ class AlertLoop:
 
         A disabled channel counts as not notified, since its outbox was dropped.
         """
-        used = {channel.channel_id for channel in self._channels.values() if channel.enabled}
+        used = {channel.channel_id for channel in self._current.channels.values() if channel.enabled}
         for key, track in section.machine.tracks.items():
-            alert, rule = track.alert, self._rules.get(key[0])
+            alert, rule = track.alert, self._current.rules.get(key[0])
             if alert.state is not AlertState.FIRING or drafts.get(key) is not None or alert.muted_by is not None:
                 continue
             if not used.issuperset(alert.notified):
                 drafts.of(key, track).change(notified=tuple(each for each in alert.notified if each in used))
             reached = (
                 channel.channel_id
-                for channel in self._channels.values()
+                for channel in self._current.channels.values()
                 if is_reached(channel, alert, rule, track.target)
             )
             if any(channel_id not in alert.notified for channel_id in reached):

@@ -100,7 +100,7 @@ def validate_model_file(json_data: ExamineWeights) -> Response:
     adapter, its kind and rank. With `model_id` and `key`, the answer also says whether the file belongs there. Of an
     unfinished upload (`upload_id`), the received bytes are examined.
     """
-    models, slot = services().models, (json_data.model_id, json_data.key)
+    examiner, slot = services().examiner, (json_data.model_id, json_data.key)
     if json_data.upload_id is not None:
-        return answer(models.examine_upload(json_data.upload_id, *slot))
-    return answer(models.examine(json_data.path or "", *slot))
+        return answer(examiner.examine_upload(json_data.upload_id, *slot))
+    return answer(examiner.examine(json_data.path or "", *slot))

@@ -63,7 +63,6 @@ class Samples:
         store: RegistrySampleStore,
         blobs: BlobStore,
         decoder: Decoder,
-        thumbnails: ThumbnailStore,
         require_storage: RequireStorage,
         clock: Clock,
         rendered: Rendered = lambda task_id, checkpoint, limit: (),
@@ -74,7 +73,7 @@ class Samples:
         self._store = store
         self._blobs = blobs
         self._decoder = decoder
-        self._thumbnails = thumbnails
+        self._thumbnails = ThumbnailStore(blobs.root / "thumbnails")
         self._require_storage = require_storage
         self._clock = clock
 

@@ -10,20 +10,21 @@ import orjson
 
 from api.access.audit_store import AuditStore
 from api.alerts.action_loop import ActionLoop
-from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand
+from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand, IdleCommandRunner
 from api.alerts.action_store import ActionStore
 from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.channel_store import ChannelStore
 from api.alerts.channels import ChannelService
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.environment_channel import EnvironmentChannel
 from api.alerts.exposition import AlertExposition
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.facts import REPORTED_SCOPES, FactTables, People, ReportingMachines
+from api.alerts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.heartbeat import Heartbeat
 from api.alerts.idle_copies import ChosenCopies
-from api.alerts.idle_ends import IdleEnds, MachineEnd
+from api.alerts.idle_ends import ConfiguredEnd, IdleEnds, MachineEnd
 from api.alerts.idle_store import IdleStore
 from api.alerts.loop import AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.addresses import AddressGuard
@@ -120,6 +121,7 @@ class AlertParts:
         self.dead_man = _create_dead_man(config, clock)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, machines, config.gpu_monitor_interval, clock))
+        self.loop.on_round = self.dead_man.note_round
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self.loop.note_tasks)
@@ -130,13 +132,10 @@ class AlertParts:
             sections,
             self.board,
             self.store,
-            self.rule_store,
-            BUILTIN_RULES,
-            self.channel_store,
+            CurrentRules(self.store, self.rule_store, BUILTIN_RULES, self.channel_store, self._clock),
             self.emergency,
             self._clock,
             self._note_changes,
-            self.dead_man.note_round,
         )
 
     def _create_services(
@@ -187,8 +186,7 @@ class AlertParts:
         if config.needs_keys:
             usage_of = None if sources.quotas is None else sources.quotas.usage_of
             people = People(access.store.list, access.store.users, access.ring.quota_of, usage_of)
-        return FactTables(
-            lambda: gpus.state,
+        sources_of_facts = FactSources(
             gpu_facts,
             TaskFacts(facts, self._clock, HoldStore(database).list),
             DiskFacts([Path("/"), root], node, self._clock),
@@ -207,9 +205,8 @@ class AlertParts:
             self.outbox_store,
             self.action_store,
             people,
-            self._clock,
-            machines,
         )
+        return FactTables(lambda: gpus.state, sources_of_facts, self._clock, machines)
 
     def _find_end(self) -> IdleView | None:
         try:
@@ -375,8 +372,7 @@ def build_action_loop(
         training.holds,
         TaskStore(database),
         store,
-        idle,
-        _build_command(config),
+        IdleCommandRunner(_build_command(config), idle, store, clock),
         clock,
     )
     return ActionLoop(store, runner, training.holds, node, clock, _create_note(database), on_end)
@@ -395,12 +391,12 @@ def _create_note(database: Database) -> Callable[[AuditEntry], None]:
 def build_idle_ends(config: Config, database: Database, idle: IdleCheck, node: str, clock: Clock) -> IdleEnds:
     """Build the end of an idle machine without starting it. Raises ConfigError."""
     root, rule = config.storage_root.absolute(), _read_idle_rule(config)
+    copies = ChosenCopies(TaskStore(database).chosen_models, root, config.when_idle_copy_to)
+    end = _create_machine_end(config, rule, node)
     return IdleEnds(
-        rule,
+        None if rule is None else ConfiguredEnd(rule, copies, end),
         IdleStore(database, node),
         idle,
-        ChosenCopies(TaskStore(database).chosen_models, root, config.when_idle_copy_to),
-        _create_machine_end(config, rule, node),
         _candidacy(database, ServerIdentity.own(node, root), machine_scope(node, "idle"), clock),
         node,
         clock,

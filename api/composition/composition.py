@@ -15,6 +15,7 @@ from api.catalog.store import RegistryStore
 from api.composition.access import AccessParts, build_readable_paths
 from api.composition.alerts import AlertParts, AlertSources
 from api.composition.datasets import DatasetParts
+from api.composition.execution import TrainingDependencies, build_trainers
 from api.composition.fleet import build_nodes, build_servers
 from api.composition.gpu_source import create_source
 from api.composition.installation import build_installation_check, needs_of
@@ -27,7 +28,7 @@ from api.composition.run_time_settings import ChangeableParts, browse_roots, bui
 from api.composition.services import Services
 from api.composition.storage_root import name_machine, require_database, usable
 from api.composition.tracing import Tracing
-from api.composition.training import TrainingDependencies, build_trainers, build_training
+from api.composition.training import build_training
 from api.config import LOOPBACK_NAMES, Config, cache_roots, child_environment
 from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url
@@ -43,6 +44,7 @@ from api.executors.spec import LOG_SEGMENT_BYTES
 from api.executors.trainer_user import TrainerUser, find_trainer_user
 from api.files.disk import DiskReserve
 from api.files.task_files import write_private
+from api.gpus.documents import MetricsOptions
 from api.gpus.events import GPUEvents
 from api.gpus.fatal_xids import FatalXids
 from api.gpus.registration_store import DatabaseRegistrations
@@ -60,7 +62,7 @@ from api.system.setup_service import SetupService, SetupSources
 from api.system.storage_watch import StorageWatch
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import AttemptStore, TaskStores
 from api.training.attempts.updates import NewsDesk
 from api.training.quotas import Quotas
 from api.training.storage_meter import StorageMeter
@@ -175,8 +177,7 @@ class Runtime:
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
-            process_metrics=process_metrics.render,
-            dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            metrics=MetricsOptions(process_metrics.render, socket.gethostname() if config.dcgm_aliases else None),
             events=self._events,
         )
         self._fatal_xids = FatalXids(GPUXidStore(self.database), self._gpus)
@@ -236,11 +237,9 @@ class Runtime:
         self.access = AccessParts(self.config, self.database, owners, self._clock, usage_of)
 
     def _build_streams(self) -> None:
-        training, clock, require = self._training, self._clock, self.database.require_files
-        source = self.server_log.source
-        self._logs = LogService(
-            self._tasks, self._attempts, training.trainers, self._root, clock, source, training.executor, require
-        )
+        training, clock = self._training, self._clock
+        stores = TaskStores(self._tasks, self._attempts)
+        self._logs = LogService(stores, training.output, training.executor, self.server_log.source, clock)
         sources = TaskSources(
             desk=self._desk,
             progress=training.progress,
@@ -258,7 +257,7 @@ class Runtime:
             self._clock,
             self.config.storage_root,
             lambda: self.storage_watch.trouble,
-            TrainingSetup(tuple(training.trainers.values()), training.cluster_nodes, self.installation),
+            TrainingSetup(tuple(training.output.trainers.values()), training.cluster_nodes, self.installation),
         )
         self._gpus.subscribe(self._system.note_state)
 
@@ -351,6 +350,7 @@ class Runtime:
             captioning=library.captioning,
             logs=self._logs,
             models=library.catalog,
+            examiner=library.examiner,
             settings=library.settings,
             presets=library.presets,
             run_time_settings=self.settings,

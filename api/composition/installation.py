@@ -7,7 +7,7 @@ from api.domain.reading import DriverVersions, GPUIdentity, SourceName
 from api.executors.trainer_user import TrainerUser
 from api.gpus.sources.source import GPUFault, GPUSource, SourceFault
 from api.gpus.state import GPUState
-from api.trainers.diffusion_pipe.installation.check import InstallationCheck
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.installation.problems import GPUNeeds
 from api.util.clock import Clock
 
@@ -20,8 +20,7 @@ def build_installation_check(
     if user is not None:
         environment |= user.environment(config.storage_root.absolute() / "caches")
     return InstallationCheck(
-        config.diffusion_pipe_root,
-        config.diffusion_pipe_python,
+        TrainerLocation(config.diffusion_pipe_root, config.diffusion_pipe_python),
         clock,
         environment,
         gpus=gpus,

@@ -8,16 +8,18 @@ from datetime import timedelta
 from api.access.readable_paths import ReadablePaths
 from api.catalog.model_uploads import ModelUploads
 from api.composition.datasets import DatasetParts
+from api.composition.execution import TaskKinds, slot_limits
 from api.composition.models import (
     RegistryParts,
     build_catalog,
     build_downloads,
+    build_examiner,
     build_presets,
     build_pushes,
     build_settings,
 )
 from api.composition.preprocessing import PreprocessingParts
-from api.composition.training import TaskKinds, TrainingParts, slot_limits
+from api.composition.training import TrainingParts
 from api.config import Config
 from api.datasets.as_trained import AsTrained
 from api.datasets.check import DatasetChecker
@@ -149,7 +151,8 @@ class Library:
         self.uploads = UploadParts(config, database, datasets, decoder, clock, quotas, self.registry)
         self.works = preprocessing.service(training, self.uploads.forms.get)
         self.captioning = preprocessing.captioning(training, self.works)
-        self.catalog = build_catalog(config, self.uploads.service.find_file, database, parts.paths)
+        self.catalog = build_catalog(config, database)
+        self.examiner = build_examiner(config, self.uploads.service.find_file, parts.paths)
         self.settings = build_settings()
         self.presets = build_presets(database, clock)
         self.downloads = build_downloads(config, database, training, clock, trainers_group, quotas)

@@ -18,7 +18,7 @@ from api.domain.event import GPUEvent
 from api.domain.read_scope import ReadScope, current_scope
 from api.errors import Forbidden
 from api.events.messages import system_message
-from api.events.publisher import EventTail, MessageSink, TaskPublisher
+from api.events.publisher import EventTail, MessageSink, TaskMessageSink, TaskPublisher
 from api.events.stream import create_task_stream
 from api.events.stream_reader import TaskStreamReader
 from api.gpus.documents import GPUDocuments
@@ -130,12 +130,9 @@ class Live:
         self.news = TaskPublisher(
             sources.desk,
             EventTail(events),
-            tasks,
-            progress,
             following,
-            self.link or broker,
+            TaskMessageSink(self.link or broker, tasks, progress, authority.visibility),
             clock,
-            authority.visibility,
             has_progress_feed=lambda: sources.is_loop_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,
         )

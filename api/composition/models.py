@@ -9,6 +9,7 @@ from api.access.readable_paths import ReadablePaths
 from api.catalog.comfyui import ComfyLinks
 from api.catalog.download_request import DownloadRules
 from api.catalog.downloads import DownloadService
+from api.catalog.examination import WeightsExaminer
 from api.catalog.links import LinkedVersions
 from api.catalog.pushes import PushRules, PushService
 from api.catalog.registry import Registry
@@ -26,7 +27,6 @@ from api.domain.media import Decoder
 from api.domain.task import TaskType
 from api.files.blobs import BlobStore
 from api.files.disk import require_free_space
-from api.files.thumbnail_files import ThumbnailStore
 from api.files.weights.scan import LocalModels
 from api.presets.service import PresetService
 from api.presets.store import PresetStore
@@ -47,10 +47,14 @@ from api.util.periodic import PeriodicThread
 _COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
 
 
-def build_catalog(
-    config: Config, find_upload: Callable[[str], Path], database: Database, paths: ReadablePaths
-) -> CatalogService:
-    """Build the catalog. `find_upload` returns the path of an upload in the caller's scope."""
+def build_examiner(config: Config, find_upload: Callable[[str], Path], paths: ReadablePaths) -> WeightsExaminer:
+    """Build the service that examines files. `find_upload` returns the path of an upload in the caller's scope."""
+    check = partial(check_candidate, accepts_pickles=config.allow_pickled_weights)
+    return WeightsExaminer(CATALOG, paths.find_examined, find_upload, check)
+
+
+def build_catalog(config: Config, database: Database) -> CatalogService:
+    """Build the catalog."""
     root = models_root(config)
     return CatalogService(
         LocalModels(model_directories(config)),
@@ -58,11 +62,8 @@ def build_catalog(
         PRESETS,
         {name: facts.encoder_type for name, facts in MODELS.items()},
         root,
-        paths.find_examined,
         example_of(config),
-        find_upload,
         _memory_finder(MemoryRunStore(database)),
-        partial(check_candidate, accepts_pickles=config.allow_pickled_weights),
     )
 
 
@@ -142,10 +143,8 @@ class RegistryParts:
         links = ComfyLinks(loras[0].absolute(), blobs, LinkedVersions(database)) if loras else None
         room = partial(require_free_space, blobs.root, config.min_free_disk_mb)
         self.service = Registry(self.store, blobs, training.details, training.files, clock, links, room)
-        samples, pictures = RegistrySampleStore(database), ThumbnailStore(blobs.root / "thumbnails")
-        self.samples = Samples(
-            self.service, samples, blobs, decoder, pictures, require_storage, clock, training.samples.best
-        )
+        samples, rendered = RegistrySampleStore(database), training.samples.best
+        self.samples = Samples(self.service, samples, blobs, decoder, require_storage, clock, rendered)
         self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:

@@ -21,6 +21,7 @@ from api.config import SETTINGS, Config, ConfigError
 from api.domain.node import NODE_NAME, NodeLocation
 from api.domain.system import Health, Readiness
 from api.errors import Unavailable
+from api.gpus.documents import MetricsOptions
 from api.gpus.events import GPUEvents
 from api.gpus.service import GPUService
 from api.nodes.head import HeadLink, HeadRejected, HeadUnreachable
@@ -120,17 +121,13 @@ class NodeRuntime:
             self._clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
-            process_metrics=self._own_metrics,
-            dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            metrics=MetricsOptions(self._own_metrics, socket.gethostname() if config.dcgm_aliases else None),
             events=GPUEvents(),
         )
         place = NodeLocation(read_machine(), socket.gethostname(), port, secrets.token_hex(8))
-        interval = config.gpu_monitor_interval
         storage = NodesOwnStorage(SharedProbe(config.storage_root, self.name, self._clock), self._clock)
         heads = ways if head is None else [head]
-        self.reporter = Reporter(
-            self.name, place, heads, self.gpus, holders, self._clock, interval, storage, self.use_settings
-        )
+        self.reporter = Reporter(place, heads, self.gpus, holders, self._clock, storage, self.use_settings)
         self.shell = NodeShell(
             HostPolicy(allowed_names(config)),
             lambda: self.gpus.documents,

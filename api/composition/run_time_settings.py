@@ -10,16 +10,17 @@ from api.alerts.notifiers.notifier import AddressRefused
 from api.composition.access import path_rules
 from api.composition.alerts import AlertParts, create_sealer
 from api.composition.datasets import DatasetParts
+from api.composition.execution import hang_limits, stop_times
 from api.composition.library import Library
 from api.composition.models import example_of
 from api.composition.preprocessing import caption_endpoint
 from api.composition.roots import model_directories
-from api.composition.training import TrainingParts, hang_limits, retention_default, stop_times
+from api.composition.training import TrainingParts, retention_default
 from api.config import Config
 from api.db.database import Database
 from api.system.settings_service import RunTimeSettings
 from api.system.settings_store import SettingsStore
-from api.trainers.diffusion_pipe.installation.check import InstallationCheck
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.training.closures import NeighbourRule
 from api.util.clock import Clock
@@ -70,7 +71,7 @@ class ChangeableParts:
         known = self.installation.last
         if (None if root is None else str(root.absolute()), python) != (known.root, known.interpreter):
             self.diffusion_pipe.locate(root, python)
-            self.installation.locate(root, python)
+            self.installation.locate(TrainerLocation(root, python))
 
 
 def build_run_time_settings(parts: ChangeableParts, clock: Clock) -> RunTimeSettings:

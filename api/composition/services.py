@@ -10,6 +10,7 @@ from api.alerts.idle_ends import IdleEnds
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
 from api.catalog.downloads import DownloadService
+from api.catalog.examination import WeightsExaminer
 from api.catalog.pushes import PushService
 from api.catalog.registry import Registry
 from api.catalog.samples import Samples
@@ -101,6 +102,7 @@ class Services:
     export: DatasetExport
     logs: LogService
     models: CatalogService
+    examiner: WeightsExaminer
     settings: SettingsService
     presets: PresetService
     sample_sets: SampleSetService

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from api.access.authority import Visibility
 from api.domain.read_scope import seeing
-from api.domain.training import EventKind, TaskFilter, TaskStatus
+from api.domain.training import EventKind
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.events.messages import points_message, progress_message, status_message, system_message
 from api.events.stream_reader import TaskStreamReader
@@ -21,7 +21,6 @@ from api.training.task_progress import ProgressAnswers
 from api.training.views import TaskProgressView
 from api.util.batches import in_batches
 from api.util.clock import Clock
-from api.util.pagination import MAX_LIMIT
 from api.util.periodic import PeriodicThread
 
 #: Minimum number of seconds between two messages about the progress of one task.
@@ -118,6 +117,43 @@ class FakeMessageSink:
         self.retained = set(task_ids)
 
 
+class TaskMessageSink:
+    """Publishes messages about tasks, with their owners if users do not see each other's tasks."""
+
+    def __init__(
+        self, outlet: MessageSink, tasks: TaskStore, progress: ProgressAnswers, visibility: Visibility
+    ) -> None:
+        self.outlet = outlet
+        self._tasks = tasks
+        self._progress = progress
+        self._visibility = visibility
+        self._owner_of: Callable[[str], str | None] = functools.lru_cache(CACHED_OWNERS)(self._find_owner)
+
+    def publish(self, message: Message) -> None:
+        """Publish a message with the owner of its task."""
+        if self._visibility.hides_others and message.task_id is not None:
+            with suppress(TaskNotFound):
+                message = replace(message, owner=self._owner_of(message.task_id))
+        self.outlet.publish(message)
+
+    def _find_owner(self, task_id: str) -> str | None:
+        return self._tasks.get_summary(task_id).owner
+
+    def publish_progress(self, view: TaskProgressView) -> None:
+        """Publish the progress of a task. Raises TaskNotFound."""
+        self.publish(self._make_progress_message(view))
+
+    def _make_progress_message(self, view: TaskProgressView) -> Message:
+        message = progress_message(view)
+        if view.waiting_reason is None:
+            return message
+        # Only a waiting reason can mention other users' tasks.
+        owner = self._tasks.get_summary(view.task_id).owner
+        with seeing(self._visibility.minimum_scope_of(owner)):
+            restricted = progress_message(self._progress.get_progress(view.task_id))
+        return replace(message, restricted=restricted.json)
+
+
 class TaskPublisher:
     """Turns events and progress into messages."""
 
@@ -125,12 +161,9 @@ class TaskPublisher:
         self,
         desk: NewsDesk,
         tail: EventTail,
-        tasks: TaskStore,
-        progress: ProgressAnswers,
-        following: TaskStreamReader,
-        outlet: MessageSink,
+        reader: TaskStreamReader,
+        messages: TaskMessageSink,
         clock: Clock,
-        visibility: Visibility,
         *,
         has_progress_feed: Callable[[], bool],
         count_dropped: Callable[[], int],
@@ -142,13 +175,9 @@ class TaskPublisher:
         """
         self._desk = desk
         self._tail = tail
-        self._tasks = tasks
-        self._progress = progress
-        self._following = following
-        self._outlet = outlet
+        self._reader = reader
+        self._messages = messages
         self._clock = clock
-        self._visibility = visibility
-        self._owner_of: Callable[[str], str | None] = functools.lru_cache(CACHED_OWNERS)(self._find_owner)
         self._has_progress_feed = has_progress_feed
         self._count_dropped = count_dropped
         self._dropped = 0
@@ -198,7 +227,7 @@ class TaskPublisher:
         self._due |= changed
         for task_id, added in points.items():
             for batch in in_batches(added, POINTS_AT_ONCE):
-                self._outlet.publish(points_message(task_id, batch, self._clock.now()))
+                self._messages.outlet.publish(points_message(task_id, batch, self._clock.now()))
         while self._unpublished:
             self._publish_event(self._unpublished[0], now)
             self._unpublished.popleft()
@@ -216,9 +245,8 @@ class TaskPublisher:
         return self._tail.read()
 
     def _poll_active_tasks(self) -> None:
-        active = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
-        task_ids = {task.task_id for task in self._tasks.page(active, MAX_LIMIT, None, None)[0]}
-        self._outlet.retain_progress(task_ids)
+        task_ids = self._reader.find_active()
+        self._messages.outlet.retain_progress(task_ids)
         self._published = {task_id: entry for task_id, entry in self._published.items() if task_id in task_ids}
         if not self._has_progress_feed():
             self._due |= task_ids
@@ -230,7 +258,7 @@ class TaskPublisher:
         if count > 0:
             subject = "A subscriber was" if count == 1 else f"{count:,} subscribers were"
             message = f"{subject} dropped for being too slow."
-            self._outlet.publish(system_message("warning", message, self._clock.now(), dropped=count))
+            self._messages.outlet.publish(system_message("warning", message, self._clock.now(), dropped=count))
 
     def _publish_event(self, entry: EventWithStatus, now: float) -> None:
         message, task_id = status_message(entry), entry.event.task_id
@@ -242,23 +270,13 @@ class TaskPublisher:
             # The last progress precedes this message, and the end follows it.
             self._publish_progress(task_id, now, immediately=True)
             end = self._end_of(task_id, entry.event.id)
-        self._publish(message)
+        self._messages.publish(message)
         if end is not None:
-            self._publish(end)
-
-    def _publish(self, message: Message) -> None:
-        """Publish a message, with the owner of its task if users do not see each other's tasks."""
-        if self._visibility.hides_others and message.task_id is not None:
-            with suppress(TaskNotFound):
-                message = replace(message, owner=self._owner_of(message.task_id))
-        self._outlet.publish(message)
-
-    def _find_owner(self, task_id: str) -> str | None:
-        return self._tasks.get_summary(task_id).owner
+            self._messages.publish(end)
 
     def _end_of(self, task_id: str, position: int) -> Message | None:
         try:
-            return self._following.end(task_id, position)
+            return self._reader.end(task_id, position)
         except TaskNotFound:
             return None
 
@@ -268,25 +286,13 @@ class TaskPublisher:
             return
         self._due.discard(task_id)
         try:
-            view = self._progress.get_progress(task_id)
-            has_changed = before is None or _without_times(view) != _without_times(before)
-            message = self._progress_message(view) if has_changed else None
+            view = self._reader.view(task_id)
+            if before is None or _without_times(view) != _without_times(before):
+                self._messages.publish_progress(view)
         except TaskNotFound:
             self._published.pop(task_id, None)
             return
-        if message is not None:
-            self._publish(message)
         self._published[task_id] = (now, view)
-
-    def _progress_message(self, view: TaskProgressView) -> Message:
-        message = progress_message(view)
-        if view.waiting_reason is None:
-            return message
-        # Only a waiting reason can mention other users' tasks.
-        owner = self._tasks.get_summary(view.task_id).owner
-        with seeing(self._visibility.minimum_scope_of(owner)):
-            restricted = progress_message(self._progress.get_progress(view.task_id))
-        return replace(message, restricted=restricted.json)
 
 
 def _without_times(view: TaskProgressView) -> TaskProgressView:

@@ -1,5 +1,6 @@
 """Read the messages that a subscriber of one task has missed, and how the task ended."""
 
+from api.domain.training import TaskFilter, TaskStatus
 from api.events.messages import end_message, progress_message, status_message
 from api.logs.service import find_end
 from api.streaming.models import EventPosition, Message
@@ -7,7 +8,9 @@ from api.training.attempt_store import AttemptStore
 from api.training.event_store import EventStore
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
+from api.training.views import TaskProgressView
 from api.util.clock import Clock
+from api.util.pagination import MAX_LIMIT
 
 #: Number of events that are read at a time for a subscriber that reconnects.
 EVENTS_AT_ONCE = 500
@@ -33,9 +36,18 @@ class TaskStreamReader:
         """Return the events of a position as messages."""
         return [status_message(event) for event in position.events]
 
+    def find_active(self) -> set[str]:
+        """Return the ids of the tasks that run, start or stop."""
+        active = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
+        return {task.task_id for task in self._tasks.page(active, MAX_LIMIT, None, None)[0]}
+
+    def view(self, task_id: str) -> TaskProgressView:
+        """Return a task's progress. Raises TaskNotFound."""
+        return self._progress.get_progress(task_id)
+
     def progress(self, task_id: str) -> Message:
         """Return the message about a task's progress. Raises TaskNotFound."""
-        return progress_message(self._progress.get_progress(task_id))
+        return progress_message(self.view(task_id))
 
     def end(self, task_id: str, position: int) -> Message | None:
         """Return the message about how the task ended, with the event `position`.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -32,6 +33,14 @@ ProcessMetrics = Callable[[bool], bytes]
 def no_process_metrics(is_open: bool) -> bytes:
     """Return the metrics of a process that has none."""
     return b"# EOF\n" if is_open else b""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsOptions:
+    """What `/metrics` has beside the values of GPUs."""
+
+    process: ProcessMetrics = no_process_metrics
+    dcgm_hostname: str | None = None  #: None: without the names that NVIDIA's exporter uses
 
 
 class GPUDocuments:

@@ -16,7 +16,7 @@ from api.domain.reason import Reason, text_of
 from api.domain.system import Readiness
 from api.domain.task import RegisteredTask, TaskType
 from api.gpus.circumstances import EngineLookup, NeighbourRest
-from api.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
+from api.gpus.documents import GPUDocuments, MetricsOptions
 from api.gpus.events import GPUEvents
 from api.gpus.fleet_view import FleetHistory, narrow, node_of, placed, show_processes_of
 from api.gpus.hiding import hide_in_event
@@ -144,15 +144,13 @@ class GPUService:
         *,
         interval: float = 5.0,
         max_age: float = 10.0,
-        process_metrics: ProcessMetrics = no_process_metrics,
-        dcgm_hostname: str | None = None,
+        metrics: MetricsOptions | None = None,
         events: GPUEvents | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
-        self._interval = interval
-        self._process_metrics = process_metrics
-        self._dcgm_hostname = dcgm_hostname
+        self.interval = interval  #: seconds between two sweeps
+        self._metrics = metrics or MetricsOptions()
         self._events = events or GPUEvents()
         self._histories = FleetHistory(interval)
         self.history = self._histories.own  #: the history of this machine's GPUs over the last day
@@ -246,7 +244,7 @@ class GPUService:
             listener(self._messages, self._documents)
 
     def _document(self, state: GPUState) -> GPUDocuments:
-        return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
+        return GPUDocuments(state, self._clock, self._metrics.process, self._metrics.dcgm_hostname)
 
     def check_freshness(self) -> None:
         """Publish the state again if a reading became stale or another machine has reported.
@@ -428,7 +426,7 @@ class GPUService:
 
     def get_readiness(self) -> Readiness:
         """Return whether the readings are reliable, and the reasons if not."""
-        return judge_readiness(self._state, self._clock.monotonic(), self._interval)
+        return judge_readiness(self._state, self._clock.monotonic(), self.interval)
 
 
 def _unread(source: GPUSource, clock: Clock) -> GPUSnapshot:

@@ -1,25 +1,23 @@
 """The service of logs: pages of lines, searches, downloads, and the sources for followers."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
 
 from api.domain.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
 from api.domain.read_scope import current_scope
 from api.domain.training import TaskFilter, TrainingTask
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.executor import Executor
-from api.files.task_files import task_files
 from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.logs.search import LogQuery, SearchRun
 from api.logs.source import LogSource
 from api.streaming.models import TaskEnd
 from api.trainers.protocol.log_lines import LineClassifier
-from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore
+from api.training.attempt_store import AttemptStore, TaskStores
+from api.training.output import TrainingOutput
 from api.training.store import TaskStore
 from api.training.task_progress import LostOutput
 from api.util.clock import Clock
@@ -50,24 +48,17 @@ class LogService:
 
     def __init__(
         self,
-        tasks: TaskStore,
-        attempts: AttemptStore,
-        trainers: Mapping[str, Trainer],
-        storage_root: Path,
-        clock: Clock,
-        own: LogSource,
+        stores: TaskStores,
+        output: TrainingOutput,
         executor: Executor,
-        require_storage: Callable[[], None] = lambda: None,
+        own: LogSource,
+        clock: Clock,
     ) -> None:
-        """Create the service. `require_storage` raises StorageGone if the storage is missing."""
         self.own = own
-        self._require_storage = require_storage
         self._executor = executor
-        self._lost = LostOutput(executor, storage_root)
-        self._tasks = tasks
-        self._attempts = attempts
-        self._trainers = trainers
-        self._storage_root = storage_root
+        self._lost = LostOutput(executor, output.storage.root)
+        self._tasks, self._attempts = stores.tasks, stores.attempts
+        self._output = output
         self._clock = clock
         self._searches = threading.BoundedSemaphore(MAX_SEARCHES)
 
@@ -75,14 +66,14 @@ class LogService:
         """Return the log of a task. Raises TaskNotFound, StorageGone."""
         task = self._tasks.get(task_id)
         # Without its disk, every log would appear empty.
-        self._require_storage()
-        trainer = self._trainers.get(task.trainer)
+        self._output.storage.require()
+        trainer = self._output.trainers.get(task.trainer)
         steps = _steps_per_epoch(task)
 
         def create_classifier() -> Classifier:
             return LineClassifier(steps) if trainer is None else trainer.create_classifier(steps)
 
-        log = self._executor.open_log(task_files(self._storage_root, task_id).log)
+        log = self._executor.open_log(self._output.files(task_id).log)
         is_finished = task.status.is_finished
         return LogSource(task_id, task_id, log, create_classifier, lambda: self._look_up_end(task_id), is_finished)
 

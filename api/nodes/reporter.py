@@ -45,22 +45,20 @@ class Reporter:
 
     def __init__(
         self,
-        name: str,
         place: NodeLocation,
         heads: Sequence[HeadLink],
         gpus: GPUService,
         holders: ReportedHolders,
         clock: Clock,
-        interval: float,
         storage: NodesOwnStorage | None = None,
         use_settings: Callable[[Mapping[str, Any]], None] = lambda settings: None,
     ) -> None:
         """`heads` share a database. One gets the reports; if it does not answer, the next one.
 
-        `interval` is the time between two sweeps in seconds. `storage` checks the storage shared with the head.
+        `storage` checks the storage shared with the head.
         `use_settings` gets the head's settings for nodes with each receipt.
         """
-        self._name = name
+        self._name = gpus.state.node
         self._place = place
         self._heads = heads
         self._current = 0  #: the index of the head that answered last
@@ -69,7 +67,7 @@ class Reporter:
         self._clock = clock
         self._storage = storage
         self._use_settings = use_settings
-        self._interval = min(interval, LONGEST_REST)
+        self._interval = min(gpus.interval, LONGEST_REST)
         self._offset: float | None = None
         self._reported_xids: dict[tuple[str, int], int] = {}
         self._problem: str | None = "the head has not answered yet"

@@ -12,8 +12,8 @@ from api.errors import CheckpointNotFound, Conflict, Invalid
 from api.training.artifacts import saved_models
 from api.training.details import TrainingDetails
 from api.training.forecast import QueueForecast
-from api.training.options_check import OptionsCheck
 from api.training.output import TrainingOutput
+from api.training.request_check import OptionsCheck
 from api.training.store import NewSamples, TaskStore
 from api.training.views import TaskDetails
 from api.util.clock import Clock

@@ -85,7 +85,8 @@ class TrainingDetails:
     def _show(
         self, known: TrainingTask, attempts: Sequence[Attempt], checkpoints: tuple[Checkpoint, ...]
     ) -> TaskDetails:
-        task = self._progress.show_pending_stop(known)
+        # Only a task that has begun can have a stop that the database does not know, and energy.
+        task = self._progress.show_pending_stop(known) if attempts else known
         files, live = self._output.files(known.task_id), self._progress.live(task, attempts)
         gpus, now, directories = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         waiting = self._progress.find_wait(task)
@@ -95,7 +96,7 @@ class TrainingDetails:
             log_lost_bytes=self._progress.count_lost_bytes(attempts),
             samples=self._show_samples(task),
             stop_seconds=self._attempts.stop_seconds(task) if task.status.is_active and task.needs_gpus else None,
-            energy=self._energy.of([task.task_id]).get(task.task_id),
+            energy=self._energy.of([task.task_id]).get(task.task_id) if attempts else None,
         )
 
     def _show_samples(self, task: TaskSummary) -> AutomaticSamplesView | None:

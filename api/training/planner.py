@@ -19,10 +19,10 @@ from api.training.attempt_store import TaskStores
 from api.training.attempts.outcomes import LONGEST_WAIT
 from api.training.closures import Closures, close
 from api.training.fair_share import NOT_SHARED
-from api.training.queue_rows import TaskName
 from api.training.quotas import Quotas
 from api.training.scheduler import Pass, PassContext, plan_pass
 from api.training.slots import SlotLimits
+from api.training.task_queries import TaskName
 from api.util.clock import Clock
 
 _Wait = tuple[str, float]  # a task id and its earliest start

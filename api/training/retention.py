@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,12 +17,13 @@ from api.domain.reason import Reason
 from api.domain.retention import RetentionRule
 from api.domain.training import TaskStatus
 from api.errors import ServiceError, TaskNotFound
-from api.files.task_files import task_files, tasks_directory, write_private
+from api.files.task_files import tasks_directory, write_private
 from api.jobs.exports.request import MARK
 from api.trainers.protocol.checkpoints import SAVED_MODEL
 from api.trainers.trainer import Trainer
 from api.training.artifacts import saved_at
-from api.training.resume_points import find_checkpoints, last_complete
+from api.training.output import TrainingOutput
+from api.training.resume_points import last_complete
 from api.training.retention_store import RetentionFacts, RetentionStore
 from api.training.retention_views import (
     AppliedRetention,
@@ -79,23 +80,19 @@ class Retention:
     def __init__(
         self,
         store: RetentionStore,
-        trainers: Mapping[str, Trainer],
-        storage_root: Path,
+        output: TrainingOutput,
         clock: Clock,
         default: RetentionRule,
-        require_storage: Callable[[], None] = lambda: None,
         forget_files: Callable[[str], None] = lambda task_id: None,
         unlink_models: Callable[[str, Collection[str]], None] = lambda task_id, names: None,
     ) -> None:
-        """Create the service. `require_storage` raises StorageGone. `forget_files` has a task measured again.
+        """Create the service. `forget_files` has a task measured again.
 
         `unlink_models` has the links of deleted models removed from ComfyUI's directories.
         """
         self._store = store
-        self._trainers = trainers
-        self._storage_root = storage_root
+        self._output = output
         self._clock = clock
-        self._require_storage = require_storage
         self._forget_files = forget_files
         self._unlink_models = unlink_models
         self.default = default  #: may change at run time
@@ -116,7 +113,7 @@ class Retention:
 
     def put(self, task_id: str, rule: RetentionRule, actor: str) -> AppliedRetention:
         """Store the rule of a training, and delete what it does not keep. Raise TaskNotFound, OSError."""
-        self._require_storage()
+        self._output.storage.require()
         self._store.facts(task_id)
         # Noted first, so that a kill after the rule is stored leaves nothing undone.
         note = self._note(task_id)
@@ -126,7 +123,7 @@ class Retention:
 
     def preview(self, task_id: str, rule: RetentionRule | None) -> RetentionPreview:
         """Return what stays and what goes with a rule, by default the present one. Raise TaskNotFound, OSError."""
-        self._require_storage()
+        self._output.storage.require()
         facts = self._store.facts(task_id)
         found = self._decide(facts if rule is None else replace(facts, rule=rule))
         deleted = [each for each in found if not each.stays]
@@ -144,11 +141,11 @@ class Retention:
     def finish_interrupted(self) -> None:
         """Finish the deletions in which a server was killed, with their events. Those that fail are tried again."""
         try:
-            self._require_storage()
+            self._output.storage.require()
         except ServiceError:
             return
         if self._interrupted is None:
-            self._interrupted = set(tasks_directory(self._storage_root).glob(f"*/{_NOTE}*{_NOTE_END}"))
+            self._interrupted = set(tasks_directory(self._output.storage.root).glob(f"*/{_NOTE}*{_NOTE_END}"))
         for note in sorted(self._interrupted):
             try:
                 self._finish(note)
@@ -166,7 +163,7 @@ class Retention:
             noted = orjson.loads(note.read_bytes())
         except FileNotFoundError:
             return  # it has finished
-        output = task_files(self._storage_root, task_id).output
+        output = self._output.files(task_id).output
 
         def hidden() -> list[tuple[str, Reason]]:
             names = [path.rpartition("/")[2] for path in noted["paths"] if not os.path.lexists(output / path)]
@@ -179,7 +176,7 @@ class Retention:
 
     def _note(self, task_id: str, paths: Sequence[str] = (), last_event: int = 0, note: Path | None = None) -> Path:
         """Note what is deleted: paths in the output directory, and the last event before the deletion."""
-        root = task_files(self._storage_root, task_id).root
+        root = self._output.files(task_id).root
         note = note or root / f"{_NOTE}{uuid4().hex}{_NOTE_END}"
         try:
             write_private(note, orjson.dumps({"paths": paths, "last_event": last_event}), levels=1)
@@ -194,8 +191,8 @@ class Retention:
         if not is_on and note is None:
             return ()
         facts = self._store.facts(task_id)
-        trainer = self._trainers.get(facts.task.trainer)
-        output = task_files(self._storage_root, task_id).output
+        trainer = self._output.trainers.get(facts.task.trainer)
+        output = self._output.files(task_id).output
         if trainer is None:
             return ()
         if is_on and not all(each.stays for each in self._decide(facts)):
@@ -241,11 +238,10 @@ class Retention:
         return hidden
 
     def _decide(self, facts: RetentionFacts) -> list[Decision]:
-        output = task_files(self._storage_root, facts.task.task_id).output
+        output = self._output.files(facts.task.task_id).output
         rule, keep_checkpoints = self._rule(facts.rule, facts.keep_last_checkpoints)
         models = decide(find_models(output), rule, facts)
-        trainer = self._trainers.get(facts.task.trainer)
-        found = find_checkpoints(trainer, output)
+        found = self._output.find_checkpoints(facts.task)
         last = last_complete(found.checkpoints)
         run_dir = Path(found.run_dir or output)
         checkpoints = [

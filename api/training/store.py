@@ -64,29 +64,27 @@ from api.errors import DatasetNotFound, TaskActive, TaskNotFinished, TaskNotFoun
 from api.training import event_store as events
 from api.training.dataset_caches import require_single, require_unused
 from api.training.moves import move
-from api.training.queue_rows import (
-    Queue,
-    TaskName,
-    join_queue,
-    read_addresses,
-    read_names,
-    read_queue,
-    read_running_tasks,
-)
 from api.training.sample_orders import find_order, put_order
 from api.training.sample_store import remove_samples
 from api.training.task_queries import (
     ENROLL,
     OF_TASK,
     QUEUE_RANK,
+    Queue,
+    TaskName,
     count_statuses,
     find_by_serial,
     find_summary,
     find_task,
     has_read_data,
     is_of,
+    join_queue,
+    read_addresses,
     read_exports,
+    read_names,
     read_page,
+    read_queue,
+    read_running_tasks,
     read_samplings,
     read_served,
 )

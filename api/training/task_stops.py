@@ -9,8 +9,7 @@ from api.domain.progress import LISTENING_STAGES, NO_PROGRESS
 from api.domain.training import StopRung, StopState, TaskStatus, TaskSummary
 from api.errors import Conflict, TaskNotStoppable
 from api.training.attempt_store import TaskStores
-from api.training.attempts.pending_stops import STOP_NOW_REQUESTED, STOP_REQUESTED, PendingStop
-from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.stopping import STOP_NOW_REQUESTED, STOP_REQUESTED, AttemptStopping, PendingStop
 from api.training.attempts.watch import AttemptWatch
 from api.training.details import TrainingDetails
 from api.training.exports import Exports

@@ -15,6 +15,7 @@ from api.alerts import worker_senders
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.notifiers.addresses import AddressGuard
@@ -81,13 +82,12 @@ def serve(directory: Path, redis: str) -> None:
     machine = AlertStateMachine(clock, lambda now: new_task_id("alert", now), 0.0)
     section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
     board: Any = Board(directory)
+    store = AlertStore(database)
     loop = AlertLoop(
         (section,),
         board,
-        AlertStore(database),
-        RuleStore(database),
-        {"hot": RULE},
-        channels,
+        store,
+        CurrentRules(store, RuleStore(database), {"hot": RULE}, channels, clock),
         board,
         clock,
         lambda is_changed: outbox.wake() if is_changed else None,

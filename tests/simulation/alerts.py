@@ -10,6 +10,7 @@ from sqlalchemy import select
 from api.alerts.builtin_rules import parse_clause
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
@@ -66,13 +67,12 @@ class SimulatedAlerts:
         machine = AlertStateMachine(clock, new_alert_id, 0.0)
         section = Section(frozenset({RuleScope.NODE}), lambda _: True, self._leadership, machine)
         board: Any = self
+        alerts = AlertStore(database)
         self._loop = AlertLoop(
             (section,),
             board,
-            AlertStore(database),
-            RuleStore(database),
-            {RULE.rule_id: RULE},
-            channels,
+            alerts,
+            CurrentRules(alerts, RuleStore(database), {RULE.rule_id: RULE}, channels, clock),
             board,
             clock,
             self._wake_outbox,

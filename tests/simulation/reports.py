@@ -63,7 +63,7 @@ class Machine:
         place = NodeLocation(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
         holders = ReportedHolders(self.name)
         self._gpus = GPUService(FakeSource(0), holders, self.clock)
-        self.reporter = Reporter(self.name, place, [self._link], self._gpus, holders, self.clock, LONGEST_REST)
+        self.reporter = Reporter(place, [self._link], self._gpus, holders, self.clock)
         self.reported_at = float("-inf")
         self.sweep()
 

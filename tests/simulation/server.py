@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from api.composition.training import TrainingDependencies, TrainingParts, build_training
+from api.composition.execution import TrainingDependencies
+from api.composition.training import TrainingParts, build_training
 from api.config import Config
 from api.domain.read_scope import ReadScope
 from api.domain.task import RegisteredTask

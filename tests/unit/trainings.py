@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.composition.training import TaskKinds, TrainingDependencies, TrainingParts, build_training
+from api.composition.execution import TaskKinds, TrainingDependencies
+from api.composition.training import TrainingParts, build_training
 from api.config import Config
 from api.db.database import Database
 from api.domain.access import Quota
@@ -118,7 +119,7 @@ class TrainingMachine:
         self.gpus.stop_monitoring()
 
     def plan(self, request: TrainingRequest = TOY) -> TrainingPlan:
-        plan = self.parts.trainers["toy"].check(request, self.files().output).plan
+        plan = self.parts.output.trainers["toy"].check(request, self.files().output).plan
         assert plan is not None
         return plan
 

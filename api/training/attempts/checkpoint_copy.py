@@ -8,7 +8,7 @@ from api.domain.cause import Cause, CauseCode
 from api.domain.training import PlannedExport
 from api.trainers.protocol.checkpoints import LATEST
 from api.trainers.trainer import Trainer
-from api.training.attempts.cannot_start import CannotStart
+from api.training.attempts.outcomes import CannotStart
 from api.util.foreign_files import OWN_LEVELS, make_directory, open_directory, open_plain_at, write
 from api.util.foreign_trees import list_names, remove_tree
 

@@ -7,12 +7,21 @@ from dataclasses import dataclass, replace
 
 from api.domain.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.domain.progress import Progress
-from api.domain.reason import Reason, ReasonOrText
+from api.domain.reason import Reason, ReasonOrText, text_of
 from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
 from api.executors.executor import EngineRejected, Outcome
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
-from api.training.attempts.cannot_start import CannotStart
+
+
+class CannotStart(Exception):
+    """An attempt cannot be started, with the reason, and the cause if it has a remedy of its own."""
+
+    def __init__(self, reason: ReasonOrText, cause: Cause | None = None) -> None:
+        super().__init__(text_of(reason))
+        self.reason = reason
+        self.cause = cause
+
 
 #: Seconds before a retry, doubled with each consecutive retry up to the limit.
 FIRST_WAIT = 5.0

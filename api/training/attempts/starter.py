@@ -10,9 +10,8 @@ from api.domain.training import Attempt, AttemptStatus, TaskStatus, TaskSummary,
 from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Executor, Observation, Phase
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import TaskStores
-from api.training.attempts.cannot_start import CannotStart
 from api.training.attempts.ending import AttemptEnding
-from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, CannotStart, could_not_start
 from api.training.attempts.preparation import AttemptPreparation
 from api.training.attempts.watches import UNKNOWN_SECONDS, Watches
 from api.training.resume_points import find_resume_point, plan_attempt

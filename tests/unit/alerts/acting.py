@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from api.alerts.action_loop import ActionLoop
-from api.alerts.action_runner import STARTING_SECONDS, ActionRunner, CommandOutcome, IdleCheck
+from api.alerts.action_runner import STARTING_SECONDS, ActionRunner, CommandOutcome, IdleCheck, IdleCommandRunner
 from api.alerts.action_store import ActionStore
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.store import AlertStore
@@ -36,15 +36,14 @@ class ActingMachine:
 
     def server(self, node: str = "here") -> ActionLoop:
         """Return the loop of another server on the same database."""
-        parts = self.machine.parts
+        parts, command = self.machine.parts, self.run_command if self.has_command else None
         runner = ActionRunner(
             parts.stops,
             parts.files,
             parts.holds,
             self.machine.tasks,
             self.store,
-            self.idle,
-            self.run_command if self.has_command else None,
+            IdleCommandRunner(command, self.idle, self.store, self.clock),
             self.clock,
         )
         return ActionLoop(self.store, runner, parts.holds, node, self.clock, self.audited.append, self.note_end)

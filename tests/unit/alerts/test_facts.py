@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.facts import REPORTED_SCOPES, FactTables, People, ReportingMachines
+from api.alerts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.site_facts import NodeFacts
@@ -53,7 +54,7 @@ class Board:
         self.gpus, self.tasks = Made(RuleScope.GPU), Made(RuleScope.TASK, RuleScope.QUEUE)
         self.disks, self.service, self.nodes = Made(RuleScope.DISK), Made(RuleScope.SERVICE), Made(RuleScope.NODE)
         parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self, self)
-        self.board = FactTables(lambda: self.state, *parts, people, clock)
+        self.board = FactTables(lambda: self.state, FactSources(*parts, people), clock)
 
     def oldest_unsent(self) -> dict[str, Any]:
         return {}
@@ -139,9 +140,8 @@ class Head:
         facts, store, nothing = GPUFacts(self.clock), AlertFactStore(desk.database), self._nothing
         self.reporting = ReportingMachines(store, facts, name, self.clock)
         silences = NodeFacts(store, name, self.clock, lambda: tuple(self.parts.values()))
-        board = FactTables(
-            self._judge, facts, nothing, nothing, nothing, silences, nothing, nothing, None, self.clock, self.reporting
-        )
+        sources = FactSources(facts, nothing, nothing, nothing, silences, nothing, nothing)
+        board = FactTables(self._judge, sources, self.clock, self.reporting)
         section = Section(
             frozenset({RuleScope.NODE}),
             self.reporting.owns,
@@ -150,8 +150,9 @@ class Head:
             REPORTED_SCOPES,
         )
         board.tables = self._only_nodes(board.tables)  # type: ignore[method-assign]
+        book = CurrentRules(desk.alerts, desk.rules, BUILTIN_RULES, desk.channels, self.clock)
         self.loop = AlertLoop(
-            (section,), board, desk.alerts, desk.rules, BUILTIN_RULES, desk.channels, NoEmergency(), self.clock,
+            (section,), board, desk.alerts, book, NoEmergency(), self.clock,
             lambda is_notified: None,
         )  # fmt: skip
         note_role(desk, name, NodeRole.ALL)

@@ -12,7 +12,7 @@ import pytest
 from api.alerts import idle_copies
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.idle_copies import ChosenCopies
-from api.alerts.idle_ends import INTERRUPTED_SECONDS, FakeMachineEnd, IdleEnds
+from api.alerts.idle_ends import INTERRUPTED_SECONDS, ConfiguredEnd, FakeMachineEnd, IdleEnds
 from api.alerts.idle_store import IdleStore
 from api.alerts.site_facts import ServiceFacts, StartLog
 from api.db.leadership import Leadership
@@ -53,11 +53,9 @@ class Rented:
         copies = ChosenCopies(self.machine.tasks.chosen_models, self.machine.root, self.target)
         leadership = Leadership(self.machine.database, "idle of here", lambda: name, self.clock, lambda other: False)
         return IdleEnds(
-            self.rule,
+            ConfiguredEnd(self.rule, copies, self.end),
             self.store,
             self.acting.idle,
-            copies,
-            self.end,
             leadership,
             "here",
             self.clock,

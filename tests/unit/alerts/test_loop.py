@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.current_rules import CurrentRules
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import RULE_ID, AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.notifier import RetryLater
@@ -50,13 +51,12 @@ class Server:
         self.section = Section(
             frozenset({RuleScope.GPU}), lambda alert: True, self.leadership, AlertStateMachine(desk.clock, new_id, 0.0)
         )
+        known = {each.rule_id: each for each in rules or (HOT,)}
         self.loop = AlertLoop(
             (self.section,),
             self.board,  # type: ignore[arg-type]
             desk.alerts,
-            desk.rules,
-            {each.rule_id: each for each in rules or (HOT,)},
-            desk.channels,
+            CurrentRules(desk.alerts, desk.rules, known, desk.channels, desk.clock),
             NoEmergency(),  # type: ignore[arg-type]
             desk.clock,
             lambda is_notified: None,

@@ -27,7 +27,7 @@ from api.errors import (
     TaskNotFound,
     VersionNotFound,
 )
-from api.files.task_files import task_files
+from api.files.task_files import TaskStorage, task_files
 from api.training.attempt_store import AttemptStore
 from api.training.store import TaskStore
 from api.training.task_resources import TaskResources
@@ -65,9 +65,8 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
         parts.dispatcher,
         parts.progress,
         parts.stops,
-        parts.loop.wake,
         shelf.clock,
-        machine.root,
+        TaskStorage(machine.root),
     )
     return PreprocessingService(
         resources, shelf.service, store, recorder, files, {"wan": 16.0, "sdxl": None}, no_upload

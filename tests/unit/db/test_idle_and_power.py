@@ -10,7 +10,7 @@ from api.domain.idle_end import IdleEnd, IdleStage
 from api.domain.reason import Reason
 from api.domain.schedule import Day, Schedule, Window
 from api.domain.training import TaskStatus
-from api.training.energy_store import Energy, EnergyStore, MeterReading
+from api.training.energy import Energy, EnergyStore, MeterReading
 from api.training.power_limit_store import PowerLimit, PowerLimitStore
 from tests.unit.alerts.facts import NOW
 from tests.unit.db.builders import Stores

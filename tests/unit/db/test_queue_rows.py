@@ -9,7 +9,7 @@ import pytest
 from api.db.database import Database, sqlite_url
 from api.domain.training import GPURequest, NewTask, StopState, TrainingRequest
 from api.trainers.toy.trainer import Toy
-from api.training import queue_rows
+from api.training import task_queries
 from api.training.store import TaskStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskStore:
     """A store that treats three tasks as a long queue."""
-    monkeypatch.setattr(queue_rows, "LONG", 3)
+    monkeypatch.setattr(task_queries, "LONG", 3)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     return TaskStore(database)

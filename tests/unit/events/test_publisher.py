@@ -10,7 +10,14 @@ import pytest
 from api.access.authority import Visibility
 from api.domain.training import EventKind
 from api.errors import DatabaseUnavailable
-from api.events.publisher import LOOK_SECONDS, PROGRESS_SECONDS, EventTail, FakeMessageSink, TaskPublisher
+from api.events.publisher import (
+    LOOK_SECONDS,
+    PROGRESS_SECONDS,
+    EventTail,
+    FakeMessageSink,
+    TaskMessageSink,
+    TaskPublisher,
+)
 from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
 from api.streaming.models import Message
@@ -33,12 +40,9 @@ class Harness:
         self.news = TaskPublisher(
             machine.desk,
             EventTail(events),
-            machine.tasks,
-            progress,
             TaskStreamReader(machine.tasks, machine.attempts, events, progress, machine.clock),
-            self.outlet,
+            TaskMessageSink(self.outlet, machine.tasks, progress, Visibility(hides_others=False)),
             machine.clock,
-            Visibility(hides_others=False),
             has_progress_feed=lambda: self.has_progress_feed,
             count_dropped=lambda: self.dropped,
         )
@@ -189,7 +193,7 @@ def test_dropped_subscribers_are_reported_by_one_message(harness: Harness):
 
 
 def test_messages_have_the_owner_if_tasks_of_others_are_hidden(harness: Harness):
-    harness.news._visibility = Visibility(hides_others=True)
+    harness.news._messages._visibility = Visibility(hides_others=True)
     harness.machine.put(owner="ann")
     messages = harness.round()
     assert {message.type.value for message in messages} == {"status", "progress"}
@@ -197,7 +201,7 @@ def test_messages_have_the_owner_if_tasks_of_others_are_hidden(harness: Harness)
 
 
 def test_waiting_reason_has_a_full_and_a_restricted_form(harness: Harness):
-    harness.news._visibility = Visibility(hides_others=True)
+    harness.news._messages._visibility = Visibility(hides_others=True)
     harness.machine.run(count=4)
     harness.machine.put("mine", 4, owner="ann")
     harness.machine.train()

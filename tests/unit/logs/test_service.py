@@ -12,6 +12,7 @@ from api.logs import service as log_service
 from api.logs.pattern import LogPattern
 from api.logs.search import LogQuery
 from api.logs.service import DEFAULT_TAIL, MAX_SEARCHES, LogService, find_end
+from api.training.attempt_store import TaskStores
 from tests.unit.log_making import MadeLog
 from tests.unit.trainings import TrainingMachine, steps
 
@@ -19,13 +20,11 @@ from tests.unit.trainings import TrainingMachine, steps
 @pytest.fixture
 def logs(machine: TrainingMachine, tmp_path: Path) -> LogService:
     return LogService(
-        machine.tasks,
-        machine.attempts,
-        machine.parts.trainers,
-        machine.root,
-        machine.clock,
-        MadeLog(tmp_path / "server").source,
+        TaskStores(machine.tasks, machine.attempts),
+        machine.parts.output,
         machine.executor,
+        MadeLog(tmp_path / "server").source,
+        machine.clock,
     )
 
 

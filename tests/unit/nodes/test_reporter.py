@@ -24,7 +24,7 @@ class Node:
         self.clock, self.source, self.head = FakeClock(), FakeSource(count=1), FakeHead()
         self.holders = ReportedHolders("gpu2")
         self.gpus = GPUService(self.source, self.holders, self.clock)
-        self.reporter = Reporter("gpu2", PLACE, heads or [self.head], self.gpus, self.holders, self.clock, 5.0)
+        self.reporter = Reporter(PLACE, heads or [self.head], self.gpus, self.holders, self.clock)
         self.head.answer = self.receipt()
 
     def receipt(self, **changes: Any) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from api.gpus.service import GPUService
 from api.trainers.trainer import Trainer
 from api.training.capacity_check import CapacityCheck
 from api.training.intake import preview
-from api.training.options_check import OptionsCheck
 from api.training.output import TrainingOutput
-from api.training.request_check import RequestChecker
+from api.training.request_check import OptionsCheck, RequestChecker
 from tests.unit.builders import NOW, uuid_of
 
 

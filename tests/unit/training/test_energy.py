@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from api.domain.training import ResumeOptions
-from api.training.energy import STORE_SECONDS, EnergyBook, EnergyMeter
-from api.training.energy_store import EnergyStore
+from api.training.energy import STORE_SECONDS, EnergyBook, EnergyMeter, EnergyStore
 from api.training.views import EnergyView
 from tests.unit.trainings import TrainingMachine
 

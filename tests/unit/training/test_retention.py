@@ -243,7 +243,7 @@ def test_nothing_goes_while_the_database_cannot_record_it(run: Run, monkeypatch:
 def test_file_that_cannot_be_deleted_is_tried_again(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    trainer = run.machine.parts.trainers["toy"]
+    trainer = run.machine.parts.output.trainers["toy"]
     with monkeypatch.context() as patched:
         patched.setattr(type(trainer), "hide_checkpoint", refuse)
         assert run.retention.put("a", RetentionRule(keep_last=1), "ann").deleted == ()

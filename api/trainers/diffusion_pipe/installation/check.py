@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 
@@ -60,13 +60,20 @@ _DISTRIBUTIONS = ("deepspeed",)
 AsUser = Callable[[Sequence[str], Mapping[str, str]], tuple[list[str], dict[str, str]]]
 
 
+@dataclass(frozen=True, slots=True)
+class TrainerLocation:
+    """Where the trainer is installed. None: not configured."""
+
+    root: Path | None = None  #: its checkout
+    python: str | None = None  #: the interpreter of its environment
+
+
 class InstallationCheck:
     """Knows what the last check found. Only `check` starts a process; all else reads memory or a few files."""
 
     def __init__(
         self,
-        root: Path | None,
-        python: str | None,
+        location: TrainerLocation,
         clock: Clock,
         environment: Mapping[str, str],
         *,
@@ -85,7 +92,7 @@ class InstallationCheck:
         self._as_user = as_user
         self._seconds = seconds
         self._is_automatic = is_automatic
-        self._set_location(root, python)
+        self._set_location(location)
         self._logged: frozenset[InstallationProblem] = frozenset()
         self._seen: Sequence[object] | None = None
         self._checked_monotonic = 0.0
@@ -93,14 +100,15 @@ class InstallationCheck:
         self._lock = Lock()
         self._thread = PeriodicThread("trainer-check", WATCH_SECONDS if is_automatic else None, self.watch)
 
-    def _set_location(self, root: Path | None, python: str | None) -> None:
+    def _set_location(self, location: TrainerLocation) -> None:
+        root, python = location.root, location.python
         self._root, self._python = None if root is None else root.absolute(), python
         self._found: Found | None = None
         self._last = TrainerInstallation(None if root is None else str(self._root), python)
 
-    def locate(self, root: Path | None, python: str | None) -> None:
-        """Check this checkout and interpreter from now on; a check that runs is followed by another one."""
-        self._set_location(root, python)
+    def locate(self, location: TrainerLocation) -> None:
+        """Check this location from now on; a check that runs is followed by another one."""
+        self._set_location(location)
         self.request()
 
     def require_python(self, path: str) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from api.domain.training import PlannedExport
 from api.trainers.toy.trainer import Toy
-from api.training.attempts.cannot_start import CannotStart
 from api.training.attempts.checkpoint_copy import COPIED_RUN, copy_checkpoint
+from api.training.attempts.outcomes import CannotStart
 
 RUN = "20260101_00-00-00"
 

@@ -7,7 +7,7 @@ import pytest
 from api.domain.training import StopState, TaskStatus
 from api.errors import DatabaseUnavailable, StorageFull
 from api.files.disk import DiskReserve
-from api.training.attempts.pending_stops import STOP_REQUESTED, PendingStop, PendingStops
+from api.training.attempts.stopping import STOP_REQUESTED, PendingStop, PendingStops
 from tests.unit.trainings import TrainingMachine
 
 FULL = StorageFull("The disk of the database is full.")

@@ -9,7 +9,7 @@ from api.domain.training import AttemptStatus, TrainingPlan, TrainingRequest
 from api.files.task_files import TaskStorage
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
-from api.training.attempts.cannot_start import CannotStart
+from api.training.attempts.outcomes import CannotStart
 from api.training.attempts.preparation import AttemptPreparation, ProcessSettings
 from tests.unit.access.locations import make_files, paths_of
 from tests.unit.trainings import RUN_DIR, TrainingMachine

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.trainers.diffusion_pipe.installation.check import InstallationCheck
+from api.trainers.diffusion_pipe.installation.check import InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.installation.problems import GPUNeeds
 from api.util.clock import FakeClock
 
@@ -132,7 +132,11 @@ class SampleInstallation:
     def create_check(self, seconds: float = 60.0) -> InstallationCheck:
         environment = {"PATH": "/usr/bin:/bin"}
         return InstallationCheck(
-            self.root, str(self.python), self.clock, environment, gpus=lambda: self.gpus, seconds=seconds
+            TrainerLocation(self.root, str(self.python)),
+            self.clock,
+            environment,
+            gpus=lambda: self.gpus,
+            seconds=seconds,
         )
 
     def _write_checkout(self) -> None:

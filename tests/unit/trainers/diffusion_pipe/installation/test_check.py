@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.domain.installation import InstallationProblem, ProblemSeverity
-from api.trainers.diffusion_pipe.installation.check import AGAIN_SECONDS, InstallationCheck
+from api.trainers.diffusion_pipe.installation.check import AGAIN_SECONDS, InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.installation.problems import GPUNeeds, supports
 from tests.unit.trainers.diffusion_pipe.builders import Case
 from tests.unit.trainers.diffusion_pipe.installation.sample_installation import OTHER, SampleInstallation
@@ -282,7 +282,7 @@ def test_errors_are_checked_again_after_a_while(installation: SampleInstallation
 
 
 def test_missing_settings_are_problems_with_commands(tmp_path: Path, installation: SampleInstallation):
-    check = InstallationCheck(None, None, installation.clock, {})
+    check = InstallationCheck(TrainerLocation(), installation.clock, {})
     check.watch()
     assert check.last.ready is False
     assert [problem.code for problem in check.last.problems] == ["trainer_not_found", "interpreter_not_found"]
@@ -295,7 +295,7 @@ def test_result_for_a_former_location_is_discarded(installation: SampleInstallat
 
     def find_and_move(*given: Any) -> Any:
         found = find(*given)
-        check.locate(None, None)
+        check.locate(TrainerLocation())
         return found
 
     monkeypatch.setattr(check, "_find", find_and_move)
