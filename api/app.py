@@ -17,9 +17,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from api import __version__
-from api.access.audit_routes import audit
 from api.access.oidc_routes import oidc
-from api.access.routes import auth
+from api.access.routes import audit, auth
 from api.alerts.idle_routes import idle
 from api.alerts.routes import alerts
 from api.catalog.download_routes import downloads

@@ -34,7 +34,7 @@ from api.gpus.offers import list_pids, name_gpus
 from api.gpus.service import GPUService
 from api.gpus.sources import host
 from api.jobs.kinds import EXPORTS, SAMPLING
-from api.jobs.sampling.probe import is_answering
+from api.jobs.sampling.comfyui import is_answering
 from api.nodes.server_identity import ServerIdentity
 from api.sampling.service import SampleSetService, WorkflowService
 from api.sampling.store import SampleSetStore, WorkflowStore

@@ -12,7 +12,7 @@ from api.domain.read_scope import WHOLE, ReadScope
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import keys
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.toml_files import write_exactly
+from api.trainers.diffusion_pipe.toml_files import write_exactly as write
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.environment import VARIABLES, VariableKind
 from api.trainers.request_texts import REPLACED, texts_in
@@ -59,7 +59,7 @@ def _dataset(value: Any) -> dict[str, Any]:
 def whole_request(value: Any, *, as_text: bool = False) -> TrainingRequest:
     """Return a request with this value under every key."""
     if as_text:
-        return TrainingRequest("flux", config_toml=write_exactly(_config(value)), dataset_toml=write_exactly(_dataset(value)))
+        return TrainingRequest("flux", config_toml=write(_config(value)), dataset_toml=write(_dataset(value)))
     return TrainingRequest("flux", config=_config(value), dataset=_dataset(value))
 
 
