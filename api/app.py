@@ -56,11 +56,10 @@ from api.training.routes import training
 from api.training.sample_routes import training_samples
 from api.training.schedule_routes import schedule
 from api.training.sweep_routes import sweeps
-from api.util.bounds import capped
 from api.util.envelope import JSON, encode_json
 from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
-from api.util.validation import mistakes_in
+from api.util.validation import capped, mistakes_in
 from api.web.docs_routes import docs
 from api.web.page_routes import dashboard
 from api.web.responses import ResponseCache, answer_error, may_have_no_body, serve_stale_responses

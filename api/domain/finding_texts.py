@@ -8,7 +8,7 @@ from collections.abc import Mapping
 #: Codes are stable: clients compare them.
 FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "in_other_file": ("{label}{place}: {inner}", None),
-    # util/bounds.py
+    # util/validation.py
     "more_findings": (
         "There {left_out|is|are} {number} more {left_out|finding|findings} than these.",
         "Fix these, then check again.",

@@ -1,4 +1,4 @@
-"""Run programs that administrators configure, with limits of time and output."""
+"""Run programs that administrators configure, with limits of time and output, and leave no process behind."""
 
 import errno
 import os
@@ -16,12 +16,10 @@ _CHUNK = 65_536
 
 #: Bytes from the end of standard error that are returned where it is separate.
 ERROR_BYTES = 300
-
 _UNUSABLE = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR)
 
 #: Seconds between two looks at whether the program has ended while its output stays open.
 _LOOK_SECONDS = 0.2
-
 
 #: Time limit in seconds.
 COMMAND_SECONDS = 60.0

@@ -39,7 +39,6 @@ _LAST_SECOND = 253_402_300_799.0  #: of the year 9999
 #: Limits for one attempt's record: number of GPUs, and characters of a UUID.
 MAX_GPUS, MAX_UUID = 64, 128
 
-
 #: Errors that prevent reading the directory at all. Other errors concern single files.
 _BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
@@ -48,7 +47,6 @@ FROZEN_SECONDS = 15.0
 
 #: The longest interval between two checks that counts, in seconds. A longer one means that this service was suspended.
 LOOK_SECONDS = 2.0
-
 _SWITCHES = b"\nvoluntary_ctxt_switches:"
 
 

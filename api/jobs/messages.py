@@ -32,7 +32,6 @@ _OLD_LINE_LIMIT = 4_096
 #: The first characters of these lines.
 _BEGINNINGS = frozenset("fidpr")
 
-
 #: The beginning of every message.
 MARK = '{"dp": '
 
@@ -47,7 +46,6 @@ _REASON_LIMIT = 4_000
 
 #: The largest number in a message.
 _LARGEST = 999_999_999
-
 N = TypeVar("N", int, float)
 
 

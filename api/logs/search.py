@@ -1,4 +1,4 @@
-"""Search a log for a keyword or a regular expression, which RE2 matches in linear time and bounded memory."""
+"""Search logs block by block with RE2 and without the interpreter's lock, bounded in bytes, time and results."""
 
 import re
 from bisect import bisect_left
@@ -21,10 +21,8 @@ PATTERN_MEMORY = 16 * 2**20
 # Many lines are searched at a time, so these anchors would match the start and end of a block.
 _ABSOLUTE_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[AzZ]")
 
-
 #: Maximum numbers of bytes and seconds of one search. At the limit it stops and returns where it can continue.
 MAX_BYTES = 4 * 2**30
-
 MAX_SECONDS = 10.0
 
 #: Maximum number of characters of messages in one response, including context.
@@ -32,7 +30,6 @@ MAX_SHOWN = 4 * 2**20
 
 #: Bytes searched at a time: few enough to check the time often, enough to need the interpreter's lock rarely.
 BLOCK = 256 * 1024
-
 _WINDOW_READ = 16 * 1024
 
 

@@ -1,4 +1,4 @@
-"""The last report of each node: in memory, in the database for other heads, and which of two is newer."""
+"""The last report of each node in memory and in the database; a replayed one must not make a dead node look alive."""
 
 import logging
 from collections.abc import Collection, Mapping

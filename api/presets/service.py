@@ -10,9 +10,9 @@ from api.domain.access import Principal
 from api.errors import Finding, HiddenPreset, Invalid, NotYours, PresetNotFound
 from api.presets.models import MOST_CHARACTERS, MOST_DEPTH, MOST_VALUES, PRESET_ID, OwnPreset
 from api.presets.store import PresetStore
-from api.util.bounds import excess
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, read_page
+from api.util.validation import excess
 
 #: Returns the errors in the settings of a model type: its `config` and `dataset`, with pointers from their names on.
 CheckSettings = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[Finding]]

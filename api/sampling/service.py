@@ -32,10 +32,10 @@ from api.sampling.views import (
     WorkflowNodes,
     WorkflowRow,
 )
-from api.util.bounds import excess
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, read_page
+from api.util.validation import excess
 
 #: Limits on the number and depth of values in a workflow, far above those of a large one.
 _MOST_VALUES, _MOST_DEPTH = 20_000, 32

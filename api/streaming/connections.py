@@ -26,7 +26,6 @@ _NORMAL = 1000
 _GOING_AWAY = 1001
 _POLICY_VIOLATION = 1008
 
-
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -43,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 #: Longest valid Last-Event-ID.
 _LONGEST_ID = 200
-
 _RETRY_AFTER = {"Retry-After": "10"}
 
 

@@ -30,9 +30,9 @@ from api.trainers.trainer import SupportsRehearsal, Trainer
 from api.training.cluster import ClusterNodes
 from api.training.dataset_use import CacheQuestion, CacheUse, DatasetUse, NoCaches, NoDatasets
 from api.training.measured_memory import with_measured_memory
-from api.util.bounds import capped
 from api.util.masking import MASK
 from api.util.suggestions import nearest
+from api.util.validation import capped
 
 #: Limits on concurrent checks and on waiting ones, and the maximum wait in seconds, so that some of the 16 threads stay
 #: free.

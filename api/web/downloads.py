@@ -27,9 +27,7 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of a log that are read and sent at a time, and seconds after which a client that accepts none is disconnected.
 CHUNK = 128 * 1024
-
 SEND_SECONDS = 60.0
-
 _RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 UNREADABLE = "The Range header is invalid. Example: bytes=0-1023 requests the first 1,024 bytes."

@@ -10,7 +10,6 @@ from api.files.weights.header import Header
 #: Complete checkpoints contain encoders and VAEs, too, so they come first.
 FINGERPRINTS: tuple[Fingerprint, ...] = (*TRANSFORMERS, *TEXT_ENCODERS, *VAES)
 
-
 #: Endings of tensor names of quantised weights: the older form, which the trainer looks for, and ComfyUI's newer one.
 OLD_SCALES = (".scale_weight", ".scale_input")
 

@@ -20,7 +20,6 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 #: Seconds of waiting without progress after which a transfer fails. Short outages of a hub should not end one.
 PATIENCE_SECONDS = 300.0
 
-
 #: Statuses after which a retry can succeed.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 

@@ -41,8 +41,7 @@ from api.training.resume_points import find_resume_point, plan_attempt
 from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.foreign_files import TROUBLE
-from api.util.measures import TASK_ID, attempt_starts, starts
-from api.util.tracing import spanning
+from api.util.measures import TASK_ID, attempt_starts, spanning, starts
 
 logger = logging.getLogger(__name__)
 
