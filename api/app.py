@@ -17,9 +17,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from api import __version__
-from api.access.audit_routes import audit
 from api.access.oidc_routes import oidc
-from api.access.routes import auth
+from api.access.routes import audit, auth
 from api.alerts.idle_routes import idle
 from api.alerts.routes import alerts
 from api.catalog.download_routes import downloads
@@ -57,11 +56,10 @@ from api.training.routes import training
 from api.training.sample_routes import training_samples
 from api.training.schedule_routes import schedule
 from api.training.sweep_routes import sweeps
-from api.util.bounds import capped
 from api.util.envelope import JSON, encode_json
 from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
-from api.util.validation import mistakes_in
+from api.util.validation import capped, mistakes_in
 from api.web.docs_routes import docs
 from api.web.page_routes import dashboard
 from api.web.responses import ResponseCache, answer_error, may_have_no_body, serve_stale_responses

@@ -20,7 +20,7 @@ from api.commands.key import run_key_command
 from api.commands.worker import run_worker_command
 from api.composition.composition import Runtime
 from api.composition.storage_root import StorageError
-from api.config import Config, ConfigError, program, read_config
+from api.config import Config, ConfigError, read_config, refuse
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK
 from api.errors import ServiceError
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = read_config(argv=argv[1:] if argv[:1] == [SERVE] else argv)
     except ConfigError as error:
-        return _refuse(error, 2)
+        return refuse(error, 2)
     set_up_logging(config.log_level, config.logs_json)
     _set_limits()
     return _run_node(config) if config.role == "node" else _serve(config)
@@ -82,17 +82,17 @@ def _serve(config: Config) -> int:
     try:
         runtime = Runtime(config)
     except (ConfigError, DatabaseError) as error:
-        return _refuse(error, 2)
+        return refuse(error, 2)
     except StorageError as error:
-        return _refuse(error)
+        return refuse(error)
     try:
         listener = listen(config.host, config.port)
         runtime.prepare()
         _show_first_key(runtime.access.provide_first_key())
     except ConfigError as error:
-        return _refuse(error, 2)
+        return refuse(error, 2)
     except (ListenError, DatabaseError, StorageError, ServiceError) as error:
-        return _refuse(error)
+        return refuse(error)
     return _run_server(runtime, listener)
 
 
@@ -108,7 +108,7 @@ def _run_server(runtime: Runtime, listener: socket.socket) -> int:
     try:
         runtime.start()
     except ServiceError as error:
-        return _refuse(error)
+        return refuse(error)
     # The objects of the start are permanent. Without freezing, each full collection would scan them for 70 ms; one
     # collection before it would free 0.2 MB and delay the first client.
     gc.freeze()
@@ -129,11 +129,6 @@ def _run_node(config: Config) -> int:
     # run.py disables the collector while modules load.
     gc.enable()
     return run_node(config)
-
-
-def _refuse(why: object, code: int = 1) -> int:
-    print(f"{program()}: {why}", file=sys.stderr)
-    return code
 
 
 def _show_first_key(key: str | None) -> None:

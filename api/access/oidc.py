@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 
 from api.access.key_ring import SESSION
 from api.access.service import SIGN_IN
-from api.access.sign_ins import SignIn, SignInStore
+from api.access.store import SignIn, SignInStore
 from api.domain.access import USER_ID, Role, Session, is_reserved
 from api.errors import SignInFailed
 from api.util.bounded_requests import bound_session

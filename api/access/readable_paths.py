@@ -19,7 +19,7 @@ from api.trainers.request_texts import RequestText, list_texts, parse, texts_in
 from api.trainers.toml_text import MAX_CHARACTERS
 from api.trainers.trainer import SupportsPaths, Trainer
 from api.util.files import open_regular
-from api.util.reached_paths import UnknownTarget, reach
+from api.util.reached_paths import UnknownTarget, is_below, reach
 
 #: The code of a refusal. It does not depend on whether the file exists.
 NOT_PERMITTED = "path_of_others"
@@ -156,11 +156,11 @@ class _PathChecker:
     def holds_protected(self, real: str) -> bool:
         """Return whether a protected directory, or one of another user, is below this one."""
         shut = [path for path, kind in self._rules.items() if kind <= PathAccess.LINKED]
-        return any(_is_below(path, real) for path in (*shut, *self._directories_of_others()))
+        return any(is_below(path, real) for path in (*shut, *self._directories_of_others()))
 
     def _find(self, real: str) -> tuple[PathAccess | None, list[str]]:
         """Return the kind of the innermost directory that contains a path, and the parts of the path below it."""
-        found = max((path for path in self._rules if _is_below(real, path)), key=len, default=None)
+        found = max((path for path in self._rules if is_below(real, path)), key=len, default=None)
         if found is None:
             return None, []
         return self._rules[found], real[len(found) :].strip("/").split("/")
@@ -185,7 +185,7 @@ class _PathChecker:
         return any(self._scope.sees(owner) for owner in self._owners.of_weights(sha256))
 
     def _is_of_others(self, real: str) -> bool:
-        return any(_is_below(real, directory) for directory in self._directories_of_others())
+        return any(is_below(real, directory) for directory in self._directories_of_others())
 
     def _directories_of_others(self) -> list[str]:
         if self._others is None:
@@ -207,7 +207,3 @@ def _texts_in_files(files: Iterable[tuple[str, str]], base: Path | None) -> Iter
             continue  # the trainer's own check reports the problem
         for found in texts_in(parse(text.replace("\r\n", "\n")), at):
             yield RequestText(at, found.text, is_of_dataset=True)
-
-
-def _is_below(path: str, above: str) -> bool:
-    return path == above or path.startswith(above.rstrip("/") + "/")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.db.rows import maybe_time, to_seconds, to_time
-from api.db.tables import access_state, keys, sessions, tickets, users
+from api.db.tables import access_state, keys, sessions, sign_ins, tickets, users
 from api.domain.access import AccessKey, Permission, Quota, Role, Session, User
 from api.domain.audit import note_change
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
@@ -367,3 +367,36 @@ def _read_session(row: Row[Any]) -> Session:
 
 def _read_user(row: Row[Any]) -> User:
     return User(row.user_id, Quota(**(row.quota or {})), to_time(row.created_at))
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The values sent to the provider, and the address for afterwards."""
+
+    state: str
+    nonce: str
+    verifier: str  #: the PKCE verifier, required to exchange the code
+    redirect_uri: str
+    next: str
+
+
+class SignInStore:
+    """Sign-ins in progress, by the SHA-256 of the browser's cookie."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, hash_: str, sign_in: SignIn, now: datetime, expires_at: datetime) -> None:
+        """Store a sign-in until it expires, and delete expired ones."""
+        row = {each.name: getattr(sign_in, each.name) for each in fields(SignIn)}
+        with self._database.write() as connection:
+            connection.execute(delete(sign_ins).where(~holds_at(sign_ins.c.expires_at, now)))
+            connection.execute(insert(sign_ins).values(hash=hash_, expires_at=to_seconds(expires_at), **row))
+
+    def take(self, hash_: str, now: datetime) -> SignIn | None:
+        """Remove a sign-in and return it, so that it completes only once; None if it is missing or expired."""
+        columns = [sign_ins.c[each.name] for each in fields(SignIn)]
+        holds = (sign_ins.c.hash == hash_) & holds_at(sign_ins.c.expires_at, now)
+        with self._database.write() as connection:
+            row = connection.execute(delete(sign_ins).where(holds).returning(*columns)).one_or_none()
+        return None if row is None else SignIn(**row._asdict())

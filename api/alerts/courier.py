@@ -16,8 +16,7 @@ from api.db.sealing import Sealer, SecretUnreadable
 from api.domain.channel import Channel, ChannelKind, ClaimedDelivery, DeliveryKind, DeliveryState
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
-from api.util.measures import delivery_lags
-from api.util.tracing import spanning
+from api.util.measures import delivery_lags, spanning
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from api.gpus.judgement import JudgedGPU
 from api.gpus.power_limits import is_same_limit
 from api.gpus.state import GPUState
 from api.gpus.xids import XidClass, look_up
-from api.util.bounds import forget_absent
 from api.util.clock import Clock, time_of
+from api.util.validation import forget_absent
 
 #: Windows in seconds, and by metric the throttle reason and its window.
 _SHORT, _LONG = 300.0, 1800.0

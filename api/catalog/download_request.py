@@ -8,8 +8,7 @@ from typing import Any
 
 from api.domain.catalog import CatalogModel, ComponentNeed
 from api.errors import Finding, Invalid, ModelNotFound, PicklesRefused
-from api.jobs.downloads.names import check_name
-from api.jobs.downloads.request import DownloadRequest, RepositoryRequest, UrlRequest
+from api.jobs.downloads.request import DownloadRequest, RepositoryRequest, UrlRequest, check_name
 from api.jobs.errors import JobFailed
 
 

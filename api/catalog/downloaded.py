@@ -9,8 +9,7 @@ import orjson
 
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.files.task_files import task_files
-from api.jobs.downloads.allowance import ALLOWANCE, allowance_content
-from api.jobs.downloads.leftovers import INCOMING
+from api.jobs.downloads.allowance import ALLOWANCE, INCOMING, allowance_content
 from api.jobs.downloads.request import STATE
 from api.util.foreign_files import read, write
 

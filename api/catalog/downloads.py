@@ -16,8 +16,7 @@ from api.domain.progress import ProgressReport
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
 from api.errors import Finding, Invalid
-from api.jobs.downloads.allowance import ALLOWANCE, allowance_content
-from api.jobs.downloads.leftovers import discard
+from api.jobs.downloads.allowance import ALLOWANCE, allowance_content, discard
 from api.jobs.downloads.request import ADDRESS_TOKEN, reachable_hosts
 from api.jobs.kinds import DOWNLOADS
 from api.training.task_resources import TaskResources

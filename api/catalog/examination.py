@@ -11,9 +11,9 @@ from api.domain.catalog import CatalogModel
 from api.domain.read_scope import ReadScope, current_scope
 from api.errors import Finding, Invalid, ModelNotFound, WeightsNotFound
 from api.files.weights.examination import describe, examine
-from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import Unsound, merged, read_header
+from api.files.weights.recognition import fingerprints_for, titles_for
 from api.files.weights.scan import is_text
 from api.files.weights.shards import missing_shards
 from api.training.view import show_findings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.access.audit import verify_all
 from api.access.audit_store import AuditStore
-from api.config import Config, ConfigError, program, read_config
+from api.config import Config, ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.domain.audit import ChainVerdict
@@ -33,8 +33,7 @@ def run_audit_command(argv: Sequence[str]) -> int:
     try:
         verdict = _verify(list(argv))
     except (ConfigError, DatabaseError) as error:
-        print(f"{program()}: {error}", file=sys.stderr)
-        return 2
+        return refuse(error, 2)
     print(describe(verdict), file=sys.stdout if verdict.ok else sys.stderr)
     return 0 if verdict.ok else 1
 

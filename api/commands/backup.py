@@ -1,12 +1,11 @@
 """The commands `backup` and `restore`. A backup can be made while the service runs."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from api.composition.backups import make_backup, restore_backup
-from api.config import Config, ConfigError, program, read_config
+from api.config import Config, ConfigError, program, read_config, refuse
 from api.db.backup_file import BackupError
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK
@@ -35,9 +34,9 @@ def run_backup_command(argv: Sequence[str]) -> int:
     try:
         return _backup(arguments) if name == "backup" else _restore(arguments)
     except ConfigError as error:
-        return _refuse(error, 2)
+        return refuse(error, 2)
     except (BackupError, DatabaseError) as error:
-        return _refuse(error, 1)
+        return refuse(error, 1)
 
 
 def _backup(arguments: Sequence[str]) -> int:
@@ -79,8 +78,3 @@ def _read(arguments: Sequence[str]) -> tuple[Path | None, bool, Config]:
         if file is None and rest and not rest[at].startswith("-") and not is_value:
             file = Path(rest.pop(at))
     return file, "--force" in arguments, read_config(argv=rest)
-
-
-def _refuse(why: object, code: int) -> int:
-    print(f"{program()}: {why}", file=sys.stderr)
-    return code

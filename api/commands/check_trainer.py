@@ -1,14 +1,13 @@
 """The command `check-trainer`: checks the trainer's environment, whether or not the service runs."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from api.composition.composition import prepare_trainer_user
 from api.composition.gpu_source import create_source
 from api.composition.installation import build_installation_check, read_needs
-from api.config import ConfigError, program, read_config
+from api.config import ConfigError, program, read_config, refuse
 from api.domain.installation import ProblemSeverity, TrainerInstallation
 from api.util.clock import SystemClock
 
@@ -31,8 +30,7 @@ def run_check_trainer_command(argv: Sequence[str]) -> int:
         needs = read_needs(create_source(config, clock))
         check = build_installation_check(config, clock, lambda: needs, prepare_trainer_user(config))
     except ConfigError as error:
-        print(f"{program()}: {error}", file=sys.stderr)
-        return 2
+        return refuse(error, 2)
     found = check.check()
     print(json.dumps(asdict(found), default=str, indent=2) if "--json" in argv else describe(found))
     return 1 if any(problem.severity is ProblemSeverity.ERROR for problem in found.problems) else 0

@@ -18,7 +18,7 @@ from api.access.schemas import PERMISSION_NAMES, GenerateKey
 from api.access.service import AccessService
 from api.access.store import CredentialStore
 from api.access.views import KeyState, KeyView
-from api.config import Config, ConfigError, program, read_config
+from api.config import Config, ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK, make_private_directory
@@ -93,9 +93,9 @@ def run_key_command(argv: Sequence[str]) -> int:
                 return _list(access, options)
             return _revoke(access, options)
     except (ConfigError, DatabaseError) as error:
-        return _refuse(error, 2)
+        return refuse(error, 2, " key")
     except ServiceError as error:
-        return _refuse(" ".join([error.detail, *(_describe(mistake) for mistake in error.mistakes)]))
+        return refuse(" ".join([error.detail, *(_describe(mistake) for mistake in error.mistakes)]), command=" key")
 
 
 def _make(access: AccessService, database: str, options: argparse.Namespace) -> int:
@@ -110,7 +110,7 @@ def _make(access: AccessService, database: str, options: argparse.Namespace) -> 
         wanted = GenerateKey.model_validate(given)
     except ValidationError as error:
         hint = "" if options.user_id else " (--user-id defaults to the name)"
-        return _refuse("; ".join(map(_describe, mistakes_in(error))) + hint, 2)
+        return refuse("; ".join(map(_describe, mistakes_in(error))) + hint, 2, " key")
     made = access.generate(wanted.request(), OPERATOR)
     until = "" if made.expires_at is None else f" until {made.expires_at:%Y-%m-%d %H:%M} UTC"
     # Only the key goes to standard output, so that it can be piped.
@@ -155,11 +155,6 @@ def _write_file(path: Path) -> int:
 
 def _describe(mistake: Finding) -> str:
     return f"{mistake.pointer.lstrip('/') or 'the key'}: {mistake.message}".replace("the key: give", "give")
-
-
-def _refuse(why: object, code: int = 1) -> int:
-    print(f"{program()} key: {why}", file=sys.stderr)
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:

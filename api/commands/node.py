@@ -1,11 +1,10 @@
 """The server with ROLE=node: no page, no queue, no public API."""
 
 import logging
-import sys
 
 from api import __version__
 from api.composition.node import NodeRuntime
-from api.config import Config, ConfigError, program
+from api.config import Config, ConfigError, refuse
 from api.web.protocol import ListenError, listen
 from api.web.serving import Server
 
@@ -26,12 +25,12 @@ def run_node(config: Config) -> int:
     try:
         listener = listen(config.host, config.port)
     except ListenError as error:
-        return _refuse(error)
+        return refuse(error)
     port = listener.getsockname()[1]
     try:
         runtime = NodeRuntime(config, port)
     except ConfigError as error:
-        return _refuse(error, 2)
+        return refuse(error, 2)
     facts = {"version": __version__, "head": config.head_url, "node": runtime.name}
     server = Server(
         runtime.shell,
@@ -46,8 +45,3 @@ def run_node(config: Config) -> int:
         runtime.stop()
     logger.info("ended")
     return 0
-
-
-def _refuse(why: object, code: int = 1) -> int:
-    print(f"{program()}: {why}", file=sys.stderr)
-    return code

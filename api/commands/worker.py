@@ -2,14 +2,13 @@
 
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from api.composition.alerts import build_courier
 from api.composition.celery_transport import run_worker
 from api.composition.tracing import Tracing
-from api.config import ConfigError, program, read_config
+from api.config import ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK
@@ -48,8 +47,7 @@ def run_worker_command(argv: Sequence[str]) -> int:
             config.database_url or sqlite_url(root / "database.sqlite"), root, config.database_pool_size
         )
     except (ConfigError, DatabaseError) as error:
-        print(f"{program()}: {error}", file=sys.stderr)
-        return 2
+        return refuse(error, 2)
     set_up_logging(config.log_level, config.logs_json)
     clock = SystemClock()
     with suppress(ServiceError):  # no delivery is possible before the database is available

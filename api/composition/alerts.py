@@ -57,7 +57,7 @@ from api.domain.audit import AuditEntry
 from api.domain.channel import ChannelKind
 from api.domain.idle_end import IdleAction, IdleRule, IdleView
 from api.errors import DatabaseUnavailable
-from api.executors.operator_command import run_command
+from api.executors.bounded_program import run_command
 from api.gpus.hold_store import HoldStore
 from api.gpus.service import GPUService
 from api.gpus.sources import host

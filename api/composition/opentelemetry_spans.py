@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from api import __version__
 from api.util.bounded_requests import bound_session
-from api.util.tracing import TRACEPARENT, Span, Value
+from api.util.measures import TRACEPARENT, Span, Value
 
 #: Seconds that a stop waits for unsent spans, and that a receiver may take for each response.
 FLUSH_SECONDS, ANSWER_SECONDS = 2.0, 5.0

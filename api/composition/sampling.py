@@ -13,7 +13,7 @@ from api.domain.training import TrainingRequest
 from api.errors import Finding
 from api.files.media.decoder import MediaDecoder
 from api.jobs.kinds import SAMPLING
-from api.jobs.sampling.probe import is_answering
+from api.jobs.sampling.comfyui import is_answering
 from api.sampling.service import SampleSetService
 from api.training.automatic_samples import AutomaticSamples
 from api.training.exports import Exports

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from api.config import Config, ConfigError
 from api.util.extras import describe_missing
-from api.util.tracing import use_tracer
+from api.util.measures import use_tracer
 
 if TYPE_CHECKING:
     from api.composition.opentelemetry_spans import OpenTelemetryTracer

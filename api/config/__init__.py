@@ -1,8 +1,15 @@
 """The settings, read once. No other package reads the environment."""
 
 from api.config.settings import LOOPBACK_NAMES, SETTINGS, Config
-from api.config.sources import ConfigError, program, read_config
-from api.config.trainer_environment import cache_roots, child_environment, tracker_environment
+from api.config.sources import (
+    ConfigError,
+    cache_roots,
+    child_environment,
+    program,
+    read_config,
+    refuse,
+    tracker_environment,
+)
 
 __all__ = [
     "LOOPBACK_NAMES",
@@ -13,5 +20,6 @@ __all__ = [
     "child_environment",
     "program",
     "read_config",
+    "refuse",
     "tracker_environment",
 ]

@@ -12,7 +12,7 @@ from api.datasets.service import DatasetService, Derived, require_own_files
 from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
 from api.domain.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.errors import Finding, Invalid, InvalidPattern, ItemNotFound
-from api.util.bounds import MAX_MISTAKES, capped
+from api.util.validation import MAX_MISTAKES, capped
 
 #: Most differences in one response.
 MOST_SHOWN = 200

@@ -17,7 +17,7 @@ from api.domain.finding import codes_of
 from api.domain.media import Decoder, MediaProbe
 from api.errors import CheckBusy, Finding
 from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
-from api.util.bounds import capped
+from api.util.validation import capped
 
 #: Seconds for which one request examines files that are not known yet.
 EXAMINE_SECONDS = 20.0

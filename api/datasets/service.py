@@ -38,9 +38,9 @@ from api.errors import (
     VersionNotFound,
 )
 from api.files.blobs import BlobStore
-from api.util.bounds import capped
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, read_page
+from api.util.validation import capped
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from api.domain.dataset import Dataset, DatasetVersion, ManifestItem
 from api.errors import DatasetChanged, DatasetExists, DatasetIsRegistered, Finding, Invalid
 from api.files.archives.limits import BadArchive
 from api.files.archives.names import fold
-from api.util.bounds import capped
 from api.util.clock import Clock
+from api.util.validation import capped
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from api.db.database_errors import (
     ALL_IN_USE,
     PROMOTE,
     RETRY_AFTER,
+    GuardedPaths,
     driver_errors,
     first_line,
     is_access,
@@ -43,7 +44,6 @@ from api.db.sqlite import (
 )
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
 from api.util.deadlines import at_most, has_wait_limit, shared_wait_limit, within
-from api.util.file_identity import GuardedPaths
 from api.util.masking import is_secret_name
 from api.util.measures import note_transaction
 

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL
 
+from api.db.database_errors import describe_loss, gone, identify
 from api.db.tables import metadata
 from api.util.deadlines import at_most
-from api.util.file_identity import describe_loss, gone, identify
 
 #: Milliseconds that a check for damage may take; a large file is checked only in part.
 CHECK_MS = 3000

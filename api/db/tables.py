@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from api.db import alert_tables, dataset_tables, measurement_tables, preset_tables, registry_tables, sampling_tables
+from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables, saved_tables
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, which creates these tables.
@@ -23,7 +23,7 @@ REVISION = "0036"
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
 # Imported so that `metadata` contains their tables.
-_OTHER_MODULES = (alert_tables, measurement_tables, preset_tables, registry_tables, sampling_tables)
+_OTHER_MODULES = (alert_tables, measurement_tables, registry_tables, saved_tables)
 
 #: Tasks of all kinds. Columns of lists and the scheduler come first, large columns last.
 tasks = Table(

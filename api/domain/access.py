@@ -125,6 +125,19 @@ class Principal:
         """Return whether it has this permission."""
         return permission in self.permissions
 
+    def may_see(self, owner: str | None, shared: bool) -> bool:
+        """Return whether it may see what a user has saved and possibly shared, such as a preset."""
+        return shared or owner == self.owner or self.may(Permission.TASKS_READ_ANY)
+
+    def may_change(self, owner: str | None) -> bool:
+        """Return whether it may change what a user has saved."""
+        return owner == self.owner or self.may(Permission.TASKS_WRITE_ANY)
+
+    @property
+    def reader(self) -> str | None:
+        """The user whose private things a list may contain; None: those of all users."""
+        return None if self.may(Permission.TASKS_READ_ANY) else self.user_id
+
     @property
     def owner(self) -> str | None:
         """The owner of resources that it creates. None if the service has no keys."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 #: Codes are stable: clients compare them.
 FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "in_other_file": ("{label}{place}: {inner}", None),
-    # util/bounds.py
+    # util/validation.py
     "more_findings": (
         "There {left_out|is|are} {number} more {left_out|finding|findings} than these.",
         "Fix these, then check again.",
@@ -414,7 +414,6 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "betas_invalid": ("The value is not a pair of betas.", "Set two numbers from 0 to below 1, such as [0.9, 0.99]."),
     "half_life_invalid": ("The value is not a number above 0.", "Set the number of examples."),
     "half_life_needs_betas": ("`beta2_half_life` needs two `betas`.", "Set betas = [0.9, 0.99]."),
-    # trainers/diffusion_pipe/optimizer_check.py
     "optimizer_name_invalid": (
         "`{name}` is not the plain name of an optimizer.",
         "Use one of {optimizers}, or a class of pytorch_optimizer without dots.",
@@ -707,7 +706,6 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "toy_path_relative": ("The path is not absolute.", "Start it with `/`."),
     "toy_path_unreadable": ("{path} cannot be read: {reason}.", "Correct the path."),
     "toy_directory_empty": ("The directory has no pictures or videos.", "Add some: {endings}."),
-    # trainers/toy/settings.py
     "toy_epochs_missing": ("`epochs` is missing.", "Set {describe}."),
     "toy_not_table": ("`{name}` is not a table.", "Write it as a table with its settings: {tables}."),
     "toy_setting_unknown": ("The toy trainer has no setting `{name}`.", None),

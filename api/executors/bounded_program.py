@@ -1,4 +1,4 @@
-"""Run a program to its end, with limited time and output, and leaves no process behind."""
+"""Run programs that administrators configure, with limits of time and output, and leave no process behind."""
 
 import errno
 import os
@@ -16,11 +16,16 @@ _CHUNK = 65_536
 
 #: Bytes from the end of standard error that are returned where it is separate.
 ERROR_BYTES = 300
-
 _UNUSABLE = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR)
 
 #: Seconds between two looks at whether the program has ended while its output stays open.
 _LOOK_SECONDS = 0.2
+
+#: Time limit in seconds.
+COMMAND_SECONDS = 60.0
+
+#: Length of the end of stderr that an error message quotes, in characters.
+_OUTPUT_CHARACTERS = 300
 
 
 class TookTooLong(Exception):
@@ -165,3 +170,26 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     # A process that hangs in a file system cannot be killed; do not wait for it.
     with suppress(subprocess.TimeoutExpired):
         process.wait(2.0)
+
+
+def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str | None:
+    """Run the command to its end. Return why it failed, or None."""
+    try:
+        ended = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            check=False,
+            timeout=seconds,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{argv[0]} took longer than {seconds:.0f} s and was killed"
+    except OSError as error:
+        return f"{argv[0]} cannot be run: {error.strerror}"
+    if ended.returncode == 0:
+        return None
+    output = " ".join(ended.stderr.decode(errors="replace").split())[-_OUTPUT_CHARACTERS:]
+    return f"{argv[0]} ended with {ended.returncode}" + (f": {output}" if output else "")

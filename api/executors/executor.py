@@ -156,7 +156,6 @@ class NodeState:
     state: str = "up"  #: up, draining, down or unknown
     reason: str | None = None
     gpu_count: int | None = None  #: the number of GPUs that the engine knows there; None without an engine
-    gpus_used: int | None = None
     #: for each GPU index, a description of what the engine has assigned it to
     holders: Mapping[int, ReasonOrText] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)

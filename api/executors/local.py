@@ -16,13 +16,12 @@ from pathlib import Path
 from api.domain.task import ProcessIdentity
 from api.executors import supervisor
 from api.executors.attempt.cgroup import find_cgroup
+from api.executors.attempt.containment import read_seen_processes
 from api.executors.attempt.directory import AttemptDirectory
-from api.executors.attempt.ended import has_ended, has_outcome
+from api.executors.attempt.ended import has_ended, has_outcome, steady_seconds
 from api.executors.attempt.files import write_json
 from api.executors.attempt.output import PIPE
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
-from api.executors.attempt.running_time import steady_seconds
-from api.executors.attempt.seen_processes import read_seen_processes
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
@@ -33,11 +32,18 @@ from api.executors.executor import (
     StopOrder,
     Submission,
 )
-from api.executors.heartbeats import FROZEN_SECONDS, Heartbeats
-from api.executors.log_files import LogFiles
+from api.executors.log_files import KeepsLogs
 from api.executors.ports import pick_port
 from api.executors.process_survey import HostContext, Survey, is_held_open, is_locked, list_living, supervises, survey
-from api.executors.records import Runner, check_absent, parse_lock, parse_runner, read_lost_bytes, read_outcome
+from api.executors.records import (
+    FROZEN_SECONDS,
+    Heartbeats,
+    Runner,
+    check_absent,
+    parse_lock,
+    parse_runner,
+    read_outcome,
+)
 from api.executors.spec import describe, reject_engine_options
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
@@ -95,7 +101,7 @@ class _Read:
     runner: Runner | None
 
 
-class LocalExecutor:
+class LocalExecutor(KeepsLogs):
     """The executor of one machine.
 
     `env` is the environment of the supervisors themselves, usually empty; some Pythons need LD_LIBRARY_PATH. A
@@ -407,19 +413,6 @@ class LocalExecutor:
 
     def why_queued(self, ref: AttemptRef) -> None:
         return None
-
-    def lost_bytes(self, ref: AttemptRef) -> int | None:
-        return read_lost_bytes(str(ref.directory / "runner.json"))
-
-    def open_log(self, log_directory: Path) -> LogFiles:
-        return LogFiles(log_directory)
-
-    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
-        """Return up to `limit` bytes of the task's log from `offset`, and their offset.
-
-        Raises OSError.
-        """
-        return LogFiles(ref.log_directory).read(offset, limit)
 
     def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         return list_living(survey(), root, locate, uids)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from api.domain.log import LogPart, LogSpan, LogTime
 from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
+from api.executors.executor import AttemptRef
+from api.executors.records import read_lost_bytes
 from api.util.foreign_files import open_plain
 
 _ATTEMPTS = 3  # number of tries to read while the oldest segments are being deleted
@@ -225,6 +227,23 @@ class _Times(Sequence[LogTime]):
         content = os.pread(self._handle, max(0, end - begin) * size, begin * size)
         for fields in TIME_RECORD.iter_unpack(content[: len(content) // size * size]):
             yield LogTime(*fields)
+
+
+class KeepsLogs:
+    """The part of an executor that reads the files of supervisors: logs, and what is in none."""
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        return read_lost_bytes(str(ref.directory / "runner.json"))
+
+    def open_log(self, log_directory: Path) -> LogFiles:
+        return LogFiles(log_directory)
+
+    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
+        """Return up to `limit` bytes of the task's log from `offset`, and their offset.
+
+        Raises OSError.
+        """
+        return LogFiles(ref.log_directory).read(offset, limit)
 
 
 class LogFilesCursor:

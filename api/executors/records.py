@@ -1,14 +1,17 @@
-"""Read and parse the records of supervisors. Damaged records raise no errors."""
+"""Read what supervisors record, and measure whether they are alive."""
 
 import errno
 import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
-from api.executors.attempt.files import number
+from api.executors.attempt.files import number, read_file
 from api.executors.executor import Outcome
 from api.util.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
 
@@ -35,6 +38,16 @@ _LAST_PID = 2**31 - 1
 _LAST_SECOND = 253_402_300_799.0  #: of the year 9999
 #: Limits for one attempt's record: number of GPUs, and characters of a UUID.
 MAX_GPUS, MAX_UUID = 64, 128
+
+#: Errors that prevent reading the directory at all. Other errors concern single files.
+_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
+
+#: Seconds without a sign of life after which a supervisor counts as frozen. It writes a heartbeat every 2 s.
+FROZEN_SECONDS = 15.0
+
+#: The longest interval between two checks that counts, in seconds. A longer one means that this service was suspended.
+LOOK_SECONDS = 2.0
+_SWITCHES = b"\nvoluntary_ctxt_switches:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +210,6 @@ def _rung(value: object) -> StopRung | None:
         return None
 
 
-#: Errors that prevent reading the directory at all. Other errors concern single files.
-_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
-
-
 def read_outcome(path: str) -> Outcome:
     """Return the outcome in `exit.json`, also if it is damaged.
 
@@ -226,3 +235,56 @@ def check_absent(error: OSError) -> None:
     """Raise the error again unless it means that the file is missing."""
     if error.errno in _BLINDING:
         raise error
+
+
+@dataclass(slots=True)
+class _Heartbeat:
+    signs: tuple[int, int]
+    looked_at: float
+    quiet: float = 0.0
+
+
+class Heartbeats:
+    """Measures how long each supervisor has shown no sign of life.
+
+    The signs are its heartbeat and, because a full disk stops that, its number of context switches. Only changes of
+    these values count, measured by this process's monotonic clock. So neither a changed wall clock nor a sleeping
+    machine makes a healthy supervisor look frozen.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, _Heartbeat] = {}
+
+    def measure(self, directory: Path, supervisor: ProcessIdentity | None) -> float:
+        """Return the seconds since the last sign of life.
+
+        If the process is not visible, only the heartbeat counts.
+        """
+        now = time.monotonic()
+        signs = (_last_beat(directory), 0 if supervisor is None else _count_switches(supervisor.pid))
+        known = self._known.get(directory)
+        if known is None or known.signs != signs:
+            self._known[directory] = _Heartbeat(signs, now)
+            return 0.0
+        known.quiet += min(now - known.looked_at, LOOK_SECONDS)
+        known.looked_at = now
+        return known.quiet
+
+    def forget(self, directory: Path) -> None:
+        """Reset the measurement, because another supervisor starts."""
+        self._known.pop(directory, None)
+
+
+def _last_beat(directory: Path) -> int:
+    try:
+        return os.lstat(directory / "heartbeat").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _count_switches(pid: int) -> int:
+    try:
+        status = read_file(f"/proc/{pid}/status")
+    except OSError:
+        return 0
+    return int(status.partition(_SWITCHES)[2].split(b"\n", 1)[0] or 0)

@@ -13,7 +13,7 @@ from api.domain.reason import Reason, ReasonOrText, code_of, text_of
 from api.gpus.judgement import JudgedGPU
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.xids import XidClass, look_up
-from api.util.bounds import forget_absent
+from api.util.validation import forget_absent
 
 logger = logging.getLogger(__name__)
 

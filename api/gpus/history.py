@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from api.domain.history import HistoryPoint, Metric
 from api.domain.reading import GPUVitals
 from api.gpus.snapshot import GPUReading
-from api.util.bounds import forget_absent
+from api.util.validation import forget_absent
 
 DAY_SECONDS = 86_400
 

@@ -1,5 +1,7 @@
 """Why the program of a job ends early."""
 
+from collections.abc import Callable
+
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason, text_of
 
@@ -15,3 +17,9 @@ class JobFailed(Exception):
 
 class StopRequested(Exception):
     """The program was asked to stop. Partial results stay for the next run."""
+
+
+def stop_if(is_stopping: Callable[[], bool]) -> None:
+    """Raise StopRequested if the program was asked to stop."""
+    if is_stopping():
+        raise StopRequested

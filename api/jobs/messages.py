@@ -5,12 +5,13 @@
     {"dp": "failed", "cause": "disk_full", "reason": {"code": "...", "params": {}}, "message": "..."}
 
 `message` is the text that the log page shows. A run that succeeds or stops ends with a phrase on a line of its own,
-because supervisors look for whole lines.
+because supervisors look for whole lines. Lines that older programs print, and that stored logs contain, are read too.
 """
 
 # ruff: noqa: T201 - standard output is how a program reports
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +19,18 @@ from typing import Any, TypeVar
 
 from api.domain.reason import Reason, ReasonCode, text_of
 from api.jobs.errors import JobFailed
-from api.jobs.old_lines import read_old_line
+
+_PROGRESS = re.compile(r"(?:files|items): (\d{1,9}) of (\d{1,9}), (\d{1,3}\.\d) %, (\d{1,9}|-) s left", re.ASCII)
+_ACTIVITY, _WARNING, _REASON = "doing: ", "problem: ", "reason: "
+
+#: Version 1.0 named no cause.
+_FAILED = re.compile(r"refused(?: \((?P<cause>[a-z_]{1,40})\))?: (?P<message>.*)", re.ASCII)
+
+#: Characters of a line that are read.
+_OLD_LINE_LIMIT = 4_096
+
+#: The first characters of these lines.
+_BEGINNINGS = frozenset("fidpr")
 
 #: The beginning of every message.
 MARK = '{"dp": '
@@ -34,8 +46,36 @@ _REASON_LIMIT = 4_000
 
 #: The largest number in a message.
 _LARGEST = 999_999_999
-
 N = TypeVar("N", int, float)
+
+
+def read_old_line(line: str) -> dict[str, Any] | None:
+    """Return the fields of the equivalent JSON message, or None for any other line.
+
+    Raises ValueError or RecursionError for a damaged reason.
+    """
+    if line[:1] not in _BEGINNINGS:
+        return None
+    line = line[:_OLD_LINE_LIMIT]
+    if line.startswith(_ACTIVITY):
+        return {"dp": "activity", "message": line[len(_ACTIVITY) :]}
+    if line.startswith(_WARNING):
+        return {"dp": "warning", "message": line[len(_WARNING) :]}
+    if line.startswith(_REASON):
+        return {"dp": "reason", "reason": json.loads(line[len(_REASON) :])}
+    if (failed := _FAILED.match(line)) is not None:
+        return {"dp": "failed", **failed.groupdict()}
+    if (found := _PROGRESS.fullmatch(line)) is not None:
+        done, total, percent, left = found.groups()
+        seconds_left = None if left == "-" else float(left)
+        return {
+            "dp": "progress",
+            "step": int(done),
+            "total": int(total),
+            "percent": float(percent),
+            "seconds_left": seconds_left,
+        }
+    return None
 
 
 class MessageKind(StrEnum):

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.errors import JobFailed, StopRequested, stop_if
 from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import report_failure
 
@@ -54,8 +54,7 @@ class JobProgram(ABC):
 
     def stop_if_requested(self) -> None:
         """Raise StopRequested if the program was asked to stop."""
-        if self.is_stopping():
-            raise StopRequested
+        stop_if(self.is_stopping)
 
     def run(self) -> int:
         """Execute the job, report its end, and return the exit code."""

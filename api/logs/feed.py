@@ -19,8 +19,7 @@ from api.domain.log import LogEnd
 from api.errors import DatabaseUnavailable
 from api.logs.batches import LogBatch, batches_of, dropped_of, end_of, partial_of
 from api.logs.lines import LineStream
-from api.logs.reader import LogReader
-from api.logs.source import LogSource
+from api.logs.reader import LogReader, LogSource
 from api.logs.watcher import LogWatcher
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from api.domain.log import EVERYTHING, Gap, LineFilter
 from api.logs.batches import LogBatch, batches_of, dropped_of
 from api.logs.feed import LogFeed
 from api.logs.lines import LineStream
-from api.logs.reader import LogReader
-from api.logs.source import LogSource
+from api.logs.reader import LogReader, LogSource
 from api.logs.watcher import LogWatcher
 
 logger = logging.getLogger(__name__)

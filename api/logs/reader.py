@@ -1,12 +1,13 @@
-"""Pages of a log's lines: the last ones, from an offset, or since a time.
+"""Logs that can be read (of a task or of the server), and the reader of their pages.
 
 Their cost does not depend on the size of the log.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from api.domain.log import EVERYTHING, LineFilter, LogLine, LogPage
+from api.domain.log import EVERYTHING, LineFilter, LogEnd, LogLine, LogPage
 from api.executors.executor import Log
 from api.logs.lines import LINE_BYTES, CreateClassifier, LineStream
 
@@ -158,3 +159,19 @@ class LogReader:
             return False
         _, content = self._log.read(offset, min(end - offset, LINE_BYTES + 1))
         return self._is_finished or b"\n" in content or len(content) > LINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """A log, and the functions to read it."""
+
+    key: str  #: unique name of the log
+    task_id: str | None  #: None for the server's own log
+    content: Log  #: the bytes of the log
+    create_classifier: CreateClassifier
+    look_up_end: Callable[[], LogEnd | None]  #: returns how its task has ended; None if it has not
+    is_finished: bool = False  #: whether the task had finished when this object was created
+
+    def reader(self) -> LogReader:
+        """Return a reader of its lines."""
+        return LogReader(self.content, self.create_classifier, self.is_finished)

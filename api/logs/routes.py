@@ -3,6 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from api.logs.reader import LogSource
 from api.logs.schemas import (
     DownloadQuery,
     LogFormat,
@@ -13,7 +14,6 @@ from api.logs.schemas import (
     SearchAnswer,
     SearchQuery,
 )
-from api.logs.source import LogSource
 from api.util.base_path import BASE_PATH
 from api.web.responses import answer, answer_file, services
 from api.web.schemas import file_responses

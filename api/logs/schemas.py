@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from api.domain.log import LineFilter, LogLevel, LogPage, LogType, SearchResult, TaskLogPage
-from api.logs.pattern import LogPattern
-from api.logs.search import LogQuery
+from api.logs.search import LogPattern, LogQuery
 from api.util.validation import Strict
 from api.web.schemas import Duration, Envelope, Time, moment
 

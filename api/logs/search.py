@@ -1,16 +1,25 @@
-"""Search logs block by block without the interpreter's lock, bounded in bytes, time and results."""
+"""Search logs block by block with RE2 and without the interpreter's lock, bounded in bytes, time and results."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import re2
+
 from api.domain.log import EVERYTHING, LineFilter, LogLine, SearchHit, StopReason
+from api.errors import InvalidPattern
 from api.executors.executor import Log
 from api.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
-from api.logs.pattern import LogPattern, Match
-from api.logs.source import LogSource
+from api.logs.reader import LogSource
 from api.util.clock import Clock
 from api.util.terminal_text import clean
+
+#: Memory of one compiled pattern in bytes. A larger pattern is rejected, or searched more slowly.
+PATTERN_MEMORY = 16 * 2**20
+
+# Many lines are searched at a time, so these anchors would match the start and end of a block.
+_ABSOLUTE_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[AzZ]")
 
 #: Maximum numbers of bytes and seconds of one search. At the limit it stops and returns where it can continue.
 MAX_BYTES = 4 * 2**30
@@ -22,6 +31,53 @@ MAX_SHOWN = 4 * 2**20
 #: Bytes searched at a time: few enough to check the time often, enough to need the interpreter's lock rarely.
 BLOCK = 256 * 1024
 _WINDOW_READ = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The start and end of a match."""
+
+    start: int
+    end: int
+
+
+class LogPattern:
+    """A compiled pattern that matches within lines: never across a newline, and ^ and $ match the ends of a line."""
+
+    def __init__(self, text: str, is_regex: bool, ignore_case: bool) -> None:
+        """Compile the pattern. Raises InvalidPattern with RE2's reason."""
+        self.text = text
+        if is_regex and _ABSOLUTE_ANCHOR.search(text):
+            raise InvalidPattern("\\A and \\z are not supported in logs. Use ^ and $ for the ends of a line.")
+        options = re2.Options()
+        options.literal = not is_regex
+        options.case_sensitive = not ignore_case
+        options.never_nl = True
+        options.never_capture = True
+        options.log_errors = False
+        options.max_mem = PATTERN_MEMORY
+        try:
+            if is_regex:
+                # Compiled without the prefix first, so that an error refers to the given text.
+                re2.compile(text, options)
+            self._compiled = re2.compile("(?m)" + text if is_regex else text, options)
+        except re2.error as error:
+            raise InvalidPattern(f"RE2 rejects the pattern: {_reason(error)}.") from None
+
+    def find(self, block: bytes, begin: int, end: int) -> Match | None:
+        """Return the first match in this part of some complete lines."""
+        found = self._compiled.search(block, begin, end)
+        return None if found is None else Match(*found.span())
+
+    def find_in(self, message: str) -> Match | None:
+        """Return the first match in a cleaned line, in characters."""
+        found = self._compiled.search(message)
+        return None if found is None else Match(*found.span())
+
+
+def _reason(error: Exception) -> str:
+    reason = error.args[0] if error.args else "it is not a regular expression"
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import deque
 from api.db.file_lock import FileLock
 from api.domain.log import LogLevel, LogType, Meaning
 from api.executors.executor import Log, LogSink
-from api.logs.source import LogSource
+from api.logs.reader import LogSource
 from api.util.logs import LineHandler
 from api.util.periodic import PeriodicThread
 

@@ -11,9 +11,8 @@ from api.domain.read_scope import current_scope
 from api.domain.training import TaskFilter, TrainingTask
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.executor import Executor
-from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
+from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES, LogSource
 from api.logs.search import LogQuery, SearchRun
-from api.logs.source import LogSource
 from api.streaming.models import TaskEnd
 from api.trainers.protocol.log_lines import LineClassifier
 from api.training.attempt_store import AttemptStore, TaskStores

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asyncinotify import Event, Inotify, Mask, Watch
 
-from api.files.mounts import is_on_network
+from api.files.disk import is_on_network
 
 logger = logging.getLogger(__name__)
 

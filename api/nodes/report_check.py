@@ -14,8 +14,7 @@ from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUIdentity, GPU
 from api.domain.shared_storage import PROBE_FILE, StorageReport
 from api.errors import Finding, Invalid
 from api.nodes.unknown_values import validate
-from api.util.bounds import excess
-from api.util.validation import describe_error, details_of
+from api.util.validation import describe_error, details_of, excess
 
 #: The limits of a report: the longest text in characters, the depth, and the number of values.
 LONGEST_TEXT = 2_000

@@ -32,10 +32,9 @@ from api.executors.executor import NodeState
 from api.gpus.other_machines import NodePart, judge_node
 from api.gpus.service import GPUService
 from api.nodes.fleet_store import FleetStore, refuse_name
-from api.nodes.last_reports import LastReport, RowWatch, encode_stored, read_stored
+from api.nodes.last_reports import LastReport, ReportPosition, RowWatch, encode_stored, read_stored
 from api.nodes.other_heads import OtherHeads
 from api.nodes.report_check import read_report
-from api.nodes.report_position import ReportPosition
 from api.nodes.shared_storage import SharedStorage
 from api.nodes.view import list_held, show_nodes, warn
 from api.nodes.wire import take_report

@@ -13,6 +13,7 @@ from api.domain.shared_storage import StorageReport
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.util.clock import Mark
+from api.util.copying import copy_fields
 
 
 def make_report(
@@ -67,14 +68,9 @@ def _list(value: Any) -> list[int]:
 
 
 def _to_report(gpu: GPUReading, now: float) -> GPUReport:
-    return GPUReport(
-        index=gpu.index,
-        identity=gpu.identity,
-        vitals=gpu.vitals,
-        condition=gpu.condition,
-        processes=gpu.processes,
-        processes_unlisted=gpu.processes_unlisted,
-        fault=gpu.fault,
+    return copy_fields(
+        GPUReport,
+        gpu,
         fault_reason=_to_reported_message(gpu.fault_reason),
         age=None if gpu.read_monotonic is None else round(max(0.0, now - gpu.read_monotonic), 3),
     )
@@ -109,14 +105,9 @@ def take_report(
 
 
 def _read(gpu: GPUReport, received_at: float | None, now: datetime) -> GPUReading:
-    return GPUReading(
-        index=gpu.index,
-        identity=gpu.identity,
-        vitals=gpu.vitals,
-        condition=gpu.condition,
-        processes=gpu.processes,
-        processes_unlisted=gpu.processes_unlisted,
-        fault=gpu.fault,
+    return copy_fields(
+        GPUReading,
+        gpu,
         fault_reason=_read_message(gpu.fault_reason),
         read_at=None if gpu.age is None else now - timedelta(seconds=gpu.age),
         read_monotonic=None if gpu.age is None or received_at is None else received_at - gpu.age,

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from api.domain.access import Permission, Principal
+from api.domain.access import Principal
 from api.errors import Finding, HiddenPreset, Invalid, NotYours, PresetNotFound
 from api.presets.models import MOST_CHARACTERS, MOST_DEPTH, MOST_VALUES, PRESET_ID, OwnPreset
 from api.presets.store import PresetStore
-from api.util.bounds import excess
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, read_page
+from api.util.validation import excess
 
 #: Returns the errors in the settings of a model type: its `config` and `dataset`, with pointers from their names on.
 CheckSettings = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[Finding]]
@@ -31,8 +31,7 @@ class PresetService:
 
     def get_page(self, model_type: str | None, by: Principal, page: PageRequest) -> Page[OwnPreset]:
         """Return the presets that a user sees, newest first."""
-        reader = None if _sees_all(by) else by.user_id
-        rows = read_page(lambda *cut: self._store.page(model_type, reader, *cut), lambda row: row[0], page)
+        rows = read_page(lambda *cut: self._store.page(model_type, by.reader, *cut), lambda row: row[0], page)
         return rows.map(lambda row: row[1])
 
     def get(self, preset_id: str, by: Principal) -> OwnPreset:
@@ -40,7 +39,7 @@ class PresetService:
         if not re.fullmatch(PRESET_ID, preset_id):
             raise PresetNotFound.named(preset_id)
         found = self._store.get(preset_id)
-        if not (found.shared or _owns(by, found) or _sees_all(by)):
+        if not by.may_see(found.owner, found.shared):
             raise HiddenPreset.named(preset_id)
         return found
 
@@ -75,7 +74,7 @@ class PresetService:
 
     def _get_own(self, preset_id: str, by: Principal) -> OwnPreset:
         found = self.get(preset_id, by)
-        if not (_owns(by, found) or by.may(Permission.TASKS_WRITE_ANY)):
+        if not by.may_change(found.owner):
             raise NotYours("This preset belongs to another user. Only its owner and administrators may change it.")
         return found
 
@@ -97,11 +96,3 @@ def _renamed(pointer: str) -> str:
     """Return the pointer into a preset for one into a request."""
     name, slash, rest = pointer.removeprefix("/").partition("/")
     return f"/{_FIELDS.get(name, name)}{slash}{rest}"
-
-
-def _owns(by: Principal, preset: OwnPreset) -> bool:
-    return preset.owner == by.owner
-
-
-def _sees_all(by: Principal) -> bool:
-    return by.may(Permission.TASKS_READ_ANY)

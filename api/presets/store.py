@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.preset_tables import presets
 from api.db.rows import to_seconds, to_time
+from api.db.saved_tables import presets
 from api.domain.audit import note_change
 from api.errors import PresetExists, PresetNotFound, TooManyPresets
 from api.presets.models import MOST_PRESETS, OwnPreset

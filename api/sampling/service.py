@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.domain.access import Permission, Principal
+from api.domain.access import Principal
 from api.domain.finding import make_finding
 from api.domain.reason import Reason
 from api.domain.sample_set import RequestedSamples, SampleOrder, SampleSet, SamplingSpec, SetSettings
@@ -32,10 +32,10 @@ from api.sampling.views import (
     WorkflowNodes,
     WorkflowRow,
 )
-from api.util.bounds import excess
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, read_page
+from api.util.validation import excess
 
 #: Limits on the number and depth of values in a workflow, far above those of a large one.
 _MOST_VALUES, _MOST_DEPTH = 20_000, 32
@@ -50,8 +50,7 @@ class WorkflowService:
 
     def get_page(self, model_type: str | None, by: Principal, page: PageRequest) -> Page[WorkflowRow]:
         """Return the workflows that a user sees, newest first."""
-        reader = None if _sees_all(by) else by.user_id
-        rows = read_page(lambda *cut: self._store.page(model_type, reader, *cut), lambda row: row[0], page)
+        rows = read_page(lambda *cut: self._store.page(model_type, by.reader, *cut), lambda row: row[0], page)
         return rows.map(lambda row: copy_fields(WorkflowRow, row[1]))
 
     def get(self, workflow_id: str, by: Principal) -> Workflow:
@@ -96,7 +95,7 @@ class WorkflowService:
     def delete(self, workflow_id: str, by: Principal) -> Workflow:
         """Delete a workflow and return it. Raises WorkflowNotFound, NotYours."""
         found = self.get(workflow_id, by)
-        if not _may_change(by, found.owner):
+        if not by.may_change(found.owner):
             raise NotYours("This workflow belongs to another user. Only its owner and administrators may delete it.")
         self._store.remove(found)
         return found
@@ -120,7 +119,7 @@ class WorkflowService:
         if not re.fullmatch(WORKFLOW_ID, workflow_id):
             raise WorkflowNotFound
         found, places = self._store.get(workflow_id)
-        if not (found.shared or _owns(by, found.owner) or _sees_all(by)):
+        if not by.may_see(found.owner, found.shared):
             raise HiddenWorkflow
         return found, places
 
@@ -135,8 +134,7 @@ class SampleSetService:
 
     def get_page(self, by: Principal, page: PageRequest) -> Page[SampleSet]:
         """Return the newest versions of the sets that a user sees, newest set first."""
-        reader = None if _sees_all(by) else by.user_id
-        rows = read_page(lambda *cut: self._store.page(reader, *cut), lambda row: row[0], page)
+        rows = read_page(lambda *cut: self._store.page(by.reader, *cut), lambda row: row[0], page)
         return rows.map(lambda row: row[1])
 
     def defaults(self) -> tuple[SetDefaults, ...]:
@@ -150,7 +148,7 @@ class SampleSetService:
         if not re.fullmatch(SET_NAME, name):
             raise SampleSetNotFound.named(name)
         newest = self._store.get(name)
-        if not (newest.shared or _owns(by, newest.owner) or _sees_all(by)):
+        if not by.may_see(newest.owner, newest.shared):
             raise HiddenSampleSet.named(name)
         return newest if version in (None, newest.version) else self._store.get(name, version)
 
@@ -250,18 +248,6 @@ def _read(
     return graph, places, missing
 
 
-def _owns(by: Principal, owner: str | None) -> bool:
-    return owner == by.owner
-
-
 def _require_own(found: SampleSet, by: Principal) -> None:
-    if not _may_change(by, found.owner):
+    if not by.may_change(found.owner):
         raise NotYours("This sample set belongs to another user. Only its owner and administrators may change it.")
-
-
-def _sees_all(by: Principal) -> bool:
-    return by.may(Permission.TASKS_READ_ANY)
-
-
-def _may_change(by: Principal, owner: str | None) -> bool:
-    return _owns(by, owner) or by.may(Permission.TASKS_WRITE_ANY)

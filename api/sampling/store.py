@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.db.rows import to_seconds, to_time
-from api.db.sampling_tables import sample_set_versions as versions
-from api.db.sampling_tables import sample_sets as sets
-from api.db.sampling_tables import workflows
+from api.db.saved_tables import sample_set_versions as versions
+from api.db.saved_tables import sample_sets as sets
+from api.db.saved_tables import workflows
 from api.domain.audit import note_change
 from api.domain.sample_set import SampleSet, SetPrompt
 from api.errors import (

@@ -1,31 +1,125 @@
-"""Serve live streams: admit clients, open streams, send, and disconnect clients that do not read."""
+"""Serve live streams by SSE and WebSocket: admit clients, open streams, send, and disconnect slow clients."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.domain.access import current_principal
 from api.errors import TooManyStreams
 from api.streaming.addresses import LiveRoutes, MatchedRoute, Transport
 from api.streaming.broker import Broker
-from api.streaming.delivery import LAST_FRAME_SECONDS
+from api.streaming.delivery import LAST_FRAME_SECONDS, Frames, deliver
+from api.streaming.frames import Frame
+from api.streaming.models import MessageType
 from api.streaming.permits import LastFrame, Permits
-from api.streaming.sse import send_events
 from api.streaming.subscription import TooSlow
-from api.streaming.websocket import send_texts
 from api.util.caller import address_of_caller
+from api.util.envelope import encode_json
+
+# RFC 6455, 7.4.1.
+_NORMAL = 1000
+_GOING_AWAY = 1001
+_POLICY_VIOLATION = 1008
+
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # nginx would otherwise buffer events.
+    (b"x-accel-buffering", b"no"),
+)
+
+#: The connection of a stream is not reused: a client that reconnects opens a new one.
+_CLOSE = (b"connection", b"close")
+
+_HEARTBEAT = b": heartbeat\n\n"
 
 logger = logging.getLogger(__name__)
 
 #: Longest valid Last-Event-ID.
 _LONGEST_ID = 200
-
-
 _RETRY_AFTER = {"Retry-After": "10"}
+
+
+class _Gone(Exception):
+    """The client has disconnected."""
+
+
+async def send_texts(frames: Frames, receive: Receive, send: Send, last_frame: LastFrame | None = None) -> None:
+    """Accept the client and send the texts until they end, or `last_frame` has a result.
+
+    Raises TooSlow if the client does not read.
+    """
+    last_type: MessageType | None = None
+
+    async def send_message(message: Message) -> None:
+        try:
+            await send(message)
+        except (OSError, RuntimeError):
+            # The client has left, or the protocol has closed the connection because of an invalid frame.
+            raise _Gone from None
+
+    async def send_frames(batch: Sequence[Frame]) -> None:
+        nonlocal last_type
+        for frame in batch:
+            last_type = frame.type
+            await send_message({"type": "websocket.send", "text": frame.text})
+
+    async def beat() -> None:
+        text = encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode()
+        await send_message({"type": "websocket.send", "text": text})
+
+    # The client may leave at any time, also before it is accepted.
+    with suppress(_Gone):
+        await receive()
+        await send_message({"type": "websocket.accept"})
+        if await deliver(frames, send_frames, beat, _until_closed(receive), last_frame):
+            if last_frame is not None and last_frame.done():
+                code = _POLICY_VIOLATION
+            else:
+                code = _GOING_AWAY if last_type is MessageType.CLOSING else _NORMAL
+            await send_message({"type": "websocket.close", "code": code})
+
+
+async def _until_closed(receive: Receive) -> None:
+    """Wait until the client disconnects. Its messages are ignored."""
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def send_events(
+    frames: Frames, receive: Receive, send: Send, last_frame: LastFrame | None = None, *, is_head: bool
+) -> None:
+    """Respond with the events until they end, or `last_frame` has a result.
+
+    Raises TooSlow if the client does not read.
+    """
+    headers = list(_HEADERS) if is_head else [*_HEADERS, _CLOSE]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if not is_head:
+        has_ended = await deliver(
+            frames,
+            lambda batch: _send_part(send, b"".join([frame.event for frame in batch])),
+            lambda: _send_part(send, _HEARTBEAT),
+            _until_gone(receive),
+            last_frame,
+        )
+        if not has_ended:
+            return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_part(send: Send, part: bytes) -> None:
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class Admission:

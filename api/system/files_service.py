@@ -18,7 +18,7 @@ from api.errors import DirectoryNotFound
 from api.files.weights.scan import is_text
 from api.system.views import EntryKind, FileEntry, FileListing
 from api.util.pagination import PageRequest, paginate
-from api.util.reached_paths import UnknownTarget, open_directory, reach
+from api.util.reached_paths import UnknownTarget, is_below, open_directory, reach
 
 #: The most names that are read of one directory.
 MOST_NAMES = 20_000
@@ -43,7 +43,7 @@ class FileBrowser:
         permits = self._paths.lister(scope)
         view = _View(
             self._roots(principal.may(Permission.SYSTEM_WRITE)),
-            lambda real: not _is_below(real, self._storage) and permits(real),
+            lambda real: not is_below(real, self._storage) and permits(real),
         )
         if path is None:
             found = [
@@ -112,12 +112,8 @@ def _resolve(path: str) -> str | None:
 
 
 def _is_shown_below(real: str, roots: Iterable[str]) -> bool:
-    below = (real.removeprefix(root).split("/") for root in roots if _is_below(real, root))
+    below = (real.removeprefix(root).split("/") for root in roots if is_below(real, root))
     return any(not any(part.startswith(".") for part in parts) for parts in below)
-
-
-def _is_below(path: str, above: str) -> bool:
-    return path == above or path.startswith(above.rstrip("/") + "/")
 
 
 def _read_names(real: str) -> tuple[list[tuple[str, EntryKind | None]], bool]:

@@ -24,9 +24,9 @@ from api.training.capacity_check import CapacityCheck
 from api.training.dataset_use import CacheQuestion, CacheUse, DatasetUse, NoCaches, NoDatasets
 from api.training.measured_memory import with_measured_memory
 from api.training.output import TrainingOutput
-from api.util.bounds import capped
 from api.util.masking import MASK
 from api.util.suggestions import nearest
+from api.util.validation import capped
 
 
 class SampleCheck(Protocol):

@@ -46,9 +46,8 @@ from api.training.schemas import (
 )
 from api.training.view import read_findings
 from api.util.base_path import BASE_PATH
-from api.util.bounds import excess
 from api.util.pagination import paginate
-from api.util.validation import details_of, mistakes_in
+from api.util.validation import details_of, excess, mistakes_in
 from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
 from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import file_responses

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 from api.db.database import Database
 from api.db.insertion import insert_missing
 from api.db.rows import dump_message, read_code, to_seconds, to_time
-from api.db.sampling_tables import sample_orders as orders
-from api.db.sampling_tables import sampled_models as models
+from api.db.saved_tables import sample_orders as orders
+from api.db.saved_tables import sampled_models as models
 from api.db.tables import tasks
 from api.domain.reason import ReasonCode, ReasonOrText
 from api.domain.sample_set import SampleOrder, SamplingSpec

@@ -13,7 +13,7 @@ from api.db.database import Database
 from api.db.dataset_tables import dataset_versions as versions
 from api.db.insertion import insert_or_update
 from api.db.rows import clean, to_seconds, to_time
-from api.db.sampling_tables import sample_orders, sampled_models
+from api.db.saved_tables import sample_orders, sampled_models
 from api.db.tables import tasks, tracker_runs
 from api.db.tables import training_samples as table
 from api.domain.audit import note_change

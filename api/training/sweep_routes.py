@@ -11,7 +11,7 @@ from api.training.sweep_schemas import CreateSweep, SweepAnswer, SweepListAnswer
 from api.training.sweep_variants import read_variants
 from api.training.sweep_views import SweepResult
 from api.util.base_path import BASE_PATH
-from api.util.bounds import excess
+from api.util.validation import excess
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.responses import answer, services
 from api.web.schemas import PageQuery

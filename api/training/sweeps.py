@@ -26,12 +26,12 @@ from api.training.sweep_store import SweepStore
 from api.training.sweep_variants import SweepVariant, SweepVariants
 from api.training.sweep_views import EarlyStopView, PlannedTraining, SweepDetails, SweepPlan, SweepRow
 from api.training.view import show_findings
-from api.util.bounds import capped
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.util.ids import new_task_id
 from api.util.masking import MASK
 from api.util.pagination import MAX_LIMIT, Page, PageRequest, read_page
+from api.util.validation import capped
 
 logger = logging.getLogger(__name__)
 

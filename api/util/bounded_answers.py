@@ -5,6 +5,7 @@ Every request of the service uses it, except downloads of model files and notifi
 
 import ssl
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -22,14 +23,39 @@ class AnswerTooLong(httpx.TransportError):
     """A response exceeds its limit of bytes or of time."""
 
 
-class TimedStream(httpcore.NetworkStream):
+class WrappedStream(httpcore.NetworkStream):
+    """A connection that a subclass bounds in its own way, also after encryption starts."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    @abstractmethod
+    def wrap(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
+        """Return this stream with the same bounds."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Return the connection with encryption."""
+        return self.wrap(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return a detail of the underlying connection."""
+        return self._stream.get_extra_info(info)
+
+
+class TimedStream(WrappedStream):
     """A connection whose timeout covers a whole request, from its first byte to the last byte of the response.
 
     A timeout of each read would never expire if the peer sends one byte from time to time.
     """
 
     def __init__(self, stream: httpcore.NetworkStream, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._clock = clock
         self._ends_at: float | None = None
         self._is_sending = False
@@ -55,19 +81,9 @@ class TimedStream(httpcore.NetworkStream):
             raise late("the response did not arrive in time")
         return min(timeout, left)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        """Return the stream, encrypted from now on."""
-        return TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._clock)
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return a detail of the underlying connection."""
-        return self._stream.get_extra_info(info)
+    def wrap(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
+        """Return this stream with the same clock."""
+        return TimedStream(stream, self._clock)
 
 
 class _TimedBackend(httpcore.SyncBackend):
@@ -87,11 +103,25 @@ class _TimedBackend(httpcore.SyncBackend):
         return TimedStream(super().connect_unix_socket(path, timeout, socket_options))
 
 
-class TimedTransport(httpx.HTTPTransport):
-    """A transport by TCP or a Unix socket, on which a client's timeout covers a whole request.
+class BoundedTransport(httpx.HTTPTransport):
+    """A transport with a pool of its own.
 
     `most_bytes` limits the body of each response, for libraries that read all of it; None leaves that to the caller.
     """
+
+    def __init__(self, pool: httpcore.ConnectionPool, context: ssl.SSLContext, most_bytes: int | None) -> None:
+        super().__init__(verify=context)
+        self._most_bytes = most_bytes
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises httpx.TransportError."""
+        request.headers["Accept-Encoding"] = "identity"
+        return bound_body(super().handle_request(request), self._most_bytes)
+
+
+class TimedTransport(BoundedTransport):
+    """A transport by TCP or a Unix socket, on which a client's timeout covers a whole request."""
 
     def __init__(
         self,
@@ -101,20 +131,14 @@ class TimedTransport(httpx.HTTPTransport):
         proxy: str | None = None,
     ) -> None:
         context = context or httpx.create_ssl_context(trust_env=False)
-        super().__init__(verify=context)
-        self._most_bytes = most_bytes
-        self._pool = httpcore.ConnectionPool(
+        pool = httpcore.ConnectionPool(
             ssl_context=context,
             keepalive_expiry=_IDLE_SECONDS,
             uds=uds,
             network_backend=_TimedBackend(),
             proxy=None if proxy is None else httpcore.Proxy(proxy),
         )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Raises httpx.TransportError."""
-        request.headers["Accept-Encoding"] = "identity"
-        return bound_body(super().handle_request(request), self._most_bytes)
+        super().__init__(pool, context, most_bytes)
 
 
 class _BoundedBody(httpx.SyncByteStream):

@@ -1,27 +1,129 @@
-"""The histograms of this process."""
+"""Histograms of this process, and spans of traces. Without a tracer, a span costs only the check of a variable."""
 
+import re
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client.core import Exemplar, HistogramMetricFamily, Metric
 
 from api.util.ids import current_request_id
-from api.util.tracing import note_span
+
+#: The header that passes a trace from one program to the next (W3C Trace Context).
+TRACEPARENT = "traceparent"
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,200})?"
+)
+
+Value = str | int | float | bool
 
 #: Bounds in seconds, for short operations, and for waits of queues and trainings.
 SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 LONG = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0)
 
 #: Maximum length of an exemplar's names and values together (OpenMetrics 1.0).
 EXEMPLAR_CHARACTERS = 128
 
-
 #: One observation: name and value to find it by, its duration, and its Unix time. A plain tuple, since each request
 #: creates one.
 Example = tuple[str, str, float, float]
+
+#: The names in exemplars for a request's id, which is in the log, and for a task's id.
+REQUEST_ID = "request_id"
+TASK_ID = "task_id"
+
+
+class Span(Protocol):
+    """A timed operation in progress."""
+
+    @property
+    def traceparent(self) -> str:
+        """The header by which another program continues the trace."""
+        ...
+
+    def end(self, values: Mapping[str, Value], *, name: str | None = None, has_failed: bool = False) -> None:
+        """End the span, with the values that are known now."""
+        ...
+
+
+class Tracer(Protocol):
+    """Creates spans."""
+
+    def begin(self, name: str, *, is_request: bool, parent: Span | None, traceparent: str | None) -> Span:
+        """Start a span below its parent, below the span of a header, or on its own."""
+        ...
+
+    def note(self, name: str, parent: Span, seconds: float, values: Mapping[str, Value]) -> None:
+        """Create a span of an operation that has just ended and took this long."""
+        ...
+
+
+_tracer: Tracer | None = None
+
+#: The span of the current context.
+_current: ContextVar[Span | None] = ContextVar("current_span", default=None)
+
+
+def use_tracer(tracer: Tracer | None) -> None:
+    """Set the tracer of this process; None: no tracing."""
+    global _tracer  # noqa: PLW0603 - as with the root logger, all code of the process shares one
+    _tracer = tracer
+
+
+def begin_request(headers: Mapping[bytes, bytes]) -> Span | None:
+    """Start a span of a request, below the span in its headers; None if tracing is off.
+
+    It becomes the current span of this context.
+    """
+    if _tracer is None:
+        return None
+    value = headers.get(TRACEPARENT.encode(), b"").decode("latin-1")
+    valid = value if _TRACEPARENT.fullmatch(value) else None
+    span = _tracer.begin("request", is_request=True, parent=None, traceparent=valid)
+    _current.set(span)
+    return span
+
+
+@contextmanager
+def spanning(name: str, values: Mapping[str, Value]) -> Iterator[None]:
+    """Create a span over the `with` block."""
+    tracer = _tracer
+    if tracer is None:
+        yield
+        return
+    span = tracer.begin(name, is_request=False, parent=_current.get(), traceparent=None)
+    token = _current.set(span)
+    has_failed = True
+    try:
+        yield
+        has_failed = False
+    finally:
+        _current.reset(token)
+        span.end(values, has_failed=has_failed)
+
+
+def note_span(name: str, seconds: float, values: Mapping[str, Value]) -> None:
+    """Create a span of an operation that has just ended, if it was part of one.
+
+    Operations of loops do not belong to a trace.
+    """
+    if _tracer is None:
+        return
+    parent = _current.get()
+    if parent is not None:
+        _tracer.note(name, parent, seconds, values)
+
+
+def traceparent_headers() -> dict[str, str]:
+    """Return the headers by which a receiver continues the current trace; empty if there is none."""
+    span = None if _tracer is None else _current.get()
+    return {} if span is None else {TRACEPARENT: span.traceparent}
 
 
 @dataclass(slots=True)
@@ -88,10 +190,6 @@ class Histogram:
 def _as_exemplar(name: str, value: str, seconds: float, at: float) -> Exemplar:
     return Exemplar({name: value}, seconds, at)
 
-
-#: The names in exemplars for a request's id, which is in the log, and for a task's id.
-REQUEST_ID = "request_id"
-TASK_ID = "task_id"
 
 loop_rounds = Histogram(
     "diffusion_pipe_loop_round_duration_seconds",

@@ -1,4 +1,4 @@
-"""Resolve a path part by part, as the kernel does for the process that opens it."""
+"""Resolve a path part by part, as the kernel does for the process that opens it, and compare resolved paths."""
 
 import errno
 import os
@@ -58,6 +58,11 @@ def open_directory(real: str) -> int:
         return os.open(".", os.O_RDONLY | flags, dir_fd=handle)
     finally:
         os.close(handle)
+
+
+def is_below(path: str, above: str) -> bool:
+    """Return whether a resolved path is this directory or below it."""
+    return path == above or path.startswith(above.rstrip("/") + "/")
 
 
 def _is_path(text: str) -> bool:

@@ -1,15 +1,14 @@
-"""Requests that pydantic validates, and its errors as mistakes in plain language."""
+"""Requests that pydantic validates within limits of size, and its errors as mistakes in plain language."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from api.errors import Finding
-from api.util.bounds import MAX_MISTAKES, capped
 from api.util.pagination import CURSOR
 from api.util.suggestions import nearest
 
@@ -18,7 +17,6 @@ MAX_FIELDS = 1_000
 
 #: Maximum length of a name in a response.
 LONGEST_NAME = 200
-
 _MUST = "must be "
 _TIME = "must be a time with its zone, such as 2026-11-25T09:00:00Z"
 
@@ -125,6 +123,11 @@ _PATTERNS = {
     r"^single_(beginning|middle)$": "must be single_beginning or single_middle",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
 }
+
+_K = TypeVar("_K")
+
+#: Maximum number of findings; one more states how many are left out.
+MAX_MISTAKES = 200
 
 
 class Strict(BaseModel):
@@ -259,3 +262,70 @@ def _requests(model: type[Strict]) -> Iterator[type[Strict]]:
     for below in model.__subclasses__():
         yield below
         yield from _requests(below)
+
+
+def forget_absent(known: dict[_K, Any], present: Collection[_K], spare: int = 1_000) -> None:
+    """Delete the entries of absent keys, once there are more than `spare` of them."""
+    if len(known) > len(present) + spare:
+        for key in known.keys() - present:
+            del known[key]
+
+
+def excess(
+    values: Any, *, depth: int, count: int, characters: int | None = None, longest: int | None = None
+) -> str | None:
+    """Return a sentence that names the limit that values (of JSON or TOML) exceed; None if they exceed none.
+
+    `characters` limits the total length of all texts and keys, `longest` the length of each.
+    """
+    found, length = 0, 0
+    pending: list[tuple[Any, int]] = [(values, 0)]
+    while pending:
+        value, level = pending.pop()
+        found += 1
+        if level > depth:
+            return f"This is nested more than {depth} levels deep."
+        if isinstance(value, str):
+            length += len(value)
+            if longest is not None and len(value) > longest:
+                return f"A text in it has {len(value):,} characters, and the most is {longest:,}."
+            continue
+        if isinstance(value, dict):
+            # Counted before they are listed, so that too many cost nothing.
+            children: Sequence[Any] = list(value.values()) if len(value) <= count else range(len(value))
+            if longest is not None and len(value) <= count:
+                children = [*children, *value]
+            length += sum(map(len, value)) if characters is not None and len(value) <= count else 0
+        else:
+            children = value if isinstance(value, list | tuple) else ()
+        if found + len(pending) + len(children) > count:
+            return f"These are more than {count:,} values."
+        if characters is not None and length > characters:
+            break
+        pending.extend((child, level + 1) for child in children)
+    if characters is not None and length > characters:
+        return f"The texts in it are longer than {characters:,} characters together."
+    return None
+
+
+def capped(mistakes: Sequence[Finding], dropped: int = 0) -> list[Finding]:
+    """Return at most `MAX_MISTAKES` findings, and one that counts the rest.
+
+    `dropped` is the number of findings that were left out before.
+    """
+    left_out = max(len(mistakes) - MAX_MISTAKES, 0) + dropped
+    shown = list(mistakes[:MAX_MISTAKES])
+    return shown if not left_out else [*shown, more_than_these(left_out)]
+
+
+def more_than_these(left_out: int) -> Finding:
+    """Return the finding that counts those that are not shown."""
+    are = "is 1 more finding" if left_out == 1 else f"are {left_out:,} more findings"
+    return Finding(
+        "",
+        f"There {are} than these.",
+        "Fix these, then check again.",
+        "more_findings",
+        {"left_out": left_out, "number": f"{left_out:,}"},
+        remedy_code="more_findings_remedy",
+    )

@@ -23,6 +23,16 @@ from api.util.stored_form import StreamedFile
 _ATTEMPTS = 3  # to open the segments while the oldest are being deleted
 
 
+logger = logging.getLogger(__name__)
+
+#: Bytes of a log that are read and sent at a time, and seconds after which a client that accepts none is disconnected.
+CHUNK = 128 * 1024
+SEND_SECONDS = 60.0
+_RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
+
+UNREADABLE = "The Range header is invalid. Example: bytes=0-1023 requests the first 1,024 bytes."
+
+
 @dataclass(frozen=True, slots=True)
 class LogDownload:
     """The bytes of a log at one moment. The receiver closes it."""
@@ -67,18 +77,6 @@ def open_download(log: Log, name: str, is_inline: bool) -> LogDownload:
         except OSError as error:
             raise Unavailable(f"The log cannot be opened: {error.strerror}.", headers={"Retry-After": "5"}) from error
     raise Unavailable("The log is being rotated. Try again.", headers={"Retry-After": "1"})
-
-
-logger = logging.getLogger(__name__)
-
-#: Bytes of a log that are read and sent at a time, and seconds after which a client that accepts none is disconnected.
-CHUNK = 128 * 1024
-SEND_SECONDS = 60.0
-
-
-_RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
-
-UNREADABLE = "The Range header is invalid. Example: bytes=0-1023 requests the first 1,024 bytes."
 
 
 def read_range(header: bytes) -> tuple[int | None, int | None] | None:

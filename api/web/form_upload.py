@@ -14,10 +14,9 @@ from api.domain.upload import Upload, UploadView
 from api.errors import MalformedRequest, TooLarge, UnsupportedMediaType
 from api.util.base_path import BASE_PATH
 from api.util.stored_form import DIGEST, FORM, StoredForm
-from api.web.body import BodyRequest
+from api.web.body import BodyRequest, WSGIResponse
 from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.upload_writer import Checksum, UploadWriter
-from api.web.wsgi import WSGIResponse
 
 #: Bounds: parts of a form, bytes of one part's headers, and bytes of one text.
 MOST_PARTS = 32

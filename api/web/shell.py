@@ -20,18 +20,17 @@ from api.util.clock import Clock
 from api.util.documents import DocumentTable, ReadyDocument, reply_with
 from api.util.envelope import encode_answer
 from api.util.ids import current_request_id
+from api.util.measures import Span, begin_request
 from api.util.stored_form import FILE
-from api.util.tracing import Span, begin_request
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
-from api.web.body import Bodies, BodyHandler, BodyRequest
+from api.web.body import Bodies, BodyHandler, BodyRequest, FlaskRunner, WSGIResponse
 from api.web.downloads import send_download
 from api.web.gate import RATE_HEADERS, Caller, Gate
 from api.web.guard import HostPolicy, is_preflight, join_headers, preflight_headers, request_id_of
 from api.web.protocol import limit_send_buffer
 from api.web.reply import NOSNIFF, PATIENCE_SECONDS, ClientGone, Connection, Handshake, Headers, Reply, UnreadResponses
 from api.web.tus import VERSION, Tus
-from api.web.wsgi import FlaskRunner, WSGIResponse
 
 logger = logging.getLogger(__name__)
 

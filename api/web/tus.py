@@ -13,11 +13,10 @@ from api.errors import MalformedRequest, TusVersionUnknown, UnsupportedMediaType
 from api.util.base_path import BASE_PATH
 from api.util.documents import HeaderList
 from api.util.stored_form import DIGEST, PART
-from api.web.body import BodyHandler, BodyRequest
+from api.web.body import BodyHandler, BodyRequest, WSGIResponse
 from api.web.body_streamer import BodyStreamer, sender_of
 from api.web.reply import Headers
 from api.web.upload_writer import CHECKSUMS, Checksum, UploadWriter
-from api.web.wsgi import WSGIResponse
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "checksum", "expiration", "termination")

@@ -14,7 +14,7 @@ import pytest
 
 from api.composition.tracing import Tracing
 from api.config import Config, ConfigError
-from api.util.tracing import spanning
+from api.util.measures import spanning
 from tests.api.conftest import TOY
 from tests.patience import BUSY_SECONDS
 

@@ -21,8 +21,8 @@ from api.domain.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, R
 from api.errors import Unauthenticated
 from api.streaming.addresses import Transport
 from api.util.key_format import new_key
+from api.web.body import WSGIResponse
 from api.web.operations import Operation, OperationTable, ResourceKind
-from api.web.wsgi import WSGIResponse
 from tests.api.client import Client, scope
 from tests.api.conftest import TRAINING, MakeWorld, World
 

@@ -14,8 +14,7 @@ from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.logs.batches import LogBatch
 from api.logs.follower import Follower, LogFeeds, Tail
-from api.logs.reader import LogReader
-from api.logs.source import LogSource
+from api.logs.reader import LogReader, LogSource
 from api.trainers.protocol.log_lines import LineClassifier
 
 SECONDS = 20.0

@@ -10,7 +10,7 @@ from api.domain.training import TrainingPlan
 from api.errors import InvalidPattern
 from api.executors.attempt.output_scanner import OutputScanner
 from api.gpus.sources.boards import parse_boards
-from api.logs.pattern import LogPattern
+from api.logs.search import LogPattern
 from api.logs.server_log import ServerLines
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.toml_parsing import parse

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.util import tracing
-from api.util.tracing import Span, use_tracer
+from api.util import measures
+from api.util.measures import Span, use_tracer
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -43,9 +43,9 @@ def making() -> Iterator[Maker]:
     """Install a recording tracer for the process during the `with` block; yield it."""
     found = Maker()
     use_tracer(found)
-    token = tracing._current.set(None)
+    token = measures._current.set(None)
     try:
         yield found
     finally:
-        tracing._current.reset(token)
+        measures._current.reset(token)
         use_tracer(None)

@@ -38,7 +38,7 @@ from api.alerts.notifiers.notifier import (
 )
 from api.domain.alert import AlertState
 from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
-from api.util.tracing import traceparent_headers
+from api.util.measures import traceparent_headers
 
 #: Seconds for the connection, and in total.
 CONNECT_SECONDS, SECONDS = 5.0, 15.0

@@ -134,3 +134,13 @@ export function reconcile(parent, parts, models, keyOf, make) {
     else parent.insertBefore(part.element, place);
   }
 }
+
+/**
+ * Makes a whole row open its link, except what has an action of its own, and while text is selected.
+ * @param {HTMLElement} row @param {HTMLElement} link @param {string} [others] selectors of elements with their own action
+ */
+export function openByRow(row, link, others = "a, button") {
+  row.addEventListener("click", (event) => {
+    if (event.target instanceof Element && !event.target.closest(others) && !String(getSelection())) link.click();
+  });
+}

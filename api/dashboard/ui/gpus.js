@@ -27,7 +27,7 @@ export const gpuKey = ({ node, uuid, gpu_id: index }) => (node ? `${node} ${uuid
 export const gpuReference = ({ node, gpu_id: index }) => (node && isKnown(index) ? `${node}:${index}` : index);
 
 /** The number of GPUs needed. @param {number} count */
-export const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.wanted", { n: count });
+const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.wanted", { n: count });
 
 /** The GPUs as links, or the number needed while none is assigned. @param {API.Row} task @returns {Child} */
 export function gpuLinks(task) {

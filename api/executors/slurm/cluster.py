@@ -344,7 +344,6 @@ def _state(node: NodeReport, holders: Mapping[int, ReasonOrText], storage_checks
         reason=node.reason,
         details={"partitions": node.partitions, "features": node.features, "says": node.says},
         gpu_count=node.gpus,
-        gpus_used=max(node.used_count, len(holders)),
         holders=holders,
         bar=storage_checks.why_not(node.name),
     )

@@ -22,17 +22,15 @@ from api.executors.executor import (
     Executor,
     LivingAttempt,
     Locate,
-    Log,
     NodeState,
     Observation,
     Phase,
     StopOrder,
     Submission,
 )
-from api.executors.heartbeats import Heartbeats
-from api.executors.log_files import LogFiles
+from api.executors.log_files import KeepsLogs
 from api.executors.ports import LAST_PORT
-from api.executors.records import Runner, check_absent, parse_runner, parse_spec, read_lost_bytes
+from api.executors.records import Heartbeats, Runner, check_absent, parse_runner, parse_spec
 from api.executors.slurm.cluster import Cluster, ClusterPoll, ClusterWatch
 from api.executors.slurm.early_jobs import EarlyJobs, has_spec
 from api.executors.slurm.ending import AttemptEnds, may_submit_again, refine, why_ended
@@ -61,7 +59,7 @@ OVERDUE_SECONDS = 15.0
 LEAVE_SECONDS = 345.0
 
 
-class SlurmExecutor:
+class SlurmExecutor(KeepsLogs):
     """The executor of a cluster. `local` runs the attempts without GPUs; `comment` marks our jobs."""
 
     def __init__(
@@ -397,19 +395,6 @@ class SlurmExecutor:
         poll = self._watch.known_poll()
         pending = [job for job in ([] if poll is None else poll.jobs.get(ref.uid, ())) if job.is_pending]
         return why_pending(min(pending, key=lambda job: job.job_id)) if pending else self._submitter.why(ref.uid)
-
-    def lost_bytes(self, ref: AttemptRef) -> int | None:
-        return read_lost_bytes(str(ref.directory / "runner.json"))
-
-    def open_log(self, log_directory: Path) -> Log:
-        return LogFiles(log_directory)
-
-    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
-        """Return up to `limit` bytes of the task's log from `offset`, and their offset.
-
-        Raises OSError.
-        """
-        return LogFiles(ref.log_directory).read(offset, limit)
 
 
 def list_orphans(jobs: Iterable[Job], locate: Locate) -> Iterator[LivingAttempt]:

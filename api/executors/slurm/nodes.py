@@ -27,7 +27,6 @@ class NodeReport:
     features: tuple[str, ...]
     gpus: int
     used: frozenset[int] | None  #: the GPUs that jobs use; None if Slurm reports only their number
-    used_count: int
 
 
 def parse_node(given: object) -> NodeReport | None:
@@ -46,7 +45,6 @@ def parse_node(given: object) -> NodeReport | None:
         features=_texts(given.get("active_features")),
         gpus=_count(str(given.get("gres") or "")[:_MOST_LIST]),
         used=indices(used) if "(IDX:" in used else None,
-        used_count=_count(used),
     )
 
 

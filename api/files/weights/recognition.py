@@ -1,19 +1,38 @@
-"""Recognise the model component in a header, and the quantisation of its weights."""
+"""Recognise the model component in a header by its fingerprint, and the quantisation of its weights."""
 
 from api.domain.weights import Component, Quantisation
-from api.files.weights.fingerprints.table import FINGERPRINTS
+from api.files.weights.fingerprints.fingerprint import Fingerprint
+from api.files.weights.fingerprints.text_encoders import TEXT_ENCODERS, UNKNOWN_LANGUAGE_MODEL
+from api.files.weights.fingerprints.transformers import TRANSFORMERS
+from api.files.weights.fingerprints.vaes import VAES
 from api.files.weights.header import Header
+
+#: Complete checkpoints contain encoders and VAEs, too, so they come first.
+FINGERPRINTS: tuple[Fingerprint, ...] = (*TRANSFORMERS, *TEXT_ENCODERS, *VAES)
 
 #: Endings of tensor names of quantised weights: the older form, which the trainer looks for, and ComfyUI's newer one.
 OLD_SCALES = (".scale_weight", ".scale_input")
+
 NEW_SCALES = (".comfy_quant", ".weight_scale", ".weight_scale_2", ".input_scale")
 
 #: All endings that indicate a quantisation; most files have none, so one check of the names is enough.
 _NF4 = ".quant_state.bitsandbytes__nf4"
+
 _FP4 = ".quant_state.bitsandbytes__fp4"
+
 _MARKS = (*OLD_SCALES, *NEW_SCALES, _NF4, _FP4, ".absmax", ".qweight")
 
 _QUANTISATION_METADATA = "_quantization_metadata"
+
+
+def fingerprints_for(slot: str) -> tuple[Fingerprint, ...]:
+    """Return the fingerprints that fit a slot such as `flux.transformer_path`; empty if the slot is unknown."""
+    return tuple(each for each in FINGERPRINTS if slot in each.slots)
+
+
+def titles_for(slot: str) -> tuple[str, ...]:
+    """Return the titles of the components that fit a slot, without generic ones."""
+    return tuple(each.title for each in fingerprints_for(slot) if each.name != UNKNOWN_LANGUAGE_MODEL)
 
 
 def recognise(header: Header) -> Component | None:

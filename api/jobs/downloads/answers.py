@@ -1,6 +1,8 @@
-"""Answers of servers to requests for files: errors, retries, the server's reason, and the file name."""
+"""Answers of servers to requests for files: errors, retries and the waits before them, reasons, file names."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 
@@ -8,10 +10,15 @@ import httpx
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason, ReasonOrText
-from api.jobs.downloads.names import read_count
-from api.jobs.downloads.waiting import LONGEST_WAIT
-from api.jobs.errors import JobFailed
+from api.jobs.downloads.request import read_count
+from api.jobs.errors import JobFailed, stop_if
 from api.util.masking import mask_secrets
+
+#: The first and the longest wait between two tries, in seconds. It doubles each time.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+
+#: Seconds of waiting without progress after which a transfer fails. Short outages of a hub should not end one.
+PATIENCE_SECONDS = 300.0
 
 #: Statuses after which a retry can succeed.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -21,6 +28,43 @@ _MAX_DISPOSITION = 2048
 
 #: The limits of an error's body in bytes, and of its reason in characters.
 _MAX_BODY, _MAX_REASON = 16 * 1024, 300
+
+
+def wait(seconds: float, is_stopping: Callable[[], bool], sleep: Callable[[float], None]) -> None:
+    """Wait, and check in between whether to stop. Raises StopRequested."""
+    left = seconds
+    while True:
+        stop_if(is_stopping)
+        if left <= 0:
+            return
+        sleep(min(left, 0.5))
+        left -= 0.5
+
+
+@dataclass(slots=True)
+class Patience:
+    """The waits between the tries of one transfer, limited by their total time. Progress resets it."""
+
+    is_stopping: Callable[[], bool]
+    sleep: Callable[[float], None]
+    _waited: float = 0.0
+    _next: float = FIRST_WAIT
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the waits without progress have reached the limit."""
+        return self._waited >= PATIENCE_SECONDS
+
+    def note_progress(self) -> None:
+        """Reset the waits."""
+        self._waited, self._next = 0.0, FIRST_WAIT
+
+    def wait(self, requested: float | None = None) -> None:
+        """Wait for the next try, at least as long as the server requested. Raises StopRequested."""
+        seconds = max(self._next, requested or 0.0)
+        wait(seconds, self.is_stopping, self.sleep)
+        self._waited += seconds
+        self._next = min(self._next * 2, LONGEST_WAIT)
 
 
 def judge_answer(name: str, response: httpx.Response) -> tuple[ReasonOrText, float | None] | None:

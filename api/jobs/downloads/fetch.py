@@ -16,12 +16,11 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason, ReasonOrText, text_of
 from api.domain.weights import FileForm
 from api.files.weights.examination import examine
-from api.jobs.downloads.answers import judge_answer
+from api.jobs.downloads.allowance import INCOMING
+from api.jobs.downloads.answers import Patience, judge_answer, wait
 from api.jobs.downloads.http import LEAST_SPEED, SLOW_SECONDS, private_address
-from api.jobs.downloads.leftovers import INCOMING
-from api.jobs.downloads.names import path_below
-from api.jobs.downloads.waiting import Patience, wait
-from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.downloads.request import path_below
+from api.jobs.errors import JobFailed, stop_if
 from api.util.addresses import PrivateAddress
 from api.util.files import sync_directory
 
@@ -232,8 +231,7 @@ def _write(
     position = checked_at = os.fstat(handle).st_size
     since, then = context.clock(), position
     for chunk in response.iter_raw():  # without a chunk size, so that received bytes are written before an interruption
-        if context.is_stopping():
-            raise StopRequested
+        stop_if(context.is_stopping)
         if position - checked_at >= _CHECK_BYTES:
             _require_room(file, handle, context)
             context.require_allowance()
@@ -308,8 +306,7 @@ def _hashes_fit(file: RemoteFile, path: Path, context: FetchContext) -> bool:
         return bool(file.size is None or size == file.size)
     with path.open("rb") as content:
         while chunk := content.read(_CHUNK):
-            if context.is_stopping():
-                raise StopRequested
+            stop_if(context.is_stopping)
             for each, _ in kinds:
                 each.update(chunk)
     return all(each.hexdigest() == expected for each, expected in kinds)

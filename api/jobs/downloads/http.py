@@ -1,10 +1,8 @@
 """An HTTP client that connects to permitted addresses only. It connects to the same address that it has checked."""
 
 import math
-import ssl
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import httpcore
 import httpx
@@ -13,7 +11,7 @@ from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import PrivateAddress, ReachableHosts
-from api.util.bounded_answers import bound_body
+from api.util.bounded_answers import BoundedTransport, WrappedStream
 
 #: The time limits for connecting and for waiting for data, in seconds.
 CONNECT_SECONDS, SILENCE_SECONDS = 20.0, 60.0
@@ -29,7 +27,7 @@ _POLL_SECONDS = 0.5
 _MAX_REDIRECTS = 8
 
 
-class WatchedStream(httpcore.NetworkStream):
+class WatchedStream(WrappedStream):
     """A connection that fails if data comes too slowly, headers included."""
 
     def __init__(
@@ -38,7 +36,7 @@ class WatchedStream(httpcore.NetworkStream):
         clock: Callable[[], float] = time.monotonic,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._clock = clock
         self._is_stopping = is_stopping
         self._waited, self._came = 0.0, 0
@@ -73,20 +71,9 @@ class WatchedStream(httpcore.NetworkStream):
         self._waited, self._came = 0.0, 0
         self._stream.write(buffer, timeout)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        """Return the connection with encryption."""
-        encrypted = self._stream.start_tls(ssl_context, server_hostname, timeout)
-        return WatchedStream(encrypted, self._clock, self._is_stopping)
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return information about the connection."""
-        return self._stream.get_extra_info(info)
+    def wrap(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
+        """Return this stream, watched in the same way."""
+        return WatchedStream(stream, self._clock, self._is_stopping)
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
@@ -119,20 +106,6 @@ class _GuardedBackend(httpcore.NetworkBackend):
         return WatchedStream(stream, is_stopping=self._is_stopping)
 
 
-class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, hosts: ReachableHosts, is_stopping: Callable[[], bool], most_bytes: int | None) -> None:
-        super().__init__()
-        self._most_bytes = most_bytes
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(), network_backend=_GuardedBackend(hosts, is_stopping), http1=True
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Raises httpx.TransportError."""
-        request.headers["Accept-Encoding"] = "identity"
-        return bound_body(super().handle_request(request), self._most_bytes)
-
-
 def open_client(
     hosts: ReachableHosts,
     kind: type[httpx.Client] = httpx.Client,
@@ -144,8 +117,10 @@ def open_client(
     A redirect to another host does not get the key. The client raises StopRequested while it waits for data.
     `most_bytes` limits each answer, for libraries that read the whole answer.
     """
+    context = httpx.create_ssl_context()
+    pool = httpcore.ConnectionPool(ssl_context=context, network_backend=_GuardedBackend(hosts, is_stopping))
     return kind(
-        transport=_GuardedTransport(hosts, is_stopping, most_bytes),
+        transport=BoundedTransport(pool, context, most_bytes),
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
         trust_env=False,

@@ -1,9 +1,12 @@
 """List the files of a repository on Hugging Face with sizes and hashes, at one commit."""
 
+import json
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -13,21 +16,75 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.downloads.answers import RETRIED
-from api.jobs.downloads.description import Description, HubFile, UnreadableAnswer, read_description
+from api.jobs.downloads.answers import RETRIED, Patience
 from api.jobs.downloads.fetch import PERMANENT_ERRORS, RemoteFile, cause_of
 from api.jobs.downloads.http import private_address
-from api.jobs.downloads.names import check_name
-from api.jobs.downloads.request import RepositoryRequest
-from api.jobs.downloads.waiting import Patience
-from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.downloads.request import RepositoryRequest, check_name
+from api.jobs.errors import JobFailed, stop_if
 from api.util.addresses import PrivateAddress
+
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
 
 #: The limit of files of one repository.
 _MAX_FILES = 20_000
 
 #: The limits of the list in bytes (20,000 files need about 6 MB) and of its transfer in seconds.
 _MAX_BYTES, _MAX_SECONDS = 32 * 2**20, 120.0
+
+
+class UnreadableAnswer(ValueError):
+    """The answer is not that of a hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repository, with the hashes that the hub gives."""
+
+    name: str
+    size: int | None
+    sha256: str | None
+    git_sha1: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A repository at one commit, or None if the hub does not name it."""
+
+    commit: str | None
+    files: tuple[HubFile, ...]
+
+
+def read_description(answer: bytes) -> Description:
+    """Parse an answer. Raises UnreadableAnswer."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        raise UnreadableAnswer("it is not JSON") from None
+    if not isinstance(found, dict) or not isinstance(found.get("siblings", []), list):
+        raise UnreadableAnswer("it has no list of files")
+    # A repeated path is one file.
+    files = {file.name: file for file in map(_file, found.get("siblings", []))}
+    return Description(_matching(_COMMIT, found.get("sha")), tuple(files.values()))
+
+
+def _file(found: Any) -> HubFile:
+    if not isinstance(found, Mapping) or not isinstance(found.get("rfilename"), str):
+        raise UnreadableAnswer("it has a file without a name")
+    name, size, lfs = found["rfilename"], found.get("size"), found.get("lfs")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63):
+        raise UnreadableAnswer(f"its size of {name[:200]!r} is invalid")
+    if lfs is None:
+        return HubFile(name, size, None, _matching(_COMMIT, found.get("blobId")))
+    sha256 = _matching(_SHA256, lfs.get("sha256")) if isinstance(lfs, Mapping) else None
+    if sha256 is None:
+        raise UnreadableAnswer(f"its hash of {name[:200]!r} is invalid")
+    return HubFile(name, size, sha256, None)
+
+
+def _matching(pattern: re.Pattern[str], value: Any) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +157,7 @@ class Hub:
     def _body(self, response: httpx.Response) -> bytes:
         until, body = self.clock() + _MAX_SECONDS, bytearray()
         for chunk in response.iter_bytes():
-            if self.is_stopping():
-                raise StopRequested
+            stop_if(self.is_stopping)
             body += chunk
             if len(body) > _MAX_BYTES:
                 raise UnreadableAnswer(f"it is longer than {_MAX_BYTES / 1e6:.0f} MB")

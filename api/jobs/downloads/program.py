@@ -18,13 +18,11 @@ from huggingface_hub import get_token
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.downloads.allowance import ALLOWANCE, Allowance
+from api.jobs.downloads.allowance import ALLOWANCE, INCOMING, Allowance, discard, remove_leftovers
 from api.jobs.downloads.answers import name_in
 from api.jobs.downloads.fetch import FetchContext, RemoteFile, fetch
 from api.jobs.downloads.http import open_client, private_address
 from api.jobs.downloads.hub import Hub
-from api.jobs.downloads.leftovers import INCOMING, discard, remove_leftovers
-from api.jobs.downloads.names import check_name, read_count
 from api.jobs.downloads.progress import TransferProgress
 from api.jobs.downloads.request import (
     ADDRESS_TOKEN,
@@ -32,7 +30,9 @@ from api.jobs.downloads.request import (
     STATE,
     DownloadRequest,
     UrlRequest,
+    check_name,
     reachable_hosts,
+    read_count,
 )
 from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.kinds import DOWNLOAD_JOB, REQUEST_FILE

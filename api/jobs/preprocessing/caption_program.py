@@ -13,18 +13,25 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from PIL import Image, ImageOps
+
 from api.domain.captioning import CaptionSettings
 from api.domain.cause import CauseCode
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING_JOB
 from api.jobs.messages import quote_name, report_warning
 from api.jobs.preprocessing.children import ItemChild
-from api.jobs.preprocessing.command import CaptionCommand
-from api.jobs.preprocessing.pictures import PictureWork
+from api.jobs.preprocessing.images import open_image
+from api.jobs.preprocessing.item_work import decoding
 from api.jobs.preprocessing.program import ItemProgram
-from api.jobs.preprocessing.vision import Refused, Unreachable, VisionModel
-from api.jobs.preprocessing.work import WorkItem, read_record
+from api.jobs.preprocessing.recipe import Geometry
+from api.jobs.preprocessing.videos import NoVideo, Tick, read_facts, read_first
+from api.jobs.preprocessing.vision import CaptionCommand, Refused, Unreachable, VisionModel
+from api.jobs.preprocessing.work import Made, Record, WorkItem, read_record
 from api.jobs.program import main
+
+#: The longer side of the pictures in pixels.
+LONGEST_SIDE = 1024
 
 #: Consecutive requests without an answer after which the program fails.
 _MAX_UNANSWERED = 3
@@ -34,6 +41,49 @@ _OWN_VARIABLES = frozenset({"PYTHONPATH", "OMP_NUM_THREADS"})
 
 #: A plain file extension. Others are left out of the name that the command gets.
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}", re.ASCII)
+
+
+class PictureWork:
+    """Pictures of one item: the image, or some frames of the video, as JPEG."""
+
+    def __init__(self, item: WorkItem, frames: int, sources: Path, results: Path, tick: Tick) -> None:
+        self._item = item
+        self._frames = frames
+        self._sources = sources
+        self._results = results
+        self._tick = tick
+
+    def run(self) -> Record:
+        """Return the names of the pictures, or the problem. Raises OSError, MemoryError."""
+        source = self._sources / self._item.sha256
+        try:
+            with decoding():
+                image = open_image(source)
+                if image is None:
+                    return self._record(self._draw_frames(source))
+                with image:
+                    return self._record([self._save(ImageOps.exif_transpose(image), 0)])
+        except (NoVideo, Image.DecompressionBombError) as error:
+            return Record(self._item.key, (Made("", None),), str(error) or "it cannot be shown to a model")
+
+    def _record(self, names: list[str]) -> Record:
+        return Record(self._item.key, tuple(Made("", ".jpg", name) for name in names))
+
+    def _draw_frames(self, source: Path) -> list[str]:
+        facts = read_facts(source)
+        names = []
+        for number in range(self._frames):
+            at = facts.duration * (number + 0.5) / self._frames
+            names.append(self._save(read_first(source, facts, (at, facts.duration + 1.0), Geometry()), number))
+            self._tick((number + 1) / self._frames)
+        return names
+
+    def _save(self, image: Image.Image, number: int) -> str:
+        name = f"{self._item.key}_{number}.jpg"
+        small = image.convert("RGB")
+        small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        small.save(self._results / name, "JPEG", quality=90)
+        return name
 
 
 class CaptionProgram(ItemProgram):

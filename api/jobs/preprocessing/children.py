@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from api.jobs.errors import StopRequested
+from api.jobs.errors import StopRequested, stop_if
 from api.jobs.preprocessing.work import Made, Record, WorkItem
 from api.jobs.program import disk_full
 
@@ -86,8 +86,7 @@ class ItemChild:
         poll.register(reader, select.POLLIN)
         while True:
             now = time.monotonic()
-            if is_stopping():
-                raise StopRequested
+            stop_if(is_stopping)
             if now - life > self._stall_seconds:
                 return f"no frame of it came for {self._stall_seconds:.0f} s"
             if now - started > LONGEST_SECONDS:

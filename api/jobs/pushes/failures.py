@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 from huggingface_hub.errors import HFValidationError
 
-from api.jobs.downloads.answers import quote
-from api.jobs.downloads.names import read_count
-from api.jobs.downloads.waiting import LONGEST_WAIT
+from api.jobs.downloads.answers import LONGEST_WAIT, quote
+from api.jobs.downloads.request import read_count
 from api.jobs.pushes.request import PushRequest
 from api.util.addresses import PrivateAddress
 

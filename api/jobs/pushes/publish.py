@@ -17,8 +17,8 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.downloads.waiting import Patience
-from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.downloads.answers import Patience
+from api.jobs.errors import JobFailed, StopRequested, stop_if
 from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait
 from api.jobs.pushes.request import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushRequest
 
@@ -35,8 +35,7 @@ class WatchedFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes. Raises StopRequested, OSError."""
-        if self._is_stopping():
-            raise StopRequested
+        stop_if(self._is_stopping)
         part = super().read(size)
         if self.is_sent:
             self._report(self.tell())
@@ -93,10 +92,10 @@ class Publisher:
         before = self._find_or_create(api)
         with self._opened(self._choose_files()) as (operations, card_left):
             for operation in operations:
-                self._stop_if_requested()
+                stop_if(self.is_stopping)
                 api.preupload_lfs_files(request.repository, [operation], revision=request.revision, num_threads=1)
                 self._sent += 1
-            self._stop_if_requested()
+            stop_if(self.is_stopping)
             info = api.create_commit(
                 request.repository,
                 operations,
@@ -180,10 +179,6 @@ class Publisher:
 
     def _reporter(self, at: int) -> Callable[[int], None]:
         return lambda sent: self.report(at, sent, "pushing")
-
-    def _stop_if_requested(self) -> None:
-        if self.is_stopping():
-            raise StopRequested
 
 
 def _first_of(error: BaseException) -> BaseException:

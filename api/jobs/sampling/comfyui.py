@@ -43,6 +43,7 @@ from api.jobs.sampling.graph import (
 )
 from api.jobs.sampling.sampler import Rendered, SamplerProblem, SamplerUnavailable, Shot, one_line
 from api.jobs.sampling.workflows import build, needed_types
+from api.util.bounded_answers import TimedTransport
 from api.util.foreign_files import open_plain
 
 #: Limits of answers in bytes: descriptions, histories and logs, and a picture or clip.
@@ -377,3 +378,17 @@ def _place(file: IO[bytes], target: Path) -> None:
 
 def _draft(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
+
+
+_SECONDS, _MOST_BYTES = 5.0, 2**20
+
+
+def is_answering(url: str) -> bool:
+    """Return whether ComfyUI answers at this address."""
+    try:
+        with httpx.Client(
+            transport=TimedTransport(most_bytes=_MOST_BYTES), timeout=_SECONDS, trust_env=False
+        ) as client:
+            return client.get(f"{url.rstrip('/')}/system_stats").status_code == httpx.codes.OK
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        return False

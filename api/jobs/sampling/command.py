@@ -11,11 +11,12 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from api.executors.bounded_program import EndedProgram, PrintedTooMuch, TookTooLong, run_to_end, start
-from api.jobs.errors import StopRequested
+from api.jobs.errors import stop_if
 from api.jobs.sampling.comfyui import ENDINGS
 from api.jobs.sampling.request import SamplingRequest
 from api.jobs.sampling.sampler import Rendered, SamplerProblem, SamplerUnavailable, Shot
@@ -96,17 +97,13 @@ class CommandSampler:
         except OSError as error:
             raise SamplerProblem(f"SAMPLE_COMMAND cannot be started: {error.strerror}.") from None
         try:
-            return run_to_end(process, self._request.most_seconds, _MOST_OUTPUT, self._check_stop)
+            return run_to_end(process, self._request.most_seconds, _MOST_OUTPUT, partial(stop_if, self._is_stopping))
         except PrintedTooMuch:
             raise SamplerProblem("SAMPLE_COMMAND prints too much.") from None
         except TookTooLong:
             raise SamplerProblem(
                 f"SAMPLE_COMMAND took longer than {self._request.most_seconds:.0f} s for one sample (SAMPLE_SECONDS)."
             ) from None
-
-    def _check_stop(self) -> None:
-        if self._is_stopping():
-            raise StopRequested
 
 
 def _read(pictures: Path) -> tuple[bytes, str]:

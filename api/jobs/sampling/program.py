@@ -39,8 +39,7 @@ from api.jobs.sampling.request import (
     SamplingRequest,
     read_records,
 )
-from api.jobs.sampling.rotation import Rotation
-from api.jobs.sampling.sampler import Rendered, Sampler, SamplerProblem, SamplerUnavailable, Shot
+from api.jobs.sampling.sampler import Rendered, Rotation, Sampler, SamplerProblem, SamplerUnavailable, Shot
 from api.util.bounded_answers import TimedTransport
 
 #: Seconds for which the program waits for a ComfyUI that does not answer, and between two tries.

@@ -91,7 +91,7 @@ def _model_files(model: Mapping[str, Any], root: Path | None) -> Iterator[list[A
     """Yield path, size and modification time of every file in [model]. Raise _Unknown or OSError."""
     kinds = MODELS[str(model["type"])].kinds if model.get("type") in MODELS else {}
     for key, text in _texts(model):
-        path = resolve(text, root) if text else None
+        path = resolve(text, root)
         if path is None or not os.path.exists(path):
             if text and (key in kinds or key in _PATHS):
                 raise _Unknown(Reason.of("{path} is not on this machine yet", "cache_model_missing", path=text[:200]))

@@ -9,8 +9,8 @@ from typing import Any
 
 from api.domain.training import TrainingPlan
 from api.errors import ExportUnsupported
+from api.files.weights.rewriting import CONVERTIBLE, ITEM_BYTES, convert, make_header, order_tensors
 from api.files.weights.torch_archive import StoredTensor, TorchArchive, UnreadableArchive
-from api.files.weights.writing import CONVERTIBLE, ITEM_BYTES, convert, make_header, order_tensors
 from api.trainers.diffusion_pipe.adapter_layers import ADAPTER_FORMS, UnknownLayers, saved_names
 from api.trainers.toml_text import complete_floats
 from api.util.foreign_files import OWN_LEVELS, open_plain

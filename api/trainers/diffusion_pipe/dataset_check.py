@@ -265,7 +265,7 @@ def _folder(settings: Settings, name: str, context: DatasetContext) -> FolderOnD
 
 def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
     text = settings.own.get(name)
-    path = paths.resolve(text, root) if isinstance(text, str) and text else None
+    path = paths.resolve(text, root)
     return path if path is not None and paths.mode_of(path) is not None else None
 
 

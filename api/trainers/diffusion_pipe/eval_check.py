@@ -146,7 +146,7 @@ def _directories(document: TrainerDocument, root: Path | None, shares: Mapping[i
     for index in range(min(len(listed), MAX_DIRECTORIES) if isinstance(listed, list) else 0):
         settings = Settings(document, index)
         text = settings.own.get("path")
-        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        path = paths.resolve(text, root)
         if path is not None and "\0" not in str(path):
             found.setdefault(os.path.realpath(path), _Cached(settings, shares.get(index)))
     return found

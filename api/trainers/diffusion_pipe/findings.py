@@ -8,7 +8,7 @@ from api.domain.finding import make_finding, wrap_finding
 from api.domain.reason import Reason, ReasonOrText
 from api.errors import Finding
 from api.trainers.diffusion_pipe.trainer_code import TrainerCode
-from api.util.bounds import MAX_MISTAKES, capped
+from api.util.validation import MAX_MISTAKES, capped
 
 
 class Findings:

@@ -104,7 +104,7 @@ def weights_mb(config: TrainerDocument, model_type: str, root: Path | None) -> i
 def _weight_paths(model: Mapping[str, Any], root: Path | None) -> Iterator[Path]:
     for key, part in (*((key, "") for key in _MAIN), ("diffusers_path", "transformer")):
         text = model.get(key)
-        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        path = paths.resolve(text, root)
         if path is not None:
             yield path / part if part else path
 

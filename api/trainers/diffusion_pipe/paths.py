@@ -29,8 +29,10 @@ _CONVERT = "Convert it to safetensors, or run the service with ALLOW_PICKLED_WEI
 _PICKLED = (FileForm.TORCH_ZIP, FileForm.PICKLE)
 
 
-def resolve(text: str, root: Path | None) -> Path | None:
-    """Return the path as the trainer opens it from its root, or None if the root is unknown."""
+def resolve(text: object, root: Path | None) -> Path | None:
+    """Return the path as the trainer opens it from its root; None if the root is unknown, or this is no path."""
+    if not isinstance(text, str) or not text:
+        return None
     path = Path(text)
     if path.is_absolute():
         return path

@@ -9,10 +9,9 @@ from api.domain.finding import shown
 from api.domain.weights import Component, Quantisation
 from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
-from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import COMFY_PREFIX, Header, merged
-from api.files.weights.recognition import read_quantisation, recognise
+from api.files.weights.recognition import fingerprints_for, read_quantisation, recognise, titles_for
 from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import check_index, check_parts, is_replaced, is_unopened
@@ -257,7 +256,7 @@ _TYPE_OF_KEY = {"t5_path": "cosmos_predict2", "llm_adapter_path": "anima", "vae_
 
 
 def _path(text: Any, root: Path | None) -> Path | None:
-    return paths.resolve(text, root) if isinstance(text, str) and text else None
+    return paths.resolve(text, root)
 
 
 def _encoders(config: TrainerDocument) -> Iterator[tuple[str, Any]]:

@@ -78,7 +78,7 @@ def _blocks(model: dict[str, Any], swap: Swap, root: Path | None) -> tuple[tuple
     if swap.blocks is not None and swap.is_certain:
         return swap.blocks, True
     text = model.get(swap.key)
-    path = paths.resolve(text, root) if isinstance(text, str) and text else None
+    path = paths.resolve(text, root)
     for header in [] if path is None else paths.headers_of(path):
         counted = tuple(header.count(name) for name in swap.lists)
         if all(counted):
@@ -116,7 +116,7 @@ def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Finding
     model = config.table("model")
     text = model.get("ckpt_path")
     directory, at = (
-        paths.resolve(text, root) if isinstance(text, str) and text else None,
+        paths.resolve(text, root),
         config.at("model", "ckpt_path"),
     )
     if directory is None or not paths.is_directory(directory):
@@ -136,7 +136,7 @@ def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Finding
 def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     text = model.get("diffusers_path")
-    directory = paths.resolve(text, root) if isinstance(text, str) and text else None
+    directory = paths.resolve(text, root)
     if directory is None or not paths.is_directory(directory):
         return
     for part, key in _QWEN_PARTS.items():
@@ -155,7 +155,7 @@ _SAME = {"anima": "cosmos_predict2"}
 def _check_adapter_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
     """Check that the adapters which a training merges, fuses or continues fit its model."""
     for at, text in _named(config):
-        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        path = paths.resolve(text, root)
         headers = [] if path is None else paths.headers_of(path)
         if path is None or not headers:
             continue

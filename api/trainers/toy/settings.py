@@ -14,8 +14,8 @@ from api.errors import Finding
 from api.trainers.media import Budget, MediaInfoCache, Unreadable
 from api.trainers.toml_text import text_excess, values_excess, write_dataset
 from api.trainers.toy.simulated_failures import ERRORS, SIGNALS
-from api.util.bounds import MAX_MISTAKES
 from api.util.suggestions import nearest
+from api.util.validation import MAX_MISTAKES
 
 
 @dataclass(frozen=True, slots=True)

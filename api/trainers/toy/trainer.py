@@ -20,7 +20,7 @@ from api.trainers.toy import settings
 from api.trainers.toy.settings import ToyDataset, read_dataset, read_values, write_dataset_file
 from api.trainers.toy.toy_export import OPTIONS
 from api.trainers.trainer import CacheFacts, Check, Command, Launch
-from api.util.bounds import capped
+from api.util.validation import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
 PICTURES = 512

@@ -15,7 +15,7 @@ from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict,
 from api.training.attempts.preparation import AttemptPreparation
 from api.training.attempts.watches import UNKNOWN_SECONDS, Watches
 from api.training.resume_points import find_resume_point, plan_attempt
-from api.util.tracing import spanning
+from api.util.measures import spanning
 
 logger = logging.getLogger(__name__)
 

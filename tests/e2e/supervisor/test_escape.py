@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.containment import SEEN_PROCESSES
 from api.executors.attempt.processes import is_alive, read_stat
-from api.executors.attempt.seen_processes import SEEN_PROCESSES
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor
 from tests.e2e.server import until

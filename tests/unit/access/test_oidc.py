@@ -17,7 +17,7 @@ from joserfc import jwk, jwt
 from api.access import oidc as module
 from api.access.oidc import OIDC, OIDCSettings
 from api.access.service import SIGN_IN
-from api.access.sign_ins import SignInStore
+from api.access.store import SignInStore
 from api.db.database import Database
 from api.domain.access import Role
 from api.errors import SignInFailed

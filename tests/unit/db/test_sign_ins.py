@@ -1,4 +1,4 @@
-from api.access.sign_ins import SignIn, SignInStore
+from api.access.store import SignIn, SignInStore
 from tests.unit.db.builders import NOW, Stores, later
 
 SIGN_IN = SignIn("state", "nonce", "verifier", "https://here/callback", "/")

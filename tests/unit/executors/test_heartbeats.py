@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from api.domain.task import ProcessIdentity
-from api.executors import heartbeats
-from api.executors.heartbeats import LOOK_SECONDS, Heartbeats
+from api.executors import records
+from api.executors.records import LOOK_SECONDS, Heartbeats
 
 HERE = ProcessIdentity(os.getpid(), 1.0)
 
@@ -18,8 +18,8 @@ class World:
         self.now = 100.0
         self.sleeps = 5
         self._heartbeats = Heartbeats()
-        monkeypatch.setattr(heartbeats.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(heartbeats, "_count_switches", lambda pid: self.sleeps)
+        monkeypatch.setattr(records.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(records, "_count_switches", lambda pid: self.sleeps)
 
     def beats(self, at: float) -> None:
         (self.directory / "heartbeat").touch()
@@ -60,4 +60,4 @@ def test_suspension_of_this_process_counts_as_one_check(world: World):
 
 
 def test_context_switches_of_a_process_are_read():
-    assert heartbeats._count_switches(os.getpid()) > 0
+    assert records._count_switches(os.getpid()) > 0

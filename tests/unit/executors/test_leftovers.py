@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.containment import SeenProcesses
 from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import read_stat
-from api.executors.attempt.seen_processes import SeenProcesses
 from api.executors.local import list_leftovers
 
 

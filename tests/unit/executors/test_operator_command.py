@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from api.executors.operator_command import run_command
+from api.executors.bounded_program import run_command
 
 PYTHON = sys.executable
 

@@ -1,7 +1,7 @@
 import pytest
 
 from api.errors import InvalidPattern
-from api.logs.pattern import LogPattern, Match
+from api.logs.search import LogPattern, Match
 
 
 def regex(text: str, ignore_case: bool = False) -> LogPattern:

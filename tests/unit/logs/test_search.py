@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from api.domain.log import LineFilter, LogLevel, StopReason
 from api.logs import lines as line_stream
 from api.logs import search as log_search
-from api.logs.pattern import LogPattern
-from api.logs.search import LogQuery, SearchRun
-from api.logs.source import LogSource
+from api.logs.reader import LogSource
+from api.logs.search import LogPattern, LogQuery, SearchRun
 from api.util.clock import FakeClock
 from tests.unit.log_making import MadeLog, timed_log
 

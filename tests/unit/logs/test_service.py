@@ -9,8 +9,7 @@ from api.domain.training import TaskStatus
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.fake import outcome
 from api.logs import service as log_service
-from api.logs.pattern import LogPattern
-from api.logs.search import LogQuery
+from api.logs.search import LogPattern, LogQuery
 from api.logs.service import DEFAULT_TAIL, MAX_SEARCHES, LogService, find_end
 from api.training.attempt_store import TaskStores
 from tests.unit.log_making import MadeLog

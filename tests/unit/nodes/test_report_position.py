@@ -1,8 +1,8 @@
 import orjson
 
 from api.domain.node import MachineReport
+from api.nodes.last_reports import MOST_ERAS, ReportPosition, read_position
 from api.nodes.report_check import read_report
-from api.nodes.report_position import MOST_ERAS, ReportPosition, read_position
 from tests.unit.nodes.builders import PLACE, at, report
 
 SENT = 1_000_000.0

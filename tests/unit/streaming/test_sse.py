@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from api.streaming.connections import send_events
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame
 from api.streaming.models import MessageType
-from api.streaming.sse import send_events
 
 ONE = Frame(MessageType.SYSTEM, b'{"a":1}', "1")
 END = Frame(MessageType.END, b"{}", "2")

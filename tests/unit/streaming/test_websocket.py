@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from api.streaming.connections import send_texts
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import MessageType, StreamEnding
-from api.streaming.websocket import send_texts
 
 ONE = Frame(MessageType.SYSTEM, b'{"type":"system"}', "1")
 

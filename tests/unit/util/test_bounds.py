@@ -5,7 +5,7 @@ import pytest
 from api.domain.finding_texts import FINDINGS
 from api.domain.reason import fill
 from api.errors import Finding
-from api.util.bounds import MAX_MISTAKES, capped, excess, forget_absent
+from api.util.validation import MAX_MISTAKES, capped, excess, forget_absent
 
 
 @pytest.mark.parametrize(

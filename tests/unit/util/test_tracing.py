@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.util.tracing import begin_request, note_span, spanning, traceparent_headers
+from api.util.measures import begin_request, note_span, spanning, traceparent_headers
 from tests.unit.tracers import TRACEPARENT, Maker, making
 
 

@@ -5,10 +5,9 @@ import pytest
 
 from api.errors import MalformedRequest, TooLarge
 from api.util.stored_form import DIGEST, FORM, StoredForm
-from api.web.body import BodyRequest
+from api.web.body import BodyRequest, WSGIResponse
 from api.web.body_streamer import BodyStreamer, DiskThreads
 from api.web.form_upload import FormFile, FormUpload
-from api.web.wsgi import WSGIResponse
 
 TYPE = b"multipart/form-data; boundary=X"
 BODY = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x.png"\r\n\r\nbytes\r\n--X--\r\n'

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.web.wsgi import FlaskRunner, WSGIResponse
+from api.web.body import FlaskRunner, WSGIResponse
 from tests.api.client import scope
 
 

@@ -23,7 +23,7 @@ export const DURATIONS = /** @type {const} */ ([
 const TARGET_LABELS = ["gpu_uuid", "task_id", "disk", "channel_id", "channel", "key", "user", "node"];
 
 /** @param {API.Alert} alert */
-export function matchersOf({ rule_id: rule, labels }) {
+function matchersOf({ rule_id: rule, labels }) {
   const about = TARGET_LABELS.find((label) => labels[label]);
   return [{ label: "rule", value: rule }, ...(about ? [{ label: about, value: labels[about] }] : [])];
 }

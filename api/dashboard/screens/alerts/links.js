@@ -9,7 +9,7 @@ import { icon } from "../../ui/icons.js";
 import { attempt } from "../../ui/toast.js";
 
 /** @param {string} id */
-export const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
+const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
 
 /** @param {import("../../ui/icons.js").IconName} sign @param {string} href @param {Child} text */
 const link = (sign, href, text) => h("a.alert-link", { href }, icon(sign), h("span", text));

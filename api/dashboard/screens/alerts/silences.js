@@ -76,7 +76,7 @@ export function silencesPart() {
 }
 
 /** @param {{label: string, value: string, is_glob?: boolean}[]} matchers */
-export const matcherList = (matchers) =>
+const matcherList = (matchers) =>
   h(
     "span.matchers",
     matchers.map(({ label, value, is_glob: isGlob }) =>

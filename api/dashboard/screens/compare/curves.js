@@ -14,7 +14,7 @@ import { AXES, colourOf, nameOf } from "./state.js";
 /** @typedef {import("./state.js").Wanted} Wanted */
 /** @typedef {API.Comparison["series"][number]} Series */
 
-export const EVALUATIONS = "eval_loss";
+const EVALUATIONS = "eval_loss";
 const OTHERS = [EVALUATIONS, "learning_rate"];
 /** Metrics that are averages already, so that they are not smoothed. */
 const SPARSE = /\/loss|epoch_loss$/;

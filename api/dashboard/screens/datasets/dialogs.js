@@ -94,7 +94,7 @@ function fields(begin, mayBeDirectory) {
  * @param {API.Dataset} dataset
  * @returns {Promise<boolean>} whether it was deleted
  */
-export async function deleteDataset(dataset) {
+async function deleteDataset(dataset) {
   const { used_by: users } = await data.get(dataset.name);
   const isSure = await askSure({
     title: t("data.delete.title"),

@@ -53,7 +53,7 @@ export function recallSettings() {
 export const keepSettings = (settings) => remember(NAME, JSON.stringify(settings));
 
 /** Square sizes and width × height pairs. @param {string} text @returns {(number|[number, number])[]} */
-export const readResolutions = (text) =>
+const readResolutions = (text) =>
   [...text.matchAll(/(\d+)(?:\s*[x×*]\s*(\d+))?/gi)].map(([, width, height]) =>
     height ? [Number(width), Number(height)] : Number(width),
   );

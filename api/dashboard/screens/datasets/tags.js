@@ -13,7 +13,7 @@ const SHOWN = 300;
  * Tags and the number of captions that contain each, most frequent first.
  * @param {readonly (string|null)[]} captions @returns {[tag: string, items: number][]}
  */
-export function countTags(captions) {
+function countTags(captions) {
   /** @type {Map<string, number>} */
   const found = new Map();
   for (const caption of captions) {

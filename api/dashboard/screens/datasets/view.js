@@ -5,7 +5,7 @@ import { data } from "../../app/api_data.js";
 import { t } from "../../app/i18n.js";
 import { datasetAddress, go, storeQuery } from "../../app/router.js";
 import { setDenied } from "../../ui/buttons.js";
-import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { fill, h, openByRow, setAttribute, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { menuButton } from "../../ui/menu.js";
@@ -120,10 +120,7 @@ function datasetRow(first, changed) {
     h("div.cell.small.soft.when-cell", when),
     h("div.cell.menu-cell", menu),
   );
-  // The whole row links to the dataset, except links and buttons in it.
-  element.addEventListener("click", (event) => {
-    if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
-  });
+  openByRow(element, link);
   return {
     element,
     link,

@@ -16,7 +16,7 @@ import { gpuTile } from "./tile.js";
 const MANY = 48;
 
 /** @param {number} gpus @param {string} density the user's choice @param {boolean} isOne whether one machine is selected @returns {Form} */
-export function formOf(gpus, density, isOne) {
+function formOf(gpus, density, isOne) {
   if (!isOne && gpus > MANY) return "cells";
   return density === "cards" ? "cards" : "tiles";
 }

@@ -7,8 +7,6 @@ import { t } from "../../app/i18n.js";
 /** A tone and an icon for each. @type {Record<State, [string, import("../../ui/icons.js").IconName]>} */
 export const STATES = { ready: ["ok", "check"], incomplete: ["warn", "warn"], missing: ["idle", "circle"] };
 
-const GB = 1e9;
-
 /** @param {API.Variant} variant @returns {State} */
 export function stateOfVariant({ ready, components }) {
   if (ready) return "ready";
@@ -27,9 +25,6 @@ export const firstVariant = ({ variants }) =>
 
 /** The missing parts. @param {API.Variant} variant */
 export const missingOf = ({ components }) => components.filter(({ present }) => !present);
-
-/** Published size in bytes; null: unknown. @param {API.Component} component */
-export const publishedBytes = ({ files }) => (files[0]?.size_gb == null ? null : files[0].size_gb * GB);
 
 /** Published size in GB as text. @param {number|null|undefined} gb */
 export const publishedSize = (gb) =>

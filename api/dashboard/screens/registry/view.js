@@ -4,7 +4,7 @@ import { access } from "../../app/access.js";
 import { models } from "../../app/api_models.js";
 import { t } from "../../app/i18n.js";
 import { registeredAddress } from "../../app/router.js";
-import { fill, h, setText } from "../../ui/dom.js";
+import { fill, h, openByRow, setText } from "../../ui/dom.js";
 import { bytes, count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { namedList } from "../../ui/named_list.js";
@@ -79,9 +79,7 @@ function registeredRow(first) {
     h("div.cell.owner-cell.small.soft", owner),
     h("div.cell.small.soft.when-cell", when),
   );
-  element.addEventListener("click", (event) => {
-    if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
-  });
+  openByRow(element, link);
   return {
     element,
     link,

@@ -7,7 +7,7 @@ import { icon } from "../../ui/icons.js";
 import { note } from "../../ui/status.js";
 
 /** @param {API.Finding} finding */
-export const messageOf = ({ message, message_code: code }) => translate(message, code);
+const messageOf = ({ message, message_code: code }) => translate(message, code);
 
 /** @param {API.Finding} finding */
 const remedyOf = ({ remedy, remedy_code: code }) => translate(remedy ?? "", code);

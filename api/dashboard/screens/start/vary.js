@@ -28,7 +28,7 @@ const escaped = (pointer) => pointer.replaceAll("~", "~0").replaceAll("/", "~1")
  * Typed values: JSON where possible, otherwise texts by comma.
  * @param {string} text @returns {unknown[]}
  */
-export function readValues(text) {
+function readValues(text) {
   // A Chinese keyboard writes its own comma.
   const plain = (text.includes('"') ? text : text.replaceAll("，", ",")).trim().replace(/,$/, "");
   if (!plain) return [];

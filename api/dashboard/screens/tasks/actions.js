@@ -100,7 +100,7 @@ async function isSure(task) {
 }
 
 /** Whether a checkpoint can be saved; not while it loads or caches. @param {API.Row} task */
-export const savesNow = ({ kind, status, progress }) =>
+const savesNow = ({ kind, status, progress }) =>
   kind === "training" && status === "running" && ["training", "evaluating", "saving"].includes(progress.stage ?? "");
 
 /** @type {Action} */

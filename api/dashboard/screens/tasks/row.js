@@ -2,7 +2,7 @@
 
 import { t, translate } from "../../app/i18n.js";
 import { sweepAddress, taskAddress } from "../../app/router.js";
-import { fill, h, setText } from "../../ui/dom.js";
+import { fill, h, openByRow, setText } from "../../ui/dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../ui/format.js";
 import { gpuLinks } from "../../ui/gpus.js";
 import { menuButton } from "../../ui/menu.js";
@@ -72,11 +72,7 @@ export function taskRow(first, changed, selecting) {
     h("div.cell.menu-cell", menu),
     why,
   );
-  // The whole row links to the task, except links and buttons in it.
-  element.addEventListener("click", (event) => {
-    if (event.target instanceof Element && !event.target.closest("a, button, label, .why") && !String(getSelection()))
-      link.click();
-  });
+  openByRow(element, link, "a, button, label, .why");
   /** @param {boolean} isShown */
   function showWhy(isShown) {
     why.hidden = !isShown;

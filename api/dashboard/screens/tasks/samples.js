@@ -31,7 +31,7 @@ const MOST_NOTED = 8;
 const SAVED = /(?:^|\/)((?:epoch|step)\d+)\/[^/]+\.safetensors$/;
 
 /** The names of saved models, oldest first. @param {API.Artifact[]} artifacts */
-export const savedModels = (artifacts) => [
+const savedModels = (artifacts) => [
   ...new Set(
     [...artifacts]
       .sort(

@@ -15,7 +15,7 @@ import { attempt, toast } from "../../ui/toast.js";
 const LONGEST_NAME = 100;
 
 /** The default name in the service's form, from the training's name. @param {API.Task} task */
-export function suggestedName({ name, model_type: model }) {
+function suggestedName({ name, model_type: model }) {
   const plain = (name ?? "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+|-+$/g, "");
   return (plain || model).slice(0, LONGEST_NAME);
 }

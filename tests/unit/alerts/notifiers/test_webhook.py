@@ -16,7 +16,7 @@ from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.rows import take_snapshot
 from api.domain.alert import AlertNotification, AlertState, NotificationKind
 from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
-from api.util.tracing import spanning
+from api.util.measures import spanning
 from tests.patience import BUSY_SECONDS
 from tests.unit.alerts.facts import NOW, firing
 from tests.unit.alerts.notifiers.receivers import Answer, Receiver, message, receiving, respond, status

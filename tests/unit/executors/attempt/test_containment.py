@@ -5,9 +5,8 @@ import pytest
 
 from api.executors.attempt import containment as containment_module
 from api.executors.attempt.cgroup import Cgroup
-from api.executors.attempt.containment import BIRTH_SECONDS, Containment
+from api.executors.attempt.containment import BIRTH_SECONDS, Containment, read_seen_processes
 from api.executors.attempt.processes import Tree, read_stat
-from api.executors.attempt.seen_processes import read_seen_processes
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from api.executors.attempt import running_time as running_time_module
-from api.executors.attempt.running_time import RunningTime
+from api.executors.attempt import ended as running_time_module
+from api.executors.attempt.ended import RunningTime
 
 
 class Times:

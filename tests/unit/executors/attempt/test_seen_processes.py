@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from api.executors.attempt import seen_processes as seen_module
+from api.executors.attempt import containment as seen_module
+from api.executors.attempt.containment import SEEN_PROCESSES, SeenProcesses, read_seen_processes
 from api.executors.attempt.processes import read_stat
-from api.executors.attempt.seen_processes import SEEN_PROCESSES, SeenProcesses, read_seen_processes
 from tests.faults import Faults
 
 

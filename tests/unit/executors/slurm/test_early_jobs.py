@@ -19,7 +19,7 @@ UID = "train_1.1"
 @pytest.fixture
 def cluster() -> FakeCluster:
     made = FakeCluster()
-    made.machines = [NodeReport(name, "up", ("IDLE",), None, ("gpu",), (), 2, None, 0) for name in ("n1", "n2")]
+    made.machines = [NodeReport(name, "up", ("IDLE",), None, ("gpu",), (), 2, None) for name in ("n1", "n2")]
     return made
 
 

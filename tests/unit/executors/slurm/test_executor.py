@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from api.executors.executor import AttemptRef, Phase, StopOrder, Submission
-from api.executors.heartbeats import Heartbeats
 from api.executors.local import LocalExecutor
+from api.executors.records import Heartbeats
 from api.executors.slurm import cluster as cluster_module
 from api.executors.slurm import executor as module
 from api.executors.slurm.ending import MOST_LOST

@@ -25,7 +25,7 @@ def executor(cluster: FakeCluster) -> SlurmExecutor:
 def test_attempt_on_a_node_without_the_storage_ends_immediately_and_excludes_the_node(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
-    cluster.machines = [NodeReport(name, "up", ("IDLE",), None, ("gpu",), (), 2, None, 0) for name in ("n1", "n2")]
+    cluster.machines = [NodeReport(name, "up", ("IDLE",), None, ("gpu",), (), 2, None) for name in ("n1", "n2")]
     executor.submit(submission(ref))
     assert (ref.directory / "uid").read_text() == "train_1.1\n"
     cluster.becomes(1, "FAILED", nodes=("n1",), exit_code=113)
@@ -151,7 +151,7 @@ def test_stop_of_a_running_attempt_does_not_wait_for_an_unavailable_cluster(
 def test_failing_job_list_hides_no_nodes_and_is_logged_once(
     executor: SlurmExecutor, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
 ):
-    cluster.machines = [NodeReport("n1", "up", ("IDLE",), None, ("gpu",), (), 2, None, 0)]
+    cluster.machines = [NodeReport("n1", "up", ("IDLE",), None, ("gpu",), (), 2, None)]
     executor.poll()
 
     def fail() -> list[Job]:

@@ -34,12 +34,12 @@ def test_gpus_of_all_types_are_counted() -> None:
         "gres_used": "gpu:h100:3(IDX:0-2)",
     }
     found = node_of(node)
-    assert (found.gpus, found.used, found.used_count) == (6, {0, 1, 2}, 3)
+    assert (found.gpus, found.used) == (6, {0, 1, 2})
 
 
 def test_used_gpus_are_unknown_if_slurm_only_counts_them() -> None:
     found = node_of({"name": "n1", "gres": "gpu:2", "gres_used": "gpu:1"})
-    assert (found.used, found.used_count) == (None, 1)
+    assert found.used is None
 
 
 @pytest.mark.parametrize("value", [None, 3, {}, {"name": ""}, {"name": "x" * 301}, {"name": ["n1"]}])
@@ -50,6 +50,6 @@ def test_invalid_node_is_left_out(value: object) -> None:
 def test_hostile_node_data_is_bounded_and_printable() -> None:
     lies = {"name": "n\ud8001", "reason": "\x1b]0;x\x07" + "a\n" * 999, "gres": "gpu:9999," * 99, "gres_used": 7}
     node = node_of({**lies, "state": [{}, "IDLE", ""], "partitions": ["p"] * 9_999, "active_features": None})
-    assert (node.name, node.gpus, node.used_count, node.state) == ("n?1", 512, 0, "up")
+    assert (node.name, node.gpus, node.state) == ("n?1", 512, "up")
     assert (len(node.partitions), len(node.reason or "")) == (1_000, 294)
     assert (node.reason or "").isprintable()

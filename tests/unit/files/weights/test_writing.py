@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from api.files.weights.writing import convert, make_header, order_tensors
+from api.files.weights.rewriting import convert, make_header, order_tensors
 
 
 def test_file_equals_that_of_the_library(tmp_path: Path):

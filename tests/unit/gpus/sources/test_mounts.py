@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.files.mounts import is_on_network
+from api.files.disk import is_on_network
 
 MOUNTS = [
     SimpleNamespace(mountpoint="/", fstype="ext4"),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.jobs.downloads.description import HubFile, UnreadableAnswer, read_description
+from api.jobs.downloads.hub import HubFile, UnreadableAnswer, read_description
 
 
 def file(**more: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 
 from api.domain.cause import CauseCode
 from api.jobs.downloads import fetch as fetch_module
+from api.jobs.downloads.allowance import INCOMING
+from api.jobs.downloads.answers import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.downloads.fetch import FetchContext, RemoteFile, check_content, fetch
 from api.jobs.downloads.http import open_client
-from api.jobs.downloads.leftovers import INCOMING
-from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import ReachableHosts
 from tests.lengths import length

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from api.jobs.downloads.leftovers import INCOMING, discard, remove_leftovers
+from api.jobs.downloads.allowance import INCOMING, discard, remove_leftovers
 
 
 def test_old_incomplete_files_are_removed(tmp_path: Path):

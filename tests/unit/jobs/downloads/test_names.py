@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.jobs.downloads.names import check_name, path_below, read_count
+from api.jobs.downloads.request import check_name, path_below, read_count
 from api.jobs.errors import JobFailed
 
 HOSTILE = [

@@ -1,6 +1,6 @@
 import pytest
 
-from api.jobs.downloads.waiting import PATIENCE_SECONDS, Patience, wait
+from api.jobs.downloads.answers import PATIENCE_SECONDS, Patience, wait
 from api.jobs.errors import StopRequested
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from api.domain.captioning import CaptionSettings
 from api.jobs.errors import StopRequested
-from api.jobs.preprocessing.command import CaptionCommand
-from api.jobs.preprocessing.vision import MAX_ANSWER, Refused, Unreachable
+from api.jobs.preprocessing.vision import MAX_ANSWER, CaptionCommand, Refused, Unreachable
 from tests.patience import BUSY_SECONDS
 
 ENVIRONMENT = {"PATH": os.defpath, "ONLY": "this"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from api.jobs.preprocessing.pictures import PictureWork
+from api.jobs.preprocessing.caption_program import PictureWork
 from api.jobs.preprocessing.work import Record, WorkItem
 from tests.media import clip, picture
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
+from api.jobs.downloads.answers import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.pushes.publish import WatchedFile
 from api.jobs.pushes.request import CARD, CardRule, PushedFile

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.jobs.sampling.rotation import Rotation
-from api.jobs.sampling.sampler import FakeSampler, SamplerProblem, SamplerUnavailable, Shot
+from api.jobs.sampling.sampler import FakeSampler, Rotation, SamplerProblem, SamplerUnavailable, Shot
 
 SHOT = Shot("lora", 1.0, "a cat", None, 1)
 

@@ -14,8 +14,8 @@ from api.errors import TaskNotFound
 from api.logs import feed as log_feed
 from api.logs.batches import LogBatch
 from api.logs.follower import LogFeeds
+from api.logs.reader import LogSource
 from api.logs.service import LogService
-from api.logs.source import LogSource
 from api.logs.stream import create_log_stream, create_own_log_stream, follow_task_log, frame
 from api.streaming.addresses import StreamRequest
 from api.streaming.blocking_reads import BlockingReads

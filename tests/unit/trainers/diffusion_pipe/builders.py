@@ -14,7 +14,7 @@ from PIL import Image
 
 from api.domain.training import GPURequest, TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.files.weights.fingerprints.table import fingerprints_for
+from api.files.weights.recognition import fingerprints_for
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check

@@ -1,6 +1,6 @@
 from api.domain.finding import codes_of, make_finding
 from api.trainers.diffusion_pipe.findings import Findings
-from api.util.bounds import MAX_MISTAKES
+from api.util.validation import MAX_MISTAKES
 
 
 def test_equal_findings_count_once():

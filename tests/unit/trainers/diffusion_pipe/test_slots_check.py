@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.files.weights.fingerprints.table import FINGERPRINTS
+from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.slots_check import advice_for
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from api.errors import Finding
-from api.files.weights.fingerprints.table import FINGERPRINTS, fingerprints_for
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS
+from api.files.weights.recognition import FINGERPRINTS, fingerprints_for
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_check import check_model

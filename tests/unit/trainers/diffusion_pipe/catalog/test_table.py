@@ -6,7 +6,7 @@ import pytest
 
 from api.domain.catalog import ComponentNeed
 from api.domain.weights import Quantisation
-from api.files.weights.fingerprints.table import FINGERPRINTS
+from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 

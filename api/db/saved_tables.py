@@ -1,4 +1,4 @@
-"""The tables of sample sets, workflows and automatic samples. Times are Unix seconds; migration 0028 creates them."""
+"""The tables of what users save (sample sets, workflows, presets) and of automatic samples. Times are Unix seconds."""
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, String, Table, Text
 
@@ -72,3 +72,23 @@ sampled_models = Table(
     Column("is_due", Boolean, nullable=False),  #: whether a task is still to be created
     Column("sampling_id", String(64)),  #: the task that renders it; null: none
 )
+
+
+#: The settings of trainings that users save.
+presets = Table(
+    "presets",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("preset_id", String(32), nullable=False, unique=True),
+    Column("name", String(100), nullable=False),
+    Column("owner", String(64), nullable=False),  #: empty if the service had no keys
+    Column("model_type", String(64), nullable=False),
+    Column("settings", Document, nullable=False),
+    Column("dataset", Document, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+#: Names are unique among the presets of a user.
+Index("ix_presets_name", presets.c.owner, presets.c.name, unique=True)
