@@ -23,6 +23,13 @@ export function holdsPanel() {
   element.hidden = true;
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), AGAIN_MS);
   let drawn = "";
+  /** Whether the names of GPUs are known. */
+  let isNamed = false;
+  const unwatch = machine.watch((snapshot) => {
+    if (isNamed || !snapshot) return;
+    isNamed = true;
+    if (drawn) refetch().catch(() => {});
+  });
 
   async function refetch() {
     /** @type {[{holds: API.Hold[]}, {strays: API.Orphan[]}]} */
@@ -34,8 +41,7 @@ export function holdsPanel() {
     const holds = all.filter(({ kind }) => kind !== "pause");
     const why = whyNot("system:write");
     setDenied(create, why);
-    // The names of GPUs are known after the first snapshot.
-    const key = JSON.stringify([holds, strays, why, machine.value === null]);
+    const key = JSON.stringify([holds, strays, why, isNamed]);
     if (key === drawn) return;
     drawn = key;
     element.hidden = !holds.length && !strays.length;
@@ -108,7 +114,15 @@ export function holdsPanel() {
     toast("ok", t("stop.started"));
   }
 
-  return { element, create, refetch, close: () => clearInterval(ticking) };
+  return {
+    element,
+    create,
+    refetch,
+    close() {
+      clearInterval(ticking);
+      unwatch();
+    },
+  };
 }
 
 /** @param {API.GPU} gpu @returns {[value: string, label: string]} */
