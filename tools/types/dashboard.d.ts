@@ -70,6 +70,8 @@ declare global {
     type NewWorkflow = Schemas["CreateWorkflow"];
     type FoundNodes = Schemas["FoundNodes"];
     type Sweep = Schemas["SweepDetails"];
+    type SweepList = Schemas["SweepList"];
+    type SweepRow = Schemas["SweepRow"];
     type SweepPlan = Schemas["SweepPlan"];
     type SweepResult = Schemas["SweepResult"];
     /** A request for a sweep, with defaults for what is left out. */

@@ -87,6 +87,8 @@ const gpu = (id) => `/gpu/${encodeURIComponent(id ?? "")}`;
 const accessKey = (id) => `/auth/keys/${encodeURIComponent(id)}`;
 /** @param {string} id */
 const task = (id) => `/training/${encodeURIComponent(id)}`;
+/** The log of a training, or the server's own. @param {string|null} id */
+const logOf = (id) => (id === null ? "/system/logs" : `${task(id)}/logs`);
 
 /**
  * The operations of the API.
@@ -134,12 +136,14 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string, body: API.TaskChange) => Promise<API.Task>} change
  * @property {(id: string, name: string) => Promise<API.DeletedCheckpoint>} removeCheckpoint
  * @property {(id: string, files: boolean) => Promise<unknown>} remove
- * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
- * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
+ * @property {(id: string|null, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
+ * @property {(id: string|null, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
+ * @property {(values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchAllLogs
  * @property {() => Promise<API.ModelList>} models
  * @property {(model: string) => Promise<API.PresetList>} presets
  * @property {(body: API.SweepRequest) => Promise<API.SweepResult>} planSweep
  * @property {(body: API.SweepRequest, key: string) => Promise<API.SweepResult>} createSweep
+ * @property {(values: API.Query) => Promise<API.SweepList>} sweeps
  * @property {(id: string) => Promise<API.Sweep>} sweep
  * @property {(id: string) => Promise<API.Sweep>} stopSweep
  * @property {() => Promise<API.Ways>} authMethods
@@ -208,6 +212,7 @@ export const api = {
   rehearse: (body, key) => request("/training/rehearse", { method: "POST", body, key }),
   planSweep: (body) => request("/sweeps", { method: "POST", body: { ...body, plan_only: true }, timeout: SWEEP_MS }),
   createSweep: (body, key) => request("/sweeps", { method: "POST", body, key, timeout: SWEEP_MS }),
+  sweeps: (values) => request(`/sweeps${query(values)}`),
   sweep: (id) => request(`/sweeps/${encodeURIComponent(id)}`),
   stopSweep: (id) => request(`/sweeps/${encodeURIComponent(id)}/stop`, { method: "POST" }),
   stop: (id, body) => request(`${task(id)}/stop`, { method: "POST", body }),
@@ -217,8 +222,9 @@ export const api = {
   change: (id, body) => request(task(id), { method: "PATCH", body }),
   removeCheckpoint: (id, name) => request(`${task(id)}/checkpoints/${encodeURIComponent(name)}`, { method: "DELETE" }),
   remove: (id, files) => request(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
-  logs: (id, values, signal) => request(`${task(id)}/logs${query(values)}`, { signal }),
-  searchLogs: (id, values, signal) => request(`${task(id)}/logs/search${query(values)}`, { signal }),
+  logs: (id, values, signal) => request(`${logOf(id)}${query(values)}`, { signal }),
+  searchLogs: (id, values, signal) => request(`${logOf(id)}/search${query(values)}`, { signal }),
+  searchAllLogs: (values, signal) => request(`/logs/search${query(values)}`, { signal }),
   models: () => request("/models/list?limit=500"),
   presets: (model) => request(`/models/${encodeURIComponent(model)}/presets`),
   authMethods: () => request("/auth/ways"),

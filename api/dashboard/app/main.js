@@ -25,6 +25,7 @@ const SETTINGS = {
   setup: () => withSetup(import("../screens/setup/view.js")),
   schedule: () => withSetup(import("../screens/schedule/view.js")),
   keys: () => import("../screens/access/view.js"),
+  log: () => withTask(import("../screens/log/server.js")),
   appearance: () => import("../screens/settings/appearance.js"),
   help: () => import("../screens/settings/help.js"),
 };
@@ -40,6 +41,8 @@ const SCREENS = {
   task: () => withTask(import("../screens/tasks/task.js")),
   compare: () => withTask(import("../screens/compare/view.js")),
   sweep: () => withTask(import("../screens/tasks/sweep.js")),
+  sweeps: () => withTask(import("../screens/tasks/sweeps.js")),
+  logs: () => withTask(import("../screens/log/search.js")),
   data: () => withData(import("../screens/datasets/view.js")),
   dataset: () => withData(import("../screens/datasets/dataset.js")),
   models: () => withModels(import("../screens/models/view.js")),

@@ -2,7 +2,7 @@
 
 /**
  * `id` is empty for screens without one, `part` for the first part of a screen.
- * @typedef {{name: "home"|"gpus"|"nodes"|"events"|"gpu"|"tasks"|"task"|"compare"|"sweep"|"data"|"dataset"|"models"|"downloads"|"registry"|"registered"|"start"|"alerts"|"settings"|"sign-in"|"missing", id: string, part: string, query: URLSearchParams}} Place
+ * @typedef {{name: "home"|"gpus"|"nodes"|"events"|"gpu"|"tasks"|"task"|"compare"|"sweep"|"sweeps"|"logs"|"data"|"dataset"|"models"|"downloads"|"registry"|"registered"|"start"|"alerts"|"settings"|"sign-in"|"missing", id: string, part: string, query: URLSearchParams}} Place
  */
 
 /** @type {[RegExp, Place["name"]][]} */
@@ -15,6 +15,8 @@ const ROUTES = [
   [/^\/tasks$/, "tasks"],
   [/^\/tasks\/([^/]+)(?:\/(samples|files|log|configuration))?$/, "task"],
   [/^\/trainings\/compare$/, "compare"],
+  [/^\/trainings\/logs$/, "logs"],
+  [/^\/sweeps$/, "sweeps"],
   [/^\/sweeps\/([^/]+)$/, "sweep"],
   [/^\/data$/, "data"],
   [/^\/data\/([^/]+)$/, "dataset"],

@@ -4,7 +4,8 @@ import { t } from "../app/i18n.js";
 import { h } from "./dom.js";
 
 /**
- * Opens a dialog with this content and removes it when closed. With `isSticky` only its buttons close it.
+ * Opens a dialog with this content and removes it when closed. With `isSticky` only its buttons close it, except for a
+ * form in which nothing was entered.
  * @param {string} label
  * @param {(close: () => void) => Node} build
  */
@@ -12,10 +13,14 @@ export function openDialog(label, build, className = "", isSticky = false) {
   const dialog = h("dialog", { "aria-label": label, class: className, data: isSticky ? { sticky: "" } : {} });
   const close = () => dialog.close();
   dialog.append(build(close));
+  let isSafe = !isSticky || dialog.querySelector("form") !== null;
+  dialog.addEventListener("input", () => {
+    isSafe = !isSticky;
+  });
   dialog.addEventListener("close", () => dialog.remove());
   // A click outside closes it, too, except for the second click of the double click that opened it.
-  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && !isSticky && close());
-  dialog.addEventListener("cancel", (event) => isSticky && event.preventDefault());
+  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && isSafe && close());
+  dialog.addEventListener("cancel", (event) => isSafe || event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

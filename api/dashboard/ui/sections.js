@@ -6,8 +6,13 @@ import { icon } from "./icons.js";
 
 /** An address and its label. @typedef {readonly [address: string, label: WordKey]} Section */
 
-/** The parts of the entries of the rail. @type {Record<"gpus"|"models"|"settings", Section[]>} */
+/** The parts of the entries of the rail. @type {Record<"tasks"|"gpus"|"models"|"settings", Section[]>} */
 const SECTIONS = {
+  tasks: [
+    ["#/tasks", "tasks"],
+    ["#/sweeps", "sweeps"],
+    ["#/trainings/logs", "logs.search"],
+  ],
   gpus: [
     ["#/gpus", "gpus"],
     ["#/gpus/machines", "nodes"],
@@ -22,6 +27,7 @@ const SECTIONS = {
     ["#/settings/setup", "setup"],
     ["#/settings/schedule", "schedule"],
     ["#/settings/keys", "settings.keys"],
+    ["#/settings/log", "log.server"],
     ["#/settings/appearance", "settings.appearance"],
     ["#/settings/help", "settings.help"],
   ],

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Complaints, Open, append_to_log, has_charts
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
@@ -118,3 +119,32 @@ _ILL_FITTING = """(element) => {
         return spare < -1 || spare > 2 * row;
     }).map((line) => line.textContent.slice(0, 80));
 }"""
+
+
+def test_logs_of_all_trainings_are_searched(open_page: Open, talkative: str, complaints: Complaints, axe: str) -> None:
+    complaints.allowed = ("status of 400",)
+    page = open_page("#/tasks")
+    page.get_by_role("link", name="Search all logs").click()
+    search = page.get_by_role("searchbox", name="Search all logs")
+    search.fill("STEPS: 3 LOSS")
+    hits = page.locator(".log-hits li")
+    expect(hits).to_have_count(1)
+    expect(hits.locator("mark")).to_have_text("steps: 3 loss")
+    page.get_by_label("Regex").check()
+    search.fill("(")
+    expect(search).to_have_class("input wrong")
+    page.get_by_label("Regex").uncheck()
+    search.fill("toy trainer")
+    expect(hits).to_have_count(1)
+    assert violations(page, axe) == []
+    hits.get_by_role("link", name="talkative").click()
+    expect(page.locator(".log-line").first).to_be_visible()
+
+
+def test_log_of_the_server_is_followed(open_page: Open, server: TrainingServer) -> None:
+    page = open_page("#/settings/log")
+    page.get_by_label("Search the log").fill("listening on")
+    expect(page.locator(".log-line mark").first).to_have_text("listening on")
+    page.get_by_role("button", name="Follow new lines").click()
+    server.client.get("/api/v1/training/of-this-line")
+    expect(page.locator(".log-line").filter(has_text="of-this-line").first).to_be_visible()

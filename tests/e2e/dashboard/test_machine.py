@@ -33,7 +33,11 @@ def test_gpu_has_its_own_page(open_page: Open) -> None:
 
 
 def test_holds_and_orphaned_processes_are_listed_and_ended(open_page: Open, server: TrainingServer, axe: str) -> None:
-    server.post("/system/holds", 201, json={"reason": "new cables"})
+    creator = open_page("#/gpus")
+    creator.get_by_role("button", name="Hold…").click()
+    creator.get_by_label("Reason").fill("new cables")
+    creator.get_by_role("dialog").get_by_role("button", name="Hold", exact=True).click()
+    expect(creator.get_by_role("region", name="Holds")).to_contain_text("The queue is held")
     page = open_page("#/nothing")
     orphan: dict[str, Any] = {
         "attempt": "train_x.1",

@@ -163,3 +163,22 @@ def test_a_paused_log_holds_a_bounded_number_of_lines(page: Page) -> None:
     })()"""
     # Held lines are not in the log yet; of too many, none are held.
     assert call(page, "screens/log/panel.js", places) == [0, 6000, 6001]
+
+
+def test_only_an_edited_form_keeps_its_dialog_open(page: Page) -> None:
+    opened = """(() => {
+        const open = (content) => {
+            const dialog = m.openDialog("any", () => content, "", true);
+            const escape = () => {
+                dialog.dispatchEvent(new Event("cancel", { cancelable: true })) && dialog.close();
+                return dialog.open;
+            };
+            return { dialog, escape };
+        };
+        const untouched = open(document.createElement("form")).escape();
+        const edited = open(document.createElement("form"));
+        edited.dialog.dispatchEvent(new Event("input"));
+        const secret = open(document.createElement("div"));
+        return [untouched, edited.escape(), secret.escape()];
+    })()"""
+    assert call(page, "ui/dialog.js", opened) == [False, True, True]

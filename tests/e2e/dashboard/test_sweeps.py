@@ -79,7 +79,11 @@ def test_screen_of_a_sweep_fits_and_is_accessible(open_page: Open, server: Train
     values = {"/config/optimizer/lr": [0.001, 0.002]}
     body = {"request": toy(5, name="dogs"), "values": values, "early_stop": {}}
     sweep = server.post("/sweeps", 201, json=body)["sweep"]
-    page = open_page(f"#/sweeps/{sweep['sweep_id']}")
+    page = open_page("#/sweeps")
+    expect(page.get_by_role("row", name="dogs")).to_contain_text("Learning rate")
+    assert violations(page, axe) == []
+    page.get_by_role("link", name="dogs").click()
+    expect(page).to_have_url(re.compile(sweep["sweep_id"]))
     expect(page.locator(".sweep-table tbody tr")).to_have_count(2)
     for look in looks(page):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look

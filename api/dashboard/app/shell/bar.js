@@ -16,7 +16,7 @@ import { userMenu } from "./user_menu.js";
 /** `also` names the other screens of an entry. */
 const ENTRIES = /** @type {const} */ ([
   { name: "home", address: "#/", icon: "home", also: [] },
-  { name: "tasks", address: "#/tasks", icon: "list", also: ["task", "compare", "sweep"] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task", "compare", "sweep", "sweeps", "logs"] },
   { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
   { name: "models", address: "#/models", icon: "cube", also: ["downloads", "registry", "registered"] },
   { name: "gpus", address: "#/gpus", icon: "gpu", also: ["gpu", "nodes", "events"] },

@@ -33,7 +33,7 @@ export class LogLines {
   /** @type {Promise<number>|null} */
   #loading = null;
 
-  /** @param {string} taskId */
+  /** @param {string|null} taskId the training; null: the server's own log */
   constructor(taskId) {
     this.taskId = taskId;
   }

@@ -1,4 +1,4 @@
-// The log of a training: follow, pause, filter and search. Only visible lines are rendered.
+// The log of a training, or of the server: follow, pause, filter and search. Only visible lines are rendered.
 
 import { api, logDownloadURL } from "../../app/api.js";
 import { refusalText } from "../../app/error_text.js";
@@ -15,7 +15,7 @@ import { Rows } from "./rows.js";
 const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
 const SEARCH_PAUSE_MS = 250;
 
-/** @param {string} taskId */
+/** @param {string|null} taskId the training; null: the server's own log */
 export function logPanel(taskId) {
   const log = new LogLines(taskId);
   const [finds, errors] = [new LogSearch(taskId), new LogSearch(taskId)];
@@ -77,17 +77,18 @@ export function logPanel(taskId) {
         wrapButton,
         pauseButton,
         followButton,
-        h(
-          "a.button.small",
-          {
-            href: logDownloadURL(taskId),
-            download: `${taskId}.log`,
-            title: t("log.download"),
-            "aria-label": t("log.download"),
-          },
-          icon("down"),
-          t("download"),
-        ),
+        taskId !== null &&
+          h(
+            "a.button.small",
+            {
+              href: logDownloadURL(taskId),
+              download: `${taskId}.log`,
+              title: t("log.download"),
+              "aria-label": t("log.download"),
+            },
+            icon("down"),
+            t("download"),
+          ),
       ),
     ),
     h(
@@ -326,7 +327,7 @@ class LogSearch {
   /** Match positions in lines, by offset. @type {Map<number, [from: number, to: number]>} */
   marks = new Map();
 
-  /** @param {string} taskId */
+  /** @param {string|null} taskId */
   constructor(taskId) {
     this.taskId = taskId;
   }

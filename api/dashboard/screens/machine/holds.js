@@ -1,13 +1,16 @@
 // Holds on the queue and on GPUs, and orphaned processes, each with the action that ends it. Hidden while there is none.
+// A button creates holds.
 
 import { has, whyNot } from "../../app/access.js";
 import { request } from "../../app/api.js";
 import { t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
-import { actionButton } from "../../ui/buttons.js";
+import { actionButton, guarded, setDenied } from "../../ui/buttons.js";
 import { askWhich } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
+import { askFields } from "../../ui/form_dialog.js";
 import { gpuName, gpuNames } from "../../ui/gpus.js";
+import { icon } from "../../ui/icons.js";
 import { panel } from "../../ui/panel.js";
 import { time } from "../../ui/time.js";
 import { toast } from "../../ui/toast.js";
@@ -20,6 +23,13 @@ export function holdsPanel() {
   element.hidden = true;
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), AGAIN_MS);
   let drawn = "";
+  /** Whether the names of GPUs are known. */
+  let isNamed = false;
+  const unwatch = machine.watch((snapshot) => {
+    if (isNamed || !snapshot) return;
+    isNamed = true;
+    if (drawn) refetch().catch(() => {});
+  });
 
   async function refetch() {
     /** @type {[{holds: API.Hold[]}, {strays: API.Orphan[]}]} */
@@ -30,7 +40,8 @@ export function holdsPanel() {
     // A paused GPU shows its pause itself.
     const holds = all.filter(({ kind }) => kind !== "pause");
     const why = whyNot("system:write");
-    const key = JSON.stringify([holds, strays, why]);
+    setDenied(create, why);
+    const key = JSON.stringify([holds, strays, why, isNamed]);
     if (key === drawn) return;
     drawn = key;
     element.hidden = !holds.length && !strays.length;
@@ -49,6 +60,35 @@ export function holdsPanel() {
         ),
       ),
     );
+  }
+
+  const create = h("button.button.small", {
+    type: "button",
+    on: { click: () => guarded(whyNot("system:write"), ask)() },
+  });
+  fill(create, icon("pause"), t("hold.create"));
+
+  async function ask() {
+    const gpus = machine.value?.gpus ?? [];
+    const isDone = await askFields(
+      t("hold.create.title"),
+      [
+        {
+          name: "what",
+          label: t("hold.what"),
+          value: "",
+          options: [["", t("hold.what.queue")], ...gpus.map(optionOf)],
+        },
+        { name: "reason", label: t("hold.reason"), value: "", required: true, hint: t("hold.reason.hint") },
+      ],
+      t("hold.create.do"),
+      ({ what, reason }) =>
+        request("/system/holds", { method: "POST", body: { ...(what && { gpu_id: what }), reason } }),
+      t("hold.create.text"),
+    );
+    if (!isDone) return;
+    toast("ok", t("hold.created"));
+    await refetch();
   }
 
   /** @param {API.Hold} hold */
@@ -74,8 +114,19 @@ export function holdsPanel() {
     toast("ok", t("stop.started"));
   }
 
-  return { element, refetch, close: () => clearInterval(ticking) };
+  return {
+    element,
+    create,
+    refetch,
+    close() {
+      clearInterval(ticking);
+      unwatch();
+    },
+  };
 }
+
+/** @param {API.GPU} gpu @returns {[value: string, label: string]} */
+const optionOf = (gpu) => [gpu.uuid ?? String(gpu.gpu_id), `${gpuName(gpu.gpu_id)} · ${gpu.name ?? t("gpu.nameless")}`];
 
 /** @param {Child} said @param {HTMLElement} button */
 const row = (said, button) => h("li", h("div.grow", said), button);

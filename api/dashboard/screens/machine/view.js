@@ -89,7 +89,7 @@ export function open(app) {
       h("h1", t("gpus")),
       sections("gpus", "#/gpus"),
       counts,
-      h("div.tools", nodes.tools, range.element, densities.element),
+      h("div.tools", held.create, nodes.tools, range.element, densities.element),
     ),
     simulated,
     figures.element,

@@ -125,7 +125,7 @@ export function open(app, place) {
       "div.screen",
       h(
         "header.task-head",
-        backLink("#/tasks", t("tasks")),
+        backLink("#/sweeps", t("sweeps")),
         h("div.screen-head", title, h("div.tools", compare, stopButton)),
         sub,
         rule,

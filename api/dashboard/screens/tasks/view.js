@@ -9,6 +9,7 @@ import { options } from "../../ui/fields.js";
 import { percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { searchField } from "../../ui/search_field.js";
+import { sections } from "../../ui/sections.js";
 import { segments } from "../../ui/segments.js";
 import { MODEL_TYPES } from "../models/model_types.js";
 import { bulkBar } from "./bulk.js";
@@ -188,7 +189,7 @@ export function open(app, place) {
 
   const element = h(
     "div.screen",
-    h("div.screen-head", h("h1", t("tasks"))),
+    h("div.screen-head", h("h1", t("tasks")), sections("tasks", "#/tasks")),
     h("div.filters", search.element, model, filters.element, mine, tag, sweep, sweepLink),
     none,
     lists.map(({ element }) => element),
