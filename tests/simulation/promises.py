@@ -131,8 +131,7 @@ class Preemptions:
                 raise Broken(f"{run.uid} makes room for {urgent} without a checkpoint, at step {run.step}")
             if latest[task_id] is not run:
                 del self._made_room[task_id]
-                if not _is_urgent(tasks.get(task_id)):
-                    self._check_return(latest[task_id], tasks.get(urgent), latest.get(urgent), at)
+                self._check_return(latest[task_id], tasks, latest.get(urgent), urgent, at)
 
     def _count(self, tasks: Mapping[str, KnownTask]) -> None:
         stopping = {each.task_id for each in tasks.values() if each.status is TaskStatus.STOPPING}
@@ -140,11 +139,15 @@ class Preemptions:
         self.made_room.update(cause for cause in new if cause is not None)
         self._stopping = stopping
 
-    def _check_return(self, run: Run, urgent: KnownTask | None, its_run: Run | None, at: float) -> None:
+    def _check_return(
+        self, run: Run, tasks: Mapping[str, KnownTask], its_run: Run | None, urgent_id: str, at: float
+    ) -> None:
+        urgent = tasks.get(urgent_id)
         is_served = its_run is not None and (its_run.is_alive or its_run.began >= at)
         waits = urgent is not None and urgent.status is TaskStatus.QUEUED and not is_served
-        if urgent is not None and waits and _is_urgent(urgent):
-            raise Broken(f"{run.uid} goes on although {urgent.task_id}, for which it made room, still waits")
+        # A user may have made it urgent, too.
+        if waits and _is_urgent(urgent) and not _is_urgent(tasks.get(run.task_id)):
+            raise Broken(f"{run.uid} goes on although {urgent_id}, for which it made room, still waits")
 
 
 def _is_urgent(task: KnownTask | None) -> bool:
