@@ -20,7 +20,7 @@ from api.domain.media import Decoder
 from api.domain.retention import RetentionRule
 from api.domain.sample_set import RequestedSamples, SampleOrder
 from api.domain.task import TaskType
-from api.domain.training import TrainingRequest
+from api.domain.training import TaskSummary, TrainingRequest
 from api.errors import Finding
 from api.executors.executor import Executor, NodeState
 from api.executors.local import LocalExecutor
@@ -246,8 +246,13 @@ def build_training(
         clock,
         needs.config.preempt_after_seconds,
     )
+
+    def leaves_in(task: TaskSummary) -> float | None:
+        allowed_in = None if execution.slurm is not None else preemption.allowed_in(task)
+        return None if allowed_in is None else allowed_in + (attempts.stop_seconds(task) or 0.0)
+
     dispatcher = _build_dispatcher(needs, trainers, execution, holds, closures, preemption)
-    forecast = QueueForecast(tasks, gpus, clock, needs.quotas, closures)
+    forecast = QueueForecast(tasks, gpus, clock, needs.quotas, closures, leaves_in)
     intake = Intake(tasks, dispatcher, gpus, forecast, clock, needs.quotas)
     plain_checker = _build_checker(needs, trainers, execution)
     exports = _build_exports(needs, trainers, plain_checker, intake, dispatcher, lambda: loop.wake())  # noqa: PLW0108 - the loop is built last

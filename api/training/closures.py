@@ -76,19 +76,46 @@ class Closures:
         self._schedules = schedules
         self._clock = clock
 
+    def read(self) -> "ReadClosures":
+        """Read what closes GPUs now. Raise DatabaseUnavailable."""
+        return ReadClosures(self._clock.now(), self._schedules.read(), self._holds.timed(), self.neighbours, self.rule)
+
     def of(self, offers: Iterable[GPUOffer]) -> dict[str, Closure]:
         """Return the closures of those of these GPUs that are closed now, by UUID. Raise DatabaseUnavailable."""
-        now, schedule, timed = self._clock.now(), self._schedules.read(), self._holds.timed()
-        if not (timed or schedule.windows or self.neighbours):
+        return self.read().of(offers)
+
+    def end_expired(self, known: "ReadClosures") -> bool:
+        """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
+        now, timed = known.now, [hold for held in known.timed.values() for hold in held]
+        # After the clock was set back, they would close their GPUs for longer than somebody wanted.
+        if any((hold.created_at - now).total_seconds() > SET_SECONDS for hold in timed):
+            self._holds.begin_again(now)
+        is_over = any((hold.expires_at or now) <= now for hold in timed)
+        return is_over and self._holds.end_expired(now) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadClosures:
+    """What closes GPUs, as it was read."""
+
+    now: datetime
+    schedule: Schedule
+    timed: Mapping[str, Sequence[Hold]]  #: pauses and claims, by UUID
+    neighbours: Mapping[str, Reason]
+    rule: NeighbourRule
+
+    def of(self, offers: Iterable[GPUOffer]) -> dict[str, Closure]:
+        """Return the closures of those of these GPUs that are closed, by UUID."""
+        if not (self.timed or self.schedule.windows or self.neighbours):
             return {}
         found = dict[str, Closure]()
         for gpu in offers:
-            holds = [hold for hold in timed.get(gpu.uuid, ()) if (hold.expires_at or now) > now]
-            closure = _pause(gpu, holds, schedule)
-            claim = _claim(gpu, holds, schedule, leaves=self.rule is NeighbourRule.NEIGHBOUR_FIRST)
+            holds = [hold for hold in self.timed.get(gpu.uuid, ()) if (hold.expires_at or self.now) > self.now]
+            closure = _pause(gpu, holds, self.schedule)
+            claim = _claim(gpu, holds, self.schedule, leaves=self.rule is NeighbourRule.NEIGHBOUR_FIRST)
             if claim is not None and claim.leaves:
                 closure = closure or claim
-            closure = closure or _outside_hours(gpu, schedule, now)
+            closure = closure or _outside_hours(gpu, self.schedule, self.now)
             if closure is None and gpu.held_by is None:
                 closure = claim or self._neighbour(gpu)
             if closure is not None:
@@ -99,15 +126,6 @@ class Closures:
         """Return the closure of a GPU of which a neighbour holds memory."""
         why = None if gpu.is_available else self.neighbours.get(gpu.uuid)
         return None if why is None else Closure(why, None, CauseCode.NEIGHBOUR, leaves=False)
-
-    def end_expired(self) -> bool:
-        """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
-        now, timed = self._clock.now(), [hold for held in self._holds.timed().values() for hold in held]
-        # After the clock was set back, they would close their GPUs for longer than somebody wanted.
-        if any((hold.created_at - now).total_seconds() > SET_SECONDS for hold in timed):
-            self._holds.begin_again(now)
-        is_over = any((hold.expires_at or now) <= now for hold in timed)
-        return is_over and self._holds.end_expired(now) > 0
 
 
 def neighbour_reason(gpu: int, name: str, why: Reason) -> Reason:

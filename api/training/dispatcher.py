@@ -35,7 +35,7 @@ from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore, NewAttempt
 from api.training.attempts.checkpoint_copy import COPIED_RUN
 from api.training.attempts.outcomes import LONGEST_WAIT
-from api.training.closures import Closures, close
+from api.training.closures import Closures, ReadClosures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.preemption import Preemption
 from api.training.queue_rows import TaskName
@@ -207,47 +207,50 @@ class Dispatcher:
         self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
 
-    def dispatch(self, news: bool = True) -> int:
+    def dispatch(self, news: bool = True, closures: ReadClosures | None = None) -> int:
         """Make one pass and claim every task that can start. Return their number.
 
-        Without news, a long queue is considered less often.
+        Without news, a long queue is considered less often. `closures` were read in this round, or are read now.
         """
         began = self._clock.monotonic()
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
         self._waits.note(queue)
-        decided = self.plan(queue) if queue else Pass()
+        if queue and closures is None and self._closures is not None:
+            closures = self._closures.read()
+        decided = self.plan(queue, closures) if queue else Pass()
         self._reasons.publish(decided)
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
-        claimed += self._update_window(decided)
+        claimed += self._update_window(decided, closures)
         if self._preemption is not None and decided.urgent:
             nodes = self._nodes_of(decided.urgent)
-            self._preemption.check(decided.urgent, queue, self._usable_offers(), nodes, self.max_concurrent)
+            self._preemption.check(decided.urgent, queue, self._usable_offers(closures), nodes, self.max_concurrent)
         if claimed:
             self._gpus.note_change()
         return claimed
 
-    def _update_window(self, decided: Pass) -> int:
+    def _update_window(self, decided: Pass, closures: ReadClosures | None) -> int:
         """Let the first tasks that lack GPUs wait in the cluster, and start those that got GPUs there."""
         if self._window is None or not (self._window.is_open or decided.short):
             return 0
-        return self._window.update(decided.short, self._usable_offers(), self._nodes_of(decided.short), self._claim)
+        offers = self._usable_offers(closures)
+        return self._window.update(decided.short, offers, self._nodes_of(decided.short), self._claim)
 
-    def _usable_offers(self) -> list[GPUOffer]:
+    def _usable_offers(self, closures: ReadClosures | None) -> list[GPUOffer]:
         """Return the GPUs of nodes on which tasks may start."""
         state = self._gpus.state
-        return [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
+        return [offer for offer in self._offers(state, closures) if state.drain_of(offer.node) is None]
 
-    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
+    def plan(self, queue: Sequence[TaskSummary], closures: ReadClosures | None = None) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything."""
         queue = _in_order(self._waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
-        offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state), running)
+        offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state, closures), running)
         known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         circumstances = PassContext(
@@ -306,9 +309,9 @@ class Dispatcher:
         """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""
         return () if self._closures is None else self._closures.of(list_offers(self._gpus.state)).keys()
 
-    def _offers(self, state: GPUState) -> Sequence[GPUOffer]:
-        offers = list_offers(state)
-        return offers if self._closures is None else close(offers, self._closures.of(offers))
+    def _offers(self, state: GPUState, closures: ReadClosures | None) -> Sequence[GPUOffer]:
+        offers, known = list_offers(state), closures or self._closures
+        return offers if known is None else close(offers, known.of(offers))
 
     def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
         """Return the URLs of the transfers among these tasks, by id. They never change, so each is read once."""

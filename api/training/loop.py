@@ -158,8 +158,8 @@ class TrainingLoop:
             return
         with self._leading.guarding():
             self._unwatched.check()
-            news |= self._making_room is not None and self._making_room.check()
-            claimed = self._dispatcher.dispatch(news)
+            is_over, closures = (False, None) if self._making_room is None else self._making_room.check()
+            claimed = self._dispatcher.dispatch(news or is_over, closures)
         if claimed:
             # Start newly claimed attempts now instead of in the next round.
             with self._watching.guarding():
