@@ -28,7 +28,7 @@ def test_rule_needs_an_action_and_its_target(make_world: MakeWorld, settings: di
 
 def test_trainers_hold_the_machine_and_viewers_see_it(make_world: MakeWorld, clock: FakeClock):
     world = make_world(
-        clock=clock, auth="required", when_idle_minutes=30, when_idle="command", when_idle_command=("/bin/true",)
+        clock=clock, auth="required", when_idle_minutes=30, when_idle="command", idle_command=("/bin/true",)
     )
     root, ann, eve = (world.key(*who) for who in (("root", "admin"), ("ann", "trainer"), ("eve", "viewer")))
     held = world.client.post(f"{IDLE}/hold", json={"seconds": 3600}, headers=ann)
