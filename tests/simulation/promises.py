@@ -19,10 +19,11 @@ class Orders:
     deleted: set[str] = field(default_factory=set)
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
-    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims.
+    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims. The third
+    #: figure is the end on the monotonic clock.
     closed_until: dict[str, float] = field(default_factory=dict)
-    paused: dict[str, tuple[float, float]] = field(default_factory=dict)
-    claimed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    paused: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    claimed: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
 
     def note_closed(self, uuid: str, until: float) -> None:
@@ -90,10 +91,15 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
 
 def check_room_is_made(world: World, orders: Orders, now: float, patience: float) -> None:
     """Check that no process lives on a GPU that has been paused or claimed for longer than the limit, by wall clock."""
+    passed = world.clock.monotonic()
+    for closed in (orders.paused, orders.claimed):
+        # Both clocks may end it: the wall clock, and also the time since if the clock was set back.
+        for uuid in [uuid for uuid, (_, ends, over) in closed.items() if now >= ends or passed >= over]:
+            del closed[uuid]
     for run in world.alive():
         for uuid in run.submission.gpu_uuids:
             for what, closed in (("paused", orders.paused), ("claimed", orders.claimed)):
-                began, ends = closed.get(uuid, (now, now))
+                began, ends, _ = closed.get(uuid, (now, now, passed))
                 if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
                     raise Broken(f"{run.uid} lives on {uuid}, which has been {what} for {now - began:.0f} s")
 
