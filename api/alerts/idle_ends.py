@@ -116,18 +116,20 @@ class IdleEnds:
             raise Conflict("This machine has no end: WHEN_IDLE_MINUTES is not set, so there is nothing to hold.")
         now = self._clock.steady.now()
         until = None if seconds is None else now + timedelta(seconds=seconds)
-        known = self._store.read()
-        if until is not None and (known.held_until is None or known.held_until > until):
-            self._check_may_shorten(known, principal)
-        self._store.hold(principal.actor, until, now)
+
+        def check(known: IdleEnd) -> None:
+            if until is not None and (known.held_until is None or known.held_until > until):
+                self._check_may_shorten(known, principal)
+
+        self._store.hold(principal.actor, until, now, check)
         self._thread.trigger()
         return self.find()
 
     def release(self, principal: Principal) -> IdleView:
         """End the hold. A failed end is tried again after another countdown. Raise NotYours."""
         if self._rule is not None:
-            self._check_may_shorten(self._store.read(), principal)
-            self._store.hold(None, None, self._clock.steady.now())
+            now = self._clock.steady.now()
+            self._store.hold(None, None, now, lambda known: self._check_may_shorten(known, principal))
             self._thread.trigger()
         return self.find()
 

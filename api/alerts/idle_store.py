@@ -1,6 +1,6 @@
 """Store how far the end of each idle machine is. Every change of the stage is guarded, so that it happens once."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -61,11 +61,17 @@ class IdleStore:
         later = (IdleStage.ENDED, IdleStage.BLOCKED, IdleStage.ENDING)
         return self._change(later, {"stage": IdleStage.IDLE, "problem": None, "problem_code": None}, now)
 
-    def hold(self, by: str | None, until: datetime | None, now: datetime) -> IdleEnd:
-        """Store a hold, or with None end it. A problem is forgotten, so that the machine tries again."""
+    def hold(
+        self, by: str | None, until: datetime | None, now: datetime, check: Callable[[IdleEnd], None] = lambda _: None
+    ) -> IdleEnd:
+        """Store a hold, or with None end it. A problem is forgotten, so that the machine tries again.
+
+        `check` raises an error if the caller may not replace the state; no other request changes it meanwhile.
+        """
         with self._database.write() as connection:
             self._add_missing(connection)
             before = _read(connection.execute(select(idle_ends).where(self._own).with_for_update()).one())
+            check(before)
             values: dict[str, Any] = {"held_by": by, "held_until": _seconds(until)}
             if before.stage is IdleStage.BLOCKED:
                 values |= {"stage": IdleStage.IDLE, "problem": None, "problem_code": None}

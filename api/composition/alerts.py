@@ -410,9 +410,9 @@ def _read_idle_rule(config: Config) -> IdleRule | None:
     if config.when_idle is None:
         raise ConfigError("WHEN_IDLE_MINUTES is set: set WHEN_IDLE to webhook, command or power_off, too")
     action = IdleAction(config.when_idle)
-    needed = {IdleAction.WEBHOOK: config.when_idle_url, IdleAction.COMMAND: config.when_idle_command}
+    needed = {IdleAction.WEBHOOK: config.when_idle_url, IdleAction.COMMAND: config.idle_command}
     if not needed.get(action, True):
-        name = "WHEN_IDLE_URL" if action is IdleAction.WEBHOOK else "WHEN_IDLE_COMMAND"
+        name = "WHEN_IDLE_URL" if action is IdleAction.WEBHOOK else "IDLE_COMMAND"
         raise ConfigError(f"WHEN_IDLE={action} needs {name}")
     return IdleRule(action, 60 * config.when_idle_minutes, config.when_idle_countdown_seconds)
 
@@ -422,7 +422,7 @@ def _create_machine_end(config: Config, rule: IdleRule | None, node: str) -> Mac
         body, guard = orjson.dumps({"event": "machine_idle", "node": node}), _create_guard(config)
         return lambda: ping(config.when_idle_url, guard, body)
     is_command = rule is not None and rule.action is IdleAction.COMMAND
-    command = config.when_idle_command if is_command else config.when_idle_power_off_command
+    command = config.idle_command if is_command else config.when_idle_power_off_command
     return lambda: run_command(command, child_environment())
 
 

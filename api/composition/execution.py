@@ -15,6 +15,7 @@ from api.db.file_lock import FileLock
 from api.db.leadership import Leaders, Leadership
 from api.domain.media import Decoder
 from api.domain.task import TaskType
+from api.domain.training import TaskSummary
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
@@ -231,7 +232,12 @@ def build_queue(needs: TrainingDependencies, parts: AttemptParts, wake: Callable
         else None
     )
     dispatcher = Dispatcher(needs.stores, planner, claims, gpus, clock, execution.window, preemption)
-    forecast = QueueForecast(needs.tasks, gpus, closures, clock, needs.quotas)
+
+    def leaves_in(task: TaskSummary) -> float | None:
+        allowed_in = None if preemption is None else preemption.allowed_in(task)
+        return None if allowed_in is None else allowed_in + (needs.attempts.stop_seconds(task) or 0.0)
+
+    forecast = QueueForecast(needs.tasks, gpus, closures, clock, needs.quotas, leaves_in)
     intake = Intake(needs.tasks, dispatcher, gpus, forecast, clock, needs.quotas, wake)
     return QueueParts(holds, schedules, closures, planner, dispatcher, forecast, intake)
 

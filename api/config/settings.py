@@ -465,7 +465,7 @@ class Config:
         "IDLE_COMMAND",
         (),
         operator_command,
-        "command that a rule may run when the machine is idle, such as /usr/bin/systemctl poweroff",
+        "command of WHEN_IDLE=command, which a rule may run, too, such as /usr/bin/systemctl poweroff",
         "none",
     )
     when_idle_minutes: float | None = _setting(
@@ -491,9 +491,6 @@ class Config:
     )
     when_idle_url: str = _setting(
         "WHEN_IDLE_URL", "", endpoint, "address that WHEN_IDLE=webhook posts to, such as the provider's", "none"
-    )
-    when_idle_command: tuple[str, ...] = _setting(
-        "WHEN_IDLE_COMMAND", (), operator_command, "command of WHEN_IDLE=command", "none"
     )
     when_idle_power_off_command: tuple[str, ...] = _setting(
         "WHEN_IDLE_POWER_OFF_COMMAND",

@@ -11,7 +11,7 @@ class IdleAction(StrEnum):
     """What happens to an idle machine."""
 
     WEBHOOK = "webhook"  #: WHEN_IDLE_URL is called, such as the provider's
-    COMMAND = "command"  #: WHEN_IDLE_COMMAND is run
+    COMMAND = "command"  #: IDLE_COMMAND is run
     POWER_OFF = "power_off"  #: the machine is switched off
 
 

@@ -18,7 +18,7 @@ from api.db.tables import attempts, task_gpus, tasks
 from api.db.tables import events as event_table
 from api.db.tables import leases as lease_table
 from api.domain.audit import forget_change
-from api.domain.cause import Cause
+from api.domain.cause import MADE_ROOM, Cause
 from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.measured_memory import MemoryRun
 from api.domain.progress import ProgressReport
@@ -466,7 +466,8 @@ def _task_values(finish: Finish, now: datetime) -> dict[str, Any]:
         "retries_in_a_row": finish.retries_in_a_row,
         "not_before": to_seconds(now + wait),
         "resume": None if finish.resume is None else dict(finish.resume),
-        "cause": dump(finish.cause),
+        # Making room is no failure of the task.
+        "cause": None if finish.cause is None or finish.cause.code in MADE_ROOM else dump(finish.cause),
         "stop": None,  # it applied to the attempt that has ended
     }
 

@@ -77,34 +77,18 @@ class Closures:
         self._schedules = schedules
         self._clock = clock
 
+    def read(self) -> "ReadClosures":
+        """Read what closes GPUs now. Raise DatabaseUnavailable."""
+        return ReadClosures(self._clock.now(), self._schedules.read(), self._holds.timed(), self.neighbours, self.rule)
+
     def of(self, offers: Iterable[GPUOffer]) -> dict[str, Closure]:
         """Return the closures of those of these GPUs that are closed now, by UUID. Raise DatabaseUnavailable."""
-        now, schedule, timed = self._clock.now(), self._schedules.read(), self._holds.timed()
-        if not (timed or schedule.windows or self.neighbours):
-            return {}
-        found = dict[str, Closure]()
-        for gpu in offers:
-            holds = [hold for hold in timed.get(gpu.uuid, ()) if (hold.expires_at or now) > now]
-            closure = _pause(gpu, holds, schedule)
-            claim = _claim(gpu, holds, schedule, leaves=self.rule is NeighbourRule.NEIGHBOUR_FIRST)
-            if claim is not None and claim.leaves:
-                closure = closure or claim
-            closure = closure or _outside_hours(gpu, schedule, now)
-            if closure is None and gpu.held_by is None:
-                closure = claim or self._neighbour(gpu)
-            if closure is not None:
-                found[gpu.uuid] = closure
-        return found
+        return self.read().of(offers)
 
     def why_queue_is_held(self) -> Reason | None:
         """Return why no task of the queue may start, or None. Raise DatabaseUnavailable."""
         hold = self._holds.of_queue()
         return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
-
-    def _neighbour(self, gpu: GPUOffer) -> Closure | None:
-        """Return the closure of a GPU of which a neighbour holds memory."""
-        why = None if gpu.is_available else self.neighbours.get(gpu.uuid)
-        return None if why is None else Closure(why, None, CauseCode.NEIGHBOUR, leaves=False)
 
     def claim(self, uuid: str, name: str, seconds: float) -> None:
         """Close a GPU for another program, or renew its claim. Raise Conflict."""
@@ -112,14 +96,48 @@ class Closures:
         until = now + timedelta(seconds=seconds)
         self._holds.put(Hold(claim_id(uuid, name), HoldKind.CLAIM, uuid, name, "service", None, now, until))
 
-    def end_expired(self) -> bool:
+    def end_expired(self, known: "ReadClosures") -> bool:
         """End the pauses and claims that are over. Return whether there were any. Raise DatabaseUnavailable."""
-        now, timed = self._clock.now(), [hold for held in self._holds.timed().values() for hold in held]
+        now, timed = known.now, [hold for held in known.timed.values() for hold in held]
         # After the clock was set back, they would close their GPUs for longer than requested.
         if any((hold.created_at - now).total_seconds() > SET_SECONDS for hold in timed):
             self._holds.begin_again(now)
         is_over = any((hold.expires_at or now) <= now for hold in timed)
         return is_over and self._holds.end_expired(now) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadClosures:
+    """What closes GPUs, as it was read."""
+
+    now: datetime
+    schedule: Schedule
+    timed: Mapping[str, Sequence[Hold]]  #: pauses and claims, by UUID
+    neighbours: Mapping[str, Reason]
+    rule: NeighbourRule
+
+    def of(self, offers: Iterable[GPUOffer]) -> dict[str, Closure]:
+        """Return the closures of those of these GPUs that are closed, by UUID."""
+        if not (self.timed or self.schedule.windows or self.neighbours):
+            return {}
+        found = dict[str, Closure]()
+        for gpu in offers:
+            holds = [hold for hold in self.timed.get(gpu.uuid, ()) if (hold.expires_at or self.now) > self.now]
+            closure = _pause(gpu, holds, self.schedule)
+            claim = _claim(gpu, holds, self.schedule, leaves=self.rule is NeighbourRule.NEIGHBOUR_FIRST)
+            if claim is not None and claim.leaves:
+                closure = closure or claim
+            closure = closure or _outside_hours(gpu, self.schedule, self.now)
+            if closure is None and gpu.held_by is None:
+                closure = claim or self._neighbour(gpu)
+            if closure is not None:
+                found[gpu.uuid] = closure
+        return found
+
+    def _neighbour(self, gpu: GPUOffer) -> Closure | None:
+        """Return the closure of a GPU of which a neighbour holds memory."""
+        why = None if gpu.is_available else self.neighbours.get(gpu.uuid)
+        return None if why is None else Closure(why, None, CauseCode.NEIGHBOUR, leaves=False)
 
 
 def neighbour_reason(gpu: int, name: str, why: Reason) -> Reason:

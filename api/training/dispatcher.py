@@ -12,6 +12,7 @@ from api.errors import NodeDrained
 from api.gpus.service import GPUService
 from api.training.attempt_store import TaskStores
 from api.training.claims import AttemptClaims
+from api.training.closures import ReadClosures
 from api.training.planner import PassPlanner
 from api.training.preemption import Preemption
 from api.training.scheduler import Pass
@@ -111,35 +112,35 @@ class Dispatcher:
         """Whether a task waits or runs, in the database or in the cluster. A cheap check."""
         return self._attempts.has_work() or (self._window is not None and self._window.is_open)
 
-    def dispatch(self, news: bool = True) -> int:
+    def dispatch(self, news: bool = True, closures: ReadClosures | None = None) -> int:
         """Make one pass and claim every task that can start. Return their number.
 
-        Without news, a long queue is considered less often.
+        Without news, a long queue is considered less often. `closures` were read in this round, or are read now.
         """
         began = self._clock.monotonic()
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
         self._planner.note_waits(queue)
-        decided = self._planner.plan(queue) if queue else Pass()
+        decided = self._planner.plan(queue, closures) if queue else Pass()
         self._reasons.publish(decided)
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claims.claim(found.task, found.gpus) for found in decided.assignments)
-        claimed += self._update_window(decided)
+        claimed += self._update_window(decided, closures)
         if self._preemption is not None and decided.urgent:
-            offers, rules = self._planner.usable_offers(), self._planner.rules
+            offers, rules = self._planner.usable_offers(closures), self._planner.rules
             nodes = rules.nodes_of(decided.urgent)
             self._preemption.check(decided.urgent, queue, offers, nodes, rules.max_concurrent)
         if claimed:
             self._gpus.note_change()
         return claimed
 
-    def _update_window(self, decided: Pass) -> int:
+    def _update_window(self, decided: Pass, closures: ReadClosures | None) -> int:
         """Let the first tasks that lack GPUs wait in the cluster, and start those that got GPUs there."""
         if self._window is None or not (self._window.is_open or decided.short):
             return 0
-        offers, nodes = self._planner.usable_offers(), self._planner.rules.nodes_of(decided.short)
+        offers, nodes = self._planner.usable_offers(closures), self._planner.rules.nodes_of(decided.short)
         return self._window.update(decided.short, offers, nodes, self._claims.claim)
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:

@@ -2,14 +2,14 @@
 
 import threading
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from api.domain.durations import UsualDurations
 from api.domain.gpu import GPUOffer
-from api.domain.training import TaskFilter, TaskStatus, TaskSummary
+from api.domain.training import PriorityClass, TaskFilter, TaskStatus, TaskSummary
 from api.domain.usage import Account, Owner
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
@@ -101,11 +101,13 @@ def forecast_queue(
     now: datetime,
     quotas: QuotaForecast | None = None,
     opens_in: Mapping[str, float | None] = MappingProxyType({}),
+    leaves_in: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Forecast]:
     """Return forecasts for all queued tasks, by id. In queue order, each task takes the GPUs that become free first.
 
     `remaining` and `durations` are seconds by task id. Times are unknown for tasks without them, and for tasks that
-    wait for these. `opens_in` has the seconds until each closed GPU opens, by UUID; None: never.
+    wait for these. `opens_in` has the seconds until each closed GPU opens, by UUID; None: never. `leaves_in` has the
+    seconds until a task has left its GPUs if an urgent one needs them; afterwards it goes on there.
     """
     quotas = quotas or QuotaForecast({}, (), remaining, now)
     free_in = {gpu.uuid: 0.0 for gpu in gpus if gpu.is_available}
@@ -115,6 +117,8 @@ def forecast_queue(
         free_in.pop(uuid, None)
         if seconds is not None:
             free_in[uuid] = seconds
+    held = {gpu.uuid: gpu.held_by for gpu in gpus if gpu.held_by and gpu.uuid not in opens_in}
+    left_in = {uuid: leaves_in[holder] for uuid, holder in held.items() if holder in leaves_in}
     found = {}
     # Tasks of owners that have used up their hours, and tasks with a later start, take no GPUs from others: they come
     # last.
@@ -124,20 +128,33 @@ def forecast_queue(
         seconds, permitted = durations.get(task.task_id), quotas.permits_in(task)
         if permitted is not None:
             permitted = max(permitted, _waits_for(task, now))
-        able = [gpu for gpu in gpus if gpu.uuid in free_in and suits(gpu, task)]
-        chosen = _soonest(able, free_in, permitted or 0.0)[: task.gpu_count]
+        is_urgent = task.priority_class is PriorityClass.URGENT
+        usable_in = {**free_in, **_earlier(left_in, free_in)} if is_urgent else free_in
+        able = [gpu for gpu in gpus if gpu.uuid in usable_in and suits(gpu, task)]
+        chosen = _soonest(able, usable_in, permitted or 0.0)[: task.gpu_count]
         if permitted is None or len(chosen) < task.gpu_count:
             found[task.task_id] = Forecast(position, None, seconds)
             continue
-        begin = max(permitted, *(free_in[gpu.uuid] for gpu in chosen))
-        for gpu in chosen:
+        begin = max(permitted, *(usable_in[gpu.uuid] for gpu in chosen))
+        for uuid in (gpu.uuid for gpu in chosen):
             if seconds is None:
-                del free_in[gpu.uuid]
+                free_in.pop(uuid, None)
+                left_in.pop(uuid, None)
+            elif uuid in left_in and begin < free_in.get(uuid, _NEVER):
+                left_in[uuid] = begin + seconds
+                if uuid in free_in:
+                    free_in[uuid] += seconds
             else:
-                free_in[gpu.uuid] = begin + seconds
+                free_in[uuid] = begin + seconds
+                left_in.pop(uuid, None)
         quotas.note(task, None if seconds is None else begin + seconds)
         found[task.task_id] = Forecast(position, now + timedelta(seconds=begin), seconds)
     return found
+
+
+def _earlier(left_in: Mapping[str, float], free_in: Mapping[str, float]) -> dict[str, float]:
+    """Return the GPUs that are left before they are free."""
+    return {uuid: seconds for uuid, seconds in left_in.items() if seconds < free_in.get(uuid, _NEVER)}
 
 
 def _waits_for(task: TaskSummary, now: datetime) -> float:
@@ -179,7 +196,13 @@ class QueueForecast:
         closures: Closures,
         clock: Clock,
         quotas: Quotas | None = None,
+        leaves_in: Callable[[TaskSummary], float | None] = lambda task: None,
     ) -> None:
+        """Create the forecast.
+
+        `leaves_in` returns the seconds until a task has left its GPUs if an urgent one needs them, or None.
+        """
+        self._leaves_in = leaves_in
         self._closures = closures
         self._quotas = quotas
         self._tasks = tasks
@@ -234,11 +257,13 @@ class QueueForecast:
             uuid: None if found.until is None else (found.until - now).total_seconds()
             for uuid, found in closures.items()
         }
-        if self._quotas is None:
-            return forecast_queue(queue, offers, remaining, durations, now, opens_in=opens_in)
-        accounts = self._quotas.accounts(task.owner for task in queue)
-        permitted = QuotaForecast(accounts, active, remaining, now)
-        return forecast_queue(in_fair_order(queue, accounts), offers, remaining, durations, now, permitted, opens_in)
+        permitted, leaves_in = None, dict[str, float]()
+        if any(task.priority_class is PriorityClass.URGENT for task in queue):
+            leaves_in = {task.task_id: left for task in active if (left := self._leaves_in(task)) is not None}
+        if self._quotas is not None:
+            accounts = self._quotas.accounts(task.owner for task in queue)
+            queue, permitted = in_fair_order(queue, accounts), QuotaForecast(accounts, active, remaining, now)
+        return forecast_queue(queue, offers, remaining, durations, now, permitted, opens_in, leaves_in)
 
 
 def remaining_seconds(task: TaskSummary) -> float | None:

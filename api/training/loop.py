@@ -142,8 +142,8 @@ class TrainingLoop:
             return
         with self._leading.guarding():
             self._unwatched.check()
-            news |= self._making_room.check()
-            claimed = self._dispatcher.dispatch(news)
+            is_over, closures = self._making_room.check()
+            claimed = self._dispatcher.dispatch(news or is_over, closures)
         if claimed:
             # Start newly claimed attempts now instead of in the next round.
             with self._watching.guarding():

@@ -10,7 +10,7 @@ from api.errors import TaskNotFound
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.training.attempt_store import AttemptStore
-from api.training.closures import Closures
+from api.training.closures import Closures, ReadClosures
 from api.training.store import TaskStore
 from api.util.clock import Clock
 
@@ -29,19 +29,24 @@ class MakingRoom:
         self._closures = closures
         self._clock = clock
 
-    def check(self) -> bool:
-        """Request the stops that are due. Return whether a pause has ended. Raise DatabaseUnavailable."""
-        is_over = self._closures.end_expired()
+    def check(self) -> tuple[bool, ReadClosures]:
+        """Request the stops that are due.
+
+        Return whether a pause has ended, and what closes GPUs now. Raise DatabaseUnavailable.
+        """
+        known = self._closures.read()
+        is_over = self._closures.end_expired(known)
         if is_over:
             self._gpus.note_change()
-        closures = self._closures.of(list_offers(self._gpus.state))
+            known = self._closures.read()
+        closures = known.of(list_offers(self._gpus.state))
         if not closures:
-            return is_over
+            return is_over, known
         held = (lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.HELD)
         leaving = {lease.task_id: found for lease in held if (found := closures.get(lease.resource)) and found.leaves}
         for task_id, closure in leaving.items():
             self._stop(task_id, closure.cause())
-        return is_over
+        return is_over, known
 
     def _stop(self, task_id: str, cause: Cause) -> None:
         now = self._clock.now()

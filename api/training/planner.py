@@ -17,7 +17,7 @@ from api.gpus.service import GPUService
 from api.gpus.state import GPUState
 from api.training.attempt_store import TaskStores
 from api.training.attempts.outcomes import LONGEST_WAIT
-from api.training.closures import Closures, close
+from api.training.closures import Closures, ReadClosures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.quotas import Quotas
 from api.training.scheduler import Pass, PassContext, plan_pass
@@ -105,13 +105,16 @@ class PassPlanner:
         """Start measuring how long these tasks wait for their retries. One thread calls it before its passes."""
         self._waits.note(queue)
 
-    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
-        """Return what a pass over these tasks would decide now, without changing anything."""
+    def plan(self, queue: Sequence[TaskSummary], closures: ReadClosures | None = None) -> Pass:
+        """Return what a pass over these tasks would decide now, without changing anything.
+
+        `closures` are those of this round; by default they are read.
+        """
         queue = _in_order(self._waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
-        offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state), running, state.node)
+        offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state, closures), running, state.node)
         known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         circumstances = PassContext(
@@ -137,10 +140,10 @@ class PassPlanner:
         )
         return plan_pass(queue, offers, circumstances)
 
-    def usable_offers(self) -> list[GPUOffer]:
+    def usable_offers(self, closures: ReadClosures | None = None) -> list[GPUOffer]:
         """Return the GPUs of nodes on which tasks may start."""
         state = self._gpus.state
-        return [offer for offer in self._offers(state) if state.drain_of(offer.node) is None]
+        return [offer for offer in self._offers(state, closures) if state.drain_of(offer.node) is None]
 
     def _share_with_comfyui(
         self, offers: Sequence[GPUOffer], running: RunningTasks, node: str
@@ -168,9 +171,9 @@ class PassPlanner:
         """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""
         return self._closures.of(list_offers(self._gpus.state)).keys()
 
-    def _offers(self, state: GPUState) -> Sequence[GPUOffer]:
+    def _offers(self, state: GPUState, closures: ReadClosures | None) -> Sequence[GPUOffer]:
         offers = list_offers(state)
-        return close(offers, self._closures.of(offers))
+        return close(offers, (closures or self._closures).of(offers))
 
     def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
         """Return the URLs of the transfers among these tasks, by id. They never change, so each is read once."""

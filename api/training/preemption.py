@@ -97,12 +97,20 @@ class Preemption:
                 del background[victim.task_id]
             places += len(victims) - 1
 
+    def allowed_in(self, task: TaskSummary) -> float | None:
+        """Return the seconds until this task may be stopped for an urgent one, or None if it may not."""
+        seconds = self._background_seconds(task)
+        return None if seconds is None else max(0.0, self._after - seconds)
+
     def _age(self, task: TaskSummary) -> float | None:
         """Return the seconds since a training that may be stopped was started or resumed, else None."""
+        seconds = self._background_seconds(task)
+        return None if seconds is None or seconds < self._after else seconds
+
+    def _background_seconds(self, task: TaskSummary) -> float | None:
         if task.priority_class is not PriorityClass.BACKGROUND or task.kind is not TaskType.TRAINING:
             return None
-        seconds = self._running_seconds(task.task_id) if task.status is TaskStatus.RUNNING else None
-        return None if seconds is None or seconds < self._after else seconds
+        return self._running_seconds(task.task_id) if task.status is TaskStatus.RUNNING else None
 
     def _stop(self, task_id: str, urgent: TaskSummary) -> None:
         now = self._clock.now()

@@ -122,7 +122,7 @@ class AttemptView:
     last_step: int | None  #: its latest step; null until it made one
     exit_code: int | None  #: null while it runs, if a signal ended it, or if its end was not observed
     signal: int | None  #: number of the signal that ended it; null if there is an exit code
-    failure: Cause | None
+    failure: Cause | None  #: why it failed, or for what it made room; null if neither
 
 
 @dataclass(frozen=True, slots=True)

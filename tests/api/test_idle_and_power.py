@@ -28,7 +28,7 @@ def test_rule_needs_an_action_and_its_target(make_world: MakeWorld, settings: di
 
 def test_trainers_hold_the_machine_and_viewers_see_it(make_world: MakeWorld, clock: FakeClock):
     world = make_world(
-        clock=clock, auth="required", when_idle_minutes=30, when_idle="command", when_idle_command=("/bin/true",)
+        clock=clock, auth="required", when_idle_minutes=30, when_idle="command", idle_command=("/bin/true",)
     )
     root, ann, eve = (world.key(*who) for who in (("root", "admin"), ("ann", "trainer"), ("eve", "viewer")))
     held = world.client.post(f"{IDLE}/hold", json={"seconds": 3600}, headers=ann)
@@ -42,6 +42,20 @@ def test_trainers_hold_the_machine_and_viewers_see_it(make_world: MakeWorld, clo
         ("root", None),
         ("ann", "ann"),
     ]
+
+
+def test_hold_that_arrives_at_the_same_time_as_a_shorter_one_stays(make_world: MakeWorld, clock: FakeClock):
+    world = make_world(
+        clock=clock, auth="required", when_idle_minutes=30, when_idle="command", idle_command=("/bin/true",)
+    )
+    ann, bob = world.key("ann", "trainer"), world.key("bob", "trainer")
+    store = world.runtime.services.idle_ends._store
+    before = store.read()
+    world.client.post(f"{IDLE}/hold", json={"seconds": 3600}, headers=ann)
+    # What bob's request reads outside of its own change is older than ann's hold.
+    store.read = lambda: before
+    assert world.client.post(f"{IDLE}/hold", json={"seconds": 60}, headers=bob).status_code == 403
+    assert world.client.delete(f"{IDLE}/hold", headers=bob).status_code == 403
 
 
 @pytest.mark.parametrize("body", [{"seconds": 0}, {"seconds": "x"}, {"hours": 2}, []])

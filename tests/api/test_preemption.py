@@ -1,6 +1,7 @@
 """Priority classes, earliest starts, and trainings that make room for urgent ones and go on by themselves."""
 
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -59,6 +60,9 @@ def preempt(world: World, clock: FakeClock) -> None:
     assert world.client.post("/api/v1/gpu/0/pause", json={"seconds": 1}).json()["data"]["stop_seconds"] is None
     world.client.post("/api/v1/gpu/0/unpause")
     urgent = world.start(gpu_ids=[0], name="portrait", **URGENT)
+    allowed_at = clock.now() + timedelta(seconds=600)
+    expected = datetime.fromisoformat(world.get(urgent)["estimated_start"])
+    assert abs((expected - allowed_at).total_seconds()) < 30
     clock.advance(599)
     world.train()
     assert world.get(victim)["status"] == "running"
@@ -69,6 +73,7 @@ def preempt(world: World, clock: FakeClock) -> None:
     assert world.get(urgent)["status"] == "starting"
     waits = world.get(victim)
     assert (waits["status"], waits["failure"]) == ("queued", None)
+    assert waits["attempts"][0]["failure"]["code"] == "urgent_task"
     assert waits["waiting_reason_code"] == {"code": "preempted", "params": {"task_id": urgent, "name": "portrait"}}
     world.run(urgent)
     world.end(urgent)

@@ -141,6 +141,34 @@ def run_within_hours(world: World, clock: FakeClock) -> None:
     assert world.client.put(SCHEDULE, json={"windows": []}).json()["data"]["next_close"] is None
 
 
+def test_hours_hold_when_the_service_was_down_at_their_changes_and_after_the_clock_was_set(
+    world: World, clock: FakeClock
+) -> None:
+    now = clock.now()
+    hours = {"begins": f"{now.hour:02}:00", "ends": f"{(now.hour + 1) % 24:02}:00"}
+    assert world.client.put(SCHEDULE, json={"windows": [{"days": EVERY_DAY, **hours}]}).status_code == 200
+    task_id = world.run()
+    # Without a round, as without a service: the end passes, and then the next begin.
+    clock.advance(2 * 3600)
+    world.sweep()
+    leave(world, task_id, clock)
+    assert world.get(task_id)["waiting_reason_code"]["code"] == "outside_schedule"
+    assert world.get(task_id)["attempts"][-1]["failure"]["code"] == "outside_schedule"
+    clock.advance(22 * 3600)
+    world.sweep()
+    world.train()
+    assert world.get(task_id)["status"] == "starting"
+    # An hour too early it must leave, and goes on when the clock is right again.
+    world.run(task_id)
+    clock.jump(-3600)
+    world.sweep()
+    leave(world, task_id, clock)
+    clock.jump(3600)
+    world.sweep()
+    world.train()
+    assert world.get(task_id)["status"] == "starting"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

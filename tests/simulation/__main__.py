@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from api.training.closures import NeighbourRule
 from tests.compiled_statements import share_compiled_statements
 from tests.databases import fresh_postgres
 from tests.simulation.day import Day
-from tests.simulation.hour import Hour, Scale
+from tests.simulation.hour import NEW_YEAR, Hour, Scale
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
 
@@ -67,11 +68,16 @@ def play(scale: Scale, seed: int, on_postgresql: bool = False) -> Played:
     return Played(seed, hour.started, events, digest, problem, seconds, made_room)
 
 
-def play_day(seed: int, rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST) -> Played:
-    """Play the day of a seed."""
+def play_day(seed: int, rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST, keep: Path | None = None) -> Played:
+    """Play the day of a seed. With `keep`, a server with this STORAGE_ROOT shows it as the latest whole day."""
     began = time.monotonic()
     with undisturbed() as directory:
-        day = Day(seed, directory, rule)
+        if keep is not None:
+            keep.mkdir(parents=True)
+        ended = datetime.now(UTC) - timedelta(hours=6)
+        midnight = ended.replace(hour=0, minute=0, second=0, microsecond=0)
+        begins = NEW_YEAR if keep is None else midnight - timedelta(days=1)
+        day = Day(seed, keep or directory, rule, begins)
         problem = _find_problem(day)
     table = f"{day.table()}\nComfyUI waited for the GPU for {day.longest_handover:.0f} s at most"
     digest = hashlib.sha256("\n".join([*day.events, table]).encode()).hexdigest()
@@ -126,6 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--day", action="store_true", help="a day of one GPU with ComfyUI, told hour by hour")
     parser.add_argument("--rule", type=NeighbourRule, choices=list(NeighbourRule), default="neighbour_first")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="of a day: the STORAGE_ROOT of a server that shows it")
     parser.add_argument("--tell", action="store_true", help="print every event")
     asked = parser.parse_args(arguments)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
@@ -133,7 +140,9 @@ def main(arguments: Sequence[str]) -> int:
         3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded, asked.claims
     )
     seeds, began, made_room = range(first, first + asked.count), time.monotonic(), Counter[str]()
-    run = partial(play_day, rule=asked.rule) if asked.day else partial(play, scale, on_postgresql=asked.postgresql)
+    run = partial(play, scale, on_postgresql=asked.postgresql)
+    if asked.day:
+        run = partial(play_day, rule=asked.rule, keep=asked.keep)
     with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
         for played in pool.map(run, seeds):
             made_room += played.made_room

@@ -3,16 +3,17 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import time
+from datetime import datetime, time
 from functools import partial
 from pathlib import Path
 
+from api.db.database import sqlite_url
 from api.domain.schedule import Day as WeekDay
 from api.domain.schedule import Window
 from api.domain.training import GPURequest, PriorityClass, TaskStatus, TrainingRequest
 from api.gpus.neighbours import Activity, NeighbourState
 from api.training.closures import NeighbourRule
-from tests.simulation.hour import CALM_SECONDS, Hour, Scale
+from tests.simulation.hour import CALM_SECONDS, NEW_YEAR, Hour, Scale
 from tests.simulation.server import BUSY_MB
 from tests.simulation.world import SAVING_SECONDS, Broken, Run, World
 from tests.unit.builders import process
@@ -79,8 +80,14 @@ class Day(Hour):
 
     longest_stride = 280.0  # shorter than a claim of ComfyUI
 
-    def __init__(self, seed: int, root: Path, rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST) -> None:
-        super().__init__(seed, root, DAY)
+    def __init__(
+        self,
+        seed: int,
+        root: Path,
+        rule: NeighbourRule = NeighbourRule.NEIGHBOUR_FIRST,
+        begins: datetime = NEW_YEAR,
+    ) -> None:
+        super().__init__(seed, root, DAY, sqlite_url(root / "database.sqlite"), begins)
         self._comfy = self._world.neighbour = Comfy(self._world)
         self._world.neighbour_rule = rule
         self._looked_at = self._began
@@ -106,6 +113,11 @@ class Day(Hour):
             plan += [(at + look, lambda: None) for look in LOOK_AFTER]
             at = ends + chance.uniform(*REST_SECONDS)
         return sorted(plan, key=lambda each: -each[0])
+
+    def _end(self) -> None:
+        super()._end()
+        # Who looks at the day afterwards sees its hours.
+        self._set_hours()
 
     def _go_on(self, is_bad: bool = False) -> None:
         # The round before may have passed the moment of the next event, which would be overslept.

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
@@ -29,6 +30,8 @@ from tests.simulation.servers import Servers
 from tests.simulation.users import Users
 from tests.simulation.weather import Weather
 from tests.simulation.world import World
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 #: Maximum seconds before the next round, and seconds between the rounds after an event.
 LONGEST_STRIDE = 60.0
@@ -81,12 +84,19 @@ class Hour:
 
     longest_stride = LONGEST_STRIDE
 
-    def __init__(self, seed: int, root: Path, scale: Scale | None = None, url: str | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        root: Path,
+        scale: Scale | None = None,
+        url: str | None = None,
+        begins: datetime = NEW_YEAR,
+    ) -> None:
         """Create the hour of a seed on the database with this URL, or on a new file."""
         self._scale = scale or Scale()
         self.events: list[str] = []
         self._chance = random.Random(seed)
-        self._clock = FakeClock()
+        self._clock = FakeClock(begins)
         self._began = self._clock.monotonic()
         self._next_event = self._began
         self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)

@@ -19,10 +19,11 @@ class Orders:
     deleted: set[str] = field(default_factory=set)
     perhaps_deleted: set[str] = field(default_factory=set)  #: deletion requested, and the answer was lost
     keys: dict[str, str] = field(default_factory=dict)  #: the task of each idempotency key
-    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims.
+    #: By wall clock: until when each GPU may be closed, and begin and end of acknowledged pauses and claims. The third
+    #: figure is the end on the monotonic clock.
     closed_until: dict[str, float] = field(default_factory=dict)
-    paused: dict[str, tuple[float, float]] = field(default_factory=dict)
-    claimed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    paused: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    claimed: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
 
     def note_closed(self, uuid: str, until: float) -> None:
@@ -90,10 +91,15 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
 
 def check_room_is_made(world: World, orders: Orders, now: float, patience: float) -> None:
     """Check that no process lives on a GPU that has been paused or claimed for longer than the limit, by wall clock."""
+    passed = world.clock.monotonic()
+    for closed in (orders.paused, orders.claimed):
+        # Both clocks may end it: the wall clock, and also the time since if the clock was set back.
+        for uuid in [uuid for uuid, (_, ends, over) in closed.items() if now >= ends or passed >= over]:
+            del closed[uuid]
     for run in world.alive():
         for uuid in run.submission.gpu_uuids:
             for what, closed in (("paused", orders.paused), ("claimed", orders.claimed)):
-                began, ends = closed.get(uuid, (now, now))
+                began, ends, _ = closed.get(uuid, (now, now, passed))
                 if run.node.is_seen and run.hidden_since is None and began + patience < now < ends:
                     raise Broken(f"{run.uid} lives on {uuid}, which has been {what} for {now - began:.0f} s")
 
@@ -131,8 +137,7 @@ class Preemptions:
                 raise Broken(f"{run.uid} makes room for {urgent} without a checkpoint, at step {run.step}")
             if latest[task_id] is not run:
                 del self._made_room[task_id]
-                if not _is_urgent(tasks.get(task_id)):
-                    self._check_return(latest[task_id], tasks.get(urgent), latest.get(urgent), at)
+                self._check_return(latest[task_id], tasks, latest.get(urgent), urgent, at)
 
     def _count(self, tasks: Mapping[str, KnownTask]) -> None:
         stopping = {each.task_id for each in tasks.values() if each.status is TaskStatus.STOPPING}
@@ -140,11 +145,15 @@ class Preemptions:
         self.made_room.update(cause for cause in new if cause is not None)
         self._stopping = stopping
 
-    def _check_return(self, run: Run, urgent: KnownTask | None, its_run: Run | None, at: float) -> None:
+    def _check_return(
+        self, run: Run, tasks: Mapping[str, KnownTask], its_run: Run | None, urgent_id: str, at: float
+    ) -> None:
+        urgent = tasks.get(urgent_id)
         is_served = its_run is not None and (its_run.is_alive or its_run.began >= at)
         waits = urgent is not None and urgent.status is TaskStatus.QUEUED and not is_served
-        if urgent is not None and waits and _is_urgent(urgent):
-            raise Broken(f"{run.uid} goes on although {urgent.task_id}, for which it made room, still waits")
+        # A user may have made it urgent, too.
+        if waits and _is_urgent(urgent) and not _is_urgent(tasks.get(run.task_id)):
+            raise Broken(f"{run.uid} goes on although {urgent_id}, for which it made room, still waits")
 
 
 def _is_urgent(task: KnownTask | None) -> bool:

@@ -130,6 +130,7 @@ class Users:
         if server is None:
             return
         begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
+        passed = self._world.clock.monotonic()
         holds = server.parts.holds
         if self._chance.random() < ENDED_PAUSES:
             self.orders.paused.pop(uuid, None)
@@ -140,7 +141,7 @@ class Users:
         self.orders.paused.pop(uuid, None)
         answer = self._servers.call(server, lambda: _answer(lambda: holds.pause(uuid, seconds, "why", LOCAL)), "pause")
         if answer == "done":
-            self.orders.paused[uuid] = begins, begins + seconds
+            self.orders.paused[uuid] = begins, begins + seconds, passed + seconds
         self._log_event(f"pause {uuid} for {seconds:.0f} s: {answer or 'no answer'}")
 
     def claim(self) -> None:
@@ -149,6 +150,7 @@ class Users:
         if server is None:
             return
         begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
+        passed = self._world.clock.monotonic()
         ends, holds = self._chance.random() < ENDED_PAUSES, server.parts.holds
         self.orders.claimed.pop(uuid, None)
         if ends:
@@ -159,7 +161,7 @@ class Users:
                 server, lambda: _answer(lambda: holds.claim(uuid, "game", None, seconds, LOCAL)), "claim"
             )
             if answer == "done":
-                self.orders.claimed[uuid] = begins, begins + seconds
+                self.orders.claimed[uuid] = begins, begins + seconds, passed + seconds
         what = "release" if ends else f"claim for {seconds:.0f} s"
         self._log_event(f"{what} {uuid}: {answer or 'no answer'}")
 

@@ -49,7 +49,7 @@ MAIN = {
     "PRICE_CURRENCY": "EUR",
     # Shown and held, but never reached.
     "WHEN_IDLE": "command",
-    "WHEN_IDLE_COMMAND": "/bin/true",
+    "IDLE_COMMAND": "/bin/true",
     "WHEN_IDLE_MINUTES": "10000",
 }
 

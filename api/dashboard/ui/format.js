@@ -4,7 +4,7 @@ import { language, t } from "../app/i18n.js";
 
 export const UNKNOWN = "–";
 
-const locale = language === "zh" ? "zh-CN" : undefined;
+export const locale = language === "zh" ? "zh-CN" : undefined;
 const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 

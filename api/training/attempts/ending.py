@@ -144,7 +144,7 @@ class AttemptEnding:
             message=verdict.message
             if retry is None or made_room
             else Reason.of("{what} It is retried.", "tried_again", what=verdict.message),
-            cause=None if made_room else verdict.cause,
+            cause=verdict.cause,
             outcome=None if outcome is None else _show_outcome(outcome, watch),
             progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
             first_step=None if progress is None else progress.first_step,

@@ -12,6 +12,7 @@ from tests.e2e.dashboard.conftest import Open
 from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
+from tests.simulation.__main__ import play_day
 
 
 def test_each_gpu_is_shown_with_its_readings(open_page: Open) -> None:
@@ -76,6 +77,25 @@ def test_focus_stays_when_hours_are_removed(open_page: Open) -> None:
     expect(remove).to_be_focused()
     page.keyboard.press("Enter")
     expect(add).to_be_focused()
+
+
+def test_schedule_shows_what_happened_in_a_day(open_page: Open, tmp_path: Path) -> None:
+    played = play_day(7, keep=tmp_path / "day")
+    assert played.problem is None
+    with TrainingServer(tmp_path / "server", STORAGE_ROOT=str(tmp_path / "day")) as server:
+        page = open_page("#/settings/schedule", at=server)
+        panel = page.get_by_role("region", name="What happened")
+        seen, shown = "", panel.locator(".tools span")
+        for _ in range(3):
+            expect(panel.locator(".past-list li").first).to_be_visible()
+            seen += panel.inner_text()
+            before = shown.inner_text()
+            panel.get_by_role("button", name="Earlier").click()
+            expect(shown).not_to_have_text(before)
+        for why in ("an urgent training", "another program: ComfyUI", "its hours are over", "completed"):
+            assert why in seen
+        assert_fits(page)
+        page.close()
 
 
 def test_many_gpus_are_shown_as_tiles(open_page: Open, tmp_path: Path) -> None:

@@ -1,10 +1,16 @@
 """Forecasts of start times."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+from api.domain.training import PriorityClass
 from api.training.forecast import forecast_queue, last_end
 from tests.unit.builders import NOW
 from tests.unit.training.test_scheduler import held, offer, task
+
+
+def urgent(name):
+    return replace(task(name), priority_class=PriorityClass.URGENT)
 
 
 def seconds_until(found, task_id):
@@ -57,3 +63,21 @@ def test_end_of_the_queue_is_unknown_if_one_duration_is():
     found = forecast_queue([task("a"), task("b")], [offer(0), offer(1)], {}, {"a": 100.0}, NOW)
     assert last_end(list(found.values())) is None
     assert last_end([]) is None
+
+
+def test_urgent_task_is_expected_to_take_the_gpu_of_a_background_training():
+    queue = [urgent("a"), urgent("b"), task("c")]
+    found = forecast_queue(queue, [held(0, "x")], {"x": 900.0}, dict.fromkeys("abc", 60.0), NOW, leaves_in={"x": 10.0})
+    # The training that made room goes on after the urgent ones, and needs what it needed before.
+    assert [seconds_until(found, name) for name in "abc"] == [10.0, 70.0, 1020.0]
+
+
+def test_urgent_task_does_not_wait_for_a_pre_emption_if_the_gpu_is_free_before():
+    gpus = [held(0, "x"), held(1, "y")]
+    found = forecast_queue([urgent("a")], gpus, {"x": 5.0}, {}, NOW, leaves_in={"x": 10.0, "y": 20.0})
+    assert seconds_until(found, "a") == 5.0
+
+
+def test_end_of_a_training_without_progress_stays_unknown_after_urgent_ones():
+    found = forecast_queue([urgent("a"), task("b")], [held(0, "x")], {}, {"a": 60.0}, NOW, leaves_in={"x": 10.0})
+    assert [seconds_until(found, name) for name in "ab"] == [10.0, None]

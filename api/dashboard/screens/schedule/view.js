@@ -12,6 +12,7 @@ import { icon } from "../../ui/icons.js";
 import { panel } from "../../ui/panel.js";
 import { sections } from "../../ui/sections.js";
 import { attempt, toast } from "../../ui/toast.js";
+import { past } from "./past.js";
 import { DAYS, week } from "./week.js";
 
 const REFETCH_MS = 60_000;
@@ -21,6 +22,7 @@ const SHOWN = "running,starting,stopping,queued";
 /** @returns {import("../../app/main.js").Screen} */
 export function open() {
   const calendar = week();
+  const history = past();
   const [state, unknown] = [h("p"), h("p.finding-text", { role: "status" })];
   const unsaved = h("p.small", { role: "status", hidden: true }, t("schedule.unsaved"));
   const zone = textInput({ id: "schedule-zone", list: "schedule-zones", maxlength: 64, required: true });
@@ -80,6 +82,7 @@ export function open() {
     );
     calendar.setWindows(schedule.windows);
     calendar.setZone(schedule.time_zone);
+    history.setSchedule(schedule);
     setText(state, sentence(schedule));
     const names = schedule.unknown_gpus.join(", ");
     setText(unknown, names && t("schedule.unknown", { names }));
@@ -90,6 +93,7 @@ export function open() {
     calendar.setTasks(tasks);
     if (isEdited) setText(state, sentence(schedule));
     else draw(schedule);
+    await history.refetch();
   }
 
   return {
@@ -97,6 +101,7 @@ export function open() {
       "div.screen",
       h("div.screen-head", h("h1", t("nav.settings")), sections("settings", "#/settings/schedule")),
       panel("", t("schedule"), null, h("div.body.stack", state, unknown, unsaved, calendar.element)),
+      history.element,
       panel(
         "",
         t("schedule.windows"),

@@ -7,7 +7,7 @@ import { gpuName } from "../../ui/gpus.js";
 /** @type {API.Day[]} */
 export const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-const MINUTES = 24 * 60;
+export const MINUTES = 24 * 60;
 const HOURS = [0, 6, 12, 18];
 /** The length of a bar whose end is unknown. */
 const UNKNOWN_SECONDS = 3600;
@@ -82,17 +82,18 @@ export function week() {
 }
 
 /** @param {string} kind @param {{from: number, to: number}} span @param {string} [name] */
-const bar = (kind, { from, to }, name) => placed(h("span.week-bar", { data: { kind }, title: name }, name), from, to);
+export const bar = (kind, { from, to }, name) =>
+  placed(h("span.week-bar", { data: { kind }, title: name }, name), from, to);
 
 /** Places an element on the line of a day. @param {HTMLElement} element @param {number} from @param {number} [to] */
-function placed(element, from, to) {
+export function placed(element, from, to) {
   element.style.left = `${(from / MINUTES) * 100}%`;
   if (to !== undefined) element.style.width = `${((to - from) / MINUTES) * 100}%`;
   return element;
 }
 
 /** The parts of the week that a window covers. @param {API.ScheduleWindow} window @returns {Span[]} */
-function spans({ days, begins, ends }) {
+export function spans({ days, begins, ends }) {
   const [from, to] = [minutes(begins), minutes(ends)];
   return days.flatMap((name) => {
     const day = DAYS.indexOf(name);
@@ -157,7 +158,7 @@ function timeSpans(start, last, zone, kind, name) {
 const startOfDay = (at, zone) => at - inZone(new Date(at), zone).minute * 60_000;
 
 /** @param {Date} at @param {string} zone */
-function inZone(at, zone) {
+export function inZone(at, zone) {
   const parts = new Intl.DateTimeFormat("en-GB", {
     timeZone: zone,
     weekday: "short",

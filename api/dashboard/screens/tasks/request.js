@@ -9,6 +9,9 @@ import { segments } from "../../ui/segments.js";
 import { headings, table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
 
+/** Causes of attempts that have not failed, but made room. */
+const MADE_ROOM = new Set(["gpu_paused", "outside_schedule", "neighbour", "urgent_task"]);
+
 export function requestView() {
   const element = h("section.panel", { "aria-label": t("request") });
   let drawn = "";
@@ -82,6 +85,6 @@ function attemptRow(attempt, step) {
     h("td", attempt.started_at ? time(attempt.started_at) : UNKNOWN),
     h("td", from !== null && to !== null ? duration(to - from) : UNKNOWN),
     h("td", steps),
-    h("td", { class: attempt.failure ? "bad" : "soft" }, end),
+    h("td", { class: attempt.failure && !MADE_ROOM.has(attempt.failure.code) ? "bad" : "soft" }, end),
   );
 }
