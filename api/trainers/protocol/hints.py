@@ -1497,6 +1497,30 @@ HINTS = tuple(
             "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
         ),
         (
+            r"\[skipped: too short\]",
+            "skipped_short",
+            (
+                "videos were skipped, as they are shorter than each of frame_buckets at the model's frame rate (the "
+                "log has their frames): lower frame_buckets, or use longer clips; if files are left, raise num_repeats"
+            ),
+        ),
+        (
+            r"\[skipped: no caption\]",
+            "skipped_captions",
+            (
+                "files were skipped, as they have no caption (the log names them): give each a .txt file of its name, "
+                "or set skip_empty_caption = false; if files are left, raise num_repeats"
+            ),
+        ),
+        (
+            r"\[skipped: unreadable\]",
+            "skipped_unreadable",
+            (
+                "files were skipped, as they could not be opened (the log names them): replace them; if files are "
+                "left, raise num_repeats"
+            ),
+        ),
+        (
             r"dataset was empty|rounding down for each size bucket|^StopIteration",
             "dataset_too_small",
             (
@@ -1896,6 +1920,13 @@ _ABOUT = tuple(
     )
 )
 
+#: Messages of the trainer about a file of a dataset that it skips.
+_SKIPPED = (
+    ("is being skipped because it is too short", "skipped: too short"),
+    (". Skipping image", "skipped: no caption"),
+    ("left out because the trainer could not open", "skipped: unreadable"),
+)
+
 #: The warning of PyTorch about a GPU that it was not built for.
 _CAPABILITY = re.compile(r"CUDA capability (sm_\d{2,3}) is not compatible|of cuda capability (\d{1,2})\.(\d)")
 
@@ -1975,7 +2006,7 @@ def hint_for(
         text: The exception line.
         traceback: The lines of its traceback, which show what the trainer did.
         details: Further lines of the message.
-        output: The last lines of the log, which can have an earlier warning.
+        output: Warnings and the last lines of the log.
 
     """
     text = " ".join((text, *(line.strip() for line in details)))[: 2 * LINE_LIMIT]
@@ -2064,10 +2095,8 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     if text.startswith("KeyError: '"):
         setting = _setting(_own(traceback)[1])
         return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
-    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
-        return "libcuda.so cannot found"
-    if _COMPILER.search(text):
-        return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
+    if (said := _said_before(text, output)) is not None:
+        return said
     if _OF_WEIGHTS.search(text):
         paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
         keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]
@@ -2078,4 +2107,15 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
         ]
         packages = [f"package: {found[1]}" for found in _PACKAGE_WITH_KERNELS.finditer(frames)]
         return next(iter((*capabilities, *packages[-1:])), None)
+    return None
+
+
+def _said_before(text: str, output: Sequence[str]) -> str | None:
+    """Return what earlier lines of the log say about the cause of an error, or None."""
+    if "dataset was empty" in text:
+        return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
+    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
+        return "libcuda.so cannot found"
+    if _COMPILER.search(text):
+        return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     return None
