@@ -362,7 +362,7 @@ HINTS = tuple(
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
                 r"|^\[place: versions\]$|Target modules set\(\) not found|same device.*\[caching\]$"
-                r"|Some tensors share memory"
+                r"|Some tensors share memory|^RecursionError.*\[lookup\]$"
                 r"|cannot import name '\w{1,80}' from '(?:utils|models|optimizers)\b"
             ),
             "versions_differ",
@@ -1477,6 +1477,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[other layout\]$",
+            "other_layout",
+            (
+                "the model's config.json has another layout, most often that of a repository for Diffusers: download "
+                "the official repository of the model (its name has no `-Diffusers`), and give its directory"
+            ),
+        ),
+        (
             r"KeyError: .*\[setting: (.+)\]$",
             "missing_setting",
             "`{what}` is missing: add it to the configuration, or to the dataset, as in the trainer's example",
@@ -1894,6 +1902,8 @@ _ABOUT = tuple(
         ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
         ("^KeyError", r"DTYPE_MAP\[", "data type"),
         ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
+        ("^KeyError", r"\bjson_config\[", "other layout"),
+        ("^RecursionError", r"in __getattr__$", "lookup"),
         (
             "^(?:TypeError|RuntimeError|OSError|Exception)",
             r"/transformers/(?:\S*tokenization_|convert_slow)",
