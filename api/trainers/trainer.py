@@ -63,6 +63,7 @@ class Ending:
     phrases: frozenset[str]  #: phrases of the trainer that were printed
     last_lines: Sequence[str]  #: the last lines of the log, oldest first
     nan_in_a_row: int = 0  #: number of consecutive NaN losses up to the last step
+    warnings: Sequence[str] = ()  #: the trainer's warnings, which can be older than the last lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,15 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
+        r"LocalEntryNotFoundError|MaxRetryError|Max retries exceeded|couldn't connect to|OfflineModeIsEnabled|^httpx\.",
+        "the configuration that belongs to a model's single file could not be downloaded",
+        "let the trainer reach the model hub (HTTPS_PROXY, or a mirror in HF_ENDPOINT of the service), or copy the "
+        "hub's cache (~/.cache/huggingface) from a machine where this model type was loaded; the file itself was found",
+        "hub_configuration",
+        within=r"in from_single_file$",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
         r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
         r"|LocalEntryNotFoundError.{0,300}(?:[Cc]onnection|outgoing traffic)|OfflineModeIsEnabled"
         r"|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
@@ -300,7 +309,7 @@ def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
     if ending.nan_in_a_row >= NAN_IN_A_ROW:
         return _nan(ending)
     if raised:
-        return _trainer_error(_last_of_its_rank(raised), raised, ending.last_lines)
+        return _trainer_error(_last_of_its_rank(raised), raised, ending)
     return _without_root(ending, errors, stopped_phrase)
 
 
@@ -350,7 +359,9 @@ def _first_link(last: ErrorLine, raised: Sequence[ErrorLine], lines: Sequence[st
     return link
 
 
-def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], lines: Sequence[str]) -> Cause:
+def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], ending: Ending) -> Cause:
+    lines = ending.last_lines
+    output = (*ending.warnings, *lines)
     shown = (*(error.traceback or (error.text,)), *error.details)
     text, details = error.text, error.details
     if _NO_MESSAGE.fullmatch(text):
@@ -362,8 +373,8 @@ def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], lines: Sequenc
     first = _first_link(error, raised, lines)
     # A process of a pool raises its exception twice. Only the first traceback shows the place.
     frames = error.frames if first is error else (*first.frames, *error.frames, error.text)
-    hint = hint_for(error.text, frames, details, lines)
-    if first.text != error.text and (better := _better_hint(first, error, hint, frames, lines)) is not None:
+    hint = hint_for(error.text, frames, details, output)
+    if first.text != error.text and (better := _better_hint(first, error, hint, frames, output)) is not None:
         hint = better
         text = f"{error.text} ({first.text})"[:LINE_LIMIT]
         shown = (*first.traceback[-TRACEBACK_LIMIT // 3 :], *error.traceback[-TRACEBACK_LIMIT * 2 // 3 :])
@@ -371,7 +382,7 @@ def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], lines: Sequenc
 
 
 def _better_hint(
-    first: ErrorLine, last: ErrorLine, hint: Reason, frames: Sequence[str], lines: Sequence[str]
+    first: ErrorLine, last: ErrorLine, hint: Reason, frames: Sequence[str], output: Sequence[str]
 ) -> Reason | None:
     """Return the hint for the first exception of a chain if it says more than the hint for the last, else None."""
     is_wrapper = _WRAPPER.search(last.text) is not None
@@ -379,7 +390,7 @@ def _better_hint(
     if not is_wrapper and (not is_guess or "No module named" in first.text):
         # Code often tries an optional module, fails, and goes on.
         return None
-    earlier = hint_for(first.text, frames, first.details, lines)
+    earlier = hint_for(first.text, frames, first.details, output)
     return None if earlier.said.code in _GUESSES else earlier
 
 
@@ -401,7 +412,8 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         if _RANK_MISSING.pattern.search(error.text):
             return _cause(_RANK_MISSING, error)
         if _NCCL_TIMEOUT.pattern.search(error.text):
-            is_caching = _is_caching(ending.last_lines[: error.position])
+            # If the first operation of all fails, the ranks never had contact.
+            is_caching = "(SeqNum=1," not in error.text and _is_caching(ending.last_lines[: error.position])
             return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)
         is_fatal = error.exception is None and ending_signal in (None, signal.SIGABRT, signal.SIGSEGV)
         is_message = error.text.startswith(WHAT) or (is_fatal and not _SECONDARY.search(error.text))
@@ -417,7 +429,7 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
     if any(_RETURN_CODE.search(error.text) is None for error in errors):
         raised = [error for error in errors if error.exception is not None]
         original = [error for error in errors if not _SECONDARY.search(error.text)]
-        return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending.last_lines)
+        return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending)
     how = Reason.of("without an exit code", "without_exit_code")
     if ending.exit_code is not None:
         how = Reason.of("with exit code {code}", "with_exit_code", code=ending.exit_code)

@@ -91,6 +91,9 @@ def _with_details(error: ErrorLine, lines: Sequence[str]) -> ErrorLine:
         # These lines are not indented.
         last = next((index for index, text in enumerate(texts) if text.startswith("Last error:")), None)
         details = () if last is None else tuple(texts[: last + 2])
+    elif error.text.endswith("(look up to see its traceback):"):
+        # transformers and diffusers repeat the message of the import that failed.
+        details = tuple(texts[:1])
     elif "deserializing header" in error.text:
         # ComfyUI names the file in a paragraph of its own.
         details = tuple(text for text in texts if text.startswith("File path: "))

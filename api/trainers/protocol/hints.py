@@ -362,7 +362,7 @@ HINTS = tuple(
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
                 r"|^\[place: versions\]$|Target modules set\(\) not found|same device.*\[caching\]$"
-                r"|Some tensors share memory"
+                r"|Some tensors share memory|^RecursionError.*\[lookup\]$"
                 r"|cannot import name '\w{1,80}' from '(?:utils|models|optimizers)\b"
             ),
             "versions_differ",
@@ -1477,6 +1477,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[other layout\]$",
+            "other_layout",
+            (
+                "the model's config.json has another layout, most often that of a repository for Diffusers: download "
+                "the official repository of the model (its name has no `-Diffusers`), and give its directory"
+            ),
+        ),
+        (
             r"KeyError: .*\[setting: (.+)\]$",
             "missing_setting",
             "`{what}` is missing: add it to the configuration, or to the dataset, as in the trainer's example",
@@ -1495,6 +1503,30 @@ HINTS = tuple(
             r"ZeroDivisionError",
             "every_n_examples",
             "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
+        ),
+        (
+            r"\[skipped: too short\]",
+            "skipped_short",
+            (
+                "videos were skipped, as they are shorter than each of frame_buckets at the model's frame rate (the "
+                "log has their frames): lower frame_buckets, or use longer clips; if files are left, raise num_repeats"
+            ),
+        ),
+        (
+            r"\[skipped: no caption\]",
+            "skipped_captions",
+            (
+                "files were skipped, as they have no caption (the log names them): give each a .txt file of its name, "
+                "or set skip_empty_caption = false; if files are left, raise num_repeats"
+            ),
+        ),
+        (
+            r"\[skipped: unreadable\]",
+            "skipped_unreadable",
+            (
+                "files were skipped, as they could not be opened (the log names them): replace them; if files are "
+                "left, raise num_repeats"
+            ),
         ),
         (
             r"dataset was empty|rounding down for each size bucket|^StopIteration",
@@ -1870,6 +1902,8 @@ _ABOUT = tuple(
         ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
         ("^KeyError", r"DTYPE_MAP\[", "data type"),
         ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
+        ("^KeyError", r"\bjson_config\[", "other layout"),
+        ("^RecursionError", r"in __getattr__$", "lookup"),
         (
             "^(?:TypeError|RuntimeError|OSError|Exception)",
             r"/transformers/(?:\S*tokenization_|convert_slow)",
@@ -1894,6 +1928,13 @@ _ABOUT = tuple(
         ("^(?:BrokenPipeError|EOFError$)", r"/multiprocess(?:ing)?/", "worker"),
         ("not NoneType$|'NoneType' object", r"in prepare_inputs$", "incomplete item"),
     )
+)
+
+#: Messages of the trainer about a file of a dataset that it skips.
+_SKIPPED = (
+    ("is being skipped because it is too short", "skipped: too short"),
+    (". Skipping image", "skipped: no caption"),
+    ("left out because the trainer could not open", "skipped: unreadable"),
 )
 
 #: The warning of PyTorch about a GPU that it was not built for.
@@ -1975,7 +2016,7 @@ def hint_for(
         text: The exception line.
         traceback: The lines of its traceback, which show what the trainer did.
         details: Further lines of the message.
-        output: The last lines of the log, which can have an earlier warning.
+        output: Warnings and the last lines of the log.
 
     """
     text = " ".join((text, *(line.strip() for line in details)))[: 2 * LINE_LIMIT]
@@ -2064,10 +2105,8 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     if text.startswith("KeyError: '"):
         setting = _setting(_own(traceback)[1])
         return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
-    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
-        return "libcuda.so cannot found"
-    if _COMPILER.search(text):
-        return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
+    if (said := _said_before(text, output)) is not None:
+        return said
     if _OF_WEIGHTS.search(text):
         paths = [found[1] or found[2].strip() for found in _WEIGHTS_PATH.finditer(f"{text}\n{frames}")]
         keys = [f"[model].{found[1]}" for found in _MODEL_KEY.finditer(frames)]
@@ -2078,4 +2117,15 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
         ]
         packages = [f"package: {found[1]}" for found in _PACKAGE_WITH_KERNELS.finditer(frames)]
         return next(iter((*capabilities, *packages[-1:])), None)
+    return None
+
+
+def _said_before(text: str, output: Sequence[str]) -> str | None:
+    """Return what earlier lines of the log say about the cause of an error, or None."""
+    if "dataset was empty" in text:
+        return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
+    if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
+        return "libcuda.so cannot found"
+    if _COMPILER.search(text):
+        return next((found[0] for line in output if (found := _COMPILER_SAID.search(line))), None)
     return None

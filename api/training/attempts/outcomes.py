@@ -291,6 +291,7 @@ def _cause(
             phrases=phrases,
             last_lines=last_lines,
             nan_in_a_row=progress.nan_in_a_row,
+            warnings=tuple(progress.warnings),
         )
     )
     return _cause_outside_trainer(outcome, found, stop, last_lines) or found

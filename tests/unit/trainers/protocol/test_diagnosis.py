@@ -169,6 +169,37 @@ def test_missing_file_of_a_model_may_be_an_incomplete_download(path: str, line: 
     assert remedy.lower() in cause.remedy.lower()
 
 
+@pytest.mark.parametrize(
+    ("function", "remedy"), [("from_single_file", "the file itself was found"), ("__init__", "give its directory")]
+)
+def test_configuration_of_a_single_file_is_not_the_file(function: str, remedy: str):
+    error = "huggingface_hub.errors.LocalEntryNotFoundError: An error happened. Please check your internet connection"
+    assert remedy in diagnose("Traceback (most recent call last):", FRAME.format(function), "    x()", error).remedy
+
+
+@pytest.mark.parametrize(
+    ("warning", "remedy"),
+    [
+        ("video with frames=67 is being skipped because it is too short", "longer clips"),
+        ("Cound not find caption for /d/a.jpg. Skipping image.", ".txt file"),
+        ("Cound not find caption for /d/a.jpg. Using empty caption.", "fills a step"),
+        ("1 file was left out because the trainer could not open it: a.jpg.", "replace them"),
+        ("size bucket (1.0, 512, 512, 1) is being completely dropped", "fills a step"),
+    ],
+)
+def test_skipped_files_explain_an_empty_dataset(warning: str, remedy: str):
+    lines = traceback("RuntimeError: Processed dataset was empty. Probably caused by rounding down", 0)
+    ending = Ending(1, None, False, frozenset(), lines, warnings=[warning])
+    assert remedy in RunProtocol().diagnose(ending).remedy
+
+
+@pytest.mark.parametrize("end", [" (look up to see its traceback):", ""])
+def test_message_of_a_failed_import_is_on_the_next_line(end: str):
+    error = f"RuntimeError: Failed to import transformers.models.bloom because of the following error{end}"
+    lines = (*traceback(error), "/v/flash_attn_2_cuda.cpython-312.so: undefined symbol: _ZN3c105")
+    assert ("Reinstall flash-attn" in diagnose(*lines).remedy) is bool(end)
+
+
 def test_exception_without_a_traceback_is_the_cause_if_alone():
     assert diagnose("FileNotFoundError: no such model").code is CauseCode.MISSING_FILE
     traceback = ("Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'epochs'")
@@ -297,6 +328,11 @@ def test_watchdog_message_alone_is_a_timeout_of_the_ranks():
 def test_timeout_of_the_ranks_while_one_caches_is_not_the_fault_of_the_network(lines: list[str], word: str):
     cause = diagnose(*lines, WATCHDOG, code=-6)
     assert (cause.code, word in cause.remedy) == (CauseCode.NCCL_TIMEOUT, True)
+
+
+def test_timeout_of_the_first_operation_is_not_due_to_caching():
+    first = WATCHDOG.replace("SeqNum=12", "SeqNum=1")
+    assert "NCCL_P2P_DISABLE" in diagnose("caching latents: (1.0, 512, 512, 1)", first, code=-6).remedy
 
 
 def test_killed_rank_wins_over_the_timeout_of_other_ranks():

@@ -435,6 +435,8 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ("NotImplementedError", '  File "/t/models/z_image.py", line 70, in prepare_inputs', "timestep_sample_method"),
         ("TypeError: string indices must be integers", '  File "/t/utils/dataset.py", line 9, in f', "[[directory]]"),
         ("AssertionError", "    assert pooled is None", "text encoder"),
+        ("KeyError: 'model_type'", "    model_type = self.json_config['model_type']", "no `-Diffusers`"),
+        ("RecursionError: maximum recursion depth exceeded", '  File "/t/m.py", line 9, in __getattr__', "git pull"),
         ("AssertionError", "    assert control_latents.shape == latents.shape, (a, b)", "control image"),
         ("AssertionError", "    assert self.support_video", "remove the videos"),
         ("AssertionError", "    assert 'save_every_n_epochs' in config or 'save_every_n_steps'", "save_every_n_steps"),

@@ -100,6 +100,15 @@ def test_phrase_found_only_in_the_log_counts():
     assert judge(progress=replace(LAST, phrases={DONE}), checkpoints=(saved(20),)).status is TaskStatus.COMPLETED
 
 
+def test_early_warning_explains_the_failure_after_many_lines():
+    progress = Progress()
+    progress.warnings.append("video with frames=67 is being skipped because it is too short")
+    lines = ("Traceback (most recent call last):", "  x", "RuntimeError: Processed dataset was empty.")
+    cause = judge(progress=progress, lines=lines, exit_code=1).cause
+    assert cause is not None
+    assert "longer clips" in cause.remedy
+
+
 @pytest.mark.parametrize(
     ("progress", "status"),
     [
