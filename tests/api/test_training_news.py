@@ -19,7 +19,7 @@ class NewsCollector:
         self.clock = clock
         self.outlet = FakeMessageSink()
         self.news = world.runtime.live.news
-        self.news._outlet = self.outlet
+        self.news._messages.outlet = self.outlet
 
     def round(self, seconds: float = 0.0) -> list[Message]:
         """Return the messages of a round this many seconds later."""
