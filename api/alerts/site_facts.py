@@ -178,6 +178,19 @@ def _hours_to_full(samples: Iterable[tuple[float, float]], span: float, monotoni
     return free / rate / _HOUR if rate > 0 else float("inf")
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceSources:
+    """Parts of this server that may be absent, from which its facts are read."""
+
+    #: Returns 1 if the machine is idle, 0 if not, NaN if unknown.
+    find_idle: Callable[[], float] = lambda: UNKNOWN
+    #: Returns how far the machine's end is, None if unknown.
+    find_end: Callable[[], IdleView | None] = lambda: None
+    #: Returns the problem of each tracker, None for one that works.
+    trackers: Callable[[], Mapping[str, str | None]] = dict
+    comfyui_gpus: Sequence[str] = ()  #: the names in COMFYUI_GPUS
+
+
 class ServiceFacts:
     """Computes the table of this server: its driver, its database, its starts, its clock."""
 
@@ -188,21 +201,10 @@ class ServiceFacts:
         starts: StartLog,
         store: AlertFactStore,
         clock: Clock,
-        find_idle: Callable[[], float] = lambda: UNKNOWN,
-        find_end: Callable[[], IdleView | None] = lambda: None,
-        trackers: Callable[[], Mapping[str, str | None]] = dict,
-        comfyui_gpus: Sequence[str] = (),
+        sources: ServiceSources = ServiceSources(),
     ) -> None:
-        """Create the facts.
-
-        `find_trouble` returns from memory why the database is unavailable; `find_idle` returns 1 if the machine is
-        idle, 0 if not, NaN if unknown; `find_end` returns how far its end is, None if unknown; `trackers` returns the
-        problem of each tracker, None for one that works. `comfyui_gpus` are the names in COMFYUI_GPUS.
-        """
-        self._trackers = trackers
-        self._comfyui_gpus = comfyui_gpus
-        self._find_end = find_end
-        self._find_idle = find_idle
+        """Create the facts. `find_trouble` returns from memory why the database is unavailable."""
+        self._sources = sources
         self._node = node
         self._find_trouble = find_trouble
         self._starts = starts
@@ -220,16 +222,16 @@ class ServiceFacts:
             self._away_since = None
         elif self._away_since is None:
             self._away_since = monotonic
-        problem, unclean, end = state.snapshot.problem, self._starts.unclean_at, self._find_end()
-        unsent = {name: why for name, why in self._trackers().items() if why is not None}
-        unknown_gpus = find_unknown(state, self._comfyui_gpus)
+        problem, unclean, end = state.snapshot.problem, self._starts.unclean_at, self._sources.find_end()
+        unsent = {name: why for name, why in self._sources.trackers().items() if why is not None}
+        unknown_gpus = find_unknown(state, self._sources.comfyui_gpus)
         columns = {
             "source_failing": [0.0 if problem is None else 1.0],
             "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
             "unclean_start_age": [float("inf") if unclean is None else self._ages.of("unclean", time_of(unclean))],
             "starts_15m": [float(sum(self._ages.of(f"start {at}", time_of(at)) < 900 for at in self._starts.starts))],
             "clock_offset": [self._clock_offset(monotonic, now)],
-            "idle": [self._find_idle()],
+            "idle": [self._sources.find_idle()],
             "idle_end": [UNKNOWN if end is None else _ENDS.get(end.stage, 0.0)],
             "trackers_failing": [float(len(unsent))],
             "comfyui_gpus_unknown": [UNKNOWN if unknown_gpus is None else float(len(unknown_gpus))],

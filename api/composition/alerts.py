@@ -37,7 +37,7 @@ from api.alerts.publisher import AlertPublisher
 from api.alerts.rule_store import RuleStore
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
-from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, StartLog, machine_scope
+from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, ServiceSources, StartLog, machine_scope
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.store import AlertStore
 from api.alerts.task_facts import TaskFacts
@@ -196,10 +196,12 @@ class AlertParts:
                 self.starts,
                 facts,
                 self._clock,
-                self.idle.fact,
-                self._find_end,
-                lambda: {each.name: each.problem for each in training.trackers},
-                config.comfyui_gpus,
+                ServiceSources(
+                    self.idle.fact,
+                    self._find_end,
+                    lambda: {each.name: each.problem for each in training.trackers},
+                    config.comfyui_gpus,
+                ),
             ),
             NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
             self.outbox_store,

@@ -14,7 +14,7 @@ from api.alerts.fact_store import AlertFactStore
 from api.alerts.idle_copies import ChosenCopies
 from api.alerts.idle_ends import INTERRUPTED_SECONDS, ConfiguredEnd, FakeMachineEnd, IdleEnds
 from api.alerts.idle_store import IdleStore
-from api.alerts.site_facts import ServiceFacts, StartLog
+from api.alerts.site_facts import ServiceFacts, ServiceSources, StartLog
 from api.db.leadership import Leadership
 from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
 from api.domain.audit import AuditEntry
@@ -189,7 +189,7 @@ def test_failed_end_says_why_and_raises_the_alert(rented: Rented, tmp_path: Path
         starts,
         AlertFactStore(rented.machine.database),
         rented.clock,
-        find_end=rented.server.find,
+        ServiceSources(find_end=rented.server.find),
     )
 
     def fact() -> float:

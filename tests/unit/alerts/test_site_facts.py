@@ -16,6 +16,7 @@ from api.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
     ServiceFacts,
+    ServiceSources,
     StartLog,
     channel_table,
     key_table,
@@ -89,8 +90,7 @@ def test_problems_of_trackers_and_unknown_gpus_of_comfyui_are_facts(desk: Desk, 
         starts,
         AlertFactStore(desk.database),
         clock,
-        trackers=lambda: problems,
-        comfyui_gpus=("0", "here:0", "7", "GPU-x"),
+        ServiceSources(trackers=lambda: problems, comfyui_gpus=("0", "here:0", "7", "GPU-x")),
     )
     state = GPUState("here", snapshot(reading(index=0)), (), {}, 0)
     assert math.isnan(facts.table(state).value("comfyui_gpus_unknown", 0))
