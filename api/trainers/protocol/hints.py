@@ -1245,7 +1245,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"[Kk]ernel size can't be greater|[Oo]utput size is too small|Padding size should be less",
+            r"[Kk]ernel size can't be greater|(?i:output) size is too small|Padding size should be less",
             "too_small",
             (
                 "an image or its bucket is too small for this model: raise the resolution, narrow min_ar and max_ar, "
