@@ -357,7 +357,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"get_call_vae_fn.{0,40}\(\) takes 1 positional",
+            r"get_call_vae_fn.{0,40}\(\) (?:takes 1 positional|got multiple values for argument 'audio')",
             "no_control_images",
             (
                 "this model type does not train with control images: remove control_path from the dataset, or train "
@@ -1583,6 +1583,15 @@ HINTS = tuple(
             ),
             "install_named",
             "install `{what}`, or its newest version, in the trainer's environment",
+        ),
+        (
+            r"python[\d.]{0,6}: (?:No module named |Error while finding module spec.{1,80}\(ModuleNotFound)",
+            "other_python",
+            (
+                "this Python is not that of the trainer, or lacks its packages: set DIFFUSION_PIPE_PYTHON to the "
+                "Python of the trainer's environment, or run `pip install -r requirements.txt` with it in the "
+                "trainer's directory"
+            ),
         ),
         (
             (

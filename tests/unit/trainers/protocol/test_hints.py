@@ -11,6 +11,7 @@ ENDINGS = [
     ("KeyError: 'model.layers.3.mlp.up_proj.weight'", "incomplete"),
     ("KeyError: 'lr'", "gradient_release"),
     ("KeyError: 'nf4'", "not a data type"),
+    ("TypeError: A.get_call_vae_fn.<locals>.fn() got multiple values for argument 'audio'", "remove control_path"),
     ("TypeError: A.get_call_vae_fn.<locals>.fn() takes 1 positional argument but 2 were given", "remove control_path"),
     ("KeyError: 'min_ar'", "top level"),
     ("KeyError: 'output_dir'", "output_dir"),
