@@ -29,7 +29,8 @@ SIGN = re.compile(
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
     rf"|^\s*{re.escape(WHAT)} |insufficient shared memory|named symbol not found at line"
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute |^Error .{1,80} at line \d+ in file "
-    r"|: can't open file '|^Memory access fault by GPU|^rocBLAS error|^(?:/usr/bin/)?env: |shared libraries: "
+    r"|: can't open file '|python[\d.]{0,6}: (?:No module named |Error while finding module spec)"
+    r"|^Memory access fault by GPU|^rocBLAS error|^(?:/usr/bin/)?env: |shared libraries: "
     r"|ould not load library|Unable to load any of|: (?:command not found|bad interpreter|cannot execute)"
 )
 

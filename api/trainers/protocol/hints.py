@@ -357,6 +357,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"get_call_vae_fn.{0,40}\(\) (?:takes 1 positional|got multiple values for argument 'audio')",
+            "no_control_images",
+            (
+                "this model type does not train with control images: remove control_path from the dataset, or train "
+                "an editing model of type flux, flux2 or qwen_image"
+            ),
+        ),
+        (
             (
                 r"(?:(?<!__init__)|(?:Transformer\w*|Model|Block|Pipeline)\.__init__)\(\) got an unexpected keyword"
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
@@ -931,7 +939,7 @@ HINTS = tuple(
         (
             (
                 r"state_dict for (?:\w*(?:Transformer[23]D|WanModel|DiT\b|DIT\b|UNet|Transformer\b)\w*|(?:Flux|Chroma"
-                r"|Qwen\w*Image)\w*)"
+                r"|Qwen\w*Image)\w*)|\[other transformer\]$"
             ),
             "other_transformer",
             (
@@ -941,7 +949,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"state_dict for \w*(?:VAE|Autoencoder)\w*",
+            r"state_dict for \w*(?:VAE|Autoencoder)\w*|\[other VAE\]$",
             "other_vae",
             (
                 "the file of the VAE is of another model, or has another form: set the right one (vae_path or vae in "
@@ -949,7 +957,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"state_dict for \w*(?:T5|Llama|Qwen|Gemma|CLIP|Mistral|Ministral|Bert|TextModel|TextEncoder)\w*",
+            (
+                r"state_dict for \w*(?:T5|Llama|Qwen|Gemma|CLIP|Mistral|Ministral|Bert|TextModel|TextEncoder)\w*"
+                r"|\[other text encoder\]$"
+            ),
             "other_text_encoder",
             (
                 "the file of a text encoder is of another model, or has another form: set the right one "
@@ -969,9 +980,17 @@ HINTS = tuple(
             ),
         ),
         (
+            r"assert len\(vae_sd\) > 0",
+            "no_vae_inside",
+            (
+                "the file in `[model].diffusion_model` has no VAE, as it holds the transformer only: set the complete "
+                "checkpoint of the model"
+            ),
+        ),
+        (
             (
                 r"Cound not find safetensors|No model weights found|Invalid model path|CORRUPTED MODEL"
-                r"|assert len\((?:missing_keys\) == 0|vae_sd\) > 0)|KeyError: [\"']Missing key: "
+                r"|assert len\(missing_keys\) == 0|KeyError: [\"']Missing key: "
                 r"|File does not contain tensor|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
@@ -1138,7 +1157,7 @@ HINTS = tuple(
         (r"Unknown lr_scheduler", "lr_scheduler", "set lr_scheduler to 'constant', 'linear' or 'cosine'"),
         (r"video_clip_mode", "video_clip_mode", "set video_clip_mode to 'single_beginning' or 'single_middle'"),
         (
-            r"string indices must be integers.*\[dataset\]$",
+            r"\[dataset\]$",
             "directory_tables",
             "write [[directory]] with double brackets before each directory of the dataset",
         ),
@@ -1566,6 +1585,15 @@ HINTS = tuple(
             "install `{what}`, or its newest version, in the trainer's environment",
         ),
         (
+            r"python[\d.]{0,6}: (?:No module named |Error while finding module spec.{1,80}\(ModuleNotFound)",
+            "other_python",
+            (
+                "this Python is not that of the trainer, or lacks its packages: set DIFFUSION_PIPE_PYTHON to the "
+                "Python of the trainer's environment, or run `pip install -r requirements.txt` with it in the "
+                "trainer's directory"
+            ),
+        ),
+        (
             (
                 r"(?:NotFound|Import)Error: .*?(?:No module named '|your environment: |metadata was found for )"
                 r"([\w.-]{1,80}?)(?:'|[.,] |$)"
@@ -1820,6 +1848,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"^\[place: table (.+)\]$",
+            "place_table",
+            (
+                "`{what}` must be a table: write its name in single brackets, such as [adapter], on the line above its "
+                "settings"
+            ),
+        ),
+        (
             r"^\[place: model\]$",
             "place_model",
             (
@@ -1914,7 +1950,23 @@ _ABOUT = tuple(
             r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
             "caching",
         ),
-        ("string indices", r"/utils/dataset\.py", "dataset"),
+        ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),
+        # Weights are loaded one by one into the part that the statement names. A missing one may be in another file.
+        (
+            r"^(?:AttributeError|ValueError: \w+\()",
+            r"set_module_tensor_to_device\(vae\b",
+            "other VAE",
+        ),
+        (
+            r"^(?:AttributeError|KeyError|ValueError: \w+\()",
+            r"set_module_tensor_to_device\((?:self\.)?(?:text_encoder|byt5)",
+            "other text encoder",
+        ),
+        (
+            r"^(?:AttributeError|ValueError: \w+\()",
+            r"set_module_tensor_to_device\((?:self\.)?(?:transformer|model|llm_adapter)\b",
+            "other transformer",
+        ),
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         (
@@ -1984,6 +2036,10 @@ _TABLES = {
 _OF_VALUES = re.compile(
     r"(?:TypeError|ValueError|IndexError|OverflowError)\b|KeyError: \d"
     r"|AttributeError: '(?:str|list|dict|int|float|bool)' object"
+)
+#: Errors of a setting whose table is a list of tables or a single value.
+_OF_TABLES = re.compile(
+    r"'(?:str|list)' object has no attribute '(?:get|pop|setdefault|items)'|indices must be integers"
 )
 _IMPORT = re.compile(r"\s*(?:import|from) (?!(?:utils|models|optimizers)\b)([A-Za-z_]\w{0,60})")
 
@@ -2061,6 +2117,8 @@ def _place(text: str, traceback: Sequence[str]) -> str | None:
     own, statement = _own(traceback)
     frames = "\n".join(traceback)
     if _OF_VALUES.match(text) and (setting := _setting(statement)) is not None and "[model]" not in setting:
+        if _OF_TABLES.search(text) and (table := setting.rpartition(".")[0]):
+            return f"table {table}"
         return f"setting {setting}"
     if "/wandb/" not in frames and (imported := _IMPORT.match(statement)) is not None:
         # A package fails most often for the sake of one that it imports itself.

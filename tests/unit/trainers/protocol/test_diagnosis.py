@@ -719,6 +719,12 @@ def test_worker_of_the_data_loader_shows_its_own_error():
     ("line", "code", "word"),
     [
         ("python: can't open file '/t/train.py': [Errno 2] No such file or directory", 2, "DIFFUSION_PIPE_ROOT"),
+        ("/usr/bin/python3: No module named deepspeed", 1, "DIFFUSION_PIPE_PYTHON"),
+        (
+            "/v/python3: Error while finding module specification for 'a.b' (ModuleNotFoundError: No module named 'a')",
+            1,
+            "DIFFUSION_PIPE_PYTHON",
+        ),
         ("rocBLAS error: Cannot read library/TensileLibrary.dat: No such file or directory", 250, "for this GPU"),
         ("/usr/bin/env: 'python': No such file or directory", 127, "DIFFUSION_PIPE_PYTHON"),
         ("Error invalid configuration argument at line 216 in file /src/csrc/ops.cu", 1, "bitsandbytes"),

@@ -11,6 +11,8 @@ ENDINGS = [
     ("KeyError: 'model.layers.3.mlp.up_proj.weight'", "incomplete"),
     ("KeyError: 'lr'", "gradient_release"),
     ("KeyError: 'nf4'", "not a data type"),
+    ("TypeError: A.get_call_vae_fn.<locals>.fn() got multiple values for argument 'audio'", "remove control_path"),
+    ("TypeError: A.get_call_vae_fn.<locals>.fn() takes 1 positional argument but 2 were given", "remove control_path"),
     ("KeyError: 'min_ar'", "top level"),
     ("KeyError: 'output_dir'", "output_dir"),
     ("NotImplementedError: Using RTX 4000 series doesn't support faster communication via P2P", "NCCL_IB_DISABLE=1"),
@@ -394,6 +396,9 @@ READ_ONLY = "OSError: [Errno 30] Read-only file system: '/d/x{}'"
 CUT_OFF = "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory"
 INVALID = "RuntimeError: CUDA error: invalid argument"
 KEYWORD = "TypeError: Thing.__init__() got an unexpected keyword argument 'x'"
+NO_DEFAULT = "AttributeError: 'str' object has no attribute 'setdefault'"
+NO_ATTRIBUTE = "AttributeError: 'AModel' object has no attribute 'conv1'"
+LOAD = "    set_module_tensor_to_device({}, device='cpu', dtype=dtype, value=tensor)"
 NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
 
 
@@ -434,6 +439,13 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ("PermissionError: [Errno 13] Permission denied: '/data/out/epoch1'", "    x()", "give the user"),
         ("NotImplementedError", '  File "/t/models/z_image.py", line 70, in prepare_inputs', "timestep_sample_method"),
         ("TypeError: string indices must be integers", '  File "/t/utils/dataset.py", line 9, in f', "[[directory]]"),
+        (NO_DEFAULT, '  File "/t/utils/dataset.py", line 9, in _set_defaults', "[[directory]]"),
+        ("AssertionError", "    assert len(vae_sd) > 0", "complete checkpoint"),
+        (NO_ATTRIBUTE, LOAD.format("vae, key"), "the file of the VAE"),
+        ("ValueError: AutoencoderKLQwenImage(", LOAD.format("vae, key"), "the file of the VAE"),
+        (NO_ATTRIBUTE, LOAD.format("transformer, key"), "the file of the transformer"),
+        ("KeyError: 'model.embed_tokens.weight'", LOAD.format("self.text_encoder, name"), "the file of a text encoder"),
+        ("KeyError: 'blocks.0.q.weight'", LOAD.format("transformer, name"), "incomplete"),
         ("AssertionError", "    assert pooled is None", "text encoder"),
         ("KeyError: 'model_type'", "    model_type = self.json_config['model_type']", "no `-Diffusers`"),
         ("RecursionError: maximum recursion depth exceeded", '  File "/t/m.py", line 9, in __getattr__', "git pull"),
@@ -492,6 +504,8 @@ def test_unknown_error_gets_the_advice_for_its_place(frames: list[str], word: st
 
 PACKAGE = '  File "/v/site-packages/deepspeed/runtime/engine.py", line 9, in backward'
 POOL = '  File "/v/site-packages/multiprocess/pool.py", line 9, in get'
+OF_OPTIMIZER = "    released = config['optimizer'].get('gradient_release', False)"
+OF_ADAPTER = "    adapter_type = adapter_config['type']"
 TORCH = '  File "/v/site-packages/torch/nn/modules/module.py", line 9, in __getattr__'
 
 
@@ -501,6 +515,13 @@ TORCH = '  File "/v/site-packages/torch/nn/modules/module.py", line 9, in __geta
         ("AssertionError: loss must be a scalar tensor", [STARTED, "    x", PACKAGE, "    y"], "`deepspeed`"),
         ("TypeError: unhashable type", [STARTED, "    x", PACKAGE, "    y", TORCH, "    z"], "`deepspeed`"),
         ("TypeError: argument of type 'NoneType' is not iterable", [TRAINER, "    x", PACKAGE, "    y"], "`deepspeed`"),
+        (
+            "AttributeError: 'str' object has no attribute 'get'",
+            [STARTED, OF_OPTIMIZER],
+            "`[optimizer]` must be a table",
+        ),
+        ("TypeError: list indices must be integers", [STARTED, OF_ADAPTER], "`[adapter]` must be a table"),
+        ("TypeError: '>' not supported between 'str' and 'int'", [STARTED, OF_OPTIMIZER], "the wrong type or form"),
         ("AssertionError: x", [STARTED, "    x", POOL, "    y"], "which condition failed"),
         ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x", POOL, "    y"], "a worker process ended"),
         ("BrokenPipeError: [Errno 32] Broken pipe", [STARTED, "    x"], GENERIC.text),
