@@ -156,15 +156,19 @@ class TrainingService:
                 f"{task_id} has completed. To continue it, change its config (for example, more epochs). Or restart it."
             )
         self._intake.require(task.owner, checked.request)
-        files = self._output.files(task_id)
-        files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("will resume from {name}", "to_be_resumed", name=checkpoint.name)
         point = find_resume_point(self._output.trainers[task.trainer], found.run_dir, checkpoint.name, options)
         request = replace(checked.request, samples=task.request.samples)
-        verify = lambda: choose_checkpoint(task_id, self._output.find_checkpoints(task).checkpoints, checkpoint.name)  # noqa: E731
+
+        def prepare() -> None:
+            # The checkpoint may have been deleted meanwhile. A resume that is refused leaves the secrets as they are.
+            choose_checkpoint(task_id, self._output.find_checkpoints(task).checkpoints, checkpoint.name)
+            files = self._output.files(task_id)
+            files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+
         again = (task_id, options, request, plan_resume(plan, point), self._clock.now(), actor, message)
-        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound, verify))
+        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound, prepare))
         return self._details.get_changed(task_id)
 
     def restart(

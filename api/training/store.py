@@ -462,11 +462,11 @@ class TaskStore:
         actor: str,
         message: ReasonOrText,
         bound: Bound | None = None,
-        verify: Callable[[], object] = lambda: None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> TrainingTask:
         """Put a finished task back into the queue to resume from a checkpoint.
 
-        `verify` checks its files, of which none is deleted by a rule meanwhile.
+        `prepare` checks and writes its files when nothing else can refuse it. No rule deletes files meanwhile.
         Raise TaskNotFound, TaskActive, or OverQuota as in `create`.
         """
         values = {
@@ -489,11 +489,11 @@ class TaskStore:
             status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
-            verify()
             values["queued_at"] = join_queue(connection, now)
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             pin_datasets(connection, task_id, plan.datasets)
             require_queue_limit(connection, bound)
+            prepare()
             return find_task(connection, task_id)
 
     def patch(

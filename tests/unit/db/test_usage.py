@@ -151,10 +151,12 @@ def test_finished_task_resumes_only_if_the_queue_has_space(stores: Stores):
     stores.tasks.create(new_task("b", owner="ann"), NOW, "ann")
     new = new_task("a", owner="ann")
     again: tuple[Any, ...] = ("a", ResumeOptions(), new.request, new.plan, NOW, "ann", "to be resumed")
+    prepared: list[str] = []
     with pytest.raises(OverQuota):
-        stores.tasks.enqueue_again(*again, Bound("ann", 1))
+        stores.tasks.enqueue_again(*again, Bound("ann", 1), lambda: prepared.append("refused"))
     assert stores.status("a") is TaskStatus.COMPLETED
-    assert stores.tasks.enqueue_again(*again, Bound("ann", 2)).status is TaskStatus.QUEUED
+    accepted = stores.tasks.enqueue_again(*again, Bound("ann", 2), lambda: prepared.append("accepted"))
+    assert (accepted.status, prepared) == (TaskStatus.QUEUED, ["accepted"])
 
 
 THREADS = 32
