@@ -47,7 +47,7 @@ class UserView:
     """A user who has or had a key."""
 
     user_id: str
-    quota: Quota  #: limits; null in it means no limit
+    quota: Quota  #: limits; a null field means no limit
     usage: Usage | None  #: null: unknown at present, or no keys are required
     active_keys: int  #: number of valid keys
     created_at: datetime

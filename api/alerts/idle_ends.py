@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between two rounds.
 ROUND_SECONDS = 2.0
 
-#: Seconds after which a begun action without an outcome was interrupted; longer than any action takes.
+#: An action without an outcome counts as interrupted after this many seconds. No action takes longer.
 INTERRUPTED_SECONDS = 120.0
 
 #: Seconds between two checks for work and holds while models are copied.

@@ -42,7 +42,7 @@ _SHORT, _LONG = 3600.0, 6 * 3600.0
 #: Filled share of a window from which on a rate is known.
 _FILLED = 0.25
 
-#: Seconds after a start in which the silence of a machine that has not reported is unknown; longer than the bound of
+#: Seconds after a start during which a machine without a report counts as unknown, not offline. More than the limit of
 #: `node_offline`.
 UNREPORTED_SECONDS = 120.0
 

@@ -59,7 +59,7 @@ def view_preset(preset: Preset) -> PresetSummary:
 
 def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str, Any]) -> VariantView:
     views = [(need, _view_component(need, local)) for need in variant.components]
-    # A component that the directory of another one holds is not listed.
+    # A missing component is not listed if another component's directory contains it.
     components = tuple(view for need, view in views if view.present or not is_held(need, variant, local))
     is_ready = all(each.present for each in components)
     return VariantView(variant.name, variant.title, variant.note, components, is_ready, table)

@@ -1,4 +1,4 @@
-"""Examine weight files that users name, and whether they belong under a key of a model type."""
+"""Examine weight files that users name, and check whether they fit a key of a model type."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ class WeightsExaminer:
         )
 
     def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
-        """Examine the received bytes of an upload, and whether they belong under a key of a model type.
+        """Examine the received bytes of an upload, and check whether they fit a key of a model type.
 
         Raises UploadNotFound, WeightsNotFound, ModelNotFound, Invalid.
         """

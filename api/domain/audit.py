@@ -143,7 +143,7 @@ class RequestNote:
     after: Any = None
     key_scope: str | None = None  #: scope of the Idempotency-Key; the same transaction stores the result
     has_changed: bool = False  #: a change was recorded: the next committed transaction stores it
-    has_committed: bool = False  #: a transaction was committed before that
+    has_committed: bool = False  #: an earlier transaction of this request was committed
     refused_with: str | None = None  #: error code of the rejection
     pending: AuditRecord | None = field(default=None, repr=False)  #: appended, but not yet committed
     is_kept: bool = False

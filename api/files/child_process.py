@@ -13,7 +13,7 @@ from typing import Any
 
 import api
 
-GRACE_SECONDS = 2.0  #: delay of an answer after the child's own alarm
+GRACE_SECONDS = 2.0  #: extra seconds to wait for an answer after the child's own timeout
 _MAX_ANSWER = 64 * 1024**2  #: most bytes of one answer
 _PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
 

@@ -18,7 +18,7 @@ from api.util.pagination import Page, PageRequest, paginate
 
 
 class GPUTasks:
-    """Registers, shows and releases the tasks that hold GPUs of the latest state.
+    """Registers, lists and releases the tasks that hold GPUs.
 
     `show_gpus` returns all GPUs as the current reader may see them.
     """

@@ -167,7 +167,7 @@ def _implausible(report: MachineReport, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _names_in(identity: GPUIdentity) -> Iterator[str]:
-    """Return the texts of an identity, which become labels of each series."""
+    """Return the texts of a GPU's identity, which become labels of its metrics."""
     return (value for each in fields(identity) if isinstance(value := getattr(identity, each.name), str))
 
 

@@ -48,7 +48,7 @@ class SamplePrompt(Strict):
     seed: Seed | None = Field(None, description="of this prompt; null: that of the set")
 
     def prompt(self) -> SetPrompt:
-        """Return the prompt for the service."""
+        """Convert the prompt of a request."""
         return SetPrompt(self.text, self.negative, self.seed)
 
 

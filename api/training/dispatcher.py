@@ -65,7 +65,7 @@ class WaitingReasons:
         """Return why this task waits, as far as the reader may know."""
         latest = self._published
         if not self._is_fresh(latest):
-            # Another server assigns the GPUs, or none does. Its decision would be the same.
+            # This server does not assign GPUs. A pass made here decides what the assigning one would.
             latest = self._plan_now()
         return latest.decided.why(task_id, current_scope.get()) or JUST_QUEUED
 

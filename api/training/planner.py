@@ -117,7 +117,7 @@ class PassPlanner:
         offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state, closures), running, state.node)
         known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
-        circumstances = PassContext(
+        context = PassContext(
             names={task.task_id: task.name for task in known if task.name},
             owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
@@ -138,7 +138,7 @@ class PassPlanner:
             drained=state.drain_of(state.node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
-        return plan_pass(queue, offers, circumstances)
+        return plan_pass(queue, offers, context)
 
     def usable_offers(self, closures: ReadClosures | None = None) -> list[GPUOffer]:
         """Return the GPUs of nodes on which tasks may start."""

@@ -190,7 +190,7 @@ _MARK = "body_is_optional"
 
 
 def body_is_optional(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Mark a view whose missing body counts as {}."""
+    """Mark a view that treats a missing body as `{}`."""
     setattr(view, _MARK, True)
     return view
 

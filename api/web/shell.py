@@ -166,7 +166,7 @@ class Shell:
             else:
                 await self._route(caller, scope, headers, receive, reply)
         except ServiceError as error:
-            self._note_refusal(error, scope, headers, request_id, caller)
+            self._audit_refusal(error, scope, headers, request_id, caller)
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -306,7 +306,7 @@ class Shell:
             limit_send_buffer(connection)
         await self._live.send_events(found, scope, receive, reply.send)
 
-    def _note_refusal(
+    def _audit_refusal(
         self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, caller: Caller
     ) -> None:
         if error.is_refusal:
@@ -360,7 +360,7 @@ class Shell:
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
-            self._note_refusal(error, scope, headers, request_id, caller)
+            self._audit_refusal(error, scope, headers, request_id, caller)
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500

@@ -55,7 +55,7 @@ SETTLE_SECONDS = 5.0
 #: Seconds after a stop's own time limits until Slurm cancels the job, and between two such attempts.
 OVERDUE_SECONDS = 15.0
 
-#: Seconds before the time limit in which an attempt saves and ends.
+#: Seconds before the job's time limit at which an attempt starts to save and end.
 LEAVE_SECONDS = 345.0
 
 

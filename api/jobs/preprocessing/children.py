@@ -49,7 +49,7 @@ class ItemChild:
         memory_bytes: int = MEMORY_BYTES,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """`create` makes the work on an item; the work calls the given function with its progress, from 0 to 1."""
+        """`create` returns the work for an item, which reports its progress, from 0 to 1, to the given function."""
         self._create = create
         self._results = results
         self._memory_bytes = memory_bytes

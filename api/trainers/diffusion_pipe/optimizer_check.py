@@ -170,7 +170,7 @@ def _check_rate(config: TrainerDocument, name: str, model_type: str | None, foun
 
 
 def _check_frozen(config: TrainerDocument, model_type: str | None, at: Any, found: Findings) -> None:
-    """Check that a group of parameters is trained; groups with a rate of 0 are removed."""
+    """Check that a group of parameters is trained. The trainer removes groups with a learning rate of 0."""
     if model_type in _PASS_RATES_ON and all(number(rate) == 0 for rate in _group_rates(config, model_type)):
         found.error(at("lr"), "learning_rates_zero")
 

@@ -1,4 +1,4 @@
-"""Check that each file in [model] fits its slot: by content, its quantisation, and for unrecognised ones by name."""
+"""Check that each file in [model] fits its slot: by content and quantisation, or by name if it is not recognised."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

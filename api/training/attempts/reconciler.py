@@ -38,8 +38,8 @@ _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 #: Seconds after which a round takes no more attempts, so that the whole round ends within a second. Attempts that are
 #: only followed come first. Attempts that start, stop, end or are taken over wait for the disk and come second, with a
 #: guaranteed minimum of seconds.
-ROUND_SECONDS = 0.35
-CHANGING_SECONDS = 0.175
+ROUND_BUDGET_SECONDS = 0.35
+CHANGING_BUDGET_SECONDS = 0.175
 
 
 #: Interval in seconds, and limit of attempts per round. Four thousand take a third of a second.
@@ -103,8 +103,8 @@ class Portions:
         for attempt in attempts:
             kinds[changes(attempt)].append(attempt)
         left = list[Attempt]()
-        round_ends = self._clock.monotonic() + ROUND_SECONDS
-        for kind, least in zip(kinds, (0.0, CHANGING_SECONDS), strict=True):
+        round_ends = self._clock.monotonic() + ROUND_BUDGET_SECONDS
+        for kind, least in zip(kinds, (0.0, CHANGING_BUDGET_SECONDS), strict=True):
             kind.sort(key=lambda attempt: (self._handled_in.get(attempt.uid, 0), not is_urgent(attempt)))
             ends = max(round_ends, self._clock.monotonic() + least)
             for index, attempt in enumerate(kind):

@@ -12,7 +12,7 @@ from api.domain.training import Attempt, AttemptStatus, EventKind, StopRung, Tas
 from api.executors.executor import EngineFull, EngineRejected, EngineUnavailable
 from api.executors.fake import outcome
 from api.training.attempts import reconciler
-from api.training.attempts.reconciler import CHANGING_SECONDS, ROUND_SECONDS, Portions
+from api.training.attempts.reconciler import CHANGING_BUDGET_SECONDS, ROUND_BUDGET_SECONDS, Portions
 from api.training.attempts.starter import SUBMISSIONS
 from api.training.attempts.watch import AttemptWatch
 from api.util.clock import FakeClock
@@ -321,13 +321,13 @@ def test_remaining_attempts_come_first_in_the_next_round_with_equal_turns(clock:
     portions, turns = Portions(clock), Counter[str]()
     attempts = named(*"abcdefg")
     for _ in range(14):
-        turns.update(handled(portions, clock, attempts, 2 * ROUND_SECONDS))
+        turns.update(handled(portions, clock, attempts, 2 * ROUND_BUDGET_SECONDS))
     assert turns == dict.fromkeys("abcdefg", 2)
 
 
 def test_a_thousand_changes_do_not_delay_followed_attempts(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcdefg")
-    seen = [handled(portions, clock, attempts, ROUND_SECONDS * 0.27, changing="abcde") for _ in range(3)]
+    seen = [handled(portions, clock, attempts, ROUND_BUDGET_SECONDS * 0.27, changing="abcde") for _ in range(3)]
     assert seen == [["f", "g", "a", "b"], ["f", "g", "c", "d"], ["f", "g", "e", "a"]]
 
 
@@ -335,13 +335,13 @@ def test_round_reserves_time_for_changing_attempts(clock: FakeClock):
     portions, attempts, seen = Portions(clock), named(*"abcdefg"), []
     for attempt in portions.choose(attempts, lambda one: one.uid in "abcd", lambda one: False):
         seen.append(attempt.uid)
-        clock.advance(0.55 * CHANGING_SECONDS if attempt.uid in "abcd" else 1.1 * ROUND_SECONDS)
+        clock.advance(0.55 * CHANGING_BUDGET_SECONDS if attempt.uid in "abcd" else 1.1 * ROUND_BUDGET_SECONDS)
     assert seen == ["e", "a", "b"]
 
 
 def test_stops_come_before_others_that_wait_equally_long(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcd")
-    seen = [handled(portions, clock, attempts, 1.1 * ROUND_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
+    seen = [handled(portions, clock, attempts, 1.1 * ROUND_BUDGET_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
     assert seen == [["c"], ["a"], ["b"], ["d"], ["c"]]
 
 
@@ -356,7 +356,7 @@ def test_starting_head_takes_over_running_attempts_in_several_rounds(machine: Tr
     read = machine.executor.read_log
 
     def slow_read(*arguments):
-        machine.clock.advance(1.1 * ROUND_SECONDS)
+        machine.clock.advance(1.1 * ROUND_BUDGET_SECONDS)
         return read(*arguments)
 
     monkeypatch.setattr(machine.executor, "read_log", slow_read)
