@@ -204,8 +204,8 @@ def sleep_over_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never look again at a task that waits for a retry."""
     true_dispatch = Dispatcher.dispatch
 
-    def dispatch(self: Dispatcher, news: bool = True) -> int:
-        return 0 if any(task.attempts for task in self._tasks.queued()) else true_dispatch(self, news)
+    def dispatch(self: Dispatcher, *given: Any) -> int:
+        return 0 if any(task.attempts for task in self._tasks.queued()) else true_dispatch(self, *given)
 
     monkeypatch.setattr(Dispatcher, "dispatch", dispatch)
 

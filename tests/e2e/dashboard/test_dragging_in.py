@@ -146,7 +146,7 @@ def test_folder_chosen_for_a_training_becomes_its_dataset(
     expect(dialog.get_by_label("Name")).to_have_value("my-cats")
     expect(dialog.get_by_label("Directory on the server")).to_have_count(0)
     dialog.get_by_role("button", name="Create").click()
-    expect(page.locator(".toast")).to_contain_text("my-cats is ready and chosen")
+    expect(page.locator(".toast")).to_contain_text("my-cats is ready and selected")
     expect(page.get_by_label("Dataset", exact=True)).to_have_value("my-cats")
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
     expect(page.get_by_role("complementary", name="Plan")).to_contain_text("Items in the dataset5")

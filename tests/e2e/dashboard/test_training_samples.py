@@ -282,7 +282,7 @@ def test_rule_that_deletes_files_asks_first(open_page: Open, server: TrainingSer
     task_id = server.start_task(toy(5, 3, every=None, step_seconds=0.01))
     server.await_status(task_id, "completed")
     page = open_page(f"#/tasks/{task_id}/files")
-    expect(page.get_by_text("There is no rule")).to_be_visible()
+    expect(page.get_by_text("No rule is set")).to_be_visible()
     page.get_by_label("Keep the newest").fill("1")
     save = page.get_by_role("button", name="Save the rule and delete")
     save.click()

@@ -325,7 +325,7 @@ def test_requests_are_refused_for_what_concerns_their_type(tmp_path: Path, insta
 def test_service_without_a_trainer_starts_with_one_line_that_is_no_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    check = InstallationCheck(None, None, SampleInstallation(tmp_path).clock, {})
+    check = InstallationCheck(TrainerLocation(), SampleInstallation(tmp_path).clock, {})
     with caplog.at_level("INFO"):
         check.watch()
         check.request()
