@@ -51,13 +51,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put slow tests first, in each worker's part.
 
-    Tests of complete servers wait for processes and browsers, which then share the cores with others. A test that fails
-    is retried once, and the summary names it.
+    Tests of complete servers wait for processes and browsers, and those on PostgreSQL for its server; these share the
+    cores with others. A test that fails is retried once, and the summary names it.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:
         for item in items:
-            if item.nodeid.startswith("tests/e2e/"):
+            if item.nodeid.startswith("tests/e2e/") or "[postgresql" in item.nodeid:
                 item.add_marker(pytest.mark.flaky(reruns=1))
         items[:] = for_workers(items, workers, lambda item: item.nodeid.partition("::")[0])
 

@@ -341,7 +341,9 @@ def test_round_reserves_time_for_changing_attempts(clock: FakeClock):
 
 def test_stops_come_before_others_that_wait_equally_long(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcd")
-    seen = [handled(portions, clock, attempts, 1.1 * ROUND_BUDGET_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
+    seen = [
+        handled(portions, clock, attempts, 1.1 * ROUND_BUDGET_SECONDS, changing="abcd", urgent="c") for _ in range(5)
+    ]
     assert seen == [["c"], ["a"], ["b"], ["d"], ["c"]]
 
 
