@@ -197,7 +197,7 @@ def test_keys_are_recorded_without_their_secrets(guarded: World):
     assert (revoked["actor"], revoked["after"]["revoked_by"]) == ("root", "root")
     result = str(entries(admin))
     assert made["api_key"] not in result
-    assert made["api_key"].rpartition("_")[2] not in result
+    assert made["api_key"].split("_", 2)[2] not in result
 
 
 def test_quota_change_is_recorded_with_before_and_after(guarded: World):
