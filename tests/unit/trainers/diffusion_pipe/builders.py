@@ -17,7 +17,7 @@ from api.errors import Finding
 from api.files.weights.recognition import fingerprints_for
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.trainers.trainer import Check
+from api.trainers.trainer import Check, Command, Launch
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 
 PYTHON = sys.executable
@@ -376,3 +376,20 @@ class TextCase:
 
     def errors(self) -> list[str]:
         return [mistake.pointer for mistake in self.check().errors]
+
+
+def launch(case: Case | TextCase, **others) -> Launch:
+    return Launch(
+        directory=case.output_dir.parent / "attempts" / "2",
+        output_dir=case.output_dir,
+        gpu_indices=(2, 3),
+        master_port=29671,
+        **others,
+    )
+
+
+def prepare(case: Case | TextCase, request=None, **others) -> Command:
+    request = request or case.request()
+    plan = case.trainer.check(request, case.output_dir).plan
+    assert plan is not None
+    return case.trainer.prepare(request, plan, launch(case, **others))

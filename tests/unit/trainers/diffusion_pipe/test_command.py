@@ -7,26 +7,8 @@ import pytest
 
 from api.domain.training import ResumeOptions
 from api.trainers.diffusion_pipe.checkout import TORCH_FILE
-from api.trainers.trainer import Command, Launch
-from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
+from tests.unit.trainers.diffusion_pipe.builders import PYTHON, TextCase, launch, prepare
 from tests.unit.trainers.diffusion_pipe.installation.sample_installation import SampleInstallation
-
-
-def launch(case: Case | TextCase, **others) -> Launch:
-    return Launch(
-        directory=case.output_dir.parent / "attempts" / "2",
-        output_dir=case.output_dir,
-        gpu_indices=(2, 3),
-        master_port=29671,
-        **others,
-    )
-
-
-def prepare(case: Case | TextCase, request=None, **others) -> Command:
-    request = request or case.request()
-    plan = case.trainer.check(request, case.output_dir).plan
-    assert plan is not None
-    return case.trainer.prepare(request, plan, launch(case, **others))
 
 
 def test_command_is_the_launcher_started_directly(tmp_path: Path):

@@ -2,27 +2,9 @@ from pathlib import Path
 
 import toml
 
-from api.trainers.trainer import Command, Launch
-from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
+from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase, prepare
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-
-
-def launch(case: Case | TextCase, **others) -> Launch:
-    return Launch(
-        directory=case.output_dir.parent / "attempts" / "2",
-        output_dir=case.output_dir,
-        gpu_indices=(2, 3),
-        master_port=29671,
-        **others,
-    )
-
-
-def prepare(case: Case | TextCase, request=None, **others) -> Command:
-    request = request or case.request()
-    plan = case.trainer.check(request, case.output_dir).plan
-    assert plan is not None
-    return case.trainer.prepare(request, plan, launch(case, **others))
 
 
 def test_secret_variables_are_separated(tmp_path: Path):
