@@ -153,7 +153,7 @@ export class Rows {
 
   /** @param {API.LogLine} line @param {number} rows its height in rows */
   #row(line, rows) {
-    const text = h("span.log-text", marked(line, this.isMarked(line)));
+    const text = h("span.log-text", marked(line.message, this.isMarked(line)));
     const element = this.#element(line, text, line.truncated && h("span.faint", " …"));
     if (rows > 1) element.style.height = `${rows * this.#height}px`;
     return element;
@@ -179,12 +179,12 @@ export class Rows {
 /** A letter in addition to the colour. @type {Record<API.LogLevel, string>} */
 const SIGNS = { debug: "D", info: "", warning: "W", error: "E" };
 
-/** @param {API.LogLine} line @param {[from: number, to: number]|null} place @returns {Child} */
-function marked(line, place) {
-  if (!place) return line.message;
+/** A message with a match marked. @param {string} message @param {[from: number, to: number]|null} place @returns {Child} */
+export function marked(message, place) {
+  if (!place) return message;
   const [from, to] = place;
   // Positions count code points; strings here count UTF-16 units.
-  const characters = Array.from(line.message);
+  const characters = Array.from(message);
   return [
     characters.slice(0, from).join(""),
     h("mark", characters.slice(from, to).join("")),

@@ -6,12 +6,13 @@ import { t } from "../../app/i18n.js";
 import { storeQuery, taskAddress } from "../../app/router.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { selectInput } from "../../ui/fields.js";
-import { count } from "../../ui/format.js";
+import { count, isKnown } from "../../ui/format.js";
 import { panel } from "../../ui/panel.js";
 import { searchField } from "../../ui/search_field.js";
 import { sections } from "../../ui/sections.js";
 import { time } from "../../ui/time.js";
 import { attempt } from "../../ui/toast.js";
+import { marked } from "./rows.js";
 
 const PAGE = 100;
 const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
@@ -112,8 +113,6 @@ export function open(_app, place) {
 
 /** @param {API.SearchHit} hit @param {string} name of its training */
 function hitRow({ task_id: id, line_number: line, timestamp, level, message, match_start: from, match_end: to }, name) {
-  const characters = Array.from(message);
-  const [start, end] = [from ?? 0, to ?? 0];
   return h(
     "li",
     h(
@@ -126,9 +125,7 @@ function hitRow({ task_id: id, line_number: line, timestamp, level, message, mat
     h(
       "p.mono.small.foreign",
       { data: { level } },
-      characters.slice(0, start).join(""),
-      end > start && h("mark", characters.slice(start, end).join("")),
-      characters.slice(Math.max(start, end)).join(""),
+      marked(message, isKnown(from) && isKnown(to) && to > from ? [from, to] : null),
     ),
   );
 }
