@@ -28,7 +28,7 @@ from api.domain.retention import RetentionRule
 from api.domain.task import TaskType
 from api.executors.executor import Executor, NodeState
 from api.files.task_files import TaskStorage
-from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour, is_here
+from api.gpus.neighbour import Neighbour
 from api.gpus.sources import host
 from api.jobs.kinds import EXPORTS
 from api.sampling.service import SampleSetService, WorkflowService
@@ -308,11 +308,19 @@ def _build_trackers(needs: TrainingDependencies, is_here: Callable[[], bool]) ->
 def _build_neighbours(
     needs: TrainingDependencies, closures: Closures, dispatcher: Dispatcher, wake: Callable[[], None]
 ) -> Neighbours:
-    config = needs.config
-    comfy = [ComfyNeighbour(url) for url in config.comfyui_url.split(",") if url and is_here(url)]
-    ollama = [OllamaNeighbour(config.ollama_url)] if config.ollama_url and is_here(config.ollama_url) else []
-    given = (needs.gpus, closures, lambda: dispatcher.short, needs.clock, config.neighbour_idle_minutes, wake)
-    return Neighbours([*comfy, *ollama], *given)
+    given = (needs.gpus, closures, lambda: dispatcher.short, needs.clock, needs.config.neighbour_idle_minutes, wake)
+    return Neighbours(_open_neighbours(needs.config), *given)
+
+
+def _open_neighbours(config: Config) -> list[Neighbour]:
+    comfy = [url for url in config.comfyui_url.split(",") if url and host.is_here(url)]
+    ollama = [url for url in (config.ollama_url,) if url and host.is_here(url)]
+    if not comfy and not ollama:
+        return []
+    # httpx takes 6 MB and 30 ms, which most servers would spend for nothing.
+    from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour  # noqa: PLC0415
+
+    return [*map(ComfyNeighbour, comfy), *map(OllamaNeighbour, ollama)]
 
 
 def _build_options_check(

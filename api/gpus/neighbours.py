@@ -1,16 +1,15 @@
-"""Other programs that use this machine's GPUs, and can be asked to free their memory: ComfyUI and Ollama."""
+"""The neighbours that speak HTTP: ComfyUI and Ollama."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
 from api.domain.task import ProcessIdentity
-from api.gpus.sources.host import find_listener, own_addresses
+from api.gpus.neighbour import Activity, NeighbourState
+from api.gpus.sources.host import find_listener
 from api.util.bounded_answers import TimedTransport
 
 #: Seconds to connect, and then for a whole answer.
@@ -24,61 +23,6 @@ _MOST_MODELS = 16
 _MIB = 1024 * 1024
 
 T = TypeVar("T")
-
-
-class Activity(StrEnum):
-    """What a neighbour does."""
-
-    IDLE = "idle"
-    BUSY = "busy"  #: it works for its users
-    OWN = "own"  #: it renders samples for this service
-
-
-@dataclass(frozen=True, slots=True)
-class NeighbourState:
-    """What a neighbour says about itself."""
-
-    activity: Activity
-    memory_mb: int | None  #: used memory of its GPUs; None: unknown
-    boards: tuple[str, ...] = ()  #: names of its GPUs, which contain those of the driver; empty if unknown
-
-
-class Neighbour(Protocol):
-    """A program that shares GPUs with trainings. Each call ends in bounded time, whatever the program does."""
-
-    name: str  #: for messages, such as `ComfyUI 127.0.0.1:8188`
-    command: str  #: part of its processes' commands, for processes of other users
-
-    def find_process(self) -> ProcessIdentity | None:
-        """Return its process on this machine; None if it is not visible."""
-        ...
-
-    def state(self) -> NeighbourState | None:
-        """Return its state; None if it does not answer, or not as expected."""
-        ...
-
-    def free(self) -> None:
-        """Ask it to free its memory, without waiting until it is free."""
-        ...
-
-
-class FakeNeighbour:
-    """A neighbour that a test controls."""
-
-    def __init__(self, name: str, command: str) -> None:
-        self.name = name
-        self.command = command
-        self.now: NeighbourState | None = NeighbourState(Activity.IDLE, None)
-        self.frees = 0
-
-    def find_process(self) -> ProcessIdentity | None:
-        return None
-
-    def state(self) -> NeighbourState | None:
-        return self.now
-
-    def free(self) -> None:
-        self.frees += 1
 
 
 class _HTTPNeighbour:
@@ -211,9 +155,3 @@ class OllamaNeighbour(_HTTPNeighbour):
         # This moves the times of the models, too, so that the next look must not compare them.
         models, self._loaded = list(self._loaded or ())[:_MOST_MODELS], None
         all(self._send("/api/generate", {"model": model, "keep_alive": 0}) for model in models)
-
-
-def is_here(url: str) -> bool:
-    """Return whether an address is on this machine."""
-    host = (urlsplit(url).hostname or "").lower()
-    return host in ("localhost", "127.0.0.1", "::1") or host in own_addresses()

@@ -16,7 +16,7 @@ from api.domain.training import TaskSummary
 from api.errors import Conflict
 from api.gpus.circumstances import NeighbourRest
 from api.gpus.judgement import JudgedGPU
-from api.gpus.neighbours import Activity, Neighbour, NeighbourState
+from api.gpus.neighbour import Activity, Neighbour, NeighbourState
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.gpus.sources import host

@@ -104,8 +104,8 @@ class HTTPProtocol(HttpToolsProtocol):
             "send_whole": partial(self._send_whole, cycle),
         }
         cycle.scope["extensions"] = extensions
-        # The task starts in the next round of the event loop: all requests of a round are read before the first response
-        # is sent, which takes less time in the kernel than reading and sending alternately.
+        # The task starts in the next round of the event loop. So all requests of a round are read before the first
+        # response is sent, which takes less time in the kernel than reading and sending alternately.
         super()._start_asgi_task(cycle, app)
 
     async def _send_whole(self, cycle: RequestResponseCycle, status: int, headers: HeaderList, body: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.domain.reading import GPUProcess, ProcessKind
-from api.gpus.neighbours import FakeNeighbour
+from api.gpus.neighbour import FakeNeighbour
 from api.gpus.sources.source import FakeSource
 from api.training.neighbours import Neighbours, _Watch
 from api.util.clock import FakeClock

@@ -11,7 +11,7 @@ from api.db.database import sqlite_url
 from api.domain.schedule import Day as WeekDay
 from api.domain.schedule import Window
 from api.domain.training import GPURequest, PriorityClass, TaskStatus, TrainingRequest
-from api.gpus.neighbours import Activity, NeighbourState
+from api.gpus.neighbour import Activity, NeighbourState
 from api.training.closures import NeighbourRule
 from tests.simulation.hour import CALM_SECONDS, NEW_YEAR, Hour, Scale
 from tests.simulation.server import BUSY_MB

@@ -11,7 +11,7 @@ from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
 from api.executors.executor import Outcome, StopOrder, Submission
 from api.executors.fake import MemoryLog, outcome
-from api.gpus.neighbours import Neighbour
+from api.gpus.neighbour import Neighbour
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
 from api.training.closures import NeighbourRule
 from api.util.clock import FakeClock

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -271,3 +272,9 @@ def _disk(path: Path) -> DiskUsage:
         free=usage.free // _MIB,
         percent=usage.percent,
     )
+
+
+def is_here(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    host = (urlsplit(url).hostname or "").lower()
+    return host in ("localhost", "127.0.0.1", "::1") or host in own_addresses()

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from api.gpus import neighbours
-from api.gpus.neighbours import Activity, ComfyNeighbour, NeighbourState, OllamaNeighbour, is_here
+from api.gpus.neighbour import Activity, NeighbourState
+from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour
+from api.gpus.sources.host import is_here
 from api.util.bounded_answers import TimedTransport
 from tests.patience import BUSY_SECONDS
 
