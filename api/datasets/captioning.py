@@ -10,8 +10,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from api.datasets.derivations import DerivationStore
-from api.datasets.preprocess_view import STATUSES
-from api.datasets.preprocess_views import CaptionEstimate, CaptionGeneration, PreprocessResult, PreprocessStatus
+from api.datasets.preprocess_views import (
+    STATUSES,
+    CaptionEstimate,
+    CaptionGeneration,
+    PreprocessResult,
+    PreprocessStatus,
+)
 from api.datasets.preprocessing import PreprocessingService
 from api.datasets.service import DatasetService, require_own_files
 from api.domain.access import Principal

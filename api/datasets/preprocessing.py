@@ -8,8 +8,7 @@ from typing import Any
 from api.datasets.names import parse_reference
 from api.datasets.preprocess_request import PreprocessRequest
 from api.datasets.preprocess_results import PreprocessResultRecorder
-from api.datasets.preprocess_view import STATUSES, show_preprocess
-from api.datasets.preprocess_views import PreprocessStatus, PreprocessView
+from api.datasets.preprocess_views import STATUSES, PreprocessStatus, PreprocessView, show_preprocess
 from api.datasets.service import DatasetService
 from api.datasets.store import DatasetStore
 from api.datasets.targets import find_writable

@@ -10,13 +10,13 @@ import orjson
 
 from api.domain.gpu import GPUStatusResponse
 from api.domain.read_scope import ReadScope
-from api.gpus.fleet_view import count_names, narrow, placed, show_state
+from api.gpus.fleet_views import count_names, narrow, placed, show_state
 from api.gpus.hiding import hide_in_state
 from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import names_of
 from api.gpus.metrics import CollectStats, render_gpu_metrics
 from api.gpus.state import GPUState
-from api.gpus.view import show_details
+from api.gpus.views import show_details
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 from api.util.documents import Address, Document, DocumentTable, Maker

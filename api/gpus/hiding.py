@@ -13,7 +13,7 @@ from api.gpus.events import describe_xid
 from api.gpus.foreign_use import show_process
 from api.gpus.judgement import JudgedGPU, Judgement
 from api.gpus.state import GPUState
-from api.gpus.view import belongs_to
+from api.gpus.views import belongs_to
 
 #: Replacements for reasons that name a task, by code.
 _UNNAMED: Mapping[str, Reason] = {

@@ -10,7 +10,7 @@ from api.gpus.foreign_use import find_at_work, has_unseen_use, is_in_use
 from api.gpus.health import LOST
 from api.gpus.judgement import JudgedGPU
 from api.gpus.state import GPUState
-from api.gpus.view import belongs_to
+from api.gpus.views import belongs_to
 
 #: The maximum number of cluster nodes that a reason names.
 _MOST_NAMED = 5

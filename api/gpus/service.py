@@ -18,7 +18,7 @@ from api.domain.task import RegisteredTask, TaskType
 from api.gpus.circumstances import EngineLookup, NeighbourRest
 from api.gpus.documents import GPUDocuments, MetricsOptions
 from api.gpus.events import GPUEvents
-from api.gpus.fleet_view import FleetHistory, narrow, node_of, placed, show_processes_of
+from api.gpus.fleet_views import FleetHistory, narrow, node_of, placed, show_processes_of
 from api.gpus.hiding import hide_in_event
 from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu
@@ -33,7 +33,7 @@ from api.gpus.sources import host
 from api.gpus.sources.source import GPUSource
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.gpus.task_service import GPUTasks
-from api.gpus.view import show_available
+from api.gpus.views import show_available
 from api.gpus.xids import FatalXid, XidKey
 from api.util.clock import Clock
 from api.util.deadlines import wait_limit

@@ -36,7 +36,7 @@ from api.nodes.last_reports import LastReport, ReportPosition, RowWatch, encode_
 from api.nodes.other_heads import OtherHeads
 from api.nodes.report_check import read_report
 from api.nodes.shared_storage import SharedStorage
-from api.nodes.view import list_held, show_nodes, warn
+from api.nodes.views import list_held, show_nodes, warn
 from api.nodes.wire import take_report
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit

@@ -5,7 +5,7 @@ from api.domain.gpu import GPUInfo, NodeGPUInfo
 from api.domain.task import TaskType
 from api.gpus.busy import describe_busy
 from api.gpus.snapshot import GPUReading
-from api.gpus.view import show_gpu
+from api.gpus.views import show_gpu
 from tests.unit.builders import judged, process, reading, snapshot, task, uuid_of
 
 

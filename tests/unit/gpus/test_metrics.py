@@ -23,7 +23,7 @@ from tests.unit.builders import (
     uuid_of,
     vitals,
 )
-from tests.unit.gpus.test_view import FULL
+from tests.unit.gpus.test_views import FULL
 
 #: The metrics that the dashboards 14574 and 25547 query, for one fully known GPU.
 SMI = [

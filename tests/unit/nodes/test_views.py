@@ -9,7 +9,7 @@ from api.executors.executor import NodeState
 from api.gpus.events import GPUEvents
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.nodes.report_check import read_report
-from api.nodes.view import list_held, show_nodes, warn
+from api.nodes.views import list_held, show_nodes, warn
 from api.nodes.wire import take_report
 from api.util.clock import FakeClock
 from tests.unit.builders import reading, snapshot, task, uuid_of

@@ -15,7 +15,7 @@ from api.domain.reading import (
     NVLink,
 )
 from api.domain.task import TaskType
-from api.gpus.view import belongs_to, show_available, show_details, show_gpu, show_processes, show_status
+from api.gpus.views import belongs_to, show_available, show_details, show_gpu, show_processes, show_status
 from tests.unit.builders import NOW, identity, judged, lost, process, reading, snapshot, task, vitals
 
 FULL = reading(

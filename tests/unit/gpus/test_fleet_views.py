@@ -9,7 +9,7 @@ from api.domain.history import Metric
 from api.domain.node import NodeStatus
 from api.domain.reason import Reason
 from api.errors import GPUNotFound, NodeNotFound
-from api.gpus.fleet_view import FleetHistory, count_names, narrow, show_processes_of, show_state
+from api.gpus.fleet_views import FleetHistory, count_names, narrow, show_processes_of, show_state
 from api.gpus.lookup import find_gpu
 from api.gpus.offers import list_offers
 from tests.unit.builders import NOW, reading, snapshot, uuid_of, vitals

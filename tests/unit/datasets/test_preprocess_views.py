@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.datasets.preprocess_view import STATUSES, show_preprocess
-from api.datasets.preprocess_views import PreprocessStatus
+from api.datasets.preprocess_views import STATUSES, PreprocessStatus, show_preprocess
 from api.domain.progress import ProgressReport
 from api.domain.training import TaskStatus
 from tests.unit.trainings import TrainingMachine

@@ -30,7 +30,7 @@ from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu, names_of
 from api.gpus.other_machines import NodeCondition
 from api.gpus.state import GPUState
-from api.gpus.view import show_gpu, show_processes, show_status, show_summary
+from api.gpus.views import show_gpu, show_processes, show_status, show_summary
 
 _WITH_NODE: dict[type, type] = {
     GPUInfo: NodeGPUInfo,
