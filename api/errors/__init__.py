@@ -10,7 +10,6 @@ ServiceError                      500 internal_error
     CacheInUse                    409 cache_in_use
     CheckpointInUse               409 checkpoint_in_use
     CheckpointIncomplete          409 checkpoint_incomplete
-    ComfyFileExists               409 comfyui_file_exists
     DatasetChanged                409 dataset_changed
     DatasetExists                 409 dataset_exists
     DatasetInUse                  409 dataset_in_use

@@ -152,13 +152,6 @@ class SamplingUnavailable(Conflict):
     )
 
 
-class ComfyFileExists(Conflict):
-    """A link of a saved model whose name another file in ComfyUI's directory has."""
-
-    code = "comfyui_file_exists"
-    message = "ComfyUI's directory has another file of this name. Rename the training, or move that file."
-
-
 class NoWorkflow(Conflict):
     """A request for samples of a model type for which there is no workflow."""
 

@@ -5,6 +5,7 @@ never changed or removed.
 """
 
 import errno
+import hashlib
 import io
 import logging
 import os
@@ -22,7 +23,6 @@ from api.domain.finding import make_finding
 from api.domain.reason import Reason
 from api.errors import (
     CheckpointIncomplete,
-    ComfyFileExists,
     Invalid,
     NoPicture,
     SamplingUnavailable,
@@ -61,7 +61,9 @@ _CHUNK = 2**20
 _RETRY_SECONDS = 60.0
 
 #: The metadata that tells whose a file is. Quotes in values are escaped, so that no text can pose as a key.
-_FACT = re.compile(rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_output_name)":"([^"\\]*)"')
+_FACT = re.compile(
+    rb'"(diffusion_pipe\.(?:task_id|checkpoint)|sshs_model_hash|ss_training_finished_at|ss_output_name)":"([^"\\]*)"'
+)
 
 #: The keyword of a preview's text: the ids of its training and model.
 _PREVIEW_KEY = "diffusion_pipe"
@@ -69,24 +71,31 @@ _PREVIEW_KEY = "diffusion_pipe"
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """What a file says about itself. `tensors` is None for a file whose tensors are not hashed."""
+    """What a file says about itself. `content` is its hash, or for large files the time when it was saved."""
 
     task_id: str
     checkpoint: str
-    tensors: str | None
-    name: str | None = None
+    content: str | None
+    name: str
 
     @staticmethod
     def of(head: bytes) -> "_Identity | None":
         found = {key.decode(): value.decode(errors="replace") for key, value in _FACT.findall(head)}
         task_id, checkpoint = found.get("diffusion_pipe.task_id"), found.get("diffusion_pipe.checkpoint")
-        if task_id is None or checkpoint is None:
+        name = found.get("ss_output_name")
+        if task_id is None or checkpoint is None or name is None:
             return None
-        return _Identity(task_id, checkpoint, found.get("sshs_model_hash"), found.get("ss_output_name"))
+        content = found.get("sshs_model_hash") or found.get("ss_training_finished_at")
+        return _Identity(task_id, checkpoint, content, name)
 
-    def is_at(self, path: Path) -> bool:
-        """Return whether the file has its original name. Otherwise a user has copied it."""
-        return self.name in (None, path.stem)
+    @property
+    def file_name(self) -> str:
+        """The name of its link, which neither another training's model nor an earlier save of this one has.
+
+        So a name does not reveal other files in the directory, and ComfyUI, which caches files by name, reads this one.
+        """
+        digest = hashlib.sha256(f"{self.task_id} {self.checkpoint} {self.content}".encode()).hexdigest()
+        return f"{self.name}-{digest[:8]}.safetensors"
 
 
 class LinkedModels:
@@ -195,8 +204,8 @@ class ComfyModels:
     def link(self, task_id: str, checkpoint: str, url: str | None, actor: str) -> ComfyLink:
         """Place a saved model and its preview, by default for the first ComfyUI.
 
-        Raise TaskNotFound, CheckpointNotFound, CheckpointIncomplete, SamplingUnavailable, Invalid, ComfyFileExists,
-        DecoderBusy, Unavailable.
+        Raise TaskNotFound, CheckpointNotFound, CheckpointIncomplete, SamplingUnavailable, Invalid, DecoderBusy,
+        Unavailable.
         """
         server = self._choose(url)
         self._trainings.require(task_id)
@@ -204,12 +213,15 @@ class ComfyModels:
         require_saved(task_id, saved, [checkpoint])
         file = self._trainings.open_artifact(task_id, saved[checkpoint])
         try:
-            if not isinstance(file, RewrittenFile):
+            mine = _Identity.of(file.head[:_HEAD_BYTES]) if isinstance(file, RewrittenFile) else None
+            if mine is None or not isinstance(file, RewrittenFile):
                 raise CheckpointIncomplete(f"{checkpoint} is not complete. Wait until the trainer has written it.")
             preview = self._draw(task_id, checkpoint)
-            target = Path(server.lora_directory) / file.name
+            target = Path(server.lora_directory) / mine.file_name
             with self.linked.lock:
-                is_new = self._place(file, target)
+                is_new = _identify(target) != mine
+                if is_new:
+                    _write_new(target, lambda at: file.read(at, _CHUNK))
                 self._place_preview(preview, target, task_id, checkpoint)
         except OSError as error:
             raise Unavailable(
@@ -220,11 +232,11 @@ class ComfyModels:
             file.close()
         if is_new:
             try:
-                self._note(task_id, checkpoint, file.name, True, actor)
+                self._note(task_id, checkpoint, target.name, True, actor)
             except TaskNotFound:
                 self.linked.remove_soon(task_id)
                 raise
-        return self._show(server, target, _Identity(task_id, checkpoint, None))
+        return self._show(server, target, mine)
 
     def unlink(self, task_id: str, checkpoint: str, actor: str) -> ComfyLinkList:
         """Remove a model with its preview from every directory; return the rest. Raise TaskNotFound, Unavailable."""
@@ -272,26 +284,6 @@ class ComfyModels:
             with suppress(NoPicture):
                 return _as_png(self._samples.draw(sample, _SIDE), task_id, checkpoint)
         return None
-
-    def _place(self, file: RewrittenFile, target: Path) -> bool:
-        """Write the file unless it is there, and return whether it was not. Raise ComfyFileExists, OSError."""
-        mine = _Identity.of(file.head)
-        if not os.path.lexists(target):
-            # Another server may be faster.
-            with suppress(FileExistsError):
-                _write_new(target, lambda at: file.read(at, _CHUNK))
-                return True
-        there = _identify(target)
-        if mine is None or there is None or (there.task_id, there.checkpoint) != (mine.task_id, mine.checkpoint):
-            raise ComfyFileExists(
-                f"{target.name} in ComfyUI's directory is another file. Rename the training, or move that file."
-            )
-        if there.tensors != mine.tensors or (mine.tensors is None and target.stat().st_size != file.size):
-            raise ComfyFileExists(
-                f"{target.name} in ComfyUI's directory is an earlier save of this model. Unlink it, restart ComfyUI,"
-                " which caches files by their name, and link it again."
-            )
-        return False
 
     def _place_preview(self, content: bytes | None, target: Path, task_id: str, checkpoint: str) -> None:
         """Write the preview, also over an earlier one of this model. A file of others stays. Raise OSError."""
@@ -341,7 +333,8 @@ def _find_in(directory: Path, task_id: str) -> list[tuple[Path, _Identity]]:
     """Return the linked models of a training in one directory. Raise Unavailable."""
     with _as_unavailable(directory):
         paths = sorted(directory.glob("[!.]*.safetensors"))
-        known = [(path, found) for path in paths if (found := _identify(path)) and found.is_at(path)]
+        # A file with another name is a copy that a user has made.
+    known = [(path, found) for path in paths if (found := _identify(path)) and found.file_name == path.name]
     return [each for each in known if each[1].task_id == task_id]
 
 

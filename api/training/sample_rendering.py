@@ -1,12 +1,10 @@
 """Render samples of saved models: create the tasks that have ComfyUI render them."""
 
-import hashlib
-import json
 import logging
 import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from api.errors import (
 from api.files.task_files import TaskStorage
 from api.files.weights.header import Unsound, read_open_header
 from api.jobs.kinds import REQUEST_FILE
-from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest
+from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, settings_of
 from api.jobs.sampling.workflows import RECIPES
 from api.training.artifacts import open_artifact, saved_models
 from api.training.delivery import base_path_of, find_trigger_word
@@ -214,11 +212,13 @@ class SampleRendering:
         return LoraFile(order.target, str(output / path), export=str(self._storage.files(export.task_id).root))
 
     def _with_known_base(self, task_id: str, request: SamplingRequest) -> SamplingRequest:
-        """Return the request with the hashes of those samples of the base model that were rendered before."""
-        keys = settings_of(request)
+        """Return the request with those samples of the base model that need not be rendered again."""
+        keys, statuses = settings_of(request), self._trainings.samplings_of(task_id)
+        # Read after the statuses: the samples of a task are recorded before its end.
         known = self._store.pixels_of_base(task_id, set(keys))
         pixels = {str(index): known[key] for index, key in enumerate(keys) if key in known}
-        return replace(request, base_pixels=pixels)
+        earlier = [str(self.output_of(each)) for each, status in statuses.items() if not status.is_finished]
+        return replace(request, base_pixels=pixels, earlier=tuple(earlier))
 
     def _create(self, task: TrainingTask, request: SamplingRequest, actor: str, idempotency_key: str | None) -> str:
         names = [each.checkpoint for each in request.loras]
@@ -247,6 +247,7 @@ class SampleRendering:
         """
         stored = orjson.loads((self._storage.files(task.task_id).output / REQUEST_FILE).read_bytes())
         request = replace(SamplingRequest.from_json(stored), servers=self._settings.addresses(next(self._turn)))
+        request = self._with_known_base(task.request.config["order"]["task_id"], request)
         self._tasks.repeat(task, request.as_json(), actor, checkpoint=request.loras[0].checkpoint)
 
 
@@ -288,16 +289,3 @@ def _count_keys(output: Path, path: str) -> int | None:
     finally:
         os.close(opened.descriptor)
     return None if header is None else len(header.shapes)
-
-
-def settings_of(request: SamplingRequest) -> list[str]:
-    """Return for each prompt a hash of everything that decides how the base model's picture looks."""
-    stored = request.as_json()
-    shared = {name: stored[name] for name in ("model_type", "width", "height", "frames", "steps", "base", "graph")}
-    common = hashlib.sha256(json.dumps(shared, sort_keys=True).encode())
-    found = []
-    for prompt in request.prompts:
-        one = common.copy()
-        one.update(json.dumps(asdict(prompt), sort_keys=True).encode())
-        found.append(one.hexdigest())
-    return found

@@ -178,8 +178,8 @@ def list_comfyui_links(task_id: str) -> Response:
 def link_into_comfyui(task_id: str, checkpoint: str, json_data: LinkModel) -> Response:
     """Link a saved model into ComfyUI's directory of LoRAs.
 
-    The file has the name and the metadata of a download, and its best rated sample beside it as a preview. It never
-    replaces another file: 409 `comfyui_file_exists`.
+    The file is that of a download, and its best rated sample lies beside it as a preview. Its name ends with eight
+    characters that no other saved model has, so no file is ever replaced.
     """
     return answer(services().comfyui_links.link(task_id, checkpoint, json_data.url, current_principal.get().actor))
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,11 +46,22 @@ def put(world: World, task_id: str, checkpoint: str = "epoch2", **body: Any) -> 
 
 def linked(world: World, task_id: str) -> list[str]:
     found = world.client.data(f"{TRAINING}/{task_id}/comfyui")["links"]
-    return [each["file_name"] for each in found]
+    return [plain(each["file_name"]) for each in found]
+
+
+def plain(name: str) -> str:
+    """Return a name without the characters that make it unique."""
+    return re.sub(r"-[0-9a-f]{8}(?=\.)", "", name)
 
 
 def names(comfy: ComfyServer) -> list[str]:
-    return sorted(each.name for each in comfy.loras.iterdir())
+    return sorted(plain(each.name) for each in comfy.loras.iterdir())
+
+
+def link(world: World, comfy: ComfyServer, task_id: str, checkpoint: str = "epoch2") -> Path:
+    answer = put(world, task_id, checkpoint)
+    assert answer.status_code == 200, answer.text
+    return comfy.loras / answer.json()["data"]["file_name"]
 
 
 def facts(path: Path) -> tuple[int, int, int]:
@@ -64,77 +76,89 @@ def rejection(answer: Any) -> tuple[int, str]:
 
 def test_delivered_file_and_its_preview_are_linked_and_removed(world: World, training: str, comfy: ComfyServer):
     carry_out(world, sample(world, training)["task_id"])
-    answer = put(world, training)
-    assert answer.json()["data"] == {
-        "checkpoint": "epoch2",
-        "file_name": "My-cats-epoch2.safetensors",
-        "preview": "My-cats-epoch2.preview.png",
-        "url": comfy.url,
-    }
+    answer = put(world, training).json()["data"]
+    file, picture = comfy.loras / answer["file_name"], comfy.loras / answer["preview"]
+    assert (answer["checkpoint"], answer["url"]) == ("epoch2", comfy.url)
     assert names(comfy) == ["My-cats-epoch2.preview.png", "My-cats-epoch2.safetensors"]
+    assert picture.name == f"{file.stem}.preview.png"
     download = world.client.get(f"{TRAINING}/{training}/artifacts/{RUN_DIR}/epoch2/{FILE}").content
-    assert (comfy.loras / "My-cats-epoch2.safetensors").read_bytes() == download
-    with safe_open(comfy.loras / "My-cats-epoch2.safetensors", "np") as file:
-        assert file.metadata()["modelspec.trigger_phrase"] == "ohwx cat"
+    assert file.read_bytes() == download
+    with safe_open(file, "np") as opened:
+        assert opened.metadata()["modelspec.trigger_phrase"] == "ohwx cat"
     preview = world.client.get(f"{TRAINING}/{training}/comfyui/epoch2/preview")
     assert "filename=My-cats-epoch2.preview.png" in preview.headers["content-disposition"]
-    assert preview.content == (comfy.loras / "My-cats-epoch2.preview.png").read_bytes()
+    assert preview.content == picture.read_bytes()
     assert Image.open(io.BytesIO(preview.content)).format == "PNG"
-    assert (
-        "My-cats-epoch2.safetensors" in comfy.describe("LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"][0]
-    )
+    assert file.name in comfy.describe("LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"][0]
     seen = world.client.data(f"{TRAINING}/{training}/comfyui")
     assert (seen["urls"], seen["previews"], len(seen["links"])) == ([comfy.url], ["epoch2"], 1)
     assert put(world, training).status_code == 200
     assert world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2").json()["data"]["links"] == []
     assert names(comfy) == []
     messages = [each["message"] for each in world.client.data(f"{TRAINING}/{training}/events")["events"]]
-    assert messages[-2:] == [
-        "epoch2 was linked into ComfyUI as My-cats-epoch2.safetensors",
-        "My-cats-epoch2.safetensors was removed from ComfyUI",
-    ]
+    assert messages[-2:] == [f"epoch2 was linked into ComfyUI as {file.name}", f"{file.name} was removed from ComfyUI"]
     audited = world.client.data("/api/v1/auth/audit")["entries"]
     assert [each["after"] for each in audited if "/comfyui/" in each["operation"]] == [
         {"comfyui": None},
-        {"comfyui": "My-cats-epoch2.safetensors"},
+        {"comfyui": file.name},
     ]
 
 
 def test_linked_file_never_changes(world: World, training: str, comfy: ComfyServer):
-    path = comfy.loras / "My-cats-epoch2.safetensors"
-    assert put(world, training).status_code == 200
+    path = link(world, comfy, training)
     before = facts(path)
     world.client.patch(f"{TRAINING}/{training}", json={"trigger_word": "sks"})
-    assert put(world, training).status_code == 200
+    assert link(world, comfy, training) == path
     assert facts(path) == before
     # A resumed training has saved the epoch again.
     saved = world.output(training) / RUN_DIR / "epoch2" / FILE
     content = bytearray(saved.read_bytes())
     content[-1] ^= 1
     saved.write_bytes(content)
-    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
-    assert facts(path) == before
+    again = link(world, comfy, training)
+    assert (facts(path), again.read_bytes()[-1]) == (before, content[-1])
     # A new name of the training does not hide it.
     world.client.patch(f"{TRAINING}/{training}", json={"name": "Dogs"})
-    assert linked(world, training) == ["My-cats-epoch2.safetensors"]
+    assert linked(world, training) == ["My-cats-epoch2.safetensors"] * 2
+    world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2")
+    assert names(comfy) == []
 
 
-def test_files_of_others_are_neither_replaced_nor_removed(world: World, training: str, comfy: ComfyServer):
-    carry_out(world, sample(world, training)["task_id"])
-    foreign, picture = comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "My-cats-epoch1.preview.png"
-    foreign.write_bytes(b"mine")
-    picture.write_bytes(b"mine")
-    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
-    assert put(world, training, "epoch1").json()["data"]["preview"] is None
+def test_name_of_a_link_does_not_depend_on_files_of_others(world: World, training: str, comfy: ComfyServer):
     other = world.finish(name="My cats")
-    save_model(world, other, "epoch1", "other")
-    assert rejection(put(world, other, "epoch1")) == (409, "comfyui_file_exists")
-    assert world.client.delete(f"{TRAINING}/{other}/comfyui/epoch1").status_code == 200
-    assert linked(world, training) == ["My-cats-epoch1.safetensors"]
-    for name in ("epoch1", "epoch2"):
-        world.client.delete(f"{TRAINING}/{training}/comfyui/{name}")
-    assert names(comfy) == ["My-cats-epoch1.preview.png", "My-cats-epoch2.safetensors"]
-    assert foreign.read_bytes() == picture.read_bytes() == b"mine"
+    save_model(world, other, "epoch2", "second")
+    first = link(world, comfy, training)
+    first.unlink()
+    (comfy.loras / "My-cats-epoch2.safetensors").write_bytes(b"mine")
+    second = link(world, comfy, other)
+    assert link(world, comfy, training) == first != second
+    assert linked(world, training) == linked(world, other) == ["My-cats-epoch2.safetensors"]
+    for task_id in (training, other):
+        world.client.delete(f"{TRAINING}/{task_id}/comfyui/epoch2")
+    assert [each.name for each in comfy.loras.iterdir()] == ["My-cats-epoch2.safetensors"]
+
+
+@pytest.mark.parametrize("what", ["file", "link"])
+def test_file_of_others_is_neither_replaced_followed_nor_removed(
+    world: World, training: str, comfy: ComfyServer, tmp_path: Path, what: str
+):
+    carry_out(world, sample(world, training)["task_id"])
+    path = link(world, comfy, training)
+    picture = path.with_name(f"{path.stem}.preview.png")
+    for each in (path, picture):
+        each.unlink()
+        each.write_bytes(b"mine")
+    if what == "link":
+        path.unlink()
+        path.symlink_to(tmp_path / "elsewhere")
+    assert rejection(put(world, training)) == (503, "unavailable")
+    assert linked(world, training) == []
+    if what == "link":
+        path.unlink()
+        assert put(world, training).json()["data"]["preview"] is None
+    world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2")
+    assert picture.read_bytes() == b"mine"
+    assert (path.exists(), (tmp_path / "elsewhere").exists()) == (what == "file", False)
 
 
 def test_model_is_not_unlinked_from_an_absent_directory(world: World, training: str, comfy: ComfyServer):
@@ -154,11 +178,12 @@ def test_links_of_a_deleted_training_go_with_its_files(world: World, training: s
     carry_out(world, sample(world, training)["task_id"])
     other = world.finish(name="Dogs")
     save_model(world, other, "epoch1", "other")
-    for task_id, name in ((training, "epoch1"), (training, "epoch2"), (other, "epoch1")):
-        assert put(world, task_id, name).status_code == 200
-    shutil.copy(comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "favourite.safetensors")
-    (comfy.loras / "My-cats-epoch1.safetensors").unlink()
-    (comfy.loras / "My-cats-epoch1.safetensors").write_bytes(b"mine")
+    first, second, others = (
+        link(world, comfy, *each) for each in ((training, "epoch1"), (training, "epoch2"), (other, "epoch1"))
+    )
+    shutil.copy(second, comfy.loras / "favourite.safetensors")
+    first.unlink()
+    first.write_bytes(b"mine")
     assert world.client.delete(f"{TRAINING}/{training}?files=true").status_code == 200
     remove_links(world)
     stays = {"Dogs-epoch1.safetensors", "My-cats-epoch1.safetensors", "favourite.safetensors"}
@@ -166,7 +191,7 @@ def test_links_of_a_deleted_training_go_with_its_files(world: World, training: s
     # Its files stay, and so does its link.
     assert world.client.delete(f"{TRAINING}/{other}").status_code == 200
     remove_links(world)
-    assert "Dogs-epoch1.safetensors" in names(comfy)
+    assert others.exists()
 
 
 def test_links_of_models_that_a_rule_deletes_go_with_them(world: World, training: str, comfy: ComfyServer):
@@ -227,22 +252,16 @@ def test_links_stay_while_the_storage_is_away(world: World, training: str, comfy
 
 
 def test_copy_that_somebody_made_under_another_name_stays(world: World, training: str, comfy: ComfyServer):
-    assert put(world, training).status_code == 200
-    shutil.copy(comfy.loras / "My-cats-epoch2.safetensors", comfy.loras / "favourite.safetensors")
+    shutil.copy(link(world, comfy, training), comfy.loras / "favourite.safetensors")
     assert linked(world, training) == ["My-cats-epoch2.safetensors"]
     assert world.client.delete(f"{TRAINING}/{training}/comfyui/epoch2").status_code == 200
     assert names(comfy) == ["favourite.safetensors"]
 
 
-def test_link_of_a_name_is_not_followed(world: World, training: str, comfy: ComfyServer, tmp_path: Path):
-    (comfy.loras / "My-cats-epoch2.safetensors").symlink_to(tmp_path / "elsewhere")
-    assert rejection(put(world, training)) == (409, "comfyui_file_exists")
-    assert not (tmp_path / "elsewhere").exists()
-
-
 def test_what_a_killed_server_left_is_replaced(world: World, training: str, comfy: ComfyServer):
-    (comfy.loras / ".My-cats-epoch2.safetensors.0123abcd.part").write_bytes(b"half")
-    assert put(world, training).status_code == 200
+    path = link(world, comfy, training)
+    path.rename(path.with_name(f".{path.name}.0123abcd.part"))
+    assert link(world, comfy, training) == path
     assert names(comfy) == ["My-cats-epoch2.safetensors"]
 
 

@@ -166,6 +166,14 @@ def test_base_model_is_rendered_once_for_the_same_prompts(world: World, training
     assert len(comfy.graphs) == 10
 
 
+def test_base_model_is_rendered_once_for_tasks_that_wait_together(world: World, training: str, comfy: ComfyServer):
+    made = [sample(world, training, checkpoints=[name])["task_id"] for name in ("epoch1", "epoch2")]
+    for each in made:
+        carry_out(world, each)
+    assert len(comfy.graphs) == 6
+    assert len(samples_of(world, training, checkpoint="base")) == 2
+
+
 def test_same_set_gives_the_same_pictures(world: World, training: str):
     unseeded = {**SET, "seed": None}
     first = sample(world, training, sample_set=unseeded)

@@ -37,7 +37,9 @@ from api.jobs.sampling.request import (
     LoraFile,
     SampleRecord,
     SamplingRequest,
+    read_base_pixels,
     read_records,
+    settings_of,
 )
 from api.jobs.sampling.sampler import Rendered, Rotation, Sampler, SamplerProblem, SamplerUnavailable, Shot
 from api.util.bounded_answers import TimedTransport
@@ -80,9 +82,12 @@ class SamplingProgram(JobProgram):
         self._pictures.mkdir(exist_ok=True)
         self._known = {(each.checkpoint, each.prompt): each for each in read_records(work) if each.problem is None}
         self._base_pixels = {int(index): pixels for index, pixels in self._request.base_pixels.items()}
-        self._base_pixels |= {
-            each.prompt: each.pixels for each in self._known.values() if each.checkpoint is None and each.pixels
-        }
+        keys = settings_of(self._request)
+        for directory in (*map(Path, self._request.earlier), work):
+            rendered = read_base_pixels(directory, REQUEST_FILE)
+            self._base_pixels |= {index: rendered[key] for index, key in enumerate(keys) if key in rendered}
+        prompts = len(self._request.prompts)
+        self._total = prompts * len(self._request.loras) + prompts - len(self._base_pixels)
         self._bytes = sum(path.stat().st_size for path in self._pictures.iterdir())
         #: Keys of each LoRA that were not loaded: ComfyUI logs them for its first picture only.
         self._missing: dict[str, int] = {}
@@ -110,11 +115,6 @@ class SamplingProgram(JobProgram):
             most_seconds=request.most_seconds,
             is_stopping=self.is_stopping,
         )
-
-    @property
-    def _total(self) -> int:
-        prompts = len(self._request.prompts)
-        return prompts * len(self._request.loras) + prompts - len(self._request.base_pixels)
 
     def execute(self) -> None:
         """Render every missing sample. Raises JobFailed, StopRequested, OSError."""
@@ -155,7 +155,7 @@ class SamplingProgram(JobProgram):
         for index in range(len(self._request.prompts)):
             if index not in self._base_pixels:
                 base = self._render(None, index, name, 0.0)
-                if base is not None and base.pixels is not None:
+                if base is not None and base.file is not None:
                     self._base_pixels[index] = base.pixels
             found = self._render(lora, index, name, self._request.strength)
             if found is not None and found.problem is not None and found.pixels is not None:

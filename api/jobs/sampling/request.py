@@ -1,5 +1,6 @@
 """The request of a sampling job, and the samples that it makes."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -63,7 +64,9 @@ class SamplingRequest:
     extensions: tuple[str, ...] = ()  #: extensions of ComfyUI whose nodes may be used
     command: tuple[str, ...] = ()
     most_seconds: float = 1800.0  #: limit for one sample
-    base_pixels: Mapping[str, str] = field(default_factory=dict)  #: hashes of known base samples, by prompt index
+    #: hashes of the pixels of known base samples, by prompt index; None for a video
+    base_pixels: Mapping[str, str | None] = field(default_factory=dict)
+    earlier: tuple[str, ...] = ()  #: directories of tasks of the same training, which may render the base model first
 
     def as_json(self) -> dict[str, Any]:
         """Return the mapping that `from_json` reads."""
@@ -80,6 +83,7 @@ class SamplingRequest:
                 "servers": tuple(ComfyAddress(**each) for each in stored.get("servers", ())),
                 "extensions": tuple(stored.get("extensions", ())),
                 "command": tuple(stored.get("command", ())),
+                "earlier": tuple(stored.get("earlier", ())),
             }
         )
 
@@ -119,3 +123,29 @@ def read_records(work: Path) -> Iterator[SampleRecord]:
                     continue
     except FileNotFoundError:
         return
+
+
+def settings_of(request: SamplingRequest) -> list[str]:
+    """Return for each prompt a hash of everything that decides how the base model's picture looks."""
+    stored = request.as_json()
+    shared = {name: stored[name] for name in ("model_type", "width", "height", "frames", "steps", "base", "graph")}
+    common = hashlib.sha256(json.dumps(shared, sort_keys=True).encode())
+    found = []
+    for prompt in request.prompts:
+        one = common.copy()
+        one.update(json.dumps(asdict(prompt), sort_keys=True).encode())
+        found.append(one.hexdigest())
+    return found
+
+
+def read_base_pixels(work: Path, request_file: str) -> dict[str, str | None]:
+    """Return the hashes of the base model's pixels that a job has rendered, by `settings_of`. None: a video."""
+    try:
+        settings = settings_of(SamplingRequest.from_json(json.loads((work / request_file).read_bytes())))
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return {
+        settings[each.prompt]: each.pixels
+        for each in read_records(work)
+        if each.checkpoint is None and each.file is not None and each.prompt in range(len(settings))
+    }

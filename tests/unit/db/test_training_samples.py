@@ -52,9 +52,9 @@ def test_filters_and_cursor(store: TrainingSampleStore):
 
 
 def test_pixels_of_the_base_model_are_found_by_settings(store: TrainingSampleStore):
-    unreadable = replace(BASE, settings="video", record=replace(BASE.record, prompt=1, pixels=None))
-    store.put([SAMPLE, BASE, unreadable])
-    assert store.pixels_of_base("train_1", {"settings", "video", "others"}) == {"settings": "b" * 64}
+    video = replace(BASE, settings="video", record=replace(BASE.record, prompt=1, pixels=None))
+    store.put([SAMPLE, BASE, video])
+    assert store.pixels_of_base("train_1", {"settings", "video", "others"}) == {"settings": "b" * 64, "video": None}
     assert store.pixels_of_base("train_2", {"settings"}) == {}
 
 

@@ -75,6 +75,23 @@ def test_known_samples_of_the_base_model_are_not_rendered(work: Path, tmp_path: 
     assert {shot.strength for shot in sampler.shots} == {1.0}
 
 
+def test_base_model_is_not_rendered_again_after_an_earlier_task(work: Path, tmp_path: Path):
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    run(earlier, request(tmp_path, prompts=1), FakeSampler())
+    sampler = FakeSampler()
+    # Another seed needs another picture, and a task that has rendered nothing changes nothing.
+    run(work, request(tmp_path, "epoch2", prompts=2, earlier=[str(earlier), str(tmp_path / "none")]), sampler)
+    assert [(shot.strength, shot.prompt) for shot in sampler.shots] == [
+        (1.0, "prompt 0"), (0.0, "prompt 1"), (1.0, "prompt 1"),
+    ]  # fmt: skip
+
+
+def test_clip_of_the_base_model_is_rendered_once_although_it_cannot_be_compared(work: Path, tmp_path: Path):
+    run(work, request(tmp_path, "epoch1", "epoch2", prompts=1), sampler := rendered_as(b"....ftypisom", ".mp4"))
+    assert [shot.strength for shot in sampler.shots] == [0.0, 1.0, 1.0]
+
+
 def test_lora_without_an_effect_is_a_problem_and_no_picture(work: Path, tmp_path: Path):
     run(work, request(tmp_path), FakeSampler(keys_missing=2))
     found = records(work)
