@@ -111,34 +111,36 @@ def warm_context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @contextmanager
-def _lend(context: BrowserContext, server: TrainingServer) -> Iterator[BrowserContext]:
+def _lend(context: BrowserContext, origin: str) -> Iterator[BrowserContext]:
     """Delete afterwards all that a test stored, but not the cache."""
     yield context
     for page in context.pages:
         page.close()
     context.clear_cookies()
     page = context.new_page()
-    stored = {"origin": f"http://127.0.0.1:{server.port}", "storageTypes": "local_storage,indexeddb,service_workers"}
+    stored = {"origin": origin, "storageTypes": "local_storage,indexeddb,service_workers"}
     context.new_cdp_session(page).send("Storage.clearDataForOrigin", stored)
     page.close()
 
 
 @pytest.fixture
 def open_page(
-    browser: Browser, warm_context: BrowserContext, server: TrainingServer, complaints: Complaints
+    browser: Browser, warm_context: BrowserContext, complaints: Complaints, request: pytest.FixtureRequest
 ) -> Iterator[Open]:
     """Open the dashboard as a new user. The first page of a test is in the warm context, unless it has options."""
     with ExitStack() as stack:
 
-        def open_one(address: str = "#/", at: TrainingServer = server, **options: Any) -> Page:
-            if options or at is not server or warm_context.pages:
+        def open_one(address: str = "#/", at: TrainingServer | None = None, **options: Any) -> Page:
+            # Modules with a server of their own need no other.
+            origin = f"http://127.0.0.1:{(at or request.getfixturevalue('server')).port}"
+            if options or warm_context.pages:
                 context = stack.enter_context(_new_context(browser, **options))
             else:
-                context = stack.enter_context(_lend(warm_context, server))
+                context = stack.enter_context(_lend(warm_context, origin))
             stack.enter_context(complaints.listening(context))
             page = context.new_page()
             page.set_default_timeout(PATIENCE_MS)
-            page.goto(f"http://127.0.0.1:{at.port}/{address}")
+            page.goto(f"{origin}/{address}")
             return page
 
         yield open_one
