@@ -395,7 +395,7 @@ def hold_every_case(document: BaseSchema, method: str, path: str, mode: Generati
 
     @given(case=document[path][method].as_strategy(generation_mode=mode), task_id=st.sampled_from(names))
     @settings(
-        max_examples=length(20, 5),
+        max_examples=length(20, 3),
         derandomize=True,
         deadline=None,
         database=None,

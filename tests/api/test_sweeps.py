@@ -30,6 +30,10 @@ REQUEST: dict[str, Any] = {
 VALUES: Values = {LR: [1e-4, 5e-5], BATCH: [8, 16, 32]}
 
 
+#: Where nothing is stored, one database is enough.
+on_sqlite = pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+
+
 @pytest.fixture(params=BACKENDS)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A server without keys, on either database."""
@@ -80,6 +84,7 @@ def listed(world: World, query: str = "") -> list[str]:
     return [row["task_id"] for row in world.client.data(f"{TRAINING}/list{query}")["tasks"]]
 
 
+@on_sqlite
 def test_plan_shows_every_combination_and_creates_nothing(world: World):
     found = plan(world)
     assert (found["valid"], found["errors"], found["total"]) == (True, [], 6)
@@ -97,6 +102,7 @@ def test_plan_shows_every_combination_and_creates_nothing(world: World):
     assert not list((world.storage / "tasks").glob("train_*"))
 
 
+@on_sqlite
 def test_plan_has_time_and_gpu_hours_of_all_trainings(world: World):
     task_id = world.run(**REQUEST)
     world.prints(
@@ -145,6 +151,7 @@ def test_version_of_a_dataset_can_vary(world: World):
     assert [world.get(each)["plan"]["datasets"][0]["version"] for each in ids(made)] == [1, 2]
 
 
+@on_sqlite
 def test_setting_varies_in_the_trainers_own_text(world: World):
     body = {"model_type": "toy", "config_toml": "epochs = 2 # two\n[optimizer]\ntype = 'adam'\nlr = 0.1\n"}
     made = create(world, {LR: [0.01, 0.02]}, request=body)
@@ -152,6 +159,7 @@ def test_setting_varies_in_the_trainers_own_text(world: World):
     assert "# two" in world.get(ids(made)[0])["request"]["config_toml"]
 
 
+@on_sqlite
 def test_error_names_the_combination_and_the_setting(world: World):
     answer = ask(world, {LR: [1e-4, 7], BATCH: [8, 16]})
     assert errors_of(answer) == {f"/request{LR}": errors_of(answer)[f"/request{LR}"]}
@@ -164,6 +172,7 @@ def test_error_names_the_combination_and_the_setting(world: World):
     assert not errors_of(ask(world, request=everywhere))["/request/config/epochs"].startswith("lr")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("values", "more", "pointer"),
     [
@@ -194,6 +203,7 @@ def test_values_that_cannot_vary_are_named(world: World, values: Values, more: A
     assert listed(world) == []
 
 
+@on_sqlite
 def test_plan_reports_values_that_cannot_vary(world: World):
     found = plan(world, {"/name": ["a", "b"]})
     assert (found["valid"], found["trainings"], found["total_duration"]) == (False, [], None)
@@ -306,6 +316,7 @@ def test_quota_of_queued_tasks_rejects_the_whole_sweep(guarded: World):
     assert "already has 5 tasks in the queue" in ask(ann).text
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("pointer", "values"),
     [
@@ -319,6 +330,7 @@ def test_secret_cannot_vary_and_is_not_shown(world: World, pointer: str, values:
     assert "secret-" not in answer.text
 
 
+@on_sqlite
 def test_secret_in_a_value_or_name_is_not_in_the_names_of_a_plan(world: World):
     key = "hf_" + "a1" * 17
     values = {"/config/model/path": [key, f"{'x' * 30}/{key}"]}
@@ -328,6 +340,7 @@ def test_secret_in_a_value_or_name_is_not_in_the_names_of_a_plan(world: World):
     assert not any("hf_" in name for name in names)
 
 
+@on_sqlite
 def test_name_is_checked_like_that_of_a_start(world: World):
     for name in ("x" * 201, 5, "two\nlines"):
         assert "/request/name" in errors_of(ask(world, {LR: [1e-4]}, request={**REQUEST, "name": name}))
@@ -415,5 +428,6 @@ def test_evaluation_loss_counts_where_there_is_one(world: World):
     assert "at step 45 of 100, its evaluation loss was 0.9" in stopped["stop"]["reason"]
 
 
+@on_sqlite
 def test_failure_of_a_sweep_has_the_usual_envelope(world: World):
     assert failure_of(ask(world, {LR: [9]}))["error"]["code"] == "validation_failed"

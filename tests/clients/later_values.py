@@ -1,8 +1,11 @@
 """Answers of a later version: every open enum has a value that today's clients do not know."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+
+from tests.clients.conftest import example_answers
 
 LATER = "a_later_value"
 
@@ -31,3 +34,10 @@ def with_later_values(value: Any, schema: dict[str, Any], document: dict[str, An
 
 def _fits(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> bool:
     return jsonschema.Draft202012Validator({**schema, "components": document["components"]}).is_valid(value)
+
+
+def later_answers(document: dict[str, Any]) -> Iterator[tuple[str, str, str, str, Any]]:
+    """Yield operation id, path, method, status and the example of each JSON answer, with later values."""
+    for name, path, method, status, answer in example_answers(document):
+        schema = document["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+        yield name, path, method, status, with_later_values(answer, schema, document)

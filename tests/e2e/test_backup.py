@@ -20,7 +20,10 @@ ENDLESS = toy(100_000, step_seconds=0.1)
 SECRET = "planted-secret-5f1c9a7e"
 
 
-@pytest.fixture(params=BACKENDS)
+on_both = pytest.mark.parametrize("server", BACKENDS, indirect=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrainingServer]:
     with ExitStack() as stack:
         settings = {} if request.param == "sqlite" else {"DATABASE_URL": stack.enter_context(fresh_postgres())}
@@ -63,6 +66,7 @@ def load(server: TrainingServer) -> Iterator[list[str]]:
             thread.join(30)
 
 
+@on_both
 def test_backup_under_load_restores_and_its_training_continues(server: TrainingServer, tmp_path: Path) -> None:
     task_id = server.start_task(ENDLESS)
     server.await_step(task_id, 3)
@@ -117,6 +121,7 @@ def test_training_that_ended_after_the_backup_gets_its_outcome(server: TrainingS
     assert server.await_status(task_id, "completed")["attempt_count"] == 1
 
 
+@on_both
 def test_former_database_is_complete_where_it_was_moved(server: TrainingServer, tmp_path: Path) -> None:
     file = tmp_path / "kept.tar.gz"
     operate(server, "backup", str(file))
@@ -161,6 +166,7 @@ def test_nothing_is_replaced_without_an_option(server: TrainingServer, tmp_path:
     server.start()
 
 
+@on_both
 def test_backup_is_restored_onto_an_empty_machine(server: TrainingServer, tmp_path: Path) -> None:
     task_id = server.start_task(toy(5, name="kept"))
     server.await_status(task_id, "completed")

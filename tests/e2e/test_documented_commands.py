@@ -27,6 +27,7 @@ NOT_RUN = {
     ),
     r"make simulate COUNT=\d+|python docs/screenshots\.py": "takes minutes or hours",
     r"make (?:release|clean)|\.venv/bin/pre-commit install": "releases, deletes, or changes how git works",
+    r"make (?:demo|simulate)": "test_demo and the simulation's tests run the same program",
     r"(?:sudo|ssh|docker|npx) .*": "needs root, another machine, or a registry",
     r"promtool (?:query|check config /etc).*": "needs a Prometheus that is installed",
     r"\.venv/bin/python (?:-c .*|- <<.*|-m api key (?:revoke|file data/).*)": "test_documentation runs its block",
@@ -62,6 +63,9 @@ RUN = sorted(
     for command in WRITTEN | {f"make {target}" for target in targets() - {"key", "restore"}}
     if not any(re.fullmatch(pattern, command) for pattern in NOT_RUN)
 )
+
+#: The server runs before each command; make would compile everything again to find that out.
+RUNNING = "sh deploy/server-process.sh data/run/server.pid find || make background"
 
 #: The prerequisites of a command, which its document states.
 BEFORE = {"make restore": "make backup FILE=/backups/monday.tar.gz FORCE=1 && make stop && rm data/database.sqlite"}
@@ -115,7 +119,7 @@ def run(root: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", RUN)
 def test_documented_command_runs_as_written(checkout: Path, command: str):
-    for line in ["make background", *(text for name, text in BEFORE.items() if command.startswith(name))]:
+    for line in [RUNNING, *(text for name, text in BEFORE.items() if command.startswith(name))]:
         before = run(checkout, line)
         assert before.returncode == 0, before.stderr
     done = run(checkout, command)

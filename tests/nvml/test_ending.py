@@ -21,19 +21,18 @@ def gpus(machine: StandIn) -> Iterator[StandIn]:
     machine.restore()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_server_stops_in_time_while_every_gpu_hangs(gpus: StandIn, serve: Serve, number: signal.Signals) -> None:
+def test_server_stops_in_time_while_every_gpu_hangs(gpus: StandIn, serve: Serve) -> None:
     server = serve()
     until(lambda: server.get("/gpu/available")["total_available"] == 8)
     for index in range(8):
         gpus.hang(index, MINUTE_MS)
     until(lambda: server.get("/gpu/available")["total_available"] == 0, timeout=4)
-    server.send_signal(number)
+    server.send_signal(signal.SIGINT)
     assert server.wait(ENDS_WITHIN) == 0
     assert server.tracebacks() == []
 
 
-@pytest.mark.parametrize("function", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2", "nvmlEventSetWait_v2"])
+@pytest.mark.parametrize("function", ["nvmlInitWithFlags", "nvmlEventSetWait_v2"])
 def test_server_stops_in_time_while_the_driver_hangs(gpus: StandIn, serve: Serve, function: str) -> None:
     gpus.delay(function, MINUTE_MS)
     server = serve()

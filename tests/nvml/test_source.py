@@ -11,12 +11,8 @@ from tests.e2e.server import ServerProcess, until
 from tests.nvml.conftest import Serve
 from tests.standin import StandIn, compiler
 
-NVML_CODES = {
-    9: "modprobe",
-    4: "/dev/nvidia",
-    18: "reboot",
-    999: "code 999",
-}
+#: Words of the remedy for each code of NVML.
+REMEDIES = {1: "code 1", 4: "/dev/nvidia", 9: "modprobe", 15: "code 15", 18: "reboot", 999: "code 999"}
 
 
 def status(server: ServerProcess) -> dict[str, Any]:
@@ -52,29 +48,19 @@ def needs_no_nvml() -> None:
         pytest.skip("this machine has NVIDIA's own library")
 
 
-@pytest.mark.parametrize("code", NVML_CODES)
-def test_driver_failing_at_the_start_is_reported_with_its_remedy_until_it_works(
-    machine: StandIn, serve: Serve, code: int
+def test_driver_failing_at_the_start_is_reported_and_never_replaced_by_simulated_gpus_until_it_works(
+    machine: StandIn, serve: Serve
 ) -> None:
     machine.add_gpus(2)
-    machine.fail_driver(code)
-    server = serve()
+    machine.fail_driver(9)
+    server = serve(GPU_SOURCE="auto")
     problem = until(lambda: status(server)["source_problem"])
-    assert f"code {code}" in problem or f"({code})" in problem
-    assert NVML_CODES[code] in problem or "container" in problem
+    assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
     ready = server.client.get("/health/ready")
     assert (server.client.get("/health").status_code, ready.status_code) == (200, 503)
     assert problem in ready.json()["error"]["detail"]
     machine.restore()
     until(lambda: is_working(server, 2), timeout=3)
-
-
-def test_failing_driver_is_never_replaced_by_simulated_gpus(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(2)
-    machine.fail_driver(9)
-    server = serve(GPU_SOURCE="auto")
-    until(lambda: status(server)["source_problem"])
-    assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +90,14 @@ def test_driver_failing_later_makes_every_gpu_unavailable_with_the_reason(
     assert [(g["gpu_id"], g["uuid"], g["name"]) for g in gpus] == before
 
 
-@pytest.mark.parametrize("code", [1, 9, 15, 18, 999])
-def test_driver_failing_later_is_used_again_without_a_restart_or_a_traceback(
+@pytest.mark.parametrize("code", REMEDIES)
+def test_failing_driver_is_reported_with_its_remedy_and_used_again_without_a_restart_or_a_traceback(
     lasting_machine: StandIn, server: ServerProcess, code: int
 ) -> None:
     lasting_machine.fail_driver(code)
-    until(lambda: status(server)["source_problem"], timeout=3)
+    problem = until(lambda: status(server)["source_problem"], timeout=3)
+    assert f"code {code}" in problem or f"({code})" in problem
+    assert REMEDIES[code] in problem or "container" in problem
     lasting_machine.restore()
     until(lambda: is_working(server, 2), timeout=3)
     assert server.tracebacks() == []
@@ -138,17 +126,11 @@ def test_drivers_error_code_is_in_the_metrics_while_it_fails(lasting_machine: St
     assert metrics["nvidia_smi_last_collect_success"] == 0
 
 
-def test_driver_without_gpus_is_a_failure_until_some_appear(machine: StandIn, serve: Serve) -> None:
+def test_driver_without_gpus_is_a_failure_and_keeps_known_gpus_as_unavailable(machine: StandIn, serve: Serve) -> None:
     server = serve()
     assert "no GPU" in until(lambda: status(server)["source_problem"])
-    machine.add_gpus(3)
-    until(lambda: is_working(server, 3), timeout=3)
-
-
-def test_count_of_zero_keeps_the_gpus_as_unavailable(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(2)
-    server = serve()
-    until(lambda: is_working(server, 2))
+    until(lambda: is_working(server, 2), timeout=3)
     machine.set(None, "count", 0)
     until(lambda: status(server)["source_problem"], timeout=3)
     assert [(g["gpu_id"], g["is_available"]) for g in server.gpus()] == [(0, False), (1, False)]
@@ -162,47 +144,28 @@ def remove_gpu(machine: StandIn, index: int) -> None:
         machine._rendered[:] = [None] * len(machine._gpus)
 
 
-def test_gpu_missing_from_the_list_is_lost_under_its_own_uuid(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(3)
-    server = serve()
-    until(lambda: is_working(server, 3))
-    uuids = [g["uuid"] for g in server.gpus()]
-    remove_gpu(machine, 1)
-    until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
-    assert server.details(uuids[1])["is_available"] is False
-
-
-def test_renumbered_gpus_keep_their_uuids_and_readings(machine: StandIn, serve: Serve) -> None:
+def test_gpu_missing_from_the_list_is_lost_and_renumbered_gpus_keep_their_readings_and_tasks(
+    machine: StandIn, serve: Serve
+) -> None:
     machine.add_gpus(3)
     for index in range(3):
         machine.set(index, "temperature", 40 + index)
     server = serve()
     until(lambda: is_working(server, 3))
     uuids = [g["uuid"] for g in server.gpus()]
+    server.register(gpu_ids=[2], task_id="mine")
     remove_gpu(machine, 1)
     until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
+    assert server.details(uuids[1])["is_available"] is False
     until(lambda: server.details(uuids[2])["gpu_id"] == 1, timeout=3)
     assert {g["uuid"]: g["temperature"]["gpu"] for g in server.gpus()} == {uuids[0]: 40, uuids[1]: None, uuids[2]: 42}
-
-
-def test_task_stays_with_its_gpu_when_the_indices_change(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(3)
-    server = serve()
-    until(lambda: is_working(server, 3))
-    uuids = [g["uuid"] for g in server.gpus()]
-    server.register(gpu_ids=[2], task_id="mine")
-    remove_gpu(machine, 0)
-    until(lambda: server.details(uuids[2])["gpu_id"] == 1, timeout=3)
     assert {g["uuid"]: g["status"] for g in server.gpus()}[uuids[2]] == "training"
 
 
-@pytest.mark.parametrize("source", ["auto", "nvml"])
-def test_corrupt_library_is_reported_and_never_simulated(
-    machine: StandIn, serve: Serve, tmp_path: Path, source: str
-) -> None:
+def test_corrupt_library_is_reported_and_never_simulated(machine: StandIn, serve: Serve, tmp_path: Path) -> None:
     settings = empty_path(tmp_path)
     (tmp_path / "lib" / "libnvidia-ml.so.1").write_text("this is no library\n" * 100)
-    server = serve(GPU_SOURCE=source, **settings)
+    server = serve(GPU_SOURCE="auto", **settings)
     problem = until(lambda: status(server)["source_problem"])
     assert "invalid ELF header" in problem
     assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])

@@ -38,6 +38,7 @@ from api.training.scheduler import _Planner
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
 from tests.databases import fresh_postgres
+from tests.lengths import length
 from tests.simulation.__main__ import play, play_day, undisturbed
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.faults import Faults, FaultyDatabase
@@ -45,8 +46,8 @@ from tests.simulation.hour import Hour, Scale
 from tests.simulation.world import Broken
 
 #: The fixed seeds of each run, the number of fresh ones in `make test-long`, and the seeds per test.
-FIXED, FRESH = 20, 200
-AT_ONCE = 5
+FIXED, FRESH = length(20, 8), 200
+AT_ONCE = 4
 
 #: Number of seeds that are tried to find each planted fault.
 TRIES = 24
@@ -341,17 +342,16 @@ def resume_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OF_PREEMPTIONS = [preempt_at_once, preempt_without_saving, resume_too_soon]
 
+#: Those that only many seeds find take as long as all others together.
 PLANTED = [
+    *(pytest.param(each, marks=pytest.mark.long) for each in (start_unguarded, forget_submissions, forget_stops)),
     stay_on_paused_gpus,
     free_what_is_open,
     free_without_draining,
-    start_unguarded,
-    forget_submissions,
     give_to_all,
     forget_checkpoints,
     forget_keys,
     let_go_of_the_unseen,
-    forget_stops,
     sleep_over_the_queue,
     spread_over_nodes,
     end_without_cause,

@@ -1,9 +1,11 @@
-"""Accessibility checks by axe, in both themes and at phone size."""
+"""Accessibility checks by axe: dark and wide, light and, if the element stays open, at phone size."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.lengths import IN_FULL
 
 AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = ViewportSize(width=390, height=844)
@@ -21,15 +23,16 @@ _RUN = """async (part) => {
 
 
 def looks(page: Page, *, is_resized: bool = True) -> Iterator[str]:
-    """Switch the open page to dark, light and, if `is_resized`, phone size; then back to dark and wide."""
+    """Switch the open page to dark, then to light at phone size if `is_resized`; then back to dark and wide."""
     wide = page.viewport_size
     _set_theme(page, "dark")
     yield "dark"
     _set_theme(page, "light")
-    yield "light"
+    if IN_FULL or not is_resized or wide is None:
+        yield "light"
     if is_resized and wide is not None:
         page.set_viewport_size(PHONE)
-        yield "phone"
+        yield "light phone"
         page.set_viewport_size(wide)
     _set_theme(page, "dark")
 

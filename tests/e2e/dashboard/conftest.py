@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, expect, sync_playwright
 
 from tests.browser import ABSENT, find_browser, launch
 from tests.e2e.dashboard.axe import AXE
@@ -71,13 +72,20 @@ class Complaints:
         self.found: list[str] = []
         self.allowed: tuple[str, ...] = ()
 
-    def listen(self, context: BrowserContext) -> None:
+    @contextmanager
+    def listening(self, context: BrowserContext) -> Iterator[None]:
         context.on("console", self._record)
-        context.on("weberror", lambda error: self.found.append(str(error.error)))
+        context.on("weberror", self._record_error)
+        yield
+        context.remove_listener("console", self._record)
+        context.remove_listener("weberror", self._record_error)
 
     def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(part in message.text for part in self.allowed):
             self.found.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+    def _record_error(self, error: WebError) -> None:
+        self.found.append(str(error.error))
 
 
 @pytest.fixture
@@ -88,25 +96,54 @@ def complaints() -> Iterator[Complaints]:
     assert collected.found == []
 
 
+def _new_context(browser: Browser, **options: Any) -> BrowserContext:
+    # Without animations, which would take a seventh of the CPU time of these tests.
+    defaults = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
+    return browser.new_context(**{**defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def warm_context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context whose cache has the page's modules: loading them again would be a third of a test's CPU time."""
+    context = _new_context(browser)
+    yield context
+    context.close()
+
+
+@contextmanager
+def _lend(context: BrowserContext, origin: str) -> Iterator[BrowserContext]:
+    """Delete afterwards all that a test stored, but not the cache."""
+    yield context
+    for page in context.pages:
+        page.close()
+    context.clear_cookies()
+    page = context.new_page()
+    stored = {"origin": origin, "storageTypes": "local_storage,indexeddb,service_workers"}
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", stored)
+    page.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) -> Iterator[Open]:
-    """Open the dashboard in a fresh browser context."""
-    contexts = []
+def open_page(
+    browser: Browser, warm_context: BrowserContext, complaints: Complaints, request: pytest.FixtureRequest
+) -> Iterator[Open]:
+    """Open the dashboard as a new user. The first page of a test is in the warm context, unless it has options."""
+    with ExitStack() as stack:
 
-    def open_one(address: str = "#/", at: TrainingServer = server, **options: Any) -> Page:
-        # Without animations, which would take a seventh of the CPU time of these tests.
-        defaults = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
-        context = browser.new_context(**{**defaults, **options})
-        contexts.append(context)
-        complaints.listen(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"http://127.0.0.1:{at.port}/{address}")
-        return page
+        def open_one(address: str = "#/", at: TrainingServer | None = None, **options: Any) -> Page:
+            # Modules with a server of their own need no other.
+            origin = f"http://127.0.0.1:{(at or request.getfixturevalue('server')).port}"
+            if options or warm_context.pages:
+                context = stack.enter_context(_new_context(browser, **options))
+            else:
+                context = stack.enter_context(_lend(warm_context, origin))
+            stack.enter_context(complaints.listening(context))
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{origin}/{address}")
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
+        yield open_one
 
 
 def unfold(page: Page, title: str) -> None:

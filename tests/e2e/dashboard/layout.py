@@ -27,6 +27,11 @@ def becomes_true(page: Page, expression: str, arg: Any = None, seconds: float = 
     return True
 
 
+def follow(page: Page, address: str) -> None:
+    """Open another screen without loading the page again."""
+    page.evaluate("address => { location.hash = address; }", address)
+
+
 def assert_fits(page: Page, where: Any = "") -> None:
     """Fail with `where` if the page still scrolls horizontally after a moment."""
     if not becomes_true(page, "document.documentElement.scrollWidth <= innerWidth", seconds=SETTLING_SECONDS):

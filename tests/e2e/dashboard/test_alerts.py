@@ -259,12 +259,13 @@ def notices(page: Page, alert_id: str) -> list[str]:
 
 
 def test_browser_notifies_once_per_alert_across_tabs(page: Page, watched: WatchedServer) -> None:
-    page.context.add_init_script(SHOWN)
+    page.add_init_script(SHOWN)
     known = watched.fire("fired_before")
     page.reload()
     go(page, "/alerts")
     page.get_by_role("switch", name="Notify me").check()
     second = page.context.new_page()
+    second.add_init_script(SHOWN)
     second.goto(page.url)
     expect(second.locator(".connection")).to_have_attribute("data-state", "live")
     alert_id = watched.fire("notified_once")
@@ -292,7 +293,7 @@ BY_WORKER = """
 
 
 def test_service_worker_shows_notifications_where_pages_may_not(page: Page, watched: WatchedServer) -> None:
-    page.context.add_init_script(BY_WORKER)
+    page.add_init_script(BY_WORKER)
     page.reload()
     go(page, "/alerts")
     page.get_by_role("switch", name="Notify me").check()
@@ -314,7 +315,7 @@ def test_new_training_notifies_the_selected_channels(page: Page, watched: Watche
 
 
 def test_notify_button_is_kept_across_reloads_until_the_end(page: Page, watched: WatchedServer) -> None:
-    page.context.add_init_script(SHOWN)
+    page.add_init_script(SHOWN)
     task_id = watched.start_task(toy(30_000, name="awaited", gpus=[0]))
     watched.await_step(task_id, 1)
     page.reload()

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Complaints, Open
-from tests.e2e.dashboard.layout import assert_fits
+from tests.e2e.dashboard.layout import assert_fits, follow
 from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, many, png
 from tests.e2e.training_server import TrainingServer
@@ -212,13 +212,14 @@ def test_datasets_have_no_accessibility_violations(
         assert violations(page, axe) == []
 
 
-@pytest.mark.parametrize("width", [320, 768, 2560])
-def test_datasets_fit_the_window_width(open_page: Open, cats: Shelf, width: int) -> None:
-    page = open_page("#/data", viewport={"width": width, "height": 800}, locale="zh-CN")
-    for address in ("#/data", "#/data/cats", "#/data/cats?tab=versions"):
-        page.evaluate("address => { location.hash = address; }", address)
-        expect(page.locator(".dataset-row:visible, .tile:visible, .versions-table:visible").first).to_be_visible()
-        assert_fits(page, address)
+def test_datasets_fit_every_window_width(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data", locale="zh-CN")
+    for address, awaited in (("", ".dataset-row"), ("/cats", ".tile"), ("/cats?tab=versions", ".versions-table")):
+        follow(page, f"#/data{address}")
+        expect(page.locator(f"{awaited}:visible").first).to_be_visible()
+        for width in (320, 768, 2560):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert_fits(page, (address, width))
 
 
 def test_selected_items_are_excluded_removed_and_restored(open_page: Open, server: TrainingServer, cats: Shelf) -> None:

@@ -127,7 +127,7 @@ def test_access_screen_has_no_accessibility_violations(open_page: Open, guarded:
     assert violations(page, axe) == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1440, 2560])
-def test_access_screen_fits_every_window_width(screen: Page, width: int) -> None:
-    screen.set_viewport_size({"width": width, "height": 900})
-    assert_fits(screen)
+def test_access_screen_fits_every_window_width(screen: Page) -> None:
+    for width in (320, 390, 768, 1440, 2560):
+        screen.set_viewport_size({"width": width, "height": 900})
+        assert_fits(screen, width)

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Open
-from tests.e2e.dashboard.layout import assert_fits
+from tests.e2e.dashboard.layout import assert_fits, follow
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.simulation.__main__ import play_day
@@ -141,14 +141,15 @@ def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_runn
     assert [urls for urls in requested if len(urls) > 12] == []
 
 
-@pytest.mark.parametrize(
-    "address", ["#/", "#/gpus", "#/gpus/machines", "#/tasks", "#/start", "#/gpu/0", "#/settings/keys"]
-)
-def test_screen_fits_a_narrow_window(open_page: Open, address: str) -> None:
-    page = open_page(address, viewport={"width": 360, "height": 780})
-    expect(page.locator("h1")).to_be_visible()
-    expect(page.locator(".simulated")).to_be_visible()
-    assert_fits(page)
+def test_screens_fit_a_narrow_window(open_page: Open) -> None:
+    page = open_page(viewport={"width": 360, "height": 780})
+    screens = {"": "Home", "gpus": "GPUs", "gpus/machines": "GPUs", "tasks": "Trainings"}
+    screens |= {"start": "New training", "gpu/0": "GPU 0", "settings/keys": "Settings"}
+    for address, heading in screens.items():
+        follow(page, f"#/{address}")
+        expect(page.locator("h1")).to_contain_text(heading)
+        expect(page.locator(".simulated")).to_be_visible()
+        assert_fits(page, address)
 
 
 def test_language_and_theme_are_stored(open_page: Open) -> None:

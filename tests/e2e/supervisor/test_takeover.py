@@ -13,6 +13,7 @@ from api.executors.attempt.files import write_json
 from api.executors.executor import Phase
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempts
+from tests.lengths import length
 
 #: A trainer that prints numbered lines as fast as the pipe accepts them; its phrase comes early, its last step late.
 NUMBERED = """
@@ -150,7 +151,7 @@ def test_death_of_any_process_blocks_no_print(attempts: Attempts, tmp_path: Path
     assert outcome.log_lost_bytes == 0
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(length(10, 3)))
 def test_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: Attempts, seed: int) -> None:
     chance = random.Random(seed)
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(0.5)")
@@ -197,7 +198,7 @@ def test_start_that_left_no_process_is_lost_and_not_repeated(attempts: Attempts)
     assert (attempt.directory / "starts").read_text() == "x"
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("garbage", [b"", b"\xff"])
 def test_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: bytes) -> None:
     attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")

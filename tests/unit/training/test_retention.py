@@ -22,6 +22,7 @@ from api.training.retention import Retention
 from api.training.retention_store import RetentionStore
 from api.training.sample_store import StoredSample, TrainingSampleStore
 from tests.databases import hurry
+from tests.lengths import length
 from tests.unit.trainings import RUN_DIR, TOY, TrainingMachine
 
 OFF = RetentionRule()
@@ -456,8 +457,8 @@ class Schedule:
         patched.setattr(*targets.get(point, (event_store, "append", kill_append)))
 
 
-@pytest.mark.parametrize("first", range(0, 200, 20))
-def test_nothing_that_must_stay_is_deleted_in_200_random_schedules(
+@pytest.mark.parametrize("first", range(0, length(200, 40), 20))
+def test_nothing_that_must_stay_is_deleted_in_random_schedules(
     machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, first: int
 ):
     hurry(machine.database)

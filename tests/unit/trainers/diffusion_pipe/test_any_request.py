@@ -11,6 +11,7 @@ from api.domain.training import GPURequest, TrainingRequest
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from tests.lengths import length
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_trainer
 
 texts = st.text(max_size=12) | st.sampled_from(["", "/", "/dev/zero", "/proc/self/mem", "\0", "\ud800", "~/x", "a/b"])
@@ -58,7 +59,7 @@ def assert_answers(trainer: DiffusionPipe, request: TrainingRequest) -> None:
     assert bool(found.plan and found.plan.command) == (not found.errors)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=length(300, 60), deadline=None)
 @given(
     config=configs | anything,
     dataset=datasets | anything,
@@ -97,7 +98,7 @@ lines = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=length(200, 50), deadline=None)
 @given(
     config=st.lists(lines, max_size=12).map("\n".join) | st.text(), dataset=st.lists(lines, max_size=6).map("\n".join)
 )
@@ -107,7 +108,7 @@ def test_any_text_can_be_checked(config: str, dataset: str):
         assert_answers(make_trainer(Path(directory)), request)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=length(150, 50), deadline=None)
 @given(data=st.data())
 def test_any_replaced_value_can_be_checked(data: st.DataObject):
     with tempfile.TemporaryDirectory() as directory:

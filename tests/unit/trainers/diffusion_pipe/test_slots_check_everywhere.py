@@ -20,6 +20,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_check import check_model
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.trainers.diffusion_pipe.weights_check import check_files
+from tests.lengths import IN_FULL
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, header_bytes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import (
     make_hunyuan,
@@ -130,9 +131,12 @@ def prepare(slot: Slot, directory: Path) -> tuple[Path, Any]:
 @pytest.mark.parametrize("model_type", sorted(MODELS))
 def test_each_slot_accepts_its_files_and_rejects_others(directory: Path, model_type: str):
     wrong = []
-    for slot in slots(model_type):
+    for place, slot in enumerate(slots(model_type)):
         at, named = prepare(slot, directory)
-        for name, shapes in STAND_INS.items():
+        for number, (name, shapes) in enumerate(STAND_INS.items()):
+            # Each slot rejects another quarter of the files.
+            if not IN_FULL and name not in slot.right and (number + place) % 4:
+                continue
             found = check(slot, named, write_stand_in(at, shapes).parent)
             if name in slot.right:
                 # For a Wan directory, config.json names the model.
