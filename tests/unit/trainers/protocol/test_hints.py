@@ -374,6 +374,55 @@ ENDINGS = [
     ("torch.AcceleratorError: CUDA error: unknown error", "wsl --shutdown"),
     ("RuntimeError: No backend type associated with device type cpu", "pipeline_stages = 1"),
     ("RuntimeError: Expected tensor for argument #1 'indices' to have one of the following scalar", "no caption"),
+    ("RuntimeError: No available kernel. Aborting execution.", "attention kernels"),
+    ("RuntimeError: cutlassF: no kernel found to launch!", "attention kernels"),
+    ("RuntimeError: Expected attn_mask dtype to be bool or float or to match query dtype", "bfloat16"),
+    ("NotImplementedError: Model type flux1 is not implemented", "`flux1`"),
+    ("httpx.LocalProtocolError: Illegal header value b'Bearer hf_abc\\n'", "HF_TOKEN"),
+    (
+        "requests.exceptions.InvalidHeader: Invalid leading whitespace or return character(s) in header value",
+        "HF_TOKEN",
+    ),
+    ("filelock._error.Timeout: The file lock '/h/a.lock' could not be acquired.", "downloads the same model"),
+    ("RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon", "nvidia-cuda-mps-control"),
+    ('RuntimeError: NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/c10/cuda/CUDACachingAllocator.cpp":1016', "was most"),
+    ("RuntimeError: use_libuv was requested but PyTorch was build without libuv support", "WSL2"),
+    ("ImportError: /v/torch/lib/libtorch_cuda.so: undefined symbol: ncclCommShrink", "LD_LIBRARY_PATH"),
+    ("ImportError: /v/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent", "mkl<2024.1"),
+    ("ModuleNotFoundError: No module named 'encodings'", "PYTHONHOME"),
+    ("ModuleNotFoundError: No module named 'imp'", "too old for this Python"),
+    ("AttributeError: module 'pkgutil' has no attribute 'ImpImporter'. Did you mean", "too old for this Python"),
+    ("ImportError: cannot import name 'Iterable' from 'collections' (/lib/a.py)", "too old for this Python"),
+    ("ModuleNotFoundError: No module named 'torchao.prototype.low_bit_optim'", "adamw8bitkahan"),
+    ("ModuleNotFoundError: No module named 'utils.patches'", "pip uninstall utils"),
+    ("ModuleNotFoundError: No module named 'mpi4py'", "launcher"),
+    ("ImportError: cannot import name 'log' from 'torch.distributed.elastic.agent.server.api'", "DeepSpeed"),
+    ("AttributeError: partially initialized module 'torch' has no attribute 'Tensor' (most likely", "torch.py"),
+    ("OMP: Error #15: Initializing libiomp5.so, but found libgomp.so.1 already initialized.", "OpenMP"),
+    ("libgomp: Thread creation failed: Resource temporarily unavailable", "TasksMax"),
+    ("RuntimeError: FlashAttention: CUDA error (/csrc/flash_attn/a.h:1): no kernel image is available", "`flash_attn`"),
+    ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Segmentation fault.", "native code"),
+    ("KeyError: '7f8a3c0d2b90'", "worker process"),
+    ("UnicodeEncodeError: 'ascii' codec can't encode characters in position 0-3", "LANG=C.UTF-8"),
+    ("UnicodeEncodeError: 'utf-8' codec can't encode character '\\udce9': surrogates not allowed", "rename"),
+    ("OSError: AF_UNIX path too long", "TMPDIR"),
+    ("OSError: [Errno 27] File too large", "FAT32"),
+    ("OSError: [Errno 40] Too many levels of symbolic links: '/d/a'", "symbolic link"),
+    ("OSError: [Errno 39] Directory not empty: '/o/run/tmp'", ".nfs"),
+    ("OSError: [Errno 117] Structure needs cleaning: '/d/a.png'", "dmesg"),
+    ("av.error.DecoderNotFoundError: [Errno 1128613112] Decoder not found: '/d/a.mp4'", "libx264"),
+    ("ValueError: Blockwise 4bit quantization only supports 16/32-bit floats, but got torch.uint8", "quantised"),
+    (
+        "ValueError: Cannot load x because y expected shape torch.Size([3072, 64]), but got torch.Size([1])",
+        "another size",
+    ),
+    ("ValueError: Unrecognized configuration class <class 'Qwen2_5_VLConfig'> for this kind", "text encoder"),
+    ("ValueError: parameter loc to satisfy the constraint Real(), but found invalid values", "float16 overflows"),
+    ("TypeError: AdamMini.__init__() missing 1 required positional argument: 'model'", "cannot use this optimizer"),
+    ("ValueError: [-] learning_rate -1e-05 must be non-negative", "`learning_rate`"),
+    ("RuntimeError: `fused=True` requires all the params to be floating point Tensors", "remove `fused`"),
+    ("TypeError: Object of type datetime is not JSON serializable", "in quotes"),
+    ("/usr/bin/env: 'bash\\r': No such file or directory", "line ends"),
 ]
 
 
@@ -395,6 +444,7 @@ HEADER = "safetensors_rust.SafetensorError: Error while deserializing header: "
 READ_ONLY = "OSError: [Errno 30] Read-only file system: '/d/x{}'"
 CUT_OFF = "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory"
 INVALID = "RuntimeError: CUDA error: invalid argument"
+QUOTED = "TypeError: '<=' not supported between instances of 'float' and 'str'"
 KEYWORD = "TypeError: Thing.__init__() got an unexpected keyword argument 'x'"
 NO_DEFAULT = "AttributeError: 'str' object has no attribute 'setdefault'"
 NO_ATTRIBUTE = "AttributeError: 'AModel' object has no attribute 'conv1'"
@@ -454,6 +504,11 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ("AssertionError", "    assert 'save_every_n_epochs' in config or 'save_every_n_steps'", "save_every_n_steps"),
         ("AssertionError", "    assert captions_json.exists()", "online_captions"),
         ("AssertionError", "    assert len(res) == 2", "[width, height]"),
+        (QUOTED, '  File "/t/train.py", line 822, in get_optimizer', "without quotes"),
+        ("ValueError: not enough values to unpack (expected 3, got 2)", "  x, in get_optimizer", "list of 3 numbers"),
+        ("AssertionError", "    assert len(betas) == 2", "two numbers"),
+        ("IndexError: list index out of range", '  File "/v/toml/decoder.py", line 9, in load_array', "brackets"),
+        ("IndexError: list index out of range", '  File "/v/a.py", line 9, in _get_cuda_arch_flags', "sees none"),
         (KEYWORD, '  File "/t/train.py", line 822, in get_optimizer', "remove `x` from [optimizer]"),
         (KEYWORD, '  File "/t/models/qwen_image.py", line 99, in __init__', "git pull"),
     ],
