@@ -36,7 +36,7 @@ from api.util.foreign_files import is_gone
 from api.util.foreign_trees import remove_tree
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest, read_page
-from api.util.suggestions import nearest
+from api.util.suggestions import nearest_variant
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class PreprocessingService:
             return request
         if request.model_type not in self._rates:
             what = f'No trainer has the model type "{request.model_type[:80]}".'
-            close = nearest(request.model_type, sorted(self._rates))
+            close = nearest_variant(request.model_type, sorted(self._rates))
             remedy = f'Did you mean "{close}"?' if close else "GET /models/list returns all model types."
             raise Invalid(mistakes=[Finding("/model_type", what, remedy)])
         if request.media.fps is not None or request.keeps_rate:

@@ -8,7 +8,7 @@ from api.domain.read_scope import current_scope
 from api.errors import Finding, Invalid
 from api.trainers.request_texts import texts_in
 from api.trainers.trainer import DatasetRules, DatasetSetup, SupportsPaths
-from api.util.suggestions import nearest
+from api.util.suggestions import nearest_variant
 
 
 class RuleBook:
@@ -35,7 +35,7 @@ class RuleBook:
             if model_type in rules.model_types:
                 return rules
         known = sorted({name for rules in self._rules for name in rules.model_types})
-        close = nearest(model_type, known)
+        close = nearest_variant(model_type, known)
         remedy = f'Did you mean "{close}"?' if close else f"Known model types: {', '.join(known)}."
         message = f'No trainer with dataset rules has the model type "{model_type[:80]}".'
         raise Invalid(mistakes=[Finding("/model_type", message, remedy)])

@@ -314,9 +314,13 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "The training or another evaluation uses this directory with other {sorting}, and both write to one cache.",
         "Set the same {sorting_2} in both, or copy the files for the evaluation.",
     ),
+    "eval_datasets_not_list": (
+        "The value is not a list of evaluation datasets, each a table with `name` and `config`.",
+        "Write eval_datasets = [{name = '{name}', config = '{file}'}].",
+    ),
     "eval_dataset_not_table": (
-        "This entry is not a table; the trainer fails on it after loading.",
-        "Write {name = '…', config = 'x.toml'}.",
+        "This entry is not a table with `name` and `config`; the trainer fails on it after loading.",
+        "Write {name = '{name}', config = '{file}'}.",
     ),
     "eval_name_missing": ("The name of the dataset is missing.", "Set a short name."),
     "eval_name_twice": (
@@ -362,7 +366,11 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "The configuration sets the type `{written}`, but the request `{requested}`.",
         "Use the same type in both.",
     ),
-    "model_type_unknown": ("The trainer has no model type `{name}`.", "{did_you_mean} Known: {known}."),
+    "model_type_unknown": ("The trainer has no model type `{name}`.", None),
+    "model_type_not_read": (
+        "The code of the trainer's checkout does not contain the model type `{name}`.",
+        "Update the checkout and its submodules.",
+    ),
     "model_key_missing": ("`{name}` is missing.", None),
     "model_keys_missing": ("`{name}` is missing.", "This type needs {others}."),
     "path_not_string": ("The path is not a string.", "Write it in quotes."),

@@ -99,6 +99,7 @@ _TABLE = (
     ("NVIDIA_TF32_OVERRIDE", VariableKind.FLAG, "CUDA libraries: 0 forbids TF32"),
     ("OMP_NUM_THREADS", VariableKind.NUMBER, "OpenMP: threads"),
     ("OPENBLAS_NUM_THREADS", VariableKind.NUMBER, "OpenBLAS: threads"),
+    ("PYTHONFAULTHANDLER", VariableKind.FLAG, "Python: print where a crash in native code happened"),
     ("PYTORCH_ALLOC_CONF", VariableKind.WORD, "torch: options of the memory allocator"),
     ("PYTORCH_CUDA_ALLOC_CONF", VariableKind.WORD, "torch: options of the GPU memory allocator"),
     ("PYTORCH_NO_CUDA_MEMORY_CACHING", VariableKind.FLAG, "torch: no caching of GPU memory"),

@@ -25,7 +25,7 @@ from api.training.dataset_use import CacheQuestion, CacheUse, DatasetUse, NoCach
 from api.training.measured_memory import with_measured_memory
 from api.training.output import TrainingOutput
 from api.util.masking import MASK
-from api.util.suggestions import nearest
+from api.util.suggestions import nearest_variant
 from api.util.validation import capped
 
 
@@ -236,7 +236,7 @@ class RequestChecker:
 
     def _unknown_type(self, name: str) -> Finding:
         known = self.model_types
-        close = nearest(name, known)
+        close = nearest_variant(name, known)
         remedy = f'Did you mean "{close}"?' if close else f"Known types: {', '.join(known)}."
         return make_finding("/model_type", "no_trainer_for_model", remedy=remedy, name=name[:80])
 

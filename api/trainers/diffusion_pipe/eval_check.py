@@ -91,6 +91,8 @@ def check_eval_datasets(
     found = Evaluations(cached=_directories(training, context.root, shares or {}) if training is not None else {})
     listed = config.values.get("eval_datasets")
     if not isinstance(listed, list):
+        if listed is not None:
+            findings.error(config.at("eval_datasets"), "eval_datasets_not_list", **_example(listed))
         return found
     if len(listed) > MAX_DATASETS:
         findings.error(config.at("eval_datasets"), "too_many_eval_datasets", max_datasets=MAX_DATASETS)
@@ -154,7 +156,7 @@ def _directories(document: TrainerDocument, root: Path | None, shares: Mapping[i
 
 def _check_entry(entry: Any, at: str, context: DatasetContext, found: Evaluations, findings: Findings) -> None:
     if not isinstance(entry, dict):
-        findings.error(at, "eval_dataset_not_table")
+        findings.error(at, "eval_dataset_not_table", **_example(entry))
         return
     name, file = entry.get("name"), entry.get("config")
     if name is None:
@@ -178,6 +180,14 @@ def _check_entry(entry: Any, at: str, context: DatasetContext, found: Evaluation
         Reason.of("Evaluation dataset {name}: {note}", "note_of_evaluation", name=shown(name), note=note)
         for note in summary.notes
     ]
+
+
+def _example(given: Any) -> dict[str, str]:
+    """Return name and file of an example for a dataset that is given in a wrong form."""
+    file = given.get("config") if isinstance(given, dict) else given
+    if isinstance(file, str) and file.endswith(".toml"):
+        return {"name": shown(Path(file).stem), "file": shown(file)}
+    return {"name": "test", "file": "test.toml"}
 
 
 def _read(file: str, at: str, root: Path | None, findings: Findings) -> TrainerDocument | None:

@@ -85,7 +85,7 @@ TOP: Mapping[str, Key] = {
     "save_every_n_examples": _EVERY_OR_NEVER,
     "checkpoint_every_n_epochs": _EVERY,
     "checkpoint_every_n_minutes": _RATE,
-    "eval_datasets": _LIST,
+    "eval_datasets": _OTHER,
     "eval_every_n_steps": _EVERY_OR_NEVER,
     "eval_every_n_epochs": _EVERY_OR_NEVER,
     "eval_every_n_examples": _EVERY_OR_NEVER,

@@ -12,10 +12,12 @@ from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.key_check import check_names, check_values, suggest
+from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
+from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
+from api.util.suggestions import nearest_variant
 
 #: The cache name of a Flux 2 variant, by the width of its first layer.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
@@ -44,17 +46,27 @@ def read_type(config: TrainerDocument | None, requested: str, findings: Findings
     if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
         code = "model_type_missing" if written is None else "model_type_not_string"
         findings.error(config.at("model", "type"), code, type=shown(requested) or "flux")
-    if config is not None and isinstance(written, str) and requested and written != requested:
+    if config is not None and isinstance(written, str) and written in MODELS and requested and written != requested:
         findings.error(
             config.at("model", "type"), "model_types_differ", written=shown(written), requested=shown(requested)
         )
     name = written if isinstance(written, str) else requested
-    if name in MODELS:
-        return name
     at = config.at("model", "type") if config is not None and isinstance(written, str) else "/model_type"
-    known = ", ".join(sorted(MODELS))
-    findings.error(at, "model_type_unknown", name=shown(name), did_you_mean=suggest(name, MODELS), known=known)
+    if name in MODELS:
+        if findings.code.lacks(name):
+            findings.warn(at, "model_type_not_read", name=name)
+        return name
+    findings.error(at, "model_type_unknown", remedy=suggest_type(name, findings.code), name=shown(name))
     return None
+
+
+def suggest_type(name: str, code: TrainerCode) -> Reason:
+    """Return the remedy for an unknown model type: the most similar type, and all that the checkout's code knows."""
+    types = [each for each in sorted(MODELS) if not code.lacks(each)]
+    near, known = nearest_variant(name, types), ", ".join(types)
+    if near is None:
+        return Reason.of("Set one of {known}.", "advice_types", known=known)
+    return Reason.of("Did you mean `{near}`? Known: {known}.", "advice_near_type", near=near, known=known)
 
 
 def check_model(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from api.domain.cause import Cause
 from api.domain.media import Recipe
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import TrainingPlan, TrainingRequest
@@ -15,12 +16,14 @@ from api.trainers.diffusion_pipe.checking import RequestProcessor
 from api.trainers.diffusion_pipe.checkout import TORCH_FILE
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.diffusion_pipe.installation.problems import find_missing
+from api.trainers.diffusion_pipe.model_check import suggest_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.rehearsal import one_step
+from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.rehearsal import Rehearsal
-from api.trainers.trainer import CacheFacts, Check, Command, DatasetFile, DatasetPreview, DatasetSetup, Launch
+from api.trainers.trainer import CacheFacts, Check, Command, DatasetFile, DatasetPreview, DatasetSetup, Ending, Launch
 
 
 class DiffusionPipe(RunProtocol):
@@ -91,6 +94,18 @@ class DiffusionPipe(RunProtocol):
     def recipes(self, question: DatasetSetup, file: DatasetFile) -> tuple[Recipe, ...]:
         """Return the conversions of a file to training pixels, one per resolution. Raise Invalid."""
         return self._processor.recipes(question, file)
+
+    def diagnose(self, ending: Ending) -> Cause:
+        """Return the cause of a failed attempt. The remedy for an unknown model type lists those of the checkout."""
+        found = super().diagnose(ending)
+        if found.remedy_code is None or found.remedy_code.code != "hint_unknown_model_type":
+            return found
+        name = str(found.remedy_code.params["what"])
+        if name in MODELS:
+            return found
+        code = None if self.installation is None else self.installation.code
+        remedy = suggest_type(name, code or TrainerCode())
+        return replace(found, remedy=remedy.text, remedy_code=remedy.said)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """Return the request with `***` in place of each secret; it can still be checked and prepared."""

@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
@@ -46,6 +47,12 @@ _CUDA_MEMORY = (
     r"CUDA out of memory|\bOutOfMemoryError|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
     r"|Cuda failure (?:\d+ )?'out of memory'|HIP out of memory|Triton Error \[CUDA\]: out of memory"
 )
+
+#: Frames that create semaphores and shared memory, which the system stores in /dev/shm.
+_SHARED = r"/multiprocess(?:ing)?/(?:synchronize|shared_memory|heap)\.py"
+
+#: The beginning of a path of Windows; in addresses, letters precede the colon's one.
+_WINDOWS_PATH = r"(?<![A-Za-z])[A-Za-z]:[\\/](?!/)"
 
 #: Rules for the cause of an error line; the first match applies.
 _RULES = (
@@ -113,6 +120,23 @@ _RULES = (
         "shared_memory",
     ),
     _Rule.of(
+        CauseCode.HOST_OUT_OF_MEMORY,
+        r"\[Errno 28\]",
+        "the machine ran out of shared memory (/dev/shm)",
+        "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
+        "shared_memory",
+        within=_SHARED,
+    ),
+    _Rule.of(
+        CauseCode.TRAINER_ERROR,
+        r"\[Errno (?:13|30|38)\]",
+        "the trainer cannot use the shared memory (/dev/shm)",
+        "mount it as tmpfs for all users (`mount -o remount,rw,mode=1777 /dev/shm`; in a container: --ipc=host or "
+        "--shm-size)",
+        "shared_memory_closed",
+        within=_SHARED,
+    ),
+    _Rule.of(
         CauseCode.DISK_FULL,
         r"\[Errno 122\]|[Qq]uota exceeded",
         "the disk quota of the trainer's user was used up",
@@ -123,7 +147,7 @@ _RULES = (
     _Rule.of(
         CauseCode.DISK_FULL,
         r"No space left on device|\[Errno 28\]|ENOSPC|disk is full|PytorchStreamWriter failed writing file"
-        r"|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
+        r"|Not enough disk space|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
         "the disk was full",
         "free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume",
         "disk_full",
@@ -145,7 +169,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
-        r"fallen off the bus|[Uu]ncorrectable (?:ECC|NVLink) error|GPU is lost|hardware stack error",
+        r"fallen off the bus|[Uu]ncorrectable (?:ECC|NVLink) error|GPU is lost|hardware stack error"
+        r"|over nvlink or a hardware error",
         "a GPU failed or disappeared",
         "check the GPU's health and Xid errors; reset or replace it, then resume",
         "gpu_lost",
@@ -158,6 +183,32 @@ _RULES = (
         "service; if not, "
         "start the container with --gpus all, or check the driver and the Xid errors; then resume",
         "no_gpu_seen",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        rf"(?:No such file|not a valid model identifier|Repo id must|Incorrect path|[Ii]nvalid \w{{0,20}}path)"
+        rf".{{0,200}}{_WINDOWS_PATH}|{_WINDOWS_PATH}.{{0,200}}(?:does not exist|is not a local folder|not a valid)",
+        "a path of Windows is set, which Linux does not know",
+        "write it as Linux sees it (under WSL2, C:\\data is /mnt/c/data), or copy the files to a disk of Linux, which "
+        "is faster, and set their path there",
+        "windows_path",
+    ),
+    _Rule.of(
+        CauseCode.NETWORK,
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "the certificate of a server was not accepted",
+        "if a proxy examines the traffic, set SSL_CERT_FILE and REQUESTS_CA_BUNDLE of the service to a file with its "
+        "certificate; else run `pip install --upgrade certifi` with the trainer's Python and check the machine's "
+        "clock; or download the model elsewhere and give its directory",
+        "certificate",
+    ),
+    _Rule.of(
+        CauseCode.NETWORK,
+        r"ProxyError|407 Proxy|Tunnel connection failed",
+        "the proxy refused a connection, or it does not answer",
+        "correct or remove HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of the service; or download the model elsewhere and "
+        "give its directory",
+        "proxy",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -210,11 +261,12 @@ _RULES = (
         # The trainer writes the files in a dataset's `cache` itself.
         rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`"
         r"|'(?:nvcc|ninja|gcc|cc|[gc]\+\+)'))"
-        r"|^(?!.*(?:object file|\benv: '\w+'|cannot find -l\w+): No such)"
+        r"|^(?!.*(?:object file|\benv: ['‘][^'’]{1,60}['’]|cannot find -l\w+): No such)"
         r"(?!.*(?:can't open file|TensileLibrary)).*No such file or directory"
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
-        r"|HFValidationError|Incorrect path_or_model_id|model_path not exists|\b404 Client Error"
-        r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error|is not a valid model identifier",
+        r"|HFValidationError|Invalid `pretrained_model|Incorrect path_or_model_id|model_path not exists"
+        r"|\b404 Client Error|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error"
+        r"|is not a valid model identifier",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
@@ -292,6 +344,16 @@ _NO_MESSAGE = re.compile(r"AssertionError:?\s*")
 
 #: A warning in the form of DeepSpeed's log.
 _WARNING = re.compile(r"\[(?:WARNING|ERROR)\] (?:\[[\w.]{1,80}:\d{1,6}:\w{1,80}\] )?(?:\[Rank \d+\] )?(.*)")
+
+#: The first line of the dump of Python's fault handler, and the frames in it that are close to a crash.
+_FAULT = re.compile(r"Fatal Python error: (?:Segmentation fault|Aborted|Bus error|Illegal instruction|Floating)")
+_INNER_FRAMES = 8
+_NATIVE_PACKAGE = re.compile(
+    r"-packages/(flash_attn(?:_interface)?|xformers|bitsandbytes|sageattention|deepspeed(?=/ops/)|transformer_engine"
+    r"|torch|torchvision|torchaudio|torchao|triton|comfy_kitchen|safetensors|tokenizers|sentencepiece|pyarrow|numpy"
+    r"|scipy|av|PIL|cv2|tensorboard|google|wandb)[/.]"
+)
+_MEDIA_PACKAGES = frozenset(("av", "PIL", "cv2"))
 
 _RETURN_CODE = re.compile(r"exits with return code = (-?\d{1,4})")
 _RECEIVED = re.compile(r"Main process received (SIG[A-Z]{2,6})")
@@ -496,15 +558,36 @@ def _killed(ending: Ending, number: int) -> Cause:
             "tasks at once, or add memory",
             lines,
         )
-    if name == "SIGBUS":
+    if name == "SIGBUS" and _crashed_package(ending.last_lines) != "safetensors":
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "bus_error",
-            "the trainer crashed with SIGBUS: most likely the shared memory (/dev/shm) was full",
-            "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
+            "the trainer crashed with SIGBUS: most likely the shared memory (/dev/shm) was full, or a file that it "
+            "read was cut off or its disk failed",
+            "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc; if `df /dev/shm` "
+            "shows free space, look for errors of the disk in `dmesg`, and download the weights again",
             lines,
         )
-    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"):
+    if name in ("SIGXFSZ", "SIGXCPU"):
+        return Cause.of(
+            CauseCode.KILLED,
+            "limit_reached",
+            "the kernel ended the trainer with {signal}, as it reached a limit of its user",
+            "raise the limit of the service: the size of files for SIGXFSZ (LimitFSIZE, `ulimit -f`), the CPU time for "
+            "SIGXCPU (LimitCPU, `ulimit -t`); then resume",
+            lines,
+            signal=name,
+        )
+    if name == "SIGSYS":
+        return Cause.of(
+            CauseCode.TRAINER_ERROR,
+            "call_forbidden",
+            "the kernel ended the trainer with SIGSYS: a security profile forbids a system call that it needs",
+            "start the container with another seccomp profile (--security-opt seccomp=unconfined), or relax "
+            "SystemCallFilter of the service",
+            lines,
+        )
+    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"):
         return Cause.of(
             CauseCode.KILLED,
             "killed_outside",
@@ -522,15 +605,90 @@ def _killed(ending: Ending, number: int) -> Cause:
             "builds for its CPU; a virtual machine needs the CPU type of its host, with AVX2",
             lines,
         )
+    return _crash(ending, name)
+
+
+def _crash(ending: Ending, name: str) -> Cause:
+    """Return the cause of a crash in native code, by the package that Python's fault handler shows, or by the stage."""
+    lines = _last_lines(ending)
+    package = _crashed_package(ending.last_lines)
+    if package is None:
+        stage, remedy = _crash_stage(ending.last_lines)
+        return Cause.of(
+            CauseCode.TRAINER_ERROR,
+            "crashed",
+            "the trainer crashed with {signal} {stage}, in the native code of a package",
+            "{first}; if it recurs, set PYTHONFAULTHANDLER=1 in `env` and start it again: the log then shows the "
+            "package that crashes",
+            lines,
+            signal=name,
+            stage=stage,
+            first=remedy,
+        )
+    remedy = Reason.of(
+        "reinstall it in the trainer's environment, in a build for its version of torch and CUDA; if it recurs, update "
+        "the NVIDIA driver, and test the machine's memory",
+        "crash_reinstall",
+    )
+    if package in _MEDIA_PACKAGES:
+        remedy = Reason.of(
+            "most often a media file is damaged: validate the request again, which names such files, and convert or "
+            "remove them; then reinstall it in the trainer's environment",
+            "crash_media",
+        )
+    elif package == "safetensors":
+        remedy = Reason.of(
+            "most often a file of weights is cut off, or lies on a disk that fails: compare the sizes of the files in "
+            "[model] with their download page, and copy them to a local disk",
+            "crash_weights",
+        )
     return Cause.of(
         CauseCode.TRAINER_ERROR,
-        "crashed",
-        "the trainer crashed with {signal}",
-        "reinstall the packages with native code (flash-attn, bitsandbytes, deepspeed), built for the trainer's "
-        "version of torch, and update the driver; if it recurs, delete compiled code (~/.cache/torch_extensions, "
-        "~/.triton) and download the weights again",
+        "crashed_in_package",
+        "the trainer crashed with {signal} in the package `{package}`",
+        "{first}",
         lines,
         signal=name,
+        package=package,
+        first=remedy,
+    )
+
+
+def _crashed_package(lines: Sequence[str]) -> str | None:
+    """Return the package with native code in which the current thread was, according to Python's fault handler."""
+    dump = list(dropwhile(lambda line: not _FAULT.match(line), lines))
+    thread = list(dropwhile(lambda line: not line.startswith("Current thread "), dump))[1:]
+    frames = list(takewhile(lambda line: line.startswith("  File "), thread))[:_INNER_FRAMES]
+    packages = [found[1] for line in frames if (found := _NATIVE_PACKAGE.search(line)) is not None]
+    # Packages call torch, and torch calls them.
+    return next((each for each in packages if each != "torch"), packages[0] if packages else None)
+
+
+def _crash_stage(lines: Sequence[str]) -> tuple[Reason, Reason]:
+    """Return the stage in which the trainer crashed, and what to do first."""
+    for line in reversed(lines):
+        if STEP_BEGINNING.match(line):
+            return Reason.of("while it trained", "crash_training"), Reason.of(
+                "set compile = false, delete compiled code (~/.triton, ~/.cache/torch_extensions), reinstall "
+                "flash-attn, xformers and bitsandbytes in builds for the trainer's torch, and update the driver",
+                "crash_training_first",
+            )
+        if line.startswith((CACHING, CACHING_LOGGED)):
+            return Reason.of("while it cached the dataset", "crash_caching"), Reason.of(
+                "validate the request again, which names damaged media files, set map_num_proc = 1, and reinstall "
+                "flash-attn, xformers, av and pillow in builds for the trainer's torch and Python",
+                "crash_caching_first",
+            )
+        if _AFTER_CACHING.search(line):
+            return Reason.of("while it loaded the model", "crash_loading"), Reason.of(
+                "compare the sizes of the files in [model] with their download page, as one may be cut off, and "
+                "reinstall flash-attn, xformers, bitsandbytes and deepspeed in builds for the trainer's torch and CUDA",
+                "crash_loading_first",
+            )
+    return Reason.of("while it started", "crash_starting"), Reason.of(
+        "install torch, torchvision and torchaudio in one command, for one CUDA, and reinstall flash-attn, xformers, "
+        "bitsandbytes and deepspeed in builds for them; check that `nvidia-smi` works",
+        "crash_starting_first",
     )
 
 

@@ -30,8 +30,9 @@ SIGN = re.compile(
     rf"|^\s*{re.escape(WHAT)} |insufficient shared memory|named symbol not found at line"
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute |^Error .{1,80} at line \d+ in file "
     r"|: can't open file '|python[\d.]{0,6}: (?:No module named |Error while finding module spec)"
-    r"|^Memory access fault by GPU|^rocBLAS error|^(?:/usr/bin/)?env: |shared libraries: "
-    r"|ould not load library|Unable to load any of|: (?:command not found|bad interpreter|cannot execute)"
+    r"|^Memory access fault by GPU|^rocBLAS error|^(?:/usr/bin/)?env: |shared libraries: |pthread_create failed"
+    r"|^libgomp: |^CUDA error \(|^OMP: Error|ould not load library|Unable to load any of|: (?:command not found"
+    r"|bad interpreter|cannot execute)"
 )
 
 #: An exception line without a traceback: the program that printed it may have continued.

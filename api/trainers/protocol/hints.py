@@ -13,6 +13,7 @@ _NO_HEADER = r"HeaderTooLarge|InvalidHeader(?!Error)|header: (?:header too large
 #: Errors of a file of weights that ends too early.
 _DAMAGED = (
     r"Unable to load weights from|MetadataIncompleteBuffer|deserializing header|PytorchStreamReader failed"
+    r"|Invalid magic number; corrupt|model you are trying to load is corrupted"
     r"|SafetensorError(?!: (?:Error while serializing|device|Dtype|File does not contain))"
 )
 
@@ -25,7 +26,7 @@ _CUT_OFF = r"PytorchStreamReader failed|UnpicklingError(?!: Weights only)|EOFErr
 #: Errors of a PyTorch without code for the GPU.
 _NO_KERNELS = (
     r"no kernel image is available|STATUS_ARCH_MISMATCH|invalid device function|kernel image is invalid"
-    r"|for --gpu-architecture|TensileLibrary"
+    r"|for --gpu-architecture|TensileLibrary|too many resources requested for launch"
 )
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
@@ -34,9 +35,17 @@ HINTS = tuple(
     for pattern, code, hint in (
         # -- the installation
         (
+            r"Illegal header value b?'Bearer|return character\(s\) in header value",
+            "token_broken",
+            (
+                "the access token has a space or a line break in it: set HF_TOKEN in `env` again without it, or remove "
+                "the file ~/.cache/huggingface/token"
+            ),
+        ),
+        (
             (
                 r"invalid device ordinal|No slot '\d+' specified on host|Invalid device id|device < num_gpus"
-                r"|device cuda:\d+ is invalid|CUDA device \d+ but torch"
+                r"|device cuda:\d+ is invalid|CUDA_VISIBLE_DEVICES is invalid|CUDA device \d+ but torch"
             ),
             "gpu_number",
             (
@@ -62,11 +71,20 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\bMPS (?:client|server|control daemon)|\bcudaErrorMps",
+            "mps",
+            (
+                "CUDA's Multi-Process Service does not answer: start its daemon again (`nvidia-cuda-mps-control -d`), "
+                "or stop it and remove CUDA_MPS_PIPE_DIRECTORY from the service's environment"
+            ),
+        ),
+        (
             (
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
-                r"|NVMLError_Unknown|initialize NVML|CUDA error: named symbol not found"
+                r"|NVMLError_Unknown|initialize NVML|CUDA error: (?:named symbol not found|initialization error)"
+                r"|0 active drivers \("
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
             "driver_unusable",
@@ -90,6 +108,15 @@ HINTS = tuple(
             "install FFmpeg on the system, and a torchcodec that matches the trainer's version of torch",
         ),
         (
+            r"NVML_SUCCESS == .{0,60}INTERNAL ASSERT",
+            "nvml_assert",
+            (
+                "the GPU's memory was most likely full, and PyTorch could not ask the driver for details: lower "
+                "micro_batch_size_per_gpu or the resolutions, and end other programs on the GPU; if memory is free, "
+                "run `nvidia-smi` as the trainer's user, and restart the machine or container after a driver update"
+            ),
+        ),
+        (
             r"peer access is not supported|peer mapping resources exhausted",
             "no_peer_access",
             "these GPUs cannot exchange data directly: set NCCL_P2P_DISABLE=1 in `env`",
@@ -98,6 +125,28 @@ HINTS = tuple(
             r"shared memory segment /dev/shm|/dev/shm/nccl",
             "nccl_shared_memory",
             "make /dev/shm larger (in a container: --shm-size or --ipc=host)",
+        ),
+        (
+            r"NCCL error.*(?:[Cc]onnect to \S{1,80} (?:returned|failed)|No route to host|connection abort)",
+            "nccl_no_route",
+            (
+                "NCCL cannot connect over the network interface that it chose (the error has the address; those of "
+                "docker and VPNs often fail): set NCCL_SOCKET_IFNAME in `env`, to lo for GPUs of one machine, else to "
+                "an interface that reaches the others (`ip -br addr`)"
+            ),
+        ),
+        (
+            r"Libfabric not found|NET/OFI|NET/Plugin|network \w{1,40} not found",
+            "nccl_plugin",
+            (
+                "NCCL is told to use a network plugin that is not there: remove NCCL_NET and NCCL_NET_PLUGIN from the "
+                "service's environment, or install the plugin"
+            ),
+        ),
+        (
+            r"\bNVLS\b|NVLink SHARP",
+            "nccl_nvls",
+            "NCCL cannot use NVLink SHARP on this system: set NCCL_NVLS_ENABLE=0 in `env`, or check the Fabric Manager",
         ),
         (
             r"[Nn]o socket interface found|Unable to find address for",
@@ -188,6 +237,24 @@ HINTS = tuple(
             "reinstall flash-attn, built for the trainer's version of torch and this GPU",
         ),
         (
+            (
+                r"No available kernel|cutlassF: no kernel|USE_(?:FLASH|MEM_EFF)\w* was not enabled"
+                r"|No viable backend for scaled_dot|(?i:(?:flash|efficient) attention (?:was|is) not (?:compiled"
+                r"|available))"
+            ),
+            "no_attention_kernel",
+            (
+                "none of PyTorch's attention kernels accepts this GPU, data type or mask (warnings above the error "
+                "name the reasons): set dtype = 'bfloat16' in [model] and [adapter], and install the newest PyTorch "
+                "with CUDA that supports this GPU; flash attention needs an RTX 30, A100 or newer"
+            ),
+        ),
+        (
+            r"use_libuv was requested|\bLNK\d{4}\b|\[WinError \d+\]|DLL load failed",
+            "windows",
+            ("the trainer does not run on Windows: run it, with this service, on Linux, or on Windows in WSL2"),
+        ),
+        (
             r"(?i)flash_?attention only supports? fp16 and bf16|assert dtype in half_dtypes",
             "flash_attn_dtype",
             "FlashAttention needs 16 bits: set dtype = 'bfloat16' in [model]",
@@ -241,7 +308,7 @@ HINTS = tuple(
             "two ranks use the same GPU: check CUDA_VISIBLE_DEVICES of the service, which must list each GPU once",
         ),
         (
-            r"nvJitLink|libnvrtc-builtins",
+            r"nvJitLink|libnvrtc-builtins|find nvrtc",
             "cuda_libraries",
             (
                 "libraries of different CUDA versions are mixed: remove CUDA's directories from LD_LIBRARY_PATH, or "
@@ -270,7 +337,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"version [`']GLIBC(?:XX)?_[\d.]+' not found",
+            r"version [`'](?:GLIBC(?:XX)?|CXXABI)_[\d.]+' not found",
             "newer_system",
             (
                 "a package was built for a newer Linux: install a build for this system, build it from source, or "
@@ -346,6 +413,22 @@ HINTS = tuple(
             ),
         ),
         (
+            r"partially initialized module '(\w{1,60})' has no attribute",
+            "hidden_module",
+            (
+                "a file named {what}.py hides the package `{what}`, or it is not installed completely: rename that "
+                "file in the trainer's directory, or reinstall {what}"
+            ),
+        ),
+        (
+            r"from 'torch\.distributed\.elastic|backward\(\) .{0,80}\bengine\b",
+            "deepspeed_version",
+            (
+                "this DeepSpeed fits neither the trainer nor this torch: run `pip install -r requirements.txt` in the "
+                "trainer's directory with its Python, which installs the version that the trainer needs"
+            ),
+        ),
+        (
             (
                 r"module 'torch(?!\._C\b)[\w.]*' has no attribute|scaled_dot_product_attention\(\) got"
                 r"|not implemented for 'BFloat16'"
@@ -370,7 +453,7 @@ HINTS = tuple(
                 r"|re-initialize CUDA in forked subprocess|got an unexpected keyword.*\[no optimizer\]$"
                 r"|(?<!__init__)\(\) (?:takes \w+ positional|missing \d+ required)|cannot pickle '|Can't pickle"
                 r"|^\[place: versions\]$|Target modules set\(\) not found|same device.*\[caching\]$"
-                r"|Some tensors share memory|^RecursionError.*\[lookup\]$"
+                r"|Some tensors share memory|property '\w+' of '\w+' object has no setter|^RecursionError.*\[lookup\]$"
                 r"|cannot import name '\w{1,80}' from '(?:utils|models|optimizers)\b"
             ),
             "versions_differ",
@@ -388,11 +471,23 @@ HINTS = tuple(
             ),
         ),
         (
-            r"No module named '_(?:lzma|sqlite3|ctypes|bz2|ssl)'",
+            r"No module named '(?:_(?:lzma|sqlite3|ctypes|bz2|ssl|socket|posixsubprocess|uuid)|encodings)'",
             "python_incomplete",
             (
-                "this Python was built without a library of the system: create the trainer's environment with a "
-                "complete Python, such as that of uv or conda"
+                "this Python is incomplete, or PYTHONHOME points to another one: remove PYTHONHOME, and create the "
+                "trainer's environment with a complete Python, such as that of uv or conda"
+            ),
+        ),
+        (
+            (
+                r"No module named '(?:imp|asyncore|asynchat|smtpd|cgi|pipes|imghdr|telnetlib|crypt)'"
+                r"|has no attribute '(?:ImpImporter|getargspec|coroutine|FileFinder\.find_module)'"
+                r"|cannot import name '\w{1,60}' from 'collections'|module 'collections' has no attribute"
+            ),
+            "package_for_python",
+            (
+                "a package is too old for this Python: upgrade the package whose file the traceback's last lines name, "
+                "and pip and setuptools (`pip install --upgrade pip setuptools`), or use Python 3.12"
             ),
         ),
         (
@@ -466,6 +561,15 @@ HINTS = tuple(
             "the trainer needs Python 3.12 or newer: create its environment with it, and set DIFFUSION_PIPE_PYTHON",
         ),
         (
+            r"torchao\.prototype\.low_bit_optim",
+            "no_offload_optimizer",
+            (
+                "the installed torchao no longer has what the optimizer `offload` uses: set another type in "
+                "[optimizer], such as adamw8bitkahan, or install an older torchao that has "
+                "torchao.prototype.low_bit_optim"
+            ),
+        ),
+        (
             (
                 r"(?:No module named '(?=\w{1,60}\.)|cannot import name '[\w.]{1,80}' from '"
                 r"|module '(?=[\w.]{1,200}' has no))"
@@ -495,10 +599,27 @@ HINTS = tuple(
                 r"CUDA Setup failed|bitsandbytes.*(?:without|no) (?:GPU|CUDA) support|libbitsandbytes"
                 r"|requires bitsandbytes|version of bitsandbytes|at line \d+ in file .{1,200}\.cu\b|str2optimizer"
                 r"|cget_(?:managed_ptr|col_row)|native library method"
-                r"|named symbol not found at line"
+                r"|named symbol not found at line|cublasLt ran into an error"
             ),
             "bitsandbytes",
             "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
+        ),
+        (
+            r"undefined symbol: iJIT_NotifyEvent",
+            "mkl",
+            (
+                "torch does not fit this MKL: run `pip install 'mkl<2024.1'` (with conda, `conda install "
+                "'mkl<2024.1'`) in the trainer's environment, or install torch with pip"
+            ),
+        ),
+        (
+            r"/torch/lib/lib\w{1,40}\.so[\d.]{0,10}: undefined symbol",
+            "torch_libraries",
+            (
+                "torch loads a CUDA or NCCL library of another version than its own: remove directories of CUDA and "
+                "NCCL from LD_LIBRARY_PATH and LD_PRELOAD, and reinstall torch with its nvidia packages in the "
+                "trainer's environment"
+            ),
         ),
         (
             r"^(?!.*/\.?triton/cache/).*undefined symbol|(?<![/\w])lib(?:c10|torch)\w{0,40}\.so: cannot open",
@@ -550,7 +671,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF|undefined symbol)",
+            (
+                r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF"
+                r"|undefined symbol)|\[Errno 39\].*(?:/\.?triton/|torchinductor)"
+            ),
             "kernels_incomplete",
             (
                 "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
@@ -572,6 +696,15 @@ HINTS = tuple(
             ),
             "c_compiler",
             "install a C compiler and Python's headers (gcc and python3-dev), or set compile = false",
+        ),
+        (
+            r"\[no GPU to build for\]$",
+            "arch_list",
+            (
+                "an extension is compiled for the GPUs that torch sees, and it sees none: run `nvidia-smi` as the "
+                "trainer's user, and start a container with --gpus all; or set TORCH_CUDA_ARCH_LIST of the service to "
+                "the GPU's compute capability, such as 8.9"
+            ),
         ),
         (
             (
@@ -649,7 +782,18 @@ HINTS = tuple(
             "raise the limit of open files of the service (LimitNOFILE, ulimit -n)",
         ),
         (
-            r"can't start new thread|\[Errno 11\]|Resource temporarily unavailable",
+            r"^OMP: Error #15|found libgomp\S{0,20} already initialized",
+            "openmp_twice",
+            (
+                "two copies of OpenMP are loaded, most often as conda's numpy or mkl meets pip's torch: install numpy "
+                "and torch both with pip in the trainer's environment, or set KMP_DUPLICATE_LIB_OK=TRUE for the service"
+            ),
+        ),
+        (
+            (
+                r"can't start new thread|\[Errno 11\]|Resource temporarily unavailable|pthread_create failed"
+                r"|Thread creation failed|unable to allocate necessary resources for OMP"
+            ),
             "threads",
             (
                 "raise the limit of processes of the service (TasksMax, ulimit -u, the container's pids limit), or "
@@ -696,7 +840,10 @@ HINTS = tuple(
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
         ),
         (
-            r"torch\._dynamo|torch\._inductor|BackendCompilerFailed|triton\.(?:compiler|runtime)|triton GPU",
+            (
+                r"torch\._dynamo|torch\._inductor|(?:Dynamo|compile) is not supported on Python|BackendCompilerFailed"
+                r"|triton\.(?:compiler|runtime)|triton GPU"
+            ),
             "compile_off",
             "set compile = false",
         ),
@@ -769,7 +916,7 @@ HINTS = tuple(
             "set HF_HUB_ENABLE_HF_TRANSFER=0 in `env`, or install hf_transfer in the trainer's environment",
         ),
         (
-            r"Consistency check failed",
+            r"Consistency check failed|416 Client Error",
             "download_cut",
             "a download was cut off: resume, or download the model with `hf download` and give its directory",
         ),
@@ -870,7 +1017,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"Trying to set a tensor of shape",
+            r"Trying to set a tensor of shape|expected shape torch\.Size\(.{1,80}but got",
             "other_size",
             (
                 "the weights are of another size than the model's config.json: set a directory (ckpt_path or "
@@ -905,7 +1052,8 @@ HINTS = tuple(
         (
             (
                 r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
-                r"|Sizes of tensors must match|expanded size of the tensor|must have same number of dimensions"
+                r"|Sizes of tensors must match|Expected size for first two dimensions|expanded size of the tensor"
+                r"|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -959,7 +1107,7 @@ HINTS = tuple(
         (
             (
                 r"state_dict for \w*(?:T5|Llama|Qwen|Gemma|CLIP|Mistral|Ministral|Bert|TextModel|TextEncoder)\w*"
-                r"|\[other text encoder\]$"
+                r"|\[other text encoder\]$|Unrecognized configuration class"
             ),
             "other_text_encoder",
             (
@@ -989,8 +1137,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"Cound not find safetensors|No model weights found|Invalid model path|CORRUPTED MODEL"
-                r"|assert len\(missing_keys\) == 0|KeyError: [\"']Missing key: "
+                r"Cound not find safetensors|appear to be missing in the checkpoint|No model weights found"
+                r"|Invalid model path|CORRUPTED MODEL|assert len\(missing_keys\) == 0|KeyError: [\"']Missing key: "
                 r"|File does not contain tensor|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
@@ -998,9 +1146,12 @@ HINTS = tuple(
             "the weights are incomplete or of another model: download all their files, or correct the path",
         ),
         (
-            r"fp8_scaled weights are not supported|'NoneType' object has no attribute 'Params'",
+            (
+                r"fp8_scaled weights are not supported|'NoneType' object has no attribute 'Params'"
+                r"|[Bb]lockwise (?:4bit )?quantization only supports"
+            ),
             "bf16_or_plain_fp8",
-            "use the bf16 file, or a plain fp8 file without scales",
+            "the weights are already quantised: use the bf16 file, or a plain fp8 file without scales",
         ),
         (
             (
@@ -1014,7 +1165,10 @@ HINTS = tuple(
             ),
         ),
         (
-            r"should be the same$|(?:to|must) have the same dtype|expected scalar type|unscale FP16|'Float8",
+            (
+                r"should be the same$|Expected attn_mask dtype|(?:to|must) have the same dtype|expected scalar type"
+                r"|unscale FP16|'Float8"
+            ),
             "dtypes_differ",
             (
                 "weights of different data types meet: set dtype = 'bfloat16' in [model] and [adapter], and use bf16 "
@@ -1025,6 +1179,14 @@ HINTS = tuple(
             r"not implemented for 'Half'",
             "half_precision",
             "the CPU cannot compute in float16: set dtype = 'bfloat16' in [model]",
+        ),
+        (
+            r"guidance distilled model",
+            "distilled",
+            (
+                "the file set as `diffusion_model` is of a distilled model, which cannot be trained: set the base "
+                "model's file"
+            ),
         ),
         (
             r"full finetune a quantized|floating point and complex dtype can require",
@@ -1102,7 +1264,39 @@ HINTS = tuple(
             "set activation_checkpointing to true, false or 'unsloth'",
         ),
         (
-            r"Invalid (beta|epsilon|learning rate|weight_decay|momentum|lr)\b",
+            r"\[quoted number\]$",
+            "quoted_number",
+            ("a number is written as text: write it without quotes, such as lr = 2e-5 or blocks_to_swap = 20"),
+        ),
+        (
+            r"values to unpack \(expected (\d).*\[betas\]$",
+            "betas",
+            ("set `betas` in [optimizer] to a list of {what} numbers, as this optimizer expects"),
+        ),
+        (
+            r"assert len\(betas\) == 2",
+            "two_betas",
+            ("beta2_half_life needs `betas` with two numbers in [optimizer], such as [0.9, 0.99]"),
+        ),
+        (
+            r"`?fused=True`? requires",
+            "not_fused",
+            ("remove `fused` from [optimizer]: the trained parameters are not all on a GPU, or not floating point"),
+        ),
+        (
+            r"fast_hadamard_transform",
+            "hadamard",
+            (
+                "this projection of GenericOptim needs a package: run `pip install "
+                "git+https://github.com/Dao-AILab/fast-hadamard-transform` with the trainer's Python, or use another "
+                "proj_type"
+            ),
+        ),
+        (
+            (
+                r"(?:Invalid (?=(?:beta|epsilon|learning rate|weight_decay|momentum|lr)\b)"
+                r"|\[-\] (?=\w+ .{1,60} must be ))(\w+)"
+            ),
             "optimizer_value",
             "the optimizer rejects the value of `{what}`: correct it in [optimizer]",
         ),
@@ -1150,6 +1344,17 @@ HINTS = tuple(
             "correct [optimizer].type: pytorch_optimizer has no `{what}` (names are case-sensitive)",
         ),
         (
+            (
+                r"missing \d+ required positional arguments?: '(?:model|base_optimizer|optimizer)'|NoClosureError"
+                r"|requires closure|only supports 2D param|'ScheduleFree\w{0,40}' object has no attr"
+            ),
+            "optimizer_unfit",
+            (
+                "the trainer cannot use this optimizer, as it needs more than a list of parameters and a call for each "
+                "step: set another type in [optimizer], such as adamw_optimi or Prodigy"
+            ),
+        ),
+        (
             r"missing 1 required positional argument: 'lr'|missing \d+ required positional argument",
             "lr_needed",
             "set `lr` and all other required arguments of the optimizer in [optimizer]",
@@ -1157,7 +1362,7 @@ HINTS = tuple(
         (r"Unknown lr_scheduler", "lr_scheduler", "set lr_scheduler to 'constant', 'linear' or 'cosine'"),
         (r"video_clip_mode", "video_clip_mode", "set video_clip_mode to 'single_beginning' or 'single_middle'"),
         (
-            r"\[dataset\]$",
+            r"\[dataset\]$|KeyError: 'directory'",
             "directory_tables",
             "write [[directory]] with double brackets before each directory of the dataset",
         ),
@@ -1233,6 +1438,30 @@ HINTS = tuple(
             ),
         ),
         (
+            r"assert not is_edit_dataset",
+            "control_for_pictures",
+            (
+                "an item with a control image yields no pictures, as a clip that is too short does: use control images "
+                "for pictures only"
+            ),
+        ),
+        (
+            r"shape is None or mask\.shape == shape",
+            "mask_shapes",
+            (
+                "the masks of a batch have different sizes, most often as the cache is outdated: start the training "
+                "again with regenerate_cache = true"
+            ),
+        ),
+        (
+            r"img_len == first_img_len|x\.shape\[0\] == 1",
+            "one_per_batch",
+            (
+                "this model cannot train this batch: set micro_batch_size_per_gpu = 1 (and raise "
+                "gradient_accumulation_steps instead)"
+            ),
+        ),
+        (
             r"[Nn]eed model framerate|assert (?:self\.framerate|self\.support_video|not any\(is_video\))",
             "images_only",
             "this model type trains on images only: remove the videos from the dataset",
@@ -1287,6 +1516,14 @@ HINTS = tuple(
             'write lists of captions in captions.json: "a.png": ["a caption"]',
         ),
         (
+            r"Decoder ?[Nn]ot ?[Ff]ound|codec (?:is )?not (?:currently )?supported",
+            "video_codec",
+            (
+                "a video has a codec that the trainer's PyAV cannot decode: convert it (`ffmpeg -i in.mp4 -c:v libx264 "
+                "out.mp4`), or reinstall `av` from PyPI with pip"
+            ),
+        ),
+        (
             r"InvalidDataError|Invalid data found when processing input|pyav decode error|moov atom|av\.error\.",
             "damaged_video",
             (
@@ -1304,7 +1541,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"less frames \(",
+            r"less frames \(|frames-start >= target_frames",
             "damaged_clip",
             (
                 "a clip has fewer frames than its header states, as its frame rate varies or it is damaged: convert "
@@ -1325,7 +1562,10 @@ HINTS = tuple(
         (
             r"UnidentifiedImageError|cannot identify image",
             "damaged_image",
-            "an image is damaged: replace or remove the image named in the error",
+            (
+                "the image named in the error is damaged, or of a format that Pillow cannot read, such as HEIC or AVIF "
+                "under another ending: convert it to PNG or JPEG, or remove it"
+            ),
         ),
         (
             (
@@ -1345,11 +1585,32 @@ HINTS = tuple(
         ),
         (
             (
-                r"\[Errno (?:5|107|112|116)\]|Input/output error|Stale file handle"
-                r"|Transport endpoint is not connected|disk I/O error"
+                r"\[Errno (?:5|6|74|107|112|116|117|121)\]|Input/output error|Stale file handle"
+                r"|Structure needs cleaning|Transport endpoint is not connected|disk I/O error"
             ),
             "disk_failed",
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
+        ),
+        (
+            r"\[Errno 27\]|File too large",
+            "file_too_large",
+            (
+                "the disk or a limit forbids files of this size: use another disk than one in FAT32, which allows 4 "
+                "GB, or raise the limit of the service (LimitFSIZE, ulimit -f)"
+            ),
+        ),
+        (
+            r"\[Errno 40\]|Too many levels of symbolic links",
+            "link_loop",
+            ("a symbolic link in the path of the error leads back to itself: correct or remove it"),
+        ),
+        (
+            r"\[Errno (?:16|39)\]",
+            "still_open",
+            (
+                "another process has files of this directory open (network disks show them as .nfs files): end it, or "
+                "set output_dir to a directory on a local disk, then resume"
+            ),
         ),
         (
             r"\[Errno (?:1|22|38|95)\]|\(os error (?:1|22|38|95)\)|locking protocol",
@@ -1368,11 +1629,19 @@ HINTS = tuple(
             ),
         ),
         (
-            r"No such device \(os error 19\)|\[Errno 19\]",
+            r"No such device \((?:os error )?19\)|\[Errno 19\]",
             "no_mmap",
             (
                 "the weights lie on a disk whose files cannot be mapped into memory, such as a Windows drive under "
                 "WSL2 (/mnt/c) or a shared folder: copy them to a Linux disk"
+            ),
+        ),
+        (
+            r"AF_UNIX path too long",
+            "long_tmp",
+            (
+                "the directory for temporary files has too long a path for a socket: set TMPDIR of the service to a "
+                "short one, such as /tmp"
             ),
         ),
         (
@@ -1399,9 +1668,18 @@ HINTS = tuple(
             "a directory is set where the trainer expects a file: give the path of the file in it",
         ),
         (
+            r"killed by signal: (?:Segmentation fault|Aborted|Illegal instruction|Floating point)",
+            "worker_crashed",
+            (
+                "a worker process crashed in native code, most often while it read a media file or in a package that "
+                "does not fit: validate the request again, which names damaged files, and reinstall av, pillow and "
+                "numpy in the trainer's environment"
+            ),
+        ),
+        (
             (
                 r"DataLoader worker .{1,60}(?:exited unexpectedly|killed by signal)|[Pp]in memory thread exited"
-                r"|subprocesses has abruptly died|\[worker\]$"
+                r"|subprocesses has abruptly died|KeyError: '[0-9a-f]{9,16}'|\[worker\]$"
             ),
             "worker_died",
             (
@@ -1448,6 +1726,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"The file lock .{1,300} could not be acquired",
+            "lock_file",
+            (
+                "another process downloads the same model, or its lock was left on a network disk: wait for it, or "
+                "delete the .lock file in the error, and set HF_HOME in `env` to a directory on a local disk"
+            ),
+        ),
+        (
             r"database is locked",
             "cache_locked",
             (
@@ -1476,7 +1762,24 @@ HINTS = tuple(
                 "with regenerate_cache = true; if it recurs, set micro_batch_size_per_gpu = 1"
             ),
         ),
-        (r"UnicodeDecodeError", "utf8", "save captions and TOML files as UTF-8"),
+        (
+            r"surrogates not allowed",
+            "file_names",
+            (
+                "a file's name or a caption is not in UTF-8: rename the dataset's files (`convmv -f latin1 -t utf8 "
+                "--notest -r DIR`), and save captions as UTF-8"
+            ),
+        ),
+        (
+            r"'ascii' codec can't",
+            "locale",
+            ("the trainer runs without a UTF-8 locale: set LANG=C.UTF-8 (or PYTHONUTF8=1) for the service"),
+        ),
+        (
+            r"UnicodeDecodeError",
+            "utf8",
+            "save captions and TOML files as UTF-8",
+        ),
         (
             r"KeyError: 'epochs'",
             "epochs",
@@ -1562,9 +1865,12 @@ HINTS = tuple(
             "remove `alpha` from [adapter]: the trainer sets it to the rank",
         ),
         (
-            r"NotImplementedError: Model type",
+            r"NotImplementedError: Model type (.{0,80}) is not implemented",
             "unknown_model_type",
-            "this version of the trainer does not know the model type: update the trainer",
+            (
+                "the trainer does not know the model type `{what}`: correct `type` in [model], as in the trainer's "
+                "docs/supported_models.md; if it is right, update the trainer"
+            ),
         ),
         (
             r"^NotImplementedError \[timesteps\]$",
@@ -1594,6 +1900,22 @@ HINTS = tuple(
             ),
         ),
         (
+            r"No module named 'mpi4py'|environment variable (?:RANK|WORLD_SIZE|MASTER_\w+) expected",
+            "no_launcher",
+            (
+                "train.py was started without DeepSpeed's launcher: start it with `deepspeed --num_gpus=1 train.py "
+                "--deepspeed --config …`; mpi4py is not needed"
+            ),
+        ),
+        (
+            r"No module named '(utils|optimizers)\b",
+            "own_module",
+            (
+                "a file of the trainer is missing, or another package named `{what}` hides its own: run `git pull` in "
+                "the trainer's directory, and `pip uninstall {what}` with its Python"
+            ),
+        ),
+        (
             (
                 r"(?:NotFound|Import)Error: .*?(?:No module named '|your environment: |metadata was found for )"
                 r"([\w.-]{1,80}?)(?:'|[.,] |$)"
@@ -1605,6 +1927,19 @@ HINTS = tuple(
             r"not compiled with CUDA|torch\._C' has no attribute '_cuda_|doesn't have NCCL built in",
             "torch_with_cuda",
             "install a PyTorch with CUDA in the trainer's environment",
+        ),
+        (
+            r"\[toml parser\]$",
+            "toml_parser",
+            (
+                "a TOML file cannot be parsed: check brackets, quotes and commas in its lists and tables; validate the "
+                "request again, which names the line"
+            ),
+        ),
+        (
+            r"Object of type (?:datetime|date|time) is not JSON",
+            "toml_date",
+            ("a value of the configuration is read as a date or a time, as it has no quotes: write it in quotes"),
         ),
         (
             r"Not a homogeneous array",
@@ -1641,9 +1976,17 @@ HINTS = tuple(
             ),
         ),
         (
+            r"to satisfy the constraint Real\(\)",
+            "model_nan",
+            (
+                "the VAE or a text encoder computed NaN: set dtype = 'bfloat16' in [model], as float16 overflows in "
+                "many of them, and check that they belong to the model"
+            ),
+        ),
+        (
             (
                 r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)|returned nan values"
-                r"|contains either `inf`|contained non-finite"
+                r"|contains either `inf`|contained non-finite|algorithm failed to converge"
             ),
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
@@ -1695,7 +2038,8 @@ HINTS = tuple(
         (
             (
                 r"\[Errno (?:101|110|-2|-3)\]|Network is unreachable|Connection timed out|name resolution"
-                r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead"
+                r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead|peer closed connection"
+                r"|^httpx\.(?:Read|Write|Close|RemoteProtocol)Error"
             ),
             "network",
             (
@@ -1704,7 +2048,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"remote process exited|store->get\(",
+            r"remote process exited|store->get\(|gloo.{0,200}Connection (?:closed|reset) by peer",
             "other_rank",
             "another rank ended first, or the network failed: look for its error further up in the log, then resume",
         ),
@@ -1741,6 +2085,14 @@ HINTS = tuple(
             (
                 "there is no `{what}`: set DIFFUSION_PIPE_ROOT to the checkout of the trainer, and check that its "
                 "user can read it"
+            ),
+        ),
+        (
+            r"(?:\benv: |bad interpreter: ).{1,80}(?:\\r|\^M)",
+            "line_ends",
+            (
+                "a script has line ends of Windows: convert it (`sed -i 's/\\r$//' FILE`), or clone the trainer again "
+                "on Linux"
             ),
         ),
         (
@@ -1950,6 +2302,14 @@ _ABOUT = tuple(
             r"in (?:_handle_task|_map_and_cache|_cache_\w{1,40}|latents_map_fn)$",
             "caching",
         ),
+        (
+            r"not supported between instances of (?:'\w+' and 'str'|'str' and '\w+')|must be real number, not str",
+            r"in (?:get_optimizer|enable_block_swap)$",
+            "quoted number",
+        ),
+        ("values to unpack", r"in get_optimizer$", "betas"),
+        ("^IndexError", r"in _get_cuda_arch_flags$", "no GPU to build for"),
+        ("^(?:IndexError|ValueError|KeyError|TypeError|AttributeError)", r"/toml/decoder\.py", "toml parser"),
         ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),
         # Weights are loaded one by one into the part that the statement names. A missing one may be in another file.
         (
@@ -2060,7 +2420,9 @@ _COMPILER_SAID = re.compile(r"fatal error: [\w./+-]{1,100}: No such file|cannot 
 _CUDA_FAILURE = re.compile(r"Cuda failure (?:\d{1,4} )?'([^']{1,200})'|CUDA driver error: (.{1,200})")
 
 #: A statement of a package that has code for GPUs of its own.
-_PACKAGE_WITH_KERNELS = re.compile(r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/')
+_PACKAGE_WITH_KERNELS = re.compile(
+    r'File "[^"]*/(flash_attn|bitsandbytes|xformers|sageattention)/|/csrc/(flash_attn|sageattention|xformers)'
+)
 
 
 def hint_for(
@@ -2173,7 +2535,7 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
         capabilities = [
             found[1] or f"sm_{found[2]}{found[3]}" for line in output if (found := _CAPABILITY.search(line))
         ]
-        packages = [f"package: {found[1]}" for found in _PACKAGE_WITH_KERNELS.finditer(frames)]
+        packages = [f"package: {found[1] or found[2]}" for found in _PACKAGE_WITH_KERNELS.finditer(f"{frames}\n{text}")]
         return next(iter((*capabilities, *packages[-1:])), None)
     return None
 

@@ -1,4 +1,6 @@
-from api.util.suggestions import nearest
+import pytest
+
+from api.util.suggestions import nearest, nearest_variant
 
 NAMES = ("epochs", "save_every_n_epochs")
 
@@ -14,3 +16,11 @@ def test_unsimilar_name_gets_none():
 def test_likeness_can_be_set():
     assert nearest("epxxhs", NAMES) == "epochs"
     assert nearest("epxxhs", NAMES, likeness=0.85) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("Flux1", "flux"), ("wan2.2-t2v-14b", "wan"), ("qwen", "qwen_image"), ("flux2-klein-9b", "flux2"), ("q", None)],
+)
+def test_name_of_a_version_suggests_what_it_begins_with(name: str, near: str | None):
+    assert nearest_variant(name, ["flux", "flux2", "qwen_image", "wan"]) == near

@@ -17,6 +17,21 @@ NOTHING = [
 test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, nothing=NOTHING)
 
 
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ("sets/eval.toml", "/config/eval_datasets"),
+        ({"name": "a", "config": "sets/eval.toml"}, "/config/eval_datasets"),
+        (["sets/eval.toml"], "/config/eval_datasets/0"),
+    ],
+)
+def test_evaluation_dataset_in_another_form_gets_an_example(case: Case, given: Any, pointer: str):
+    case.config |= {"eval_datasets": given, "eval_every_n_epochs": 1}
+    mistake = case.only_error()
+    assert mistake.pointer == pointer
+    assert "{name = 'eval', config = 'sets/eval.toml'}" in str(mistake.remedy)
+
+
 def make_eval(case: Case, tmp_path: Path, text: str) -> None:
     file = tmp_path / "eval.toml"
     file.write_text(text)

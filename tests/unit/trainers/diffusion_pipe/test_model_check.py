@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_check import read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from tests.unit.trainers.diffusion_pipe.builders import (
     Case,
     make_model,
@@ -16,6 +19,7 @@ from tests.unit.trainers.diffusion_pipe.builders import (
 ERRORS = [
     (without("dtype", "model"), "/config/model/dtype"),
     (within("model", type=3), "/config/model/type"),
+    (within("model", type=["sdxl"]), "/config/model/type"),
 ]
 
 test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
@@ -140,6 +144,29 @@ def test_unknown_model_type_gets_a_suggestion(tmp_path: Path):
     (mistake,) = case.check().errors
     assert mistake.pointer == "/config/model/type"
     assert "`sdxl`" in (mistake.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("flux1", "Did you mean `flux`? Known: anima"),
+        ("wan2.2-t2v", "Did you mean `wan`? Known: anima"),
+        ("qwen", "Did you mean `qwen_image`? Known: anima"),
+        ("abc", "Set one of anima"),
+    ],
+)
+def test_unknown_type_in_the_configuration_only_gets_one_error(tmp_path: Path, name: str, remedy: str):
+    case = Case(tmp_path)
+    case.config["model"]["type"] = name
+    assert str(case.only_error().remedy).startswith(remedy)
+
+
+def test_type_that_the_checkout_lacks_is_a_warning_and_no_suggestion():
+    findings = Findings(code=TrainerCode(tables={"": {"epochs": None}}, names=frozenset(("flux", "sdxl"))))
+    assert read_type(None, "flux2", findings) == "flux2"
+    assert [each.pointer for each in findings.warnings] == ["/model_type"]
+    assert read_type(None, "flux1", findings) is None
+    assert findings.errors[0].remedy == "Did you mean `flux`? Known: flux, sdxl."
 
 
 def test_two_model_types_that_differ_are_an_error(tmp_path: Path):

@@ -102,6 +102,57 @@ def test_message_of_a_cpp_exception_is_the_cause_without_another_error():
     assert "epochs" in diagnose(*traceback("KeyError: 'epochs'", 0), *lines, LAUNCHER_ERROR.format(-6)).detail
 
 
+CACHING = "caching latents: (1.0, 512, 512, 1)"
+SHARDS = "Loading checkpoint shards:  50%|#####     | 1/2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "stage", "word"),
+    [
+        ([], "while it started", "torchvision"),
+        ([SHARDS], "while it loaded the model", "Compare the sizes"),
+        ([SHARDS, CACHING], "while it cached the dataset", "media files"),
+        ([CACHING, SHARDS, "steps: 1 loss: 0.5"], "while it trained", "compile = false"),
+    ],
+)
+def test_stage_of_a_crash_determines_the_remedy(lines: list[str], stage: str, word: str):
+    cause = diagnose(*lines, LAUNCHER_ERROR.format(-11), code=245)
+    assert f"SIGSEGV {stage}" in cause.detail
+    assert word in cause.remedy
+    assert "PYTHONFAULTHANDLER=1" in cause.remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "package", "word"),
+    [
+        (["torch/_ops.py", "flash_attn/a.py", "torch/nn/b.py"], "flash_attn", "in a build for"),
+        (["torch/nn/a.py", "transformers/b.py"], "torch", "in a build for"),
+        (["av/container.pyi"], "av", "validate the request"),
+        (["safetensors/torch.py"], "safetensors", "sizes of the files"),
+    ],
+)
+def test_dump_of_a_crash_names_the_package(files: list[str], package: str, word: str):
+    dump = ["Fatal Python error: Segmentation fault", "", "Thread 0x1 (most recent call first):"]
+    dump += ['  File "/v/site-packages/numpy/a.py", line 1 in f', "", "Current thread 0x2 (most recent call first):"]
+    dump += [f'  File "/v/site-packages/{file}", line 9 in g' for file in files]
+    cause = diagnose(CACHING, *dump, "", "Extension modules: a", LAUNCHER_ERROR.format(-11), code=245)
+    assert f"`{package}`" in cause.detail
+    assert word in cause.remedy.replace("Most", "most").replace("Validate", "validate")
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(-25, "LimitFSIZE"), (-24, "LimitCPU"), (-31, "seccomp"), (-10, "resume"), (-7, "/dev/shm")]
+)
+def test_signal_of_the_kernel_has_its_own_remedy(number: int, word: str):
+    assert word in diagnose(LAUNCHER_ERROR.format(number), code=256 + number).remedy
+
+
+def test_bus_error_while_weights_are_read_is_not_due_to_shared_memory():
+    dump = ["Fatal Python error: Bus error", "", "Current thread 0x2 (most recent call first):"]
+    dump.append('  File "/v/site-packages/safetensors/torch.py", line 9 in load_file')
+    assert "sizes of the files" in diagnose(*dump, LAUNCHER_ERROR.format(-7), code=249).remedy
+
+
 def test_cpu_without_an_instruction_is_named():
     assert "CPU" in diagnose(LAUNCHER_ERROR.format(-4), code=252).detail
 
@@ -621,6 +672,24 @@ def test_last_error_of_nccl_determines_the_remedy(last: str, word: str):
             CauseCode.HOST_OUT_OF_MEMORY,
             "add memory",
         ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'C:\\\\data\\\\a.toml'",
+            CauseCode.MISSING_FILE,
+            "/mnt/c",
+        ),
+        ("RuntimeError: Invalid path: D:/data/set", CauseCode.MISSING_FILE, "/mnt/c"),
+        (
+            "requests.exceptions.SSLError: (host='huggingface.co'): Max retries exceeded (CERTIFICATE_VERIFY_FAILED)",
+            CauseCode.NETWORK,
+            "SSL_CERT_FILE",
+        ),
+        ("httpx.ProxyError: 407 Proxy Authentication Required", CauseCode.NETWORK, "HTTPS_PROXY"),
+        ("OSError: Not enough disk space. Needed: Unknown size", CauseCode.DISK_FULL, "disk space"),
+        (
+            "torch.AcceleratorError: CUDA error: Invalid access of peer GPU memory over nvlink or a hardware error",
+            CauseCode.GPU_LOST,
+            "Xid",
+        ),
     ],
 )
 def test_similar_errors_have_their_own_remedies(exception: str, code: CauseCode, word: str):
@@ -639,6 +708,7 @@ STAGES = {
     "caching": [("utils/dataset.py", "_handle_task", "x"), ("/site-packages/torch/a.py", "conv", "{}")],
     "optimizer": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "_take_model_step", "{}")],
     "step": [("/site-packages/deepspeed/runtime/pipe/engine.py", "train_batch", "x"), ("models/a.py", "forward", "{}")],
+    "semaphore": [("utils/dataset.py", "cache", "x"), ("/site-packages/multiprocess/synchronize.py", "__init__", "{}")],
     "xformers": [("models/a.py", "forward", "x"), ("/site-packages/xformers/a.py", "f", "{}")],
     "resume": [("train.py", "<module>", "x"), ("/site-packages/deepspeed/a.py", "load_checkpoint", "{}")],
     "save": [("utils/saver.py", "save_adapter", "x"), ("/site-packages/peft/a.py", "f", "{}")],
@@ -681,6 +751,8 @@ STAGES = {
         ("caching", "x", "sqlite3.OperationalError: database or disk is full", "disk space"),
         ("caching", "x", "RuntimeError: 'index' not implemented for 'Float8_e4m3fn'", "bf16 files"),
         ("caching", "x", "AttributeError: 'Tensor' object has no attribute 'latent_dist'", "git pull"),
+        ("semaphore", "x", "OSError: [Errno 28] No space left on device", "--shm-size"),
+        ("semaphore", "x", "PermissionError: [Errno 13] Permission denied", "mode=1777"),
         ("optimizer", "x", "KeyError: 'exp_avg'", "reset_optimizer"),
         ("optimizer", "x", "RuntimeError: linalg.svd: the input contained non-finite values", "learning rate"),
         ("step", "assert T % self.patch_size == 0", "AssertionError", "size_buckets"),
