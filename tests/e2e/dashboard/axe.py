@@ -11,7 +11,7 @@ AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.m
 PHONE = ViewportSize(width=390, height=844)
 
 #: What depends on theme and size: the rules for other looks than the first, unless tests run in full.
-LOOKS_RULES = ("color-contrast", "scrollable-region-focusable", "target-size", "link-in-text-block")
+LOOKS_RULES = ("color-contrast", "scrollable-region-focusable")
 
 _RUN = """async ([part, rules]) => {
     // Scrollable areas become focusable, and opening animations start, within the next frames.
