@@ -93,6 +93,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*made), symlinks=True)
     for name in (".venv", "node_modules", "api/dashboard/vendor"):
         (root / name).symlink_to(ROOT / name)
+    # Older than what was installed: npm ci would delete the packages behind the link.
+    for name in ("package-lock.json", "requirements.lock", "requirements-dev.lock", "api/dashboard/package.json"):
+        os.utime(root / name, (0, 0))
     (root.parent / "backups").mkdir()
     port = free_port()
     (root / ".env").write_text(f"API_PORT={port}\nGPU_SOURCE=simulated\n")

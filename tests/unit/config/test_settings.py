@@ -24,11 +24,11 @@ def test_settings_have_the_documented_defaults():
     assert (config.hang_step_seconds, config.hang_quiet_seconds) == (300, 1800)
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
-def test_every_setting_has_a_flag(setting):
-    flag = "--" + setting.metadata["env"].lower().replace("_", "-")
-    with pytest.raises(ConfigError, match="expected one argument"):
-        read({}, flag)
+def test_every_setting_has_a_flag():
+    for setting in SETTINGS.values():
+        flag = "--" + setting.metadata["env"].lower().replace("_", "-")
+        with pytest.raises(ConfigError, match=f"{flag}.*expected one argument"):
+            read({}, flag)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import pytest
 
 from api.gpus.xids import _TABLE, CATALOGUE, XidClass, _expand, look_up
 
@@ -23,10 +22,8 @@ def test_program_faults_match_the_catalogue():
     assert {code for code, xid in CATALOGUE.items() if xid.kind is XidClass.APPLICATION} == OF_THE_PROGRAM
 
 
-@pytest.mark.parametrize("xid", CATALOGUE.values())
-def test_every_xid_has_a_meaning_and_a_remedy(xid):
-    assert xid.meaning
-    assert xid.advice
+def test_every_xid_has_a_meaning_and_a_remedy():
+    assert [code for code, xid in CATALOGUE.items() if not (xid.meaning and xid.advice)] == []
 
 
 def test_unknown_xid_is_not_harmless():
