@@ -9,6 +9,7 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import AlertState
 from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, PlannedAction
 from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.reason import dump_value, text_of
 from api.errors import Finding, Forbidden
 
 #: The rule scopes that each action supports. In the scope GPU, an action on a task affects the task on that GPU.
@@ -46,8 +47,12 @@ def plan_actions(
     if planned:
         draft.actions.extend(planned)
         kinds = [action.kind for action in planned]
-        announced = " ".join(ANNOUNCED[kind] for kind in kinds)
-        draft.change(f"planned actions: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
+        announced = [ANNOUNCED[kind] for kind in kinds]
+        draft.change(
+            f"planned actions: {', '.join(kinds)}",
+            remedy=" ".join([alert.remedy, *map(text_of, announced)]).strip(),
+            values=None if alert.values is None else {**alert.values, "actions": dump_value(announced)},
+        )
 
 
 def _has_changed(draft: Draft) -> bool:

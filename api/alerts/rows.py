@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
 from api.db.alert_tables import alert_state
-from api.db.rows import clean, maybe_time, to_seconds, to_time
+from api.db.rows import clean, clean_json, maybe_time, to_seconds, to_time
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
@@ -69,6 +69,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "title": clean(alert.title),
         "summary": clean(alert.summary),
         "remedy": clean(alert.remedy),
+        "text_values": None if alert.values is None else clean_json(alert.values),
         "link": alert.link,
         "since": to_seconds(alert.since),
         "updated_at": to_seconds(alert.updated_at),
@@ -116,6 +117,7 @@ def read_alert(row: Row[Any]) -> Alert:
         title=row.title,
         summary=row.summary,
         remedy=row.remedy,
+        values=row.text_values,
         link=row.link,
         since=to_time(row.since),
         updated_at=to_time(row.updated_at),

@@ -19,6 +19,7 @@ from api.alerts.evaluation import (
     is_clear,
     severity_of,
     value_of,
+    values_of,
     worse,
 )
 from api.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
@@ -216,6 +217,7 @@ class AlertStateMachine:
             title=_title(rule, target),
             summary=fill(rule.summary, table, index),
             remedy=fill(rule.remedy, table, index),
+            values=values_of(rule, table, index),
             link=rule.link,
             since=now,
             updated_at=now,
@@ -237,6 +239,7 @@ class AlertStateMachine:
             title=_title(rule, table.targets[index]),
             summary=fill(rule.summary, table, index),
             remedy=fill(rule.remedy, table, index),
+            values=values_of(rule, table, index),
             value=value_of(rule, table, index),
         )
         draft.track.clear_since = None
@@ -348,6 +351,7 @@ class AlertStateMachine:
                 f"the severity is now {severity}",
                 severity=severity,
                 summary=fill(rule.summary, table, index),
+                values=values_of(rule, table, index),
                 notified=(),
             )
             draft.kinds.append(NotificationKind.FIRING)

@@ -36,6 +36,7 @@ alerts = Table(
     Column("title", Text, nullable=False),
     Column("summary", Text, nullable=False),
     Column("remedy", Text, nullable=False),
+    Column("text_values", Document),  #: the values in summary and remedy; null: unknown
     Column("link", Text),
     Column("since", Float(53), nullable=False),
     Column("updated_at", Float(53), nullable=False),
