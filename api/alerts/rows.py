@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
 from api.db.alert_tables import alert_state
-from api.db.rows import clean, clean_json, maybe_time, to_seconds, to_time
+from api.db.rows import clean, clean_json, dump_message, maybe_time, read_code, to_seconds, to_time
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
@@ -22,6 +22,7 @@ from api.domain.alert import (
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import AlertSnapshot
 from api.domain.event import Severity
+from api.domain.reason import ReasonOrText
 from api.util.copying import copy_fields
 
 _SNAPSHOT = TypeAdapter(AlertSnapshot)
@@ -142,7 +143,7 @@ def read_alert(row: Row[Any]) -> Alert:
     )
 
 
-def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
+def history_row(alert: Alert | Row[Any], actor: str, message: ReasonOrText, now: datetime) -> dict[str, Any]:
     """Return the columns of a history entry."""
     return {
         "alert_id": alert.alert_id,
@@ -151,7 +152,7 @@ def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime
         "state": alert.shown_state,
         "severity": alert.severity,
         "actor": actor,
-        "message": message,
+        **dump_message(message, "message"),
         "value": alert.value,
     }
 
@@ -167,6 +168,7 @@ def read_history(row: Row[Any]) -> AlertHistoryRow:
         severity=Severity(row.severity),
         actor=row.actor,
         message=row.message,
+        message_code=read_code(row.message_code),
         value=row.value,
     )
 

@@ -77,6 +77,7 @@ alert_history = Table(
     Column("actor", String(64), nullable=False),
     Column("message", Text, nullable=False),
     Column("value", Float(53)),
+    Column("message_code", Document),
     sqlite_autoincrement=True,
 )
 Index("ix_alert_history_alert", alert_history.c.alert_id, alert_history.c.id)

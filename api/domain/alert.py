@@ -9,7 +9,7 @@ from typing import Any
 from api.domain.alert_action import PlannedAction
 from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
-from api.domain.reason import ReasonOrText
+from api.domain.reason import ReasonCode, ReasonOrText
 
 
 class AlertState(StrEnum):
@@ -137,7 +137,7 @@ class AlertChange:
 
     before: Alert | None
     after: Alert
-    message: str | None = None  #: history entry; None: not worth an entry
+    message: ReasonOrText | None = None  #: history entry; None: not worth an entry
     actor: str = "service"
     notifications: tuple[AlertNotification, ...] = ()
     actions: tuple[PlannedAction, ...] = ()
@@ -161,6 +161,7 @@ class AlertHistoryRow:
     actor: str
     message: str
     value: float | None  #: value at that time; null if unknown
+    message_code: ReasonCode | None = None  #: code and parameters of the message, for programs and translations
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ function written(template, values) {
     return unit ? duration(value) : FIGURE.format(Math.abs(value) < 100 ? value : Math.round(value));
   });
   // A value may be a sentence with its own full stop.
-  return text.replaceAll("。。", "。");
+  return text.replace(/[.。]。/g, "。").replace(/[^。！？.!?]$/, "$&。");
 }
 
 /**

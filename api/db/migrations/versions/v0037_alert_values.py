@@ -1,4 +1,4 @@
-"""The values in the texts of alerts."""
+"""The values in the texts of alerts, and the codes of their history."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,6 @@ down_revision = "0036"
 
 
 def upgrade() -> None:
-    """Add the column. It is unknown for existing rows."""
+    """Add the columns. They are unknown for existing rows."""
     op.add_column("alerts", sa.Column("text_values", sa.JSON))
+    op.add_column("alert_history", sa.Column("message_code", sa.JSON))
