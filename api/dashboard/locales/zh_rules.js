@@ -196,7 +196,7 @@ export const rules = {
     title: "占着 GPU 却空闲",
     summary: [
       "{task} holds {gpus} GPUs but uses only {gpu_utilization_max} % of them.",
-      "{task} 占有 {gpus} 个 GPU，利用率只有 {gpu_utilization_max} %。",
+      "{task} 占有 {gpus} 块 GPU，利用率只有 {gpu_utilization_max} %。",
     ],
     remedy: ["Read its log: it may be waiting for data.", "查看它的日志：它可能在等数据。"],
     resolved: ["{task} uses its GPUs again", "{task} 恢复使用 GPU"],
