@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.access.service import OVERLAP_SECONDS, KeyRequest
 from api.access.views import KeyState, KeyView, NewKey, SignInMethods, Ticket, UserView, WhoAmI
@@ -39,10 +40,12 @@ def _known_permission(word: str) -> str:
     if word in PERMISSION_NAMES:
         return word
     close = nearest(word, PERMISSION_NAMES)
-    raise ValueError(
-        f'is not a permission; did you mean "{close}"?'
-        if close
-        else f"is not a permission; valid are: {', '.join(PERMISSION_NAMES)}"
+    if close:
+        raise PydanticCustomError(
+            "value_permission_similar", 'is not a permission; did you mean "{close}"?', {"close": close}
+        )
+    raise PydanticCustomError(
+        "value_not_permission", "is not a permission; valid are: {names}", {"names": ", ".join(PERMISSION_NAMES)}
     )
 
 
@@ -92,7 +95,7 @@ class GenerateKey(Strict):
     @model_validator(mode="after")
     def _one_way(self) -> "GenerateKey":
         if (self.role is None) == (self.permissions is None):
-            raise ValueError("give either role or permissions")
+            raise PydanticCustomError("value_role_or_permissions", "give either role or permissions")
         return self
 
     def request(self) -> KeyRequest:

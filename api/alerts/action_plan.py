@@ -9,6 +9,7 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import AlertState
 from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, PlannedAction
 from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.reason import Reason, dump_value, text_of
 from api.errors import Finding, Forbidden
 
 #: The rule scopes that each action supports. In the scope GPU, an action on a task affects the task on that GPU.
@@ -39,15 +40,23 @@ def plan_actions(
     if _has_changed(draft):
         kinds = [kind for kind in kinds if not kind.is_of_task]
         if len(kinds) < len(rule.actions):
-            draft.messages.append("no action on the task: the condition started with another task or attempt")
+            draft.said.append(
+                Reason.of(
+                    "no action on the task: the condition started with another task or attempt", "alert_other_task"
+                )
+            )
     planned = [action for kind in kinds if (action := _plan(kind, draft, rule, now, new_id)) is not None]
     if anywhere:
         planned = [replace(action, node=None) for action in planned]
     if planned:
         draft.actions.extend(planned)
         kinds = [action.kind for action in planned]
-        announced = " ".join(ANNOUNCED[kind] for kind in kinds)
-        draft.change(f"planned actions: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
+        announced = [ANNOUNCED[kind] for kind in kinds]
+        draft.change(
+            Reason.of("planned actions: {kinds}", "alert_actions", kinds=", ".join(kinds)),
+            remedy=" ".join([alert.remedy, *map(text_of, announced)]).strip(),
+            values=None if alert.values is None else {**alert.values, "actions": dump_value(announced)},
+        )
 
 
 def _has_changed(draft: Draft) -> bool:

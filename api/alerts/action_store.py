@@ -95,7 +95,7 @@ class ActionStore:
             alert = connection.execute(select(alerts).where(alerts.c.alert_id == action.alert_id)).one_or_none()
             if alert is not None:
                 message = f"{action.kind} {state}: {result}"
-                connection.execute(insert(alert_history).values(history_row(alert, action.actor, clean(message), now)))
+                connection.execute(insert(alert_history).values(history_row(alert, action.actor, message, now)))
         return True
 
     def of_alert(self, alert_id: str, limit: int = 100) -> list[AlertAction]:

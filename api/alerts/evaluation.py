@@ -7,10 +7,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from api.domain.alert import IS_OVER, NOT_RUNNING, AlertTarget
 from api.domain.alert_rule import AlertRule, Clause, Comparison, RuleScope
 from api.domain.event import Severity
+from api.domain.reason import dump_value
 from api.util.formatting import format_long_duration
 
 UNKNOWN = math.nan
@@ -163,6 +165,22 @@ def fill(text: str, table: FactTable, index: int) -> str:
         return format_long_duration(value * _SECONDS[match[2]])
 
     return _PLACEHOLDER.sub(replace, text)
+
+
+def values_of(rule: AlertRule, table: FactTable, index: int) -> dict[str, Any] | None:
+    """Return the values in summary and remedy of a built-in rule by placeholder; None for other rules.
+
+    A value is text, a number, None if it is unknown, or a coded message. Durations are in seconds.
+    """
+    if not rule.is_builtin:
+        return None
+    target, found = table.targets[index], {}
+    for match in _PLACEHOLDER.finditer(rule.summary + rule.remedy):
+        name = match[1]
+        texts = [known[name] for known in (target.coded_values, target.summary_values, target.labels) if name in known]
+        value = table.value(name, index) * _SECONDS.get(match[2], 1.0)
+        found[name] = dump_value(texts[0]) if texts else value if math.isfinite(value) else None
+    return found
 
 
 def describe_end(rule: AlertRule, table: FactTable, index: int) -> str:

@@ -15,6 +15,7 @@ from api.domain.alert_rule import RuleScope
 from api.domain.gpu import Verdict
 from api.domain.node import NodeStatus
 from api.domain.reading import FaultKind
+from api.domain.reason import Reason, ReasonOrText, message_of, text_of
 from api.gpus.judgement import JudgedGPU
 from api.gpus.power_limits import is_same_limit
 from api.gpus.state import GPUState
@@ -241,12 +242,19 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
         "gpu": title,
         "health": "; ".join(health.reasons) or "healthy",
         "health_action": _sentence("; ".join(health.suggested_actions)),
+        "xid_application": text_of(_describe_application(gpu, state)),
+    }
+    coded: dict[str, ReasonOrText | Sequence[ReasonOrText]] = {
+        "health": health.messages,
+        "health_action": list(map(message_of, health.suggested_actions, health.action_codes)),
         "xid_application": _describe_application(gpu, state),
     }
+    if state.is_fleet:
+        coded["gpu"] = Reason.of("GPU {index} on {node}", "gpu_on_node", index=index, node=gpu.node)
     key, task = f"{gpu.node}/{reading.uuid}", gpu.task
-    if task is None or not task.is_started_here:
-        return AlertTarget(key, labels, summary_values)
-    return AlertTarget(key, labels, summary_values, subject=Subject(task.task_id, task.owner))
+    is_busy = task is not None and task.is_started_here
+    subject = Subject(task.task_id, task.owner) if task is not None and is_busy else None
+    return AlertTarget(key, labels, summary_values, coded_values=coded, subject=subject)
 
 
 def _sentence(text: str) -> str:
@@ -268,9 +276,12 @@ def _applications(gpu: JudgedGPU, state: GPUState) -> list[tuple[float, int]]:
     return sorted((at, xid) for at, xid in found if look_up(xid).kind is XidClass.APPLICATION)
 
 
-def _describe_application(gpu: JudgedGPU, state: GPUState) -> str:
+def _describe_application(gpu: JudgedGPU, state: GPUState) -> ReasonOrText:
     found = _applications(gpu, state) if state.xids else []
-    return f"Xid {found[-1][1]} ({look_up(found[-1][1]).meaning})" if found else "none"
+    if not found:
+        return Reason.of("none", "no_xid")
+    xid = found[-1][1]
+    return Reason.of("Xid {xid} ({meaning})", "xid_with_meaning", xid=xid, meaning=look_up(xid).meaning)
 
 
 def _foreign(gpu: JudgedGPU) -> float:

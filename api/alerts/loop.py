@@ -29,6 +29,7 @@ from api.db.leadership import Leadership, LeadershipLost
 from api.domain.alert import IS_OVER, Alert, AlertState, NotificationKind
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import AlertSnapshot, Channel
+from api.domain.reason import Reason
 from api.errors import DatabaseUnavailable
 from api.util.clock import SLACK_SECONDS, Clock
 from api.util.ids import new_task_id
@@ -325,11 +326,15 @@ class AlertLoop:
             before, until = alert.acknowledged_severity, alert.acknowledged_until
             is_worse = before is not None and rank(alert.severity) > rank(before)
             if is_worse or (until is not None and not _holds(alert.acknowledged_at, until, now)):
-                reason = "the severity has increased" if is_worse else "its time is over"
+                message = (
+                    Reason.of("no longer acknowledged: the severity has increased", "alert_worse")
+                    if is_worse
+                    else Reason.of("no longer acknowledged: its time is over", "alert_acknowledgement_over")
+                )
                 cleared = dict.fromkeys(
                     ("acknowledged_by", "acknowledged_at", "acknowledged_until", "acknowledged_severity")
                 )
-                drafts.of(key, track).change(f"no longer acknowledged: {reason}", **cleared)
+                drafts.of(key, track).change(message, **cleared)
 
     def _plan(self, section: Section, drafts: Drafts, now: datetime, reminds: bool) -> None:
         planner = Planner(self._current.channels, now, self._clock.monotonic())

@@ -13,6 +13,7 @@ from api.domain.alert import Alert, AlertNotification, AlertState, AlertTarget, 
 from api.domain.alert_rule import AlertRule
 from api.domain.channel import Channel, ChannelSettings, QuietHours
 from api.domain.event import Severity
+from api.domain.reason import Reason
 
 #: Rules that NOTIFY_URL receives although they are opt-in or below its severity, since it may be a user's only channel.
 _ENVIRONMENT_RULES = frozenset({"training_finished"})
@@ -88,9 +89,12 @@ def mute(
             continue
         draft = drafts.get(key) or drafts.of(key, track)
         if by is None:
-            draft.change("no longer muted", muted_by=None)
+            draft.change(Reason.of("no longer muted", "alert_unmuted"), muted_by=None)
         else:
-            draft.change("silenced" if by.startswith(SILENCE) else f"inhibited by {by}", muted_by=by)
+            is_silence = by.startswith(SILENCE)
+            silenced = Reason.of("silenced", "alert_silenced")
+            inhibited = Reason.of("inhibited by {alert}", "alert_inhibited", alert=by)
+            draft.change(silenced if is_silence else inhibited, muted_by=by)
 
 
 @dataclass(frozen=True, slots=True)

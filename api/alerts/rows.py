@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
 from api.db.alert_tables import alert_state
-from api.db.rows import clean, maybe_time, to_seconds, to_time
+from api.db.rows import clean, clean_json, dump_message, maybe_time, read_code, to_seconds, to_time
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
@@ -22,6 +22,7 @@ from api.domain.alert import (
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import AlertSnapshot
 from api.domain.event import Severity
+from api.domain.reason import ReasonOrText
 from api.util.copying import copy_fields
 
 _SNAPSHOT = TypeAdapter(AlertSnapshot)
@@ -69,6 +70,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "title": clean(alert.title),
         "summary": clean(alert.summary),
         "remedy": clean(alert.remedy),
+        "text_values": None if alert.values is None else clean_json(alert.values),
         "link": alert.link,
         "since": to_seconds(alert.since),
         "updated_at": to_seconds(alert.updated_at),
@@ -116,6 +118,7 @@ def read_alert(row: Row[Any]) -> Alert:
         title=row.title,
         summary=row.summary,
         remedy=row.remedy,
+        values=row.text_values,
         link=row.link,
         since=to_time(row.since),
         updated_at=to_time(row.updated_at),
@@ -140,7 +143,7 @@ def read_alert(row: Row[Any]) -> Alert:
     )
 
 
-def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
+def history_row(alert: Alert | Row[Any], actor: str, message: ReasonOrText, now: datetime) -> dict[str, Any]:
     """Return the columns of a history entry."""
     return {
         "alert_id": alert.alert_id,
@@ -149,7 +152,7 @@ def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime
         "state": alert.shown_state,
         "severity": alert.severity,
         "actor": actor,
-        "message": message,
+        **dump_message(message, "message"),
         "value": alert.value,
     }
 
@@ -165,6 +168,7 @@ def read_history(row: Row[Any]) -> AlertHistoryRow:
         severity=Severity(row.severity),
         actor=row.actor,
         message=row.message,
+        message_code=read_code(row.message_code),
         value=row.value,
     )
 

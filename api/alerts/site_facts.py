@@ -22,7 +22,7 @@ from api.domain.alert_rule import RuleScope
 from api.domain.channel import Channel
 from api.domain.idle_end import IdleStage, IdleView
 from api.domain.node import NodeStatus
-from api.domain.reason import text_of
+from api.domain.reason import Reason, ReasonCode, ReasonOrText, message_of, text_of
 from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable
 from api.files.task_files import write_private
@@ -248,7 +248,15 @@ class ServiceFacts:
             "tracker_problem": next(iter(unsent.values()), "no problem"),
             "comfyui_gpus": ", ".join(unknown_gpus or ()) or "none",
         }
-        return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, summary_values),), columns)
+        coded: dict[str, ReasonOrText] = {}
+        if problem is not None:
+            coded["source_problem"] = problem
+        if trouble is not None:
+            coded["database_problem"] = Reason(trouble.detail, trouble.said or ReasonCode(trouble.code))
+        if end is not None and end.problem is not None:
+            coded["idle_problem"] = message_of(end.problem, end.problem_code)
+        target = AlertTarget(self._node, {"node": self._node}, summary_values, coded_values=coded)
+        return FactTable(RuleScope.SERVICE, (target,), columns)
 
     def _clock_offset(self, monotonic: float, now: datetime) -> float:
         if monotonic - self._read_at >= _CLOCK_SECONDS:
@@ -341,12 +349,19 @@ def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], a
             {
                 "name": channel.name,
                 "channel": f'The channel "{channel.name}"',
-                "last_error": channel.disabled_reason or channel.last_error or "its messages are delayed",
+                "last_error": channel.disabled_reason or channel.last_error or _DELAYED.text,
+            },
+            coded_values={
+                "channel": Reason.of('The channel "{name}"', "channel_named", name=channel.name),
+                "last_error": channel.disabled_reason or channel.last_error or _DELAYED,
             },
         )
         for channel in used
     )
     return FactTable(RuleScope.CHANNEL, targets, columns)
+
+
+_DELAYED = Reason.of("its messages are delayed", "messages_delayed")
 
 
 def action_table(failed: Iterable[AlertAction], ages: Ages) -> FactTable:

@@ -19,12 +19,14 @@ from api.alerts.evaluation import (
     is_clear,
     severity_of,
     value_of,
+    values_of,
     worse,
 )
 from api.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
 from api.domain.alert import RULE_GONE, TARGET_GONE, Alert, AlertState, AlertTarget, NotificationKind
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.event import Severity
+from api.domain.reason import Reason
 from api.util.clock import Clock
 
 #: An alert that fires again within this time after it resolved continues the same incident.
@@ -216,6 +218,7 @@ class AlertStateMachine:
             title=_title(rule, target),
             summary=fill(rule.summary, table, index),
             remedy=fill(rule.remedy, table, index),
+            values=values_of(rule, table, index),
             link=rule.link,
             since=now,
             updated_at=now,
@@ -228,7 +231,7 @@ class AlertStateMachine:
     def _fire(self, rule: AlertRule, table: FactTable, index: int, draft: Draft, at: Moment) -> None:
         severity = severity_of(rule, table, index)
         draft.change(
-            f"fires: {fill(rule.summary, table, index)}",
+            Reason(f"fires: {fill(rule.summary, table, index)}", _FIRES.said),
             state=AlertState.FIRING,
             fired_at=draft.after.fired_at or at.now,
             resolved_at=None,
@@ -237,6 +240,7 @@ class AlertStateMachine:
             title=_title(rule, table.targets[index]),
             summary=fill(rule.summary, table, index),
             remedy=fill(rule.remedy, table, index),
+            values=values_of(rule, table, index),
             value=value_of(rule, table, index),
         )
         draft.track.clear_since = None
@@ -250,7 +254,7 @@ class AlertStateMachine:
         if draft.after.flapping_since is not None:
             return
         if len(flips) > MOST_FLIPS:
-            draft.change("flapping: no notifications until it is stable for an hour", flapping_since=at.now)
+            draft.change(_FLAPS, flapping_since=at.now)
             kind = NotificationKind.FLAPPING
         draft.kinds.append(kind)
 
@@ -327,7 +331,7 @@ class AlertStateMachine:
             self._note_unknown(key, track, drafts)
             return
         if track.alert.is_unknown:
-            drafts.of(key, track).change("the condition is known again", is_unknown=False)
+            drafts.of(key, track).change(_KNOWN, is_unknown=False)
         self._follow_value(rule, key, track, table, index, drafts)
         if not clear:
             track.clear_since = None
@@ -345,9 +349,10 @@ class AlertStateMachine:
         if rank(severity) > rank(alert.severity):
             draft = drafts.of(key, track)
             draft.change(
-                f"the severity is now {severity}",
+                Reason.of("the severity is now {severity}", "alert_severity", severity=_SEVERITIES[severity]),
                 severity=severity,
                 summary=fill(rule.summary, table, index),
+                values=values_of(rule, table, index),
                 notified=(),
             )
             draft.kinds.append(NotificationKind.FIRING)
@@ -363,13 +368,13 @@ class AlertStateMachine:
 
     def _note_unknown(self, key: TrackKey, track: Track, drafts: Drafts) -> None:
         if track.alert.state is AlertState.FIRING and not track.alert.is_unknown:
-            drafts.of(key, track).change("the condition is unknown: the state stays as it is", is_unknown=True)
+            drafts.of(key, track).change(_UNKNOWN, is_unknown=True)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
     def _resolve(self, draft: Draft, reason: str, at: Moment) -> None:
         draft.change(
-            f"resolved: {reason}",
+            Reason(f"resolved: {reason}", _RESOLVED.said),
             state=AlertState.RESOLVED,
             resolved_at=at.now,
             resolution=reason,
@@ -395,8 +400,21 @@ class AlertStateMachine:
         if abs(at.now.timestamp() - alert.flips[-1]) < CALM_SECONDS:
             return
         draft = drafts.of(key, track)
-        draft.change("no longer flapping", flapping_since=None, flips=())
+        draft.change(_CALM, flapping_since=None, flips=())
         draft.kinds.append(NotificationKind.CALM)
+
+
+#: Entries of the history. Summary and end of an alert, which follow, have texts of their own on the page.
+_FIRES, _RESOLVED = Reason.of("fires", "alert_fires"), Reason.of("resolved", "alert_resolved")
+_FLAPS = Reason.of("flapping: no notifications until it is stable for an hour", "alert_flaps")
+_CALM = Reason.of("no longer flapping", "alert_calm")
+_KNOWN = Reason.of("the condition is known again", "alert_known")
+_UNKNOWN = Reason.of("the condition is unknown: the state stays as it is", "alert_unknown")
+_SEVERITIES = {
+    Severity.CRITICAL: Reason.of("critical", "severity_critical"),
+    Severity.WARNING: Reason.of("warning", "severity_warning"),
+    Severity.INFO: Reason.of("info", "severity_info"),
+}
 
 
 def _is_same_incident(track: Track, at: Moment) -> bool:

@@ -28,6 +28,7 @@ from api.domain.alert_rule import RuleScope
 from api.domain.audit import note_change
 from api.domain.channel import DeliveryState
 from api.domain.event import Severity
+from api.domain.reason import Reason
 from api.errors import AlertNotFound, Conflict
 from api.util.batches import in_batches
 
@@ -144,8 +145,13 @@ class AlertStore:
                 acknowledged_severity=None if by is None else before.severity,
                 updated_at=now,
             )
-            what = "acknowledged" if by is not None else "no longer acknowledged"
-            message = f"{what}: {comment}" if comment else what
+            message = (
+                Reason.of("acknowledged", "alert_acknowledged")
+                if by is not None
+                else Reason.of("no longer acknowledged", "alert_acknowledgement_withdrawn")
+            )
+            if comment:
+                message = Reason.of("{change}: {comment}", "alert_comment", change=message, comment=comment)
             note_change(
                 about=alert_id, before={"acknowledged_by": before.acknowledged_by}, after={"acknowledged_by": by}
             )

@@ -14,7 +14,7 @@ from api.domain.alert_rule import RuleScope
 from api.domain.cause import Cause, CauseCode
 from api.domain.hold import Hold, HoldKind
 from api.domain.progress import Stage
-from api.domain.reason import load_message, text_of
+from api.domain.reason import Reason, ReasonOrText, load_message, message_of, text_of
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary
 from api.gpus.state import GPUState
@@ -45,12 +45,14 @@ _OF_PROGRESS = (
 _SEVERE_CAUSES = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
 
 #: Short texts for causes with long messages, since a phone shows one line: (cause, remedy).
-_SHORT: Mapping[CauseCode, tuple[str, str]] = {
+_SHORT: Mapping[CauseCode, tuple[Reason, Reason]] = {
     CauseCode.CUDA_OUT_OF_MEMORY: (
-        "GPU out of memory",
-        "Try a smaller batch or resolution, or a higher blocks_to_swap.",
+        Reason.of("GPU out of memory", "short_gpu_memory"),
+        Reason.of("Try a smaller batch or resolution, or a higher blocks_to_swap.", "short_gpu_memory_remedy"),
     ),
 }
+_UNKNOWN_CAUSE = (Reason.of("unknown reason", "cause_unknown"), Reason.of("Read the end of its log.", "read_log"))
+_UNKNOWN = Reason.of("unknown", "value_not_known")
 
 #: Maximum length of a cause in a message.
 _CAUSE_CHARACTERS = 160
@@ -239,8 +241,8 @@ class TaskFacts:
             "hang": _describe_hang(task),
             "at_step": "" if view is None or view.current_step is None else f" at step {view.current_step}",
             **_describe_cause(task.cause),
-            "steps": "unknown" if view is None or view.current_step is None else str(view.current_step),
-            "loss": "unknown" if loss is None else show_number(loss),
+            "steps": _UNKNOWN.text if view is None or view.current_step is None else str(view.current_step),
+            "loss": _UNKNOWN.text if loss is None else show_number(loss),
         }
         notify = self._notify.get(task.task_id, {})
         channels, selected = notify.get("channels") or [], notify.get("on") or []
@@ -248,8 +250,42 @@ class TaskFacts:
         subject = Subject(task.task_id, task.owner, task.attempts)
         has_failed = task.status is TaskStatus.FAILED
         return AlertTarget(
-            task.task_id, labels, summary_values, task.owner, tuple(channels), rules, subject, has_failed
+            task.task_id,
+            labels,
+            summary_values,
+            task.owner,
+            tuple(channels),
+            rules,
+            subject,
+            has_failed,
+            _code_values(task, summary_values),
         )
+
+
+def _code_values(task: TaskSummary, texts: Mapping[str, str]) -> dict[str, ReasonOrText]:
+    """Return the values of a task's alerts that have a code."""
+    found: dict[str, ReasonOrText] = {}
+    view = None if task.progress is None else task.progress.progress
+    said, cause = task.warning_code, task.cause
+    if view is not None and view.current_step is not None:
+        found["at_step"] = Reason.of(" at step {step}", "at_step", step=view.current_step)
+    if said is not None and said.code == "hangs":
+        hang = load_message(said.params.get("hang", ""))
+        found["hang"] = Reason.of("{hang}.{last}", "hang_and_error", hang=hang, last=said.params.get("last") or "")
+    elif task.warning is not None:
+        found["hang"] = message_of(task.warning, said)
+    if cause is None:
+        found["cause"], found["cause_remedy"] = _UNKNOWN_CAUSE
+    elif cause.code in _SHORT:
+        found["cause"], found["cause_remedy"] = _SHORT[cause.code]
+    else:
+        # The last line of a trainer's own message is the error.
+        found["cause"] = texts["cause"] if cause.detail_code is None else cause.message
+        found["cause_remedy"] = message_of(cause.remedy, cause.remedy_code)
+    for name in ("steps", "loss"):
+        if texts[name] == _UNKNOWN.text:
+            found[name] = _UNKNOWN
+    return found
 
 
 def _describe_hang(task: TaskSummary) -> str:
@@ -264,9 +300,9 @@ def _describe_hang(task: TaskSummary) -> str:
 def _describe_cause(cause: Cause | None) -> dict[str, str]:
     """Return the words for the cause of a failure: one line, and the remedy."""
     if cause is None:
-        return {"cause": "unknown reason", "cause_remedy": "Read the end of its log."}
+        return {"cause": _UNKNOWN_CAUSE[0].text, "cause_remedy": _UNKNOWN_CAUSE[1].text}
     if cause.code in _SHORT:
-        detail, remedy = _SHORT[cause.code]
+        detail, remedy = map(text_of, _SHORT[cause.code])
     else:
         lines = cause.detail.strip().splitlines() or [cause.code.value]
         # The last line of a trainer's own message is the error.
@@ -333,9 +369,10 @@ class QueueFacts:
         summary_values = {
             "name": "queue",
             "first": "nothing" if first is None else describe_task(first),
-            "hold": "no hold" if oldest is None else _describe(oldest),
+            "hold": "no hold" if oldest is None else _describe(oldest).text,
         }
-        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, summary_values),), columns)
+        coded = {} if oldest is None else {"hold": _describe(oldest)}
+        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, summary_values, coded_values=coded),), columns)
 
     def _stuck(self, first: TaskSummary | None, state: GPUState) -> float:
         """Return the seconds for which the same task has been first in the queue while its GPUs are available."""
@@ -353,9 +390,11 @@ def _first_in_line(queued: Collection[TaskSummary]) -> TaskSummary | None:
     return min(waiting, key=lambda task: (-task.level, task.queue_rank, task.serial), default=None)
 
 
-def _describe(hold: Hold) -> str:
-    what = "The queue" if hold.kind is HoldKind.QUEUE else f"GPU {hold.gpu_uuid}"
-    return f"{what} is held by {hold.made_by} ({hold.reason})"
+def _describe(hold: Hold) -> Reason:
+    if hold.kind is HoldKind.QUEUE:
+        return Reason.of("The queue is held by {by} ({reason})", "queue_held_by", by=hold.made_by, reason=hold.reason)
+    gpu, by, reason = hold.gpu_uuid, hold.made_by, hold.reason
+    return Reason.of("GPU {gpu} is held by {by} ({reason})", "gpu_held_by", gpu=gpu, by=by, reason=reason)
 
 
 def describe_task(task: TaskSummary) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from api.domain.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
 from api.domain.alert_action import PlannedAction
 from api.domain.alert_rule import AlertRule
+from api.domain.reason import Reason, ReasonOrText, text_of
 
 #: The ids of a rule and of its target.
 TrackKey = tuple[str, str]
@@ -50,23 +51,29 @@ class Draft:
     track: Track
     before: Alert | None
     after: Alert
-    messages: list[str] = field(default_factory=list)
+    said: list[ReasonOrText] = field(default_factory=list)  #: entries for its history
     kinds: list[NotificationKind] = field(default_factory=list)  #: the notifications to plan
     notifications: list[AlertNotification] = field(default_factory=list)
     actions: list[PlannedAction] = field(default_factory=list)
 
-    def change(self, message: str | None = None, **values: Any) -> None:
+    def change(self, message: ReasonOrText | None = None, **values: Any) -> None:
         """Change the alert, and add the message to its history."""
         self.after = replace(self.after, **values)
         if message:
-            self.messages.append(message)
+            self.said.append(message)
+
+    @property
+    def messages(self) -> list[str]:
+        return list(map(text_of, self.said))
 
     def finished(self, now: datetime) -> AlertChange:
         """Return the change for the store."""
         number = 1 if self.before is None else self.before.number + 1
         self.after = replace(self.after, number=number, updated_at=now)
         notifications = tuple(replace(each, number=number) for each in self.notifications)
-        message = "; ".join(self.messages) or None
+        message: ReasonOrText | None = next(iter(self.said), None)
+        if len(self.said) > 1:
+            message = Reason.of("{changes}", "alert_changes", changes=self.said)
         return AlertChange(self.before, self.after, message, notifications=notifications, actions=tuple(self.actions))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from api.domain.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
 from api.domain.alert_action import ActionKind, ActionView
@@ -26,6 +27,10 @@ class AlertView:
     title: str  #: short name of the problem
     summary: str  #: what happens, with the current values
     remedy: str
+    #: values in summary and remedy of a built-in rule by placeholder, for translations: text, a number (durations in
+    #: seconds), null if unknown, or a coded message with `text`, `code` and `params`, or a list of these; `actions`
+    #: announces what the rule does. null: the rule is not built-in, or the alert is from an earlier version
+    values: Mapping[str, Any] | None
     link: str | None  #: page with more; null if none
     since: datetime  #: when its condition became true
     fired_at: datetime | None  #: when it became active; null while it is pending

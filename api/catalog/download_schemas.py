@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.catalog.download_request import DownloadOrder
 from api.catalog.transfer_models import DownloadView
@@ -27,7 +28,10 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,500}")
 
 def _one_word(token: SecretStr) -> SecretStr:
     if not _TOKEN.fullmatch(token.get_secret_value()):
-        raise ValueError("must be the token as the hub shows it: 1 to 500 characters without spaces or line breaks")
+        raise PydanticCustomError(
+            "value_not_token",
+            "must be the token as the hub shows it: 1 to 500 characters without spaces or line breaks",
+        )
     return token
 
 
@@ -54,17 +58,20 @@ def _has_host(url: str) -> bool:
 
 def _check_address(url: str) -> str:
     if _has_userinfo(url):
-        raise ValueError(
-            "contains a user name or password that others who see the download could read: use `token` instead"
+        raise PydanticCustomError(
+            "value_address_with_password",
+            "contains a user name or password that others who see the download could read: use `token` instead",
         )
     credential = find_credential(url)
     if credential is not None:
-        raise ValueError(
-            f"contains a credential ({credential[:40]}) that others who see the download could read: remove it from"
-            " the URL and set `token`"
+        raise PydanticCustomError(
+            "value_address_with_credential",
+            "contains a credential ({credential}) that others who see the download could read: remove it from the URL"
+            " and set `token`",
+            {"credential": credential[:40]},
         )
     if not _has_host(url):
-        raise ValueError("has no host, or a port outside 1 to 65535")
+        raise PydanticCustomError("value_address_without_host", "has no host, or a port outside 1 to 65535")
     return url
 
 
@@ -121,9 +128,9 @@ class StartDownload(Strict):
     @model_validator(mode="after")
     def _one_way(self) -> "StartDownload":
         if sum(getattr(self, way) is not None for way in _WAYS) != 1:
-            raise ValueError("must have exactly one of model_id, repository and url")
+            raise PydanticCustomError("value_download_source", "must have exactly one of model_id, repository and url")
         if self.url is not None and self.sha256 is None:
-            raise ValueError("must have sha256 with url")
+            raise PydanticCustomError("value_sha256_missing", "must have sha256 with url")
         return self
 
     def order(self) -> DownloadOrder:

@@ -137,12 +137,12 @@ class ModelUploads:
         if facts.form in _PICKLES:
             if metadata_text(metadata, "sha256") is None:
                 raise WeightsRefused(
-                    f"{file} {FORM_TEXTS[facts.form]}. If you trust this file, put its sha256 into the metadata;"
+                    f"{file} {FORM_TEXTS[facts.form].text}. If you trust this file, put its sha256 into the metadata;"
                     " otherwise upload a safetensors file."
                 )
             return
         if facts.form is not FileForm.SAFETENSORS:
-            raise WeightsRefused(f"{file} {FORM_TEXTS[facts.form]}.")
+            raise WeightsRefused(f"{file} {FORM_TEXTS[facts.form].text}.")
         if not facts.is_whole:
             raise WeightsRefused(f"{file} {facts.problem or 'cannot be judged'}.")
         model_type, key = metadata_text(metadata, "model_type"), metadata_text(metadata, "component")

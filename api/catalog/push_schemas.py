@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from api.catalog.download_schemas import HubToken, Repository
 from api.catalog.model_card import CardFacts
@@ -18,7 +19,10 @@ from api.web.schemas import Envelope, PageQuery, Shown
 def _check_repository(repository: str) -> str:
     for part in repository.split("/"):
         if ".." in part or "--" in part or part.endswith((".git", ".", "-")):
-            raise ValueError("must not contain .. or --, and its parts must not end in . or - or .git")
+            raise PydanticCustomError(
+                "value_repository_refused",
+                "must not contain .. or --, and its parts must not end in . or - or .git",
+            )
     return repository
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from api.catalog.registry_models import ALIAS, LATEST, MODEL_NAME, ModelDeleted, ModelVersionView, RegisteredModelView
 from api.util.masking import mask_secrets
@@ -13,7 +14,9 @@ from api.web.schemas import Change, Envelope, NamedChange, PageQuery, Shown
 
 def _check_alias(alias: str) -> str:
     if alias == LATEST:
-        raise ValueError(f'must not be "{LATEST}", which always names the newest version')
+        raise PydanticCustomError(
+            "value_alias_reserved", 'must not be "{alias}", which always names the newest version', {"alias": LATEST}
+        )
     return alias
 
 

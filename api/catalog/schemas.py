@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.catalog.views import ModelView, PresetView, WeightsView
 from api.domain.model_memory import ModelType
@@ -51,9 +52,9 @@ class ExamineWeights(Strict):
     @model_validator(mode="after")
     def _of_a_model(self) -> "ExamineWeights":
         if self.key is not None and self.model_id is None:
-            raise ValueError("must have model_id with key")
+            raise PydanticCustomError("value_key_without_model", "must have model_id with key")
         if (self.path is None) == (self.upload_id is None):
-            raise ValueError("must have exactly one of path and upload_id")
+            raise PydanticCustomError("value_path_or_upload", "must have exactly one of path and upload_id")
         return self
 
 
@@ -76,10 +77,14 @@ class ConvertForms(Strict):
     @model_validator(mode="after")
     def _one_form(self) -> "ConvertForms":
         if not self.model_fields_set:
-            raise ValueError("must have config or config_toml, or dataset or dataset_toml")
+            raise PydanticCustomError(
+                "value_forms_missing", "must have config or config_toml, or dataset or dataset_toml"
+            )
         for name in ("config", "dataset"):
             if getattr(self, name) is not None and getattr(self, f"{name}_toml") is not None:
-                raise ValueError(f"must not have both {name} and {name}_toml")
+                raise PydanticCustomError(
+                    "value_form_twice", "must not have both {name} and {name}_toml", {"name": name}
+                )
         return self
 
 

@@ -36,6 +36,7 @@ alerts = Table(
     Column("title", Text, nullable=False),
     Column("summary", Text, nullable=False),
     Column("remedy", Text, nullable=False),
+    Column("text_values", Document),  #: the values in summary and remedy; null: unknown
     Column("link", Text),
     Column("since", Float(53), nullable=False),
     Column("updated_at", Float(53), nullable=False),
@@ -76,6 +77,7 @@ alert_history = Table(
     Column("actor", String(64), nullable=False),
     Column("message", Text, nullable=False),
     Column("value", Float(53)),
+    Column("message_code", Document),
     sqlite_autoincrement=True,
 )
 Index("ix_alert_history_alert", alert_history.c.alert_id, alert_history.c.id)

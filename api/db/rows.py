@@ -78,15 +78,16 @@ def clean(text: str) -> str:
 
 def dump_message(message: ReasonOrText | None, column: str) -> dict[str, Any]:
     """Return the values of two columns: the text in `column`, and its code in the column beside it."""
-    text, code = (None, None) if message is None else (clean(text_of(message)), _clean_all(dump(code_of(message))))
+    text, code = (None, None) if message is None else (clean(text_of(message)), clean_json(dump(code_of(message))))
     return {column: text, f"{column}_code": code}
 
 
-def _clean_all(value: Any) -> Any:
+def clean_json(value: Any) -> Any:
+    """Return a JSON value with `clean` texts."""
     if isinstance(value, dict):
-        return {name: _clean_all(each) for name, each in value.items()}
+        return {name: clean_json(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_clean_all(each) for each in value]
+        return [clean_json(each) for each in value]
     return clean(value) if isinstance(value, str) else value
 
 

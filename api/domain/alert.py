@@ -1,13 +1,15 @@
 """Alerts, their notifications and silences. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from api.domain.alert_action import PlannedAction
 from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
+from api.domain.reason import ReasonCode, ReasonOrText
 
 
 class AlertState(StrEnum):
@@ -98,6 +100,8 @@ class Alert:
     notified_at: datetime | None = None  #: when a notification was last planned, on the alert's own clock
     delivered_at: datetime | None = None  #: when one was last delivered; None if not looked up
     bound: Subject | None = None  #: the task that it concerned when its condition began
+    #: the values in summary and remedy of a built-in rule, see `AlertView`; None: stored by an earlier version
+    values: Mapping[str, Any] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +137,7 @@ class AlertChange:
 
     before: Alert | None
     after: Alert
-    message: str | None = None  #: history entry; None: not worth an entry
+    message: ReasonOrText | None = None  #: history entry; None: not worth an entry
     actor: str = "service"
     notifications: tuple[AlertNotification, ...] = ()
     actions: tuple[PlannedAction, ...] = ()
@@ -157,6 +161,7 @@ class AlertHistoryRow:
     actor: str
     message: str
     value: float | None  #: value at that time; null if unknown
+    message_code: ReasonCode | None = None  #: code and parameters of the message, for programs and translations
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +230,5 @@ class AlertTarget:
     notified_of: tuple[str, ...] = ()  #: ids of the rules for which these channels are notified
     subject: Subject | None = None  #: the task that it is, or that runs on it
     has_failed: bool = False  #: a failed task: the end of an alert about it is not good news
+    #: those of `summary_values` that have a code, for translations
+    coded_values: Mapping[str, ReasonOrText | Sequence[ReasonOrText]] = field(default_factory=dict)

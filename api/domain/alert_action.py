@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.domain.reason import Reason
+
 
 class ActionKind(StrEnum):
     """The kind of an action."""
@@ -28,11 +30,15 @@ class ActionKind(StrEnum):
 GRACE_SECONDS = 60.0
 
 #: Text of an alert about the pending action.
-ANNOUNCED: Mapping[ActionKind, str] = {
-    ActionKind.STOP_WITH_CHECKPOINT: "By its rule the task is stopped with a checkpoint.",
-    ActionKind.HOLD_GPU: "By its rule no task gets this GPU until this ends.",
-    ActionKind.IDLE_COMMAND: (
-        f"By its rule IDLE_COMMAND is run in {GRACE_SECONDS:.0f} s, unless a user acknowledges the alert."
+ANNOUNCED: Mapping[ActionKind, Reason] = {
+    ActionKind.STOP_WITH_CHECKPOINT: Reason.of(
+        "By its rule the task is stopped with a checkpoint.", "action_stops_task"
+    ),
+    ActionKind.HOLD_GPU: Reason.of("By its rule no task gets this GPU until this ends.", "action_holds_gpu"),
+    ActionKind.IDLE_COMMAND: Reason.of(
+        "By its rule IDLE_COMMAND is run in {seconds} s, unless a user acknowledges the alert.",
+        "action_runs_idle_command",
+        seconds=round(GRACE_SECONDS),
     ),
 }
 

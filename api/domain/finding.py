@@ -6,23 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 from api.domain.finding_texts import FINDINGS
-from api.domain.reason import Reason, ReasonCode, ReasonOrText, fill, text_of
+from api.domain.reason import Reason, ReasonCode, fill
 from api.errors import Finding, ServiceError
 
 
 def make_finding(
-    pointer: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+    pointer: str, code: str, /, *, about: Iterable[str] = (), remedy: Reason | None = None, **params: Any
 ) -> Finding:
     """Return the finding of this code. `remedy` is the one of this case, where the table has none."""
     message, advice = FINDINGS[code]
     plain = {name: _plain(value) for name, value in params.items()}
-    remedy_code = None
-    if isinstance(remedy, Reason):
-        remedy_code, plain["advice"] = "advice", remedy
-    elif remedy is None and advice is not None:
-        remedy, remedy_code = fill(advice, plain), f"{code}_remedy"
+    text = remedy_code = None
+    if remedy is not None:
+        text, remedy_code, plain["advice"] = remedy.text, "advice", remedy
+    elif advice is not None:
+        text, remedy_code = fill(advice, plain), f"{code}_remedy"
     said = Reason.of(message, code, **plain)
-    text = None if remedy is None else text_of(remedy)
     return Finding(pointer, said.text, text, code, said.said.params, tuple(about), remedy_code)
 
 
@@ -35,8 +34,13 @@ def wrap_finding(finding: Finding, pointer: str, code: str, /, **params: Any) ->
     """Return the finding with the text of this code around its own, which is `{inner}` there."""
     coded = codes_of(finding)[0]
     inner = finding.message if coded is None else Reason(finding.message, coded)
-    found = make_finding(pointer, code, remedy=finding.remedy, about=finding.about, inner=inner, **params)
-    return replace(found, params={**(finding.params or {}), **(found.params or {})}, remedy_code=finding.remedy_code)
+    found = make_finding(pointer, code, about=finding.about, inner=inner, **params)
+    return replace(
+        found,
+        remedy=finding.remedy,
+        params={**(finding.params or {}), **(found.params or {})},
+        remedy_code=finding.remedy_code,
+    )
 
 
 def codes_of(finding: Finding) -> tuple[ReasonCode | None, ReasonCode | None]:

@@ -595,7 +595,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "{path} is {encoder_title}; with {main_title} the trainer fails at the first step.",
         "Set the path of {title}.",
     ),
-    "component_twice": ("{component_title} is set twice.", "Set the path of {missing} here."),
+    "component_twice": ("Set twice: {component_title}.", "Set the path of {missing} here."),
     "encoder_type_other": (
         (
             "The text encoder of {model_type} needs the type `{expected}`. With `{kind}` ComfyUI may use the "
@@ -690,7 +690,10 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "env_too_long": ("The value is longer than {max_value_characters} characters.", "Shorten it."),
     "env_not_one_line": ("The value contains a control character or a line break.", "Write it on one line."),
     "env_of_other_kind": ("The value is not {kind}.", "{variable} is {meaning}."),
-    "env_directory_elsewhere": ("The directory is not below {below}.", None),
+    "env_directory_elsewhere": (
+        "The directory is not below {below}.",
+        "Choose a directory there, or have the operator add one to TRAINER_CACHE_ROOTS.",
+    ),
     # trainers/request_texts.py
     "address_with_password": (
         "An address here contains a user name or password, which would be stored and shown.",

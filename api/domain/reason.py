@@ -33,7 +33,9 @@ class Reason:
         `{name}` becomes the parameter of that name. `{name|one|many}` becomes `one` if that parameter is 1, else
         `many`.
         """
-        return cls(fill(sentence, params), ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
+        return cls(
+            fill(sentence, params), ReasonCode(code, {name: dump_value(value) for name, value in params.items()})
+        )
 
 
 def fill(sentence: str, params: Mapping[str, Any]) -> str:
@@ -90,9 +92,10 @@ def _show(value: Any) -> str:
     return value.text if isinstance(value, Reason) else str(value)
 
 
-def _dump(value: Any) -> Any:
+def dump_value(value: Any) -> Any:
+    """Return a parameter as JSON can contain it; see `ReasonCode`."""
     if isinstance(value, (list, tuple)):
-        return [_dump(each) for each in value]
+        return [dump_value(each) for each in value]
     if isinstance(value, Reason):
         return {"text": value.text, "code": value.said.code, "params": value.said.params}
     return value

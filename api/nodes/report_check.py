@@ -85,7 +85,7 @@ def read_report(data: Mapping[str, Any], name: str) -> MachineReport:
         details = details_of(error)[:_MAX_MISTAKES]
         raise Invalid(
             "The report cannot be read.",
-            mistakes=[Finding(_pointer(d["loc"]), describe_error(d)[:200]) for d in details],
+            mistakes=[Finding(_pointer(d["loc"]), describe_error(d).message[:200]) for d in details],
         ) from None
     found = itertools.islice(_implausible(report, name), _MAX_MISTAKES)
     mistakes = [Finding(where, what) for where, what in found]

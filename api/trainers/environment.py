@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from api.domain.finding import make_finding, pointer, shown
+from api.domain.reason import Reason
 from api.errors import Finding
 from api.util.masking import has_userinfo
 from api.util.suggestions import nearest
@@ -154,9 +155,9 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 MAX_VARIABLES = 64
 MAX_VALUE_CHARACTERS = 4096
 
-_ALLOWED = f"Allowed are {', '.join(VARIABLES)}."
+_ALLOWED = Reason.of("Allowed are {names}.", "advice_allowed", names=", ".join(VARIABLES))
 #: Only the first unknown name lists all allowed ones; repeated for 64 names, the list would have 150 kB.
-_ALLOWED_ABOVE = "The first rejected variable lists the allowed ones."
+_ALLOWED_ABOVE = Reason.of("The first rejected variable lists the allowed ones.", "advice_allowed_above")
 
 
 def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[Finding]:
@@ -192,9 +193,13 @@ def _is_secret(name: str) -> bool:
 def _reject(name: str, with_list: bool) -> Finding:
     remedy = _ALLOWED if with_list else _ALLOWED_ABOVE
     if ENDPOINTS.fullmatch(name):
-        remedy = f"Only the operator can set addresses and proxies, in the service's environment. {remedy}"
+        remedy = Reason.of(
+            "Only the operator can set addresses and proxies, in the service's environment. {allowed}",
+            "advice_operator_variable",
+            allowed=remedy,
+        )
     elif close := nearest(name, VARIABLES, likeness=0.85):
-        remedy = f"Did you mean {close}? {remedy}"
+        remedy = Reason.of("Did you mean {close}? {allowed}", "advice_close_variable", close=close, allowed=remedy)
     return make_finding(pointer("env", name), "env_not_allowed", remedy=remedy, name=shown(name))
 
 
@@ -212,8 +217,7 @@ def _find_problem(variable: Variable, value: str, cache_roots: Sequence[Path]) -
         )
     if variable.kind is VariableKind.PATH and not _lies_below(value, cache_roots):
         below = ", ".join(map(str, cache_roots)) or "no directory"
-        remedy = "Choose a directory there, or have the operator add one to TRAINER_CACHE_ROOTS."
-        return make_finding(at, "env_directory_elsewhere", remedy=remedy, below=below)
+        return make_finding(at, "env_directory_elsewhere", below=below)
     return None
 
 

@@ -237,7 +237,11 @@ class RequestChecker:
     def _unknown_type(self, name: str) -> Finding:
         known = self.model_types
         close = nearest_variant(name, known)
-        remedy = f'Did you mean "{close}"?' if close else f"Known types: {', '.join(known)}."
+        remedy = (
+            Reason.of('Did you mean "{close}"?', "advice_close_name", close=close)
+            if close
+            else Reason.of("Known types: {known}.", "advice_known_types", known=", ".join(known))
+        )
         return make_finding("/model_type", "no_trainer_for_model", remedy=remedy, name=name[:80])
 
     def _with_memory(self, plan: TrainingPlan) -> TrainingPlan:

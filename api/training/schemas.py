@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.domain.access import ME, current_principal
 from api.domain.cause import CauseCode
@@ -89,7 +90,11 @@ class GPUSelection(Strict):
     def _one_way(self) -> "GPUSelection":
         given = [name for name in ("gpu_id", "gpu_ids", "gpu_count") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"give one of gpu_id, gpu_ids and gpu_count, not {' and '.join(given)}")
+            raise PydanticCustomError(
+                "value_gpus_twice",
+                "give one of gpu_id, gpu_ids and gpu_count, not {given}",
+                {"given": " and ".join(given)},
+            )
         return self
 
     @property
@@ -447,7 +452,11 @@ class ListQuery(PageQuery):
         known = [status.value for status in TaskStatus]
         unknown = [name for name in _names(text) if name not in known]
         if unknown:
-            raise ValueError(f"unknown status {', '.join(unknown)}; use one or more of {', '.join(known)}")
+            raise PydanticCustomError(
+                "value_status_unknown",
+                "unknown status {unknown}; use one or more of {known}",
+                {"unknown": ", ".join(unknown), "known": ", ".join(known)},
+            )
         return text
 
     def filter(self) -> TaskFilter:
@@ -498,14 +507,14 @@ class CompareQuery(Strict):
     @classmethod
     def _different_tasks(cls, text: str) -> str:
         if len(set(_names(text))) < len(_names(text)):
-            raise ValueError("names a training twice; give each only once")
+            raise PydanticCustomError("value_training_twice", "names a training twice; give each only once")
         return text
 
     @field_validator("metric")
     @classmethod
     def _few_metrics(cls, text: str) -> str:
         if not 1 <= len(set(_names(text))) <= _MOST_METRICS:
-            raise ValueError(f"must name one to {_MOST_METRICS} metrics")
+            raise PydanticCustomError("value_metrics_count", "must name one to {most} metrics", {"most": _MOST_METRICS})
         return text
 
     def task_ids(self) -> list[str]:

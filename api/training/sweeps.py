@@ -158,7 +158,7 @@ class Sweeps:
         free = self._storage.find_free_bytes()
         if free is None or needed <= free:
             return []
-        sizes = {"needed": f"{needed / GB:,.1f}", "free": f"{free / GB:,.1f}"}
+        sizes: dict[str, Any] = {"needed": f"{needed / GB:,.1f}", "free": f"{free / GB:,.1f}"}
         return [make_finding("/values", "sweep_disk_too_small", number=number, **sizes)]
 
     # -- reading and stopping --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.domain.event import EventType, GPUEvent, NodeGPUEvent, Severity
 from api.domain.gpu import (
@@ -41,7 +42,9 @@ class Change(Strict):
     def _something(self) -> Self:
         if not self.model_fields_set:
             *names, last = type(self).model_fields
-            raise ValueError(f"give {', '.join(names)} or {last}")
+            raise PydanticCustomError(
+                "value_change_missing", "give {names} or {last}", {"names": ", ".join(names), "last": last}
+            )
         return self
 
 

@@ -16,6 +16,7 @@ from api.domain.access import Permission
 from api.domain.cause import CauseCode
 from api.domain.finding_texts import FINDINGS
 from api.domain.gpu import GPUStatus
+from api.domain.part_titles import PART_FORMS
 from api.domain.progress import Stage
 from api.domain.reason import Reason
 from api.domain.training import AttemptStatus, StopRung, TaskStatus
@@ -28,6 +29,7 @@ from api.trainers.diffusion_pipe.key_help import PATH_HELP
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.protocol import diagnosis, hints
+from api.util import validation
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "api" / "dashboard"
@@ -162,6 +164,7 @@ TABLES = {
     "gpus/xids.py",
     "domain/cause.py",
     "domain/finding.py",
+    "domain/part_titles.py",
 }
 
 
@@ -181,12 +184,43 @@ def sentences() -> Iterator[tuple[str, str]]:
             assert file in TABLES
     for rule in (*diagnosis._RULES, diagnosis._RANK_MISSING, diagnosis._NCCL_TIMEOUT, diagnosis._NCCL_TIMEOUT_CACHING):
         yield from ((f"{rule.said}_detail", rule.detail + ": {line}"), (f"{rule.said}_remedy", rule.remedy))
+    yield from PART_FORMS
     yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
     xid = [look_up(code) for code in (*CATALOGUE, 4711)]
     actions = [each for number in (*RECOVERY_ACTIONS, 4711) if (each := look_up_action(number))]
     result = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.message for x in xid)]
     result += [words for action in actions for words in (action.wants, action.advice)]
     yield from ((words.said.code, words.text) for words in result if isinstance(words, Reason))
+
+
+def texts_of_values() -> dict[str, str]:
+    """Return the messages about single values of requests, by code."""
+    found = dict([*validation._MESSAGES.values(), *validation._PATTERNS.values()])
+    for file in (ROOT / "api").rglob("*.py"):
+        if "PydanticCustomError(" not in (text := file.read_text()):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "PydanticCustomError":
+                code, message, *_ = node.args
+                if isinstance(code, ast.Constant) and isinstance(message, ast.Constant):
+                    found[str(code.value)] = str(message.value)
+    return found
+
+
+#: Messages about values that are put together from others, or from the names of fields.
+COMPOSED = {
+    "value_alternatives": {"problems"},
+    "value_unknown_field": {"known"},
+    "value_unknown_field_similar": {"similar"},
+}
+
+
+def test_messages_about_values_have_translations():
+    chinese, english = chinese_texts(), texts_of_values()
+    assert len(english) > 60
+    expected = {code: placeholders(message) for code, message in english.items()} | COMPOSED
+    assert {code: placeholders(chinese.get(code, "")) for code in expected} == expected
+    assert expected.keys() & finding_texts().keys() == set()
 
 
 def finding_texts() -> dict[str, str]:
@@ -232,6 +266,8 @@ def test_no_translation_is_unused():
         | finding_texts().keys()
         | {"advice"}
         | of_trainers
+        | texts_of_values().keys()
+        | COMPOSED.keys()
         | {f"{code}_remedy" for code in of_trainers}
     )
     stored = {"checkpoint_removed"}  # in events of earlier versions

@@ -68,7 +68,7 @@ const filled = (text, values) =>
     : text;
 
 /** Parameters of a sentence may be sentences themselves. @param {unknown} value @returns {string} */
-function shown(value) {
+export function shown(value) {
   if (Array.isArray(value)) return value.map(shown).join("；");
   if (typeof value !== "object" || value === null) return String(value);
   const sentence = /** @type {API.Reason & {text: string}} */ (value);

@@ -34,7 +34,7 @@ export const rules = {
     summary: ["{gpu} has a fatal error: {health}.", "{gpu} 发生致命错误：{health}。"],
     remedy: [
       "{health_action} Until then no training is started on this GPU.",
-      "{health_action} 在此之前不会分配这个 GPU。",
+      "{health_action} 在此之前不会在这块 GPU 上开始训练。",
     ],
     resolved: ["{gpu} has recovered from its fatal error", "{gpu} 已从致命错误中恢复"],
   },
@@ -196,7 +196,7 @@ export const rules = {
     title: "占着 GPU 却空闲",
     summary: [
       "{task} holds {gpus} GPUs but uses only {gpu_utilization_max} % of them.",
-      "{task} 占有 {gpus} 个 GPU，利用率只有 {gpu_utilization_max} %。",
+      "{task} 占有 {gpus} 块 GPU，利用率只有 {gpu_utilization_max} %。",
     ],
     remedy: ["Read its log: it may be waiting for data.", "查看它的日志：它可能在等数据。"],
     resolved: ["{task} uses its GPUs again", "{task} 恢复使用 GPU"],
@@ -287,13 +287,13 @@ export const rules = {
     resolved: ["The queue moves again", "队列恢复推进"],
   },
   queue_held: {
-    title: "长时间被保留",
+    title: "长时间暂停",
     summary: ["{hold}, for {hold_seconds:seconds} now.", "{hold}，已持续 {hold_seconds:seconds}。"],
     remedy: [
       "End the hold if it is no longer needed; GET /system/holds lists all holds.",
-      "如不再需要，请结束它；GET /system/holds 列出所有保留。",
+      "如不再需要，请结束暂停；GET /system/holds 列出所有暂停。",
     ],
-    resolved: ["The hold has ended", "保留已结束"],
+    resolved: ["The hold has ended", "暂停已结束"],
   },
   disk_forecast: {
     title: "磁盘将满",

@@ -12,7 +12,7 @@ export const parts = [
   [/^the directory of (.+), without its transformer$/, "$1 的目录，不含 transformer"],
   [/^the directory of (.+)$/, "$1 的目录"],
   [/^the adapter that removes the distillation$/, "抵消蒸馏的 adapter"],
-  [/^a checkpoint of (.+)$/, "$1 的 checkpoint"],
+  [/^a checkpoint of (.+)$/, "$1 的检查点"],
   [/^(.+) in diffusers' form, without its transformer and VAE$/, "diffusers 格式的 $1，不含 transformer 和 VAE"],
   [/^(.+) in diffusers' form, without its transformer$/, "diffusers 格式的 $1，不含 transformer"],
   [/^(.+) in diffusers' form$/, "diffusers 格式的 $1"],
@@ -33,7 +33,7 @@ export const within = [
 
 /** Complete sentences. @type {Record<string, string>} */
 export const sentences = {
-  "SDXL base 1.0, or a checkpoint made from it": "SDXL base 1.0，或由它得到的 checkpoint",
+  "SDXL base 1.0, or a checkpoint made from it": "SDXL base 1.0，或由它得到的检查点",
   "Wan 2.1 and 2.2": "Wan 2.1 与 2.2",
   "AuraFlow, Pony V7": "AuraFlow、Pony V7",
   "av 16 or newer": "av 16 或更新",

@@ -5,6 +5,7 @@ import re
 import stat
 from pathlib import Path
 
+from api.domain.reason import Reason
 from api.domain.weights import FileForm, WeightsFacts
 from api.files.weights.adapters import read_adapter
 from api.files.weights.header import LONGEST_HEADER_BYTES, MOST_HEADER_BYTES, Header, Unsound, read_open_header
@@ -37,13 +38,13 @@ _ZIP_END_BYTES = 22 + 2**16
 
 #: What a file in another format is, as the end of "It …".
 FORM_TEXTS = {
-    FileForm.EMPTY: "is empty",
-    FileForm.LFS_POINTER: "is the pointer of a file that Git LFS did not fetch",
-    FileForm.WEB_PAGE: "is a web page",
-    FileForm.GGUF: "is a GGUF file, which the trainer cannot load",
-    FileForm.TORCH_ZIP: "is a pickled checkpoint of torch, which can hold code",
-    FileForm.PICKLE: "is a pickle, which can hold code",
-    FileForm.OTHER: "is not a safetensors file",
+    FileForm.EMPTY: Reason.of("is empty", "form_empty"),
+    FileForm.LFS_POINTER: Reason.of("is the pointer of a file that Git LFS did not fetch", "form_lfs_pointer"),
+    FileForm.WEB_PAGE: Reason.of("is a web page", "form_web_page"),
+    FileForm.GGUF: Reason.of("is a GGUF file, which the trainer cannot load", "form_gguf"),
+    FileForm.TORCH_ZIP: Reason.of("is a pickled checkpoint of torch, which can hold code", "form_torch_zip"),
+    FileForm.PICKLE: Reason.of("is a pickle, which can hold code", "form_pickle"),
+    FileForm.OTHER: Reason.of("is not a safetensors file", "form_other"),
 }
 
 
@@ -101,9 +102,9 @@ def _describe_other(handle: int, form: FileForm, size: int) -> WeightsFacts:
         end = os.pread(handle, _ZIP_END_BYTES, max(0, size - _ZIP_END_BYTES))
         if _ZIP_END not in end:
             return WeightsFacts(form, size, False, "is a zip without its end: download it again")
-        return WeightsFacts(form, size, True, FORM_TEXTS[form])
+        return WeightsFacts(form, size, True, FORM_TEXTS[form].text)
     is_whole = False if form in (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE) else None
-    return WeightsFacts(form, size, is_whole, FORM_TEXTS[form])
+    return WeightsFacts(form, size, is_whole, FORM_TEXTS[form].text)
 
 
 def describe(header: Header, size: int) -> WeightsFacts:

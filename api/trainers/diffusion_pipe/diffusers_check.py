@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import shown
+from api.domain.reason import Reason
 from api.files.weights.header import merged
 from api.files.weights.model_directories import INDEX, parts_with_weights, read_json
 from api.files.weights.recognition import recognise
@@ -60,7 +61,11 @@ def check_index(directory: Path, model_type: str, at: str, findings: Findings) -
     expected, name = _PIPELINES.get(model_type), shown(directory.name)
     if expected is None:
         return
-    remedy = f"Set the directory of a model whose model_index.json names {expected}Pipeline."
+    remedy = Reason.of(
+        "Set the directory of a model whose model_index.json names {pipeline}.",
+        "advice_pipeline",
+        pipeline=f"{expected}Pipeline",
+    )
     index = read_json(directory / INDEX)
     if index is None and model_type in _READS_PARTS:
         return

@@ -173,7 +173,7 @@ def _check_entry(entry: Any, at: str, context: DatasetContext, found: Evaluation
     inner = Findings()
     summary = check_dataset(document, replace(context, reports_unknown_keys=False), inner)
     _check_shared_caches(_directories(document, context.root, summary.whole_shares), found.cached, inner)
-    findings.merge(inner, f"{at}/config", "In the evaluation dataset")
+    findings.merge(inner, f"{at}/config", Reason.of("In the evaluation dataset", "in_evaluation_dataset"))
     found.directories += summary.directories
     found.has_videos = found.has_videos or summary.has_videos
     found.notes += [
@@ -182,7 +182,7 @@ def _check_entry(entry: Any, at: str, context: DatasetContext, found: Evaluation
     ]
 
 
-def _example(given: Any) -> dict[str, str]:
+def _example(given: Any) -> dict[str, Any]:
     """Return name and file of an example for a dataset that is given in a wrong form."""
     file = given.get("config") if isinstance(given, dict) else given
     if isinstance(file, str) and file.endswith(".toml"):
@@ -209,5 +209,5 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> TrainerD
         # Findings quote a file, and this one was probably not made as a dataset.
         findings.error(at, "eval_config_invalid")
         return None
-    findings.merge(inner, at, "In the evaluation dataset")
+    findings.merge(inner, at, Reason.of("In the evaluation dataset", "in_evaluation_dataset"))
     return None if values is None else TrainerDocument(values, "")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.domain.finding import make_finding, wrap_finding
-from api.domain.reason import Reason, ReasonOrText
+from api.domain.reason import Reason
 from api.errors import Finding
 from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.util.validation import MAX_MISTAKES, capped
@@ -41,18 +41,18 @@ class Findings:
         return len(self._warnings) < MAX_MISTAKES
 
     def error(
-        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: Reason | None = None, **params: Any
     ) -> None:
         """Add an error, which prevents a start; see `make_finding`. `about` lists the files concerned."""
         self.add_error(make_finding(at, code, about=about, remedy=remedy, **params))
 
     def warn(
-        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: ReasonOrText | None = None, **params: Any
+        self, at: str, code: str, /, *, about: Iterable[str] = (), remedy: Reason | None = None, **params: Any
     ) -> None:
         """Add a warning, which does not prevent a start."""
         self.add_warning(make_finding(at, code, about=about, remedy=remedy, **params))
 
-    def risk(self, at: str, code: str, remedy: ReasonOrText | None = None, **params: Any) -> None:
+    def risk(self, at: str, code: str, remedy: Reason | None = None, **params: Any) -> None:
         """Add a finding about a request that could harm the machine: an error unless risks are accepted.
 
         `remedy` is for the error; it may suggest to accept them.
@@ -72,7 +72,7 @@ class Findings:
         """Add a warning that was made elsewhere, or whose text has no code."""
         self._more_warnings += _add(self._warnings, finding)
 
-    def merge(self, inner: "Findings", at: str, label: str) -> None:
+    def merge(self, inner: "Findings", at: str, label: Reason) -> None:
         """Add the findings about another file, all at the pointer that names it, with the label as prefix."""
         for mistake in inner.errors:
             self.add_error(_labelled(at, label, mistake))
@@ -80,8 +80,8 @@ class Findings:
             self.add_warning(_labelled(at, label, mistake))
 
 
-def _labelled(at: str, label: str, mistake: Finding) -> Finding:
-    place = f", at {mistake.pointer}" if mistake.pointer else ""
+def _labelled(at: str, label: Reason, mistake: Finding) -> Finding:
+    place = Reason.of(", at {pointer}", "at_pointer", pointer=mistake.pointer) if mistake.pointer else ""
     return replace(wrap_finding(mistake, at, "in_other_file", label=label, place=place), about=())
 
 

@@ -3,8 +3,10 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from api.domain.finding import shown
+from api.domain.reason import Reason
 from api.domain.weights import FileForm
 from api.files.weights.examination import FORM_TEXTS, START_BYTES, detect_form, examine
 from api.files.weights.header import Header, Unsound, read_header
@@ -23,7 +25,10 @@ _SAFETENSORS_NAMES = {PathKind.FILE: (".safetensors",), PathKind.COMFY: (".safet
 _NO_WEIGHTS = (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE, FileForm.GGUF)
 
 #: The remedy for a pickle.
-_CONVERT = "Convert it to safetensors, or run the service with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
+_CONVERT = Reason.of(
+    "Convert it to safetensors, or run the service with ALLOW_PICKLED_WEIGHTS=1 if you trust its source.",
+    "advice_convert_pickle",
+)
 
 #: Forms that are unpickled.
 _PICKLED = (FileForm.TORCH_ZIP, FileForm.PICKLE)
@@ -126,7 +131,7 @@ def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> P
     return path
 
 
-def _why_missing(text: str, path: Path) -> tuple[str, dict[str, str]]:
+def _why_missing(text: str, path: Path) -> tuple[str, dict[str, Any]]:
     """Return the code and the parameters of the finding about a path that does not lead to a file or directory."""
     if text != text.strip():
         return "path_with_space", {}
@@ -161,7 +166,7 @@ def check_adapter_directory(
         findings.error(at, "adapter_files_count", names_count=len(names))
 
 
-def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVERT) -> None:
+def check_weights(path: Path, at: str, findings: Findings, remedy: Reason = _CONVERT) -> None:
     """Check by content that a file is complete safetensors; torch unpickles other files.
 
     `remedy` is the remedy for pickles.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from functools import partial
 
+from api.domain.reason import Reason
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import RATIOS, Settings
 from api.trainers.diffusion_pipe.config_files import WANDB_VARIABLE
@@ -145,7 +146,9 @@ def _check_frames(settings: Settings, facts: ModelFacts, findings: Findings) -> 
             findings.warn(
                 settings.at(name, index),
                 "frames_rounded",
-                remedy=f"Set {used} or {used + step}." if used > 1 else f"Set {used + step}.",
+                remedy=Reason.of("Set {one} or {other}.", "advice_set_either", one=used, other=used + step)
+                if used > 1
+                else Reason.of("Set {value}.", "advice_set_value", value=used + step),
                 used=max(used, 1),
                 length=f"{length:g}",
                 step=step,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import shown
+from api.domain.part_titles import coded_title
+from api.domain.reason import Reason
 from api.domain.weights import Component, Quantisation
 from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
@@ -28,8 +30,8 @@ class _Hint:
     """A word in the names of files that are rarely right for a slot, unless another word is there, too."""
 
     word: str
-    description: str
-    remedy: str
+    description: Reason
+    remedy: Reason
     unless: str = ""
     lacking: str = ""  #: a key of [model] that makes the file right
 
@@ -39,23 +41,51 @@ _HINTS: Mapping[str, tuple[_Hint, ...]] = {
     "z_image.diffusion_model": (
         _Hint(
             "turbo",
-            "Z-Image Turbo, which is distilled and needs an adapter that removes the distillation",
-            "Add zimage_turbo_training_adapter_v1.safetensors to merge_adapters, or train the base model.",
+            Reason.of(
+                "Z-Image Turbo, which is distilled and needs an adapter that removes the distillation", "file_z_turbo"
+            ),
+            Reason.of(
+                "Add zimage_turbo_training_adapter_v1.safetensors to merge_adapters, or train the base model.",
+                "advice_z_turbo",
+            ),
             lacking="merge_adapters",
         ),
     ),
     "flux2.diffusion_model": (
-        _Hint("klein", "the distilled Klein", "Use the base model, flux-2-klein-base-….", unless="base"),
+        _Hint(
+            "klein",
+            Reason.of("the distilled Klein", "file_klein"),
+            Reason.of("Use the base model, flux-2-klein-base-….", "advice_klein"),
+            unless="base",
+        ),
     ),
     "ideogram4.diffusion_model": (
-        _Hint("unconditional", "the unconditional half of Ideogram 4", "Use ideogram4_fp8_scaled.safetensors."),
+        _Hint(
+            "unconditional",
+            Reason.of("the unconditional half of Ideogram 4", "file_ideogram_half"),
+            Reason.of("Use ideogram4_fp8_scaled.safetensors.", "advice_ideogram_half"),
+        ),
     ),
-    "krea2.diffusion_model": (_Hint("turbo", "Krea 2 Turbo, which is distilled", "Train on krea2_raw."),),
+    "krea2.diffusion_model": (
+        _Hint(
+            "turbo",
+            Reason.of("Krea 2 Turbo, which is distilled", "file_krea_turbo"),
+            Reason.of("Train on krea2_raw.", "advice_krea_turbo"),
+        ),
+    ),
     "minimax_h3.diffusion_model": (
-        _Hint("ref2va", "the MiniMax H3 for references, which the trainer does not train", "Use the fl2va file."),
+        _Hint(
+            "ref2va",
+            Reason.of("the MiniMax H3 for references, which the trainer does not train", "file_h3_references"),
+            Reason.of("Use the fl2va file.", "advice_h3_references"),
+        ),
     ),
     "hunyuan_image.transformer_path": (
-        _Hint("refiner", "the refiner of HunyuanImage 2.1", "Use hunyuanimage2.1.safetensors."),
+        _Hint(
+            "refiner",
+            Reason.of("the refiner of HunyuanImage 2.1", "file_refiner"),
+            Reason.of("Use hunyuanimage2.1.safetensors.", "advice_refiner"),
+        ),
     ),
 }
 
@@ -302,7 +332,9 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
         return False
     is_one = given.slots == (ANY_LANGUAGE_MODEL,) and component.name in LANGUAGE_MODELS
     if not is_one and not set(given.slots) & component.slots:
-        findings.error(given.at, "component_other", remedy=remedy, name=name, component_title=component.title)
+        findings.error(
+            given.at, "component_other", remedy=remedy, name=name, component_title=coded_title(component.title)
+        )
         return True
     removed = _REMOVED_PREFIXES.get(model_type)
     if removed is None:
@@ -312,14 +344,18 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
         removed = ()
     left = sorted(given.header.prefixes - set(removed))
     if left:
-        findings.error(given.at, "tensor_prefix", name=name, component_title=component.title, left=left[0])
+        findings.error(given.at, "tensor_prefix", name=name, component_title=coded_title(component.title), left=left[0])
     return bool(left)
 
 
-def _warn_of_unknown(given: _NamedFile, remedy: str, findings: Findings) -> None:
+def _warn_of_unknown(given: _NamedFile, remedy: Reason, findings: Findings) -> None:
     """Warn about an unrecognised file, which may still be right. Skip slots whose files cannot be told apart."""
     if given.expected or given.slots == (ANY_LANGUAGE_MODEL,):
-        what = "is not recognised" if given.component is None else f"is {given.component.title}"
+        what = (
+            Reason.of("is not recognised", "file_unrecognised")
+            if given.component is None
+            else Reason.of("is {title}", "file_is", title=coded_title(given.component.title))
+        )
         findings.warn(given.at, "file_doubtful", remedy=remedy, path=shown(given.path.name), what=what)
 
 
@@ -349,9 +385,9 @@ def _check_flux2(found: list[_NamedFile], findings: Findings) -> None:
             given.at,
             "encoder_does_not_fit",
             path=shown(given.path.name),
-            encoder_title=encoder.title,
-            main_title=main.title,
-            title=title,
+            encoder_title=coded_title(encoder.title),
+            main_title=coded_title(main.title),
+            title=coded_title(title),
         )
 
 
@@ -368,17 +404,22 @@ def _check_pairs(config: TrainerDocument, found: list[_NamedFile], findings: Fin
             findings.error(
                 given.at,
                 "component_twice",
-                component_title=given.component.title.capitalize(),
+                component_title=coded_title(given.component.title),
                 missing=" or ".join(missing),
             )
 
 
-def advice_for(slots: tuple[str, ...]) -> str:
+def advice_for(slots: tuple[str, ...]) -> Reason:
     """Return the remedy for a wrong file in these slots."""
     titles = dict.fromkeys(
         title for slot in slots for title in ((_DESCRIPTIONS[slot],) if slot in _DESCRIPTIONS else titles_for(slot))
     )
-    return f"Set the path of {', or '.join(titles)}." if titles else "Set the path of the right file."
+    if not titles:
+        return Reason.of("Set the path of the right file.", "advice_right_file")
+    said = Reason.of(
+        "Set the path of {titles}.", "advice_path_of", titles=[coded_title(title) for title in titles]
+    ).said
+    return Reason(f"Set the path of {', or '.join(titles)}.", said)
 
 
 #: The types for which ComfyUI reads Qwen3 4B as the text encoder of Flux 2 Klein.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from api.domain.installation import CheckoutKey
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe import keys
 from api.trainers.diffusion_pipe.checkout import parse, read_bytes
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -70,10 +71,12 @@ class TrainerCode:
         table, key = _table_of(pointer), _key_of(pointer)
         return key in self.tables.get(table, {}) and key not in _KNOWN.get(table, ())
 
-    def advice(self, pointer: str) -> str:
+    def advice(self, pointer: str) -> Reason:
         """Return advice about the value of the key at this pointer: its default, if known."""
         default = self.tables.get(_table_of(pointer), {}).get(_key_of(pointer))
-        return "Read its code." if default is None else f"Its default is {json.dumps(default)}."
+        if default is None:
+            return Reason.of("Read its code.", "advice_read_code")
+        return Reason.of("Its default is {default}.", "advice_default", default=json.dumps(default))
 
     def lacks(self, key: str) -> bool:
         """Return whether the code, as far as it is known, nowhere contains this key."""

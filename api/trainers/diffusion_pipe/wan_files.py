@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import shown
+from api.domain.part_titles import coded_title
+from api.domain.reason import Reason
 from api.files.weights.header import merged
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
@@ -117,7 +119,7 @@ def _check_variant(
     findings.error(
         at("transformer_path" if model.get("transformer_path") else "ckpt_path"),
         "wan_config_differs",
-        found_title=found.title,
+        found_title=coded_title(found.title),
         configured=shown(configured[0]),
         configured_2=configured[1],
         expected=expected[0],
@@ -151,19 +153,24 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
         paths.check_weights(path, at, findings, _remedy(name))
         found = recognise(merged(paths.headers_of(path)))
         if found is not None and found.name != _CONTENTS[name]:
-            findings.error(at, "wan_file_other", name=name, found_title=found.title)
+            findings.error(at, "wan_file_other", name=name, found_title=coded_title(found.title))
         elif paths.is_safetensors(path):
             findings.error(at, "wan_file_safetensors", remedy=_instead(name), name=name)
 
 
-def _instead(name: str) -> str:
+def _instead(name: str) -> Reason:
     """Return the remedy for a safetensors file whose name makes the trainer unpickle it."""
     if name == _TEXT_ENCODER:
-        return "Rename it to end in .safetensors, and set llm_path to it."
-    return "Download the original checkpoint's own file."
+        return Reason.of("Rename it to end in .safetensors, and set llm_path to it.", "advice_rename_encoder")
+    return Reason.of("Download the original checkpoint's own file.", "advice_original_file")
 
 
-def _remedy(name: str) -> str:
+def _remedy(name: str) -> Reason:
     """Return the remedy for a pickle; the trainer unpickles files with these names in any case."""
-    remedy = "If you trust its source, run the service with ALLOW_PICKLED_WEIGHTS=1"
-    return f"{remedy}, or set llm_path to UMT5-XXL as .safetensors." if name == _TEXT_ENCODER else f"{remedy}."
+    if name == _TEXT_ENCODER:
+        return Reason.of(
+            "If you trust its source, run the service with ALLOW_PICKLED_WEIGHTS=1, or set llm_path to UMT5-XXL as"
+            " .safetensors.",
+            "advice_allow_pickle_or_encoder",
+        )
+    return Reason.of("If you trust its source, run the service with ALLOW_PICKLED_WEIGHTS=1.", "advice_allow_pickle")

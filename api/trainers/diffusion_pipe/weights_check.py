@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import shown
+from api.domain.part_titles import coded_title
+from api.domain.reason import Reason
 from api.errors import Finding
 from api.files.weights.adapters import read_adapter
 from api.files.weights.recognition import recognise
@@ -98,8 +100,13 @@ def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, f
         findings.error(
             config.at("model", "dtype"),
             "dtype_too_small",
-            remedy="Set dtype = 'bfloat16'"
-            + (f"; use {facts.dtype_key} to shrink the large weights." if facts.dtype_key else "."),
+            remedy=Reason.of(
+                "Set dtype = 'bfloat16'; use {name} to shrink the large weights.",
+                "advice_set_dtype_of_weights",
+                name=facts.dtype_key,
+            )
+            if facts.dtype_key
+            else Reason.of("Set dtype = 'bfloat16'.", "advice_set_dtype"),
         )
     if config.table("adapter").get("dtype") in _FLOAT8:
         findings.error(config.at("adapter", "dtype"), "adapter_dtype_too_small")
@@ -161,7 +168,7 @@ def _check_adapter_files(config: TrainerDocument, model_type: str, root: Path | 
             continue
         adapter, component = read_adapter(headers[0]), recognise(headers[0])
         if adapter is None and component is not None:
-            findings.error(at, "not_an_adapter", path=shown(path.name), component_title=component.title)
+            findings.error(at, "not_an_adapter", path=shown(path.name), component_title=coded_title(component.title))
         if adapter is None and component is None:
             findings.warn(at, "adapter_not_recognised", path=shown(path.name), model_type=model_type)
         trained_for = None if adapter is None else adapter.model_type

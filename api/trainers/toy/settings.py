@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import make_finding, pointer, shown
+from api.domain.reason import Reason
 from api.errors import Finding
 from api.trainers.media import Budget, MediaInfoCache, Unreadable
 from api.trainers.toml_text import text_excess, values_excess, write_dataset
@@ -144,7 +145,11 @@ def _check_value(
     if setting is None:
         owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
         close = f"{owner}.{name}" if owner else nearest(name, names) if advises else None
-        remedy = f"Did you mean `{close}`?" if close else f"The settings are: {', '.join(names)}."
+        remedy = (
+            Reason.of("Did you mean `{close}`?", "advice_close_key", close=close)
+            if close
+            else Reason.of("The settings are: {names}.", "advice_toy_settings", names=", ".join(names))
+        )
         return [make_finding(at, "toy_setting_unknown", remedy=remedy, name=shown(name))]
     if not setting.allows(value):
         return [

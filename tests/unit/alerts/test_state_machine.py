@@ -14,6 +14,7 @@ from api.alerts.state_machine import CALM_SECONDS, MOST_CHANGES, MOST_FLIPS, Ale
 from api.domain.alert import AlertChange, AlertState, NotificationKind, Subject
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.event import Severity
+from api.domain.reason import text_of
 from api.util.clock import FakeClock
 from tests.unit.alerts.facts import HOT, firing, gpus, new_id, rule
 
@@ -119,7 +120,7 @@ def test_alert_about_a_missing_target_ends_if_the_facts_are_complete(life: Life)
     assert life.machine.tracks["hot", "n/0"].alert.is_unknown
     life.step(FactTable(RuleScope.GPU, (), {}))
     assert life.state is AlertState.RESOLVED
-    assert "no longer exists" in (life.changes[-1].message or "")
+    assert "no longer exists" in text_of(life.changes[-1].message or "")
 
 
 def test_disabled_rule_ends_its_alerts(life: Life):
@@ -133,7 +134,7 @@ def test_alert_within_five_minutes_continues_the_incident(life: Life):
     life.run(90, 80)
     life.run(70, 60)
     life.run(90, 80)
-    first, *_, third = [change.after for change in life.changes if "fires" in (change.message or "")]
+    first, *_, third = [change.after for change in life.changes if "fires" in text_of(change.message or "")]
     assert first.alert_id == third.alert_id
     life.run(70, 600)
     life.run(90, 80)

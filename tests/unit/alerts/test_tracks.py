@@ -1,5 +1,6 @@
 from api.alerts.tracks import Drafts, Track, fingerprint
 from api.domain.alert import AlertNotification, NotificationKind
+from api.domain.reason import text_of
 from tests.unit.alerts.facts import HOT, NOW, firing, gpus, rule
 
 KEY = ("hot", "n/0")
@@ -13,7 +14,12 @@ def test_several_changes_of_a_round_are_one():
     draft.change(notified=("c1",))
     draft.notifications.append(AlertNotification("alert_1", 0, NotificationKind.FIRING, "c1", HOT.severity, "g", NOW))
     change = drafts.all[0].finished(NOW)
-    assert (change.message, change.after.number, change.after.value, change.after.peak) == ("one; two", 5, 1.0, 2.0)
+    assert (text_of(change.message or ""), change.after.number, change.after.value, change.after.peak) == (
+        "one; two",
+        5,
+        1.0,
+        2.0,
+    )
     assert [note.number for note in change.notifications] == [5]
     assert track.alert.value == 90.0
     assert drafts.current(KEY, track).value == 1.0

@@ -1,4 +1,3 @@
-
 from api.gpus.xids import _TABLE, CATALOGUE, XidClass, _expand, look_up
 
 FATAL = {46, 48, 54, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 151, 156, 158, 167, 169, 171, 172, 173}

@@ -1,6 +1,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,24 @@ ONE_LINE_IN_WORDS = "must be one line without control characters, those for the 
 def mistakes(body: Any, model: Any = StartTraining) -> list[Finding]:
     with pytest.raises(ValidationError) as caught:
         model.model_validate(body)
-    return mistakes_in(caught.value)
+    return [replace(each, code=None) for each in mistakes_in(caught.value)]
+
+
+def test_mistake_has_a_code_and_parameters():
+    with pytest.raises(ValidationError) as caught:
+        StartTraining.model_validate(
+            {"model_type": "toy", "priority": 2000, "name": "a\nb", "gpu_id": 1, "gpu_count": 1}
+        )
+    found = {each.code: each.params for each in mistakes_in(caught.value)}
+    assert found == {"value_above_maximum": {"le": "1,000"}, "value_line_with_controls": {}}
+
+
+def test_alternatives_contain_the_codes_of_each():
+    with pytest.raises(ValidationError) as caught:
+        StartTraining.model_validate({"model_type": "toy", "gpu_id": 1.5})
+    (found,) = mistakes_in(caught.value)
+    assert found.code == "value_alternatives"
+    assert [each["code"] for each in (found.params or {})["problems"]] == ["value_not_whole", "value_not_text"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +87,9 @@ def test_too_many_fields_are_one_mistake():
     with pytest.raises(ValidationError) as caught:
         StartTraining.model_validate(body)
     assert caught.value.error_count() == 1
-    assert mistakes_in(caught.value) == [Finding("", f"has 60,000 fields, and the most is {MAX_FIELDS}")]
+    assert [replace(each, code=None) for each in mistakes_in(caught.value)] == [
+        Finding("", f"has 60,000 fields, and the most is {MAX_FIELDS}")
+    ]
 
 
 def test_body_must_be_an_object():

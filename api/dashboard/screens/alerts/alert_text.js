@@ -1,7 +1,8 @@
 // Translates the texts of alerts. The sentences of built-in rules have Chinese templates, which are filled with the
-// values found in the English sentence.
+// alert's values. Ends of alerts, and alerts of earlier versions, have none: theirs are found in the English sentence.
 
-import { language } from "../../app/i18n.js";
+import { language, shown, t } from "../../app/i18n.js";
+import { duration } from "../../ui/format.js";
 
 /** `summary` is the main sentence. @typedef {{title: string, summary: string, remedy: string}} AlertText */
 
@@ -46,9 +47,26 @@ export function translateAlert(alert) {
   const at = alert.title.indexOf(": ");
   return {
     title: at < 0 ? own.title : `${own.title}${alert.title.slice(at)}`,
-    summary: refill(alert.summary, ...own.summary),
-    remedy: refill(alert.remedy, ...own.remedy),
+    summary: alert.values ? written(own.summary[1], alert.values) : refill(alert.summary, ...own.summary),
+    remedy: alert.values
+      ? [written(own.remedy[1], alert.values), shown(alert.values.actions ?? [])].filter(Boolean).join("")
+      : refill(alert.remedy, ...own.remedy),
   };
+}
+
+const FIGURE = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
+
+/** Fills a template with the values of an alert. @param {string} template @param {Record<string, unknown>} values */
+function written(template, values) {
+  const text = template.replace(PLACE, (whole, name, unit) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    if (value === null) return t("unknown");
+    if (typeof value !== "number") return shown(value);
+    return unit ? duration(value) : FIGURE.format(Math.abs(value) < 100 ? value : Math.round(value));
+  });
+  // A value may be a sentence with its own full stop.
+  return text.replace(/[.。]。/g, "。").replace(/[^。！？.!?]$/, "$&。");
 }
 
 /**
@@ -70,14 +88,8 @@ export function refill(sentence, template, other) {
   return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
 
-/** @type {Record<string, string>} */
-const CHINESE_WORDS = {
-  "GPU out of memory": "GPU 显存不足",
-  "Try a smaller batch or resolution, or a higher blocks_to_swap.": "请减小批次或分辨率，或提高 blocks_to_swap。",
-};
-
 /** Translates text within a sentence. @param {string} text */
-const inChinese = (text) => CHINESE_WORDS[text] ?? text.replace(/^ at step (\d+)$/, "（第 $1 步）");
+const inChinese = (text) => text.replace(/^ at step (\d+)$/, "（第 $1 步）");
 
 /** Translates a duration. @param {string} text */
 const durationInChinese = (text) =>

@@ -2,7 +2,7 @@
 
 import { alertApi } from "../../app/api_alerts.js";
 import { refusalText } from "../../app/error_text.js";
-import { labelFor, t } from "../../app/i18n.js";
+import { labelFor, t, translate } from "../../app/i18n.js";
 import { loadAlertStyle } from "../../app/shell/style.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
@@ -11,6 +11,7 @@ import { loading } from "../../ui/states.js";
 import { note } from "../../ui/status.js";
 import { headings, table } from "../../ui/table.js";
 import { time } from "../../ui/time.js";
+import { translateEnd } from "./alert_text.js";
 import { alertCard } from "./card.js";
 import { alertStateChip } from "./severity.js";
 import { firing } from "./state.js";
@@ -56,14 +57,15 @@ export async function openAlert(id) {
 }
 
 /** @param {API.Alert} alert */
-function facts({ alert_id: id, rule_id: rule, value, peak, labels, resolution, target }) {
+function facts(alert) {
+  const { alert_id: id, rule_id: rule, value, peak, labels, resolution, target } = alert;
   /** @type {[string, Child][]} */
   const rows = [
     [t("alert.rule"), h("a", { href: `#/alerts?tab=rules&rule=${encodeURIComponent(rule)}` }, rule)],
     [t("alert.target"), target],
     [t("alert.value"), figure(value)],
     [t("alert.peak"), figure(peak)],
-    ...(resolution ? /** @type {[string, Child][]} */ ([[t("alert.resolution"), resolution]]) : []),
+    ...(resolution ? /** @type {[string, Child][]} */ ([[t("alert.resolution"), translateEnd(alert)]]) : []),
     [
       t("alert.labels"),
       h(
@@ -81,12 +83,12 @@ function facts({ alert_id: id, rule_id: rule, value, peak, labels, resolution, t
 
 /** @param {readonly API.AlertHistoryRow[]} history */
 function historyTable(history) {
-  const rows = history.map(({ at, state, actor, message, value }) =>
+  const rows = history.map(({ at, state, actor, message, message_code: code, value }) =>
     h(
       "tr",
       h("td", time(at)),
       h("td", alertStateChip(state)),
-      h("td.foreign", message, actor !== "service" && h("span.faint", ` · ${actor}`)),
+      h("td.foreign", translate(message, code), actor !== "service" && h("span.faint", ` · ${actor}`)),
       h("td.num", figure(value)),
     ),
   );

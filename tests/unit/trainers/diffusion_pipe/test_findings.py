@@ -1,4 +1,5 @@
 from api.domain.finding import codes_of, make_finding
+from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.findings import Findings
 from api.util.validation import MAX_MISTAKES
 
@@ -54,7 +55,7 @@ def test_findings_about_another_file_point_to_its_path():
 def test_accepted_risk_does_not_advise_to_accept_it():
     refused, accepted = Findings(), Findings(accepts_risks=True)
     for findings in (refused, accepted):
-        advice = "Run the service with ALLOW_PICKLED_WEIGHTS=1."
+        advice = Reason.of("Run the service with ALLOW_PICKLED_WEIGHTS=1.", "advice_allow")
         findings.risk("/config/model/vae", "format_may_run_code", advice, name="a.pth")
     assert "ALLOW_PICKLED_WEIGHTS" in (refused.errors[0].remedy or "")
     assert (accepted.errors, "ALLOW" in (accepted.warnings[0].remedy or "")) == ((), False)

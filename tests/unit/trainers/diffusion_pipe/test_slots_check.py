@@ -174,8 +174,8 @@ def test_file_in_a_wan_directory_must_match_its_name(tmp_path: Path, name: str, 
 
 
 def test_remedy_lists_all_files_for_the_slot():
-    assert advice_for(("z_image.text_encoders",)) == "Set the path of the text encoder Qwen3 4B."
-    assert advice_for(("anima.transformer_path", "cosmos_predict2.transformer_path")).count(", or ") == 2
+    assert advice_for(("z_image.text_encoders",)).text == "Set the path of the text encoder Qwen3 4B."
+    assert advice_for(("anima.transformer_path", "cosmos_predict2.transformer_path")).text.count(", or ") == 2
 
 
 def test_each_slot_of_a_model_type_has_a_remedy():
@@ -183,7 +183,7 @@ def test_each_slot_of_a_model_type_has_a_remedy():
         f"{model_type}.{key}"
         for model_type, facts in MODELS.items()
         for key in facts.kinds
-        if advice_for((f"{model_type}.{key}",)) == "Set the path of the right file."
+        if advice_for((f"{model_type}.{key}",)).text == "Set the path of the right file."
     }
     # Complete models, whose parts are described, and two keys that stand for another type's.
     assert {each for each in silent if not each.endswith((".diffusers_path", "hunyuan-video.ckpt_path"))} == {
