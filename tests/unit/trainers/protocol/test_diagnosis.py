@@ -190,6 +190,8 @@ OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1
         (["load_diffusion_model", "from_pretrained"], "a smaller batch does not help"),
         (["train_batch", "_exec_optimizer_step", "_take_model_step", "_init_state"], "8-bit optimizer"),
         (["train_batch", "_exec_forward_pass", *["_call_impl"] * 40], "lower micro_batch_size"),
+        (["evaluate", "_evaluate", "evaluate_single", "eval_batch", *["_call_impl"] * 40], "eval_micro_batch_size"),
+        (["evaluate", "prepare_block_swap_inference", "to", "convert"], "disable_block_swap_for_eval"),
     ],
 )
 def test_remedy_for_exhausted_gpu_memory_depends_on_what_the_trainer_did(functions: list[str], remedy: str):
@@ -743,6 +745,7 @@ STAGES = {
         ("caching", "x", "RuntimeError: only supports tensors with less than INT_MAX elements", "frame_buckets"),
         ("caching", "x", "sqlite3.OperationalError: locking protocol", "local Linux disk"),
         ("caching", "x", "sqlite3.OperationalError: database or disk is full", "disk space"),
+        ("tokenizer", "x", "Exception: No such file or directory (os error 2)", "git checkout -- configs"),
         ("caching", "x", "RuntimeError: 'index' not implemented for 'Float8_e4m3fn'", "bf16 files"),
         ("caching", "x", "AttributeError: 'Tensor' object has no attribute 'latent_dist'", "git pull"),
         ("semaphore", "x", "OSError: [Errno 28] No space left on device", "--shm-size"),
