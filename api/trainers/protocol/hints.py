@@ -153,6 +153,11 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\bNVLS\b|NVLink SHARP",
+            "nccl_nvls",
+            "NCCL cannot use NVLink SHARP on this system: set NCCL_NVLS_ENABLE=0 in `env`, or check the Fabric Manager",
+        ),
+        (
             r"[Nn]o socket interface found|Unable to find address for",
             "nccl_interface",
             "no network interface has the given name: correct or remove NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME",
@@ -1065,7 +1070,8 @@ HINTS = tuple(
         (
             (
                 r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
-                r"|Sizes of tensors must match|expanded size of the tensor|must have same number of dimensions"
+                r"|Sizes of tensors must match|Expected size for first two dimensions|expanded size of the tensor"
+                r"|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -1477,7 +1483,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"mask is None or|shape is None or mask\.shape == shape",
+            r"shape is None or mask\.shape == shape",
             "mask_shapes",
             (
                 "the masks of a batch have different sizes, most often as the cache is outdated: start the training "
@@ -1572,7 +1578,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"less frames \(",
+            r"less frames \(|frames-start >= target_frames",
             "damaged_clip",
             (
                 "a clip has fewer frames than its header states, as its frame rate varies or it is damaged: convert "
@@ -2078,7 +2084,8 @@ HINTS = tuple(
         (
             (
                 r"\[Errno (?:101|110|-2|-3)\]|Network is unreachable|Connection timed out|name resolution"
-                r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead"
+                r"|Max retries exceeded|Connection aborted|Remote end closed|IncompleteRead|peer closed connection"
+                r"|^httpx\.(?:Read|Write|Close|RemoteProtocol)Error"
             ),
             "network",
             (

@@ -436,6 +436,10 @@ ENDINGS = [
     ("RuntimeError: `fused=True` requires all the params to be floating point Tensors", "remove `fused`"),
     ("TypeError: Object of type datetime is not JSON serializable", "in quotes"),
     ("/usr/bin/env: 'bash\\r': No such file or directory", "line ends"),
+    ("httpx.RemoteProtocolError: peer closed connection without sending complete message body", "network"),
+    ("NCCL error: Failed to bind NVLink SHARP (NVLS) Multicast memory of size 2097152", "NCCL_NVLS_ENABLE=0"),
+    ("NCCL error: connect to fe80::1%docker0<45123> returned No route to host", "NCCL_SOCKET_IFNAME"),
+    ("NCCL error: network AWS Libfabric not found.", "NCCL_NET_PLUGIN"),
 ]
 
 
