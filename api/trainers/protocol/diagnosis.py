@@ -728,6 +728,15 @@ def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
             "set at most 3 resolutions: every image is trained at each of them",
             lines,
         )
+    if any("Cosmos supports a limited set of resolutions" in line for line in ending.last_lines):
+        return Cause.of(
+            CauseCode.DID_NOT_TRAIN,
+            "cosmos_quit",
+            "the trainer accepts only certain sizes for Cosmos and ended without training",
+            "remove resolutions and aspect ratios from the dataset, and set size_buckets at its top level and in every "
+            "[[directory]], with sizes of the trainer's examples/cosmos_dataset.toml only",
+            lines,
+        )
     return Cause.of(
         CauseCode.DID_NOT_TRAIN,
         "did_not_train",

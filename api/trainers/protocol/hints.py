@@ -1242,6 +1242,11 @@ HINTS = tuple(
             "init_from_existing names an adapter of another model or kind: use one of the same model and kind",
         ),
         (
+            r"text_projection_type ==",
+            "other_ltx",
+            "`diffusion_model` is of another LTX, but the type ltx2 trains LTX 2.3 only: set the checkpoint of that",
+        ),
+        (
             r"VAE is invalid",
             "invalid_vae",
             "the file set as `vae` in [model] is not a VAE of this model: set the VAE file that belongs to it",
@@ -1853,6 +1858,11 @@ HINTS = tuple(
             ),
         ),
         (
+            r"not found in diffusers_to_bfl_map",
+            "flux_unsaved",
+            "the trainer cannot save a whole model of this variant of Flux: train an adapter of type lora",
+        ),
+        (
             r"KeyError: .*\[setting: (.+)\]$",
             "missing_setting",
             "`{what}` is missing: add it to the configuration, or to the dataset, as in the trainer's example",
@@ -1922,6 +1932,11 @@ HINTS = tuple(
             r"^NotImplementedError \[timesteps\]$",
             "timestep_method",
             "set timestep_sample_method in [model] to 'logit_normal' or 'uniform', or remove it",
+        ),
+        (
+            r"^NotImplementedError \[no directory\]$",
+            "diffusers_directory",
+            "set diffusers_path in [model] to the model's directory for Diffusers: this type is loaded from it only",
         ),
         (
             r"NotImplementedError(?:$|: Adapter type)",
@@ -2374,6 +2389,11 @@ _ABOUT = tuple(
             "other transformer",
         ),
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
+        (
+            "^NotImplementedError$",
+            r'/models/(?:sd3|omnigen2)\.py", line \d+, in (?:__init__|load_diffusion_model)$',
+            "no directory",
+        ),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         (
             "^(?:RuntimeError|NotImplementedError|AssertionError|AcceleratorError|torch.AcceleratorError)",

@@ -433,6 +433,11 @@ def test_too_many_resolutions_are_reported():
     assert (cause.code, "at most 3 resolutions" in cause.remedy) == (CauseCode.DID_NOT_TRAIN, True)
 
 
+def test_sizes_that_cosmos_does_not_support_are_reported():
+    cause = diagnose("WARNING: Cosmos supports a limited set of resolutions. Anything else", code=0)
+    assert (cause.code, "size_buckets" in cause.remedy) == (CauseCode.DID_NOT_TRAIN, True)
+
+
 def test_quitting_without_a_stop_is_reported():
     assert diagnose("Manually quitting", code=0, phrases={"Manually quitting"}).code is CauseCode.QUIT_UNASKED
 
