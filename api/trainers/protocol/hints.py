@@ -403,6 +403,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"Protobuf Gencode|Descriptors cannot be created directly|'runtime_version' from 'google\.protobuf",
+            "protobuf_version",
+            (
+                "protobuf does not fit the packages that use it: run `pip install --upgrade protobuf tensorboard "
+                "wandb` with the trainer's Python"
+            ),
+        ),
+        (
             (
                 r"(?i)sentencepiece|protobuf|ModelProto|instantiate the backend tokenizer|load vocabulary from file"
                 r"|instantiate this tokenizer from a slow"
@@ -612,7 +620,10 @@ HINTS = tuple(
                 r"|named symbol not found at line|cublasLt ran into an error"
             ),
             "bitsandbytes",
-            "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
+            (
+                "install the newest bitsandbytes, in a build for the trainer's CUDA; or do without: use an optimizer "
+                "without 8bit, and no llama3_4bit or text_encoder_nf4"
+            ),
         ),
         (
             r"undefined symbol: iJIT_NotifyEvent",
@@ -1519,6 +1530,14 @@ HINTS = tuple(
             "write each entry of ar_buckets and resolutions as a number, or as two: [width, height]",
         ),
         (
+            r"KeyError: \"filename '.{1,300}' not found\"",
+            "tar_changed",
+            (
+                "a .tar file of the dataset has changed since it was listed: delete the directory `cache` in the "
+                "dataset's directory, and start the training again"
+            ),
+        ),
+        (
             r"tarfile\.\w+Error",
             "tar",
             (
@@ -2047,7 +2066,7 @@ HINTS = tuple(
         (
             (
                 r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)|returned nan values"
-                r"|contains either `inf`|contained non-finite|algorithm failed to converge"
+                r"|histogram is empty|contains either `inf`|contained non-finite|algorithm failed to converge"
             ),
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",

@@ -725,7 +725,7 @@ STAGES = {
         ("dataset", "for res in resolutions:", "TypeError: 'int' object is not iterable", "`resolutions`"),
         ("dataset", "directory_config['path']", "KeyError: 'path'", "`[[directory]].path`"),
         ("dataset", "x", "AttributeError: 'NoneType' object has no attribute 'split'", "without a caption"),
-        ("import", "x", "TypeError: Descriptors cannot be created directly.", "`tensorboard` cannot be loaded"),
+        ("import", "x", "TypeError: Descriptors cannot be created directly.", "--upgrade protobuf"),
         ("import", "x", "ModuleNotFoundError: No module named 'torchao.optim'", "wrong version of `torchao`"),
         ("import", "x", "ModuleNotFoundError: No module named 'optimi'", "torch-optimi"),
         ("import", "x", "ImportError: cannot import name 'Self' from 'typing' (/lib/typing.py)", "Python 3.12"),

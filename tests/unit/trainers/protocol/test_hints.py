@@ -76,6 +76,9 @@ ENDINGS = [
     ("ImportError: cannot import name 'x' from 'comfy_kitchen' (/v/x.py)", "version of `comfy_kitchen`"),
     ("RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 500: named symbol not found", "wsl --update"),
     ("RuntimeError: CUDA error: named symbol not found", "wsl --update"),
+    ("VersionError: Detected incompatible Protobuf Gencode/Runtime versions when loading x", "--upgrade protobuf"),
+    ("KeyError: \"filename 'a/b.png' not found\"", "has changed"),
+    ("ValueError: The histogram is empty, please file a bug report.", "learning rate"),
     ("sqlite3.OperationalError: disk I/O error", "copy the dataset to a local"),
     ("pyarrow.lib.ArrowInvalid: Could not convert 1 with type numpy.int64: tried to convert", "--upgrade datasets"),
     ("NotImplementedError: Loading a dataset cached in a LocalFileSystem is not supported.", "--upgrade datasets"),
@@ -376,7 +379,10 @@ ENDINGS = [
         "python3-dev",
     ),
     ("CalledProcessError: Command '['/usr/local/cuda/bin/nvcc', '-V']' returned non-zero exit status 1.", "CUDA_HOME"),
-    ("ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install`", "a bitsandbytes"),
+    (
+        "ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install`",
+        "newest bitsandbytes",
+    ),
     (
         "RuntimeError: The total norm of order 2.0 for gradients is non-finite, so it cannot be clipped.",
         "learning rate",
