@@ -576,7 +576,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "tasks at once, or add memory",
             lines,
         )
-    if name == "SIGBUS":
+    if name == "SIGBUS" and _crashed_package(ending.last_lines) != "safetensors":
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "bus_error",

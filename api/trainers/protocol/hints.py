@@ -13,8 +13,8 @@ _NO_HEADER = r"HeaderTooLarge|InvalidHeader(?!Error)|header: (?:header too large
 #: Errors of a file of weights that ends too early.
 _DAMAGED = (
     r"Unable to load weights from|MetadataIncompleteBuffer|deserializing header|PytorchStreamReader failed"
-    r"|model you are trying to load is corrupted|SafetensorError(?!: (?:Error while serializing|device|Dtype"
-    r"|File does not contain))"
+    r"|Invalid magic number; corrupt|model you are trying to load is corrupted"
+    r"|SafetensorError(?!: (?:Error while serializing|device|Dtype|File does not contain))"
 )
 
 #: The path of a file that the trainer writes into the cache of a dataset.

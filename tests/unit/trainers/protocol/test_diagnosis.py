@@ -147,6 +147,12 @@ def test_signal_of_the_kernel_has_its_own_remedy(number: int, word: str):
     assert word in diagnose(LAUNCHER_ERROR.format(number), code=256 + number).remedy
 
 
+def test_bus_error_while_weights_are_read_is_not_due_to_shared_memory():
+    dump = ["Fatal Python error: Bus error", "", "Current thread 0x2 (most recent call first):"]
+    dump.append('  File "/v/site-packages/safetensors/torch.py", line 9 in load_file')
+    assert "sizes of the files" in diagnose(*dump, LAUNCHER_ERROR.format(-7), code=249).remedy
+
+
 def test_cpu_without_an_instruction_is_named():
     assert "CPU" in diagnose(LAUNCHER_ERROR.format(-4), code=252).detail
 

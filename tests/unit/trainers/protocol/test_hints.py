@@ -446,6 +446,7 @@ ENDINGS = [
     ("NCCL error: Failed to bind NVLink SHARP (NVLS) Multicast memory of size 2097152", "NCCL_NVLS_ENABLE=0"),
     ("NCCL error: connect to fe80::1%docker0<45123> returned No route to host", "NCCL_SOCKET_IFNAME"),
     ("NCCL error: network AWS Libfabric not found.", "NCCL_NET_PLUGIN"),
+    ("RuntimeError: Invalid magic number; corrupt file?", "download it again"),
 ]
 
 
