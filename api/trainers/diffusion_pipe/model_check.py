@@ -46,7 +46,7 @@ def read_type(config: TrainerDocument | None, requested: str, findings: Findings
     if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
         code = "model_type_missing" if written is None else "model_type_not_string"
         findings.error(config.at("model", "type"), code, type=shown(requested) or "flux")
-    if config is not None and written in MODELS and requested and written != requested:
+    if config is not None and isinstance(written, str) and written in MODELS and requested and written != requested:
         findings.error(
             config.at("model", "type"), "model_types_differ", written=shown(written), requested=shown(requested)
         )

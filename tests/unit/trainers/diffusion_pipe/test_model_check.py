@@ -19,6 +19,7 @@ from tests.unit.trainers.diffusion_pipe.builders import (
 ERRORS = [
     (without("dtype", "model"), "/config/model/dtype"),
     (within("model", type=3), "/config/model/type"),
+    (within("model", type=["sdxl"]), "/config/model/type"),
 ]
 
 test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
