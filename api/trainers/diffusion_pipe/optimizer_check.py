@@ -35,6 +35,10 @@ _HIGHEST_AUTOMAGIC = 1e-3
 #: The values that genericoptim accepts.
 _CHOICES = {"momentum_type": ("ema", "sm", "none"), "second_moment_type": ("ema", "none", "sn", "factored")}
 
+#: Kinds of projections of genericoptim, and the arguments that it needs with each other.
+_PROJECTIONS = ("svd", "uniform", "topk", "srht")
+_PROJECTED = {"rank": ("update_proj_gap", "proj_type"), "update_proj_gap": ("rank",)}
+
 #: Model types whose parameter groups each have a learning rate, which gradient_release needs.
 _RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
 
@@ -138,9 +142,23 @@ def _check_combinations(optimizer: dict[str, Any], name: str, at: Any, found: Fi
     muons = [key for key in _MUONS if optimizer.get(key)] if name == "genericoptim" else []
     if len(muons) > 1:
         found.error(at(muons[1]), "only_one_of", muons=", ".join(_MUONS))
+    if name == "genericoptim":
+        _check_projection(optimizer, at, found)
     needs_momentum = name == "sgd" and optimizer.get("nesterov")
     if needs_momentum and (not optimizer.get("momentum") or optimizer.get("dampening")):
         found.error(at("nesterov"), "nesterov_needs_momentum")
+
+
+def _check_projection(optimizer: dict[str, Any], at: Any, found: Findings) -> None:
+    """Check the arguments with which genericoptim keeps its momentum in a subspace."""
+    needed = {name for key, names in _PROJECTED.items() if key in optimizer for name in names}
+    if optimizer.get("momentum_type") == "sm":
+        needed |= {"rank", *_PROJECTED["rank"]}
+    for name in sorted(needed - optimizer.keys()):
+        advice = Reason.of("Set `{name}`.", "advice_set", name=name)
+        found.error(at(name), "optimizer_argument_needed", remedy=advice, name=name)
+    if "rank" in optimizer and optimizer.get("proj_type", "svd") not in _PROJECTIONS:
+        found.error(at("proj_type"), "optimizer_choice_unknown", choices=", ".join(_PROJECTIONS))
 
 
 def _check_rate(config: TrainerDocument, name: str, model_type: str | None, found: Findings) -> None:

@@ -88,6 +88,15 @@ _RULES = (
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
         _CUDA_MEMORY,
+        "a GPU ran out of memory in an evaluation",
+        "remove disable_block_swap_for_eval, if it is set; lower eval_micro_batch_size_per_gpu, and the resolutions or "
+        "frame_buckets of the evaluation's dataset; or train without eval_datasets",
+        "evaluation_gpu_memory",
+        within=r"in (?:_?evaluate(?:_single)?|eval_batch|prepare_block_swap_inference)$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
         "the weights do not fit into a GPU's memory",
         "to train an adapter, set transformer_dtype or diffusion_model_dtype = 'float8', or blocks_to_swap; or request "
         "more GPUs and set pipeline_stages; a smaller batch does not help",
@@ -247,6 +256,15 @@ _RULES = (
         "the directory of a model is incomplete",
         "download all files of the model into it, or correct the path if it names another directory",
         "incomplete_model",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"^Exception: No such file or directory \(os error 2\)$",
+        "a file of a tokenizer was not found",
+        "complete the directory of the text encoder in [model] (it needs tokenizer.json); if [model] names single "
+        "files only, the tokenizer belongs to the trainer: run `git checkout -- configs` in its directory",
+        "missing_tokenizer",
+        within=r"/(?:tokenization_|convert_slow)",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -708,6 +726,15 @@ def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
             "too_many_resolutions",
             "the trainer rejects more than 3 resolutions and ended without training",
             "set at most 3 resolutions: every image is trained at each of them",
+            lines,
+        )
+    if any("Cosmos supports a limited set of resolutions" in line for line in ending.last_lines):
+        return Cause.of(
+            CauseCode.DID_NOT_TRAIN,
+            "cosmos_quit",
+            "the trainer accepts only certain sizes for Cosmos and ended without training",
+            "remove resolutions and aspect ratios from the dataset, and set size_buckets at its top level and in every "
+            "[[directory]], with sizes of the trainer's examples/cosmos_dataset.toml only",
             lines,
         )
     return Cause.of(

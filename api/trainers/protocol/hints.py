@@ -79,11 +79,20 @@ HINTS = tuple(
             ),
         ),
         (
+            r"CUDA error: named symbol not found|cudaGetDeviceCount.*Error 500\b",
+            "driver_of_windows",
+            (
+                "the driver and its library do not match. Under WSL2 or Docker Desktop: update the NVIDIA driver of "
+                "Windows, run `wsl --update` and `wsl --shutdown`, and update Docker Desktop; else restart the "
+                "machine and the container"
+            ),
+        ),
+        (
             (
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
-                r"|NVMLError_Unknown|initialize NVML|CUDA error: (?:named symbol not found|initialization error)"
+                r"|NVMLError_Unknown|initialize NVML|CUDA error: initialization error"
                 r"|0 active drivers \("
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
@@ -394,6 +403,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"Protobuf Gencode|Descriptors cannot be created directly|'runtime_version' from 'google\.protobuf",
+            "protobuf_version",
+            (
+                "protobuf does not fit the packages that use it: run `pip install --upgrade protobuf tensorboard "
+                "wandb` with the trainer's Python"
+            ),
+        ),
+        (
             (
                 r"(?i)sentencepiece|protobuf|ModelProto|instantiate the backend tokenizer|load vocabulary from file"
                 r"|instantiate this tokenizer from a slow"
@@ -459,7 +476,8 @@ HINTS = tuple(
             "versions_differ",
             (
                 "the trainer, its submodules and its packages are of different ages: run `git pull`, `git submodule "
-                "update --init --recursive` and `pip install -r requirements.txt` in the trainer's directory"
+                "update --init --recursive` and `pip install --upgrade -r requirements.txt` in the trainer's "
+                "directory with its Python"
             ),
         ),
         (
@@ -573,7 +591,7 @@ HINTS = tuple(
             (
                 r"(?:No module named '(?=\w{1,60}\.)|cannot import name '[\w.]{1,80}' from '"
                 r"|module '(?=[\w.]{1,200}' has no))"
-                r"(?!(?:comfy\w*|hyvideo|hyimage|hi_diffusers|ltx_video|lumina_2|cosmos1|omnigen2|flow|src|submodules"
+                r"(?!(?:comfy(?!_kitchen|_aimdo)\w*|hyvideo|hyimage|hi_diffusers|ltx_video|lumina_2|cosmos1|omnigen2|flow|src|submodules"
                 r"|utils|models|optimizers|pytorch_optimizer)\b|torch\._C' has)(\w{1,60})"
             ),
             "package_too_old",
@@ -585,8 +603,8 @@ HINTS = tuple(
         ),
         (
             (
-                r"'bool' object has no attribute 'contiguous'|module 'comfy[\w.]*' has no attribute"
-                r"|cannot import name '\w{1,80}' from '(?:comfy|submodules)\b"
+                r"'bool' object has no attribute 'contiguous'|module 'comfy(?!_kitchen|_aimdo)[\w.]*' has no attribute"
+                r"|cannot import name '\w{1,80}' from '(?:comfy(?!_kitchen|_aimdo)\w*|submodules)\b"
             ),
             "comfy_mismatch",
             (
@@ -602,7 +620,10 @@ HINTS = tuple(
                 r"|named symbol not found at line|cublasLt ran into an error"
             ),
             "bitsandbytes",
-            "install a bitsandbytes that matches the trainer's CUDA, or use an optimizer without 8bit",
+            (
+                "install the newest bitsandbytes, in a build for the trainer's CUDA; or do without: use an optimizer "
+                "without 8bit, and no llama3_4bit or text_encoder_nf4"
+            ),
         ),
         (
             r"undefined symbol: iJIT_NotifyEvent",
@@ -854,6 +875,14 @@ HINTS = tuple(
             (
                 "the checkpoint is damaged, most often as the disk was full or the training was killed while it was "
                 "written: resume from an earlier one"
+            ),
+        ),
+        (
+            r"ArrowInvalid: Could not convert .{1,100} with type numpy|cached in a LocalFileSystem is not supported",
+            "datasets_versions",
+            (
+                "datasets, pyarrow, fsspec and numpy do not fit together: run `pip install --upgrade datasets pyarrow "
+                "fsspec numpy` with the trainer's Python"
             ),
         ),
         (
@@ -1154,6 +1183,14 @@ HINTS = tuple(
             "the weights are already quantised: use the bf16 file, or a plain fp8 file without scales",
         ),
         (
+            r"not implemented for 'Float8.*\[caching\]$",
+            "float8_computed",
+            (
+                "VAE and text encoders cannot compute in float8: set dtype = 'bfloat16' in [model], use bf16 files for "
+                "them, and set 'float8' only as transformer_dtype or diffusion_model_dtype"
+            ),
+        ),
+        (
             (
                 r"Promotion for Float8 Types|unsupported grad type"
                 r"|not implemented for 'Float8(?!.*\[(?:block swap|caching)\]$)"
@@ -1200,9 +1237,25 @@ HINTS = tuple(
             "set init_from_existing to the directory of one saved adapter",
         ),
         (
+            (
+                r"key (?:\S{0,300}\.)?(?:lora_(?:unet|te\d?|transformer|up|down)[_.]|alpha |hada_w\d|dora_scale)"
+                r"\S{0,300} ?is not in the model"
+            ),
+            "adapter_format",
+            (
+                "the adapter at init_from_existing is in another format, such as that of kohya's scripts: use one that "
+                "this trainer saved for the same model, or convert it first (its keys need lora_A and lora_B)"
+            ),
+        ),
+        (
             r"is not in the model parameters",
             "other_adapter",
             "init_from_existing names an adapter of another model or kind: use one of the same model and kind",
+        ),
+        (
+            r"text_projection_type ==",
+            "other_ltx",
+            "`diffusion_model` is of another LTX, but the type ltx2 trains LTX 2.3 only: set the checkpoint of that",
         ),
         (
             r"VAE is invalid",
@@ -1477,6 +1530,14 @@ HINTS = tuple(
             "write each entry of ar_buckets and resolutions as a number, or as two: [width, height]",
         ),
         (
+            r"KeyError: \"filename '.{1,300}' not found\"",
+            "tar_changed",
+            (
+                "a .tar file of the dataset has changed since it was listed: delete the directory `cache` in the "
+                "dataset's directory, and start the training again"
+            ),
+        ),
+        (
             r"tarfile\.\w+Error",
             "tar",
             (
@@ -1584,9 +1645,18 @@ HINTS = tuple(
             ),
         ),
         (
+            r"OperationalError: disk I/O error",
+            "cache_disk",
+            (
+                "the disk of the dataset's cache cannot hold a database, as many network shares and Windows drives "
+                "under WSL2 (/mnt/c) cannot: copy the dataset to a local Linux disk; if it is on one, the disk failed "
+                "or is full (see `dmesg` and `df`)"
+            ),
+        ),
+        (
             (
                 r"\[Errno (?:5|6|74|107|112|116|117|121)\]|Input/output error|Stale file handle"
-                r"|Structure needs cleaning|Transport endpoint is not connected|disk I/O error"
+                r"|Structure needs cleaning|Transport endpoint is not connected"
             ),
             "disk_failed",
             "a disk or a network mount failed: check it (`dmesg`, `mount`), then resume",
@@ -1807,6 +1877,11 @@ HINTS = tuple(
             ),
         ),
         (
+            r"not found in diffusers_to_bfl_map",
+            "flux_unsaved",
+            "the trainer cannot save a whole model of this variant of Flux: train an adapter of type lora",
+        ),
+        (
             r"KeyError: .*\[setting: (.+)\]$",
             "missing_setting",
             "`{what}` is missing: add it to the configuration, or to the dataset, as in the trainer's example",
@@ -1876,6 +1951,11 @@ HINTS = tuple(
             r"^NotImplementedError \[timesteps\]$",
             "timestep_method",
             "set timestep_sample_method in [model] to 'logit_normal' or 'uniform', or remove it",
+        ),
+        (
+            r"^NotImplementedError \[no directory\]$",
+            "diffusers_directory",
+            "set diffusers_path in [model] to the model's directory for Diffusers: this type is loaded from it only",
         ),
         (
             r"NotImplementedError(?:$|: Adapter type)",
@@ -1986,7 +2066,7 @@ HINTS = tuple(
         (
             (
                 r"loss scale already at minimum|is non-finite, so|[Ll]oss is (?:NaN|nan)|returned nan values"
-                r"|contains either `inf`|contained non-finite|algorithm failed to converge"
+                r"|histogram is empty|contains either `inf`|contained non-finite|algorithm failed to converge"
             ),
             "loss_overflowed",
             "the loss overflowed: lower the learning rate or use dtype bfloat16",
@@ -2054,7 +2134,7 @@ HINTS = tuple(
         ),
         (r"NCCL", "nccl_again", "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1"),
         (
-            r"\[own address\]$",
+            r"\[own address\]$|failed to connect to any network address",
             "own_address",
             (
                 "this machine cannot resolve its own name: add it to /etc/hosts (`127.0.0.1 localhost` and the "
@@ -2286,7 +2366,7 @@ _ABOUT = tuple(
     (re.compile(of_text), re.compile(of_frames, re.MULTILINE), about)
     for of_text, of_frames, about in (
         (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
-        (_CUT_OFF, r"in _?load_checkpoint$", "cut off: checkpoint"),
+        (_CUT_OFF, r"in _?load_checkpoint$|\.load_checkpoint\(|checkpoint_engine\.py", "cut off: checkpoint"),
         ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
         ("^KeyError", r"DTYPE_MAP\[", "data type"),
         ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
@@ -2328,6 +2408,11 @@ _ABOUT = tuple(
             "other transformer",
         ),
         ("^NotImplementedError$", r"in (?:prepare_inputs|get_t_distribution)$", "timesteps"),
+        (
+            "^NotImplementedError$",
+            r'/models/(?:sd3|omnigen2)\.py", line \d+, in (?:__init__|load_diffusion_model)$',
+            "no directory",
+        ),
         ("got an unexpected keyword", r"(?s)\A(?!.*in get_optimizer$).", "no optimizer"),
         (
             "^(?:RuntimeError|NotImplementedError|AssertionError|AcceleratorError|torch.AcceleratorError)",

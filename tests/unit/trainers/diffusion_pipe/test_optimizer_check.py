@@ -34,6 +34,26 @@ ERRORS = [
         setting(optimizer={"type": "genericoptim", "lr": 1e-4, "muon": True, "normuon": True}),
         "/config/optimizer/normuon",
     ),
+    (
+        setting(optimizer={"type": "genericoptim", "lr": 1e-4, "rank": 32, "proj_type": "svd"}),
+        "/config/optimizer/update_proj_gap",
+    ),
+    (
+        setting(optimizer={"type": "genericoptim", "lr": 1e-4, "rank": 32, "update_proj_gap": 50}),
+        "/config/optimizer/proj_type",
+    ),
+    (
+        setting(optimizer={"type": "genericoptim", "lr": 1e-4, "update_proj_gap": 50}),
+        "/config/optimizer/rank",
+    ),
+    (
+        setting(optimizer={"type": "genericoptim", "lr": 1e-4, "rank": 32, "update_proj_gap": 50, "proj_type": "std"}),
+        "/config/optimizer/proj_type",
+    ),
+    (
+        setting(optimizer={"type": "genericoptim", "momentum_type": "sm", "update_proj_gap": 50, "proj_type": "topk"}),
+        "/config/optimizer/rank",
+    ),
 ]
 
 WARNINGS = [
@@ -45,6 +65,15 @@ NOTHING = [
     within("optimizer", type="AdamW"),
     within("optimizer", type="Prodigy", lr=1, d_coef=2),
     setting(optimizer={"type": "genericoptim", "lr": 1e-4, "betas": [0.9, 1]}),
+    setting(
+        optimizer={
+            "type": "genericoptim",
+            "momentum_type": "sm",
+            "rank": 32,
+            "update_proj_gap": 50,
+            "proj_type": "topk",
+        }
+    ),
     setting(optimizer={"type": "SGD", "lr": 1e-3, "momentum": 0.9, "nesterov": True}),
     setting(optimizer={"type": "AdEMAMix", "lr": 1e-4, "betas": [0.9, 0.999, 0.9999]}),
     within("optimizer", betas=[0.9, 1.0], beta2_half_life=1000),

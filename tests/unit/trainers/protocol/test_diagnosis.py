@@ -196,6 +196,8 @@ OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1
         (["load_diffusion_model", "from_pretrained"], "a smaller batch does not help"),
         (["train_batch", "_exec_optimizer_step", "_take_model_step", "_init_state"], "8-bit optimizer"),
         (["train_batch", "_exec_forward_pass", *["_call_impl"] * 40], "lower micro_batch_size"),
+        (["evaluate", "_evaluate", "evaluate_single", "eval_batch", *["_call_impl"] * 40], "eval_micro_batch_size"),
+        (["evaluate", "prepare_block_swap_inference", "to", "convert"], "disable_block_swap_for_eval"),
     ],
 )
 def test_remedy_for_exhausted_gpu_memory_depends_on_what_the_trainer_did(functions: list[str], remedy: str):
@@ -435,6 +437,11 @@ def test_exit_code_0_without_a_phrase_did_not_train():
 def test_too_many_resolutions_are_reported():
     cause = diagnose("WARNING: You have set a lot of resolutions in the dataset config. Please read", code=0)
     assert (cause.code, "at most 3 resolutions" in cause.remedy) == (CauseCode.DID_NOT_TRAIN, True)
+
+
+def test_sizes_that_cosmos_does_not_support_are_reported():
+    cause = diagnose("WARNING: Cosmos supports a limited set of resolutions. Anything else", code=0)
+    assert (cause.code, "size_buckets" in cause.remedy) == (CauseCode.DID_NOT_TRAIN, True)
 
 
 def test_quitting_without_a_stop_is_reported():
@@ -724,7 +731,7 @@ STAGES = {
         ("dataset", "for res in resolutions:", "TypeError: 'int' object is not iterable", "`resolutions`"),
         ("dataset", "directory_config['path']", "KeyError: 'path'", "`[[directory]].path`"),
         ("dataset", "x", "AttributeError: 'NoneType' object has no attribute 'split'", "without a caption"),
-        ("import", "x", "TypeError: Descriptors cannot be created directly.", "`tensorboard` cannot be loaded"),
+        ("import", "x", "TypeError: Descriptors cannot be created directly.", "--upgrade protobuf"),
         ("import", "x", "ModuleNotFoundError: No module named 'torchao.optim'", "wrong version of `torchao`"),
         ("import", "x", "ModuleNotFoundError: No module named 'optimi'", "torch-optimi"),
         ("import", "x", "ImportError: cannot import name 'Self' from 'typing' (/lib/typing.py)", "Python 3.12"),
@@ -749,6 +756,7 @@ STAGES = {
         ("caching", "x", "RuntimeError: only supports tensors with less than INT_MAX elements", "frame_buckets"),
         ("caching", "x", "sqlite3.OperationalError: locking protocol", "local Linux disk"),
         ("caching", "x", "sqlite3.OperationalError: database or disk is full", "disk space"),
+        ("tokenizer", "x", "Exception: No such file or directory (os error 2)", "git checkout -- configs"),
         ("caching", "x", "RuntimeError: 'index' not implemented for 'Float8_e4m3fn'", "bf16 files"),
         ("caching", "x", "AttributeError: 'Tensor' object has no attribute 'latent_dist'", "git pull"),
         ("semaphore", "x", "OSError: [Errno 28] No space left on device", "--shm-size"),
