@@ -3,14 +3,13 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from operator import attrgetter
 from types import MappingProxyType
 
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.lease import LeaseKind
 from api.domain.reason import Reason
 from api.domain.running_tasks import TRANSFERS, RunningTasks
-from api.domain.training import TaskSummary
+from api.domain.training import TaskSummary, in_queue_order
 from api.files.task_files import TaskStorage
 from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
 from api.gpus.service import GPUService
@@ -110,7 +109,7 @@ class PassPlanner:
 
         `closures` are those of this round; by default they are read.
         """
-        queue = _in_order(self._waits.steady(queue))
+        queue = in_queue_order(self._waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
@@ -187,12 +186,3 @@ class PassPlanner:
     def _named_tasks(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
         """Return the tasks that reasons may name."""
         return [*queue, *(self._tasks.names(holders) if holders else ())]
-
-
-def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
-    """Sort the tasks by class, priority, then age."""
-    # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
-    queue.sort(key=attrgetter("serial"))
-    queue.sort(key=attrgetter("queue_rank"))
-    queue.sort(key=attrgetter("level"), reverse=True)
-    return queue

@@ -53,7 +53,6 @@ from api.domain.training import (
     StopState,
     TaskEvent,
     TaskFilter,
-    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -69,7 +68,6 @@ from api.training.sample_store import remove_samples
 from api.training.task_queries import (
     ENROLL,
     OF_TASK,
-    QUEUE_RANK,
     Queue,
     TaskName,
     count_statuses,
@@ -315,16 +313,14 @@ class TaskStore:
             return find_summary(connection, task_id, self._kinds)
 
     def page(
-        self,
-        criteria: TaskFilter,
-        limit: int,
-        offset: int | None,
-        cursor: int | None,
-        order: TaskOrder = TaskOrder.NEWEST,
+        self, criteria: TaskFilter, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[TaskSummary], int]:
-        """Return a page of tasks after the serial number `cursor` or after `offset` rows, and the total number."""
+        """Return a page of tasks, newest first, and the total number.
+
+        It begins after the serial number `cursor` or after `offset` rows.
+        """
         with self._database.read() as connection:
-            return read_page(connection, self._of_kind(criteria), order, limit, offset, cursor)
+            return read_page(connection, self._of_kind(criteria), limit, offset, cursor)
 
     def served_page(
         self, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
@@ -339,7 +335,7 @@ class TaskStore:
             return find_by_serial(connection, serial)
 
     def queued(self) -> list[TaskSummary]:
-        """Return every queued task in queue order: by class, priority, then age."""
+        """Return every queued task in queue order."""
         with self._database.read() as connection:
             self._queue = read_queue(connection, self._queue)
         return [task for _, task in self._queue.values()]
@@ -729,7 +725,8 @@ def _line_of(connection: Connection, task_id: str, changes: Mapping[str, Any]) -
     is_own = tasks.c.owner.is_(None) if task.owner is None else tasks.c.owner == task.owner
     same_class = tasks.c.priority_class == RANK_OF_CLASS[changes.get("priority_class", task.priority_class)]
     is_equal = same_class & (tasks.c.priority == changes.get("priority", task.priority)) | (tasks.c.task_id == task_id)
-    columns = (tasks.c.serial, tasks.c.task_id, QUEUE_RANK.label("rank"))
+    rank = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
+    columns = (tasks.c.serial, tasks.c.task_id, rank.label("rank"))
     line = select(*columns).where(tasks.c.status == TaskStatus.QUEUED, tasks.c.gpu_count > 0, is_own, is_equal)
     # Every move locks in the same order, so that two of them cannot wait for each other.
     rows = connection.execute(line.order_by(tasks.c.serial).with_for_update()).all()

@@ -1,4 +1,4 @@
-"""Queries for tasks: one by its id, numbers of tasks, pages by age or in queue order, and the queue.
+"""Queries for tasks: one by its id, numbers of tasks, pages, and the queue.
 
 Of a long queue, only changed rows are read completely.
 """
@@ -27,24 +27,16 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
 )
 
 from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task, to_seconds
 from api.db.tables import task_gpus, task_roll, tasks
 from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.task import TaskType
-from api.domain.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary, TrainingTask
+from api.domain.training import TaskFilter, TaskStatus, TaskSummary, TrainingTask, in_queue_order
 from api.domain.usage import Owner
 from api.errors import TaskNotFound
 from api.util.batches import in_batches
-
-#: The order among equal classes and priorities: by age, unless a user has moved the task.
-QUEUE_RANK = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
-
-#: The queue order.
-SERVED_ORDER = (tasks.c.priority_class.desc(), tasks.c.priority.desc(), QUEUE_RANK, tasks.c.serial)
-
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every
 #: few seconds.
@@ -159,17 +151,17 @@ def conditions_of(criteria: TaskFilter) -> list[ColumnElement[bool] | TextClause
     return conditions
 
 
-def count_tasks(connection: Connection, criteria: TaskFilter, order: TaskOrder) -> int:
-    """Return the number of matching tasks, or of queued ones for the queue order."""
+def count_tasks(connection: Connection, criteria: TaskFilter) -> int:
+    """Return the number of matching tasks."""
     if criteria.kind not in (None, TaskType.TRAINING):
-        return connection.scalar(_count(criteria, order)) or 0
+        return connection.scalar(_count(criteria)) or 0
     every = replace(criteria, kind=None)
-    is_by_roll = order is TaskOrder.NEWEST and every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
-    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every, order)) or 0
+    is_by_roll = every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
+    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every)) or 0
     if criteria.kind is None:
         return found
     # Trainings have no index of their own. They are all tasks except the others, which have one.
-    return found - (connection.scalar(_count(every, order, others=True)) or 0)
+    return found - (connection.scalar(_count(every, others=True)) or 0)
 
 
 @lru_cache(STATEMENTS)
@@ -179,14 +171,11 @@ def _count_roll(criteria: TaskFilter) -> Select[Any]:
 
 
 @lru_cache(STATEMENTS)
-def _count(criteria: TaskFilter, order: TaskOrder, *, others: bool = False) -> Select[Any]:
+def _count(criteria: TaskFilter, *, others: bool = False) -> Select[Any]:
     conditions = conditions_of(criteria)
-    if order is TaskOrder.QUEUE:
-        conditions.append(tasks.c.status == TaskStatus.QUEUED)
     if others:
         conditions.append(_AMONG_OTHERS if conditions else _OTHERS)
-    is_gpu_only = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
-    has_index = is_gpu_only and order is TaskOrder.NEWEST
+    has_index = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
     return select(func.count()).select_from(task_gpus if has_index else source_of(criteria)).where(*conditions)
 
 
@@ -223,21 +212,17 @@ def _by_status(
 def read_page(
     connection: Connection,
     criteria: TaskFilter,
-    order: TaskOrder,
     limit: int,
     offset: int | None,
     cursor: int | None,
 ) -> tuple[list[TaskSummary], int]:
-    """Return up to `limit` tasks after the serial number `cursor` or after `offset` rows, and the total number."""
-    total = count_tasks(connection, criteria, order)
-    if order is TaskOrder.NEWEST:
-        newest = _newest(criteria, has_cursor=cursor is not None)
-        found = connection.execute(newest, {"most": limit, "skipped": offset or 0, "behind": cursor})
-    else:
-        waits = tasks.c.status == TaskStatus.QUEUED
-        query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(waits, *conditions_of(criteria))
-        served = _served(query.limit(limit), connection, cursor, criteria)
-        found = connection.execute(served.offset(offset) if cursor is None and offset else served)
+    """Return tasks, newest first, and the total number.
+
+    The page has up to `limit` tasks after the serial number `cursor` or after `offset` rows.
+    """
+    total = count_tasks(connection, criteria)
+    newest = _newest(criteria, has_cursor=cursor is not None)
+    found = connection.execute(newest, {"most": limit, "skipped": offset or 0, "behind": cursor})
     return [read_summary(row) for row in found], total
 
 
@@ -248,18 +233,6 @@ def _newest(criteria: TaskFilter, *, has_cursor: bool) -> Select[Any]:
     query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(*conditions_of(criteria))
     query = query.order_by(serial.desc()).limit(bindparam("most"))
     return query.where(serial < bindparam("behind")) if has_cursor else query.offset(bindparam("skipped"))
-
-
-def _served(query: Select[Any], connection: Connection, cursor: int | None, criteria: TaskFilter) -> Select[Any]:
-    """Return the query continued after the queue position that the cursor's task has, or had when it left."""
-    query = query.order_by(*SERVED_ORDER)
-    position = (-tasks.c.priority_class, -tasks.c.priority, QUEUE_RANK, tasks.c.serial)
-    found = select(*position).where(tasks.c.serial == cursor)
-    if criteria.seen_by is not None:
-        found = found.where(tasks.c.owner == criteria.seen_by)
-    last = None if cursor is None else connection.execute(found).one_or_none()
-    # A deleted task has no position: start again, so that some tasks are repeated but none is skipped.
-    return query if last is None else query.where(tuple_(*position) > tuple_(*last))
 
 
 def read_served(
@@ -314,8 +287,8 @@ _MARKED = (
     "serial", "priority", "priority_class", "queued_at", "queue_rank", "not_before", "start_not_before", "updated_at",
     "attempts", "name", "owner",
 )  # fmt: skip
-_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
-_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
+_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS)
+_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS)
 # Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
 _LATEST = {
     "sqlite": text("SELECT max(queued_at) FROM tasks INDEXED BY ix_tasks_queued WHERE status = 'queued'"),
@@ -346,29 +319,31 @@ def join_queue(connection: Connection, now: datetime) -> float:
 
 
 def read_queue(connection: Connection, known: Queue) -> Queue:
-    """Return the queued tasks in queue order: by class, priority, then age. `known` is the previous result."""
+    """Return the queued tasks in queue order. `known` is the previous result."""
     if len(known) < LONG:
-        return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
-    order, changed = _compare_marks(connection, known)
-    if not changed and len(order) == len(known):
-        return known
-    fresh = dict[int, tuple[Mark, TaskSummary]]()
-    for serials in in_batches(list(changed), _AT_ONCE):
-        some = connection.execute(_THESE, {"serials": serials})
-        fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
-    return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
+        found = {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
+    else:
+        same, changed = _compare_marks(connection, known)
+        if not changed and len(same) == len(known):
+            return known
+        found = {serial: known[serial] for serial in same}
+        for serials in in_batches(list(changed), _AT_ONCE):
+            some = connection.execute(_THESE, {"serials": serials})
+            found.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
+    return {task.serial: found[task.serial] for task in in_queue_order(task for _, task in found.values())}
 
 
 def _compare_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
-    """Return the serial numbers of all queued tasks in order, and the marks of those that have changed."""
-    order, changed = list[int](), dict[int, Mark]()
+    """Return the serial numbers of the queued tasks that have not changed, and the marks of the others."""
+    same, changed = list[int](), dict[int, Mark]()
     for mark in _read_marks(connection):
         serial = mark[0]
-        order.append(serial)
         before = known.get(serial)
         if before is None or before[0] != mark:
             changed[serial] = mark
-    return order, changed
+        else:
+            same.append(serial)
+    return same, changed
 
 
 def _read_marks(connection: Connection) -> Iterator[Mark]:
