@@ -9,7 +9,8 @@ from api.db.database import Database
 from api.db.tables import task_roll, tasks
 from api.domain.task import TaskType
 from api.domain.training import GPURequest, StopState, TaskFilter, TaskStatus
-from api.training.task_queries import _count, count_statuses, count_tasks
+from api.training.store import TaskStore
+from api.training.task_queries import _count, count_tasks
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 
 TRAININGS = TaskFilter(kind=TaskType.TRAINING)
@@ -74,8 +75,7 @@ def test_pushes_are_found_by_model_in_order(stores: Stores):
 def test_each_status_is_counted(
     filled: Stores, kind: TaskType | None, owner: str | None, counts: dict[TaskStatus, int]
 ):
-    with filled.database.read() as connection:
-        assert count_statuses(connection, kind, owner) == counts
+    assert TaskStore(filled.database, kind).count_by_status(owner) == counts
 
 
 def test_deleted_tasks_are_not_counted(filled: Stores):
