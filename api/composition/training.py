@@ -219,7 +219,7 @@ def build_training(
             files,
             samples,
             linked,
-            lambda task_id, name, file, is_linked, actor: trainings.note_link(
+            lambda task_id, name, file, is_linked, actor: trainings.record_link(
                 task_id, name, file, is_linked, clock.now(), actor
             ),
         ),

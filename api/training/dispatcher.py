@@ -114,7 +114,7 @@ class Dispatcher:
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
-        self._planner.note_waits(queue)
+        self._planner.start_waits(queue)
         decided = self._planner.plan(queue, closures) if queue else Pass()
         self.reasons.publish(decided)
         now = self._clock.monotonic()
@@ -126,7 +126,7 @@ class Dispatcher:
             nodes = rules.nodes_of(decided.urgent)
             self._preemption.check(decided.urgent, queue, offers, nodes, rules.max_concurrent)
         if claimed:
-            self._gpus.note_change()
+            self._gpus.republish()
         return claimed
 
     def _update_window(self, decided: Pass, closures: ReadClosures | None) -> int:

@@ -173,9 +173,9 @@ class Intake:
                 attempt = self._claims.create_and_claim(new, task, chosen.gpus, actor)
             except (ResourceHeld, OverQuota, NodeDrained):
                 # Another task was faster. Other GPUs may still be free.
-                self._gpus.note_change()
+                self._gpus.republish()
                 continue
-            self._gpus.note_change()
+            self._gpus.republish()
             return attempt is not None
         return False
 

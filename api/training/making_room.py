@@ -36,7 +36,7 @@ class MakingRoom:
         """
         is_over = self._closures.end_expired(closures)
         if is_over:
-            self._gpus.note_change()
+            self._gpus.republish()
         closed = closures.of(list_offers(self._gpus.state))
         held = self._attempts.leases(LeaseKind.GPU) if closed else ()
         leaving = {

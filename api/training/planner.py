@@ -30,14 +30,14 @@ _Wait = tuple[str, float]  # a task id and its earliest start
 class RetryWaits:
     """Measures each wait from when the loop first saw it. After a restart the wall clock counts.
 
-    One caller at a time may call `note`. `steady` is thread-safe.
+    One caller at a time may call `start`. `steady` is thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._due: Mapping[_Wait, float] = MappingProxyType({})  #: on the monotonic clock; replaced as a whole
 
-    def note(self, queue: Sequence[TaskSummary]) -> None:
+    def start(self, queue: Sequence[TaskSummary]) -> None:
         """Start measuring the waits of these tasks, and forget all others."""
         now, passed = self._clock.now(), self._clock.monotonic()
         due = {_name(task): at for task in queue if (at := self._due_at(task, now, passed)) is not None}
@@ -77,7 +77,7 @@ class PlacementRules:
 
 
 class PassPlanner:
-    """Plans passes from the present state, without changing anything. Thread-safe, except `note_waits`."""
+    """Plans passes from the present state, without changing anything. Thread-safe, except `start_waits`."""
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class PassPlanner:
         self._waits = RetryWaits(clock)
         self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
 
-    def note_waits(self, queue: Sequence[TaskSummary]) -> None:
+    def start_waits(self, queue: Sequence[TaskSummary]) -> None:
         """Start measuring how long these tasks wait for their retries. One thread calls it before its passes."""
-        self._waits.note(queue)
+        self._waits.start(queue)
 
     def plan(self, queue: Sequence[TaskSummary], closures: ReadClosures | None = None) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything.

@@ -364,7 +364,7 @@ class TaskStore(TaskQueries):
                 events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=name)
             return find_task(connection, task_id)
 
-    def note_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
+    def record_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
         """Record that a user linked a saved model into ComfyUI, or removed it from there. Raise TaskNotFound."""
         with self._database.write() as connection:
             find_summary(connection, task_id, self._kinds)
@@ -419,12 +419,12 @@ class TaskStore(TaskQueries):
                 connection.execute(_LOCK, {"of_task": task_id})
             events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
 
-    def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
+    def record_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
         """Record that a checkpoint is complete."""
         message = Reason.of("{name} is complete", "checkpoint_complete", name=name)
         self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
-    def note_deleted_checkpoint(
+    def record_checkpoint_deletion(
         self,
         task_id: str,
         hide: Callable[[TaskSummary, str | None, Sequence[TrainingTask]], Checkpoint],

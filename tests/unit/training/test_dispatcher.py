@@ -281,7 +281,7 @@ def task(clock: FakeClock, wait: float) -> TaskSummary:
 
 
 def wait_of(waits: RetryWaits, clock: FakeClock, waiting: TaskSummary) -> float:
-    waits.note([waiting])
+    waits.start([waiting])
     return (waits.steady([waiting])[0].not_before - clock.now()).total_seconds()
 
 
@@ -303,15 +303,15 @@ def test_wait_longer_than_any_retry_is_not_measured(clock: FakeClock):
 
 def test_wait_of_a_task_that_left_the_queue_is_forgotten(clock: FakeClock):
     waits, waiting = RetryWaits(clock), task(clock, 30)
-    waits.note([waiting])
-    waits.note([])
+    waits.start([waiting])
+    waits.start([])
     clock.jump(-20)
     assert wait_of(waits, clock, waiting) == 50
 
 
 def test_reading_neither_starts_nor_ends_a_wait(clock: FakeClock):
     waits, noted, asked = RetryWaits(clock), task(clock, 30), replace(task(clock, 40), task_id="asked")
-    waits.note([noted])
+    waits.start([noted])
     waits.steady([asked])
     clock.jump(-20)
     again, other = waits.steady([noted, asked])
