@@ -216,7 +216,7 @@ class _Station:
         self._hot = frozenset(places)
         if len(places) > 1:
             self.loop.run_once()
-        self.loop.note_state()
+        self.loop.evaluate_gpus()
 
     def start(self, loop: bool = True) -> None:
         self._carriers.start()

@@ -120,7 +120,7 @@ def _take_up(fleet: "Fleet", what: str, running: int) -> Iterator[Row]:
 def _answers(effort: Effort, fleet: "Fleet") -> Iterator[Row]:
     path, cold, ready, sizes = f"{BASE_PATH}/gpu/status", list[float](), list[float](), 0
     for _ in range(effort.passes):
-        fleet.gpus.note_change()
+        fleet.gpus.republish()
         began = time.perf_counter()
         # As the service makes it of a new state.
         documents = GPUDocuments(fleet.gpus.state, fleet.clock, no_process_metrics, None).table
@@ -181,7 +181,9 @@ class Fleet:
         places = range(0, len(readings), GPUS_EACH)
         snapshots = [self._snapshot(readings[place : place + GPUS_EACH]) for place in places]
         names, at = [f"node{number:04d}" for number in range(len(snapshots))], self.clock.monotonic()
-        self.gpus.note_nodes({name: NodePart(name, each, at) for name, each in zip(names, snapshots, strict=True)}, {})
+        self.gpus.update_nodes(
+            {name: NodePart(name, each, at) for name, each in zip(names, snapshots, strict=True)}, {}
+        )
         self.gpus.publish(self._snapshot([]))
 
     def _snapshot(self, readings: list[GPUReading]) -> GPUSnapshot:

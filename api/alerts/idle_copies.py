@@ -9,7 +9,7 @@ from api.domain.reason import Reason
 from api.errors import ArtifactNotFound
 from api.files.task_files import task_files
 from api.training.artifacts import OpenFile, open_artifact, saved_models
-from api.training.store import ChosenModel
+from api.training.task_queries import ChosenModel
 from api.util.files import sync_directory
 from api.util.foreign_files import write_all
 

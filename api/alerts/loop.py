@@ -171,7 +171,7 @@ class Section:
 
 
 class AlertLoop:
-    """The loop. `wake`, `note_state` and `note_tasks` may be called from any thread."""
+    """The loop. `wake`, `evaluate_gpus` and `evaluate_tasks` may be called from any thread."""
 
     def __init__(
         self,
@@ -215,11 +215,11 @@ class AlertLoop:
         self._current.expire()
         self._thread.trigger()
 
-    def note_state(self) -> None:
+    def evaluate_gpus(self) -> None:
         """Evaluate a new GPU state immediately."""
         self._thread.trigger()
 
-    def note_tasks(self) -> None:
+    def evaluate_tasks(self) -> None:
         """Evaluate changed tasks immediately."""
         self._has_task_news = True
         self._thread.trigger()

@@ -16,7 +16,7 @@ from api.domain.hold import Hold, HoldKind
 from api.domain.progress import Stage
 from api.domain.reason import Reason, ReasonOrText, load_message, message_of, text_of
 from api.domain.task import TaskType
-from api.domain.training import TaskStatus, TaskSummary
+from api.domain.training import TaskStatus, TaskSummary, in_queue_order
 from api.gpus.state import GPUState
 from api.util.clock import Clock, time_of
 from api.util.formatting import as_sentence, shorten
@@ -355,7 +355,8 @@ class QueueFacts:
         """
         queued = [task for task in tasks if task.status is TaskStatus.QUEUED]
         is_held = any(hold.kind is HoldKind.QUEUE for hold in holds)
-        first = _first_in_line([task for task in queued if task.is_due(self._clock.now())])
+        due = [task for task in queued if task.needs_gpus and task.is_due(self._clock.now())]
+        first = next(iter(in_queue_order(due)), None)
         self._ages.retain([hold.hold_id for hold in holds])
         ages = {hold: self._ages.of(hold.hold_id, hold.created_at) for hold in holds}
         oldest = max(holds, key=ages.__getitem__, default=None)
@@ -383,11 +384,6 @@ class QueueFacts:
         if self._first is None or self._first[0] != first.task_id:
             self._first = (first.task_id, monotonic)
         return monotonic - self._first[1]
-
-
-def _first_in_line(queued: Collection[TaskSummary]) -> TaskSummary | None:
-    waiting = [task for task in queued if task.needs_gpus]
-    return min(waiting, key=lambda task: (-task.level, task.queue_rank, task.serial), default=None)
 
 
 def _describe(hold: Hold) -> Reason:

@@ -123,8 +123,8 @@ class AlertParts:
         self.loop = self._create_loop(_create_sections(database, own, machines, config.gpu_monitor_interval, clock))
         self.loop.on_round = self.dead_man.note_round
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
-        gpus.subscribe(lambda number, documents: self.loop.note_state())
-        database.on_append(self.loop.note_tasks)
+        gpus.subscribe(lambda number, documents: self.loop.evaluate_gpus())
+        database.on_append(self.loop.evaluate_tasks)
         self._create_services(gpus, sealer, notifiers, bool(config.idle_command), training.owners.of)
 
     def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:

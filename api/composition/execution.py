@@ -238,7 +238,7 @@ def build_queue(needs: TrainingDependencies, parts: AttemptParts, wake: Callable
         return None if allowed_in is None else allowed_in + (needs.attempts.stop_seconds(task) or 0.0)
 
     forecast = QueueForecast(needs.tasks, gpus, closures, clock, needs.quotas, leaves_in)
-    intake = Intake(needs.tasks, dispatcher, gpus, forecast, clock, needs.quotas, wake)
+    intake = Intake(needs.tasks, planner, claims, gpus, forecast, clock, needs.quotas, wake)
     return QueueParts(holds, schedules, closures, planner, dispatcher, forecast, intake)
 
 
@@ -277,6 +277,7 @@ def build_loop(
     dispatcher: Dispatcher,
     orphans: Orphans,
     making_room: MakingRoom,
+    closures: Closures,
     beside: Sequence[ThreadOwner],
 ) -> TrainingLoop:
     """Build the loop without starting it. The parts `beside` it run as long as it does."""
@@ -287,7 +288,7 @@ def build_loop(
     unwatched = UnwatchedAttempts(needs.tasks, parts.observed, Leaders(database), clock)
     if execution.slurm is not None:
         beside = (PeriodicThread("cluster", POLL_SECONDS, execution.slurm.executor.poll), *beside)
-    return TrainingLoop(reconciler, dispatcher, orphans, unwatched, making_room, leaderships, beside)
+    return TrainingLoop(reconciler, dispatcher, orphans, unwatched, making_room, closures, leaderships, beside)
 
 
 def _build_leaderships(

@@ -106,8 +106,8 @@ class ClusterLocations:
             return
         known = {(gpu.node, gpu.reading.index): uuid for uuid, gpu in self._gpus.state.by_uuid.items()}
         uuids = [uuid for index in indices if (uuid := known.get((node, index))) is not None]
-        if len(uuids) == len(indices) and self._locations.note(attempt, node, uuids, indices, self._clock.now()):
-            self._gpus.note_change()
+        if len(uuids) == len(indices) and self._locations.record(attempt, node, uuids, indices, self._clock.now()):
+            self._gpus.republish()
 
     def _is_recorded(self, attempt: Attempt, node: str, indices: Sequence[int]) -> bool:
         """Return whether an attempt's record names these GPUs.

@@ -181,7 +181,7 @@ def build_training(
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
     neighbours = _build_neighbours(needs, closures, dispatcher, wake)
     loop: TrainingLoop = build_loop(
-        needs, parts, reconciler, dispatcher, orphans, making_room, (rehearsals, rule, retention, neighbours)
+        needs, parts, reconciler, dispatcher, orphans, making_room, closures, (rehearsals, rule, retention, neighbours)
     )
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)
@@ -219,7 +219,7 @@ def build_training(
             files,
             samples,
             linked,
-            lambda task_id, name, file, is_linked, actor: trainings.note_link(
+            lambda task_id, name, file, is_linked, actor: trainings.record_link(
                 task_id, name, file, is_linked, clock.now(), actor
             ),
         ),
@@ -308,8 +308,8 @@ def _build_trackers(needs: TrainingDependencies, is_here: Callable[[], bool]) ->
 def _build_neighbours(
     needs: TrainingDependencies, closures: Closures, dispatcher: Dispatcher, wake: Callable[[], None]
 ) -> Neighbours:
-    given = (needs.gpus, closures, lambda: dispatcher.short, needs.clock, needs.config.neighbour_idle_minutes, wake)
-    return Neighbours(_open_neighbours(needs.config), *given)
+    config, clock, short = needs.config, needs.clock, lambda: dispatcher.reasons.short
+    return Neighbours(_open_neighbours(config), needs.gpus, closures, short, clock, config.neighbour_idle_minutes, wake)
 
 
 def _open_neighbours(config: Config) -> list[Neighbour]:

@@ -289,45 +289,39 @@ class DatasetReferences:
         if not known_by:
             return ()
         before = {pin.serial: pin for pin in self._store.pins_of(known_by)}
-        notes = []
-        for pin in dict.fromkeys(pins):
-            old = before.get(pin.serial)
-            if old is not None and old.manifest != pin.manifest:
-                what = self._compare(old.manifest_sha256, pin.manifest_sha256)
-                notes.append(
-                    Reason.of(
-                        "{dataset}: version {version} is used instead of {old}: {what}.",
-                        "note_version_replaced",
-                        dataset=pin.dataset,
-                        version=pin.version,
-                        old=old.version,
-                        what=what,
-                    )
-                )
-            dataset = self._store.get_by_serial(pin.serial)
-            if dataset is None or not dataset.name:
-                notes.append(
-                    Reason.of(
-                        "{dataset} was deleted; its version {version} is kept for this task.",
-                        "note_dataset_deleted",
-                        dataset=pin.dataset,
-                        version=pin.version,
-                    )
-                )
-            elif dataset.latest not in (None, pin.version):
-                newest = self._service.find_version(dataset)
-                what = self._compare(pin.manifest_sha256, newest.manifest_sha256)
-                notes.append(
-                    Reason.of(
-                        "{dataset}: version {version} is used; the newest is {newest}, with {what}.",
-                        "note_newer_version",
-                        dataset=dataset.name,
-                        version=pin.version,
-                        newest=newest.ordinal,
-                        what=what,
-                    )
-                )
-        return tuple(notes)
+        return tuple(note for pin in dict.fromkeys(pins) for note in self._describe_pin(pin, before.get(pin.serial)))
+
+    def _describe_pin(self, pin: PinnedDataset, old: PinnedDataset | None) -> Iterator[Reason]:
+        """Describe how a version differs from the one used before, and from the newest one of its dataset."""
+        dataset = self._store.get_by_serial(pin.serial)
+        if old is not None and old.manifest != pin.manifest:
+            what = self._compare(old.manifest_sha256, pin.manifest_sha256)
+            yield Reason.of(
+                "{dataset}: version {version} is used instead of {old}: {what}.",
+                "note_version_replaced",
+                dataset=pin.dataset,
+                version=pin.version,
+                old=old.version,
+                what=what,
+            )
+        if dataset is None or not dataset.name:
+            yield Reason.of(
+                "{dataset} was deleted; its version {version} is kept for this task.",
+                "note_dataset_deleted",
+                dataset=pin.dataset,
+                version=pin.version,
+            )
+        elif dataset.latest not in (None, pin.version):
+            newest = self._service.find_version(dataset)
+            what = self._compare(pin.manifest_sha256, newest.manifest_sha256)
+            yield Reason.of(
+                "{dataset}: version {version} is used; the newest is {newest}, with {what}.",
+                "note_newer_version",
+                dataset=dataset.name,
+                version=pin.version,
+                newest=newest.ordinal,
+                what=what,
+            )
 
     def _compare(self, before: str, after: str) -> list[Reason]:
         """Return the differences between two manifests."""

@@ -1,9 +1,10 @@
 """Tasks, trainings above all: their statuses, transitions, requests, plans and attempts. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from api.domain.cause import Cause, CauseCode
@@ -350,6 +351,18 @@ class TrainingTask(TaskSummary):
     trigger_word: str | None
     request: TrainingRequest
     plan: TrainingPlan
+
+
+def in_queue_order(tasks: Iterable[TaskSummary]) -> list[TaskSummary]:
+    """Return tasks in queue order: by class, then priority, then age or the rank to which a user has moved them.
+
+    `FairQueue` lets owners of equal class and priority take turns.
+    """
+    # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
+    ordered = sorted(tasks, key=attrgetter("serial"))
+    ordered.sort(key=attrgetter("queue_rank"))
+    ordered.sort(key=attrgetter("level"), reverse=True)
+    return ordered
 
 
 @dataclass(frozen=True, slots=True)

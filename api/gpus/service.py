@@ -260,7 +260,7 @@ class GPUService:
                 self._publish(self._state.snapshot)
                 self._rests_until = began + REST_SHARE * (self._clock.monotonic() - began)
 
-    def note_nodes(
+    def update_nodes(
         self,
         parts: Mapping[str, NodePart],
         drains: Mapping[str, Reason],
@@ -269,7 +269,7 @@ class GPUService:
     ) -> None:
         """Process the last reports of other machines, the drained nodes, and the Xid errors of `reporter`'s GPUs."""
         with self._lock:
-            is_urgent = self._keeper.note_nodes(parts, drains)
+            is_urgent = self._keeper.update_nodes(parts, drains)
             for event in xids:
                 self._keeper.note_xid(reporter, event, self._state.gpus)
             self._has_news = self._has_news or parts != self._state.parts
@@ -308,7 +308,9 @@ class GPUService:
         with self._lock:
             return self._keeper.owners.find_disputed(node, uuids)
 
-    def note_node(self, name: str, severity: Severity, message: Reason, previous: str | None, current: str) -> None:
+    def add_node_event(
+        self, name: str, severity: Severity, message: Reason, previous: str | None, current: str
+    ) -> None:
         """Add a change of another machine to the events."""
         now = self._clock.now()
         self._events.add(now, EventType.NODE, severity, message, node=name, previous=previous, current=current)
@@ -373,7 +375,7 @@ class GPUService:
             self._keeper.rests = rests
             self._publish(self._state.snapshot)
 
-    def note_change(self) -> None:
+    def republish(self) -> None:
         """Publish the state again, because leases have changed."""
         self._on_registry_change(())
 

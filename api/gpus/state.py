@@ -203,7 +203,7 @@ class GPUStateKeeper:
         self._parts: dict[str, NodePart] = {}
         self._drains: Mapping[str, Reason] = {}
 
-    def note_nodes(self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason]) -> bool:
+    def update_nodes(self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason]) -> bool:
         """Process the last reports of the other nodes, and the drained nodes.
 
         Returns True if the change is urgent: a node was added, removed, drained or undrained.

@@ -186,7 +186,7 @@ class Reporter:
         drains = {}
         if drain is not None:
             drains[self._name] = drain.message
-        self._gpus.note_nodes({}, drains)
+        self._gpus.update_nodes({}, drains)
         if self._problem is not None:
             self._problem = None
             logger.info("the head accepted this node's report", extra={"node": self._name})

@@ -281,7 +281,7 @@ class NodeService:
         with self._lock:
             parts = {name: latest.part for name, latest in self._latest.items()}
             drains = {name: stored.drain.message for name, stored in self._stored.items() if stored.drain is not None}
-        self._gpus.note_nodes(parts, drains, () if report is None else report.xids, name)
+        self._gpus.update_nodes(parts, drains, () if report is None else report.xids, name)
         self._record_changes(parts)
 
     def _receipt(self, latest: LastReport) -> ReportReceipt:
@@ -315,7 +315,7 @@ class NodeService:
             reason = condition.reason or Reason.of("it is up", "is_there")
             message = Reason.of("node {node}: {what}", "node_says", node=name, what=reason)
             severity = Severity.CRITICAL if is_bad else Severity.INFO
-            self._gpus.note_node(name, severity, message, before, condition.status)
+            self._gpus.add_node_event(name, severity, message, before, condition.status)
         for name in self._statuses.keys() - parts.keys():
             del self._statuses[name]
 

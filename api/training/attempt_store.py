@@ -217,12 +217,12 @@ class AttemptStore:
                 found = list(connection.scalars(_STOPS_ALIKE, alike))
         return round(median(found), 1) if found else None
 
-    def note_submitted(self, attempt: Attempt) -> bool:
+    def mark_submitted(self, attempt: Attempt) -> bool:
         """Record that the supervisor is about to start. Return False if the attempt has ended."""
         with self._database.write() as connection:
             return connection.execute(_SUBMIT, _mine(attempt)).rowcount == 1
 
-    def note_running(self, attempt: Attempt, process: ProcessIdentity | None, now: datetime) -> None:
+    def mark_running(self, attempt: Attempt, process: ProcessIdentity | None, now: datetime) -> None:
         """Record that the process runs. The task is then running, unless it is stopping."""
         seconds = to_seconds(now)
         pid, start = (None, None) if process is None else (process.pid, process.start)
@@ -248,7 +248,7 @@ class AttemptStore:
                 started_at=seconds if task.started_at is None else task.started_at,
             )
 
-    def note(self, attempt: Attempt, **values: Any) -> None:
+    def record(self, attempt: Attempt, **values: Any) -> None:
         """Record facts about an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
         with self._database.write() as connection:
             connection.execute(_CHANGE, {**_mine(attempt), **values})
@@ -478,18 +478,18 @@ class AttemptLocations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
+    def record(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
         """Record that an open attempt has exactly these GPUs.
 
         Another attempt that claimed one of them gets one of this attempt's GPUs in exchange. Return False if the
         attempt has ended, or another holder has one of the GPUs.
         """
         try:
-            return self._note(attempt, node, uuids, indices, now)
+            return self._record(attempt, node, uuids, indices, now)
         except ResourceHeld:
             return False
 
-    def _note(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
+    def _record(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
         with self._database.write() as connection:
             mine = (attempts.c.uid == attempt.uid) & (attempts.c.status != AttemptStatus.ENDED)
             values = {"node": node, "gpu_uuids": list(uuids), "gpu_indices": list(indices)}

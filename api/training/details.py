@@ -17,6 +17,7 @@ from api.domain.training import (
     TaskStatus,
     TaskSummary,
     TrainingTask,
+    in_queue_order,
 )
 from api.errors import StorageGone
 from api.gpus.service import GPUService
@@ -147,12 +148,12 @@ class TaskLists:
         self, criteria: TaskFilter, limit: int, offset: int | None, cursor: int | None, order: TaskOrder
     ) -> tuple[list[TaskSummary], int]:
         """Return up to `limit` tasks after the serial number `cursor` or after `offset` rows, and the total number."""
-        if order is TaskOrder.QUEUE and self._quotas is not None:
-            return self._served_page(self._quotas, criteria, limit, offset or 0, cursor)
-        return self._tasks.page(criteria, limit, offset, cursor, order)
+        if order is TaskOrder.QUEUE:
+            return self._served_page(criteria, limit, offset or 0, cursor)
+        return self._tasks.page(criteria, limit, offset, cursor)
 
     def _served_page(
-        self, quotas: Quotas, criteria: TaskFilter, limit: int, offset: int, cursor: int | None
+        self, criteria: TaskFilter, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[TaskSummary], int]:
         queue = self._tasks.queued()
         last = None if cursor is None else self._tasks.find_by_serial(cursor)
@@ -161,8 +162,8 @@ class TaskLists:
             last = None
         if last is not None and last.status is not TaskStatus.QUEUED:
             # The task has left the queue: use the position that it would have.
-            queue = sorted([*queue, last], key=lambda task: (-task.level, task.queue_rank, task.serial))
-        serials = [task.serial for task in quotas.in_order(queue)]
+            queue = in_queue_order([*queue, last])
+        serials = [task.serial for task in (queue if self._quotas is None else self._quotas.in_order(queue))]
         if last is None:
             return self._tasks.served_page(criteria, serials, limit, 0 if cursor is not None else offset)
         rows, _ = self._tasks.served_page(criteria, _behind(serials, last.serial), limit, 0)

@@ -1,14 +1,12 @@
 """Assign free GPUs, and slots for tasks without GPUs: plans a pass over the queue and claims its assignments."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from api.db.leases import ResourceHeld
 from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.training import Attempt, NewTask, TaskStatus, TaskSummary
-from api.errors import NodeDrained
+from api.domain.training import TaskStatus, TaskSummary
 from api.gpus.service import GPUService
 from api.training.attempt_store import TaskStores
 from api.training.claims import AttemptClaims
@@ -16,18 +14,13 @@ from api.training.closures import ReadClosures
 from api.training.planner import PassPlanner
 from api.training.preemption import Preemption
 from api.training.scheduler import Pass
-from api.training.usage_store import OverQuota
 from api.training.waiting_messages import JUST_QUEUED
 from api.training.window import ClusterWindow
 from api.util.clock import Clock
 
-#: Number of attempts of a claim that cannot wait, if other tasks take the GPUs first.
-CLAIM_TRIES = 16
-
 #: A pass without news is followed by a pause this many times as long, so that 1,000 waiting tasks use 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
-
 
 #: Maximum age of a pass whose reasons are used, in seconds. The loop makes two passes per second.
 DECISION_SECONDS = 5.0
@@ -104,7 +97,7 @@ class Dispatcher:
         self._clock = clock
         self._window = window
         self._preemption = preemption
-        self._reasons = WaitingReasons(clock, lambda: planner.plan(self._tasks.queued()))
+        self.reasons = WaitingReasons(clock, lambda: planner.plan(self._tasks.queued()))  #: of the latest pass
         self._rests_until = float("-inf")
 
     @property
@@ -121,9 +114,9 @@ class Dispatcher:
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
-        self._planner.note_waits(queue)
+        self._planner.start_waits(queue)
         decided = self._planner.plan(queue, closures) if queue else Pass()
-        self._reasons.publish(decided)
+        self.reasons.publish(decided)
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claims.claim(found.task, found.gpus) for found in decided.assignments)
@@ -133,7 +126,7 @@ class Dispatcher:
             nodes = rules.nodes_of(decided.urgent)
             self._preemption.check(decided.urgent, queue, offers, nodes, rules.max_concurrent)
         if claimed:
-            self._gpus.note_change()
+            self._gpus.republish()
         return claimed
 
     def _update_window(self, decided: Pass, closures: ReadClosures | None) -> int:
@@ -143,19 +136,6 @@ class Dispatcher:
         offers, nodes = self._planner.usable_offers(closures), self._planner.rules.nodes_of(decided.short)
         return self._window.update(decided.short, offers, nodes, self._claims.claim)
 
-    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
-        """Return what a pass over these tasks would decide now, without changing anything."""
-        return self._planner.plan(queue)
-
-    def closed_gpus(self) -> Collection[str]:
-        """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""
-        return self._planner.closed_gpus()
-
-    @property
-    def short(self) -> Sequence[TaskSummary]:
-        """The first tasks that only lacked GPUs at the last pass of this server."""
-        return self._reasons.short
-
     def why_waiting(self, task: TaskSummary) -> Reason | None:
         """Return why a task waits here or in the cluster, as far as the reader may know; None if it does not."""
         if task.status is TaskStatus.STARTING:
@@ -163,21 +143,4 @@ class Dispatcher:
         if task.status is not TaskStatus.QUEUED:
             return None
         by_cluster = None if self._window is None else self._window.why(task)
-        return by_cluster or self._reasons.get(task.task_id)
-
-    def claim_immediately(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
-        """Create a task that does not wait, with its GPUs. Return None if earlier tasks have a right to them."""
-        for _ in range(CLAIM_TRIES):
-            decided = self._planner.plan([*self._tasks.queued(), task])
-            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
-            if chosen is None:
-                return None
-            try:
-                attempt = self._claims.create_and_claim(new, task, chosen.gpus, actor)
-            except (ResourceHeld, OverQuota, NodeDrained):
-                # Another task was faster. Other GPUs may still be free.
-                self._gpus.note_change()
-                continue
-            self._gpus.note_change()
-            return attempt
-        return None
+        return by_cluster or self.reasons.get(task.task_id)

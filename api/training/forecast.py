@@ -46,7 +46,7 @@ class QuotaForecast:
         self._now = now
         self._held: dict[Owner, list[tuple[float, int]]] = {}
         for task in active:
-            self.note(task, remaining.get(task.task_id))
+            self.hold(task, remaining.get(task.task_id))
 
     def is_barred(self, task: TaskSummary) -> bool:
         """Return whether the owner cannot start any task now, even if GPUs are free."""
@@ -77,7 +77,7 @@ class QuotaForecast:
             left, free_in = left - gpus, until
         return free_in if left + task.gpu_count <= limit else _NEVER
 
-    def note(self, task: TaskSummary, until: float | None) -> None:
+    def hold(self, task: TaskSummary, until: float | None) -> None:
         """Count the GPUs of a task as held for this many seconds from now. None: unknown."""
         account = self._accounts.get(task.owner)
         if account is not None and account.quota.gpus is not None:
@@ -147,7 +147,7 @@ def forecast_queue(
             else:
                 free_in[uuid] = begin + seconds
                 left_in.pop(uuid, None)
-        quotas.note(task, None if seconds is None else begin + seconds)
+        quotas.hold(task, None if seconds is None else begin + seconds)
         found[task.task_id] = Forecast(position, now + timedelta(seconds=begin), seconds)
     return found
 

@@ -183,7 +183,7 @@ class Holds:
         return hold
 
     def _note(self) -> None:
-        self._gpus.note_change()
+        self._gpus.republish()
         self._wake()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from api.db.leases import ResourceHeld
 from api.domain.durations import UsualDurations
 from api.domain.gpu import GPUInfo, NodeGPUInfo
 from api.domain.read_scope import current_scope
@@ -12,15 +13,17 @@ from api.domain.reason import Reason
 from api.domain.task import TaskType
 from api.domain.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
 from api.domain.usage import Owner
-from api.errors import Conflict, GPUBusy, Invalid, NotFound, QuotaExceeded
+from api.errors import Conflict, GPUBusy, Invalid, NodeDrained, NotFound, QuotaExceeded
 from api.files.task_files import TaskFiles
 from api.gpus.busy import describe_busy
 from api.gpus.service import GPUService
+from api.training.claims import AttemptClaims
 from api.training.closures import CLOSED_CODES
-from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
+from api.training.planner import PassPlanner
 from api.training.quota_reasons import BOUNDS
 from api.training.quotas import Quotas, queue_is_full, quota_error
+from api.training.scheduler import Pass
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
 from api.training.view import show_planned
@@ -30,6 +33,8 @@ from api.web.idempotency import KEPT_SECONDS
 
 T = TypeVar("T")
 
+#: Number of attempts of a claim that cannot wait, if other tasks take the GPUs first.
+CLAIM_TRIES = 16
 
 #: A serial number after that of every existing task.
 _LAST = 2**62
@@ -95,7 +100,8 @@ class Intake:
     def __init__(
         self,
         tasks: TaskStore,
-        dispatcher: Dispatcher,
+        planner: PassPlanner,
+        claims: AttemptClaims,
         gpus: GPUService,
         forecast: QueueForecast,
         clock: Clock,
@@ -104,7 +110,8 @@ class Intake:
     ) -> None:
         """Create the intake. Without `quotas`, tasks have no owners. `wake` triggers the training loop."""
         self._tasks = tasks
-        self._dispatcher = dispatcher
+        self._planner = planner
+        self._claims = claims
         self._gpus = gpus
         self._forecast = forecast
         self._clock = clock
@@ -113,8 +120,10 @@ class Intake:
 
     def plan_gpus(self, task_id: str, request: TrainingRequest, plan: TrainingPlan, owner: Owner) -> PlannedGPUs:
         """Return the GPUs that a task with this request would get now. Nothing changes."""
-        queue = [*self._tasks.queued(), preview(task_id, request, plan, self._clock.now(), owner)]
-        return show_planned(self._dispatcher.plan(queue), task_id)
+        return show_planned(self._plan_with(preview(task_id, request, plan, self._clock.now(), owner)), task_id)
+
+    def _plan_with(self, task: TaskSummary) -> Pass:
+        return self._planner.plan([*self._tasks.queued(), task])
 
     def usual_durations(self) -> UsualDurations:
         """Return how long completed tasks took, from which the durations of plans are estimated."""
@@ -148,10 +157,27 @@ class Intake:
         if first is not None:
             return first
         task = preview(new.task_id, new.request, new.plan, now, new.owner, new.kind)
-        if self._dispatcher.claim_immediately(new, task, actor) is None:
+        if not self._start_now(new, task, actor):
             raise self._rejection(task)
         self._wake()
         return self._tasks.get_summary(new.task_id)
+
+    def _start_now(self, new: NewTask, task: TaskSummary, actor: str) -> bool:
+        """Create a task that does not wait, with its GPUs. Return False if earlier tasks have a right to them."""
+        for _ in range(CLAIM_TRIES):
+            decided = self._plan_with(task)
+            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+            if chosen is None:
+                return False
+            try:
+                attempt = self._claims.create_and_claim(new, task, chosen.gpus, actor)
+            except (ResourceHeld, OverQuota, NodeDrained):
+                # Another task was faster. Other GPUs may still be free.
+                self._gpus.republish()
+                continue
+            self._gpus.republish()
+            return attempt is not None
+        return False
 
     def create_with_files(
         self,
@@ -191,7 +217,7 @@ class Intake:
         return queued
 
     def _rejection(self, task: TaskSummary) -> Conflict:
-        reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_scope.get())
+        reason = self._plan_with(task).why(task.task_id, current_scope.get())
         if reason is not None and reason.said.code in BOUNDS:
             return quota_error(reason)
         return self._busy(task, reason)
@@ -210,7 +236,7 @@ class Intake:
 
     def _startable_gpus(self) -> list[GPUInfo]:
         """Return all GPUs except those of nodes on which no training can start."""
-        nodes, closed = self._gpus.state.startable, self._dispatcher.closed_gpus()
+        nodes, closed = self._gpus.state.startable, self._planner.closed_gpus()
         return [
             replace(gpu, is_available=gpu.is_available and gpu.uuid not in closed)
             for gpu in self._gpus.get_all_gpus()

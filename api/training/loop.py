@@ -12,6 +12,7 @@ from api.errors import DatabaseUnavailable
 from api.training.attempts.orphans import Orphans
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
+from api.training.closures import Closures
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
 from api.util.periodic import PeriodicThread
@@ -48,16 +49,18 @@ class TrainingLoop:
         orphans: Orphans,
         unwatched: UnwatchedAttempts,
         making_room: MakingRoom,
+        closures: Closures,
         leaderships: Leaderships,
         beside: Sequence[ThreadOwner] = (),
     ) -> None:
         """Create the loop. The parts `beside` it run as long as it does."""
-        self._making_room = making_room
         self._beside = beside
         self._reconciler = reconciler
         self._dispatcher = dispatcher
         self._orphans = orphans
         self._unwatched = unwatched
+        self._making_room = making_room
+        self._closures = closures
         self._watching, self._leading, self._lock = leaderships.watching, leaderships.leading, leaderships.lock
         self._is_watching = False
         self._is_leading = False
@@ -98,7 +101,7 @@ class TrainingLoop:
             if self._watches():
                 self._go_round(self._leads())
         except LeadershipLost:
-            # Another server may have changed anything since. The next round determines the leader again.
+            # Another server may have changed the attempts since. The next round determines again who observes them.
             self._stand_down()
         except DatabaseUnavailable as error:
             if not self._is_failing:
@@ -138,16 +141,22 @@ class TrainingLoop:
             return
         with self._watching.guarding():
             news |= self._reconciler.tick()
-        if not leads:
-            return
-        with self._leading.guarding():
-            self._unwatched.check()
-            is_over, closures = self._making_room.check()
-            claimed = self._dispatcher.dispatch(news or is_over, closures)
-        if claimed:
+        if leads and self._serve_queue(news):
             # Start newly claimed attempts now instead of in the next round.
             with self._watching.guarding():
                 self._reconciler.tick()
+
+    def _serve_queue(self, news: bool) -> int:
+        """Assign GPUs as the leader of the queue. Return the number of claimed tasks."""
+        try:
+            with self._leading.guarding():
+                self._unwatched.check()
+                closures = self._closures.read()
+                news |= self._making_room.check(closures)
+                return self._dispatcher.dispatch(news, closures)
+        except LeadershipLost:
+            # Another server may have changed the queue since. The next round determines its leader again.
+            return 0
 
     def _note_answer(self) -> None:
         if self._is_failing:

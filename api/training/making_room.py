@@ -29,24 +29,24 @@ class MakingRoom:
         self._closures = closures
         self._clock = clock
 
-    def check(self) -> tuple[bool, ReadClosures]:
-        """Request the stops that are due.
+    def check(self, closures: ReadClosures) -> bool:
+        """End the pauses that are over, and request the stops that are due.
 
-        Return whether a pause has ended, and what closes GPUs now. Raise DatabaseUnavailable.
+        Return whether a pause has ended. Raise DatabaseUnavailable.
         """
-        known = self._closures.read()
-        is_over = self._closures.end_expired(known)
+        is_over = self._closures.end_expired(closures)
         if is_over:
-            self._gpus.note_change()
-            known = self._closures.read()
-        closures = known.of(list_offers(self._gpus.state))
-        if not closures:
-            return is_over, known
-        held = (lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.HELD)
-        leaving = {lease.task_id: found for lease in held if (found := closures.get(lease.resource)) and found.leaves}
+            self._gpus.republish()
+        closed = closures.of(list_offers(self._gpus.state))
+        held = self._attempts.leases(LeaseKind.GPU) if closed else ()
+        leaving = {
+            lease.task_id: found
+            for lease in held
+            if lease.state is LeaseState.HELD and (found := closed.get(lease.resource)) and found.leaves
+        }
         for task_id, closure in leaving.items():
             self._stop(task_id, closure.cause())
-        return is_over, known
+        return is_over
 
     def _stop(self, task_id: str, cause: Cause) -> None:
         now = self._clock.now()

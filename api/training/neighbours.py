@@ -182,7 +182,7 @@ class Neighbours:
             except Conflict as error:
                 logger.warning("a neighbour's GPU cannot be claimed", extra={"gpu": uuid, "problem": error.detail})
         watch.claimed_at = now
-        self._gpus.note_change()
+        self._gpus.republish()
         self._wake()
 
     def _free(self, watch: _Watch, uuids: Collection[str]) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from operator import attrgetter
 from types import MappingProxyType
 
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.lease import LeaseKind
 from api.domain.reason import Reason
 from api.domain.running_tasks import TRANSFERS, RunningTasks
-from api.domain.training import TaskSummary
+from api.domain.training import TaskSummary, in_queue_order
 from api.files.task_files import TaskStorage
 from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
 from api.gpus.service import GPUService
@@ -31,14 +30,14 @@ _Wait = tuple[str, float]  # a task id and its earliest start
 class RetryWaits:
     """Measures each wait from when the loop first saw it. After a restart the wall clock counts.
 
-    One caller at a time may call `note`. `steady` is thread-safe.
+    One caller at a time may call `start`. `steady` is thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._due: Mapping[_Wait, float] = MappingProxyType({})  #: on the monotonic clock; replaced as a whole
 
-    def note(self, queue: Sequence[TaskSummary]) -> None:
+    def start(self, queue: Sequence[TaskSummary]) -> None:
         """Start measuring the waits of these tasks, and forget all others."""
         now, passed = self._clock.now(), self._clock.monotonic()
         due = {_name(task): at for task in queue if (at := self._due_at(task, now, passed)) is not None}
@@ -78,7 +77,7 @@ class PlacementRules:
 
 
 class PassPlanner:
-    """Plans passes from the present state, without changing anything. Thread-safe, except `note_waits`."""
+    """Plans passes from the present state, without changing anything. Thread-safe, except `start_waits`."""
 
     def __init__(
         self,
@@ -101,16 +100,16 @@ class PassPlanner:
         self._waits = RetryWaits(clock)
         self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
 
-    def note_waits(self, queue: Sequence[TaskSummary]) -> None:
+    def start_waits(self, queue: Sequence[TaskSummary]) -> None:
         """Start measuring how long these tasks wait for their retries. One thread calls it before its passes."""
-        self._waits.note(queue)
+        self._waits.start(queue)
 
     def plan(self, queue: Sequence[TaskSummary], closures: ReadClosures | None = None) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything.
 
         `closures` are those of this round; by default they are read.
         """
-        queue = _in_order(self._waits.steady(queue))
+        queue = in_queue_order(self._waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
@@ -187,12 +186,3 @@ class PassPlanner:
     def _named_tasks(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
         """Return the tasks that reasons may name."""
         return [*queue, *(self._tasks.names(holders) if holders else ())]
-
-
-def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
-    """Sort the tasks by class, priority, then age."""
-    # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
-    queue.sort(key=attrgetter("serial"))
-    queue.sort(key=attrgetter("queue_rank"))
-    queue.sort(key=attrgetter("level"), reverse=True)
-    return queue

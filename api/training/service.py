@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from api.domain.finding import finding_of
 from api.domain.reason import Reason
+from api.domain.sample_set import SampleOrder
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import (
     NewTask,
@@ -87,43 +89,47 @@ class TrainingService:
         request: TrainingRequest,
         actor: str,
         idempotency_key: str | None = None,
-        restarted_from: TrainingTask | None = None,
         owner: str | None = None,
     ) -> TaskDetails:
         """Create a task. It waits for its GPUs, or with `queue` false gets them immediately.
 
         Raise Invalid with all errors, InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
         """
-        now = self._clock.now()
+        return self._create(request, actor, idempotency_key, owner)
+
+    def _create(
+        self,
+        request: TrainingRequest,
+        actor: str,
+        idempotency_key: str | None,
+        owner: str | None,
+        restarted_from: str | None = None,
+        samples: SampleOrder | None = None,
+        secrets: Mapping[str, str] = MappingProxyType({}),
+    ) -> TaskDetails:
+        """Create a task. `samples` and `secrets` apply where the request has none of its own."""
         kind = TaskType.TRAINING
         if request.cache_only or request.rehearsal:
             kind = TaskType.CACHE if request.cache_only else TaskType.REHEARSAL
-        task_id = new_task_id(TASK_ID_KINDS[kind], now)
-        previous = [] if restarted_from is None else [restarted_from.task_id]
-        earlier = None if restarted_from is None else self._details.find_order(restarted_from.task_id)
-        if restarted_from is not None:
-            # Its own samples count, also if their set was changed or deleted.
-            request = replace(request, samples=None)
-        checked = self._checker.check(request, task_id, previous, owner)
+        task_id = new_task_id(TASK_ID_KINDS[kind], self._clock.now())
+        checked = self._checker.check(request, task_id, [] if restarted_from is None else [restarted_from], owner)
         trainer, plan = checked.require()
         self._intake.require(owner, request)
-        secrets = dict(checked.secrets)
-        if restarted_from is not None:
-            secrets = {**self._output.files(restarted_from.task_id).read_secrets(), **secrets}
-        order = checked.samples or earlier
+        order = checked.samples or samples
         new = NewTask(
             task_id=task_id,
             trainer=trainer.name,
             request=replace(checked.request, samples=None if order is None else order.request),
             plan=plan,
             samples=order,
-            restarted_from=None if restarted_from is None else restarted_from.task_id,
+            restarted_from=restarted_from,
             idempotency_key=idempotency_key,
             owner=owner,
             kind=kind,
         )
         files = self._output.files(task_id)
-        task = self._intake.create_with_files(new, actor, files, lambda: files.store_secrets(secrets))
+        own_secrets = {**secrets, **checked.secrets}
+        task = self._intake.create_with_files(new, actor, files, lambda: files.store_secrets(own_secrets))
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         return self._details.get_changed(task.task_id)
 
@@ -179,8 +185,10 @@ class TrainingService:
         _require_training(task)
         if not task.status.is_finished:
             raise TaskNotFinished.because(f"{task_id} is {task.status}.", task.status)
-        request = replace(task.request, **_changed_since(task))
-        return self.start(request, actor, idempotency_key, restarted_from=task, owner=owner)
+        # Its own samples count, also if their set was changed or deleted.
+        request = replace(task.request, **_changed_since(task), samples=None)
+        samples, secrets = self._details.find_order(task_id), self._output.files(task_id).read_secrets()
+        return self._create(request, actor, idempotency_key, owner, task_id, samples, secrets)
 
 
 def _changed_since(task: TrainingTask) -> dict[str, Any]:

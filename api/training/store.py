@@ -1,11 +1,9 @@
-"""Tasks: created, found, listed and moved between statuses by guarded statements."""
+"""Tasks: created, changed, moved between statuses and deleted by guarded statements."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
     bindparam,
@@ -13,19 +11,17 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
-from api.db.database import Database
 from api.db.dataset_tables import dataset_pins, datasets
 from api.db.rows import (
-    SUMMARY_COLUMNS,
     dump,
     dump_message,
     dump_tags,
     maybe_time,
-    read_summary,
     read_tags,
     read_task,
     to_seconds,
@@ -34,11 +30,8 @@ from api.db.tables import attempts, leases, sweeps, task_energy, task_gpus, task
 from api.db.tables import events as event_table
 from api.db.version_runs import keep_version
 from api.domain.audit import forget_change, note_change
-from api.domain.cluster_options import ClusterOptions
 from api.domain.dataset import PinnedDataset
-from api.domain.durations import CompletedRun, Load, RemainingWork
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.running_tasks import RunningTasks
 from api.domain.sample_set import SampleOrder
 from api.domain.task import TaskType
 from api.domain.training import (
@@ -49,11 +42,7 @@ from api.domain.training import (
     EventKind,
     NewTask,
     ResumeOptions,
-    StopRung,
     StopState,
-    TaskEvent,
-    TaskFilter,
-    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -63,37 +52,20 @@ from api.domain.training import (
 from api.errors import DatasetNotFound, TaskActive, TaskNotFinished, TaskNotFound, TaskNotQueued
 from api.training import event_store as events
 from api.training.dataset_caches import require_single, require_unused
-from api.training.moves import move
+from api.training.moves import move, record_stop_step, request_task_stop
 from api.training.sample_orders import find_order, put_order
 from api.training.sample_store import remove_samples
 from api.training.task_queries import (
-    ENROLL,
+    OF_KEY,
     OF_TASK,
-    QUEUE_RANK,
-    Queue,
-    TaskName,
-    count_statuses,
-    find_by_serial,
+    TaskQueries,
     find_summary,
     find_task,
-    has_read_data,
     is_of,
-    join_queue,
-    read_addresses,
     read_exports,
-    read_names,
-    read_page,
-    read_queue,
-    read_running_tasks,
     read_samplings,
-    read_served,
 )
 from api.training.usage_store import Bound, lock_owner, require_queue_limit, store_past_use
-
-_CLUSTER_OPTIONS = TypeAdapter(ClusterOptions)
-
-#: Number of completed trainings from which the duration of new ones is estimated.
-_COMPLETED_ROWS = 200
 
 _CHANGES = {
     "name": lambda value: Reason.of("name is now {value}", "name_is_now", value=repr(value)),
@@ -130,43 +102,18 @@ _MOVE_IN_LINE = update(tasks).where(tasks.c.serial == bindparam("moved")).values
 _SET = update(tasks).where(OF_TASK)
 _LOCK = select(tasks.c.serial).where(OF_TASK).with_for_update()
 _INSERT = insert(tasks)
-_ACTIVE = select(*SUMMARY_COLUMNS).where(
-    tasks.c.status.in_([status for status in TaskStatus if status.is_active]), tasks.c.gpu_count > 0
+_FORGET_KEY = update(tasks).where(OF_KEY, tasks.c.created_at < bindparam("before")).values(idempotency_key=None)
+#: Adds a new task to the table by which tasks are counted.
+_ENROLL = insert(task_roll).from_select(
+    [column.name for column in task_roll.c], select(*[tasks.c[column.name] for column in task_roll.c]).where(OF_TASK)
 )
-_HAS_KEY = tasks.c.idempotency_key == bindparam("key")
-_OF_KEY = select(tasks).where(_HAS_KEY)
-_FORGET_KEY = update(tasks).where(_HAS_KEY, tasks.c.created_at < bindparam("before")).values(idempotency_key=None)
-_LOAD = (tasks.c.model_type, tasks.c.gpu_count, tasks.c.plan["global_batch_size"].as_integer().label("batch"))
-_FACTS = tasks.c.plan["memory"]["facts"].label("facts")
-_TOTAL_STEPS = tasks.c.plan["total_steps"].as_integer().label("steps")
-_STEP = tasks.c.progress["progress"]["current_step"].as_integer().label("step")
-#: An export makes a single step, whatever the number of its checkpoint's.
-_EXPORTED_STEP = tasks.c.plan["export"]["step"].as_integer().label("exported_step")
-_QUEUED_WORK = select(tasks.c.task_id, *_LOAD, _FACTS, _TOTAL_STEPS, _STEP, _EXPORTED_STEP).where(
-    tasks.c.status == TaskStatus.QUEUED
-)
-_COMPLETED_RUNS = (
-    select(
-        *_LOAD,
-        _FACTS,
-        _STEP,
-        tasks.c.progress["speed"]["time_per_step"].as_float().label("pace"),
-        (tasks.c.finished_at - tasks.c.started_at).label("seconds"),
-        tasks.c.attempts,
-    )
-    .where(tasks.c.status == TaskStatus.COMPLETED, tasks.c.kind == TaskType.TRAINING)
-    .order_by(tasks.c.serial.desc())
-    .limit(_COMPLETED_ROWS)
-)
-
-
-class ChosenModel(NamedTuple):
-    """The saved model that a user has chosen of a training."""
-
-    task_id: str
-    name: str | None  #: of the training
-    chosen: str
-    directory: str  #: of its latest attempt
+#: Seconds between two tasks queued at the same time.
+_TICK = 1e-6
+# Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
+_LATEST = {
+    "sqlite": text("SELECT max(queued_at) FROM tasks INDEXED BY ix_tasks_queued WHERE status = 'queued'"),
+    "postgresql": text("SELECT max(queued_at) FROM tasks WHERE status = 'queued'"),
+}
 
 
 def _read_changeable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,10 +126,6 @@ def _show_changes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: f"{value:%Y-%m-%d %H:%M %Z}" if isinstance(value, datetime) else value for name, value in values.items()
     }
-
-
-def _load(row: Any) -> Load:
-    return Load.of(row.model_type, row.gpu_count, row.batch, row.facts)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -207,7 +150,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         **_gpu_columns(request),
         "caches": list(new.plan.caches),
         **dict.fromkeys(("created_at", "updated_at"), seconds),
-        "queued_at": join_queue(connection, now),
+        "queued_at": _join_queue(connection, now),
         **dict.fromkeys(("not_before", "attempts", "retries", "retries_in_a_row"), 0),
         "restarted_from": new.restarted_from,
         "idempotency_key": new.idempotency_key,
@@ -221,7 +164,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "resume": dump(new.resume),
     }
     connection.execute(_INSERT, row)
-    connection.execute(ENROLL, {"of_task": new.task_id})
+    connection.execute(_ENROLL, {"of_task": new.task_id})
     pin_datasets(connection, new.task_id, new.plan.datasets)
     if new.samples is not None:
         put_order(connection, new.task_id, new.samples, now)
@@ -238,6 +181,12 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
     events.append(connection, new.task_id, now, EventKind.STATUS, actor, message, current=TaskStatus.QUEUED)
 
 
+def _join_queue(connection: Connection, now: datetime) -> float:
+    """Return a queue time after that of all queued tasks, even if the clock was set back."""
+    latest, seconds = connection.scalar(_LATEST[connection.dialect.name]), to_seconds(now)
+    return seconds if latest is None or latest < seconds else latest + _TICK
+
+
 def _gpu_columns(request: TrainingRequest) -> dict[str, Any]:
     return {
         "gpu_count": request.gpu_count,
@@ -252,19 +201,8 @@ class NewSamples(NamedTuple):
     order: SampleOrder | None
 
 
-class TaskStore:
-    """Tasks in the database."""
-
-    def __init__(self, database: Database, kind: TaskType | None = None, *beside: TaskType) -> None:
-        """Create the store.
-
-        With a kind, it finds, lists and changes only tasks of that kind, but returns queued and running tasks of all
-        kinds. Tasks of the kinds `beside` can also be found and changed, and listed on request.
-        """
-        self._database = database
-        self._kind = kind
-        self._kinds = None if kind is None else frozenset({kind, *beside})
-        self._queue: Queue = {}  #: result of the last query; replaced as a whole
+class TaskStore(TaskQueries):
+    """Tasks in the database, and their guarded changes."""
 
     def create(
         self,
@@ -295,130 +233,6 @@ class TaskStore:
                 raise
             forget_change()
             return first
-
-    def find_by_key(self, key: str | None) -> TrainingTask | None:
-        """Return the task with this idempotency key, or None."""
-        if key is None:
-            return None
-        with self._database.read() as connection:
-            row = connection.execute(_OF_KEY, {"key": key}).one_or_none()
-        return None if row is None else read_task(row)
-
-    def get(self, task_id: str) -> TrainingTask:
-        """Return a task with its request and plan. Raise TaskNotFound."""
-        with self._database.read() as connection:
-            return find_task(connection, task_id, self._kinds)
-
-    def get_summary(self, task_id: str) -> TaskSummary:
-        """Return a task without its request and plan. Raise TaskNotFound."""
-        with self._database.read() as connection:
-            return find_summary(connection, task_id, self._kinds)
-
-    def page(
-        self,
-        criteria: TaskFilter,
-        limit: int,
-        offset: int | None,
-        cursor: int | None,
-        order: TaskOrder = TaskOrder.NEWEST,
-    ) -> tuple[list[TaskSummary], int]:
-        """Return a page of tasks after the serial number `cursor` or after `offset` rows, and the total number."""
-        with self._database.read() as connection:
-            return read_page(connection, self._of_kind(criteria), order, limit, offset, cursor)
-
-    def served_page(
-        self, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
-    ) -> tuple[list[TaskSummary], int]:
-        """Return a page of queued tasks in the order of these serial numbers, and the total number."""
-        with self._database.read() as connection:
-            return read_served(connection, self._of_kind(criteria), served, limit, offset)
-
-    def find_by_serial(self, serial: int) -> TaskSummary | None:
-        """Return the task with this serial number, or None."""
-        with self._database.read() as connection:
-            return find_by_serial(connection, serial)
-
-    def queued(self) -> list[TaskSummary]:
-        """Return every queued task in queue order: by class, priority, then age."""
-        with self._database.read() as connection:
-            self._queue = read_queue(connection, self._queue)
-        return [task for _, task in self._queue.values()]
-
-    def active(self) -> list[TaskSummary]:
-        """Return the tasks with GPUs whose attempt has not ended."""
-        with self._database.read() as connection:
-            return [read_summary(row) for row in connection.execute(_ACTIVE)]
-
-    def queued_cluster_options(self) -> dict[str, ClusterOptions]:
-        """Return the cluster options of queued tasks that have some, by task id."""
-        options = tasks.c.request["slurm"]
-        query = select(tasks.c.task_id, options.label("options")).where(tasks.c.status == TaskStatus.QUEUED)
-        with self._database.read() as connection:
-            return {
-                row.task_id: _CLUSTER_OPTIONS.validate_python(row.options)
-                for row in connection.execute(query)
-                if row.options
-            }
-
-    def queued_work(self) -> dict[str, RemainingWork]:
-        """Return the loads and remaining steps of queued tasks, by task id, where known."""
-        with self._database.read() as connection:
-            return {
-                row.task_id: RemainingWork(_load(row), 1 if row.exported_step else max(0, row.steps - (row.step or 0)))
-                for row in connection.execute(_QUEUED_WORK)
-                if row.steps
-            }
-
-    def completed_runs(self) -> list[CompletedRun]:
-        """Return the durations of the latest completed trainings, newest first."""
-        with self._database.read() as connection:
-            return [
-                CompletedRun(
-                    _load(row),
-                    row.pace,
-                    # Several attempts include the time between them.
-                    max(0.0, row.seconds - row.step * row.pace)
-                    if row.attempts == 1 and row.step and row.seconds is not None
-                    else None,
-                )
-                for row in connection.execute(_COMPLETED_RUNS)
-                if row.pace
-            ]
-
-    def exports_of(self, task_id: str) -> list[TrainingTask]:
-        """Return the latest exports of a training's checkpoints, newest first."""
-        with self._database.read() as connection:
-            return read_exports(connection, task_id)
-
-    def samplings_of(self, task_id: str) -> dict[str, TaskStatus]:
-        """Return the statuses of the tasks that render samples of a training, by task id."""
-        with self._database.read() as connection:
-            return read_samplings(connection, task_id)
-
-    def names(self, task_ids: Collection[str]) -> list[TaskName]:
-        """Return names and owners of the existing ones of these tasks."""
-        with self._database.read() as connection:
-            return read_names(connection, task_ids)
-
-    def addresses(self, task_ids: Sequence[str]) -> dict[str, str | None]:
-        """Return the URLs of these downloads by task id. None means a file of the hub."""
-        with self._database.read() as connection:
-            return read_addresses(connection, task_ids)
-
-    def running(self) -> RunningTasks:
-        """Return the running tasks, as counted for limits."""
-        with self._database.read() as connection:
-            return read_running_tasks(connection)
-
-    def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
-        """Return the number of tasks in each status, for one user if given."""
-        with self._database.read() as connection:
-            return count_statuses(connection, self._kind, seen_by)
-
-    def has_read_data(self) -> bool:
-        """Return whether a training was given a dataset or a directory."""
-        with self._database.read() as connection:
-            return has_read_data(connection)
 
     def request_stop(self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText) -> TaskSummary:
         """Request a stop. A queued task stops immediately. A repeated request can only make the stop harder.
@@ -489,7 +303,7 @@ class TaskStore:
             status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
-            values["queued_at"] = join_queue(connection, now)
+            values["queued_at"] = _join_queue(connection, now)
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             pin_datasets(connection, task_id, plan.datasets)
             require_queue_limit(connection, bound)
@@ -550,7 +364,7 @@ class TaskStore:
                 events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=name)
             return find_task(connection, task_id)
 
-    def note_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
+    def record_link(self, task_id: str, name: str, file_name: str, is_linked: bool, now: datetime, actor: str) -> None:
         """Record that a user linked a saved model into ComfyUI, or removed it from there. Raise TaskNotFound."""
         with self._database.write() as connection:
             find_summary(connection, task_id, self._kinds)
@@ -562,14 +376,6 @@ class TaskStore:
                 else Reason.of("{file} was removed from ComfyUI", "comfyui_unlinked", file=file_name)
             )
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message, previous=before, current=after)
-
-    def chosen_models(self) -> list[ChosenModel]:
-        """Return the chosen model of each training that has one, with the directory of its latest attempt."""
-        latest = (attempts.c.task_id == tasks.c.task_id) & (attempts.c.number == tasks.c.attempts)
-        query = select(tasks.c.task_id, tasks.c.name, tasks.c.chosen, attempts.c.directory).join(attempts, latest)
-        with self._database.read() as connection:
-            rows = connection.execute(query.where(tasks.c.chosen.is_not(None)).order_by(tasks.c.serial))
-            return [ChosenModel(*row) for row in rows]
 
     def set_plan(self, attempt: Attempt, plan: TrainingPlan) -> None:
         """Store the plan of a task's latest attempt. That of an earlier attempt changes nothing."""
@@ -613,12 +419,12 @@ class TaskStore:
                 connection.execute(_LOCK, {"of_task": task_id})
             events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
 
-    def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
+    def record_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
         """Record that a checkpoint is complete."""
         message = Reason.of("{name} is complete", "checkpoint_complete", name=name)
         self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
-    def note_deleted_checkpoint(
+    def record_checkpoint_deletion(
         self,
         task_id: str,
         hide: Callable[[TaskSummary, str | None, Sequence[TrainingTask]], Checkpoint],
@@ -639,17 +445,6 @@ class TaskStore:
             message = Reason.of("{name} was deleted", "checkpoint_deleted", name=checkpoint.name)
             events.append(connection, task_id, now, EventKind.CHECKPOINT, actor, message, previous=checkpoint.name)
             return checkpoint
-
-    def events(self, task_id: str, after: int, limit: int, *, is_newest_first: bool = False) -> list[TaskEvent]:
-        """Return events of a task that follow the id `after`, oldest first, or newest first; 0: from the start."""
-        with self._database.read() as connection:
-            return events.list_events(connection, task_id, after, limit, is_newest_first=is_newest_first)
-
-    def count_events(self, task_id: str) -> int:
-        """Return the number of events of the task."""
-        with self._database.read() as connection:
-            query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
-            return connection.scalar(query) or 0
 
     def delete(self, task_id: str, now: datetime) -> list[str]:
         """Delete a finished task, its attempts, events and samples. Its usage of the last day still counts.
@@ -677,10 +472,6 @@ class TaskStore:
             if row.sweep_id is not None:
                 _forget_empty_sweep(connection, row.sweep_id)
             return list(samplings)
-
-    def _of_kind(self, criteria: TaskFilter) -> TaskFilter:
-        is_included = self._kinds is None or (criteria.kind is not None and criteria.kind in self._kinds)
-        return criteria if is_included else replace(criteria, kind=self._kind)
 
 
 def _delete_rows(connection: Connection, task_id: str, now: datetime) -> None:
@@ -729,7 +520,8 @@ def _line_of(connection: Connection, task_id: str, changes: Mapping[str, Any]) -
     is_own = tasks.c.owner.is_(None) if task.owner is None else tasks.c.owner == task.owner
     same_class = tasks.c.priority_class == RANK_OF_CLASS[changes.get("priority_class", task.priority_class)]
     is_equal = same_class & (tasks.c.priority == changes.get("priority", task.priority)) | (tasks.c.task_id == task_id)
-    columns = (tasks.c.serial, tasks.c.task_id, QUEUE_RANK.label("rank"))
+    rank = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
+    columns = (tasks.c.serial, tasks.c.task_id, rank.label("rank"))
     line = select(*columns).where(tasks.c.status == TaskStatus.QUEUED, tasks.c.gpu_count > 0, is_own, is_equal)
     # Every move locks in the same order, so that two of them cannot wait for each other.
     rows = connection.execute(line.order_by(tasks.c.serial).with_for_update()).all()
@@ -803,74 +595,3 @@ def pin_datasets(connection: Connection, task_id: str, pins: Sequence[PinnedData
 def _is_pinned(connection: Connection, pin: PinnedDataset) -> bool:
     same = (dataset_pins.c.dataset == pin.serial) & (dataset_pins.c.manifest == pin.manifest_sha256)
     return connection.execute(select(dataset_pins.c.task_id).where(same).limit(1)).first() is not None
-
-
-_RUNGS = {
-    StopRung.CHECKPOINT: Reason.of("the stop has reached the step checkpoint", "rung_checkpoint"),
-    StopRung.TERMINATE: Reason.of("the stop has reached the step terminate", "rung_terminate"),
-    StopRung.KILL: Reason.of("the stop has reached the step kill", "rung_kill"),
-}
-
-
-def show_stop(stop: StopState) -> dict[str, Any]:
-    """Return a requested stop as the audit stores it."""
-    kept = {"keep_lora": True} if stop.keep_lora else {}
-    return {"force": stop.force, "timeout_seconds": stop.timeout_seconds, **kept}
-
-
-def request_task_stop(
-    connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: ReasonOrText
-) -> None:
-    """Request a stop. A queued task stops immediately. A repeated request can only make the stop harder.
-
-    `task` is its state within this transaction, which has locked it. Raise Conflict if it has finished.
-    """
-    note_change(before={"status": task.status}, after=show_stop(stop))
-    if task.status is TaskStatus.QUEUED:
-        finished_at = to_seconds(now)
-        move(connection, task.task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=finished_at)
-    elif task.status is TaskStatus.STOPPING:
-        _harden(connection, task, stop, now, message)
-    else:
-        move(connection, task.task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
-
-
-def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: ReasonOrText) -> None:
-    """Make a stop harder, never softer. A user's request replaces the service's own."""
-    before = task.stop or stop
-    takes_over = before.cause is not None and stop.cause is None
-    keeps_more = stop.keep_lora and not before.keep_lora
-    if not takes_over and not keeps_more and (before.force or not stop.force):
-        return
-    changed = replace(
-        before,
-        force=before.force or stop.force,
-        actor=stop.actor,
-        cause=stop.cause if takes_over else before.cause,
-        keep_lora=before.keep_lora or stop.keep_lora,
-    )
-    mine = tasks.c.task_id == task.task_id
-    connection.execute(update(tasks).where(mine).values(stop=dump(changed), updated_at=to_seconds(now)))
-    events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
-
-
-def record_stop_step(
-    connection: Connection, before: TaskSummary, stop: StopState, attempt_uid: str, now: datetime
-) -> None:
-    """Record the current step of a stop, if the task, which is locked, is still stopping."""
-    if before.status is not TaskStatus.STOPPING or before.stop is None:
-        return
-    # Changes only the rung: a harder stop may have been requested since the supervisor reported.
-    values = {"stop": dump(replace(before.stop, rung=stop.rung)), "updated_at": to_seconds(now)}
-    connection.execute(update(tasks).where(tasks.c.task_id == before.task_id).values(values))
-    events.append(
-        connection,
-        before.task_id,
-        now,
-        EventKind.STOP,
-        "supervisor",
-        "" if stop.rung is None else _RUNGS[stop.rung],
-        attempt_uid=attempt_uid,
-        previous=before.stop.rung,
-        current=stop.rung,
-    )

@@ -17,7 +17,8 @@ from api.domain.sweep import EarlyStop, StoredSweep, Variation
 from api.domain.training import UNFINISHED, NewTask, StopState, TaskStatus
 from api.errors import SweepNotFound
 from api.training.attempts.stopping import STOP_REQUESTED
-from api.training.store import insert_task, request_task_stop
+from api.training.moves import request_task_stop
+from api.training.store import insert_task
 from api.training.task_queries import find_summary
 from api.training.usage_store import Bound, lock_owner, require_queue_limit
 

@@ -1,4 +1,4 @@
-"""Queries for tasks: one by its id, numbers of tasks, pages by age or in queue order, and the queue.
+"""Queries for tasks: one by its id, numbers of tasks, pages, and the queue.
 
 Of a long queue, only changed rows are read completely.
 """
@@ -6,11 +6,11 @@ Of a long queue, only changed rows are read completely.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -22,33 +22,31 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
-    insert,
     literal_column,
     or_,
     select,
     text,
-    tuple_,
 )
 
-from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task, to_seconds
-from api.db.tables import task_gpus, task_roll, tasks
+from api.db.database import Database
+from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task
+from api.db.tables import attempts, events, task_gpus, task_roll, tasks
+from api.domain.cluster_options import ClusterOptions
+from api.domain.durations import CompletedRun, Load, RemainingWork
 from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.task import TaskType
-from api.domain.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary, TrainingTask
+from api.domain.training import TaskEvent, TaskFilter, TaskStatus, TaskSummary, TrainingTask, in_queue_order
 from api.domain.usage import Owner
 from api.errors import TaskNotFound
+from api.training.event_store import list_events
 from api.util.batches import in_batches
-
-#: The order among equal classes and priorities: by age, unless a user has moved the task.
-QUEUE_RANK = func.coalesce(tasks.c.queue_rank, tasks.c.queued_at)
-
-#: The queue order.
-SERVED_ORDER = (tasks.c.priority_class.desc(), tasks.c.priority.desc(), QUEUE_RANK, tasks.c.serial)
-
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every
 #: few seconds.
 STATEMENTS = 64
+
+#: Number of completed trainings from which the duration of new ones is estimated.
+_COMPLETED_ROWS = 200
 
 #: Exports of a training that are listed.
 _MOST_EXPORTS = 100
@@ -69,9 +67,13 @@ _AMONG_OTHERS = tasks.c.serial.in_(select(_other.c.serial).where(text("other.kin
 #: Condition for one task. Its id is passed at execution.
 OF_TASK = tasks.c.task_id == bindparam("of_task")
 
+#: Condition for the task with an idempotency key, which is passed at execution.
+OF_KEY = tasks.c.idempotency_key == bindparam("key")
+
 # Built once: these are the most frequent queries, and building a statement takes as long as executing it.
 _TASK = select(tasks).where(OF_TASK)
 _SUMMARY = select(*SUMMARY_COLUMNS).where(OF_TASK)
+_WITH_KEY = select(tasks).where(OF_KEY)
 _ORDERED_FOR = tasks.c.request["config"]["order"]["task_id"].as_string() == bindparam("of_task")
 #: Exports by the trainer itself have a training's request.
 _EXPORTED_FOR = or_(_ORDERED_FOR, tasks.c.plan["export"]["task_id"].as_string() == bindparam("of_task"))
@@ -83,11 +85,6 @@ _EXPORTS = (
 )
 _SAMPLINGS = select(tasks.c.task_id, tasks.c.status).where(tasks.c.kind == TaskType.SAMPLE, _OTHERS, _ORDERED_FOR)
 _LOCKED_SUMMARY = _SUMMARY.with_for_update()
-
-#: Adds a new task to the table by which tasks are counted.
-ENROLL = insert(task_roll).from_select(
-    [column.name for column in task_roll.c], select(*[tasks.c[column.name] for column in task_roll.c]).where(OF_TASK)
-)
 
 
 def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None) -> TrainingTask:
@@ -159,17 +156,17 @@ def conditions_of(criteria: TaskFilter) -> list[ColumnElement[bool] | TextClause
     return conditions
 
 
-def count_tasks(connection: Connection, criteria: TaskFilter, order: TaskOrder) -> int:
-    """Return the number of matching tasks, or of queued ones for the queue order."""
+def count_tasks(connection: Connection, criteria: TaskFilter) -> int:
+    """Return the number of matching tasks."""
     if criteria.kind not in (None, TaskType.TRAINING):
-        return connection.scalar(_count(criteria, order)) or 0
+        return connection.scalar(_count(criteria)) or 0
     every = replace(criteria, kind=None)
-    is_by_roll = order is TaskOrder.NEWEST and every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
-    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every, order)) or 0
+    is_by_roll = every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
+    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every)) or 0
     if criteria.kind is None:
         return found
     # Trainings have no index of their own. They are all tasks except the others, which have one.
-    return found - (connection.scalar(_count(every, order, others=True)) or 0)
+    return found - (connection.scalar(_count(every, others=True)) or 0)
 
 
 @lru_cache(STATEMENTS)
@@ -179,32 +176,12 @@ def _count_roll(criteria: TaskFilter) -> Select[Any]:
 
 
 @lru_cache(STATEMENTS)
-def _count(criteria: TaskFilter, order: TaskOrder, *, others: bool = False) -> Select[Any]:
+def _count(criteria: TaskFilter, *, others: bool = False) -> Select[Any]:
     conditions = conditions_of(criteria)
-    if order is TaskOrder.QUEUE:
-        conditions.append(tasks.c.status == TaskStatus.QUEUED)
     if others:
         conditions.append(_AMONG_OTHERS if conditions else _OTHERS)
-    is_gpu_only = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
-    has_index = is_gpu_only and order is TaskOrder.NEWEST
+    has_index = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
     return select(func.count()).select_from(task_gpus if has_index else source_of(criteria)).where(*conditions)
-
-
-def has_read_data(connection: Connection) -> bool:
-    """Return whether a training was given data: every one that is not the toy, and the toy if it names directories."""
-    has_directories = cast(tasks.c.request, Text).contains('"directories"')
-    found = select(tasks.c.serial).where(
-        tasks.c.kind == TaskType.TRAINING, or_(tasks.c.model_type != "toy", has_directories)
-    )
-    return connection.execute(found.limit(1)).first() is not None
-
-
-def count_statuses(connection: Connection, kind: TaskType | None, owner: str | None) -> dict[TaskStatus, int]:
-    """Return the number of tasks in each status, for one owner if given."""
-    counted = Counter(_by_status(connection, owner, _conditions_of_others(kind)))
-    if kind is TaskType.TRAINING:
-        counted.subtract(_by_status(connection, owner, [_AMONG_OTHERS]))
-    return {TaskStatus(status): number for status, number in counted.items() if number}
 
 
 def _conditions_of_others(kind: TaskType | None) -> Sequence[ColumnElement[bool] | TextClause]:
@@ -220,27 +197,6 @@ def _by_status(
     return {row.status: row.number for row in connection.execute(query)}
 
 
-def read_page(
-    connection: Connection,
-    criteria: TaskFilter,
-    order: TaskOrder,
-    limit: int,
-    offset: int | None,
-    cursor: int | None,
-) -> tuple[list[TaskSummary], int]:
-    """Return up to `limit` tasks after the serial number `cursor` or after `offset` rows, and the total number."""
-    total = count_tasks(connection, criteria, order)
-    if order is TaskOrder.NEWEST:
-        newest = _newest(criteria, has_cursor=cursor is not None)
-        found = connection.execute(newest, {"most": limit, "skipped": offset or 0, "behind": cursor})
-    else:
-        waits = tasks.c.status == TaskStatus.QUEUED
-        query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(waits, *conditions_of(criteria))
-        served = _served(query.limit(limit), connection, cursor, criteria)
-        found = connection.execute(served.offset(offset) if cursor is None and offset else served)
-    return [read_summary(row) for row in found], total
-
-
 @lru_cache(STATEMENTS)
 def _newest(criteria: TaskFilter, *, has_cursor: bool) -> Select[Any]:
     # The index of a GPU's tasks has them in order, and often few of them.
@@ -248,40 +204,6 @@ def _newest(criteria: TaskFilter, *, has_cursor: bool) -> Select[Any]:
     query = select(*SUMMARY_COLUMNS).select_from(source_of(criteria)).where(*conditions_of(criteria))
     query = query.order_by(serial.desc()).limit(bindparam("most"))
     return query.where(serial < bindparam("behind")) if has_cursor else query.offset(bindparam("skipped"))
-
-
-def _served(query: Select[Any], connection: Connection, cursor: int | None, criteria: TaskFilter) -> Select[Any]:
-    """Return the query continued after the queue position that the cursor's task has, or had when it left."""
-    query = query.order_by(*SERVED_ORDER)
-    position = (-tasks.c.priority_class, -tasks.c.priority, QUEUE_RANK, tasks.c.serial)
-    found = select(*position).where(tasks.c.serial == cursor)
-    if criteria.seen_by is not None:
-        found = found.where(tasks.c.owner == criteria.seen_by)
-    last = None if cursor is None else connection.execute(found).one_or_none()
-    # A deleted task has no position: start again, so that some tasks are repeated but none is skipped.
-    return query if last is None else query.where(tuple_(*position) > tuple_(*last))
-
-
-def read_served(
-    connection: Connection, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
-) -> tuple[list[TaskSummary], int]:
-    """Return up to `limit` queued tasks after `offset` rows, and the total number.
-
-    `served` has serial numbers in the order of the result.
-    """
-    waits = (tasks.c.status == TaskStatus.QUEUED, *conditions_of(criteria))
-    found = set(connection.scalars(select(tasks.c.serial).select_from(source_of(criteria)).where(*waits)))
-    matching = [serial for serial in served if serial in found]
-    shown = matching[offset : offset + limit]
-    rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(shown)))
-    by_serial = {row.serial: read_summary(row) for row in rows}
-    return [by_serial[serial] for serial in shown if serial in by_serial], len(matching)
-
-
-def find_by_serial(connection: Connection, serial: int) -> TaskSummary | None:
-    """Return the task with this serial number, or None."""
-    row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)).one_or_none()
-    return None if row is None else read_summary(row)
 
 
 #: Queue length from which reading change marks first is cheaper than reading complete rows.
@@ -299,14 +221,20 @@ class TaskName(NamedTuple):
     owner: str | None
 
 
+class ChosenModel(NamedTuple):
+    """The saved model that a user has chosen of a training."""
+
+    task_id: str
+    name: str | None  #: of the training
+    chosen: str
+    directory: str  #: of its latest attempt
+
+
 #: Columns that change whenever a queued task's row changes, as the driver returns them; the serial number first.
 Mark = tuple[Any, ...]
 
 #: Queued tasks in queue order, by serial number, each with its row's mark.
 Queue = Mapping[int, tuple[Mark, TaskSummary]]
-
-#: Seconds between two tasks queued at the same time.
-_TICK = 1e-6
 
 _WAITS = tasks.c.status == TaskStatus.QUEUED
 # Every change of a queued task changes one of these columns, even if the clock was set back.
@@ -314,13 +242,8 @@ _MARKED = (
     "serial", "priority", "priority_class", "queued_at", "queue_rank", "not_before", "start_not_before", "updated_at",
     "attempts", "name", "owner",
 )  # fmt: skip
-_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
-_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
-# Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
-_LATEST = {
-    "sqlite": text("SELECT max(queued_at) FROM tasks INDEXED BY ix_tasks_queued WHERE status = 'queued'"),
-    "postgresql": text("SELECT max(queued_at) FROM tasks WHERE status = 'queued'"),
-}
+_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS)
+_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS)
 _NAMES = select(tasks.c.task_id, tasks.c.name, tasks.c.owner).where(
     tasks.c.task_id.in_(bindparam("of_tasks", expanding=True))
 )
@@ -328,7 +251,9 @@ _THESE = select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(bindparam("serials", 
 # Plain SQL: PostgreSQL treats two expressions with one parameter each as different.
 _ON_GPUS: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
 _mark = attrgetter(*_MARKED)
+_CLUSTER_OPTIONS = TypeAdapter(ClusterOptions)
 _RUNS = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
+_ACTIVE = select(*SUMMARY_COLUMNS).where(_RUNS, tasks.c.gpu_count > 0)
 _PLACES = (
     select(tasks.c.owner, tasks.c.kind, _ON_GPUS.label("on_gpus"), func.count().label("number"))
     .where(_RUNS)
@@ -336,39 +261,57 @@ _PLACES = (
 )
 _ADDRESS = tasks.c.request["config"]["order"]["url"].as_string().label("address")
 _RUNNING_TRANSFERS = select(tasks.c.owner, _ADDRESS).where(_RUNS, tasks.c.kind.in_(sorted(TRANSFERS)))
+_LOAD = (tasks.c.model_type, tasks.c.gpu_count, tasks.c.plan["global_batch_size"].as_integer().label("batch"))
+_FACTS = tasks.c.plan["memory"]["facts"].label("facts")
+_TOTAL_STEPS = tasks.c.plan["total_steps"].as_integer().label("steps")
+_STEP = tasks.c.progress["progress"]["current_step"].as_integer().label("step")
+#: An export makes a single step, whatever the number of its checkpoint's.
+_EXPORTED_STEP = tasks.c.plan["export"]["step"].as_integer().label("exported_step")
+_QUEUED_WORK = select(tasks.c.task_id, *_LOAD, _FACTS, _TOTAL_STEPS, _STEP, _EXPORTED_STEP).where(
+    tasks.c.status == TaskStatus.QUEUED
+)
+_COMPLETED_RUNS = (
+    select(
+        *_LOAD,
+        _FACTS,
+        _STEP,
+        tasks.c.progress["speed"]["time_per_step"].as_float().label("pace"),
+        (tasks.c.finished_at - tasks.c.started_at).label("seconds"),
+        tasks.c.attempts,
+    )
+    .where(tasks.c.status == TaskStatus.COMPLETED, tasks.c.kind == TaskType.TRAINING)
+    .order_by(tasks.c.serial.desc())
+    .limit(_COMPLETED_ROWS)
+)
 _ADDRESSES = select(tasks.c.task_id, _ADDRESS).where(tasks.c.task_id.in_(bindparam("of_tasks", expanding=True)))
 
 
-def join_queue(connection: Connection, now: datetime) -> float:
-    """Return a queue time after that of all queued tasks, even if the clock was set back."""
-    latest, seconds = connection.scalar(_LATEST[connection.dialect.name]), to_seconds(now)
-    return seconds if latest is None or latest < seconds else latest + _TICK
-
-
-def read_queue(connection: Connection, known: Queue) -> Queue:
-    """Return the queued tasks in queue order: by class, priority, then age. `known` is the previous result."""
+def _read_queue(connection: Connection, known: Queue) -> Queue:
+    """Return the queued tasks in queue order. `known` is the previous result."""
     if len(known) < LONG:
-        return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
-    order, changed = _compare_marks(connection, known)
-    if not changed and len(order) == len(known):
-        return known
-    fresh = dict[int, tuple[Mark, TaskSummary]]()
-    for serials in in_batches(list(changed), _AT_ONCE):
-        some = connection.execute(_THESE, {"serials": serials})
-        fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
-    return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
+        found = {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
+    else:
+        same, changed = _compare_marks(connection, known)
+        if not changed and len(same) == len(known):
+            return known
+        found = {serial: known[serial] for serial in same}
+        for serials in in_batches(list(changed), _AT_ONCE):
+            some = connection.execute(_THESE, {"serials": serials})
+            found.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
+    return {task.serial: found[task.serial] for task in in_queue_order(task for _, task in found.values())}
 
 
 def _compare_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
-    """Return the serial numbers of all queued tasks in order, and the marks of those that have changed."""
-    order, changed = list[int](), dict[int, Mark]()
+    """Return the serial numbers of the queued tasks that have not changed, and the marks of the others."""
+    same, changed = list[int](), dict[int, Mark]()
     for mark in _read_marks(connection):
         serial = mark[0]
-        order.append(serial)
         before = known.get(serial)
         if before is None or before[0] != mark:
             changed[serial] = mark
-    return order, changed
+        else:
+            same.append(serial)
+    return same, changed
 
 
 def _read_marks(connection: Connection) -> Iterator[Mark]:
@@ -379,32 +322,208 @@ def _read_marks(connection: Connection) -> Iterator[Mark]:
         yield from some
 
 
-def read_names(connection: Connection, task_ids: Collection[str]) -> list[TaskName]:
-    """Return names and owners of the existing ones of these tasks."""
-    return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})] if task_ids else []
+def _load(row: Any) -> Load:
+    return Load.of(row.model_type, row.gpu_count, row.batch, row.facts)
 
 
-def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str, str | None]:
-    """Return the URLs of these downloads by task id. None means a file of the hub."""
-    found: dict[str, str | None] = {}
-    for start in range(0, len(task_ids), _AT_ONCE):
-        rows = connection.execute(_ADDRESSES, {"of_tasks": task_ids[start : start + _AT_ONCE]})
-        found.update((row.task_id, row.address) for row in rows)
-    return found
+class TaskQueries:
+    """Reads tasks."""
 
+    def __init__(self, database: Database, kind: TaskType | None = None, *beside: TaskType) -> None:
+        """Create the queries.
 
-def read_running_tasks(connection: Connection) -> RunningTasks:
-    """Return the running tasks, as counted for limits."""
-    rows, working, sampling = connection.execute(_PLACES).all(), Counter[Owner](), Counter[Owner]()
-    for row in rows:
-        if not row.on_gpus and row.kind not in TRANSFERS:
-            (sampling if row.kind == TaskType.SAMPLE else working)[row.owner] += row.number
-    # Most passes have no transfers; then their requests need not be read.
-    has_transfers = any(row.kind in TRANSFERS for row in rows)
-    transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
-    return RunningTasks(
-        sum(row.number for row in rows if row.on_gpus),
-        working,
-        tuple(RunningTransfer(row.owner, row.address) for row in transfers),
-        sampling,
-    )
+        With a kind, it finds, lists and changes only tasks of that kind, but returns queued and running tasks of all
+        kinds. Tasks of the kinds `beside` can also be found and changed, and listed on request.
+        """
+        self._database = database
+        self._kind = kind
+        self._kinds = None if kind is None else frozenset({kind, *beside})
+        self._queue: Queue = {}  #: result of the last query; replaced as a whole
+
+    # -- single tasks ----------------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> TrainingTask:
+        """Return a task with its request and plan. Raise TaskNotFound."""
+        with self._database.read() as connection:
+            return find_task(connection, task_id, self._kinds)
+
+    def get_summary(self, task_id: str) -> TaskSummary:
+        """Return a task without its request and plan. Raise TaskNotFound."""
+        with self._database.read() as connection:
+            return find_summary(connection, task_id, self._kinds)
+
+    def find_by_key(self, key: str | None) -> TrainingTask | None:
+        """Return the task with this idempotency key, or None."""
+        if key is None:
+            return None
+        with self._database.read() as connection:
+            row = connection.execute(_WITH_KEY, {"key": key}).one_or_none()
+        return None if row is None else read_task(row)
+
+    def find_by_serial(self, serial: int) -> TaskSummary | None:
+        """Return the task with this serial number, or None."""
+        with self._database.read() as connection:
+            row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)).one_or_none()
+        return None if row is None else read_summary(row)
+
+    def exports_of(self, task_id: str) -> list[TrainingTask]:
+        """Return the latest exports of a training's checkpoints, newest first."""
+        with self._database.read() as connection:
+            return read_exports(connection, task_id)
+
+    def samplings_of(self, task_id: str) -> dict[str, TaskStatus]:
+        """Return the statuses of the tasks that render samples of a training, by task id."""
+        with self._database.read() as connection:
+            return read_samplings(connection, task_id)
+
+    def events(self, task_id: str, after: int, limit: int, *, is_newest_first: bool = False) -> list[TaskEvent]:
+        """Return events of a task that follow the id `after`, oldest first, or newest first; 0: from the start."""
+        with self._database.read() as connection:
+            return list_events(connection, task_id, after, limit, is_newest_first=is_newest_first)
+
+    def count_events(self, task_id: str) -> int:
+        """Return the number of events of the task."""
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(events).where(events.c.task_id == task_id)
+            return connection.scalar(query) or 0
+
+    # -- pages and numbers -----------------------------------------------------------------------------------------
+
+    def page(
+        self, criteria: TaskFilter, limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[TaskSummary], int]:
+        """Return a page of tasks, newest first, and the total number.
+
+        It begins after the serial number `cursor` or after `offset` rows.
+        """
+        criteria = self._of_kind(criteria)
+        newest = _newest(criteria, has_cursor=cursor is not None)
+        with self._database.read() as connection:
+            total = count_tasks(connection, criteria)
+            found = connection.execute(newest, {"most": limit, "skipped": offset or 0, "behind": cursor})
+            return [read_summary(row) for row in found], total
+
+    def served_page(
+        self, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
+    ) -> tuple[list[TaskSummary], int]:
+        """Return a page of queued tasks in the order of these serial numbers, and the total number."""
+        criteria = self._of_kind(criteria)
+        queued = select(tasks.c.serial).select_from(source_of(criteria)).where(_WAITS, *conditions_of(criteria))
+        with self._database.read() as connection:
+            found = set(connection.scalars(queued))
+            matching = [serial for serial in served if serial in found]
+            shown = matching[offset : offset + limit]
+            rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(shown)))
+            by_serial = {row.serial: read_summary(row) for row in rows}
+        return [by_serial[serial] for serial in shown if serial in by_serial], len(matching)
+
+    def _of_kind(self, criteria: TaskFilter) -> TaskFilter:
+        is_included = self._kinds is None or (criteria.kind is not None and criteria.kind in self._kinds)
+        return criteria if is_included else replace(criteria, kind=self._kind)
+
+    def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
+        """Return the number of tasks in each status, for one user if given."""
+        is_training = self._kind is TaskType.TRAINING
+        conditions = [] if self._kind is None or is_training else conditions_of(TaskFilter(kind=self._kind))
+        with self._database.read() as connection:
+            counted = Counter(_by_status(connection, seen_by, conditions))
+            if is_training:
+                counted.subtract(_by_status(connection, seen_by, [_AMONG_OTHERS]))
+        return {TaskStatus(status): number for status, number in counted.items() if number}
+
+    def has_read_data(self) -> bool:
+        """Return whether a training was given data: each that is not the toy, and the toy if it names directories."""
+        has_directories = cast(tasks.c.request, Text).contains('"directories"')
+        found = select(tasks.c.serial).where(
+            tasks.c.kind == TaskType.TRAINING, or_(tasks.c.model_type != "toy", has_directories)
+        )
+        with self._database.read() as connection:
+            return connection.execute(found.limit(1)).first() is not None
+
+    def completed_runs(self) -> list[CompletedRun]:
+        """Return the durations of the latest completed trainings, newest first."""
+        with self._database.read() as connection:
+            return [
+                CompletedRun(
+                    _load(row),
+                    row.pace,
+                    # Several attempts include the time between them.
+                    max(0.0, row.seconds - row.step * row.pace)
+                    if row.attempts == 1 and row.step and row.seconds is not None
+                    else None,
+                )
+                for row in connection.execute(_COMPLETED_RUNS)
+                if row.pace
+            ]
+
+    def chosen_models(self) -> list[ChosenModel]:
+        """Return the chosen model of each training that has one, with the directory of its latest attempt."""
+        latest = (attempts.c.task_id == tasks.c.task_id) & (attempts.c.number == tasks.c.attempts)
+        query = select(tasks.c.task_id, tasks.c.name, tasks.c.chosen, attempts.c.directory).join(attempts, latest)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(tasks.c.chosen.is_not(None)).order_by(tasks.c.serial))
+            return [ChosenModel(*row) for row in rows]
+
+    # -- the queue, and what runs ----------------------------------------------------------------------------------
+
+    def queued(self) -> list[TaskSummary]:
+        """Return every queued task in queue order."""
+        with self._database.read() as connection:
+            self._queue = _read_queue(connection, self._queue)
+        return [task for _, task in self._queue.values()]
+
+    def queued_cluster_options(self) -> dict[str, ClusterOptions]:
+        """Return the cluster options of queued tasks that have some, by task id."""
+        query = select(tasks.c.task_id, tasks.c.request["slurm"].label("options")).where(_WAITS)
+        with self._database.read() as connection:
+            return {
+                row.task_id: _CLUSTER_OPTIONS.validate_python(row.options)
+                for row in connection.execute(query)
+                if row.options
+            }
+
+    def queued_work(self) -> dict[str, RemainingWork]:
+        """Return the loads and remaining steps of queued tasks, by task id, where known."""
+        with self._database.read() as connection:
+            return {
+                row.task_id: RemainingWork(_load(row), 1 if row.exported_step else max(0, row.steps - (row.step or 0)))
+                for row in connection.execute(_QUEUED_WORK)
+                if row.steps
+            }
+
+    def active(self) -> list[TaskSummary]:
+        """Return the tasks with GPUs whose attempt has not ended."""
+        with self._database.read() as connection:
+            return [read_summary(row) for row in connection.execute(_ACTIVE)]
+
+    def running(self) -> RunningTasks:
+        """Return the running tasks, as counted for limits."""
+        working, sampling = Counter[Owner](), Counter[Owner]()
+        with self._database.read() as connection:
+            rows = connection.execute(_PLACES).all()
+            # Most passes have no transfers; then their requests need not be read.
+            has_transfers = any(row.kind in TRANSFERS for row in rows)
+            transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
+        for row in rows:
+            if not row.on_gpus and row.kind not in TRANSFERS:
+                (sampling if row.kind == TaskType.SAMPLE else working)[row.owner] += row.number
+        return RunningTasks(
+            sum(row.number for row in rows if row.on_gpus),
+            working,
+            tuple(RunningTransfer(row.owner, row.address) for row in transfers),
+            sampling,
+        )
+
+    def names(self, task_ids: Collection[str]) -> list[TaskName]:
+        """Return names and owners of the existing ones of these tasks."""
+        with self._database.read() as connection:
+            return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})]
+
+    def addresses(self, task_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the URLs of these downloads by task id. None means a file of the hub."""
+        found: dict[str, str | None] = {}
+        with self._database.read() as connection:
+            for some in in_batches(task_ids, _AT_ONCE):
+                rows = connection.execute(_ADDRESSES, {"of_tasks": some})
+                found.update((row.task_id, row.address) for row in rows)
+        return found

@@ -110,7 +110,7 @@ class TrainingFiles:
             return checkpoint
 
         try:
-            checkpoint = self._tasks.note_deleted_checkpoint(task_id, hide, self._clock.now(), actor)
+            checkpoint = self._tasks.record_checkpoint_deletion(task_id, hide, self._clock.now(), actor)
         except DatabaseUnavailable:
             # Nothing was recorded: the checkpoint is there again, so that the request can be repeated.
             with suppress(OSError):

@@ -141,11 +141,13 @@ class ReadyDocument(NamedTuple):
 
     document: Document
     route: str
-    is_negotiated: bool  #: whether clients that accept OpenMetrics get another form
 
 
 class DocumentTable:
-    """Documents by path, all of one moment. Each is created when it is first requested."""
+    """Documents by path, all of one moment. Each is created when it is first requested.
+
+    Those with an OpenMetrics form are for scrapers, which can wait: they are created by `get` only, and never ready.
+    """
 
     def __init__(self, addresses: Mapping[str, Address], find_more: Callable[[], Mapping[str, Address]] = dict) -> None:
         """Create the table. `find_more` returns further addresses. It is called for a path that `addresses` lacks."""
@@ -197,14 +199,12 @@ class DocumentTable:
             if address.make not in self._made:
                 self._made[address.make] = address.make()
             document = self._made[address.make]
-            self._ready[path] = ReadyDocument(document, address.route, address.make_open is not None)
+            if address.make_open is None:
+                self._ready[path] = ReadyDocument(document, address.route)
         return document
 
     def make_all(self) -> None:
-        """Create every document now, so that requests need not wait.
-
-        Those with two forms are for scrapers, which can wait.
-        """
+        """Create every document now, except those for scrapers, so that requests need not wait."""
         for path, address in self.addresses.items():
             if address.make_open is None:
                 self.get(path)

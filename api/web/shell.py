@@ -159,7 +159,7 @@ class Shell:
                     await reply.send_empty(200, preflight_headers(headers))
                     return
             caller = await self._gate.identify(scope, headers)
-            ready = self._ready_document(scope, headers)
+            ready = self._ready_document(scope)
             if ready is not None and self._gate.may_share(caller, ready.route):
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
@@ -194,12 +194,9 @@ class Shell:
             headers.update(join_headers(scope["headers"]))
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
-    def _ready_document(self, scope: Scope, headers: dict[bytes, bytes]) -> ReadyDocument | None:
+    def _ready_document(self, scope: Scope) -> ReadyDocument | None:
         is_plain = scope["method"] == "GET" and not scope["query_string"]
-        ready = self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
-        # Flask serves the OpenMetrics form.
-        is_other = ready is not None and ready.is_negotiated and b"openmetrics" in headers.get(b"accept", b"")
-        return None if is_other else ready
+        return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
     async def _route(
         self, caller: Caller, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply

@@ -134,7 +134,7 @@ class World:
 
     def note_progress(self) -> None:
         """Run a round that stores the progress, which happens every 2 s."""
-        self.runtime.training_loop._reconciler._progress_notes._noted_at = float("-inf")
+        self.runtime.training_loop._reconciler._progress._written_at = float("-inf")
         self.train()
 
     def output(self, task_id: str) -> Path:

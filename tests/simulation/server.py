@@ -89,7 +89,7 @@ class SimulatedServer:
             () if world.neighbour is None else (world.neighbour,),
             self.gpus,
             self.parts.closures,
-            lambda: self.parts.dispatcher.short,
+            lambda: self.parts.dispatcher.reasons.short,
             clock,
             IDLE_MINUTES,
             self.parts.loop.wake,

@@ -69,12 +69,12 @@ class Servers:
     def why_waiting(self, task_id: str) -> list[str]:
         """Return what each head that assigns GPUs decided last about a waiting task, and when."""
         now = self._world.clock.monotonic()
-        latest = [server.parts.dispatcher._reasons._published for server in self.alive if server.leads]
+        latest = [server.parts.dispatcher.reasons._published for server in self.alive if server.leads]
         return [f"{each.decided.waiting.get(task_id)} ({now - each.at:.0f} s ago)" for each in latest]
 
     def reason(self, task_id: str) -> Reason | None:
         """Return why a task waits, as the head decided last that assigns GPUs; None if none does."""
-        latest = [server.parts.dispatcher._reasons._published for server in self.alive if server.leads]
+        latest = [server.parts.dispatcher.reasons._published for server in self.alive if server.leads]
         return latest[0].decided.waiting.get(task_id) if latest else None
 
     def any(self) -> SimulatedServer | None:

@@ -293,7 +293,7 @@ def free_without_draining(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start an attempt although it has ended meanwhile."""
-    monkeypatch.setattr(AttemptStore, "note_submitted", lambda *_: True)
+    monkeypatch.setattr(AttemptStore, "mark_submitted", lambda *_: True)
 
 
 def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ _MIB = 1024 * 1024
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 # The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h).
-_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+_FIRST_PID_NAMESPACE = 4_026_531_836
 
 # psutil's errors, and its errors for numbers that are not pids: negative, or beyond C's int.
 _NO_PROCESS = (psutil.Error, ValueError, OverflowError)
@@ -115,10 +115,7 @@ def in_container() -> bool:
 
 def has_own_pid_namespace() -> bool:
     """Return whether NVML's pids (the host's) differ from those that this service sees."""
-    try:
-        return os.readlink("/proc/self/ns/pid") != _FIRST_PID_NAMESPACE
-    except OSError:
-        return False
+    return pid_namespace() not in (0, _FIRST_PID_NAMESPACE)
 
 
 def pid_namespace() -> int:

@@ -178,7 +178,7 @@ class AttemptChecks:
 
     def _note_run_dir(self, watch: AttemptWatch) -> None:
         if watch.run_dir is not None and not watch.run_dir_is_noted:
-            self._attempts.note(watch.attempt, run_dir=str(watch.run_dir))
+            self._attempts.record(watch.attempt, run_dir=str(watch.run_dir))
             watch.run_dir_is_noted = True
 
     def _note_stage(self, watch: AttemptWatch) -> None:
@@ -208,7 +208,7 @@ class AttemptChecks:
             return
         fresh = watch.find_new_checkpoints()
         for found in fresh if watch.task.kind is TaskType.TRAINING else ():
-            self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+            self._tasks.record_checkpoint(watch.attempt, found.name, self._clock.now())
         if fresh:
             # Saved so that a restarted service does not repeat the events.
             watch.save()

@@ -44,7 +44,7 @@ class GPUDraining:
         drained = [drain.lease for drain in draining if self._can_be_freed(drain)]
         freed = [lease for lease in drained if self._attempts.release_drained(lease)]
         if freed:
-            self._gpus.note_change()
+            self._gpus.republish()
         elif draining:
             self._gpus.sweep_soon()
         return bool(freed)

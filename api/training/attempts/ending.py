@@ -107,7 +107,7 @@ class AttemptEnding:
         try:
             found_last = watch.finish()
             for found in found_last if watch.task.kind is TaskType.TRAINING else ():
-                self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+                self._tasks.record_checkpoint(watch.attempt, found.name, self._clock.now())
         except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception as error:
@@ -174,7 +174,7 @@ class AttemptEnding:
         code = None if finish.cause is None else finish.cause.code
         logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
         # Read the GPUs soon, so that they become free soon.
-        self._gpus.note_change()
+        self._gpus.republish()
         self._gpus.sweep_soon()
 
     def _retry(self, task: TaskSummary, verdict: AttemptVerdict, made_progress: bool) -> NextTry | None:

@@ -48,7 +48,7 @@ class AttemptFollower:
         if seen.phase is Phase.ENDED and seen.outcome is not None:
             if seen.outcome.started_at is not None:
                 self._note_running(task, attempt, seen)
-            self._stopping.note_rung(task, watch, seen.outcome.stop_rung)
+            self._stopping.record_rung(task, watch, seen.outcome.stop_rung)
             is_over = self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
             if is_over:
                 self._watches.forget(attempt)
@@ -70,9 +70,9 @@ class AttemptFollower:
     def _note_running(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
         if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
             if attempt.status is AttemptStatus.CLAIMED:
-                self._attempts.note_submitted(attempt)
+                self._attempts.mark_submitted(attempt)
             now = self._clock.now()
-            self._attempts.note_running(attempt, seen.process, now)
+            self._attempts.mark_running(attempt, seen.process, now)
             kind, found_by = (task.kind,), (TASK_ID, task.task_id)
             attempt_starts.observe(max(0.0, (now - attempt.created_at).total_seconds()), kind, found_by)
             if task.started_at is None:

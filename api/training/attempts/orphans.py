@@ -95,7 +95,7 @@ class Orphans:
         self._reported.intersection_update(living.ref.uid for living in unknown)
         self._due_at = now + (ORPHAN_CHECK_SECONDS if unknown or are_awaited else CHECK_SECONDS)
         if has_changed:
-            self._gpus.note_change()
+            self._gpus.republish()
 
     def _find_freed(self, living: Collection[str], now: float) -> tuple[list[str], bool]:
         """Return the attempts that have ended, and whether others may soon follow.

@@ -47,25 +47,25 @@ PROGRESS_SECONDS = 2.0
 MOST_OF_A_ROUND = 1_000
 
 
-class ProgressNotes:
+class ProgressWriter:
     """Stores the progress of all watched attempts, in several rounds if there are many."""
 
     def __init__(self, attempts: AttemptStore, clock: Clock) -> None:
         self._attempts = attempts
         self._clock = clock
-        self._noted_at = float("-inf")  # monotonic
+        self._written_at = float("-inf")  # monotonic
         self._left: list[str] = []  # uids of attempts still to be stored in this interval
 
-    def note(self, watches: Watches, report_error: Callable[[Attempt], object]) -> None:
+    def write(self, watches: Watches, report_error: Callable[[Attempt], object]) -> None:
         """Store the progress of the next attempts. `report_error` is called for an attempt that raises.
 
         Raise DatabaseUnavailable.
         """
         now = self._clock.monotonic()
         if not self._left:
-            if now - self._noted_at < PROGRESS_SECONDS:
+            if now - self._written_at < PROGRESS_SECONDS:
                 return
-            self._noted_at, self._left = now, list(watches.uids)
+            self._written_at, self._left = now, list(watches.uids)
         turn, self._left = self._left[:MOST_OF_A_ROUND], self._left[MOST_OF_A_ROUND:]
         latest = {}
         for watch in filter(None, map(watches.get, turn)):
@@ -149,12 +149,12 @@ class Reconciler:
         self._renewed_at = float("-inf")
         self._save_seconds = SAVE_SECONDS
         self.has_work = False  #: whether the last tick left work for the next one
-        self._portions, self._progress_notes = Portions(clock), ProgressNotes(observed.store, clock)
+        self._portions, self._progress = Portions(clock), ProgressWriter(observed.store, clock)
 
     def tick(self) -> bool:
         """Make one round over as many attempts as time permits. Return whether a GPU, port or cache became free."""
         # Before anything else, so that the end of a stopped attempt does not count as a failure.
-        self._stopping.note_pending()
+        self._stopping.flush_pending()
         open_attempts, tasks, draining = self._observed.round()
         self._renew(open_attempts)
         self._save_seconds = max(SAVE_SECONDS, len(open_attempts) / SAVES_A_SECOND)
@@ -174,7 +174,7 @@ class Reconciler:
             except Exception as error:
                 # An error with one attempt must not affect the others.
                 self._note_trouble(attempt, error)
-        self._progress_notes.note(self._watches, self._log_error)
+        self._progress.write(self._watches, self._log_error)
         if freed:
             # Attempts that ended in this round are draining now.
             draining = self._observed.draining()

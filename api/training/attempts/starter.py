@@ -77,7 +77,7 @@ class AttemptStarter:
                 full = self._plan_attempt(full, attempt)
             submission = self._preparation.prepare(full, attempt, self._trainers[full.trainer], is_new)
             # A running attempt is submitted so that a supervisor takes it over.
-            if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
+            if attempt.status is AttemptStatus.RUNNING or self._attempts.mark_submitted(attempt):
                 self._executor.submit(submission)
         except EngineFull:
             return self._wait_for_slot(task, attempt)

@@ -91,7 +91,7 @@ class PendingStops:
             except OSError:
                 raise StorageFull(f"The stop order cannot be written ({first.strerror}).") from first
 
-    def note(self, write: Callable[[str, PendingStop], object]) -> None:
+    def flush(self, write: Callable[[str, PendingStop], object]) -> None:
         """Pass each pending stop to `write` and forget it. Raise DatabaseUnavailable if that fails."""
         for task_id, pending in list(self._pending.items()):
             write(task_id, pending)
@@ -161,11 +161,11 @@ class AttemptStopping:
 
     # -- rounds ------------------------------------------------------------------------------------------------------
 
-    def note_pending(self) -> None:
+    def flush_pending(self) -> None:
         """Record the pending stops. Raise DatabaseUnavailable."""
-        self._pending.note(self._note_stop)
+        self._pending.flush(self._store_stop)
 
-    def _note_stop(self, task_id: str, pending: PendingStop) -> None:
+    def _store_stop(self, task_id: str, pending: PendingStop) -> None:
         # A finished task needs no stop.
         with suppress(Conflict, TaskNotFound):
             self._tasks.request_stop(task_id, pending.stop, self._clock.now(), pending.message)
@@ -182,9 +182,9 @@ class AttemptStopping:
         if is_harder:
             self._executor.stop(watch.ref, order)
             watch.ordered = order
-        self.note_rung(task, watch, seen.stop_rung)
+        self.record_rung(task, watch, seen.stop_rung)
 
-    def note_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
+    def record_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
         """Record which step its stop has reached."""
         if task.stop is not None and rung is not None and rung is not task.stop.rung:
             self._tasks.record_stop_step(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())

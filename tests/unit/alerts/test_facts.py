@@ -164,7 +164,7 @@ class Head:
         return lambda scopes, channels: tables([RuleScope.NODE] if RuleScope.NODE in scopes else [], channels)
 
     def _judge(self) -> Any:
-        self.keeper.note_nodes(self.parts, {})
+        self.keeper.update_nodes(self.parts, {})
         return self.keeper.judge(snapshot(taken_monotonic=self.clock.monotonic()), {})
 
     def report(self, *gpus: GPUReading, **more: Any) -> None:

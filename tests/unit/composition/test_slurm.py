@@ -64,7 +64,7 @@ class Machines:
         gpu = judged(reading(index, identity=identity(index, uuid=f"GPU-{number}")))
         return replace(gpu, node="n1" if number < 2 else "n2")
 
-    def note_change(self) -> None:
+    def republish(self) -> None:
         """Do nothing."""
 
 

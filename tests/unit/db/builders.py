@@ -88,8 +88,8 @@ class Stores:
     def running(self, task_id: str = "t1", *gpus: int, **more: Any) -> Attempt:
         """Create a task whose process runs."""
         attempt = self.claimed(task_id, *gpus, **more)
-        self.attempts.note_submitted(attempt)
-        self.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW)
+        self.attempts.mark_submitted(attempt)
+        self.attempts.mark_running(attempt, ProcessIdentity(4711, 5.0), NOW)
         return attempt
 
     def stopping(self, task_id: str = "t1", *gpus: int) -> Attempt:

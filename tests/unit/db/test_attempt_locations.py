@@ -18,7 +18,7 @@ def holders(stores: Stores) -> dict[str, str]:
 
 def note(stores: Stores, uid: str, node: str, *gpus: int) -> bool:
     attempt = stores.attempts.get(uid)
-    return AttemptLocations(stores.database).note(attempt, node, [f"GPU-{gpu}" for gpu in gpus], gpus, NOW)
+    return AttemptLocations(stores.database).record(attempt, node, [f"GPU-{gpu}" for gpu in gpus], gpus, NOW)
 
 
 def test_attempt_holds_its_actual_gpus_instead_of_the_claimed_ones(stores: Stores):

@@ -194,23 +194,23 @@ def test_open_attempts_are_those_of_a_node_that_have_not_ended(stores: Stores):
 
 def test_every_submission_is_recorded(stores: Stores):
     attempt = stores.claimed()
-    assert stores.attempts.note_submitted(attempt)
-    assert stores.attempts.note_submitted(attempt)
+    assert stores.attempts.mark_submitted(attempt)
+    assert stores.attempts.mark_submitted(attempt)
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.SUBMITTED
 
 
 def test_submission_of_a_running_or_ended_attempt_is_not_recorded(stores: Stores):
     running, ended = stores.running("t1", 0), stores.claimed("t2", 1)
     stores.finish(ended, TaskStatus.FAILED)
-    assert not stores.attempts.note_submitted(running)
-    assert not stores.attempts.note_submitted(ended)
+    assert not stores.attempts.mark_submitted(running)
+    assert not stores.attempts.mark_submitted(ended)
     assert stores.attempts.get(ended.uid).status is AttemptStatus.ENDED
 
 
 def test_running_process_makes_the_task_run(stores: Stores):
     attempt = stores.claimed()
-    stores.attempts.note_submitted(attempt)
-    stores.attempts.note_running(attempt, PROCESS, later(3))
+    stores.attempts.mark_submitted(attempt)
+    stores.attempts.mark_running(attempt, PROCESS, later(3))
     noted, task = stores.attempts.get(attempt.uid), stores.tasks.get("t1")
     assert (noted.status, noted.started_at) == (AttemptStatus.RUNNING, later(3))
     assert (noted.pid, noted.pid_start) == (4711, 12.5)
@@ -220,14 +220,14 @@ def test_running_process_makes_the_task_run(stores: Stores):
 def test_running_process_is_recorded_once(stores: Stores):
     attempt = stores.running()
     before = stores.tasks.count_events("t1")
-    stores.attempts.note_running(attempt, ProcessIdentity(99, 1.0), later(9))
+    stores.attempts.mark_running(attempt, ProcessIdentity(99, 1.0), later(9))
     assert stores.attempts.get(attempt.uid).pid == 4711
     assert stores.tasks.count_events("t1") == before
 
 
 def test_unsubmitted_process_does_not_run(stores: Stores):
     attempt = stores.claimed()
-    stores.attempts.note_running(attempt, PROCESS, NOW)
+    stores.attempts.mark_running(attempt, PROCESS, NOW)
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.CLAIMED
     assert stores.status() is TaskStatus.STARTING
 
@@ -235,24 +235,24 @@ def test_unsubmitted_process_does_not_run(stores: Stores):
 def test_running_process_leaves_a_stopping_task_stopping(stores: Stores):
     attempt = stores.claimed()
     stores.tasks.request_stop("t1", a_stop(), NOW, "asked to stop")
-    stores.attempts.note_submitted(attempt)
-    stores.attempts.note_running(attempt, PROCESS, NOW)
+    stores.attempts.mark_submitted(attempt)
+    stores.attempts.mark_running(attempt, PROCESS, NOW)
     assert stores.status() is TaskStatus.STOPPING
     assert stores.attempts.get(attempt.uid).status is AttemptStatus.RUNNING
 
 
 def test_facts_of_an_attempt_are_stored_until_it_ends(stores: Stores):
     attempt = stores.running()
-    stores.attempts.note(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
+    stores.attempts.record(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
     stores.finish(attempt, TaskStatus.FAILED)
-    stores.attempts.note(attempt, last_step=8)
+    stores.attempts.record(attempt, last_step=8)
     noted = stores.attempts.get(attempt.uid)
     assert (noted.run_dir, noted.first_step, noted.last_step, noted.peak_memory_mb) == ("/r", 1, 7, 900)
 
 
 def test_facts_at_the_end_take_precedence_over_recorded_ones(stores: Stores):
     attempt = stores.running()
-    stores.attempts.note(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
+    stores.attempts.record(attempt, run_dir="/r", first_step=1, last_step=7, peak_memory_mb=900)
     stores.finish(attempt, TaskStatus.FAILED, run_dir="/s", first_step=0, last_step=8, peak_memory_mb=901)
     noted = stores.attempts.get(attempt.uid)
     assert (noted.run_dir, noted.first_step, noted.last_step, noted.peak_memory_mb) == ("/s", 0, 8, 901)
@@ -261,8 +261,8 @@ def test_facts_at_the_end_take_precedence_over_recorded_ones(stores: Stores):
 def test_old_token_changes_nothing(stores: Stores):
     attempt = stores.running()
     stranger = type(attempt)(**{**{name: getattr(attempt, name) for name in attempt.__slots__}, "token": "other"})
-    stores.attempts.note(stranger, last_step=7)
-    assert not stores.attempts.note_submitted(stranger)
+    stores.attempts.record(stranger, last_step=7)
+    assert not stores.attempts.mark_submitted(stranger)
     assert not stores.finish(stranger, TaskStatus.FAILED)
     assert stores.attempts.get(attempt.uid) == stores.attempts.open(NODE, ROOT)[0]
     assert stores.attempts.get(attempt.uid).last_step is None

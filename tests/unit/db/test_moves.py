@@ -200,8 +200,8 @@ def test_resumed_task_keeps_its_first_start(stores: Stores):
     stores.finish(stores.running(), TaskStatus.FAILED)
     resume(stores)
     attempt = stores.attempts.claim(new_attempt("t1", 1), later(20))
-    stores.attempts.note_submitted(attempt)
-    stores.attempts.note_running(attempt, ProcessIdentity(1, 5.0), later(30))
+    stores.attempts.mark_submitted(attempt)
+    stores.attempts.mark_running(attempt, ProcessIdentity(1, 5.0), later(30))
     assert stores.tasks.get("t1").started_at == NOW
 
 
@@ -252,11 +252,11 @@ def test_task_that_is_being_resumed_is_not_deleted(on_postgres: Stores):
 
 def test_process_start_concurrent_with_a_stop_is_recorded(on_postgres: Stores):
     attempt = on_postgres.claimed()
-    on_postgres.attempts.note_submitted(attempt)
+    on_postgres.attempts.mark_submitted(attempt)
     beside(
         on_postgres.database,
         lambda connection: move(connection, "t1", TaskStatus.STOPPING, NOW, "ann", "asked to stop"),
-        lambda: on_postgres.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW),
+        lambda: on_postgres.attempts.mark_running(attempt, ProcessIdentity(4711, 5.0), NOW),
     ).result()
     assert on_postgres.status() is TaskStatus.STOPPING
     assert on_postgres.attempts.get(attempt.uid).pid == 4711

@@ -4,14 +4,14 @@ from sqlalchemy import delete, select
 
 from api.db.database import Database
 from api.db.tables import task_roll, tasks
-from api.domain.training import TaskFilter, TaskOrder
+from api.domain.training import TaskFilter
 from api.training.task_queries import count_tasks
 from tests.unit.db.builders import NOW, Stores, new_task
 
 
 def count(database: Database) -> int:
     with database.read() as connection:
-        return count_tasks(connection, TaskFilter(), TaskOrder.NEWEST)
+        return count_tasks(connection, TaskFilter())
 
 
 def test_start_adds_and_removes_counts_for_tasks_changed_by_an_older_server(stores: Stores, database: Database):

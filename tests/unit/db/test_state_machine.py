@@ -166,13 +166,13 @@ class Trainings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.remembers)
     @rule(number=a_number)
-    def note_submitted(self, number: int) -> None:
-        self.stores.attempts.note_submitted(self.attempt(number))
+    def mark_submitted(self, number: int) -> None:
+        self.stores.attempts.mark_submitted(self.attempt(number))
 
     @precondition(lambda self: self.remembers)
     @rule(number=a_number)
-    def note_running(self, number: int) -> None:
-        self.stores.attempts.note_running(self.attempt(number), PROCESS, self.now)
+    def mark_running(self, number: int) -> None:
+        self.stores.attempts.mark_running(self.attempt(number), PROCESS, self.now)
 
     @precondition(lambda self: self.remembers)
     @rule(number=a_number)

@@ -8,8 +8,9 @@ from sqlalchemy import select, text
 from api.db.database import Database
 from api.db.tables import task_roll, tasks
 from api.domain.task import TaskType
-from api.domain.training import GPURequest, StopState, TaskFilter, TaskOrder, TaskStatus
-from api.training.task_queries import _count, count_statuses, count_tasks
+from api.domain.training import GPURequest, StopState, TaskFilter, TaskStatus
+from api.training.store import TaskStore
+from api.training.task_queries import _count, count_tasks
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 
 TRAININGS = TaskFilter(kind=TaskType.TRAINING)
@@ -30,25 +31,24 @@ def filled(stores: Stores) -> Stores:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "newest", "waiting"),
+    ("wanted", "number"),
     [
-        (TaskFilter(), 5, 4),
-        (TRAININGS, 3, 2),
-        (OTHERS, 2, 2),
-        (replace(TRAININGS, owner="ann"), 2, 1),
-        (replace(TRAININGS, seen_by="bob"), 1, 1),
-        (replace(OTHERS, owner="bob"), 1, 1),
-        (replace(TRAININGS, statuses=(TaskStatus.STARTING,)), 1, 0),
-        (replace(TRAININGS, gpu_uuid="GPU-2"), 1, 0),
-        (replace(TRAININGS, gpu_uuid="GPU-3"), 0, 0),
-        (replace(TRAININGS, search="t3"), 1, 1),
-        (replace(TRAININGS, search="p1"), 0, 0),
+        (TaskFilter(), 5),
+        (TRAININGS, 3),
+        (OTHERS, 2),
+        (replace(TRAININGS, owner="ann"), 2),
+        (replace(TRAININGS, seen_by="bob"), 1),
+        (replace(OTHERS, owner="bob"), 1),
+        (replace(TRAININGS, statuses=(TaskStatus.STARTING,)), 1),
+        (replace(TRAININGS, gpu_uuid="GPU-2"), 1),
+        (replace(TRAININGS, gpu_uuid="GPU-3"), 0),
+        (replace(TRAININGS, search="t3"), 1),
+        (replace(TRAININGS, search="p1"), 0),
     ],
 )
-def test_filtered_tasks_are_counted_in_either_order(filled: Stores, wanted: TaskFilter, newest: int, waiting: int):
+def test_filtered_tasks_are_counted(filled: Stores, wanted: TaskFilter, number: int):
     with filled.database.read() as connection:
-        assert count_tasks(connection, wanted, TaskOrder.NEWEST) == newest
-        assert count_tasks(connection, wanted, TaskOrder.QUEUE) == waiting
+        assert count_tasks(connection, wanted) == number
 
 
 def test_pushes_are_found_by_model_in_order(stores: Stores):
@@ -75,8 +75,7 @@ def test_pushes_are_found_by_model_in_order(stores: Stores):
 def test_each_status_is_counted(
     filled: Stores, kind: TaskType | None, owner: str | None, counts: dict[TaskStatus, int]
 ):
-    with filled.database.read() as connection:
-        assert count_statuses(connection, kind, owner) == counts
+    assert TaskStore(filled.database, kind).count_by_status(owner) == counts
 
 
 def test_deleted_tasks_are_not_counted(filled: Stores):
@@ -84,7 +83,7 @@ def test_deleted_tasks_are_not_counted(filled: Stores):
     filled.tasks.request_stop("t2", stop, NOW, "stopped")
     filled.tasks.delete("t2", NOW)
     with filled.database.read() as connection:
-        counts = [count_tasks(connection, wanted, TaskOrder.NEWEST) for wanted in (TaskFilter(), TRAININGS, OTHERS)]
+        counts = [count_tasks(connection, wanted) for wanted in (TaskFilter(), TRAININGS, OTHERS)]
         result = {row.serial: row.owner for row in connection.execute(select(task_roll))}
         stored = {row.serial: row.owner for row in connection.execute(select(tasks))}
     assert (counts, result) == ([4, 2, 2], stored)
@@ -94,7 +93,7 @@ def test_deleted_tasks_are_not_counted(filled: Stores):
 @pytest.mark.parametrize("others", [False, True])
 @pytest.mark.parametrize("wanted", [TaskFilter(), TaskFilter(statuses=(TaskStatus.COMPLETED,))])
 def test_counting_trainings_reads_no_task_rows(database: Database, wanted: TaskFilter, others: bool):
-    statement = _count(wanted, TaskOrder.NEWEST, others=others)
+    statement = _count(wanted, others=others)
     result = str(statement.compile(database.engine, compile_kwargs={"literal_binds": True}))
     with database.read() as connection:
         plan = " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {result}")))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.domain.task import TaskType
-from api.domain.training import TaskFilter, TaskOrder, TaskStatus
+from api.domain.training import TaskFilter, TaskStatus
 from api.errors import TaskNotQueued
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 
@@ -174,18 +174,6 @@ def test_task_moves_within_the_tasks_of_its_owner_and_priority(stores: Stores):
     assert queue(stores) == ["high", "a1", "b1", "a3", "b2", "a2"]
     stores.tasks.patch("a1", {}, NOW, "ann", 99)
     assert queue(stores) == ["high", "a3", "b1", "a2", "b2", "a1"]
-
-
-def test_moved_queue_is_listed_in_pages(stores: Stores):
-    for number in range(5):
-        stores.tasks.create(new_task(f"t{number}"), NOW, "ann")
-    stores.tasks.patch("t4", {}, NOW, "ann", 0)
-    seen: list[str] = []
-    cursor = None
-    while rows := stores.tasks.page(EVERYTHING, 2, None, cursor, TaskOrder.QUEUE)[0]:
-        seen += [row.task_id for row in rows]
-        cursor = rows[-1].serial
-    assert seen == ["t4", "t0", "t1", "t2", "t3"]
 
 
 def test_new_priority_and_position_are_set_together(stores: Stores):

@@ -353,8 +353,8 @@ def test_durations_of_completed_trainings_match_the_plans_of_others(stores: Stor
     for task_id in ("t1", "t2"):
         stores.tasks.create(replace(new_task(task_id), plan=plan), NOW, "ann")
     attempt = stores.attempts.claim(new_attempt("t1"), NOW)
-    stores.attempts.note_submitted(attempt)
-    stores.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW)
+    stores.attempts.mark_submitted(attempt)
+    stores.attempts.mark_running(attempt, ProcessIdentity(4711, 5.0), NOW)
     report = ProgressReport.from_json({"progress": {"current_step": 100}, "speed": {"time_per_step": 0.5}})
     stores.attempts.finish(attempt, Finish(TaskStatus.COMPLETED, "completed", progress=report), later(80))
     assert stores.tasks.completed_runs() == [CompletedRun(Load.of_plan(plan), 0.5, 30.0)]

@@ -25,6 +25,6 @@ def fleet(
     keeper = GPUStateKeeper("here", clock, 10.0, GPUEvents())
     now = clock.monotonic()
     readings = [GPUReading(**{f: getattr(g, f) for f in g.__slots__} | {"read_monotonic": now - silent}) for g in gpus]
-    keeper.note_nodes({"gpu2": NodePart("gpu2", snapshot(*readings, sequence=sequence), now - silent)}, drains or {})
+    keeper.update_nodes({"gpu2": NodePart("gpu2", snapshot(*readings, sequence=sequence), now - silent)}, drains or {})
     own = reading(0, read_monotonic=now, processes=())
     return keeper.judge(snapshot(own, taken_monotonic=now), held or {})

@@ -21,7 +21,7 @@ def state_with(*gpus: int, held: str = "train_1", has_ended: bool = False) -> GP
     clock = FakeClock()
     keeper = GPUStateKeeper("here", clock, 10.0, GPUEvents())
     result = read_report(report(*(reading(index) for index in gpus)), "gpu2")
-    keeper.note_nodes({"gpu2": take_report("gpu2", result, clock.monotonic(), NOW)}, {})
+    keeper.update_nodes({"gpu2": take_report("gpu2", result, clock.monotonic(), NOW)}, {})
     holders = {
         uuid_of(index): replace(task(held), gpu_uuids=tuple(map(uuid_of, gpus)), has_ended=has_ended) for index in gpus
     }

@@ -76,7 +76,7 @@ def test_cpu_usage_is_measured_once_per_sweep(
     sweep()
     for _ in range(3):
         system.get_overview()
-        service.note_change()
+        service.republish()
     assert len(measured) == 1
     sweep()
     assert len(measured) == 2

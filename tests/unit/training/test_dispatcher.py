@@ -112,7 +112,7 @@ def test_higher_priority_then_age_comes_first(machine: Machine):
 
 def test_planning_changes_nothing(machine: Machine):
     machine.put("a")
-    assert len(machine.dispatcher.plan(machine.tasks.queued()).assignments) == 1
+    assert len(machine.dispatcher._planner.plan(machine.tasks.queued()).assignments) == 1
     assert machine.status("a") == "queued"
     assert machine.attempts.leases() == []
 
@@ -125,7 +125,7 @@ def test_reading_waiting_reasons_does_not_affect_the_loop(machine: Machine):
 
     def seen() -> tuple[object, ...]:
         queue = machine.dispatcher
-        return queue._reasons._published, queue._planner._waits._due, queue._rests_until, machine.attempts.leases()
+        return queue.reasons._published, queue._planner._waits._due, queue._rests_until, machine.attempts.leases()
 
     def ask(_: int) -> set[str]:
         return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
@@ -158,7 +158,7 @@ def test_concurrent_readers_share_one_pass(machine: Machine, monkeypatch: pytest
 def test_published_pass_is_immutable(machine: Machine):
     machine.put("a", count=4)
     machine.put("b", count=4)
-    decided = machine.dispatcher.plan(machine.tasks.queued())
+    decided = machine.dispatcher._planner.plan(machine.tasks.queued())
     with pytest.raises(TypeError):
         decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
 
@@ -173,17 +173,8 @@ def test_task_stopped_in_the_meantime_is_not_claimed(machine: Machine):
     machine.put("a")
     (task,) = machine.tasks.queued()
     machine.tasks.request_stop("a", StopState(machine.clock.now(), "test", False, None), machine.clock.now(), "")
-    assert machine.dispatcher._claims.claim(task, machine.dispatcher.plan([task]).assignments[0].gpus) is False
+    assert machine.dispatcher._claims.claim(task, machine.dispatcher._planner.plan([task]).assignments[0].gpus) is False
     assert machine.attempts.leases() == []
-
-
-def test_immediate_claim_creates_a_task_with_its_gpus_or_none(machine: Machine):
-    for task_id in ("a", "b"):
-        new = machine.new(task_id, count=3, queue=False)
-        task = preview(task_id, new.request, new.plan, machine.clock.now())
-        attempt = machine.dispatcher.claim_immediately(new, task, "test")
-        assert (attempt is not None) == (task_id == "a")
-    assert [task.task_id for task in machine.tasks.names(["a", "b"])] == ["a"]
 
 
 def test_each_attempt_has_a_free_port(machine: Machine):
@@ -290,7 +281,7 @@ def task(clock: FakeClock, wait: float) -> TaskSummary:
 
 
 def wait_of(waits: RetryWaits, clock: FakeClock, waiting: TaskSummary) -> float:
-    waits.note([waiting])
+    waits.start([waiting])
     return (waits.steady([waiting])[0].not_before - clock.now()).total_seconds()
 
 
@@ -312,15 +303,15 @@ def test_wait_longer_than_any_retry_is_not_measured(clock: FakeClock):
 
 def test_wait_of_a_task_that_left_the_queue_is_forgotten(clock: FakeClock):
     waits, waiting = RetryWaits(clock), task(clock, 30)
-    waits.note([waiting])
-    waits.note([])
+    waits.start([waiting])
+    waits.start([])
     clock.jump(-20)
     assert wait_of(waits, clock, waiting) == 50
 
 
 def test_reading_neither_starts_nor_ends_a_wait(clock: FakeClock):
     waits, noted, asked = RetryWaits(clock), task(clock, 30), replace(task(clock, 40), task_id="asked")
-    waits.note([noted])
+    waits.start([noted])
     waits.steady([asked])
     clock.jump(-20)
     again, other = waits.steady([noted, asked])

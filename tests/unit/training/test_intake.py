@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from api.domain.access import Quota
+from api.domain.lease import LeaseKind
 from api.domain.read_scope import ReadScope, seeing
-from api.domain.training import GPURequest, ResumeOptions, TaskStatus, TrainingPlan, TrainingRequest
+from api.domain.training import GPURequest, ResumeOptions, TaskFilter, TaskStatus, TrainingPlan, TrainingRequest
 from api.domain.usage import GB
 from api.errors import GPUBusy, QuotaExceeded
 from api.training.intake import preview
@@ -47,6 +48,15 @@ def test_task_that_does_not_wait_is_rejected_by_its_quota(owned: Owned, service:
     with pytest.raises(GPUBusy):
         start(service, queue=False, owner="cem")
     assert len(list(owned.machine.root.glob("tasks/*"))) <= 2
+
+
+def test_task_that_does_not_wait_is_created_with_its_gpus_or_not_at_all(owned: Owned, service: TrainingService):
+    task_id = start(service, 3, queue=False)
+    with pytest.raises(GPUBusy):
+        start(service, 3, queue=False)
+    machine = owned.machine
+    assert [task.task_id for task in machine.tasks.page(TaskFilter(), 9, None, None)[0]] == [task_id]
+    assert len(machine.attempts.leases(LeaseKind.GPU)) == 3
 
 
 def test_rejection_names_no_hidden_task(service: TrainingService):

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import update
 
 from api.db.database import Database
+from api.db.tables import leadership
 from api.domain.training import TaskStatus
 from api.errors import DatabaseUnavailable
 from tests.unit.trainings import TrainingMachine
@@ -56,6 +58,23 @@ def test_server_without_leadership_writes_nothing(machine: TrainingMachine):
         assert machine.parts.watches.find("a") is None
     finally:
         other.close()
+
+
+def test_server_that_loses_only_the_queue_still_observes_its_trainings(
+    machine: TrainingMachine, caplog: pytest.LogCaptureFixture
+):
+    machine.run()
+    taken_over = {"holder": "other", "fence": leadership.c.fence + 1}
+    with machine.database.write() as connection:
+        connection.execute(update(leadership).where(leadership.c.scope == "queue").values(taken_over))
+    machine.put("b")
+    caplog.set_level("INFO")
+    for _ in range(2):
+        machine.train()
+        assert machine.parts.loop.is_here
+        assert machine.parts.watches.find("a") is not None
+        assert machine.status("b") is TaskStatus.QUEUED
+    assert [record.message for record in caplog.records] == ["another server manages the queue"]
 
 
 def test_database_outage_is_logged_once_and_its_end_once(

@@ -331,6 +331,17 @@ def test_task_that_left_the_queue_keeps_its_position(lists: TaskLists, owned: Ow
     assert page(lists, cursor=serial) == ["ann2", "ann3"]
 
 
+def test_moved_queue_of_a_server_without_users_is_listed_in_pages(machine: TrainingMachine):
+    for number in range(5):
+        machine.put(f"t{number}")
+    machine.tasks.patch("t4", {}, machine.clock.now(), "test", 0)
+    lists, seen, cursor = TaskLists(machine.tasks, None), list[str](), None
+    while rows := lists.page(EVERYTHING, 2, None, cursor, TaskOrder.QUEUE)[0]:
+        seen += [row.task_id for row in rows]
+        cursor = rows[-1].serial
+    assert seen == ["t4", "t0", "t1", "t2", "t3"]
+
+
 def test_filters_apply_in_queue_order(lists: TaskLists):
     assert page(lists, wanted=TaskFilter(search="ann")) == ["ann0", "ann1", "ann2", "ann3"]
     assert page(lists, wanted=TaskFilter(model_type="flux")) == []

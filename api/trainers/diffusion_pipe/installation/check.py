@@ -98,7 +98,7 @@ class InstallationCheck:
         self._checked_monotonic = 0.0
         self._requested = Event()
         self._lock = Lock()
-        self._thread = PeriodicThread("trainer-check", WATCH_SECONDS if is_automatic else None, self.watch)
+        self._thread = PeriodicThread("trainer-check", WATCH_SECONDS if is_automatic else None, self.check_if_due)
 
     def _set_location(self, location: TrainerLocation) -> None:
         root, python = location.root, location.python
@@ -133,7 +133,7 @@ class InstallationCheck:
         self._thread.trigger()
         return self.last
 
-    def watch(self) -> None:
+    def check_if_due(self) -> None:
         """Check if a check was requested, the files have changed, or problems may have passed by themselves."""
         age = self._clock.monotonic() - self._checked_monotonic
         is_due = age > AGAIN_SECONDS and any(problem.severity is ProblemSeverity.ERROR for problem in self.problems())

@@ -63,8 +63,8 @@ def test_unrecorded_stop_is_carried_out_immediately_and_recorded_later(
     assert (shown.status, shown.stop) == (TaskStatus.STOPPING, pending.stop)
     assert "will be recorded when the database is available" in (shown.warning or "")
     noted: list[str] = []
-    stops.note(lambda task_id, _: noted.append(task_id))
-    stops.note(lambda task_id, _: noted.append(task_id))
+    stops.flush(lambda task_id, _: noted.append(task_id))
+    stops.flush(lambda task_id, _: noted.append(task_id))
     assert noted == ["a"]
     assert stops.show(running.task()) == running.task()
 
@@ -110,7 +110,7 @@ def test_pending_stop_waits_while_the_database_is_unavailable(running: TrainingM
     stops, disk.error = PendingStops(disk.reserve), FULL
     stops.record(disk.write, "a", pending_stop(running, force=True), running.parts.stopping)
     with pytest.raises(DatabaseUnavailable):
-        stops.note(refuse)
+        stops.flush(refuse)
     assert stops.show(running.task()).status is TaskStatus.STOPPING
 
 

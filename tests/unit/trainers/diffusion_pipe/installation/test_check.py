@@ -252,38 +252,38 @@ def test_nothing_is_known_and_refused_before_the_first_check(installation: Sampl
 def test_installed_package_is_noticed(installation: SampleInstallation):
     installation.remove("deepspeed")
     check = installation.create_check()
-    check.watch()
+    check.check_if_due()
     assert [problem.code for problem in check.problems()] == ["deepspeed_missing"]
     installation.add("deepspeed", "0.18.4")
-    check.watch()
+    check.check_if_due()
     assert check.problems() == ()
 
 
 def test_unchanged_installation_is_checked_again_only_on_request(installation: SampleInstallation):
     check = installation.create_check()
-    check.watch()
+    check.check_if_due()
     first = check.last.checked_at
     installation.clock.advance(2 * AGAIN_SECONDS)
-    check.watch()
+    check.check_if_due()
     assert check.last.checked_at == first
     assert check.request().is_checking
-    check.watch()
+    check.check_if_due()
     assert (check.last.checked_at, check.last.is_checking) == (installation.clock.now(), False)
 
 
 def test_errors_are_checked_again_after_a_while(installation: SampleInstallation):
     installation.add("torch", "2.9.0", "raise MemoryError")
     check = installation.create_check()
-    check.watch()
+    check.check_if_due()
     first = check.last.checked_at
     installation.clock.advance(AGAIN_SECONDS + 1)
-    check.watch()
+    check.check_if_due()
     assert check.last.checked_at != first
 
 
 def test_missing_settings_are_problems_with_commands(tmp_path: Path, installation: SampleInstallation):
     check = InstallationCheck(TrainerLocation(), installation.clock, {})
-    check.watch()
+    check.check_if_due()
     assert check.last.ready is False
     assert [problem.code for problem in check.last.problems] == ["trainer_not_found", "interpreter_not_found"]
     assert all(problem.command for problem in check.last.problems)
@@ -327,7 +327,7 @@ def test_service_without_a_trainer_starts_with_one_line_that_is_no_warning(
 ):
     check = InstallationCheck(TrainerLocation(), SampleInstallation(tmp_path).clock, {})
     with caplog.at_level("INFO"):
-        check.watch()
+        check.check_if_due()
         check.request()
-        check.watch()
+        check.check_if_due()
     assert [(record.levelname, "Setup" in record.message) for record in caplog.records] == [("INFO", True)]
