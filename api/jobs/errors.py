@@ -23,3 +23,7 @@ def stop_if(is_stopping: Callable[[], bool]) -> None:
     """Raise StopRequested if the program was asked to stop."""
     if is_stopping():
         raise StopRequested
+
+
+class LibraryFailed(Exception):
+    """The library of a tracker sends nothing any more. A new process sends what the tracker lacks."""

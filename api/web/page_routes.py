@@ -45,6 +45,9 @@ _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]
 #: Matches the dynamic imports of screens: `import("../screens/there.js")`.
 _SCREEN = re.compile(rb'import\("(\.\./screens/[^"]+)"\)')
 
+#: Matches the dynamic imports of a screen's parts: `await import("./there.js")`.
+_PART = re.compile(rb'await import\("(\./[^"]+)"\)')
+
 #: Matches the style sheets of all screens in the page, which are sent as one file.
 _STYLES = re.compile(rb'(?:<link rel="stylesheet" href="/dashboard/@/css/\w+\.css">\n)+')
 _STYLE = "css/page.css"
@@ -134,6 +137,10 @@ def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
     # What each screen needs besides, so that the browser requests it at once and not import by import.
     screens = (normpath(f"app/{path.decode()}") for path in _SCREEN.findall(files.get(_MAIN, b"")))
     needed = {name: [each for each in _modules(files, name) if each not in first] for name in screens}
+    for screen in list(needed):
+        for path in _PART.findall(files.get(screen, b"")):
+            name = normpath(PurePosixPath(screen).parent / path.decode())
+            needed.setdefault(name, [each for each in _modules(files, name) if each not in (*first, *needed[screen])])
     if _CHART_STYLE in files and _CHART_MODULE in files:
         links.append(f'<meta name="charts" content="/dashboard/@/{_CHART_STYLE}">')
     if _UPLOAD_MODULE in files:

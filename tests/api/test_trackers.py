@@ -189,7 +189,8 @@ def test_problem_is_known_until_the_tracker_has_everything(world: World, tracker
     one.run_once()
     for task_id in (first, second):
         world.end(task_id)
-        world.client.delete(f"{TRAINING}/{task_id}")
+        world.free_gpus()
+        assert world.client.delete(f"{TRAINING}/{task_id}").status_code == 200
     one._rests_until = 0.0
     one.run_once()
     assert one.problem is None

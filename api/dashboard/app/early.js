@@ -37,9 +37,11 @@
   request(`locales/${words}.json`, { rel: "preload", as: "fetch", crossOrigin: "anonymous" });
   /** @type {Record<string, string[]>} */
   const modules = JSON.parse(document.querySelector("meta[name=modules]")?.getAttribute("content") || "{}");
-  const [first, second] = location.hash.slice(2).split(/[/?]/);
+  const [first, second, third] = location.hash.slice(2).split(/[/?]/);
   const screen = SCREENS[second && !location.hash.includes("?") ? `${first}/` : first] ?? SCREENS[first];
-  for (const path of modules[`screens/${screen}.js`] ?? []) request(path, { rel: "modulepreload" });
+  // A part of a screen may have a module of its own, named as in the address.
+  for (const name of [screen, `${first}/${second}`, `${first}/${third}`])
+    for (const path of modules[`screens/${name}.js`] ?? []) request(path, { rel: "modulepreload" });
 
   const chosen = stored("theme");
   const system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from api.jobs.errors import LibraryFailed
+
 
 class TrackerRun(Protocol):
     """One training in a tracker."""
@@ -63,6 +65,8 @@ class TrackingProgram:
         """Return the answer to a request: the number of rows in the tracker if it is known, or an error."""
         try:
             return {"rows": self._carry_out(request)}
+        except LibraryFailed as error:
+            return {"error": str(error), "is_over": True}
         except Exception as error:  # whatever the library raises
             # The service masks keys, of which a cut could leave a part, before it cuts further.
             return {"error": f"{type(error).__name__}: {error}"[:50_000]}

@@ -144,6 +144,9 @@ class TrackerProcess:
                 self._child.end()
             self._child = None
             raise TrackerProblem(f"it does not answer ({error})") from None
+        if answer.get("is_over"):
+            self._child.end()
+            self._child = None
         if "error" in answer:
             raise TrackerProblem(mask_secrets(str(answer["error"]), list(self._keys()))[:_MOST_TEXT])
         return rows

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.config import child_environment, tracker_environment
+from api.jobs.errors import LibraryFailed
 from api.jobs.tracking.program import TrackingProgram
 from api.training.trackers import tracker as module
 from api.training.trackers.tracker import Batch, TrackedTraining, TrackerProblem, TrackerProcess
@@ -61,6 +62,24 @@ def test_error_of_a_library_is_an_answer():
     assert "KeyError" in program.answer(sent())["error"]
     program.answer({"do": "open", "task_id": "t", "name": "cats", "config": {}, "tags": []})
     assert program.answer(sent(rows=[[-1, 0.0, {}]])) == {"error": "ValueError: no such step"}
+
+
+def test_library_that_sends_nothing_any_more_is_replaced(tmp_path: Path):
+    class Broken(Library):
+        def log(self, rows: Any) -> None:
+            raise LibraryFailed("refused")
+
+    program, ended = TrackingProgram(Broken), list[bool]()
+    program.answer({"do": "open", "task_id": "t", "name": "cats", "config": {}, "tags": []})
+    answer = program.answer(sent(rows=[[1, 0.0, {}]]))
+    assert answer == {"error": "refused", "is_over": True}
+    tracker = process(tmp_path)
+    tracker._child = SimpleNamespace(  # type: ignore[assignment]
+        request=lambda *_: (answer, b""), end=lambda: ended.append(True)
+    )
+    with pytest.raises(TrackerProblem, match="refused"):
+        tracker.open(TRAINING)
+    assert (tracker._child, ended) == (None, [True])
 
 
 def test_no_part_of_a_key_is_left_by_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

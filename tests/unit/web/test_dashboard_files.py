@@ -60,11 +60,17 @@ def test_style_sheets_of_all_screens_are_one_file(folder: Path) -> None:
 
 def test_page_lists_what_a_screen_needs_besides(folder: Path) -> None:
     (folder / "screens").mkdir()
-    (folder / "screens" / "home.js").write_text('import "../app/b.js";\nimport "../app/screen.js";\n')
+    home = 'import "../app/b.js";\nimport "../app/screen.js";\nconst { part } = await import("./part.js");\n'
+    (folder / "screens" / "home.js").write_text(home)
+    (folder / "screens" / "part.js").write_text('import "../app/screen.js";\nimport "./picture.js";\n')
+    (folder / "screens" / "picture.js").write_text("")
     (folder / "app" / "main.js").write_text('import "./b.js";\nconst open = () => import("../screens/home.js");\n')
     (folder / "index.html").write_text("<!-- modules -->" + PAGE)
     (listed,) = re.findall(r"<meta name=\"modules\" .* content='(.*)'>", page_of(DashboardFiles(folder)))
-    assert json.loads(listed) == {"screens/home.js": ["screens/home.js", "app/screen.js"]}
+    assert json.loads(listed) == {
+        "screens/home.js": ["screens/home.js", "app/screen.js"],
+        "screens/part.js": ["screens/part.js", "screens/picture.js"],
+    }
 
 
 def test_first_script_knows_only_screens_of_the_page() -> None:

@@ -117,19 +117,27 @@ export function sampleGrid(taskId, store, changed) {
     if (!strip.element.hidden) strip.update(table, task);
   }
 
+  /** @param {number} page @param {number} [limit] */
+  const get = (page, limit = PAGE) => api.samples(taskId, { limit, offset: page * limit });
+  // The second page is rarely empty for a large grid, and cheap for a small one: asking for both at once saves a wait.
+  const start = () => Promise.all([get(0), get(1)]);
+  /** Requested before the training is known. @type {ReturnType<typeof start>|null} */
+  let early = start();
+  early.catch(() => {});
+
   /** Fetches all samples, or only those that are newer than the known ones. @param {boolean} isWhole @returns {Promise<void>} */
   async function load(isWhole) {
     const limit = isWhole ? PAGE : FEW;
     const known = ratings;
-    const get = (/** @type {number} */ page) => api.samples(taskId, { limit, offset: page * limit });
-    // The second page is rarely empty for a large grid, and cheap for a small one: asking for both at once saves a wait.
-    const parts = await Promise.all(isWhole ? [get(0), get(1)] : [get(0)]);
+    const first = isWhole ? (early ?? start()) : Promise.all([get(0, limit)]);
+    early = null;
+    const parts = await first;
     rendering = new Set(parts[0].rendering);
     const isEnough = () =>
       parts.length >= MAX_PAGES ||
       !parts[parts.length - 1].pagination.has_more ||
       (!isWhole && parts[parts.length - 1].samples.every(({ sample_id: id }) => samples.has(id)));
-    while (!isEnough()) parts.push(await get(parts.length));
+    while (!isEnough()) parts.push(await get(parts.length, limit));
     // A rating was stored meanwhile: the answers may be older.
     if (ratings !== known) return load(isWhole);
     const fetched = parts.flatMap((part) => part.samples);

@@ -61,8 +61,8 @@ export function open(app, first) {
   const gridPlace = h("div");
   // Pictures that a trainer made itself do not delay the grid above them.
   const own = h("div", { hidden: true }, samples.element);
-  /** @type {API.Artifact[]} */
-  let madeFiles = [];
+  /** @type {API.Artifact[]|null} */
+  let madeFiles = null;
   const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed, comfy), rehearsalView()];
   const missing = h("div");
   const beside = h("div.small-charts", small.elements, use.element);
@@ -94,8 +94,11 @@ export function open(app, first) {
   const elements = parts.map(([, , element]) => element);
   const body = h("div.task-body", header.element, machine.element, links.element, elements);
 
+  let shown = first.part;
+
   /** @param {string} wanted */
   function turn(wanted) {
+    shown = wanted;
     for (const [part, , element] of parts) element.hidden = part !== wanted;
     links.mark(taskAddress(id, wanted));
     if (wanted === "samples") updateGrid().catch(() => app.stream.retry());
@@ -103,12 +106,12 @@ export function open(app, first) {
 
   async function updateGrid() {
     own.hidden = task?.kind === "training" && !grid;
-    if (task?.kind !== "training" || gridPlace.closest("[hidden]")) return;
+    if ((task && task.kind !== "training") || shown !== "samples") return;
+    // Its samples are requested while the training and its files are.
     const { sampleGrid } = await import("./samples.js");
-    if (!grid) {
-      grid = sampleGrid(id, store, () => refetchTask().catch(() => app.stream.retry()));
-      fill(gridPlace, grid.element);
-    }
+    grid ??= sampleGrid(id, store, () => refetchTask().catch(() => app.stream.retry()));
+    if (task?.kind !== "training" || !madeFiles) return;
+    if (!grid.element.isConnected) fill(gridPlace, grid.element);
     await grid.update(task, madeFiles);
     own.hidden = false;
   }
@@ -156,15 +159,14 @@ export function open(app, first) {
       api.checkpoints(id),
       band.load(),
     ]);
-    if (task?.kind === "training") await comfy.load();
-    if (task) {
-      band.update(task);
-      files.update(task, made, exports);
-      if (task.kind === "training") offer.update(task, made, exports);
-    }
     if (samples.update(made.artifacts)) samplesLink.hidden = false;
     madeFiles = made.artifacts;
     await updateGrid();
+    if (task?.kind === "training") await comfy.load();
+    if (!task) return;
+    band.update(task);
+    files.update(task, made, exports);
+    if (task.kind === "training") offer.update(task, made, exports);
   }
 
   async function refetch() {
@@ -177,7 +179,10 @@ export function open(app, first) {
       body.hidden = true;
       return;
     }
-    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(found).catch(() => {})]);
+    const happened = refetchHappened();
+    // What is not shown must not delay the pictures.
+    if (shown === "samples") await happened;
+    await Promise.all([refetchSeries(), happened, log.refetch(), use.load(found).catch(() => {})]);
   }
 
   const refetchSoon = soon(
