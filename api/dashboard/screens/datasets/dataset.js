@@ -129,7 +129,7 @@ export function open(app, { id: name, query }) {
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
-    else attempt(async () => (await import("./train.js")).trainOn(name, version));
+    else go(`/start?${new URLSearchParams({ dataset: `${name}@${version}` })}`);
   });
   const tabs = segments(
     t("dataset.shown"),

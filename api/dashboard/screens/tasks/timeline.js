@@ -14,7 +14,7 @@ import { attempt } from "../../ui/toast.js";
 /** Colours by status or event type. @type {Record<string, string>} */
 const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
 
-/** A status or stage with its time range. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
+/** A status or stage with its time range. @typedef {{name: string, label: string, isStage: boolean, from: number, to: number}} Stretch */
 
 /** @param {API.TaskEvent[]} events @param {number} end @returns {Stretch[]} */
 function stretches(events, end) {
@@ -24,12 +24,15 @@ function stretches(events, end) {
     if (event.type !== "status" && event.type !== "stage") continue;
     const at = seconds(event.timestamp) ?? end;
     const last = found.at(-1);
+    const isRunning = event.type === "status" && event.current === "running";
+    // The stage may have been found before the status, and says more.
+    if (isRunning && last?.isStage) continue;
     if (last) last.to = at;
     if (event.type === "status" && isFinished(event.current)) continue;
-    const isRunning = event.type === "status" && event.current === "running";
     found.push({
       name: event.current ?? "",
       label: event.type === "stage" || isRunning ? labelFor("stage", event.current) : labelFor("task", event.current),
+      isStage: event.type === "stage",
       from: at,
       to: end,
     });
