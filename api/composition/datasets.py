@@ -58,6 +58,7 @@ class DatasetParts:
         self.splits = DatasetSplitter(self.service, self.store, DatasetSplitStore(database), clock, bound)
         files, roots = RegisteredFileStore(database), config.dataset_directories
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock, paths)
+        self.registered.set_roots(roots, config.browse_roots)
         locator = self.registered.locator
         materials = DatasetDirectories(self.service, self.store, self.blobs, locator, trainers_group)
         self.views = materials.views

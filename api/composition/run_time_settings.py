@@ -45,7 +45,7 @@ class ChangeableParts:
     def apply(self, config: Config) -> None:
         """Give every part its present settings."""
         self.paths.rules = path_rules(config, self.database)
-        self.datasets.registered.set_roots(config.dataset_directories)
+        self.datasets.registered.set_roots(config.dataset_directories, config.browse_roots)
         self.library.catalog.local.roots = model_directories(config)
         self.library.catalog.example = example_of(config)
         self.library.captioning.endpoint = caption_endpoint(config)

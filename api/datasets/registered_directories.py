@@ -21,7 +21,7 @@ from api.datasets.registered_files import RegisteredFile, RegisteredFileStore
 from api.datasets.service import DatasetService
 from api.datasets.store import DatasetStore
 from api.datasets.views import DatasetDetails, DatasetRow
-from api.domain.access import Principal
+from api.domain.access import Permission, Principal
 from api.domain.audit import SERVICE
 from api.domain.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.domain.read_scope import current_scope
@@ -92,9 +92,10 @@ class RegisteredDirectories:
         self._watcher = PeriodicThread("dataset-watch", CHECK_SECONDS, self.check_once)
         self._reader = PeriodicThread("dataset-reader", None, self.read_once)
 
-    def set_roots(self, roots: Sequence[Path]) -> None:
-        """Replace the directories below which others may be registered."""
+    def set_roots(self, roots: Sequence[Path], of_administrators: Sequence[Path] = ()) -> None:
+        """Replace the directories below which others may be registered, by everyone and by administrators only."""
         self._roots = tuple(root.resolve() for root in roots)
+        self._roots_of_administrators = tuple(root.resolve() for root in of_administrators)
 
     def start(self) -> None:
         """Start watching."""
@@ -114,7 +115,7 @@ class RegisteredDirectories:
         directory = fields.get("directory")
         if directory is None:
             return self._service.create(name, principal, fields)
-        path = self._require_allowed(directory)
+        path = self._require_allowed(directory, principal)
         made = self._service.make(name, principal.owner, {**fields, "directory": str(path)})
         self._request_reading(made, principal.actor)
         return DatasetRow.of(self._store.get(name))
@@ -134,18 +135,21 @@ class RegisteredDirectories:
             self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.READING, self._clock.now()))
         self._reader.trigger()
 
-    def _require_allowed(self, directory: str) -> Path:
+    def _require_allowed(self, directory: str, principal: Principal) -> Path:
         """Return the real path of a directory that may be registered. Raises Invalid for any other."""
-        path = Path(directory)
+        path, roots = Path(directory), self._roots
+        # Administrators may change DATASET_DIRECTORIES anyway.
+        if principal.may(Permission.SYSTEM_WRITE):
+            roots += self._roots_of_administrators
         what, remedy = None, "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user."
         try:
             real = path.resolve()
             if not path.is_absolute():
                 what, remedy = "The path is not absolute.", "Start it with `/`."
-            elif not any(real.is_relative_to(root) for root in self._roots) or not self._may_read(real):
+            elif not any(real.is_relative_to(root) for root in roots) or not self._may_read(real):
                 what = (
                     "This server does not permit registered directories."
-                    if not self._roots
+                    if not roots
                     else "This directory is not permitted."
                 )
             elif not real.is_dir():

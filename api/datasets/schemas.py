@@ -58,7 +58,10 @@ class CreateDataset(Strict):
     description: Description | None = None
     tags: Tags = Field(default_factory=list)
     directory: str | None = Field(
-        None, max_length=4096, description="absolute path below one of DATASET_DIRECTORIES; its files are used in place"
+        None,
+        max_length=4096,
+        description="absolute path below one of DATASET_DIRECTORIES (administrators: also BROWSE_DIRECTORIES);"
+        " its files are used in place",
     )
 
     def fields(self) -> dict[str, Any]:

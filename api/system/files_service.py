@@ -1,7 +1,8 @@
 """List directories of the server, so that people can choose a path.
 
 Only the directories of datasets and models can be listed, and for administrators those of BROWSE_DIRECTORIES, since
-administrators may add directories anyway. Hidden files and the service's own directories are left out.
+administrators may add directories anyway. Hidden files and the service's own directories are left out, and links that
+lead out of the directories, except to programs: the Python of an environment is such a link.
 """
 
 import os
@@ -41,9 +42,11 @@ class FileBrowser:
         Raises DirectoryNotFound.
         """
         permits = self._paths.lister(scope)
+        is_administrator = principal.may(Permission.SYSTEM_WRITE)
         view = _View(
-            self._roots(principal.may(Permission.SYSTEM_WRITE)),
+            self._roots(is_administrator),
             lambda real: not is_below(real, self._storage) and permits(real),
+            shows_programs=is_administrator,
         )
         if path is None:
             found = [
@@ -68,10 +71,12 @@ class FileBrowser:
 class _View:
     """What one reader may list."""
 
-    def __init__(self, roots: tuple[Path, ...], may_list: Callable[[str], bool]) -> None:
+    def __init__(self, roots: tuple[Path, ...], may_list: Callable[[str], bool], *, shows_programs: bool) -> None:
+        """`shows_programs`: links to programs are shown wherever they lead."""
         resolved = (_resolve(str(root)) for root in roots)
         self.roots = tuple(sorted({root for root in resolved if root is not None and may_list(root)}))
         self._may_list = may_list
+        self._shows_programs = shows_programs
 
     def reach(self, path: str) -> str | None:
         """Return the resolved path if the reader may see it, else None."""
@@ -94,7 +99,8 @@ class _View:
         path = f"{directory.rstrip('/')}/{name}"
         real = self.reach(path) if kind is None else path if self._may_list(path) else None
         if real is None:
-            return None
+            is_program = self._shows_programs and kind is None and _is_program(path)
+            return (name, path, False) if is_program else None
         if kind is not None:
             return name, path, kind is EntryKind.DIRECTORY
         try:
@@ -109,6 +115,10 @@ def _resolve(path: str) -> str | None:
         return reach(path)
     except UnknownTarget:
         return None
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _is_shown_below(real: str, roots: Iterable[str]) -> bool:

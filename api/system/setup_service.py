@@ -23,6 +23,9 @@ _MOST_SEARCHED = 500
 #: The most directories of one directory in which weights are searched.
 _MOST_MODELS = 50
 
+#: Hidden directories of environments in a home directory.
+_ENVIRONMENTS = (".conda/envs", ".virtualenvs", ".pyenv/versions")
+
 _MISSING_TRAINER = ("trainer_not_found", "interpreter_not_found")
 
 
@@ -93,7 +96,10 @@ class SetupService:
                 _CHOOSE_TRAINER if is_missing else _REPAIR_TRAINER,
                 settings,
             )
-            return replace(step, command=first.command, suggestions=self._suggest_trainer(found))
+            suggestions = self._suggest_trainer(found)
+            # What was found need not be installed.
+            command = None if is_missing and suggestions else first.command
+            return replace(step, command=command, suggestions=suggestions)
         if found.ready is None:
             unchecked = Reason.of("The trainer's environment has not been checked yet.", "setup_trainer_unchecked")
             is_coming = found.is_checking or self._sources.config().trainer_check
@@ -103,7 +109,7 @@ class SetupService:
         return _step("trainer", SetupState.DONE, Reason.of("The trainer works.", "setup_trainer_works"), None, settings)
 
     def _suggest_trainer(self, found: TrainerInstallation) -> dict[str, SettingValue]:
-        """Return a checkout in a directory that may be browsed, and a Python in its environment."""
+        """Return a checkout in a directory that may be browsed, and the Python of an environment for it."""
         suggestions: dict[str, SettingValue] = {}
         root = found.root
         if root is None:
@@ -116,10 +122,23 @@ class SetupService:
             if root is not None:
                 suggestions["DIFFUSION_PIPE_ROOT"] = root
         if root is not None and found.interpreter is None:
-            pythons = (f"{root}/{name}/bin/python" for name in ("venv", ".venv"))
-            if (python := next((each for each in pythons if os.access(each, os.X_OK)), None)) is not None:
-                suggestions["DIFFUSION_PIPE_PYTHON"] = python
+            own = (Path(root) / name for name in ("venv", ".venv"))
+            environment = next((each for each in own if os.access(each / "bin" / "python", os.X_OK)), None)
+            if environment is None:
+                environment = next((each for each in self._list_environments() if _has_deepspeed(each)), None)
+            if environment is not None:
+                suggestions["DIFFUSION_PIPE_PYTHON"] = str(environment / "bin" / "python")
         return suggestions
+
+    def _list_environments(self) -> Iterator[Path]:
+        """Yield directories that may be Python environments: in those that may be browsed, or of conda and pyenv."""
+        for start in self._sources.config().browse_roots:
+            for path in islice(_search(start, "envs"), _MOST_SEARCHED):
+                yield path
+                if path.name == "envs":
+                    yield from _list_directories(path)
+            for kind in _ENVIRONMENTS:
+                yield from _list_directories(start / kind)
 
     def _models(self) -> SetupStep:
         directories, settings = self._sources.model_directories(), ("MODELS_DIRECTORIES",)
@@ -168,26 +187,26 @@ class SetupService:
         return _step("captions", SetupState.OPTIONAL, missing, fix, settings)
 
     def _dataset(self) -> SetupStep:
-        settings = ("DATASET_DIRECTORIES",)
         if self._sources.count_datasets():
-            there = Reason.of("There is a dataset.", "setup_dataset_there")
-            return _step("dataset", SetupState.DONE, there, None, settings)
+            return _step("dataset", SetupState.DONE, Reason.of("There is a dataset.", "setup_dataset_there"))
         if self._sources.has_read_data():
             used = Reason.of("A training has used a directory of this server.", "setup_dataset_used")
-            return _step("dataset", SetupState.DONE, used, None, settings)
+            return _step("dataset", SetupState.DONE, used)
         missing = Reason.of("There is no dataset.", "setup_dataset_missing")
         fix = Reason.of(
-            "Upload pictures or videos, or choose the folders whose subfolders may be used in place.",
+            "Choose a folder of this server with pictures or videos and their captions, or upload them.",
             "setup_dataset_missing_fix",
         )
-        return _step("dataset", SetupState.MISSING, missing, fix, settings)
+        return _step("dataset", SetupState.MISSING, missing, fix)
 
     def _first_training(self) -> SetupStep:
         if self._sources.count_completed():
             done = Reason.of("A training has completed.", "setup_training_done")
             return _step("first_training", SetupState.DONE, done)
         missing = Reason.of("No training has completed yet.", "setup_training_missing")
-        fix = Reason.of("Try the built-in toy: it needs no model and takes seconds.", "setup_training_missing_fix")
+        fix = Reason.of(
+            "Start one, or try the built-in toy: it needs no model and takes seconds.", "setup_training_missing_fix"
+        )
         return _step("first_training", SetupState.MISSING, missing, fix)
 
     def _notifications(self) -> SetupStep:
@@ -264,6 +283,13 @@ def _is_model(path: Path) -> bool:
             )
     except OSError:
         return False
+
+
+def _has_deepspeed(environment: Path) -> bool:
+    """Return whether a Python environment has the package without which the trainer cannot start."""
+    if not os.access(environment / "bin" / "python", os.X_OK):
+        return False
+    return any((each / "site-packages" / "deepspeed").is_dir() for each in _list_directories(environment / "lib"))
 
 
 def _is_checkout(path: Path) -> bool:

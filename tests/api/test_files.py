@@ -72,6 +72,17 @@ def test_directory_is_listed_without_hidden_files_and_links_that_lead_out(world:
     assert names(listing(world, root, only_directories="true")) == ["cats", "leads-inside", "Zoo"]
 
 
+def test_administrators_see_links_to_programs_outside(make_world: MakeWorld, tmp_path: Path):
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr" / "python3.12").touch(0o755)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "python").symlink_to("python3")
+    (tmp_path / "venv" / "python3").symlink_to(tmp_path / "usr" / "python3.12")
+    world = make_world(auth="required", dataset_directories=(tmp_path / "venv",))
+    assert names(listing(world.signed_in("ada", Role.ADMIN), tmp_path / "venv")) == ["python", "python3"]
+    assert names(listing(world.signed_in("tom", Role.TRAINER), tmp_path / "venv")) == []
+
+
 def test_pages_follow_each_other(world: World, root: Path):
     first = listing(world, root, limit=2)
     assert (names(first), first["pagination"]["total"]) == (["cats", "leads-inside"], 5)

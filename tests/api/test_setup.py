@@ -114,6 +114,23 @@ def test_checkout_in_a_directory_that_may_be_browsed_is_suggested(make_world: Ma
     }
 
 
+def test_python_with_the_trainers_packages_is_suggested(make_world: MakeWorld, tmp_path: Path):
+    home, checkout = tmp_path / "home", tmp_path / "home" / "diffusion-pipe"
+    (checkout / "examples").mkdir(parents=True)
+    for name in ("train.py", "examples/main_example.toml"):
+        (checkout / name).touch()
+    for name in ("comfy", "miniconda3", "miniconda3/envs/other", "miniconda3/envs/trainer"):
+        python = home / name / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.touch(0o755)
+    world = make_world(browse_directories=(home,))
+    assert steps(world)["trainer"]["suggestions"] == {"DIFFUSION_PIPE_ROOT": str(checkout)}
+    (home / "miniconda3/envs/trainer/lib/python3.12/site-packages/deepspeed").mkdir(parents=True)
+    trainer = steps(world)["trainer"]
+    assert trainer["suggestions"]["DIFFUSION_PIPE_PYTHON"] == str(home / "miniconda3/envs/trainer/bin/python")
+    assert trainer["command"] is None
+
+
 def test_folder_with_models_is_suggested(make_world: MakeWorld, tmp_path: Path):
     home = tmp_path / "home"
     for name in ("empty", "Downloads", "ComfyUI/models/loras"):

@@ -27,7 +27,8 @@ export function refusalText(error) {
 function plainText({ code, message, errors }) {
   return errorText(
     code,
-    message,
+    // The general message only announces the others.
+    code === "validation_failed" && errors.length ? "" : message,
     errors.flatMap((each) => [
       translate(each.message, each.message_code),
       ...(each.remedy ? [translate(each.remedy, each.remedy_code)] : []),

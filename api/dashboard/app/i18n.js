@@ -53,7 +53,7 @@ export function translate(sentence, reason) {
  */
 export function errorText(code, message, details) {
   const text = words[`api_error.${code}`];
-  if (!text) return [message, ...details].join(" ");
+  if (!text) return [message, ...details].filter(Boolean).join(" ");
   const named = details.length === 0 && text.endsWith("：") ? [message] : details;
   return text + named.join(" ");
 }

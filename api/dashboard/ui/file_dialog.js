@@ -52,12 +52,12 @@ export function chooseFile(wanted, start = "") {
       close();
     }
 
-    /** @param {string|null} path @param {string} [focused] the path of the entry to focus */
+    /** Files are listed even if only a directory may be chosen, since people recognise it by them. @param {string|null} path @param {string} [focused] the path of the entry to focus */
     async function show(path, focused) {
       const mine = ++turn;
       list.setAttribute("aria-busy", "true");
       try {
-        const found = await setup.files({ path, limit: PAGE, only_directories: wanted === "directory" ? "true" : "" });
+        const found = await setup.files({ path, limit: PAGE });
         if (mine !== turn) return;
         const [only, ...others] = found.entries;
         // A list of one directory is no choice.
@@ -72,10 +72,10 @@ export function chooseFile(wanted, start = "") {
         up.disabled = here === null;
         choose.hidden = wanted === "file";
         choose.disabled = here === null;
-        fill(list);
+        const isEmpty = !found.entries.length;
+        fill(list, isEmpty && h("li", h("p.none.faint.small", t(here ? "browse.empty" : "browse.none"))));
         add(found);
-        fill(status, !found.entries.length && h("p.none.faint.small", t(here ? "browse.empty" : "browse.none")));
-        if (found.truncated) fill(status, note("warn", h("p", t("browse.truncated"))));
+        fill(status, found.truncated && note("warn", h("p", t("browse.truncated"))));
         focusOn(focused);
       } catch (error) {
         if (mine !== turn) return;
@@ -97,12 +97,7 @@ export function chooseFile(wanted, start = "") {
       const mine = turn;
 
       async function load() {
-        const next = await setup.files({
-          path: here,
-          limit: PAGE,
-          cursor,
-          only_directories: wanted === "directory" ? "true" : "",
-        });
+        const next = await setup.files({ path: here, limit: PAGE, cursor });
         if (mine !== turn) return;
         const last = /** @type {HTMLElement|null} */ (more.previousElementSibling);
         more.remove();
@@ -114,13 +109,17 @@ export function chooseFile(wanted, start = "") {
     /** @param {API.FileListing["entries"][number]} entry */
     function row({ name, path, kind, size_bytes: size }) {
       const isDirectory = kind === "directory";
+      const label = [
+        icon(isDirectory ? "folder" : "file"),
+        h("span.grow.clip.foreign", name),
+        size !== null && h("span.faint.tiny.num", bytes(size)),
+      ];
+      if (!isDirectory && wanted === "directory") return h("li.file-line.soft", { title: name }, label);
       const open = () => (isDirectory ? void show(path) : take(path));
       const button = h(
         "button",
         { type: "button", data: { path }, title: name, on: { click: open } },
-        icon(isDirectory ? "folder" : "file"),
-        h("span.grow.clip.foreign", name),
-        size !== null && h("span.faint.tiny.num", bytes(size)),
+        label,
         isDirectory && icon("right"),
       );
       return h("li", button);

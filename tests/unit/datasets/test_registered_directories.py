@@ -1,6 +1,7 @@
 import errno
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from api.datasets.materials import DatasetDirectories
 from api.datasets.references import DatasetReferences
 from api.datasets.registered_directories import RegisteredDirectories
 from api.datasets.registered_files import RegisteredFileStore
+from api.domain.access import Permission
 from api.domain.dataset import EntryProblem, ItemFilter, WatchState
 from api.errors import Conflict, DatabaseUnavailable, DatasetChanged, Invalid
 from api.util.pagination import PageRequest
@@ -100,6 +102,17 @@ def test_directory_elsewhere_is_rejected(
         register(registered, directory.format(srv=tmp_path / "srv"))
     (mistake,) = rejected.value.mistakes
     assert (mistake.pointer, message in mistake.message) == ("/directory", True)
+
+
+def test_administrators_register_directories_that_they_may_browse(
+    shelf: Shelf, registered: RegisteredDirectories, tmp_path: Path
+):
+    (tmp_path / "home" / "cats").mkdir(parents=True)
+    registered.set_roots([tmp_path / "srv"], [tmp_path / "home"])
+    fields = {"directory": str(tmp_path / "home" / "cats")}
+    with pytest.raises(Invalid):
+        registered.create("cats", replace(ANN, permissions=ANN.permissions - {Permission.SYSTEM_WRITE}), fields)
+    assert registered.create("cats", ANN, fields).name == "cats"
 
 
 def test_no_directory_is_registered_without_permitted_directories(shelf: Shelf, media: Path):

@@ -129,7 +129,7 @@ export function open(app, { id: name, query }) {
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
-    else attempt(async () => (await import("./train.js")).trainOn(name, version));
+    else go(`/start?${new URLSearchParams({ dataset: `${name}@${version}` })}`);
   });
   const tabs = segments(
     t("dataset.shown"),
@@ -330,7 +330,7 @@ function lazyPanel(load) {
 
 /**
  * @param {API.Dataset} dataset
- * @param {string|null} denied  unknown} changed called when it is being read=>why the user may not read it again @param {() => unknown} changed called when reading has started=> unknown} changed called when it is being read
+ * @param {string|null} denied why the user may not read it again @param {() => unknown} changed called when reading has started
  * @returns {Child}
  */
 function watchNote({ name, watch }, denied, changed) {
@@ -345,8 +345,8 @@ function watchNote({ name, watch }, denied, changed) {
   };
   return note(
     watch.state === "gone" ? "bad" : watch.state === "same" && !faults ? "idle" : "warn",
-    watch.state !== "same" && h("p", changeText(watch)),
-    watch.problem && h("p.foreign", watch.problem),
+    watch.state !== "same" && h("p.foreign", changeText(watch)),
+    watch.state !== "gone" && watch.problem && h("p.foreign", watch.problem),
     leftOut > 0 && findings(watch, leftOut),
     actionButton("small", denied, read, icon("redo"), t("watch.read")),
   );
@@ -358,8 +358,8 @@ function readingText({ read_bytes: read, total_bytes: total }) {
 }
 
 /** @param {Watch} watch */
-function changeText({ state, added, removed, changed }) {
-  if (state === "gone") return t("watch.missing");
+function changeText({ state, added, removed, changed, problem }) {
+  if (state === "gone") return t("watch.missing", { problem: problem ?? t("unknown") });
   return t("watch.changed", { added: count(added), removed: count(removed), changed: count(changed) });
 }
 

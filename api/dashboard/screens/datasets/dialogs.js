@@ -72,13 +72,16 @@ function fields(begin, mayBeDirectory) {
     placeholder: t("optional"),
     "aria-describedby": "dataset-directory-hint",
   });
+  directory.addEventListener("change", () => {
+    name.value ||= nameFrom(directory.value.trim().split("/").filter(Boolean).at(-1) ?? "");
+  });
   return {
     element: h(
       "div.stack",
+      mayBeDirectory && field(t("data.directory"), withBrowser(directory, "directory"), t("data.directory.hint")),
       field(t("name"), name, t("data.name.form")),
       field(t("description"), description),
       field(t("data.tags"), tags),
-      mayBeDirectory && field(t("data.directory"), withBrowser(directory, "directory"), t("data.directory.hint")),
     ),
     value: () => ({
       name: name.value.trim(),

@@ -49,8 +49,11 @@ export function recallSettings() {
   }
 }
 
+/** The settings used last, or null if there are none. */
+export const storedSettings = () => (recall(NAME, "") ? recallSettings() : null);
+
 /** @param {Settings} settings */
-export const keepSettings = (settings) => remember(NAME, JSON.stringify(settings));
+const keepSettings = (settings) => remember(NAME, JSON.stringify(settings));
 
 /** Square sizes and width × height pairs. @param {string} text @returns {(number|[number, number])[]} */
 const readResolutions = (text) =>

@@ -25,9 +25,12 @@ const LOOKS = {
   optional: ["idle", "circle"],
 };
 
+/** Whether there is something to do. @param {API.SetupStep} step */
+const isOpen = ({ state }) => state === "problem" || state === "missing";
+
 const TOY = { model_type: "toy", name: "Toy", config: { epochs: 3 } };
 
-/** @typedef {{step: API.SetupStep, own: API.RunTimeSetting[], isNext: boolean}} Item */
+/** @typedef {{step: API.SetupStep, own: API.RunTimeSetting[]}} Item */
 
 /** @param {{hide?: () => void, changed?: () => unknown}} [options] `changed` is called after a setting was changed */
 export function checklist({ hide, changed = () => {} } = {}) {
@@ -47,6 +50,8 @@ export function checklist({ hide, changed = () => {} } = {}) {
   );
   /** @type {Map<string, import("../../ui/dom.js").Part<Item>>} */
   const parts = new Map();
+  /** The step that was opened last. @type {string|null} */
+  let opened = null;
   const polled = polling(load, draw, PAUSE_MS);
 
   async function load() {
@@ -61,15 +66,18 @@ export function checklist({ hide, changed = () => {} } = {}) {
   /** @param {Awaited<ReturnType<typeof load>>} found @returns {boolean} whether to fetch again soon */
   function draw({ steps, settings }) {
     const done = steps.filter(({ state }) => state === "done").length;
-    const next = steps.find(({ state }) => state === "problem" || state === "missing");
-    const listed = hide ? steps.filter(({ state }) => state !== "done") : steps;
-    const items = listed.map((step) => ({
+    const next = steps.find(isOpen);
+    const items = steps.map((step) => ({
       step,
       own: settings.filter(({ key }) => step.settings.includes(key)),
-      isNext: step === next,
     }));
     setText(count, t("setup.done.n", { done, n: steps.length }));
     reconcile(list, parts, items, ({ step }) => step.id, stepPart);
+    // Nothing moves while the user is busy with another step.
+    if (next && next.id !== opened && !list.querySelector("details[open]")) {
+      opened = next.id;
+      /** @type {HTMLDetailsElement} */ (parts.get(opened)?.element.firstChild).open = true;
+    }
     if (!element.firstChild) element.append(panel);
     return steps.some(({ state }) => state === "checking");
   }
@@ -83,13 +91,14 @@ export function checklist({ hide, changed = () => {} } = {}) {
     const details = h("details");
     const row = h("li", details);
     let shown = "";
-    let wasNext = false;
+    let wasOpen = false;
     return {
       element: row,
       /** An unchanged step is not replaced, so that typed values stay. @param {Item} item */
-      update({ step, own, isNext }) {
-        if (isNext && !wasNext) details.open = true;
-        wasNext = isNext;
+      update({ step, own }) {
+        // It closes when its button was pressed, not when a check ends and the user reads the next step.
+        if (wasOpen && !isOpen(step)) details.open = false;
+        wasOpen = isOpen(step);
         const now = JSON.stringify([step, own]);
         if (now === shown) return;
         shown = now;
@@ -121,7 +130,7 @@ export function checklist({ hide, changed = () => {} } = {}) {
     if (id === "models") return link("setup.models.get", "#/models", "down");
     if (id === "dataset") return link("setup.dataset.new", "#/data?new", "stack");
     if (id === "first_training" && state !== "done" && has("training:write"))
-      return button("setup.toy", startToy, "flask");
+      return [link("nav.start", "#/start", "plus"), button("setup.toy", startToy, "flask")];
     if (id === "notifications" && has("alerts:manage")) return button("channel.new", newChannel, "bell");
     if (id === "access" && has("keys:manage")) return link("setup.keys", "#/access", "key");
     return null;

@@ -67,7 +67,8 @@ export function settingsForm(settings, saved, suggestions = {}) {
 /** Where the value comes from. @param {API.RunTimeSetting} setting @param {API.RunTimeValue} [suggestion] */
 function aboutText({ fixed_by: fixedBy, source, value }, suggestion) {
   if (fixedBy) return t("setup.fixed", { name: fixedBy });
-  return normal(value) === null && suggestion ? t("setup.suggested") : t(`setup.source.${source}`);
+  if (normal(value) !== null) return t(`setup.source.${source}`);
+  return suggestion ? t("setup.suggested") : null;
 }
 
 /**

@@ -1,17 +1,17 @@
 // The initial state of the form for a copy of a training, or for a dataset.
 
 import { api } from "../../app/api.js";
-import { datasetSettings, readFrames, recallSettings } from "../datasets/settings.js";
-import { firstVariant } from "../models/state.js";
+import { datasetSettings, readFrames, recallSettings, storedSettings } from "../datasets/settings.js";
+import { firstVariant, stateOf } from "../models/state.js";
 import { bestPreset } from "./choose_preset.js";
-import { PLAIN } from "./draft.js";
+import { PLAIN, PLAIN_DATASET } from "./draft.js";
 
 const TOY = { epochs: 3, eval_every_n_epochs: 1, toy: { steps_per_epoch: 40, step_seconds: 0.1 } };
 
 /** A copy of a training, or a training on a dataset; throws Refused or Unreachable. @param {URLSearchParams} query */
 export function initialState(query) {
   const dataset = query.get("dataset");
-  return dataset ? beginOnDataset(dataset, query.get("model") ?? "toy") : copyOf(query.get("from") ?? "");
+  return dataset ? beginOnDataset(dataset, query.get("model")) : copyOf(query.get("from") ?? "");
 }
 
 /** @param {string} taskId @returns {Promise<import("./view.js").InitialState>} */
@@ -26,10 +26,12 @@ async function copyOf(taskId) {
 }
 
 /**
- * @param {string} reference such as cats@3 @param {string} model @returns {Promise<import("./view.js").InitialState>}
+ * @param {string} reference such as cats@3 @param {string|null} wanted its model; null: one whose files are here
+ * @returns {Promise<import("./view.js").InitialState>}
  */
-async function beginOnDataset(reference, model) {
+async function beginOnDataset(reference, wanted) {
   const name = reference.replace(/@.*$/, "");
+  const model = wanted ?? (await likelyModel());
   if (model === "toy") {
     const dataset = { directories: [{ dataset: reference }] };
     return { mode: "form", request: { model_type: "toy", name, config: TOY, dataset } };
@@ -37,25 +39,33 @@ async function beginOnDataset(reference, model) {
   const { presets } = await api.presets(model);
   const preset = bestPreset(presets) ?? presets[0];
   const ready = /** @type {import("./draft.js").Table|undefined} */ (preset?.request.config);
-  const config = { ...(ready ?? (await plainConfig(model))), micro_batch_size_per_gpu: recallSettings().batch_size };
-  const dataset = /** @type {import("./draft.js").Table|undefined} */ (preset?.request.dataset);
-  // A preset without clip lengths is for pictures.
-  const request = {
-    model_type: model,
-    name,
-    config,
-    dataset: datasetTable(reference, Boolean(dataset && !dataset.frame_buckets)),
-  };
+  const config = ready ?? (await plainConfig(model));
+  const cut = /** @type {import("./draft.js").Table} */ (preset?.request.dataset ?? PLAIN_DATASET);
+  /** @type {import("./draft.js").Table} */
+  const dataset = { ...cut, directories: [{ dataset: reference }] };
+  const request = { model_type: model, name, config, dataset };
+  const settings = storedSettings();
+  if (settings) {
+    request.config = { ...config, micro_batch_size_per_gpu: settings.batch_size };
+    // A preset without clip lengths is for pictures.
+    request.dataset = datasetTable(settings, reference, Boolean(preset && !cut.frame_buckets));
+  }
   return { mode: "form", request, preset: preset?.name };
+}
+
+/** The model type of the user's last check if its files are here, else one whose files are, else the toy. */
+async function likelyModel() {
+  const ready = (await api.models()).models.filter((each) => stateOf(each) === "ready").map(({ id }) => id);
+  const last = recallSettings().model_type;
+  return ready.includes(last) ? last : (ready[0] ?? "toy");
 }
 
 /**
  * The trainer's dataset file as values.
- * @param {string} reference @param {boolean} isStill whether it is for pictures only
- * @returns {import("./draft.js").Table}
+ * @param {import("../datasets/settings.js").Settings} settings @param {string} reference
+ * @param {boolean} isStill whether it is for pictures only @returns {import("./draft.js").Table}
  */
-function datasetTable(reference, isStill) {
-  const settings = recallSettings();
+function datasetTable(settings, reference, isStill) {
   const { num_repeats: repeats, frame_buckets: frames, ...own } = datasetSettings(settings);
   const cut = !isStill && readFrames(settings.frames).length ? { ...own, frame_buckets: frames } : own;
   return { ...cut, directories: [{ dataset: reference, num_repeats: repeats ?? 1 }] };

@@ -14,25 +14,31 @@ import { attempt } from "../../ui/toast.js";
 /** Colours by status or event type. @type {Record<string, string>} */
 const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
 
-/** A status or stage with its time range. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
+/** A status or stage with its time range. @typedef {{name: string, label: string, isStage: boolean, from: number, to: number}} Stretch */
 
 /** @param {API.TaskEvent[]} events @param {number} end @returns {Stretch[]} */
 function stretches(events, end) {
   /** @type {Stretch[]} */
   const found = [];
+  /** The present one; null before the first, and after an end until the training continues. @type {Stretch|null} */
+  let last = null;
   for (const event of events) {
     if (event.type !== "status" && event.type !== "stage") continue;
     const at = seconds(event.timestamp) ?? end;
-    const last = found.at(-1);
-    if (last) last.to = at;
-    if (event.type === "status" && isFinished(event.current)) continue;
     const isRunning = event.type === "status" && event.current === "running";
-    found.push({
+    // The stage may have been found before the status, and says more.
+    if (isRunning && last?.isStage) continue;
+    if (last) last.to = at;
+    last = null;
+    if (event.type === "status" && isFinished(event.current)) continue;
+    last = {
       name: event.current ?? "",
       label: event.type === "stage" || isRunning ? labelFor("stage", event.current) : labelFor("task", event.current),
+      isStage: event.type === "stage",
       from: at,
       to: end,
-    });
+    };
+    found.push(last);
   }
   return found.filter(({ from, to }) => to > from);
 }
