@@ -70,7 +70,7 @@ class ChosenCopies:
         source = open_artifact(output, path, model.name or model.task_id)
         target = folder / source.name
         try:
-            expected = hash_file(source.descriptor, may_go_on)
+            expected = _hash(source.descriptor, may_go_on)
             if not _is_copy(target, source.size, expected, may_go_on):
                 _write(source, target, may_go_on)
                 if not _is_copy(target, source.size, expected, may_go_on):
@@ -88,8 +88,7 @@ def _chunks(descriptor: int, may_go_on: Callable[[], bool]) -> Iterator[bytes]:
         offset += len(chunk)
 
 
-def hash_file(descriptor: int, may_go_on: Callable[[], bool]) -> str:
-    """Return the SHA-256 of an open file. Raise CopyInterrupted when `may_go_on` returns False."""
+def _hash(descriptor: int, may_go_on: Callable[[], bool]) -> str:
     sha256 = hashlib.sha256()
     for chunk in _chunks(descriptor, may_go_on):
         sha256.update(chunk)
@@ -104,7 +103,7 @@ def _is_copy(target: Path, size: int, sha256: str, may_go_on: Callable[[], bool]
         return False
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return os.fstat(descriptor).st_size == size and hash_file(descriptor, may_go_on) == sha256
+        return os.fstat(descriptor).st_size == size and _hash(descriptor, may_go_on) == sha256
     finally:
         os.close(descriptor)
 

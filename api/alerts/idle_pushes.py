@@ -1,9 +1,10 @@
 """Push the chosen models of trainings to the hub before a machine ends. Each push checks what the hub received."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from api.alerts.idle_copies import CopyInterrupted, hash_file
+from api.alerts.idle_copies import CopyInterrupted
 from api.catalog.pushes import PushOrder, PushService
 from api.catalog.registry import Registry
 from api.catalog.transfer_models import PushStatus, PushView
@@ -11,8 +12,11 @@ from api.domain.access import LOCAL, Credential, Permission, Principal
 from api.domain.reason import Reason
 from api.errors import ArtifactNotFound, DatabaseUnavailable, ServiceError
 from api.files.task_files import task_files
-from api.training.artifacts import open_artifact, saved_models
+from api.training.artifacts import saved_models
 from api.training.store import ChosenModel
+from api.training.training_files import TrainingFiles
+
+_CHUNK = 4 * 1024 * 1024
 
 _RUNNING = (PushStatus.QUEUED, PushStatus.PUSHING)
 
@@ -27,6 +31,7 @@ class ChosenPushes:
         self,
         models: Callable[[], list[ChosenModel]],
         root: Path,
+        files: TrainingFiles,
         registry: Registry,
         pushes: PushService,
         repository: str | None,
@@ -34,6 +39,7 @@ class ChosenPushes:
         """`root` is the STORAGE_ROOT; without a repository nothing is pushed."""
         self._models = models
         self._root = root
+        self._files = files
         self._registry = registry
         self._pushes = pushes
         self._repository = repository
@@ -80,11 +86,7 @@ class ChosenPushes:
         path = saved_models(output).get(model.chosen)
         if path is None:
             raise ArtifactNotFound(f"{model.chosen} is missing")
-        source = open_artifact(output, path, model.name or model.task_id)
-        try:
-            sha256 = hash_file(source.descriptor, may_go_on)
-        finally:
-            source.close()
+        sha256 = self._hash(model.task_id, path, may_go_on)
         principal = _principal_of(model.owner)
         known = self._registry.find_file(sha256)
         if known is None:
@@ -93,6 +95,19 @@ class ChosenPushes:
         name, version = known
         key = f"idle {repository} {sha256}"
         return self._pushes.start(name, str(version), PushOrder(repository), None, principal, key)
+
+    def _hash(self, task_id: str, path: str, may_go_on: Callable[[], bool]) -> str:
+        """Return the SHA-256 of a model as the library stores it, with its metadata."""
+        source, sha256, offset = self._files.open_artifact(task_id, path), hashlib.sha256(), 0
+        try:
+            while part := source.read(offset, _CHUNK):
+                if not may_go_on():
+                    raise CopyInterrupted
+                sha256.update(part)
+                offset += len(part)
+        finally:
+            source.close()
+        return sha256.hexdigest()
 
 
 def _principal_of(owner: str | None) -> Principal:

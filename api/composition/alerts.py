@@ -115,7 +115,7 @@ class AlertParts:
         self.news = AlertPublisher(self.store, publish, clock)
         self.emergency = EmergencyNotifier(self.courier, clock, new_alert_id)
         self.idle = IdleCheck(lambda: gpus.state, AlertFactStore(database), node, clock)
-        self.idle_ends = build_idle_ends(config, database, sources.library, self.idle, node, clock)
+        self.idle_ends = build_idle_ends(config, database, training, sources.library, self.idle, node, clock)
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         facts = GPUFacts(clock)
@@ -394,13 +394,20 @@ def _create_note(database: Database) -> Callable[[AuditEntry], None]:
 
 
 def build_idle_ends(
-    config: Config, database: Database, library: Library, idle: IdleCheck, node: str, clock: Clock
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    library: Library,
+    idle: IdleCheck,
+    node: str,
+    clock: Clock,
 ) -> IdleEnds:
     """Build the end of an idle machine without starting it. Raises ConfigError."""
     root, rule = config.storage_root.absolute(), _read_idle_rule(config)
     chosen = TaskStore(database).chosen_models
     copies = ChosenCopies(chosen, root, config.when_idle_copy_to)
-    pushes = ChosenPushes(chosen, root, library.registry.service, library.pushes, config.when_idle_push_to)
+    registry = library.registry.service
+    pushes = ChosenPushes(chosen, root, training.files, registry, library.pushes, config.when_idle_push_to)
     end = _create_machine_end(config, rule, node)
     return IdleEnds(
         None if rule is None else ConfiguredEnd(rule, copies, pushes, end),

@@ -57,7 +57,9 @@ class Rented:
         name = f"server {self.servers}"
         models, root, library = self.machine.tasks.chosen_models, self.machine.root, self.library
         copies = ChosenCopies(models, root, self.target)
-        pushes = ChosenPushes(models, root, library, library, None if library is None else "ann/models")
+        pushes = ChosenPushes(
+            models, root, self.machine.parts.files, library, library, None if library is None else "ann/models"
+        )
         leadership = Leadership(self.machine.database, "idle of here", lambda: name, self.clock, lambda other: False)
         return IdleEnds(
             ConfiguredEnd(self.rule, copies, pushes, self.end),
