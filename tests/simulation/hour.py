@@ -45,7 +45,7 @@ BAD_WEATHER = 0.4
 #: The share of rounds with trainings that make room, after which a head or a process is killed meanwhile.
 KILLED_STOPS = 0.3
 
-#: Seconds without a fault after which no task may wait for free GPUs, and within which everything must have ended.
+#: Seconds without a fault after which no task may wait for free GPUs, and within which one of the tasks must end.
 CALM_SECONDS = 120.0
 END_SECONDS = 6 * 3600.0
 
@@ -143,10 +143,14 @@ class Hour:
     def _end(self) -> None:
         servers, known = self._servers, self._servers.known
         assert known is not None
-        end = self._now() + END_SECONDS * self._scale.slowness
-        while self._now() < end and (
-            known.unsent or any(task.status not in _FINISHED for task in known.tasks.values())
-        ):
+        # The queue may be long: as long as its tasks end one after the other, none is forgotten.
+        open_tasks, end = len(known.tasks) + 1, 0.0
+        while known.unsent or open_tasks:
+            before, open_tasks = open_tasks, sum(task.status not in _FINISHED for task in known.tasks.values())
+            if open_tasks < before:
+                end = self._now() + END_SECONDS * self._scale.slowness
+            if self._now() >= end:
+                break
             self._go_on()
         for _ in range(LAST_ROUNDS):
             self._stride(self._chance.uniform(2.0, 10.0))

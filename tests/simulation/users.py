@@ -188,7 +188,9 @@ class Users:
     def _window(self) -> Window:
         begins = self._world.clock.now() + timedelta(minutes=self._chance.randint(-20, 40))
         ends = begins + timedelta(minutes=self._chance.randint(1, 60))
-        chosen = self._chance.sample(sorted(self._world.node_of), self._chance.choice((0, 3)))
+        chosen = self._chance.sample(
+            sorted(self._world.node_of), min(len(self._world.node_of), self._chance.choice((0, 3)))
+        )
         hours = (each.time().replace(second=0, microsecond=0, tzinfo=None) for each in (begins, ends))
         return Window(tuple(Day), *hours, tuple(chosen))
 
