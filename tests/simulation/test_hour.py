@@ -399,6 +399,7 @@ def test_planted_fault_of_preemptions_is_found(
         play_short(TRIES, (CROWDED,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plant", "found"),
     [(stay_on_paused_gpus, "outside its hours"), (preempt_without_saving, "makes room without a checkpoint")],
