@@ -249,5 +249,5 @@ def check_the_end(task: KnownTask, orders: Orders, runs: Sequence[Run]) -> None:
         raise Broken(f"{task.task_id} has failed without a cause")
     if task.status is TaskStatus.FAILED and last is not None and last.step >= last.total:
         raise Broken(f"{task.task_id} has failed although its last step was made and saved: {task.cause}")
-    if task.status is TaskStatus.STOPPED and not task.has_stop and task.task_id not in orders.stopped:
+    if task.status is TaskStatus.STOPPED and task.task_id not in orders.stopped:
         raise Broken(f"{task.task_id} is stopped without a request")
