@@ -1,4 +1,4 @@
-"""End a rented machine when it has been idle: a countdown that users can hold, the copies, then the action, once.
+"""End a rented machine when it has been idle: a countdown that users can hold, copies, pushes, then the action, once.
 
 Times are counted by the monotonic clock of the leading server, so that neither a set clock nor a restart shortens a
 countdown: after a restart the machine is idle anew. What must survive (a hold, the begun action, its outcome) is
@@ -7,12 +7,14 @@ stored.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from api.alerts.action_runner import IdleCheck
 from api.alerts.idle_copies import ChosenCopies, CopyInterrupted
+from api.alerts.idle_pushes import ChosenPushes
 from api.alerts.idle_store import OPEN, IdleStore
 from api.db.leadership import Leadership
 from api.domain.access import Permission, Principal
@@ -61,6 +63,7 @@ class ConfiguredEnd:
 
     rule: IdleRule
     copies: ChosenCopies  #: made before the end
+    pushes: ChosenPushes  #: made when the machine becomes idle, and checked before the end
     end: MachineEnd
 
 
@@ -169,6 +172,10 @@ class IdleEnds:
             self._show(known, IdleStage.BUSY, boot)
             return
         monotonic = self._clock.monotonic()
+        if self._idle_from is None and known.stage in OPEN:
+            # The countdown begins after them. A problem is reported at its end.
+            with suppress(CopyInterrupted):
+                configured.pushes.make(self._may_go_on)
         self._idle_from = self._idle_from or (monotonic, self._clock.now())
         is_held = known.is_held(self._clock.steady.now())
         if known.stage not in OPEN or is_held or monotonic - self._idle_from[0] < rule.idle_seconds:
@@ -207,6 +214,7 @@ class IdleEnds:
     def _carry_out(self, configured: ConfiguredEnd) -> None:
         try:
             problem: ReasonOrText | None = configured.copies.make(self._may_go_on)
+            problem = problem or configured.pushes.make(self._may_go_on)
         except CopyInterrupted:
             return  # the next round sees why
         if problem is None and not self._begin():

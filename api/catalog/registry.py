@@ -251,6 +251,10 @@ class Registry:
         """Return a version as stored. Raises RegisteredModelNotFound, ModelVersionNotFound."""
         return self._store.get_version(self.find(name).name, version)
 
+    def find_file(self, sha256: str) -> tuple[str, int] | None:
+        """Return the model and the number of a version with this content; None without one."""
+        return self._store.find_file(sha256)
+
     def link_file(self, sha256: str, target: Path) -> None:
         """Link the file of a version into a task's directory. Raises BlobMissing, OSError."""
         self._blobs.link_into(sha256, target, may_symlink=False)

@@ -169,6 +169,19 @@ class RegistryStore:
                 (row.ordinal for row in connection.execute(query) if row.origin.get("upload_id") == upload_id), None
             )
 
+    def find_file(self, sha256: str) -> tuple[str, int] | None:
+        """Return the model and the number of the newest version with this content; None without one."""
+        query = (
+            select(registry_models.c.name, registry_versions.c.ordinal)
+            .join(registry_versions, registry_models.c.serial == registry_versions.c.model)
+            .where(registry_versions.c.sha256 == sha256)
+            .order_by(registry_versions.c.created_at.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.name, row.ordinal)
+
     def stored_by(self) -> dict[str, int]:
         """Return the bytes of each user's versions and samples. Files that users share count for each of them."""
         total = func.sum(registry_versions.c.size_bytes)

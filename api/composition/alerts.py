@@ -25,6 +25,7 @@ from api.alerts.gpu_facts import GPUFacts
 from api.alerts.heartbeat import Heartbeat
 from api.alerts.idle_copies import ChosenCopies
 from api.alerts.idle_ends import ConfiguredEnd, IdleEnds, MachineEnd
+from api.alerts.idle_pushes import ChosenPushes
 from api.alerts.idle_store import IdleStore
 from api.alerts.loop import AlertLoop, EmergencyNotifier, Section
 from api.alerts.notifiers.addresses import AddressGuard
@@ -45,6 +46,7 @@ from api.alerts.thread_senders import ThreadSenders
 from api.alerts.worker_senders import WorkerSenders
 from api.composition.access import AccessParts
 from api.composition.celery_transport import CeleryTransport
+from api.composition.library import Library
 from api.composition.training import TrainingParts
 from api.config import Config, ConfigError, child_environment
 from api.db.audit_chain import log
@@ -86,6 +88,7 @@ class AlertSources:
     access: AccessParts
     quotas: Quotas | None
     training: TrainingParts
+    library: Library
 
 
 class AlertParts:
@@ -112,7 +115,7 @@ class AlertParts:
         self.news = AlertPublisher(self.store, publish, clock)
         self.emergency = EmergencyNotifier(self.courier, clock, new_alert_id)
         self.idle = IdleCheck(lambda: gpus.state, AlertFactStore(database), node, clock)
-        self.idle_ends = build_idle_ends(config, database, self.idle, node, clock)
+        self.idle_ends = build_idle_ends(config, database, training, sources.library, self.idle, node, clock)
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         facts = GPUFacts(clock)
@@ -390,13 +393,24 @@ def _create_note(database: Database) -> Callable[[AuditEntry], None]:
     return note
 
 
-def build_idle_ends(config: Config, database: Database, idle: IdleCheck, node: str, clock: Clock) -> IdleEnds:
+def build_idle_ends(
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    library: Library,
+    idle: IdleCheck,
+    node: str,
+    clock: Clock,
+) -> IdleEnds:
     """Build the end of an idle machine without starting it. Raises ConfigError."""
     root, rule = config.storage_root.absolute(), _read_idle_rule(config)
-    copies = ChosenCopies(TaskStore(database).chosen_models, root, config.when_idle_copy_to)
+    chosen = TaskStore(database).chosen_models
+    copies = ChosenCopies(chosen, root, config.when_idle_copy_to)
+    registry = library.registry.service
+    pushes = ChosenPushes(chosen, root, training.files, registry, library.pushes, config.when_idle_push_to)
     end = _create_machine_end(config, rule, node)
     return IdleEnds(
-        None if rule is None else ConfiguredEnd(rule, copies, end),
+        None if rule is None else ConfiguredEnd(rule, copies, pushes, end),
         IdleStore(database, node),
         idle,
         _candidacy(database, ServerIdentity.own(node, root), machine_scope(node, "idle"), clock),

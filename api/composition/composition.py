@@ -268,6 +268,7 @@ class Runtime:
             access=self.access,
             quotas=self.quotas,
             training=self._training,
+            library=self.library,
         )
         self.alerts: AlertParts = AlertParts(
             self.config, self.database, self._node.name, self._clock, sources, self.live.broker.publish

@@ -18,6 +18,7 @@ from api.util.setting_texts import (
     flag,
     gpu_names,
     head_url,
+    hub_repository,
     issuer,
     listed,
     names,
@@ -505,6 +506,13 @@ class Config:
         Path,
         "existing directory to which the chosen model of each training is copied, and checked, before a machine ends",
         "none: nothing is copied",
+    )
+    when_idle_push_to: str | None = _setting(
+        "WHEN_IDLE_PUSH_TO",
+        None,
+        hub_repository,
+        "hub repository to which the chosen model of each training is pushed, and checked, before a machine ends",
+        "none: nothing is pushed",
     )
     price_per_kwh: float | None = _setting(
         "PRICE_PER_KWH", None, number(0, 1_000_000, float), "price of a kWh, for the cost of trainings", "none"

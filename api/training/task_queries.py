@@ -228,6 +228,7 @@ class ChosenModel(NamedTuple):
     name: str | None  #: of the training
     chosen: str
     directory: str  #: of its latest attempt
+    owner: str | None  #: of the training
 
 
 #: Columns that change whenever a queued task's row changes, as the driver returns them; the serial number first.
@@ -459,9 +460,11 @@ class TaskQueries:
     def chosen_models(self) -> list[ChosenModel]:
         """Return the chosen model of each training that has one, with the directory of its latest attempt."""
         latest = (attempts.c.task_id == tasks.c.task_id) & (attempts.c.number == tasks.c.attempts)
-        query = select(tasks.c.task_id, tasks.c.name, tasks.c.chosen, attempts.c.directory).join(attempts, latest)
+        query = select(tasks.c.task_id, tasks.c.name, tasks.c.chosen, attempts.c.directory, tasks.c.owner)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(tasks.c.chosen.is_not(None)).order_by(tasks.c.serial))
+            rows = connection.execute(
+                query.join(attempts, latest).where(tasks.c.chosen.is_not(None)).order_by(tasks.c.serial)
+            )
             return [ChosenModel(*row) for row in rows]
 
     # -- the queue, and what runs ----------------------------------------------------------------------------------

@@ -220,6 +220,13 @@ def operator_command(text: str) -> tuple[str, ...]:
     return parts
 
 
+def hub_repository(text: str) -> str:
+    """Parse the name of a repository on the hub."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", text, re.ASCII):
+        raise ValueError("must be owner/name, as in ann/models")
+    return text
+
+
 def issuer(text: str) -> str:
     """Parse the address of an OpenID Connect provider."""
     if not text.startswith(("https://", "http://")):

@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
+from api.alerts.idle_copies import CopyInterrupted
 from api.config import ConfigError
+from api.executors.fake import outcome
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
+from tests.api.test_registry import ARTIFACT, LORA
 from tests.api.test_schedule import EVERY_DAY
+from tests.unit.files.weights.stand_ins import write_stand_in
 
 IDLE, LIMIT = "/api/v1/system/idle", "/api/v1/gpu/0/power-limit"
 
@@ -56,6 +60,27 @@ def test_hold_that_arrives_at_the_same_time_as_a_shorter_one_stays(make_world: M
     store.read = lambda: before
     assert world.client.post(f"{IDLE}/hold", json={"seconds": 60}, headers=bob).status_code == 403
     assert world.client.delete(f"{IDLE}/hold", headers=bob).status_code == 403
+
+
+def test_chosen_model_is_pushed_once_with_the_name_of_its_training(make_world: MakeWorld):
+    world = make_world(
+        when_idle_minutes=30, when_idle="command", idle_command=("/bin/true",), when_idle_push_to="ann/models"
+    )
+    task_id = world.finish(name="My cats")
+    write_stand_in(world.output(task_id) / ARTIFACT, LORA, "BF16", {"format": "pt"})
+    chosen = world.client.put(f"/api/v1/training/{task_id}/chosen", json={"checkpoint": "epoch2"})
+    assert chosen.status_code == 200, chosen.text
+    pushes = world.runtime.services.idle_ends._configured.pushes
+    for _ in range(2):
+        with pytest.raises(CopyInterrupted):
+            pushes.make(lambda: True)
+    (push,) = world.client.data("/api/v1/models/pushes")["pushes"]
+    assert (push["model"], push["version"], push["repository"]) == (task_id, 1, "ann/models")
+    world.executor.ends(world.run_transfer(push["push_id"]), outcome(exit_code=1))
+    world.train()
+    problem = pushes.make(lambda: True)
+    assert problem is not None
+    assert (problem.said.code, problem.said.params["repository"]) == ("idle_push_failed", "ann/models")
 
 
 @pytest.mark.parametrize("body", [{"seconds": 0}, {"seconds": "x"}, {"hours": 2}, []])

@@ -129,6 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--apart", type=float, default=Scale().events_apart, help="mean seconds between two events")
     parser.add_argument("--crowded", action="store_true", help="many urgent trainings, and fewer failures")
     parser.add_argument("--claims", type=float, default=0.0, help="weight of claims of other programs, such as 20")
+    parser.add_argument("--windows", type=float, default=0.0, help="weight of changes of the weekly hours, such as 20")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--day", action="store_true", help="a day of one GPU with ComfyUI, told hour by hour")
     parser.add_argument("--rule", type=NeighbourRule, choices=list(NeighbourRule), default="neighbour_first")
@@ -137,7 +138,14 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     scale = Scale(
-        3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers, asked.apart, asked.crowded, asked.claims
+        3600.0 * asked.hours,
+        asked.nodes,
+        asked.gpus,
+        asked.servers,
+        asked.apart,
+        asked.crowded,
+        asked.claims,
+        asked.windows,
     )
     seeds, began, made_room = range(first, first + asked.count), time.monotonic(), Counter[str]()
     run = partial(play, scale, on_postgresql=asked.postgresql)

@@ -17,6 +17,7 @@ from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
     Preemptions,
     check_everything_ended,
+    check_hours_are_kept,
     check_leases_end_in_order,
     check_no_task_waits,
     check_nothing_is_free_that_lives,
@@ -29,7 +30,7 @@ from tests.simulation.server import PREEMPT_AFTER
 from tests.simulation.servers import Servers
 from tests.simulation.users import Users
 from tests.simulation.weather import Weather
-from tests.simulation.world import World
+from tests.simulation.world import SAVING_SECONDS, World
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,7 +42,10 @@ NEXT_SECONDS = 3.0
 FAULT_RATE = 0.01
 BAD_WEATHER = 0.4
 
-#: Seconds without a fault after which no task may wait for free GPUs, and within which everything must have ended.
+#: The share of rounds with trainings that make room, after which a head or a process is killed meanwhile.
+KILLED_STOPS = 0.3
+
+#: Seconds without a fault after which no task may wait for free GPUs, and within which one of the tasks must end.
 CALM_SECONDS = 120.0
 END_SECONDS = 6 * 3600.0
 
@@ -63,6 +67,7 @@ class Scale:
     events_apart: float = 120.0  #: mean seconds between two events, unless the play is longer
     is_crowded: bool = False  #: many urgent trainings for few GPUs, and fewer failures
     claims: float = 0.0  #: weight of other programs that claim GPUs, which trainings leave then
+    windows: float = 0.0  #: weight of changes of the weekly hours; 0: a few
 
     @property
     def slowness(self) -> float:
@@ -138,10 +143,14 @@ class Hour:
     def _end(self) -> None:
         servers, known = self._servers, self._servers.known
         assert known is not None
-        end = self._now() + END_SECONDS * self._scale.slowness
-        while self._now() < end and (
-            known.unsent or any(task.status not in _FINISHED for task in known.tasks.values())
-        ):
+        # The queue may be long: as long as its tasks end one after the other, none is forgotten.
+        open_tasks, end = len(known.tasks) + 1, 0.0
+        while known.unsent or open_tasks:
+            before, open_tasks = open_tasks, sum(task.status not in _FINISHED for task in known.tasks.values())
+            if open_tasks < before:
+                end = self._now() + END_SECONDS * self._scale.slowness
+            if self._now() >= end:
+                break
             self._go_on()
         for _ in range(LAST_ROUNDS):
             self._stride(self._chance.uniform(2.0, 10.0))
@@ -169,6 +178,10 @@ class Hour:
             self._happen()
         self._servers.proceed()
         self._check()
+        if self._scale.windows and self.preemptions.stopping and self._chance.random() < KILLED_STOPS:
+            self._clock.advance(self._chance.uniform(0.0, SAVING_SECONDS))
+            self._world.proceed()
+            self._weather.kill(sorted(self.preemptions.stopping.values(), key=lambda run: run.uid))
         for _ in range(self._chance.choice((0, 0, 1))):
             self._stride(self._chance.uniform(0.2, NEXT_SECONDS), with_alerts=False)
 
@@ -191,7 +204,8 @@ class Hour:
         events = (users.start, users.stop, users.resume, users.delete, users.pause, users.set_hours)
         events += (self._weather.strike, lambda: None, users.start_urgent, users.change_class, users.claim)
         weights = (30, 1, 2, 1, 1, 0.3, 8, 0, 30, 1) if self._scale.is_crowded else (40, 8, 8, 4, 8, 3, 30, 10, 4, 4)
-        self._chance.choices(events, (*weights, self._scale.claims))[0]()
+        hours = self._scale.windows or weights[5]
+        self._chance.choices(events, (*weights[:5], hours, *weights[6:], self._scale.claims))[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)
@@ -218,6 +232,7 @@ class Hour:
             why = self._servers.why_waiting
             check_no_task_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS, why)
             check_room_is_made(self._world, orders, seconds, CALM_SECONDS)
+            check_hours_are_kept(self._world, orders, seconds, CALM_SECONDS)
 
 
 _FINISHED = frozenset(status for status in TaskStatus if status.is_finished)

@@ -14,7 +14,7 @@ from api.domain.training import AttemptStatus, TaskStatus
 
 _TASKS = (
     "SELECT task_id, name, status, not_before, updated_at, "
-    "cause->>'code', stop->'cause'->>'code', stop IS NOT NULL, warning, priority_class, preempted_by FROM tasks"
+    "cause->>'code', stop->'cause'->>'code', warning, priority_class, preempted_by FROM tasks"
 )
 _LEASES = f"SELECT resource, task_id FROM leases WHERE kind = '{LeaseKind.GPU}'"
 _UNSENT = (
@@ -47,7 +47,6 @@ class KnownTask:
     updated_at: float
     cause: str | None
     stop_cause: str | None
-    has_stop: bool
     warning: str | None
     rank: int  #: of its class
     preempted_by: str | None
@@ -106,7 +105,7 @@ class Known:
 
 
 def _read(row: tuple[object, ...]) -> KnownTask:
-    task_id, name, status, not_before, updated_at, cause, stop_cause, has_stop, warning, rank, preempted_by = row
+    task_id, name, status, not_before, updated_at, cause, stop_cause, warning, rank, preempted_by = row
     return KnownTask(
         str(task_id),
         None if name is None else str(name),
@@ -115,7 +114,6 @@ def _read(row: tuple[object, ...]) -> KnownTask:
         float(str(updated_at)),
         None if cause is None else str(cause),
         None if stop_cause is None else str(stop_cause),
-        bool(has_stop),
         None if warning is None else str(warning),
         int(str(rank)),
         None if preempted_by is None else str(preempted_by),

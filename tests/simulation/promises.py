@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+from api.domain.schedule import Schedule
 from api.domain.training import RANK_OF_CLASS, PriorityClass, StopRung, TaskStatus
 from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
@@ -25,6 +27,8 @@ class Orders:
     paused: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     claimed: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     hours_until: float = float("-inf")  #: until when trainings may have had hours, by wall clock
+    #: The acknowledged hours and since when they apply, by wall clock; None: another request may have changed them.
+    hours: tuple[Schedule, float] | None = None
 
     def note_closed(self, uuid: str, until: float) -> None:
         """Record that a GPU may be paused or claimed until this time."""
@@ -104,12 +108,26 @@ def check_room_is_made(world: World, orders: Orders, now: float, patience: float
                     raise Broken(f"{run.uid} lives on {uuid}, which has been {what} for {now - began:.0f} s")
 
 
+def check_hours_are_kept(world: World, orders: Orders, now: float, patience: float) -> None:
+    """Check that no process lives on a GPU that has been outside its hours for longer than the limit, by wall clock."""
+    if orders.hours is None or orders.hours[1] + patience > now:
+        return
+    schedule, at = orders.hours[0], datetime.fromtimestamp(now, UTC)
+    for run in world.alive():
+        for uuid in run.submission.gpu_uuids:
+            windows = [each for each in schedule.windows if not each.gpus or uuid in each.gpus]
+            was_open = not windows or schedule.open_times(at - timedelta(seconds=patience), at, windows)
+            if run.node.is_seen and run.hidden_since is None and not was_open:
+                raise Broken(f"{run.uid} lives on {uuid}, which has been outside its hours for {patience:.0f} s")
+
+
 @dataclass
 class Preemptions:
-    """The trainings that made room for urgent ones, as they were seen."""
+    """The trainings that made room for urgent ones, or for other reasons, as they were seen."""
 
     after_seconds: float
     made_room: Counter[str] = field(default_factory=Counter)  #: number of stops by the service, by cause
+    stopping: dict[str, Run] = field(default_factory=dict)  #: the runs that the service is stopping, by task
     _stopping: set[str] = field(default_factory=set)
     _leaving: dict[str, str] = field(default_factory=dict)  #: the urgent task of each that is stopping
     _made_room: dict[str, tuple[Run, str, float]] = field(default_factory=dict)  #: the latest of each task
@@ -117,7 +135,8 @@ class Preemptions:
     def check(self, world: World, orders: Orders, tasks: Mapping[str, KnownTask], now: float) -> None:
         """Check those that are new, and the starts since. Raise Broken."""
         latest = {run.task_id: run for run in world.runs.values()}
-        self._count(tasks)
+        self._count(tasks, latest)
+        self._check_saves(orders, tasks)
         before, self._leaving = self._leaving, {}
         for task_id, task in tasks.items():
             if task.makes_way and task.preempted_by is not None:
@@ -139,11 +158,25 @@ class Preemptions:
                 del self._made_room[task_id]
                 self._check_return(latest[task_id], tasks, latest.get(urgent), urgent, at)
 
-    def _count(self, tasks: Mapping[str, KnownTask]) -> None:
+    def _count(self, tasks: Mapping[str, KnownTask], latest: Mapping[str, Run]) -> None:
         stopping = {each.task_id for each in tasks.values() if each.status is TaskStatus.STOPPING}
-        new = (tasks[task_id].stop_cause for task_id in stopping - self._stopping)
-        self.made_room.update(cause for cause in new if cause is not None)
+        for task_id in stopping - self._stopping:
+            cause = tasks[task_id].stop_cause
+            if cause is not None:
+                self.made_room[cause] += 1
+                if task_id in latest:
+                    self.stopping[task_id] = latest[task_id]
         self._stopping = stopping
+
+    def _check_saves(self, orders: Orders, tasks: Mapping[str, KnownTask]) -> None:
+        for task_id, run in list(self.stopping.items()):
+            rung = None if run.outcome is None else run.outcome.stop_rung
+            # One that has not printed a step counts as loading, and has nothing to save.
+            is_saved = rung in (None, StopRung.CHECKPOINT) or run.step <= run.first_step + 1
+            if not is_saved and task_id not in orders.stopped:
+                raise Broken(f"{run.uid} makes room without a checkpoint, at step {run.step}")
+            if task_id not in tasks or tasks[task_id].status is not TaskStatus.STOPPING:
+                del self.stopping[task_id]
 
     def _check_return(
         self, run: Run, tasks: Mapping[str, KnownTask], its_run: Run | None, urgent_id: str, at: float
@@ -216,5 +249,5 @@ def check_the_end(task: KnownTask, orders: Orders, runs: Sequence[Run]) -> None:
         raise Broken(f"{task.task_id} has failed without a cause")
     if task.status is TaskStatus.FAILED and last is not None and last.step >= last.total:
         raise Broken(f"{task.task_id} has failed although its last step was made and saved: {task.cause}")
-    if task.status is TaskStatus.STOPPED and not task.has_stop and task.task_id not in orders.stopped:
+    if task.status is TaskStatus.STOPPED and task.task_id not in orders.stopped:
         raise Broken(f"{task.task_id} is stopped without a request")

@@ -52,6 +52,7 @@ AT_ONCE = 4
 #: Number of seeds that are tried to find each planted fault.
 TRIES = 24
 CROWDED = Scale(nodes=2, gpus=4, events_apart=60.0, is_crowded=True)
+WINDOWS = Scale(nodes=4, gpus=4, events_apart=30.0, is_crowded=True, windows=40.0)
 SHORT = (Scale(seconds=900.0, nodes=4, events_apart=40.0), Scale(seconds=900.0, nodes=8, events_apart=15.0))
 
 
@@ -86,6 +87,14 @@ def test_every_promise_holds_when_urgent_trainings_take_gpus() -> None:
 @pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
 def test_every_promise_holds_over_many_preemptions(first: int, on_postgresql: bool) -> None:
     play_all(range(first, first + AT_ONCE), CROWDED, on_postgresql)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(60 * AT_ONCE)
+@pytest.mark.parametrize("on_postgresql", [False, True])
+@pytest.mark.parametrize("first", range(0, FIXED, AT_ONCE))
+def test_every_promise_holds_over_many_window_ends(first: int, on_postgresql: bool) -> None:
+    play_all(range(first, first + AT_ONCE), WINDOWS, on_postgresql)
 
 
 def test_seed_gives_the_same_day_of_one_gpu_twice_and_every_promise_holds() -> None:
@@ -388,6 +397,19 @@ def test_planted_fault_of_preemptions_is_found(
     plant(monkeypatch)
     with pytest.raises(Broken, match=r"makes room|made room"):
         play_short(TRIES, (CROWDED,))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [(stay_on_paused_gpus, "outside its hours"), (preempt_without_saving, "makes room without a checkpoint")],
+)
+def test_planted_fault_of_window_ends_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(Broken, match=found):
+        play_short(TRIES, (WINDOWS,))
 
 
 def start_beside_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from api.domain.access import LOCAL
-from api.domain.schedule import Day, Window
+from api.domain.schedule import Day, Schedule, Window
 from api.domain.training import GPURequest, PriorityClass, ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable, ServiceError
 from api.training.attempts.watch import AttemptWatch
@@ -173,17 +173,24 @@ class Users:
         windows = [] if always or self._chance.random() < ALWAYS else [self._window() for _ in range(2)]
         if windows:
             self.orders.hours_until = float("inf")
+        self.orders.hours = None
         answer = self._servers.call(
             server, lambda: _answer(lambda: server.parts.schedule.replace("UTC", windows, "ann")), "hours"
         )
+        now = self._world.clock.now().timestamp()
+        if answer == "done":
+            self.orders.hours = Schedule("UTC", tuple(windows)), now
         if not windows and answer == "done":
-            self.orders.hours_until = self._world.clock.now().timestamp()
-        self._log_event(f"hours {windows}: {answer or 'no answer'}")
+            self.orders.hours_until = now
+        shown = ", ".join(f"{each.begins:%H:%M} to {each.ends:%H:%M}" for each in windows) or "always"
+        self._log_event(f"hours {shown}: {answer or 'no answer'}")
 
     def _window(self) -> Window:
         begins = self._world.clock.now() + timedelta(minutes=self._chance.randint(-20, 40))
         ends = begins + timedelta(minutes=self._chance.randint(1, 60))
-        chosen = self._chance.sample(sorted(self._world.node_of), self._chance.choice((0, 3)))
+        chosen = self._chance.sample(
+            sorted(self._world.node_of), min(len(self._world.node_of), self._chance.choice((0, 3)))
+        )
         hours = (each.time().replace(second=0, microsecond=0, tzinfo=None) for each in (begins, ends))
         return Window(tuple(Day), *hours, tuple(chosen))
 

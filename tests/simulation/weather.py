@@ -1,10 +1,10 @@
 """Failures of the machines: of processes and their supervisors, nodes, heads and clocks."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.simulation.servers import Servers
-from tests.simulation.world import World
+from tests.simulation.world import Run, World
 
 #: Seconds for which a node is dead or cut off.
 AWAY_SECONDS = (5.0, 900.0)
@@ -35,6 +35,9 @@ _KINDS = (
     "starting",
 )
 
+#: What is killed while a training makes room: mostly heads, which have to complete the stop when they are back.
+_OF_STOPS = ("server", "heads", "heads", "supervisor", "trainer", "both")
+
 #: Locations in the start of an attempt at which a head may pause: before and after the submission is recorded.
 _OF_STARTS = ("observe", "committed", "submit")
 
@@ -62,8 +65,7 @@ class Weather:
         elif kind in ("still", "starting"):
             self._pause(is_starting=kind == "starting")
         elif kind in ("server", "heads"):
-            for server in self._servers.alive[: 1 if kind == "server" else None]:
-                self._servers.kill(server)
+            self._kill_heads(kind)
         else:
             self._strike_run(kind)
 
@@ -106,8 +108,23 @@ class Weather:
                 self._servers.last_fault = now
                 self._log_event(f"weather: {node.name} is back")
 
-    def _strike_run(self, kind: str) -> None:
-        runs = sorted((run for run in self._world.alive() if run.node.is_seen), key=lambda run: run.uid)
+    def kill(self, stopping: Sequence[Run]) -> None:
+        """Kill heads, or a part of one of these runs."""
+        kind = self._chance.choice(_OF_STOPS)
+        self._servers.last_fault = self._world.clock.monotonic()
+        self._log_event(f"weather: kill {kind} during a stop")
+        if kind in ("server", "heads"):
+            self._kill_heads(kind)
+        else:
+            self._strike_run(kind, [run for run in stopping if run.is_alive and run.node.is_seen])
+
+    def _kill_heads(self, kind: str) -> None:
+        for server in self._servers.alive[: 1 if kind == "server" else None]:
+            self._servers.kill(server)
+
+    def _strike_run(self, kind: str, runs: Sequence[Run] | None = None) -> None:
+        if runs is None:
+            runs = sorted((run for run in self._world.alive() if run.node.is_seen), key=lambda run: run.uid)
         if not runs:
             return
         run = self._chance.choice(runs)

@@ -22,7 +22,7 @@ from tests.simulation.supervisor import Supervisor
 LOADING_SECONDS = 6.0
 SAVE_STEPS = 20
 
-#: Steps between two lines of the log.
+#: Steps between two lines of the log, after the first step.
 PRINTED_STEPS = 10
 
 #: Seconds that a trainer takes to save when it receives a stop.
@@ -67,7 +67,7 @@ class Run:
     @property
     def has_stopped_well(self) -> bool:
         """Whether it has saved its last step, as a stop requested."""
-        return self.outcome is not None and self.outcome.stop_rung is StopRung.CHECKPOINT
+        return STOPPED in self.phrases
 
     @property
     def uid(self) -> str:
@@ -85,9 +85,11 @@ class Run:
 
     @cached_property
     def run_dir(self) -> Path:
-        """The directory of its saves: that of an earlier attempt of its task, or a new one."""
-        found = sorted(self.output.glob("????????_*"))
-        return found[-1] if found else self.output / "20260101_00-00-00"
+        """The directory of its saves: that of the attempt from which it resumes, or a new one."""
+        argv, made = self.submission.argv, len(list(self.output.glob("????????_*")))
+        if "--resume_from_checkpoint" in argv:
+            return Path(argv[argv.index("--resume_from_checkpoint") + 1])
+        return self.output / f"20260101_00-{made // 60:02}-{made % 60:02}"
 
     @property
     def process(self) -> ProcessIdentity:
@@ -153,13 +155,12 @@ class World:
         return run
 
     def _resumed_step(self, run: Run) -> int:
-        argv = run.submission.argv
         saved = sorted(run.output.glob("*/global_step*/state.json"))
-        if "--resume_from_checkpoint" not in argv:
+        if "--resume_from_checkpoint" not in run.submission.argv:
             if saved:
                 raise Broken(f"{run.uid} starts from the beginning although {saved[-1].parent.name} was saved")
             return 0
-        latest = (Path(argv[argv.index("--resume_from_checkpoint") + 1]) / "latest").read_text()
+        latest = (run.run_dir / "latest").read_text()
         return int(latest.removeprefix("global_step"))
 
     def supervise(self, run: Run) -> None:
@@ -251,9 +252,11 @@ class World:
         (run.run_dir / "latest").write_text(checkpoint.name)
 
     def _print(self, run: Run) -> None:
-        step = run.step // PRINTED_STEPS * PRINTED_STEPS
+        first = run.first_step + 1
+        step = max(run.step // PRINTED_STEPS * PRINTED_STEPS, min(first, run.step))
         if step > max(run.printed, run.first_step):
             run.printed = step
+            run.run_dir.mkdir(parents=True, exist_ok=True)
             line = f"steps: {step} loss: 0.5 iter time (s): {self._step_seconds} samples/sec: 64.0\n"
             self.log(run.submission.ref.log_directory).add(line.encode(), self.clock.now().timestamp())
 

@@ -6,7 +6,7 @@ to permitted addresses only.
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +105,29 @@ class Publisher:
                 # The hub rejects the commit after a concurrent one. The next try then starts from that commit.
                 parent_commit=before,
             )
+            commit = str(info.oid) if info.oid else None
+            self._check(api, commit, operations)
         for at, file in enumerate(request.files):
             self.report(at, file.size, "completed")
-        commit = str(info.oid) if info.oid else None
         return PushResult(commit, f"{request.endpoint}/{request.repository}", commit != before, card_left)
+
+    def _check(self, api: HfApi, commit: str | None, operations: Sequence[CommitOperationAdd]) -> None:
+        """Compare the hub's files with those that were read. Raise JobFailed."""
+        revision = commit or self.request.revision
+        info = api.model_info(self.request.repository, revision=revision, files_metadata=True)
+        there = {file.rfilename: file for file in info.siblings or ()}
+        for operation in operations:
+            found, sent = there.get(operation.path_in_repo), operation.upload_info
+            is_same = found is not None and found.size == sent.size
+            if not is_same or (found and found.lfs and found.lfs.sha256 != sent.sha256.hex()):
+                raise JobFailed(
+                    Reason.of(
+                        "The hub does not have {path} as it was sent. Push it again.",
+                        "push_differs",
+                        path=operation.path_in_repo,
+                    ),
+                    CauseCode.HUB_REFUSED,
+                )
 
     def _find_or_create(self, api: HfApi) -> str | None:
         """Return the commit of the branch. Create a missing repository if the request says so."""

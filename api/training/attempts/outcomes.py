@@ -112,6 +112,13 @@ def judge_caching(
     return judge_outcome(outcome, trainer, stop, progress, last_lines, ())
 
 
+def stopped_before_start(stop: StopState | None) -> AttemptVerdict:
+    """Return the verdict on an attempt that was stopped before its start. One that made room is queued again."""
+    if stop is not None and stop.cause is not None:
+        return AttemptVerdict(TaskStatus.FAILED, stop.cause.message, stop.cause)
+    return AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START)
+
+
 def could_not_start(error: Exception) -> AttemptVerdict:
     """Return the verdict on an attempt whose supervisor could not be started."""
     if isinstance(error, EngineRejected):

@@ -11,7 +11,7 @@ from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Ex
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import TaskStores
 from api.training.attempts.ending import AttemptEnding
-from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, CannotStart, could_not_start
+from api.training.attempts.outcomes import CannotStart, could_not_start, stopped_before_start
 from api.training.attempts.preparation import AttemptPreparation
 from api.training.attempts.watches import UNKNOWN_SECONDS, Watches
 from api.training.resume_points import find_resume_point, plan_attempt
@@ -62,7 +62,7 @@ class AttemptStarter:
     def _start_supervisor(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
-            return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+            return self._ending.abandon(task, attempt, stopped_before_start(task.stop))
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
@@ -113,7 +113,7 @@ class AttemptStarter:
         if task.status is not TaskStatus.STOPPING:
             return False
         self._forget(attempt)
-        return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+        return self._ending.abandon(task, attempt, stopped_before_start(task.stop))
 
     def _wait_for_cluster(self, task: TaskSummary, attempt: Attempt, error: EngineUnavailable) -> None:
         """Retry without limit, because an unavailable cluster is not the attempt's fault."""

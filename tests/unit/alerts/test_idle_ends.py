@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from api.alerts import idle_copies
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.idle_copies import ChosenCopies
 from api.alerts.idle_ends import INTERRUPTED_SECONDS, ConfiguredEnd, FakeMachineEnd, IdleEnds
+from api.alerts.idle_pushes import ChosenPushes
 from api.alerts.idle_store import IdleStore
 from api.alerts.site_facts import ServiceFacts, ServiceSources, StartLog
+from api.catalog.pushes import PushOrder
+from api.catalog.transfer_models import PushStatus
 from api.db.leadership import Leadership
 from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
 from api.domain.audit import AuditEntry
@@ -40,6 +44,7 @@ class Rented:
     end: FakeMachineEnd = field(default_factory=FakeMachineEnd)
     audited: list[AuditEntry] = field(default_factory=list)
     servers: int = 0
+    library: Any = None  #: a FakeLibrary, to which the chosen models are pushed
 
     def __post_init__(self) -> None:
         self.machine, self.clock = self.acting.machine, self.acting.clock
@@ -50,10 +55,14 @@ class Rented:
         """Return the loop of a new process, which knows nothing of an earlier one."""
         self.servers += 1
         name = f"server {self.servers}"
-        copies = ChosenCopies(self.machine.tasks.chosen_models, self.machine.root, self.target)
+        models, root, library = self.machine.tasks.chosen_models, self.machine.root, self.library
+        copies = ChosenCopies(models, root, self.target)
+        pushes = ChosenPushes(
+            models, root, self.machine.parts.files, library, library, None if library is None else "ann/models"
+        )
         leadership = Leadership(self.machine.database, "idle of here", lambda: name, self.clock, lambda other: False)
         return IdleEnds(
-            ConfiguredEnd(self.rule, copies, self.end),
+            ConfiguredEnd(self.rule, copies, pushes, self.end),
             self.store,
             self.acting.idle,
             leadership,
@@ -328,3 +337,62 @@ def test_kills_holds_and_work_at_random_moments_never_end_the_machine_twice_or_w
             assert has_worked
             assert rented.clock.monotonic() >= held_until
             count, has_worked = rented.end.count, False
+
+
+# -- pushes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class FakeLibrary:
+    """The library of saved models with its pushes, which all have one status."""
+
+    status: PushStatus = PushStatus.PUSHING
+    names: dict[str, str] = field(default_factory=dict)  #: of the models by key of the push
+
+    def find_file(self, sha256: str) -> None:
+        """Know no file."""
+
+    def register(self, name: str, task_id: str, artifact: str, principal: Principal) -> Any:
+        return SimpleNamespace(model=name, version=1)
+
+    def start(self, name: str, version: str, order: PushOrder, token: None, principal: Principal, key: str) -> Any:
+        self.names[key] = f"{name} v{version} to {order.repository}"
+        failure = SimpleNamespace(detail="The token may not write.") if self.status is PushStatus.FAILED else None
+        return SimpleNamespace(status=self.status, failure=failure)
+
+
+@pytest.fixture
+def pushed(chosen: Rented) -> Rented:
+    """A machine whose chosen model is being pushed."""
+    chosen.target, chosen.library = None, FakeLibrary()
+    chosen.restart()
+    return chosen
+
+
+@pytest.mark.parametrize("status", [PushStatus.COMPLETED, PushStatus.CANCELLED])
+def test_machine_ends_when_its_chosen_models_are_pushed(pushed: Rented, status: PushStatus):
+    pushed.wait(20)
+    assert list(pushed.library.names.values()) == ["a v1 to ann/models"]
+    assert (pushed.wait(1_000), pushed.end.count) == (IdleStage.COUNTDOWN, 0)
+    pushed.library.status = status
+    assert (pushed.wait(10), pushed.end.count) == (IdleStage.ENDED, 1)
+    assert len(pushed.library.names) == 1
+
+
+@pytest.mark.parametrize("status", [PushStatus.FAILED, PushStatus.PAUSED])
+def test_failed_push_prevents_the_end_until_it_is_resumed(pushed: Rented, status: PushStatus):
+    pushed.library.status = status
+    assert (pushed.wait(1_000), pushed.end.count) == (IdleStage.BLOCKED, 0)
+    found = pushed.server.find()
+    assert found.problem_code is not None
+    assert found.problem_code.code == "idle_push_failed"
+    assert ("may not write." if status is PushStatus.FAILED else "paused.") in (found.problem or "")
+    pushed.library.status = PushStatus.COMPLETED
+    pushed.server.release(LOCAL)
+    pushed.wait(400)
+    assert pushed.end.count == 1
+
+
+def test_deleted_model_prevents_the_end(pushed: Rented):
+    _remove_model(pushed)
+    assert (pushed.wait(1_000), pushed.end.count) == (IdleStage.BLOCKED, 0)

@@ -55,6 +55,32 @@ def test_second_push_sends_and_commits_nothing(hub: LocalHub, tmp_path: Path):
     assert not [path for path, *_ in hub.requests if path.startswith("/lfs/") or "/commit/" in path]
 
 
+def _losing(content: bytes | None) -> Callable[[Any, str], bool]:
+    """A fault that replaces the weights when the commit is made, or loses them."""
+
+    def fault(handler: Any, what: str) -> bool:
+        if what == "commit":
+            answer, files = handler.answer, handler.hub.files["ann/cats"]
+
+            def spoil(*given: Any, **more: Any) -> None:
+                handler.answer = answer
+                del files[NAME]
+                files.update({} if content is None else {NAME: content})
+                answer(*given, **more)
+
+            handler.answer = spoil
+        return False
+
+    return fault
+
+
+@pytest.mark.parametrize("content", [None, b"x" * len(CONTENT), b"short"], ids=["missing", "other bytes", "cut"])
+def test_push_fails_if_the_hub_has_other_bytes_than_were_sent(hub: LocalHub, tmp_path: Path, content: bytes | None):
+    hub.write_fault = _losing(content)
+    with pytest.raises(JobFailed, match=f"does not have {NAME} as it was sent"):
+        Push(hub, tmp_path).publisher.run()
+
+
 def test_large_file_is_sent_in_parts(hub: LocalHub, tmp_path: Path):
     hub.part_size = 100_000
     Push(hub, tmp_path).publisher.run()
