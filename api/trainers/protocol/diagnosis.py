@@ -8,7 +8,7 @@ from itertools import dropwhile, takewhile
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
-from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors
+from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors, is_empty
 from api.trainers.protocol.hints import BY_PLACE, CACHE_FILE, READ_TRACEBACK, hint_for
 from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, STEP_BEGINNING
 from api.trainers.trainer import Ending
@@ -324,6 +324,12 @@ _AFTER_CACHING = re.compile(
     r"trainable params: |Loading checkpoint shards|Loading adapter weights|Global batch size = "
 )
 
+#: A line before or while weights are loaded.
+_LOADING = re.compile(r"Initializing TorchBackend|Loading checkpoint shards|Loading adapter weights")
+
+#: A line that the trainer prints when the weights of the model are in memory.
+_LOADED = re.compile(r"trainable params: |Block swap enabled|Global batch size = ")
+
 #: The line between two exceptions of which the first led to the second.
 _CHAINED = re.compile(r"The above exception was the direct cause|During handling of the above exception")
 
@@ -450,6 +456,8 @@ def _trainer_error(error: ErrorLine, raised: Sequence[ErrorLine], ending: Ending
         reasons = [*_warning_above(error, lines), *(line.removeprefix("assert ") for line in conditions[-1:])]
         text = f"AssertionError: {'; '.join(reasons)}"[:LINE_LIMIT] if reasons else text
         details = (*details, *reasons)
+    elif is_empty(text) and details:
+        text = f"{text} {details[0].strip()}"[:LINE_LIMIT]
     first = _first_link(error, raised, lines)
     # A process of a pool raises its exception twice. Only the first traceback shows the place.
     frames = error.frames if first is error else (*first.frames, *error.frames, error.text)
@@ -533,6 +541,16 @@ def _is_caching(lines: Sequence[str]) -> bool:
     return False
 
 
+def _is_preparing(lines: Sequence[str]) -> bool:
+    """Return whether the last stage in these lines is that of loading weights or of caching."""
+    for line in reversed(lines):
+        if STEP_BEGINNING.match(line) or _LOADED.match(line):
+            return False
+        if line.startswith((CACHING, CACHING_LOGGED)) or _LOADING.search(line):
+            return True
+    return False
+
+
 def _reported_signal(error: ErrorLine) -> int | None:
     """Return the number of the signal that ended a rank or the launcher, according to the launcher, or None."""
     received = _RECEIVED.search(error.text)
@@ -566,6 +584,17 @@ def _killed(ending: Ending, number: int) -> Cause:
             lines,
             signal=name,
         )
+    if name == "SIGKILL" and _is_preparing(ending.last_lines):
+        return Cause.of(
+            CauseCode.HOST_OUT_OF_MEMORY,
+            "killed_before_training",
+            "the kernel or another program killed a process before the first step (SIGKILL); most likely the machine "
+            "ran out of memory while weights were loaded, which each GPU's process reads whole",
+            "confirm it in `dmesg`, and start it again: what is cached is kept; if it recurs, add memory or swap space "
+            "(under WSL2, raise `memory` in .wslconfig), use weights in fp8 or bf16, fewer GPUs, or a lower "
+            "map_num_proc or caching_batch_size",
+            lines,
+        )
     if name == "SIGKILL":
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
@@ -573,7 +602,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "the kernel or another program killed a process of the training (SIGKILL); most likely the machine ran out "
             "of memory",
             "confirm it in `dmesg`; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
-            "tasks at once, or add memory",
+            "tasks at once, or add memory (under WSL2, raise `memory` in .wslconfig)",
             lines,
         )
     if name == "SIGBUS" and _crashed_package(ending.last_lines) != "safetensors":

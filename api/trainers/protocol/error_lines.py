@@ -19,6 +19,12 @@ TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call
 #: The last line of a traceback.
 EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
 
+#: An exception line whose message begins on the next line.
+_EMPTY = re.compile(r"[A-Za-z_][\w.]{0,200}:", re.ASCII)
+
+#: A line that belongs to no message: of a log, or between two tracebacks.
+_OTHER = re.compile(r"\[|Traceback |During handling of |The above exception |Exception ignored ")
+
 #: Begins the line with the message of a C++ exception that ended a process.
 WHAT = "what():"
 
@@ -86,6 +92,11 @@ def find_errors(lines: Iterable[str]) -> tuple[ErrorLine, ...]:
     return fatal or errors
 
 
+def is_empty(text: str) -> bool:
+    """Return whether the message of an exception line is empty: it begins on a later line, then."""
+    return _EMPTY.fullmatch(text) is not None
+
+
 def _with_details(error: ErrorLine, lines: Sequence[str]) -> ErrorLine:
     following = lines[error.position + 1 : error.position + 1 + DETAIL_LIMIT] if error.exception is not None else ()
     texts = [RANK.sub("", line, count=1) for line in following]
@@ -99,6 +110,10 @@ def _with_details(error: ErrorLine, lines: Sequence[str]) -> ErrorLine:
     elif "deserializing header" in error.text:
         # ComfyUI names the file in a paragraph of its own.
         details = tuple(text for text in texts if text.startswith("File path: "))
+    elif is_empty(error.text):
+        same = texts if error.rank is None else (RANK.sub("", line, count=1) for line in following if RANK.match(line))
+        said = takewhile(lambda text: _OTHER.match(text) is None, same)
+        details = tuple(text for text in said if text.strip())
     else:
         details = tuple(takewhile(lambda text: text[:1] in (" ", "\t") and text.strip(), texts))
     return replace(error, details=details) if details else error

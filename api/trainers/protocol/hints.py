@@ -1079,6 +1079,15 @@ HINTS = tuple(
             ),
         ),
         (
+            r"size of tensor a.*\[mask\]$",
+            "mask_of_loss",
+            (
+                "the masks do not fit this model type in this version of the trainer: update the trainer and start the "
+                "training again with regenerate_cache = true, or remove mask_path and default_mask_file from the "
+                "dataset"
+            ),
+        ),
+        (
             (
                 r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
                 r"|Sizes of tensors must match|Expected size for first two dimensions|expanded size of the tensor"
@@ -1197,8 +1206,8 @@ HINTS = tuple(
             ),
             "float8_trained",
             (
-                "weights in float8 cannot be trained: remove transformer_dtype (or diffusion_model_dtype), or add "
-                "[adapter], which trains beside them"
+                "weights in float8 cannot be trained: if [adapter] has a `dtype` of float8, remove it; if there is no "
+                "[adapter], add it, which trains beside them, or remove transformer_dtype (or diffusion_model_dtype)"
             ),
         ),
         (
@@ -1640,8 +1649,8 @@ HINTS = tuple(
             r"must train on videos",
             "videos_only",
             (
-                "this image-to-video model trains on videos only: remove the images from the dataset, and set "
-                "frame_buckets without 1"
+                "this image-to-video model trains on videos only: remove the images, and videos of a single frame, "
+                "from the dataset"
             ),
         ),
         (
@@ -2388,6 +2397,7 @@ _ABOUT = tuple(
             "quoted number",
         ),
         ("values to unpack", r"in get_optimizer$", "betas"),
+        ("size of tensor a", r"^\s*loss \*= mask$", "mask"),
         ("^IndexError", r"in _get_cuda_arch_flags$", "no GPU to build for"),
         ("^(?:IndexError|ValueError|KeyError|TypeError|AttributeError)", r"/toml/decoder\.py", "toml parser"),
         ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),

@@ -573,6 +573,38 @@ def test_incomplete_directory_of_a_model_is_downloaded_again():
     assert "all files of the model" in str(cause.remedy)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "killed_before_training"),
+        ("caching latents: (1.0, 512, 512, 1)", "killed_before_training"),
+        ("Loading checkpoint shards: 100%|████| 6/6 [00:15<00:00,  2.53s/it]", "killed_before_training"),
+        ("Block swap enabled. Swapping 20 blocks out of 40 blocks.", "killed_for_memory"),
+        ("steps: 9 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0", "killed_for_memory"),
+    ],
+)
+def test_stage_of_a_kill_determines_what_needs_less_memory(line: str, said: str):
+    started = "[2026-07-30 09:16:29,681] [INFO] [comm.py:852:init_distributed] Initializing TorchBackend in DeepSpeed"
+    cause = diagnose(started, line, LAUNCHER_ERROR.format(-9), code=247)
+    assert (cause.said, ".wslconfig" in cause.remedy) == (said, True)
+
+
+def test_message_that_begins_on_the_next_line_is_shown():
+    cause = diagnose(
+        "[rank0]: Traceback (most recent call last):",
+        '[rank0]:   File "/v/bitsandbytes/cextension.py", line 290, in __getattr__',
+        "[rank0]: RuntimeError: ",
+        "[2026-07-30 09:16:29,681] [INFO] [launch.py:335:sigkill_handler] Killing subprocess 7",
+        "[rank0]: CUDA VERSION MISMATCH",
+    )
+    assert cause.detail == "RuntimeError: CUDA VERSION MISMATCH"
+
+
+@pytest.mark.parametrize("line", [LAUNCHER_ERROR.format(1), "Exception ignored in atexit callback: <function f>"])
+def test_other_lines_are_no_part_of_an_empty_message(line: str):
+    assert diagnose(*traceback("RuntimeError: "), line).detail == "RuntimeError:"
+
+
 @pytest.mark.parametrize(("code", "word"), [(1, "Xid"), (-6, "Xid"), (-9, "memory")])
 def test_exception_without_a_traceback_explains_an_abort_but_not_a_kill(code: int, word: str):
     cause = diagnose(
