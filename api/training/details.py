@@ -32,7 +32,7 @@ from api.training.sample_orders import SampleOrderStore
 from api.training.sample_views import AutomaticSamplesView
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers, event_page
-from api.training.view import Waiting, show_details, show_row
+from api.training.view_builders import Waiting, show_details, show_row
 from api.training.views import SeriesView, TaskDetails, TaskProgressView, TaskRow, XAxis
 from api.util.clock import Clock
 from api.util.copying import copy_fields

@@ -20,7 +20,7 @@ SEAMS = {
     "api.executors.fake.MemoryLog": "api.executors.executor.Log",
     "api.executors.fake.MemoryLogCursor": "api.executors.executor.LogCursor",
     "api.executors.slurm.fake.FakeCluster": "api.executors.slurm.cluster.Cluster",
-    "api.gpus.neighbours.FakeNeighbour": "api.gpus.neighbours.Neighbour",
+    "api.gpus.neighbour.FakeNeighbour": "api.gpus.neighbour.Neighbour",
     "api.gpus.sources.source.FakeSource": "api.gpus.sources.source.GPUSource",
     "api.logs.stream_output.FakePiece": "api.logs.stream_output.LogPiece",
     "api.alerts.notifiers.notifier.FakeNotifier": "api.alerts.notifiers.notifier.Notifier",
