@@ -26,7 +26,7 @@ from api.training.comparison_views import (
     ComparedTrainings,
     ComparisonAxis,
 )
-from api.training.delivery import base_path_of
+from api.training.model_downloads import base_path_of
 from api.training.sample_views import TrainingSample
 from api.training.samples import TrainingSamples
 from api.training.task_progress import ProgressAnswers

@@ -24,11 +24,11 @@ from api.gpus.service import GPUService
 from api.training.attempt_store import TaskStores
 from api.training.attempts.series import list_stretches
 from api.training.attempts.watch import AttemptWatch
+from api.training.automatic_sample_store import SampleOrderStore
 from api.training.energy import EnergyBook
 from api.training.forecast import QueueForecast
 from api.training.output import TrainingOutput
 from api.training.quotas import Quotas
-from api.training.sample_orders import SampleOrderStore
 from api.training.sample_views import AutomaticSamplesView
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers, event_page

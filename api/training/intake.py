@@ -15,7 +15,7 @@ from api.domain.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, 
 from api.domain.usage import Owner
 from api.errors import Conflict, GPUBusy, Invalid, NodeDrained, NotFound, QuotaExceeded
 from api.files.task_files import TaskFiles
-from api.gpus.busy import describe_busy
+from api.gpus.busy_error import describe_busy
 from api.gpus.service import GPUService
 from api.training.claims import AttemptClaims
 from api.training.closures import CLOSED_CODES

@@ -38,7 +38,7 @@ SEAMS = {
     "api.gpus.registration_store.MemoryRegistrations": "api.gpus.registration_store.Registrations",
     "api.util.clock.FakeClock": "api.util.clock.Clock",
     "tests.simulation.executor.SimulatedExecutor": "api.executors.executor.Executor",
-    "tests.unit.catalog.test_comfyui.FakeVersions": "api.catalog.links.LinkedVersions",
+    "tests.unit.catalog.test_comfyui_links.FakeVersions": "api.catalog.comfyui_link_store.LinkedVersions",
     "tests.unit.datasets.media_fakes.FakeDecoder": "api.domain.media.Decoder",
     "tests.unit.datasets.media_fakes.FakeDirectory": "api.datasets.media.RegisteredFiles",
     "tests.unit.nodes.test_shared_storage.FakeProber": "api.nodes.shared_storage.StorageProber",
