@@ -1,4 +1,4 @@
-"""The use cases of downloads."""
+"""The use cases of downloads. `jobs/downloads/program.py` transfers the files, and deletes old partial ones."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.catalog.catalog_views import MOST_MISSING, view_weights
+from api.catalog.view_builders import MOST_MISSING, view_weights
 from api.catalog.views import WeightsView
 from api.domain.catalog import CatalogModel
 from api.domain.read_scope import ReadScope, current_scope
@@ -16,7 +16,7 @@ from api.files.weights.header import Unsound, merged, read_header
 from api.files.weights.recognition import fingerprints_for, titles_for
 from api.files.weights.scan import is_text
 from api.files.weights.shards import missing_shards
-from api.training.view import show_findings
+from api.training.view_builders import show_findings
 
 #: The limits of files of one directory that are read as one model, and of names in it that are considered.
 _MAX_SHARDS, _MAX_NAMES = 64, 10_000

@@ -1,4 +1,4 @@
-"""The use cases of pushes of saved models to a hub."""
+"""The use cases of pushes of saved models to a hub. `jobs/pushes/program.py` sends the files."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from api.catalog.comfyui import ComfyLinks
+from api.catalog.comfyui_links import ComfyLinks
 from api.catalog.origin import (
     describe_format,
     describe_origin,

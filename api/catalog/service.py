@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.catalog.catalog_views import view_model
 from api.catalog.examination import require_model
 from api.catalog.preset_requests import find_variant, make_request, model_table
+from api.catalog.view_builders import view_model
 from api.catalog.views import ModelView, PresetView
 from api.domain.catalog import CatalogModel, LocalWeights, ModelVariant, Preset
 from api.domain.measured_memory import PlannedMemory

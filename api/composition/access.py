@@ -12,7 +12,7 @@ from api.access.key_ring import KeyRing
 from api.access.readable_paths import PathAccess, PathOwners, PathRule, ReadablePaths
 from api.access.service import AccessService, UsageOf
 from api.access.store import CredentialStore, SignInStore
-from api.catalog.links import LinkedVersions
+from api.catalog.comfyui_link_store import LinkedVersions
 from api.composition.roots import datasets_root, model_directories, registry_root
 from api.config import SETTINGS, Config, cache_roots, child_environment
 from api.datasets.store import DatasetStore

@@ -26,7 +26,7 @@ from api.domain.training import EventKind
 from api.files.blobs import BlobStore
 from api.files.thumbnail_files import ThumbnailStore
 from api.trainers.trainer import Trainer
-from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.store import TaskStore
 from api.util.clock import Clock
 

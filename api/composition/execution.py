@@ -46,6 +46,7 @@ from api.training.attempts.updates import TrainingNews
 from api.training.attempts.watches import Watches
 from api.training.claims import AttemptClaims
 from api.training.closures import Closures, NeighbourRule
+from api.training.cluster_window import ClusterWindow
 from api.training.dataset_use import CacheUse
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
@@ -57,9 +58,8 @@ from api.training.planner import PassPlanner, PlacementRules
 from api.training.preemption import Preemption
 from api.training.quotas import Quotas
 from api.training.schedule_store import ScheduleStore
-from api.training.slots import SlotLimits
 from api.training.store import TaskStore
-from api.training.window import ClusterWindow
+from api.training.task_slots import SlotLimits
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 

@@ -33,9 +33,9 @@ from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore
 from api.datasets.path_media import PathMedia
 from api.datasets.result_recorder import RecordsResult, ResultRecorder
-from api.datasets.rules import RuleBook
 from api.datasets.service import NoQuota, StorageQuota
 from api.datasets.thumbnails import Thumbnails
+from api.datasets.trainer_rules import RuleBook
 from api.datasets.upload_store import UploadStore
 from api.datasets.uploads import UploadLimits, UploadService
 from api.db.database import Database

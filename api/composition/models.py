@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from api.access.readable_paths import ReadablePaths
-from api.catalog.comfyui import ComfyLinks
+from api.catalog.comfyui_link_store import LinkedVersions
+from api.catalog.comfyui_links import ComfyLinks
 from api.catalog.download_request import DownloadRules
 from api.catalog.downloads import DownloadService
 from api.catalog.examination import WeightsExaminer
-from api.catalog.links import LinkedVersions
 from api.catalog.pushes import PushRules, PushService
 from api.catalog.registry import Registry
 from api.catalog.sample_store import RegistrySampleStore

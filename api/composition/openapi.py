@@ -13,16 +13,16 @@ from api.streaming.routes import STREAMS
 from api.util.base_path import BASE_PATH
 from api.util.caller import SESSION_COOKIE
 from api.util.envelope import JSON
-from api.web.components import (
+from api.web.idempotency_routes import MARK
+from api.web.openapi_components import (
     add_examples,
     describe_bodies,
     open_response_enums,
     require_response_fields,
     share_components,
 )
-from api.web.idempotency_routes import MARK
+from api.web.openapi_headers import describe_headers
 from api.web.operations import Operation, OperationTable
-from api.web.response_headers import describe_headers
 from api.web.schemas import Failure
 
 #: A variable part of a Flask URL pattern.

@@ -14,11 +14,11 @@ from api.errors import Finding
 from api.files.media.decoder import MediaDecoder
 from api.jobs.kinds import SAMPLING
 from api.sampling.service import SampleSetService
+from api.training.automatic_sample_store import SampleOrderStore
 from api.training.automatic_samples import AutomaticSamples
 from api.training.exports import Exports
 from api.training.follow_up_tasks import FollowUpTasks
 from api.training.intake import Intake
-from api.training.sample_orders import SampleOrderStore
 from api.training.sample_rendering import SampleRendering, SamplerSettings
 from api.training.sample_store import TrainingSampleStore
 from api.training.samples import TrainingSamples

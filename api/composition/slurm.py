@@ -18,7 +18,7 @@ from api.gpus.circumstances import EngineStatus
 from api.gpus.service import GPUService
 from api.training.attempt_store import AttemptLocations, AttemptStore
 from api.training.cluster import ClusterNodes
-from api.training.window import ClusterWindow, Engine
+from api.training.cluster_window import ClusterWindow, Engine
 from api.util.clock import Clock
 
 #: Statuses of an attempt that has its GPUs and has not been observed running.

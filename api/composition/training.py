@@ -41,6 +41,7 @@ from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.orphans import Orphans
 from api.training.attempts.stopping import AttemptStopping
 from api.training.attempts.watches import Watches
+from api.training.automatic_sample_store import SampleOrderStore
 from api.training.automatic_samples import AutomaticSamples
 from api.training.capacity_check import CapacityCheck
 from api.training.changes import TrainingChanges
@@ -59,7 +60,7 @@ from api.training.intake import Intake
 from api.training.loop import TrainingLoop
 from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
-from api.training.neighbours import Neighbours
+from api.training.neighbour_rule import Neighbours
 from api.training.orphan_store import OrphanStore
 from api.training.output import TrainingOutput
 from api.training.planner import PassPlanner
@@ -70,7 +71,6 @@ from api.training.rehearsal_files import RehearsalFiles
 from api.training.request_check import OptionsCheck, RequestChecker
 from api.training.retention import Retention
 from api.training.retention_store import RetentionStore
-from api.training.sample_orders import SampleOrderStore
 from api.training.sample_rendering import SampleRendering
 from api.training.sample_store import TrainingSampleStore
 from api.training.samples import TrainingSamples
@@ -318,7 +318,7 @@ def _open_neighbours(config: Config) -> list[Neighbour]:
     if not comfy and not ollama:
         return []
     # httpx takes 6 MB and 30 ms, which most servers would spend for nothing.
-    from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour  # noqa: PLC0415
+    from api.gpus.neighbour_clients import ComfyNeighbour, OllamaNeighbour  # noqa: PLC0415
 
     return [*map(ComfyNeighbour, comfy), *map(OllamaNeighbour, ollama)]
 

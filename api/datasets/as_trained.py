@@ -6,7 +6,7 @@ from api.datasets.check import CheckRequest, seen_file
 from api.datasets.check_models import RecipeView
 from api.datasets.items import DatasetItems
 from api.datasets.media import DatasetMedia
-from api.datasets.rules import RuleBook
+from api.datasets.trainer_rules import RuleBook
 from api.domain.media import Decoder, MediaSource, Recipe
 from api.errors import Finding, Invalid, NotTrained
 

@@ -13,7 +13,7 @@ from api.domain.reason import Reason, ReasonOrText, code_of, text_of
 from api.domain.training import TaskStatus, TrainingTask
 from api.errors import Conflict, NotFound, ServiceError
 from api.files.task_files import task_files
-from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.foreign_trees import remove_tree

@@ -21,7 +21,7 @@ from api.domain.training import TaskStatus, TrainingRequest, TrainingTask
 from api.errors import CacheBuilding, CacheExists, ServiceError
 from api.files.task_files import task_files
 from api.trainers.trainer import CacheFacts, SupportsCaching, Trainer
-from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.dataset_use import CacheChoice, CacheQuestion
 
 #: Version of the key format; another value gives other keys.

@@ -10,7 +10,7 @@ import orjson
 
 from api.datasets.captioning import caption_key, is_wanted
 from api.datasets.derivations import DerivationStore
-from api.datasets.outcomes import Tally
+from api.datasets.output_items import Tally
 from api.datasets.preprocess_results import find_target
 from api.datasets.preprocess_views import PreprocessResult
 from api.datasets.service import DatasetService, Derived

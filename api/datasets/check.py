@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.datasets.check_models import BucketView, DatasetCheck, DatasetFindingView, DuplicatesView, ItemsView
-from api.datasets.duplicates import find_duplicates
+from api.datasets.duplicates import NEAR_DISTANCE, find_duplicates
 from api.datasets.findings import find_in_buckets, find_in_files
 from api.datasets.materials import flat_names
 from api.datasets.media import DatasetMedia
-from api.datasets.rules import RuleBook
 from api.datasets.service import DatasetService
+from api.datasets.trainer_rules import RuleBook
 from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem, included_items
 from api.domain.finding import codes_of
 from api.domain.media import Decoder, MediaProbe
@@ -40,7 +40,7 @@ class CheckRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     gpu_count: int = 1
-    near_distance: int = 4
+    near_distance: int = NEAR_DISTANCE
 
     @property
     def question(self) -> DatasetSetup | None:

@@ -7,6 +7,9 @@ from api.datasets.check_models import DuplicatesView
 from api.domain.dataset import ManifestItem, MediaKind
 from api.domain.media import Decoder, MediaProbe
 
+#: Greatest difference in bits between the hashes of near duplicates, unless a request sets another.
+NEAR_DISTANCE = 4
+
 #: Most groups in a response, most items of one group, and most extra items of all groups.
 MAX_GROUPS = 200
 MAX_MEMBERS = 100

@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from api.datasets.dataset_toml import write_dataset_toml
-from api.datasets.exported import MANIFEST
 from api.datasets.materials import flat_names
 from api.datasets.media import DatasetMedia
+from api.datasets.reimport import MANIFEST
 from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, ManifestItem, included_items
 from api.util.stored_form import StreamedFile

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from api.datasets.exported import with_exported_names
 from api.datasets.joining import Joined, Joining
+from api.datasets.reimport import with_exported_names
 from api.datasets.tree import (
     FileTree,
     TreeFile,

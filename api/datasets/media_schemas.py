@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from api.datasets.check import CheckRequest
 from api.datasets.check_models import DatasetCheck, RecipeView
+from api.datasets.duplicates import NEAR_DISTANCE
 from api.datasets.export import ExportForm
 from api.datasets.schemas import Version, VersionQuery
 from api.util.validation import Strict
@@ -35,7 +36,7 @@ class CheckDataset(Strict):
     )
     gpu_count: int = Field(1, ge=1, le=1024)
     near_distance: int = Field(
-        4,
+        NEAR_DISTANCE,
         ge=0,
         le=7,
         description="greatest difference in bits between the hashes of two pictures that count as near duplicates",

@@ -11,7 +11,7 @@ import orjson
 
 from api.datasets.dataset_toml import write_dataset_toml
 from api.datasets.derivations import DerivationStore
-from api.datasets.outcomes import NewItems, Output, Tally, outputs_of
+from api.datasets.output_items import NewItems, Output, Tally, outputs_of
 from api.datasets.preprocess_request import PreprocessRequest
 from api.datasets.preprocess_views import PreprocessMetadata, PreprocessResult
 from api.datasets.service import DatasetService

@@ -12,9 +12,6 @@ from typing import Any
 
 from api.util.masking import mask_secrets
 
-#: Maximum number of trainings of a sweep.
-MOST_TRAININGS = 64
-
 SWEEP_ID = r"^sweep_[0-9]{8}_[0-9a-z]{8}$"
 
 #: Short names of settings whose own names would make the names of trainings long.

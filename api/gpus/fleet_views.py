@@ -1,4 +1,4 @@
-"""Build the answers about GPUs of several machines; for a single machine those of `view`. Pure functions."""
+"""Build the answers about GPUs of several machines; for a single machine those of `views`. Pure functions."""
 
 from collections import Counter
 from collections.abc import Collection

@@ -27,7 +27,7 @@ from api.gpus.offers import why_unstartable
 from api.gpus.other_machines import NodePart, judge_drain
 from api.gpus.power_limits import WantedLimits
 from api.gpus.registration_store import Registrations
-from api.gpus.registry import GPUHolders, TaskRegistry
+from api.gpus.registrations import GPUHolders, TaskRegistry
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.sources import host
 from api.gpus.sources.source import GPUSource

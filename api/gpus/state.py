@@ -22,8 +22,7 @@ from api.gpus.other_machines import (
     why_unread,
 )
 from api.gpus.snapshot import GPUReading, GPUSnapshot
-from api.gpus.xid_histories import XidHistories
-from api.gpus.xid_history import XidCount
+from api.gpus.xid_history import XidCount, XidHistories
 from api.util.clock import Clock
 
 #: The maximum number of UUIDs stored per machine. UUIDs that are no longer reported are dropped first.

@@ -9,9 +9,9 @@ from api.domain.read_scope import OTHER_USERS_TASK, current_scope
 from api.domain.reading import FaultKind
 from api.domain.task import Keep, RegisteredTask, TaskType, TaskView
 from api.errors import Forbidden, GPUBusy, GPULost, ProcessNotRunning
-from api.gpus.busy import describe_busy
+from api.gpus.busy_error import describe_busy
 from api.gpus.lookup import find_gpu, name_of
-from api.gpus.registry import TaskRegistry
+from api.gpus.registrations import TaskRegistry
 from api.gpus.state import GPUState
 from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, paginate

@@ -19,7 +19,7 @@ from api.errors import ArtifactNotFound, CheckpointNotFound, DatabaseUnavailable
 from api.files.weights.header import Unsound, read_open_header
 from api.jobs.exports.request import MARK
 from api.training.artifacts import open_artifact, saved_models
-from api.training.sample_orders import KnownModel, SampleOrderStore, StoredOrder
+from api.training.automatic_sample_store import KnownModel, SampleOrderStore, StoredOrder
 from api.training.sample_rendering import SampleRendering
 from api.training.store import TaskStore
 from api.util.clock import Clock, time_of

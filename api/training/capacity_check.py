@@ -1,4 +1,7 @@
-"""Check whether this machine, or its cluster, can serve a request: GPUs, memory, disk, cluster options."""
+"""Check whether this machine, or its cluster, can serve a request: GPUs, memory, disk, cluster options.
+
+Whether a queued task can start now is decided by `planner.py`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -26,11 +26,11 @@ from api.training.comparison_views import (
     ComparedTrainings,
     ComparisonAxis,
 )
-from api.training.delivery import base_path_of
+from api.training.model_downloads import base_path_of
 from api.training.sample_views import TrainingSample
 from api.training.samples import TrainingSamples
 from api.training.task_progress import ProgressAnswers
-from api.training.view import show_progress_of
+from api.training.view_builders import show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
 

@@ -24,15 +24,15 @@ from api.gpus.service import GPUService
 from api.training.attempt_store import TaskStores
 from api.training.attempts.series import list_stretches
 from api.training.attempts.watch import AttemptWatch
+from api.training.automatic_sample_store import SampleOrderStore
 from api.training.energy import EnergyBook
 from api.training.forecast import QueueForecast
 from api.training.output import TrainingOutput
 from api.training.quotas import Quotas
-from api.training.sample_orders import SampleOrderStore
 from api.training.sample_views import AutomaticSamplesView
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers, event_page
-from api.training.view import Waiting, show_details, show_row
+from api.training.view_builders import Waiting, show_details, show_row
 from api.training.views import SeriesView, TaskDetails, TaskProgressView, TaskRow, XAxis
 from api.util.clock import Clock
 from api.util.copying import copy_fields

@@ -11,11 +11,11 @@ from api.gpus.service import GPUService
 from api.training.attempt_store import TaskStores
 from api.training.claims import AttemptClaims
 from api.training.closures import ReadClosures
+from api.training.cluster_window import ClusterWindow
 from api.training.planner import PassPlanner
 from api.training.preemption import Preemption
 from api.training.scheduler import Pass
 from api.training.waiting_messages import JUST_QUEUED
-from api.training.window import ClusterWindow
 from api.util.clock import Clock
 
 #: A pass without news is followed by a pause this many times as long, so that 1,000 waiting tasks use 2 % of a core.

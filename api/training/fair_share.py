@@ -1,4 +1,7 @@
-"""The order of tasks with equal class and priority: owners who used fewer GPUs in the last day come first."""
+"""The order of tasks with equal class and priority: owners who used fewer GPUs in the last day come first.
+
+`quotas.py` adds up what each has used.
+"""
 
 import heapq
 from collections import deque

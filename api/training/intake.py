@@ -15,7 +15,7 @@ from api.domain.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, 
 from api.domain.usage import Owner
 from api.errors import Conflict, GPUBusy, Invalid, NodeDrained, NotFound, QuotaExceeded
 from api.files.task_files import TaskFiles
-from api.gpus.busy import describe_busy
+from api.gpus.busy_error import describe_busy
 from api.gpus.service import GPUService
 from api.training.claims import AttemptClaims
 from api.training.closures import CLOSED_CODES
@@ -26,7 +26,7 @@ from api.training.quotas import Quotas, queue_is_full, quota_error
 from api.training.scheduler import Pass
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
-from api.training.view import show_planned
+from api.training.view_builders import show_planned
 from api.training.views import PlannedGPUs
 from api.util.clock import LAST_SECOND, Clock, time_of
 from api.web.idempotency import KEPT_SECONDS

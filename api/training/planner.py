@@ -1,4 +1,4 @@
-"""Plan a pass: decide which queued tasks could start now, and why the others wait."""
+"""Plan a pass: give the scheduler the queue, the GPUs, and what keeps tasks waiting: retries, disk, holds, quotas."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +20,8 @@ from api.training.closures import Closures, ReadClosures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.quotas import Quotas
 from api.training.scheduler import Pass, PassContext, plan_pass
-from api.training.slots import SlotLimits
 from api.training.task_queries import TaskName
+from api.training.task_slots import SlotLimits
 from api.util.clock import Clock
 
 _Wait = tuple[str, float]  # a task id and its earliest start

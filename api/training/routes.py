@@ -44,7 +44,7 @@ from api.training.schemas import (
     TrainingProgressAnswer,
     ValidationAnswer,
 )
-from api.training.view import read_findings
+from api.training.view_builders import read_findings
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
 from api.util.validation import details_of, excess, mistakes_in

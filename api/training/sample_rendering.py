@@ -31,10 +31,10 @@ from api.jobs.kinds import REQUEST_FILE
 from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, settings_of
 from api.jobs.sampling.workflows import RECIPES
 from api.training.artifacts import open_artifact, saved_models
-from api.training.delivery import base_path_of, find_trigger_word
 from api.training.export_order import ExportMethod
 from api.training.exports import Exports
 from api.training.follow_up_tasks import FollowUpTasks
+from api.training.model_downloads import base_path_of, find_trigger_word
 from api.training.sample_store import TrainingSampleStore
 from api.training.store import TaskStore
 

@@ -1,4 +1,4 @@
-"""Planning: which queued task gets which GPUs, and why the others wait. Pure functions."""
+"""Scheduling: which queued task gets which GPUs, and why the others wait. Pure functions, called by `planner`."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ from api.training.quota_reasons import (
     reserved_for_own,
     waits_for_own,
 )
-from api.training.slots import SlotLimits, open_slots
 from api.training.supply import Supply
+from api.training.task_slots import SlotLimits, open_slots
 from api.training.waiting_messages import (
     JUST_QUEUED,
     Obstacle,

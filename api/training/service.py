@@ -30,7 +30,7 @@ from api.training.resume_points import (
     plan_resume,
 )
 from api.training.store import TaskStore
-from api.training.view import show_findings
+from api.training.view_builders import show_findings
 from api.training.views import TaskDetails, Validation
 from api.util.clock import Clock
 from api.util.ids import new_task_id

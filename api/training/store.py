@@ -51,9 +51,9 @@ from api.domain.training import (
 )
 from api.errors import DatasetNotFound, TaskActive, TaskNotFinished, TaskNotFound, TaskNotQueued
 from api.training import event_store as events
-from api.training.dataset_caches import require_single, require_unused
+from api.training.automatic_sample_store import find_order, put_order
+from api.training.dataset_cache_store import require_single, require_unused
 from api.training.moves import move, record_stop_step, request_task_stop
-from api.training.sample_orders import find_order, put_order
 from api.training.sample_store import remove_samples
 from api.training.task_queries import (
     OF_KEY,

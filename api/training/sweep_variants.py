@@ -10,7 +10,6 @@ from typing import Any
 from api.domain.finding import make_finding
 from api.domain.sweep import (
     LONGEST_NAME,
-    MOST_TRAININGS,
     Variation,
     combine,
     is_below,
@@ -24,6 +23,9 @@ from api.domain.training import TrainingRequest
 from api.errors import Finding, Invalid
 from api.training.resume_points import change_request
 from api.util.masking import is_secret_name, mask_secrets
+
+#: Maximum number of trainings of a sweep.
+MOST_TRAININGS = 64
 
 #: The parts of a request whose values can vary. Texts of the trainer's files are varied through `config`.
 VARIED_FIELDS = (

@@ -25,7 +25,7 @@ from api.training.sweep_rule import describe_rule
 from api.training.sweep_store import SweepStore
 from api.training.sweep_variants import SweepVariant, SweepVariants
 from api.training.sweep_views import EarlyStopView, PlannedTraining, SweepDetails, SweepPlan, SweepRow
-from api.training.view import show_findings
+from api.training.view_builders import show_findings
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.util.ids import new_task_id

@@ -13,7 +13,7 @@ from api.training.attempts.watches import Watches
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
 from api.training.store import TaskStore
-from api.training.view import Waiting, show_progress_of
+from api.training.view_builders import Waiting, show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
 from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination

@@ -15,7 +15,7 @@ from api.training.details import TrainingDetails
 from api.training.exports import Exports
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
-from api.training.view import show_stopped
+from api.training.view_builders import show_stopped
 from api.training.views import StoppedTask
 from api.util.caller import has_caller_left
 from api.util.clock import Clock

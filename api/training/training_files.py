@@ -19,9 +19,9 @@ from api.errors import (
 )
 from api.files.weights.rewriting import RewrittenFile
 from api.training.artifacts import OpenFile, list_artifacts, open_artifact
-from api.training.delivery import deliver
 from api.training.export_order import ExportOrder
 from api.training.exports import Exports
+from api.training.model_downloads import deliver
 from api.training.output import TrainingOutput
 from api.training.resume_points import require_unneeded
 from api.training.store import TaskStore

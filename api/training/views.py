@@ -1,4 +1,4 @@
-"""Trainings as the API shows them."""
+"""Trainings as the API shows them, made by `view_builders`. Progress and pace are in `domain/progress.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

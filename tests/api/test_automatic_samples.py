@@ -94,7 +94,7 @@ def test_task_that_was_created_before_a_kill_is_found_again(world: World, monkey
     task_id = running(world)
     save_model(world, task_id, "epoch1")
     with monkeypatch.context() as killed:
-        killed.setattr("api.training.sample_orders.SampleOrderStore.note_sampling", lambda *args: None)
+        killed.setattr("api.training.automatic_sample_store.SampleOrderStore.note_sampling", lambda *args: None)
         look(world, 3)
     look(world, 3)
     assert len(samplings(world)) == 1

@@ -10,7 +10,7 @@ import pytest
 from api.domain.reading import GPUProcess, ProcessKind
 from api.gpus.neighbour import FakeNeighbour
 from api.gpus.sources.source import FakeSource
-from api.training.neighbours import Neighbours, _Watch
+from api.training.neighbour_rule import Neighbours, _Watch
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_schedule import leave

@@ -16,7 +16,7 @@ from api.app import create_app
 from api.domain.reading import FaultKind, GPUProcess, ProcessKind
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
-from api.web.components import read_examples
+from api.web.openapi_components import read_examples
 from tests.api.client import Client
 from tests.api.conftest import TOY, TRAINING, World, open_world
 from tests.comfyui_server import WORKFLOW

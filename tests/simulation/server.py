@@ -24,7 +24,7 @@ from api.gpus.sources.source import FakeSource
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.updates import NewsDesk
-from api.training.neighbours import Neighbours
+from api.training.neighbour_rule import Neighbours
 from api.training.store import TaskStore
 from tests.simulation.alerts import SimulatedAlerts
 from tests.simulation.executor import Fate, SimulatedExecutor

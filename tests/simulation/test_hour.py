@@ -25,7 +25,7 @@ from api.domain.training import AttemptStatus, PriorityClass
 from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.training import neighbours, planner, supply
+from api.training import neighbour_rule, planner, supply
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.starter import AttemptStarter
@@ -414,8 +414,8 @@ def test_planted_fault_of_window_ends_is_found(
 
 def start_beside_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count all that a neighbour holds as free."""
-    monkeypatch.setattr(neighbours, "_is_little", lambda *_: True)
-    monkeypatch.setattr(neighbours.Neighbours, "_claim", lambda *_: None)
+    monkeypatch.setattr(neighbour_rule, "_is_little", lambda *_: True)
+    monkeypatch.setattr(neighbour_rule.Neighbours, "_claim", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ DOWN = "Packages depend on those below them"
 
 FAULTS = {
     "util/ids.py": ("from api.system.service import SystemService", DOWN),
-    "gpus/views.py": ("from api.training.view import show_details as _", DOWN),
+    "gpus/views.py": ("from api.training.view_builders import show_details as _", DOWN),
     "executors/attempt/log.py": ("import api.executors.local", "No package imports itself through another"),
     "db/leases.py": ("import flask", "Flask is imported by the app, the web package and routes only"),
     "gpus/routes.py": ("from api.gpus.registration_store import X", "Routes call services, not stores"),

@@ -1,4 +1,7 @@
-"""Parse the TOML texts of a request as the trainer's parser does, and explain their mistakes."""
+"""Parse the TOML texts of a request as the trainer's parser does, and explain their mistakes.
+
+The limits of a text are in `trainers/toml_text.py`.
+"""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Series of values over steps, appended while a training runs. `series_reader` reads them."""
+"""Series of values over steps, appended while a training runs."""
 
 import os
 import struct

@@ -20,7 +20,7 @@ from api.training.attempts.series import EPOCH_LOSS, TAGS, Stretch, list_stretch
 from api.training.sample_store import StoredSample, TrainingSampleStore
 from api.training.trackers.store import Sent, TrackerStore
 from api.training.trackers.tracker import Batch, Picture, TrackedTraining, Tracker, TrackerProblem
-from api.training.view import read_config, read_dataset
+from api.training.view_builders import read_config, read_dataset
 from api.util.clock import Clock
 from api.util.masking import mask_secrets
 from api.util.periodic import PeriodicThread

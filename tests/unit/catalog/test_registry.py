@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.catalog.comfyui import ComfyLinks
-from api.catalog.links import LinkedVersions
+from api.catalog.comfyui_link_store import LinkedVersions
+from api.catalog.comfyui_links import ComfyLinks
 from api.catalog.registry import Registry
 from api.catalog.store import RegistryStore
 from api.db.database import Database, sqlite_url

@@ -16,7 +16,7 @@ from api.errors import ServiceError
 from api.files.task_files import task_files
 from api.trainers.toy.trainer import Toy
 from api.training.attempts.task_results import TaskResult
-from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.dataset_use import CacheChoice, CacheQuestion
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.db.builders import Stores, new_attempt

@@ -7,7 +7,7 @@ from api.datasets.as_trained import MAX_FRAMES, AsTrained
 from api.datasets.check import CheckRequest
 from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore
-from api.datasets.rules import RuleBook
+from api.datasets.trainer_rules import RuleBook
 from api.db.database import Database
 from api.domain.dataset import MediaFacts, MediaKind, item_id_of
 from api.domain.media import MediaProbe

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.catalog.links import LinkedVersions
+from api.catalog.comfyui_link_store import LinkedVersions
 from api.catalog.registry_models import NewModelVersion
 from api.catalog.store import RegistryStore
 from api.db.database import Database, sqlite_url

@@ -7,7 +7,7 @@ import pytest
 from api.domain.task import RegisteredTask, TaskType
 from api.errors import DatabaseUnavailable
 from api.gpus.registration_store import MemoryRegistrations
-from api.gpus.registry import GPUHolders, TaskRegistry
+from api.gpus.registrations import GPUHolders, TaskRegistry
 from api.util.clock import FakeClock
 from tests.unit.builders import reading, snapshot, task, uuid_of
 

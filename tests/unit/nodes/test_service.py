@@ -23,7 +23,7 @@ from api.errors import (
 from api.gpus.registration_store import MemoryRegistrations
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
-from api.gpus.xid_histories import MOST_OF_NODE
+from api.gpus.xid_history import MOST_OF_NODE
 from api.nodes.fleet_store import FleetStore
 from api.nodes.service import SHOWN_SECONDS, NodeService, Refusals, check_name
 from api.nodes.shared_probe import SharedProbe

@@ -34,8 +34,8 @@ from api.training.planner import PassPlanner, PlacementRules, RetryWaits
 from api.training.request_check import MASK, RequestChecker
 from api.training.schedule_store import ScheduleStore
 from api.training.scheduler import Pass
-from api.training.slots import SlotLimits
 from api.training.store import TaskStore
+from api.training.task_slots import SlotLimits
 from api.util.clock import FakeClock
 from api.util.measures import queue_waits
 from tests.unit.observed import observed

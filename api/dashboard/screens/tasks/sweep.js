@@ -14,11 +14,9 @@ import { backLink } from "../../ui/sections.js";
 import { isSpoiled, note, spoiledChip, statusChip } from "../../ui/status.js";
 import { table } from "../../ui/table.js";
 import { attempt, toast } from "../../ui/toast.js";
+import { MOST } from "../compare/state.js";
 import { pointerLabel, showValue } from "../start/draft.js";
 import { progressBar } from "./progress.js";
-
-/** Most trainings that are compared at a time. */
-const MOST_COMPARED = 8;
 
 // Events of one change come in bursts.
 const REFETCH_PAUSE_MS = 500;
@@ -78,10 +76,10 @@ export function open(app, place) {
     stopButton.hidden = found.status === "finished";
     if (hadFocus && stopButton.hidden) title.focus();
     setDenied(stopButton, whyNot("training:write", found.owner));
-    const compared = found.trainings.slice(0, MOST_COMPARED).map(({ task_id: task }) => task);
+    const compared = found.trainings.slice(0, MOST).map(({ task_id: task }) => task);
     compare.hidden = compared.length < 2;
     compare.href = `#/trainings/compare?tasks=${compared.map((each) => encodeURIComponent(each)).join(",")}`;
-    compare.title = found.total > MOST_COMPARED ? t("sweep.compare.first", { n: MOST_COMPARED }) : "";
+    compare.title = found.total > MOST ? t("sweep.compare.first", { n: MOST }) : "";
     if (!list) {
       const heads = [
         t("sweep.training"),

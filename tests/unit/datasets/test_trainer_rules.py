@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.datasets.rules import RuleBook
+from api.datasets.trainer_rules import RuleBook
 from api.errors import Invalid
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import DatasetSetup

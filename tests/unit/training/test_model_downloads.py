@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.domain.training import TrainingRequest
-from api.training.delivery import base_path_of, find_trigger_word, hash_base
+from api.training.model_downloads import base_path_of, find_trigger_word, hash_base
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from api.catalog.catalog_views import view_model, view_weights
 from api.catalog.preset_requests import model_table
+from api.catalog.view_builders import view_model, view_weights
 from api.domain.catalog import FoundDirectory, Medium
 from api.domain.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
 from api.trainers.diffusion_pipe.catalog.table import CATALOG

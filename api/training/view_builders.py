@@ -1,4 +1,4 @@
-"""Views of tasks and attempts for the API. Pure functions."""
+"""Build the answers about tasks and attempts, whose classes are in `views`. Pure functions."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

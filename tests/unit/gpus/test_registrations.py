@@ -6,7 +6,7 @@ import pytest
 from api.domain.task import Keep, ProcessIdentity, TaskType
 from api.errors import GPUBusy, ProcessNotRunning, TaskNotFound
 from api.gpus.registration_store import MemoryRegistrations
-from api.gpus.registry import TaskRegistry
+from api.gpus.registrations import TaskRegistry
 from api.util.clock import FakeClock
 
 

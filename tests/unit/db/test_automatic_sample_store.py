@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from api.db.database import Database
 from api.domain.sample_set import SampleOrder, SamplingSpec, SetPrompt, SetSettings
-from api.training.sample_orders import SampleOrderStore, put_order
+from api.training.automatic_sample_store import SampleOrderStore, put_order
 from api.training.sample_store import TrainingSampleStore
 from tests.unit.db.builders import NOW
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.web.components import share_components
+from api.web.openapi_components import share_components
 
 
 def document(**schemas):

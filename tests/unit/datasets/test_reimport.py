@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.datasets.exported import MANIFEST, with_exported_names
+from api.datasets.reimport import MANIFEST, with_exported_names
 from api.datasets.tree import TreeFile, sort_files, without_export_directory
 from api.domain.dataset import ManifestItem, write_manifest
 

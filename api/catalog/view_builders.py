@@ -1,4 +1,4 @@
-"""Build the views of models from the catalog and the files that a scan found."""
+"""Build the answers about models from the catalog and the files that a scan found."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

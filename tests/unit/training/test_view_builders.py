@@ -7,7 +7,7 @@ from api.domain.training import Attempt, AttemptStatus, StopRung, TaskStatus
 from api.executors.fake import outcome
 from api.training.attempts.progress import show_progress, unobserved_warning
 from api.training.forecast import Forecast
-from api.training.view import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
+from api.training.view_builders import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.builders import NOW
 from tests.unit.trainings import TrainingMachine, steps
 

@@ -1,6 +1,6 @@
 """From the output files of a program to the items of a new version."""
 
-from api.datasets.outcomes import MOST_SHOWN, NewItems, Output, Tally, outputs_of
+from api.datasets.output_items import MOST_SHOWN, NewItems, Output, Tally, outputs_of
 from api.domain.dataset import Blob, ManifestItem
 from api.jobs.preprocessing.work import Made, Record
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from api.catalog.links import LinkedVersions
+from api.catalog.comfyui_link_store import LinkedVersions
 from api.errors import BlobMissing, Conflict
 from api.files.blobs import BlobStore
 

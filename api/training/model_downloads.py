@@ -20,7 +20,7 @@ from api.files.weights.examination import describe
 from api.files.weights.header import Header, Unsound, read_open_header
 from api.files.weights.rewriting import RewrittenFile, hash_tensors, with_metadata
 from api.training.artifacts import OpenFile, saved_at, saved_name
-from api.training.view import read_config, read_dataset
+from api.training.view_builders import read_config, read_dataset
 from api.util.clock import time_of
 
 logger = logging.getLogger(__name__)

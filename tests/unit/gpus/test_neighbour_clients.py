@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.gpus import neighbours
+from api.gpus import neighbour_clients
 from api.gpus.neighbour import Activity, NeighbourState
-from api.gpus.neighbours import ComfyNeighbour, OllamaNeighbour
+from api.gpus.neighbour_clients import ComfyNeighbour, OllamaNeighbour
 from api.gpus.sources.host import is_here
 from api.util.bounded_answers import TimedTransport
 from tests.patience import BUSY_SECONDS
@@ -69,7 +69,7 @@ def test_unexpected_answers_count_as_none(answer: Any) -> None:
 def test_answer_with_too_many_values_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = {"queue_running": [[]] * 20}
     assert comfy({}, queue) is not None
-    monkeypatch.setattr(neighbours, "_MOST_COMMAS", 10)
+    monkeypatch.setattr(neighbour_clients, "_MOST_COMMAS", 10)
     assert comfy({}, queue) is None
 
 
@@ -82,7 +82,7 @@ def test_redirects_are_not_followed() -> None:
 def test_hung_neighbour_costs_bounded_time(
     kind: Callable[..., ComfyNeighbour | OllamaNeighbour], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "_SECONDS", 0.2)
+    monkeypatch.setattr(neighbour_clients, "_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hung = kind(f"http://127.0.0.1:{silent.getsockname()[1]}", TimedTransport(most_bytes=1000))
         began = time.monotonic()

@@ -3,7 +3,7 @@ from typing import Any
 
 from api.domain.gpu import GPUInfo, NodeGPUInfo
 from api.domain.task import TaskType
-from api.gpus.busy import describe_busy
+from api.gpus.busy_error import describe_busy
 from api.gpus.snapshot import GPUReading
 from api.gpus.views import show_gpu
 from tests.unit.builders import judged, process, reading, snapshot, task, uuid_of

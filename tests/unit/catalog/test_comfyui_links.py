@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from api.catalog.comfyui import ComfyLinks
-from api.catalog.links import LinkedVersions
+from api.catalog.comfyui_link_store import LinkedVersions
+from api.catalog.comfyui_links import ComfyLinks
 from api.files.blobs import BlobStore
 
 

@@ -1,4 +1,7 @@
-"""Register the tasks of external programs as holders of GPUs, and releases those whose process has ended."""
+"""Register the tasks of external programs as holders of GPUs, and release those whose process has ended.
+
+A released GPU is draining until its memory is free: `judgement.py`.
+"""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence

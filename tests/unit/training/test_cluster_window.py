@@ -12,8 +12,8 @@ from api.domain.reason import Reason
 from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
 from api.executors.executor import EarlyJob, EarlyJobRequest
 from api.files.task_files import TaskFiles
+from api.training.cluster_window import CLAIM_SECONDS, REST_SECONDS, UNUSABLE_SECONDS, ClusterWindow, Engine
 from api.training.intake import preview
-from api.training.window import CLAIM_SECONDS, REST_SECONDS, UNUSABLE_SECONDS, ClusterWindow, Engine
 from api.util.clock import FakeClock
 
 

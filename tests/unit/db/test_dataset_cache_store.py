@@ -10,7 +10,7 @@ from api.domain.read_scope import OTHER_USERS_TASK, ReadScope, seeing
 from api.domain.task import TaskType
 from api.domain.training import NewTask, TaskStatus
 from api.errors import CacheBuilding, CacheInUse
-from api.training.dataset_caches import DatasetCacheStore
+from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.store import insert_task
 from tests.unit.db.builders import NOW, Stores, a_stop, beside, new_task
 
