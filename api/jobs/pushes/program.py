@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from huggingface_hub import get_token
+import httpx
+from huggingface_hub import get_token, set_client_factory
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
@@ -50,10 +51,11 @@ class PushProgram(JobProgram):
         entries = [{"name": file.path, "size": file.size} for file in self._request.files]
         progress = TransferProgress(entries, self.work / STATE, "sent", "pushing")
         progress.report(always=True)
+        set_client_factory(self._open_client)
         publisher = Publisher(
             request=self._request,
             token=token,
-            open_client=lambda: open_client(self._hosts, SingleTryClient, self.is_stopping, _MOST_ANSWER_BYTES),
+            open_client=self._open_client,
             work=self.work,
             report=progress.update,
             warn=report_warning,
@@ -63,6 +65,9 @@ class PushProgram(JobProgram):
         if published.card_left:
             report_warning("The repository has a model card of its own, which was not changed.")
         progress.finish_all(commit=published.commit, url=published.url, is_new=published.is_new)
+
+    def _open_client(self) -> httpx.Client:
+        return open_client(self._hosts, SingleTryClient, self.is_stopping, _MOST_ANSWER_BYTES)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_url, set_client_factory
+from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from api.domain.cause import CauseCode
@@ -58,7 +58,7 @@ class Publisher:
 
     request: PushRequest
     token: str
-    open_client: Callable[[], httpx.Client]  #: returns a `SingleTryClient`
+    open_client: Callable[[], httpx.Client]  #: returns a `SingleTryClient`; the library must use it, too
     work: Path  #: the directory of the files
     report: Callable[[int, int, str], None]  #: receives the index of a file, its sent bytes and its status
     warn: Callable[[str], None]
@@ -68,7 +68,6 @@ class Publisher:
 
     def run(self) -> PushResult:
         """Push everything. Raises JobFailed, StopRequested."""
-        set_client_factory(self.open_client)
         patience, furthest = Patience(self.is_stopping, self.sleep), 0
         while True:
             self._sent = 0

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import set_client_factory
+
 from api.jobs.downloads.http import open_client
 from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
@@ -45,6 +47,7 @@ class Push:
         (work / CARD).write_text(CARD_TEXT)
         request = request_for(hub, **more)
         hosts = ReachableHosts.of((*request.allowed_hosts, hub.address.removeprefix("http://")))
+        set_client_factory(lambda: open_client(hosts, SingleTryClient))
         self.publisher = Publisher(
             request=request,
             token=TOKEN,
