@@ -166,7 +166,8 @@ def test_all_errors_are_reported_together(client: Client):
 
 def test_unknown_field_is_rejected_with_a_suggestion(client: Client):
     (mistake,) = failure_of(register(client, 0, descripton="x"))["error"]["errors"]
-    assert mistake == {"pointer": "/descripton", "message": 'unknown field; did you mean "description"?'}
+    assert (mistake["pointer"], mistake["message"]) == ("/descripton", 'unknown field; did you mean "description"?')
+    assert mistake["message_code"]["params"] == {"similar": "description"}
 
 
 @pytest.mark.parametrize(

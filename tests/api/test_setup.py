@@ -61,7 +61,7 @@ def test_every_step_can_be_done_without_a_restart(make_world: MakeWorld, tmp_pat
     answered = world.client.patch("/api/v1/settings", json={"values": values})
     assert answered.status_code == 200, answered.text
     assert states(world)["trainer"] == "checking"
-    world.runtime.installation.watch()
+    world.runtime.installation.check_if_due()
     assert world.client.post("/api/v1/datasets", json={"name": "cats"}).status_code == 201
     world.finish()
     assert states(world) == {
@@ -91,7 +91,7 @@ def test_problem_of_the_trainer_has_its_command(make_world: MakeWorld, tmp_path:
     installation = SampleInstallation(tmp_path)
     installation.remove("deepspeed")
     world = make_world(diffusion_pipe_root=installation.root, diffusion_pipe_python=str(installation.python))
-    world.runtime.installation.watch()
+    world.runtime.installation.check_if_due()
     trainer = steps(world)["trainer"]
     assert (trainer["state"], code(trainer)) == ("problem", "deepspeed_missing")
     assert "pip install deepspeed" in trainer["command"]

@@ -241,7 +241,7 @@ def test_body_that_is_not_an_object_is_one_clear_error(shared_client: Client, me
 def test_huge_requests_get_a_short_answer(shared_client: Client, path: str, body: dict[str, Any]):
     answer = shared_client.post(TRAINING + path, json=body)
     assert answer.status_code == (200 if path == "/validate" else 422)
-    assert len(answer.content) < 200_000
+    assert len(answer.content) < 300_000
     errors = answer.json()["data"]["errors"] if path == "/validate" else answer.json()["error"]["errors"]
     assert 1 <= len(errors) <= 201
 

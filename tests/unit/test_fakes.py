@@ -50,6 +50,7 @@ SEAMS = {
 
 #: Each fake that implements only some methods of a class or interface.
 STAND_INS = {
+    "tests.unit.alerts.test_idle_ends.FakeLibrary": "api.catalog.pushes.PushService",
     "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactTables",
     "tests.unit.catalog.test_registry.FakeTraining": "api.training.details.TrainingDetails",
     "tests.unit.system.test_system.FakeTrainings": "api.training.details.TrainingPages",
