@@ -355,8 +355,10 @@ class FakeLibrary:
     def register(self, name: str, task_id: str, artifact: str, principal: Principal) -> Any:
         return SimpleNamespace(model=name, version=1)
 
-    def start(self, name: str, version: str, order: PushOrder, token: None, principal: Principal, key: str) -> Any:
-        self.names[key] = f"{name} v{version} to {order.repository}"
+    def start(
+        self, name: str, version: str, order: PushOrder, token: None, principal: Principal, idempotency_key: str
+    ) -> Any:
+        self.names[idempotency_key] = f"{name} v{version} to {order.repository}"
         failure = SimpleNamespace(detail="The token may not write.") if self.status is PushStatus.FAILED else None
         return SimpleNamespace(status=self.status, failure=failure)
 
