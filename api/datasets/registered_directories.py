@@ -24,12 +24,12 @@ from api.datasets.views import DatasetDetails, DatasetRow
 from api.domain.access import Principal
 from api.domain.audit import SERVICE
 from api.domain.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
 from api.errors import (
     Conflict,
     DatabaseUnavailable,
     DatasetChanged,
-    Finding,
     Invalid,
     ServiceError,
 )
@@ -137,23 +137,19 @@ class RegisteredDirectories:
     def _require_allowed(self, directory: str) -> Path:
         """Return the real path of a directory that may be registered. Raises Invalid for any other."""
         path = Path(directory)
-        what, remedy = None, "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user."
+        code: str | None = None
         try:
             real = path.resolve()
             if not path.is_absolute():
-                what, remedy = "The path is not absolute.", "Start it with `/`."
+                code = "directory_not_absolute"
             elif not any(real.is_relative_to(root) for root in self._roots) or not self._may_read(real):
-                what = (
-                    "This server does not permit registered directories."
-                    if not self._roots
-                    else "This directory is not permitted."
-                )
+                code = "directory_not_permitted" if self._roots else "directories_not_permitted"
             elif not real.is_dir():
-                what, remedy = "There is no such directory.", "Correct the path."
+                code = "directory_not_found"
         except (OSError, ValueError, RuntimeError) as error:
-            what, remedy = f"The path cannot be read: {error}.", "Correct the path."
-        if what is not None:
-            raise Invalid(mistakes=[Finding("/directory", what, remedy)])
+            raise Invalid(mistakes=[make_finding("/directory", "directory_unreadable", why=f"{error}")]) from None
+        if code is not None:
+            raise Invalid(mistakes=[make_finding("/directory", code)])
         return real
 
     def _may_read(self, real: Path) -> bool:
