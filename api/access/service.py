@@ -21,8 +21,9 @@ from api.domain.access import (
     is_reserved,
 )
 from api.domain.audit import note_change
+from api.domain.finding import make_finding
 from api.domain.usage import Usage
-from api.errors import DatabaseUnavailable, Finding, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
+from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
 from api.util.clock import Clock
 from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.util.pagination import Page, PageRequest, paginate
@@ -79,12 +80,12 @@ class AccessService:
         """Create a key. Raises Invalid, or Forbidden if it has more permissions than `by`."""
         now = self._clock.now()
         if is_reserved(wanted.user_id):
-            raise Invalid(mistakes=[Finding("/user_id", "is reserved for the service; choose another name")])
+            raise Invalid(mistakes=[make_finding("/user_id", "user_name_reserved")])
         if claimed_key_id(wanted.user_id) is not None:
             # Every user may see the names of users.
-            raise Invalid(mistakes=[Finding("/user_id", "looks like a key; give the name of the user instead")])
+            raise Invalid(mistakes=[make_finding("/user_id", "user_name_is_key")])
         if wanted.expires_at is not None and wanted.expires_at <= now:
-            raise Invalid(mistakes=[Finding("/expires_at", "must be in the future")])
+            raise Invalid(mistakes=[make_finding("/expires_at", "time_not_in_future")])
         key_id, secret = new_key()
         key = AccessKey(
             key_id=key_id,

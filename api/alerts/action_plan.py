@@ -9,6 +9,7 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import AlertState
 from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, PlannedAction
 from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.finding import make_finding
 from api.domain.reason import Reason, dump_value, text_of
 from api.errors import Finding, Forbidden
 
@@ -85,22 +86,18 @@ def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Finding]:
     """Return the mistakes in a rule's actions."""
     found = [mistake for index, kind in enumerate(rule.actions) for mistake in _check(rule, f"/actions/{index}", kind)]
     if ActionKind.IDLE_COMMAND in rule.actions and not has_idle_command:
-        remedy = (
-            "set IDLE_COMMAND on the machine, as in `IDLE_COMMAND=/usr/bin/systemctl poweroff`, and restart the service"
-        )
-        found.append(Finding("/actions", "needs a command, and this machine's operator has set none", remedy))
+        found.append(make_finding("/actions", "idle_command_missing"))
     if len(set(rule.actions)) < len(rule.actions):
-        found.append(Finding("/actions", "lists an action twice"))
+        found.append(make_finding("/actions", "action_twice"))
     return found
 
 
 def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Finding]:
     scopes = _SCOPES[kind]
     if rule.scope not in scopes:
-        yield Finding(pointer, f"{kind} needs a rule of scope {' or '.join(scopes)}; this rule has scope {rule.scope}")
+        yield make_finding(pointer, "action_needs_scope", action=kind, scopes=" or ".join(scopes), scope=rule.scope)
     elif kind is ActionKind.IDLE_COMMAND and not _requires_idle(rule):
-        remedy = f"set the rule's condition to `{IDLE_METRIC}` at least 1"
-        yield Finding(pointer, f"{kind} needs a rule that is true only on an idle machine", remedy)
+        yield make_finding(pointer, "action_needs_idle_rule", action=kind, metric=IDLE_METRIC)
 
 
 def _requires_idle(rule: AlertRule) -> bool:

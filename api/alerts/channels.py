@@ -26,7 +26,8 @@ from api.domain.channel import (
     DeliveryView,
 )
 from api.domain.event import Severity
-from api.errors import AlertNotFound, Conflict, Finding, Invalid, RateLimited, Unavailable
+from api.domain.finding import make_finding
+from api.errors import AlertNotFound, Conflict, Invalid, RateLimited, Unavailable
 from api.util import pagination
 from api.util.clock import Clock
 from api.util.ids import is_safe_id, new_task_id
@@ -179,15 +180,11 @@ class ChannelService:
 
     def _check(self, kind: ChannelKind, secret: ChannelSecret) -> ShownAddress:
         if secret.key is not None and kind is not ChannelKind.WEBHOOK:
-            raise Invalid(
-                mistakes=[
-                    Finding("/signing_key", "applies to webhooks only; remove it, since other channels are not signed")
-                ]
-            )
+            raise Invalid(mistakes=[make_finding("/signing_key", "signing_key_of_webhooks")])
         try:
             return self._notifiers[kind].check(secret)
         except AddressRefused as error:
-            raise Invalid(mistakes=[Finding("/url", str(error))]) from None
+            raise Invalid(mistakes=[error.finding]) from None
 
     def _seal(self, secret: ChannelSecret) -> bytes:
         try:

@@ -10,6 +10,7 @@ from api.alerts.rule_store import RuleStore
 from api.alerts.views import RuleView, show_rule
 from api.domain.access import Principal
 from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, RuleScope
+from api.domain.finding import make_finding
 from api.errors import AlertNotFound, Conflict, Finding, Invalid
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, paginate
@@ -101,11 +102,10 @@ class RuleService:
         if rule.is_builtin:
             fixed = [name for name in changes if name not in BUILTIN_CHANGES]
             if fixed:
-                problem = f"cannot be changed in a built-in rule; {', '.join(sorted(BUILTIN_CHANGES))} can"
-                remedy = "create a custom rule with the other fields, and disable this one"
-                raise Invalid(mistakes=[Finding(f"/{name}", problem, remedy) for name in fixed])
+                known = ", ".join(sorted(BUILTIN_CHANGES))
+                raise Invalid(mistakes=[make_finding(f"/{name}", "rule_field_fixed", known=known) for name in fixed])
             if "value" in changes and rule.threshold is None:
-                raise Invalid(mistakes=[Finding("/value", "cannot be changed: the rule has no threshold")])
+                raise Invalid(mistakes=[make_finding("/value", "rule_without_threshold")])
         after = rule.changed(changes)
         self._check(after)
         return after
@@ -120,11 +120,11 @@ class RuleService:
 
 def _check_condition(rule: AlertRule) -> list[Finding]:
     if not rule.is_simple:
-        problem = "cannot be enabled: its condition comes from an older version and has more than one clause"
-        return [Finding("/enabled", problem, "set its metric, comparison and value")]
+        return [make_finding("/enabled", "rule_condition_outdated")]
     name, known = rule.when[0].metric, metrics_of(rule.scope)
     if name in known:
         return []
     similar = nearest(name, known)
-    hint = f'; did you mean "{similar}"?' if similar else "; GET /alerts/metrics lists them"
-    return [Finding("/metric", f"is not a metric of the scope {rule.scope}{hint}")]
+    if similar is None:
+        return [make_finding("/metric", "metric_unknown", scope=rule.scope)]
+    return [make_finding("/metric", "metric_unknown_similar", scope=rule.scope, similar=similar)]

@@ -15,8 +15,9 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
 from api.domain.alert_action import show_action
 from api.domain.channel import DeliveryFilter
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
-from api.errors import AlertNotFound, Conflict, Finding, Invalid, NotYours, TaskNotFound
+from api.errors import AlertNotFound, Conflict, Invalid, NotYours, TaskNotFound
 from api.util.clock import Clock
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest
@@ -93,7 +94,7 @@ class AlertService:
         """
         self._find_to_change(alert_id, by)
         if until is not None and until <= self._clock.now():
-            raise Invalid(mistakes=[Finding("/until", "must be in the future")])
+            raise Invalid(mistakes=[make_finding("/until", "time_not_in_future")])
         alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
         self._on_change()
         return show_alert(alert)
@@ -140,9 +141,9 @@ class AlertService:
                 f'"owner" with the value "{owner}", or "task_id" with the id of one of your tasks.'
             )
         if request.ends_at <= max(now, starts_at):
-            raise Invalid(mistakes=[Finding("/until", "must be in the future and after the start")])
+            raise Invalid(mistakes=[make_finding("/until", "time_not_after_start")])
         if request.ends_at - starts_at > LONGEST_SILENCE:
-            raise Invalid(mistakes=[Finding("/until", f"must be at most {LONGEST_SILENCE.days} days after the start")])
+            raise Invalid(mistakes=[make_finding("/until", "silence_too_long", days=LONGEST_SILENCE.days)])
         self._check_limit(owner, now)
         silence_id = new_task_id("silence", now)
         made = Silence(silence_id, request.matchers, starts_at, request.ends_at, by.actor, request.comment, now, owner)

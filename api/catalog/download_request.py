@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.catalog import CatalogModel, ComponentNeed
-from api.errors import Finding, Invalid, ModelNotFound, PicklesRefused
+from api.domain.finding import make_finding
+from api.errors import Invalid, ModelNotFound, PicklesRefused
 from api.jobs.downloads.request import DownloadRequest, RepositoryRequest, UrlRequest, check_name
 from api.jobs.errors import JobFailed
 
@@ -125,8 +126,7 @@ def _file_name(order: DownloadOrder) -> str:
         try:
             return check_name(order.name)
         except JobFailed as refused:
-            remedy = "Use a name like cats.safetensors, or a path below the downloads like flux/cats.safetensors."
-            raise Invalid(mistakes=[Finding("/name", str(refused), remedy)]) from refused
+            raise Invalid(mistakes=[make_finding("/name", "download_name_refused", why=str(refused))]) from refused
     path = (order.url or "").partition("?")[0].partition("#")[0].rstrip("/")
     with suppress(JobFailed):
         return check_name(path.rpartition("/")[2])

@@ -12,10 +12,11 @@ from api.catalog.transfer_models import DownloadedFile, DownloadStatus, Download
 from api.catalog.transfers import LEVELS, Transfers, TransferWork, whole
 from api.domain.access import Principal
 from api.domain.catalog import CatalogModel
+from api.domain.finding import make_finding
 from api.domain.progress import ProgressReport
 from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
-from api.errors import Finding, Invalid
+from api.errors import Invalid
 from api.jobs.downloads.allowance import ALLOWANCE, allowance_content, discard
 from api.jobs.downloads.request import ADDRESS_TOKEN, reachable_hosts
 from api.jobs.kinds import DOWNLOADS
@@ -117,7 +118,7 @@ def _require_public(url: str | None, rules: DownloadRules) -> None:
     try:
         reachable_hosts(rules.allowed_hosts, rules.endpoint).require_literal(unquote(parts.hostname or ""), port)
     except PrivateAddress as error:
-        raise Invalid(mistakes=[Finding("/url", f"{error}")]) from None
+        raise Invalid(mistakes=[make_finding("/url", "private_host", host=error.host)]) from None
 
 
 def _show_file(found: Any) -> DownloadedFile:

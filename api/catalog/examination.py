@@ -8,6 +8,7 @@ from pathlib import Path
 from api.catalog.view_builders import MOST_MISSING, view_weights
 from api.catalog.views import WeightsView
 from api.domain.catalog import CatalogModel
+from api.domain.finding import make_finding
 from api.domain.read_scope import ReadScope, current_scope
 from api.errors import Finding, Invalid, ModelNotFound, WeightsNotFound
 from api.files.weights.examination import describe, examine
@@ -90,8 +91,8 @@ class WeightsExaminer:
             return
         known = {need.key for variant in require_model(self._models, model_id).variants for need in variant.components}
         if key is not None and key not in known and not fingerprints_for(f"{model_id}.{key}"):
-            message = f"must be a key of {model_id}: {', '.join(sorted(known))}"
-            raise Invalid(mistakes=[Finding("/key", message)])
+            keys = ", ".join(sorted(known))
+            raise Invalid(mistakes=[make_finding("/key", "key_of_other_model", model_type=model_id, known=keys)])
 
     def _place(self, found: WeightsView, model_id: str | None, key: str | None) -> WeightsView:
         """Add to the facts whether the file belongs under a key of a model type, if the request names one."""

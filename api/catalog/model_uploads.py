@@ -11,6 +11,7 @@ from api.catalog.registry_models import MODEL_NAME, NewModelVersion
 from api.catalog.store import RegistryStore
 from api.domain.access import API_ACTOR, Permission, current_principal
 from api.domain.catalog import CatalogModel
+from api.domain.finding import make_finding
 from api.domain.upload import Upload, UploadResult, metadata_text
 from api.domain.weights import FileForm, WeightsFacts
 from api.errors import ChecksumMismatch, Finding, Forbidden, Invalid, ModelExists, WeightsRefused
@@ -76,15 +77,14 @@ class ModelUploads:
         )
         found = []
         if name is None or _NAME.fullmatch(name) is None:
-            message = "must be the name of the model: at most 100 letters, digits, and . _ -"
-            found.append(Finding("/Upload-Metadata/name", message))
+            found.append(make_finding("/Upload-Metadata/name", "model_name_invalid"))
         # An empty hash is an error: the command that should compute it has probably failed.
         if metadata.get("sha256") == "" or (sha256 is not None and _SHA256.fullmatch(sha256) is None):
-            found.append(Finding("/Upload-Metadata/sha256", "must be 64 hexadecimal digits"))
+            found.append(make_finding("/Upload-Metadata/sha256", "sha256_invalid"))
         if model_type is not None and model_type not in self._models:
-            found.append(Finding("/Upload-Metadata/model_type", "must be a model type of the trainer"))
+            found.append(make_finding("/Upload-Metadata/model_type", "model_type_of_trainer_needed"))
         elif key is not None and (model_type is None or key not in _keys_of(self._models[model_type])):
-            found.append(Finding("/Upload-Metadata/component", "must be a key of [model] of the given model_type"))
+            found.append(make_finding("/Upload-Metadata/component", "component_key_needed"))
         return found
 
     # -- after the upload ----------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from api.catalog.sample_schemas import (
     SampleListAnswer,
     SamplePictureQuery,
 )
+from api.domain.finding import make_finding
 from api.domain.upload import UploadKind
-from api.errors import Finding, Invalid
+from api.errors import Invalid
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
 from api.web.form_fields import read_fields, taken_form
@@ -40,7 +41,7 @@ def upload_model() -> Response:
     form = taken_form()
     fields, mistakes = read_fields(form, ModelForm)
     if not form.size_bytes:
-        mistakes.append(Finding("/file", "is missing" if form.file_field is None else "is empty"))
+        mistakes.append(make_finding("/file", "file_missing" if form.file_field is None else "file_empty"))
     if mistakes or fields is None:
         raise Invalid(mistakes=mistakes)
     given = {"kind": UploadKind.MODEL.value, "filename": form.base_name, **fields.model_dump(mode="json")}

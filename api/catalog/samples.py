@@ -13,6 +13,7 @@ from api.catalog.registry_models import MODEL_NAME, ModelVersionView
 from api.catalog.sample_store import RegistrySampleStore
 from api.domain.access import API_ACTOR, Permission, current_principal
 from api.domain.dataset import MediaFacts
+from api.domain.finding import make_finding
 from api.domain.media import Decoder, MediaProblem, MediaSource
 from api.domain.sample import (
     MOST_PROMPT,
@@ -285,8 +286,8 @@ def _format_of(facts: MediaFacts, path: Path) -> str:
 
 def _mistakes_in(form: StoredForm) -> list[Finding]:
     if form.file_field is None:
-        return [Finding("/file", "is missing", "Send the picture or clip as file.")]
-    return [] if form.size_bytes else [Finding("/file", "is empty")]
+        return [make_finding("/file", "sample_missing")]
+    return [] if form.size_bytes else [make_finding("/file", "file_empty")]
 
 
 def _mistakes_of(metadata: Mapping[str, str]) -> list[Finding]:
@@ -295,14 +296,14 @@ def _mistakes_of(metadata: Mapping[str, str]) -> list[Finding]:
     for name, pattern in _PATTERNS.items():
         text = metadata_text(metadata, name)
         if (text is None and name == "name") or (text is not None and pattern.fullmatch(text) is None):
-            message = "must be the name of the model" if name == "name" else "must be at most 20 digits"
-            found.append(Finding(f"/Upload-Metadata/{name}", message))
+            code = "name_of_model_needed" if name == "name" else "digits_needed"
+            found.append(make_finding(f"/Upload-Metadata/{name}", code))
     version, step = metadata_text(metadata, "version"), metadata_text(metadata, "step")
     if version is None or _NUMBER.fullmatch(version) is None:
         # An alias may name another version by the end of the upload.
-        found.append(Finding("/Upload-Metadata/version", "must be the number of a version"))
+        found.append(make_finding("/Upload-Metadata/version", "version_number_needed"))
     if step is not None and (_NUMBER.fullmatch(step) is None or int(step) > MOST_STEP):
-        found.append(Finding("/Upload-Metadata/step", f"must be a number, at most {MOST_STEP:,}"))
+        found.append(make_finding("/Upload-Metadata/step", "step_number_needed", most=f"{MOST_STEP:,}"))
     if len(metadata_text(metadata, "prompt") or "") > MOST_PROMPT:
-        found.append(Finding("/Upload-Metadata/prompt", f"must have at most {MOST_PROMPT:,} characters"))
+        found.append(make_finding("/Upload-Metadata/prompt", "prompt_too_long", most=f"{MOST_PROMPT:,}"))
     return found

@@ -7,8 +7,9 @@ from api.datasets.check_models import RecipeView
 from api.datasets.items import DatasetItems
 from api.datasets.media import DatasetMedia
 from api.datasets.trainer_rules import RuleBook
+from api.domain.finding import make_finding
 from api.domain.media import Decoder, MediaSource, Recipe
-from api.errors import Finding, Invalid, NotTrained
+from api.errors import Invalid, NotTrained
 
 #: Most frames in a strip, and most pixels of all its frames together.
 MAX_FRAMES = 16
@@ -55,7 +56,7 @@ class AsTrained:
         dataset, _, found = self._items.find(name, item_id, request.version)
         question = request.question
         if question is None:
-            raise Invalid(mistakes=[Finding("/model_type", "The model type is missing.", "Set model_type.")])
+            raise Invalid(mistakes=[make_finding("/model_type", "model_type_needed")])
         source = self._media.source_of(dataset, found.item)
         probe = self._media.require(found.item.sha256, source)
         recipes = self._rules.of_question(question).recipes(
@@ -71,8 +72,7 @@ def _positions(recipe: Recipe, frame: int | None) -> Sequence[int]:
     count = len(recipe.frames)
     if frame is not None:
         if frame >= count:
-            message = f"The trainer uses {count} frames of the item."
-            raise Invalid(mistakes=[Finding("/frame", message, f"Use 0 to {count - 1}.")])
+            raise Invalid(mistakes=[make_finding("/frame", "frame_not_used", count=count, last=count - 1)])
         return [frame]
     shown = min(count, MAX_FRAMES, max(1, MAX_PIXELS // (recipe.width * recipe.height)))
     return range(count) if shown == count else [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]

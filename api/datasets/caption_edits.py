@@ -11,6 +11,7 @@ from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived, require_own_files
 from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
 from api.domain.dataset import MAX_CAPTION, Dataset, ManifestItem
+from api.domain.finding import make_finding
 from api.errors import Finding, Invalid, InvalidPattern, ItemNotFound
 from api.util.validation import MAX_MISTAKES, capped
 
@@ -107,8 +108,7 @@ def apply_edit(
         try:
             after = after_of(item)
         except _TooLong:
-            what = f"The caption of {item.path[:200]} would have more than {MAX_CAPTION:,} characters."
-            mistakes.append(Finding("", what, "Shorten it, or leave the item out."))
+            mistakes.append(make_finding("", "caption_would_be_long", path=item.path[:200], most=f"{MAX_CAPTION:,}"))
             if len(mistakes) > MAX_MISTAKES:
                 break
             continue

@@ -22,9 +22,10 @@ from api.datasets.service import DatasetService, require_own_files
 from api.domain.access import Principal
 from api.domain.captioning import CaptionSettings
 from api.domain.dataset import ManifestItem, PinnedDataset, included_items
+from api.domain.finding import make_finding
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import GPURequest, NewTask, TaskFilter, TrainingPlan, TrainingRequest
-from api.errors import Finding, Invalid, Unavailable
+from api.errors import Invalid, Unavailable
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING
 from api.jobs.preprocessing.work import WorkItem
 from api.training.task_resources import TaskResources
@@ -103,8 +104,8 @@ class CaptioningService:
         if first is not None:
             return CaptionGeneration(dry_run, estimate, self._preprocessing.get(first.task_id))
         if not todo and not known:
-            what = "Every item has a caption." if wanted.only_missing else "The version has no items."
-            raise Invalid(mistakes=[Finding("/only_missing", what, "Set only_missing: false to rewrite all captions.")])
+            code = "all_items_have_captions" if wanted.only_missing else "version_without_items"
+            raise Invalid(mistakes=[make_finding("/only_missing", code)])
         pin = PinnedDataset(name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial)
         new = self._new_task(wanted, settings, pin, len(todo), principal, idempotency_key)
         self._keep_key(endpoint, new.task_id)
@@ -145,7 +146,7 @@ class CaptioningService:
             return self._settings_of_command(endpoint, wanted)
         model = wanted.model or endpoint.model
         if not model:
-            raise Invalid(mistakes=[Finding("/model", "No model is set.", "Set model, or CAPTION_MODEL.")])
+            raise Invalid(mistakes=[make_finding("/model", "caption_model_missing")])
         return CaptionSettings(
             endpoint.address,
             model,

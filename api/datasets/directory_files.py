@@ -73,7 +73,7 @@ def list_directory(root: str) -> DirectoryListing:
         if problem is None:
             found.files[path] = FileStamp.of(status)
         else:
-            found.misnamed.append(finding(path, EntryProblem.NAME, problem))
+            found.misnamed.append(finding(path, EntryProblem.NAME, problem.message))
     found.misnamed.sort(key=lambda each: each.path)
     found.left_out.sort()
     return found

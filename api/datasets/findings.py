@@ -116,9 +116,9 @@ def find_in_files(
 
 def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Finding]:
     if duplicates.exact_groups:
-        yield make_finding("", "exact_duplicates", exact_groups=duplicates.exact_groups)
+        yield make_finding("", "exact_duplicates", count=duplicates.exact_groups)
     if duplicates.near_groups:
-        yield make_finding("", "near_duplicates", near_groups=duplicates.near_groups)
+        yield make_finding("", "near_duplicates", count=duplicates.near_groups)
 
 
 def find_in_buckets(
@@ -145,10 +145,10 @@ def find_in_buckets(
                 "",
                 "files_enlarged",
                 about=tuple(items[name].item_id for name in enlarged),
-                enlarged_count=len(enlarged),
-                items_count=len(items),
-                enlarged=f"{ENLARGED - 1:.0%}",
-                enlarged_2=_list(list(enlarged)),
+                count=len(enlarged),
+                items=len(items),
+                percent=f"{ENLARGED - 1:.0%}",
+                names=_list(list(enlarged)),
             )
         )
     if cropped:
@@ -157,10 +157,10 @@ def find_in_buckets(
                 "",
                 "files_cropped",
                 about=tuple(items[name].item_id for name in cropped),
-                cropped_count=len(cropped),
-                items_count=len(items),
-                cropped=f"{CROPPED:.0%}",
-                cropped_2=_list(list(cropped)),
+                count=len(cropped),
+                items=len(items),
+                percent=f"{CROPPED:.0%}",
+                names=_list(list(cropped)),
             )
         )
     return found

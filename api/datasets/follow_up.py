@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from api.datasets.joining import Joined
 from api.datasets.preprocess_request import PreprocessRequest
 from api.domain.access import LOCAL, Credential, Permission, Principal
+from api.domain.finding import make_finding
 from api.domain.media_settings import MediaSettings
 from api.domain.upload import Upload
-from api.errors import Finding, Invalid
+from api.errors import Invalid
 
 #: Most items of an archive that one task can select among others of its dataset.
 MOST_PATHS = 20_000
@@ -33,8 +34,7 @@ class UploadFollowUp:
         if not paths:
             return
         if len(paths) > MOST_PATHS and not joined.is_all:
-            what = f"More than {MOST_PATHS:,} items cannot be preprocessed in a dataset with other items."
-            raise Invalid(mistakes=[Finding("/dataset", what, "Upload them into a separate dataset.")])
+            raise Invalid(mistakes=[make_finding("/dataset", "items_of_upload_too_many", most=f"{MOST_PATHS:,}")])
         request = PreprocessRequest(
             f"{joined.dataset}@{joined.version}",
             paths=() if joined.is_all else paths,

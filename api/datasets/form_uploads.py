@@ -8,6 +8,7 @@ from api.datasets.upload_metadata import check_filename
 from api.datasets.upload_store import UploadStore
 from api.datasets.uploads import UploadService
 from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
 from api.domain.upload import FormSettings, IntakeProgress, Upload, UploadStatus
 from api.errors import Finding, HiddenTask, Invalid, TaskNotFound
@@ -80,9 +81,9 @@ class FormUploads:
 def _mistakes_in(form: StoredForm, filename: str | None) -> list[Finding]:
     mistakes = check_filename(filename, "/filename")
     if form.file_field is None:
-        mistakes.append(Finding("/video", "is missing", "Send the video, image or archive as video or file."))
+        mistakes.append(make_finding("/video", "video_missing"))
     elif not form.size_bytes:
-        mistakes.append(Finding(f"/{form.file_field}", "is empty"))
+        mistakes.append(make_finding(f"/{form.file_field}", "file_empty"))
     return mistakes
 
 

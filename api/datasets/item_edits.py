@@ -8,7 +8,8 @@ from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived
 from api.datasets.views import ItemsEdit, VersionView
 from api.domain.dataset import ManifestItem, included_items
-from api.errors import Finding, Invalid
+from api.domain.finding import make_finding
+from api.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,9 @@ class ItemEditor:
 def require_some_left(before: Sequence[ManifestItem], after: Sequence[ManifestItem]) -> None:
     """Raise Invalid if nothing would be left to train on."""
     if not after:
-        what = "The dataset would have no items left."
-        raise Invalid(mistakes=[Finding("", what, "Keep at least one item, or delete the dataset.")])
+        raise Invalid(mistakes=[make_finding("", "no_item_left")])
     if included_items(before) and not included_items(after):
-        what = "Every remaining item would be excluded, so nothing would be trained on."
-        raise Invalid(mistakes=[Finding("", what, "Keep at least one item included.")])
+        raise Invalid(mistakes=[make_finding("", "no_item_included")])
 
 
 def _mark(item: ManifestItem, item_id: str | None, changes: ItemChanges) -> ManifestItem:

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from api.domain.dataset import DATASET_NAME, MAX_PATH, SHA256
-from api.errors import VersionNotFound
+from api.domain.finding import make_finding
+from api.errors import Finding, VersionNotFound
 
 _REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
 _ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -49,8 +50,8 @@ def parse_version(text: str | None) -> int | str | None:
     return match[1]
 
 
-def problem_of_path(path: str) -> str | None:
+def problem_of_path(path: str) -> Finding | None:
     """Return the reason why no item can have this path, or None."""
     if len(path) > MAX_PATH or not _PATH.fullmatch(path):
-        return f"{path[:200]!r} is not a valid path in a dataset, or contains characters that are not allowed."
+        return make_finding("/items", "item_path_invalid", path=repr(path[:200]))
     return None

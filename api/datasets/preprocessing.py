@@ -15,13 +15,14 @@ from api.datasets.targets import find_writable
 from api.datasets.work_files import SourceFiles, lay_out_work
 from api.domain.access import Principal
 from api.domain.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset, included_items
+from api.domain.finding import make_finding
 from api.domain.media_settings import CutBy, MediaSettings
 from api.domain.read_scope import current_scope
+from api.domain.reason import Reason
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import GPURequest, NewTask, TaskEvent, TaskFilter, TaskSummary, TrainingPlan, TrainingRequest
 from api.errors import (
     Conflict,
-    Finding,
     HiddenTask,
     Invalid,
     TaskNotFound,
@@ -129,17 +130,25 @@ class PreprocessingService:
         """
         reference = parse_reference(text)
         if reference is None:
-            remedy = 'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".'
-            raise Invalid(mistakes=[Finding("/dataset", f'"{text[:100]}" is not the name of a dataset.', remedy)])
+            raise Invalid(mistakes=[make_finding("/dataset", "dataset_name_invalid", name=text[:100])])
         dataset = self._datasets.find(reference.name)
         version = self._datasets.find_version(dataset, reference.version)
         items = list(self._datasets.read_items(version.manifest_sha256))
         if not items:
-            what = f"Version {version.ordinal} of {dataset.name} has no items."
-            remedy = "Upload files into it first."
-            if dataset.directory is not None:
-                remedy = f"Put files into {dataset.directory}, then POST …/datasets/{dataset.name}/refresh."
-            raise Invalid(mistakes=[Finding("/dataset", what, remedy)])
+            remedy = (
+                Reason.of("Upload files into it first.", "advice_upload_files")
+                if dataset.directory is None
+                else Reason.of(
+                    "Put files into {directory}, then POST …/datasets/{name}/refresh.",
+                    "advice_fill_directory",
+                    directory=dataset.directory,
+                    name=dataset.name,
+                )
+            )
+            mistake = make_finding(
+                "/dataset", "dataset_version_empty", remedy=remedy, version=version.ordinal, name=dataset.name
+            )
+            raise Invalid(mistakes=[mistake])
         return dataset, version, items
 
     def find_directory(self, directory: str) -> str:
@@ -147,9 +156,7 @@ class PreprocessingService:
         for found in self._store.registered():
             if found.directory == directory and current_scope.get().sees(found.owner):
                 return found.name
-        what = f'"{directory[:200]}" is not registered as a dataset.'
-        remedy = "Register it first: POST /datasets with name and directory."
-        raise Invalid(mistakes=[Finding("/directory", what, remedy)])
+        raise Invalid(mistakes=[make_finding("/directory", "directory_not_registered", directory=directory[:200])])
 
     def require_disk(self) -> None:
         """Raise InsufficientStorage if the disk is nearly full."""
@@ -162,15 +169,7 @@ class PreprocessingService:
         if media.is_empty:
             return []
         if media.cut is not None and media.cut.by is CutBy.SCENE and (missing := describe_missing("scenes", _BY_SCENE)):
-            raise Invalid(
-                mistakes=[
-                    Finding(
-                        "/cut/by",
-                        f"{missing}.",
-                        "Cut by seconds, or ask the administrator of this server to install it.",
-                    )
-                ]
-            )
+            raise Invalid(mistakes=[make_finding("/cut/by", "scenes_not_installed", why=missing)])
         by_key: dict[str, WorkItem] = {}
         for item in items:
             key = key_of((item.sha256, item.mask_sha256, item.control_sha256), media)
@@ -181,8 +180,8 @@ class PreprocessingService:
         known = self._recorder.known(list(by_key))
         todo = [item for key, item in by_key.items() if key not in known]
         if len(todo) > MAX_WORK_ITEMS:
-            what = f"One task processes at most {MAX_WORK_ITEMS:,} files; this request has {len(todo):,}."
-            raise Invalid(mistakes=[Finding("/dataset", what, "Divide the dataset.")])
+            most, number = f"{MAX_WORK_ITEMS:,}", f"{len(todo):,}"
+            raise Invalid(mistakes=[make_finding("/dataset", "files_to_process_too_many", most=most, number=number)])
         return todo
 
     def _with_rate(self, request: PreprocessRequest) -> PreprocessRequest:
@@ -190,10 +189,15 @@ class PreprocessingService:
         if request.model_type is None:
             return request
         if request.model_type not in self._rates:
-            what = f'No trainer has the model type "{request.model_type[:80]}".'
             close = nearest_variant(request.model_type, sorted(self._rates))
-            remedy = f'Did you mean "{close}"?' if close else "GET /models/list returns all model types."
-            raise Invalid(mistakes=[Finding("/model_type", what, remedy)])
+            remedy = (
+                Reason.of('Did you mean "{close}"?', "advice_close_name", close=close)
+                if close
+                else Reason.of("GET /models/list returns all model types.", "advice_list_types")
+            )
+            name = request.model_type[:80]
+            mistake = make_finding("/model_type", "model_type_of_no_trainer", remedy=remedy, name=name)
+            raise Invalid(mistakes=[mistake])
         if request.media.fps is not None or request.keeps_rate:
             return request
         return replace(request, media=replace(request.media, fps=self._rates[request.model_type]))

@@ -15,6 +15,7 @@ from api.datasets.names import parse_reference, parse_version
 from api.datasets.service import DatasetService
 from api.datasets.store import DatasetStore
 from api.domain.dataset import PinnedDataset
+from api.domain.finding import finding_of, make_finding
 from api.domain.reason import Reason
 from api.domain.training import TrainingRequest, TrainingTask
 from api.errors import Finding, NotFound, ServiceError
@@ -25,9 +26,6 @@ from api.training.dataset_use import UsedDatasets
 
 #: The key that names a dataset in a directory of a request, in place of `path`.
 KEY = "dataset"
-
-_ONE = "Set either `dataset` or `path`."
-
 
 _SAME = Reason.of("the same items", "same_items")
 
@@ -52,9 +50,9 @@ def find_datasets(request: TrainingRequest) -> tuple[list[RequestedDataset], lis
             continue
         pointer, reference = f"{at}/{index}", directory[KEY]
         if not isinstance(reference, str):
-            mistakes.append(Finding(f"{pointer}/{KEY}", "The value is not a string.", 'Use "name" or "name@3".'))
+            mistakes.append(make_finding(f"{pointer}/{KEY}", "dataset_not_string"))
         elif "path" in directory:
-            mistakes.append(Finding(f"{pointer}/{KEY}", "The directory has both `dataset` and `path`.", _ONE))
+            mistakes.append(make_finding(f"{pointer}/{KEY}", "dataset_and_path"))
         else:
             found.append(RequestedDataset(index, pointer, reference, directory))
     return found, mistakes
@@ -119,9 +117,6 @@ def _rewrite_structured(request: TrainingRequest, values: Mapping[int, Mapping[s
     return replace(request, dataset={**request.dataset, key: directories})
 
 
-_REMEDY = 'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".'
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A directory of a request with the version that it refers to."""
@@ -161,14 +156,17 @@ class DatasetReferences:
         for each in requested:
             try:
                 found.append(_Found(each, self._find(each.reference, known_by)))
-            except (NotFound, ValueError) as error:
-                mistakes.append(Finding(f"{each.pointer}/dataset", str(error), _REMEDY))
+            except NotFound as error:
+                mistakes.append(finding_of(f"{each.pointer}/dataset", error, "dataset_not_usable"))
+            except ValueError:
+                name = each.reference[:100]
+                mistakes.append(make_finding(f"{each.pointer}/dataset", "dataset_name_invalid", name=name))
         if mistakes:
             return UsedDatasets(request, request, mistakes=tuple(mistakes))
         try:
             return self._show(request, task_files(self._storage_root, task_id), found, known_by)
         except ServiceError as error:
-            return UsedDatasets(request, request, mistakes=(Finding("/dataset", str(error)),))
+            return UsedDatasets(request, request, mistakes=(finding_of("/dataset", error),))
 
     def _find(self, text: str, known_by: Sequence[str]) -> PinnedDataset:
         """Return the version that a reference names. Raises NotFound, ValueError."""
@@ -195,8 +193,7 @@ class DatasetReferences:
         stored = rewrite(request, {each.requested.index: {"dataset": _name(each.pin)} for each in found})
         given = rewrite(request, _replacements(found, views))
         if stored is None or given is None:
-            what = "The service cannot insert the directories of datasets into this text."
-            mistake = Finding("/dataset_toml", what, "Write each directory as a separate [[directory]] table.")
+            mistake = make_finding("/dataset_toml", "directories_not_insertable")
             return UsedDatasets(request, request, mistakes=(mistake,))
         return UsedDatasets(
             stored=stored,

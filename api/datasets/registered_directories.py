@@ -24,12 +24,12 @@ from api.datasets.views import DatasetDetails, DatasetRow
 from api.domain.access import Permission, Principal
 from api.domain.audit import SERVICE
 from api.domain.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
 from api.errors import (
     Conflict,
     DatabaseUnavailable,
     DatasetChanged,
-    Finding,
     Invalid,
     ServiceError,
 )
@@ -141,23 +141,19 @@ class RegisteredDirectories:
         # Administrators may change DATASET_DIRECTORIES anyway.
         if principal.may(Permission.SYSTEM_WRITE):
             roots += self._roots_of_administrators
-        what, remedy = None, "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user."
+        code: str | None = None
         try:
             real = path.resolve()
             if not path.is_absolute():
-                what, remedy = "The path is not absolute.", "Start it with `/`."
+                code = "directory_not_absolute"
             elif not any(real.is_relative_to(root) for root in roots) or not self._may_read(real):
-                what = (
-                    "This server does not permit registered directories."
-                    if not roots
-                    else "This directory is not permitted."
-                )
+                code = "directory_not_permitted" if roots else "directories_not_permitted"
             elif not real.is_dir():
-                what, remedy = "There is no such directory.", "Correct the path."
+                code = "directory_not_found"
         except (OSError, ValueError, RuntimeError) as error:
-            what, remedy = f"The path cannot be read: {error}.", "Correct the path."
-        if what is not None:
-            raise Invalid(mistakes=[Finding("/directory", what, remedy)])
+            raise Invalid(mistakes=[make_finding("/directory", "directory_unreadable", why=f"{error}")]) from None
+        if code is not None:
+            raise Invalid(mistakes=[make_finding("/directory", code)])
         return real
 
     def _may_read(self, real: Path) -> bool:

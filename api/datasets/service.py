@@ -28,6 +28,7 @@ from api.domain.dataset import (
     read_manifest,
     write_manifest,
 )
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
 from api.errors import (
     DatasetChanged,
@@ -322,8 +323,7 @@ class DatasetService:
         """Protect these blobs from garbage collection for an hour. Raises Invalid for missing blobs."""
         missing = self._blobs.keep(blobs)
         if missing:
-            what = f"{len(missing)} files are not in the store. The first has the SHA-256 {missing[0]}."
-            raise Invalid(mistakes=[Finding("/items", what, "Upload them first.")])
+            raise Invalid(mistakes=[make_finding("/items", "blobs_missing", count=len(missing), sha256=missing[0])])
 
     def _join(self, serial: int, run: VersionRun | bool, ordinal: int, actor: str) -> Action:
         now = self._clock.now()
@@ -360,25 +360,26 @@ def require_own_files(dataset: Dataset) -> None:
 def require_valid(items: Sequence[ManifestItem], new: Collection[ManifestItem]) -> None:
     """Raise Invalid if the items are invalid; `new` are the items that no earlier version has."""
     if len(items) > MAX_ITEMS:
-        raise Invalid(mistakes=[Finding("/items", f"There are more than {MAX_ITEMS:,} items.", "Make two datasets.")])
+        raise Invalid(mistakes=[make_finding("/items", "items_too_many", most=f"{MAX_ITEMS:,}")])
     if sum(len(item.path) + len(item.caption or "") for item in items) > MAX_TEXT:
-        what = f"The paths and captions have more than {MAX_TEXT:,} characters in total."
-        raise Invalid(mistakes=[Finding("/items", what, "Shorten captions, or make two datasets.")])
+        raise Invalid(mistakes=[make_finding("/items", "items_too_long", most=f"{MAX_TEXT:,}")])
     seen: set[str] = set()
     mistakes: list[Finding] = []
     for item in new:
-        problem = _problem_of(item) or (f"Two items have the path {item.path[:200]}." if item.path in seen else None)
+        problem = _problem_of(item)
+        if problem is None and item.path in seen:
+            problem = make_finding("/items", "item_path_twice", path=item.path[:200])
         if problem is not None:
-            mistakes.append(Finding("/items", problem))
+            mistakes.append(problem)
         seen.add(item.path)
     if mistakes:
         raise Invalid(mistakes=capped(mistakes))
 
 
-def _problem_of(item: ManifestItem) -> str | None:
+def _problem_of(item: ManifestItem) -> Finding | None:
     problem = problem_of_path(item.path)
     if problem is not None:
         return problem
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
-        return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
+        return make_finding("/items", "caption_too_long", path=item.path[:200], most=f"{MAX_CAPTION:,}")
     return None

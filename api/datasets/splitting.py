@@ -16,7 +16,8 @@ from api.datasets.targets import find_writable
 from api.datasets.views import DatasetSplit, VersionView
 from api.domain.access import Principal
 from api.domain.dataset import Dataset, DatasetVersion, ManifestItem
-from api.errors import DatasetChanged, DatasetExists, DatasetIsRegistered, Finding, Invalid
+from api.domain.finding import make_finding
+from api.errors import DatasetChanged, DatasetExists, DatasetIsRegistered, Invalid
 from api.files.archives.limits import BadArchive
 from api.files.archives.names import fold
 from api.util.clock import Clock
@@ -122,7 +123,7 @@ class DatasetSplitter:
                 data={"directory": source.directory},
             )
         if request.into == name:
-            raise Invalid(mistakes=[Finding("/into", "This is the dataset itself.", "Choose another dataset.")])
+            raise Invalid(mistakes=[make_finding("/into", "split_into_itself")])
         latest = self._datasets.find_latest(source, request.expected_version)
         items = list(self._datasets.read_items(latest.manifest_sha256))
         ids = find_named(items, request.item_ids)
@@ -187,13 +188,8 @@ def _require_free_paths(existing: Sequence[ManifestItem], moved: Sequence[Manife
     """Raise Invalid for every moved item whose path exists in the target."""
     taken = {fold(item.path) for item in existing}
     position = {item_id: index for index, item_id in enumerate(request.item_ids)}
-    remedy = "Leave it out, or choose another dataset."
     clashes = [
-        Finding(
-            f"/items/{position[item.item_id]}",
-            f"{request.into} already has an item with the path {item.path[:200]}.",
-            remedy,
-        )
+        make_finding(f"/items/{position[item.item_id]}", "item_path_taken", dataset=request.into, path=item.path[:200])
         for item in moved
         if fold(item.path) in taken
     ]
@@ -202,4 +198,5 @@ def _require_free_paths(existing: Sequence[ManifestItem], moved: Sequence[Manife
     try:
         require_distinct_paths((item.path for item in existing), (item.path for item in moved))
     except BadArchive as clash:
-        raise Invalid(mistakes=[Finding("/items", f"{clash.entry} {clash.reason}.", remedy)]) from None
+        mistake = make_finding("/items", "item_paths_clash", path=clash.entry, why=clash.reason)
+        raise Invalid(mistakes=[mistake]) from None

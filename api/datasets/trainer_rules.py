@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
+from api.domain.finding import make_finding
 from api.domain.read_scope import current_scope
-from api.errors import Finding, Invalid
+from api.domain.reason import Reason
+from api.errors import Invalid
 from api.trainers.request_texts import texts_in
 from api.trainers.trainer import DatasetRules, DatasetSetup, SupportsPaths
 from api.util.suggestions import nearest_variant
@@ -36,6 +38,10 @@ class RuleBook:
                 return rules
         known = sorted({name for rules in self._rules for name in rules.model_types})
         close = nearest_variant(model_type, known)
-        remedy = f'Did you mean "{close}"?' if close else f"Known model types: {', '.join(known)}."
-        message = f'No trainer with dataset rules has the model type "{model_type[:80]}".'
-        raise Invalid(mistakes=[Finding("/model_type", message, remedy)])
+        remedy = (
+            Reason.of('Did you mean "{close}"?', "advice_close_name", close=close)
+            if close
+            else Reason.of("Known types: {known}.", "advice_known_types", known=", ".join(known))
+        )
+        mistake = make_finding("/model_type", "model_type_without_rules", remedy=remedy, name=model_type[:80])
+        raise Invalid(mistakes=[mistake])

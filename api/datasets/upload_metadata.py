@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from api.domain.dataset import DATASET_NAME
+from api.domain.finding import make_finding
 from api.domain.upload import UploadBatch, UploadKind, metadata_text
 from api.errors import Finding, Invalid
 from api.files.archives.entries import form_of
@@ -27,11 +28,10 @@ def read_batch(metadata: Mapping[str, str]) -> UploadBatch | None:
     if name is None and size is None:
         return None
     if name is None or _BATCH.fullmatch(name) is None:
-        what = "must consist of at most 64 letters, digits, _ and -"
-        raise Invalid(mistakes=[Finding("/Upload-Metadata/batch", what, "Set it together with batch_size.")])
+        raise Invalid(mistakes=[make_finding("/Upload-Metadata/batch", "batch_invalid")])
     if size is None or not size.isascii() or not size.isdigit() or not 1 <= int(size[:9]) <= MOST_IN_BATCH:
-        what = f"must be the number of uploads in the batch, from 1 to {MOST_IN_BATCH:,}"
-        raise Invalid(mistakes=[Finding("/Upload-Metadata/batch_size", what, "Set it together with batch.")])
+        mistake = make_finding("/Upload-Metadata/batch_size", "uploads_in_batch_invalid", most=f"{MOST_IN_BATCH:,}")
+        raise Invalid(mistakes=[mistake])
     return UploadBatch(name, int(size))
 
 
@@ -43,9 +43,9 @@ def kind_of(head: bytes) -> UploadKind:
 def check_dataset_name(name: str | None, pointer: str) -> list[Finding]:
     """Return the errors in a dataset's name."""
     if name is None:
-        return [Finding(pointer, "is missing", "Set it to the name of a dataset; a new dataset is created.")]
+        return [make_finding(pointer, "dataset_missing")]
     if _NAME.fullmatch(name) is None:
-        return [Finding(pointer, "is not a dataset name: use at most 100 letters, digits, . _ and -")]
+        return [make_finding(pointer, "dataset_name_not_allowed")]
     return []
 
 
@@ -55,7 +55,7 @@ def check_filename(name: str | None, pointer: str) -> list[Finding]:
         if name is not None:
             check_name(name, DEPTH)
     except BadArchive as error:
-        return [Finding(pointer, f'"{error.entry}" {error.reason}')]
+        return [make_finding(pointer, "filename_refused", name=error.entry, why=error.reason)]
     return []
 
 
@@ -66,9 +66,7 @@ def read_metadata(metadata: Mapping[str, str]) -> tuple[str, str | None, UploadK
     mistakes = check_dataset_name(dataset, "/Upload-Metadata/dataset")
     mistakes += check_filename(filename, "/Upload-Metadata/filename")
     if kind not in (None, UploadKind.ITEM, UploadKind.ARCHIVE):
-        mistakes.append(
-            Finding("/Upload-Metadata/kind", "must be item, archive, model or sample; if omitted, the content decides")
-        )
+        mistakes.append(make_finding("/Upload-Metadata/kind", "upload_kind_unknown"))
     if mistakes or dataset is None:
         raise Invalid(mistakes=mistakes)
     return dataset, filename, None if kind is None else UploadKind(kind)

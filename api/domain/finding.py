@@ -25,9 +25,9 @@ def make_finding(
     return Finding(pointer, said.text, text, code, said.said.params, tuple(about), remedy_code)
 
 
-def finding_of(pointer: str, problem: ServiceError) -> Finding:
+def finding_of(pointer: str, problem: ServiceError, code: str = "refused") -> Finding:
     """Return an error as a finding. Its text has the code of the error, unless it has one of its own."""
-    return make_finding(pointer, "refused", why=Reason(problem.detail, problem.said or ReasonCode(problem.code)))
+    return make_finding(pointer, code, why=Reason(problem.detail, problem.said or ReasonCode(problem.code)))
 
 
 def wrap_finding(finding: Finding, pointer: str, code: str, /, **params: Any) -> Finding:

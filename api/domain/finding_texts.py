@@ -15,25 +15,19 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     ),
     # datasets/findings.py
     "exact_duplicates": (
-        "Groups of byte-identical files: {exact_groups}. The trainer uses every copy.",
+        "Groups of byte-identical files: {count}. The trainer uses every copy.",
         "Keep one file of each group; use num_repeats to repeat it.",
     ),
     "near_duplicates": (
-        "Groups of files that look alike (of videos their first frames): {near_groups}.",
+        "Groups of files that look alike (of videos their first frames): {count}.",
         "Review `duplicates.near` and keep one file of each group.",
     ),
     "files_enlarged": (
-        (
-            "{enlarged_count} of {items_count} files are smaller than the training size, and enlarged by more"
-            " than {enlarged}: {enlarged_2}."
-        ),
+        ("{count} of {items} files are smaller than the training size, and enlarged by more than {percent}: {names}."),
         "Use larger files, or a lower resolution.",
     ),
     "files_cropped": (
-        (
-            "{cropped_count} of {items_count} files lose more than {cropped} of their area to fit their "
-            "bucket: {cropped_2}."
-        ),
+        ("{count} of {items} files lose more than {percent} of their area to fit their bucket: {names}."),
         "Set enable_ar_bucket with more aspect ratios, or crop them yourself.",
     ),
     # trainers/diffusion_pipe/adapter_check.py
@@ -65,7 +59,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "This is not a batch size.",
         "Set a whole number of at least 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]].",
     ),
-    "pair_too_long": ("The trainer reads only the first two numbers.", "Write [{pair}, {pair_2}]."),
+    "pair_too_long": ("The trainer reads only the first two numbers.", "Write [{resolution}, {size}]."),
     "pair_invalid": (
         "This is not a pair of a resolution and a batch size.",
         "Set a whole number of at least 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]].",
@@ -74,7 +68,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "too_many_buckets": ("The list has more than {max_buckets} entries.", "Remove some."),
     "resolutions_too_many": (
         (
-            "The list has {resolutions_count} resolutions; with more than {max_resolutions} the trainer quits"
+            "The list has {count} resolutions; with more than {max_resolutions} the trainer quits"
             " without an error message. Every image is trained at each of them."
         ),
         "Set at most {max_resolutions}.",
@@ -92,7 +86,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "resolution_negative": ("The trainer uses this side without its minus.", "Write {value}."),
     "resolution_invalid": (
         "This is not a resolution.",
-        "Write a side in pixels ({side_range} to {side_range_2}), or [width, height].",
+        "Write a side in pixels ({lowest} to {highest}), or [width, height].",
     ),
     "ar_bucket_key_missing": ("`{name}` is missing.", "Set it or ar_buckets, or remove enable_ar_bucket."),
     "ar_buckets_invalid": ("This is not a list of aspect ratios.", "Set for example [1.0, 1.5]."),
@@ -104,12 +98,12 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     ),
     "cosmos_sizes": (
         "Cosmos supports only certain sizes, at the top level and in every directory; else the trainer quits.",
-        "Set size_buckets in both, with these entries only: {cosmos_sizes}.",
+        "Set size_buckets in both, with these entries only: {sizes}.",
     ),
     "cosmos_key": ("For Cosmos, the trainer quits if `{name}` is set.", "Remove it."),
     # trainers/diffusion_pipe/checking.py
     "check_too_long": (
-        "The check took longer than {budget_seconds} s and was cancelled.",
+        "The check took longer than {seconds} s and was cancelled.",
         "Use fewer directories, sizes or files.",
     ),
     "nothing_to_rehearse": (
@@ -160,8 +154,8 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set save_every_n_epochs, save_every_n_steps or save_every_n_examples.",
     ),
     "save_examples_too_few": (
-        "The value is less than the {global_size} examples of one step, so the trainer divides by zero.",
-        "Set it to {global_size} or more.",
+        "The value is less than the {examples} examples of one step, so the trainer divides by zero.",
+        "Set it to {examples} or more.",
     ),
     "save_steps_overridden": ("`save_every_n_examples` is set as well and takes precedence.", "Remove one of them."),
     "checkpoints_missing": (
@@ -172,8 +166,8 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set checkpoint_every_n_minutes (for example 120) or checkpoint_every_n_epochs.",
     ),
     "eval_examples_too_few": (
-        "The value is less than the {global_size} examples of one step, so it triggers no evaluation.",
-        "Set it to {global_size} or more.",
+        "The value is less than the {examples} examples of one step, so it triggers no evaluation.",
+        "Set it to {examples} or more.",
     ),
     "eval_steps_overridden": ("`eval_every_n_examples` is set as well and takes precedence.", "Remove one of them."),
     "eval_interval_missing": (
@@ -208,8 +202,8 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set partition_method = 'parameters' and remove partition_split, or raise pipeline_stages.",
     ),
     "partition_split_invalid": (
-        "This is not a list of the {stages} layers at which {stages_2} pipeline stages are split.",
-        "List {stages} rising layer numbers (pipeline_stages - 1).",
+        "This is not a list of the {splits} layers at which {stages} pipeline stages are split.",
+        "List {splits} rising layer numbers (pipeline_stages - 1).",
     ),
     "partition_split_too_high": (
         "The model has about {blocks} layers, so nothing is left for the last stage.",
@@ -249,7 +243,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     ),
     "directory_is_file": ("This is a file.", "Set the path of a directory."),
     "videos_borderline": (
-        "{border_count} videos are just long enough for their bucket; the trainer may count fewer frames.",
+        "{count} videos are just long enough for their bucket; the trainer may count fewer frames.",
         "Set shorter frame_buckets, or use longer clips.",
     ),
     "epoch_too_large": (
@@ -258,8 +252,8 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     ),
     "videos_truncated": (
         (
-            "{short_count} videos have fewer frames than their headers state, and too few for their buckets. "
-            "{hangs}: {short}."
+            "{count} videos have fewer frames than their headers state, and too few for their buckets. "
+            "{consequence}: {names}."
         ),
         "Copy or convert them again, or remove them from the directory.",
     ),
@@ -279,23 +273,23 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "fullest_bucket_too_small": (
         (
             "No size bucket has enough items for one step, so there is nothing to train on: the fullest has "
-            "{examples} items, and a step takes {step} (batch size {micro}, gradient accumulation {accumulation}, "
+            "{examples} items, and a step takes {step} (batch size {batch_size}, gradient accumulation {accumulation}, "
             "{gpus} {gpus|GPU|GPUs}{copies})."
         ),
         None,
     ),
     "buckets_dropped": (
-        "{dropped_count} size buckets have too few files for one step and are dropped (width×height×frames: {sizes}).",
+        "{count} size buckets have too few files for one step and are dropped (width×height×frames: {sizes}).",
         None,
     ),
     # trainers/diffusion_pipe/dataset_report.py
     "files_unreadable": (
-        "{names_count} of {media} files are {endings}, which no model type can read; they are skipped: {names}.",
+        "{count} of {media} files are {endings}, which no model type can read; they are skipped: {names}.",
         "Convert them to JPEG or PNG.",
     ),
-    "captions_missing": ("{names_count} of {media} files have no caption and are skipped: {names}.", None),
+    "captions_missing": ("{count} of {media} files have no caption and are skipped: {names}.", None),
     # trainers/diffusion_pipe/diffusers_check.py
-    "model_index_missing": ("{name} {holds}has no readable model_index.json, which diffusers needs.", None),
+    "model_index_missing": ("{name} {content}has no readable model_index.json, which diffusers needs.", None),
     "model_index_other": ("{name} is a model for `{pipeline}`, according to its model_index.json.", None),
     "model_part_missing": (
         "{directory} lacks the weights of the part `{part}`, which model_index.json lists.",
@@ -305,14 +299,14 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "too_many_eval_datasets": ("The list has more than {max_datasets} datasets.", "Remove some."),
     "eval_directory_conflict": (
         (
-            "The training or another evaluation uses this directory with another {differing}. Both write to "
+            "The training or another evaluation uses this directory with another {setting}. Both write to "
             "one cache, so the training takes the lists of the last one, or fails."
         ),
-        "Set the same {differing_2} in both, or copy the files for the evaluation.",
+        "Set the same {settings} in both, or copy the files for the evaluation.",
     ),
     "eval_directory_shared": (
-        "The training or another evaluation uses this directory with other {sorting}, and both write to one cache.",
-        "Set the same {sorting_2} in both, or copy the files for the evaluation.",
+        "The training or another evaluation uses this directory with other {setting}, and both write to one cache.",
+        "Set the same {settings} in both, or copy the files for the evaluation.",
     ),
     "eval_datasets_not_list": (
         "The value is not a list of evaluation datasets, each a table with `name` and `config`.",
@@ -335,7 +329,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set the path of a TOML file with [[directory]].",
     ),
     # trainers/diffusion_pipe/slots_check.py
-    "file_name_suspicious": ("By its name, {path} is {hint_description}.", None),
+    "file_name_suspicious": ("By its name, {path} is {description}.", None),
     "wan_noise_times": (
         (
             "By its name, {path} is the model of Wan 2.2 for {noise}, but min_t and max_t train it at times "
@@ -347,7 +341,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "number_not_in_json": ("JSON cannot represent this number.", "Keep it as text: JSON cannot represent it."),
     "integer_too_large": ("The number exceeds the 64 bits of TOML integers.", "Use a smaller number."),
     # trainers/diffusion_pipe/key_check.py
-    "boolean_as_number": ("The trainer uses {value} as the number {value_2}.", "Set {value_2}."),
+    "boolean_as_number": ("The trainer uses {value} as the number {number}.", "Set {number}."),
     "number_in_quotes": ("The value is a number in quotes.", "Write {value} without quotes."),
     "value_of_other_kind": ("The value is not {kind}.", "Set {wanted}."),
     "value_unknown": ("`{value}` is not a known value.", "Set {wanted}."),
@@ -386,15 +380,15 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "encoder_not_table": ("This entry is not a table.", "Write {path = '…', type = '…'}."),
     "encoder_type_missing": ("The type of the text encoder is missing.", "Set type = '{encoder_type}'."),
     "encoder_files_few": (
-        "This text encoder needs {encoder_files} files; with fewer, the trainer fails on the captions.",
-        "Set paths = ['…', '…'] with {encoder_files} files.",
+        "This text encoder needs {number} files; with fewer, the trainer fails on the captions.",
+        "Set paths = ['…', '…'] with {number} files.",
     ),
     "encoder_path_missing": ("The path of the text encoder is missing.", "Set `path` (or `paths`, a list)."),
     "min_t_not_below": ("min_t is not below max_t.", "Set 0 ≤ min_t < max_t ≤ 1."),
     "cfg_stages": ("`cfg` above 1 needs pipeline_stages = 1.", "Remove `cfg`, or use one stage."),
     # trainers/diffusion_pipe/optimizer_check.py
     "gradient_release_model": (
-        "It only works for {release_gradients}; with {model_type} the trainer fails after loading.",
+        "It only works for {optimizers}; with {model_type} the trainer fails after loading.",
         "Remove it.",
     ),
     "optimizer_argument_unknown": (
@@ -407,7 +401,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "optimizer_negative": ("The optimizer rejects values below 0.", "Set 0 or more."),
     "foreach_with_fused": ("The optimizer rejects `foreach` together with `fused`.", "Remove `foreach`."),
     "not_with_fused": ("The optimizer rejects it together with `fused`.", "Remove one of them."),
-    "only_one_of": ("The optimizer accepts only one of {muons}.", "Remove the others."),
+    "only_one_of": ("The optimizer accepts only one of {names}.", "Remove the others."),
     "nesterov_needs_momentum": ("`nesterov` needs a momentum and no dampening.", "Set for example momentum = 0.9."),
     "learning_rate_invalid": ("This is not a learning rate.", "Set 0 or more, for example 2e-5."),
     "automagic_learning_rate": ("automagic treats this as a mistake and starts with 1e-6.", "Set 1e-6, or remove it."),
@@ -434,8 +428,8 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "optimizer_argument_ignored": ("The optimizer has no argument `{name}` and ignores it.", None),
     "optimizer_argument_rejected": ("The optimizer has no argument `{name}`, and the trainer fails.", None),
     "betas_count": (
-        "The optimizer needs {betas} betas, but the list has {betas_count}.",
-        "Set {betas} numbers, such as {example}, or remove the key to use its defaults.",
+        "The optimizer needs {needed} betas, but the list has {count}.",
+        "Set {needed} numbers, such as {example}, or remove the key to use its defaults.",
     ),
     "optimizer_option_unknown": ("The optimizer does not have this option.", "Set one of {options}."),
     "optimizer_not_built_in": (
@@ -466,13 +460,13 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "path_unreadable": ("This path cannot be read.", "Give the service's user read permission."),
     "adapter_directory_needed": ("This is a file, but the trainer needs a directory.", "Set the adapter's directory."),
     "adapter_files_count": (
-        "This directory has {names_count} .safetensors files; the trainer needs exactly one.",
+        "This directory has {count} .safetensors files; the trainer needs exactly one.",
         "Set the directory of one saved adapter.",
     ),
-    "weights_are_not_weights": ("{name} {form_texts}.", "Download the weights themselves."),
-    "safetensors_incomplete": ("{name} is not a complete safetensors file: it {unsound}.", "Download it again."),
+    "weights_are_not_weights": ("{name} {problem}.", "Download the weights themselves."),
+    "safetensors_incomplete": ("{name} is not a complete safetensors file: it {problem}.", "Download it again."),
     "safetensors_by_name_only": (
-        "{name} {form_texts}; because of its name the trainer reads it as safetensors and fails.",
+        "{name} {problem}; because of its name the trainer reads it as safetensors and fails.",
         "Download the weights themselves, or convert them to safetensors.",
     ),
     "zip_truncated": ("{name} is a truncated zip file: its download is incomplete.", "Download it again."),
@@ -521,7 +515,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     # trainers/diffusion_pipe/silent_check.py
     "wandb_key_empty": (
         "The key is empty, so Weights & Biases prompts for one and the training waits.",
-        "Set the key here, or in `env` as {wandb_variable}.",
+        "Set the key here, or in `env` as {variable}.",
     ),
     "not_read_for_model": ("The trainer does not read this for {model_type}.", "Remove it."),
     "guidance_in_quotes": ("The trainer fails on a number in quotes.", "Write it without quotes."),
@@ -530,7 +524,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Remove it.",
     ),
     "cosine_rises": (
-        "The cosine scheduler ends at {cosine_end}, so the learning rate rises from {rate}.",
+        "The cosine scheduler ends at {end}, so the learning rate rises from {rate}.",
         "Set a higher `lr`, or lr_scheduler = 'linear'.",
     ),
     "shift_overrides": ("`shift` is set as well and takes precedence.", "Remove one of them."),
@@ -552,7 +546,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     ),
     "loss_fails_on_videos": ("The trainer fails on videos with this loss.", "Remove it, or train on images only."),
     "multiscale_without_effect": (
-        "The loss at several scales has an effect only from {multiscale_side} pixels, and all sizes are smaller.",
+        "The loss at several scales has an effect only from {side} pixels, and all sizes are smaller.",
         "Remove it, or set larger resolutions.",
     ),
     "loss_enabled_by_presence": (
@@ -577,7 +571,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "{model_type} does not support control images. The trainer would hang and occupy its GPUs.",
         "Remove the key, or train one of {editors}.",
     ),
-    "frames_rounded": ("The trainer uses {used} of these {length} frames: a multiple of {step}{value}.", None),
+    "frames_rounded": ("The trainer uses {used} of these {length} frames: a multiple of {step}{plus}.", None),
     # trainers/diffusion_pipe/slots_check.py
     "weights_missing": ("{directory} has no weights.", "Download all files of the model into it."),
     "tensors_missing": ("The weights in {directory} lack {named}{more}.", "Download the missing files."),
@@ -640,12 +634,12 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Download them, or set transformer_path to a file or, for Wan 2.2, to one of its two subdirectories.",
     ),
     "wan_config_differs": (
-        "These weights are {found_title}, but config.json names `{configured}` with width {configured_2}.",
-        "Set a ckpt_path whose config.json has model_type `{expected}` and dim {expected_2}.",
+        "These weights are {title}, but config.json names `{type}` with width {width}.",
+        "Set a ckpt_path whose config.json has model_type `{expected_type}` and dim {expected_width}.",
     ),
-    "wan_file_missing": ("`{name}` is missing in it.", "{remedy_value}."),
+    "wan_file_missing": ("`{name}` is missing in it.", "{action}."),
     "wan_file_unreadable": ("`{name}` in it cannot be read.", "Give the service's user read permission."),
-    "wan_file_other": ("`{name}` in it is {found_title}.", "Download it from the original checkpoint again."),
+    "wan_file_other": ("`{name}` in it is {title}.", "Download it from the original checkpoint again."),
     "wan_file_safetensors": (
         "`{name}` in it is a safetensors file, but the trainer unpickles files with this name and fails.",
         None,
@@ -684,10 +678,10 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set the path of an adapter for {model_type}.",
     ),
     # trainers/environment.py
-    "env_too_many": ("The request sets {env_count} variables; the limit is {max_variables}.", "Remove some."),
+    "env_too_many": ("The request sets {count} variables; the limit is {max_variables}.", "Remove some."),
     "env_not_allowed": ("The variable {name} cannot be set by a request.", None),
     "env_not_string": ("The value is not a string.", "Write it in quotes."),
-    "env_too_long": ("The value is longer than {max_value_characters} characters.", "Shorten it."),
+    "env_too_long": ("The value is longer than {most} characters.", "Shorten it."),
     "env_not_one_line": ("The value contains a control character or a line break.", "Write it on one line."),
     "env_of_other_kind": ("The value is not {kind}.", "{variable} is {meaning}."),
     "env_directory_elsewhere": (
@@ -717,10 +711,10 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
     "toy_path_relative": ("The path is not absolute.", "Start it with `/`."),
     "toy_path_unreadable": ("{path} cannot be read: {reason}.", "Correct the path."),
     "toy_directory_empty": ("The directory has no pictures or videos.", "Add some: {endings}."),
-    "toy_epochs_missing": ("`epochs` is missing.", "Set {describe}."),
+    "toy_epochs_missing": ("`epochs` is missing.", "Set {expected}."),
     "toy_not_table": ("`{name}` is not a table.", "Write it as a table with its settings: {tables}."),
     "toy_setting_unknown": ("The toy trainer has no setting `{name}`.", None),
-    "toy_value_invalid": ("`{name}` cannot be {dumps}.", "Set {describe}."),
+    "toy_value_invalid": ("`{name}` cannot be {value}.", "Set {expected}."),
     # trainers/toy/trainer.py
     "toy_configuration_twice": (
         "The request contains its configuration both as text and in structured form.",
@@ -1151,4 +1145,165 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "captions.json is not a JSON object. The trainer would hang and occupy its GPUs.",
         'Write {"name.png": ["a caption"]}.',
     ),
+    # datasets/
+    "blobs_missing": ("{count} files are not in the store. The first has the SHA-256 {sha256}.", "Upload them first."),
+    "items_too_many": ("There are more than {most} items.", "Make two datasets."),
+    "items_too_long": (
+        "The paths and captions have more than {most} characters in total.",
+        "Shorten captions, or make two datasets.",
+    ),
+    "item_path_invalid": (
+        "{path} is not a valid path in a dataset, or contains characters that are not allowed.",
+        None,
+    ),
+    "item_path_twice": ("Two items have the path {path}.", None),
+    "item_path_taken": (
+        "{dataset} already has an item with the path {path}.",
+        "Leave it out, or choose another dataset.",
+    ),
+    "item_paths_clash": ("{path} {why}.", "Leave it out, or choose another dataset."),
+    "caption_too_long": ("The caption of {path} has more than {most} characters.", None),
+    "caption_would_be_long": (
+        "The caption of {path} would have more than {most} characters.",
+        "Shorten it, or leave the item out.",
+    ),
+    "directory_not_absolute": ("The path is not absolute.", "Start it with `/`."),
+    "directories_not_permitted": (
+        "This server does not permit registered directories.",
+        "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user.",
+    ),
+    "directory_not_permitted": (
+        "This directory is not permitted.",
+        "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user.",
+    ),
+    "directory_not_found": ("There is no such directory.", "Correct the path."),
+    "directory_unreadable": ("The path cannot be read: {why}.", "Correct the path."),
+    "directory_not_registered": (
+        '"{directory}" is not registered as a dataset.',
+        "Register it first: POST /datasets with name and directory.",
+    ),
+    "model_type_without_rules": ('No trainer with dataset rules has the model type "{name}".', None),
+    "model_type_of_no_trainer": ('No trainer has the model type "{name}".', None),
+    "model_type_needed": ("The model type is missing.", "Set model_type."),
+    "batch_invalid": ("must consist of at most 64 letters, digits, _ and -", "Set it together with batch_size."),
+    "uploads_in_batch_invalid": (
+        "must be the number of uploads in the batch, from 1 to {most}",
+        "Set it together with batch.",
+    ),
+    "dataset_missing": ("is missing", "Set it to the name of a dataset; a new dataset is created."),
+    "dataset_name_not_allowed": ("is not a dataset name: use at most 100 letters, digits, . _ and -", None),
+    "dataset_name_invalid": (
+        '"{name}" is not the name of a dataset.',
+        'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".',
+    ),
+    "dataset_not_usable": ("{why}", 'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".'),
+    "dataset_not_string": ("The value is not a string.", 'Use "name" or "name@3".'),
+    "dataset_and_path": ("The directory has both `dataset` and `path`.", "Set either `dataset` or `path`."),
+    "dataset_version_empty": ("Version {version} of {name} has no items.", None),
+    "directories_not_insertable": (
+        "The service cannot insert the directories of datasets into this text.",
+        "Write each directory as a separate [[directory]] table.",
+    ),
+    "filename_refused": ('"{name}" {why}', None),
+    "upload_kind_unknown": ("must be item, archive, model or sample; if omitted, the content decides", None),
+    "items_of_upload_too_many": (
+        "More than {most} items cannot be preprocessed in a dataset with other items.",
+        "Upload them into a separate dataset.",
+    ),
+    "frame_not_used": ("The trainer uses {count} frames of the item.", "Use 0 to {last}."),
+    "split_into_itself": ("This is the dataset itself.", "Choose another dataset."),
+    "video_missing": ("is missing", "Send the video, image or archive as video or file."),
+    "file_missing": ("is missing", None),
+    "file_empty": ("is empty", None),
+    "all_items_have_captions": ("Every item has a caption.", "Set only_missing: false to rewrite all captions."),
+    "version_without_items": ("The version has no items.", "Set only_missing: false to rewrite all captions."),
+    "caption_model_missing": ("No model is set.", "Set model, or CAPTION_MODEL."),
+    "scenes_not_installed": ("{why}.", "Cut by seconds, or ask the administrator of this server to install it."),
+    "files_to_process_too_many": (
+        "One task processes at most {most} files; this request has {number}.",
+        "Divide the dataset.",
+    ),
+    "no_item_left": ("The dataset would have no items left.", "Keep at least one item, or delete the dataset."),
+    "no_item_included": (
+        "Every remaining item would be excluded, so nothing would be trained on.",
+        "Keep at least one item included.",
+    ),
+    # catalog/
+    "sample_missing": ("is missing", "Send the picture or clip as file."),
+    "name_of_model_needed": ("must be the name of the model", None),
+    "digits_needed": ("must be at most 20 digits", None),
+    "version_number_needed": ("must be the number of a version", None),
+    "step_number_needed": ("must be a number, at most {most}", None),
+    "prompt_too_long": ("must have at most {most} characters", None),
+    "key_of_other_model": ("must be a key of {model_type}: {known}", None),
+    "private_host": (
+        (
+            "{host} leads to a private address; if that is intended, an administrator can list it in "
+            "PRIVATE_HOSTS_ALLOWED"
+        ),
+        None,
+    ),
+    "download_name_refused": (
+        "{why}",
+        "Use a name like cats.safetensors, or a path below the downloads like flux/cats.safetensors.",
+    ),
+    "model_name_invalid": ("must be the name of the model: at most 100 letters, digits, and . _ -", None),
+    "sha256_invalid": ("must be 64 hexadecimal digits", None),
+    "model_type_of_trainer_needed": ("must be a model type of the trainer", None),
+    "component_key_needed": ("must be a key of [model] of the given model_type", None),
+    # access/
+    "user_name_reserved": ("is reserved for the service; choose another name", None),
+    "user_name_is_key": ("looks like a key; give the name of the user instead", None),
+    "time_not_in_future": ("must be in the future", None),
+    # alerts/
+    "time_not_after_start": ("must be in the future and after the start", None),
+    "silence_too_long": ("must be at most {days} days after the start", None),
+    "rule_field_fixed": (
+        "cannot be changed in a built-in rule; {known} can",
+        "create a custom rule with the other fields, and disable this one",
+    ),
+    "rule_without_threshold": ("cannot be changed: the rule has no threshold", None),
+    "rule_condition_outdated": (
+        "cannot be enabled: its condition comes from an older version and has more than one clause",
+        "set its metric, comparison and value",
+    ),
+    "metric_unknown": ("is not a metric of the scope {scope}; GET /alerts/metrics lists them", None),
+    "metric_unknown_similar": ('is not a metric of the scope {scope}; did you mean "{similar}"?', None),
+    "idle_command_missing": (
+        "needs a command, and this machine's operator has set none",
+        ("set IDLE_COMMAND on the machine, as in `IDLE_COMMAND=/usr/bin/systemctl poweroff`, and restart the service"),
+    ),
+    "action_twice": ("lists an action twice", None),
+    "action_needs_scope": ("{action} needs a rule of scope {scopes}; this rule has scope {scope}", None),
+    "action_needs_idle_rule": (
+        "{action} needs a rule that is true only on an idle machine",
+        "set the rule's condition to `{metric}` at least 1",
+    ),
+    "signing_key_of_webhooks": ("applies to webhooks only; remove it, since other channels are not signed", None),
+    "address_unreadable": ("cannot be read: percent-encode its special characters", None),
+    "address_without_scheme": ("must begin with a scheme such as mailtos:// or ntfys://", None),
+    "address_scheme_unsupported": (
+        "has the scheme {scheme}://, which is not supported here; for a webhook, use the channel kind webhook",
+        None,
+    ),
+    "address_scheme_unknown": ("has the scheme {scheme}://, which Apprise does not know", None),
+    "address_invalid": ("is not a valid {scheme}:// address; Apprise's page of this service describes its form", None),
+    "address_option_unsupported": ("has an option that is not supported: {option}", None),
+    "address_private": (
+        "leads to a private address; if that is intended, an administrator can list it in PRIVATE_HOSTS_ALLOWED",
+        None,
+    ),
+    "webhook_unreadable": ("cannot be read; it must look like https://host/path", None),
+    "webhook_without_host": ("must look like https://host/path", None),
+    "webhook_with_password": (
+        "must not contain a user name or password; use `signing_key` to sign messages instead",
+        None,
+    ),
+    "webhook_not_ascii": ("must be plain ASCII without spaces; percent-encode other characters", None),
+    "signing_key_invalid": (
+        "needs a signing key of the form whsec_ followed by the base64 of 24 to 64 random bytes",
+        None,
+    ),
+    # presets/
+    "preset_too_large": ("{why}", "Leave some out."),
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.domain.access import Principal
+from api.domain.finding import make_finding
 from api.errors import Finding, HiddenPreset, Invalid, NotYours, PresetNotFound
 from api.presets.models import MOST_CHARACTERS, MOST_DEPTH, MOST_VALUES, PRESET_ID, OwnPreset
 from api.presets.store import PresetStore
@@ -81,7 +82,7 @@ class PresetService:
     def _check(self, model_type: str, settings: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         limits = {"depth": MOST_DEPTH, "count": MOST_VALUES, "characters": MOST_CHARACTERS}
         mistakes = [
-            Finding(f"/{name}", too_much, "Leave some out.")
+            make_finding(f"/{name}", "preset_too_large", why=too_much)
             for name, values in (("settings", settings), ("dataset", dataset))
             if (too_much := excess(values, **limits)) is not None
         ]

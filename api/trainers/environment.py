@@ -166,7 +166,7 @@ def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[
     Directories in variables must be below one of `cache_roots`.
     """
     if len(env) > MAX_VARIABLES:
-        return [make_finding("/env", "env_too_many", env_count=len(env), max_variables=MAX_VARIABLES)]
+        return [make_finding("/env", "env_too_many", count=len(env), max_variables=MAX_VARIABLES)]
     mistakes: list[Finding] = []
     has_unknown = False
     for name, value in env.items():
@@ -208,7 +208,7 @@ def _find_problem(variable: Variable, value: str, cache_roots: Sequence[Path]) -
     if not isinstance(value, str):
         return make_finding(at, "env_not_string")
     if len(value) > MAX_VALUE_CHARACTERS:
-        return make_finding(at, "env_too_long", max_value_characters=MAX_VALUE_CHARACTERS)
+        return make_finding(at, "env_too_long", most=MAX_VALUE_CHARACTERS)
     if not value.isprintable():
         return make_finding(at, "env_not_one_line")
     if not FORMS[variable.kind].fullmatch(value):

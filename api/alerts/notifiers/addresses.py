@@ -27,9 +27,7 @@ class AddressGuard(ReachableHosts):
         try:
             return super().resolve(host, port)
         except PrivateAddress:
-            raise AddressRefused(
-                "leads to a private address; if that is intended, an administrator can list it in PRIVATE_HOSTS_ALLOWED"
-            ) from None
+            raise AddressRefused("address_private") from None
 
 
 # -- connections that a library opens by itself ------------------------------------------------------------------------

@@ -215,21 +215,19 @@ def _make(url: str) -> Any:
 
     scheme = _scheme(url)
     if not re.fullmatch(r"[a-z0-9]{1,20}", scheme):
-        raise AddressRefused("must begin with a scheme such as mailtos:// or ntfys://")
+        raise AddressRefused("address_without_scheme")
     if scheme in REFUSED_SCHEMES:
-        raise AddressRefused(
-            f"has the scheme {scheme}://, which is not supported here; for a webhook, use the channel kind webhook"
-        )
+        raise AddressRefused("address_scheme_unsupported", scheme=scheme)
     manager: Any = NotificationManager()  # type: ignore[no-untyped-call]
     if scheme not in manager.schemas():
-        raise AddressRefused(f"has the scheme {scheme}://, which Apprise does not know")
+        raise AddressRefused("address_scheme_unknown", scheme=scheme)
     _check_options(url, manager[scheme])
     # The log messages of its plugins contain parts of addresses.
     logging.getLogger("apprise").propagate = False
     asset = AppriseAsset(async_mode=False, http_redirects=False, app_id="diffusion-pipe-api", app_desc="Alerts")
     plugin: Any = Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if plugin is None:
-        raise AddressRefused(f"is not a valid {scheme}:// address; Apprise's page of this service describes its form")
+        raise AddressRefused("address_invalid", scheme=scheme)
     plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
     plugin.notify_format = "text"
     return plugin
@@ -240,12 +238,12 @@ def _check_options(url: str, kind: Any) -> None:
     try:
         given = [name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
     except ValueError:
-        raise AddressRefused("cannot be read: percent-encode its special characters") from None
+        raise AddressRefused("address_unreadable") from None
     for name in given:
         option = name.strip().lstrip("+-: ")
         if option in REFUSED_OPTIONS or (name not in known and name[:1] not in "+ "):
-            shown = option if re.fullmatch(r"[a-z_]{1,20}", option) else "(not shown)"
-            raise AddressRefused(f"has an option that is not supported: {shown}")
+            shown = option if re.fullmatch(r"[a-z_]{1,20}", option) else "…"
+            raise AddressRefused("address_option_unsupported", option=shown)
 
 
 def _own_host(plugin: Any) -> str | None:

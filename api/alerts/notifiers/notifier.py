@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings
 from api.domain.event import Severity
+from api.domain.finding import make_finding
 
 #: HTTP statuses after which another attempt may succeed. Every other 4xx status is final.
 PASSING_STATUSES = frozenset({408, 425, 429})
@@ -86,6 +87,11 @@ SendOutcome = Delivered | RetryLater | Rejected
 class AddressRefused(ValueError):
     """The address cannot be used. The message says why, and contains no secret part of it."""
 
+    def __init__(self, code: str, /, **params: Any) -> None:
+        """Create the error with the finding of this code."""
+        self.finding = make_finding("/url", code, **params)
+        super().__init__(self.finding.message)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownAddress:
@@ -120,7 +126,7 @@ class FakeNotifier:
 
     def check(self, secret: ChannelSecret) -> ShownAddress:
         if secret.url.startswith("bad"):
-            raise AddressRefused("is not an address")
+            raise AddressRefused("address_unreadable")
         return ShownAddress(secret.url.partition(":")[0] + "://…")
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:

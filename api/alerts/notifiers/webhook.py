@@ -164,13 +164,13 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise AddressRefused("cannot be read; it must look like https://host/path") from None
+        raise AddressRefused("webhook_unreadable") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressRefused("must look like https://host/path")
+        raise AddressRefused("webhook_without_host")
     if parts.username is not None or parts.password is not None:
-        raise AddressRefused("must not contain a user name or password; use `signing_key` to sign messages instead")
+        raise AddressRefused("webhook_with_password")
     if any(ord(character) <= 32 or ord(character) > 126 for character in url):
-        raise AddressRefused("must be plain ASCII without spaces; percent-encode other characters")
+        raise AddressRefused("webhook_not_ascii")
     return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -198,7 +198,7 @@ def read_key(key: str) -> bytes:
     except (binascii.Error, ValueError):
         raw = b""
     if not key.startswith(_PREFIX) or len(raw) not in _SECRET_BYTES:
-        raise AddressRefused("needs a signing key of the form whsec_ followed by the base64 of 24 to 64 random bytes")
+        raise AddressRefused("signing_key_invalid")
     return raw
 
 

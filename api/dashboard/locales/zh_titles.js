@@ -11,7 +11,7 @@ export const parts = [
   [/^the language model (.+)$/, "语言模型 $1"],
   [/^the directory of (.+), without its transformer$/, "$1 的目录，不含 transformer"],
   [/^the directory of (.+)$/, "$1 的目录"],
-  [/^the adapter that removes the distillation$/, "抵消蒸馏的 adapter"],
+  [/^the adapter that removes the distillation$/, "抵消蒸馏的适配器"],
   [/^a checkpoint of (.+)$/, "$1 的检查点"],
   [/^(.+) in diffusers' form, without its transformer and VAE$/, "diffusers 格式的 $1，不含 transformer 和 VAE"],
   [/^(.+) in diffusers' form, without its transformer$/, "diffusers 格式的 $1，不含 transformer"],
@@ -97,11 +97,11 @@ export const sentences = {
   "Klein 9B base: float8, 512 px; the memory is an estimate": "Klein 9B base：float8，512 px；显存为估计值",
   "bf16, 512 px; the memory is an estimate": "bf16，512 px；显存为估计值",
   "Turbo with its training adapter: bf16, 512 px; the memory is an estimate":
-    "Turbo 及其训练 adapter：bf16，512 px；显存为估计值",
+    "Turbo 及其训练适配器：bf16，512 px；显存为估计值",
   "bf16, the LLM adapter is not trained, 512 px; the memory is an estimate":
-    "bf16，不训练 LLM adapter，512 px；显存为估计值",
+    "bf16，不训练 LLM 适配器，512 px；显存为估计值",
   "SD 3.5 Medium: bf16, 512 px; the memory is an estimate": "SD 3.5 Medium：bf16，512 px；显存为估计值",
   "SD 3.5 Large: float8, 512 px; the memory is an estimate": "SD 3.5 Large：float8，512 px；显存为估计值",
-  "full fine-tuning, without an adapter": "整个模型，而不是 adapter",
+  "full fine-tuning, without an adapter": "整个模型，而不是适配器",
   "the trainer's documentation": "训练器的文档",
 };

@@ -91,7 +91,7 @@ def _read_pair(pair: Any, at: str, findings: Findings) -> tuple[float, int] | No
     side = number(pair[0]) if isinstance(pair, list) and len(pair) >= 2 else None
     if side is not None and 0 < side <= _MAX and _is_size(pair[1]):
         if len(pair) > 2:
-            findings.warn(at, "pair_too_long", pair=f"{pair[0]:g}", pair_2=pair[1])
+            findings.warn(at, "pair_too_long", resolution=f"{pair[0]:g}", size=pair[1])
         return side, pair[1]
     findings.error(at, "pair_invalid")
     return None

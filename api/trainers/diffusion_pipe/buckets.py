@@ -114,7 +114,7 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
         findings.error(
             settings.at("resolutions"),
             "resolutions_too_many",
-            resolutions_count=len(resolutions),
+            count=len(resolutions),
             max_resolutions=MAX_RESOLUTIONS,
         )
     if settings.get("size_buckets") is not None:
@@ -179,8 +179,8 @@ def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ..
             findings.error(
                 settings.at("resolutions", index),
                 "resolution_invalid",
-                side_range=_SIDE_RANGE[0],
-                side_range_2=_SIDE_RANGE[1],
+                lowest=_SIDE_RANGE[0],
+                highest=_SIDE_RANGE[1],
             )
         else:
             found.append(math.sqrt(value[0] * value[1]) if is_pair else value)
@@ -248,7 +248,7 @@ def _check_cosmos(settings: Settings, findings: Findings) -> None:
     for values, at in ((settings.document.values, settings.document.at), (settings.own, directory)):
         sizes = values.get("size_buckets")
         if not isinstance(sizes, list) or not sizes or any(size not in _COSMOS_SIZES for size in sizes):
-            findings.error(at("size_buckets"), "cosmos_sizes", cosmos_sizes=", ".join(map(str, _COSMOS_SIZES)))
+            findings.error(at("size_buckets"), "cosmos_sizes", sizes=", ".join(map(str, _COSMOS_SIZES)))
         for name in ("resolutions", *RATIOS):
             if name in values:
                 findings.error(at(name), "cosmos_key", name=name)

@@ -98,7 +98,7 @@ class RequestProcessor:
                 minutes = None if given.config is None else number(given.config.values.get(_CHECKPOINT_MINUTES))
                 made = self._plan_rehearsal(request, made, results, output_dir.absolute(), findings, minutes)
         except TooLong:
-            findings.error("", "check_too_long", budget_seconds=f"{self._budget_seconds + REASONING_SECONDS:g}")
+            findings.error("", "check_too_long", seconds=f"{self._budget_seconds + REASONING_SECONDS:g}")
         return Check(
             errors=findings.errors,
             warnings=findings.warnings,

@@ -123,7 +123,7 @@ def _check_saves(config: TrainerDocument, batches: Batches, findings: Findings) 
         findings.error(config.at("save_every_n_epochs"), "save_interval_missing")
     examples = number(config.values.get("save_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
-        findings.error(config.at("save_every_n_examples"), "save_examples_too_few", global_size=batches.global_size)
+        findings.error(config.at("save_every_n_examples"), "save_examples_too_few", examples=batches.global_size)
     if examples and "save_every_n_steps" in config.values:
         findings.warn(config.at("save_every_n_steps"), "save_steps_overridden")
     if not any(name in config.values for name in _CHECKPOINTS):
@@ -134,7 +134,7 @@ def _check_evaluations(config: TrainerDocument, batches: Batches, findings: Find
     values = config.values
     examples = number(values.get("eval_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
-        findings.warn(config.at("eval_every_n_examples"), "eval_examples_too_few", global_size=batches.global_size)
+        findings.warn(config.at("eval_every_n_examples"), "eval_examples_too_few", examples=batches.global_size)
     if examples and values.get("eval_every_n_steps"):
         findings.warn(config.at("eval_every_n_steps"), "eval_steps_overridden")
     if values.get("eval_datasets") and not any(values.get(name) for name in _EVALUATIONS):
@@ -187,7 +187,7 @@ def _check_partition(config: TrainerDocument, stages: int, blocks: int, findings
     elif stages == 1 and split != []:
         findings.error(config.at("partition_method"), "partition_of_one_stage")
     elif not isinstance(split, list) or not _is_rising(split) or len(split) != stages - 1:
-        findings.error(config.at("partition_split"), "partition_split_invalid", stages=stages - 1, stages_2=stages)
+        findings.error(config.at("partition_split"), "partition_split_invalid", splits=stages - 1, stages=stages)
     elif blocks and split and split[-1] >= blocks + _MORE_LAYERS:
         findings.error(config.at("partition_split", len(split) - 1), "partition_split_too_high", blocks=blocks)
 

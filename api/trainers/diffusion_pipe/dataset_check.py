@@ -272,7 +272,7 @@ def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
 def _check_fit(share: Share, found: FoundItems, facts: ModelFacts, at: str, findings: Findings) -> None:
     border = [item for item in found.items if item.frames > 1 and _is_borderline(share, item)]
     if border:
-        findings.warn(at, "videos_borderline", about=(item.name for item in border), border_count=len(border))
+        findings.warn(at, "videos_borderline", about=(item.name for item in border), count=len(border))
     unfit = [item for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames)]
     if not unfit:
         return
@@ -336,7 +336,7 @@ def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at:
     ]
     if short:
         findings.error(
-            at, "videos_truncated", about=short, short_count=len(short), hangs=HANGS, short=list_names(short)
+            at, "videos_truncated", about=short, count=len(short), consequence=HANGS, names=list_names(short)
         )
 
 
@@ -404,7 +404,7 @@ def _count(
             document.at("directory"),
             "buckets_dropped",
             remedy=_advise_steps(context.batches, len(totals.counts)),
-            dropped_count=len(totals.dropped),
+            count=len(totals.dropped),
             sizes=", ".join("×".join(f"{part:g}" for part in bucket[-3:]) for bucket in totals.dropped[:5]),
         )
 
@@ -415,7 +415,7 @@ def _step_size(bucket: BucketCount, batches: Batches) -> dict[str, Any]:
     return {
         "examples": bucket.examples,
         "step": bucket.batch_size,
-        "micro": bucket.batch_size // batches.accumulation // batches.replicas,
+        "batch_size": bucket.batch_size // batches.accumulation // batches.replicas,
         "accumulation": batches.accumulation,
         "gpus": batches.gpus,
         "copies": copies if is_split else "",

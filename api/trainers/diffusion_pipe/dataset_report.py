@@ -133,7 +133,7 @@ def _report_formats(at: Callable[..., str], found: FoundItems, media: int, findi
             at("path"),
             "files_unreadable",
             about=names,
-            names_count=len(names),
+            count=len(names),
             media=media,
             endings=endings,
             names=list_names(names),
@@ -157,7 +157,7 @@ def _report_uncaptioned(at: Callable[..., str], found: FoundItems, media: int, f
             "captions_missing",
             about=names,
             remedy=_caption_advice(found, names),
-            names_count=len(names),
+            count=len(names),
             media=media,
             names=list_names(names),
         )

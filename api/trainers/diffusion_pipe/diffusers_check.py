@@ -71,8 +71,8 @@ def check_index(directory: Path, model_type: str, at: str, findings: Findings) -
         return
     if index is None:
         what = recognise(merged(paths.headers_of(directory)))
-        holds = "" if what is None else f"holds {what.title}, and "
-        findings.error(at, "model_index_missing", remedy=remedy, name=name, holds=holds)
+        content = "" if what is None else f"holds {what.title}, and "
+        findings.error(at, "model_index_missing", remedy=remedy, name=name, content=content)
         return
     pipeline = index.get("_class_name")
     family = _family(pipeline) if isinstance(pipeline, str) else None

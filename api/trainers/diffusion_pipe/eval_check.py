@@ -130,10 +130,10 @@ def _check_shared_caches(evaluation: dict[str, _Cached], cached: dict[str, _Cach
         if lists is not None and others is not None and lists != others:
             differing = sorting + differing
         if differing:
-            findings.error(at, "eval_directory_conflict", differing=differing[0], differing_2=", ".join(differing))
+            findings.error(at, "eval_directory_conflict", setting=differing[0], settings=", ".join(differing))
         elif sorting or sizes:
             findings.warn(
-                at, "eval_directory_shared", sorting=(sorting + sizes)[0], sorting_2=", ".join(sorting + sizes)
+                at, "eval_directory_shared", setting=(sorting + sizes)[0], settings=", ".join(sorting + sizes)
             )
 
 

@@ -38,7 +38,7 @@ def check_values(values: Mapping[str, Any], keys: Mapping[str, Key], at: At, fin
 def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
     """Return whether a value is valid for the key; if not, add a finding."""
     if key.truth and isinstance(value, bool):
-        findings.warn(at, "boolean_as_number", value=str(value).lower(), value_2=int(value))
+        findings.warn(at, "boolean_as_number", value=str(value).lower(), number=int(value))
         value = int(value)
     elif key.texts and isinstance(value, str) and (found := _as_number(value)) is not None:
         findings.warn(at, "number_in_quotes", value=shown(value))

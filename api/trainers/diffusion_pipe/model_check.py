@@ -201,7 +201,7 @@ def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, 
     found = encoder.get(name)
     count = len(found) if isinstance(found, list) else isinstance(found, str)
     if 0 < count < facts.encoder_files:
-        findings.error(f"{at}/{name}", "encoder_files_few", encoder_files=facts.encoder_files)
+        findings.error(f"{at}/{name}", "encoder_files_few", number=facts.encoder_files)
     if isinstance(found, str):
         paths.check_path(found, PathKind.COMFY, f"{at}/{name}", root, findings)
     elif isinstance(found, list) and found:

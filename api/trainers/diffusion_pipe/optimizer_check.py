@@ -100,7 +100,7 @@ def check_optimizer(
         found.error(
             at("gradient_release"),
             "gradient_release_model",
-            release_gradients=", ".join(_RELEASE_GRADIENTS),
+            optimizers=", ".join(_RELEASE_GRADIENTS),
             model_type=model_type,
         )
 
@@ -141,7 +141,7 @@ def _check_combinations(optimizer: dict[str, Any], name: str, at: Any, found: Fi
         found.error(at("differentiable"), "not_with_fused")
     muons = [key for key in _MUONS if optimizer.get(key)] if name == "genericoptim" else []
     if len(muons) > 1:
-        found.error(at(muons[1]), "only_one_of", muons=", ".join(_MUONS))
+        found.error(at(muons[1]), "only_one_of", names=", ".join(_MUONS))
     if name == "genericoptim":
         _check_projection(optimizer, at, found)
     needs_momentum = name == "sgd" and optimizer.get("nesterov")
@@ -301,7 +301,7 @@ def _check_class_values(optimizer: dict[str, Any], known: OptimizerClass, at: At
     betas = optimizer.get("betas")
     if known.betas is not None and isinstance(betas, list) and len(betas) != known.betas:
         example = [0.9, 0.99, 0.999][: known.betas]
-        found.error(at("betas"), "betas_count", betas=known.betas, betas_count=len(betas), example=example)
+        found.error(at("betas"), "betas_count", needed=known.betas, count=len(betas), example=example)
     for name in (*known.positive, *known.not_negative):
         value = number(optimizer.get(name))
         if value is None or name == "lr":

@@ -163,7 +163,7 @@ def check_adapter_directory(
     elif len(names) == 1:
         check_weights(path / names[0], at, findings)
     else:
-        findings.error(at, "adapter_files_count", names_count=len(names))
+        findings.error(at, "adapter_files_count", count=len(names))
 
 
 def check_weights(path: Path, at: str, findings: Findings, remedy: Reason = _CONVERT) -> None:
@@ -173,17 +173,17 @@ def check_weights(path: Path, at: str, findings: Findings, remedy: Reason = _CON
     """
     form, name = detect_form(read_start(path, START_BYTES)), shown(path.name)
     if form in _NO_WEIGHTS:
-        findings.error(at, "weights_are_not_weights", name=name, form_texts=FORM_TEXTS[form])
+        findings.error(at, "weights_are_not_weights", name=name, problem=FORM_TEXTS[form])
     elif form is FileForm.SAFETENSORS:
         try:
             header = read_header(path)
         except Unsound as unsound:
-            findings.error(at, "safetensors_incomplete", name=name, unsound=unsound)
+            findings.error(at, "safetensors_incomplete", name=name, problem=unsound)
         else:
             if header is None:
                 findings.warn(at, "header_too_large", name=name)
     elif path.name.endswith(".safetensors"):
-        findings.error(at, "safetensors_by_name_only", name=name, form_texts=FORM_TEXTS[form])
+        findings.error(at, "safetensors_by_name_only", name=name, problem=FORM_TEXTS[form])
     elif form is FileForm.TORCH_ZIP and _is_cut(path):
         findings.error(at, "zip_truncated", name=name)
     else:

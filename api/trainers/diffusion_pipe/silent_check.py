@@ -35,7 +35,7 @@ def check_silent(config: TrainerDocument, model_type: str | None, request: Train
     """Check the training configuration."""
     monitoring = config.table("monitoring")
     if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and WANDB_VARIABLE not in request.env:
-        findings.warn(config.at("monitoring", "wandb_api_key"), "wandb_key_empty", wandb_variable=WANDB_VARIABLE)
+        findings.warn(config.at("monitoring", "wandb_api_key"), "wandb_key_empty", variable=WANDB_VARIABLE)
     if model_type == "sdxl":
         _check_sdxl(config, findings)
     for name in ("huber_delta", "smooth_l1_beta") if model_type in _OWN_LOSS else ():
@@ -53,7 +53,7 @@ def check_silent(config: TrainerDocument, model_type: str | None, request: Train
 def _check_cosine(config: TrainerDocument, findings: Findings) -> None:
     rate = number(config.table("optimizer").get("lr"))
     if config.values.get("lr_scheduler") == "cosine" and rate is not None and 0 < rate < _COSINE_END:
-        findings.warn(config.at("lr_scheduler"), "cosine_rises", cosine_end=f"{_COSINE_END:g}", rate=f"{rate:g}")
+        findings.warn(config.at("lr_scheduler"), "cosine_rises", end=f"{_COSINE_END:g}", rate=f"{rate:g}")
 
 
 def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:
@@ -97,7 +97,7 @@ def check_sizes(config: TrainerDocument, buckets: Collection[tuple[int, int, int
     if any(frames > 1 for _, _, frames in large):
         findings.error(at, "loss_fails_on_videos")
     elif buckets and not large:
-        findings.warn(at, "multiscale_without_effect", multiscale_side=_MULTISCALE_SIDE)
+        findings.warn(at, "multiscale_without_effect", side=_MULTISCALE_SIDE)
 
 
 def _check_sdxl(config: TrainerDocument, findings: Findings) -> None:
@@ -152,5 +152,5 @@ def _check_frames(settings: Settings, facts: ModelFacts, findings: Findings) -> 
                 used=max(used, 1),
                 length=f"{length:g}",
                 step=step,
-                value=" plus 1" if rest else "",
+                plus=" plus 1" if rest else "",
             )

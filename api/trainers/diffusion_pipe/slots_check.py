@@ -103,7 +103,7 @@ def check_file_name(path: Path, slots: tuple[str, ...], model: Mapping[str, Any]
         is_right = (hint.unless and hint.unless in name) or (hint.lacking and model.get(hint.lacking))
         if hint.word in name and not is_right:
             findings.warn(
-                at, "file_name_suspicious", remedy=hint.remedy, path=shown(path.name), hint_description=hint.description
+                at, "file_name_suspicious", remedy=hint.remedy, path=shown(path.name), description=hint.description
             )
     if "wan.transformer_path" in slots:
         _check_noise(path, name, model, at, findings)

@@ -119,11 +119,11 @@ def _check_variant(
     findings.error(
         at("transformer_path" if model.get("transformer_path") else "ckpt_path"),
         "wan_config_differs",
-        found_title=coded_title(found.title),
-        configured=shown(configured[0]),
-        configured_2=configured[1],
-        expected=expected[0],
-        expected_2=expected[1],
+        title=coded_title(found.title),
+        type=shown(configured[0]),
+        width=configured[1],
+        expected_type=expected[0],
+        expected_width=expected[1],
     )
 
 
@@ -146,14 +146,14 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
         remedy = "Download the original checkpoint"
         if name == _TEXT_ENCODER:
             remedy += ", or set llm_path to a .safetensors file of UMT5-XXL"
-        findings.error(at, "wan_file_missing", name=name, remedy_value=remedy)
+        findings.error(at, "wan_file_missing", name=name, action=remedy)
     elif not os.access(path, os.R_OK):
         findings.error(at, "wan_file_unreadable", name=name)
     else:
         paths.check_weights(path, at, findings, _remedy(name))
         found = recognise(merged(paths.headers_of(path)))
         if found is not None and found.name != _CONTENTS[name]:
-            findings.error(at, "wan_file_other", name=name, found_title=coded_title(found.title))
+            findings.error(at, "wan_file_other", name=name, title=coded_title(found.title))
         elif paths.is_safetensors(path):
             findings.error(at, "wan_file_safetensors", remedy=_instead(name), name=name)
 

@@ -123,7 +123,7 @@ def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Finding]:
         elif name not in SET_BY_SERVICE:
             mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS), advises)
     if "epochs" not in values:
-        mistakes.append(make_finding(f"{root}/epochs", "toy_epochs_missing", describe=TOP["epochs"].describe()))
+        mistakes.append(make_finding(f"{root}/epochs", "toy_epochs_missing", expected=TOP["epochs"].describe()))
     return mistakes
 
 
@@ -157,8 +157,8 @@ def _check_value(
                 at,
                 "toy_value_invalid",
                 name=name,
-                dumps=shown(json.dumps(value, default=str)),
-                describe=setting.describe(),
+                value=shown(json.dumps(value, default=str)),
+                expected=setting.describe(),
             )
         ]
     return []

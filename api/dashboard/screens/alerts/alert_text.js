@@ -37,21 +37,32 @@ export function translateEnd(alert) {
   const pairs = [...ENDINGS, ...(chinese[alert.rule_id]?.resolved ? [chinese[alert.rule_id].resolved] : [])];
   const text = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
   const isPlain = ENDINGS.slice(0, 4).some(([english]) => english === end);
-  return isPlain ? `${translateAlert(alert).title}: ${text}` : text;
+  return isPlain ? `${translateAlert(alert).title}${language === "zh" ? "：" : ": "}${text}` : text;
 }
 
 /** @param {API.Alert} alert @returns {AlertText} */
 export function translateAlert(alert) {
+  if (language !== "zh") return alert;
   const own = chinese[alert.rule_id];
-  if (!own) return alert;
-  const at = alert.title.indexOf(": ");
+  const title = translateTitle(alert, own?.title);
+  if (!own) return { ...alert, title };
   return {
-    title: at < 0 ? own.title : `${own.title}${alert.title.slice(at)}`,
+    title,
     summary: alert.values ? written(own.summary[1], alert.values) : refill(alert.summary, ...own.summary),
     remedy: alert.values
       ? [written(own.remedy[1], alert.values), shown(alert.values.actions ?? [])].filter(Boolean).join("")
       : refill(alert.remedy, ...own.remedy),
   };
+}
+
+/**
+ * The title of the rule, and what the alert is about. @param {API.Alert} alert @param {string} [rule] its Chinese title
+ */
+function translateTitle({ title, labels }, rule) {
+  const at = title.indexOf(": ");
+  if (at < 0) return rule ?? title;
+  const about = title.slice(at + 2).replace(` on ${labels.node}`, `（${labels.node}）`);
+  return `${rule ?? title.slice(0, at)}：${about}`;
 }
 
 const FIGURE = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });

@@ -37,7 +37,7 @@ export const NEW_RULE = {
   for_seconds: 300,
   clear_seconds: 60,
   severity: "warning",
-  summary: "{gpu} is at {temperature_gpu} °C.",
+  summary: t("rule.summary.new"),
   remedy: "",
   link: null,
   labels: {},
