@@ -246,6 +246,12 @@ def test_findings_of_the_checks_are_in_the_table():
     assert FINDINGS.keys() - used == set()
 
 
+@pytest.mark.parametrize("package", ["access", "alerts", "catalog", "datasets", "presets"])
+def test_findings_have_codes(package):
+    for file in (ROOT / "api" / package).rglob("*.py"):
+        assert not re.search(r"\bFinding\(", file.read_text()), f"{file.name}: use make_finding"
+
+
 def test_sentences_of_the_service_have_translations():
     chinese, english = chinese_texts(), dict(sentences())
     assert {"held_by", "got_gpus", "cuda_memory_detail", "hint_no_swap", "xid_79_advice"} <= english.keys()
