@@ -356,7 +356,7 @@ class FakeLibrary:
         return SimpleNamespace(model=name, version=1)
 
     def start(
-        self, name: str, version: str, order: PushOrder, token: None, principal: Principal, idempotency_key: str
+        self, name: str, version: str, order: PushOrder, token: None, principal: Principal, idempotency_key: str = ""
     ) -> Any:
         self.names[idempotency_key] = f"{name} v{version} to {order.repository}"
         failure = SimpleNamespace(detail="The token may not write.") if self.status is PushStatus.FAILED else None
