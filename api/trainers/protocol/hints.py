@@ -1586,7 +1586,7 @@ HINTS = tuple(
             'write lists of captions in captions.json: "a.png": ["a caption"]',
         ),
         (
-            r"Decoder ?[Nn]ot ?[Ff]ound|codec (?:is )?not (?:currently )?supported",
+            r"Decoder ?(?:Not|not) ?(?:Found|found)|codec (?:is )?not (?:currently )?supported",
             "video_codec",
             (
                 "a video has a codec that the trainer's PyAV cannot decode: convert it (`ffmpeg -i in.mp4 -c:v libx264 "
