@@ -6,6 +6,7 @@ the result in the database. After a kill at any point the upload is processed ag
 
 import logging
 import resource
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ TIDY_SECONDS = 60.0
 
 #: Uploads of items that become one version together; the second number is the limit for a batch (open files).
 _GROUP_SIZE, _MAX_GROUP_SIZE = 200, 5_000
+
+#: Seconds that items wait together for files which are still locked by the requests that have just completed them.
+_HANDOVER_SECONDS, _LOOK_SECONDS = 1.0, 0.01
 
 #: Archives that are unpacked in parallel, each of a different owner.
 _ARCHIVES_AT_ONCE = 2
@@ -173,7 +177,10 @@ class UploadProcessor:
     # -- items -------------------------------------------------------------------------------------------------------
 
     def _process_group(self, group: Sequence[Upload]) -> None:
-        with self._locking(group) as locked, self._recording_problems(locked, splits=len(locked) > 1) as failed:
+        with (
+            self._locking(group, _HANDOVER_SECONDS) as locked,
+            self._recording_problems(locked, splits=len(locked) > 1) as failed,
+        ):
             invalid: dict[str, BadArchive] = {}
             tree = sort_files([_as_file(each) for each in locked], partial(_record_invalid_caption, invalid))
             for each in locked:
@@ -232,18 +239,30 @@ class UploadProcessor:
         return report
 
     @contextmanager
-    def _locking(self, group: Sequence[Upload]) -> Iterator[list["_LockedUpload"]]:
-        """Open and lock those uploads that still wait and that no other server processes."""
+    def _locking(self, group: Sequence[Upload], patience_seconds: float = 0.0) -> Iterator[list["_LockedUpload"]]:
+        """Open and lock those uploads that still wait and that no other server processes.
+
+        `patience_seconds` is for all of them together.
+        """
         locked: list[_LockedUpload] = []
+        ends_at = time.monotonic() + patience_seconds
         with ExitStack() as stack:
             for upload in group:
                 with suppress(UploadConflict, UploadNotFound):
-                    file = stack.enter_context(self._files.open(upload.upload_id))
+                    file = stack.enter_context(self._open(upload.upload_id, ends_at))
                     if self._store.get(upload.upload_id).status is UploadStatus.RECEIVED:
                         locked.append(_LockedUpload(upload, file))
             yield locked
         for upload in group:
             self.progress.pop(upload.upload_id, None)
+
+    def _open(self, upload_id: str, ends_at: float) -> UploadFile:
+        """Open and lock an upload, which may take until a monotonic time. Raises UploadConflict, UploadNotFound."""
+        while time.monotonic() < ends_at:
+            with suppress(UploadConflict):
+                return self._files.open(upload_id)
+            time.sleep(_LOOK_SECONDS)
+        return self._files.open(upload_id)
 
     @contextmanager
     def _recording_problems(self, locked: Sequence["_LockedUpload"], *, splits: bool) -> Iterator[list[UploadProblem]]:

@@ -150,7 +150,8 @@ def test_folder_chosen_for_a_training_becomes_its_dataset(
     expect(page.get_by_label("Dataset", exact=True)).to_have_value("my-cats")
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
     expect(page.get_by_role("complementary", name="Plan")).to_contain_text("Items in the dataset5")
-    assert len(server.get("/datasets/my-cats/versions")["versions"]) == 1
+    versions = server.get("/datasets/my-cats/versions")["versions"]
+    assert len(versions) == 1, versions
 
 
 @fetched

@@ -1,5 +1,7 @@
 import io
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
@@ -157,6 +159,16 @@ def test_batch_becomes_one_version_however_slow_it_is(dock: Dock):
         dock.shelf.clock.advance(45)
         dock.intake.process_items()
     assert (versions(dock), dock.items()) == (1, {"a.png": "a cat", "b.png": None})
+
+
+def test_batch_waits_for_the_request_that_has_just_completed_its_last_file(dock: Dock):
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        last = send(dock, name, b"PNG%d" % number)
+    with ThreadPoolExecutor() as pool, dock.files.open(last):
+        processed = pool.submit(dock.intake.process_items)
+        time.sleep(0.1)
+    processed.result()
+    assert (versions(dock), len(dock.items())) == (1, 3)
 
 
 def test_batch_larger_than_a_group_of_single_files_becomes_one_version(dock: Dock, monkeypatch: pytest.MonkeyPatch):
