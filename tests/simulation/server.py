@@ -97,7 +97,7 @@ class SimulatedServer:
         self.alerts = SimulatedAlerts(name, self.database, root, world, faults, mailbox)
 
         loop: Any = self.parts.loop
-        for part, name in ((loop._dispatcher, "dispatch"), (loop._unwatched, "check")):
+        for part, name in ((loop._dispatcher, "dispatch"), (loop._unwatched, "check"), (loop._making_room, "check")):
             setattr(part, name, self._for_the_queue(getattr(part, name)))
 
     def _for_the_queue(self, do: Callable[..., Any]) -> Callable[..., Any]:
