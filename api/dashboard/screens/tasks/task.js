@@ -179,10 +179,7 @@ export function open(app, first) {
       body.hidden = true;
       return;
     }
-    const happened = refetchHappened();
-    // What is not shown must not delay the pictures.
-    if (shown === "samples") await happened;
-    await Promise.all([refetchSeries(), happened, log.refetch(), use.load(found).catch(() => {})]);
+    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(found).catch(() => {})]);
   }
 
   const refetchSoon = soon(
