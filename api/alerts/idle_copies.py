@@ -15,6 +15,9 @@ from api.util.foreign_files import write_all
 
 _CHUNK = 4 * 1024 * 1024
 
+#: Returns up to so many bytes (the second argument) from an offset (the first).
+Read = Callable[[int, int], bytes]
+
 
 class CopyInterrupted(Exception):
     """The machine must not end now."""
@@ -70,7 +73,7 @@ class ChosenCopies:
         source = open_artifact(output, path, model.name or model.task_id)
         target = folder / source.name
         try:
-            expected = _hash(source.descriptor, may_go_on)
+            expected = hash_content(source.read, may_go_on)
             if not _is_copy(target, source.size, expected, may_go_on):
                 _write(source, target, may_go_on)
                 if not _is_copy(target, source.size, expected, may_go_on):
@@ -79,18 +82,19 @@ class ChosenCopies:
             source.close()
 
 
-def _chunks(descriptor: int, may_go_on: Callable[[], bool]) -> Iterator[bytes]:
+def _chunks(read: Read, may_go_on: Callable[[], bool]) -> Iterator[bytes]:
     offset = 0
-    while chunk := os.pread(descriptor, _CHUNK, offset):
+    while chunk := read(offset, _CHUNK):
         if not may_go_on():
             raise CopyInterrupted
         yield chunk
         offset += len(chunk)
 
 
-def _hash(descriptor: int, may_go_on: Callable[[], bool]) -> str:
+def hash_content(read: Read, may_go_on: Callable[[], bool]) -> str:
+    """Return the SHA-256 of a content. Raises CopyInterrupted when `may_go_on` returns False, and OSError."""
     sha256 = hashlib.sha256()
-    for chunk in _chunks(descriptor, may_go_on):
+    for chunk in _chunks(read, may_go_on):
         sha256.update(chunk)
     return sha256.hexdigest()
 
@@ -103,7 +107,9 @@ def _is_copy(target: Path, size: int, sha256: str, may_go_on: Callable[[], bool]
         return False
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return os.fstat(descriptor).st_size == size and _hash(descriptor, may_go_on) == sha256
+        if os.fstat(descriptor).st_size != size:
+            return False
+        return hash_content(lambda offset, limit: os.pread(descriptor, limit, offset), may_go_on) == sha256
     finally:
         os.close(descriptor)
 
@@ -117,7 +123,7 @@ def _write(source: OpenFile, target: Path, may_go_on: Callable[[], bool]) -> Non
     try:
         try:
             offset = 0
-            for chunk in _chunks(source.descriptor, may_go_on):
+            for chunk in _chunks(source.read, may_go_on):
                 write_all(descriptor, chunk, offset)
                 offset += len(chunk)
             os.fsync(descriptor)

@@ -1,10 +1,9 @@
 """Push the chosen models of trainings to the hub before a machine ends. Each push checks what the hub received."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from api.alerts.idle_copies import CopyInterrupted
+from api.alerts.idle_copies import CopyInterrupted, hash_content
 from api.catalog.pushes import PushOrder, PushService
 from api.catalog.registry import Registry
 from api.catalog.transfer_models import PushStatus, PushView
@@ -15,8 +14,6 @@ from api.files.task_files import task_files
 from api.training.artifacts import saved_models
 from api.training.task_queries import ChosenModel
 from api.training.training_files import TrainingFiles
-
-_CHUNK = 4 * 1024 * 1024
 
 _RUNNING = (PushStatus.QUEUED, PushStatus.PUSHING)
 
@@ -98,16 +95,11 @@ class ChosenPushes:
 
     def _hash(self, task_id: str, path: str, may_go_on: Callable[[], bool]) -> str:
         """Return the SHA-256 of a model as the library stores it, with its metadata."""
-        source, sha256, offset = self._files.open_artifact(task_id, path), hashlib.sha256(), 0
+        source = self._files.open_artifact(task_id, path)
         try:
-            while part := source.read(offset, _CHUNK):
-                if not may_go_on():
-                    raise CopyInterrupted
-                sha256.update(part)
-                offset += len(part)
+            return hash_content(source.read, may_go_on)
         finally:
             source.close()
-        return sha256.hexdigest()
 
 
 def _principal_of(owner: str | None) -> Principal:
