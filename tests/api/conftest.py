@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -217,6 +217,8 @@ def open_world(
     if not config.database_url:
         provide_database(storage)
     hurry(runtime.database)
+    # Otherwise a read on a busy machine fails after 0.7 s, and old values are shown.
+    stack.enter_context(patch("api.db.database.shared_wait_limit", nullcontext))
     runtime.prepare()
     runtime.access.ring.refresh()
     runtime.live.news.begin()
