@@ -10,7 +10,14 @@ from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors, is_empty
 from api.trainers.protocol.hints import BY_PLACE, CACHE_FILE, READ_TRACEBACK, hint_for
-from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, STEP_BEGINNING
+from api.trainers.protocol.phrases import (
+    CACHING,
+    CACHING_LOGGED,
+    NEW_EPOCH,
+    SAVING_CHECKPOINT,
+    SAVING_MODEL,
+    STEP_BEGINNING,
+)
 from api.trainers.trainer import Ending
 
 #: Consecutive NaN losses that count as the cause if nothing else explains the failure.
@@ -50,6 +57,18 @@ _CUDA_MEMORY = (
 
 #: Frames that create semaphores and shared memory, which the system stores in /dev/shm.
 _SHARED = r"/multiprocess(?:ing)?/(?:synchronize|shared_memory|heap)\.py"
+
+#: Messages about exhausted memory of the machine.
+_HOST_MEMORY = (
+    r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
+    r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed"
+)
+
+#: Frames that save a model or a checkpoint.
+_SAVING = r"in (?:save_(?:adapter|full_model|model|checkpoint)|process_(?:step|epoch))$"
+
+#: Errors of a missing file that the trainer does not create itself.
+_FILE_MISSING = rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`))"
 
 #: The beginning of a path of Windows; in addresses, letters precede the colon's one.
 _WINDOWS_PATH = r"(?<![A-Za-z])[A-Za-z]:[\\/](?!/)"
@@ -115,6 +134,15 @@ _RULES = (
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
         _CUDA_MEMORY,
+        "a GPU ran out of memory while a model was saved",
+        "remove save_dtype, which converts the weights on the GPU, or leave more of its memory free (raise "
+        "blocks_to_swap, or lower micro_batch_size_per_gpu or the resolutions a little), then resume",
+        "saving_gpu_memory",
+        within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
         "a GPU ran out of memory",
         "lower micro_batch_size_per_gpu or the resolutions, set activation_checkpointing = true, raise blocks_to_swap, "
         "or request more GPUs and set pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
@@ -163,10 +191,19 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
-        r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed",
+        _HOST_MEMORY,
+        "the machine ran out of memory while a model was saved",
+        "set save_dtype = 'bfloat16', lower blocks_to_swap, or add memory or swap space (a whole model needs its size "
+        "twice while it is saved), then resume; a smaller batch does not help",
+        "host_memory_saving",
+        within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.HOST_OUT_OF_MEMORY,
+        _HOST_MEMORY,
         "the machine ran out of memory",
-        "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
+        "lower blocks_to_swap, map_num_proc, caching_batch_size or a very high num_repeats, run fewer tasks at once, "
+        "or add memory",
         "host_memory",
     ),
     _Rule.of(
@@ -192,6 +229,29 @@ _RULES = (
         "service; if not, "
         "start the container with --gpus all, or check the driver and the Xid errors; then resume",
         "no_gpu_seen",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"'configs/",
+        "a file of the trainer was not found",
+        "run `git checkout -- configs` in the trainer's directory (DIFFUSION_PIPE_ROOT), which restores its files",
+        "trainer_file",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        rf"{_FILE_MISSING}|Parent directory .{{1,400}} does not exist",
+        "a file or directory of the run was removed while it trained",
+        "look for what removed it (another program, a lost mount), then resume",
+        "output_gone",
+        within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        _FILE_MISSING,
+        "a file of the dataset was removed while it was cached",
+        "restore it, or start the training again with regenerate_cache = true",
+        "item_gone",
+        within=r'/utils/dataset\.py", line \d+, in (?:fn|_cache_fn|latents_map_fn)$',
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -239,7 +299,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
+        r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|Cannot reach).{0,300}hugging|couldn't connect to '"
         r"|LocalEntryNotFoundError.{0,300}(?:[Cc]onnection|outgoing traffic)|OfflineModeIsEnabled"
         r"|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
         r"|\b(?:5\d\d Server Error|[Tt]imed ?out).{0,300}hugging"
@@ -518,6 +578,20 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         raised = [error for error in errors if error.exception is not None]
         original = [error for error in errors if not _SECONDARY.search(error.text)]
         return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending)
+    return _said_nothing(ending)
+
+
+def _said_nothing(ending: Ending) -> Cause:
+    if ending.exit_code in (126, 127):
+        return Cause.of(
+            CauseCode.TRAINER_ERROR,
+            "not_started",
+            "a program was not found, or cannot be executed (exit code {code})",
+            "set DIFFUSION_PIPE_PYTHON to the Python of the trainer's environment, create that environment again if it "
+            "was moved, and check that the trainer's user may execute it, also by its disk (mounted without noexec)",
+            _last_lines(ending),
+            code=ending.exit_code,
+        )
     how = Reason.of("without an exit code", "without_exit_code")
     if ending.exit_code is not None:
         how = Reason.of("with exit code {code}", "with_exit_code", code=ending.exit_code)
@@ -541,14 +615,16 @@ def _is_caching(lines: Sequence[str]) -> bool:
     return False
 
 
-def _is_preparing(lines: Sequence[str]) -> bool:
-    """Return whether the last stage in these lines is that of loading weights or of caching."""
+def _stage_of_kill(lines: Sequence[str]) -> str | None:
+    """Return "saving" or "preparing" (loading weights, caching) if that is the last stage in these lines, or None."""
     for line in reversed(lines):
-        if STEP_BEGINNING.match(line) or _LOADED.match(line):
-            return False
+        if STEP_BEGINNING.match(line) or NEW_EPOCH.match(line) or _LOADED.match(line):
+            return None
+        if line.startswith(SAVING_MODEL) or SAVING_CHECKPOINT in line:
+            return "saving"
         if line.startswith((CACHING, CACHING_LOGGED)) or _LOADING.search(line):
-            return True
-    return False
+            return "preparing"
+    return None
 
 
 def _reported_signal(error: ErrorLine) -> int | None:
@@ -584,7 +660,8 @@ def _killed(ending: Ending, number: int) -> Cause:
             lines,
             signal=name,
         )
-    if name == "SIGKILL" and _is_preparing(ending.last_lines):
+    stage = _stage_of_kill(ending.last_lines)
+    if name == "SIGKILL" and stage == "preparing":
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "killed_before_training",
@@ -593,6 +670,17 @@ def _killed(ending: Ending, number: int) -> Cause:
             "confirm it in `dmesg`, and start it again: what is cached is kept; if it recurs, add memory or swap space "
             "(under WSL2, raise `memory` in .wslconfig), use weights in fp8 or bf16, fewer GPUs, or a lower "
             "map_num_proc or caching_batch_size",
+            lines,
+        )
+    if name == "SIGKILL" and stage == "saving":
+        return Cause.of(
+            CauseCode.HOST_OUT_OF_MEMORY,
+            "killed_saving",
+            "the kernel or another program killed a process while a model or checkpoint was saved (SIGKILL); most "
+            "likely the machine ran out of memory",
+            "confirm it in `dmesg`; set save_dtype = 'bfloat16', lower blocks_to_swap, or add memory or swap space (a "
+            "whole model needs its size twice while it is saved; under WSL2, raise `memory` in .wslconfig); then "
+            "resume",
             lines,
         )
     if name == "SIGKILL":

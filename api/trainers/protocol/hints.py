@@ -29,6 +29,9 @@ _NO_KERNELS = (
     r"|for --gpu-architecture|TensileLibrary|too many resources requested for launch"
 )
 
+#: The command that brings the trainer's packages to versions that fit together.
+_UPGRADE = "`pip install --upgrade -r requirements.txt 'diffusers<0.39'` (qwen_image fails with newer ones)"
+
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
 HINTS = tuple(
     (re.compile(pattern), code, hint)
@@ -163,72 +166,12 @@ HINTS = tuple(
             "no network interface has the given name: correct or remove NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME",
         ),
         (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Reserved escape|Invalid escape|Unescaped '\\'|[Ii]nvalid hex value"
-                r"|Escaped character).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_escape",
-            (
-                "a backslash in double quotes starts an escape, at {what}: write paths in single quotes, 'C:\\data', "
-                "or with forward slashes"
-            ),
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Duplicate keys|already exists|Cannot overwrite|twice|Cannot redefine"
-                r"|Cannot mutate|Duplicate inline|implicitly defined).{0,300}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_twice",
-            "a key or table is set twice, the second time at {what}: remove one of them",
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}(?:lowercase booleans).{0,200}\((?:at )?(line \d+,? column \d+)",
-            "toml_boolean",
-            "at {what}, write true or false in lower case",
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}homogeneous array.{0,200}\((?:at )?(line \d+,? column \d+)",
-            "toml_array",
-            "the array at {what} mixes types: use one, such as [1.0, 2.5] or ['a', 'b']",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:leading digit|digits after|leading zeroes"
-                r"|Invalid date or number).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_number",
-            "the number at {what} is not written as TOML expects: write 0.5, 1.0 or 2e-5, without leading zeros",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Unbalanced quotes|Unterminated string|tokens after a closed"
-                r"|Illegal character '\\n'|after a statement).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_quotes",
-            "a quote is missing or superfluous at {what}: write key = 'text', one key in a line",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:character in key name|without value|empty keyname|Expected '=' after"
-                r"|Invalid initial character|Invalid statement|Empty value).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_key",
-            (
-                "no key and value at {what}: write key = value, text in quotes, comments after #; a file must not "
-                "begin with an invisible byte-order mark"
-            ),
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}(?:[Gg]roup|Expected '\]).{0,300}\((?:at )?(line \d+,? column \d+)",
-            "toml_table",
-            "the name of a table is wrong at {what}: write [model] or [[directory]] alone in a line",
-        ),
-        (
             r"(?i)TOMLDecodeError.{0,400}\((?:at )?(line \d+,? column \d+)",
             "toml",
             (
-                "the TOML is wrong at {what}: text needs quotes ('bfloat16'), lists brackets ([512, 768]), numbers "
-                "and true or false neither"
+                "the TOML is wrong at {what}: write each key once, text and paths in single quotes ('C:\\data'), lists "
+                "of one type in brackets ([512, 768]), numbers as 0.5 or 2e-5, true and false in lower case, [model] "
+                "or [[directory]] alone in a line, and comments after #"
             ),
         ),
         (
@@ -426,7 +369,7 @@ HINTS = tuple(
             "import_failed",
             (
                 "the versions of the trainer's packages do not fit together (the lines around the error name one): "
-                "run `pip install --upgrade -r requirements.txt` in the trainer's directory with its Python"
+                f"run {_UPGRADE} in the trainer's directory with its Python"
             ),
         ),
         (
@@ -476,8 +419,7 @@ HINTS = tuple(
             "versions_differ",
             (
                 "the trainer, its submodules and its packages are of different ages: run `git pull`, `git submodule "
-                "update --init --recursive` and `pip install --upgrade -r requirements.txt` in the trainer's "
-                "directory with its Python"
+                f"update --init --recursive` and {_UPGRADE} in the trainer's directory with its Python"
             ),
         ),
         (
@@ -571,6 +513,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[merge conflict\]$",
+            "merge_conflict",
+            (
+                "a file of the trainer has the marks of an unfinished merge: run `git status` in its directory, and "
+                "`git checkout HEAD -- FILE` for the file that the lines above the error name"
+            ),
+        ),
+        (
             (
                 r"'autocommit' is an invalid keyword|cannot import name '\w{1,80}' from 'typing'"
                 r"|SyntaxError: (?:invalid syntax|f-string)|unsupported operand type\(s\) for \|"
@@ -596,14 +546,14 @@ HINTS = tuple(
             ),
             "package_too_old",
             (
-                "the wrong version of `{what}` is installed for the code that uses it: run `pip install --upgrade -r "
-                "requirements.txt` in the trainer's directory with its Python; if {what} is not in that file, install "
-                "its newest version"
+                f"the wrong version of `{{what}}` is installed for the code that uses it: run {_UPGRADE} in the "
+                "trainer's directory with its Python; if {what} is not in that file, install its newest version"
             ),
         ),
         (
             (
-                r"'bool' object has no attribute 'contiguous'|module 'comfy(?!_kitchen|_aimdo)[\w.]*' has no attribute"
+                r"assert a\.shape\[0\] == 1|'bool' object has no attribute 'contiguous'"
+                r"|module 'comfy(?!_kitchen|_aimdo)[\w.]*' has no attribute"
                 r"|cannot import name '\w{1,80}' from '(?:comfy(?!_kitchen|_aimdo)\w*|submodules)\b"
             ),
             "comfy_mismatch",
@@ -661,7 +611,7 @@ HINTS = tuple(
         (
             r"QwenEmbedRope.*multiple values for argument",
             "older_diffusers",
-            "install a diffusers below 0.39 in the trainer's environment: this trainer cannot use a newer one",
+            "run `pip install 'diffusers<0.39'` with the trainer's Python: this trainer cannot use a newer one",
         ),
         (
             r"cannot allocate memory in static TLS",
@@ -861,6 +811,14 @@ HINTS = tuple(
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
         ),
         (
+            r"\[muon\]$",
+            "muon_compiled",
+            (
+                "GenericOptim always compiles muon, adamuon and normuon, and this failed: set them to false in "
+                "[optimizer], or install the newest PyTorch with its Triton"
+            ),
+        ),
+        (
             (
                 r"torch\._dynamo|torch\._inductor|(?:Dynamo|compile) is not supported on Python|BackendCompilerFailed"
                 r"|triton\.(?:compiler|runtime)|triton GPU"
@@ -948,6 +906,14 @@ HINTS = tuple(
             r"Consistency check failed|416 Client Error",
             "download_cut",
             "a download was cut off: resume, or download the model with `hf download` and give its directory",
+        ),
+        (
+            r"\[in the way\]$",
+            "file_in_the_way",
+            (
+                "a file stands where the trainer creates the directory in the error: move it away; output_dir must "
+                "name a directory, and a dataset's directory must have no file named `cache`"
+            ),
         ),
         (
             r"NotADirectoryError",
@@ -1174,9 +1140,17 @@ HINTS = tuple(
             ),
         ),
         (
+            r"Missing key: `",
+            "other_checkpoint",
+            (
+                "the checkpoint that the error names lacks the weights that the trainer reads: download the official "
+                "one again, or set transformer_path in [model] to a .safetensors file of the model"
+            ),
+        ),
+        (
             (
                 r"Cound not find safetensors|appear to be missing in the checkpoint|No model weights found"
-                r"|Invalid model path|CORRUPTED MODEL|assert len\(missing_keys\) == 0|KeyError: [\"']Missing key: "
+                r"|Invalid model path|CORRUPTED MODEL|assert len\(missing_keys\) == 0"
                 r"|File does not contain tensor|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
@@ -1516,7 +1490,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"img_len == first_img_len|x\.shape\[0\] == 1",
+            r"img_len == first_img_len|x\.shape\[0\] == 1|a\.shape == audio_shape|mod_segments == first_mod",
             "one_per_batch",
             (
                 "this model cannot train this batch: set micro_batch_size_per_gpu = 1 (and raise "
@@ -1581,9 +1555,12 @@ HINTS = tuple(
         (r"Mask shape", "masks", "give each mask the same size as its image"),
         (r"WebP videos", "webp", "convert the animated WebP files to videos or to single images"),
         (
-            r"must contain lists of captions",
+            r"must contain lists of captions|\[captions\.json\]$",
             "captions_json",
-            'write lists of captions in captions.json: "a.png": ["a caption"]',
+            (
+                'captions.json must be one object of file names and lists of captions ("a.png": ["a caption"]): '
+                "correct it, and start the training again with regenerate_cache = true"
+            ),
         ),
         (
             r"Decoder ?(?:Not|not) ?(?:Found|found)|codec (?:is )?not (?:currently )?supported",
@@ -1729,14 +1706,6 @@ HINTS = tuple(
             "make /tmp writable and free space on its disk, or set TMPDIR of the service to another directory",
         ),
         (
-            r"Parent directory .{1,400} does not exist",
-            "output_gone",
-            (
-                "a directory of the run was removed while it trained, by another program or as a mount was lost: check "
-                "the disk, then resume"
-            ),
-        ),
-        (
             r"File name too long",
             "long_name",
             "shorten the name of the file in the error",
@@ -1744,7 +1713,10 @@ HINTS = tuple(
         (
             r"IsADirectoryError",
             "file_expected",
-            "a directory is set where the trainer expects a file: give the path of the file in it",
+            (
+                "the path in the error is a directory, but the trainer expects a file: give the path of the file in "
+                "it, or move it away if it lies in the dataset"
+            ),
         ),
         (
             r"killed by signal: (?:Segmentation fault|Aborted|Illegal instruction|Floating point)",
@@ -1767,25 +1739,28 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[no access: hub\]$",
+            "no_access_hub",
+            (
+                "the trainer's user cannot write to the cache of the model hub: set HF_HOME in `env` to a directory "
+                "that it can write to"
+            ),
+        ),
+        (
+            r"\[no access: kernels\]$",
+            "no_access_kernels",
+            (
+                "the trainer's user cannot write to the cache of compiled code: set TRITON_CACHE_DIR and "
+                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories that it can "
+                "write to"
+            ),
+        ),
+        (
             r"\[read-only: output\]$",
             "read_only_output",
             (
                 "output_dir lies on a read-only disk: set another one, or make it writable (mount the volume without "
                 "`ro`; a disk with errors becomes read-only, see `dmesg`)"
-            ),
-        ),
-        (
-            r"\[read-only: hub\]$",
-            "read_only_hub",
-            "the cache of the model hub lies on a read-only disk: set HF_HOME in `env` to a directory on another one",
-        ),
-        (
-            r"\[read-only: kernels\]$",
-            "read_only_kernels",
-            (
-                "the cache of compiled code lies on a read-only disk: set TRITON_CACHE_DIR and "
-                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories on another "
-                "one"
             ),
         ),
         (
@@ -1901,14 +1876,17 @@ HINTS = tuple(
             "the configuration lacks the key `{what}`: add it to the section that the traceback shows",
         ),
         (
+            r"ZeroDivisionError.*\[setting: (.+)\]$",
+            "zero",
+            (
+                "the trainer divides by `{what}`, which is 0: set it to 1 or more; save_every_n_examples and "
+                "eval_every_n_examples must not be below the global batch size"
+            ),
+        ),
+        (
             r"FileExistsError: .*/tmp'",
             "tmp_left_behind",
             "an interrupted save left this `tmp` directory: resume the task, which removes it",
-        ),
-        (
-            r"ZeroDivisionError",
-            "every_n_examples",
-            "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
         ),
         (
             r"\[skipped: too short\]",
@@ -2034,22 +2012,6 @@ HINTS = tuple(
             r"Not a homogeneous array",
             "homogeneous_array",
             "use values of one type in each TOML array, such as [1.0, 2.5]",
-        ),
-        (
-            r"\[no access: hub\]$",
-            "no_access_hub",
-            (
-                "the trainer's user cannot write to the cache of the model hub: set HF_HOME in `env` to a directory "
-                "of that user"
-            ),
-        ),
-        (
-            r"\[no access: kernels\]$",
-            "no_access_kernels",
-            (
-                "the trainer's user cannot write to the cache of compiled code: set TRITON_CACHE_DIR and "
-                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories of that user"
-            ),
         ),
         (
             r"PermissionError|PermissionDenied|Permission denied|^setpriv: failed to execute",
@@ -2215,6 +2177,15 @@ HINTS = tuple(
             ),
         ),
         (
+            r"^\[place: generic optimizer\]$",
+            "place_generic_optimizer",
+            (
+                "settings of GenericOptim do not fit together: momentum_type is 'ema', 'none' or 'sm', which needs "
+                "rank, update_proj_gap and proj_type; second_moment_type is 'ema', 'factored', 'sn' or 'none'; only "
+                "one of muon, adamuon and normuon may be true"
+            ),
+        ),
+        (
             r"^\[place: optimizer\]$",
             "place_optimizer",
             (
@@ -2260,8 +2231,8 @@ HINTS = tuple(
             r"^\[place: save\]$",
             "place_save",
             (
-                "the model or checkpoint could not be saved: check the disk of output_dir, run `pip install --upgrade "
-                "-r requirements.txt` in the trainer's directory with its Python, update the trainer, and resume"
+                "the model or checkpoint could not be saved: check the disk of output_dir, update the trainer and its "
+                "packages, and resume"
             ),
         ),
         (
@@ -2309,9 +2280,9 @@ HINTS = tuple(
             r"^\[place: library ([\w.-]+)\]$",
             "place_library",
             (
-                "`{what}` cannot load a model: run `pip install --upgrade {what}` with the trainer's Python; if it "
-                "recurs, a file in [model] is incomplete or of another model: compare the paths with the trainer's "
-                "example for this model type, and the files' sizes with their download page"
+                "`{what}` cannot load a model: run `pip install --upgrade {what} 'diffusers<0.39'` with the trainer's "
+                "Python; if it recurs, a file in [model] is incomplete or of another model: compare the paths with the "
+                "trainer's example for this model type, and the files' sizes with their download page"
             ),
         ),
         (
@@ -2324,20 +2295,12 @@ HINTS = tuple(
             ),
         ),
         (
-            r"^\[place: import ([\w.-]+)\]$",
-            "place_import",
-            (
-                "`{what}` cannot be loaded, most often as its version does not fit the other packages: run `pip "
-                "install --upgrade -r requirements.txt` in the trainer's directory with its Python, or reinstall it"
-            ),
-        ),
-        (
-            r"^\[place: package ([\w.-]+)\]$",
+            r"^\[place: (?:import|package) ([\w.-]+)\]$",
             "place_package",
             (
-                "the error arose in the package `{what}`, most often as its version does not fit the trainer: run "
-                "`pip install --upgrade -r requirements.txt` in the trainer's directory with its Python; if it recurs, "
-                "update the trainer, or correct the setting that the traceback shows"
+                "the error arose in the package `{what}`, most often as its version does not fit the trainer or "
+                f"another package: run {_UPGRADE} in the trainer's directory with its Python; if it recurs, reinstall "
+                "it, update the trainer, or correct the setting that the traceback shows"
             ),
         ),
     )
@@ -2401,6 +2364,8 @@ _ABOUT = tuple(
         ("^IndexError", r"in _get_cuda_arch_flags$", "no GPU to build for"),
         ("^(?:IndexError|ValueError|KeyError|TypeError|AttributeError)", r"/toml/decoder\.py", "toml parser"),
         ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),
+        ("^(?:Attribute|Index|Key|Type)Error", r"\bcaption(?:_data|s_dict)\b[.\[]", "captions.json"),
+        (r"torch\._(?:dynamo|inductor)", r"/optimizers/generic_optim\.py", "muon"),
         # Weights are loaded one by one into the part that the statement names. A missing one may be in another file.
         (
             r"^(?:AttributeError|ValueError: \w+\()",
@@ -2457,8 +2422,9 @@ _OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
 _BY_FRAMES = (
     ("wandb", re.compile(r'File "[^"]*/wandb/')),
     ("media", re.compile(r'File "[^"]*/(?:PIL|av|imageio|video_types\.py)')),
-    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
+    ("generic optimizer", re.compile(r"/optimizers/generic_optim\.py")),
+    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
     ("adapter", re.compile(r"in configure_adapter$", re.MULTILINE)),
     (
@@ -2475,7 +2441,9 @@ _BY_STAGE = (
 )
 
 #: A setting in a statement: the table, if any, and the key; or a variable with the name of a key.
-_SETTING = re.compile(r"(\w*config)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]")
+_SETTING = re.compile(
+    r"(\w*config|eval_dataset)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]"
+)
 _NAMED_SETTING = re.compile(
     r"\b(resolutions|frame_buckets|size_buckets|ar_buckets|min_ar|max_ar|num_ar_buckets|num_repeats|warmup_steps|lr"
     r"|blocks_to_swap|(?:eval_|image_){0,2}micro_batch_size_per_gpu|caching_batch_size|betas)\b"
@@ -2486,6 +2454,8 @@ _TABLES = {
     "optim_config": "[optimizer].",
     "dataset_config": "dataset.",
     "directory_config": "[[directory]].",
+    "eval_dataset": "eval_datasets.",
+    "te_config": "text_encoders.",
 }
 #: Errors of a value of the wrong type or form.
 _OF_VALUES = re.compile(
@@ -2609,17 +2579,21 @@ def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
 def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
     """Return the subject of an error whose text does not name it: a directory, a file, a stage or a GPU."""
     frames = "\n".join(traceback)
-    places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
-    if _READ_ONLY.search(text):
-        return f"read-only: {next(places, 'other')}"
-    if text.startswith("PermissionError"):
-        return next((f"no access: {place}" for place in places if place in ("hub", "kernels")), None)
+    place = next((place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}")), "other")
+    is_read_only = _READ_ONLY.search(text) is not None
+    if place in ("hub", "kernels") and (is_read_only or text.startswith("PermissionError")):
+        return f"no access: {place}"
+    if is_read_only:
+        return f"read-only: {place}"
+    if place in ("output", "dataset") and re.match("NotADirectoryError|FileExistsError(?!.*/tmp')", text):
+        return "in the way"
     for of_text, of_frames, about in _ABOUT:
         if of_text.search(text) and of_frames.search(frames):
             return about
-    if text.startswith("KeyError: '"):
+    if text.startswith(("KeyError: '", "ZeroDivisionError")):
         setting = _setting(_own(traceback)[1])
-        return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
+        is_named = setting is not None and (text.startswith("Zero") or setting.endswith(text[11:-1]))
+        return f"setting: {setting}" if is_named else None
     if (said := _said_before(text, output)) is not None:
         return said
     if _OF_WEIGHTS.search(text):
@@ -2639,6 +2613,8 @@ def _said_before(text: str, output: Sequence[str]) -> str | None:
     """Return what earlier lines of the log say about the cause of an error, or None."""
     if "dataset was empty" in text:
         return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
+    if text.startswith("SyntaxError") and any(line.lstrip().startswith("<<<<<<< ") for line in output):
+        return "merge conflict"
     if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
         return "libcuda.so cannot found"
     if _COMPILER.search(text):

@@ -472,6 +472,40 @@ def test_rejected_argument_is_shown():
     assert cause.detail == "train.py: error: unrecognized arguments: --x"
 
 
+@pytest.mark.parametrize("code", [126, 127])
+def test_program_that_did_not_start_is_named_by_its_exit_code(code: int):
+    cause = diagnose("/bin/sh: 1: exec: /v/python: Permission denied", code=code)
+    assert (cause.said, "DIFFUSION_PIPE_PYTHON" in cause.remedy) == ("not_started", True)
+
+
+SAVER = '  File "/t/utils/saver.py", line 9, in save_adapter'
+CACHER = '  File "/t/utils/dataset.py", line 9, in latents_map_fn'
+MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '{}'"
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "said"),
+    [
+        (SAVER, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 MiB.", "saving_gpu_memory"),
+        (SAVER, "MemoryError", "host_memory_saving"),
+        (SAVER, MISSING.format("/a/config.toml"), "output_gone"),
+        (SAVER, "RuntimeError: Parent directory /o/run/epoch1/tmp does not exist.", "output_gone"),
+        (CACHER, MISSING.format("/d/masks/7.png"), "item_gone"),
+        (CACHER, MISSING.format("configs/qwen3_06b/tokenizer.json"), "trainer_file"),
+        (CACHER, "OSError: Can't load the configuration of 'configs/qwen3_06b'.", "trainer_file"),
+        (CACHER, "OSError: We couldn't connect to 'https://hf-mirror.com' to load the files", "hub_unreachable"),
+    ],
+)
+def test_what_the_trainer_did_determines_the_cause(frame: str, error: str, said: str):
+    assert diagnose("Traceback (most recent call last):", frame, "    x()", error).said == said
+
+
+def test_unfinished_merge_in_the_trainer_is_not_an_old_python():
+    lines = ('  File "/t/train.py", line 9', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax")
+    assert "git status" in diagnose(*lines).remedy
+    assert "3.12" in diagnose(*lines[-1:]).remedy
+
+
 def test_failure_without_an_error_shows_the_last_lines():
     cause = diagnose(*[f"line {count}" for count in range(30)], code=3)
     assert cause.code is CauseCode.TRAINER_ERROR
@@ -580,6 +614,9 @@ def test_incomplete_directory_of_a_model_is_downloaded_again():
         ("caching latents: (1.0, 512, 512, 1)", "killed_before_training"),
         ("Loading checkpoint shards: 100%|████| 6/6 [00:15<00:00,  2.53s/it]", "killed_before_training"),
         ("Block swap enabled. Swapping 20 blocks out of 40 blocks.", "killed_for_memory"),
+        ("Saving model to directory epoch2", "killed_saving"),
+        ("[Rank 0] [Torch] Checkpoint global_step9 is about to be saved!", "killed_saving"),
+        ("Started new epoch: 3", "killed_for_memory"),
         ("steps: 9 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0", "killed_for_memory"),
     ],
 )
@@ -759,6 +796,13 @@ STAGES = {
     [
         ("start", "config['model']['type']", "KeyError: 'type'", "`[model].type` is missing"),
         ("start", "DTYPE_MAP[adapter_config['dtype']]", "KeyError: 'nvfp4'", "`nvfp4` is not a data type"),
+        ("start", "x = eval_dataset['name']", "KeyError: 'name'", "`eval_datasets.name` is missing"),
+        (
+            "start",
+            "n % config['save_every_n_steps']",
+            "ZeroDivisionError: integer modulo by zero",
+            "`save_every_n_steps`",
+        ),
         ("start", "config['warmup_steps'] > 0", "TypeError: '>' not supported between 'str' and 'int'", "warmup_steps"),
         ("dataset", "for res in resolutions:", "TypeError: 'int' object is not iterable", "`resolutions`"),
         ("dataset", "directory_config['path']", "KeyError: 'path'", "`[[directory]].path`"),
