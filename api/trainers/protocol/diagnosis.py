@@ -85,6 +85,15 @@ _RULES = (
         "shared_gpu_memory",
     ),
     _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "a GPU had no free memory when the trainer started",
+        "end the programs that hold it (`nvidia-smi` lists them; ComfyUI, Ollama and notebooks keep models loaded), "
+        "then resume",
+        "gpu_full",
+        within=r"in (?:set_device|init_distributed)$",
+    ),
+    _Rule.of(
         # Without "Tried to allocate", the driver failed, not PyTorch's allocator of GPU memory. Copies from a GPU to
         # the machine's memory fail so.
         CauseCode.HOST_OUT_OF_MEMORY,
@@ -127,16 +136,16 @@ _RULES = (
         _CUDA_MEMORY,
         "the state of the optimizer does not fit into a GPU's memory",
         "use an 8-bit optimizer (adamw8bitkahan), train an adapter (or one of lower rank), or request more GPUs and "
-        "set pipeline_stages",
+        "set pipeline_stages; if a resumed training failed, end other programs on its GPUs",
         "optimizer_gpu_memory",
-        within=r"in (?:_take_model_step|_init_state|_exec_optimizer_step)$",
+        within=r"in (?:_take_model_step|_init_state|_exec_optimizer_step|load_checkpoint)$",
     ),
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
         _CUDA_MEMORY,
         "a GPU ran out of memory while a model was saved",
-        "remove save_dtype, which converts the weights on the GPU, or leave more of its memory free (raise "
-        "blocks_to_swap, or lower micro_batch_size_per_gpu or the resolutions a little), then resume",
+        "saving needs very little of it, so that it was full before: end other programs on the GPU, raise "
+        "blocks_to_swap, or lower micro_batch_size_per_gpu or the resolutions a little, then resume",
         "saving_gpu_memory",
         within=_SAVING,
     ),
@@ -150,8 +159,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)|torch_shm_manager"
-        r"|(?:shared memory|/dev/shm|/torch_\d).*No space left",
+        r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)"
+        r"|torch_shm_manager(?!.*random directory)|(?:shared memory|/dev/shm|/torch_\d).*No space left",
         "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
@@ -193,10 +202,19 @@ _RULES = (
         CauseCode.HOST_OUT_OF_MEMORY,
         _HOST_MEMORY,
         "the machine ran out of memory while a model was saved",
-        "set save_dtype = 'bfloat16', lower blocks_to_swap, or add memory or swap space (a whole model needs its size "
-        "twice while it is saved), then resume; a smaller batch does not help",
+        "lower blocks_to_swap, run fewer tasks at once, or add memory or swap space (a whole model needs up to twice "
+        "its size while it is saved), then resume; a smaller batch does not help",
         "host_memory_saving",
         within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.HOST_OUT_OF_MEMORY,
+        _HOST_MEMORY,
+        "the machine ran out of memory while weights were loaded",
+        "add memory or swap space (under WSL2, raise `memory` in .wslconfig), use weights in fp8 or bf16, or fewer "
+        "GPUs, as each GPU's process reads the weights whole",
+        "host_memory_loading",
+        within=r"in (?:load_diffusion_model|load_fn|load_safetensors|iterate_safetensors)$",
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
@@ -678,8 +696,8 @@ def _killed(ending: Ending, number: int) -> Cause:
             "killed_saving",
             "the kernel or another program killed a process while a model or checkpoint was saved (SIGKILL); most "
             "likely the machine ran out of memory",
-            "confirm it in `dmesg`; set save_dtype = 'bfloat16', lower blocks_to_swap, or add memory or swap space (a "
-            "whole model needs its size twice while it is saved; under WSL2, raise `memory` in .wslconfig); then "
+            "confirm it in `dmesg`; lower blocks_to_swap, run fewer tasks at once, or add memory or swap space (a "
+            "whole model needs up to twice its size while it is saved; under WSL2, raise `memory` in .wslconfig), then "
             "resume",
             lines,
         )

@@ -1055,9 +1055,9 @@ HINTS = tuple(
         ),
         (
             (
-                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
-                r"|Sizes of tensors must match|Expected size for first two dimensions|expanded size of the tensor"
-                r"|must have same number of dimensions"
+                r"size of tensor a|Given normalized_shape|expected input\[.{1,80}channels|is invalid for input of size"
+                r"|EinopsError|Sizes of tensors must match|Expected size for first two dimensions"
+                r"|expanded size of the tensor|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -1701,7 +1701,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"No usable temporary directory",
+            r"No usable temporary directory|random directory for manager socket",
             "no_tmp",
             "make /tmp writable and free space on its disk, or set TMPDIR of the service to another directory",
         ),
@@ -1797,7 +1797,7 @@ HINTS = tuple(
         ),
         (
             (
-                r"Invalid key: \d+ is out of bounds"
+                r"Invalid key: \d+ is out of bounds|\[old cache\]$"
                 r"|AssertionError(?:: \(\d+, \d+\)|.*(?:cache_size <=|new_fingerprint ==|ds\.size_bucket =="
                 r"|len\((?:self\.latent_dataset|te_dataset|grouping_key)\)|text_embeds\.shape\[:2\] ==))"
             ),
@@ -1845,7 +1845,7 @@ HINTS = tuple(
             "the environment of the trainer lacks the variable `{what}`: set it for the service",
         ),
         (
-            r"KeyError: '(?:custom_loader|custom_loader_state)'",
+            r"KeyError: '(?:custom_loader|custom_loader_state|num_batches_pulled|step)'",
             "checkpoint_version",
             (
                 "the checkpoint was written by another version of the trainer: resume it with that version, or "
@@ -2338,12 +2338,14 @@ _ABOUT = tuple(
     (re.compile(of_text), re.compile(of_frames, re.MULTILINE), about)
     for of_text, of_frames, about in (
         (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
+        ("JSONDecodeError", r"in check_grouped_metadata$", "cut off: cache"),
         (_CUT_OFF, r"in _?load_checkpoint$|\.load_checkpoint\(|checkpoint_engine\.py", "cut off: checkpoint"),
         ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
         ("^KeyError", r"DTYPE_MAP\[", "data type"),
         ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
         ("^KeyError", r"\bjson_config\[", "other layout"),
         ("^RecursionError", r"in __getattr__$", "lookup"),
+        ("text input must be of type|TextEncodeInput must be", "", "captions.json"),
         (
             "^(?:TypeError|RuntimeError|OSError|Exception)",
             r"/transformers/(?:\S*tokenization_|convert_slow)",
@@ -2364,7 +2366,8 @@ _ABOUT = tuple(
         ("^IndexError", r"in _get_cuda_arch_flags$", "no GPU to build for"),
         ("^(?:IndexError|ValueError|KeyError|TypeError|AttributeError)", r"/toml/decoder\.py", "toml parser"),
         ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),
-        ("^(?:Attribute|Index|Key|Type)Error", r"\bcaption(?:_data|s_dict)\b[.\[]", "captions.json"),
+        ("^(?:Attribute|Index|Key|Type)Error", r"\bcaption(?:_data\.|s_dict\[|\.split)", "captions.json"),
+        ("^KeyError", r"\b(?:example|entry)\['", "old cache"),
         (r"torch\._(?:dynamo|inductor)", r"/optimizers/generic_optim\.py", "muon"),
         # Weights are loaded one by one into the part that the statement names. A missing one may be in another file.
         (

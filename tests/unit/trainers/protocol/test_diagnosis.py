@@ -488,6 +488,9 @@ MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '{}'"
     [
         (SAVER, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 MiB.", "saving_gpu_memory"),
         (SAVER, "MemoryError", "host_memory_saving"),
+        (FRAME.format("load_diffusion_model"), "MemoryError", "host_memory_loading"),
+        (FRAME.format("set_device"), "torch.AcceleratorError: CUDA error: out of memory", "gpu_full"),
+        (FRAME.format("load_checkpoint"), OUT_OF_MEMORY, "optimizer_gpu_memory"),
         (SAVER, MISSING.format("/a/config.toml"), "output_gone"),
         (SAVER, "RuntimeError: Parent directory /o/run/epoch1/tmp does not exist.", "output_gone"),
         (CACHER, MISSING.format("/d/masks/7.png"), "item_gone"),

@@ -50,6 +50,7 @@ ENDINGS = [
     ("PermissionError: [Errno 13] Permission denied: '/v/triton/backends/nvidia/bin/ptxas'", "without noexec"),
     ("triton.runtime.errors.PTXASError: PTXAS error: Internal Triton PTX codegen error", "does not know the GPU"),
     ("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']", "TMPDIR"),
+    ("RuntimeError: torch_shm_manager: could not generate a random directory for manager socket", "TMPDIR"),
     ("ImportError: /v/_C.so: cannot allocate memory in static TLS block", "GLIBC_TUNABLES"),
     ("ImportError: /h/.triton/cache/6f/cuda_utils.so: failed to map segment from shared object", "TRITON_CACHE_DIR"),
     ("ImportError: /h/.cache/torch_extensions/py312/a.so: failed to map segment from shared", "TORCH_EXTENSIONS_DIR"),
@@ -448,6 +449,7 @@ HEADER = "safetensors_rust.SafetensorError: Error while deserializing header: "
 READ_ONLY = "OSError: [Errno 30] Read-only file system: '/d/x{}'"
 CUT_OFF = "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory"
 INVALID = "RuntimeError: CUDA error: invalid argument"
+TOKENIZER = '  File "/v/transformers/tokenization_utils_fast.py", line 9, in _encode_plus'
 GENERIC_OPTIM = '  File "/t/optimizers/generic_optim.py", line 9, in check_params'
 QUOTED = "TypeError: '<=' not supported between instances of 'float' and 'str'"
 KEYWORD = "TypeError: Thing.__init__() got an unexpected keyword argument 'x'"
@@ -525,6 +527,14 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ),
         ("NotADirectoryError: [Errno 20] Not a directory: '/o/1'", "    os.makedirs(run_dir)", "output_dir must name"),
         ("NotADirectoryError: [Errno 20] Not a directory: '/d/cache/flux'", "    os.mkdir(a)", "named `cache`"),
+        ("TypeError: TextEncodeInput must be Union[TextInputSequence, Tuple]", TOKENIZER, "captions.json must"),
+        (
+            "AttributeError: 'int' object has no attribute 'split'",
+            "    a = caption.split(delimiter)",
+            "captions.json must",
+        ),
+        ("KeyError: 'is_video'", "    queue.put((1, example['is_video'], pipe))", "regenerate_cache"),
+        ("json.decoder.JSONDecodeError: Expecting value", "  x, in check_grouped_metadata", "directory `cache`"),
         ("AssertionError: rank set but x is not set!", GENERIC_OPTIM, "update_proj_gap"),
         ("torch._dynamo.exc.FailOnRecompileLimitHit: recompile_limit", GENERIC_OPTIM, "set them to false"),
         ("AssertionError", "    assert len(res) == 2", "[width, height]"),
