@@ -260,25 +260,9 @@ HINTS = tuple(
             "two ranks use the same GPU: check CUDA_VISIBLE_DEVICES of the service, which must list each GPU once",
         ),
         (
-            r"nvJitLink|libnvrtc-builtins|find nvrtc",
-            "cuda_libraries",
             (
-                "libraries of different CUDA versions are mixed: remove CUDA's directories from LD_LIBRARY_PATH, or "
-                "reinstall torch with its nvidia packages in the trainer's environment"
-            ),
-        ),
-        (
-            r"CUBLAS_STATUS_(?:NOT_SUPPORTED|INVALID_VALUE)",
-            "cublas_mixed",
-            (
-                "libraries of different CUDA versions may be mixed: remove CUDA's directories from LD_LIBRARY_PATH, "
-                "and update the driver; if it recurs, reinstall torch in the trainer's environment"
-            ),
-        ),
-        (
-            (
-                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH)|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
-                r"|valid cuDNN algorithm"
+                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH|NOT_SUPPORTED|INVALID_VALUE)"
+                r"|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend|valid cuDNN algorithm"
                 r"|unable to find an engine to execute"
             ),
             "gpu_memory_or_cudnn",
@@ -451,23 +435,6 @@ HINTS = tuple(
             ),
         ),
         (
-            r"No module named '(google|hydra|optimi|optimum)\b",
-            "package_of_name",
-            (
-                "`{what}` is missing: run `pip install -r requirements.txt` in the trainer's directory with its "
-                "Python, which installs its package (torch-optimi for optimi, protobuf for google, hydra-core for "
-                "hydra, optimum-quanto for optimum)"
-            ),
-        ),
-        (
-            r"No module named '(cv2|PIL|sklearn|yaml)'",
-            "package_of_module",
-            (
-                "install the package of `{what}` in the trainer's environment: opencv-python-headless for cv2, "
-                "pillow for PIL, scikit-learn for sklearn, pyyaml for yaml"
-            ),
-        ),
-        (
             r"(?i)(?:bf16|bfloat16)(?:/gpu)? is not supported|doesn't support bf16",
             "no_bf16",
             (
@@ -584,12 +551,16 @@ HINTS = tuple(
             ),
         ),
         (
-            r"/torch/lib/lib\w{1,40}\.so[\d.]{0,10}: undefined symbol",
+            (
+                r"/torch/lib/lib\w{1,40}\.so[\d.]{0,10}: undefined symbol|nvJitLink|libnvrtc-builtins|find nvrtc"
+                r"|CUBLAS_STATUS_(?:NOT_SUPPORTED|INVALID_VALUE)|CUDNN_STATUS_\w*VERSION_MISMATCH"
+                r"|cuDNN version incompatib|libcudnn.*\.so"
+            ),
             "torch_libraries",
             (
-                "torch loads a CUDA or NCCL library of another version than its own: remove directories of CUDA and "
-                "NCCL from LD_LIBRARY_PATH and LD_PRELOAD, and reinstall torch with its nvidia packages in the "
-                "trainer's environment"
+                "libraries of CUDA, cuDNN or NCCL of different versions are mixed: remove their directories from "
+                "LD_LIBRARY_PATH and LD_PRELOAD, or reinstall torch with its nvidia packages in the trainer's "
+                "environment; if it recurs, update the driver"
             ),
         ),
         (
@@ -643,21 +614,13 @@ HINTS = tuple(
         ),
         (
             (
-                r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF"
-                r"|undefined symbol)|\[Errno 39\].*(?:/\.?triton/|torchinductor)"
+                r"(?:/\.?triton/|torchinductor|torch_extensions/).*(?:\.so: undefined symbol|cannot open shared"
+                r"|file too short|invalid ELF)|\[Errno 39\].*(?:/\.?triton/|torchinductor)"
             ),
             "kernels_incomplete",
             (
                 "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
                 "with several trainings on a network disk, set TRITON_CACHE_DIR in `env` to a local directory"
-            ),
-        ),
-        (
-            r"torch_extensions/.*(?:cannot open shared object|file too short|invalid ELF header)",
-            "extension_incomplete",
-            (
-                "an extension of DeepSpeed was not built completely: delete the directory torch_extensions that the "
-                "error names, and start again"
             ),
         ),
         (
@@ -687,14 +650,6 @@ HINTS = tuple(
             "install a compiler and the CUDA toolkit that matches PyTorch, and set CUDA_HOME for the service",
         ),
         (
-            r"CUDNN_STATUS_\w*VERSION_MISMATCH|cuDNN version incompatib|libcudnn.*\.so",
-            "cudnn_versions",
-            (
-                "libraries of different versions of cuDNN are mixed: remove cuDNN's directory from LD_LIBRARY_PATH, "
-                "or reinstall torch and its nvidia-cudnn package in the trainer's environment"
-            ),
-        ),
-        (
             r"(?<![/\w.+-])(lib[\w+-]{1,60}\.so[\d.]{0,20}): cannot open shared object file",
             "library",
             (
@@ -703,16 +658,11 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: cannot open shared object",
-            "library_unnamed",
-            "a library that the error names is missing: reinstall the package that it belongs to",
-        ),
-        (
             r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: ",
             "library_unusable",
             (
-                "a library of a package cannot be loaded: reinstall the package that the error names in the trainer's "
-                "environment, in the version for this system and its version of torch"
+                "a library of a package is missing or cannot be loaded: reinstall the package that the error names in "
+                "the trainer's environment, in the version for this system and its version of torch"
             ),
         ),
         (
@@ -1607,20 +1557,16 @@ HINTS = tuple(
             "a PNG has too much text in it, such as a workflow: save it without metadata",
         ),
         (
-            r"UnidentifiedImageError|cannot identify image",
+            (
+                r"UnidentifiedImageError|cannot identify image|image file is truncated|broken data stream"
+                r"|unrecognized data stream|broken PNG file|when reading image file"
+            ),
             "damaged_image",
             (
-                "the image named in the error is damaged, or of a format that Pillow cannot read, such as HEIC or AVIF "
-                "under another ending: convert it to PNG or JPEG, or remove it"
+                "an image is damaged, or of a format that Pillow cannot read, such as HEIC or AVIF under another "
+                "ending: the error names it, or validate the request again, which names such files; convert it to PNG "
+                "or JPEG, replace or remove it"
             ),
-        ),
-        (
-            (
-                r"image file is truncated|broken data stream|unrecognized data stream|broken PNG file"
-                r"|when reading image file"
-            ),
-            "damaged_images",
-            "an image is damaged: validate the request again, which names damaged images, and replace or remove them",
         ),
         (
             r"must train on videos",
@@ -1756,19 +1702,11 @@ HINTS = tuple(
             ),
         ),
         (
-            r"\[read-only: output\]$",
-            "read_only_output",
-            (
-                "output_dir lies on a read-only disk: set another one, or make it writable (mount the volume without "
-                "`ro`; a disk with errors becomes read-only, see `dmesg`)"
-            ),
-        ),
-        (
-            r"\[read-only: other\]$",
+            r"\[read-only\]$",
             "read_only_path",
             (
-                "the path in the error lies on a read-only disk: make it writable (mount the volume without `ro`; a "
-                "disk with errors becomes read-only, see `dmesg`), or set another path"
+                "the path in the error, most often output_dir, lies on a read-only disk: make it writable (mount the "
+                "volume without `ro`; a disk with errors becomes read-only, see `dmesg`), or set another path"
             ),
         ),
         (
@@ -1833,11 +1771,6 @@ HINTS = tuple(
             r"UnicodeDecodeError",
             "utf8",
             "save captions and TOML files as UTF-8",
-        ),
-        (
-            r"KeyError: 'epochs'",
-            "epochs",
-            "set `epochs` in the configuration: the trainer reads it only when the first epoch ends",
         ),
         (
             r"KeyError: '([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})'",
@@ -1996,22 +1929,17 @@ HINTS = tuple(
             "install a PyTorch with CUDA in the trainer's environment",
         ),
         (
-            r"\[toml parser\]$",
+            r"\[toml parser\]$|Not a homogeneous array",
             "toml_parser",
             (
-                "a TOML file cannot be parsed: check brackets, quotes and commas in its lists and tables; validate the "
-                "request again, which names the line"
+                "a TOML file cannot be parsed: check brackets, quotes and commas in its lists (of values of one type, "
+                "such as [1.0, 2.5]) and tables; validate the request again, which names the line"
             ),
         ),
         (
             r"Object of type (?:datetime|date|time) is not JSON",
             "toml_date",
             ("a value of the configuration is read as a date or a time, as it has no quotes: write it in quotes"),
-        ),
-        (
-            r"Not a homogeneous array",
-            "homogeneous_array",
-            "use values of one type in each TOML array, such as [1.0, 2.5]",
         ),
         (
             r"PermissionError|PermissionDenied|Permission denied|^setpriv: failed to execute",
@@ -2312,6 +2240,19 @@ BY_PLACE = frozenset(f"hint_{code}" for _, code, _ in HINTS if code.startswith("
 _BY_CLASS = frozenset(("assertion", "missing_key"))
 
 
+#: Codes of hints that name the package of a Python module, and those packages that have another name.
+_OF_MODULES = frozenset(("install_module", "package_too_old"))
+_PACKAGE_NAMES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "google": "protobuf",
+    "hydra": "hydra-core",
+    "optimi": "torch-optimi",
+    "optimum": "optimum-quanto",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
 #: The advice for an unknown error.
 READ_TRACEBACK = Reason.of(
     "read the traceback; correct the request or the trainer's environment, then resume or restart it", "read_traceback"
@@ -2520,7 +2461,9 @@ def hint_for(
             continue
         found = pattern.search(text)
         if found is not None:
-            return Reason.of(hint, f"hint_{code}", **({"what": found[1]} if pattern.groups else {}))
+            what = found[1] if pattern.groups else None
+            what = _PACKAGE_NAMES.get(what, what) if code in _OF_MODULES else what
+            return Reason.of(hint, f"hint_{code}", **({} if what is None else {"what": what}))
     return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
 
 
@@ -2587,7 +2530,7 @@ def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | 
     if place in ("hub", "kernels") and (is_read_only or text.startswith("PermissionError")):
         return f"no access: {place}"
     if is_read_only:
-        return f"read-only: {place}"
+        return None if place == "dataset" else "read-only"
     if place in ("output", "dataset") and re.match("NotADirectoryError|FileExistsError(?!.*/tmp')", text):
         return "in the way"
     for of_text, of_frames, about in _ABOUT:

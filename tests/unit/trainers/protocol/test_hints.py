@@ -106,7 +106,7 @@ ENDINGS = [
     ("RuntimeError: No control file exists for image /x/a.png", "control_path"),
     ("ValueError: Mask shape (1, 2) was not the same as image shape (3, 4).", "same size"),
     ("OSError: image file is truncated (3 bytes not processed)", "validate the request"),
-    ("PIL.UnidentifiedImageError: cannot identify image file '/d/1.png'", "named in the error"),
+    ("PIL.UnidentifiedImageError: cannot identify image file '/d/1.png'", "HEIC"),
     (
         "ValueError: video with shape torch.Size([3, 12, 8, 8]) has less frames (12) than the target_frames 33",
         "damaged",
@@ -215,7 +215,7 @@ ENDINGS = [
     ("torch._inductor.exc.InductorError: RuntimeError: Failed to find C compiler. Please specify via CC", "gcc"),
     (
         "ImportError: /c/torch_extensions/py312_cu128/fused_adam.so: cannot open shared object file: No such",
-        "delete the directory torch_extensions",
+        "delete the directory that the error names",
     ),
     ("RuntimeError: FlashAttention only support fp16 and bf16 data type", "bfloat16"),
     ("RuntimeError: expected scalar type Float but found BFloat16", "bfloat16"),
@@ -462,8 +462,8 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
 @pytest.mark.parametrize(
     ("text", "frame", "word"),
     [
-        (READ_ONLY.format(""), "    os.makedirs(run_dir, exist_ok=True)", "output_dir lies"),
-        (READ_ONLY.format(""), '  File "/w/utils/saver.py", line 9, in save_adapter', "output_dir lies"),
+        (READ_ONLY.format(""), "    os.makedirs(run_dir, exist_ok=True)", "most often output_dir"),
+        (READ_ONLY.format(""), '  File "/w/utils/saver.py", line 9, in save_adapter', "most often output_dir"),
         (READ_ONLY.format(""), '  File "/w/utils/dataset.py", line 226, in __init__', "dataset"),
         (READ_ONLY.format("/cache/flux"), "    os.makedirs(self.cache_dir)", "dataset"),
         (READ_ONLY.format("/huggingface/hub/a"), "    path.mkdir()", "HF_HOME"),
