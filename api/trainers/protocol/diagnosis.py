@@ -160,7 +160,7 @@ _RULES = (
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
         r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)"
-        r"|torch_shm_manager(?!.*random directory)|(?:shared memory|/dev/shm|/torch_\d).*No space left",
+        r"|torch_shm_manager(?!.*random directory)|(?:shared memory|/dev/shm|/torch_\d|fallocate).*No space left",
         "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
@@ -250,7 +250,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"'configs/",
+        r"(?<![\w./-])configs/",
         "a file of the trainer was not found",
         "run `git checkout -- configs` in the trainer's directory (DIFFUSION_PIPE_ROOT), which restores its files",
         "trainer_file",
@@ -337,7 +337,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"^Exception: No such file or directory \(os error 2\)$",
+        r"^Exception: No such file or directory \(os error 2\)$"
+        r"|missing \d+ required positional arguments?: 'vocab_file'",
         "a file of a tokenizer was not found",
         "complete the directory of the text encoder in [model] (it needs tokenizer.json); if [model] names single "
         "files only, the tokenizer belongs to the trainer: run `git checkout -- configs` in its directory",
@@ -362,7 +363,7 @@ _RULES = (
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Invalid `pretrained_model|Incorrect path_or_model_id|model_path not exists"
         r"|\b404 Client Error|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error"
-        r"|is not a valid model identifier",
+        r"|is not a (?:valid model identifier|local folder)",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
@@ -740,7 +741,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "SystemCallFilter of the service",
             lines,
         )
-    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"):
+    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"):
         return Cause.of(
             CauseCode.KILLED,
             "killed_outside",

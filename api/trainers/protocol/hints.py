@@ -6,6 +6,7 @@ from itertools import pairwise, takewhile
 
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
+from api.trainers.protocol.phrases import RESUMING
 
 #: Errors of a file that does not begin like a safetensors file.
 _NO_HEADER = r"HeaderTooLarge|InvalidHeader(?!Error)|header: (?:header too large|invalid [\w-]{1,20}(?: in)? header)"
@@ -95,7 +96,7 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
-                r"|NVMLError_Unknown|initialize NVML|CUDA error: initialization error"
+                r"|NVMLError_Unknown|\bnvml\w{1,60}\(\) failed|initialize NVML|CUDA error: initialization error"
                 r"|0 active drivers \("
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
@@ -615,7 +616,7 @@ HINTS = tuple(
         (
             (
                 r"(?:/\.?triton/|torchinductor|torch_extensions/).*(?:\.so: undefined symbol|cannot open shared"
-                r"|file too short|invalid ELF)|\[Errno 39\].*(?:/\.?triton/|torchinductor)"
+                r"|file too short|invalid ELF)|\[Errno (?:26|39)\].*(?:/\.?triton/|torchinductor)"
             ),
             "kernels_incomplete",
             (
@@ -748,11 +749,12 @@ HINTS = tuple(
             "install triton in the trainer's environment, or set compile = false",
         ),
         (
-            r"PermissionError.*/(?:ptxas|cuobjdump|nvdisasm|nvcc|ninja|gcc|cc|[gc]\+\+)'",
+            r"PermissionError.*/(?:ptxas|cuobjdump|nvdisasm|nvcc|ninja|gcc|cc|[gc]\+\+)'|Exec format error",
             "program_not_executable",
             (
                 "the program in the error cannot be executed: make it executable (`chmod +x`), or move it, with the "
-                "trainer's environment, to a disk that allows execution (mounted without noexec)"
+                "trainer's environment, to a disk that allows execution (mounted without noexec); if it is for another "
+                "kind of processor, reinstall its package"
             ),
         ),
         (
@@ -1846,6 +1848,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[resumed\]$",
+            "dataset_smaller",
+            (
+                "the dataset has fewer steps than the checkpoint has made in its epoch: resume with reset_dataloader, "
+                "or restore the dataset, num_repeats and batch sizes"
+            ),
+        ),
+        (
             r"dataset was empty|rounding down for each size bucket|^StopIteration",
             "dataset_too_small",
             (
@@ -2261,8 +2271,14 @@ READ_TRACEBACK = Reason.of(
 
 #: Kinds of directories on a read-only disk, by their path or the statements of the traceback.
 _PLACES = (
-    ("hub", re.compile(r"'[^']*/(?:\.cache/huggingface|huggingface/hub|(?:models|datasets)--[^'/]*)[/']")),
-    ("kernels", re.compile(r"'[^']*(?:\.triton|torchinductor|torch_extensions)")),
+    (
+        "hub",
+        re.compile(r"'[^']*/(?:\.cache/huggingface|huggingface/hub|(?:models|datasets)--[^'/]*)[/']|/huggingface_hub/"),
+    ),
+    (
+        "kernels",
+        re.compile(r"'[^']*(?:\.triton|torchinductor|torch_extensions)|/triton/runtime/cache\.py|/torch/_inductor/"),
+    ),
     ("dataset", re.compile(r"'[^']*/cache(?:/|')")),
     ("output", re.compile(r"run_dir|output_dir|saver\.py|in save_checkpoint$|SummaryWriter|tb_writer", re.MULTILINE)),
     ("dataset", re.compile(r"utils/(?:dataset|cache)\.py|in _handle_task$", re.MULTILINE)),
@@ -2559,6 +2575,8 @@ def _said_before(text: str, output: Sequence[str]) -> str | None:
     """Return what earlier lines of the log say about the cause of an error, or None."""
     if "dataset was empty" in text:
         return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
+    if text.startswith("StopIteration") and any(RESUMING.match(line) for line in output):
+        return "resumed"
     if text.startswith("SyntaxError") and any(line.lstrip().startswith("<<<<<<< ") for line in output):
         return "merge conflict"
     if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):

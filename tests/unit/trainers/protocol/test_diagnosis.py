@@ -478,6 +478,7 @@ def test_program_that_did_not_start_is_named_by_its_exit_code(code: int):
     assert (cause.said, "DIFFUSION_PIPE_PYTHON" in cause.remedy) == ("not_started", True)
 
 
+TOKENIZER = '  File "/v/transformers/tokenization_utils_base.py", line 9, in _from_pretrained'
 SAVER = '  File "/t/utils/saver.py", line 9, in save_adapter'
 CACHER = '  File "/t/utils/dataset.py", line 9, in latents_map_fn'
 MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '{}'"
@@ -496,11 +497,28 @@ MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '{}'"
         (CACHER, MISSING.format("/d/masks/7.png"), "item_gone"),
         (CACHER, MISSING.format("configs/qwen3_06b/tokenizer.json"), "trainer_file"),
         (CACHER, "OSError: Can't load the configuration of 'configs/qwen3_06b'.", "trainer_file"),
+        (
+            CACHER,
+            "OSError: /m/llama is not a local folder or a valid repository name on 'https://hf.co'.",
+            "missing_file",
+        ),
+        (
+            TOKENIZER,
+            "TypeError: A.__init__() missing 2 required positional arguments: 'vocab_file'",
+            "missing_tokenizer",
+        ),
+        (CACHER, "Call to posix_fallocate failed: No space left on device", "shared_memory"),
         (CACHER, "OSError: We couldn't connect to 'https://hf-mirror.com' to load the files", "hub_unreachable"),
     ],
 )
 def test_what_the_trainer_did_determines_the_cause(frame: str, error: str, said: str):
     assert diagnose("Traceback (most recent call last):", frame, "    x()", error).said == said
+
+
+def test_dataset_smaller_than_at_the_checkpoint_is_not_too_small():
+    resumed = "Resuming training from checkpoint. Resuming at epoch: 2, step: 101"
+    assert "reset_dataloader" in diagnose(resumed, *traceback("StopIteration")).remedy
+    assert "num_repeats" in diagnose(*traceback("StopIteration")).remedy
 
 
 def test_unfinished_merge_in_the_trainer_is_not_an_old_python():

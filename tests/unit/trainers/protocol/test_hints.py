@@ -496,6 +496,18 @@ NO_KERNEL = "RuntimeError: CUDA error: no kernel image is available for executio
         ("PermissionError: [Errno 13] Permission denied: '/root/.triton/cache/a'", "    x()", "TRITON_CACHE_DIR"),
         ("PermissionError: [Errno 13] Permission denied: '/root/.cache/huggingface/a'", "    x()", "HF_HOME"),
         ("PermissionError: [Errno 13] Permission denied: '/data/out/epoch1'", "    x()", "give the user"),
+        (
+            "PermissionError: [Errno 13] Permission denied: '/no'",
+            '  File "/v/triton/runtime/cache.py", line 9, in f',
+            "TRITON",
+        ),
+        (
+            "PermissionError: [Errno 13] Permission denied: '/h'",
+            '  File "/v/huggingface_hub/a.py", line 9, in f',
+            "HF_HOME",
+        ),
+        ("OSError: [Errno 8] Exec format error: '/v/ptxas'", "    x()", "another kind of processor"),
+        ("OSError: [Errno 26] Text file busy: '/h/.triton/cache/a.so'", "    x()", "TRITON_CACHE_DIR"),
         ("NotImplementedError", '  File "/t/models/sd3.py", line 38, in __init__', "set diffusers_path"),
         ("NotImplementedError", '  File "/t/models/sd3.py", line 67, in save_model', "of type lora"),
         ("KeyError: 'Key not found in diffusers_to_bfl_map: x'", "  x, in save_model", "of type lora"),
