@@ -2477,9 +2477,10 @@ def hint_for(
             continue
         found = pattern.search(text)
         if found is not None:
-            what = found[1] if pattern.groups else None
-            what = _PACKAGE_NAMES.get(what, what) if code in _OF_MODULES else what
-            return Reason.of(hint, f"hint_{code}", **({} if what is None else {"what": what}))
+            what = {"what": found[1]} if pattern.groups else {}
+            if code in _OF_MODULES:
+                what = {"what": _PACKAGE_NAMES.get(found[1], found[1])}
+            return Reason.of(hint, f"hint_{code}", **what)
     return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
 
 
