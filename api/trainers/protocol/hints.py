@@ -1617,7 +1617,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"\[Errno (?:1|22|38|95)\]|\(os error (?:1|22|38|95)\)|locking protocol",
+            r"\[Errno (?:1|18|22|37|38|95)\]|\(os error (?:1|18|22|37|38|95)\)|locking protocol",
             "disk_lacks",
             (
                 "the disk of the path in the error lacks a function of Linux disks, as network shares, exFAT and "

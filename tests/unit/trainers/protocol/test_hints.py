@@ -79,6 +79,8 @@ ENDINGS = [
     ("VersionError: Detected incompatible Protobuf Gencode/Runtime versions when loading x", "--upgrade protobuf"),
     ("KeyError: \"filename 'a/b.png' not found\"", "has changed"),
     ("ValueError: The histogram is empty, please file a bug report.", "learning rate"),
+    ("OSError: [Errno 37] No locks available", "local Linux disk"),
+    ("OSError: [Errno 18] Invalid cross-device link: '/d/cache/a' -> '/d/cache/b'", "local Linux disk"),
     ("sqlite3.OperationalError: disk I/O error", "copy the dataset to a local"),
     ("pyarrow.lib.ArrowInvalid: Could not convert 1 with type numpy.int64: tried to convert", "--upgrade datasets"),
     ("NotImplementedError: Loading a dataset cached in a LocalFileSystem is not supported.", "--upgrade datasets"),
