@@ -250,13 +250,13 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"(?<![\w./-])configs/",
+        r"(?:: |['\"])configs/",
         "a file of the trainer was not found",
         "run `git checkout -- configs` in the trainer's directory (DIFFUSION_PIPE_ROOT), which restores its files",
         "trainer_file",
     ),
     _Rule.of(
-        CauseCode.MISSING_FILE,
+        CauseCode.TRAINER_ERROR,
         rf"{_FILE_MISSING}|Parent directory .{{1,400}} does not exist",
         "a file or directory of the run was removed while it trained",
         "look for what removed it (another program, a lost mount), then resume",
