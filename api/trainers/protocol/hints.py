@@ -1300,7 +1300,7 @@ HINTS = tuple(
         ),
         (r"Block swapping is not implemented", "no_swap", "remove blocks_to_swap: this model does not support it"),
         (
-            r"Expected all tensors to be on the same device(?!.*\[caching\]$)",
+            r"(?:Expected all tensors to be on the same device|assert q\.device\.type)(?!.*\[caching\]$)",
             "swap_for_eval",
             "set disable_block_swap_for_eval = true (or remove blocks_to_swap)",
         ),
@@ -2578,7 +2578,7 @@ def _said_before(text: str, output: Sequence[str]) -> str | None:
         return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
     if text.startswith("StopIteration") and any(RESUMING.match(line) for line in output):
         return "resumed"
-    if text.startswith("SyntaxError") and any(line.lstrip().startswith("<<<<<<< ") for line in output):
+    if text.startswith("SyntaxError") and any(" <<<<<<< " in line for line in output):
         return "merge conflict"
     if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
         return "libcuda.so cannot found"

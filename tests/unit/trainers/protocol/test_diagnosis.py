@@ -521,10 +521,11 @@ def test_dataset_smaller_than_at_the_checkpoint_is_not_too_small():
     assert "num_repeats" in diagnose(*traceback("StopIteration")).remedy
 
 
-def test_unfinished_merge_in_the_trainer_is_not_an_old_python():
+@pytest.mark.parametrize("prefix", ["", "[rank0]: "])
+def test_unfinished_merge_in_the_trainer_is_not_an_old_python(prefix: str):
     lines = ('  File "/t/train.py", line 9', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax")
-    assert "git status" in diagnose(*lines).remedy
-    assert "3.12" in diagnose(*lines[-1:]).remedy
+    assert "git status" in diagnose(*(f"{prefix}{line}" for line in lines)).remedy
+    assert "3.12" in diagnose(f"{prefix}{lines[-1]}").remedy
 
 
 def test_failure_without_an_error_shows_the_last_lines():
