@@ -312,10 +312,13 @@ export class App {
   /** @param {Watched} screen */
   async #refetch(screen) {
     refetchFiring();
-    const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
+    // The screen may need the readings for what it fetches next.
+    const gpus = api.gpus().then((found) => {
+      if (!this.screen || screen === this.screen) take(found);
+    });
+    const [snapshot, rest] = await Promise.allSettled([gpus, screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
     if (rest.status === "fulfilled") scrollArrived();
-    if (snapshot.status === "fulfilled") take(snapshot.value);
     for (const each of [snapshot, rest]) {
       if (each.status !== "rejected") continue;
       this.#reportDenied(screen, each.reason);
