@@ -7,6 +7,7 @@ import { fill, h } from "../../ui/dom.js";
 import { numberInput } from "../../ui/fields.js";
 import { attempt } from "../../ui/toast.js";
 import { watchDownloads } from "../models/downloads.js";
+import { stateOf } from "../models/state.js";
 import { datasetChoice } from "./choose_dataset.js";
 import { modelChoice } from "./choose_model.js";
 import { presetChoice } from "./choose_preset.js";
@@ -156,7 +157,10 @@ export function guidedForm(changed, takeEnv) {
   }
 
   /** @param {readonly API.Model[]} found */
-  const likely = async (found) => (await import("./initial.js")).likelyModel(found);
+  async function likely(found) {
+    if (!found.some((each) => stateOf(each) === "ready")) return "toy";
+    return (await import("./initial.js")).likelyModel(found);
+  }
 
   show();
   return {

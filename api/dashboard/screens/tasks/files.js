@@ -47,10 +47,11 @@ export function filesView(taskId, refetch, comfy) {
   /** @param {WordKey} key @param {Child} body @param {Child} foot @param {Child} [extra] */
   const own = (key, body, foot, extra) => panel("", t(key), extra, h("div.body", body), foot);
   return {
-    elements: [
+    element: h(
+      "div.two",
       h("div.file-column", own("checkpoints", checkpoints, checkpointPages.foot), retention.element),
       own("files", files, filePages.foot, total),
-    ],
+    ),
     /** @param {API.Task} task @param {API.ArtifactList} found @param {API.Export[]} exports */
     update(task, found, exports) {
       const denied = whyNot("training:write", task.owner);
