@@ -85,7 +85,7 @@ export function ruleForm(metrics, rule, changed) {
       metrics
         .filter((each) => each.scope === scope.value)
         .map(({ name, unit }) =>
-          h("option", { value: name, selected: name === chosen }, unit ? `${name} (${unit})` : name),
+          h("option", { value: name, selected: name === chosen }, unit ? `${name} (${labelFor("unit", unit)})` : name),
         ),
     );
   const held = durationText_("rule-for", t("rule.for"), changed);
