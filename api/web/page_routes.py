@@ -46,14 +46,15 @@ _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]
 _SCREEN = re.compile(rb'import\("(\.\./screens/[^"]+)"\)')
 
 #: Matches the dynamic imports of a screen's parts: `await import("./there.js")`.
-_PART = re.compile(rb'await import\("(\./[^"]+)"\)')
+_PART = re.compile(rb'await import\("(\.\.?/[^"]+)"\)')
 
 #: Matches the style sheets of all screens in the page, which are sent as one file.
 _STYLES = re.compile(rb'(?:<link rel="stylesheet" href="/dashboard/@/css/\w+\.css">\n)+')
 _STYLE = "css/page.css"
 
-#: Matches whole lines of comments in our scripts: a quarter of their bytes. No string in them has several lines.
-_NOTES = re.compile(rb"^[ \t]*(?://.*|/\*\*(?s:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE)
+#: Matches the indentation of our scripts and whole lines of comments: a third of their bytes. No string in them has
+#: several lines.
+_NOTES = re.compile(rb"^[ \t]*(?:(?://.*|/\*\*(?s:(?!\*/).)*\*/[ \t]*)$)?", re.MULTILINE)
 
 #: The file that lists the libraries to install; not part of the page.
 _PACKAGE = "package.json"
@@ -101,7 +102,7 @@ class DashboardFiles:
 
 
 def _without_notes(name: str, content: bytes) -> bytes:
-    """Return one of our scripts without its comments; line numbers stay the same for debugging."""
+    """Return one of our scripts without comments and indentation; line numbers stay the same for debugging."""
     if not name.endswith(".js") or name.startswith("vendor/"):
         return content
     return _NOTES.sub(lambda found: b"\n" * found[0].count(b"\n"), content)

@@ -81,6 +81,7 @@ declare global {
     type Validation = Schemas["Validation"];
     type PlannedCache = Schemas["PlannedCache"];
     type PlannedOutputs = Schemas["PlannedOutputs"];
+    type PinnedDataset = Schemas["PinnedDataset"];
     type PlannedMemory = Schemas["PlannedMemory"];
     type Finding = Schemas["FindingView"];
     type Failure = Schemas["Failure"];

@@ -15,6 +15,7 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * @property {(name: string) => Promise<{name: string, kept_for: string[]}>} remove
  * @property {(name: string) => Promise<API.DatasetDetails>} refresh
  * @property {(name: string, values: API.Query) => Promise<API.VersionList>} versions
+ * @property {(name: string, version: number) => Promise<API.DatasetVersion>} version
  * @property {(name: string, values: API.Query) => Promise<API.DatasetCaches>} caches
  * @property {(name: string, version: number, key: string) => Promise<API.DatasetVersion>} restore
  * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
@@ -43,6 +44,7 @@ export const data = {
   remove: (name) => request(dataset(name), { method: "DELETE" }),
   refresh: (name) => request(`${dataset(name)}/refresh`, { method: "POST" }),
   versions: (name, values) => request(`${dataset(name)}/versions${query(values)}`),
+  version: (name, version) => request(`${dataset(name)}/versions/${version}`),
   caches: (name, values) => request(`${dataset(name)}/caches${query(values)}`),
   restore: (name, version, key) => request(`${dataset(name)}/versions/${version}/restore`, { method: "POST", key }),
   items: (name, values) => request(`${dataset(name)}/items${query(values)}`),

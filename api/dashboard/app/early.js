@@ -17,6 +17,9 @@
     settings: "setup/view",
   };
 
+  /** Modules of parts that are not named as in the address. @type {Record<string, string>} */
+  const PARTS = { log: "log/panel" };
+
   /** @param {string} name */
   function stored(name) {
     try {
@@ -39,8 +42,8 @@
   const modules = JSON.parse(document.querySelector("meta[name=modules]")?.getAttribute("content") || "{}");
   const [first, second, third] = location.hash.slice(2).split(/[/?]/);
   const screen = SCREENS[second && !location.hash.includes("?") ? `${first}/` : first] ?? SCREENS[first];
-  // A part of a screen may have a module of its own, named as in the address.
-  for (const name of [screen, `${first}/${second}`, `${first}/${third}`])
+  // A part of a screen may have a module of its own, by default named as in the address.
+  for (const name of [screen, `${first}/${second}`, PARTS[third] ?? `${first}/${third}`])
     for (const path of modules[`screens/${name}.js`] ?? []) request(path, { rel: "modulepreload" });
 
   const chosen = stored("theme");

@@ -22,10 +22,10 @@ import { followTheme } from "./theme.js";
 
 /** The pages of the settings, by the last part of their address. The first one is shown at #/settings. */
 const SETTINGS = {
-  setup: () => withSetup(import("../screens/setup/view.js")),
-  schedule: () => withSetup(import("../screens/schedule/view.js")),
+  setup: () => styled(import("../screens/setup/view.js"), "setup"),
+  schedule: () => styled(import("../screens/schedule/view.js"), "setup"),
   keys: () => import("../screens/access/view.js"),
-  log: () => withTask(import("../screens/log/server.js")),
+  log: () => styled(import("../screens/log/server.js"), "task"),
   appearance: () => import("../screens/settings/appearance.js"),
   help: () => import("../screens/settings/help.js"),
 };
@@ -38,20 +38,21 @@ const SCREENS = {
   events: () => import("../screens/machine/events.js"),
   gpu: () => import("../screens/machine/gpu.js"),
   tasks: () => import("../screens/tasks/view.js"),
-  task: () => withTask(import("../screens/tasks/task.js")),
-  compare: () => withTask(import("../screens/compare/view.js")),
-  sweep: () => withTask(import("../screens/tasks/sweep.js")),
-  sweeps: () => withTask(import("../screens/tasks/sweeps.js")),
-  logs: () => withTask(import("../screens/log/search.js")),
-  data: () => withData(import("../screens/datasets/view.js")),
-  dataset: () => withData(import("../screens/datasets/dataset.js")),
-  models: () => withModels(import("../screens/models/view.js")),
-  downloads: () => withModels(import("../screens/models/downloads_view.js")),
-  registry: () => withModels(import("../screens/registry/view.js")),
-  registered: () => withModels(import("../screens/registry/registered.js")),
+  task: () => styled(import("../screens/tasks/task.js"), "task"),
+  compare: () => styled(import("../screens/compare/view.js"), "task"),
+  sweep: () => styled(import("../screens/tasks/sweep.js"), "task"),
+  sweeps: () => styled(import("../screens/tasks/sweeps.js"), "task"),
+  logs: () => styled(import("../screens/log/search.js"), "task"),
+  data: () => styled(import("../screens/datasets/view.js"), "data"),
+  dataset: () => styled(import("../screens/datasets/dataset.js"), "data"),
+  models: () => styled(import("../screens/models/view.js"), "data", "models"),
+  downloads: () => styled(import("../screens/models/downloads_view.js"), "data", "models"),
+  registry: () => styled(import("../screens/registry/view.js"), "data", "models"),
+  registered: () => styled(import("../screens/registry/registered.js"), "data", "models"),
   // Its pictures of buckets and its uploads load the styles of datasets.
-  start: async () => (await Promise.all([import("../screens/start/view.js"), loadStyleOnce("models")]))[0],
-  alerts: () => withAlerts(import("../screens/alerts/view.js")),
+  start: () => styled(import("../screens/start/view.js"), "models"),
+  // Alerts are shown without their styles if these cannot be loaded.
+  alerts: async () => (await Promise.all([import("../screens/alerts/view.js"), loadAlertStyle()]))[0],
   settings: ({ id }) => settingsPage(id),
   "sign-in": () => import("../screens/sign_in/view.js"),
   missing: () => import("../screens/missing/view.js"),
@@ -64,23 +65,12 @@ function settingsPage(id) {
   return page ? page() : SCREENS.missing(place());
 }
 
-/** Loads the styles of tasks and comparisons, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withTask = async (module) => (await Promise.all([module, loadStyleOnce("task")]))[0];
-
-/** Loads the styles of datasets, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withData = async (module) => (await Promise.all([module, loadStyleOnce("data")]))[0];
-
 /**
- * Loads the styles of datasets and models, too.
- * @template Module @param {Promise<Module>} module @returns {Promise<Module>}
+ * A screen's module, once its own styles are loaded, too.
+ * @template Module @param {Promise<Module>} module @param {...Parameters<typeof loadStyleOnce>[0]} styles
+ * @returns {Promise<Module>}
  */
-const withModels = async (module) => (await Promise.all([withData(module), loadStyleOnce("models")]))[0];
-
-/** Loads the styles of alerts, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withAlerts = async (module) => (await Promise.all([module, loadAlertStyle()]))[0];
-
-/** Loads the styles of the setup, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withSetup = async (module) => (await Promise.all([module, loadStyleOnce("setup")]))[0];
+const styled = async (module, ...styles) => (await Promise.all([module, ...styles.map(loadStyleOnce)]))[0];
 
 const PRODUCT = "Diffusion-Pipe";
 
@@ -312,10 +302,13 @@ export class App {
   /** @param {Watched} screen */
   async #refetch(screen) {
     refetchFiring();
-    const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
+    // The screen may need the readings for what it fetches next.
+    const gpus = api.gpus().then((found) => {
+      if (!this.screen || screen === this.screen) take(found);
+    });
+    const [snapshot, rest] = await Promise.allSettled([gpus, screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
     if (rest.status === "fulfilled") scrollArrived();
-    if (snapshot.status === "fulfilled") take(snapshot.value);
     for (const each of [snapshot, rest]) {
       if (each.status !== "rejected") continue;
       this.#reportDenied(screen, each.reason);

@@ -148,6 +148,8 @@ export class Chart {
   }
 
   async #build() {
+    // While it is hidden, nothing is loaded: being shown changes its size.
+    if (!this.place.clientWidth) return;
     // On failure the next values try again.
     const uPlot = await loadPlot().catch(() => null);
     const width = this.place.clientWidth;

@@ -23,6 +23,14 @@ PATIENCE_SECONDS = 300.0
 #: Statuses after which a retry can succeed.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
+#: Reasons of the hub, by its X-Error-Code. Its own sentences are in English only.
+_HUB_REASONS = {
+    "GatedRepo": Reason.of("The licence of the repository must be accepted first.", "hub_gated"),
+    "RepoNotFound": Reason.of("The repository does not exist, or the token may not read it.", "hub_no_repository"),
+    "RevisionNotFound": Reason.of("The repository has no such branch, tag or commit.", "hub_no_revision"),
+    "EntryNotFound": Reason.of("The repository has no such file.", "hub_no_file"),
+}
+
 #: The limit of Content-Disposition in characters.
 _MAX_DISPOSITION = 2048
 
@@ -77,13 +85,11 @@ def judge_answer(name: str, response: httpx.Response) -> tuple[ReasonOrText, flo
         return None
     if status in RETRIED:
         return Reason.of("the server answers {status}", "download_answers", status=status), _retry_after(response)
+    code = response.headers.get("x-error-code", "")
+    reason = _HUB_REASONS.get(code) or read_reason(response)
     if status in (401, 403):
-        is_gated = response.headers.get("x-error-code") == "GatedRepo"
-        raise JobFailed(
-            _needs_token(name, status, read_reason(response)),
-            CauseCode.GATED if is_gated else CauseCode.UNAUTHORIZED,
-        )
-    reason = read_reason(response)
+        cause = CauseCode.GATED if code == "GatedRepo" else CauseCode.UNAUTHORIZED
+        raise JobFailed(_needs_token(name, status, reason), cause)
     message = (
         Reason.of(
             "The server answers {status} for {name}: {said}",
@@ -98,7 +104,7 @@ def judge_answer(name: str, response: httpx.Response) -> tuple[ReasonOrText, flo
     raise JobFailed(message, CauseCode.NOT_FOUND if status in (404, 410) else CauseCode.NETWORK)
 
 
-def _needs_token(name: str, status: int, reason: str) -> Reason:
+def _needs_token(name: str, status: int, reason: ReasonOrText) -> Reason:
     if reason:
         return Reason.of(
             "The server answers {status} for {name}: {said} Set a token of an account that may download it.",

@@ -63,6 +63,20 @@ def test_errors_can_be_jumped_to_and_filtered(open_page: Open, talkative: str) -
     expect(page.locator(".note[data-tone=bad]")).to_contain_text("What to do:")
 
 
+def test_log_is_loaded_and_followed_once_it_is_shown(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(30_000, name="shown late", step_seconds=0.1))
+    server.await_step(task_id, 5)
+    page = open_page(f"#/tasks/{task_id}")
+    expect(page.locator(".connection")).to_have_attribute("data-state", "live")
+    assert page.evaluate("performance.getEntriesByType('resource').every(({ name }) => !/\\/logs?\\//.test(name))")
+    page.get_by_role("link", name="Log", exact=True).click()
+    last = page.locator(".log-line .log-number").last
+    expect(last).to_be_visible()
+    before = last.text_content() or ""
+    expect(last).not_to_have_text(before)
+    server.stop_task(task_id, force=True)
+
+
 def test_log_is_followed_and_paused(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="long", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
     server.await_step(task_id, 5)

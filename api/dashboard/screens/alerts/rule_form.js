@@ -72,7 +72,7 @@ const text = (id, maxlength, required, more) => h("input.input", { id, maxlength
 export function ruleForm(metrics, rule, changed) {
   const [isBuiltin, isNew] = [rule?.is_builtin ?? false, rule === null];
   const id = text("rule-id", 64, true, { pattern: "[A-Za-z0-9_]+", title: t("rule.id.form"), disabled: !isNew });
-  const title = text("rule-title", 200, true);
+  const title = text("rule-title", 200, true, { autofocus: isNew });
   const scope = selectInput(labelled("scope", SCOPES), { id: "rule-scope" });
   scope.disabled = !isNew;
   const metric = selectInput([], { id: "rule-metric" });
@@ -85,7 +85,7 @@ export function ruleForm(metrics, rule, changed) {
       metrics
         .filter((each) => each.scope === scope.value)
         .map(({ name, unit }) =>
-          h("option", { value: name, selected: name === chosen }, unit ? `${name} (${unit})` : name),
+          h("option", { value: name, selected: name === chosen }, unit ? `${name} (${labelFor("unit", unit)})` : name),
         ),
     );
   const held = durationText_("rule-for", t("rule.for"), changed);

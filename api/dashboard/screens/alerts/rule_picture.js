@@ -1,7 +1,7 @@
 // A chart of a rule: its first metric over the last day, with the levels at which it fires and resolves.
 
 import { api } from "../../app/api.js";
-import { t } from "../../app/i18n.js";
+import { labelFor, t } from "../../app/i18n.js";
 import { machine } from "../../app/machine.js";
 import { Chart } from "../../ui/chart.js";
 import { fill, h } from "../../ui/dom.js";
@@ -84,7 +84,7 @@ export function rulePicture(metrics) {
       return level === null ? [] : [{ ...line, level }];
     });
     const series = [
-      { label: `${metric} (${history.unit})`, colour: "--series-1" },
+      { label: `${metric} (${labelFor("unit", history.unit)})`, colour: "--series-1" },
       ...lines.map(({ label, colour }) => ({ label, colour, isDashed: true })),
     ];
     chart ??= new Chart({

@@ -167,6 +167,11 @@ export function datasetChoice(draft, changed) {
       cut.hidden = !fields.length;
       draw();
     },
+    /** Says of a missing dataset what to do here; the service names the key. @param {SeverityFinding} finding */
+    explain: (finding) =>
+      finding.message_code?.code === "directories_missing"
+        ? { ...finding, message: t("dataset.missing"), message_code: null, remedy: t("dataset.missing.remedy") }
+        : finding,
     /** @param {SeverityFinding[]} findings */
     show(findings) {
       const whole = findings.filter(({ pointer }) => /^\/dataset(\/director(y|ies))?$/.test(pointer));

@@ -7,6 +7,7 @@ import { fill, h } from "../../ui/dom.js";
 import { numberInput } from "../../ui/fields.js";
 import { attempt } from "../../ui/toast.js";
 import { watchDownloads } from "../models/downloads.js";
+import { stateOf } from "../models/state.js";
 import { datasetChoice } from "./choose_dataset.js";
 import { modelChoice } from "./choose_model.js";
 import { presetChoice } from "./choose_preset.js";
@@ -25,7 +26,7 @@ export function guidedForm(changed, takeEnv) {
   const downloads = watchDownloads(() => refetch().catch(() => {}));
   const toy = toyForm();
   let type = "toy";
-  /** The model to select once the models are loaded. @type {{model: string, variant: string}|null} */
+  /** The model to select once the models are loaded; "": the one that the user most likely wants. @type {{model: string, variant: string}|null} */
   let pending = null;
   /** @type {ReturnType<typeof settingsForm>|null} */
   let form = null;
@@ -70,6 +71,7 @@ export function guidedForm(changed, takeEnv) {
    * @param {API.Model|null} found @param {API.Variant|null} variant
    */
   async function pick(found, variant) {
+    pending = null;
     const isOther = type !== (found?.id ?? "toy");
     type = found?.id ?? "toy";
     const directories = draft.get(["dataset", "directories"]);
@@ -143,12 +145,21 @@ export function guidedForm(changed, takeEnv) {
   async function refetch() {
     const [{ models: found }] = await Promise.all([api.models(), downloads.refetch()]);
     model.know(found);
-    if (pending) {
-      const { model: id, variant } = pending;
-      pending = null;
-      model.select(id, variant || undefined);
-      await pick(model.model, model.variant);
-    }
+    const wanted = pending;
+    if (!wanted) return;
+    const id = wanted.model || (await likely(found));
+    // Another model was chosen in the meantime.
+    if (pending !== wanted) return;
+    pending = null;
+    if (id === type) return;
+    model.select(id, wanted.variant || undefined);
+    await pick(model.model, model.variant);
+  }
+
+  /** @param {readonly API.Model[]} found */
+  async function likely(found) {
+    if (!found.some((each) => stateOf(each) === "ready")) return "toy";
+    return (await import("./initial.js")).likelyModel(found);
   }
 
   show();
@@ -181,6 +192,7 @@ export function guidedForm(changed, takeEnv) {
     },
     /** Shows a request. @param {API.Request} request @param {string} [presetId] that it was made from */
     async choose(request, presetId = "") {
+      pending = null;
       type = request.model_type ?? "toy";
       draft.choose({ config: type === "toy" ? {} : (request.config ?? {}), dataset: request.dataset ?? {} });
       if (type === "toy") toy.choose(request.config ?? {});
@@ -192,10 +204,11 @@ export function guidedForm(changed, takeEnv) {
       preset.update();
       showSaid();
     },
-    /** Starts with a model that was chosen elsewhere. @param {string} id @param {string} variant */
+    /** Starts with a model that was chosen elsewhere, or with the likely one (""). @param {string} id @param {string} variant */
     begin(id, variant) {
       pending = { model: id, variant };
     },
+    explain: dataset.explain,
     /** @param {SeverityFinding[]} findings */
     show: (findings) => {
       const parts = type === "toy" ? [toy, dataset] : [model, dataset, ...(form ? [form] : [])];

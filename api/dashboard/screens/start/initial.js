@@ -1,6 +1,7 @@
 // The initial state of the form for a copy of a training, or for a dataset.
 
 import { api } from "../../app/api.js";
+import { data } from "../../app/api_data.js";
 import { datasetSettings, readFrames, recallSettings, storedSettings } from "../datasets/settings.js";
 import { firstVariant, stateOf } from "../models/state.js";
 import { bestPreset } from "./choose_preset.js";
@@ -17,7 +18,7 @@ export function initialState(query) {
 /** @param {string} taskId @returns {Promise<import("./view.js").InitialState>} */
 async function copyOf(taskId) {
   const { plan, model_type: model, request: found } = await api.task(taskId);
-  const request = /** @type {API.Request} */ (found);
+  const request = await withNumbers(/** @type {API.Request} */ (found), plan.datasets);
   const isForm = !request.config_toml && !request.dataset_toml;
   const texts = request.config_toml
     ? null
@@ -26,12 +27,28 @@ async function copyOf(taskId) {
 }
 
 /**
+ * Names the versions of datasets by their numbers, as the form does, where the number still means that version.
+ * @param {API.Request} request @param {readonly API.PinnedDataset[]} pinned @returns {Promise<API.Request>}
+ */
+async function withNumbers(request, pinned) {
+  const { directories } = /** @type {{directories?: {dataset?: string}[]}} */ (request.dataset ?? {});
+  if (!directories) return request;
+  const named = directories.map(async (each) => {
+    const found = pinned.find(({ dataset, manifest }) => each.dataset === `${dataset}@${manifest}`);
+    if (!found) return each;
+    const version = await data.version(found.dataset, found.version).catch(() => null);
+    return version?.manifest === found.manifest ? { ...each, dataset: `${found.dataset}@${found.version}` } : each;
+  });
+  return { ...request, dataset: { ...request.dataset, directories: await Promise.all(named) } };
+}
+
+/**
  * @param {string} reference such as cats@3 @param {string|null} wanted its model; null: one whose files are here
  * @returns {Promise<import("./view.js").InitialState>}
  */
 async function beginOnDataset(reference, wanted) {
   const name = reference.replace(/@.*$/, "");
-  const model = wanted ?? (await likelyModel());
+  const model = wanted ?? (await likelyModel((await api.models()).models));
   if (model === "toy") {
     const dataset = { directories: [{ dataset: reference }] };
     return { mode: "form", request: { model_type: "toy", name, config: TOY, dataset } };
@@ -53,9 +70,15 @@ async function beginOnDataset(reference, wanted) {
   return { mode: "form", request, preset: preset?.name };
 }
 
-/** The model type of the user's last check if its files are here, else one whose files are, else the toy. */
-async function likelyModel() {
-  const ready = (await api.models()).models.filter((each) => stateOf(each) === "ready").map(({ id }) => id);
+/**
+ * The model type of the user's last check if it can be trained here, else one that can, else the toy. Throws Refused or
+ * Unreachable.
+ * @param {readonly API.Model[]} models
+ */
+export async function likelyModel(models) {
+  const { trainers } = await api.overview();
+  const trained = trainers.filter((each) => each.ready).flatMap((each) => each.model_types);
+  const ready = models.filter((each) => stateOf(each) === "ready" && trained.includes(each.id)).map(({ id }) => id);
   const last = recallSettings().model_type;
   return ready.includes(last) ? last : (ready[0] ?? "toy");
 }

@@ -233,7 +233,7 @@ export function open(_app, place) {
    * @param {Pick<API.Validation, "errors"|"warnings"> & Partial<Pick<API.Validation, "gpus">>} found
    */
   function show(found) {
-    const all = findingsOf(found).map(gpus.explain);
+    const all = findingsOf(found).map((each) => gpus.explain(mode === "form" ? guided.explain(each) : each));
     const parts = [
       files && mode === "toml" ? files : guided,
       name,
@@ -420,7 +420,8 @@ export function open(_app, place) {
   );
   const wanted = place.query.get("model");
   if (wanted && !place.query.get("dataset")) guided.begin(wanted, place.query.get("variant") ?? "");
-  else prefill(place.query, (initial) => void attempt(() => choose(initial)));
+  else if (isFilled(place.query)) prefill(place.query, (initial) => void attempt(() => choose(initial)));
+  else guided.begin("", "");
   showState();
   validateSoon();
   return {
@@ -472,6 +473,9 @@ function asFindings(error) {
   if (!(error instanceof Refused) || !error.errors.length) throw error;
   return { valid: false, errors: [...error.errors], warnings: [], plan: null, gpus: null, estimated_duration: null };
 }
+
+/** Whether there is an initial state. @param {URLSearchParams} query */
+const isFilled = (query) => query.has("dataset") || query.has("from") || storedDraft() !== null;
 
 /**
  * The initial state: a copy of a task, a dataset, or the stored draft.

@@ -173,18 +173,24 @@ async function changeNotes({ task_id: id }, changed) {
   if (await askFields(t("notes.change"), fields, t("save"), save)) changed();
 }
 
+/** @param {number} value @returns {import("../../ui/form_dialog.js").Field} */
+export const priorityField = (value) => ({
+  name: "priority",
+  label: t("priority"),
+  value: String(value),
+  pattern: "[\\-−]?\\d{1,4}",
+  required: true,
+  hint: t("priority.text"),
+});
+
+/** @param {string} text of its field */
+export const readPriority = (text) => Number(text.replace("−", "-"));
+
 /** @type {Action} */
 async function changePriority(task, changed) {
   const fields = [
     { name: "class", label: t("class"), value: task.priority_class, options: CLASSES, hint: t("class.text") },
-    {
-      name: "priority",
-      label: t("priority"),
-      value: String(task.priority),
-      pattern: "[\\-−]?\\d{1,4}",
-      required: true,
-      hint: t("priority.text"),
-    },
+    priorityField(task.priority),
     {
       name: "notBefore",
       label: t("not_before"),
@@ -195,7 +201,7 @@ async function changePriority(task, changed) {
   const save = (/** @type {Record<string, string>} */ { class: chosen, priority, notBefore }) =>
     api.change(task.task_id, {
       priority_class: /** @type {API.Row["priority_class"]} */ (chosen),
-      priority: Number(priority.replace("−", "-")),
+      priority: readPriority(priority),
       not_before: isoTime(notBefore),
     });
   if (await askFields(t("priority.change"), fields, t("save"), save)) changed();

@@ -5,7 +5,7 @@ import { api, Refused, Unreachable } from "../../app/api.js";
 import { refusalText } from "../../app/error_text.js";
 import { t } from "../../app/i18n.js";
 import { go } from "../../app/router.js";
-import { askNumber, askSure, askWhich } from "../../ui/dialog.js";
+import { askSure, askWhich } from "../../ui/dialog.js";
 import { fill, h, setText } from "../../ui/dom.js";
 import { splitTags } from "../../ui/fields.js";
 import { askFields } from "../../ui/form_dialog.js";
@@ -14,6 +14,7 @@ import { icon } from "../../ui/icons.js";
 import { isFinished } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
 import { compareAddress, LEAST, MOST } from "../compare/state.js";
+import { priorityField, readPriority } from "./actions.js";
 
 /** Requests at a time. */
 const AT_ONCE = 4;
@@ -81,33 +82,17 @@ async function askResume(tasks) {
 }
 
 /** @param {API.Row[]} tasks @returns {Promise<Run|null>} */
-async function askPriority(tasks) {
-  const limits = { min: -1000, max: 1000, value: tasks[0].priority };
-  const priority = await askNumber({
-    title: t("priority.change"),
-    text: t("priority.text"),
-    ...limits,
-    action: t("save"),
-  });
-  return priority === null ? null : (task) => api.change(task.task_id, { priority });
+async function askPriority([first]) {
+  const given = await askValues(t("priority.change"), [priorityField(first.priority)]);
+  return given && ((task) => api.change(task.task_id, { priority: readPriority(given.priority) }));
 }
 
 /** @returns {Promise<Run|null>} */
 async function askTags() {
-  /** @type {Record<string, string>|null} */
-  let given = null;
   const field = (/** @type {"add"|"remove"} */ name) => ({ name, label: t(`tags.${name}`), value: "" });
-  await askFields(
-    t("tags"),
-    [{ ...field("add"), hint: t("data.tags.hint") }, field("remove")],
-    t("save"),
-    async (values) => {
-      given = values;
-    },
-  );
+  const given = await askValues(t("tags"), [{ ...field("add"), hint: t("data.tags.hint") }, field("remove")]);
   if (given === null) return null;
-  const { add, remove } = /** @type {Record<string, string>} */ (given);
-  const [added, removed] = [splitTags(add), new Set(splitTags(remove))];
+  const [added, removed] = [splitTags(given.add), new Set(splitTags(given.remove))];
   return ({ task_id: id, tags }) =>
     api.change(id, { tags: [...new Set([...tags.filter((tag) => !removed.has(tag)), ...added])] });
 }
@@ -123,6 +108,19 @@ async function askDelete(tasks) {
     ],
   });
   return how === null ? null : (task) => api.remove(task.task_id, how === "files");
+}
+
+/**
+ * Asks for the values of these fields; null: cancelled.
+ * @param {string} title @param {import("../../ui/form_dialog.js").Field[]} fields
+ */
+async function askValues(title, fields) {
+  /** @type {Record<string, string>|null} */
+  let given = null;
+  await askFields(title, fields, t("save"), async (values) => {
+    given = values;
+  });
+  return /** @type {Record<string, string>|null} */ (given);
 }
 
 /** The first names, and how many more there are. @param {API.Row[]} tasks */

@@ -47,10 +47,11 @@ export function filesView(taskId, refetch, comfy) {
   /** @param {WordKey} key @param {Child} body @param {Child} foot @param {Child} [extra] */
   const own = (key, body, foot, extra) => panel("", t(key), extra, h("div.body", body), foot);
   return {
-    elements: [
+    element: h(
+      "div.two",
       h("div.file-column", own("checkpoints", checkpoints, checkpointPages.foot), retention.element),
       own("files", files, filePages.foot, total),
-    ],
+    ),
     /** @param {API.Task} task @param {API.ArtifactList} found @param {API.Export[]} exports */
     update(task, found, exports) {
       const denied = whyNot("training:write", task.owner);
@@ -141,14 +142,11 @@ async function removeCheckpoint(id, { name }, refetch) {
 
 /** @param {string} id @param {API.Checkpoint} checkpoint @param {string|null} denied @param {() => unknown} refetch */
 function deleteButton(id, checkpoint, denied, refetch) {
-  const remove = () => (denied ? toast("bad", denied) : attempt(() => removeCheckpoint(id, checkpoint, refetch)));
-  const label = t("checkpoint.delete", { name: checkpoint.name });
-  return h(
-    "button.button.small",
-    { "aria-label": label, "aria-disabled": denied ? "true" : null, title: denied ?? label, on: { click: remove } },
-    icon("trash"),
-    t("delete"),
-  );
+  const remove = () => removeCheckpoint(id, checkpoint, refetch);
+  const button = actionButton("small", denied, remove, icon("trash"), t("delete"));
+  button.ariaLabel = t("checkpoint.delete", { name: checkpoint.name });
+  button.title ||= button.ariaLabel;
+  return button;
 }
 
 /**

@@ -236,7 +236,9 @@ export function taskHeader(changed) {
 /** The energy of its GPUs, and what it cost. @param {NonNullable<API.Task["energy"]>} energy @returns {[string, string]} */
 function energyOf({ kwh, cost, currency, is_partial: isPartial }) {
   const price = isKnown(cost) ? `${figure(cost)} ${currency ?? ""}` : "";
-  return [`${figure(kwh)} kWh`, [isPartial && t("stat.energy.partial"), price].filter(Boolean).join(" ")];
+  // Short trainings need less than a kilowatt-hour.
+  const energy = isKnown(kwh) && kwh < 0.1 ? `${figure(kwh * 1000)} Wh` : `${figure(kwh)} kWh`;
+  return [energy, [isPartial && t("stat.energy.partial"), price].filter(Boolean).join(" ")];
 }
 
 /** Its own values in its sweep. @param {API.Task} task */

@@ -34,7 +34,7 @@ export function rehearsalView() {
           fact("rehearsal.memory", memory.length ? memory.join(" · ") : null),
           fact(
             "rehearsal.pace",
-            isKnown(found.seconds_per_step) ? `${figure(found.seconds_per_step)} s` : t("unknown"),
+            isKnown(found.seconds_per_step) ? `${figure(found.seconds_per_step)} ${t("unit.s")}` : t("unknown"),
           ),
           fact("plan.steps", count(found.total_steps)),
           fact(

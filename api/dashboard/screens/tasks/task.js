@@ -10,18 +10,15 @@ import { openLightbox } from "../../ui/lightbox.js";
 import { prose } from "../../ui/prose.js";
 import { backLink, sectionLinks } from "../../ui/sections.js";
 import { isFinished, note } from "../../ui/status.js";
-import { logPanel } from "../log/panel.js";
+import { attempt } from "../../ui/toast.js";
 import { isUnreachable } from "../nodes/state.js";
 import { lossPanel, smallCharts } from "./charts.js";
 import { comfyModels } from "./comfyui.js";
-import { filesView } from "./files.js";
 import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
-import { rehearsalView } from "./rehearsal.js";
 import { attemptsView, requestView } from "./request.js";
 import { SeriesStore } from "./series.js";
 import { timeline } from "./timeline.js";
-import { versionOffer } from "./version.js";
 
 const METRICS = ["loss", "learning_rate", "grad_norm"];
 const MAX_FILES = 500;
@@ -40,38 +37,39 @@ export function open(app, first) {
   const store = new SeriesStore(id);
   /** @type {import("./actions.js").Changed} */
   const changed = (what) => (what === "deleted" ? leave() : app.reload());
-  const [header, loss, small, use, log] = [
-    taskHeader(changed),
-    lossPanel(store),
-    smallCharts(store),
-    gpuUseChart(),
-    logPanel(id),
-  ];
+  const [header, loss, small, use] = [taskHeader(changed), lossPanel(store), smallCharts(store), gpuUseChart()];
   const comfy = comfyModels(id, () => refetchHappened());
-  const [failure, band, files, samples, request, attempts] = [
+  const [failure, band, samples, request, attempts] = [
     failureView(),
     timeline((values) => api.events(id, values)),
-    filesView(id, () => refetchHappened().catch(() => app.stream.retry()), comfy),
     samplesView(id),
     requestView(),
     attemptsView(),
   ];
-  /** Loaded when it is first shown. @type {ReturnType<typeof import("./samples.js").sampleGrid>|null} */
-  let grid = null;
-  const gridPlace = h("div");
+  // These parts are loaded when they are first needed.
+  const reload = () => refetchHappened().catch(() => app.stream.retry());
+  const grid = deferred(async () => {
+    const { sampleGrid } = await import("./samples.js");
+    return sampleGrid(id, store, () => refetchTask().catch(() => app.stream.retry()));
+  });
+  const files = deferred(async () => (await import("./files.js")).filesView(id, reload, comfy));
+  const log = deferred(async () => (await import("../log/panel.js")).logPanel(id));
+  const offer = deferred(async () => (await import("./version.js")).versionOffer(changed, comfy));
+  const rehearsal = deferred(async () => (await import("./rehearsal.js")).rehearsalView());
+  let isLogStreamed = false;
   // Pictures that a trainer made itself do not delay the grid above them.
   const own = h("div", { hidden: true }, samples.element);
-  /** @type {API.Artifact[]|null} */
-  let madeFiles = null;
-  const [machine, offer, rehearsal] = [taskMachine(), versionOffer(changed, comfy), rehearsalView()];
+  /** @type {{files: API.ArtifactList, exports: API.Export[]}|null} */
+  let made = null;
+  const machine = taskMachine();
   const missing = h("div");
   const beside = h("div.small-charts", small.elements, use.element);
   const charts = h("div.task-charts", loss.element, beside);
   const overview = h(
     "div.task-body",
     failure.element,
-    rehearsal.element,
-    offer.element,
+    rehearsal.place,
+    offer.place,
     header.progress,
     charts,
     band.element,
@@ -80,9 +78,9 @@ export function open(app, first) {
   /** The parts of the screen: the last part of the address, the label, and the content. @type {[string, WordKey, HTMLElement][]} */
   const parts = [
     ["", "task.overview", overview],
-    ["samples", "samples", h("div.task-body", gridPlace, own)],
-    ["files", "task.files", h("div.two", files.elements)],
-    ["log", "log", log.element],
+    ["samples", "samples", h("div.task-body", grid.place, own)],
+    ["files", "task.files", files.place],
+    ["log", "log", log.place],
     ["configuration", "task.configuration", request.element],
   ];
   const links = sectionLinks(
@@ -101,19 +99,27 @@ export function open(app, first) {
     shown = wanted;
     for (const [part, , element] of parts) element.hidden = part !== wanted;
     links.mark(taskAddress(id, wanted));
-    if (wanted === "samples") updateGrid().catch(() => app.stream.retry());
+    const failed = () => app.stream.retry();
+    updateGrid().catch(failed);
+    updateFiles().catch(failed);
+    if (wanted === "log" && task && !isLogStreamed) log.open().then(() => app.reload(), failed);
   }
 
   async function updateGrid() {
-    own.hidden = task?.kind === "training" && !grid;
+    own.hidden = task?.kind === "training" && !grid.part;
     if ((task && task.kind !== "training") || shown !== "samples") return;
     // Its samples are requested while the training and its files are.
-    const { sampleGrid } = await import("./samples.js");
-    grid ??= sampleGrid(id, store, () => refetchTask().catch(() => app.stream.retry()));
-    if (task?.kind !== "training" || !madeFiles) return;
-    if (!grid.element.isConnected) fill(gridPlace, grid.element);
-    await grid.update(task, madeFiles);
+    const part = await grid.open();
+    grid.place.hidden = !made;
+    if (task?.kind !== "training" || !made) return;
+    await part.update(task, made.files.artifacts);
     own.hidden = false;
+  }
+
+  async function updateFiles() {
+    if (shown !== "files") return;
+    const part = await files.open();
+    if (task && made) part.update(task, made.files, made.exports);
   }
 
   turn(first.part);
@@ -124,7 +130,7 @@ export function open(app, first) {
     task = next;
     header.update(task);
     failure.update(task.failure);
-    rehearsal.update(task);
+    if (task.rehearsal) rehearsal.open().then((part) => part.update(next), reload);
     request.update(task);
     attempts.update(task);
     loss.setProgress(task.progress);
@@ -150,23 +156,24 @@ export function open(app, first) {
   function drawSeries() {
     loss.draw();
     small.draw();
-    grid?.drawSeries();
+    grid.part?.drawSeries();
   }
 
   async function refetchHappened() {
-    const [made, { exports }] = await Promise.all([
+    const [found, { exports }] = await Promise.all([
       api.artifacts(id, { limit: MAX_FILES, order: "newest" }),
       api.checkpoints(id),
       band.load(),
     ]);
-    if (samples.update(made.artifacts)) samplesLink.hidden = false;
-    madeFiles = made.artifacts;
+    if (samples.update(found.artifacts)) samplesLink.hidden = false;
+    made = { files: found, exports };
     await updateGrid();
     if (task?.kind === "training") await comfy.load();
     if (!task) return;
     band.update(task);
-    files.update(task, made, exports);
-    if (task.kind === "training") offer.update(task, made, exports);
+    await updateFiles();
+    if (task.kind === "training" && isFinished(task.status)) await offer.open();
+    offer.part?.update(task, found, exports);
   }
 
   async function refetch() {
@@ -179,7 +186,8 @@ export function open(app, first) {
       body.hidden = true;
       return;
     }
-    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(found).catch(() => {})]);
+    if (shown === "log") await log.open();
+    await Promise.all([refetchSeries(), refetchHappened(), log.part?.refetch(), use.load(found).catch(() => {})]);
   }
 
   const refetchSoon = soon(
@@ -209,20 +217,22 @@ export function open(app, first) {
   function close() {
     clearInterval(slow);
     refetchSoon.cancel();
-    for (const part of [loss, small, use, log, files, grid]) part?.close();
+    for (const part of [loss, small, use, log.part, files.part, grid.part]) part?.close();
   }
 
   /** Opens the log, where the result of its shortcuts is seen. Returns whether it was open. */
   function openLog() {
-    const wasOpen = !log.element.hidden;
+    const wasOpen = shown === "log";
     if (!wasOpen) go(taskAddress(id, "log"));
     return wasOpen;
   }
 
   /** @param {number} by */
-  function toError(by) {
+  async function toError(by) {
     openLog();
-    log.toError(by);
+    const panel = await log.open();
+    await panel.refetch();
+    await panel.toError(by);
   }
 
   const title = () => {
@@ -236,8 +246,11 @@ export function open(app, first) {
   return {
     element: h("div.screen", missing, body),
     title,
-    path: () =>
-      `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
+    path: () => {
+      isLogStreamed = log.part !== null;
+      const lines = log.part ? `,log&offset=${log.part.next}` : "";
+      return `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status${lines}`;
+    },
     on: {
       progress: (message) => {
         if (!task) return;
@@ -257,9 +270,9 @@ export function open(app, first) {
         drawSeries();
       },
       status: refetchSoon,
-      log: (message) => log.add(message),
-      partial: ({ line }) => log.setPartial(line),
-      dropped: () => log.refetch().catch(() => {}),
+      log: (message) => log.part?.add(message),
+      partial: ({ line }) => log.part?.setPartial(line),
+      dropped: () => log.part?.refetch().catch(() => {}),
       end: () => {
         app.stream.finish();
         refetch().catch(() => {});
@@ -267,8 +280,39 @@ export function open(app, first) {
     },
     refetch,
     turn: ({ part }) => turn(part),
-    keys: { f: () => openLog() && log.follow(), e: () => toError(1), E: () => toError(-1) },
+    keys: {
+      f: () => openLog() && log.part?.follow(),
+      e: () => attempt(() => toError(1)),
+      E: () => attempt(() => toError(-1)),
+    },
     close,
+  };
+}
+
+/**
+ * A part of the screen that is loaded when it is first needed.
+ * @template {{element: HTMLElement}} Loaded
+ * @param {() => Promise<Loaded>} load
+ */
+function deferred(load) {
+  const place = h("div");
+  /** @type {Loaded|null} */
+  let part = null;
+  return {
+    place,
+    /** Null until it is loaded. */
+    get part() {
+      return part;
+    },
+    /** Throws if it cannot be loaded. */
+    async open() {
+      const loaded = part ?? (await load());
+      if (!part) {
+        part = loaded;
+        place.append(part.element);
+      }
+      return part;
+    },
   };
 }
 

@@ -10,7 +10,7 @@ import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
 import { bytes } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
-import { attempt, toast } from "../../ui/toast.js";
+import { toast } from "../../ui/toast.js";
 
 const LONGEST_NAME = 100;
 
@@ -58,8 +58,6 @@ export function versionOffer(changed, comfy) {
   function draw(task, artifact) {
     const name = suggestedName(task);
     const denied = whyNot("models:write", task.owner);
-    /** @param {() => Promise<unknown>} run */
-    const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
     const other = async () => {
       const { askFields, MODEL_NAME } = await import("../../ui/form_dialog.js");
       return askFields(
@@ -84,7 +82,6 @@ export function versionOffer(changed, comfy) {
       const { askResume } = await import("./resume_dialog.js");
       if (await askResume(task)) changed();
     };
-    const attributes = { type: "button", "aria-disabled": denied ? "true" : null, title: denied };
     fill(
       element,
       icon("cube"),
@@ -106,13 +103,8 @@ export function versionOffer(changed, comfy) {
       ),
       comfy.button(task, artifact.path, ""),
       made && h("a.button", { href: registeredAddress(made.model) }, t("version.made.open")),
-      !made &&
-        h(
-          "button",
-          { ...attributes, class: "button", on: { click: guarded(() => save(task, artifact, name)) } },
-          t("version.make.of", { name }),
-        ),
-      h("button.button", { ...attributes, on: { click: guarded(other) } }, t("version.make.other")),
+      !made && actionButton("", denied, () => save(task, artifact, name), t("version.make.of", { name })),
+      actionButton("", denied, other, t("version.make.other")),
       task.checkpoints.some((each) => each.is_complete) &&
         actionButton("", whyNot("training:write", task.owner), longer, icon("resume"), t("result.longer")),
       h("a.button", { href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("result.copy")),

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from api.domain.cause import CauseCode
+from api.domain.reason import code_of
 from api.jobs.downloads.answers import judge_answer, name_in, quote, read_reason
 from api.jobs.errors import JobFailed
 
@@ -35,6 +36,14 @@ def test_other_errors_have_the_servers_reason(status: int, cause: CauseCode):
     with pytest.raises(JobFailed, match=r"for 7: No file found\.$") as refused:
         judge_answer("7", answer(status, b'{"error": "No file found"}'))
     assert refused.value.cause is cause
+
+
+def test_known_reason_of_the_hub_has_a_code():
+    headers = {"X_Error_Code": "GatedRepo", "X_Error_Message": "Access to model o/m is restricted"}
+    with pytest.raises(JobFailed, match="licence of the repository") as refused:
+        judge_answer("m", answer(403, **headers))
+    assert refused.value.cause is CauseCode.GATED
+    assert "hub_gated" in str(code_of(refused.value.message))
 
 
 def test_busy_server_is_retried():
