@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 from api.alerts.rows import history_row, read_alert
 from api.db.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.db.database import Database
-from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+from api.db.rows import clean, is_ahead, read_fields, to_seconds
 from api.domain.alert import Alert, AlertChange, AlertState, ShownState
 from api.domain.alert_action import ActionKind, ActionState, AlertAction
 from api.domain.channel import DeliveryState
@@ -168,25 +168,7 @@ def _row(change: AlertChange, index: int, now: datetime) -> dict[str, Any]:
 
 
 def _read(row: Row[Any]) -> AlertAction:
-    return AlertAction(
-        action_id=row.action_id,
-        alert_id=row.alert_id,
-        number=row.number,
-        kind=ActionKind(row.kind),
-        rule_id=row.rule_id,
-        node=row.node,
-        about=row.about,
-        owner=row.owner,
-        acts_for=row.acts_for,
-        set_by=row.set_by,
-        state=ActionState(row.state),
-        created_at=to_time(row.created_at),
-        not_before=to_time(row.not_before),
-        attempts=row.attempts,
-        finished_at=maybe_time(row.finished_at),
-        result=row.result,
-        attempt=row.attempt,
-    )
+    return read_fields(AlertAction, row)
 
 
 def _is_due(seconds: float) -> Any:

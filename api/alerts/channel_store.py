@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from api.alerts.rows import raise_version
 from api.db.alert_tables import alert_channels, alert_deliveries
 from api.db.database import Database
-from api.db.rows import maybe_time, to_seconds, to_time
+from api.db.rows import read_fields, to_seconds
 from api.domain.audit import note_change
-from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryState
+from api.domain.channel import Channel, ChannelSettings, DeliveryState
 from api.errors import AlertNotFound, Conflict
 
 _SETTINGS = TypeAdapter(ChannelSettings)
@@ -132,23 +132,7 @@ def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
 
 def read_channel(row: Row[Any]) -> Channel:
     """Return the channel of a row."""
-    return Channel(
-        channel_id=row.channel_id,
-        name=row.name,
-        kind=ChannelKind(row.kind),
-        shown=row.shown,
-        mark=row.mark,
-        settings=_SETTINGS.validate_python(row.settings),
-        enabled=bool(row.enabled),
-        created_at=to_time(row.created_at),
-        created_by=row.created_by,
-        updated_at=to_time(row.updated_at),
-        disabled_reason=row.disabled_reason,
-        failures=row.failures,
-        refusals=row.refusals,
-        last_error=row.last_error,
-        last_success_at=maybe_time(row.last_success_at),
-    )
+    return read_fields(Channel, row)
 
 
 def note_success(connection: Connection, channel_id: str, now: datetime) -> None:

@@ -23,7 +23,7 @@ from api.alerts.delivery_rows import (
 from api.alerts.rows import dump_snapshot, read_snapshot
 from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
 from api.db.database import Database
-from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+from api.db.rows import clean, is_ahead, maybe_time, read_fields, to_seconds, to_time
 from api.domain.alert import NotificationKind
 from api.domain.channel import (
     AlertSnapshot,
@@ -179,18 +179,7 @@ class OutboxStore:
         """Return the notifications that belong to no message yet, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(_WAITING, {"now": to_seconds(now), "most": limit}).all()
-        return [
-            WaitingNotification(
-                row.id,
-                row.alert_id,
-                row.channel_id,
-                NotificationKind(row.kind),
-                Severity(row.severity),
-                row.group_key,
-                to_time(row.not_before),
-            )
-            for row in rows
-        ]
+        return [read_fields(WaitingNotification, row) for row in rows]
 
     def traffic(self, channel_id: str, now: datetime) -> ChannelTraffic:
         """Return the recent messages of a channel."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from api.db.database import Database
 from api.db.registry_tables import registry_models, registry_samples, registry_versions
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, read_fields, to_seconds
 from api.domain.audit import note_change
 from api.domain.dataset import MediaKind
 from api.domain.sample import MOST_SAMPLES, ModelSample, NewSample, SampleSettings
@@ -130,20 +130,5 @@ def _row(model: int, ordinal: int, new: NewSample, now: datetime) -> dict[str, A
 
 
 def _read(row: Row[Any]) -> ModelSample:
-    facts = row.facts
-    return ModelSample(
-        sample_id=row.sample_id,
-        ordinal=row.ordinal,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        format=row.format,
-        kind=MediaKind(facts["kind"]),
-        width=facts["width"],
-        height=facts["height"],
-        duration=facts["duration"],
-        fps=facts["fps"],
-        frame_count=facts["frame_count"],
-        settings=SampleSettings(row.prompt, row.seed, row.step),
-        created_at=to_time(row.created_at),
-        actor=row.actor,
-    )
+    facts = {**row.facts, "kind": MediaKind(row.facts["kind"])}
+    return read_fields(ModelSample, row, **facts, settings=SampleSettings(row.prompt, row.seed, row.step))

@@ -15,7 +15,7 @@ from api.db.database import Database
 from api.db.dataset_tables import blob_store
 from api.db.insertion import insert_missing
 from api.db.registry_tables import registry_aliases, registry_models, registry_samples, registry_versions
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, read_fields, to_seconds
 from api.db.tables import tasks
 from api.domain.audit import note_change
 from api.domain.training import UNFINISHED
@@ -360,33 +360,12 @@ def _complete(connection: Connection, models: Sequence[RegisteredModel]) -> list
 
 
 def _read(row: Row[Any]) -> RegisteredModel:
-    return RegisteredModel(
-        serial=row.serial,
-        name=row.name,
-        owner=row.owner,
-        description=row.description,
-        tags=tuple(row.tags),
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        latest=None,
-    )
+    return read_fields(RegisteredModel, row, latest=None)
 
 
 def _read_version(row: Row[Any], aliases: Mapping[str, int]) -> ModelVersion:
-    return ModelVersion(
-        ordinal=row.ordinal,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        created_at=to_time(row.created_at),
-        actor=row.actor,
-        file_name=row.file_name,
-        notes=row.notes,
-        tags=tuple(row.tags),
-        origin=row.origin,
-        format=row.format,
-        aliases=tuple(sorted(alias for alias, ordinal in aliases.items() if ordinal == row.ordinal)),
-        samples=row.samples,
-    )
+    mine = tuple(sorted(alias for alias, ordinal in aliases.items() if ordinal == row.ordinal))
+    return read_fields(ModelVersion, row, aliases=mine)
 
 
 def _conditions(

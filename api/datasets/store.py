@@ -16,7 +16,7 @@ from api.db.dataset_tables import (
     dataset_versions,
     datasets,
 )
-from api.db.rows import clean, dump, to_seconds, to_time
+from api.db.rows import clean, dump, read_fields, to_seconds
 from api.db.tables import servers, tasks
 from api.db.version_runs import VersionRuns
 from api.domain.audit import note_change
@@ -306,17 +306,4 @@ def _clean(text: str | None) -> str | None:
 
 
 def _read(row: Row[Any]) -> Dataset:
-    return Dataset(
-        serial=row.serial,
-        name=row.name or "",
-        owner=row.owner,
-        description=row.description,
-        tags=tuple(row.tags),
-        directory=row.directory,
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        latest=row.latest,
-        stored_bytes=row.stored_bytes,
-        items=row.item_count,
-        watch=None if row.watch is None else _WATCH.validate_python(row.watch),
-    )
+    return read_fields(Dataset, row, name=row.name or "", items=row.item_count)

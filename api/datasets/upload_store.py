@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, u
 
 from api.db.database import Database
 from api.db.dataset_tables import uploads
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, read_fields, to_seconds, to_time
 from api.domain.audit import note_change
 from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
@@ -216,21 +216,4 @@ class UploadStore:
 
 
 def _read(row: Row[Any]) -> Upload:
-    return Upload(
-        serial=row.serial,
-        upload_id=row.upload_id,
-        owner=row.owner,
-        kind=None if row.kind is None else UploadKind(row.kind),
-        filename=row.filename,
-        dataset=row.dataset,
-        metadata=row.metadata,
-        size_bytes=row.size_bytes,
-        status=UploadStatus(row.status),
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        expires_at=to_time(row.expires_at),
-        sha256=row.sha256,
-        task_id=row.task_id,
-        result=None if row.result is None else _RESULT.validate_python(row.result),
-        problem=None if row.problem is None else _PROBLEM.validate_python(row.problem),
-    )
+    return read_fields(Upload, row)

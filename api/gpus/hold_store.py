@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from api.db.alert_tables import alerts, holds
 from api.db.database import Database
 from api.db.insertion import insert_or_update
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, read_fields, to_seconds
 from api.domain.audit import note_change
 from api.domain.hold import Hold, HoldKind
 from api.errors import Conflict, HoldNotFound
@@ -187,14 +187,4 @@ def _row(hold: Hold) -> dict[str, Any]:
 
 
 def _read(row: Row[Any]) -> Hold:
-    return Hold(
-        hold_id=row.hold_id,
-        kind=HoldKind(row.kind),
-        gpu_uuid=row.gpu_uuid,
-        reason=row.reason,
-        made_by=row.made_by,
-        alert_id=row.alert_id,
-        created_at=to_time(row.created_at),
-        expires_at=None if row.expires_at is None else to_time(row.expires_at),
-        memory_mb=row.memory_mb,
-    )
+    return read_fields(Hold, row)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db import leases
 from api.db.database import Database
-from api.db.rows import read_code, to_seconds, to_time
+from api.db.rows import read_code, read_fields, to_seconds, to_time
 from api.db.tables import attempts, registrations, tasks
 from api.db.tables import leases as lease_table
 from api.domain.audit import note_change
@@ -289,19 +289,8 @@ def _get(connection: Connection, task_id: str) -> RegisteredTask:
 
 
 def _read(row: Row[Any]) -> RegisteredTask:
-    return RegisteredTask(
-        task_id=row.task_id,
-        task_type=TaskType(row.task_type),
-        gpu_uuids=tuple(row.gpu_uuids),
-        started_at=to_time(row.started_at),
-        description=row.description,
-        process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start),
-        progress=row.progress,
-        estimated_remaining_time=row.estimated_remaining_time,
-        updated_at=None if row.updated_at is None else to_time(row.updated_at),
-        serial=row.serial,
-        owner=row.owner,
-    )
+    process = None if row.pid is None else ProcessIdentity(row.pid, row.pid_start)
+    return read_fields(RegisteredTask, row, process=process)
 
 
 def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:

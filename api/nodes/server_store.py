@@ -7,7 +7,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from api.db.database import Database
 from api.db.insertion import insert_missing
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, read_fields, to_seconds, to_time
 from api.db.tables import audit, leadership, machine_clocks, servers
 from api.nodes.server_models import StoredServer
 from api.util.clock import Mark, SteadyMark
@@ -91,14 +91,4 @@ def _row(server: StoredServer) -> dict[str, Any]:
 
 
 def _read(row: Row[Any]) -> StoredServer:
-    return StoredServer(
-        server_id=row.server_id,
-        process=row.process,
-        node=row.node,
-        host=row.host,
-        port=row.port,
-        pid=row.pid,
-        version=row.version,
-        started_at=to_time(row.started_at),
-        last_seen=to_time(row.last_seen),
-    )
+    return read_fields(StoredServer, row)

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import to_seconds, to_time
+from api.db.rows import read_fields, to_seconds
 from api.db.saved_tables import presets
 from api.domain.audit import note_change
 from api.errors import PresetExists, PresetNotFound, TooManyPresets
@@ -114,14 +114,4 @@ def _noted(preset: OwnPreset) -> dict[str, Any]:
 
 
 def _read(row: Row[Any]) -> OwnPreset:
-    return OwnPreset(
-        preset_id=row.preset_id,
-        name=row.name,
-        model_type=row.model_type,
-        settings=row.settings,
-        dataset=row.dataset,
-        shared=bool(row.shared),
-        owner=row.owner or None,
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-    )
+    return read_fields(OwnPreset, row, owner=row.owner or None)

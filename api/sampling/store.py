@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import to_seconds, to_time
+from api.db.rows import read_fields, to_seconds, to_time
 from api.db.saved_tables import sample_set_versions as versions
 from api.db.saved_tables import sample_sets as sets
 from api.db.saved_tables import workflows
@@ -225,13 +225,5 @@ def _read_set(row: Row[Any]) -> SampleSet:
 
 
 def _read_workflow(row: Row[Any]) -> Workflow:
-    return Workflow(
-        workflow_id=row.workflow_id,
-        name=row.name,
-        model_type=row.model_type,
-        nodes=WorkflowNodes.of(Places.from_json(row.nodes)),
-        shared=bool(row.shared),
-        owner=row.owner or None,
-        created_at=to_time(row.created_at),
-        workflow=row.workflow,
-    )
+    nodes = WorkflowNodes.of(Places.from_json(row.nodes))
+    return read_fields(Workflow, row, nodes=nodes, owner=row.owner or None)
