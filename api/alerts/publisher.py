@@ -14,7 +14,7 @@ from api.streaming.models import Message, MessageType, Topic
 from api.util.batches import in_batches
 from api.util.clock import Clock
 from api.util.envelope import encode_message
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 #: Seconds between two polls for other servers' changes.
 POLL_SECONDS = 2.0
@@ -27,7 +27,7 @@ WINDOW, LATE_SECONDS = 1_000, 10.0
 AT_ONCE = 500
 
 
-class AlertPublisher:
+class AlertPublisher(LoopOwner):
     """Publishes each change once. Not thread-safe, except `wake`."""
 
     def __init__(self, store: AlertStore, publish: Callable[[Message], None], clock: Clock) -> None:
@@ -38,14 +38,6 @@ class AlertPublisher:
         self._seen: set[int] = set()
         self._grew_at = float("-inf")
         self._thread = PeriodicThread("alert-news", POLL_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start to publish changes from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop()
 
     def wake(self) -> None:
         """Publish new changes immediately."""

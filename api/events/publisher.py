@@ -21,7 +21,7 @@ from api.training.task_progress import ProgressAnswers
 from api.training.views import TaskProgressView
 from api.util.batches import in_batches
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 #: Minimum number of seconds between two messages about the progress of one task.
 PROGRESS_SECONDS = 1.0
@@ -154,7 +154,7 @@ class TaskMessageSink:
         return replace(message, restricted=restricted.json)
 
 
-class TaskPublisher:
+class TaskPublisher(LoopOwner):
     """Turns events and progress into messages."""
 
     def __init__(
@@ -201,10 +201,6 @@ class TaskPublisher:
         except DatabaseUnavailable:
             # Then the first successful read is the start.
             return
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop()
 
     def wake(self) -> None:
         """Read new events immediately."""
