@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import read_fields, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, to_seconds, to_time
 from api.db.tables import access_state, keys, sessions, sign_ins, tickets, users
 from api.domain.access import AccessKey, Permission, Quota, Session, User
 from api.domain.audit import note_change
@@ -208,17 +208,7 @@ class CredentialStore:
         """Store a session, and delete those that ended before this time."""
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.expires_at <= to_seconds(ended_before)))
-            row = {
-                "hash": session.hash,
-                "user_id": session.user_id,
-                "name": session.name,
-                "role": session.role,
-                "permissions": None if session.permissions is None else list(session.permissions),
-                "key_id": session.key_id,
-                "created_at": to_seconds(session.created_at),
-                "expires_at": to_seconds(session.expires_at),
-            }
-            connection.execute(insert(sessions).values(row))
+            connection.execute(insert(sessions).values(dump_fields(session, sessions)))
             # The user is known only now: the sign-in requires no authentication.
             change = {"expires_at": session.expires_at, "role": session.role}
             note_change(about=session.user_id, after=change, actor=session.user_id, key_id=session.key_id)
@@ -273,18 +263,7 @@ def _note_change(connection: Connection) -> None:
 
 
 def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
-    row = {
-        "key_id": key.key_id,
-        "user_id": key.user_id,
-        "name": key.name,
-        "role": key.role,
-        "permissions": None if key.permissions is None else list(key.permissions),
-        "hash": hash_,
-        "created_at": to_seconds(key.created_at),
-        "created_by": key.created_by,
-        "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
-    }
-    connection.execute(insert(keys).values(row))
+    connection.execute(insert(keys).values(dump_fields(key, keys, hash=hash_)))
     note_change(about=key.key_id, after=_audit_fields(key))
 
 

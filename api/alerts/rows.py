@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
-from api.db.alert_tables import alert_state
-from api.db.rows import clean, clean_json, dump_message, maybe_time, read_fields, to_seconds
+from api.db.alert_tables import alert_state, alerts
+from api.db.rows import clean, clean_json, dump_fields, dump_message, maybe_time, read_fields, to_seconds
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
@@ -42,59 +42,21 @@ def raise_version(connection: Connection) -> None:
         connection.execute(insert(alert_state).values(id=1, version=1))
 
 
-def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else to_seconds(time)
-
-
 def alert_row(alert: Alert) -> dict[str, Any]:
     """Return the columns of an alert."""
-    return {
-        "alert_id": alert.alert_id,
-        "open_key": alert.fingerprint if alert.is_open else None,
-        "fingerprint": alert.fingerprint,
-        "rule_id": alert.rule_id,
-        "scope": alert.scope,
-        "target": clean(alert.target)[:255],
-        "node": alert.labels.get("node"),
-        "task_id": alert.labels.get("task_id"),
-        "labels": {name: clean(value) for name, value in alert.labels.items()},
-        "severity": alert.severity,
-        "state": alert.state,
-        "shown_state": alert.shown_state,
-        "number": alert.number,
-        "title": clean(alert.title),
-        "summary": clean(alert.summary),
-        "remedy": clean(alert.remedy),
-        "text_values": None if alert.values is None else clean_json(alert.values),
-        "link": alert.link,
-        "since": to_seconds(alert.since),
-        "updated_at": to_seconds(alert.updated_at),
-        "fired_at": _seconds(alert.fired_at),
-        "resolved_at": _seconds(alert.resolved_at),
-        "resolution": alert.resolution,
-        "value": alert.value,
-        "peak": alert.peak,
-        "is_unknown": alert.is_unknown,
-        "owner": alert.owner,
-        "is_personal": alert.scope in PERSONAL,
-        **_handling_row(alert),
-    }
-
-
-def _handling_row(alert: Alert) -> dict[str, Any]:
-    """Return the columns for acknowledgements, muting and notifications."""
-    return {
-        "acknowledged_by": alert.acknowledged_by,
-        "acknowledged_at": _seconds(alert.acknowledged_at),
-        "acknowledged_until": _seconds(alert.acknowledged_until),
-        "acknowledged_severity": alert.acknowledged_severity,
-        "muted_by": alert.muted_by,
-        "flips": list(alert.flips),
-        "flapping_since": _seconds(alert.flapping_since),
-        "told": list(alert.notified),
-        "told_at": _seconds(alert.notified_at),
-        "bound": None if alert.bound is None else asdict(alert.bound),
-    }
+    return dump_fields(
+        alert,
+        alerts,
+        open_key=alert.fingerprint if alert.is_open else None,
+        target=clean(alert.target)[:255],
+        node=alert.labels.get("node"),
+        task_id=alert.labels.get("task_id"),
+        shown_state=alert.shown_state,
+        text_values=clean_json(alert.values),
+        is_personal=alert.scope in PERSONAL,
+        told=list(alert.notified),
+        told_at=None if alert.notified_at is None else to_seconds(alert.notified_at),
+    )
 
 
 def read_alert(row: Row[Any]) -> Alert:

@@ -64,13 +64,7 @@ def outputs_of(record: Record, store: Callable[[str], Blob]) -> list[Output]:
 
 
 def _output(made: Made, blob: Blob | None, mask: Blob | None, control: Blob | None) -> Output:
-    facts = {
-        "width": made.width,
-        "height": made.height,
-        "fps": made.fps,
-        "duration": made.duration,
-        "frame_count": made.frame_count,
-    }
+    facts = {name: getattr(made, name) for name in ("width", "height", "fps", "duration", "frame_count")}
     beside = [None if each is None else each.sha256 for each in (mask, control)]
     return Output(made.suffix, made.extension, blob, beside[0], beside[1], facts)
 

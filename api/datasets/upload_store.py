@@ -6,18 +6,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 
 from api.db.database import Database
 from api.db.dataset_tables import uploads
-from api.db.rows import clean, read_fields, to_seconds, to_time
+from api.db.rows import clean, read_fields, select_page, to_seconds, to_time
 from api.domain.audit import note_change
 from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
-
-_RESULT = TypeAdapter(UploadResult)
-_PROBLEM = TypeAdapter(UploadProblem)
+from api.util.pagination import Page, PageRequest
 
 #: Columns that the audit records.
 _AUDITED = ("kind", "filename", "dataset", "size_bytes")
@@ -77,23 +74,15 @@ class UploadStore:
             raise UploadNotFound
         return _read(row)
 
-    def page(
-        self, owner: str | None, statuses: Sequence[UploadStatus], limit: int, offset: int | None, cursor: int | None
-    ) -> tuple[list[Upload], int]:
-        """Return up to `limit` uploads, newest first, and the total number.
-
-        They start after the serial number `cursor`, or after `offset` rows. `owner` None: of all users.
-        """
+    def page(self, owner: str | None, statuses: Sequence[UploadStatus], request: PageRequest) -> Page[Upload]:
+        """Return uploads, newest first. `owner` None: of all users."""
         conditions = [uploads.c.place == self._store_id]
         if owner is not None:
             conditions.append(uploads.c.owner == owner)
         if statuses:
             conditions.append(uploads.c.status.in_(statuses))
-        query = select(uploads).where(*conditions).order_by(uploads.c.serial.desc()).limit(limit)
-        query = query.where(uploads.c.serial < cursor) if cursor is not None else query.offset(offset or 0)
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(uploads).where(*conditions)) or 0
-            return [_read(row) for row in connection.execute(query)], total
+            return select_page(connection, select(uploads).where(*conditions), uploads.c.serial, request, _read)
 
     def oldest(
         self, status: UploadStatus, limit: int, kind: UploadKind | None = None, batch: BatchState | None = None

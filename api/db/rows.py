@@ -1,6 +1,6 @@
 """Conversion between rows and models. Times are Unix seconds in the database and UTC datetimes outside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
-from sqlalchemy import Column, Connection, Row, Select, and_, func
+from sqlalchemy import Column, Connection, Row, Select, Table, and_, func
 
 from api.db.tables import tasks
 from api.domain.cause import Cause
@@ -108,6 +108,23 @@ def _conversion(type_: Any) -> Callable[[Any], Any] | None:
     return plain if plain is tuple or (isinstance(plain, type) and issubclass(plain, Enum)) else None
 
 
+def dump_fields(value: Any, table: Table, /, **given: Any) -> dict[str, Any]:
+    """Return the columns of a table that are not given and have the name of a field of this dataclass.
+
+    It is the reverse of `read_fields`: times become Unix seconds, and texts become `clean`.
+    """
+    names = [field.name for field in fields(value) if field.name in table.c and field.name not in given]
+    return {name: _dump_field(getattr(value, name)) for name in names} | given
+
+
+def _dump_field(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_seconds(value)
+    if isinstance(value, tuple):
+        return clean_json(list(value))
+    return clean_json(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
+
+
 def select_page(
     connection: Connection,
     query: Select[Any],
@@ -138,7 +155,7 @@ def dump_message(message: ReasonOrText | None, column: str) -> dict[str, Any]:
 
 def clean_json(value: Any) -> Any:
     """Return a JSON value with `clean` texts."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: clean_json(each) for name, each in value.items()}
     if isinstance(value, list):
         return [clean_json(each) for each in value]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db import leases
 from api.db.database import Database
-from api.db.rows import read_code, read_fields, to_seconds, to_time
+from api.db.rows import dump_fields, read_code, read_fields, to_seconds, to_time
 from api.db.tables import attempts, registrations, tasks
 from api.db.tables import leases as lease_table
 from api.domain.audit import note_change
@@ -200,17 +200,11 @@ class DatabaseRegistrations:
         return self.get(task.task_id)
 
     def _row(self, task: RegisteredTask) -> dict[str, Any]:
-        return {
-            "task_id": task.task_id,
-            "task_type": task.task_type,
-            "gpu_uuids": list(task.gpu_uuids),
-            "description": task.description,
-            "pid": None if task.process is None else task.process.pid,
-            "pid_start": None if task.process is None else task.process.start,
-            "node": self.node,
-            "started_at": to_seconds(task.started_at),
-            "owner": task.owner,
-        }
+        process = task.process
+        pid, start = (None, None) if process is None else (process.pid, process.start)
+        row = dump_fields(task, registrations, pid=pid, pid_start=start, node=self.node)
+        del row["serial"]  # the database assigns it
+        return row
 
     def _held(self, uuids: Iterable[str]) -> dict[str, str]:
         with self._database.read() as connection:
