@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
-from api.db.rows import read_fields, to_seconds
+from api.db.rows import dump_fields, read_fields, to_seconds
 from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
 from api.domain.event import Severity
 from api.util.copying import copy_fields
@@ -31,18 +31,8 @@ class Bundle:
 def delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
     """Return the columns of a new delivery."""
     seconds = to_seconds(now)
-    return {
-        "delivery_id": bundle.delivery_id,
-        "channel_id": bundle.channel_id,
-        "kind": bundle.kind,
-        "state": DeliveryState.WAITING,
-        "severity": bundle.severity,
-        "group_key": bundle.group_key,
-        "notifications": count,
-        "attempts": 0,
-        "created_at": seconds,
-        "not_before": seconds,
-    }
+    waiting = {"state": DeliveryState.WAITING, "attempts": 0, "created_at": seconds, "not_before": seconds}
+    return dump_fields(bundle, alert_deliveries, notifications=count, **waiting)
 
 
 def read_delivery(row: Row[Any]) -> Delivery:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
-from api.db.alert_tables import alert_state, alerts
+from api.db.alert_tables import alert_notifications, alert_state, alerts
 from api.db.rows import clean, clean_json, dump_fields, dump_message, maybe_time, read_fields, to_seconds
 from api.domain.alert import (
     Alert,
@@ -86,17 +86,13 @@ def read_history(row: Row[Any]) -> AlertHistoryRow:
 
 def notification_row(notification: AlertNotification, alert: Alert, now: datetime) -> dict[str, Any]:
     """Return the columns of a notification, with a snapshot of its alert."""
-    return {
-        "alert_id": notification.alert_id,
-        "number": notification.number,
-        "channel_id": notification.channel_id,
-        "kind": notification.kind,
-        "severity": notification.severity,
-        "group_key": clean(notification.group_key)[:200],
-        "told": dump_snapshot(take_snapshot(notification, alert)),
-        "created_at": to_seconds(now),
-        "not_before": to_seconds(notification.not_before),
-    }
+    return dump_fields(
+        notification,
+        alert_notifications,
+        group_key=clean(notification.group_key)[:200],
+        told=dump_snapshot(take_snapshot(notification, alert)),
+        created_at=to_seconds(now),
+    )
 
 
 def take_snapshot(notification: AlertNotification, alert: Alert) -> AlertSnapshot:

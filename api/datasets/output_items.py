@@ -1,7 +1,7 @@
 """Turn the output files of a program into the items of a new version. Pure, except for storing blobs."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,14 +27,7 @@ class Output:
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, for reuse by later tasks."""
         blob = None if self.blob is None else [self.blob.sha256, self.blob.size_bytes]
-        return {
-            "suffix": self.suffix,
-            "extension": self.extension,
-            "blob": blob,
-            "mask": self.mask,
-            "control": self.control,
-            "facts": dict(self.facts),
-        }
+        return {**asdict(self), "blob": blob}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Output":

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, u
 
 from api.db.database import Database
 from api.db.dataset_tables import uploads
-from api.db.rows import clean, read_fields, select_page, to_seconds, to_time
+from api.db.rows import clean, dump_fields, read_fields, select_page, to_seconds, to_time
 from api.domain.audit import note_change
 from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
@@ -34,22 +34,16 @@ class UploadStore:
 
     def add(self, new: NewUpload) -> Upload:
         """Store a new upload. Raises DatabaseUnavailable."""
-        values = {
-            "upload_id": new.upload_id,
-            "place": self._store_id,
-            "owner": new.owner,
-            "kind": new.kind,
-            "filename": None if new.filename is None else clean(new.filename),
-            "dataset": new.dataset,
-            "metadata": {clean(name): clean(value) for name, value in new.metadata.items()},
-            "size_bytes": new.size_bytes,
-            "status": UploadStatus.RECEIVING,
-            "created_at": to_seconds(new.created_at),
-            "updated_at": to_seconds(new.created_at),
-            "expires_at": to_seconds(new.expires_at),
-            "batch": None if new.batch is None else new.batch.name,
-            "batch_size": None if new.batch is None else new.batch.size,
-        }
+        values = dump_fields(
+            new,
+            uploads,
+            place=self._store_id,
+            metadata={clean(name): clean(value) for name, value in new.metadata.items()},
+            status=UploadStatus.RECEIVING,
+            updated_at=to_seconds(new.created_at),
+            batch=None if new.batch is None else new.batch.name,
+            batch_size=None if new.batch is None else new.batch.size,
+        )
         with self._database.write() as connection:
             note_change(about=new.upload_id, after={name: values[name] for name in _AUDITED})
             connection.execute(insert(uploads).values(values))
