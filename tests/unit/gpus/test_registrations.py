@@ -78,5 +78,5 @@ def test_later_process_with_the_same_pid_does_not_keep_the_task(clock: FakeClock
     task = registry.register(["GPU-0"], TaskType.TRAINING, "mine", pid=os.getpid())
     assert registry.release_dead() == []
     earlier = ProcessIdentity(os.getpid(), task.process.start - 1 if task.process else 0.0)
-    registry._store._tasks["mine"] = type(task)(**{f: getattr(task, f) for f in task.__slots__} | {"process": earlier})
+    registry.store._tasks["mine"] = type(task)(**{f: getattr(task, f) for f in task.__slots__} | {"process": earlier})
     assert [dead.task_id for dead in registry.release_dead()] == ["mine"]
