@@ -111,7 +111,7 @@ def _conversion(type_: Any) -> Callable[[Any], Any] | None:
 def dump_fields(value: Any, table: Table, /, **given: Any) -> dict[str, Any]:
     """Return the columns of a table that are not given and have the name of a field of this dataclass.
 
-    It is the reverse of `read_fields`: times become Unix seconds, and texts become `clean`.
+    It is the reverse of `read_fields`: times become Unix seconds, and texts become `clean`. Documents stay as they are.
     """
     names = [field.name for field in fields(value) if field.name in table.c and field.name not in given]
     return {name: _dump_field(getattr(value, name)) for name in names} | given
@@ -120,9 +120,13 @@ def dump_fields(value: Any, table: Table, /, **given: Any) -> dict[str, Any]:
 def _dump_field(value: Any) -> Any:
     if isinstance(value, datetime):
         return to_seconds(value)
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, tuple):
-        return clean_json(list(value))
-    return clean_json(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
+        return list(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def select_page(
@@ -155,7 +159,7 @@ def dump_message(message: ReasonOrText | None, column: str) -> dict[str, Any]:
 
 def clean_json(value: Any) -> Any:
     """Return a JSON value with `clean` texts."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: clean_json(each) for name, each in value.items()}
     if isinstance(value, list):
         return [clean_json(each) for each in value]
