@@ -21,11 +21,10 @@ from api.access.oidc_routes import oidc
 from api.access.routes import audit, auth
 from api.alerts.idle_routes import idle
 from api.alerts.routes import alerts
-from api.catalog.download_routes import downloads
-from api.catalog.push_routes import pushes
 from api.catalog.registry_routes import registry
 from api.catalog.routes import models
 from api.catalog.sample_routes import samples
+from api.catalog.transfer_routes import downloads, pushes
 from api.composition.openapi import finish_document, template_of
 from api.composition.services import Services
 from api.datasets.item_routes import dataset_items

@@ -38,6 +38,7 @@ from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter
 from api.util.clock import FakeClock, SystemClock
 from api.util.ids import new_task_id
+from api.util.pagination import PageRequest
 from benchmarks.effort import Effort
 from benchmarks.rows import COUNT, MILLISECONDS, SECONDS, Row, at_least, below
 from tests.unit.alerts.facts import channel, new_id
@@ -225,7 +226,7 @@ class _Station:
             self.loop.start()
 
     def count_notifications(self) -> int:
-        return sum(row.count for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0])
+        return sum(row.count for row in self.outbox_store.page(DeliveryFilter(), PageRequest(500)).rows)
 
     def wait(self, holds: Any, seconds: float = 120.0) -> None:
         end = time.monotonic() + seconds

@@ -29,6 +29,7 @@ from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
 from api.jobs.pushes.request import CardRule, PushedFile, PushRequest
 from api.util.addresses import ReachableHosts
+from api.util.pagination import PageRequest
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, SMALL_MEGABYTES, TIMES, Row, at_least, below, cannot_run
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
@@ -92,7 +93,7 @@ def _measure_versions(root: Path) -> Iterator[Row]:
         numbers = range(1, _VERSIONS + 1)
         connection.execute(insert(registry_versions), [{**row, "ordinal": n, "sha256": f"{n:064x}"} for n in numbers])
     for what, cursor in (("first page", None), ("deep cursor", 100)):
-        taken = _median_ms(lambda cursor=cursor: store.versions("many", 50, None, cursor))
+        taken = _median_ms(lambda cursor=cursor: store.versions("many", PageRequest(50, cursor=cursor and str(cursor))))
         yield below(f"{what} of {_VERSIONS:,} versions", taken, PAGE_LIMIT_MS, MILLISECONDS)
     database.close()
 

@@ -15,7 +15,7 @@ from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 from api.web.operations import OperationTable
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class _Counted:
     latest: AuditEntry | None = None
 
 
-class AuditTrail:
+class AuditTrail(LoopOwner):
     """Stores audit entries that do not belong to a transaction, and serves queries of the audit."""
 
     def __init__(
@@ -70,10 +70,6 @@ class AuditTrail:
         self._dropped = 0
         self._pruned_at = float("-inf")
         self._thread = PeriodicThread("audit", FLUSH_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread that stores entries and removes old rows."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Store the waiting entries and stop the thread."""

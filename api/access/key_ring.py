@@ -24,7 +24,7 @@ from api.errors import (
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.key_format import hash_of
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _mirror(known: KnownCredentials) -> _Mirror:
     return _Mirror(known, {key.key_id: hash_ for every in (known.ended, known.keys) for hash_, key in every.items()})
 
 
-class KeyRing:
+class KeyRing(LoopOwner):
     """A copy of the database's keys and sessions in memory. Thread-safe."""
 
     def __init__(self, store: CredentialStore, clock: Clock, defaults: Quota | None = None) -> None:
@@ -85,10 +85,6 @@ class KeyRing:
         self._used: set[str] = set()
         self._noted_at = clock.monotonic()
         self._thread = PeriodicThread("key-ring", CHECK_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start checking for changes."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Stop checking, and store which keys were used."""

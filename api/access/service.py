@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from api.access.authority import Authority
 from api.access.key_ring import SESSION
@@ -25,6 +24,7 @@ from api.domain.finding import make_finding
 from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.util.pagination import Page, PageRequest, paginate
 
@@ -189,27 +189,11 @@ class AccessService:
             )
 
     def _show_new(self, key: AccessKey, secret: str) -> NewKey:
-        return NewKey(**self._facts(key), api_key=secret)
+        return copy_fields(NewKey, self._show(key), api_key=secret)
 
     def _show(self, key: AccessKey) -> KeyView:
-        return KeyView(**self._facts(key))
-
-    def _facts(self, key: AccessKey) -> dict[str, Any]:
-        return {
-            "key_id": key.key_id,
-            "user_id": key.user_id,
-            "name": key.name,
-            "role": key.role,
-            "permissions": tuple(sorted(key.granted)),
-            "state": _state_of(key, self._clock.now()),
-            "created_at": key.created_at,
-            "created_by": key.created_by,
-            "expires_at": key.expires_at,
-            "last_used_at": key.last_used_at,
-            "revoked_at": key.revoked_at,
-            "revoked_by": key.revoked_by,
-            "rotated_to": key.rotated_to,
-        }
+        state, permissions = _state_of(key, self._clock.now()), tuple(sorted(key.granted))
+        return copy_fields(KeyView, key, state=state, permissions=permissions)
 
     # -- users -----------------------------------------------------------------------------------------------------
 
@@ -245,13 +229,10 @@ class AccessService:
 
     def who_am_i(self, principal: Principal) -> WhoAmI:
         """Return a principal's user, permissions, quota and usage."""
-        return WhoAmI(
-            user_id=principal.user_id,
-            name=principal.name,
-            role=principal.role,
+        return copy_fields(
+            WhoAmI,
+            principal,
             permissions=tuple(sorted(principal.permissions)),
-            key_id=principal.key_id,
-            expires_at=principal.expires_at,
             quota=self._ring.quota_of(principal.user_id),
             usage=self._usage([principal.user_id]).get(principal.user_id),
             auth=self.auth,

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import maybe_time, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, to_seconds, to_time
 from api.db.tables import access_state, keys, sessions, sign_ins, tickets, users
-from api.domain.access import AccessKey, Permission, Quota, Role, Session, User
+from api.domain.access import AccessKey, Permission, Quota, Session, User
 from api.domain.audit import note_change
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
 
@@ -60,9 +60,9 @@ class CredentialStore:
         """Return all credentials at this time, from one version."""
         with self._database.read() as connection:
             version = connection.scalar(_VERSION) or 0
-            every = [(row.hash, _read_key(row)) for row in connection.execute(select(keys))]
+            every = [(row.hash, read_fields(AccessKey, row)) for row in connection.execute(select(keys))]
             going_on = select(sessions).where(sessions.c.expires_at > to_seconds(now))
-            signed_in = {row.hash: _read_session(row) for row in connection.execute(going_on)}
+            signed_in = {row.hash: read_fields(Session, row) for row in connection.execute(going_on)}
             quotas = {row.user_id: _read_user(row).quota for row in connection.execute(select(users))}
         keys_ = {hash_: key for hash_, key in every if key.holds(now)}
         ends = [key.expires_at for key in keys_.values() if key.expires_at is not None]
@@ -173,7 +173,7 @@ class CredentialStore:
         if user_id is not None:
             query = query.where(keys.c.user_id == user_id)
         with self._database.read() as connection:
-            return [_read_key(row) for row in connection.execute(query)]
+            return [read_fields(AccessKey, row) for row in connection.execute(query)]
 
     def note_used(self, key_ids: Iterable[str], now: datetime) -> None:
         """Store that these keys were used. This does not increase the version."""
@@ -208,17 +208,7 @@ class CredentialStore:
         """Store a session, and delete those that ended before this time."""
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.expires_at <= to_seconds(ended_before)))
-            row = {
-                "hash": session.hash,
-                "user_id": session.user_id,
-                "name": session.name,
-                "role": session.role,
-                "permissions": None if session.permissions is None else list(session.permissions),
-                "key_id": session.key_id,
-                "created_at": to_seconds(session.created_at),
-                "expires_at": to_seconds(session.expires_at),
-            }
-            connection.execute(insert(sessions).values(row))
+            connection.execute(insert(sessions).values(dump_fields(session, sessions)))
             # The user is known only now: the sign-in requires no authentication.
             change = {"expires_at": session.expires_at, "role": session.role}
             note_change(about=session.user_id, after=change, actor=session.user_id, key_id=session.key_id)
@@ -273,18 +263,7 @@ def _note_change(connection: Connection) -> None:
 
 
 def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
-    row = {
-        "key_id": key.key_id,
-        "user_id": key.user_id,
-        "name": key.name,
-        "role": key.role,
-        "permissions": None if key.permissions is None else list(key.permissions),
-        "hash": hash_,
-        "created_at": to_seconds(key.created_at),
-        "created_by": key.created_by,
-        "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
-    }
-    connection.execute(insert(keys).values(row))
+    connection.execute(insert(keys).values(dump_fields(key, keys, hash=hash_)))
     note_change(about=key.key_id, after=_audit_fields(key))
 
 
@@ -318,7 +297,9 @@ def _is_last_administrator(connection: Connection, key: AccessKey, now: datetime
     every = frozenset(Permission)
     if key.granted != every or not key.holds(now):
         return False
-    others = (_read_key(row) for row in connection.execute(select(keys).where(keys.c.key_id != key.key_id)))
+    others = (
+        read_fields(AccessKey, row) for row in connection.execute(select(keys).where(keys.c.key_id != key.key_id))
+    )
     return not any(other.granted == every and other.holds(now) and other.rotated_to is None for other in others)
 
 
@@ -326,43 +307,7 @@ def _get_key(connection: Connection, key_id: str) -> AccessKey:
     row = connection.execute(select(keys).where(keys.c.key_id == key_id)).one_or_none()
     if row is None:
         raise KeyNotFound(f'There is no key with the id "{key_id[:80]}".')
-    return _read_key(row)
-
-
-def _read_grant(row: Row[Any]) -> dict[str, Any]:
-    """Return the role or the permissions of a key or session."""
-    return {
-        "role": None if row.role is None else Role(row.role),
-        "permissions": None if row.permissions is None else tuple(row.permissions),
-    }
-
-
-def _read_key(row: Row[Any]) -> AccessKey:
-    return AccessKey(
-        key_id=row.key_id,
-        user_id=row.user_id,
-        name=row.name,
-        **_read_grant(row),
-        created_at=to_time(row.created_at),
-        created_by=row.created_by,
-        expires_at=maybe_time(row.expires_at),
-        last_used_at=maybe_time(row.last_used_at),
-        revoked_at=maybe_time(row.revoked_at),
-        revoked_by=row.revoked_by,
-        rotated_to=row.rotated_to,
-    )
-
-
-def _read_session(row: Row[Any]) -> Session:
-    return Session(
-        hash=row.hash,
-        user_id=row.user_id,
-        name=row.name,
-        **_read_grant(row),
-        key_id=row.key_id,
-        created_at=to_time(row.created_at),
-        expires_at=to_time(row.expires_at),
-    )
+    return read_fields(AccessKey, row)
 
 
 def _read_user(row: Row[Any]) -> User:

@@ -14,7 +14,7 @@ from api.domain.audit import AuditEntry, AuditOutcome
 from api.errors import DatabaseUnavailable
 from api.training.holds import Holds
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,13 @@ LEASE = timedelta(seconds=180)
 _MOST_CRASHES = 5
 
 
-class ActionLoop:
-    """The loop. `wake` may be called from any thread."""
+class ActionLoop(LoopOwner):
+    """The loop. `wake` may be called from any thread.
+
+    Actions that a stop interrupts are checked after the next start.
+    """
+
+    _stop_seconds = 5.0
 
     def __init__(
         self,
@@ -54,14 +59,6 @@ class ActionLoop:
         self._on_end = on_end
         self._is_failing = False
         self._thread = PeriodicThread("alert-actions", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the loop."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the loop. Started actions are checked after the next start."""
-        self._thread.stop(timeout=5.0)
 
     def wake(self) -> None:
         """Run the next round immediately."""

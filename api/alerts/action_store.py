@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 from api.alerts.rows import history_row, read_alert
 from api.db.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.db.database import Database
-from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+from api.db.rows import clean, dump_fields, is_ahead, read_fields, to_seconds
 from api.domain.alert import Alert, AlertChange, AlertState, ShownState
 from api.domain.alert_action import ActionKind, ActionState, AlertAction
 from api.domain.channel import DeliveryState
@@ -148,45 +148,21 @@ class ActionStore:
 
 def _row(change: AlertChange, index: int, now: datetime) -> dict[str, Any]:
     alert, action = change.after, change.actions[index]
-    return {
-        "action_id": action.action_id,
-        "alert_id": alert.alert_id,
-        "number": alert.number,
-        "kind": action.kind,
-        "rule_id": alert.rule_id,
-        "node": action.node,
-        "about": None if action.about is None else clean(action.about)[:255],
-        "attempt": action.attempt,
-        "owner": action.owner,
-        "acts_for": action.acts_for,
-        "set_by": action.set_by,
-        "state": ActionState.WAITING,
-        "created_at": to_seconds(now),
-        "not_before": to_seconds(action.not_before),
-        "attempts": 0,
-    }
+    return dump_fields(
+        action,
+        alert_actions,
+        alert_id=alert.alert_id,
+        number=alert.number,
+        rule_id=alert.rule_id,
+        about=None if action.about is None else clean(action.about)[:255],
+        state=ActionState.WAITING,
+        created_at=to_seconds(now),
+        attempts=0,
+    )
 
 
 def _read(row: Row[Any]) -> AlertAction:
-    return AlertAction(
-        action_id=row.action_id,
-        alert_id=row.alert_id,
-        number=row.number,
-        kind=ActionKind(row.kind),
-        rule_id=row.rule_id,
-        node=row.node,
-        about=row.about,
-        owner=row.owner,
-        acts_for=row.acts_for,
-        set_by=row.set_by,
-        state=ActionState(row.state),
-        created_at=to_time(row.created_at),
-        not_before=to_time(row.not_before),
-        attempts=row.attempts,
-        finished_at=maybe_time(row.finished_at),
-        result=row.result,
-        attempt=row.attempt,
-    )
+    return read_fields(AlertAction, row)
 
 
 def _is_due(seconds: float) -> Any:

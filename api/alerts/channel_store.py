@@ -4,19 +4,22 @@ from dataclasses import asdict
 from datetime import datetime, time
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.alerts.rows import raise_version
 from api.db.alert_tables import alert_channels, alert_deliveries
 from api.db.database import Database
-from api.db.rows import maybe_time, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, select_page, to_seconds
 from api.domain.audit import note_change
-from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryState
+from api.domain.channel import Channel, ChannelSettings, DeliveryState
 from api.errors import AlertNotFound, Conflict
+from api.util.pagination import Page, PageRequest
 
-_SETTINGS = TypeAdapter(ChannelSettings)
+#: The columns that a request may change, besides the address.
+_CHANGED = (
+    "name", "shown", "mark", "settings", "enabled", "disabled_reason", "updated_at", "failures", "refusals",
+)  # fmt: skip
 
 
 class ChannelStore:
@@ -27,21 +30,7 @@ class ChannelStore:
 
     def add(self, channel: Channel, sealed: bytes) -> None:
         """Store a new channel. Raises Conflict if its name is taken."""
-        row = {
-            "channel_id": channel.channel_id,
-            "name": channel.name,
-            "kind": channel.kind,
-            "sealed": sealed,
-            "shown": channel.shown,
-            "mark": channel.mark,
-            "settings": dump_settings(channel.settings),
-            "enabled": channel.enabled,
-            "created_at": to_seconds(channel.created_at),
-            "created_by": channel.created_by,
-            "updated_at": to_seconds(channel.updated_at),
-            "failures": 0,
-            "refusals": 0,
-        }
+        row = dump_fields(channel, alert_channels, sealed=sealed, settings=dump_settings(channel.settings))
         try:
             with self._database.write() as connection:
                 connection.execute(insert(alert_channels).values(row))
@@ -52,17 +41,8 @@ class ChannelStore:
 
     def replace(self, channel: Channel, before: Channel, sealed: bytes | None) -> None:
         """Store a changed channel, with a new address if one is given. Raises AlertNotFound, Conflict."""
-        values: dict[str, Any] = {
-            "name": channel.name,
-            "shown": channel.shown,
-            "mark": channel.mark,
-            "settings": dump_settings(channel.settings),
-            "enabled": channel.enabled,
-            "disabled_reason": channel.disabled_reason,
-            "updated_at": to_seconds(channel.updated_at),
-            "failures": channel.failures,
-            "refusals": channel.refusals,
-        }
+        row = dump_fields(channel, alert_channels, settings=dump_settings(channel.settings))
+        values = {name: row[name] for name in _CHANGED}
         if sealed is not None:
             values["sealed"] = sealed
         mine = alert_channels.c.channel_id == channel.channel_id
@@ -111,13 +91,10 @@ class ChannelStore:
             rows = connection.execute(select(alert_channels).order_by(alert_channels.c.serial))
             return [(read_channel(row), bytes(row.sealed)) for row in rows]
 
-    def page(self, limit: int, offset: int, cursor: int | None) -> tuple[list[tuple[int, Channel]], int]:
-        """Return channels with their serial numbers, newest first, and the total number of channels."""
-        query = select(alert_channels).order_by(alert_channels.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(alert_channels.c.serial < cursor)
+    def page(self, request: PageRequest) -> Page[Channel]:
+        """Return channels, newest first."""
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(alert_channels)) or 0
-            return [(row.serial, read_channel(row)) for row in connection.execute(query)], total
+            return select_page(connection, select(alert_channels), alert_channels.c.serial, request, read_channel)
 
 
 def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
@@ -132,23 +109,7 @@ def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
 
 def read_channel(row: Row[Any]) -> Channel:
     """Return the channel of a row."""
-    return Channel(
-        channel_id=row.channel_id,
-        name=row.name,
-        kind=ChannelKind(row.kind),
-        shown=row.shown,
-        mark=row.mark,
-        settings=_SETTINGS.validate_python(row.settings),
-        enabled=bool(row.enabled),
-        created_at=to_time(row.created_at),
-        created_by=row.created_by,
-        updated_at=to_time(row.updated_at),
-        disabled_reason=row.disabled_reason,
-        failures=row.failures,
-        refusals=row.refusals,
-        last_error=row.last_error,
-        last_success_at=maybe_time(row.last_success_at),
-    )
+    return read_fields(Channel, row)
 
 
 def note_success(connection: Connection, channel_id: str, now: datetime) -> None:

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from api.alerts.channel_store import ChannelStore
 from api.alerts.delivery_rows import Bundle
@@ -28,7 +28,6 @@ from api.domain.channel import (
 from api.domain.event import Severity
 from api.domain.finding import make_finding
 from api.errors import AlertNotFound, Conflict, Invalid, RateLimited, Unavailable
-from api.util import pagination
 from api.util.clock import Clock
 from api.util.ids import is_safe_id, new_task_id
 from api.util.pagination import Page, PageRequest
@@ -38,18 +37,6 @@ MOST_CHANNELS = 200
 
 #: Seconds between two test messages of one channel.
 TEST_SECONDS = 60.0
-
-
-T = TypeVar("T")
-
-#: Reads rows with their serial numbers, and counts all rows. Parameters: limit, offset, and cursor (the rows below this
-#: serial number).
-ReadRows = Callable[[int, int, int | None], tuple[list[tuple[int, T]], int]]
-
-
-def read_page(read: ReadRows[T], request: PageRequest) -> Page[T]:
-    """Return the requested page, newest first."""
-    return pagination.read_page(read, lambda row: row[0], request).map(lambda row: row[1])
 
 
 def check_id(id_: str, noun: str) -> None:
@@ -91,7 +78,7 @@ class ChannelService:
 
     def get_page(self, page: PageRequest, by: Principal) -> Page[ChannelView]:
         """Return channels, newest first."""
-        return read_page(self._store.page, page).map(lambda channel: _show(channel, by))
+        return self._store.page(page).map(lambda channel: _show(channel, by))
 
     def get(self, channel_id: str, by: Principal) -> ChannelView:
         """Return one channel. Raises AlertNotFound."""
@@ -166,7 +153,7 @@ class ChannelService:
 
     def get_deliveries(self, request: DeliveryFilter, page: PageRequest) -> Page[DeliveryView]:
         """Return deliveries, newest first."""
-        return read_page(lambda *cut: self._outbox.page(request, *cut), page)
+        return self._outbox.page(request, page)
 
     def _find(self, channel_id: str) -> Channel:
         check_id(channel_id, "channel")

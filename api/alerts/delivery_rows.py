@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
-from api.db.rows import maybe_time, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, to_seconds
 from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
 from api.domain.event import Severity
 from api.util.copying import copy_fields
@@ -31,38 +31,13 @@ class Bundle:
 def delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
     """Return the columns of a new delivery."""
     seconds = to_seconds(now)
-    return {
-        "delivery_id": bundle.delivery_id,
-        "channel_id": bundle.channel_id,
-        "kind": bundle.kind,
-        "state": DeliveryState.WAITING,
-        "severity": bundle.severity,
-        "group_key": bundle.group_key,
-        "notifications": count,
-        "attempts": 0,
-        "created_at": seconds,
-        "not_before": seconds,
-    }
+    waiting = {"state": DeliveryState.WAITING, "attempts": 0, "created_at": seconds, "not_before": seconds}
+    return dump_fields(bundle, alert_deliveries, notifications=count, **waiting)
 
 
 def read_delivery(row: Row[Any]) -> Delivery:
     """Return the delivery of a row."""
-    return Delivery(
-        delivery_id=row.delivery_id,
-        channel_id=row.channel_id,
-        kind=DeliveryKind(row.kind),
-        state=DeliveryState(row.state),
-        severity=Severity(row.severity),
-        group_key=row.group_key,
-        count=row.notifications,
-        attempts=row.attempts,
-        created_at=to_time(row.created_at),
-        not_before=to_time(row.not_before),
-        first_attempt_at=maybe_time(row.first_attempt_at),
-        finished_at=maybe_time(row.finished_at),
-        status=row.status,
-        result=row.result,
-    )
+    return read_fields(Delivery, row, count=row.notifications)
 
 
 def conditions_of(criteria: DeliveryFilter) -> list[Any]:

@@ -23,7 +23,7 @@ from api.domain.idle_end import IdleEnd, IdleRule, IdleStage, IdleView, show_idl
 from api.domain.reason import Reason, ReasonOrText, text_of
 from api.errors import Conflict, DatabaseUnavailable, NotYours
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,13 @@ class ConfiguredEnd:
     end: MachineEnd
 
 
-class IdleEnds:
-    """The end of this machine. Requests read and hold it; the loop of one server carries it out."""
+class IdleEnds(LoopOwner):
+    """The end of this machine. Requests read and hold it; the loop of one server carries it out.
+
+    After a stop another server takes over.
+    """
+
+    _stop_seconds = 5.0
 
     def __init__(
         self,
@@ -101,10 +106,6 @@ class IdleEnds:
         """Start the loop, if an end is configured."""
         if self._rule is not None:
             self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the loop. Another server takes over."""
-        self._thread.stop(timeout=5.0)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

@@ -2,13 +2,32 @@
 
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import ConfigDict, Field
 
-from api.alerts.idle_schemas import HoldIdle, IdleAnswer
 from api.domain.access import current_principal
+from api.domain.idle_end import IdleView
 from api.util.base_path import BASE_PATH
+from api.util.validation import Strict
 from api.web.responses import answer, body_is_optional, services
+from api.web.schemas import Envelope
 
 idle = APIBlueprint("idle", __name__, url_prefix=f"{BASE_PATH}/system/idle", tag="System")
+
+
+#: A hold of a month or more is a change of the settings.
+LONGEST_HOLD = 30 * 24 * 3600
+
+
+class HoldIdle(Strict):
+    """How long the machine stays on although it is idle."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"seconds": 7200}})
+
+    seconds: float | None = Field(None, gt=0, le=LONGEST_HOLD, description="null: until the hold is ended")
+
+
+class IdleAnswer(Envelope[IdleView]):
+    """When this machine ends because nothing runs on it."""
 
 
 @idle.get("")

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from api.db.database import Database
 from api.db.insertion import insert_missing
-from api.db.rows import read_code, to_seconds, to_time
+from api.db.rows import read_code, read_fields, to_seconds
 from api.db.tables import idle_ends, tasks
 from api.domain.audit import note_change
 from api.domain.idle_end import IdleEnd, IdleStage
@@ -106,16 +106,5 @@ def _seconds(at: datetime | None) -> float | None:
 
 
 def _read(row: Any) -> IdleEnd:
-    def moment(seconds: float | None) -> datetime | None:
-        return None if seconds is None else to_time(seconds)
-
-    return IdleEnd(
-        IdleStage(row.stage),
-        row.boot_id,
-        moment(row.idle_since),
-        moment(row.ends_at),
-        row.held_by,
-        moment(row.held_until),
-        None if row.problem is None else message_of(row.problem, read_code(row.problem_code)),
-        to_time(row.changed_at),
-    )
+    problem = None if row.problem is None else message_of(row.problem, read_code(row.problem_code))
+    return read_fields(IdleEnd, row, problem=problem)

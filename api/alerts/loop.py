@@ -33,7 +33,7 @@ from api.domain.reason import Reason
 from api.errors import DatabaseUnavailable
 from api.util.clock import SLACK_SECONDS, Clock
 from api.util.ids import new_task_id
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +51,13 @@ _DELETE_SECONDS = 3600.0
 RULE_ID = "database_away"
 
 
-class EmergencyNotifier:
+class EmergencyNotifier(LoopOwner):
     """Sends one message when the database becomes unreachable, and one when it is back.
 
     It uses the channels that were last read, and its own thread, since the outbox is in that database.
     """
+
+    _stop_seconds = 0.5
 
     def __init__(self, courier: Courier, clock: Clock, new_id: Callable[[datetime], str]) -> None:
         self._courier = courier
@@ -65,14 +67,6 @@ class EmergencyNotifier:
         self._resolution = IS_OVER
         self._pending: list[tuple[KnownChannels, AlertSnapshot]] = []
         self._thread = PeriodicThread("alert-emergency", None, self.send_pending)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop(timeout=0.5)
 
     def check(self, rule: AlertRule | None, table: FactTable | None, channels: KnownChannels) -> None:
         """Send a message if the state has changed since the last call."""
@@ -170,7 +164,7 @@ class Section:
         self.has_new_channels = False
 
 
-class AlertLoop:
+class AlertLoop(LoopOwner):
     """The loop. `wake`, `evaluate_gpus` and `evaluate_tasks` may be called from any thread."""
 
     def __init__(
@@ -196,10 +190,6 @@ class AlertLoop:
         self._has_task_news = False
         self._is_failing = False
         self._thread = PeriodicThread("alerts", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the loop."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Stop the loop. Another server takes over immediately."""

@@ -19,7 +19,7 @@ from api.domain.channel import Channel, DeliveryKind
 from api.domain.event import Severity
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,11 @@ class FakeSenders:
         """Do nothing."""
 
 
-class Outbox:
-    """The loop that drains the outbox. Every server may run one."""
+class Outbox(LoopOwner):
+    """The loop that drains the outbox. Every server may run one.
+
+    Notifications that wait at a stop are delivered after the next start.
+    """
 
     def __init__(
         self,
@@ -82,14 +85,6 @@ class Outbox:
         self._new_id = new_id
         self._next_poll = float("-inf")
         self._thread = PeriodicThread("alert-outbox", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the loop."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the loop. Pending notifications are delivered after the next start."""
-        self._thread.stop()
 
     def wake(self) -> None:
         """Read the outbox immediately."""

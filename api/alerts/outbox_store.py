@@ -23,7 +23,7 @@ from api.alerts.delivery_rows import (
 from api.alerts.rows import dump_snapshot, read_snapshot
 from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
 from api.db.database import Database
-from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+from api.db.rows import clean, is_ahead, maybe_time, read_fields, select_page, to_seconds, to_time
 from api.domain.alert import NotificationKind
 from api.domain.channel import (
     AlertSnapshot,
@@ -36,6 +36,7 @@ from api.domain.channel import (
 from api.domain.event import Severity
 from api.util.batches import in_batches
 from api.util.clock import SLACK_SECONDS
+from api.util.pagination import Page, PageRequest
 
 #: Maximum number of notifications that one round reads.
 MOST_NOTIFICATIONS = 20_000
@@ -179,18 +180,7 @@ class OutboxStore:
         """Return the notifications that belong to no message yet, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(_WAITING, {"now": to_seconds(now), "most": limit}).all()
-        return [
-            WaitingNotification(
-                row.id,
-                row.alert_id,
-                row.channel_id,
-                NotificationKind(row.kind),
-                Severity(row.severity),
-                row.group_key,
-                to_time(row.not_before),
-            )
-            for row in rows
-        ]
+        return [read_fields(WaitingNotification, row) for row in rows]
 
     def traffic(self, channel_id: str, now: datetime) -> ChannelTraffic:
         """Return the recent messages of a channel."""
@@ -314,19 +304,13 @@ class OutboxStore:
                 note_failure(connection, delivery.channel_id, result, ended.is_refusal, most_refusals)
         return True
 
-    def page(
-        self, criteria: DeliveryFilter, limit: int, offset: int, cursor: int | None
-    ) -> tuple[list[tuple[int, DeliveryView]], int]:
-        """Return deliveries with their serial numbers, newest first, and the total number."""
-        conditions = conditions_of(criteria)
-        query = select(alert_deliveries).where(*conditions).order_by(alert_deliveries.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(alert_deliveries.c.serial < cursor)
+    def page(self, criteria: DeliveryFilter, request: PageRequest) -> Page[DeliveryView]:
+        """Return deliveries, newest first."""
+        query = select(alert_deliveries).where(*conditions_of(criteria))
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(alert_deliveries).where(*conditions)) or 0
-            rows = connection.execute(query).all()
             names = channel_names(connection)
-            shown = [(row.serial, show_delivery(connection, row, names.get(row.channel_id))) for row in rows]
-        return shown, total
+            show = lambda row: show_delivery(connection, row, names.get(row.channel_id))  # noqa: E731
+            return select_page(connection, query, alert_deliveries.c.serial, request, show)
 
     def oldest_unsent(self) -> dict[str, datetime]:
         """Return the creation time of the oldest unfinished delivery of each channel."""

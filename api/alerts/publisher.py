@@ -4,48 +4,29 @@ So it covers the changes of every server.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from api.alerts.rows import PERSONAL
 from api.alerts.store import AlertStore
 from api.alerts.views import show_alert
 from api.domain.alert import Alert, AlertHistoryRow
 from api.errors import DatabaseUnavailable
+from api.events.publisher import EventTail
 from api.streaming.models import Message, MessageType, Topic
-from api.util.batches import in_batches
-from api.util.clock import Clock
 from api.util.envelope import encode_message
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 #: Seconds between two polls for other servers' changes.
 POLL_SECONDS = 2.0
 
-#: Transactions may become visible in another order than that of their ids. Rows this far below the highest id are still
-#: read, for this many seconds after the latest row.
-WINDOW, LATE_SECONDS = 1_000, 10.0
 
-#: Number of rows that are read at a time.
-AT_ONCE = 500
-
-
-class AlertPublisher:
+class AlertPublisher(LoopOwner):
     """Publishes each change once. Not thread-safe, except `wake`."""
 
-    def __init__(self, store: AlertStore, publish: Callable[[Message], None], clock: Clock) -> None:
-        self._store = store
+    def __init__(self, store: AlertStore, publish: Callable[[Message], None]) -> None:
+        self._tail = EventTail(store, store.changes)
         self._publish = publish
-        self._clock = clock
-        self._highest: int | None = None
-        self._seen: set[int] = set()
-        self._grew_at = float("-inf")
         self._thread = PeriodicThread("alert-news", POLL_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start to publish changes from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop()
 
     def wake(self) -> None:
         """Publish new changes immediately."""
@@ -53,33 +34,10 @@ class AlertPublisher:
 
     def run_once(self) -> None:
         """Publish new changes. The first call only records which ones exist."""
-        try:
-            latest = self._store.latest_id()
-            if self._highest is None:
-                self._highest, self._seen = latest, set(self._store.ids_above(latest - WINDOW, WINDOW))
-                return
-            now = self._clock.monotonic()
-            if latest > self._highest:
-                self._grew_at = now
-            if now - self._grew_at < LATE_SECONDS:
-                self._publish_new(self._highest)
-        except DatabaseUnavailable:
-            # The alert loop logs this. The next poll tries again.
-            return
-
-    def _publish_new(self, highest: int) -> None:
-        fresh: list[int] = []
-        above = highest - WINDOW
-        while ids := self._store.ids_above(above, WINDOW):
-            fresh += [id_ for id_ in ids if id_ not in self._seen]
-            above = ids[-1]
-        for batch in in_batches(fresh, AT_ONCE):
-            for row, alert in self._store.changes(batch):
+        # The alert loop logs that the database is unavailable. The next poll tries again.
+        with suppress(DatabaseUnavailable):
+            for row, alert in self._tail.read():
                 self._publish(alert_message(row, alert))
-            # Only after publishing: if the database fails before, they are read again.
-            self._seen.update(batch)
-        self._highest = max([highest, *fresh])
-        self._seen = {id_ for id_ in self._seen if id_ > self._highest - WINDOW}
 
 
 def alert_message(row: AlertHistoryRow, alert: Alert) -> Message:

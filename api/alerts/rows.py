@@ -7,26 +7,21 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
-from api.db.alert_tables import alert_state
-from api.db.rows import clean, clean_json, dump_message, maybe_time, read_code, to_seconds, to_time
+from api.db.alert_tables import alert_notifications, alert_state, alerts
+from api.db.rows import clean, clean_json, dump_fields, dump_message, maybe_time, read_fields, to_seconds
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
     AlertNotification,
-    AlertState,
     Matcher,
-    ShownState,
     Silence,
-    Subject,
 )
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import AlertSnapshot
-from api.domain.event import Severity
 from api.domain.reason import ReasonOrText
 from api.util.copying import copy_fields
 
 _SNAPSHOT = TypeAdapter(AlertSnapshot)
-_SUBJECT = TypeAdapter(Subject)
 _MATCHERS = TypeAdapter(tuple[Matcher, ...])
 
 #: Scopes whose alerts are visible only to their owner and to users who see everything. The queue has no owner.
@@ -47,100 +42,28 @@ def raise_version(connection: Connection) -> None:
         connection.execute(insert(alert_state).values(id=1, version=1))
 
 
-def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else to_seconds(time)
-
-
 def alert_row(alert: Alert) -> dict[str, Any]:
     """Return the columns of an alert."""
-    return {
-        "alert_id": alert.alert_id,
-        "open_key": alert.fingerprint if alert.is_open else None,
-        "fingerprint": alert.fingerprint,
-        "rule_id": alert.rule_id,
-        "scope": alert.scope,
-        "target": clean(alert.target)[:255],
-        "node": alert.labels.get("node"),
-        "task_id": alert.labels.get("task_id"),
-        "labels": {name: clean(value) for name, value in alert.labels.items()},
-        "severity": alert.severity,
-        "state": alert.state,
-        "shown_state": alert.shown_state,
-        "number": alert.number,
-        "title": clean(alert.title),
-        "summary": clean(alert.summary),
-        "remedy": clean(alert.remedy),
-        "text_values": None if alert.values is None else clean_json(alert.values),
-        "link": alert.link,
-        "since": to_seconds(alert.since),
-        "updated_at": to_seconds(alert.updated_at),
-        "fired_at": _seconds(alert.fired_at),
-        "resolved_at": _seconds(alert.resolved_at),
-        "resolution": alert.resolution,
-        "value": alert.value,
-        "peak": alert.peak,
-        "is_unknown": alert.is_unknown,
-        "owner": alert.owner,
-        "is_personal": alert.scope in PERSONAL,
-        **_handling_row(alert),
-    }
-
-
-def _handling_row(alert: Alert) -> dict[str, Any]:
-    """Return the columns for acknowledgements, muting and notifications."""
-    return {
-        "acknowledged_by": alert.acknowledged_by,
-        "acknowledged_at": _seconds(alert.acknowledged_at),
-        "acknowledged_until": _seconds(alert.acknowledged_until),
-        "acknowledged_severity": alert.acknowledged_severity,
-        "muted_by": alert.muted_by,
-        "flips": list(alert.flips),
-        "flapping_since": _seconds(alert.flapping_since),
-        "told": list(alert.notified),
-        "told_at": _seconds(alert.notified_at),
-        "bound": None if alert.bound is None else asdict(alert.bound),
-    }
+    return dump_fields(
+        alert,
+        alerts,
+        open_key=alert.fingerprint if alert.is_open else None,
+        target=clean(alert.target)[:255],
+        node=alert.labels.get("node"),
+        task_id=alert.labels.get("task_id"),
+        labels={name: clean(value) for name, value in alert.labels.items()},
+        shown_state=alert.shown_state,
+        text_values=None if alert.values is None else clean_json(dict(alert.values)),
+        is_personal=alert.scope in PERSONAL,
+        told=list(alert.notified),
+        told_at=None if alert.notified_at is None else to_seconds(alert.notified_at),
+    )
 
 
 def read_alert(row: Row[Any]) -> Alert:
     """Return the alert of a row."""
-    acknowledged = row.acknowledged_severity
-    return Alert(
-        alert_id=row.alert_id,
-        fingerprint=row.fingerprint,
-        rule_id=row.rule_id,
-        scope=RuleScope(row.scope),
-        target=row.target,
-        labels=row.labels,
-        severity=Severity(row.severity),
-        state=AlertState(row.state),
-        number=row.number,
-        title=row.title,
-        summary=row.summary,
-        remedy=row.remedy,
-        values=row.text_values,
-        link=row.link,
-        since=to_time(row.since),
-        updated_at=to_time(row.updated_at),
-        fired_at=maybe_time(row.fired_at),
-        resolved_at=maybe_time(row.resolved_at),
-        resolution=row.resolution,
-        value=row.value,
-        peak=row.peak,
-        is_unknown=bool(row.is_unknown),
-        owner=row.owner,
-        acknowledged_by=row.acknowledged_by,
-        acknowledged_at=maybe_time(row.acknowledged_at),
-        acknowledged_until=maybe_time(row.acknowledged_until),
-        acknowledged_severity=None if acknowledged is None else Severity(acknowledged),
-        muted_by=row.muted_by,
-        flips=tuple(row.flips),
-        flapping_since=maybe_time(row.flapping_since),
-        notified=tuple(row.told),
-        notified_at=maybe_time(row.told_at),
-        delivered_at=maybe_time(getattr(row, "delivered_at", None)),
-        bound=None if row.bound is None else _SUBJECT.validate_python(row.bound),
-    )
+    told = {"notified": tuple(row.told), "notified_at": maybe_time(row.told_at)}
+    return read_fields(Alert, row, values=row.text_values, **told)
 
 
 def history_row(alert: Alert | Row[Any], actor: str, message: ReasonOrText, now: datetime) -> dict[str, Any]:
@@ -159,33 +82,18 @@ def history_row(alert: Alert | Row[Any], actor: str, message: ReasonOrText, now:
 
 def read_history(row: Row[Any]) -> AlertHistoryRow:
     """Return the history entry of a row."""
-    return AlertHistoryRow(
-        id=row.id,
-        alert_id=row.alert_id,
-        number=row.number,
-        at=to_time(row.at),
-        state=ShownState(row.state),
-        severity=Severity(row.severity),
-        actor=row.actor,
-        message=row.message,
-        message_code=read_code(row.message_code),
-        value=row.value,
-    )
+    return read_fields(AlertHistoryRow, row)
 
 
 def notification_row(notification: AlertNotification, alert: Alert, now: datetime) -> dict[str, Any]:
     """Return the columns of a notification, with a snapshot of its alert."""
-    return {
-        "alert_id": notification.alert_id,
-        "number": notification.number,
-        "channel_id": notification.channel_id,
-        "kind": notification.kind,
-        "severity": notification.severity,
-        "group_key": clean(notification.group_key)[:200],
-        "told": dump_snapshot(take_snapshot(notification, alert)),
-        "created_at": to_seconds(now),
-        "not_before": to_seconds(notification.not_before),
-    }
+    return dump_fields(
+        notification,
+        alert_notifications,
+        group_key=clean(notification.group_key)[:200],
+        told=dump_snapshot(take_snapshot(notification, alert)),
+        created_at=to_seconds(now),
+    )
 
 
 def take_snapshot(notification: AlertNotification, alert: Alert) -> AlertSnapshot:
@@ -218,14 +126,4 @@ def read_snapshot(document: Any) -> AlertSnapshot:
 
 def read_silence(row: Row[Any]) -> Silence:
     """Return the silence of a row."""
-    return Silence(
-        silence_id=row.silence_id,
-        matchers=_MATCHERS.validate_python(row.matchers),
-        starts_at=to_time(row.starts_at),
-        ends_at=to_time(row.ends_at),
-        author=row.author,
-        comment=row.comment,
-        created_at=to_time(row.created_at),
-        owner=row.owner,
-        ended_at=maybe_time(row.ended_at),
-    )
+    return read_fields(Silence, row, matchers=_MATCHERS.validate_python(row.matchers))

@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from api.alerts.rows import raise_version, read_silence
 from api.db.alert_tables import alert_rules, alert_silences
 from api.db.database import Database
-from api.db.rows import to_seconds, to_time
+from api.db.rows import select_page, to_seconds, to_time
 from api.domain.alert import Silence
 from api.domain.alert_rule import AlertRule
 from api.domain.audit import note_change
 from api.errors import AlertNotFound, Conflict
+from api.util.pagination import Page, PageRequest
 
 _RULE = TypeAdapter(AlertRule)
 
@@ -132,21 +133,14 @@ class RuleStore:
         with self._database.read() as connection:
             return [read_silence(row) for row in connection.execute(query.order_by(alert_silences.c.serial))]
 
-    def silence_page(
-        self, now: datetime, with_ended: bool, owner: str | None, limit: int, offset: int, cursor: int | None
-    ) -> tuple[list[tuple[int, Silence]], int]:
-        """Return silences with their serial numbers, newest first, and the total number.
-
-        With `owner`, only the silences of that user.
-        """
+    def silence_page(self, now: datetime, with_ended: bool, owner: str | None, request: PageRequest) -> Page[Silence]:
+        """Return silences, newest first. With `owner`, only the silences of that user."""
         conditions = [] if with_ended else [_is_open(now)]
         if owner is not None:
             conditions.append(alert_silences.c.owner == owner)
-        query = select(alert_silences).where(*conditions).order_by(alert_silences.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(alert_silences.c.serial < cursor)
+        query = select(alert_silences).where(*conditions)
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(alert_silences).where(*conditions)) or 0
-            return [(row.serial, read_silence(row)) for row in connection.execute(query)], total
+            return select_page(connection, query, alert_silences.c.serial, request, read_silence)
 
     def count_own(self) -> int:
         """Return the number of custom rules."""

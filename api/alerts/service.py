@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.alerts.action_store import ActionStore
-from api.alerts.channels import check_id, read_page
+from api.alerts.channels import check_id
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.rows import PERSONAL
 from api.alerts.rule_store import RuleStore
@@ -66,7 +66,7 @@ class AlertService:
 
     def get_page(self, criteria: AlertFilter, page: PageRequest) -> Page[AlertView]:
         """Return alerts that the caller may see, newest first."""
-        return read_page(lambda *cut: self._store.page(criteria, *cut), page).map(show_alert)
+        return self._store.page(criteria, page).map(show_alert)
 
     def count(self) -> AlertCounts:
         """Return the numbers of open alerts that the caller may see."""
@@ -80,8 +80,7 @@ class AlertService:
         alert = self._find(alert_id)
         deliveries = None
         if by.may(Permission.ALERTS_MANAGE):
-            rows, _ = self._outbox.page(DeliveryFilter(alert_id=alert_id), _DELIVERIES, 0, None)
-            deliveries = tuple(row for _, row in rows)
+            deliveries = self._outbox.page(DeliveryFilter(alert_id=alert_id), PageRequest(_DELIVERIES)).rows
         actions = tuple(
             show_action(action, current_scope.get().sees(action.owner)) for action in self._actions.of_alert(alert_id)
         )
@@ -124,8 +123,7 @@ class AlertService:
     def get_silences(self, with_ended: bool, page: PageRequest) -> Page[SilenceView]:
         """Return silences that the caller may see, newest first."""
         now, owner = self._clock.now(), current_scope.get().only_of
-        rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, owner, *cut), page)
-        return rows.map(lambda silence: show_silence(silence, now))
+        return self._rules.silence_page(now, with_ended, owner, page).map(lambda silence: show_silence(silence, now))
 
     def get_silence(self, silence_id: str) -> SilenceView:
         """Return one silence. Raises AlertNotFound."""
@@ -155,7 +153,7 @@ class AlertService:
         """Raise Conflict if there are too many silences. The check may be exceeded by concurrent requests."""
         bounds = [(None, MOST_SILENCES)] if owner is None else [(None, MOST_SILENCES), (owner, MOST_OWN_SILENCES)]
         for whose, most in bounds:
-            _, count = self._rules.silence_page(now, False, whose, 0, 0, None)
+            count = self._rules.silence_page(now, False, whose, PageRequest(1)).pagination.total
             if count >= most:
                 raise Conflict(f"There are already {count:,} silences, the maximum. End some first.")
 

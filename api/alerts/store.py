@@ -22,7 +22,7 @@ from api.alerts.rows import (
 )
 from api.db.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.db.database import Database
-from api.db.rows import to_seconds
+from api.db.rows import select_page, to_seconds
 from api.domain.alert import Alert, AlertChange, AlertCounts, AlertFilter, AlertHistoryRow, AlertState, ShownState
 from api.domain.alert_rule import RuleScope
 from api.domain.audit import note_change
@@ -31,6 +31,7 @@ from api.domain.event import Severity
 from api.domain.reason import Reason
 from api.errors import AlertNotFound, Conflict
 from api.util.batches import in_batches
+from api.util.pagination import Page, PageRequest
 
 #: Maximum number of changes in one transaction, so that no transaction blocks others for long.
 BATCH = 500
@@ -98,19 +99,11 @@ class AlertStore:
         with self._database.read() as connection:
             return _get(connection, alert_id)
 
-    def page(
-        self, criteria: AlertFilter, limit: int, offset: int, cursor: int | None
-    ) -> tuple[list[tuple[int, Alert]], int]:
-        """Return alerts with their serial numbers, newest first, and the total number.
-
-        Up to `limit` alerts, below `cursor` or after `offset` rows.
-        """
-        conditions = _conditions(criteria)
-        query = _SHOWN.where(*conditions).order_by(alerts.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(alerts.c.serial < cursor)
+    def page(self, criteria: AlertFilter, request: PageRequest) -> Page[Alert]:
+        """Return alerts, newest first."""
+        query = _SHOWN.where(*_conditions(criteria))
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(alerts).where(*conditions)) or 0
-            return [(row.serial, read_alert(row)) for row in connection.execute(query)], total
+            return select_page(connection, query, alerts.c.serial, request, read_alert)
 
     def count(self, seen_by: str | None = None) -> AlertCounts:
         """Return the numbers of open alerts that this user sees."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from api.alerts.outbox import Senders
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,10 @@ class FakeTransport:
         self.published.append(delivery_id)
 
 
-class WorkerSenders:
+class WorkerSenders(LoopOwner):
     """Sends by a transport, with local senders as fallback."""
+
+    _stop_seconds = 0.5
 
     def __init__(self, transport: DeliveryTransport, local: Senders, clock: Clock, on_down: Callable[[], None]) -> None:
         """Create the senders. `on_down` is called when the transport fails, so that the outbox is read again."""
@@ -76,14 +78,6 @@ class WorkerSenders:
         self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
         # Its own thread, so that a hanging broker blocks nothing else.
         self._thread = PeriodicThread("alert-publish", None, self.publish_all)
-
-    def start(self) -> None:
-        """Start the publishing thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread. A hanging call is abandoned."""
-        self._thread.stop(timeout=0.5)
 
     def busy(self) -> frozenset[str]:
         """Return the channels through which this process is sending now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from api.domain.finding import make_finding
 from api.errors import Invalid, ModelNotFound, PicklesRefused
 from api.jobs.downloads.request import DownloadRequest, RepositoryRequest, UrlRequest, check_name
 from api.jobs.errors import JobFailed
+from api.util.copying import copy_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,7 @@ class DownloadOrder:
 
     def as_config(self) -> dict[str, Any]:
         """Return the given fields, as they are stored with the task."""
-        fields = {
-            "model_id": self.model_id,
-            "version": self.version,
-            "components": list(self.components),
-            "repository": self.repository,
-            "revision": self.revision,
-            "files": list(self.files),
-            "hashes": dict(self.hashes),
-            "url": self.url,
-            "sha256": self.sha256,
-            "name": self.name,
-        }
-        return {name: value for name, value in fields.items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +57,8 @@ def make_request(order: DownloadOrder, models: Mapping[str, CatalogModel], rules
     elif order.url is not None and order.sha256 is not None:
         name = _file_name(order)
         addresses = [UrlRequest(order.url, order.sha256, name, is_named=name == order.name)]
-    return DownloadRequest(
-        root=str(rules.models_root),
-        endpoint=rules.endpoint,
-        repositories=tuple(repositories),
-        addresses=tuple(addresses),
-        allowed_hosts=rules.allowed_hosts,
-        allows_pickles=rules.allows_pickles,
-        min_free_mb=rules.min_free_mb,
-        group=rules.group,
-    )
+    parts = {"root": str(rules.models_root), "repositories": tuple(repositories), "addresses": tuple(addresses)}
+    return copy_fields(DownloadRequest, rules, **parts)
 
 
 def _request_model(

@@ -48,7 +48,8 @@ from api.training.training_files import TrainingFiles
 from api.training.views import TaskDetails, XAxis
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.copying import copy_fields
+from api.util.pagination import Page, PageRequest
 
 logger = logging.getLogger(__name__)
 
@@ -230,11 +231,7 @@ class Registry:
     ) -> Page[RegisteredModelView]:
         """Return a page of the models that the user may see, newest first."""
         seen_by = current_scope.get().only_of
-        found = read_page(
-            lambda *cut: self._store.page(*cut, search=search, owner=owner, tag=tag, seen_by=seen_by),
-            lambda row: row.serial,
-            page,
-        )
+        found = self._store.page(page, search=search, owner=owner, tag=tag, seen_by=seen_by)
         return Page(tuple(self._show_models(found.rows)), found.pagination)
 
     def get_version(self, name: str, version: str) -> ModelVersionView:
@@ -243,9 +240,7 @@ class Registry:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[ModelVersionView]:
         """Return a page of the versions, newest first. Raises RegisteredModelNotFound."""
-        known = self.find(name).name
-        found = read_page(lambda *cut: self._store.versions(known, *cut), lambda row: row.ordinal, page)
-        return found.map(lambda row: self._show(name, row))
+        return self._store.versions(self.find(name).name, page).map(lambda row: self._show(name, row))
 
     def find_version(self, name: str, version: str) -> ModelVersion:
         """Return a version as stored. Raises RegisteredModelNotFound, ModelVersionNotFound."""
@@ -345,39 +340,20 @@ class Registry:
 
     def _show_models(self, models: Sequence[RegisteredModel]) -> list[RegisteredModelView]:
         latest = self._store.latest_of(models)
-        return [
-            RegisteredModelView(
-                name=model.name,
-                owner=model.owner,
-                description=model.description,
-                tags=model.tags,
-                created_at=model.created_at,
-                updated_at=model.updated_at,
-                versions=model.versions,
-                aliases=model.aliases,
-                latest=self._show(model.name, latest[model.serial]) if model.serial in latest else None,
-            )
-            for model in models
-        ]
+        shown = {
+            serial: self._show(model.name, latest[serial]) for model in models if (serial := model.serial) in latest
+        }
+        return [copy_fields(RegisteredModelView, model, latest=shown.get(model.serial)) for model in models]
 
     def _show(self, name: str, version: ModelVersion) -> ModelVersionView:
         path = None
         with suppress(BlobMissing):
             path = str(self._blobs.path(version.sha256))
-        return ModelVersionView(
+        return copy_fields(
+            ModelVersionView,
+            version,
             model=name,
             version=version.ordinal,
-            aliases=version.aliases,
-            sha256=version.sha256,
-            size_bytes=version.size_bytes,
-            file_name=version.file_name,
             download=f"{BASE_PATH}/models/registry/{name}/versions/{version.ordinal}/file",
             path=path,
-            created_at=version.created_at,
-            actor=version.actor,
-            notes=version.notes,
-            tags=version.tags,
-            samples=version.samples,
-            origin=version.origin,
-            format=version.format,
         )

@@ -16,7 +16,7 @@ from api.catalog.schemas import (
     WeightsAnswer,
 )
 from api.util.base_path import BASE_PATH
-from api.util.pagination import paginate
+from api.util.pagination import paginate_by_position
 from api.web.responses import answer, services
 from api.web.schemas import PageQuery
 
@@ -33,8 +33,7 @@ def list_models(query_data: PageQuery) -> Response:
     Each model type has its variants with their components, the sources of these and their local paths. Files are
     recognised by content below MODELS_ROOT and MODELS_DIRECTORIES. `ready` is true if all components are complete.
     """
-    found = list(enumerate(services().models.list_models(), start=1))
-    page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
+    page = paginate_by_position(services().models.list_models(), query_data.page())
     return answer({"models": page.rows, "pagination": page.pagination})
 
 
@@ -48,8 +47,7 @@ def list_presets(model_id: str, query_data: PresetListQuery) -> Response:
     Presets are ready requests, ordered by GPU memory. Each is known to have worked, and `source` says from where.
     `missing` has the components that are not on this machine.
     """
-    found = list(enumerate(services().models.list_presets(model_id, query_data.dataset), start=1))
-    page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
+    page = paginate_by_position(services().models.list_presets(model_id, query_data.dataset), query_data.page())
     return answer({"presets": page.rows, "pagination": page.pagination})
 
 

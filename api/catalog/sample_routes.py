@@ -15,7 +15,7 @@ from api.domain.finding import make_finding
 from api.domain.upload import UploadKind
 from api.errors import Invalid
 from api.util.base_path import BASE_PATH
-from api.util.pagination import paginate
+from api.util.pagination import paginate_by_position
 from api.web.form_fields import read_fields, taken_form
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.packed import answer_picture
@@ -83,8 +83,7 @@ def list_samples(name: str, version: str, query_data: PageQuery) -> Response:
 
     Each sample has the settings that its sender gave.
     """
-    found = list(enumerate(services().samples.list_samples(name, version), start=1))
-    page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
+    page = paginate_by_position(services().samples.list_samples(name, version), query_data.page())
     return answer({"samples": page.rows, "pagination": page.pagination})
 
 

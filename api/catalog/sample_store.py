@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from api.db.database import Database
 from api.db.registry_tables import registry_models, registry_samples, registry_versions
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, to_seconds
 from api.domain.audit import note_change
 from api.domain.dataset import MediaKind
 from api.domain.sample import MOST_SAMPLES, ModelSample, NewSample, SampleSettings
@@ -113,37 +113,17 @@ def _lock(connection: Connection, model: int) -> None:
 
 def _row(model: int, ordinal: int, new: NewSample, now: datetime) -> dict[str, Any]:
     facts = asdict(new.facts)
-    return {
-        "sample_id": new.sample_id,
-        "model": model,
-        "ordinal": ordinal,
-        "sha256": new.sha256,
-        "size_bytes": new.size_bytes,
-        "format": new.format,
-        "facts": {name: facts[name] for name in _FACTS},
-        "prompt": None if new.settings.prompt is None else clean(new.settings.prompt),
-        "seed": new.settings.seed,
-        "step": new.settings.step,
-        "created_at": to_seconds(now),
-        "actor": new.actor,
-    }
+    return dump_fields(
+        new,
+        registry_samples,
+        **dump_fields(new.settings, registry_samples),
+        model=model,
+        ordinal=ordinal,
+        facts={name: facts[name] for name in _FACTS},
+        created_at=to_seconds(now),
+    )
 
 
 def _read(row: Row[Any]) -> ModelSample:
-    facts = row.facts
-    return ModelSample(
-        sample_id=row.sample_id,
-        ordinal=row.ordinal,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        format=row.format,
-        kind=MediaKind(facts["kind"]),
-        width=facts["width"],
-        height=facts["height"],
-        duration=facts["duration"],
-        fps=facts["fps"],
-        frame_count=facts["frame_count"],
-        settings=SampleSettings(row.prompt, row.seed, row.step),
-        created_at=to_time(row.created_at),
-        actor=row.actor,
-    )
+    facts = {**row.facts, "kind": MediaKind(row.facts["kind"])}
+    return read_fields(ModelSample, row, **facts, settings=SampleSettings(row.prompt, row.seed, row.step))

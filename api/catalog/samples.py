@@ -36,6 +36,7 @@ from api.training.artifacts import OpenFile, saved_name
 from api.training.sample_store import StoredSample
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.masking import mask_secrets
 from api.util.stored_form import StoredForm
 
@@ -242,26 +243,15 @@ class Samples:
     @staticmethod
     def _show(name: str, sample: ModelSample) -> SampleView:
         url = f"{BASE_PATH}/models/registry/{name}/versions/{sample.ordinal}/samples/{sample.sample_id}"
-        return SampleView(
-            sample_id=sample.sample_id,
+        return copy_fields(
+            SampleView,
+            sample,
+            sample.settings,
             model=name,
             version=sample.ordinal,
-            kind=sample.kind,
             file_name=_file_name(name, sample),
-            size_bytes=sample.size_bytes,
-            sha256=sample.sha256,
-            width=sample.width,
-            height=sample.height,
-            duration=sample.duration,
-            fps=sample.fps,
-            frame_count=sample.frame_count,
-            prompt=sample.settings.prompt,
-            seed=sample.settings.seed,
-            step=sample.settings.step,
             file=f"{url}/file",
             thumbnail=f"{url}/thumbnail",
-            created_at=sample.created_at,
-            actor=sample.actor,
         )
 
 

@@ -15,11 +15,12 @@ from api.db.database import Database
 from api.db.dataset_tables import blob_store
 from api.db.insertion import insert_missing
 from api.db.registry_tables import registry_aliases, registry_models, registry_samples, registry_versions
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, dump_fields, read_fields, select_page, to_seconds
 from api.db.tables import tasks
 from api.domain.audit import note_change
 from api.domain.training import UNFINISHED
 from api.errors import ModelExists, ModelVersionNotFound, RegisteredModelNotFound, VersionInUse
+from api.util.pagination import Page, PageRequest
 
 #: The id of the library's row in the table of blob stores.
 _STORE = 2
@@ -72,28 +73,18 @@ class RegistryStore:
 
     def page(
         self,
-        limit: int,
-        offset: int | None,
-        cursor: int | None,
+        request: PageRequest,
         *,
         search: str | None = None,
         owner: str | None = None,
         tag: str | None = None,
         seen_by: str | None = None,
-    ) -> tuple[list[RegisteredModel], int]:
-        """Return up to `limit` models after the serial `cursor`, newest first, and the total number.
-
-        `seen_by` restricts them to the models of one user; None: no restriction.
-        """
-        conditions = _conditions(search, owner, tag, seen_by)
-        query = select(registry_models).where(*conditions).order_by(registry_models.c.serial.desc()).limit(limit)
-        if cursor is not None:
-            query = query.where(registry_models.c.serial < cursor)
-        elif offset:
-            query = query.offset(offset)
+    ) -> Page[RegisteredModel]:
+        """Return models, newest first. `seen_by` restricts them to the models of one user; None: no restriction."""
+        query = select(registry_models).where(*_conditions(search, owner, tag, seen_by))
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(registry_models).where(*conditions)) or 0
-            return _complete(connection, [_read(row) for row in connection.execute(query)]), total
+            page = select_page(connection, query, registry_models.c.serial, request, _read)
+            return Page(tuple(_complete(connection, page.rows)), page.pagination)
 
     def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> RegisteredModel:
         """Change name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
@@ -134,19 +125,14 @@ class RegistryStore:
             values = {"last_ordinal": ordinal, "updated_at": to_seconds(now)}
             connection.execute(update(registry_models).where(is_it).values(values))
             stem = "-".join(part for part in (name, f"v{ordinal}", new.stem) if part)
-            version = {
-                "model": row.serial,
-                "ordinal": ordinal,
-                "sha256": new.sha256,
-                "size_bytes": new.size_bytes,
-                "created_at": to_seconds(now),
-                "actor": new.actor,
-                "file_name": f"{stem[:_MAX_FILE_NAME]}{new.ending}",
-                "notes": None if new.notes is None else clean(new.notes),
-                "tags": list(new.tags),
-                "origin": dict(new.origin),
-                "format": dict(new.format),
-            }
+            version = dump_fields(
+                new,
+                registry_versions,
+                model=row.serial,
+                ordinal=ordinal,
+                created_at=to_seconds(now),
+                file_name=f"{stem[:_MAX_FILE_NAME]}{new.ending}",
+            )
             connection.execute(insert(registry_versions).values(version))
             if new.samples_of is not None:
                 copy_samples(connection, row.serial, new.samples_of, ordinal)
@@ -215,19 +201,13 @@ class RegistryStore:
             rows = connection.execute(_VERSIONS.where(or_(*pairs)))
             return {row.model: _read_version(row, wanted[row.model].aliases) for row in rows}
 
-    def versions(self, name: str, limit: int, offset: int | None, cursor: int | None) -> tuple[list[ModelVersion], int]:
-        """Return up to `limit` versions after the number `cursor`, newest first, and the total number."""
+    def versions(self, name: str, request: PageRequest) -> Page[ModelVersion]:
+        """Return versions, newest first."""
         with self._database.read() as connection:
-            model = _find(connection, name)
-            mine = registry_versions.c.model == model.serial
-            query = _VERSIONS.where(mine).order_by(registry_versions.c.ordinal.desc()).limit(limit)
-            if cursor is not None:
-                query = query.where(registry_versions.c.ordinal < cursor)
-            elif offset:
-                query = query.offset(offset)
-            aliases = _aliases(connection, [model.serial]).get(model.serial, {})
-            total = connection.scalar(select(func.count()).select_from(registry_versions).where(mine)) or 0
-            return [_read_version(row, aliases) for row in connection.execute(query)], total
+            model = _find(connection, name).serial
+            query, ordinal = _VERSIONS.where(registry_versions.c.model == model), registry_versions.c.ordinal
+            aliases = _aliases(connection, [model]).get(model, {})
+            return select_page(connection, query, ordinal, request, lambda row: _read_version(row, aliases))
 
     def change_version(
         self, name: str, version: str, changes: Mapping[str, Any], aliases: Sequence[str] | None, now: datetime
@@ -360,33 +340,12 @@ def _complete(connection: Connection, models: Sequence[RegisteredModel]) -> list
 
 
 def _read(row: Row[Any]) -> RegisteredModel:
-    return RegisteredModel(
-        serial=row.serial,
-        name=row.name,
-        owner=row.owner,
-        description=row.description,
-        tags=tuple(row.tags),
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        latest=None,
-    )
+    return read_fields(RegisteredModel, row, latest=None)
 
 
 def _read_version(row: Row[Any], aliases: Mapping[str, int]) -> ModelVersion:
-    return ModelVersion(
-        ordinal=row.ordinal,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        created_at=to_time(row.created_at),
-        actor=row.actor,
-        file_name=row.file_name,
-        notes=row.notes,
-        tags=tuple(row.tags),
-        origin=row.origin,
-        format=row.format,
-        aliases=tuple(sorted(alias for alias, ordinal in aliases.items() if ordinal == row.ordinal)),
-        samples=row.samples,
-    )
+    mine = tuple(sorted(alias for alias, ordinal in aliases.items() if ordinal == row.ordinal))
+    return read_fields(ModelVersion, row, aliases=mine)
 
 
 def _conditions(

@@ -16,6 +16,7 @@ from api.catalog.views import (
 )
 from api.domain.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
 from api.domain.weights import WeightsFacts
+from api.util.copying import copy_fields
 
 
 def view_model(
@@ -52,9 +53,7 @@ def view_model(
 
 def view_preset(preset: Preset) -> PresetSummary:
     """Return a preset without its request."""
-    return PresetSummary(
-        preset.name, preset.variant, preset.title, preset.tier_gb, preset.known_memory_gb, preset.source
-    )
+    return copy_fields(PresetSummary, preset, memory_gb=preset.tier_gb)
 
 
 def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str, Any]) -> VariantView:
@@ -67,18 +66,16 @@ def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str
 
 def _view_component(need: ComponentNeed, local: LocalWeights) -> ComponentView:
     found = locate(need, local)
-    return ComponentView(
+    return copy_fields(
+        ComponentView,
+        need,
         name=need.title,
-        key=need.key,
         present=found is not None and found.problem is None,
         path=None if found is None else found.path,
         size=None if found is None else found.size_bytes,
         problem=None if found is None else found.problem,
         repository=need.sources[0].repository if need.sources else None,
-        files=tuple(SourceView(each.repository, each.path, each.size_gb, each.origin) for each in need.sources),
-        gated=need.gated,
-        license=need.license,
-        is_pickle=need.is_pickle,
+        files=tuple(copy_fields(SourceView, each) for each in need.sources),
     )
 
 
@@ -92,26 +89,18 @@ def view_weights(
     """Return the view of a weight file."""
     component, adapter = facts.component, facts.adapter
     slots = sorted(component.slots) if component is not None else []
-    return WeightsView(
+    return copy_fields(
+        WeightsView,
+        facts,
         path=path,
         name=path.rpartition("/")[2],
-        size_bytes=facts.size_bytes,
-        form=facts.form,
         is_whole=False if missing else facts.is_whole,
         problem=f"lacks {', '.join(missing[:3])}" if missing else facts.problem,
         component=None if component is None else component.name,
-        title=facts.title,
         kind="adapter" if adapter is not None else None if component is None else component.kind,
         places=tuple(SlotView(*slot.split(".", 1)) for slot in slots),
         source=None if component is None else component.source,
-        adapter=None
-        if adapter is None
-        else AdapterView(adapter.kind, adapter.rank, adapter.keys, adapter.model_type, adapter.readers),
-        dtype=facts.dtype,
-        quantisation=facts.quantisation,
-        parameters=facts.parameters,
-        tensors=facts.tensors,
-        metadata=facts.metadata,
+        adapter=None if adapter is None else copy_fields(AdapterView, adapter, model_id=adapter.model_type),
         missing_files=tuple(missing[:MOST_MISSING]),
         belongs=tuple(belongs),
     )

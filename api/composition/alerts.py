@@ -112,7 +112,7 @@ class AlertParts:
         notifiers, sealer = _create_notifiers(config), create_sealer(config)
         self.environment = _create_environment(config, database, notifiers, sealer, node, clock)
         self._create_outbox(config, sealer, notifiers)
-        self.news = AlertPublisher(self.store, publish, clock)
+        self.news = AlertPublisher(self.store, publish)
         self.emergency = EmergencyNotifier(self.courier, clock, new_alert_id)
         self.idle = IdleCheck(lambda: gpus.state, AlertFactStore(database), node, clock)
         self.idle_ends = build_idle_ends(config, database, training, sources.library, self.idle, node, clock)

@@ -69,6 +69,7 @@ from api.training.storage_meter import StorageMeter
 from api.training.store import TaskStore
 from api.training.usage_store import UsageStore
 from api.util.clock import Clock, SystemClock
+from api.util.pagination import PageRequest
 from api.web.access_log import AccessLog, HTTPMetrics
 from api.web.guard import HostPolicy, host_name
 from api.web.idempotency import DatabaseIdempotencyStore
@@ -300,7 +301,7 @@ class Runtime:
             installation=lambda: self.installation.last,
             count_weights=lambda: len(local.scan().files),
             model_directories=lambda: model_directories(self.settings.current),
-            count_datasets=lambda: datasets.page(DatasetFilter(), 1, None, None)[1],
+            count_datasets=lambda: datasets.page(DatasetFilter(), PageRequest(1)).pagination.total,
             has_read_data=trainings.has_read_data,
             count_completed=lambda: trainings.count_by_status(None).get(TaskStatus.COMPLETED, 0),
             channels=channels.names,

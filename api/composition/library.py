@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from api.access.readable_paths import ReadablePaths
 from api.catalog.model_uploads import ModelUploads
+from api.catalog.settings import SettingsService
 from api.composition.datasets import DatasetParts
 from api.composition.execution import TaskKinds, slot_limits
 from api.composition.models import (
@@ -14,9 +15,7 @@ from api.composition.models import (
     build_catalog,
     build_downloads,
     build_examiner,
-    build_presets,
     build_pushes,
-    build_settings,
 )
 from api.composition.preprocessing import PreprocessingParts
 from api.composition.training import TrainingParts
@@ -57,7 +56,13 @@ from api.jobs.kinds import (
     SAMPLING_JOB,
 )
 from api.jobs.trainer import JobTrainer
+from api.presets.service import PresetService
+from api.presets.store import PresetStore
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.forms import convert_forms
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.preset_check import check_preset
+from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.trainer import DatasetRules, Trainer
 from api.training.quotas import Quotas
 from api.util.clock import Clock
@@ -153,8 +158,8 @@ class Library:
         self.captioning = preprocessing.captioning(training, self.works)
         self.catalog = build_catalog(config, database)
         self.examiner = build_examiner(config, self.uploads.service.find_file, parts.paths)
-        self.settings = build_settings()
-        self.presets = build_presets(database, clock)
+        self.settings = SettingsService(MODELS, describe_settings, convert_forms)
+        self.presets = PresetService(PresetStore(database), check_preset, clock)
         self.downloads = build_downloads(config, database, training, clock, trainers_group, quotas)
         self.pushes = build_pushes(config, database, training, self.registry, clock)
         self.uploads.intake.set_follow_up(UploadFollowUp(self.works.start).start)

@@ -129,7 +129,7 @@ class Live:
         self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
         self.news = TaskPublisher(
             sources.desk,
-            EventTail(events),
+            EventTail(events, events.get),
             following,
             TaskMessageSink(self.link or broker, tasks, progress, authority.visibility),
             clock,

@@ -16,7 +16,6 @@ from api.catalog.registry import Registry
 from api.catalog.sample_store import RegistrySampleStore
 from api.catalog.samples import RequireStorage, Samples
 from api.catalog.service import CatalogService, FindMemory
-from api.catalog.settings import SettingsService
 from api.catalog.store import RegistryStore
 from api.composition.roots import model_directories, models_root, registry_root
 from api.composition.training import TrainingParts, build_task_resources
@@ -28,20 +27,15 @@ from api.domain.task import TaskType
 from api.files.blobs import BlobStore
 from api.files.disk import require_free_space
 from api.files.weights.scan import LocalModels
-from api.presets.service import PresetService
-from api.presets.store import PresetStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
-from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.preset_check import check_preset
-from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.diffusion_pipe.weights_check import check_candidate
 from api.training.measured_memory import MemoryRunStore, judge_memory
 from api.training.quotas import Quotas
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 #: Seconds between two collections of the registry's files, and the age from which an unused file is deleted.
 _COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
@@ -84,16 +78,6 @@ def _memory_finder(runs: MemoryRunStore) -> FindMemory:
     return find
 
 
-def build_settings() -> SettingsService:
-    """Build the service that describes the trainer's settings."""
-    return SettingsService(MODELS, describe_settings, convert_forms)
-
-
-def build_presets(database: Database, clock: Clock) -> PresetService:
-    """Build the service of the presets that users save."""
-    return PresetService(PresetStore(database), check_preset, clock)
-
-
 def build_pushes(
     config: Config, database: Database, training: TrainingParts, registry: "RegistryParts", clock: Clock
 ) -> PushService:
@@ -124,7 +108,7 @@ def build_downloads(
     return DownloadService(resources, CATALOG, rules, (lambda owner: None) if quotas is None else quotas.storage_left)
 
 
-class RegistryParts:
+class RegistryParts(LoopOwner):
     """The services of registered models, and the loop that deletes unused files."""
 
     def __init__(
@@ -145,16 +129,8 @@ class RegistryParts:
         self.service = Registry(self.store, blobs, training.details, training.files, clock, links, room)
         samples, rendered = RegistrySampleStore(database), training.samples.best
         self.samples = Samples(self.service, samples, blobs, decoder, require_storage, clock, rendered)
-        self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
+        self._thread = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:
         self.service.collect(_KEPT_SECONDS)
         self.samples.collect(self.store.needed, _KEPT_SECONDS)
-
-    def start(self) -> None:
-        """Start the loop."""
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop the loop."""
-        self._loop.stop()

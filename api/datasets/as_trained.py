@@ -10,6 +10,7 @@ from api.datasets.trainer_rules import RuleBook
 from api.domain.finding import make_finding
 from api.domain.media import Decoder, MediaSource, Recipe
 from api.errors import Invalid, NotTrained
+from api.util.copying import copy_fields
 
 #: Most frames in a strip, and most pixels of all its frames together.
 MAX_FRAMES = 16
@@ -31,16 +32,7 @@ class AsTrained:
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, NotTrained, Invalid.
         """
         _, recipe, shown = self._find(name, item_id, request, frame)
-        return RecipeView(
-            request.model_type or "",
-            recipe.width,
-            recipe.height,
-            recipe.box,
-            recipe.frames,
-            recipe.fps,
-            recipe.is_video,
-            tuple(shown),
-        )
+        return copy_fields(RecipeView, recipe, model_type=request.model_type or "", shown=tuple(shown))
 
     def draw(self, name: str, item_id: str, request: CheckRequest, frame: int | None) -> bytes:
         """Return a PNG of one frame or a strip of frames. Raises the errors of `describe`, and DecoderBusy."""

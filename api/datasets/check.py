@@ -17,6 +17,7 @@ from api.domain.finding import codes_of
 from api.domain.media import Decoder, MediaProbe
 from api.errors import CheckBusy, Finding
 from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
+from api.util.copying import copy_fields
 from api.util.validation import capped
 
 #: Seconds for which one request examines files that are not known yet.
@@ -148,18 +149,8 @@ def _to_result(found: _Found) -> DatasetCheck:
 
 
 def _bucket(bucket: SizeBucket, ids: Mapping[str, str]) -> BucketView:
-    return BucketView(
-        bucket.width,
-        bucket.height,
-        bucket.frames,
-        len(bucket.names),
-        bucket.examples,
-        bucket.batch_size,
-        bucket.batches,
-        bucket.dropped,
-        bucket.reason,
-        tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS]),
-    )
+    shown = tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS])
+    return copy_fields(BucketView, bucket, items=len(bucket.names), item_ids=shown)
 
 
 def _problems(found: _Found) -> Iterable[ItemsView]:

@@ -15,7 +15,7 @@ from api.files.blobs import BlobStore, Sweep
 from api.files.thumbnail_files import ThumbnailStore
 from api.util.clock import Clock
 from api.util.foreign_trees import remove_tree
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,10 @@ SUPERSEDED = timedelta(hours=1)
 UNUSED = timedelta(days=2)
 
 
-class DatasetCollector:
+class DatasetCollector(LoopOwner):
     """Removes unused data in passes. After a kill, the next pass completes the work."""
+
+    _stop_seconds = 0.5
 
     def __init__(
         self,
@@ -54,14 +56,6 @@ class DatasetCollector:
         self._thumbnails = thumbnails
         self._clock = clock
         self._thread = PeriodicThread("dataset-collector", CHECK_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread; do not wait for a pass on a file system that hangs."""
-        self._thread.stop(timeout=0.5)
 
     def run_once(self) -> None:
         """Run one pass; nothing is removed while the database or the disk is unavailable."""

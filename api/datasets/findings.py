@@ -126,8 +126,8 @@ def find_in_buckets(
 ) -> list[Finding]:
     """Find files that are much enlarged or cropped to fit their bucket. `items` maps the names in buckets to items."""
     sizes = {name: probes[item.sha256].facts for name, item in items.items() if item.sha256 in probes}
-    enlarged: dict[str, None] = {}
-    cropped: dict[str, None] = {}
+    enlarged: list[str] = []
+    cropped: list[str] = []
     for bucket in buckets:
         for name in bucket.names:
             width, height = sizes[name].width, sizes[name].height
@@ -135,35 +135,22 @@ def find_in_buckets(
                 continue
             scale = max(bucket.width / width, bucket.height / height)
             if scale > ENLARGED:
-                enlarged[name] = None
+                enlarged.append(name)
             if 1 - bucket.width * bucket.height / (width * height * scale**2) > CROPPED:
-                cropped[name] = None
-    found = []
-    if enlarged:
-        found.append(
-            make_finding(
-                "",
-                "files_enlarged",
-                about=tuple(items[name].item_id for name in enlarged),
-                count=len(enlarged),
-                items=len(items),
-                percent=f"{ENLARGED - 1:.0%}",
-                names=_list(list(enlarged)),
-            )
+                cropped.append(name)
+    return [
+        make_finding(
+            "",
+            code,
+            about=tuple(items[name].item_id for name in names),
+            count=len(names),
+            items=len(items),
+            percent=f"{share:.0%}",
+            names=_list(names),
         )
-    if cropped:
-        found.append(
-            make_finding(
-                "",
-                "files_cropped",
-                about=tuple(items[name].item_id for name in cropped),
-                count=len(cropped),
-                items=len(items),
-                percent=f"{CROPPED:.0%}",
-                names=_list(list(cropped)),
-            )
-        )
-    return found
+        for code, share, found in (("files_enlarged", ENLARGED - 1, enlarged), ("files_cropped", CROPPED, cropped))
+        if (names := list(dict.fromkeys(found)))
+    ]
 
 
 def _list(names: Sequence[str]) -> str:

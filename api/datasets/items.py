@@ -12,7 +12,7 @@ from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, ItemFilter
 from api.errors import BlobMissing
 from api.training.artifacts import OpenFile
 from api.util.foreign_files import open_plain
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.pagination import Page, PageRequest, paginate_by_position, read_page
 
 
 class DatasetItems:
@@ -26,7 +26,7 @@ class DatasetItems:
         """Return a page of items by path. Raises DatasetNotFound, VersionNotFound."""
         dataset = self._datasets.find(name)
         if version is None and dataset.latest is None:
-            return read_page(lambda *cut: ((), 0), lambda row: 0, page)
+            return paginate_by_position((), page)
         found = self._datasets.find_version(dataset, version)
 
         def read(limit: int, offset: int, cursor: int | None) -> tuple[Sequence[DatasetItem], int]:

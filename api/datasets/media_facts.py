@@ -1,6 +1,7 @@
 """Stored facts about the bytes of blobs, shared by all datasets."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,8 @@ from sqlalchemy import Row, delete, select
 from api.db.database import Database
 from api.db.dataset_tables import media_facts
 from api.db.insertion import insert_missing
-from api.db.rows import to_seconds
-from api.domain.dataset import MediaFacts, MediaKind
+from api.db.rows import read_fields, to_seconds
+from api.domain.dataset import MediaFacts
 from api.domain.media import PROBER, MediaProbe
 from api.util.batches import in_batches
 
@@ -51,19 +52,11 @@ def _batches(hashes: Collection[str]) -> Iterator[Sequence[str]]:
 def _write(sha256: str, probe: MediaProbe, now: datetime) -> dict[str, Any]:
     facts = probe.facts
     return {
+        **asdict(facts),
         "sha256": sha256,
-        "kind": facts.kind.value,
         "format": None if facts.format is None else facts.format[:32],
-        "width": facts.width,
-        "height": facts.height,
-        "duration": facts.duration,
-        "fps": facts.fps,
-        "frame_count": facts.frame_count,
         "stated_frames": _bounded(probe.stated_frames),
         "rotation": probe.rotation,
-        "is_variable_rate": facts.is_variable_rate,
-        "problem": facts.problem,
-        "problem_text": facts.problem_text,
         "perceptual_hash": probe.perceptual_hash,
         "prober": PROBER,
         "probed_at": to_seconds(now),
@@ -76,16 +69,5 @@ def _bounded(value: int | None) -> int | None:
 
 
 def _read(row: Row[Any]) -> MediaProbe:
-    facts = MediaFacts(
-        kind=MediaKind(row.kind),
-        format=row.format,
-        width=row.width,
-        height=row.height,
-        duration=row.duration,
-        fps=row.fps,
-        frame_count=row.frame_count,
-        is_variable_rate=row.is_variable_rate,
-        problem=row.problem,
-        problem_text=row.problem_text,
-    )
+    facts = read_fields(MediaFacts, row)
     return MediaProbe(facts, row.stated_frames, row.rotation or 0, row.perceptual_hash)

@@ -1,7 +1,7 @@
 """Turn the output files of a program into the items of a new version. Pure, except for storing blobs."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,14 +27,7 @@ class Output:
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, for reuse by later tasks."""
         blob = None if self.blob is None else [self.blob.sha256, self.blob.size_bytes]
-        return {
-            "suffix": self.suffix,
-            "extension": self.extension,
-            "blob": blob,
-            "mask": self.mask,
-            "control": self.control,
-            "facts": dict(self.facts),
-        }
+        return {**asdict(self), "blob": blob}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Output":
@@ -64,13 +57,7 @@ def outputs_of(record: Record, store: Callable[[str], Blob]) -> list[Output]:
 
 
 def _output(made: Made, blob: Blob | None, mask: Blob | None, control: Blob | None) -> Output:
-    facts = {
-        "width": made.width,
-        "height": made.height,
-        "fps": made.fps,
-        "duration": made.duration,
-        "frame_count": made.frame_count,
-    }
+    facts = {name: getattr(made, name) for name in ("width", "height", "fps", "duration", "frame_count")}
     beside = [None if each is None else each.sha256 for each in (mask, control)]
     return Output(made.suffix, made.extension, blob, beside[0], beside[1], facts)
 

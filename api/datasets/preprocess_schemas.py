@@ -14,6 +14,7 @@ from api.domain.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rec
 from api.domain.model_memory import ModelType
 from api.domain.training import TaskEvent
 from api.domain.upload import FormSettings
+from api.util.copying import copy_fields
 from api.util.pagination import Pagination
 from api.util.validation import NO_NUL, Strict
 from api.web.schemas import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
@@ -150,35 +151,27 @@ class StartPreprocess(Strict):
     def media(self) -> MediaSettings:
         """Return the settings for the media files."""
         width, height = (None, None) if self.resolution is None else map(int, self.resolution.split("x"))
-        crop = self.crop
-        return MediaSettings(
+        return copy_fields(
+            MediaSettings,
+            self,
             fps=None if self.fps == "keep" else self.fps,
             width=width,
             height=height,
-            short_side=self.short_side,
-            crop=None if crop is None else Rectangle(crop.x, crop.y, crop.width, crop.height),
-            cut=None if self.cut is None else Cut(**self.cut.model_dump()),
-            first_frame=self.first_frame,
-            image_format=self.image_format,
-            video_format=self.video_format,
-            keep_audio=self.keep_audio,
+            crop=None if self.crop is None else copy_fields(Rectangle, self.crop),
+            cut=None if self.cut is None else copy_fields(Cut, self.cut),
         )
 
     def to_request(self, dataset: str) -> PreprocessRequest:
         """Return the request for the service, for this dataset."""
-        return PreprocessRequest(
+        return copy_fields(
+            PreprocessRequest,
+            self,
             dataset=dataset,
-            into=self.into,
             media=self.media(),
             captions=None if self.captions is None else self.captions.rules(),
-            model_type=self.model_type,
             keeps_rate=self.fps == "keep",
             resolutions=tuple(self.resolutions),
             frame_buckets=tuple(self.frame_buckets),
-            num_repeats=self.num_repeats,
-            name=self.name,
-            description=self.description,
-            priority=self.priority,
         )
 
 

@@ -13,6 +13,7 @@ from api.domain.reason import Reason, ReasonCode
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
 from api.domain.upload import UploadProblem
 from api.training.views import StopView
+from api.util.copying import copy_fields
 
 
 class PreprocessStatus(StrEnum):
@@ -164,13 +165,11 @@ def show_preprocess(task: TaskSummary, live: ProgressReport | None, reason: Reas
     given = config.get("input", {})
     is_done = task.status is TaskStatus.COMPLETED
     stop = task.stop
-    return PreprocessView(
-        task_id=task.task_id,
+    return copy_fields(
+        PreprocessView,
+        task,
         status=_STATUSES[task.status],
         work=task.trainer,
-        name=task.name,
-        description=task.description,
-        owner=task.owner,
         dataset=f"{given['dataset']}@{given['version']}" if given else None,
         model_type=task.model_type or None,
         progress=100.0 if is_done else progress.overall_progress,
@@ -180,17 +179,12 @@ def show_preprocess(task: TaskSummary, live: ProgressReport | None, reason: Reas
         eta_seconds=progress.eta_seconds if task.status.is_active else None,
         waiting_reason=None if reason is None else reason.text,
         waiting_reason_code=None if reason is None else reason.said,
-        warning=task.warning,
         warnings=report.warnings,
         failure=task.cause if task.status is TaskStatus.FAILED else None,
         stop=None
         if stop is None
         else StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung, stop.keep_lora),
         result=None if task.result is None else PreprocessResult.from_json(task.result),
-        created_at=task.created_at,
-        started_at=task.started_at,
-        finished_at=task.finished_at,
-        updated_at=task.updated_at,
         request=config.get("wish", {}),
     )
 

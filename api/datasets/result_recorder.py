@@ -11,7 +11,7 @@ from api.domain.training import TrainingTask
 from api.errors import DatabaseUnavailable, ServiceError
 from api.training.attempts.task_results import TaskResult
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,11 @@ class RecordsResult(Protocol):
         ...
 
 
-class ResultRecorder:
-    """Records the results of tasks one after the other; `wake` makes the training loop check for results."""
+class ResultRecorder(LoopOwner):
+    """Records the results of tasks one after the other; `wake` makes the training loop check for results.
+
+    After a stop the next server records the rest.
+    """
 
     def __init__(self, by_trainer: Mapping[str, RecordsResult], clock: Clock, wake: Callable[[], None]) -> None:
         """Create the recorder.
@@ -44,14 +47,6 @@ class ResultRecorder:
         self._done: dict[str, TaskResult] = {}
         self._since: dict[str, float] = {}
         self._thread = PeriodicThread("result-recorder", RETRY_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread; the next server processes what is not recorded yet."""
-        self._thread.stop()
 
     def collect(self, task: TrainingTask, output_dir: Path) -> TaskResult | None:
         """Return the result of a task; None while it is being recorded."""

@@ -17,7 +17,7 @@ from api.datasets.schemas import (
 )
 from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
-from api.util.pagination import paginate
+from api.util.pagination import paginate_by_position
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.responses import answer, services
 from api.web.schemas import PageQuery
@@ -104,9 +104,8 @@ def list_dataset_caches(name: str, query_data: PageQuery) -> Response:
     request. A training with the same `key` uses a `complete` cache automatically. `POST /training/cache` builds one,
     `DELETE /training/{task_id}` removes it.
     """
-    found = list(enumerate(services().caches.of_dataset(name), start=1))
-    page = paginate(found, lambda row: row[0], query_data.page())
-    return answer({"caches": [cache for _, cache in page.rows], "pagination": page.pagination})
+    page = paginate_by_position(services().caches.of_dataset(name), query_data.page())
+    return answer({"caches": page.rows, "pagination": page.pagination})
 
 
 @datasets.get("/<name>/versions")

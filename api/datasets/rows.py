@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db.dataset_tables import dataset_blobs, dataset_versions, datasets
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import dump_fields, to_seconds, to_time
 from api.domain.dataset import Dataset, DatasetVersion
 from api.errors import DatasetChanged, DatasetExists, DatasetNotFound
 
@@ -35,16 +35,8 @@ class NewVersion:
 
 def insert_dataset(connection: Connection, new: Dataset) -> int:
     """Insert a dataset without any version, and return its serial. Raises DatasetExists."""
-    row = {
-        "name": new.name,
-        "owner": new.owner,
-        "description": None if new.description is None else clean(new.description),
-        "tags": list(new.tags),
-        "directory": new.directory,
-        "created_at": to_seconds(new.created_at),
-        "updated_at": to_seconds(new.created_at),
-        "stored_bytes": 0,
-    }
+    row = dump_fields(new, datasets, updated_at=to_seconds(new.created_at))
+    del row["serial"]  # the database assigns it
     try:
         key = connection.execute(insert(datasets).values(row)).inserted_primary_key
     except IntegrityError:
@@ -66,21 +58,15 @@ def insert_version(
     )
     if not changed.rowcount:
         _raise_conflict(connection, serial, expected_latest)
-    row = {
-        "dataset": serial,
-        "ordinal": ordinal,
-        "manifest": new.manifest_sha256,
-        "created_at": to_seconds(now),
-        "actor": new.actor,
-        "message": clean(new.message),
-        "items": new.items,
-        "size_bytes": new.size_bytes,
-        "origin": None if new.origin is None else dict(new.origin),
-        "claim": new.claim,
-        "excluded": new.excluded,
-        "split_from": new.split_from,
-        "shared_bytes": new.shared_bytes or None,
-    }
+    row = dump_fields(
+        new,
+        dataset_versions,
+        dataset=serial,
+        ordinal=ordinal,
+        manifest=new.manifest_sha256,
+        created_at=to_seconds(now),
+        shared_bytes=new.shared_bytes or None,
+    )
     connection.execute(insert(dataset_versions).values(row))
     return read_version(row)
 

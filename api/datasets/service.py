@@ -40,7 +40,7 @@ from api.errors import (
 )
 from api.files.blobs import BlobStore
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.pagination import Page, PageRequest
 from api.util.validation import capped
 
 logger = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class DatasetService:
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """Return a page of the datasets that the caller may see, newest first."""
         wanted = DatasetFilter(search, owner, current_scope.get().only_of)
-        return read_page(lambda *cut: self._store.page(wanted, *cut), lambda row: row.serial, page).map(DatasetRow.of)
+        return self._store.page(wanted, page).map(DatasetRow.of)
 
     def change(self, name: str, changes: Mapping[str, Any]) -> DatasetRow:
         """Change name, description or tags. Raises DatasetNotFound, DatasetExists."""
@@ -181,10 +181,7 @@ class DatasetService:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[VersionView]:
         """Return a page of the versions, newest first. Raises DatasetNotFound."""
-        serial = self.find(name).serial
-        return read_page(lambda *cut: self._store.versions(serial, *cut), lambda row: row.ordinal, page).map(
-            VersionView.of
-        )
+        return self._store.versions(self.find(name).serial, page).map(VersionView.of)
 
     def restore(self, name: str, version: str, actor: str) -> VersionView:
         """Create a new version with the content of an earlier one. Raises DatasetNotFound, VersionNotFound."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -16,7 +15,7 @@ from api.db.dataset_tables import (
     dataset_versions,
     datasets,
 )
-from api.db.rows import clean, dump, to_seconds, to_time
+from api.db.rows import clean, dump, read_fields, select_page, to_seconds
 from api.db.tables import servers, tasks
 from api.db.version_runs import VersionRuns
 from api.domain.audit import note_change
@@ -24,8 +23,7 @@ from api.domain.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDa
 from api.domain.read_scope import OTHER_USERS_TASK, current_scope
 from api.domain.training import FINISHED
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
-
-_WATCH = TypeAdapter(DirectoryWatch)
+from api.util.pagination import Page, PageRequest
 
 #: An additional action in a transaction.
 Action = Callable[[Connection], Any]
@@ -82,19 +80,11 @@ class DatasetStore:
             row = connection.execute(_SELECT.where(datasets.c.serial == serial)).one_or_none()
             return None if row is None else _read(row)
 
-    def page(
-        self, wanted: DatasetFilter, limit: int, offset: int | None, cursor: int | None
-    ) -> tuple[list[Dataset], int]:
-        """Return up to `limit` datasets, newest first, after the serial number `cursor`, and the total number."""
+    def page(self, wanted: DatasetFilter, request: PageRequest) -> Page[Dataset]:
+        """Return datasets, newest first."""
         with self._database.read() as connection:
-            conditions = _conditions(wanted, connection.dialect.name)
-            query = _SELECT.where(*conditions).order_by(datasets.c.serial.desc()).limit(limit)
-            if cursor is not None:
-                query = query.where(datasets.c.serial < cursor)
-            elif offset:
-                query = query.offset(offset)
-            total = connection.scalar(select(func.count()).select_from(datasets).where(*conditions)) or 0
-            return [_read(row) for row in connection.execute(query)], total
+            query = _SELECT.where(*_conditions(wanted, connection.dialect.name))
+            return select_page(connection, query, datasets.c.serial, request, _read)
 
     def registered(self) -> list[Dataset]:
         """Return the datasets that are directories on a server."""
@@ -187,22 +177,12 @@ class DatasetStore:
             raise VersionNotFound(f"The dataset has no version {shown}.")
         return read_version(row._asdict())
 
-    def versions(
-        self, serial: int, limit: int, offset: int | None, cursor: int | None
-    ) -> tuple[list[DatasetVersion], int]:
-        """Return up to `limit` versions, newest first, after the ordinal `cursor`, and the total number.
-
-        Superseded versions are omitted.
-        """
+    def versions(self, serial: int, request: PageRequest) -> Page[DatasetVersion]:
+        """Return versions, newest first. Superseded versions are omitted."""
         mine = (dataset_versions.c.dataset == serial) & dataset_versions.c.superseded_at.is_(None)
-        query = select(dataset_versions).where(mine).order_by(dataset_versions.c.ordinal.desc()).limit(limit)
-        if cursor is not None:
-            query = query.where(dataset_versions.c.ordinal < cursor)
-        elif offset:
-            query = query.offset(offset)
+        query, ordinal = select(dataset_versions).where(mine), dataset_versions.c.ordinal
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(dataset_versions).where(mine)) or 0
-            return [read_version(row._asdict()) for row in connection.execute(query)], total
+            return select_page(connection, query, ordinal, request, lambda row: read_version(row._asdict()))
 
     def origins(self, serial: int, after: int = 0) -> list[Mapping[str, Any]]:
         """Return the origins of the versions after this one, newest first; versions without one are omitted."""
@@ -306,17 +286,4 @@ def _clean(text: str | None) -> str | None:
 
 
 def _read(row: Row[Any]) -> Dataset:
-    return Dataset(
-        serial=row.serial,
-        name=row.name or "",
-        owner=row.owner,
-        description=row.description,
-        tags=tuple(row.tags),
-        directory=row.directory,
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        latest=row.latest,
-        stored_bytes=row.stored_bytes,
-        items=row.item_count,
-        watch=None if row.watch is None else _WATCH.validate_python(row.watch),
-    )
+    return read_fields(Dataset, row, name=row.name or "", items=row.item_count)

@@ -6,18 +6,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 
 from api.db.database import Database
 from api.db.dataset_tables import uploads
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, dump_fields, read_fields, select_page, to_seconds, to_time
 from api.domain.audit import note_change
 from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
-
-_RESULT = TypeAdapter(UploadResult)
-_PROBLEM = TypeAdapter(UploadProblem)
+from api.util.pagination import Page, PageRequest
 
 #: Columns that the audit records.
 _AUDITED = ("kind", "filename", "dataset", "size_bytes")
@@ -37,22 +34,16 @@ class UploadStore:
 
     def add(self, new: NewUpload) -> Upload:
         """Store a new upload. Raises DatabaseUnavailable."""
-        values = {
-            "upload_id": new.upload_id,
-            "place": self._store_id,
-            "owner": new.owner,
-            "kind": new.kind,
-            "filename": None if new.filename is None else clean(new.filename),
-            "dataset": new.dataset,
-            "metadata": {clean(name): clean(value) for name, value in new.metadata.items()},
-            "size_bytes": new.size_bytes,
-            "status": UploadStatus.RECEIVING,
-            "created_at": to_seconds(new.created_at),
-            "updated_at": to_seconds(new.created_at),
-            "expires_at": to_seconds(new.expires_at),
-            "batch": None if new.batch is None else new.batch.name,
-            "batch_size": None if new.batch is None else new.batch.size,
-        }
+        values = dump_fields(
+            new,
+            uploads,
+            place=self._store_id,
+            metadata={clean(name): clean(value) for name, value in new.metadata.items()},
+            status=UploadStatus.RECEIVING,
+            updated_at=to_seconds(new.created_at),
+            batch=None if new.batch is None else new.batch.name,
+            batch_size=None if new.batch is None else new.batch.size,
+        )
         with self._database.write() as connection:
             note_change(about=new.upload_id, after={name: values[name] for name in _AUDITED})
             connection.execute(insert(uploads).values(values))
@@ -77,23 +68,15 @@ class UploadStore:
             raise UploadNotFound
         return _read(row)
 
-    def page(
-        self, owner: str | None, statuses: Sequence[UploadStatus], limit: int, offset: int | None, cursor: int | None
-    ) -> tuple[list[Upload], int]:
-        """Return up to `limit` uploads, newest first, and the total number.
-
-        They start after the serial number `cursor`, or after `offset` rows. `owner` None: of all users.
-        """
+    def page(self, owner: str | None, statuses: Sequence[UploadStatus], request: PageRequest) -> Page[Upload]:
+        """Return uploads, newest first. `owner` None: of all users."""
         conditions = [uploads.c.place == self._store_id]
         if owner is not None:
             conditions.append(uploads.c.owner == owner)
         if statuses:
             conditions.append(uploads.c.status.in_(statuses))
-        query = select(uploads).where(*conditions).order_by(uploads.c.serial.desc()).limit(limit)
-        query = query.where(uploads.c.serial < cursor) if cursor is not None else query.offset(offset or 0)
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(uploads).where(*conditions)) or 0
-            return [_read(row) for row in connection.execute(query)], total
+            return select_page(connection, select(uploads).where(*conditions), uploads.c.serial, request, _read)
 
     def oldest(
         self, status: UploadStatus, limit: int, kind: UploadKind | None = None, batch: BatchState | None = None
@@ -216,21 +199,4 @@ class UploadStore:
 
 
 def _read(row: Row[Any]) -> Upload:
-    return Upload(
-        serial=row.serial,
-        upload_id=row.upload_id,
-        owner=row.owner,
-        kind=None if row.kind is None else UploadKind(row.kind),
-        filename=row.filename,
-        dataset=row.dataset,
-        metadata=row.metadata,
-        size_bytes=row.size_bytes,
-        status=UploadStatus(row.status),
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-        expires_at=to_time(row.expires_at),
-        sha256=row.sha256,
-        task_id=row.task_id,
-        result=None if row.result is None else _RESULT.validate_python(row.result),
-        problem=None if row.problem is None else _PROBLEM.validate_python(row.problem),
-    )
+    return read_fields(Upload, row)

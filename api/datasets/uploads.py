@@ -32,7 +32,8 @@ from api.files.archives.entries import SNIFFED_BYTES
 from api.files.upload_files import UploadFile, UploadFiles
 from api.util.batches import in_batches
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.copying import copy_fields
+from api.util.pagination import Page, PageRequest, paginate_by_position
 from api.util.stored_form import StoredForm
 from api.web.upload_writer import Checksum, UploadWriter
 
@@ -284,12 +285,9 @@ class UploadService:
         """Return a page of the uploads that the caller may see, newest first."""
         seen_by = current_scope.get().only_of
         owner = seen_by if seen_by is not None and owner in (None, seen_by) else owner
-        is_hidden = seen_by is not None and owner != seen_by
-
-        def read(limit: int, offset: int, cursor: int | None) -> tuple[list[Upload], int]:
-            return ([], 0) if is_hidden else self._store.page(owner, statuses, limit, offset, cursor)
-
-        return read_page(read, lambda row: row.serial, page).map(self.show)
+        if seen_by is not None and owner != seen_by:
+            return paginate_by_position((), page)
+        return self._store.page(owner, statuses, page).map(self.show)
 
     def show(self, upload: Upload) -> UploadView:
         """Return the view of an upload."""
@@ -297,23 +295,9 @@ class UploadService:
         if upload.status is UploadStatus.RECEIVING:
             with suppress(UploadNotFound):
                 offset = self._files.offset(upload.upload_id)
-        return UploadView(
-            upload.upload_id,
-            upload.status,
-            upload.kind,
-            upload.filename,
-            upload.dataset,
-            upload.owner,
-            offset,
-            upload.size_bytes,
-            upload.task_id,
-            upload.result,
-            upload.problem,
-            upload.created_at,
-            upload.updated_at,
-            # Stored in steady time, shown in wall-clock time.
-            upload.expires_at + self._clock.steady.behind(),
-        )
+        # Stored in steady time, shown in wall-clock time.
+        expires_at = upload.expires_at + self._clock.steady.behind()
+        return copy_fields(UploadView, upload, offset=offset, expires_at=expires_at)
 
     def metadata_of(self, upload_id: str) -> Mapping[str, str]:
         """Return the client's metadata of an upload, unchanged. Raises UploadNotFound."""

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaKind
+from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaFacts, MediaKind
+from api.util.copying import copy_fields
+
+_NOT_EXAMINED = MediaFacts(MediaKind.OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,7 @@ class VersionView:
     @classmethod
     def of(cls, version: DatasetVersion) -> "VersionView":
         """Return the view of a version."""
-        return cls(
-            version.ordinal,
-            f"sha256:{version.manifest_sha256}",
-            version.created_at,
-            version.actor,
-            version.message,
-            version.items,
-            version.size_bytes,
-            version.origin,
-            version.excluded,
-        )
+        return copy_fields(cls, version, version=version.ordinal, manifest=f"sha256:{version.manifest_sha256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +50,7 @@ class DatasetRow:
     @classmethod
     def of(cls, dataset: Dataset) -> "DatasetRow":
         """Return the row of a dataset."""
-        return cls(
-            dataset.name,
-            dataset.owner,
-            dataset.description,
-            dataset.tags,
-            dataset.directory,
-            dataset.created_at,
-            dataset.updated_at,
-            dataset.latest,
-            dataset.items,
-            dataset.stored_bytes,
-            dataset.watch,
-        )
+        return copy_fields(cls, dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +89,15 @@ class ItemView:
     def of(cls, found: DatasetItem) -> "ItemView":
         """Return the view of an item."""
         item, facts = found.item, found.facts
-        return cls(
-            item_id=item.item_id,
-            name=item.path,
+        return copy_fields(
+            cls,
+            item,
+            facts or _NOT_EXAMINED,
             kind=None if facts is None else facts.kind,
-            format=None if facts is None else facts.format,
-            width=None if facts is None else facts.width,
-            height=None if facts is None else facts.height,
-            duration=None if facts is None else facts.duration,
-            fps=None if facts is None else facts.fps,
-            frame_count=None if facts is None else facts.frame_count,
-            size_bytes=item.size_bytes,
-            sha256=item.sha256,
-            caption=item.caption,
+            name=item.path,
             has_mask=item.mask_sha256 is not None,
             has_control=item.control_sha256 is not None,
             problems=found.problems,
-            problem_text=None if facts is None else facts.problem_text,
-            excluded=item.excluded,
         )
 
 

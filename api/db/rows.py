@@ -1,25 +1,26 @@
 """Conversion between rows and models. Times are Unix seconds in the database and UTC datetimes outside."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
+from enum import Enum
+from functools import cache
 from operator import attrgetter
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_
+from sqlalchemy import Column, Connection, Row, Select, Table, and_, func
 
 from api.db.tables import tasks
 from api.domain.cause import Cause
-from api.domain.lease import Lease, LeaseKind, LeaseState
+from api.domain.lease import Lease
 from api.domain.progress import ProgressReport
 from api.domain.reason import ReasonCode, ReasonOrText, code_of, text_of
 from api.domain.task import TaskType
 from api.domain.training import (
     CLASS_OF_RANK,
     Attempt,
-    AttemptStatus,
-    EventKind,
     GPURequest,
     ResumeOptions,
     StopState,
@@ -31,6 +32,9 @@ from api.domain.training import (
     TrainingTask,
 )
 from api.util.clock import SLACK_SECONDS
+from api.util.pagination import Page, PageRequest, read_page
+
+T = TypeVar("T")
 
 _CODE = TypeAdapter(ReasonCode)
 _CAUSE = TypeAdapter(Cause)
@@ -69,6 +73,77 @@ def is_ahead(column: Any, now: Any, longest: float) -> Any:
 def maybe_time(seconds: float | None) -> datetime | None:
     """Return a UTC time; None stays None."""
     return None if seconds is None else to_time(seconds)
+
+
+def read_fields(kind: Callable[..., T], row: Row[*tuple[Any, ...]], /, **given: Any) -> T:
+    """Return a `kind`, a dataclass, from a row.
+
+    Fields that are not given come from the columns with their names. Times, enum members, tuples and documents are
+    converted to the types of the fields; NULL becomes None.
+    """
+    columns = row._asdict()
+    for name, convert in _conversions(kind):
+        if name not in given and name in columns:
+            value = columns[name]
+            given[name] = value if value is None or convert is None else convert(value)
+    return kind(**given)
+
+
+@cache
+def _conversions(kind: type) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    types = get_type_hints(kind)
+    return tuple((field.name, _conversion(types[field.name])) for field in fields(kind))
+
+
+def _conversion(type_: Any) -> Callable[[Any], Any] | None:
+    """Return the function that converts a column to this type; None: the value is used as it is."""
+    if get_origin(type_) in (Union, UnionType):
+        kinds = [each for each in get_args(type_) if each is not NoneType]
+        type_ = kinds[0] if len(kinds) == 1 else Any
+    if is_dataclass(type_):
+        return TypeAdapter(type_).validate_python
+    if type_ is datetime:
+        return to_time
+    plain = get_origin(type_) or type_
+    return plain if plain is tuple or (isinstance(plain, type) and issubclass(plain, Enum)) else None
+
+
+def dump_fields(value: Any, table: Table, /, **given: Any) -> dict[str, Any]:
+    """Return the columns of a table that are not given and have the name of a field of this dataclass.
+
+    It is the reverse of `read_fields`: times become Unix seconds, and texts become `clean`. Documents stay as they are.
+    """
+    names = [field.name for field in fields(value) if field.name in table.c and field.name not in given]
+    return {name: _dump_field(getattr(value, name)) for name in names} | given
+
+
+def _dump_field(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_seconds(value)
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def select_page(
+    connection: Connection,
+    query: Select[Any],
+    number: Column[Any],
+    request: PageRequest,
+    read: Callable[[Row[Any]], T],
+) -> Page[T]:
+    """Return the requested page of a query's rows, those with the highest `number` first."""
+    total = connection.scalar(query.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+
+    def read_rows(limit: int, offset: int, cursor: int | None) -> tuple[Sequence[Row[Any]], int]:
+        cut = query.order_by(number.desc()).limit(limit)
+        return connection.execute(cut.offset(offset) if cursor is None else cut.where(number < cursor)).all(), total
+
+    return read_page(read_rows, lambda row: row._asdict()[number.name], request).map(read)
 
 
 def clean(text: str) -> str:
@@ -164,51 +239,14 @@ def read_cause(document: Any) -> Cause | None:
 
 def read_attempt(row: Row[Any]) -> Attempt:
     """Return an attempt from its row."""
-    fields = row._asdict()
-    return Attempt(
-        **{
-            **fields,
-            "status": AttemptStatus(row.status),
-            "gpu_uuids": tuple(row.gpu_uuids),
-            "gpu_indices": tuple(row.gpu_indices),
-            "known_run_dirs": tuple(row.known_run_dirs),
-            "created_at": to_time(row.created_at),
-            "started_at": maybe_time(row.started_at),
-            "ended_at": maybe_time(row.ended_at),
-            "cause": read_cause(row.cause),
-        }
-    )
+    return read_fields(Attempt, row)
 
 
 def read_lease(row: Row[Any]) -> Lease:
     """Return a lease from its row."""
-    return Lease(
-        resource=row.resource,
-        kind=LeaseKind(row.kind),
-        task_id=row.task_id,
-        attempt_uid=row.attempt_uid,
-        token=row.token,
-        state=LeaseState(row.state),
-        claimed_at=to_time(row.claimed_at),
-        expires_at=maybe_time(row.expires_at),
-        draining_since=maybe_time(row.draining_since),
-        reason=row.reason,
-        reason_code=read_code(row.reason_code),
-    )
+    return read_fields(Lease, row)
 
 
 def read_event(row: Row[Any]) -> TaskEvent:
     """Return an event from its row."""
-    return TaskEvent(
-        id=row.id,
-        task_id=row.task_id,
-        attempt=row.attempt_uid,
-        timestamp=to_time(row.at),
-        type=EventKind(row.type),
-        previous=row.previous,
-        current=row.current,
-        actor=row.actor,
-        message=row.message,
-        details=row.details,
-        message_code=read_code(row.message_code),
-    )
+    return read_fields(TaskEvent, row, attempt=row.attempt_uid, timestamp=to_time(row.at))

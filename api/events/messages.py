@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -19,18 +20,7 @@ _SHORT = {tag: name for name, tag in TAGS.items()}
 def status_message(entry: EventWithStatus) -> Message:
     """Return the message about an event of a task."""
     event = entry.event
-    shown = {
-        "id": event.id,
-        "type": event.type,
-        "previous": event.previous,
-        "current": event.current,
-        "actor": event.actor,
-        "message": event.message,
-        "message_code": event.message_code,
-        "attempt": event.attempt,
-        "details": event.details,
-        "timestamp": event.timestamp,
-    }
+    shown = {each.name: getattr(event, each.name) for each in fields(event) if each.name != "task_id"}
     data = {"task_id": event.task_id, "status": entry.status, "event": shown}
     return Message(
         Topic.TASK,

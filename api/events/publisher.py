@@ -2,10 +2,10 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from api.access.authority import Visibility
 from api.domain.read_scope import seeing
@@ -15,13 +15,14 @@ from api.events.messages import points_message, progress_message, status_message
 from api.events.stream_reader import TaskStreamReader
 from api.streaming.models import EventWithStatus, Message
 from api.training.attempts.updates import NewsDesk
-from api.training.event_store import EventStore
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
 from api.training.views import TaskProgressView
 from api.util.batches import in_batches
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
+
+T = TypeVar("T")
 
 #: Minimum number of seconds between two messages about the progress of one task.
 PROGRESS_SECONDS = 1.0
@@ -49,11 +50,20 @@ WINDOW = 1_000
 AT_ONCE = 500
 
 
-class EventTail:
-    """The position of one reader in the table of events. Not thread-safe."""
+class NumberedRows(Protocol):
+    """A table whose rows have increasing ids."""
 
-    def __init__(self, events: EventStore) -> None:
+    def latest_id(self) -> int: ...
+    def ids_above(self, id_: int, limit: int) -> list[int]: ...
+
+
+class EventTail(Generic[T]):
+    """The position of one reader in a table of events. Not thread-safe."""
+
+    def __init__(self, events: NumberedRows, get: Callable[[Sequence[int]], list[T]]) -> None:
+        """`get` returns the events with these ids, ascending."""
         self._events = events
+        self._get = get
         self._highest: int | None = None
         self._missing: set[int] = set()  #: lower ids that were not visible: of open transactions, or unused
 
@@ -64,15 +74,15 @@ class EventTail:
         self._missing = set(range(max(0, highest - WINDOW) + 1, highest)).difference(known)
         self._highest = max(highest, *known) if known else highest
 
-    def read(self) -> list[EventWithStatus]:
+    def read(self) -> list[T]:
         """Return the events that are new since the last call. Raises DatabaseUnavailable."""
         if self._highest is None:
             self.begin()
             return []
         fresh = self._fresh_ids(self._highest)
-        found: list[EventWithStatus] = []
+        found: list[T] = []
         for batch in in_batches(fresh, AT_ONCE):
-            found += self._events.get(batch)
+            found += self._get(batch)
         # Recorded only now: if the database fails before, they are read again.
         self._note(self._highest, fresh)
         return found
@@ -154,13 +164,13 @@ class TaskMessageSink:
         return replace(message, restricted=restricted.json)
 
 
-class TaskPublisher:
+class TaskPublisher(LoopOwner):
     """Turns events and progress into messages."""
 
     def __init__(
         self,
         desk: NewsDesk,
-        tail: EventTail,
+        tail: EventTail[EventWithStatus],
         reader: TaskStreamReader,
         messages: TaskMessageSink,
         clock: Clock,
@@ -201,10 +211,6 @@ class TaskPublisher:
         except DatabaseUnavailable:
             # Then the first successful read is the start.
             return
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop()
 
     def wake(self) -> None:
         """Read new events immediately."""

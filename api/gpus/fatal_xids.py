@@ -9,7 +9,7 @@ from api.gpus.service import GPUService
 from api.gpus.xid_store import GPUXidStore
 from api.gpus.xids import FatalXid, XidKey
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SYNC_SECONDS = 2.0
 
 
-class FatalXids:
+class FatalXids(LoopOwner):
     """Synchronizes the fatal errors in memory with those in the database."""
 
     def __init__(self, store: GPUXidStore, gpus: GPUService) -> None:
@@ -25,17 +25,13 @@ class FatalXids:
         self._gpus = gpus
         self._known: dict[XidKey, tuple[str, FatalXid]] = {}  #: as last stored, each with its token
         self._is_failing = False
-        self._loop = PeriodicThread("fatal-xids", SYNC_SECONDS, self.sync)
+        self._thread = PeriodicThread("fatal-xids", SYNC_SECONDS, self.sync)
 
     def start(self) -> None:
         """Read the stored errors, before which no GPU is offered, and start the loop."""
-        self._gpus.await_past_xids(self._loop.trigger)
+        self._gpus.await_past_xids(self._thread.trigger)
         self.sync()
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop the loop."""
-        self._loop.stop()
+        self._thread.start()
 
     def sync(self) -> None:
         """Exchange errors with the database. If it is unavailable, do it later."""

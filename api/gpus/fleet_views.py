@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from api.gpus.lookup import find_gpu, names_of
 from api.gpus.other_machines import NodeCondition
 from api.gpus.state import GPUState
 from api.gpus.views import show_gpu, show_processes, show_status, show_summary
+from api.util.copying import copy_fields
 
 _WITH_NODE: dict[type, type] = {
     GPUInfo: NodeGPUInfo,
@@ -40,16 +41,11 @@ _WITH_NODE: dict[type, type] = {
     GPUHistoryResponse: NodeGPUHistoryResponse,
     GPUEvent: NodeGPUEvent,
 }
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in [*_WITH_NODE, GPUStatusResponse]}
 
 
 def placed(state: GPUState, node: str, shown: Any) -> Any:
     """Add the node to an answer if there are several machines."""
-    return _extended(_WITH_NODE[type(shown)], shown, node=node) if state.is_fleet else shown
-
-
-def _extended(kind: type, shown: Any, **more: Any) -> Any:
-    return kind(**{name: getattr(shown, name) for name in _FIELDS[type(shown)]}, **more)
+    return copy_fields(_WITH_NODE[type(shown)], shown, node=node) if state.is_fleet else shown
 
 
 def show_state(state: GPUState, now: datetime) -> GPUStatusResponse:
@@ -66,8 +62,7 @@ def show_state(state: GPUState, now: datetime) -> GPUStatusResponse:
         summary=show_summary(state.snapshot, state.gpus, now),
         stale=whole.stale or any(gpu.judgement.stale for gpu in state.gpus),
     )
-    answer: FleetStatusResponse = _extended(FleetStatusResponse, whole, nodes=tuple(map(_show_node, state.nodes)))
-    return answer
+    return copy_fields(FleetStatusResponse, whole, nodes=tuple(map(_show_node, state.nodes)))
 
 
 def _show_node(node: NodeCondition) -> NodeSummary:

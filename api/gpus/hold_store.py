@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from api.db.alert_tables import alerts, holds
 from api.db.database import Database
 from api.db.insertion import insert_or_update
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, to_seconds
 from api.domain.audit import note_change
 from api.domain.hold import Hold, HoldKind
 from api.errors import Conflict, HoldNotFound
@@ -54,7 +54,7 @@ class HoldStore:
 
         Raises Conflict when there are too many holds.
         """
-        row = _row(hold)
+        row = dump_fields(hold, holds)
         with self._database.write() as connection:
             # The training loop ends those that are over only while there is work.
             connection.execute(delete(holds).where(_is_over(hold.created_at)))
@@ -132,7 +132,7 @@ def _is_over(now: datetime) -> ColumnElement[bool]:
 
 def _insert(connection: Connection, hold: Hold) -> None:
     _require_room(connection)
-    connection.execute(insert(holds).values(_row(hold)))
+    connection.execute(insert(holds).values(dump_fields(hold, holds)))
     note_change(about=hold.hold_id, after=_shown(hold))
 
 
@@ -144,7 +144,7 @@ def _require_room(connection: Connection, *others: ColumnElement[bool]) -> None:
 
 def _shown(hold: Hold) -> dict[str, Any]:
     """Return a hold as the audit stores it."""
-    row = _row(hold)
+    row = dump_fields(hold, holds)
     return {name: row[name] for name in ("kind", "gpu_uuid", "reason", "expires_at", "memory_mb")}
 
 
@@ -172,29 +172,5 @@ def _may_be_made(connection: Connection, hold: Hold) -> bool:
     return connection.scalar(select(holds.c.hold_id).where(same, uuid)) is None
 
 
-def _row(hold: Hold) -> dict[str, Any]:
-    return {
-        "hold_id": hold.hold_id,
-        "kind": hold.kind,
-        "gpu_uuid": hold.gpu_uuid,
-        "reason": clean(hold.reason),
-        "made_by": hold.made_by,
-        "alert_id": hold.alert_id,
-        "created_at": to_seconds(hold.created_at),
-        "expires_at": None if hold.expires_at is None else to_seconds(hold.expires_at),
-        "memory_mb": hold.memory_mb,
-    }
-
-
 def _read(row: Row[Any]) -> Hold:
-    return Hold(
-        hold_id=row.hold_id,
-        kind=HoldKind(row.kind),
-        gpu_uuid=row.gpu_uuid,
-        reason=row.reason,
-        made_by=row.made_by,
-        alert_id=row.alert_id,
-        created_at=to_time(row.created_at),
-        expires_at=None if row.expires_at is None else to_time(row.expires_at),
-        memory_mb=row.memory_mb,
-    )
+    return read_fields(Hold, row)

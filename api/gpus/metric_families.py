@@ -27,12 +27,13 @@ _NO_REPAIR = MemoryRepair()
 
 
 class MetricFamily(NamedTuple):
-    """One metric: its name, type, help, and a function that returns its value (None: omitted)."""
+    """One metric: its name, help, a function that returns its value (None: omitted), and the factor to its unit."""
 
     name: str
-    type: str
     help: str
     value: Callable[[JudgedGPU], float | None]
+    factor: float = 1
+    type: str = "gauge"
 
 
 def scaled(value: float | None, factor: float) -> float | None:
@@ -57,209 +58,154 @@ def _clock_reason(name: str) -> Callable[[JudgedGPU], float | None]:
 
 
 SMI_FAMILIES: tuple[MetricFamily, ...] = (
-    MetricFamily("index", "gauge", "Index of the GPU.", lambda g: g.reading.index),
-    MetricFamily(
-        "utilization_gpu_ratio",
-        "gauge",
-        "Time with a kernel running.",
-        lambda g: scaled(g.vitals.utilization_gpu, 0.01),
-    ),
+    MetricFamily("index", "Index of the GPU.", lambda g: g.reading.index),
+    MetricFamily("utilization_gpu_ratio", "Time with a kernel running.", lambda g: g.vitals.utilization_gpu, 0.01),
     MetricFamily(
         "utilization_memory_ratio",
-        "gauge",
         "Time with memory being read or written.",
-        lambda g: scaled(g.vitals.utilization_memory, 0.01),
+        lambda g: g.vitals.utilization_memory,
+        0.01,
     ),
     MetricFamily(
-        "utilization_encoder_ratio",
-        "gauge",
-        "Use of the video encoder.",
-        lambda g: scaled(g.vitals.utilization_encoder, 0.01),
+        "utilization_encoder_ratio", "Use of the video encoder.", lambda g: g.vitals.utilization_encoder, 0.01
     ),
     MetricFamily(
-        "utilization_decoder_ratio",
-        "gauge",
-        "Use of the video decoder.",
-        lambda g: scaled(g.vitals.utilization_decoder, 0.01),
+        "utilization_decoder_ratio", "Use of the video decoder.", lambda g: g.vitals.utilization_decoder, 0.01
     ),
-    MetricFamily("memory_total_bytes", "gauge", "Memory.", lambda g: scaled(g.vitals.memory_total_mb, MIB)),
-    MetricFamily("memory_used_bytes", "gauge", "Memory in use.", lambda g: scaled(g.vitals.memory_used_mb, MIB)),
-    MetricFamily("memory_free_bytes", "gauge", "Free memory.", lambda g: scaled(g.vitals.memory_free_mb, MIB)),
+    MetricFamily("memory_total_bytes", "Memory.", lambda g: g.vitals.memory_total_mb, MIB),
+    MetricFamily("memory_used_bytes", "Memory in use.", lambda g: g.vitals.memory_used_mb, MIB),
+    MetricFamily("memory_free_bytes", "Free memory.", lambda g: g.vitals.memory_free_mb, MIB),
+    MetricFamily("memory_reserved_bytes", "Memory reserved by the driver.", lambda g: g.vitals.memory_reserved_mb, MIB),
+    MetricFamily("temperature_gpu", "Temperature in degrees Celsius.", lambda g: g.vitals.temperature_gpu),
     MetricFamily(
-        "memory_reserved_bytes",
-        "gauge",
-        "Memory reserved by the driver.",
-        lambda g: scaled(g.vitals.memory_reserved_mb, MIB),
+        "temperature_memory", "Temperature of the memory in degrees Celsius.", lambda g: g.vitals.temperature_memory
     ),
-    MetricFamily("temperature_gpu", "gauge", "Temperature in degrees Celsius.", lambda g: g.vitals.temperature_gpu),
+    MetricFamily("fan_speed_ratio", "Intended fan speed.", lambda g: g.vitals.fan_percent, 0.01),
+    MetricFamily("power_draw_watts", "Power drawn.", lambda g: g.vitals.power_watts),
+    MetricFamily("power_limit_watts", "Power limit that was set.", lambda g: g.condition.power_limit_watts),
     MetricFamily(
-        "temperature_memory",
-        "gauge",
-        "Temperature of the memory in degrees Celsius.",
-        lambda g: g.vitals.temperature_memory,
-    ),
-    MetricFamily("fan_speed_ratio", "gauge", "Intended fan speed.", lambda g: scaled(g.vitals.fan_percent, 0.01)),
-    MetricFamily("power_draw_watts", "gauge", "Power drawn.", lambda g: g.vitals.power_watts),
-    MetricFamily("power_limit_watts", "gauge", "Power limit that was set.", lambda g: g.condition.power_limit_watts),
-    MetricFamily(
-        "enforced_power_limit_watts",
-        "gauge",
-        "Effective power limit.",
-        lambda g: g.condition.power_enforced_limit_watts,
+        "enforced_power_limit_watts", "Effective power limit.", lambda g: g.condition.power_enforced_limit_watts
     ),
     MetricFamily(
-        "power_default_limit_watts", "gauge", "Power limit by default.", lambda g: g.identity.power_default_limit_watts
+        "power_default_limit_watts", "Power limit by default.", lambda g: g.identity.power_default_limit_watts
     ),
     MetricFamily(
-        "power_min_limit_watts",
-        "gauge",
-        "Lowest power limit that can be set.",
-        lambda g: g.identity.power_min_limit_watts,
+        "power_min_limit_watts", "Lowest power limit that can be set.", lambda g: g.identity.power_min_limit_watts
     ),
     MetricFamily(
-        "power_max_limit_watts",
-        "gauge",
-        "Highest power limit that can be set.",
-        lambda g: g.identity.power_max_limit_watts,
+        "power_max_limit_watts", "Highest power limit that can be set.", lambda g: g.identity.power_max_limit_watts
     ),
     MetricFamily(
-        "energy_joules_total", "counter", "Energy drawn since the driver was loaded.", lambda g: g.vitals.energy_joules
+        "energy_joules_total",
+        "Energy drawn since the driver was loaded.",
+        lambda g: g.vitals.energy_joules,
+        type="counter",
     ),
+    MetricFamily("clocks_current_graphics_clock_hz", "Graphics clock.", lambda g: g.vitals.clocks.graphics, 1e6),
+    MetricFamily("clocks_current_sm_clock_hz", "SM clock.", lambda g: g.vitals.clocks.sm, 1e6),
+    MetricFamily("clocks_current_memory_clock_hz", "Memory clock.", lambda g: g.vitals.clocks.memory, 1e6),
+    MetricFamily("clocks_current_video_clock_hz", "Video clock.", lambda g: g.vitals.clocks.video, 1e6),
     MetricFamily(
-        "clocks_current_graphics_clock_hz", "gauge", "Graphics clock.", lambda g: scaled(g.vitals.clocks.graphics, 1e6)
+        "clocks_max_graphics_clock_hz", "Highest graphics clock.", lambda g: g.identity.clocks_max.graphics, 1e6
     ),
-    MetricFamily("clocks_current_sm_clock_hz", "gauge", "SM clock.", lambda g: scaled(g.vitals.clocks.sm, 1e6)),
-    MetricFamily(
-        "clocks_current_memory_clock_hz", "gauge", "Memory clock.", lambda g: scaled(g.vitals.clocks.memory, 1e6)
-    ),
-    MetricFamily(
-        "clocks_current_video_clock_hz", "gauge", "Video clock.", lambda g: scaled(g.vitals.clocks.video, 1e6)
-    ),
-    MetricFamily(
-        "clocks_max_graphics_clock_hz",
-        "gauge",
-        "Highest graphics clock.",
-        lambda g: scaled(g.identity.clocks_max.graphics, 1e6),
-    ),
-    MetricFamily(
-        "clocks_max_sm_clock_hz", "gauge", "Highest SM clock.", lambda g: scaled(g.identity.clocks_max.sm, 1e6)
-    ),
-    MetricFamily(
-        "clocks_max_memory_clock_hz",
-        "gauge",
-        "Highest memory clock.",
-        lambda g: scaled(g.identity.clocks_max.memory, 1e6),
-    ),
-    MetricFamily("pstate", "gauge", "Performance state, 0 the highest.", lambda g: g.vitals.pstate),
+    MetricFamily("clocks_max_sm_clock_hz", "Highest SM clock.", lambda g: g.identity.clocks_max.sm, 1e6),
+    MetricFamily("clocks_max_memory_clock_hz", "Highest memory clock.", lambda g: g.identity.clocks_max.memory, 1e6),
+    MetricFamily("pstate", "Performance state, 0 the highest.", lambda g: g.vitals.pstate),
     MetricFamily(
         "compute_mode",
-        "gauge",
         "Compute mode: 0 default, 2 prohibited, 3 exclusive process.",
         lambda g: _COMPUTE_MODES.get(g.condition.compute_mode or ""),
     ),
     *(
-        MetricFamily(
-            f"clocks_event_reasons_{name}", "gauge", f"Whether {name} holds the clocks down.", _clock_reason(name)
-        )
+        MetricFamily(f"clocks_event_reasons_{name}", f"Whether {name} holds the clocks down.", _clock_reason(name))
         for name in _CLOCK_REASONS
     ),
     MetricFamily(
         "ecc_errors_corrected_volatile_total",
-        "counter",
         "Corrected memory errors since the driver was loaded.",
         lambda g: _ecc(g).corrected_volatile,
+        type="counter",
     ),
     MetricFamily(
         "ecc_errors_uncorrected_volatile_total",
-        "counter",
         "Uncorrectable memory errors since the driver was loaded.",
         lambda g: _ecc(g).uncorrected_volatile,
+        type="counter",
     ),
     MetricFamily(
         "ecc_errors_corrected_aggregate_total",
-        "counter",
         "Corrected memory errors over the life of the board.",
         lambda g: _ecc(g).corrected_aggregate,
+        type="counter",
     ),
     MetricFamily(
         "ecc_errors_uncorrected_aggregate_total",
-        "counter",
         "Uncorrectable memory errors over the life of the board.",
         lambda g: _ecc(g).uncorrected_aggregate,
+        type="counter",
     ),
     MetricFamily(
         "remapped_rows_failure",
-        "gauge",
         "Whether a row of memory could not be remapped.",
         lambda g: _repair(g).remapped_rows_failure,
     ),
     MetricFamily(
-        "remapped_rows_pending",
-        "gauge",
-        "Whether a remapping waits for a reset.",
-        lambda g: _repair(g).remapped_rows_pending,
+        "remapped_rows_pending", "Whether a remapping waits for a reset.", lambda g: _repair(g).remapped_rows_pending
     ),
     MetricFamily(
         "retired_pages_pending",
-        "gauge",
         "Whether a page retirement waits for a reset.",
         lambda g: _repair(g).retired_pages_pending,
     ),
     MetricFamily(
         "gpu_recovery_action",
-        "gauge",
         "Recovery action requested: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset, 5 IMEX, 6 bus, 7 all.",
         lambda g: g.vitals.recovery_action,
     ),
     MetricFamily(
         "fabric_state",
-        "gauge",
         "State of the NVLink fabric: 1 not started, 2 in progress, 3 completed.",
         lambda g: g.condition.fabric_state,
     ),
     MetricFamily(
         "pcie_throughput_rx_bytes_per_second",
-        "gauge",
         "PCIe bytes per second received by the GPU since the previous reading.",
         lambda g: g.vitals.pcie_rx_bytes_per_second,
     ),
     MetricFamily(
         "pcie_throughput_tx_bytes_per_second",
-        "gauge",
         "PCIe bytes per second sent by the GPU since the previous reading.",
         lambda g: g.vitals.pcie_tx_bytes_per_second,
     ),
-    MetricFamily("mig_mode_current", "gauge", "Whether MIG is on.", lambda g: g.condition.mig_enabled),
-    MetricFamily("mig_mode_pending", "gauge", "Whether MIG is on after a reset.", lambda g: g.condition.mig_pending),
+    MetricFamily("mig_mode_current", "Whether MIG is on.", lambda g: g.condition.mig_enabled),
+    MetricFamily("mig_mode_pending", "Whether MIG is on after a reset.", lambda g: g.condition.mig_pending),
     MetricFamily(
         "compute_apps",
-        "gauge",
         "Compute processes on the GPU.",
         lambda g: None if g.reading.processes is None else sum(p.kind is not _GRAPHICS for p in g.reading.processes),
     ),
-    MetricFamily(
-        "pcie_link_gen_current", "gauge", "Generation of the PCIe link.", lambda g: g.condition.pcie_generation
-    ),
-    MetricFamily("pcie_link_width_current", "gauge", "Lanes of the PCIe link.", lambda g: g.condition.pcie_width),
+    MetricFamily("pcie_link_gen_current", "Generation of the PCIe link.", lambda g: g.condition.pcie_generation),
+    MetricFamily("pcie_link_width_current", "Lanes of the PCIe link.", lambda g: g.condition.pcie_width),
 )
 
 DCGM_FAMILIES: tuple[MetricFamily, ...] = (
-    MetricFamily("SM_CLOCK", "gauge", "SM clock in MHz.", lambda g: g.vitals.clocks.sm),
-    MetricFamily("MEM_CLOCK", "gauge", "Memory clock in MHz.", lambda g: g.vitals.clocks.memory),
-    MetricFamily("MEMORY_TEMP", "gauge", "Memory temperature in C.", lambda g: g.vitals.temperature_memory),
-    MetricFamily("GPU_TEMP", "gauge", "GPU temperature in C.", lambda g: g.vitals.temperature_gpu),
-    MetricFamily("POWER_USAGE", "gauge", "Power draw in W.", lambda g: g.vitals.power_watts),
+    MetricFamily("SM_CLOCK", "SM clock in MHz.", lambda g: g.vitals.clocks.sm),
+    MetricFamily("MEM_CLOCK", "Memory clock in MHz.", lambda g: g.vitals.clocks.memory),
+    MetricFamily("MEMORY_TEMP", "Memory temperature in C.", lambda g: g.vitals.temperature_memory),
+    MetricFamily("GPU_TEMP", "GPU temperature in C.", lambda g: g.vitals.temperature_gpu),
+    MetricFamily("POWER_USAGE", "Power draw in W.", lambda g: g.vitals.power_watts),
     MetricFamily(
         "TOTAL_ENERGY_CONSUMPTION",
-        "counter",
         "Energy in mJ since the driver was loaded.",
-        lambda g: scaled(g.vitals.energy_joules, 1000),
+        lambda g: g.vitals.energy_joules,
+        1000,
+        type="counter",
     ),
-    MetricFamily("GPU_UTIL", "gauge", "GPU utilisation in %.", lambda g: g.vitals.utilization_gpu),
-    MetricFamily("MEM_COPY_UTIL", "gauge", "Memory utilisation in %.", lambda g: g.vitals.utilization_memory),
-    MetricFamily("ENC_UTIL", "gauge", "Encoder utilisation in %.", lambda g: g.vitals.utilization_encoder),
-    MetricFamily("DEC_UTIL", "gauge", "Decoder utilisation in %.", lambda g: g.vitals.utilization_decoder),
-    MetricFamily("FB_FREE", "gauge", "Free memory in MiB.", lambda g: g.vitals.memory_free_mb),
-    MetricFamily("FB_USED", "gauge", "Memory in use in MiB.", lambda g: g.vitals.memory_used_mb),
-    MetricFamily("FB_RESERVED", "gauge", "Reserved memory in MiB.", lambda g: g.vitals.memory_reserved_mb),
+    MetricFamily("GPU_UTIL", "GPU utilisation in %.", lambda g: g.vitals.utilization_gpu),
+    MetricFamily("MEM_COPY_UTIL", "Memory utilisation in %.", lambda g: g.vitals.utilization_memory),
+    MetricFamily("ENC_UTIL", "Encoder utilisation in %.", lambda g: g.vitals.utilization_encoder),
+    MetricFamily("DEC_UTIL", "Decoder utilisation in %.", lambda g: g.vitals.utilization_decoder),
+    MetricFamily("FB_FREE", "Free memory in MiB.", lambda g: g.vitals.memory_free_mb),
+    MetricFamily("FB_USED", "Memory in use in MiB.", lambda g: g.vitals.memory_used_mb),
+    MetricFamily("FB_RESERVED", "Reserved memory in MiB.", lambda g: g.vitals.memory_reserved_mb),
 )

@@ -1,7 +1,7 @@
 """Render the GPU metrics of `/metrics`, with the names that existing dashboards query. Unknown values are omitted."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from api.domain.reading import MIGSlice
@@ -80,7 +80,7 @@ def render_gpu_metrics(
     _render_driver(lines, shown)
     labels = [lines.of(gpu) for gpu in shown]
     for family in SMI_FAMILIES:
-        _render(lines, "nvidia_smi_" + family.name, family, zip(labels, map(family.value, shown), strict=True))
+        _render(lines, "nvidia_smi_" + family.name, family, zip(labels, _values(family, shown), strict=True))
     _render_processes(lines, shown)
     _render_mig(lines, shown)
     _render_xids(lines, xids)
@@ -99,8 +99,14 @@ def _render(lines: _Lines, name: str, family: MetricFamily, samples: Iterable[tu
         lines.extend(found)
 
 
-def _simple(lines: _Lines, name: str, type_: str, help_: str, samples: Iterable[tuple[str, float | None]]) -> None:
-    _render(lines, name, MetricFamily(name, type_, help_, lambda _: None), samples)
+def _simple(
+    lines: _Lines, name: str, help_: str, samples: Iterable[tuple[str, float | None]], type_: str = "gauge"
+) -> None:
+    _render(lines, name, MetricFamily(name, help_, lambda _: None, type=type_), samples)
+
+
+def _values(family: MetricFamily, gpus: Iterable[JudgedGPU]) -> Iterator[float | None]:
+    return (scaled(family.value(gpu), family.factor) for gpu in gpus)
 
 
 def _number(value: float) -> str:
@@ -137,7 +143,6 @@ def _render_info(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     _simple(
         lines,
         "nvidia_smi_gpu_info",
-        "gauge",
         "Identity of the GPU; `source` distinguishes real readings from simulated ones.",
         samples,
     )
@@ -149,14 +154,13 @@ def _render_processes(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         for process in gpu.reading.processes or ():
             infos.append((lines.of(gpu, pid=process.pid, user=process.user, type=process.kind), 1.0))
             memory.append((lines.of(gpu, pid=process.pid), scaled(process.memory_mb, MIB)))
-    _simple(lines, "nvidia_smi_compute_app_info", "gauge", "A process that holds memory of the GPU.", infos)
-    _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "gauge", "Memory that the process holds.", memory)
+    _simple(lines, "nvidia_smi_compute_app_info", "A process that holds memory of the GPU.", infos)
+    _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "Memory that the process holds.", memory)
     # A failed list must not look like an idle GPU.
     all_listed = all(gpu.reading.processes is not None for gpu in gpus if gpu.reading.fault is None)
     _simple(
         lines,
         "nvidia_smi_compute_apps_last_collect_success",
-        "gauge",
         "Whether the processes of every GPU could be listed.",
         [("", float(all_listed))],
     )
@@ -177,12 +181,12 @@ def _render_mig(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         )
         for gpu, part in slices
     ]
-    _simple(lines, "nvidia_smi_mig_info", "gauge", "A MIG slice.", infos)
+    _simple(lines, "nvidia_smi_mig_info", "A MIG slice.", infos)
     # The memory belongs to the GPU instance, which its compute instances share, so it is listed once.
     instances = {lines.of(gpu, gpu_instance_id=part.gpu_instance_id): part for gpu, part in slices}
     for name, read in _MIG_MEMORY.items():
         samples = [(labels, scaled(read(part), MIB)) for labels, part in instances.items()]
-        _simple(lines, f"nvidia_smi_mig_memory_{name}_bytes", "gauge", f"Memory of the GPU instance: {name}.", samples)
+        _simple(lines, f"nvidia_smi_mig_memory_{name}_bytes", f"Memory of the GPU instance: {name}.", samples)
 
 
 def _mig_reserved(part: MIGSlice) -> int | None:
@@ -207,14 +211,14 @@ def _render_driver(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         found = _VERSION_NUMBER.match(version or "")
         if found is not None:
             samples.append((lines.of(gpu, driver_version=version), float(found[0])))
-    _simple(lines, "nvidia_smi_driver_version", "gauge", "Version of the driver: its first two numbers.", samples)
+    _simple(lines, "nvidia_smi_driver_version", "Version of the driver: its first two numbers.", samples)
 
 
 def _render_xids(lines: _Lines, xids: XidCounts) -> None:
     counts = [(_labels(uuid=uuid, xid=xid), float(seen.count)) for (uuid, xid), seen in xids.items()]
     times = [(_labels(uuid=uuid, xid=xid), seen.last_at) for (uuid, xid), seen in xids.items()]
-    _simple(lines, "nvidia_smi_xid_errors_total", "counter", "Xid errors that the driver reported.", counts)
-    _simple(lines, "nvidia_smi_xid_last_timestamp_seconds", "gauge", "When the Xid was last reported.", times)
+    _simple(lines, "nvidia_smi_xid_errors_total", "Xid errors that the driver reported.", counts, "counter")
+    _simple(lines, "nvidia_smi_xid_last_timestamp_seconds", "When the Xid was last reported.", times)
 
 
 def _render_own(
@@ -236,42 +240,34 @@ def _render_own(
         for gpu in shown
         if gpu.task is not None
     ]
-    _simple(lines, f"{prefix}reading_age_seconds", "gauge", "Age of the reading when it was exported.", ages)
-    _simple(lines, f"{prefix}status", "gauge", "The status of the GPU.", statuses)
-    _simple(lines, f"{prefix}health", "gauge", "The verdict on the GPU.", verdicts)
-    _simple(lines, f"{prefix}available", "gauge", "Whether the GPU is available.", available)
-    _simple(lines, f"{prefix}task", "gauge", "The task that holds the GPU.", tasks)
-    _simple(lines, "diffusion_pipe_gpus", "gauge", "Known GPUs.", [("", float(len(gpus)))])
-    _simple(
-        lines,
-        f"{prefix}stuck_calls",
-        "gauge",
-        "Calls to the driver that have not returned.",
-        [("", float(snapshot.stuck))],
-    )
+    _simple(lines, f"{prefix}reading_age_seconds", "Age of the reading when it was exported.", ages)
+    _simple(lines, f"{prefix}status", "The status of the GPU.", statuses)
+    _simple(lines, f"{prefix}health", "The verdict on the GPU.", verdicts)
+    _simple(lines, f"{prefix}available", "Whether the GPU is available.", available)
+    _simple(lines, f"{prefix}task", "The task that holds the GPU.", tasks)
+    _simple(lines, "diffusion_pipe_gpus", "Known GPUs.", [("", float(len(gpus)))])
+    _simple(lines, f"{prefix}stuck_calls", "Calls to the driver that have not returned.", [("", float(snapshot.stuck))])
 
 
 def _render_collect(lines: _Lines, snapshot: GPUSnapshot, collect: CollectStats) -> None:
     ok = float(snapshot.problem is None)
-    _simple(lines, "nvidia_smi_last_collect_success", "gauge", "Whether the last sweep had readings.", [("", ok)])
+    _simple(lines, "nvidia_smi_last_collect_success", "Whether the last sweep had readings.", [("", ok)])
     _simple(
         lines,
         "nvidia_smi_last_collect_duration_seconds",
-        "gauge",
         "How long the last sweep took.",
         [("", snapshot.sweep_seconds)],
     )
     _simple(
         lines,
         "nvidia_smi_failed_scrapes_total",
-        "counter",
         "Sweeps without readings.",
         [("", float(collect.failed_total))],
+        "counter",
     )
     _simple(
         lines,
         "nvidia_smi_nvml_return_code",
-        "gauge",
         "The last return code of NVML as a whole; 0 is success.",
         [("", collect.nvml_code)],
     )
@@ -290,7 +286,7 @@ def _render_dcgm(lines: _Lines, gpus: Sequence[JudgedGPU], xids: XidCounts, host
         for gpu in gpus
     ]
     for family in DCGM_FAMILIES:
-        _render(lines, "DCGM_FI_DEV_" + family.name, family, zip(labels, map(family.value, gpus), strict=True))
+        _render(lines, "DCGM_FI_DEV_" + family.name, family, zip(labels, _values(family, gpus), strict=True))
     last = {uuid: xid for (uuid, xid), _ in sorted(xids.items(), key=lambda item: item[1].last_at)}
     samples = [(label, last.get(gpu.reading.uuid or "")) for label, gpu in zip(labels, gpus, strict=True)]
-    _simple(lines, "DCGM_FI_DEV_XID_ERRORS", "gauge", "The last Xid error.", samples)
+    _simple(lines, "DCGM_FI_DEV_XID_ERRORS", "The last Xid error.", samples)

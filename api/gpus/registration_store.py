@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db import leases
 from api.db.database import Database
-from api.db.rows import read_code, to_seconds, to_time
+from api.db.rows import dump_fields, read_code, read_fields, to_seconds, to_time
 from api.db.tables import attempts, registrations, tasks
 from api.db.tables import leases as lease_table
 from api.domain.audit import note_change
@@ -200,17 +200,11 @@ class DatabaseRegistrations:
         return self.get(task.task_id)
 
     def _row(self, task: RegisteredTask) -> dict[str, Any]:
-        return {
-            "task_id": task.task_id,
-            "task_type": task.task_type,
-            "gpu_uuids": list(task.gpu_uuids),
-            "description": task.description,
-            "pid": None if task.process is None else task.process.pid,
-            "pid_start": None if task.process is None else task.process.start,
-            "node": self.node,
-            "started_at": to_seconds(task.started_at),
-            "owner": task.owner,
-        }
+        process = task.process
+        pid, start = (None, None) if process is None else (process.pid, process.start)
+        row = dump_fields(task, registrations, pid=pid, pid_start=start, node=self.node)
+        del row["serial"]  # the database assigns it
+        return row
 
     def _held(self, uuids: Iterable[str]) -> dict[str, str]:
         with self._database.read() as connection:
@@ -289,19 +283,8 @@ def _get(connection: Connection, task_id: str) -> RegisteredTask:
 
 
 def _read(row: Row[Any]) -> RegisteredTask:
-    return RegisteredTask(
-        task_id=row.task_id,
-        task_type=TaskType(row.task_type),
-        gpu_uuids=tuple(row.gpu_uuids),
-        started_at=to_time(row.started_at),
-        description=row.description,
-        process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start),
-        progress=row.progress,
-        estimated_remaining_time=row.estimated_remaining_time,
-        updated_at=None if row.updated_at is None else to_time(row.updated_at),
-        serial=row.serial,
-        owner=row.owner,
-    )
+    process = None if row.pid is None else ProcessIdentity(row.pid, row.pid_start)
+    return read_fields(RegisteredTask, row, process=process)
 
 
 def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:

@@ -34,7 +34,7 @@ class TaskRegistry:
         on_change: Callable[[Sequence[str]], None] = lambda released: None,
         is_running: Callable[[ProcessIdentity], bool] = host.is_running,
     ) -> None:
-        self._store = store
+        self.store = store  #: to read the tasks
         self._clock = clock
         self._on_change = on_change
         self._is_running = is_running
@@ -62,7 +62,7 @@ class TaskRegistry:
             process=None if pid is None else _running_process(pid),
             owner=owner,
         )
-        task = self._store.claim(task)
+        task = self.store.claim(task)
         logger.info("task registered", extra={"task_id": task.task_id, "gpus": list(gpu_uuids), "pid": pid})
         self._on_change(())
         return task
@@ -74,7 +74,7 @@ class TaskRegistry:
 
         Raises TaskNotFound.
         """
-        task = self._store.update_progress(task_id, progress, estimated_remaining_time, self._clock.now())
+        task = self.store.update_progress(task_id, progress, estimated_remaining_time, self._clock.now())
         self._on_change(())
         return task
 
@@ -83,7 +83,7 @@ class TaskRegistry:
 
         Raises TaskNotFound.
         """
-        task = self._store.release(task_id)
+        task = self.store.release(task_id)
         self._on_change(task.gpu_uuids)
         logger.info("task released", extra={"task_id": task_id, "gpus": list(task.gpu_uuids)})
         return task
@@ -91,35 +91,15 @@ class TaskRegistry:
     def release_dead(self) -> list[RegisteredTask]:
         """Release the tasks whose registered process has ended, and return them."""
         released = []
-        for task in self._store.list():
+        for task in self.store.list():
             if task.process is not None and not self._is_running(task.process):
                 # Another caller may have released it.
                 with suppress(TaskNotFound):
-                    released.append(self._store.release(task.task_id))
+                    released.append(self.store.release(task.task_id))
         if released:
             self._on_change([uuid for task in released for uuid in task.gpu_uuids])
             logger.info("tasks of ended processes released", extra={"task_ids": [task.task_id for task in released]})
         return released
-
-    def get(self, task_id: str) -> RegisteredTask:
-        """Return the task with this id.
-
-        Raises TaskNotFound.
-        """
-        return self._store.get(task_id)
-
-    def list(self) -> tuple[RegisteredTask, ...]:
-        """Return all tasks, oldest first."""
-        return self._store.list()
-
-    def holders(self) -> dict[str, RegisteredTask]:
-        """Return the holder of each GPU by UUID."""
-        return self._store.holders()
-
-    @property
-    def timed_holds(self) -> Mapping[str, Sequence[Hold]]:
-        """The pauses and claims of each GPU, by UUID, as read with the holders."""
-        return self._store.timed_holds
 
 
 def _running_process(pid: int) -> ProcessIdentity:
@@ -143,7 +123,7 @@ class GPUHolders:
         """Return the current, or last known, holder of each GPU by UUID; None if never known."""
         try:
             with wait_limit(READ_SECONDS):
-                self._held = self._registry.holders()
+                self._held = self._registry.store.holders()
         except Exception as error:
             self._note_failure("read", "the holders of GPUs cannot be read; the last known ones are used", error)
         else:
@@ -153,7 +133,7 @@ class GPUHolders:
     @property
     def timed_holds(self) -> Mapping[str, Sequence[Hold]]:
         """The pauses and claims of each GPU, by UUID, as last read."""
-        return self._registry.timed_holds
+        return self._registry.store.timed_holds
 
     def release_ended(
         self, snapshot: GPUSnapshot, has_changed_source: bool, others: Collection[str | None] = ()
@@ -181,7 +161,7 @@ class GPUHolders:
 
     def _release_simulated(self, present: Collection[str | None]) -> None:
         """Release the tasks on simulated GPUs that real ones replaced."""
-        for task in self._registry.list():
+        for task in self._registry.store.list():
             if not any(uuid in present for uuid in task.gpu_uuids):
                 gave_way = Reason.of("its simulated GPUs gave way to real ones", "simulated_gone")
                 self._note_release(self._registry.release(task.task_id), gave_way)

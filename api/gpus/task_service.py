@@ -91,7 +91,7 @@ class GPUTasks:
 
         Raises TaskNotFound, TaskIsTraining.
         """
-        return self._registry.get(task_id).owner
+        return self._registry.store.get(task_id).owner
 
     def release(self, task_id: str) -> TaskView:
         """Release the task's GPUs, which are draining until their memory is free.
@@ -105,16 +105,16 @@ class GPUTasks:
 
         Raises TaskNotFound.
         """
-        return self._show(self._registry.get(task_id))
+        return self._show(self._registry.store.get(task_id))
 
     def list(self, page: PageRequest) -> Page[TaskView]:
         """Return the registered tasks that the reader may see, oldest first."""
-        seen = [task for task in self._registry.list() if current_scope.get().sees(task.owner)]
+        seen = [task for task in self._registry.store.list() if current_scope.get().sees(task.owner)]
         return paginate(seen, lambda task: task.serial, page).map(self._show)
 
     def count(self) -> Counter[TaskType]:
         """Return how many visible tasks of each type hold GPUs."""
-        holders = [task for task in self._registry.holders().values() if task.hold is None]
+        holders = [task for task in self._registry.store.holders().values() if task.hold is None]
         seen = [task for task in holders if current_scope.get().sees(task.owner)]
         return Counter({task.task_id: task.task_type for task in seen}.values())
 

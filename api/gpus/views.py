@@ -1,6 +1,7 @@
 """Build the API's answers from readings, judgements and tasks. Pure functions."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from api.domain.gpu import (
@@ -28,7 +29,7 @@ from api.domain.reading import GPUProcess, GPUVitals
 from api.domain.reason import Reason, code_of, text_of
 from api.domain.task import RegisteredTask
 from api.gpus.judgement import JudgedGPU
-from api.gpus.null_reasons import why_null
+from api.gpus.null_reasons import null_paths, why_null
 from api.gpus.snapshot import GPUSnapshot
 from api.util.copying import copy_fields
 
@@ -122,7 +123,7 @@ def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU, why_not: Reason | None
 def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
     """Return the answer of `/gpu/{id}/details`."""
     identity, vitals, condition = gpu.identity, gpu.vitals, gpu.condition
-    return GPUDetails(
+    details = GPUDetails(
         gpu_id=gpu.reading.index,
         uuid=gpu.reading.uuid,
         name=identity.name,
@@ -175,8 +176,9 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
         source=snapshot.source,
         stale=gpu.judgement.stale,
         timestamp=gpu.reading.read_at,
-        unavailable=why_null(snapshot, gpu),
+        unavailable={},
     )
+    return replace(details, unavailable=why_null(snapshot, gpu, null_paths(details)))
 
 
 def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -> GPUProcesses:
@@ -188,7 +190,7 @@ def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -
         processes=processes,
         note=None if note is None else note.text,
         note_code=None if note is None else note.said,
-        unavailable={} if processes is not None else {"processes": why_null(snapshot, gpu)["processes"]},
+        unavailable={} if processes is not None else {"processes": why_null(snapshot, gpu, ["processes"])["processes"]},
         timestamp=gpu.reading.read_at,
         source=snapshot.source,
     )

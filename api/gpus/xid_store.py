@@ -1,13 +1,13 @@
 """Store the Xid errors because of which a GPU must not be offered until it is reset."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 
 from api.db.database import Database
 from api.db.insertion import insert_missing
 from api.db.measurement_tables import gpu_xids
+from api.db.rows import dump_fields, read_fields
 from api.gpus.xids import FatalXid, XidKey
 
 #: The maximum number of rows read.
@@ -28,7 +28,7 @@ class GPUXidStore:
             return {
                 (row.node, row.uuid, row.xid): (
                     row.token,
-                    FatalXid(row.times, row.last_at, row.boot, bool(row.was_action_asked), row.energy_joules),
+                    read_fields(FatalXid, row, was_action_asked=bool(row.was_action_asked)),
                 )
                 for row in connection.execute(_ALL)
             }
@@ -37,14 +37,7 @@ class GPUXidStore:
         """Insert or update these errors."""
         with self._database.write(is_audited=False) as connection:
             for key, (token, known) in errors.items():
-                values: dict[str, Any] = {
-                    "token": token,
-                    "times": known.times,
-                    "last_at": known.last_at,
-                    "boot": known.boot,
-                    "was_action_asked": int(known.was_action_asked),
-                    "energy_joules": known.energy_joules,
-                }
+                values = dump_fields(known, gpu_xids, token=token, was_action_asked=int(known.was_action_asked))
                 if connection.execute(update(gpu_xids).where(_is(key)).values(values)).rowcount == 0:
                     node, uuid, xid = key
                     insert_missing(connection, gpu_xids, [{"node": node, "uuid": uuid, "xid": xid, **values}])

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import datetime
 
 from api.domain.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
@@ -20,6 +19,7 @@ from api.training.output import TrainingOutput
 from api.training.store import TaskStore
 from api.training.task_progress import LostOutput
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.web.downloads import LogDownload, open_download
 
 #: Maximum number of concurrent searches, since they occupy threads that serve other requests.
@@ -111,9 +111,8 @@ class LogService:
             page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), line_filter, at)
         if source.task_id is None:
             return page
-        shown = {each.name: getattr(page, each.name) for each in fields(LogPage)}
         lost = self._lost.count(self._attempts.of_task(source.task_id))
-        return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
+        return copy_fields(TaskLogPage, page, task_id=source.task_id, log_lost_bytes=lost)
 
     def open_download(self, task_id: str, is_inline: bool) -> LogDownload:
         """Return the complete log of a task as one file. Raises TaskNotFound, Unavailable."""

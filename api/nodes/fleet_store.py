@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import clean, maybe_time, to_seconds, to_time
+from api.db.rows import clean, maybe_time, read_fields, to_seconds, to_time
 from api.db.tables import nodes
 from api.domain.audit import note_change
 from api.domain.node import Drain, NodeLocation, NodeRecord, NodeRole
@@ -173,14 +173,4 @@ def _read(row: Row[Any]) -> NodeRecord:
     place = None
     if row.host is not None and row.port is not None:
         place = NodeLocation(row.machine, row.host, row.port, row.started or "")
-    return NodeRecord(
-        name=row.name,
-        role=None if row.role is None else NodeRole(row.role),
-        place=place,
-        version=row.version,
-        clock_offset=row.clock_offset,
-        first_seen=maybe_time(row.first_seen),
-        last_seen=maybe_time(row.last_seen),
-        left_at=maybe_time(row.left_at),
-        drain=drain,
-    )
+    return read_fields(NodeRecord, row, place=place, drain=drain)

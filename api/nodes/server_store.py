@@ -7,7 +7,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from api.db.database import Database
 from api.db.insertion import insert_missing
-from api.db.rows import clean, to_seconds, to_time
+from api.db.rows import clean, dump_fields, read_fields, to_seconds, to_time
 from api.db.tables import audit, leadership, machine_clocks, servers
 from api.nodes.server_models import StoredServer
 from api.util.clock import Mark, SteadyMark
@@ -44,7 +44,7 @@ class ServerStore:
         }
         with self._database.write(is_audited=False) as connection:
             if connection.execute(_SIGN, {"own": own.server_id, "seconds": seconds}).rowcount == 0:
-                connection.execute(insert(servers).values(_row(own)))
+                connection.execute(insert(servers).values(dump_fields(own, servers, reads_gzip=1)))
             if connection.execute(_SAVE_CLOCK.values(clock), {"own": node}).rowcount == 0:
                 insert_missing(connection, machine_clocks, [{"node": node, **clock}])
 
@@ -75,30 +75,5 @@ class ServerStore:
             connection.execute(delete(servers).where(servers.c.last_seen < to_seconds(before)))
 
 
-def _row(server: StoredServer) -> dict[str, Any]:
-    return {
-        "server_id": server.server_id,
-        "process": clean(server.process),
-        "node": clean(server.node),
-        "host": clean(server.host),
-        "port": server.port,
-        "pid": server.pid,
-        "version": server.version,
-        "started_at": to_seconds(server.started_at),
-        "last_seen": to_seconds(server.last_seen),
-        "reads_gzip": 1,
-    }
-
-
 def _read(row: Row[Any]) -> StoredServer:
-    return StoredServer(
-        server_id=row.server_id,
-        process=row.process,
-        node=row.node,
-        host=row.host,
-        port=row.port,
-        pid=row.pid,
-        version=row.version,
-        started_at=to_time(row.started_at),
-        last_seen=to_time(row.last_seen),
-    )
+    return read_fields(StoredServer, row)

@@ -15,7 +15,7 @@ from api.nodes.server_store import ServerStore
 from api.util.clock import Clock, SteadyMark
 from api.util.copying import copy_fields
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class _Sign:
     at: float  #: when it came, as far as known, monotonic
 
 
-class ServerList:
+class ServerList(LoopOwner):
     """The servers on this database. One thread calls `sign`; the rest is thread-safe."""
 
     def __init__(self, store: ServerStore, identity: ServerIdentity, own: StoredServer, clock: Clock) -> None:
@@ -51,15 +51,11 @@ class ServerList:
         self._has_started = False
         self._is_blind = False
         self._is_ahead = False
-        self._loop = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
-
-    def start(self) -> None:
-        """Start the heartbeat."""
-        self._loop.start()
+        self._thread = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
 
     def stop(self) -> None:
         """Stop the heartbeat and remove this server from the database."""
-        self._loop.stop()
+        self._thread.stop()
         try:
             with wait_limit(READ_SECONDS):
                 self._store.remove(self._own.server_id)

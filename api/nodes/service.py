@@ -40,7 +40,7 @@ from api.nodes.views import list_held, show_nodes, warn
 from api.nodes.wire import take_report
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 from api.util.terminal_text import show
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Refusals:
         return (NodeWarning(message.said.code, message.text, message.said),)
 
 
-class NodeService:
+class NodeService(LoopOwner):
     """The nodes as this head knows them."""
 
     def __init__(
@@ -154,15 +154,11 @@ class NodeService:
         self._signed_at = float("-inf")
         self._is_blind = False
         self._engine: Callable[[], Sequence[NodeState]] = tuple
-        self._loop = PeriodicThread("nodes", LOOK_SECONDS, self._poll)
-
-    def start(self) -> None:
-        """Start to poll the database."""
-        self._loop.start()
+        self._thread = PeriodicThread("nodes", LOOK_SECONDS, self._poll)
 
     def stop(self) -> None:
         """Stop the loop and the probes of the storage."""
-        self._loop.stop()
+        self._thread.stop()
         if self._shared is not None:
             self._shared.stop()
 

@@ -33,19 +33,15 @@ def make_report(
 
     `mark` is the same moment as the time since the machine's boot.
     """
-    return MachineReport(
+    return copy_fields(
+        MachineReport,
+        snapshot,
         format=REPORT_FORMAT,
         version=version,
         place=place,
-        sequence=snapshot.sequence,
         interval=interval,
-        source=snapshot.source,
-        versions=snapshot.versions,
         gpus=tuple(_to_report(gpu, now) for gpu in snapshot.gpus),
-        sweep_seconds=snapshot.sweep_seconds,
-        stuck=snapshot.stuck,
         problem=_to_reported_message(snapshot.problem),
-        problem_code=snapshot.problem_code,
         sent_at=at.timestamp(),
         clock_offset=clock_offset,
         xids=tuple(xids),
@@ -89,17 +85,13 @@ def take_report(
     read from the database and its age is unknown, so that no reading in it is fresh.
     """
     gpus = tuple(_read(gpu, received_at if has_reported else None, now) for gpu in report.gpus)
-    snapshot = GPUSnapshot(
-        sequence=report.sequence,
+    snapshot = copy_fields(
+        GPUSnapshot,
+        report,
         gpus=gpus,
-        source=report.source,
-        versions=report.versions,
         taken_at=now,
         taken_monotonic=received_at,
-        sweep_seconds=report.sweep_seconds,
-        stuck=report.stuck,
         problem=_read_message(report.problem),
-        problem_code=report.problem_code,
     )
     return NodePart(name, snapshot, received_at, report.leaves, has_reported, report.boot)
 

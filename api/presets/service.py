@@ -12,7 +12,7 @@ from api.errors import Finding, HiddenPreset, Invalid, NotYours, PresetNotFound
 from api.presets.models import MOST_CHARACTERS, MOST_DEPTH, MOST_VALUES, PRESET_ID, OwnPreset
 from api.presets.store import PresetStore
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.pagination import Page, PageRequest
 from api.util.validation import excess
 
 #: Returns the errors in the settings of a model type: its `config` and `dataset`, with pointers from their names on.
@@ -32,8 +32,7 @@ class PresetService:
 
     def get_page(self, model_type: str | None, by: Principal, page: PageRequest) -> Page[OwnPreset]:
         """Return the presets that a user sees, newest first."""
-        rows = read_page(lambda *cut: self._store.page(model_type, by.reader, *cut), lambda row: row[0], page)
-        return rows.map(lambda row: row[1])
+        return self._store.page(model_type, by.reader, page)
 
     def get(self, preset_id: str, by: Principal) -> OwnPreset:
         """Return a preset. Raises PresetNotFound, also if the user may not see it."""

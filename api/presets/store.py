@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import Row, delete, func, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import to_seconds, to_time
+from api.db.rows import dump_fields, read_fields, select_page
 from api.db.saved_tables import presets
 from api.domain.audit import note_change
 from api.errors import PresetExists, PresetNotFound, TooManyPresets
 from api.presets.models import MOST_PRESETS, OwnPreset
+from api.util.pagination import Page, PageRequest
 
 #: The owner of a preset that has none. A unique key does not compare NULL.
 _NO_OWNER = ""
@@ -28,7 +29,8 @@ class PresetStore:
             with self._database.write() as connection:
                 connection.execute(insert(presets).values(_row(new)))
                 # On PostgreSQL, concurrent additions may exceed the limit by a few.
-                if _count(connection, presets.c.owner == (new.owner or _NO_OWNER)) > MOST_PRESETS:
+                of_owner = presets.c.owner == (new.owner or _NO_OWNER)
+                if (connection.scalar(select(func.count()).where(of_owner)) or 0) > MOST_PRESETS:
                     raise TooManyPresets(data={"most": MOST_PRESETS})
                 note_change(about=new.preset_id, after=_noted(new))
         except IntegrityError:
@@ -63,65 +65,23 @@ class PresetStore:
                 raise PresetNotFound.named(preset.preset_id)
             note_change(about=preset.preset_id, before=_noted(preset))
 
-    def page(
-        self,
-        model_type: str | None,
-        reader: str | None,
-        limit: int,
-        offset: int,
-        cursor: int | None,
-    ) -> tuple[list[tuple[int, OwnPreset]], int]:
-        """Return presets with their serial numbers, newest first, and the total number.
-
-        With `reader`, only those of this user and shared ones.
-        """
+    def page(self, model_type: str | None, reader: str | None, request: PageRequest) -> Page[OwnPreset]:
+        """Return presets, newest first. With `reader`, only those of this user and shared ones."""
         is_of_type = true() if model_type is None else presets.c.model_type == model_type
         is_visible = true() if reader is None else or_(presets.c.shared.is_(True), presets.c.owner == reader)
-        found = and_(is_of_type, is_visible)
-        query = select(presets).where(found).order_by(presets.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(presets.c.serial < cursor)
+        query = select(presets).where(is_of_type, is_visible)
         with self._database.read() as connection:
-            return [(row.serial, _read(row)) for row in connection.execute(query)], _count(connection, found)
-
-
-def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
-    return connection.scalar(select(func.count()).select_from(presets).where(condition)) or 0
+            return select_page(connection, query, presets.c.serial, request, _read)
 
 
 def _row(preset: OwnPreset) -> dict[str, Any]:
-    return {
-        "preset_id": preset.preset_id,
-        "name": preset.name,
-        "owner": preset.owner or _NO_OWNER,
-        "model_type": preset.model_type,
-        "settings": dict(preset.settings),
-        "dataset": dict(preset.dataset),
-        "shared": preset.shared,
-        "created_at": to_seconds(preset.created_at),
-        "updated_at": to_seconds(preset.updated_at),
-    }
+    return dump_fields(preset, presets, owner=preset.owner or _NO_OWNER)
 
 
 def _noted(preset: OwnPreset) -> dict[str, Any]:
     """Return the fields of a preset for the audit log."""
-    return {
-        "name": preset.name,
-        "model_type": preset.model_type,
-        "shared": preset.shared,
-        "settings": dict(preset.settings),
-        "dataset": dict(preset.dataset),
-    }
+    return {name: getattr(preset, name) for name in ("name", "model_type", "shared", "settings", "dataset")}
 
 
 def _read(row: Row[Any]) -> OwnPreset:
-    return OwnPreset(
-        preset_id=row.preset_id,
-        name=row.name,
-        model_type=row.model_type,
-        settings=row.settings,
-        dataset=row.dataset,
-        shared=bool(row.shared),
-        owner=row.owner or None,
-        created_at=to_time(row.created_at),
-        updated_at=to_time(row.updated_at),
-    )
+    return read_fields(OwnPreset, row, owner=row.owner or None)

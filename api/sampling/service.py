@@ -33,7 +33,7 @@ from api.sampling.views import (
 )
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.pagination import Page, PageRequest
 from api.util.validation import excess
 
 #: Limits on the number and depth of values in a workflow, far above those of a large one.
@@ -49,8 +49,7 @@ class WorkflowService:
 
     def get_page(self, model_type: str | None, by: Principal, page: PageRequest) -> Page[WorkflowRow]:
         """Return the workflows that a user sees, newest first."""
-        rows = read_page(lambda *cut: self._store.page(model_type, by.reader, *cut), lambda row: row[0], page)
-        return rows.map(lambda row: copy_fields(WorkflowRow, row[1]))
+        return self._store.page(model_type, by.reader, page).map(lambda row: copy_fields(WorkflowRow, row))
 
     def get(self, workflow_id: str, by: Principal) -> Workflow:
         """Return a workflow. Raises WorkflowNotFound, also if the user may not see it."""
@@ -133,8 +132,7 @@ class SampleSetService:
 
     def get_page(self, by: Principal, page: PageRequest) -> Page[SampleSet]:
         """Return the newest versions of the sets that a user sees, newest set first."""
-        rows = read_page(lambda *cut: self._store.page(by.reader, *cut), lambda row: row[0], page)
-        return rows.map(lambda row: row[1])
+        return self._store.page(by.reader, page)
 
     def defaults(self) -> tuple[SetDefaults, ...]:
         """Return the default settings of the built-in workflows."""

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
-from api.db.rows import to_seconds, to_time
+from api.db.rows import read_fields, select_page, to_seconds, to_time
 from api.db.saved_tables import sample_set_versions as versions
 from api.db.saved_tables import sample_sets as sets
 from api.db.saved_tables import workflows
@@ -28,6 +28,7 @@ from api.errors import (
 )
 from api.jobs.sampling.graph import Places
 from api.sampling.views import MOST_SETS, MOST_VERSIONS, MOST_WORKFLOWS, Workflow, WorkflowNodes
+from api.util.pagination import Page, PageRequest
 
 #: The owner of what has none. A unique key does not compare NULL.
 _NO_OWNER = ""
@@ -118,20 +119,12 @@ class SampleSetStore:
             connection.execute(delete(versions).where(versions.c.sample_set == serial))
             note_change(about=before.name, before=_noted(before))
 
-    def page(
-        self, reader: str | None, limit: int, offset: int, cursor: int | None
-    ) -> tuple[list[tuple[int, SampleSet]], int]:
-        """Return the newest versions of sets with their serial numbers, newest set first, and the total number.
-
-        With `reader`, only those of this user and shared ones.
-        """
+    def page(self, reader: str | None, request: PageRequest) -> Page[SampleSet]:
+        """Return the newest versions of sets, newest set first. With `reader`, only this user's and shared ones."""
         visible = true() if reader is None else or_(sets.c.shared.is_(True), sets.c.owner == reader)
-        query = _JOINED.where(versions.c.version == sets.c.latest, visible).order_by(sets.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(sets.c.serial < cursor)
+        query = _JOINED.where(versions.c.version == sets.c.latest, visible)
         with self._database.read() as connection:
-            return [(row.serial, _read_set(row)) for row in connection.execute(query)], _count(
-                connection, sets, visible
-            )
+            return select_page(connection, query, sets.c.serial, request, _read_set)
 
 
 class WorkflowStore:
@@ -181,20 +174,13 @@ class WorkflowStore:
                 raise WorkflowNotFound
             note_change(about=workflow.workflow_id, before={"name": workflow.name, "model_type": workflow.model_type})
 
-    def page(
-        self, model_type: str | None, reader: str | None, limit: int, offset: int, cursor: int | None
-    ) -> tuple[list[tuple[int, Workflow]], int]:
-        """Return workflows with their serial numbers, newest first, and the total number.
-
-        With `reader`, only those of this user and shared ones.
-        """
+    def page(self, model_type: str | None, reader: str | None, request: PageRequest) -> Page[Workflow]:
+        """Return workflows, newest first. With `reader`, only those of this user and shared ones."""
         visible = true() if reader is None else or_(workflows.c.shared.is_(True), workflows.c.owner == reader)
-        found = and_(visible, true() if model_type is None else workflows.c.model_type == model_type)
-        query = select(workflows).where(found).order_by(workflows.c.serial.desc()).limit(limit)
-        query = query.offset(offset) if cursor is None else query.where(workflows.c.serial < cursor)
+        is_of_type = true() if model_type is None else workflows.c.model_type == model_type
+        query = select(workflows).where(visible, is_of_type)
         with self._database.read() as connection:
-            rows = [(row.serial, _read_workflow(row)) for row in connection.execute(query)]
-            return rows, _count(connection, workflows, found)
+            return select_page(connection, query, workflows.c.serial, request, _read_workflow)
 
 
 def _count(connection: Connection, table: Any, condition: ColumnElement[bool]) -> int:
@@ -260,13 +246,5 @@ def _read_set(row: Row[Any]) -> SampleSet:
 
 
 def _read_workflow(row: Row[Any]) -> Workflow:
-    return Workflow(
-        workflow_id=row.workflow_id,
-        name=row.name,
-        model_type=row.model_type,
-        nodes=WorkflowNodes.of(Places.from_json(row.nodes)),
-        shared=bool(row.shared),
-        owner=row.owner or None,
-        created_at=to_time(row.created_at),
-        workflow=row.workflow,
-    )
+    nodes = WorkflowNodes.of(Places.from_json(row.nodes))
+    return read_fields(Workflow, row, nodes=nodes, owner=row.owner or None)

@@ -18,7 +18,7 @@ from api.domain.read_scope import ReadScope
 from api.errors import DirectoryNotFound
 from api.files.weights.scan import is_text
 from api.system.views import EntryKind, FileEntry, FileListing
-from api.util.pagination import PageRequest, paginate
+from api.util.pagination import PageRequest, paginate_by_position
 from api.util.reached_paths import UnknownTarget, is_below, open_directory, reach
 
 #: The most names that are read of one directory.
@@ -153,7 +153,7 @@ def _visible(entries: "Iterator[os.DirEntry[str]]") -> Iterator[tuple[str, Entry
 def _show(
     path: str | None, parent: str | None, found: list[tuple[str, str, bool]], is_cut: bool, page: PageRequest
 ) -> FileListing:
-    shown = paginate(list(enumerate(found, 1)), lambda row: row[0], page).map(lambda row: _entry(*row[1]))
+    shown = paginate_by_position(found, page).map(lambda row: _entry(*row))
     return FileListing(path, parent, shown.rows, is_cut, shown.pagination)
 
 

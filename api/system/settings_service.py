@@ -29,7 +29,7 @@ from api.system.views import (
     SettingValue,
 )
 from api.util.clock import Clock
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 from api.util.reached_paths import UnknownTarget, reach
 from api.util.suggestions import nearest
 from api.util.validation import ONE_LINE
@@ -114,7 +114,7 @@ RUN_TIME_SETTINGS = (
 _BY_KEY = {each.key: each for each in RUN_TIME_SETTINGS}
 
 
-class RunTimeSettings:
+class RunTimeSettings(LoopOwner):
     """The present settings. `current` is replaced as a whole, so that readers need no lock."""
 
     def __init__(
@@ -143,19 +143,11 @@ class RunTimeSettings:
         self._problems: Mapping[str, str] = {}
         self._subscribers: list[Callable[[Config], None]] = []
         self._lock = threading.Lock()
-        self._loop = PeriodicThread("settings", REREAD_SECONDS, self.reread)
+        self._thread = PeriodicThread("settings", REREAD_SECONDS, self.reread)
 
     def subscribe(self, apply: Callable[[Config], None]) -> None:
         """Have `apply` called with the settings after each change, one call at a time."""
         self._subscribers.append(apply)
-
-    def start(self) -> None:
-        """Start reading the database again every few seconds."""
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop reading."""
-        self._loop.stop()
 
     def reread(self) -> None:
         """Apply the stored settings if they have changed. Without a database, the previous ones stay."""

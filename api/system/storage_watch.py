@@ -5,7 +5,7 @@ import logging
 from api.db.database import Database
 from api.errors import DatabaseUnavailable
 from api.files.disk import DiskReserve
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -13,22 +13,16 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 
 
-class StorageWatch:
+class StorageWatch(LoopOwner):
     """Knows the storage's problem as of the last check; reading it needs memory only."""
+
+    _stop_seconds = 0.5
 
     def __init__(self, database: Database, reserve: DiskReserve) -> None:
         self._database = database
         self._reserve = reserve
         self._trouble: DatabaseUnavailable | None = None
         self._thread = PeriodicThread("storage-watch", CHECK_SECONDS, self.check)
-
-    def start(self) -> None:
-        """Start the checking thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread; a check that hangs in a file system is abandoned."""
-        self._thread.stop(timeout=0.5)
 
     @property
     def trouble(self) -> DatabaseUnavailable | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -9,9 +10,14 @@ T = TypeVar("T")
 
 def copy_fields(kind: Callable[..., T], /, *sources: Any, **given: Any) -> T:
     """Return a `kind`, a dataclass. Fields that are not given are copied from the first source that has them."""
-    for field in fields(kind):  # type: ignore[arg-type]
-        if field.name not in given:
-            source = next((each for each in sources if hasattr(each, field.name)), None)
+    for name in _names(kind):
+        if name not in given:
+            source = next((each for each in sources if hasattr(each, name)), None)
             if source is not None:
-                given[field.name] = getattr(source, field.name)
+                given[name] = getattr(source, name)
     return kind(**given)
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

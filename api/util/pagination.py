@@ -64,6 +64,11 @@ def read_page(read: ReadRows[T], number: Callable[[T], int], request: PageReques
     return Page(shown, Pagination(total, limit, offset if cursor is None else None, has_more, next_cursor))
 
 
+def paginate_by_position(rows: Sequence[T], request: PageRequest) -> Page[T]:
+    """Return the requested page of a list; a cursor is the position of a row."""
+    return paginate(list(enumerate(rows, start=1)), lambda row: row[0], request).map(lambda row: row[1])
+
+
 def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
     """Return the requested page of rows that are sorted by `number`.
 

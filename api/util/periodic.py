@@ -92,3 +92,18 @@ class PeriodicThread:
                 ended = time.monotonic()
                 rested = ended + self._rest
                 loop_rounds.observe(ended - now, self._measured_as)
+
+
+class LoopOwner:
+    """A part with a loop of its own, which it starts and stops."""
+
+    _thread: PeriodicThread
+    _stop_seconds = 2.0  #: how long a stop waits for the running body, which a file system or receiver may delay
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the loop. A body that still runs after `_stop_seconds` is abandoned."""
+        self._thread.stop(self._stop_seconds)

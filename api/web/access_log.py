@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from api.util.logs import format_line
 from api.util.masking import mask_secrets
 from api.util.measures import REQUEST_ID, Histogram
-from api.util.periodic import PeriodicThread
+from api.util.periodic import LoopOwner, PeriodicThread
 
 #: The most requests that wait to be written. Further lines are lost; their number is logged.
 CAPACITY = 100_000
@@ -50,7 +50,7 @@ class Access(NamedTuple):
     client: str | None
 
 
-class AccessLog:
+class AccessLog(LoopOwner):
     """Receives requests from the event loop; a thread writes and counts them."""
 
     def __init__(
@@ -80,10 +80,6 @@ class AccessLog:
         # Only the first request of a batch wakes the thread.
         if len(self._queue) == 1:
             self._thread.trigger()
-
-    def start(self) -> None:
-        """Start the writing thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Stop the thread, and write the remaining requests."""

@@ -28,6 +28,7 @@ from api.domain.alert import AlertChange, AlertNotification, NotificationKind
 from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
 from api.util.clock import FakeClock, SystemClock
 from api.util.ids import new_task_id
+from api.util.pagination import PageRequest
 from tests.patience import BUSY_SECONDS
 from tests.redis_servers import OwnRedis
 from tests.unit.alerts.facts import channel, firing
@@ -79,7 +80,7 @@ class Server:
 
     def delivered(self) -> int:
         wanted = DeliveryFilter((DeliveryState.DELIVERED,))
-        return self.outbox_store.page(wanted, 1, 0, None)[1]
+        return self.outbox_store.page(wanted, PageRequest(1)).pagination.total
 
     def worker(self) -> subprocess.Popen[bytes]:
         settings = {
@@ -165,7 +166,7 @@ def test_repeated_message_is_sent_once_and_an_invalid_one_is_harmless(served: tu
     try:
         server.begin(1)
         until(lambda: server.delivered() == 1)
-        (row,) = (row for _, row in server.outbox_store.page(DeliveryFilter(), 10, 0, None)[0])
+        (row,) = server.outbox_store.page(DeliveryFilter(), PageRequest(10)).rows
         transport = CeleryTransport(server.redis.url)
         for message in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
             transport.publish(message)
@@ -221,7 +222,7 @@ def test_hour_without_a_worker_loses_nothing_and_doubles_nothing_afterwards(tmp_
             outbox.wake()
             outbox.run_once()
             clock.advance(30)
-        rows = [row for _, row in store.page(DeliveryFilter(), 100, 0, None)[0]]
+        rows = store.page(DeliveryFilter(), PageRequest(100)).rows
         assert Counter(row.state for row in rows) == {DeliveryState.DELIVERED: 60}
         assert all(row.attempts == 1 for row in rows)
         late = [(row.finished_at - row.created_at).total_seconds() for row in rows if row.finished_at is not None]

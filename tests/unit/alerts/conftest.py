@@ -21,6 +21,7 @@ from api.db.sealing import Sealer
 from api.domain.alert import Alert, AlertChange, AlertNotification, NotificationKind
 from api.domain.channel import Channel, ChannelKind, ChannelSecret, DeliveryFilter, DeliveryView
 from api.util.clock import FakeClock
+from api.util.pagination import PageRequest
 from tests.databases import hurry
 from tests.unit.alerts.facts import channel, firing, new_id
 
@@ -83,7 +84,7 @@ class Desk:
 
     def deliveries(self) -> list[DeliveryView]:
         """Return all deliveries, oldest first."""
-        return [row for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0]][::-1]
+        return list(self.outbox_store.page(DeliveryFilter(), PageRequest(500)).rows[::-1])
 
 
 @pytest.fixture

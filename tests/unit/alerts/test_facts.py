@@ -24,6 +24,7 @@ from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading
 from api.gpus.state import GPUStateKeeper
 from api.util.clock import FakeClock
+from api.util.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
 from tests.unit.alerts.facts import firing, new_id
 from tests.unit.alerts.test_loop import NoEmergency
@@ -184,7 +185,7 @@ class Head:
 
     @property
     def alerts(self) -> list[Alert]:
-        return [alert for _, alert in self.desk.alerts.page(AlertFilter(), 500, 0, None)[0]]
+        return list(self.desk.alerts.page(AlertFilter(), PageRequest(500)).rows)
 
     @property
     def fires(self) -> dict[str, str | None]:

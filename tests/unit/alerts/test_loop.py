@@ -20,6 +20,7 @@ from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import ChannelSecret
 from api.domain.event import Severity
 from api.errors import DatabaseUnavailable
+from api.util.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
 from tests.unit.alerts.facts import channel, gpus, new_id, rule
 
@@ -69,7 +70,7 @@ class Server:
 
     @property
     def alerts(self) -> list[Alert]:
-        return [alert for _, alert in self.desk.alerts.page(AlertFilter(), 500, 0, None)[0]]
+        return list(self.desk.alerts.page(AlertFilter(), PageRequest(500)).rows)
 
     @property
     def alert(self) -> Alert:

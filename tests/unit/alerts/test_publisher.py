@@ -20,7 +20,7 @@ def published() -> list[Message]:
 @pytest.fixture
 def publisher(desk: Desk, published: list[Message]) -> AlertPublisher:
     desk.add_alert(1)
-    made = AlertPublisher(desk.alerts, published.append, desk.clock)
+    made = AlertPublisher(desk.alerts, published.append)
     made.run_once()
     return made
 

@@ -109,7 +109,7 @@ def hold_every_promise(root: Path) -> None:
     for _ in range(4):
         read_every_version(shelf)
         passes.collect(0)
-    names = {dataset.name for dataset in shelf.store.page(DatasetFilter(), 10, None, None)[0]}
+    names = {dataset.name for dataset in shelf.store.page(DatasetFilter(), PageRequest(10)).rows}
     needed = {b"kept", b"shared"} | ({b"gone", b"new"} if shelf.store.get("cats").latest == 2 else set())
     if "birds" in names and shelf.store.get("birds").latest is not None:
         needed.add(b"bird")

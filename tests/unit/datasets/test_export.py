@@ -16,6 +16,7 @@ from api.db.database import Database
 from api.domain.dataset import Dataset, item_id_of
 from api.errors import BlobMissing
 from api.files.media.decoder import MediaDecoder
+from api.util.pagination import PageRequest
 from api.util.stored_form import StreamedFile
 from tests.unit.datasets.conftest import Shelf
 
@@ -104,7 +105,7 @@ def test_exported_version_is_not_superseded(shelf: Shelf, export: DatasetExport,
     for caption in ("one", "two"):
         shelf.captions.edit("cats", CaptionEditRequest(changes={item_id_of("a.png"): caption}), "ann", dry_run=False)
         whole(export.open("cats", None, ExportForm.TRAINER))
-    assert [row.ordinal for row in shelf.store.versions(cats.serial, 10, None, None)[0]] == [3, 2, 1]
+    assert [row.ordinal for row in shelf.store.versions(cats.serial, PageRequest(10)).rows] == [3, 2, 1]
 
 
 def test_excluded_items_are_not_exported(shelf: Shelf, export: DatasetExport):

@@ -13,6 +13,7 @@ from api.datasets.store import DatasetFilter
 from api.datasets.tree import FileTree
 from api.domain.upload import IntakeProgress, UploadStatus
 from api.errors import DatabaseUnavailable
+from api.util.pagination import PageRequest
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.upload_parts import IMAGE, Dock
 
@@ -148,7 +149,7 @@ def send(dock: Dock, name: str, content: bytes = b"PNG", size: int = 3, batch: s
 
 
 def versions(dock: Dock) -> int | None:
-    found, _ = dock.shelf.store.page(DatasetFilter(), 1, None, None)
+    found = dock.shelf.store.page(DatasetFilter(), PageRequest(1)).rows
     return found[0].latest if found else None
 
 

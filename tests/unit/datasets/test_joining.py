@@ -9,6 +9,7 @@ from api.datasets.store import DatasetFilter
 from api.datasets.tree import TreeFile, sort_files
 from api.errors import DatasetIsRegistered, NotYours
 from api.files.archives.limits import BadArchive
+from api.util.pagination import PageRequest
 from tests.unit.datasets.conftest import ANN, Shelf
 from tests.unit.datasets.upload_parts import Dock
 
@@ -64,7 +65,7 @@ def test_picture_with_a_name_that_trainers_ignore_is_left_out(dock: Dock, name: 
 def test_files_without_media_make_no_dataset(dock: Dock, files: dict[str, bytes]):
     with pytest.raises(BadArchive):
         join(dock, files)
-    assert dock.shelf.store.page(DatasetFilter(), 10, None, None)[1] == 0
+    assert dock.shelf.store.page(DatasetFilter(), PageRequest(10)).pagination.total == 0
 
 
 def test_dataset_created_by_another_user_meanwhile_is_not_changed(dock: Dock):

@@ -8,6 +8,7 @@ from api.db.database import Database
 from api.domain.alert import Matcher, Silence
 from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict
+from api.util.pagination import PageRequest
 from tests.unit.alerts.facts import HOT, rule
 from tests.unit.db.builders import NOW, later
 
@@ -76,9 +77,11 @@ def test_silences_end_by_time_or_by_request(store: RuleStore):
     assert store.active_silences(later(60)) == [second]
     assert store.end_silence("s2", later(10)).ends_at == later(10)
     assert store.end_silence("s2", later(20)).ends_at == later(10)
-    assert [silence.silence_id for _, silence in store.silence_page(later(30), False, None, 10, 0, None)[0]] == ["s1"]
-    rows, total = store.silence_page(later(30), True, None, 1, 0, None)
-    assert (rows[0][1].silence_id, total) == ("s2", 2)
-    assert store.silence_page(later(30), True, None, 9, 0, rows[0][0])[0][0][1].silence_id == "s1"
+    (active,) = store.silence_page(later(30), False, None, PageRequest(10)).rows
+    assert active.silence_id == "s1"
+    page = store.silence_page(later(30), True, None, PageRequest(1))
+    assert (page.rows[0].silence_id, page.pagination.total) == ("s2", 2)
+    following = store.silence_page(later(30), True, None, PageRequest(9, cursor=page.pagination.next_cursor))
+    assert following.rows[0].silence_id == "s1"
     with pytest.raises(AlertNotFound):
         store.end_silence("s9", NOW)

@@ -20,6 +20,7 @@ from api.domain.alert import (
 from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict
+from api.util.pagination import PageRequest
 from tests.unit.alerts.facts import firing
 from tests.unit.db.builders import NOW, later
 
@@ -118,7 +119,7 @@ def test_lists_are_filtered_counted_and_paged(store: AlertStore):
     store.apply([AlertChange(None, alert, "x") for alert in alerts], NOW)
 
     def ids(**wanted: object) -> list[str]:
-        return [alert.alert_id for _, alert in store.page(AlertFilter(**wanted), 50, 0, None)[0]]  # type: ignore[arg-type]
+        return [alert.alert_id for alert in store.page(AlertFilter(**wanted), PageRequest(50)).rows]  # type: ignore[arg-type]
 
     assert ids() == ["a6", "a5", "a4", "a3", "a2", "a1"]
     assert ids(states=(ShownState.SILENCED,)) == ["a3"]
@@ -131,9 +132,9 @@ def test_lists_are_filtered_counted_and_paged(store: AlertStore):
     assert ids(is_open=True, severity=Severity.CRITICAL) == ["a1"]
     assert store.count() == AlertCounts(firing=2, pending=1, acknowledged=1, silenced=1, critical=1)
     assert store.count("bob").firing == 1
-    rows, total = store.page(AlertFilter(), 2, 0, None)
-    following, _ = store.page(AlertFilter(), 2, 0, rows[-1][0])
-    assert (total, [alert.alert_id for _, alert in following]) == (6, ["a4", "a3"])
+    page = store.page(AlertFilter(), PageRequest(2))
+    following = store.page(AlertFilter(), PageRequest(2, cursor=page.pagination.next_cursor))
+    assert (following.pagination.total, [alert.alert_id for alert in following.rows]) == (6, ["a4", "a3"])
 
 
 def test_alerts_are_found_by_gpu_and_by_time(store: AlertStore):
@@ -147,7 +148,7 @@ def test_alerts_are_found_by_gpu_and_by_time(store: AlertStore):
     store.apply([AlertChange(None, alert, "x") for alert in alerts], NOW)
 
     def ids(**wanted: object) -> list[str]:
-        return [alert.alert_id for _, alert in store.page(AlertFilter(**wanted), 50, 0, None)[0]]  # type: ignore[arg-type]
+        return [alert.alert_id for alert in store.page(AlertFilter(**wanted), PageRequest(50)).rows]  # type: ignore[arg-type]
 
     assert ids(gpu_uuid="GPU-1") == ["a1"]
     assert ids(gpu_uuid="GPU_1") == ["a4"]

@@ -9,6 +9,7 @@ from api.domain.alert import Matcher
 from api.domain.channel import QuietHours
 from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict
+from api.util.pagination import PageRequest
 from tests.unit.alerts.facts import channel
 from tests.unit.db.builders import NOW, later
 
@@ -52,9 +53,9 @@ def test_address_stays_unless_another_is_given(store: ChannelStore):
 
 def test_channels_are_listed_in_pages_and_deleted(store: ChannelStore):
     store.add(channel("c2"), b"x")
-    rows, total = store.page(1, 0, None)
-    assert ([each.channel_id for _, each in rows], total) == (["c2"], 2)
-    assert store.page(5, 0, rows[0][0])[0][0][1] == MADE
+    page = store.page(PageRequest(1))
+    assert ([each.channel_id for each in page.rows], page.pagination.total) == (["c2"], 2)
+    assert store.page(PageRequest(5, cursor=page.pagination.next_cursor)).rows[0] == MADE
     store.delete("c1")
     assert [each.channel_id for each in store.every()] == ["c2"]
     with pytest.raises(AlertNotFound):

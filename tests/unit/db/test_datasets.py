@@ -11,6 +11,7 @@ from api.db.dataset_tables import dataset_pins
 from api.domain.dataset import Dataset
 from api.domain.read_scope import ReadScope, seeing
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound
+from api.util.pagination import PageRequest
 from tests.unit.db.builders import NOW, Stores, later, new_task
 
 SHA, OTHER = "a" * 64, "b" * 64
@@ -49,10 +50,11 @@ def test_taken_name_is_reported_on_creation_and_rename(store: DatasetStore, cats
 
 def test_lists_are_searched_within_the_callers_scope(store: DatasetStore, cats: Dataset):
     store.create(replace(CATS, name="dogs", owner="bob", description=None))
-    names = [row.name for row in store.page(DatasetFilter(), 10, None, None)[0]]
+    names = [row.name for row in store.page(DatasetFilter(), PageRequest(10)).rows]
     assert names == ["dogs", "cats"]
     for wanted in (DatasetFilter(search="TAB"), DatasetFilter(owner="ann"), DatasetFilter(seen_by="ann")):
-        rows, total = store.page(wanted, 10, None, None)
+        page = store.page(wanted, PageRequest(10))
+        rows, total = page.rows, page.pagination.total
         assert ([row.name for row in rows], total) == (["cats"], 1)
 
 
@@ -62,13 +64,14 @@ def test_lists_are_searched_within_the_callers_scope(store: DatasetStore, cats: 
 def test_lists_are_searched_by_tags(store: DatasetStore, search: str, found: bool):
     store.create(replace(CATS, tags=("animals", "big, old", "猫咪", 'say "cat"')))
     store.create(replace(CATS, name="dogs", tags=()))
-    rows, total = store.page(DatasetFilter(search=search), 10, None, None)
+    page = store.page(DatasetFilter(search=search), PageRequest(10))
+    rows, total = page.rows, page.pagination.total
     assert ([row.name for row in rows], total) == ((["cats"], 1) if found else ([], 0))
 
 
 def test_comma_separates_tags(store: DatasetStore):
     store.create(replace(CATS, tags=("a", "b")))
-    assert store.page(DatasetFilter(search=","), 10, None, None) == ([], 0)
+    assert store.page(DatasetFilter(search=","), PageRequest(10)).rows == ()
 
 
 def test_items_of_the_newest_version_are_counted(store: DatasetStore, cats: Dataset):
@@ -76,7 +79,7 @@ def test_items_of_the_newest_version_are_counted(store: DatasetStore, cats: Data
     store.add_version(cats.serial, VERSION, None, NOW)
     store.add_version(cats.serial, replace(VERSION, manifest_sha256=OTHER, items=3), 1, NOW)
     store.create(replace(CATS, name="dogs"))
-    assert [row.items for row in store.page(DatasetFilter(), 10, None, None)[0]] == [None, 3]
+    assert [row.items for row in store.page(DatasetFilter(), PageRequest(10)).rows] == [None, 3]
     assert store.change("cats", {"tags": ["x"]}, NOW).items == 3
 
 
@@ -92,8 +95,8 @@ def test_manifests_of_all_versions_are_counted_once(database: Database, store: D
 
 def test_list_continues_after_its_cursor(store: DatasetStore, cats: Dataset):
     dogs = store.create(replace(CATS, name="dogs"))
-    assert [row.name for row in store.page(DatasetFilter(), 1, None, dogs.serial)[0]] == ["cats"]
-    assert [row.name for row in store.page(DatasetFilter(), 1, 1, None)[0]] == ["cats"]
+    assert [row.name for row in store.page(DatasetFilter(), PageRequest(1, cursor=str(dogs.serial))).rows] == ["cats"]
+    assert [row.name for row in store.page(DatasetFilter(), PageRequest(1, offset=1)).rows] == ["cats"]
 
 
 def test_versions_are_consecutive_and_none_is_lost(store: DatasetStore, cats: Dataset):
@@ -102,7 +105,7 @@ def test_versions_are_consecutive_and_none_is_lost(store: DatasetStore, cats: Da
     with pytest.raises(DatasetChanged) as refused:
         store.add_version(cats.serial, VERSION, 1, later(2))
     assert refused.value.data == {"latest": 2}
-    assert [version.ordinal for version in store.versions(cats.serial, 10, None, None)[0]] == [2, 1]
+    assert [version.ordinal for version in store.versions(cats.serial, PageRequest(10)).rows] == [2, 1]
     assert store.find_version(cats.serial, OTHER).ordinal == 2
 
 

@@ -8,9 +8,12 @@ from api.domain.reason import Reason
 from api.domain.training import EventKind, StopState, TaskStatus
 from api.errors import Conflict, TaskNotFound
 from api.events.publisher import EventTail
+from api.streaming.models import EventWithStatus
 from api.training import event_store as events
 from api.training.event_store import EventStore
 from tests.unit.db.builders import NOW, Stores, new_task
+
+Tail = EventTail[EventWithStatus]
 
 
 class Listener:
@@ -122,13 +125,14 @@ def test_position_of_an_unknown_task_is_not_found(database: Database):
 # -- the tail --------------------------------------------------------------------------------------------------------
 
 
-def ids(tail: EventTail) -> list[int]:
+def ids(tail: Tail) -> list[int]:
     return [result.event.id for result in tail.read()]
 
 
 def test_tail_returns_each_event_once_in_order(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
-    tail = EventTail(EventStore(database))
+    store = EventStore(database)
+    tail = EventTail(store, store.get)
     tail.begin()
     assert ids(tail) == []
     for _ in range(3):
@@ -142,7 +146,8 @@ def test_tail_returns_each_event_once_in_order(database: Database, stores: Store
 
 def test_tail_that_could_not_start_starts_with_its_first_response(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
-    tail = EventTail(EventStore(database))
+    store = EventStore(database)
+    tail = EventTail(store, store.get)
     assert ids(tail) == []
     add(stores)
     assert len(ids(tail)) == 1
@@ -151,7 +156,8 @@ def test_tail_that_could_not_start_starts_with_its_first_response(database: Data
 def test_tail_finds_an_event_that_became_visible_after_a_later_one(database: Database, stores: Stores):
     for task_id in ("t1", "t2"):
         stores.tasks.create(new_task(task_id), NOW, "api")
-    tail = EventTail(EventStore(database))
+    store = EventStore(database)
+    tail = EventTail(store, store.get)
     tail.begin()
     if database.is_sqlite:
         pytest.skip("one writer at a time")
@@ -166,7 +172,8 @@ def test_tail_reads_any_number_of_events(database: Database, stores: Stores, mon
     monkeypatch.setattr("api.events.publisher.WINDOW", 3)
     monkeypatch.setattr("api.events.publisher.AT_ONCE", 2)
     stores.tasks.create(new_task(), NOW, "api")
-    tail = EventTail(EventStore(database))
+    store = EventStore(database)
+    tail = EventTail(store, store.get)
     tail.begin()
     for _ in range(20):
         add(stores)

@@ -13,6 +13,7 @@ from api.db.database import Database
 from api.domain.alert import AlertChange, AlertNotification, NotificationKind
 from api.domain.channel import DeliveryFilter, DeliveryKind, DeliveryState
 from api.domain.event import Severity
+from api.util.pagination import PageRequest
 from tests.unit.alerts.facts import channel, firing
 from tests.unit.db.builders import NOW, later
 
@@ -47,7 +48,7 @@ def test_waiting_notifications_become_one_message_once(store: OutboxStore, datab
     again = Bundle("d2", "c1", DeliveryKind.ALERTS, Severity.WARNING, "g", (waiting[0].id,))
     assert not store.bundle(again, NOW)
     assert store.waiting(NOW) == []
-    assert [row.delivery_id for _, row in store.page(DeliveryFilter(), 9, 0, None)[0]] == ["d1"]
+    assert [row.delivery_id for row in store.page(DeliveryFilter(), PageRequest(9)).rows] == ["d1"]
 
 
 def test_claim_is_exclusive_and_ends_with_its_lease(store: OutboxStore, database: Database):
@@ -68,7 +69,7 @@ def test_claim_is_exclusive_and_ends_with_its_lease(store: OutboxStore, database
     assert again.delivery.attempts == 2
     assert not store.finish(claimed, DONE, later(121), 3)
     assert store.finish(again, DONE, later(121), 3)
-    ((_, row),) = store.page(DeliveryFilter(), 9, 0, None)[0]
+    (row,) = store.page(DeliveryFilter(), PageRequest(9)).rows
     assert (row.state, row.finished_at, row.not_before) == (DeliveryState.DELIVERED, later(121), None)
     assert ChannelStore(database).get("c1").last_success_at == later(121)
 
@@ -97,7 +98,7 @@ def test_message_of_a_deleted_channel_ends(store: OutboxStore, database: Databas
     bundle(store)
     ChannelStore(database).delete("c1")
     assert store.claim("d1", NOW, LEASE) is None
-    ((_, row),) = store.page(DeliveryFilter(), 9, 0, None)[0]
+    (row,) = store.page(DeliveryFilter(), PageRequest(9)).rows
     assert (row.state, row.result, row.channel) == (DeliveryState.REJECTED, "its channel was deleted", None)
 
 
@@ -144,15 +145,16 @@ def test_deliveries_are_filtered_and_paged(store: OutboxStore, database: Databas
         bundle(store, f"d{number}")
 
     def ids(**wanted: object) -> list[str]:
-        return [row.delivery_id for _, row in store.page(DeliveryFilter(**wanted), 9, 0, None)[0]]  # type: ignore[arg-type]
+        return [row.delivery_id for row in store.page(DeliveryFilter(**wanted), PageRequest(9)).rows]  # type: ignore[arg-type]
 
     assert ids() == ["d3", "d2", "d1"]
     assert ids(alert_id="a2") == ["d2"]
     assert ids(channel_id="c9") == []
     assert ids(states=(DeliveryState.WAITING,)) == ["d3", "d2", "d1"]
-    rows, total = store.page(DeliveryFilter(), 1, 1, None)
-    assert (rows[0][1].delivery_id, total) == ("d2", 3)
-    assert [row.delivery_id for _, row in store.page(DeliveryFilter(), 9, 0, rows[0][0])[0]] == ["d1"]
+    page = store.page(DeliveryFilter(), PageRequest(1, offset=1))
+    assert (page.rows[0].delivery_id, page.pagination.total) == ("d2", 3)
+    following = store.page(DeliveryFilter(), PageRequest(9, cursor=page.pagination.next_cursor))
+    assert [row.delivery_id for row in following.rows] == ["d1"]
 
 
 JUMPS = pytest.mark.parametrize("hours", [-25, 25])

@@ -8,6 +8,7 @@ from api.catalog.store import RegistryStore
 from api.db.database import Database
 from api.db.tables import tasks
 from api.errors import ModelExists, ModelVersionNotFound, RegisteredModelNotFound, VersionInUse
+from api.util.pagination import PageRequest
 from tests.unit.db.builders import NOW, Stores, later, new_task
 
 SHA, OTHER = "a" * 64, "b" * 64
@@ -28,7 +29,8 @@ def cats(store: RegistryStore) -> RegistryStore:
 
 
 def test_versions_are_numbered_and_have_a_download_name(cats: RegistryStore):
-    rows, total = cats.versions("cats", 10, None, None)
+    page = cats.versions("cats", PageRequest(10))
+    rows, total = page.rows, page.pagination.total
     assert [(row.ordinal, row.file_name) for row in rows] == [
         (2, "cats-v2.safetensors"),
         (1, "cats-v1-epoch12.safetensors"),
@@ -88,21 +90,22 @@ def test_model_is_deleted_with_its_versions(cats: RegistryStore):
 def test_lists_are_searched_within_the_callers_scope(cats: RegistryStore):
     cats.ensure("dogs", "bob", NOW)
     cats.change("cats", {"description": "tabby", "tags": ["animals"]}, NOW)
-    assert [row.name for row in cats.page(10, None, None)[0]] == ["dogs", "cats"]
+    assert [row.name for row in cats.page(PageRequest(10)).rows] == ["dogs", "cats"]
     for wanted in ({"search": "TAB"}, {"owner": "ann"}, {"tag": "animals"}, {"seen_by": "ann"}):
-        rows, total = cats.page(10, None, None, **wanted)
+        page = cats.page(PageRequest(10), **wanted)
+        rows, total = page.rows, page.pagination.total
         assert ([row.name for row in rows], total) == (["cats"], 1)
-    (found,) = cats.page(10, None, None, tag="animals")[0]
+    (found,) = cats.page(PageRequest(10), tag="animals").rows
     assert (found.versions, found.latest, found.aliases) == (2, 2, {"prod": 1})
     assert cats.latest_of([found])[found.serial].ordinal == 2
-    assert cats.page(10, None, None, tag="anim")[0] == []
+    assert cats.page(PageRequest(10), tag="anim").rows == ()
 
 
 def test_list_continues_after_its_cursor(cats: RegistryStore):
     dogs = cats.ensure("dogs", "bob", NOW)
-    assert [row.name for row in cats.page(1, None, dogs.serial)[0]] == ["cats"]
-    assert [row.name for row in cats.page(1, 1, None)[0]] == ["cats"]
-    assert [row.ordinal for row in cats.versions("cats", 1, None, 2)[0]] == [1]
+    assert [row.name for row in cats.page(PageRequest(1, cursor=str(dogs.serial))).rows] == ["cats"]
+    assert [row.name for row in cats.page(PageRequest(1, offset=1)).rows] == ["cats"]
+    assert [row.ordinal for row in cats.versions("cats", PageRequest(1, cursor="2")).rows] == [1]
 
 
 def test_taken_name_is_reported(cats: RegistryStore):

@@ -7,6 +7,7 @@ from api.datasets.upload_store import UploadStore
 from api.db.database import Database
 from api.domain.upload import NewUpload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
+from api.util.pagination import PageRequest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -56,10 +57,10 @@ def test_failed_upload_has_its_reason(store: UploadStore):
 
 def test_page_is_filtered_and_has_the_newest_first(store: UploadStore):
     made = [store.add(replace(ONE, upload_id=f"u{n}", owner="ada" if n % 2 else "bob")) for n in range(5)]
-    page, total = store.page("bob", [], 2, None, None)
-    assert ([each.upload_id for each in page], total) == (["u4", "u2"], 3)
-    assert [each.upload_id for each in store.page("bob", [], 2, None, made[2].serial)[0]] == ["u0"]
-    assert store.page(None, [UploadStatus.FAILED], 10, None, None) == ([], 0)
+    page = store.page("bob", [], PageRequest(2))
+    assert ([each.upload_id for each in page.rows], page.pagination.total) == (["u4", "u2"], 3)
+    assert [each.upload_id for each in store.page("bob", [], PageRequest(2, cursor=str(made[2].serial))).rows] == ["u0"]
+    assert store.page(None, [UploadStatus.FAILED], PageRequest(10)).rows == ()
 
 
 def test_upload_expires_unless_it_is_being_processed(store: UploadStore):

@@ -7,6 +7,7 @@ from api.db.database import Database
 from api.db.version_runs import VersionRun, begin_run, in_turn, join_run, keep_version
 from api.domain.dataset import Dataset
 from api.errors import DatasetChanged
+from api.util.pagination import PageRequest
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -55,8 +56,8 @@ def test_superseded_version_is_listed_again_once_it_is_kept(database: Database, 
         NOW,
         in_turn(lambda connection: join_run(connection, cats.serial, run, "ann", NOW)),
     )
-    ordinals = [version.ordinal for version in store.versions(cats.serial, 10, None, None)[0]]
-    assert (ordinals, store.versions(cats.serial, 10, None, None)[1]) == ([3, 1], 2)
+    ordinals = [version.ordinal for version in store.versions(cats.serial, PageRequest(10)).rows]
+    assert (ordinals, store.versions(cats.serial, PageRequest(10)).pagination.total) == ([3, 1], 2)
     with database.write(is_audited=False) as connection:
         keep_version(connection, cats.serial, 2)
-    assert store.versions(cats.serial, 10, None, None)[1] == 3
+    assert store.versions(cats.serial, PageRequest(10)).pagination.total == 3

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -20,9 +20,11 @@ from api.events.publisher import (
 )
 from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
-from api.streaming.models import Message
+from api.streaming.models import EventWithStatus, Message
 from api.training.event_store import EventStore
 from tests.unit.trainings import TrainingMachine, steps
+
+Tail = EventTail[EventWithStatus]
 
 FAILED = outcome(exit_code=3)
 
@@ -39,7 +41,7 @@ class Harness:
         progress = machine.parts.progress
         self.news = TaskPublisher(
             machine.desk,
-            EventTail(events),
+            EventTail(events, events.get),
             TaskStreamReader(machine.tasks, machine.attempts, events, progress, machine.clock),
             TaskMessageSink(self.outlet, machine.tasks, progress, Visibility(hides_others=False)),
             machine.clock,
@@ -212,20 +214,21 @@ def test_waiting_reason_has_a_full_and_a_restricted_form(harness: Harness):
 
 
 @pytest.fixture
-def tail(machine: TrainingMachine) -> EventTail:
+def tail(machine: TrainingMachine) -> Tail:
     machine.put()
-    return EventTail(EventStore(machine.database))
+    events = EventStore(machine.database)
+    return EventTail(events, events.get)
 
 
 def add(machine: TrainingMachine) -> None:
     machine.tasks.add_event("a", EventKind.CHANGE, machine.clock.now(), "ann", "a change", None)
 
 
-def ids(tail: EventTail) -> list[int]:
+def ids(tail: Tail) -> list[int]:
     return [entry.event.id for entry in tail.read()]
 
 
-def test_each_event_is_returned_once_in_order(machine: TrainingMachine, tail: EventTail):
+def test_each_event_is_returned_once_in_order(machine: TrainingMachine, tail: Tail):
     tail.begin()
     assert ids(tail) == []
     for _ in range(3):
@@ -237,14 +240,14 @@ def test_each_event_is_returned_once_in_order(machine: TrainingMachine, tail: Ev
     assert ids(tail) == [found[-1] + 1]
 
 
-def test_first_successful_read_is_the_start_if_the_database_was_unavailable(machine: TrainingMachine, tail: EventTail):
+def test_first_successful_read_is_the_start_if_the_database_was_unavailable(machine: TrainingMachine, tail: Tail):
     assert ids(tail) == []
     add(machine)
     assert len(ids(tail)) == 1
 
 
 def test_all_events_are_read_however_many_there_are(
-    machine: TrainingMachine, tail: EventTail, monkeypatch: pytest.MonkeyPatch
+    machine: TrainingMachine, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("api.events.publisher.WINDOW", 3)
     monkeypatch.setattr("api.events.publisher.AT_ONCE", 2)
@@ -276,7 +279,7 @@ class Table:
 
 def test_event_that_becomes_visible_after_a_later_one_is_returned():
     table = Table(1, 2)
-    tail = EventTail(cast(EventStore, table))
+    tail = EventTail(table, table.get)
     tail.begin()
     table.ids |= {4, 6}
     assert ids(tail) == [4, 6]
@@ -288,7 +291,7 @@ def test_event_that_becomes_visible_after_a_later_one_is_returned():
 
 def test_event_that_was_missing_at_the_start_is_returned_later():
     table = Table(1, 3)
-    tail = EventTail(cast(EventStore, table))
+    tail = EventTail(table, table.get)
     tail.begin()
     table.ids.add(2)
     assert ids(tail) == [2]
@@ -296,7 +299,7 @@ def test_event_that_was_missing_at_the_start_is_returned_later():
 
 def test_without_missing_ids_only_new_events_are_read():
     table = Table(*range(1, 51))
-    tail = EventTail(cast(EventStore, table))
+    tail = EventTail(table, table.get)
     tail.begin()
     table.ids.add(51)
     assert (ids(tail), ids(tail)) == ([51], [])
@@ -306,7 +309,7 @@ def test_without_missing_ids_only_new_events_are_read():
 def test_id_that_never_appears_is_abandoned(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.events.publisher.WINDOW", 10)
     table = Table(1)
-    tail = EventTail(cast(EventStore, table))
+    tail = EventTail(table, table.get)
     tail.begin()
     table.ids |= {1_000_000, 1_000_002}
     assert ids(tail) == [1_000_000, 1_000_002]

@@ -28,7 +28,7 @@ class Server:
         self.fatal = FatalXids(self.store, self.gpus)
 
     def begin(self) -> "Server":
-        self.gpus.await_past_xids(self.fatal._loop.trigger)
+        self.gpus.await_past_xids(self.fatal._thread.trigger)
         self.fatal.sync()
         self.gpus._monitor.sweep()
         return self

@@ -1,7 +1,5 @@
 """The holders of GPUs, with and without the database."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from api.domain.task import RegisteredTask, TaskType
@@ -12,21 +10,27 @@ from api.util.clock import FakeClock
 from tests.unit.builders import reading, snapshot, task, uuid_of
 
 
-class Registry(TaskRegistry):
+class Store(MemoryRegistrations):
     """Registrations whose database fails on request."""
 
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(MemoryRegistrations(), clock)
-        self.is_away = False
-        self.ended: list[RegisteredTask] = []
+    is_away = False
 
-    def holders(self) -> Mapping[str, RegisteredTask]:
+    def holders(self) -> dict[str, RegisteredTask]:
         if self.is_away:
             raise DatabaseUnavailable
         return super().holders()
 
+
+class Registry(TaskRegistry):
+    """A registry in which a test ends processes."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.database = Store()
+        super().__init__(self.database, clock)
+        self.ended: list[RegisteredTask] = []
+
     def release_dead(self) -> list[RegisteredTask]:
-        if self.is_away:
+        if self.database.is_away:
             raise DatabaseUnavailable
         ended, self.ended = self.ended, []
         return ended
@@ -50,14 +54,14 @@ def holders(registry: Registry, released: list[str]) -> GPUHolders:
 def test_last_known_holders_are_used_while_the_database_is_down(
     registry: Registry, holders: GPUHolders, caplog: pytest.LogCaptureFixture
 ):
-    registry.is_away = True
+    registry.database.is_away = True
     assert holders.read() is None
-    registry.is_away = False
+    registry.database.is_away = False
     registry.register(task_type=TaskType.TRAINING, gpu_uuids=[uuid_of(0)], task_id="t")
     known = holders.read()
     assert known is not None
     assert known.keys() == {uuid_of(0)}
-    registry.is_away = True
+    registry.database.is_away = True
     assert [holders.read(), holders.read()] == [known, known]
     # Once per failure.
     assert len(caplog.records) == 2
@@ -78,16 +82,16 @@ def test_tasks_on_simulated_gpus_are_released_when_real_ones_appear(
     assert released == []
     holders.release_ended(snapshot(reading(0)), has_changed_source=True)
     assert released == ["old: its simulated GPUs gave way to real ones"]
-    assert [each.task_id for each in registry.list()] == ["new"]
+    assert [each.task_id for each in registry.store.list()] == ["new"]
 
 
 def test_failed_release_is_retried_at_the_next_sweep(
     registry: Registry, holders: GPUHolders, released: list[str], caplog: pytest.LogCaptureFixture
 ):
-    registry.ended, registry.is_away = [task("t", TaskType.TRAINING, pid=7)], True
+    registry.ended, registry.database.is_away = [task("t", TaskType.TRAINING, pid=7)], True
     for _ in range(2):
         holders.release_ended(snapshot(reading(0)), has_changed_source=False)
     assert (released, len(caplog.records)) == ([], 1)
-    registry.is_away = False
+    registry.database.is_away = False
     holders.release_ended(snapshot(reading(0)), has_changed_source=False)
     assert len(released) == 1

@@ -1,15 +1,17 @@
+from collections.abc import Mapping
+
 from api.domain.reading import (
     ECCErrors,
     FaultKind,
     GPUCondition,
 )
-from api.gpus.null_reasons import why_null
 from api.gpus.snapshot import GPUReading
+from api.gpus.views import show_details
 from tests.unit.builders import judged, lost, reading, snapshot, vitals
 
 
-def reasons_of(gpu: GPUReading) -> dict[str, str]:
-    return why_null(snapshot(gpu), judged(gpu))
+def reasons_of(gpu: GPUReading) -> Mapping[str, str]:
+    return show_details(snapshot(gpu), judged(gpu)).unavailable
 
 
 def test_values_of_a_lost_gpu_are_lost():

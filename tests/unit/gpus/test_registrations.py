@@ -31,7 +31,7 @@ def registry(clock: FakeClock) -> Registry:
 
 def test_registered_task_holds_its_gpus(registry: Registry, clock: FakeClock):
     task = registry.registry.register(["GPU-0"], TaskType.TRAINING, description="kohya")
-    assert registry.registry.holders() == {"GPU-0": task}
+    assert registry.registry.store.holders() == {"GPU-0": task}
     assert (task.started_at, task.description, task.process) == (clock.now(), "kohya", None)
     assert task.task_id.startswith("train_20260101_")
 
@@ -49,7 +49,7 @@ def test_process_is_stored_with_its_start(registry: Registry):
 def test_missing_process_is_rejected_before_anything_is_claimed(registry: Registry):
     with pytest.raises(ProcessNotRunning):
         registry.registry.register(["GPU-0"], TaskType.TRAINING, pid=2**31 - 1)
-    assert registry.registry.holders() == {}
+    assert registry.registry.store.holders() == {}
 
 
 def test_changes_are_notified_and_rejections_are_not(registry: Registry):
@@ -69,7 +69,7 @@ def test_task_of_an_ended_process_is_released(registry: Registry):
     assert registry.registry.release_dead() == []
     registry.dead.add(os.getpid())
     assert [task.task_id for task in registry.registry.release_dead()] == ["mine"]
-    assert list(registry.registry.holders()) == ["GPU-1"]
+    assert list(registry.registry.store.holders()) == ["GPU-1"]
     assert registry.notifications[-1] == ("GPU-0",)
 
 
@@ -78,5 +78,5 @@ def test_later_process_with_the_same_pid_does_not_keep_the_task(clock: FakeClock
     task = registry.register(["GPU-0"], TaskType.TRAINING, "mine", pid=os.getpid())
     assert registry.release_dead() == []
     earlier = ProcessIdentity(os.getpid(), task.process.start - 1 if task.process else 0.0)
-    registry._store._tasks["mine"] = type(task)(**{f: getattr(task, f) for f in task.__slots__} | {"process": earlier})
+    registry.store._tasks["mine"] = type(task)(**{f: getattr(task, f) for f in task.__slots__} | {"process": earlier})
     assert [dead.task_id for dead in registry.release_dead()] == ["mine"]
