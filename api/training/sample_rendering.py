@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-import orjson
-
 from api.domain.dataset import PinnedDataset
 from api.domain.finding import finding_of, make_finding
 from api.domain.reason import Reason
@@ -27,8 +25,7 @@ from api.errors import (
 )
 from api.files.task_files import TaskStorage
 from api.files.weights.header import Unsound, read_open_header
-from api.jobs.kinds import REQUEST_FILE
-from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, settings_of
+from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, read_request, settings_of
 from api.jobs.sampling.workflows import RECIPES
 from api.training.artifacts import open_artifact, saved_models
 from api.training.export_order import ExportMethod
@@ -245,8 +242,8 @@ class SampleRendering:
 
         Raise QuotaExceeded, TaskActive or OSError.
         """
-        stored = orjson.loads((self._storage.files(task.task_id).output / REQUEST_FILE).read_bytes())
-        request = replace(SamplingRequest.from_json(stored), servers=self._settings.addresses(next(self._turn)))
+        stored = read_request(self._storage.files(task.task_id).output)
+        request = replace(stored, servers=self._settings.addresses(next(self._turn)))
         request = self._with_known_base(task.request.config["order"]["task_id"], request)
         self._tasks.repeat(task, request.as_json(), actor, checkpoint=request.loras[0].checkpoint)
 

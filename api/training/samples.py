@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
 from api.domain.media import Decoder, MediaSource
 from api.errors import ArtifactNotFound, CheckpointNotFound, DecoderBusy, NoPicture, TaskNotFound
 from api.files.task_files import TaskStorage
 from api.files.thumbnail_files import ThumbnailStore, side_for
-from api.jobs.kinds import REQUEST_FILE
-from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, SamplingRequest, read_records, settings_of
+from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, read_records, read_request, settings_of
 from api.training.artifacts import OpenFile, open_artifact, saved_models
 from api.training.sample_grid import SampleGrid, arrange
 from api.training.sample_ranking import rank_models
@@ -82,10 +79,10 @@ class TrainingSamples:
                 return
             task = self._samplings.get(sampling_id)
             training = task.request.config["order"]["task_id"]
-            request = SamplingRequest.from_json(orjson.loads((output / REQUEST_FILE).read_bytes()))
+            request = read_request(output)
         except FileNotFoundError:
             return
-        except (TaskNotFound, OSError, ValueError, TypeError, KeyError) as error:
+        except (TaskNotFound, OSError, ValueError, KeyError) as error:
             logger.warning("samples cannot be read", extra={"task_id": sampling_id, "problem": str(error)})
             return
         keys, now, prompts = settings_of(request), self._clock.now(), request.prompts

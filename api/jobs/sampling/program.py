@@ -6,7 +6,6 @@ Each sample is stored as soon as it is rendered, so that a later run renders onl
 import contextlib
 import hashlib
 import io
-import json
 import os
 import sys
 import time
@@ -23,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from api.domain.cause import CauseCode
 from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.errors import JobFailed
-from api.jobs.kinds import REQUEST_FILE, SAMPLING_JOB
+from api.jobs.kinds import SAMPLING_JOB
 from api.jobs.messages import report_activity, report_progress, report_warning
 from api.jobs.program import JobProgram, main
 from api.jobs.sampling.comfyui import ChosenWorkflow, ComfyUI
@@ -36,9 +35,9 @@ from api.jobs.sampling.request import (
     ComfyAddress,
     LoraFile,
     SampleRecord,
-    SamplingRequest,
     read_base_pixels,
     read_records,
+    read_request,
     settings_of,
 )
 from api.jobs.sampling.sampler import Rendered, Rotation, Sampler, SamplerProblem, SamplerUnavailable, Shot
@@ -76,7 +75,7 @@ class SamplingProgram(JobProgram):
 
     def __init__(self, work: Path, run: str, threads: int = 1, sampler: Sampler | None = None) -> None:
         super().__init__(work, run, threads)
-        self._request = SamplingRequest.from_json(json.loads((work / REQUEST_FILE).read_bytes()))
+        self._request = read_request(work)
         self._sampler = sampler or self._create_sampler()
         self._pictures = work / PICTURES
         self._pictures.mkdir(exist_ok=True)
@@ -84,7 +83,7 @@ class SamplingProgram(JobProgram):
         self._base_pixels = {int(index): pixels for index, pixels in self._request.base_pixels.items()}
         keys = settings_of(self._request)
         for directory in (*map(Path, self._request.earlier), work):
-            rendered = read_base_pixels(directory, REQUEST_FILE)
+            rendered = read_base_pixels(directory)
             self._base_pixels |= {index: rendered[key] for index, key in enumerate(keys) if key in rendered}
         prompts = len(self._request.prompts)
         self._total = prompts * len(self._request.loras) + prompts - len(self._base_pixels)

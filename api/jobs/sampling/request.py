@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from api.jobs.kinds import REQUEST_FILE
+
 #: In the task's output directory: one line of JSON for each sample, and the directory of the pictures.
 RESULTS, PICTURES = "samples.jsonl", "pictures"
 
@@ -14,8 +16,8 @@ RESULTS, PICTURES = "samples.jsonl", "pictures"
 THUMBNAILS = ".thumbnails"
 
 
-#: Limit of a line of results in bytes.
-_MOST_LINE = 64 * 1024
+#: Limits of a line of results and of a request, in bytes.
+_MOST_LINE, _MOST_REQUEST = 64 * 1024, 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,18 @@ class SamplingRequest:
         )
 
 
+def read_request(work: Path) -> SamplingRequest:
+    """Return the request in a task's output directory. Raise OSError, or ValueError if it is too large or invalid."""
+    with (work / REQUEST_FILE).open("rb") as file:
+        content = file.read(_MOST_REQUEST + 1)
+    if len(content) > _MOST_REQUEST:
+        raise ValueError(f"{work / REQUEST_FILE} has more than {_MOST_REQUEST:,} bytes")
+    try:
+        return SamplingRequest.from_json(json.loads(content))
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{work / REQUEST_FILE} is no request of a sampling job") from error
+
+
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
     """One sample. `file` is None if there is no picture; then `problem` says why."""
@@ -138,11 +152,11 @@ def settings_of(request: SamplingRequest) -> list[str]:
     return found
 
 
-def read_base_pixels(work: Path, request_file: str) -> dict[str, str | None]:
+def read_base_pixels(work: Path) -> dict[str, str | None]:
     """Return the hashes of the base model's pixels that a job has rendered, by `settings_of`. None: a video."""
     try:
-        settings = settings_of(SamplingRequest.from_json(json.loads((work / request_file).read_bytes())))
-    except (OSError, ValueError, TypeError, KeyError):
+        settings = settings_of(read_request(work))
+    except (OSError, ValueError):
         return {}
     return {
         settings[each.prompt]: each.pixels
