@@ -374,11 +374,6 @@ class TaskStores:
         return cls(TaskStore(database, *kinds), AttemptStore(database, *kinds))
 
 
-def port_resource(node: str, port: int) -> str:
-    """Return the resource name of a port."""
-    return f"port:{node}:{port}"
-
-
 def _of_task(connection: Connection, task_id: str) -> list[Attempt]:
     return [read_attempt(row) for row in connection.execute(_OF_TASK, {"task_id": task_id})]
 
@@ -421,7 +416,7 @@ def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
     yield from ((LeaseKind.GPU, uuid) for uuid in new.gpu_uuids)
     yield from ((LeaseKind.CACHE, cache) for cache in new.caches)
     if new.master_port is not None:
-        yield LeaseKind.PORT, port_resource(new.node, new.master_port)
+        yield LeaseKind.PORT, f"port:{new.node}:{new.master_port}"
 
 
 def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any]:

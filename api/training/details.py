@@ -166,12 +166,9 @@ class TaskLists:
         serials = [task.serial for task in (queue if self._quotas is None else self._quotas.in_order(queue))]
         if last is None:
             return self._tasks.served_page(criteria, serials, limit, 0 if cursor is not None else offset)
-        rows, _ = self._tasks.served_page(criteria, _behind(serials, last.serial), limit, 0)
+        behind = serials[serials.index(last.serial) + 1 :]
+        rows, _ = self._tasks.served_page(criteria, behind, limit, 0)
         return rows, self._tasks.served_page(criteria, serials, 0, 0)[1]
-
-
-def _behind(serials: Sequence[int], serial: int) -> Sequence[int]:
-    return serials[serials.index(serial) + 1 :]
 
 
 class TrainingPages:

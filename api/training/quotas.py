@@ -87,7 +87,7 @@ class Quotas:
                 gpus=held.get(user_id, 0),
                 queued_tasks=queued.get(user_id, 0),
                 gpu_hours_last_day=round(spent.get(user_id, 0.0) / 3600, 3),
-                storage_gb=_in_gb(self._meter.bytes_of(user_id)),
+                storage_gb=None if (size := self._meter.bytes_of(user_id)) is None else round(size / GB, 3),
             )
             for user_id in user_ids
         }
@@ -148,10 +148,6 @@ class Quotas:
         bound = self.queue_bound(owner)
         used = 0 if bound is None else self._usage.queued_by(bound.owner)
         return [] if bound is None or used + more <= bound.most else [queue_is_full(bound, used, more)]
-
-
-def _in_gb(size: int | None) -> float | None:
-    return None if size is None else round(size / GB, 3)
 
 
 def quota_error(reason: Reason) -> QuotaExceeded:

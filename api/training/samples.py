@@ -20,6 +20,7 @@ from api.training.sample_views import SampleRanking, TrainingSample
 from api.training.store import TaskStore
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
@@ -234,28 +235,13 @@ class TrainingSamples:
 
 def _show(sample: StoredSample) -> TrainingSample:
     record, url = sample.record, f"{BASE_PATH}/training/{sample.task_id}/samples/{sample.sample_id}"
-    return TrainingSample(
-        sample_id=sample.sample_id,
-        task_id=sample.task_id,
-        sampling_id=sample.sampling_id,
-        checkpoint=record.checkpoint,
+    return copy_fields(
+        TrainingSample,
+        sample,
+        record,
         prompt=sample.text,
         prompt_index=record.prompt,
-        negative=sample.negative,
-        seed=record.seed,
-        strength=record.strength,
-        settings=sample.settings,
         url=None if record.file is None else f"{url}/file",
         thumbnail=None if record.file is None else f"{url}/thumbnail?file={(record.sha256 or '')[:16]}",
         media_type=None if record.file is None else _MEDIA_TYPES.get(Path(record.file).suffix),
-        width=record.width,
-        height=record.height,
-        frames=record.frames,
-        sha256=record.sha256,
-        rating=sample.rating,
-        keys_missing=record.keys_missing,
-        comfyui_version=record.comfyui_version,
-        workflow_hash=record.workflow_hash,
-        problem=record.problem,
-        created_at=sample.created_at,
     )

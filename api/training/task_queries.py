@@ -184,10 +184,6 @@ def _count(criteria: TaskFilter, *, others: bool = False) -> Select[Any]:
     return select(func.count()).select_from(task_gpus if has_index else source_of(criteria)).where(*conditions)
 
 
-def _conditions_of_others(kind: TaskType | None) -> Sequence[ColumnElement[bool] | TextClause]:
-    return [] if kind in (None, TaskType.TRAINING) else conditions_of(TaskFilter(kind=kind))
-
-
 def _by_status(
     connection: Connection, owner: str | None, conditions: Sequence[ColumnElement[bool] | TextClause]
 ) -> dict[str, int]:

@@ -101,14 +101,6 @@ class Materials(Protocol):
         ...
 
 
-class NoMaterials:
-    """A service without named datasets."""
-
-    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """Return the request unchanged."""
-        return task.request
-
-
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
     """The settings with which the processes of attempts run."""
@@ -130,9 +122,12 @@ class AttemptPreparation:
         materials: Materials | None = None,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """Create the preparation. `name_gpus` returns GPU names by UUID. Without `paths`, every path may be read."""
+        """Create the preparation. `name_gpus` returns GPU names by UUID.
+
+        Without `materials`, there are no named datasets. Without `paths`, every path may be read.
+        """
         self._paths = paths
-        self._materials = materials or NoMaterials()
+        self._materials = materials
         self._storage = storage
         self._settings = settings
         self._name_gpus = name_gpus
@@ -158,7 +153,7 @@ class AttemptPreparation:
             _check_secrets(task, secrets)
             self._check_paths(task, trainer, launch.directory)
         try:
-            request = self._materials.lay_out(task, is_new=is_new)
+            request = task.request if self._materials is None else self._materials.lay_out(task, is_new=is_new)
             if task.plan.rehearsal is not None and isinstance(trainer, SupportsRehearsal):
                 rehearsal = trainer.rehearse(request, task.plan.rehearsal, files.datasets)
                 request = rehearsal.request
