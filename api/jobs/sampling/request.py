@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from api.jobs.kinds import REQUEST_FILE
 
 #: In the task's output directory: one line of JSON for each sample, and the directory of the pictures.
@@ -76,18 +78,8 @@ class SamplingRequest:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "SamplingRequest":
-        """Return the request of a mapping. Raise TypeError or KeyError if it has another form."""
-        return cls(
-            **{
-                **stored,
-                "loras": tuple(LoraFile(**each) for each in stored["loras"]),
-                "prompts": tuple(Prompt(**each) for each in stored["prompts"]),
-                "servers": tuple(ComfyAddress(**each) for each in stored.get("servers", ())),
-                "extensions": tuple(stored.get("extensions", ())),
-                "command": tuple(stored.get("command", ())),
-                "earlier": tuple(stored.get("earlier", ())),
-            }
-        )
+        """Return the request of a mapping. Raise ValueError if it has another form."""
+        return TypeAdapter(cls).validate_python(stored)
 
 
 def read_request(work: Path) -> SamplingRequest:
@@ -98,7 +90,7 @@ def read_request(work: Path) -> SamplingRequest:
         raise ValueError(f"{work / REQUEST_FILE} has more than {_MOST_REQUEST:,} bytes")
     try:
         return SamplingRequest.from_json(json.loads(content))
-    except (TypeError, KeyError, RecursionError) as error:
+    except RecursionError as error:
         raise ValueError(f"{work / REQUEST_FILE} is no request of a sampling job") from error
 
 
