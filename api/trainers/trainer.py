@@ -13,7 +13,6 @@ from api.domain.reason import Reason, ReasonOrText
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.trainers.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +164,42 @@ class SupportsCaching(Protocol):
     def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
         """Return which part of the cache is missing in these media directories, or None. Raise OSError."""
         ...
+
+
+#: About how many steps a rehearsal makes. The first includes a warm-up, so its duration does not count.
+STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFolders:
+    """The directories of an item; None for kinds of files that its dataset does not have."""
+
+    media: Path
+    masks: Path | None = None
+    controls: Path | None = None
+
+    def as_values(self) -> dict[str, str]:
+        """Return the keys of a dataset's directory."""
+        named = {"path": self.media, "mask_path": self.masks, "control_path": self.controls}
+        return {name: str(path) for name, path in named.items() if path is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The request with which a trainer rehearses, and the original folders of its items."""
+
+    request: TrainingRequest
+    sources: tuple[ItemFolders, ...]
+
+
+def own_folders(directory: Path, index: int, like: ItemFolders) -> ItemFolders:
+    """Return the folders of an item in the directory of a rehearsal."""
+    root = directory / str(index)
+    return ItemFolders(
+        root / "media",
+        None if like.masks is None else root / "masks",
+        None if like.controls is None else root / "controls",
+    )
 
 
 @runtime_checkable

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.lease import LeaseKind
 from api.domain.reason import Reason
-from api.domain.running_tasks import TRANSFERS, RunningTasks
 from api.domain.training import TaskSummary, in_queue_order
 from api.files.task_files import TaskStorage
 from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
@@ -20,7 +19,7 @@ from api.training.closures import Closures, ReadClosures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.quotas import Quotas
 from api.training.scheduler import Pass, PassContext, plan_pass
-from api.training.task_slots import SlotLimits
+from api.training.task_slots import TRANSFERS, RunningTasks, SlotLimits
 from api.util.clock import Clock
 
 _Wait = tuple[str, float]  # a task id and its earliest start

@@ -13,8 +13,7 @@ from api.files.task_files import TaskStorage
 from api.files.thumbnail_files import ThumbnailStore, side_for
 from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, read_records, read_request, settings_of
 from api.training.artifacts import OpenFile, open_artifact, saved_models
-from api.training.sample_grid import SampleGrid, arrange
-from api.training.sample_ranking import rank_models
+from api.training.sample_grid import SampleGrid, arrange, rank_models
 from api.training.sample_store import StoredSample, TrainingSampleStore
 from api.training.sample_views import SampleRanking, TrainingSample
 from api.training.store import TaskStore

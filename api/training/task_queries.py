@@ -33,12 +33,12 @@ from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task
 from api.db.tables import attempts, events, task_gpus, task_roll, tasks
 from api.domain.cluster_options import ClusterOptions
 from api.domain.durations import CompletedRun, Load, RemainingWork
-from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskEvent, TaskFilter, TaskStatus, TaskSummary, TrainingTask, in_queue_order
 from api.domain.usage import Owner
 from api.errors import TaskNotFound
 from api.training.event_store import list_events
+from api.training.task_slots import TRANSFERS, RunningTasks, RunningTransfer
 from api.util.batches import in_batches
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every

@@ -45,8 +45,17 @@ from api.trainers.diffusion_pipe.trainer_code import TrainerCode
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.media import REASONING_SECONDS, Budget, Examiner, MediaInfoCache, TooLong
 from api.trainers.protocol.run import RunProtocol
-from api.trainers.rehearsal import Rehearsal
-from api.trainers.trainer import CacheFacts, Check, Command, DatasetFile, DatasetPreview, DatasetSetup, Ending, Launch
+from api.trainers.trainer import (
+    CacheFacts,
+    Check,
+    Command,
+    DatasetFile,
+    DatasetPreview,
+    DatasetSetup,
+    Ending,
+    Launch,
+    Rehearsal,
+)
 
 _CHECKPOINT_MINUTES = "checkpoint_every_n_minutes"
 

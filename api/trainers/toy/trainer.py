@@ -14,12 +14,11 @@ from api.errors import ExportUnsupported, Finding
 from api.trainers.environment import split_secrets
 from api.trainers.media import MediaInfoCache
 from api.trainers.protocol.run import RunProtocol
-from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
 from api.trainers.toml_text import DATASET
 from api.trainers.toy import settings
 from api.trainers.toy.settings import ToyDataset, read_dataset, read_values, write_dataset_file
 from api.trainers.toy.toy_export import OPTIONS
-from api.trainers.trainer import CacheFacts, Check, Command, Launch
+from api.trainers.trainer import STEPS, CacheFacts, Check, Command, ItemFolders, Launch, Rehearsal, own_folders
 from api.util.validation import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"

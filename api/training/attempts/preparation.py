@@ -16,8 +16,7 @@ from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingR
 from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Submission
 from api.files.task_files import TaskFiles, TaskStorage, write_private
-from api.trainers.rehearsal import ItemFolders, Rehearsal, own_folders
-from api.trainers.trainer import Command, Launch, SupportsRehearsal, Trainer
+from api.trainers.trainer import Command, ItemFolders, Launch, Rehearsal, SupportsRehearsal, Trainer, own_folders
 from api.training.attempts.checkpoint_copy import copy_checkpoint
 from api.training.attempts.outcomes import CannotStart
 from api.util.foreign_files import make_directory
